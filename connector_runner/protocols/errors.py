@@ -1,0 +1,92 @@
+"""Errors, grouped by how one recovers from them.
+
+    ConnectorError
+    ├── TransientError          try again: the network, a restarting server, a rate limit
+    └── ActionRequiredError     a person must act; retrying can't mend it (exit code 78)
+        ├── InvalidConfigError      the configuration, with every problem by JSON path
+        ├── UnknownStreamError      the selected stream does not exist
+        ├── SourceChangedError      another server or chain than the checkpoint knows
+        ├── SchemaConflictError     the dataset's table can't hold the stream
+        └── FenceLostError          a newer runner took the dataset over
+
+The end of a stream is no error: the source's iterator simply ends (exit code 0). Messages never hold a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class ConnectorError(Exception):
+    """Base of all expected trouble.
+
+    Attributes:
+        reason: One CamelCase word for conditions, metrics and termination messages.
+        message: A sentence that says what is wrong, where, what was expected and what to do.
+    """
+
+    reason = "Error"
+
+    def __init__(self, message: str, *, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if reason is not None:
+            self.reason = reason
+
+
+class TransientError(ConnectorError):
+    """Trouble that may pass: the pipeline waits (capped backoff with jitter) and opens again where it was.
+
+    Attributes:
+        retry_after: Seconds the other side asked to wait (HTTP Retry-After), or None.
+    """
+
+    reason = "Unavailable"
+
+    def __init__(self, message: str, *, reason: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message, reason=reason)
+        self.retry_after = retry_after
+
+
+class ActionRequiredError(ConnectorError):
+    """Trouble that a person must mend; ends the runner with exit code 78."""
+
+    reason = "ActionRequired"
+
+
+class InvalidConfigError(ActionRequiredError):
+    """The configuration is wrong.
+
+    Attributes:
+        problems: One sentence a problem, each starting with its JSON path.
+    """
+
+    reason = "InvalidConfig"
+
+    def __init__(self, problems: Sequence[str], *, reason: str | None = None) -> None:
+        super().__init__("; ".join(problems), reason=reason)
+        self.problems = tuple(problems)
+
+
+class UnknownStreamError(ActionRequiredError):
+    """The selected stream is not among those the source has; the message lists or suggests what is."""
+
+    reason = "UnknownStream"
+
+
+class SourceChangedError(ActionRequiredError):
+    """The source is not the one the checkpoint was made with; the message names both."""
+
+    reason = "SourceChanged"
+
+
+class SchemaConflictError(ActionRequiredError):
+    """The table that exists can't hold the stream; the message lists the differences. No data was touched."""
+
+    reason = "SchemaConflict"
+
+
+class FenceLostError(ActionRequiredError):
+    """A newer runner has claimed this dataset; the message says which."""
+
+    reason = "FenceLost"

@@ -1,0 +1,117 @@
+"""What a discovery answers, and how it travels: one tagged line in a pod's log, proven whole by the termination message.
+
+A pod's log mixes outputs and may be cut in mid-line; the termination message holds only 4,096 bytes. So the line carries
+the catalogue and the message its length and hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+# Where status stays small: 500 streams are about 36 kB of JSON.
+MAX_STREAMS = 500
+LINE_TAG = "connector-catalogue:"
+
+
+class ColumnInfo(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One column as a catalogue shows it: its name, logical type as text, and whether it may be null."""
+
+    name: str
+    type: str
+    nullable: bool = True
+
+
+class StreamInfo(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One stream of a source.
+
+    Attributes:
+        id: What `selectedStream` takes.
+        key: Columns that identify a row; empty: append mode only.
+        modes: What this source can do with it, e.g. `live`, `LOG_BASED`, `FULL_TABLE`.
+        unavailable: Why other modes are not possible, by mode, with the cure.
+        columns: In row order; empty where a cheap listing does not know them.
+        rows: Estimated number of rows, where the source knows.
+        description: One sentence.
+    """
+
+    id: str
+    key: tuple[str, ...] = ()
+    modes: tuple[str, ...] = ()
+    unavailable: dict[str, str] = {}
+    columns: tuple[ColumnInfo, ...] = ()
+    rows: int | None = None
+    description: str = ""
+
+
+class Catalogue(msgspec.Struct, frozen=True):
+    """The streams a configuration can have.
+
+    Attributes:
+        streams: In the source's order, possibly capped.
+        total: How many there are in all.
+        identity: Of the source (see `Opened.identity`), "" where it is not known before opening.
+        notes: Sentences a person should read (a missing right that only some streams need).
+    """
+
+    streams: tuple[StreamInfo, ...]
+    total: int
+    identity: str = ""
+    notes: tuple[str, ...] = ()
+
+
+class StreamSummary(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One stream as the Connector's status shows it: like `StreamInfo`, with the number of columns instead of the columns."""
+
+    id: str
+    key: tuple[str, ...] = ()
+    modes: tuple[str, ...] = ()
+    columns: int = 0
+
+
+class CatalogueSummary(msgspec.Struct, frozen=True):
+    """What the discovery line carries: capped, the selected stream always among them."""
+
+    streams: tuple[StreamSummary, ...]
+    total: int
+    identity: str = ""
+    notes: tuple[str, ...] = ()
+
+
+class CatalogueProof(msgspec.Struct, frozen=True):
+    """The termination message of a discovery that succeeded: what the tagged line must match (sha256 in hexadecimal)."""
+
+    total: int
+    bytes: int
+    sha256: str
+
+
+def summarise(catalogue: Catalogue, selected: str | None, limit: int = MAX_STREAMS) -> CatalogueSummary:
+    """Caps a catalogue to `limit` streams in order; `selected`, if it exists, takes the last place when it would be cut off."""
+    streams = list(catalogue.streams[:limit])
+    if selected is not None and all(stream.id != selected for stream in streams):
+        streams[limit - 1 :] = [stream for stream in catalogue.streams if stream.id == selected] or streams[limit - 1 :]
+    short = tuple(StreamSummary(s.id, s.key, s.modes, len(s.columns)) for s in streams)
+    return CatalogueSummary(short, max(catalogue.total, len(short)), catalogue.identity, catalogue.notes)
+
+
+def encode_line(summary: CatalogueSummary) -> tuple[str, str]:
+    """The tagged log line (without newline) and the termination message that proves it."""
+    payload = msgspec.json.encode(summary)
+    proof = CatalogueProof(summary.total, len(payload), hashlib.sha256(payload).hexdigest())
+    return f"{LINE_TAG} {payload.decode()}", msgspec.json.encode(proof).decode()
+
+
+def parse_line(log: str, termination_message: str) -> CatalogueSummary | None:
+    """Finds the catalogue in a pod's log; None when no line in it matches the proof (cut, mixed up: read again)."""
+    try:
+        proof = msgspec.json.decode(termination_message, type=CatalogueProof)
+    except msgspec.MsgspecError:
+        return None
+    for line in log.splitlines():
+        _, tag, text = line.partition(f"{LINE_TAG} ")
+        payload = text.encode()
+        if tag and len(payload) == proof.bytes and hashlib.sha256(payload).hexdigest() == proof.sha256:
+            return msgspec.json.decode(payload, type=CatalogueSummary)
+    return None

@@ -1,0 +1,155 @@
+"""Configuration by type: the schemas, merging with Secrets, coercion, defaults, and checking with all problems at once.
+
+A type is a folder: `sources/<type in lower case>/schema.yaml` is the one description of its configuration, in the subset that
+custom resource definitions and JSON Schema share. `format: password` marks a property as secret.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import jsonschema
+import yaml
+
+Schema = dict[str, Any]
+
+
+@cache
+def connector_types() -> tuple[str, ...]:
+    """The types there are, in upper case and in alphabetical order."""
+    folders = resources.files("connector_runner.sources").iterdir()
+    return tuple(sorted(folder.name.upper() for folder in folders if folder.joinpath("schema.yaml").is_file()))
+
+
+@cache
+def _load(connector_type: str) -> str:
+    if connector_type not in connector_types():
+        raise LookupError(
+            f"connectorType: {connector_type!r} is not known; choose one of {', '.join(connector_types())}"
+        )
+    path = resources.files("connector_runner.sources").joinpath(connector_type.lower(), "schema.yaml")
+    return json.dumps(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def config_schema(connector_type: str) -> Schema:
+    """The JSON Schema of a type's `config` (a fresh copy).
+
+    Raises:
+        LookupError: No such type; the message lists them.
+    """
+    schema: Schema = json.loads(_load(connector_type))
+    return schema
+
+
+def secret_properties(connector_type: str) -> frozenset[str]:
+    """Dotted paths of the properties that hold secrets (`format: password`)."""
+    return frozenset(
+        path for path, schema in _walk(config_schema(connector_type)) if schema.get("format") == "password"
+    )
+
+
+def _walk(schema: Schema, prefix: str = "") -> Iterator[tuple[str, Schema]]:
+    for name, child in schema.get("properties", {}).items():
+        yield f"{prefix}{name}", child
+        yield from _walk(child, f"{prefix}{name}.")
+
+
+def merge_config(config: Mapping[str, Any], secrets: Sequence[Mapping[str, str]], schema: Schema) -> dict[str, Any]:
+    """spec.config, then each Secret in order, the later one wins; a key `a.b` sets a nested property.
+
+    Texts from Secrets are coerced to what the schema says (whole numbers, booleans, arrays and objects as JSON, or an array
+    of texts as a comma-separated list); a text that can't be coerced stays a text and fails the check with its path.
+    One trailing newline is dropped, as editors and `echo` leave it.
+    """
+    merged = copy.deepcopy(dict(config))
+    for secret in secrets:
+        for key, text in secret.items():
+            *parents, last = key.split(".")
+            place, place_schema = merged, schema
+            for parent in parents:
+                place_schema = place_schema.get("properties", {}).get(parent, {})
+                child = place.get(parent)
+                place[parent] = place = child if isinstance(child, dict) else {}
+            place[last] = coerce(text.removesuffix("\n"), place_schema.get("properties", {}).get(last, {}))
+    return merged
+
+
+def coerce(text: str, schema: Schema) -> Any:
+    """A text as the value that the schema wants, or the text itself."""
+    wanted = schema.get("type")
+    if wanted == "array" and not text.lstrip().startswith("["):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    if wanted in {"integer", "number", "boolean", "array", "object"}:
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    return text
+
+
+def fill_defaults(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
+    """The configuration with the schema's defaults where a property is absent, nested objects included."""
+    filled = copy.deepcopy(dict(config))
+    for name, child in schema.get("properties", {}).items():
+        if name not in filled and "default" in child:
+            filled[name] = copy.deepcopy(child["default"])
+        elif isinstance(filled.get(name), dict):
+            filled[name] = fill_defaults(filled[name], child)
+    return filled
+
+
+def config_problems(config: Any, schema: Schema, *, partial: bool = False, path: str = "config") -> tuple[str, ...]:
+    """Everything that is wrong, one sentence a problem, each starting with its JSON path; empty when valid.
+
+    Unknown properties are problems too. `partial`: more properties will come from Secrets, so missing ones are none.
+    Values of secret properties are never repeated.
+    """
+    problems = [
+        sentence
+        for error in jsonschema.Draft202012Validator(schema).iter_errors(config)
+        for sentence in _sentences(error, path, partial)
+    ]
+    problems += _unknown(config, schema, path)
+    return tuple(sorted(problems))
+
+
+def _unknown(config: Any, schema: Schema, path: str) -> Iterator[str]:
+    properties = schema.get("properties")
+    if properties is None or not isinstance(config, Mapping):
+        return
+    for name, value in config.items():
+        if name not in properties:
+            yield f"{path}.{name}: not a known property; known are {', '.join(properties)}"
+        else:
+            yield from _unknown(value, properties[name], f"{path}.{name}")
+
+
+def _sentences(error: jsonschema.ValidationError, path: str, partial: bool) -> Iterator[str]:
+    where = path + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
+    secret = isinstance(error.schema, dict) and error.schema.get("format") == "password"
+    found = "the secret value" if secret else json.dumps(error.instance, default=str)[:200]
+    limit: Any = error.validator_value
+    match error.validator:
+        case "required":
+            missing = [name for name in limit if name not in error.instance]
+            # jsonschema reports one error a missing name; the message tells which.
+            name = next((name for name in missing if repr(name) in error.message), missing[0])
+            if not partial:
+                yield f"{where}.{name}: is required"
+        case "type":
+            yield f"{where}: expected {limit}, found {found}"
+        case "enum":
+            yield f"{where}: {found} is not one of {', '.join(map(str, limit))}"
+        case "pattern":
+            yield f"{where}: {found} does not match {limit}"
+        case "minItems" | "minLength":
+            yield f"{where}: must have at least {limit} {'item' if error.validator == 'minItems' else 'character'}(s)"
+        case "minimum" | "maximum":
+            yield f"{where}: {found} must be {'at least' if error.validator == 'minimum' else 'at most'} {limit}"
+        case _:
+            yield f"{where}: {'is not valid' if secret else error.message}"

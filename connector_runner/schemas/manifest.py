@@ -1,0 +1,86 @@
+"""What a runner is given: one JSON document in the environment, Secrets as mounted files.
+
+The operator builds it, the runner reads it; by hand the runner builds the same document from a manifest file.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+MANIFEST_VARIABLE = "CONNECTOR_MANIFEST"
+"""Environment variable with the JSON of a `RunnerManifest`."""
+CONFIG_DIRECTORY_VARIABLE = "CONNECTOR_CONFIG_DIR"
+"""Environment variable with the folder of the mounted `configFrom` Secrets: subfolders `0`, `1`, … in order, one file a key."""
+DATASET_URL_VARIABLE = "CONNECTOR_DATASET_URL_FILE"
+"""Environment variable with the path of the file that holds the dataset's URL, where it comes from a Secret."""
+DATA_DIRECTORY_VARIABLE = "CONNECTOR_DATA_DIR"
+"""Environment variable with the folder of the dataset's volume: relative file URLs (sqlite:///x.db) start there; by hand: here."""
+TERMINATION_LOG_VARIABLE = "CONNECTOR_TERMINATION_LOG"
+"""Environment variable with the path for the termination message; by hand absent: nothing is written."""
+PROBE_ADDRESS_VARIABLE = "CONNECTOR_PROBE_ADDRESS"
+"""Environment variable `host:port` for probes and metrics; by hand absent: no port is opened unless asked for."""
+
+CONFIG_DIRECTORY = "/etc/connector/config"
+DATASET_DIRECTORY = "/etc/connector/dataset"
+DATA_DIRECTORY = "/data"
+PROBE_PORT = 8080
+
+
+class DatasetTarget(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Where rows go: a Dataset, resolved for one connector.
+
+    Attributes:
+        name: The Dataset's name.
+        url: Its URL when it holds no secret; "" when the URL is in the mounted file.
+        table: Possibly schema-qualified.
+        write_mode: `upsert` or `append`.
+        refused_rows: `deadLetter` or `stop`.
+    """
+
+    name: str
+    url: str = ""
+    table: str
+    write_mode: str = "upsert"
+    refused_rows: str = "deadLetter"
+
+
+class RunnerManifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One execution's orders.
+
+    Attributes:
+        namespace, name, uid: Of the Connector.
+        run: The execution's number, from 1 up; 0 for a discovery.
+        connector_type: COINBASE, ETHEREUM, MYSQL.
+        config: spec.config as it stands in the Connector, without Secrets and defaults.
+        config_from: How many Secrets are mounted to be merged over it, in order.
+        wait: Whether each batch is confirmed before the next is sent.
+        stream: The selected stream; "" when none is (discovery).
+        dataset: None for a discovery.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    run: int = 0
+    connector_type: str
+    config: dict[str, Any] = {}
+    config_from: int = 0
+    wait: bool = True
+    stream: str = ""
+    dataset: DatasetTarget | None = None
+
+
+def encode_manifest(manifest: RunnerManifest) -> str:
+    """JSON with sorted keys: equal manifests are equal texts."""
+    return msgspec.json.encode(manifest, order="sorted").decode()
+
+
+def parse_manifest(text: str | bytes) -> RunnerManifest:
+    """The reverse.
+
+    Raises:
+        msgspec.ValidationError, msgspec.DecodeError: With the JSON path of what is wrong.
+    """
+    return msgspec.json.decode(text, type=RunnerManifest)

@@ -1,0 +1,53 @@
+"""How a runner ends: its exit codes and its termination message."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import msgspec
+
+# https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/: at most 4,096 bytes are kept.
+TERMINATION_MESSAGE_BYTES = 4096
+
+
+class ExitCode(IntEnum):
+    """Exit codes of `connector-runner`; the operator's and the Job's podFailurePolicy follow them."""
+
+    END_OF_STREAM = 0
+    """The stream has truly ended; never used for a stop."""
+    TRANSIENT = 1
+    """Anything else: another try may succeed."""
+    USAGE = 2
+    """A wrong command line (a person's, never the operator's)."""
+    ACTION_REQUIRED = 78
+    """What a person must mend (EX_CONFIG of sysexits.h)."""
+    TERMINATED = 143
+    """Stopped by SIGTERM after committing (128 + 15)."""
+
+
+class Termination(msgspec.Struct, frozen=True):
+    """The termination message of a runner or discovery that failed, as JSON.
+
+    Attributes:
+        reason: One CamelCase word.
+        message: A sentence for people; no secrets.
+    """
+
+    reason: str
+    message: str
+
+
+def encode_termination(termination: Termination) -> bytes:
+    """JSON of at most `TERMINATION_MESSAGE_BYTES`; a longer message is cut with an ellipsis."""
+    message = termination.message
+    while len(encoded := msgspec.json.encode(Termination(termination.reason, message))) > TERMINATION_MESSAGE_BYTES:
+        message = message[: len(message) * 9 // 10] + "…"
+    return encoded
+
+
+def parse_termination(text: str) -> Termination:
+    """The reverse, forgiving: a text that is not such JSON (a crash's last lines) is the message, reason `Crashed`."""
+    try:
+        return msgspec.json.decode(text, type=Termination)
+    except msgspec.MsgspecError:
+        return Termination("Crashed", text.strip())

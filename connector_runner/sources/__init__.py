@@ -1,0 +1,1 @@
+"""Sources by type: a folder each, named like its connectorType in lower case; the folder is the registry."""

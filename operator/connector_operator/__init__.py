@@ -1,0 +1,1 @@
+"""The control plane: a Kopf operator that reconciles Connector and Dataset resources."""
