@@ -134,9 +134,10 @@ def _sentences(error: jsonschema.ValidationError, path: str, partial: bool) -> I
     secret = isinstance(error.schema, dict) and error.schema.get("format") == "password"
     found = "the secret value" if secret else json.dumps(error.instance, default=str)[:200]
     limit: Any = error.validator_value
+    instance: Any = error.instance
     match error.validator:
         case "required":
-            missing = [name for name in limit if name not in error.instance]
+            missing = [name for name in limit if name not in instance]
             # jsonschema reports one error a missing name; the message tells which.
             name = next((name for name in missing if repr(name) in error.message), missing[0])
             if not partial:
