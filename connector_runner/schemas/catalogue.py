@@ -109,7 +109,7 @@ def parse_line(log: str, termination_message: str) -> CatalogueSummary | None:
         proof = msgspec.json.decode(termination_message, type=CatalogueProof)
     except msgspec.MsgspecError:
         return None
-    for line in log.splitlines():
+    for line in log.split("\n"):  # not splitlines: a name may hold U+2028
         _, tag, text = line.partition(f"{LINE_TAG} ")
         payload = text.encode()
         if tag and len(payload) == proof.bytes and hashlib.sha256(payload).hexdigest() == proof.sha256:
