@@ -34,3 +34,44 @@ format: $(STAMP) ## rewrites the sources as ruff wants them
 .PHONY: types
 types: $(STAMP) ## mypy, strict
 	$(BIN)/mypy
+
+.PHONY: generate
+generate: $(STAMP) ## rewrites what is generated: CRDs and reference documents
+	$(BIN)/python -m tests.generate
+
+.PHONY: localkube
+localkube: $(STAMP) ## builds the test cluster's binary (first time: about ten minutes)
+	@if [ -z "$(CONNECTOR_TEST_KUBECONFIG)" ]; then $(BIN)/python tests/localkube/build.py; fi
+
+.PHONY: servers
+servers: $(STAMP) ## fetches the real servers that tests start (databases, chain nodes)
+	@$(BIN)/python -m tests.servers
+
+.PHONY: test
+test: lint types localkube servers test-unit test-servers test-e2e ## everything that must pass: lint, types, unit, contract, integration, e2e
+
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: test-unit
+test-unit: $(STAMP) ## the pure parts, fast
+	$(PYTEST) tests/unit -n 2
+
+.PHONY: test-servers
+test-servers: $(STAMP) servers ## contract and integration tests against real servers
+	$(PYTEST) tests/contract tests/integration
+
+.PHONY: test-e2e
+test-e2e: $(STAMP) localkube ## localkube's own tests, then end to end on a real Kubernetes API
+	$(PYTEST) tests/localkube tests/e2e
+
+.PHONY: test-faults
+test-faults: $(STAMP) localkube servers ## the long fault suites
+	$(PYTEST) tests -m fault
+
+.PHONY: demo
+demo: $(STAMP) localkube ## the main job, step by step, on a Kubernetes of its own
+	@$(BIN)/python -m demo
+
+.PHONY: clean
+clean: ## removes what was built and fetched, not the virtual environment
+	rm -rf .build
