@@ -1,0 +1,63 @@
+"""Walks through the story: runs each command as typed, looks again until it shows what it must, and tells what happens."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from demo.story import Step
+
+ROOT = Path(__file__).resolve().parents[1]
+PAUSE = 1.0  # seconds between two looks
+
+
+class StoryBroken(Exception):  # noqa: N818 - it tells of a story, not of a program's error
+    """A step did not show what it must; the message holds the command, what was expected, and what came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a step took: seconds from its start until it showed what it must."""
+
+    step: Step
+    seconds: float
+
+
+def run_command(command: str, environment: Mapping[str, str]) -> str:
+    """The output (both kinds, in the order they came) of a command in a shell at the top of the checkout."""
+    shell = subprocess.run(
+        ["bash", "-c", command],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+    )
+    return shell.stdout
+
+
+def walk(steps: Sequence[Step], environment: Mapping[str, str], say: Callable[[str], None]) -> list[Told]:
+    """Runs the steps in order.
+
+    Raises:
+        StoryBroken: A step did not come true in its time.
+    """
+    told = []
+    for step in steps:
+        say(f"\n── {step.title}\n$ {step.command}")
+        start = time.monotonic()
+        output = run_command(step.command, environment)
+        while not re.search(step.expect, output) and time.monotonic() - start < step.within:
+            time.sleep(PAUSE)
+            output = run_command(step.command, environment)
+        say(output.rstrip())
+        if not re.search(step.expect, output):
+            raise StoryBroken(f"{step.title}: expected /{step.expect}/ from\n$ {step.command}\nbut it was\n{output}")
+        told.append(Told(step, time.monotonic() - start))
+    return told
