@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pymysql
+
+from tests.servers.ports import free_port
 
 ADMIN_USER, ADMIN_PASSWORD = "admin", "admin-password"
 # Run once when the template is made; on both dialects the account may do everything.
@@ -46,13 +47,6 @@ class Distribution:
     @property
     def is_mariadb(self) -> bool:
         return self.name.startswith("mariadb")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def user_option() -> list[str]:
