@@ -11,8 +11,9 @@ import argparse
 import signal
 import sys
 import time
+from dataclasses import replace
 
-from demo.stage import Stage, prepare_own_cluster, prepare_given_cluster
+from demo.stage import Stage, prepare_given_cluster, prepare_own_cluster
 from demo.story import STORY
 from demo.walk import StoryBroken, run_command, walk
 
@@ -37,7 +38,8 @@ def main() -> int:
     start = time.monotonic()
     with (prepare_given_cluster if arguments.on_my_cluster else prepare_own_cluster)(say) as stage:
         try:
-            told = walk(STORY, stage.environment, say)
+            steps = [replace(step, command=stage.adapt(step.command)) for step in STORY]
+            told = walk(steps, stage.environment, say)
         except StoryBroken as broken:
             say(run_command(DIAGNOSIS, stage.environment))
             say(f"\nThe story broke: {broken}")
