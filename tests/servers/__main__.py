@@ -7,7 +7,7 @@ import sys
 import time
 
 # One entry a server: module below tests.servers and the function that returns it, fetching it when it is not there.
-ORDINARY = [("postgresql", "postgresql"), ("mysql", "mysql"), ("mariadb", "mariadb")]
+ORDINARY = [("postgresql", "postgresql"), ("mysql", "mysql"), ("mariadb", "mariadb"), ("anvil", "anvil")]
 
 
 def main() -> int:
