@@ -1,0 +1,119 @@
+"""What a node answered, held against itself: hashes, counts, indices and blooms must agree.
+
+Load-balanced nodes answer one question from one replica and the next from another; some leave things out without an
+error. Nothing that fails here is believed: it is asked again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+from connector_runner.sources.ethereum import bloom
+from connector_runner.sources.ethereum.decode.answers import Header
+from connector_runner.sources.ethereum.decode.rows import Json, MalformedAnswerError
+from connector_runner.sources.ethereum.settings import LogFilter
+
+
+class StaleAnswerError(Exception):
+    """The node lacks what it should have, or contradicts itself: ask again later or elsewhere.
+
+    Attributes:
+        message: A sentence that names the block.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+def _require(holds: bool, header: Header, message: str) -> None:
+    if not holds:
+        raise StaleAnswerError(f"block {header.number} ({header.hash}): {message}")
+
+
+def whole(value: Any) -> int:
+    """A quantity or plain number."""
+    try:
+        return value if type(value) is int else int(value, 16)
+    except (TypeError, ValueError):
+        raise MalformedAnswerError("an index or number is not a quantity") from None
+
+
+def _are_counted(objects: Sequence[Json], member: str) -> bool:
+    return all(whole(item.get(member)) == index for index, item in enumerate(objects))
+
+
+def _are_of(objects: Sequence[Json], header: Header) -> bool:
+    own = header.hash
+    return all(item.get("blockHash") == own for item in objects)
+
+
+def check_number(header: Header, number: int) -> Header:
+    """The block that was asked for by number is the one that came."""
+    if header.number != number:
+        raise StaleAnswerError(f"asked for block {number}, the node answered with block {header.number}")
+    return header
+
+
+def check_transactions(header: Header, block: Json) -> list[Json]:
+    """The block's full transactions: each of this block, in order, none missing in between."""
+    transactions = block.get("transactions")
+    if not isinstance(transactions, list) or not all(isinstance(item, dict) for item in transactions):
+        raise MalformedAnswerError("block: transactions is not a list of objects")
+    _require(_are_of(transactions, header), header, "a transaction in it names another block")
+    _require(_are_counted(transactions, "transactionIndex"), header, "its transactions are not numbered 0, 1, 2, …")
+    return transactions
+
+
+def check_receipts(header: Header, hashes: Sequence[str], receipts: Sequence[Json]) -> None:
+    """One receipt a transaction, in order, of this block; logs where the bloom has them."""
+    _require(_are_of(receipts, header), header, "a receipt names another block")
+    found = [receipt.get("transactionHash") for receipt in receipts]
+    _require(found == list(hashes), header, f"{len(receipts)} receipts do not match its {len(hashes)} transactions")
+    _require(_are_counted(receipts, "transactionIndex"), header, "its receipts are not numbered 0, 1, 2, …")
+    for receipt in receipts:
+        if (own := receipt.get("logsBloom")) is not None:
+            _require(
+                bloom.is_empty(own) == (not receipt.get("logs")), header, "a receipt's logs do not match its bloom"
+            )
+
+
+def check_logs(header: Header, logs: Sequence[Json], wanted: LogFilter, *, proven: bool) -> None:
+    """Logs of this block by a filter; without one they must be all there are.
+
+    `proven` also recomputes the bloom from them, which costs more than decoding them, and finds even one that is missing.
+    """
+    _require(_are_of(logs, header), header, "a log names another block")
+    _require(not any(log.get("removed") for log in logs), header, "a log is marked as removed")
+    _require(all(isinstance(log.get("topics"), list) for log in logs), header, "a log has no topics")
+    indices = [whole(log.get("logIndex")) for log in logs]
+    _require(all(a < b for a, b in pairwise(indices)), header, "its logs are out of order")
+    if wanted.is_open:
+        _require(bloom.is_empty(header.bloom) == (not logs), header, f"{len(logs)} logs do not match its bloom")
+        _require(indices == list(range(len(logs))), header, "its logs are not numbered 0, 1, 2, …")
+        if proven and logs:
+            _require(bloom.bloom_of(logs) == int(header.bloom, 16), header, "its logs do not make up its bloom")
+
+
+def check_traces(header: Header, hashes: Sequence[str], found: Sequence[str | None]) -> None:
+    """Every transaction of the block was traced; `found` are the transactions' hashes in the order of the answer."""
+    _require(list(dict.fromkeys(found)) == list(hashes), header, "its traces do not match its transactions")
+
+
+LogPredicate = Callable[[Json], bool]
+
+
+def passes(wanted: LogFilter) -> LogPredicate:
+    """The filter as a predicate over logs, for logs that were taken from receipts."""
+    addresses = frozenset(wanted.addresses)
+
+    def is_wanted(log: Json) -> bool:
+        topics = log["topics"]
+        return (not addresses or log["address"].lower() in addresses) and all(
+            not allowed or (place < len(topics) and topics[place].lower() in allowed)
+            for place, allowed in enumerate(wanted.topics)
+        )
+
+    return is_wanted

@@ -1,0 +1,156 @@
+"""From a node's JSON objects to typed rows, by columns: the one hot loop of the source.
+
+A table of `Field`s says which member becomes which column and how. Objects are turned to columns, each column is converted as a
+whole, and columns are turned to rows: about three times as fast as converting each object by itself. Members that no field
+names are kept: they become one JSON text a row, the column `extra`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import repeat
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+
+from connector_runner.protocols.batch import Row
+from connector_runner.protocols.schema import Column, StreamSchema
+from connector_runner.protocols.types import INT64, JSON, STRING, TIMESTAMPTZ, LogicalType
+
+Json = dict[str, Any]
+ConvertColumn = Callable[[Sequence[Any]], Sequence[Any]]
+
+
+class MalformedAnswerError(ValueError):
+    """A node's answer is not what the JSON-RPC specification says; the message has no value of it but types and names."""
+
+
+def as_is(values: Sequence[Any]) -> Sequence[Any]:
+    """Text as the node sends it: hashes and addresses in lower-case hexadecimal."""
+    return values
+
+
+def quantities(values: Sequence[Any]) -> Sequence[Any]:
+    """Hexadecimal quantities of any size; plain numbers (some development nodes) and null as they are."""
+    try:
+        return [int(value, 16) for value in values]
+    except TypeError:
+        return [value if value is None or type(value) is int else int(value, 16) for value in values]
+
+
+def json_texts(values: Sequence[Any]) -> Sequence[Any]:
+    """Nested values as JSON text."""
+    return [None if value is None else msgspec.json.encode(value).decode() for value in values]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One column made from one member.
+
+    Attributes:
+        column: What the sink sees.
+        member: The name in the node's object.
+        convert: A whole column of values to typed ones.
+    """
+
+    column: Column
+    member: str
+    convert: ConvertColumn
+
+
+def text(member: str, name: str, description: str, *, nullable: bool = False) -> Field:
+    """A field that stays text."""
+    return Field(Column(name, STRING, nullable, description), member, as_is)
+
+
+def number(member: str, name: str, type_: LogicalType, description: str, *, nullable: bool = False) -> Field:
+    """A field from a quantity."""
+    return Field(Column(name, type_, nullable, description), member, quantities)
+
+
+def nested(member: str, name: str, description: str) -> Field:
+    """A field that keeps a nested value as JSON."""
+    return Field(Column(name, JSON, True, description), member, json_texts)
+
+
+EXTRA = Column("extra", JSON, True, "Members of the node's object that have no column of their own, as JSON.")
+# Every row of every stream begins so; the first is the prefix by which a reorganised block's rows are replaced.
+BLOCK_COLUMNS = (
+    Column("block_hash", STRING, False, "Hash of the block."),
+    Column("block_number", INT64, False, "Height of the block."),
+    Column("block_time", TIMESTAMPTZ, False, "Time of the block."),
+)
+
+
+def build_schema(
+    stream: str, fields: Iterable[Field], key: Iterable[str], more: Iterable[Column] = (EXTRA,)
+) -> StreamSchema:
+    """The schema whose rows `RowDecoder` makes: block columns, the fields, further columns."""
+    return StreamSchema(stream, (*BLOCK_COLUMNS, *(field.column for field in fields), *more), ("block_hash", *key))
+
+
+class RowDecoder:
+    """Makes rows by a table of fields.
+
+    `ignored` are members that are known and say nothing new (the block's hash in a transaction); they are not `extra`.
+    """
+
+    def __init__(self, fields: Sequence[Field], ignored: Iterable[str] = ()) -> None:
+        self._members = tuple(field.member for field in fields)
+        self._required = [field.member for field in fields if not field.column.nullable]
+        self._converts = [(index, field.convert) for index, field in enumerate(fields) if field.convert is not as_is]
+        self._known = frozenset(self._members) | frozenset(ignored)
+        self._get = itemgetter(*self._members)
+        # Objects of a chain have few shapes (member names in order); what each lacks and has too much is worked out once.
+        self._shapes: dict[tuple[str, ...], tuple[tuple[str, ...], tuple[str, ...]]] = {}
+
+    def _shape(self, members: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        if missing := [name for name in self._required if name not in members]:
+            raise MalformedAnswerError(f"an object lacks {', '.join(missing)}")
+        absent = tuple(name for name in self._members if name not in members)
+        extra = tuple(name for name in members if name not in self._known)
+        if len(self._shapes) < 1000:
+            self._shapes[members] = absent, extra
+        return absent, extra
+
+    def rows(self, block: Sequence[Any], objects: Sequence[Json]) -> list[Row]:
+        """One row an object, in order; `block` holds the values of the block columns. The objects are not used afterwards.
+
+        Raises:
+            MalformedAnswerError: A required member is missing or has the wrong type.
+        """
+        if not objects:
+            return []
+        extras: list[str | None] = []
+        shapes = self._shapes
+        for item in objects:
+            members = tuple(item)
+            absent, extra = shapes.get(members) or self._shape(members)
+            for name in absent:
+                item[name] = None
+            extras.append(msgspec.json.encode({name: item[name] for name in extra}).decode() if extra else None)
+        columns: list[Sequence[Any]] = list(zip(*map(self._get, objects), strict=True))
+        try:
+            for index, convert in self._converts:
+                columns[index] = convert(columns[index])
+        except (TypeError, ValueError) as error:
+            raise MalformedAnswerError(f"{self._members[index]}: {type(error).__name__}") from None
+        return list(zip(*map(repeat, block, repeat(len(objects))), *columns, extras, strict=True))
+
+
+def block_time(seconds: int) -> datetime | str:
+    """A block's time; development chains may be set beyond the year 9999, which stays exact as text."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return _far_time(seconds)
+
+
+def _far_time(seconds: int) -> str:
+    # 400 Gregorian years are exactly 146,097 days: the calendar repeats.
+    cycles, rest = divmod(seconds, 146_097 * 86_400)
+    near = datetime.fromtimestamp(rest, UTC)
+    return f"{near.year + 400 * cycles}-{near:%m-%dT%H:%M:%S}Z"

@@ -1,0 +1,117 @@
+"""What happened inside transactions, from two kinds of nodes to the same rows.
+
+Erigon, Nethermind, Reth and anvil have the flat form of `trace_block`; geth has call trees, `debug_traceBlockByHash` with its
+callTracer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from connector_runner.protocols.batch import Row
+from connector_runner.protocols.types import INT64, INT256, UINT64
+from connector_runner.sources.ethereum.checks import StaleAnswerError, check_traces
+from connector_runner.sources.ethereum.decode.answers import Header
+from connector_runner.sources.ethereum.decode.rows import (
+    Json,
+    MalformedAnswerError,
+    RowDecoder,
+    build_schema,
+    number,
+    text,
+)
+
+_FIELDS = (
+    number(
+        "transaction_index", "transaction_index", INT64, "Place of its transaction in the block; -1 for block rewards."
+    ),
+    text("trace_address", "trace_address", "Path in the tree of calls: empty for the outermost, then 0, 0.2, …"),
+    text("transaction_hash", "transaction_hash", "Hash of its transaction; null for block rewards.", nullable=True),
+    text("type", "type", "call, delegatecall, staticcall, callcode, create, create2, selfdestruct or reward."),
+    text("from", "from_address", "Caller.", nullable=True),
+    text("to", "to_address", "Callee, or the contract that was created.", nullable=True),
+    number("value", "value", INT256, "Wei.", nullable=True),
+    number("gas", "gas", UINT64, "Gas given.", nullable=True),
+    number("gasUsed", "gas_used", UINT64, "Gas used.", nullable=True),
+    text("input", "input", "Call data or code, in hexadecimal.", nullable=True),
+    text("output", "output", "What it returned, or the deployed code.", nullable=True),
+    text("error", "error", "Why it failed.", nullable=True),
+    number("subtraces", "subtraces", INT64, "Calls made from it directly."),
+)
+TRACE_SCHEMA = build_schema("traces", _FIELDS, ("transaction_index", "trace_address"))
+_rows = RowDecoder(_FIELDS)
+REWARD_INDEX = -1
+
+
+def flat_trace_rows(header: Header, hashes: Sequence[str], traces: Sequence[Json]) -> list[Row]:
+    """Rows from `trace_block`."""
+    if any(trace.get("blockHash") != header.hash for trace in traces):
+        raise StaleAnswerError(f"block {header.number} ({header.hash}): a trace names another block")
+    inside = [trace for trace in traces if trace.get("transactionHash") is not None]
+    check_traces(header, hashes, [trace["transactionHash"] for trace in inside])
+    rewards = 0
+    objects = []
+    for trace in traces:
+        item = _flat(trace)
+        if item["transaction_index"] == REWARD_INDEX:
+            item["trace_address"] = str(rewards)
+            rewards += 1
+        objects.append(item)
+    return _rows.rows(header.columns, objects)
+
+
+def _flat(trace: Json) -> Json:
+    """One trace of the flat form, its members spread over `action` and `result`, as the fields name them."""
+    try:
+        action, result = trace["action"], trace.get("result") or {}
+        kind = trace["type"]
+        return {
+            "transaction_index": REWARD_INDEX if kind == "reward" else trace["transactionPosition"],
+            "trace_address": ".".join(map(str, trace["traceAddress"])),
+            "transaction_hash": trace.get("transactionHash"),
+            "type": {"call": action.get("callType"), "suicide": "selfdestruct"}.get(kind) or action.get("creationMethod") or kind,
+            "from": action.get("from") or action.get("address"),
+            "to": action.get("to") or result.get("address") or action.get("refundAddress") or action.get("author"),
+            "value": action.get("value") or action.get("balance"),
+            "gas": action.get("gas"),
+            "gasUsed": result.get("gasUsed"),
+            "input": action.get("input") or action.get("init"),
+            "output": result.get("output") or result.get("code"),
+            "error": trace.get("error"),
+            "subtraces": trace["subtraces"],
+        }  # fmt: skip
+    except (KeyError, TypeError, AttributeError) as error:
+        raise MalformedAnswerError(f"trace: {type(error).__name__} {error}") from None
+
+
+def call_tree_rows(header: Header, hashes: Sequence[str], traces: Sequence[Json]) -> list[Row]:
+    """Rows from `debug_traceBlockByHash` with the callTracer: one tree a transaction, in order."""
+    # Older nodes leave txHash out; the order is the block's then.
+    found = [trace.get("txHash", hashes[index] if index < len(hashes) else None) for index, trace in enumerate(traces)]
+    check_traces(header, hashes, found)
+    objects: list[Json] = []
+    for index, (own, trace) in enumerate(zip(hashes, traces, strict=True)):
+        if not isinstance(trace.get("result"), dict):
+            raise StaleAnswerError(f"block {header.number} ({header.hash}): transaction {index} could not be traced")
+        objects += _calls(trace["result"], {"transaction_index": index, "transaction_hash": own})
+    return _rows.rows(header.columns, objects)
+
+
+def _calls(root: Json, transaction: dict[str, Any]) -> Iterator[Json]:
+    """A tree in the order of execution; without recursion, as trees go 1,024 calls deep."""
+    pending: list[tuple[Json, str]] = [(root, "")]
+    while pending:
+        call, address = pending.pop()
+        inner = call.get("calls") or []
+        try:
+            kind = call["type"].lower()
+        except (KeyError, AttributeError):
+            raise MalformedAnswerError("trace: a call without its type") from None
+        yield {
+            **transaction, "trace_address": address, "type": kind, "subtraces": len(inner),
+            **{name: call.get(name) for name in ("from", "to", "value", "gas", "gasUsed", "input", "output")},
+            "error": call.get("revertReason") or call.get("error"),
+        }  # fmt: skip
+        deeper = [(child, f"{address}.{place}" if address else str(place)) for place, child in enumerate(inner)]
+        pending += reversed(deeper)
