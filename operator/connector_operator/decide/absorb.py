@@ -1,0 +1,174 @@
+"""What was observed becomes memory: ended executions and discoveries are taken into the status, once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import msgspec
+
+from connector_operator.decide import endings
+from connector_operator.decide.observation import Observation
+from connector_operator.resources import names
+from connector_operator.resources.connector import (
+    ConnectorStatus,
+    Discovery,
+    LastExecution,
+    Retry,
+    config_hash,
+)
+from connector_operator.resources.times import format_time
+from connector_operator.resources.workload import ObservedJob
+from connector_runner.schemas.catalogue import CatalogueSummary
+
+replace = msgspec.structs.replace
+
+
+def own_jobs(seen: Observation, role: str) -> list[ObservedJob]:
+    """This very connector's Jobs of a role, by run."""
+    return sorted((j for j in seen.jobs if j.owner == seen.uid and j.role == role), key=lambda j: j.run)
+
+
+def absorb(seen: Observation) -> ConnectorStatus:
+    """The status as far as it is memory: nothing is decided here."""
+    status = _absorb_execution(seen, seen.status)
+    return _absorb_discovery(seen, status)
+
+
+def unrecorded(seen: Observation) -> ObservedJob | None:
+    """The newest finished execution that the status doesn't tell of yet."""
+    last = seen.status.last_execution
+    ended = [j for j in own_jobs(seen, names.ROLE_RUNNER) if j.finished is not None and j.deleting is None]
+    # The stop of a run may have been noted, and then not been carried out because the request changed.
+    untold = [j for j in ended if j.run > last.run or (j.run == last.run and not last.finished_at)]
+    return untold[-1] if untold else None
+
+
+def _absorb_execution(seen: Observation, status: ConnectorStatus) -> ConnectorStatus:
+    jobs = own_jobs(seen, names.ROLE_RUNNER)
+    highest = max([status.run, *(job.run for job in jobs)])
+    status = replace(status, run=highest)
+    job = unrecorded(seen)
+    if job is not None and seen.pods is not None:
+        return _record(seen, status, job)
+    last = status.last_execution
+    taken = next((j for j in jobs if j.deleting is not None and j.run > last.run), None)
+    if taken is not None:
+        return _record_deleted(seen, status, taken.run, format_time(taken.started or seen.now), "")
+    gone = status.state.exec_id and status.run > last.run and status.run in seen.vanished
+    if gone and all(j.run != status.run for j in jobs):
+        return _record_deleted(seen, status, status.run, "", format_time(seen.now))
+    return status
+
+
+def _record(seen: Observation, status: ConnectorStatus, job: ObservedJob) -> ConnectorStatus:
+    pods = seen.pods or ()
+    ending = endings.judge(job, pods)
+    pod = next((p for p in pods if p.job == job.name and p.ended is not None), None)
+    ended = (pod.ended if pod is not None else None) or job.ended or seen.now
+    started = (pod.started if pod is not None else None) or job.started or job.created or ended
+    last = LastExecution(
+        job.run,
+        names.execution_id(seen.namespace, seen.name, job.name),
+        format_time(started),
+        format_time(ended),
+        ending.exit_code,
+        ending.reason,
+        ending.message,
+    )
+    return replace(status, last_execution=last, retry=endings.next_retry(status.retry, job, ending, ended, seen.policy))
+
+
+def _record_deleted(seen: Observation, status: ConnectorStatus, run: int, started: str, ended: str) -> ConnectorStatus:
+    message = "Somebody deleted the execution's Job."
+    last = LastExecution(run, status.state.exec_id, started, ended, None, "JobDeleted", message)
+    retry = replace(status.retry, outcome=endings.DISRUPTED, at=format_time(seen.now))
+    return replace(status, last_execution=last, retry=retry if retry.spec_hash else Retry())
+
+
+def undone_discovery(seen: Observation) -> ObservedJob | None:
+    """The discovery Job that has ended and is not recorded yet."""
+    jobs = own_jobs(seen, names.ROLE_DISCOVERY)
+    ended = [
+        j for j in jobs if j.finished is not None and j.deleting is None and j.run > seen.status.discovery.attempts
+    ]
+    return ended[-1] if ended else None
+
+
+def is_asked_for(seen: Observation, job: ObservedJob) -> bool:
+    """Whether a discovery Job lists what the spec now asks for."""
+    spec = seen.spec
+    return spec is not None and job.config_hash == config_hash(spec) and job.rediscover_at == spec.rediscover_at
+
+
+def _absorb_discovery(seen: Observation, status: ConnectorStatus) -> ConnectorStatus:
+    job = undone_discovery(seen)
+    if job is None or seen.pods is None or not is_asked_for(seen, job):
+        return status
+    if job.finished and seen.catalogue is not None:
+        return _record_catalogue(seen, status, job, seen.catalogue)
+    if job.finished and not seen.catalogue_lost:
+        return status
+    return replace(status, discovery=_failed(seen, status.discovery, job))
+
+
+def _record_catalogue(
+    seen: Observation, status: ConnectorStatus, job: ObservedJob, catalogue: CatalogueSummary
+) -> ConnectorStatus:
+    selected = seen.spec.selected_stream if seen.spec else ""
+    missing = bool(selected) and all(stream.id != selected for stream in catalogue.streams)
+    discovery = Discovery(
+        config_hash=job.config_hash,
+        rediscover_at=job.rediscover_at,
+        stream=job.stream,
+        at=format_time(seen.now),
+        notes=catalogue.notes,
+        misses=status.discovery.misses + 1 if missing else 0,
+        attempts=job.run,
+    )
+    return replace(status, discovery=discovery, streams=catalogue.streams, streams_total=catalogue.total)
+
+
+def discovery_subject(config: str, rediscover_at: str) -> str:
+    """What a row of failed attempts belongs to."""
+    return names.hash_value([config, rediscover_at])
+
+
+def _failed(seen: Observation, before: Discovery, job: ObservedJob) -> Discovery:
+    subject = discovery_subject(job.config_hash, job.rediscover_at)
+    failures = before.failures + 1 if before.failed_for == subject else 1
+    ending = endings.judge(job, seen.pods or ())
+    refused = ending.outcome == endings.REFUSED
+    reason, message = ending.reason, ending.message
+    if job.finished:
+        reason, message = "CatalogueLost", "The list of streams could not be read whole from the discovery's log."
+    elif ending.reason == "DeadlineExceeded":
+        reason, message = "DiscoveryTimedOut", "The source did not answer in time." + _seen_before(seen)
+    limits = endings.REFUSED_DELAY if refused else endings.DISCOVERY_DELAY
+    wait: timedelta = endings.delay_after(failures, limits, job.uid)
+    return replace(
+        before,
+        attempts=job.run,
+        failures=failures,
+        failed_for=subject,
+        refused=refused,
+        reason=reason,
+        message=message,
+        retry_at=format_time(seen.now + wait),
+    )
+
+
+def _seen_before(seen: Observation) -> str:
+    """What was said of the pod while it did not get ready (a missing Secret): the deadline took pod and reason away."""
+    said = next((c for c in seen.status.conditions if c.type == "Discovered" and c.status == "False"), None)
+    quiet = {"Discovering", "AwaitingSlot", "DiscoveryTimedOut"}
+    return "" if said is None or said.reason in quiet else f" Last seen: {said.message}"
+
+
+def problems_of(seen: Observation) -> tuple[str, ...]:
+    """Everything wrong with the spec, this installation's own rules included."""
+    account = seen.spec.runner.service_account_name if seen.spec else ""
+    allowed = seen.policy.service_accounts
+    if account and account not in allowed and "*" not in allowed:
+        choice = f"allowed are {', '.join(allowed)}" if allowed else "this installation allows none to be named"
+        return (*seen.problems, f"spec.runner.serviceAccountName: {account!r} may not be used; {choice}")
+    return seen.problems

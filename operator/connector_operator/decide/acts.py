@@ -1,0 +1,104 @@
+"""What a decision may do to the cluster, as values, and which acts an action of the tables means."""
+
+from __future__ import annotations
+
+import msgspec
+
+from connector_operator.decide.absorb import own_jobs
+from connector_operator.decide.classify import alive_pods, live_jobs
+from connector_operator.decide.observation import Observation
+from connector_operator.decide.situation import Action, ListingAction
+from connector_operator.resources import names
+from connector_operator.resources.connector import ConnectorStatus
+from connector_operator.resources.workload import ObservedJob
+
+
+class CreateRunner(msgspec.Struct, frozen=True):
+    """Create the Job of the execution that the status has reserved."""
+
+    job: str
+    run: int
+
+
+class CreateDiscovery(msgspec.Struct, frozen=True):
+    """Create the Job that lists the streams."""
+
+    job: str
+    attempt: int
+
+
+class DeleteJob(msgspec.Struct, frozen=True):
+    """Delete a Job; in the foreground it stays until its pods are gone. `uid` "": whichever has the name."""
+
+    job: str
+    uid: str
+    in_foreground: bool
+
+
+Act = CreateRunner | CreateDiscovery | DeleteJob
+
+
+def next_run(seen: Observation, status: ConnectorStatus) -> int:
+    """The run to reserve: the one that is reserved already, if its Job was never seen, else one more than ever."""
+    reserved = names.job_of_execution(status.state.exec_id)
+    is_unused = (
+        status.run > status.last_execution.run
+        and status.run not in seen.vanished
+        and reserved == names.execution_job_name(seen.name, seen.uid, status.run)
+    )
+    return status.run if is_unused else max([status.run, *seen.vanished]) + 1
+
+
+def act_on_execution(seen: Observation, status: ConnectorStatus, action: Action) -> tuple[Act, ...]:
+    """The acts of a row of the table of executions; `status` has the run reserved."""
+    if action is Action.START:
+        return (CreateRunner(names.execution_job_name(seen.name, seen.uid, status.run), status.run),)
+    live = live_jobs(seen)
+    if action is Action.STOP:
+        return tuple(_leave(job) for job in live)
+    if action is Action.TRIM:
+        return tuple(_leave(job) for job in live[:-1])
+    if action is Action.CLEAR:
+        known = {job.name for job in seen.jobs}
+        left = sorted({p.job for p in alive_pods(seen) if p.deleting is None and p.job and p.job not in known})
+        return tuple(DeleteJob(job, "", in_foreground=True) for job in left)
+    return ()
+
+
+def act_on_listing(seen: Observation, status: ConnectorStatus, action: ListingAction) -> tuple[Act, ...]:
+    """The acts of a row of the table of discoveries."""
+    jobs = own_jobs(seen, names.ROLE_DISCOVERY)
+    if action is ListingAction.START:
+        attempt = max([status.discovery.attempts, seen.vanished_attempts, *(job.run for job in jobs)]) + 1
+        return (CreateDiscovery(names.discovery_job_name(seen.name, seen.uid, attempt), attempt),)
+    if action is ListingAction.CANCEL:
+        return tuple(
+            _leave(job)
+            for job in jobs
+            if job.deleting is None and (job.finished is None or job.run > status.discovery.attempts)
+        )
+    return ()
+
+
+def _leave(job: ObservedJob) -> DeleteJob:
+    return DeleteJob(job.name, job.uid, in_foreground=True)
+
+
+def prune(seen: Observation) -> tuple[Act, ...]:
+    """Finished Jobs beyond the history, and only those that the *stored* status has taken in."""
+    runners = [
+        j
+        for j in own_jobs(seen, names.ROLE_RUNNER)
+        if j.finished is not None and j.deleting is None and j.run <= seen.status.last_execution.run
+    ]
+    failed, done = [j for j in runners if not j.finished], [j for j in runners if j.finished]
+    listings = [
+        j
+        for j in own_jobs(seen, names.ROLE_DISCOVERY)
+        if j.finished is not None and j.deleting is None and j.run <= seen.status.discovery.attempts
+    ]
+    kept = {j.name for j in failed[max(0, len(failed) - seen.policy.failed_history) :]}
+    kept |= {j.name for j in done[max(0, len(done) - seen.policy.completed_history) :]}
+    if seen.status.discovery.failures:  # the log of the last failed attempt may be wanted
+        kept |= {j.name for j in listings[-1:] if not j.finished}
+    return tuple(DeleteJob(j.name, j.uid, in_foreground=False) for j in [*runners, *listings] if j.name not in kept)

@@ -1,0 +1,211 @@
+"""`decide`: one observation in, one decision out. The only entrance; the tables say what, this module puts it together."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from connector_operator.decide.absorb import absorb, own_jobs, undone_discovery
+from connector_operator.decide.acts import Act, act_on_execution, act_on_listing, next_run, prune
+from connector_operator.decide.classify import classify, classify_listing, live_jobs, next_listing
+from connector_operator.decide.conditions import build_conditions, has_changed, transition
+from connector_operator.decide.observation import Observation
+from connector_operator.decide.situation import (
+    Action,
+    Execution,
+    Listing,
+    ListingAction,
+    ListingSituation,
+    Request,
+    Situation,
+)
+from connector_operator.decide.table import ListingRow, Row, find_listing_row, find_row
+from connector_operator.decide.waiting import is_look_due, next_look
+from connector_operator.decide.words import Words, gather_words
+from connector_operator.resources import names
+from connector_operator.resources.connector import (
+    ConnectorStatus,
+    EffectiveDataset,
+    Retry,
+    State,
+    build_status,
+)
+from connector_operator.resources.times import format_time, parse_time
+from connector_operator.resources.workload import ObservedJob
+
+replace = msgspec.structs.replace
+
+
+class Look(StrEnum):
+    """What must be seen before a decision can be made."""
+
+    PODS = "pods"
+    EVENTS = "events"
+    CATALOGUE = "catalogue"
+
+
+class Announcement(msgspec.Struct, frozen=True):
+    """An event to be told: a transition."""
+
+    reason: str
+    message: str
+    is_warning: bool
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be done.
+
+    Attributes:
+        row, listing_row: Which rows of the tables held.
+        looks: What to look at before deciding again; then nothing else counts.
+        status: What the status becomes, as it is applied; None: it stays as it is.
+        acts: After the status was written: Jobs to create or delete.
+        announcement: A transition to tell.
+        again: When to look again though nothing happens.
+    """
+
+    row: Row
+    listing_row: ListingRow
+    looks: frozenset[Look] = frozenset()
+    status: dict[str, Any] | None = None
+    acts: tuple[Act, ...] = ()
+    announcement: Announcement | None = None
+    again: datetime | None = None
+
+
+def decide(seen: Observation) -> Decision:
+    """Decides what to do about one connector. Pure: equal observations give equal decisions."""
+    memory = absorb(seen)
+    situation, listing = classify(seen, memory), classify_listing(seen, memory)
+    row, listing_row = find_row(situation), find_listing_row(listing)
+    if situation.request is Request.DELETED:
+        return Decision(row=row, listing_row=listing_row)
+    looks = needed_looks(seen, row, listing_row, situation)
+    if looks:
+        return Decision(row=row, listing_row=listing_row, looks=looks)
+    memory = _carry_on(seen, memory, row, situation)
+    acts = act_on_execution(seen, memory, row.action) + act_on_listing(seen, memory, listing_row.action)
+    if listing_row.action is ListingAction.CANCEL:
+        attempts = [memory.discovery.attempts, *(j.run for j in own_jobs(seen, names.ROLE_DISCOVERY))]
+        memory = replace(memory, discovery=replace(memory.discovery, attempts=max(attempts)))
+    words = gather_words(seen, memory, row, listing_row, situation)
+    status = _compose(seen, memory, row, listing_row, situation, words)
+    changed = has_changed(seen.stored, status)
+    return Decision(
+        row=row,
+        listing_row=listing_row,
+        status=status if changed else None,
+        acts=acts + prune(seen),
+        announcement=_announce(seen, status, row) if changed else None,
+        again=_again(seen, memory, row, situation, listing),
+    )
+
+
+def needed_looks(seen: Observation, row: Row, listing: ListingRow, situation: Situation) -> frozenset[Look]:
+    """What is not seen yet and must be; the same observation completed by it never asks again."""
+    looks: set[Look] = set()
+    waits = _waiting_jobs(seen, situation)
+    if seen.pods is None:
+        if row.action is Action.LOOK or listing.action is ListingAction.READ:
+            looks.add(Look.PODS)
+        if any(is_look_due(job, seen.now, seen.policy.look_after) for job in waits):
+            looks |= {Look.PODS, Look.EVENTS}
+    done = undone_discovery(seen)
+    unread = seen.catalogue is None and not seen.catalogue_lost
+    if listing.action is ListingAction.READ and done is not None and done.finished and unread:
+        looks |= {Look.PODS, Look.CATALOGUE}
+    return frozenset(looks)
+
+
+def _waiting_jobs(seen: Observation, situation: Situation) -> list[ObservedJob]:
+    """Jobs that live without a ready pod."""
+    jobs = [j for j in own_jobs(seen, names.ROLE_DISCOVERY) if j.finished is None and j.deleting is None]
+    if situation.execution in {Execution.WAITING, Execution.OUTDATED, Execution.LOST}:
+        jobs += live_jobs(seen)
+    return [job for job in jobs if not job.ready]
+
+
+def _carry_on(seen: Observation, memory: ConnectorStatus, row: Row, situation: Situation) -> ConnectorStatus:
+    """Memory after the row: the run reserved, the stop noted, the end noted, what a stop empties emptied."""
+    if situation.request is not Request.RUNNING:
+        memory = replace(memory, retry=Retry())
+    if row.action is Action.START:
+        return replace(memory, run=next_run(seen, memory))
+    last = memory.last_execution
+    if row.action is Action.STOP:
+        job = live_jobs(seen)[-1]
+        reasons = {"stop": "Stopped", "lost": "NodeLost"}
+        reason = reasons.get(row.name, "Replaced")
+        execution = names.execution_id(seen.namespace, seen.name, job.name)
+        started = format_time(job.started or job.created or seen.now)
+        return replace(memory, last_execution=type(last)(job.run, execution, started, "", None, reason, row.says))
+    if situation.execution is Execution.NONE and last.run and not last.finished_at:
+        return replace(memory, last_execution=replace(last, finished_at=format_time(seen.now)))
+    return memory
+
+
+def _execution(seen: Observation, memory: ConnectorStatus, row: Row, situation: Situation) -> str:
+    """`execId`: of the execution that is, is being made or is leaving; "" when no Job and no pod is left."""
+    if row.action is Action.START:
+        job = names.execution_job_name(seen.name, seen.uid, memory.run)
+        return names.execution_id(seen.namespace, seen.name, job)
+    if situation.execution is Execution.NONE:
+        return ""
+    live = live_jobs(seen)
+    if live:
+        return names.execution_id(seen.namespace, seen.name, live[-1].name)
+    return memory.state.exec_id
+
+
+def _compose(
+    seen: Observation, memory: ConnectorStatus, row: Row, listing: ListingRow, situation: Situation, words: Words
+) -> dict[str, Any]:
+    status = replace(
+        memory,
+        observed_generation=seen.generation,
+        state=State(row.state, seen.name, _execution(seen, memory, row, situation)),
+        dataset=EffectiveDataset(seen.dataset.name, seen.dataset.table) if seen.dataset.spec else EffectiveDataset(),
+        conditions=build_conditions(seen, memory, row, listing, words),
+        updated=format_time(seen.now),
+    )
+    return build_status(status)
+
+
+def _announce(seen: Observation, status: dict[str, Any], row: Row) -> Announcement | None:
+    reason = transition(seen.status, status)
+    if reason is None:
+        return None
+    ready = next(c for c in status["conditions"] if c["type"] == "Ready")
+    warn = "S" in row.flags or row.name in {"backoff", "failing", "lost", "homeless"} or reason not in QUIET_REASONS
+    return Announcement(reason, ready["message"], warn and "R" not in row.flags and row.name not in CALM_ROWS)
+
+
+CALM_ROWS = {"leaving", "replace", "trim"}
+QUIET_REASONS = {"Discovering", "AwaitingSlot", "Starting", "Stopping", "AwaitingTurn"}
+
+
+def _again(
+    seen: Observation, memory: ConnectorStatus, row: Row, situation: Situation, listing: ListingSituation
+) -> datetime | None:
+    """The earliest moment at which time alone changes the decision."""
+    moments: list[datetime | None] = []
+    if row.name in {"backoff", "failing", "mend"}:
+        moments.append(parse_time(memory.retry.at))
+    if listing.listing is Listing.NONE and find_listing_row(listing).name == "later":
+        moments.append(next_listing(seen, memory))
+    waiting = _waiting_jobs(seen, situation)
+    moments += [next_look(job.created, seen.now) for job in waiting]
+    if situation.execution is Execution.ENDING:
+        moments.append(_next_leave(seen))
+    later = [max(moment, seen.now + timedelta(milliseconds=200)) for moment in moments if moment is not None]
+    return min(later, default=None)
+
+
+def _next_leave(seen: Observation) -> datetime:
+    """While a Job goes, its own event wakes us; pods without a Job have no event that we watch."""
+    limit = seen.policy.grace + seen.policy.node_lost_after + timedelta(seconds=1)
+    deleting = [j.deleting + limit for j in seen.jobs if j.deleting is not None and j.deleting + limit > seen.now]
+    return min(deleting, default=seen.now + timedelta(seconds=2))

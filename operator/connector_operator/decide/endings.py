@@ -1,0 +1,102 @@
+"""How an execution or a discovery ended, and when the next may start: judged from its Job and its pod."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+
+from connector_operator.decide.observation import Policy
+from connector_operator.resources.connector import Retry
+from connector_operator.resources.times import format_time, parse_time
+from connector_operator.resources.workload import ObservedJob, ObservedPod
+from connector_runner.schemas.outcome import ExitCode, parse_termination
+
+COMPLETED, REFUSED, CRASHED, DISRUPTED = "completed", "refused", "crashed", "disrupted"
+
+CRASH_DELAY = (timedelta(seconds=1), timedelta(minutes=5))
+REFUSED_DELAY = (timedelta(seconds=30), timedelta(minutes=10))
+DISCOVERY_DELAY = (timedelta(seconds=2), timedelta(minutes=5))
+FAILING_FROM = 5
+"""From this many failures in a row on a connector is errored."""
+SHORTEST_CALM = timedelta(seconds=10)
+"""A run disrupted sooner counts as a crash, or a node that evicts everything would make the operator spin."""
+_LONGEST_MESSAGE = 1024
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """How one execution or discovery ended.
+
+    Attributes:
+        outcome: completed, refused, crashed or disrupted.
+        exit_code: None when nobody saw it.
+    """
+
+    outcome: str
+    reason: str
+    message: str
+    exit_code: int | None = None
+
+
+def judge(job: ObservedJob, pods: Sequence[ObservedPod]) -> Ending:
+    """Judges a finished Job: by its pod where there is one, else by its own condition (podFailurePolicy says why)."""
+    if job.finished:
+        return Ending(COMPLETED, "Completed", "The stream has come to its end.", 0)
+    pod = next((p for p in pods if p.job == job.name and p.exit_code is not None), None)
+    if job.reason == "DeadlineExceeded":
+        return Ending(CRASHED, "DeadlineExceeded", "It did not end in time.")
+    if pod is None:
+        return _judge_without_pod(job)
+    said = parse_termination(pod.message)
+    message = said.message[:_LONGEST_MESSAGE] or f"The runner ended with exit code {pod.exit_code}."
+    if pod.exit_code == ExitCode.ACTION_REQUIRED:
+        return Ending(REFUSED, said.reason, message, pod.exit_code)
+    if pod.disruption or pod.exit_code == ExitCode.TERMINATED:
+        why = pod.disruption or "its pod was deleted"
+        return Ending(DISRUPTED, "Disrupted", f"The runner was told to leave: {why}.", pod.exit_code)
+    if pod.container_reason == "OOMKilled":
+        message = "The runner needed more memory than spec.runner.resources allows."
+        return Ending(CRASHED, "OOMKilled", message, pod.exit_code)
+    return Ending(CRASHED, said.reason, message, pod.exit_code)
+
+
+def _judge_without_pod(job: ObservedJob) -> Ending:
+    if f"exit code {int(ExitCode.ACTION_REQUIRED)} " in job.message:
+        return Ending(REFUSED, "ActionRequired", job.message, int(ExitCode.ACTION_REQUIRED))
+    if job.reason == "PodFailurePolicy":
+        return Ending(DISRUPTED, "Disrupted", job.message)
+    return Ending(DISRUPTED, "PodLost", "The execution's pod was removed before anybody could see how it ended.")
+
+
+def delay_after(failures: int, limits: tuple[timedelta, timedelta], seed: str) -> timedelta:
+    """Doubles from the first limit to the second; a tenth more or less, the same for the same seed, spreads the herd."""
+    first, longest = limits
+    spread = 0.9 + 0.2 * hashlib.sha256(seed.encode()).digest()[0] / 255
+    return min(longest, first * (1 << min(max(failures - 1, 0), 20))) * spread
+
+
+def next_retry(before: Retry, job: ObservedJob, ending: Ending, ended: datetime, policy: Policy) -> Retry:
+    """What is remembered after an execution ended: the row of failures goes on only for the same orders and unstable runs."""
+    same = before.spec_hash == job.spec_hash and before.dataset_hash == job.dataset_hash
+    duration = ended - (job.started or ended)
+    failures = before.failures if same and duration < policy.stable_after else 0
+    outcome = ending.outcome
+    if outcome == DISRUPTED and duration < SHORTEST_CALM and before.outcome == DISRUPTED:
+        outcome = CRASHED
+    wait = timedelta(0)
+    if outcome in {CRASHED, REFUSED}:
+        failures += 1
+        if outcome == REFUSED:
+            wait = delay_after(failures, REFUSED_DELAY, job.uid)
+        elif duration < policy.stable_after:
+            wait = delay_after(failures, CRASH_DELAY, job.uid)
+    since = before.since if failures > 1 and before.since else format_time(ended) if failures else ""
+    return Retry(outcome, failures, since, format_time(ended + wait), job.spec_hash, job.dataset_hash)
+
+
+def is_due(at: str, now: datetime) -> bool:
+    """Whether a remembered time has come; an unreadable one has."""
+    moment = parse_time(at)
+    return moment is None or moment <= now

@@ -1,0 +1,70 @@
+"""Everything that `decide` may look at. Whoever observes fills it in; nothing else reaches a decision."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from connector_operator.resources.connector import ConnectorSpec, ConnectorStatus
+from connector_operator.resources.dataset import DatasetView, Resolution
+from connector_operator.resources.workload import ObservedJob, ObservedPod
+from connector_runner.schemas.catalogue import CatalogueSummary
+
+UNRESOLVED = DatasetView(Resolution.MISSING, "DatasetNotNamed", "spec.datasetId is not set; name a Dataset there.")
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings that decisions depend on."""
+
+    failed_history: int = 3
+    completed_history: int = 1
+    grace: timedelta = timedelta(seconds=60)
+    node_lost_after: timedelta = timedelta(seconds=60)
+    look_after: timedelta = timedelta(seconds=5)
+    stable_after: timedelta = timedelta(minutes=10)
+    service_accounts: tuple[str, ...] = ()
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
+    """One connector and what belongs to it, at one moment.
+
+    Attributes:
+        spec: None when it can't be read; then `problems` says why, and `wanted` still holds spec.status.
+        problems: Everything wrong with the spec.
+        wanted: spec.status as it stands.
+        jobs: All Jobs with this connector's label, an earlier namesake's included.
+        pods: Its pods; None: not looked at yet.
+        told: What events say of its Jobs and pods that don't get ready, latest last; () also when not looked at.
+        catalogue: Of a discovery Job that has completed; None: not read yet, or lost when `catalogue_lost`.
+        vanished: Runs whose Jobs were seen to go.
+        vanished_attempts: The highest discovery whose Job was seen to go.
+        has_slot: Whether one more discovery may start now.
+        has_turn: Whether this connector may follow a changed Dataset now.
+        trouble: Why the last action failed, as a sentence; "" when it didn't.
+    """
+
+    now: datetime
+    namespace: str
+    name: str
+    uid: str
+    generation: int = 1
+    is_deleting: bool = False
+    spec: ConnectorSpec | None = None
+    problems: tuple[str, ...] = ()
+    wanted: str = ""
+    status: ConnectorStatus = ConnectorStatus()
+    stored: dict[str, Any] = {}
+    dataset: DatasetView = UNRESOLVED
+    jobs: tuple[ObservedJob, ...] = ()
+    pods: tuple[ObservedPod, ...] | None = None
+    told: tuple[str, ...] = ()
+    catalogue: CatalogueSummary | None = None
+    catalogue_lost: bool = False
+    vanished: frozenset[int] = frozenset()
+    vanished_attempts: int = 0
+    has_slot: bool = True
+    has_turn: bool = True
+    trouble: str = ""
+    policy: Policy = Policy()

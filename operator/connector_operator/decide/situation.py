@@ -1,0 +1,164 @@
+"""The words of the tables: what is asked for, what there is, what stands in the way, what was before."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Request(StrEnum):
+    """What is asked for."""
+
+    ABSENT = "absent"
+    """spec.status is not set"""
+    RUNNING = "running"
+    """spec.status is running"""
+    STOPPED = "stopped"
+    """spec.status is stopped"""
+    DELETED = "deleted"
+    """the connector is being deleted"""
+
+
+class Execution(StrEnum):
+    """What there is of it."""
+
+    NONE = "none"
+    """no Job, no pod"""
+    UNSEEN = "unseen"
+    """nothing can be said before the pods are looked at"""
+    READY = "ready"
+    """live, made from what is asked for, its pod ready"""
+    WAITING = "waiting"
+    """live, made from what is asked for, its pod not ready"""
+    OUTDATED = "outdated"
+    """live, made from something that has changed since"""
+    QUEUED = "queued"
+    """live and ready, its Dataset has changed, another connector has the turn"""
+    SURPLUS = "surplus"
+    """more than one live"""
+    LOST = "lost"
+    """live, but its pod should have gone long ago: the node is lost"""
+    ENDING = "ending"
+    """its Job is being deleted, or a pod is left"""
+
+
+class Gate(StrEnum):
+    """What stands between the spec and a start: the first of these that holds."""
+
+    INVALID = "invalid"
+    """the spec has problems"""
+    REFUSED = "refused"
+    """the discovery of this configuration ended with 78: a person must act"""
+    UNDISCOVERED = "undiscovered"
+    """the streams of this configuration are not known yet"""
+    UNSELECTED = "unselected"
+    """no stream is selected"""
+    UNKNOWN = "unknown"
+    """the source has no such stream"""
+    HOMELESS = "homeless"
+    """there is no Dataset"""
+    MISDIRECTED = "misdirected"
+    """the Dataset is invalid"""
+    OPEN = "open"
+    """nothing"""
+
+
+class Memory(StrEnum):
+    """How earlier executions of the same orders ended; anything but clear only when running is asked for."""
+
+    CLEAR = "clear"
+    """nothing speaks against a start now"""
+    CRASHED = "crashed"
+    """it failed, less than five times in a row, and waits"""
+    FAILING = "failing"
+    """it failed five times in a row or more, and waits"""
+    REFUSED = "refused"
+    """it ended with 78, and waits"""
+    COMPLETED = "completed"
+    """the stream has come to its end"""
+
+
+class Action(StrEnum):
+    """What is done about the execution."""
+
+    NOTHING = "nothing"
+    LOOK = "look at the pods"
+    START = "reserve the run, then create the Job"
+    STOP = "delete the Job in the foreground"
+    TRIM = "delete all Jobs but the newest"
+    CLEAR = "delete the Jobs whose pods are left"
+
+
+class Need(StrEnum):
+    """Whether streams must be listed."""
+
+    NO = "no"
+    """they are known for this configuration, or it is invalid"""
+    YES = "yes"
+    """they are not known, or asked for anew"""
+
+
+class Listing(StrEnum):
+    """What there is of a discovery."""
+
+    NONE = "none"
+    """no Job"""
+    ACTIVE = "active"
+    """a Job lists what is asked for"""
+    DONE = "done"
+    """a Job has ended and nobody has read it"""
+    OUTDATED = "outdated"
+    """a Job lists what is no longer asked for"""
+    ENDING = "ending"
+    """a Job is being deleted"""
+
+
+class Timer(StrEnum):
+    """When the next attempt is due."""
+
+    DUE = "due"
+    """now"""
+    LATER = "later"
+    """after a delay that grows with failures"""
+    NEVER = "never"
+    """it failed, and the connector is stopped"""
+
+
+class Slot(StrEnum):
+    """Whether one more discovery may run in this installation."""
+
+    FREE = "free"
+    TAKEN = "taken"
+
+
+class ListingAction(StrEnum):
+    """What is done about a discovery."""
+
+    NOTHING = "nothing"
+    READ = "read its pod's log"
+    START = "create the Job"
+    CANCEL = "delete the Job"
+
+
+class Situation(msgspec.Struct, frozen=True):
+    """Which row of the table of executions holds."""
+
+    request: Request
+    execution: Execution
+    gate: Gate
+    memory: Memory
+
+    @property
+    def is_possible(self) -> bool:
+        """Memory counts only where running is asked for."""
+        return self.memory is Memory.CLEAR or self.request is Request.RUNNING
+
+
+class ListingSituation(msgspec.Struct, frozen=True):
+    """Which row of the table of discoveries holds."""
+
+    need: Need
+    listing: Listing
+    timer: Timer
+    slot: Slot

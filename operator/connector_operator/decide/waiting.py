@@ -1,0 +1,58 @@
+"""Why a pod is not ready, told from the pod and from what events say of it: the reasons that a person would look up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+
+from connector_operator.resources.workload import ObservedJob, ObservedPod
+
+LONG = timedelta(minutes=2)
+"""A runner that is up but not ready for longer is told of; it is never replaced for that."""
+_FIRST_LOOK, _LAST_LOOK = timedelta(seconds=5), timedelta(seconds=60)
+
+
+class Wait(msgspec.Struct, frozen=True):
+    """Why something is not ready yet; `is_trouble`: it won't get ready unless somebody acts."""
+
+    reason: str
+    message: str
+    is_trouble: bool = False
+
+
+def explain_waiting(job: ObservedJob, pods: Sequence[ObservedPod] | None, told: Sequence[str], now: datetime) -> Wait:
+    """The most telling reason; `pods` None and no events: nothing is known yet."""
+    starting = Wait("Starting", f"Execution {job.name} is starting.")
+    if pods is None:
+        return starting
+    mine = [p for p in pods if p.job == job.name]
+    said = told[-1] if told else ""
+    if not mine:
+        return Wait("PodRefused", f"No pod could be made for {job.name}: {said}", is_trouble=True) if said else starting
+    pod = mine[-1]
+    if pod.unschedulable:
+        return Wait("Unschedulable", f"No node takes the pod: {pod.unschedulable}", is_trouble=True)
+    if pod.container_reason in {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}:
+        return Wait("ImageNotPulled", f"The runner's image could not be pulled: {pod.waiting}", is_trouble=True)
+    if said and pod.phase == "Pending":
+        reason = "SecretNotFound" if "secret" in said and "not found" in said else "PodNotStarted"
+        return Wait(reason, f"The pod can't start: {said}", is_trouble=True)
+    if pod.container_reason == "CreateContainerConfigError":
+        return Wait("PodNotStarted", f"The container can't start: {pod.waiting}", is_trouble=True)
+    if pod.phase == "Running" and pod.started is not None and now - pod.started > LONG:
+        message = f"The runner is up but not ready: it has no connection yet; see kubectl logs job/{job.name}."
+        return Wait("RunnerNotReady", message, is_trouble=True)
+    return starting
+
+
+def next_look(created: datetime | None, now: datetime) -> datetime:
+    """When to look at a pod that is not ready: after five seconds, then ever less often."""
+    age = max(now - (created or now), timedelta(0))
+    return now + min(max(age / 2, _FIRST_LOOK), _LAST_LOOK)
+
+
+def is_look_due(job: ObservedJob, now: datetime, after: timedelta) -> bool:
+    """Whether a Job has been without a ready pod for long enough to look at its pods."""
+    return job.created is not None and now - job.created >= after

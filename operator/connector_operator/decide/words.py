@@ -1,0 +1,123 @@
+"""The reasons and sentences that the tables leave to the gate, the pod and the last execution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from connector_operator.decide.absorb import own_jobs, problems_of
+from connector_operator.decide.classify import has_failed, is_fresh, live_jobs
+from connector_operator.decide.observation import Observation
+from connector_operator.decide.situation import Gate, Situation
+from connector_operator.decide.table import ListingRow, Row
+from connector_operator.decide.waiting import Wait, explain_waiting
+from connector_operator.resources import names
+from connector_operator.resources.connector import ConnectorStatus
+
+_MOST_NAMED = 20
+
+
+class Words(msgspec.Struct, frozen=True):
+    """What is said of one situation.
+
+    Attributes:
+        reason, message: Of the Ready condition.
+        listing: Why the streams are not known (or not known anew).
+        pod: Why the execution's pod is not ready.
+    """
+
+    reason: str
+    message: str
+    listing: Wait
+    pod: Wait
+
+
+def gather_words(
+    seen: Observation, memory: ConnectorStatus, row: Row, listing: ListingRow, situation: Situation
+) -> Words:
+    """Everything that is said of one situation; pure text, the same for the same observation."""
+    listed = say_listing(seen, memory, listing)
+    gate = say_gate(seen, memory, situation.gate, listed)
+    live = live_jobs(seen)
+    pod = explain_waiting(live[-1], seen.pods, seen.told, seen.now) if live else Wait("NoExecution", "")
+    last = memory.last_execution
+    reason = {"<gate>": gate.reason, "<pod>": pod.reason, "<last>": last.reason}.get(row.reason, row.reason)
+    message = row.says.format(
+        gate=gate.message,
+        pod=pod.message,
+        last=f"{last.reason}: {last.message}" if row.name != "mend" else last.message,
+        next=memory.retry.at,
+        failures=memory.retry.failures,
+        stream=seen.spec.selected_stream if seen.spec else "",
+        table=seen.dataset.table,
+        streams=say_streams(memory),
+        execution=names.execution_job_name(seen.name, seen.uid, memory.run),
+    )
+    if seen.trouble and "R" not in row.flags:
+        reason, message = "JobRefused", seen.trouble
+    return Words(reason, message, listed, pod)
+
+
+def say_streams(status: ConnectorStatus) -> str:
+    """How many streams there are, and their names as far as a sentence holds them."""
+    known = [stream.id for stream in status.streams]
+    more = f", and {status.streams_total - _MOST_NAMED} more" if status.streams_total > _MOST_NAMED else ""
+    if not known:
+        return "The source has no streams."
+    count = f"{status.streams_total} streams" if status.streams_total != 1 else "1 stream"
+    return f"The source has {count}: {', '.join(known[:_MOST_NAMED])}{more}."
+
+
+def sentence(texts: Sequence[str]) -> str:
+    """Problems as one sentence."""
+    return "; ".join(texts) + "."
+
+
+def say_listing(seen: Observation, memory: ConnectorStatus, row: ListingRow) -> Wait:
+    """Why the streams of this configuration are not known, or how far their listing is."""
+    discovery = memory.discovery
+    if row.name == "line":
+        return Wait("AwaitingSlot", "Other discoveries are running; this one is in line.")
+    jobs = [j for j in own_jobs(seen, names.ROLE_DISCOVERY) if j.finished is None and j.deleting is None]
+    if jobs and row.name == "active":
+        wait = explain_waiting(jobs[-1], seen.pods, seen.told, seen.now)
+        if wait.is_trouble and wait.reason != "RunnerNotReady":
+            return wait
+    if has_failed(seen, memory):
+        when = "" if row.name == "rest" else f" Tried again at {discovery.retry_at}, and at once when the spec changes."
+        return Wait(discovery.reason, f"{discovery.message}{when}", is_trouble=True)
+    return Wait("Discovering", "The streams of this configuration are being listed.")
+
+
+def say_gate(seen: Observation, memory: ConnectorStatus, gate: Gate, listed: Wait) -> Wait:
+    """What stands between the spec and a start."""
+    stream = seen.spec.selected_stream if seen.spec else ""
+    match gate:
+        case Gate.INVALID:
+            return Wait("InvalidConfig", sentence(problems_of(seen)))
+        case Gate.REFUSED | Gate.UNDISCOVERED:
+            return listed
+        case Gate.UNSELECTED:
+            return Wait(
+                "StreamNotSelected",
+                f"Running is asked for, but no stream is selected: set spec.selectedStream. {say_streams(memory)}",
+            )
+        case Gate.UNKNOWN:
+            return Wait("UnknownStream", f"The source has no stream {stream!r}. {say_streams(memory)}")
+        case Gate.HOMELESS | Gate.MISDIRECTED:
+            return Wait(seen.dataset.reason, seen.dataset.message)
+        case Gate.OPEN:
+            return Wait("Open", "")
+
+
+def say_discovered(seen: Observation, memory: ConnectorStatus, listed: Wait) -> tuple[str, str, str]:
+    """Status, reason and message of the Discovered condition."""
+    if seen.spec is None or problems_of(seen):
+        return "False", "InvalidConfig", "The configuration has problems; see the condition ConfigValid."
+    if not is_fresh(seen, memory):
+        return "False", listed.reason, listed.message
+    notes = " ".join((say_streams(memory), *memory.discovery.notes))
+    if has_failed(seen, memory):
+        notes += f" Listing them anew failed: {listed.message}"
+    return "True", "Discovered", notes

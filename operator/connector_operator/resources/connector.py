@@ -1,0 +1,229 @@
+"""A Connector's spec and status as values, and the hashes that tell whether something new is asked for."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from connector_operator.resources.names import hash_value
+from connector_runner.schemas.catalogue import StreamSummary
+from connector_runner.schemas.config import config_problems, config_schema, connector_types
+
+
+class SecretReference(msgspec.Struct, frozen=True):
+    """A Secret of the connector's namespace."""
+
+    name: str
+
+
+class ConfigSource(msgspec.Struct, frozen=True, rename="camel"):
+    """One entry of `configFrom`: each key of the Secret is one more config property."""
+
+    secret_ref: SecretReference
+
+
+class RunnerSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """What a person may say of the runner's pod; all optional."""
+
+    resources: dict[str, Any] = {}
+    service_account_name: str = ""
+    node_selector: dict[str, str] = {}
+    tolerations: tuple[dict[str, Any], ...] = ()
+    affinity: dict[str, Any] = {}
+    priority_class_name: str = ""
+    image_pull_secrets: tuple[dict[str, str], ...] = ()
+    pod_labels: dict[str, str] = {}
+    pod_annotations: dict[str, str] = {}
+    termination_grace_period_seconds: int | None = None
+
+
+class ConnectorSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """What is asked for; see the reference of the Connector for each field."""
+
+    connector_type: str
+    description: str = ""
+    dataset_id: str = ""
+    wait: bool = True
+    config: dict[str, Any] = {}
+    config_from: tuple[ConfigSource, ...] = ()
+    selected_stream: str = ""
+    status: Literal["running", "stopped"] | None = None
+    restarted_at: str = ""
+    rediscover_at: str = ""
+    runner: RunnerSpec = RunnerSpec()
+
+
+class Condition(msgspec.Struct, frozen=True, rename="camel"):
+    """One condition, in Kubernetes' form."""
+
+    type: str
+    status: str
+    reason: str
+    message: str
+    last_transition_time: str = ""
+    observed_generation: int = 0
+
+
+class State(msgspec.Struct, frozen=True, rename="camel"):
+    """`state` as the Connectors API answers it."""
+
+    status: str = ""
+    job_id: str = ""
+    exec_id: str = ""
+
+
+class LastExecution(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """How the latest execution that has ended, or is being ended, ended.
+
+    Attributes:
+        run: Its number; 0 when there was none.
+        exit_code: None when nobody could see it (stopped, or its pod was lost).
+        finished_at: "" while its pod is still leaving.
+    """
+
+    run: int = 0
+    exec_id: str = ""
+    started_at: str = ""
+    finished_at: str = ""
+    exit_code: int | None = None
+    reason: str = ""
+    message: str = ""
+
+
+class Retry(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """What the next start depends on; emptied by a stop, void when the hashes no longer match.
+
+    Attributes:
+        outcome: completed, refused (exit 78), crashed, disrupted; "" for nothing.
+        failures: Failures in a row.
+        since: When the row of failures began.
+        at: When the next execution may start.
+    """
+
+    outcome: str = ""
+    failures: int = 0
+    since: str = ""
+    at: str = ""
+    spec_hash: str = ""
+    dataset_hash: str = ""
+
+
+class Discovery(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """What the streams in status are the streams of, and how attempts to list them went.
+
+    Attributes:
+        config_hash, rediscover_at, stream, at: Of the last good catalogue: what was asked, and when it was received.
+        notes: Sentences that came with it.
+        misses: How many catalogues in a row lacked the selected stream.
+        attempts: How many Jobs were made, ever (names the next).
+        failures: Failed attempts in a row, for what `failed_for` stands for.
+        refused: Whether the last failed for what a person must mend.
+        retry_at: When it is tried again.
+    """
+
+    config_hash: str = ""
+    rediscover_at: str = ""
+    stream: str = ""
+    at: str = ""
+    notes: tuple[str, ...] = ()
+    misses: int = 0
+    attempts: int = 0
+    failures: int = 0
+    failed_for: str = ""
+    refused: bool = False
+    reason: str = ""
+    message: str = ""
+    retry_at: str = ""
+
+
+class EffectiveDataset(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """The Dataset that `datasetId` was resolved to, and the table there."""
+
+    name: str = ""
+    table: str = ""
+
+
+class ConnectorStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """What is: written by the operator alone."""
+
+    observed_generation: int = -1
+    state: State = State()
+    streams: tuple[StreamSummary, ...] = ()
+    streams_total: int = 0
+    dataset: EffectiveDataset = EffectiveDataset()
+    run: int = 0
+    last_execution: LastExecution = LastExecution()
+    retry: Retry = Retry()
+    discovery: Discovery = Discovery()
+    conditions: tuple[Condition, ...] = ()
+    updated: str = ""
+
+
+def parse_spec(raw: Any) -> tuple[ConnectorSpec | None, tuple[str, ...]]:
+    """A spec, and everything that is wrong with it; None when it can't even be read."""
+    try:
+        spec = msgspec.convert(raw, ConnectorSpec)
+    except msgspec.ValidationError as error:
+        return None, (f"spec: {error}",)
+    if spec.connector_type not in connector_types():
+        return spec, (
+            f"spec.connectorType: {spec.connector_type!r} is not known; choose one of {', '.join(connector_types())}",
+        )
+    schema = config_schema(spec.connector_type)
+    return spec, config_problems(spec.config, schema, partial=bool(spec.config_from), path="spec.config")
+
+
+def parse_status(raw: Any) -> ConnectorStatus:
+    """A status as stored; what is not readable counts as absent, part by part, so that nothing done by hand can block."""
+    if not isinstance(raw, dict):
+        return ConnectorStatus()
+    try:
+        return msgspec.convert(raw, ConnectorStatus)
+    except msgspec.ValidationError:
+        pass
+    good: dict[str, Any] = {}
+    for field in msgspec.structs.fields(ConnectorStatus):
+        if field.encode_name in raw:
+            try:
+                good[field.name] = msgspec.convert(raw[field.encode_name], field.type)
+            except msgspec.ValidationError:
+                continue
+    return ConnectorStatus(**good)
+
+
+def build_status(status: ConnectorStatus) -> dict[str, Any]:
+    """A status as it is applied. Every scalar is listed each time: one that is left out would survive if somebody else set it."""
+    raw: dict[str, Any] = msgspec.to_builtins(status)
+    for optional in ("dataset", "lastExecution", "retry", "discovery"):
+        if not raw[optional]:
+            del raw[optional]
+    return raw
+
+
+def without_defaults(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """A config without the properties that say only what the schema's default says, nested ones included."""
+    kept: dict[str, Any] = {}
+    for name, value in config.items():
+        child = schema.get("properties", {}).get(name, {})
+        if isinstance(value, dict):
+            value = without_defaults(value, child)
+            if not value and child.get("properties"):
+                continue
+        if "default" not in child or value != child["default"]:
+            kept[name] = value
+    return kept
+
+
+def config_hash(spec: ConnectorSpec) -> str:
+    """What the streams depend on: type, config (absent equals default) and Secrets."""
+    schema = config_schema(spec.connector_type) if spec.connector_type in connector_types() else {}
+    return hash_value(
+        [spec.connector_type, without_defaults(spec.config, schema), [s.secret_ref.name for s in spec.config_from]]
+    )
+
+
+def spec_hash(spec: ConnectorSpec) -> str:
+    """What makes a new execution needed, the dataset apart; absent fields equal defaults."""
+    runner = msgspec.to_builtins(spec.runner)
+    return hash_value([config_hash(spec), spec.selected_stream, spec.wait, runner, spec.restarted_at, spec.dataset_id])

@@ -1,0 +1,173 @@
+"""A Dataset's spec and status as values, its validation, and how a `datasetId` finds its Dataset."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Literal
+
+import msgspec
+
+from connector_operator.resources.connector import Condition
+from connector_operator.resources.names import DEFAULT_DATASET, dataset_name, hash_value
+from connector_runner.schemas.manifest import DatasetTarget
+
+URL_PATTERN = "^[a-z][a-z0-9+.-]*:(//)?.+"
+PASSWORD_PATTERN = "^[^:]+://[^/@]*:[^/@]*@"  # noqa: S105 - a pattern, not a password
+FILE_SCHEMES = ("sqlite",)
+"""Schemes whose data is a file, and so needs a volume."""
+
+
+class KeyReference(msgspec.Struct, frozen=True):
+    """One key of a Secret of the dataset's namespace."""
+
+    name: str
+    key: str
+
+
+class UrlSource(msgspec.Struct, frozen=True, rename="camel"):
+    """Where a URL with secrets in it comes from."""
+
+    secret_key_ref: KeyReference
+
+
+class DatasetSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """Where rows go; see the reference of the Dataset for each field."""
+
+    url: str = ""
+    url_from: UrlSource | None = None
+    volume_claim: str = ""
+    table: str = ""
+    refused_rows: Literal["deadLetter", "stop"] = "deadLetter"
+    write_mode: Literal["upsert", "append"] = "upsert"
+
+
+class DatasetStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """What is: written by the operator alone.
+
+    Attributes:
+        connectors: How many connectors resolve to it.
+        running: How many of them have a live execution.
+        outdated: How many of those still run with an earlier form of it.
+        hash: Stands for the spec that the status is about.
+        changed_at: When that spec was first seen.
+    """
+
+    observed_generation: int = -1
+    connectors: int = 0
+    running: int = 0
+    outdated: int = 0
+    hash: str = ""
+    changed_at: str = ""
+    conditions: tuple[Condition, ...] = ()
+
+
+class Resolution(StrEnum):
+    """What became of a `datasetId`."""
+
+    RESOLVED = "resolved"
+    MISSING = "missing"
+    INVALID = "invalid"
+
+
+class DatasetView(msgspec.Struct, frozen=True):
+    """A `datasetId`, resolved for one connector.
+
+    Attributes:
+        reason: The condition's reason.
+        message: A sentence; when not resolved, with what to do.
+        spec: None unless resolved.
+        changed_at: When its present form was first seen; "" when not known.
+    """
+
+    resolution: Resolution
+    reason: str
+    message: str
+    name: str = ""
+    table: str = ""
+    spec: DatasetSpec | None = None
+    changed_at: str = ""
+
+    @property
+    def hash(self) -> str:
+        """What of it a runner must see; "" when not resolved."""
+        return "" if self.spec is None else dataset_hash(self.name, self.table, self.spec)
+
+    def target(self) -> DatasetTarget | None:
+        """As the runner is told; the URL only when it holds no secret."""
+        if self.spec is None:
+            return None
+        return DatasetTarget(
+            name=self.name,
+            url=self.spec.url if self.spec.url_from is None else "",
+            table=self.table,
+            write_mode=self.spec.write_mode,
+            refused_rows=self.spec.refused_rows,
+        )
+
+
+def dataset_hash(name: str, table: str, spec: DatasetSpec) -> str:
+    """Stands for everything of a Dataset that a runner must see."""
+    raw = msgspec.to_builtins(spec)
+    raw.pop("table", None)
+    return hash_value([name, table, raw])
+
+
+def parse_dataset(raw: Any) -> tuple[DatasetSpec | None, tuple[str, ...]]:
+    """A Dataset's spec, and everything that is wrong with it, each sentence starting with its path."""
+    try:
+        spec = msgspec.convert(raw, DatasetSpec)
+    except msgspec.ValidationError as error:
+        return None, (f"spec: {error}",)
+    problems = []
+    if bool(spec.url) == (spec.url_from is not None):
+        problems.append("spec.url: give either url, or urlFrom when the URL holds a password")
+    if spec.url and not re.match(URL_PATTERN, spec.url):
+        problems.append("spec.url: is not a URL, as sqlite:///rows.db or postgresql://host:5432/database is")
+    if spec.url and re.match(PASSWORD_PATTERN, spec.url):
+        problems.append("spec.url: holds a password; put the URL into a Secret and name it in spec.urlFrom")
+    if spec.url.partition(":")[0] in FILE_SCHEMES and not spec.volume_claim:
+        problems.append(
+            "spec.volumeClaim: a file needs a PersistentVolumeClaim, or its rows would be lost with each runner's pod"
+        )
+    return spec, tuple(problems)
+
+
+def parse_dataset_status(raw: Any) -> DatasetStatus:
+    """A status as stored; one that is not readable counts as absent."""
+    try:
+        return msgspec.convert(raw, DatasetStatus) if isinstance(raw, dict) else DatasetStatus()
+    except msgspec.ValidationError:
+        return DatasetStatus()
+
+
+def resolved_name(dataset_id: str, existing: Mapping[str, Any]) -> str:
+    """Which of the namespace's Datasets (by name) serves a `datasetId`; "" when none does."""
+    name = dataset_name(dataset_id)
+    if not dataset_id:
+        return ""
+    return next((candidate for candidate in (name, DEFAULT_DATASET) if candidate in existing), "")
+
+
+def resolve_dataset(dataset_id: str, existing: Mapping[str, Mapping[str, Any]]) -> DatasetView:
+    """Finds the Dataset for a `datasetId` among the namespace's raw Datasets by name, or says what to do."""
+    if not dataset_id:
+        return DatasetView(Resolution.MISSING, "DatasetNotNamed", "spec.datasetId is not set; name a Dataset there.")
+    name = resolved_name(dataset_id, existing)
+    if not name:
+        wanted = dataset_name(dataset_id)
+        return DatasetView(
+            Resolution.MISSING,
+            "DatasetNotFound",
+            f"There is no Dataset {wanted!r} in this namespace, nor one named {DEFAULT_DATASET!r}; create one of them.",
+            name=wanted,
+        )
+    raw = existing[name]
+    spec, problems = parse_dataset(raw.get("spec"))
+    if spec is None or problems:
+        return DatasetView(Resolution.INVALID, "DatasetInvalid", f"Dataset {name!r}: {'; '.join(problems)}.", name=name)
+    table = (spec.table if name == dataset_name(dataset_id) else "") or dataset_id
+    status = parse_dataset_status(raw.get("status"))
+    message = f"Rows go to table {table} of Dataset {name!r}."
+    return DatasetView(Resolution.RESOLVED, "Resolved", message, name, table, spec, status.changed_at)

@@ -1,0 +1,88 @@
+"""Names: of the API, of labels, and of the objects that are derived from a Connector. One place, so that nothing is spelt twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any
+
+GROUP = "apperate.io"
+VERSION = "v1"
+API_VERSION = f"{GROUP}/{VERSION}"
+CONNECTORS = "connectors"
+DATASETS = "datasets"
+MANAGER = "connector-operator"
+"""Field manager of all that the operator applies, and the value of `app.kubernetes.io/managed-by`."""
+
+LABEL_CONNECTOR = f"{GROUP}/connector"
+LABEL_ROLE = f"{GROUP}/role"
+LABEL_RUN = f"{GROUP}/run"
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+ANNOTATION_SPEC = f"{GROUP}/spec-hash"
+ANNOTATION_DATASET = f"{GROUP}/dataset-hash"
+ANNOTATION_CONFIG = f"{GROUP}/config-hash"
+ANNOTATION_REDISCOVER = f"{GROUP}/rediscover-at"
+ANNOTATION_STREAM = f"{GROUP}/stream"
+
+ROLE_DISCOVERY = "discovery"
+ROLE_RUNNER = "runner"
+
+MAX_CONNECTOR_NAME = 51
+"""Leaves 57 characters for a Job's name and 63 for its pods', the limit of a label."""
+NAME_PATTERN = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+DATASET_ID_PATTERN = "^[A-Za-z0-9]([A-Za-z0-9_-]{0,46}[A-Za-z0-9])?$"
+DEFAULT_DATASET = "default"
+
+# No vowels, so that no word comes of it; no 0, 1, l, which look alike (Kubernetes does the same for pods).
+_SUFFIX_ALPHABET = "bcdfghjkmnpqrstvwxz2456789"
+_SUFFIX_LENGTH = 5
+
+
+def canonical_json(value: Any) -> str:
+    """Equal values are equal texts: sorted keys, no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def hash_value(value: Any) -> str:
+    """Sixteen hexadecimal characters that stand for a JSON value."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
+
+
+def _suffix(*parts: str | int) -> str:
+    number = int.from_bytes(hashlib.sha256("\0".join(map(str, parts)).encode()).digest()[:8], "big")
+    letters = []
+    for _ in range(_SUFFIX_LENGTH):
+        number, digit = divmod(number, len(_SUFFIX_ALPHABET))
+        letters.append(_SUFFIX_ALPHABET[digit])
+    return "".join(letters)
+
+
+def execution_job_name(connector: str, uid: str, run: int) -> str:
+    """The Job of one execution: the same for the same Connector object and run, so that creating it twice makes one."""
+    return f"{connector}-{_suffix(uid, ROLE_RUNNER, run)}"
+
+
+def discovery_job_name(connector: str, uid: str, attempt: int) -> str:
+    """The Job of one attempt to list the streams."""
+    return f"{connector}-{_suffix(uid, ROLE_DISCOVERY, attempt)}"
+
+
+def execution_id(namespace: str, connector: str, job: str) -> str:
+    """`execId` as the Connectors API shows it; its last part is the Job's name."""
+    return f"namespaces/{namespace}/jobs/{connector}/executions/{job}"
+
+
+def job_of_execution(execution: str) -> str:
+    """The Job's name in an `execId`; "" for none."""
+    return execution.rpartition("/")[2]
+
+
+def dataset_name(dataset_id: str) -> str:
+    """The Dataset that a `datasetId` means: lower case, `_` as `-`."""
+    return dataset_id.lower().replace("_", "-").strip("-")
+
+
+def is_connector_name(name: str) -> bool:
+    """Whether a Connector may have this name."""
+    return len(name) <= MAX_CONNECTOR_NAME and re.match(NAME_PATTERN, name) is not None

@@ -1,0 +1,144 @@
+"""Jobs and pods as values: what the control plane needs to know of them, read from the raw objects in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from connector_operator.resources import names
+from connector_operator.resources.times import parse_time
+
+
+class ObservedJob(msgspec.Struct, frozen=True, kw_only=True):
+    """One of our Jobs.
+
+    Attributes:
+        owner: UID of the Connector it belongs to (an earlier namesake's has another).
+        role: `runner` or `discovery`.
+        run: The execution's number; 0 for a discovery.
+        spec_hash, dataset_hash: What the execution was made from.
+        config_hash, rediscover_at, stream: What the discovery was made from.
+        finished: None while it goes on, else True for complete and False for failed.
+        reason, message: Of the Job's condition when it failed.
+        is_edited: Somebody changed what keeps it running (suspended, parallelism).
+    """
+
+    name: str
+    uid: str = ""
+    owner: str = ""
+    role: str = names.ROLE_RUNNER
+    run: int = 0
+    spec_hash: str = ""
+    dataset_hash: str = ""
+    config_hash: str = ""
+    rediscover_at: str = ""
+    stream: str = ""
+    created: datetime | None = None
+    started: datetime | None = None
+    ended: datetime | None = None
+    deleting: datetime | None = None
+    ready: int = 0
+    finished: bool | None = None
+    reason: str = ""
+    message: str = ""
+    is_edited: bool = False
+
+
+class ObservedPod(msgspec.Struct, frozen=True, kw_only=True):
+    """One pod of a connector.
+
+    Attributes:
+        job: The Job it belongs to, by name.
+        deleting: When its grace ends (Kubernetes sets deletionTimestamp ahead by the grace period).
+        exit_code, message: Of the container, once terminated; the termination message as it is.
+        container_reason: Of the container's state (OOMKilled, ImagePullBackOff, CreateContainerConfigError ...).
+        waiting: What the container waits for, as the kubelet says.
+        unschedulable: What the scheduler says, when it finds no node.
+        disruption: Reason of the DisruptionTarget condition.
+    """
+
+    name: str
+    job: str = ""
+    role: str = names.ROLE_RUNNER
+    phase: str = ""
+    created: datetime | None = None
+    started: datetime | None = None
+    ended: datetime | None = None
+    deleting: datetime | None = None
+    exit_code: int | None = None
+    message: str = ""
+    container_reason: str = ""
+    waiting: str = ""
+    unschedulable: str = ""
+    disruption: str = ""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its process may still run."""
+        return self.phase not in {"Succeeded", "Failed"}
+
+
+def read_job(raw: Mapping[str, Any]) -> ObservedJob:
+    """A raw Job as a value; missing parts count as absent."""
+    meta, spec, status = raw.get("metadata", {}), raw.get("spec", {}), raw.get("status", {})
+    labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
+    conditions = {c["type"]: c for c in status.get("conditions") or () if c.get("status") == "True"}
+    end = conditions.get("Complete") or conditions.get("Failed")
+    run = labels.get(names.LABEL_RUN, "0")
+    return ObservedJob(
+        name=meta.get("name", ""),
+        uid=meta.get("uid", ""),
+        owner=next((o.get("uid", "") for o in meta.get("ownerReferences") or () if o.get("kind") == "Connector"), ""),
+        role=labels.get(names.LABEL_ROLE, ""),
+        run=int(run) if run.isdecimal() else 0,
+        spec_hash=annotations.get(names.ANNOTATION_SPEC, ""),
+        dataset_hash=annotations.get(names.ANNOTATION_DATASET, ""),
+        config_hash=annotations.get(names.ANNOTATION_CONFIG, ""),
+        rediscover_at=annotations.get(names.ANNOTATION_REDISCOVER, ""),
+        stream=annotations.get(names.ANNOTATION_STREAM, ""),
+        created=parse_time(meta.get("creationTimestamp")),
+        started=parse_time(status.get("startTime")),
+        ended=parse_time(end.get("lastTransitionTime")) if end else None,
+        deleting=parse_time(meta.get("deletionTimestamp")),
+        ready=status.get("ready") or 0,
+        finished=None if end is None else "Complete" in conditions,
+        reason=end.get("reason", "") if end else "",
+        message=end.get("message", "") if end else "",
+        is_edited=bool(spec.get("suspend")) or spec.get("parallelism", 1) != 1 or spec.get("completions", 1) != 1,
+    )
+
+
+def read_pod(raw: Mapping[str, Any]) -> ObservedPod:
+    """A raw pod as a value; missing parts count as absent."""
+    meta, status = raw.get("metadata", {}), raw.get("status", {})
+    labels = meta.get("labels") or {}
+    conditions = {c.get("type"): c for c in status.get("conditions") or ()}
+    container: dict[str, Any] = next(iter(status.get("containerStatuses") or ()), {})
+    state = container.get("state") or {}
+    terminated, waiting = state.get("terminated") or {}, state.get("waiting") or {}
+    running = state.get("running") or {}
+    scheduled, disrupted = conditions.get("PodScheduled", {}), conditions.get("DisruptionTarget", {})
+    return ObservedPod(
+        name=meta.get("name", ""),
+        job=labels.get("batch.kubernetes.io/job-name", ""),
+        role=labels.get(names.LABEL_ROLE, ""),
+        phase=status.get("phase", ""),
+        created=parse_time(meta.get("creationTimestamp")),
+        started=parse_time(running.get("startedAt") or terminated.get("startedAt")),
+        ended=parse_time(terminated.get("finishedAt")),
+        deleting=parse_time(meta.get("deletionTimestamp")),
+        exit_code=terminated.get("exitCode"),
+        message=terminated.get("message", ""),
+        container_reason=terminated.get("reason") or waiting.get("reason") or status.get("reason", ""),
+        waiting=waiting.get("message", "") or waiting.get("reason", ""),
+        unschedulable=scheduled.get("message", "") if scheduled.get("status") == "False" else "",
+        disruption=disrupted.get("reason", "") if disrupted.get("status") == "True" else "",
+    )
+
+
+def read_pods(raws: Iterable[Mapping[str, Any]]) -> tuple[ObservedPod, ...]:
+    """Raw pods as values."""
+    return tuple(read_pod(raw) for raw in raws)

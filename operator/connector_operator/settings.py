@@ -1,0 +1,209 @@
+"""The operator's settings: one table from which flags, environment, defaults, checks and the documentation come."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from connector_operator.decide.observation import Policy
+from connector_operator.workloads.jobs import RunnerSettings
+
+
+class SettingError(ValueError):
+    """A setting has a bad value; the message is a sentence for the person who starts the operator."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings; see `OPTIONS` for what each means. Times are in seconds."""
+
+    namespaces: tuple[str, ...] = ()
+    runner_image: str
+    runner_pull_policy: str = "IfNotPresent"
+    runner_grace: int = 60
+    runner_log_format: str = "json"
+    service_accounts: tuple[str, ...] = ()
+    discovery_concurrency: int = 10
+    discovery_deadline: int = 120
+    failed_history: int = 3
+    completed_history: int = 1
+    stable_after: int = 600
+    node_lost_after: int = 60
+    resync: int = 600
+    workers: int = 16
+    requests_per_second: int = 50
+    lease_name: str = "connector-operator"
+    lease_namespace: str = ""
+    lease_duration: int = 15
+    listen: str = "0.0.0.0:8080"  # noqa: S104 - probes and metrics, inside the pod's own network
+    log_format: str = "json"
+    log_level: str = "info"
+
+    def policy(self) -> Policy:
+        """What decisions depend on."""
+        return Policy(
+            failed_history=self.failed_history,
+            completed_history=self.completed_history,
+            grace=timedelta(seconds=self.runner_grace),
+            node_lost_after=timedelta(seconds=self.node_lost_after),
+            stable_after=timedelta(seconds=self.stable_after),
+            service_accounts=self.service_accounts,
+        )
+
+    def runner(self) -> RunnerSettings:
+        """What pods depend on."""
+        return RunnerSettings(
+            image=self.runner_image,
+            pull_policy=self.runner_pull_policy,
+            grace_seconds=self.runner_grace,
+            discovery_deadline_seconds=self.discovery_deadline,
+            log_format=self.runner_log_format,
+        )
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise SettingError(f"is no whole number: {text!r}") from None
+        if not least <= value <= most:
+            raise SettingError(f"must be from {least} to {most}, not {value}")
+        return value
+
+    return read
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in choices:
+            raise SettingError(f"must be one of {', '.join(choices)}, not {text!r}")
+        return text
+
+    return read
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _text(text: str) -> str:
+    if not text.strip():
+        raise SettingError("must not be empty")
+    return text.strip()
+
+
+def _address(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise SettingError(f"must be HOST:PORT, not {text!r}")
+    return text
+
+
+class Option(msgspec.Struct, frozen=True):
+    """One setting: its field, what reads its text, and what it means."""
+
+    field: str
+    read: Callable[[str], Any]
+    meaning: str
+
+    @property
+    def flag(self) -> str:
+        """As on the command line."""
+        return "--" + self.field.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """As in the environment."""
+        return "CONNECTOR_OPERATOR_" + self.field.upper()
+
+
+OPTIONS = (
+    Option("namespaces", _names, "Namespaces to watch, by commas; empty: all (needs the cluster-wide install)."),
+    Option("runner_image", _text, "The runner's image. Required."),
+    Option("runner_pull_policy", _one_of("Always", "IfNotPresent", "Never"), "When the runner's image is pulled."),
+    Option(
+        "runner_grace",
+        _whole(5, 3600),
+        "How long a runner has to commit and leave, unless the connector says, in seconds.",
+    ),
+    Option("runner_log_format", _one_of("json", "text"), "How runners log."),
+    Option(
+        "service_accounts",
+        _names,
+        "Service accounts that spec.runner.serviceAccountName may name, by commas; * for any.",
+    ),
+    Option("discovery_concurrency", _whole(1, 1000), "How many discoveries run at a time."),
+    Option("discovery_deadline", _whole(5, 3600), "How long a source has to list its streams, in seconds."),
+    Option("failed_history", _whole(0, 100), "How many failed executions of a connector keep their Job and log."),
+    Option("completed_history", _whole(0, 100), "How many completed ones do."),
+    Option("stable_after", _whole(1, 86400), "After how many seconds of running earlier failures are forgotten."),
+    Option(
+        "node_lost_after",
+        _whole(1, 86400),
+        "How long after its grace a pod that does not go counts as lost, in seconds.",
+    ),
+    Option("resync", _whole(10, 86400), "How often everything is looked at again though nothing happened, in seconds."),
+    Option("workers", _whole(1, 256), "How many connectors are worked on at a time."),
+    Option(
+        "requests_per_second",
+        _whole(1, 10000),
+        "The most API requests a second, in the long run; bursts are twice that.",
+    ),
+    Option("lease_name", _text, "The Lease that the one active operator holds."),
+    Option("lease_namespace", str, "The Lease's namespace; empty: the operator's own."),
+    Option(
+        "lease_duration", _whole(3, 600), "After how many seconds without a sign of life another operator takes over."
+    ),
+    Option("listen", _address, "Where probes and metrics are served."),
+    Option("log_format", _one_of("json", "text"), "How the operator logs."),
+    Option("log_level", _one_of("debug", "info", "warning", "error"), "What the operator logs."),
+)
+"""Every setting there is."""
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Gives a parser a flag a setting."""
+    for option in OPTIONS:
+        parser.add_argument(
+            option.flag, dest=option.field, metavar="VALUE", help=f"{option.meaning} ({option.variable})"
+        )
+
+
+def read_settings(flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Settings:
+    """Settings from flags, else the environment, else defaults.
+
+    Raises:
+        SettingError: All bad values, one sentence each.
+    """
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for option in OPTIONS:
+        text = flags.get(option.field)
+        source = option.flag if text is not None else option.variable
+        text = text if text is not None else environment.get(option.variable)
+        if text is None:
+            continue
+        try:
+            values[option.field] = option.read(text)
+        except SettingError as error:
+            problems.append(f"{source} {error}")
+    if not values.get("runner_image") and not any("runner" in p and "image" in p.lower() for p in problems):
+        problems.append("--runner-image (or CONNECTOR_OPERATOR_RUNNER_IMAGE) must name the runner's image")
+    if problems:
+        raise SettingError("; ".join(problems))
+    return Settings(**values)
+
+
+def describe_settings(options: Sequence[Option] = OPTIONS) -> str:
+    """The documented table, in Markdown."""
+    defaults = {field.name: field.default for field in msgspec.structs.fields(Settings)}
+    lines = ["| flag | environment | default | meaning |", "|---|---|---|---|"]
+    for option in options:
+        default = defaults[option.field]
+        shown = "" if default is msgspec.NODEFAULT or default in ("", ()) else f"`{default}`"
+        lines.append(f"| `{option.flag}` | `{option.variable}` | {shown} | {option.meaning} |")
+    return "\n".join(lines)

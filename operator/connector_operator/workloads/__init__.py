@@ -1,0 +1,1 @@
+"""What the Jobs look like: pure builders."""

@@ -1,0 +1,257 @@
+"""Builds the Jobs: one execution, or one discovery; each one pod that is never restarted in place.
+
+Pod Security `restricted`, no token, a read-only root with an emptyDir at /tmp; Secrets arrive as files, orders as one JSON
+document in the environment.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from connector_operator.resources import names
+from connector_operator.resources.connector import ConnectorSpec, config_hash, spec_hash
+from connector_operator.resources.dataset import DatasetView
+from connector_runner.schemas import manifest as orders
+from connector_runner.schemas.outcome import ExitCode
+
+CONTAINER = "runner"
+TERMINATION_LOG = "/dev/termination-log"
+RUNNER_USER = 65532
+DATASET_URL_FILE = "url"
+DEFAULT_RESOURCES = {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}
+
+
+class RunnerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The installation's part of what a pod looks like (times in seconds)."""
+
+    image: str
+    pull_policy: str = "IfNotPresent"
+    grace_seconds: int = 60
+    discovery_deadline_seconds: int = 120
+    log_format: str = "json"
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """The connector that a Job is made for."""
+
+    namespace: str
+    name: str
+    uid: str
+    spec: ConnectorSpec
+
+
+def build_runner_job(
+    subject: Subject, job: str, run: int, dataset: DatasetView, settings: RunnerSettings
+) -> dict[str, Any]:
+    """The Job of one execution.
+
+    `backoffLimit: 0`: the operator, not the Job controller (whose backoff never resets), starts the next. The failure
+    policy's rules change nothing then but the Job's condition, which so says why, though the pod may be gone.
+    """
+    spec = subject.spec
+    annotations = {names.ANNOTATION_SPEC: spec_hash(spec), names.ANNOTATION_DATASET: dataset.hash}
+    pod = _build_pod(subject, settings, _manifest(subject, run, dataset), ["run"], dataset)
+    container = pod["containers"][0]
+    container["ports"] = [{"name": "probes", "containerPort": orders.PROBE_PORT}]
+    # Generous: a hung loop is killed, a busy machine is not. Readiness never kills.
+    container["startupProbe"] = _probe("/healthz", periodSeconds=2, failureThreshold=60, timeoutSeconds=5)
+    container["livenessProbe"] = _probe("/healthz", periodSeconds=10, failureThreshold=6, timeoutSeconds=5)
+    container["readinessProbe"] = _probe("/readyz", periodSeconds=2, failureThreshold=3, timeoutSeconds=5)
+    body = _build_job(subject, job, names.ROLE_RUNNER, run, annotations, pod)
+    body["spec"]["podFailurePolicy"] = {
+        "rules": [
+            {
+                "action": "FailJob",
+                "onExitCodes": {
+                    "containerName": CONTAINER,
+                    "operator": "In",
+                    "values": [int(ExitCode.ACTION_REQUIRED)],
+                },
+            },
+            {"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+            {
+                "action": "FailJob",
+                "onExitCodes": {"containerName": CONTAINER, "operator": "In", "values": [int(ExitCode.TERMINATED)]},
+            },
+        ]
+    }
+    return body
+
+
+def build_discovery_job(subject: Subject, job: str, attempt: int, settings: RunnerSettings) -> dict[str, Any]:
+    """The Job that lists the streams; the selected one is told, so that it is in the list however long that is."""
+    spec = subject.spec
+    annotations = {
+        names.ANNOTATION_CONFIG: config_hash(spec),
+        names.ANNOTATION_REDISCOVER: spec.rediscover_at,
+        names.ANNOTATION_STREAM: spec.selected_stream,
+    }
+    pod = _build_pod(subject, settings, _manifest(subject, 0, None), ["discover"], None)
+    body = _build_job(subject, job, names.ROLE_DISCOVERY, attempt, annotations, pod)
+    body["spec"]["activeDeadlineSeconds"] = settings.discovery_deadline_seconds
+    pod["terminationGracePeriodSeconds"] = 5
+    return body
+
+
+def _manifest(subject: Subject, run: int, dataset: DatasetView | None) -> orders.RunnerManifest:
+    spec = subject.spec
+    return orders.RunnerManifest(
+        namespace=subject.namespace,
+        name=subject.name,
+        uid=subject.uid,
+        run=run,
+        connector_type=spec.connector_type,
+        config=spec.config,
+        config_from=len(spec.config_from),
+        wait=spec.wait,
+        stream=spec.selected_stream,
+        dataset=dataset.target() if dataset is not None else None,
+    )
+
+
+def _build_job(
+    subject: Subject, job: str, role: str, run: int, annotations: dict[str, str], pod: dict[str, Any]
+) -> dict[str, Any]:
+    labels = build_labels(subject.name, role, run)
+    runner = subject.spec.runner
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": job,
+            "namespace": subject.namespace,
+            "labels": labels,
+            "annotations": annotations,
+            "ownerReferences": [
+                {
+                    "apiVersion": names.API_VERSION,
+                    "kind": "Connector",
+                    "name": subject.name,
+                    "uid": subject.uid,
+                    "controller": True,
+                    "blockOwnerDeletion": False,
+                }
+            ],
+        },
+        "spec": {
+            "backoffLimit": 0,
+            "completions": 1,
+            "parallelism": 1,
+            "podReplacementPolicy": "Failed",
+            "template": {
+                "metadata": {
+                    "labels": {**runner.pod_labels, **labels},
+                    # Argo CD shows pods that are not restarted in place as Progressing, unless told.
+                    "annotations": {"argocd.argoproj.io/ignore-restart-policy": "true", **runner.pod_annotations},
+                },
+                "spec": pod,
+            },
+        },
+    }
+
+
+def build_labels(connector: str, role: str, run: int) -> dict[str, str]:
+    """The labels of a Job and its pod."""
+    return {
+        names.LABEL_MANAGED_BY: names.MANAGER,
+        names.LABEL_CONNECTOR: connector,
+        names.LABEL_ROLE: role,
+        names.LABEL_RUN: str(run),
+    }
+
+
+def _probe(path: str, **times: int) -> dict[str, Any]:
+    return {"httpGet": {"path": path, "port": orders.PROBE_PORT}, **times}
+
+
+def _build_pod(
+    subject: Subject,
+    settings: RunnerSettings,
+    manifest: orders.RunnerManifest,
+    arguments: list[str],
+    dataset: DatasetView | None,
+) -> dict[str, Any]:
+    runner = subject.spec.runner
+    volumes, mounts, environment = _volumes(subject.spec, dataset)
+    # Kubernetes would expand $(NAME) in a value; within JSON a dollar may be written as its code point.
+    environment[orders.MANIFEST_VARIABLE] = orders.encode_manifest(manifest).replace("$", "\\u0024")
+    environment[orders.TERMINATION_LOG_VARIABLE] = TERMINATION_LOG
+    variables: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in sorted(environment.items())]
+    variables += [
+        {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+        {"name": orders.PROBE_ADDRESS_VARIABLE, "value": f"$(POD_IP):{orders.PROBE_PORT}"},
+    ]
+    container = {
+        "name": CONTAINER,
+        "image": settings.image,
+        "imagePullPolicy": settings.pull_policy,
+        "args": arguments,
+        "env": variables,
+        "resources": runner.resources or DEFAULT_RESOURCES,
+        "terminationMessagePath": TERMINATION_LOG,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": mounts,
+    }
+    optional = {
+        "serviceAccountName": runner.service_account_name,
+        "nodeSelector": runner.node_selector,
+        "tolerations": list(runner.tolerations),
+        "affinity": runner.affinity,
+        "priorityClassName": runner.priority_class_name,
+        "imagePullSecrets": list(runner.image_pull_secrets),
+    }
+    return {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": grace_of(subject.spec, settings),
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": RUNNER_USER,
+            "runAsGroup": RUNNER_USER,
+            "fsGroup": RUNNER_USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container],
+        "volumes": volumes,
+        **{name: value for name, value in optional.items() if value},
+    }
+
+
+def grace_of(spec: ConnectorSpec, settings: RunnerSettings) -> int:
+    """How many seconds a runner has to commit and leave."""
+    own = spec.runner.termination_grace_period_seconds
+    return settings.grace_seconds if own is None else own
+
+
+def _volumes(
+    spec: ConnectorSpec, dataset: DatasetView | None
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, str]]:
+    """Volumes, their mounts, and the variables that tell where they are."""
+    volumes: list[dict[str, Any]] = [{"name": "tmp", "emptyDir": {}}]
+    mounts: list[dict[str, Any]] = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - the pod's own
+    variables: dict[str, str] = {}
+    for index, source in enumerate(spec.config_from):
+        volumes.append({"name": f"config-{index}", "secret": {"secretName": source.secret_ref.name}})
+        mounts.append({"name": f"config-{index}", "mountPath": f"{orders.CONFIG_DIRECTORY}/{index}", "readOnly": True})
+    if spec.config_from:
+        variables[orders.CONFIG_DIRECTORY_VARIABLE] = orders.CONFIG_DIRECTORY
+    where = dataset.spec if dataset is not None else None
+    if where is not None and where.url_from is not None:
+        reference = where.url_from.secret_key_ref
+        items = [{"key": reference.key, "path": DATASET_URL_FILE}]
+        volumes.append({"name": "dataset", "secret": {"secretName": reference.name, "items": items}})
+        mounts.append({"name": "dataset", "mountPath": orders.DATASET_DIRECTORY, "readOnly": True})
+        variables[orders.DATASET_URL_VARIABLE] = f"{orders.DATASET_DIRECTORY}/{DATASET_URL_FILE}"
+    if where is not None and where.volume_claim:
+        volumes.append({"name": "data", "persistentVolumeClaim": {"claimName": where.volume_claim}})
+        mounts.append({"name": "data", "mountPath": orders.DATA_DIRECTORY})
+        variables[orders.DATA_DIRECTORY_VARIABLE] = orders.DATA_DIRECTORY
+    return volumes, mounts, variables
