@@ -1,0 +1,160 @@
+"""Reads table definitions from information_schema, one or ten thousand at a time."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from connector_runner.sources.mysql.columns import SourceColumn
+from connector_runner.sources.mysql.connection import Connection
+from connector_runner.sources.mysql.table import TableDefinition
+
+SYSTEM_DATABASES = ("information_schema", "mysql", "performance_schema", "sys")
+
+
+@dataclass(frozen=True)
+class FoundTable:
+    """A table or view as information_schema lists it.
+
+    Attributes:
+        definition: Its columns and key.
+        kind: `BASE TABLE`, `VIEW`, `SYSTEM VERSIONED`, `SEQUENCE`, …
+        engine: Its storage engine; "" for views.
+        rows: The estimated number of rows, None where the server has none.
+        cascades: Names of foreign keys whose actions change this table without the log showing it.
+    """
+
+    definition: TableDefinition
+    kind: str
+    engine: str = ""
+    rows: int | None = None
+    cascades: tuple[str, ...] = ()
+
+
+def read_tables(connection: Connection, database: str = "", table: str = "") -> list[FoundTable]:
+    """All tables and views that the account may see, in order of their names.
+
+    Args:
+        connection: To ask.
+        database: Only this one's.
+        table: Only this one.
+    """
+    where, arguments = _filter(database, table)
+    columns = _read_columns(connection, where, arguments)
+    keys = _read_keys(connection, where, arguments, columns)
+    cascades = _read_cascades(connection, database, table)
+    found = []
+    for schema, name, kind, engine, rows in connection.rows(
+        "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_ROWS FROM information_schema.TABLES "  # noqa: S608 - values are arguments
+        f"WHERE {where} ORDER BY TABLE_SCHEMA, TABLE_NAME",
+        arguments,
+    ):
+        if (schema, name) not in columns:
+            continue
+        index, key = keys.get((schema, name), ("", ()))
+        definition = TableDefinition(schema, name, tuple(columns[schema, name]), key, index)
+        found.append(
+            FoundTable(
+                definition, kind, engine or "", None if rows is None else int(rows), cascades.get((schema, name), ())
+            )
+        )
+    return found
+
+
+def read_definition(connection: Connection, database: str, table: str) -> TableDefinition | None:
+    """One table's definition, None if it is not there."""
+    found = read_tables(connection, database, table)
+    return found[0].definition if found else None
+
+
+def _filter(database: str, table: str) -> tuple[str, tuple[str, ...]]:
+    if table:
+        return "TABLE_SCHEMA = %s AND TABLE_NAME = %s", (database, table)
+    if database:
+        return "TABLE_SCHEMA = %s", (database,)
+    names = ", ".join(f"'{name}'" for name in SYSTEM_DATABASES)
+    return f"TABLE_SCHEMA NOT IN ({names})", ()
+
+
+Tables = dict[tuple[str, str], Any]
+
+
+def _read_columns(
+    connection: Connection, where: str, arguments: Sequence[str]
+) -> dict[tuple[str, str], list[SourceColumn]]:
+    json_columns = _read_json_columns(connection, where, arguments) if connection.is_mariadb else set()
+    columns: dict[tuple[str, str], list[SourceColumn]] = defaultdict(list)
+    for schema, table, name, sql_type, charset, nullable, default, extra in connection.rows(
+        "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, CHARACTER_SET_NAME, IS_NULLABLE, COLUMN_DEFAULT, EXTRA "  # noqa: S608 - values are arguments
+        f"FROM information_schema.COLUMNS WHERE {where} ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION",
+        arguments,
+    ):
+        columns[schema, table].append(
+            SourceColumn(
+                name=name,
+                sql_type=sql_type,
+                charset=charset or "",
+                nullable=nullable == "YES",
+                is_json=(schema, table, name) in json_columns,
+                default=None if default is None or (connection.is_mariadb and default == "NULL") else str(default),
+                is_generated="GENERATED" in str(extra).upper().replace("DEFAULT_GENERATED", ""),
+            )
+        )
+    return columns
+
+
+def _read_json_columns(connection: Connection, where: str, arguments: Sequence[str]) -> set[tuple[str, str, str]]:
+    """MariaDB's JSON is a text with a check that MariaDB adds by itself."""
+    where = where.replace("TABLE_SCHEMA", "CONSTRAINT_SCHEMA")
+    rows = connection.rows(
+        "SELECT CONSTRAINT_SCHEMA, TABLE_NAME, CONSTRAINT_NAME, CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS "  # noqa: S608 - values are arguments
+        f"WHERE {where} AND CHECK_CLAUSE LIKE 'json_valid(%%'",
+        arguments,
+    )
+    return {(schema, table, name) for schema, table, name, clause in rows if clause == f"json_valid(`{name}`)"}
+
+
+def _read_keys(
+    connection: Connection, where: str, arguments: Sequence[str], columns: dict[tuple[str, str], list[SourceColumn]]
+) -> dict[tuple[str, str], tuple[str, tuple[str, ...]]]:
+    parts: dict[tuple[str, str], dict[str, list[tuple[str | None, Any]]]] = defaultdict(lambda: defaultdict(list))
+    for schema, table, index, name, prefix in connection.rows(
+        "SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, COLUMN_NAME, SUB_PART FROM information_schema.STATISTICS "  # noqa: S608 - values are arguments
+        f"WHERE {where} AND NON_UNIQUE = 0 ORDER BY TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX",
+        arguments,
+    ):
+        parts[schema, table][index].append((name, prefix))
+    return {
+        name: choose_key(indexes, {column.name for column in columns.get(name, []) if column.nullable})
+        for name, indexes in parts.items()
+    }
+
+
+def choose_key(
+    indexes: dict[str, list[tuple[str | None, Any]]], nullable: Iterable[str]
+) -> tuple[str, tuple[str, ...]]:
+    """The index that identifies rows: the primary key, else the shortest unique one of whole columns without NULLs."""
+    optional = set(nullable)
+    usable = {
+        index: tuple(str(name) for name, _ in parts)
+        for index, parts in indexes.items()
+        if all(name is not None and prefix is None and name not in optional for name, prefix in parts)
+    }
+    if "PRIMARY" in usable:
+        return "PRIMARY", usable["PRIMARY"]
+    return min(usable.items(), key=lambda item: (len(item[1]), item[0]), default=("", ()))
+
+
+def _read_cascades(connection: Connection, database: str, table: str) -> dict[tuple[str, str], tuple[str, ...]]:
+    where, arguments = _filter(database, table)
+    found: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for schema, name, constraint in connection.rows(
+        "SELECT CONSTRAINT_SCHEMA, TABLE_NAME, CONSTRAINT_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS "  # noqa: S608 - values are arguments
+        f"WHERE {where.replace('TABLE_SCHEMA', 'CONSTRAINT_SCHEMA')} "
+        "AND (UPDATE_RULE NOT IN ('RESTRICT', 'NO ACTION') OR DELETE_RULE NOT IN ('RESTRICT', 'NO ACTION'))",
+        arguments,
+    ):
+        found[schema, name].append(constraint)
+    return {name: tuple(constraints) for name, constraints in found.items()}

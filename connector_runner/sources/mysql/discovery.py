@@ -1,0 +1,85 @@
+"""The streams of a server: its tables and views, with what can be done with each and why not more."""
+
+from __future__ import annotations
+
+import difflib
+
+from connector_runner.protocols.errors import UnknownStreamError
+from connector_runner.schemas.catalogue import Catalogue, ColumnInfo, StreamInfo
+from connector_runner.sources.mysql.connection import Connection
+from connector_runner.sources.mysql.definitions import SYSTEM_DATABASES, FoundTable, read_tables
+from connector_runner.sources.mysql.preflight import judge, server_problems
+from connector_runner.sources.mysql.server import Server
+from connector_runner.sources.mysql.settings import Settings
+
+
+def read_account(connection: Connection) -> str:
+    """The account as statements name it: 'user'@'host'."""
+    user, _, host = str(connection.value("SELECT CURRENT_USER()")).rpartition("@")
+    return f"'{user}'@'{host}'"
+
+
+def read_catalogue(connection: Connection, server: Server, settings: Settings, selected: str | None) -> Catalogue:
+    """All streams of the configured database, or of all; the selected one among them if it exists anywhere."""
+    account = read_account(connection)
+    found = read_tables(connection, settings.database)
+    if selected is not None and all(table.definition.id != selected for table in found):
+        database, _, name = selected.partition(".")
+        found += read_tables(connection, database, name)
+    streams = tuple(_stream(server, table, account, settings) for table in found)
+    return Catalogue(streams, len(streams), server.identity, tuple(_notes(server, account)))
+
+
+def _stream(server: Server, table: FoundTable, account: str, settings: Settings) -> StreamInfo:
+    definition = table.definition
+    judgement = judge(server, table, account, ignores_cascades=settings.ignores_cascades)
+    columns = []
+    for column in definition.columns:
+        try:
+            logical = str(column.logical)
+        except LookupError:
+            logical = f"unsupported ({column.sql_type})"
+        columns.append(ColumnInfo(column.name, logical, column.nullable and column.name not in definition.key))
+    return StreamInfo(
+        id=definition.id,
+        key=definition.key,
+        modes=judgement.modes,
+        unavailable=judgement.unavailable,
+        columns=tuple(columns),
+        rows=table.rows,
+        description=f"The {table.kind.lower().replace('base table', 'table')} {definition.id}.",
+    )
+
+
+def _notes(server: Server, account: str) -> list[str]:
+    notes = [f"LOG_BASED: {problem}" for problem in server_problems(server, account)]
+    if server.filters is None:
+        privilege = "BINLOG MONITOR" if server.is_mariadb else "REPLICATION CLIENT"
+        notes.append(
+            f"whether binlog_do_db or binlog_ignore_db hide databases can't be seen without {privilege}: "
+            f"GRANT {privilege} ON *.* TO {account}"
+        )
+    if server.variables.get("binlog_row_metadata", "").upper() != "FULL":
+        notes.append(
+            "binlog_row_metadata is not FULL: several definition changes in a row can't be followed while the connector is "
+            "behind; SET GLOBAL binlog_row_metadata = 'FULL'"
+        )
+    return notes
+
+
+def find_table(connection: Connection, settings: Settings, stream: str) -> FoundTable:
+    """The selected table.
+
+    Raises:
+        UnknownStreamError: It does not exist or may not be seen; the message suggests some that may.
+    """
+    database, _, name = stream.partition(".")
+    found = read_tables(connection, database, name) if name and database not in SYSTEM_DATABASES else []
+    if found:
+        return found[0]
+    names = [table.definition.id for table in read_tables(connection, settings.database)]
+    near = difflib.get_close_matches(stream, names, n=5, cutoff=0.5) or names[:5]
+    known = f"did you mean {', '.join(near)}?" if near else "the account may read no table at all"
+    raise UnknownStreamError(
+        f"selectedStream: {stream!r} is no table that {settings.user!r} may read ({len(names)} are, as database.table); {known}"
+    )

@@ -1,0 +1,268 @@
+"""LOG_BASED: the copy in chunks and the log, woven into one stream of batches with exact positions."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from connector_runner.protocols.batch import Batch, Incident, Operation, Position
+from connector_runner.protocols.source import Report
+from connector_runner.sources.mysql.assembler import Again, Assembler, LogBatch
+from connector_runner.sources.mysql.chunks import Chunk, ChunkReader, DefinitionChangedError, key_literals
+from connector_runner.sources.mysql.connection import connect
+from connector_runner.sources.mysql.definitions import read_definition
+from connector_runner.sources.mysql.failures import LogGoneError
+from connector_runner.sources.mysql.log import LogReader
+from connector_runner.sources.mysql.position import LogPosition
+from connector_runner.sources.mysql.resolver import Resolver
+from connector_runner.sources.mysql.server import Server, read_position
+from connector_runner.sources.mysql.settings import Settings
+from connector_runner.sources.mysql.table import TableDefinition
+from connector_runner.sources.mysql.window import Window
+
+PIECE_ROWS = 5000
+# News of the position alone is handed on at most this often.
+QUIET_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the copy is.
+
+    Attributes:
+        last: The key of the last row as literals; None before the first.
+        done: Rows copied.
+        is_cleared: Whether the table must be emptied first (a copy that was started again).
+    """
+
+    last: tuple[str, ...] | None = None
+    done: int = 0
+    is_cleared: bool = True
+
+
+@dataclass(frozen=True)
+class Place:
+    """A whole position: log, definition, and copy (None when it is complete)."""
+
+    log: LogPosition
+    definition: TableDefinition
+    copy: Progress | None
+
+    def to_json(self) -> Position:
+        """For checkpoints."""
+        document: dict[str, Any] = {"log": self.log.to_json(), "table": self.definition.to_json()}
+        if self.copy is not None:
+            document["copy"] = {"last": self.copy.last and list(self.copy.last), "done": self.copy.done}
+            if not self.copy.is_cleared:
+                document["copy"]["clear"] = True
+        return document
+
+    @classmethod
+    def from_json(cls, stream: str, document: Mapping[str, Any]) -> Place:
+        """The reverse."""
+        copy = document.get("copy")
+        progress = None
+        if copy is not None:
+            last = copy["last"]
+            progress = Progress(None if last is None else tuple(last), copy["done"], not copy.get("clear"))
+        definition = TableDefinition.from_json(stream, document["table"])
+        return cls(LogPosition.from_json(document["log"]), definition, progress)
+
+
+class Follower:
+    """One stream from a place on.
+
+    Args:
+        settings, server: Whereto.
+        place: Where to begin.
+        estimate: Rows of the table, for progress.
+        report: Where to tell.
+    """
+
+    def __init__(self, settings: Settings, server: Server, place: Place, estimate: int | None, report: Report) -> None:
+        self._settings, self._server, self._place = settings, server, place
+        self._estimate, self._report = estimate, report
+        self._chunks = ChunkReader(settings, server)
+        self._log: LogReader | None = None
+        self._reading: asyncio.Task[Chunk] | None = None
+        self._told = 0.0
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        """All batches from the place on; ends only when just a copy was asked for."""
+        while True:
+            try:
+                async for batch in self._run():
+                    yield batch
+                return
+            except LogGoneError as error:
+                if not self._settings.resnapshots:
+                    raise
+                await self._close_log()
+                yield await asyncio.to_thread(self._start_over, error)
+
+    def _start_over(self, error: LogGoneError) -> Batch:
+        """The first batch of a new copy after the log was lost."""
+        connection = connect(self._settings, purpose="start")
+        try:
+            position = read_position(connection, self._server)
+            known = self._place.definition
+            definition = read_definition(connection, known.database, known.name) or known
+        finally:
+            connection.discard()
+        incident = Incident("resnapshot", definition.id, f"{error.message}; the table is copied again", {})
+        self._place = Place(position, definition, Progress(is_cleared=True))
+        return self._clearing(incident)
+
+    def _clearing(self, incident: Incident | None = None) -> Batch:
+        incidents = () if incident is None else (incident,)
+        return Batch(
+            self._place.definition.schema, [()], self._place.to_json(), bytes([Operation.REPLACE]), incidents=incidents
+        )
+
+    async def _run(self) -> AsyncIterator[Batch]:
+        self._log = self._open_log()
+        self._log.start()
+        if self._place.copy is not None and not self._place.copy.is_cleared:
+            self._place = replace(self._place, copy=replace(self._place.copy, is_cleared=True))
+            yield self._clearing()
+        while True:
+            if self._place.copy is None:
+                if self._settings.snapshot == "only":
+                    return
+                log_batch = await self._log.next()
+                for batch in self._from_log(log_batch):
+                    yield batch
+            else:
+                async for batch in self._copy_chunk():
+                    yield batch
+
+    def _open_log(self) -> LogReader:
+        place = self._place
+        assembler = Assembler(
+            place.definition,
+            place.log,
+            is_mariadb=self._server.is_mariadb,
+            folds_case=self._server.folds_case,
+            keeps_commits=place.copy is not None,
+        )
+        resolver = Resolver(self._settings, folds_case=self._server.folds_case)
+        return LogReader(self._settings, assembler, place.log, resolver)
+
+    # --- the log
+
+    def _from_log(self, log_batch: LogBatch) -> list[Batch]:
+        """The batches of a batch of the log; moves the place on."""
+        copy = self._place.copy
+        if log_batch.again in {Again.RESTART, Again.REFRESH}:
+            copy = Progress()
+            self._report.count("resnapshots")
+        self._place = Place(log_batch.position, log_batch.definition, copy)
+        now = time.time()
+        if log_batch.event_time is not None:
+            self._report.lag(max(0.0, now - log_batch.event_time))
+        else:
+            self._report.lag(0.0)
+        has_news = log_batch.rows or log_batch.incidents or log_batch.again
+        if not has_news and now - self._told < QUIET_SECONDS:
+            return []
+        self._told = now
+        operations = log_batch.operations if any(log_batch.operations) else None
+        rows: list[Any] = log_batch.rows
+        if log_batch.again in {Again.RESTART, Again.CLEAR}:
+            rows, operations = [*rows, ()], (log_batch.operations + bytes([Operation.REPLACE]))
+        return [
+            Batch(
+                log_batch.definition.schema,
+                rows,
+                self._place.to_json(),
+                operations,
+                log_batch.size,
+                log_batch.incidents,
+                log_batch.event_time,
+            )
+        ]
+
+    # --- the copy
+
+    def _read_ahead(self) -> asyncio.Task[Chunk]:
+        place = self._place
+        last = place.copy.last if place.copy else None
+        return asyncio.create_task(asyncio.to_thread(self._chunks.read, place.definition, last, place.log))
+
+    async def _copy_chunk(self) -> AsyncIterator[Batch]:
+        """One chunk: read it while the log stands still, let the log come to it, store it."""
+        assert self._log is not None  # noqa: S101 - opened by _run
+        try:
+            reading, self._reading = self._reading or self._read_ahead(), None
+            chunk = await reading
+        except DefinitionChangedError:
+            # The log has the statement; it must be applied before the table can be read on.
+            for batch in self._from_log(await self._log.next()):
+                yield batch
+            return
+        window = Window(chunk.bounds, chunk.definition.key_places)
+        while not chunk.bounds.is_reached(self._place.log):
+            log_batch = await self._log.next()
+            window.note(log_batch)
+            for batch in self._from_log(log_batch):
+                yield batch
+            if log_batch.again is not None or log_batch.definition != chunk.definition or window.is_full:
+                return  # the chunk is read again
+        for batch in self._store(chunk, window):
+            yield batch
+        if self._place.copy is None:
+            await asyncio.to_thread(self._chunks.close)
+            self._log.assembler.keeps_commits = False
+        elif chunk.target is not None:
+            async for batch in self._drain(chunk.target):
+                yield batch
+
+    def _store(self, chunk: Chunk, window: Window) -> list[Batch]:
+        """The chunk's batches; moves the place on, and begins to read the next chunk."""
+        copy = self._place.copy or Progress()
+        rows = window.remaining(chunk.rows)
+        start = self._place
+        done = copy.done + len(chunk.rows)
+        end = None if chunk.is_end else Progress(chunk.last or copy.last, done)
+        self._place = replace(start, copy=end)
+        if end is not None and chunk.target is None:
+            self._reading = self._read_ahead()
+        self._report.progress(done, max(done, self._estimate or 0) if end else done, "rows")
+        batches = []
+        schema = chunk.definition.schema
+        size = max(1, chunk.size // max(1, len(chunk.rows)))
+        for at in range(0, max(1, len(rows)), PIECE_ROWS):
+            piece = rows[at : at + PIECE_ROWS]
+            place = self._place
+            if at + PIECE_ROWS < len(rows):
+                place = replace(
+                    start, copy=Progress(key_literals(chunk.definition, piece[-1]), copy.done + at + len(piece))
+                )
+            batches.append(Batch(schema, piece, place.to_json(), None, max(1, size * len(piece))))
+        return batches
+
+    async def _drain(self, target: LogPosition) -> AsyncIterator[Batch]:
+        """Without GTIDs: lets the log catch up between two chunks."""
+        assert self._log is not None  # noqa: S101 - opened by _run
+        from connector_runner.sources.mysql.position import file_order
+
+        while (file_order(self._place.log.file), self._place.log.offset) < (file_order(target.file), target.offset):
+            for batch in self._from_log(await self._log.next()):
+                yield batch
+
+    async def _close_log(self) -> None:
+        reading, self._reading = self._reading, None
+        self._chunks.abort()
+        if reading is not None:
+            await asyncio.gather(reading, return_exceptions=True)
+        self._chunks.close()
+        if self._log is not None:
+            await self._log.close()
+            self._log = None
+
+    async def close(self) -> None:
+        """Ends all threads and connections."""
+        await self._close_log()

@@ -1,0 +1,77 @@
+"""Whether a checkpoint and a server belong together: the same server, another one with the same history, or a stranger."""
+
+from __future__ import annotations
+
+from connector_runner.protocols.errors import SourceChangedError
+from connector_runner.sources.mysql.connection import Connection
+from connector_runner.sources.mysql.failures import LogGoneError
+from connector_runner.sources.mysql.gtid import MariaGtids, MysqlGtids, has_history
+from connector_runner.sources.mysql.position import LogPosition
+from connector_runner.sources.mysql.server import Server
+
+_CURE = "point it back, choose another datasetId, or start over with `connector-runner checkpoint reset`"
+
+
+def check_history(connection: Connection, server: Server, recorded: str, position: LogPosition) -> LogPosition:
+    """The position at which this server can go on.
+
+    Args:
+        connection: To ask the server.
+        server: Its facts.
+        recorded: The identity that the checkpoint was made with.
+        position: Of the checkpoint.
+
+    Raises:
+        SourceChangedError: The server has another history.
+        LogGoneError: It is the same server, but it has lost what the checkpoint knows.
+    """
+    found = server.identity
+    if not server.has_gtids or not position.gtids:
+        if recorded != found:
+            raise SourceChangedError(
+                _stranger(recorded, found, "without GTIDs a position means nothing on another server")
+            )
+        return position
+    if server.is_mariadb:
+        return _check_mariadb(connection, server, recorded, position)
+    executed = MysqlGtids.parse(server.variables.get("gtid_executed", ""))
+    known = MysqlGtids.parse(position.gtids)
+    if not executed.covers(known):
+        if recorded == found:
+            raise LogGoneError(_lost(found, position))
+        raise SourceChangedError(_stranger(recorded, found, f"it never executed {position.gtids}"))
+    purged = MysqlGtids.parse(server.variables.get("gtid_purged", ""))
+    if not known.covers(purged):
+        raise LogGoneError(
+            f"{found} has purged transactions that were not read yet: it has no log for {purged}, the dataset has {known}. Set "
+            "onLogGap: resnapshot to copy the table again, and keep logs longer (binlog_expire_logs_seconds)"
+        )
+    return position if recorded == found else LogPosition("", 4, position.gtids, position.rows, position.prepared)
+
+
+def _check_mariadb(connection: Connection, server: Server, recorded: str, position: LogPosition) -> LogPosition:
+    there = (
+        connection.value("SELECT BINLOG_GTID_POS(%s, %s)", (position.file, position.offset)) if position.file else None
+    )
+    if there is not None and MariaGtids.parse(str(there)) == MariaGtids.parse(position.gtids):
+        return position  # byte for byte the log that was read
+    known = MariaGtids.parse(position.gtids)
+    if has_history(server.variables.get("gtid_binlog_state", ""), known):
+        # A server that claims to be the one that wrote these transactions, but whose file is another one, is none of its replicas.
+        if recorded != server.identity or not there:
+            return LogPosition("", 4, position.gtids, position.rows, position.prepared)
+        raise SourceChangedError(_stranger(recorded, server.identity, f"its {position.file} holds other transactions"))
+    if recorded == server.identity:
+        raise LogGoneError(_lost(server.identity, position))
+    raise SourceChangedError(_stranger(recorded, server.identity, f"it never had {position.gtids}"))
+
+
+def _stranger(recorded: str, found: str, why: str) -> str:
+    return f"the dataset was filled from {recorded}, but the configuration now leads to {found}, and {why}; {_CURE}"
+
+
+def _lost(found: str, position: LogPosition) -> str:
+    return (
+        f"{found} no longer knows {position.gtids}, which the dataset has: it was reset or restored from a backup. Set "
+        f"onLogGap: resnapshot to copy the table again; else {_CURE}"
+    )

@@ -1,0 +1,64 @@
+"""Keys as SQL literals: the copy goes on after a key by comparing in the server, by the server's own order.
+
+Python can't order keys by a collation, so a position holds the last key as text that the server compares exactly: texts as
+UTF-8 with an introducer (the column's collation wins the comparison), enums and sets by number, as they are sorted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from connector_runner.sources.mysql.columns import SourceColumn
+
+# Types in which equality or order of a literal is not exact; a table keyed by one is read in one piece.
+_INEXACT = frozenset({"float", "double", "json", "vector"})
+
+
+def can_resume_after(columns: Sequence[SourceColumn]) -> bool:
+    """Whether a key of these columns can be compared exactly."""
+    return bool(columns) and all(column.type.base not in _INEXACT for column in columns)
+
+
+def quote_name(name: str) -> str:
+    """An identifier in backticks."""
+    return f"`{name.replace('`', '``')}`"
+
+
+def literal(column: SourceColumn, value: Any) -> str:
+    """A key's value as the text of an SQL expression that equals it."""
+    base = column.type.base
+    if base == "enum":
+        return str(("", *column.type.labels).index(value))
+    if base == "set":
+        chosen = set(value.split(",")) if value else set()
+        return str(sum(1 << place for place, label in enumerate(column.type.labels) if label in chosen))
+    if isinstance(value, bytes):
+        return f"X'{value.hex()}'"
+    if isinstance(value, datetime):
+        return f"'{value.replace(tzinfo=None).isoformat(' ')}'"
+    if isinstance(value, date):
+        return f"'{value.isoformat()}'"
+    if isinstance(value, str):
+        if base in {"date", "datetime", "timestamp"}:  # a zero or impossible date
+            return f"'{value.replace('T', ' ').removesuffix('Z')}'"
+        if column.charset:
+            return f"_utf8mb4 X'{value.encode('utf-8', 'surrogateescape').hex()}'"
+        return f"'{value}'"
+    if isinstance(value, Decimal):
+        return f"{value:f}"  # never with an exponent: that would be a double
+    return str(value)
+
+
+def after_condition(names: Sequence[str], literals: Sequence[str]) -> str:
+    """The condition for keys that sort after this one: spelled out, since servers do not use an index for (a, b) > (x, y)."""
+    quoted = [quote_name(name) for name in names]
+    options = []
+    for place, (name, value) in enumerate(zip(quoted, literals, strict=True)):
+        equal = [f"{quoted[before]} = {literals[before]}" for before in range(place)]
+        options.append(" AND ".join([*equal, f"{name} > {value}"]))
+    condition = " OR ".join(f"({option})" for option in options)
+    # The first bound alone lets the server start at the right place of the index.
+    return f"{quoted[0]} >= {literals[0]} AND ({condition})" if len(quoted) > 1 else options[0]

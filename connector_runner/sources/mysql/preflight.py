@@ -1,0 +1,109 @@
+"""What must be so for a table to be followed through the log: everything that is not, at once, each with its cure. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from connector_runner.sources.mysql.definitions import FoundTable
+from connector_runner.sources.mysql.literals import can_resume_after
+from connector_runner.sources.mysql.server import Server
+from connector_runner.sources.mysql.settings import Mode
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What can be done with a table.
+
+    Attributes:
+        modes: What it can have.
+        unavailable: Why it can't have the others, by mode.
+    """
+
+    modes: tuple[str, ...]
+    unavailable: dict[str, str]
+
+
+def server_problems(server: Server, account: str) -> list[str]:
+    """What keeps any table from being followed, one sentence each, with the statement that mends it."""
+    variables = server.variables
+    problems = []
+    if variables.get("log_bin", "OFF").upper() not in {"ON", "1"}:
+        problems.append("log_bin is OFF: start the server with --log-bin and a server_id")
+    if (form := variables.get("binlog_format", "ROW").upper()) != "ROW":
+        problems.append(f"binlog_format is {form}: SET GLOBAL binlog_format = 'ROW' (writers must reconnect)")
+    if (image := variables.get("binlog_row_image", "FULL").upper()) not in {"FULL", "FULL_NODUP"}:
+        problems.append(f"binlog_row_image is {image}: SET GLOBAL binlog_row_image = 'FULL' (writers must reconnect)")
+    needed = ["REPLICATION SLAVE"]
+    if not server.is_mariadb and not server.has_gtids:
+        needed += ["REPLICATION CLIENT", "LOCK TABLES"]
+    missing = [privilege for privilege in needed if not server.grants.has(privilege)]
+    # LOCK TABLES may be granted for the database; the check of the table asks again.
+    missing = [privilege for privilege in missing if privilege != "LOCK TABLES"]
+    if missing:
+        names = ", ".join(missing)
+        problems.append(f"the account lacks {names}: GRANT {names} ON *.* TO {account}")
+    return problems
+
+
+def table_problems(server: Server, table: FoundTable, account: str, *, ignores_cascades: bool = False) -> list[str]:
+    """What keeps this table from being followed."""
+    definition = table.definition
+    problems = []
+    if table.kind != "BASE TABLE":
+        problems.append(f"it is a {table.kind.lower()}, whose rows the log does not show")
+    elif not definition.key:
+        problems.append(
+            "it has neither a primary key nor a unique index without NULLs: ALTER TABLE … ADD PRIMARY KEY (…)"
+        )
+    elif not can_resume_after([definition.columns[place] for place in definition.key_places]):
+        problems.append(
+            "its key has FLOAT or DOUBLE columns, which can't be compared exactly: use a key of other columns"
+        )
+    problems += definition.problems()
+    if table.cascades and not ignores_cascades:
+        names = ", ".join(table.cascades)
+        problems.append(
+            f"the foreign key {names} changes its rows without the log showing it (ON DELETE or ON UPDATE actions): replace "
+            "the action by the application's own statements, or accept that with onCascade: ignore"
+        )
+    if server.filters is not None and not is_logged(server.filters, definition.database):
+        problems.append(f"binlog_do_db or binlog_ignore_db keeps the database {definition.database} out of the log")
+    if not server.is_mariadb and not server.has_gtids and not _may_lock(server, definition.database, definition.name):
+        problems.append(
+            "without GTIDs the copy reads with FOR SHARE, for which the account lacks LOCK TABLES: "
+            f"GRANT LOCK TABLES ON `{definition.database}`.* TO {account}, or set gtid_mode = ON"
+        )
+    return problems
+
+
+def _may_lock(server: Server, database: str, table: str) -> bool:
+    return any(server.grants.has(privilege, database, table) for privilege in ("LOCK TABLES", "UPDATE", "DELETE"))
+
+
+def select_problems(server: Server, table: FoundTable, account: str) -> list[str]:
+    """Whether the account may read the table at all."""
+    database, name = table.definition.database, table.definition.name
+    if server.grants.has("SELECT", database, name):
+        return []
+    return [f"the account lacks SELECT: GRANT SELECT ON `{database}`.`{name}` TO {account}"]
+
+
+def is_logged(filters: tuple[str, str], database: str) -> bool:
+    """Whether the filters let a database's changes into the log."""
+    only, never = ({name.strip() for name in text.split(",") if name.strip()} for text in filters)
+    return (not only or database in only) and database not in never
+
+
+def judge(server: Server, table: FoundTable, account: str, *, ignores_cascades: bool = False) -> Judgement:
+    """Which modes a table can have, and why not the others."""
+    unavailable: dict[str, str] = {}
+    select = select_problems(server, table, account)
+    problems = select + server_problems(server, account)
+    problems += table_problems(server, table, account, ignores_cascades=ignores_cascades)
+    if problems:
+        unavailable[Mode.LOG_BASED.value] = "; ".join(problems)
+    unreadable = select + table.definition.problems()
+    if unreadable:
+        unavailable[Mode.INCREMENTAL.value] = unavailable[Mode.FULL_TABLE.value] = "; ".join(unreadable)
+    modes = tuple(mode.value for mode in Mode if mode.value not in unavailable)
+    return Judgement(modes, unavailable)

@@ -1,0 +1,202 @@
+"""Answers what the log alone does not say: the table's definition after a statement.
+
+The server tells the definition of *now*; the log may be behind. So the rest of the log is searched for a later statement on
+the table first: without one, the definition of now is that of then. With one, only names in the log's table maps
+(binlog_row_metadata=FULL) can tell; else the stream stops with the statement, never decoding with the wrong columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pymysql
+
+from connector_runner.protocols.batch import Incident
+from connector_runner.protocols.errors import ActionRequiredError
+from connector_runner.sources.mysql import events
+from connector_runner.sources.mysql.assembler import Again, Assembler, Question
+from connector_runner.sources.mysql.connection import Connection, connect
+from connector_runner.sources.mysql.ddl import Effect, effect_of
+from connector_runner.sources.mysql.definitions import read_definition
+from connector_runner.sources.mysql.dump import PacketSplitter, open_dump, read_block
+from connector_runner.sources.mysql.events import Event, TableMap
+from connector_runner.sources.mysql.failures import translate
+from connector_runner.sources.mysql.mapped import build_definition
+from connector_runner.sources.mysql.position import LogPosition
+from connector_runner.sources.mysql.settings import Settings
+from connector_runner.sources.mysql.table import TableDefinition, keeps_values
+
+Answer = tuple[TableDefinition, Again | None, Incident | None]
+
+
+class Resolver:
+    """Answers an assembler's questions, with connections of its own."""
+
+    def __init__(self, settings: Settings, *, folds_case: bool) -> None:
+        self._settings = settings
+        self._folds_case = folds_case
+
+    def answer(self, assembler: Assembler) -> None:
+        """Answers the question there is.
+
+        Raises:
+            ActionRequiredError: The table can't be followed any further; the message names the statement.
+            TransientError: The server can't be asked now.
+        """
+        question = assembler.question
+        if question is None:
+            return
+        definition, again, incident = self._decide(question, assembler.definition, assembler.state.position())
+        assembler.adopt(definition, again=again, incident=incident)
+
+    def _decide(self, question: Question, known: TableDefinition, position: LogPosition) -> Answer:
+        match question.effect:
+            case Effect.TRUNCATED:
+                message = f"{known.id} was emptied by: {question.statement}"
+                return known, Again.CLEAR, Incident("truncate", known.id, message, {"statement": question.statement})
+            case Effect.ALTERED:
+                return self._altered(question, known, position)
+            case Effect.DROPPED | Effect.RENAMED:
+                raise ActionRequiredError(
+                    f"{known.id} was {question.effect.value} by: {question.statement}. The dataset keeps its last state; select "
+                    "another stream, or start over once the table is there again",
+                    reason="TableGone",
+                )
+            case _:
+                return self._gap(question, known, position)
+
+    def _gap(self, question: Question, known: TableDefinition, position: LogPosition) -> Answer:
+        what = f"{known.id}: {question.effect.value}, which the log does not show row by row: {question.statement}"
+        if not self._settings.resnapshots:
+            raise ActionRequiredError(
+                f"{what}. Set onLogGap: resnapshot to have the table copied again in such a case", reason="LogGap"
+            )
+        definition = known
+        if question.effect is Effect.REPLACED:
+            definition = self._after(question, known, position)
+        incident = Incident("resnapshot", known.id, f"{what}; it is copied again", {"statement": question.statement})
+        return definition, Again.RESTART, incident
+
+    def _altered(self, question: Question, known: TableDefinition, position: LogPosition) -> Answer:
+        definition = self._after(question, known, position)
+        if definition == known or (
+            definition.schema.version == known.schema.version and keeps_values(known, definition)
+        ):
+            return definition, None, None
+        statement = question.statement or "a statement before the log's rows"
+        if keeps_values(known, definition):
+            return definition, None, None
+        if definition.key != known.key:
+            message = f"{known.id} has another key since: {statement}; it is copied again"
+            return definition, Again.RESTART, Incident("resnapshot", known.id, message, {"statement": statement})
+        message = f"{known.id}: rows may have changed without the log showing it by: {statement}; they are read again"
+        return definition, Again.REFRESH, Incident("refresh", known.id, message, {"statement": statement})
+
+    def _after(self, question: Question, known: TableDefinition, position: LogPosition) -> TableDefinition:
+        """The definition right after the statement."""
+        current = self._read(known)
+        later = self._later_statement(known, position, passes=1 if question.statement else 0)
+        is_settled = current is not None and later is None and self._read(known) == current
+        if current is not None and is_settled and (not question.table_map or current.matches(question.table_map)):
+            self._require_readable(current)
+            return current
+        table_map = question.table_map or self._next_map(known, position)
+        if table_map is not None and table_map.names:
+            return self._from_map(table_map, known, current)
+        raise ActionRequiredError(
+            f"{known.id} was changed by: {question.statement or 'an unknown statement'}, and again by: {later or 'another one'}; with "
+            "binlog_row_metadata below FULL the log does not say what the rows between them look like. Set binlog_row_metadata = "
+            "'FULL' for the future, and copy the table again",
+            reason="UnknownDefinition",
+        )
+
+    def _from_map(
+        self, table_map: TableMap, known: TableDefinition, current: TableDefinition | None
+    ) -> TableDefinition:
+        if current is not None and current.matches(table_map):
+            self._require_readable(current)
+            return current
+        connection = self._connect()
+        try:
+            collations = {
+                int(number): str(charset)
+                for number, charset in connection.rows(
+                    "SELECT ID, CHARACTER_SET_NAME FROM information_schema.COLLATIONS WHERE ID IS NOT NULL"
+                )
+                if charset is not None
+            }
+        finally:
+            connection.close()
+        definition = build_definition(table_map, known, current, collations)
+        self._require_readable(definition)
+        return definition
+
+    def _require_readable(self, definition: TableDefinition) -> None:
+        if problems := definition.problems():
+            raise ActionRequiredError(f"{definition.id}: {'; '.join(problems)}", reason="UnsupportedColumn")
+        if not definition.key:
+            raise ActionRequiredError(
+                f"{definition.id} lost its key; add a primary key or a unique index without NULLs", reason="NoKey"
+            )
+
+    def _connect(self) -> Connection:
+        return connect(self._settings, purpose="definitions")
+
+    def _read(self, known: TableDefinition) -> TableDefinition | None:
+        connection = self._connect()
+        try:
+            return read_definition(connection, known.database, known.name)
+        except pymysql.MySQLError as error:
+            raise translate(error, f"reading the definition of {known.id}") from None
+        finally:
+            connection.close()
+
+    def _later_statement(self, known: TableDefinition, position: LogPosition, *, passes: int) -> str | None:
+        """The next statement that alters the table between the position and the log's end, after `passes` of them."""
+        found: list[str] = []
+
+        def look(buffer: bytes, start: int, end: int) -> None:
+            kind = buffer[start + 4]
+            if kind in {Event.QUERY, Event.MARIA_QUERY_COMPRESSED}:
+                body = buffer[start + events.HEADER_SIZE : end]
+                query = events.parse_query(_without_checksum(body), is_compressed=kind == Event.MARIA_QUERY_COMPRESSED)
+                effect = effect_of(
+                    query.statement, query.database, (known.database, known.name), folds_case=self._folds_case
+                )
+                if effect not in {Effect.NONE, Effect.STATEMENT, Effect.TRUNCATED}:
+                    found.append(query.statement[:500].rstrip("\0"))
+
+        self._scan(position, look, lambda: len(found) > passes)
+        return found[passes] if len(found) > passes else None
+
+    def _next_map(self, known: TableDefinition, position: LogPosition) -> TableMap | None:
+        """The next table map of the table after the position."""
+        found: list[TableMap] = []
+
+        def look(buffer: bytes, start: int, end: int) -> None:
+            if buffer[start + 4] == Event.TABLE_MAP:
+                body = buffer[start + events.HEADER_SIZE + 8 : end]
+                table_map = events.parse_table_map(_without_checksum(body))
+                if (table_map.database, table_map.table) == (known.database, known.name):
+                    found.append(table_map)
+
+        self._scan(position, look, lambda: bool(found))
+        return found[0] if found else None
+
+    def _scan(
+        self, position: LogPosition, look: Callable[[bytes, int, int], None], is_done: Callable[[], bool]
+    ) -> None:
+        """Reads the log from a position to its present end, on a connection of its own."""
+        connection = open_dump(self._settings, position, server_id=self._settings.server_id ^ 1, blocks=False)
+        splitter, rest = PacketSplitter(look), b""
+        try:
+            while not splitter.has_ended and not is_done():
+                rest += read_block(connection)
+                rest = rest[splitter.split(rest) :]
+        finally:
+            connection.abort()
+
+
+def _without_checksum(body: bytes) -> bytes:
+    # Servers whose log carries no checksums are rare; four bytes more or less do no harm to what is looked for.
+    return body[:-4]

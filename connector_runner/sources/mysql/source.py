@@ -1,0 +1,156 @@
+"""The MYSQL source: opens a stream in the configured mode."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
+
+import pymysql
+
+from connector_runner.protocols.batch import Batch
+from connector_runner.protocols.errors import ActionRequiredError, InvalidConfigError
+from connector_runner.protocols.source import Checkpoint, Opened, SourceContext
+from connector_runner.schemas.catalogue import Catalogue
+from connector_runner.sources.mysql.connection import Connection, connect
+from connector_runner.sources.mysql.definitions import FoundTable, read_definition
+from connector_runner.sources.mysql.discovery import find_table, read_account, read_catalogue
+from connector_runner.sources.mysql.failures import LogGoneError, translate
+from connector_runner.sources.mysql.follower import Follower, Place, Progress
+from connector_runner.sources.mysql.history import check_history
+from connector_runner.sources.mysql.polling import Poller
+from connector_runner.sources.mysql.preflight import judge
+from connector_runner.sources.mysql.server import Server, read_position, read_server
+from connector_runner.sources.mysql.settings import Mode, Settings, parse_settings
+from connector_runner.sources.mysql.table import TableDefinition
+
+Result = TypeVar("Result")
+
+
+class MysqlSource:
+    """One stream of a MySQL or MariaDB server."""
+
+    def __init__(self, context: SourceContext) -> None:
+        self._context = context
+        self._settings: Settings = parse_settings(context.config, context.connector)
+        self._reader: Follower | Poller | None = None
+
+    async def discover(self, selected: str | None) -> Catalogue:
+        """See `Source.discover`."""
+        return await self._ask(lambda connection, server: read_catalogue(connection, server, self._settings, selected))
+
+    async def open(self, stream: str, checkpoint: Checkpoint | None) -> Opened:
+        """See `Source.open`."""
+        if self._settings.mode is Mode.INCREMENTAL and not self._settings.cursor_column:
+            raise InvalidConfigError(["config.cursorColumn: is required by mode INCREMENTAL"])
+        opened: Opened = await self._ask(lambda connection, server: self._open(connection, server, stream, checkpoint))
+        self._context.report.connected()
+        return opened
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        """See `Source.batches`."""
+        assert self._reader is not None, "open comes first"  # noqa: S101 - a programming error
+        async for batch in self._reader.batches():
+            yield batch
+
+    async def close(self) -> None:
+        """See `Source.close`."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            await reader.close()
+
+    async def _ask(self, question: Callable[[Connection, Server], Result]) -> Result:
+        """Runs a blocking question on a connection of its own."""
+
+        def ask() -> Result:
+            connection = connect(self._settings, purpose="discovery")
+            try:
+                return question(connection, read_server(connection))
+            except (pymysql.MySQLError, OSError) as error:
+                raise translate(error, f"asking {self._settings.host}:{self._settings.port}") from None
+            finally:
+                connection.discard()
+
+        return await asyncio.to_thread(ask)
+
+    def _open(self, connection: Connection, server: Server, stream: str, checkpoint: Checkpoint | None) -> Opened:
+        # A table that is gone now may still be in the log: after a checkpoint, the log tells what happened to it.
+        table = find_table(connection, self._settings, stream)
+        self._require_mode(connection, server, table)
+        if self._settings.mode is not Mode.LOG_BASED:
+            self._reader = Poller(self._settings, server, table, checkpoint, self._context.report)
+            return Opened(table.definition.schema, server.identity)
+        if checkpoint is None:
+            place = self._first_place(connection, server, table)
+        else:
+            place = self._resumed(connection, server, table, checkpoint)
+        self._reader = Follower(self._settings, server, place, table.rows, self._context.report)
+        return Opened(place.definition.schema, server.identity)
+
+    def _require_mode(self, connection: Connection, server: Server, table: FoundTable) -> None:
+        mode = self._settings.mode
+        account = read_account(connection)
+        judgement = judge(server, table, account, ignores_cascades=self._settings.ignores_cascades)
+        if reason := judgement.unavailable.get(mode.value):
+            raise ActionRequiredError(
+                f"{table.definition.id} can't be read with mode {mode.value}: {reason}", reason="Preflight"
+            )
+        if mode is Mode.INCREMENTAL and self._settings.cursor_column not in table.definition.names:
+            raise InvalidConfigError(
+                [f"config.cursorColumn: {table.definition.id} has no column {self._settings.cursor_column!r}; it has "
+                 f"{', '.join(table.definition.names)}"]
+            )  # fmt: skip
+
+    def _first_place(self, connection: Connection, server: Server, table: FoundTable) -> Place:
+        """The log's end now, with the definition that holds there."""
+        definition = table.definition
+        while True:
+            _refuse_prepared(connection)
+            position = read_position(connection, server)
+            connection.query("COMMIT")
+            again = read_definition(connection, definition.database, definition.name)
+            if again is None or again == definition:
+                break
+            definition = again
+        copies = self._settings.snapshot != "never"
+        return Place(position, definition, Progress(is_cleared=True) if copies else None)
+
+    def _resumed(self, connection: Connection, server: Server, table: FoundTable, checkpoint: Checkpoint) -> Place:
+        stream = table.definition.id
+        if "log" not in checkpoint.position:
+            raise ActionRequiredError(
+                f"the dataset's checkpoint of {stream} is of another mode than LOG_BASED; choose another datasetId, or start over "
+                "with `connector-runner checkpoint reset`",
+                reason="ModeChanged",
+            )
+        place = Place.from_json(stream, checkpoint.position)
+        try:
+            log = check_history(connection, server, checkpoint.identity, place.log)
+        except LogGoneError:
+            if not self._settings.resnapshots:
+                raise
+            log = read_position(connection, server)
+            self._context.report.note("the log since the checkpoint is gone; the table is copied again", stream=stream)
+            self._context.report.count("resnapshots")
+            return Place(log, table.definition, Progress(is_cleared=False))
+        return Place(log, _with_defaults(place.definition, table.definition), place.copy)
+
+
+def _with_defaults(known: TableDefinition, current: TableDefinition) -> TableDefinition:
+    """The checkpoint's definition; the present one where they agree (it also knows the columns' defaults)."""
+    return current if current.to_json() == known.to_json() else known
+
+
+def _refuse_prepared(connection: Connection) -> None:
+    """Rows of an XA transaction that is prepared now are in the log before the start, its commit after it."""
+    try:
+        prepared: list[Any] = connection.rows("XA RECOVER")
+    except pymysql.MySQLError:
+        return  # MySQL shows them only with XA_RECOVER_ADMIN
+    if prepared:
+        names = ", ".join(str(row[3]) for row in prepared[:5])
+        raise ActionRequiredError(
+            f"XA transactions are prepared and not finished ({names}): their rows can't be seen by the copy nor in the log after "
+            "it. Finish them (XA COMMIT or XA ROLLBACK)",
+            reason="PreparedTransactions",
+        )

@@ -1,0 +1,273 @@
+"""From the raw forms of both paths to the canonical values: the binary log's packed times and decimals, the protocol's fields.
+
+Sources: MySQL's `my_time.cc`, `decimal.cc` and the binary protocol (https://dev.mysql.com/doc/dev/mysql-server/latest/).
+All functions are pure; a date that Python can't hold (zero, or impossible as 2020-02-31) becomes ISO text.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from functools import cache
+from struct import Struct
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_YMD = Struct("<HBB").unpack_from
+_MICROSECONDS = Struct("<I").unpack_from
+_CACHE_LIMIT = 65536
+
+
+def build_date(year: int, month: int, day: int) -> date | str:
+    """A date, or ISO text where there is no such day."""
+    try:
+        return date(year, month, day)
+    except ValueError:
+        return f"{year:04d}-{month:02d}-{day:02d}"
+
+
+def build_datetime(y: int, mo: int, d: int, h: int, mi: int, s: int, us: int, *, is_instant: bool) -> datetime | str:
+    """A datetime (aware in UTC when it is an instant), or ISO text where there is no such day."""
+    try:
+        return datetime(y, mo, d, h, mi, s, us, UTC if is_instant else None)
+    except ValueError:
+        fraction = f".{us:06d}" if us else ""
+        zone = "Z" if is_instant else ""
+        return f"{y:04d}-{mo:02d}-{d:02d}T{h:02d}:{mi:02d}:{s:02d}{fraction}{zone}"
+
+
+def format_time(negative: bool, hours: int, minutes: int, seconds: int, micros: int, digits: int) -> str:
+    """A TIME as the server prints it: `-838:59:59.500`."""
+    fraction = f".{micros:06d}"[: digits + 1] if digits else ""
+    return f"{'-' if negative else ''}{hours:02d}:{minutes:02d}:{seconds:02d}{fraction}"
+
+
+class Dates(dict[bytes, "date | str"]):
+    """The log's three-byte dates, remembered: few different ones occur."""
+
+    def __missing__(self, raw: bytes) -> date | str:
+        if len(self) >= _CACHE_LIMIT:
+            self.clear()
+        packed = int.from_bytes(raw, "little")
+        value = self[raw] = build_date(packed >> 9, packed >> 5 & 15, packed & 31)
+        return value
+
+
+def _fraction(raw: bytes, start: int) -> int:
+    """Microseconds from the one to three bytes that follow a packed time."""
+    size = len(raw) - start
+    return int.from_bytes(raw[start:], "big") * (0, 10000, 100, 1)[size] if size else 0
+
+
+def log_datetime(raw: bytes) -> datetime | str:
+    """DATETIME2: 5 bytes and 0 … 3 of fraction, big-endian."""
+    packed = int.from_bytes(raw[:5], "big") - 0x8000000000
+    day, clock = packed >> 17, packed & 0x1FFFF
+    year, month = divmod(day >> 5, 13)
+    micros = _fraction(raw, 5)
+    try:
+        return datetime(year, month, day & 31, clock >> 12, clock >> 6 & 63, clock & 63, micros)
+    except ValueError:
+        return build_datetime(year, month, day & 31, clock >> 12, clock >> 6 & 63, clock & 63, micros, is_instant=False)
+
+
+def log_timestamp(raw: bytes) -> datetime | str:
+    """TIMESTAMP2: 4 bytes of seconds and 0 … 3 of fraction, big-endian; zero is the zero date, not 1970."""
+    seconds = int.from_bytes(raw[:4], "big")
+    micros = _fraction(raw, 4)
+    if not seconds and not micros:
+        return "0000-00-00T00:00:00Z"
+    return EPOCH + timedelta(0, seconds, micros)
+
+
+def log_timestamp_old(seconds: int) -> datetime | str:
+    """TIMESTAMP before MySQL 5.6 (and MariaDB's mysql56_temporal_format=OFF): little-endian seconds."""
+    return EPOCH + timedelta(0, seconds) if seconds else "0000-00-00T00:00:00Z"
+
+
+def log_datetime_old(packed: int) -> datetime | str:
+    """DATETIME before MySQL 5.6: the number YYYYMMDDhhmmss."""
+    day, clock = divmod(packed, 1_000_000)
+    return build_datetime(
+        day // 10000, day // 100 % 100, day % 100, clock // 10000, clock // 100 % 100, clock % 100, 0, is_instant=False
+    )
+
+
+def log_time_old(raw: bytes) -> str:
+    """TIME before MySQL 5.6: three bytes, the number hhmmss with a sign."""
+    packed = int.from_bytes(raw, "little", signed=True)
+    clock = abs(packed)
+    return format_time(packed < 0, clock // 10000, clock // 100 % 100, clock % 100, 0, 0)
+
+
+@cache
+def log_time(digits: int) -> Callable[[bytes], str]:
+    """TIME2 with this many fractional digits: 3 bytes and 0 … 3 of fraction, offset so that they sort."""
+    extra = (digits + 1) // 2
+    offset = 0x800000 << 8 * extra
+    unit = (0, 10000, 100, 1)[extra]
+
+    def decode(raw: bytes) -> str:
+        packed = int.from_bytes(raw, "big") - offset
+        magnitude = abs(packed)
+        clock, fraction = magnitude >> 8 * extra, magnitude & (1 << 8 * extra) - 1
+        return format_time(packed < 0, clock >> 12 & 0x3FF, clock >> 6 & 63, clock & 63, fraction * unit, digits)
+
+    return decode
+
+
+# How many bytes hold 0 … 9 decimal digits (decimal.cc, dig2bytes).
+_DIGIT_BYTES = (0, 1, 1, 2, 2, 3, 3, 4, 4, 4)
+
+
+def decimal_size(precision: int, scale: int) -> int:
+    """Bytes of a DECIMAL(precision, scale) in the log."""
+    whole = precision - scale
+    return whole // 9 * 4 + _DIGIT_BYTES[whole % 9] + scale // 9 * 4 + _DIGIT_BYTES[scale % 9]
+
+
+@cache
+def log_decimal(precision: int, scale: int) -> Callable[[bytes], Decimal]:
+    """DECIMAL in groups of nine digits, the first byte's top bit flipped, all bits inverted when negative."""
+    whole = precision - scale
+    groups: list[tuple[int, int]] = []  # (bytes, digits)
+    if whole % 9:
+        groups.append((_DIGIT_BYTES[whole % 9], whole % 9))
+    groups += [(4, 9)] * (whole // 9) + [(4, 9)] * (scale // 9)
+    if scale % 9:
+        groups.append((_DIGIT_BYTES[scale % 9], scale % 9))
+    size = decimal_size(precision, scale)
+    top, mask = 1 << 8 * size - 1, (1 << 8 * size) - 1
+    layout: list[tuple[int, int, int]] = []  # (shift, mask, power)
+    left = size
+    for width, digits in groups:
+        left -= width
+        layout.append((8 * left, (1 << 8 * width) - 1, 10**digits))
+
+    def decode(raw: bytes) -> Decimal:
+        packed = int.from_bytes(raw, "big")
+        negative = not packed & top
+        packed = (~packed if negative else packed) & mask & ~top if negative else packed ^ top
+        number = 0
+        for shift, part, power in layout:
+            number = number * power + (packed >> shift & part)
+        text = f"{number:0{scale + 1}d}"
+        return Decimal(
+            f"{'-' if negative and number else ''}{text[:-scale] if scale else text}.{text[-scale:] if scale else ''}"
+        )
+
+    return decode
+
+
+def big_endian(raw: bytes) -> int:
+    """BIT: an unsigned number, most significant byte first."""
+    return int.from_bytes(raw, "big")
+
+
+def little_endian(raw: bytes) -> int:
+    """MEDIUMINT UNSIGNED in the log."""
+    return int.from_bytes(raw, "little")
+
+
+def little_endian_signed(raw: bytes) -> int:
+    """MEDIUMINT in the log."""
+    return int.from_bytes(raw, "little", signed=True)
+
+
+@cache
+def enum_labels(labels: tuple[str, ...]) -> tuple[str, ...]:
+    """By the number in the log; 0 is the error value, an empty text."""
+    return ("", *labels)
+
+
+class SetTexts(dict[int, str]):
+    """The text of each combination of a SET, remembered."""
+
+    def __init__(self, labels: tuple[str, ...]) -> None:
+        super().__init__()
+        self.labels = labels
+
+    def __missing__(self, bits: int) -> str:
+        if len(self) >= _CACHE_LIMIT:
+            self.clear()
+        value = self[bits] = ",".join(label for place, label in enumerate(self.labels) if bits >> place & 1)
+        return value
+
+
+def wkb(raw: bytes) -> bytes:
+    """A stored geometry is a four-byte SRID and WKB."""
+    return raw[4:]
+
+
+def uuid_text(raw: bytes) -> str:
+    """Sixteen bytes as 36 characters."""
+    digits = raw.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def log_uuid(raw: bytes) -> str:
+    """MariaDB stores versions 1 … 5 with their groups in reverse order, so that they sort by time; see `sql_type_uuid.h`."""
+    # In memory a UUID of an RFC 4122 variant keeps its version nibble (1 … 5) in the byte that then stands at index 8.
+    raw = raw.ljust(16, b"\0")
+    return uuid_text(raw)
+
+
+def log_inet6(raw: bytes) -> str:
+    """Sixteen bytes as the server prints an INET6."""
+    return inet6_text(raw.ljust(16, b"\0"))
+
+
+def inet6_text(raw: bytes) -> str:
+    """An address as MariaDB prints it: IPv4-mapped and -compatible ones with dots."""
+    address = ipaddress.IPv6Address(raw)
+    if raw[:12] == b"\0" * 10 + b"\xff\xff":
+        return f"::ffff:{ipaddress.IPv4Address(raw[12:])}"
+    if raw[:12] == b"\0" * 12 and raw[12:14] != b"\0\0":
+        return f"::{ipaddress.IPv4Address(raw[12:])}"
+    return str(address)
+
+
+def log_inet4(raw: bytes) -> str:
+    """Four bytes with dots."""
+    return str(ipaddress.IPv4Address(raw.ljust(4, b"\0")))
+
+
+def field_date(raw: bytes) -> date | str:
+    """A DATE of the binary protocol: its length byte was taken off."""
+    if not raw:
+        return "0000-00-00"
+    return build_date(*_YMD(raw))
+
+
+def field_datetime(raw: bytes) -> datetime | str:
+    """A DATETIME of the binary protocol: 0, 4, 7 or 11 bytes."""
+    return _field_moment(raw, is_instant=False)
+
+
+def field_timestamp(raw: bytes) -> datetime | str:
+    """A TIMESTAMP of the binary protocol, the session's zone being UTC."""
+    return _field_moment(raw, is_instant=True)
+
+
+def _field_moment(raw: bytes, *, is_instant: bool) -> datetime | str:
+    if not raw:
+        return build_datetime(0, 0, 0, 0, 0, 0, 0, is_instant=is_instant)
+    year, month, day = _YMD(raw)
+    hour, minute, second = raw[4:7] if len(raw) >= 7 else (0, 0, 0)
+    micros = _MICROSECONDS(raw, 7)[0] if len(raw) == 11 else 0
+    return build_datetime(year, month, day, hour, minute, second, micros, is_instant=is_instant)
+
+
+@cache
+def field_time(digits: int) -> Callable[[bytes], str]:
+    """A TIME of the binary protocol: 0, 8 or 12 bytes."""
+
+    def decode(raw: bytes) -> str:
+        if not raw:
+            return format_time(False, 0, 0, 0, 0, digits)
+        days = _MICROSECONDS(raw, 1)[0]
+        micros = _MICROSECONDS(raw, 8)[0] if len(raw) == 12 else 0
+        return format_time(bool(raw[0]), days * 24 + raw[5], raw[6], raw[7], micros, digits)
+
+    return decode
