@@ -1,0 +1,1 @@
+"""The commands of `connector-runner`, one module each."""

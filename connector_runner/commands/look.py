@@ -1,0 +1,114 @@
+"""`connector-runner schema | rows | checkpoint`: looking at things, and starting a stream over."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from connector_runner.datasets.letters import json_value
+from connector_runner.log import Redactor
+from connector_runner.manifests import Orders
+from connector_runner.protocols.errors import InvalidConfigError
+from connector_runner.protocols.sink import Inspector
+from connector_runner.registry import SourceRegistry, build_inspector
+from connector_runner.schemas.connector import build_connector_schema
+from connector_runner.schemas.outcome import ExitCode
+
+
+def print_schemas(registry: SourceRegistry, connector_type: str | None) -> ExitCode:
+    """A JSON array with the schema of one type, or of all.
+
+    Raises:
+        InvalidConfigError: No such type.
+    """
+    wanted = [connector_type.upper()] if connector_type else registry.types()
+    try:
+        schemas = [build_connector_schema(registry.schema(name), registry.types()) for name in wanted]
+    except LookupError as error:
+        raise InvalidConfigError([str(error.args[0])]) from None
+    sys.stdout.write(json.dumps(schemas, indent=2) + "\n")
+    return ExitCode.END_OF_STREAM
+
+
+def _inspect(orders: Orders, redactor: Redactor) -> Inspector:
+    from connector_runner.commands.session import build_sink_context
+
+    return build_inspector(build_sink_context(orders, redactor))
+
+
+def print_rows(orders: Orders, redactor: Redactor, limit: int, output: str) -> ExitCode:
+    """The rows that were written last, the newest last."""
+    inspector = _inspect(orders, redactor)
+    try:
+        names, rows = inspector.newest_rows(limit)
+    finally:
+        inspector.close()
+    if output == "json":
+        for row in rows:
+            values = dict(zip(names, map(json_value, row), strict=True))
+            sys.stdout.write(json.dumps(values, default=str) + "\n")
+    elif output == "csv":
+        writer = csv.writer(sys.stdout)
+        writer.writerow(names)
+        writer.writerows([json_value(value) for value in row] for row in rows)
+    else:
+        _print_rows_table(names, rows, orders.target().table)
+    return ExitCode.END_OF_STREAM
+
+
+def _print_rows_table(names: Sequence[str], rows: Sequence[Sequence[Any]], title: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    if not names:
+        console.print(f"table {title} does not exist yet", markup=False)
+        return
+    table = Table(*names, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(Text("" if value is None else str(json_value(value))[:60]) for value in row))
+    console.print(table)
+
+
+def print_checkpoints(orders: Orders, redactor: Redactor) -> ExitCode:
+    """Where the stream stands in the dataset, as JSON."""
+    inspector = _inspect(orders, redactor)
+    try:
+        found = inspector.checkpoints()
+    finally:
+        inspector.close()
+    sys.stdout.write(json.dumps([asdict(checkpoint) for checkpoint in found], indent=2, default=str) + "\n")
+    return ExitCode.END_OF_STREAM
+
+
+def reset_checkpoints(orders: Orders, redactor: Redactor, *, confirmed: bool) -> ExitCode:
+    """Forgets the position, so that the next run starts from the beginning; rows stay where they are.
+
+    Raises:
+        InvalidConfigError: Nobody was there to say yes.
+    """
+    target, stream = orders.target(), orders.manifest.stream
+    if not confirmed:
+        if not sys.stdin.isatty():
+            raise InvalidConfigError(["checkpoint reset: nobody to ask; repeat it with --yes"])
+        sys.stdout.write(
+            f"The position of stream {stream} in table {target.table} will be forgotten, and a running execution is fenced "
+            f"off. The next one starts from the beginning{'' if target.write_mode == 'upsert' else ' and appends all rows again'}. "
+            "Type yes: "
+        )
+        sys.stdout.flush()
+        if sys.stdin.readline().strip().lower() != "yes":
+            sys.stdout.write("nothing was changed\n")
+            return ExitCode.END_OF_STREAM
+    inspector = _inspect(orders, redactor)
+    try:
+        count = inspector.reset_checkpoints()
+    finally:
+        inspector.close()
+    sys.stdout.write(f"{count} checkpoint(s) reset\n")
+    return ExitCode.END_OF_STREAM

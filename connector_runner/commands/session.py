@@ -1,0 +1,97 @@
+"""What the commands share: building contexts from orders, and how an end becomes an exit code and a termination message."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from pathlib import Path
+from typing import TypeVar
+
+from connector_runner.log import LineLog, Redactor
+from connector_runner.manifests import Orders
+from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, InvalidConfigError
+from connector_runner.protocols.sink import RefusedRows, SinkContext
+from connector_runner.protocols.source import Report, SourceContext, WriteMode
+from connector_runner.registry import SourceRegistry
+from connector_runner.schemas.config import Schema
+from connector_runner.schemas.manifest import TERMINATION_LOG_VARIABLE
+from connector_runner.schemas.outcome import ExitCode, Termination, encode_termination
+
+Choice = TypeVar("Choice", WriteMode, RefusedRows)
+
+
+def build_source_context(orders: Orders, registry: SourceRegistry, report: Report, redactor: Redactor) -> SourceContext:
+    """With the configuration as it is now.
+
+    Raises:
+        InvalidConfigError: It is not valid.
+    """
+    schema = (
+        registry.schema(orders.manifest.connector_type) if orders.manifest.connector_type in registry.types() else {}
+    )
+    for secrets in orders.read_secrets():
+        redactor.learn(text.strip() for name, text in secrets.items() if _is_secret(schema, name))
+    config = orders.config(registry)
+    redactor.learn(value for name, value in config.items() if _is_secret(schema, name))
+    return SourceContext(config, orders.connector, _write_mode(orders), report)
+
+
+def _is_secret(schema: Schema, path: str) -> bool:
+    for part in path.split("."):
+        schema = schema.get("properties", {}).get(part, {})
+    return schema.get("format") == "password"
+
+
+def _write_mode(orders: Orders) -> WriteMode:
+    dataset = orders.manifest.dataset
+    return WriteMode.UPSERT if dataset is None else _choice(WriteMode, dataset.write_mode, "dataset.writeMode")
+
+
+def _choice(kind: type[Choice], text: str, path: str) -> Choice:
+    try:
+        return kind(text)
+    except ValueError:
+        raise InvalidConfigError([f"{path}: {text!r} is not one of {', '.join(kind)}"]) from None
+
+
+def build_sink_context(orders: Orders, redactor: Redactor) -> SinkContext:
+    """For the dataset of the orders.
+
+    Raises:
+        InvalidConfigError: The orders' dataset is not valid.
+    """
+    target = orders.target()
+
+    def read_url() -> str:
+        url = orders.read_url()
+        redactor.learn_url(url)
+        return url
+
+    return SinkContext(
+        read_url=read_url, table=target.table, connector=orders.connector, stream=orders.manifest.stream,
+        uid=orders.manifest.uid, run=orders.manifest.run, write_mode=_write_mode(orders),
+        refused_rows=_choice(RefusedRows, target.refused_rows, "dataset.refusedRows"), wait=orders.manifest.wait,
+        directory=orders.directory,
+    )  # fmt: skip
+
+
+def conclude(error: BaseException, log: LineLog, redactor: Redactor) -> ExitCode:
+    """Tells why a command failed: in the log, in the termination message, and by the exit code."""
+    if isinstance(error, ConnectorError):
+        reason, message = error.reason, error.message
+        log("error", message, reason=reason)
+    else:
+        reason, message = "Crashed", f"{type(error).__name__}: {error}"
+        log("error", message, reason=reason, traceback="".join(traceback.format_exception(error)))
+    write_termination(encode_termination(Termination(reason, redactor.clean(message))))
+    return ExitCode.ACTION_REQUIRED if isinstance(error, ActionRequiredError) else ExitCode.TRANSIENT
+
+
+def write_termination(message: bytes) -> None:
+    """Where Kubernetes looks for it; by hand nowhere."""
+    path = os.environ.get(TERMINATION_LOG_VARIABLE)
+    if path:
+        try:
+            Path(path).write_bytes(message)
+        except OSError as error:
+            os.write(2, f"the termination message could not be written to {path}: {error.strerror}\n".encode())

@@ -1,0 +1,114 @@
+"""The fence: who may write, decided over what the checkpoint's row says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from connector_runner.protocols.batch import Position
+from connector_runner.protocols.errors import FenceLostError, SchemaConflictError, TransientError
+from connector_runner.protocols.source import Checkpoint
+
+# Columns of the checkpoint table, in this order everywhere; the first three are its key.
+COLUMNS = (
+    "connector", "stream", "table_name", "epoch", "number", "uid", "run", "identity", "schema_version", "position",
+    "write_mode", "updated",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A checkpoint's row: who holds it and where the stream stands."""
+
+    connector: str
+    stream: str
+    table: str
+    epoch: int
+    number: int
+    uid: str
+    run: int
+    identity: str
+    schema_version: str
+    position: str | None
+    write_mode: str
+
+    @property
+    def is_reset(self) -> bool:
+        """Nobody's: left behind by `checkpoint reset`."""
+        return self.position is None and not self.uid
+
+    def checkpoint(self) -> Checkpoint | None:
+        """Where the stream stands."""
+        if self.position is None:
+            return None
+        return Checkpoint(decode_position(self.position), self.identity, self.schema_version)
+
+
+def encode_position(position: Position) -> str:
+    """Compact JSON."""
+    return json.dumps(position, separators=(",", ":"), default=_plain)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"a position holds {type(value).__name__}, which JSON has not")
+
+
+def decode_position(text: str) -> Position:
+    """The reverse."""
+    position: Position = json.loads(text)
+    return position
+
+
+def next_epoch(holder: Holder | None, uid: str, run: int) -> int:
+    """The epoch of a runner that claims.
+
+    Raises:
+        FenceLostError: The same connector already ran with a higher number.
+    """
+    if holder is None:
+        return 1
+    if holder.uid == uid and holder.run > run:
+        raise FenceLostError(
+            f"run {run} of {holder.connector} came too late: run {holder.run} has already claimed "
+            f"table {holder.table} (epoch {holder.epoch})"
+        )
+    return holder.epoch + 1
+
+
+def require_alone(others: Sequence[Holder], connector: str, stream: str, table: str) -> None:
+    """Upsert mode: one stream a table.
+
+    Args:
+        others: All rows of the checkpoint table with the same table.
+        connector: Who asks.
+        stream: What for.
+        table: Where to.
+
+    Raises:
+        SchemaConflictError: Another connector or stream fills it.
+    """
+    for other in others:
+        if (other.connector, other.stream) != (connector, stream) and not other.is_reset:
+            raise SchemaConflictError(
+                f"table {table} is filled by stream {other.stream} of connector {other.connector}; two streams in one table "
+                "would overwrite each other: choose another table, set writeMode: append on both, or let go of the other "
+                "with `connector-runner checkpoint reset`"
+            )
+
+
+def explain_refused_commit(holder: Holder | None, uid: str, run: int, epoch: int, number: int) -> Exception:
+    """Why the checkpoint's row did not take a commit that expected `epoch` and `number - 1` on it."""
+    if holder is None:
+        return FenceLostError("the checkpoint's row is gone: somebody removed it while this runner was writing")
+    if holder.epoch != epoch:
+        if holder.is_reset:
+            return FenceLostError(f"the checkpoint of {holder.connector} was reset while run {run} was writing")
+        other = f"run {holder.run}" + ("" if holder.uid == uid else f" of another connector object (uid {holder.uid})")
+        return FenceLostError(
+            f"{other} has taken over table {holder.table} of {holder.connector}: its epoch is {holder.epoch}, "
+            f"that of run {run} was {epoch}"
+        )
+    return TransientError(f"transaction {number} was sent, but the last committed one is {holder.number}")

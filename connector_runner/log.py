@@ -1,0 +1,64 @@
+"""Log lines: JSON for machines, plain for a terminal; secrets are blotted out, whatever the message was made of."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any, TextIO
+from urllib.parse import unquote, urlsplit
+
+BLOT = "•••"
+# Shorter texts would blot out ordinary words.
+SHORTEST_SECRET = 4
+
+
+class Redactor:
+    """Knows the secrets of this run and takes them out of texts."""
+
+    def __init__(self) -> None:
+        self._secrets: set[str] = set()
+
+    def learn(self, values: Iterable[object]) -> None:
+        """Remembers secret values (texts, or lists of them)."""
+        for value in values:
+            if isinstance(value, str) and len(value) >= SHORTEST_SECRET:
+                self._secrets |= {value, *(line for line in value.splitlines() if len(line) >= SHORTEST_SECRET)}
+            elif isinstance(value, list | tuple):
+                self.learn(value)
+
+    def learn_url(self, url: str) -> None:
+        """Remembers the password of a URL, as written and decoded."""
+        password = urlsplit(url).password
+        if password:
+            self.learn([password, unquote(password)])
+
+    def clean(self, text: str) -> str:
+        """The text without them."""
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            text = text.replace(secret, BLOT)
+        return text
+
+
+class LineLog:
+    """Implements `telemetry.Log`."""
+
+    def __init__(self, redactor: Redactor, stream: TextIO | None = None, **context: Any) -> None:
+        self._redactor = redactor
+        self._stream = stream or sys.stderr
+        self._context = context
+        self._is_terminal = self._stream.isatty()
+
+    def __call__(self, level: str, message: str, /, **fields: Any) -> None:
+        """One line: JSON with time, level, message and fields; on a terminal time, message and fields."""
+        now = dt.datetime.now(dt.UTC)
+        if self._is_terminal:
+            shown = "  ".join(f"{name}={json.dumps(value, default=str)}" for name, value in fields.items())
+            line = f"{now:%H:%M:%S} {level:<7} {message}" + (f"  {shown}" if shown else "")
+        else:
+            time = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            line = json.dumps(
+                {"time": time, "level": level, "message": message, **self._context, **fields}, default=str
+            )
+        print(self._redactor.clean(line), file=self._stream, flush=True)

@@ -1,0 +1,109 @@
+"""Runs reader and writer together until the stream ends, a person must act, or somebody says stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable
+from typing import Any
+
+from connector_runner.pipeline.backoff import Backoff
+from connector_runner.pipeline.queue import BatchQueue, Limits
+from connector_runner.pipeline.reader import Reader
+from connector_runner.pipeline.telemetry import Telemetry
+from connector_runner.pipeline.writer import Pace, Writer
+from connector_runner.protocols.sink import Sink
+from connector_runner.protocols.source import Opened, Source
+from connector_runner.schemas.outcome import ExitCode
+
+# Within the grace period that the operator gives (30 s and more): what was read is still committed.
+STOP_SECONDS = 20.0
+CLOSE_SECONDS = 5.0
+
+
+class Engine:
+    """One execution: one stream into one dataset."""
+
+    def __init__(
+        self, build_source: Callable[[], Source], sink: Sink, stream: str, telemetry: Telemetry, *, wait: bool,
+        limits: Limits | None = None, pace: Pace | None = None,
+    ) -> None:  # fmt: skip
+        self.queue = BatchQueue(limits or Limits())
+        self._telemetry = telemetry
+        self._stopping = asyncio.Event()
+        self._writer = Writer(sink, self.queue, telemetry, Backoff(random.random), wait=wait, pace=pace)
+        self._reader = Reader(build_source, stream, self.queue, telemetry, Backoff(random.random), self._opened)
+
+    def stop(self) -> None:
+        """Commits what was read, then `run` returns `TERMINATED`."""
+        self._stopping.set()
+
+    def reconnect(self) -> None:
+        """Credentials were rotated: both sides connect anew with what is there now."""
+        self._telemetry.note("mounted Secrets have changed; connecting anew")
+        self._reader.reconnect()
+        self._writer.reconnect()
+
+    def _opened(self, opened: Opened) -> None:
+        self._writer.announce(opened.schema)
+
+    async def run(self) -> ExitCode:
+        """Until the end.
+
+        Returns:
+            END_OF_STREAM, or TERMINATED after `stop`.
+
+        Raises:
+            ActionRequiredError: A person must act; what had been read before is committed if the dataset takes it.
+        """
+        stopping = asyncio.create_task(self._stopping.wait())
+        tasks: list[asyncio.Task[Any]] = [stopping]
+        try:
+            claiming = asyncio.create_task(self._writer.claim())
+            tasks.append(claiming)
+            await asyncio.wait({stopping, claiming}, return_when=asyncio.FIRST_COMPLETED)
+            if not claiming.done():
+                return ExitCode.TERMINATED
+            claim = claiming.result()
+            position = claim.checkpoint.position if claim.checkpoint else None
+            self._telemetry.note("the dataset is claimed", epoch=claim.epoch, position=position)
+            reading = asyncio.create_task(self._reader.run(claim.checkpoint))
+            writing = asyncio.create_task(self._writer.run())
+            tasks += [reading, writing]
+            await asyncio.wait({stopping, reading, writing}, return_when=asyncio.FIRST_COMPLETED)
+            return await self._wind_up(reading, writing, stopping)
+        finally:
+            for task in tasks:
+                await _end(task)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._writer.close(), CLOSE_SECONDS)
+
+    async def _wind_up(
+        self, reading: asyncio.Task[None], writing: asyncio.Task[None], stopping: asyncio.Task[Any]
+    ) -> ExitCode:
+        """Something ended: what had been read is committed, then the reason is told."""
+        if writing.done():
+            writing.result()
+        failure = reading.exception() if reading.done() else None
+        if not reading.done():
+            await _end(reading)
+        self.queue.close()
+        if failure is None and not stopping.done():
+            await asyncio.wait({stopping, writing}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({writing}, timeout=STOP_SECONDS)
+        if writing.done():
+            writing.result()
+        else:
+            self._telemetry.log(
+                "warning", f"not committed within {STOP_SECONDS:.0f} s: the last batches; they are read again"
+            )
+        if failure is not None:
+            raise failure
+        return ExitCode.TERMINATED if stopping.done() else ExitCode.END_OF_STREAM
+
+
+async def _end(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError, Exception):
+        await task

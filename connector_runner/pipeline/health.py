@@ -1,0 +1,31 @@
+"""Whether the runner is ready, and if not, why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Health:
+    """Ready: source and sink are connected, and something was committed since they are.
+
+    Attributes:
+        source, sink: "" when connected, else why not.
+        is_committing: Whether a commit went through since the last trouble.
+    """
+
+    source: str = "the source is not connected yet"
+    sink: str = "the dataset is not connected yet"
+    is_committing: bool = False
+
+    def problems(self) -> list[str]:
+        """Why the runner is not ready; empty when it is."""
+        found = [text for text in (self.source, self.sink) if text]
+        if not found and not self.is_committing:
+            found.append("nothing was committed yet")
+        return found
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether rows flow or could."""
+        return not self.problems()

@@ -1,0 +1,95 @@
+"""The figures of a runner in Prometheus' format; each name is documented in docs/runner.md."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from connector_runner.pipeline.health import Health
+from connector_runner.pipeline.queue import BatchQueue
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class PrometheusMeters:
+    """Implements `telemetry.Meters`; a registry of its own, so that tests can have many."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        self._rows = Counter("connector_rows", "Rows committed, by operation", ["operation"], registry=registry)
+        self._bytes = Counter("connector_bytes", "Bytes committed, as the source estimates them", registry=registry)
+        self._batches = Counter("connector_batches", "Batches committed", registry=registry)
+        self._commits = Counter("connector_commits", "Transactions committed, heartbeats included", registry=registry)
+        self._seconds = Histogram(
+            "connector_commit_seconds",
+            "From sending a transaction to its confirmation",
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._last = Gauge(
+            "connector_last_commit_timestamp_seconds", "When the last commit was confirmed", registry=registry
+        )
+        self._lag = Gauge("connector_lag_seconds", "How far the dataset is behind the source", registry=registry)
+        self._letters = Counter("connector_dead_letters", "Rows that the dataset refused", registry=registry)
+        self._events = Counter(
+            "connector_events", "What sources and pipeline count, by name", ["event"], registry=registry
+        )
+        self._progress = Gauge(
+            "connector_progress", "A snapshot or backfill: done and total", ["part", "unit"], registry=registry
+        )
+        for operation in ("upsert", "delete", "insert", "replace"):
+            self._rows.labels(operation)
+        for event in ("reconnects", "sink_reconnects", "gaps", "incidents"):
+            self._events.labels(event)
+
+    def watch(self, queue: BatchQueue, health: Health) -> None:
+        """Values that are read when they are asked for."""
+        values: list[tuple[str, str, Callable[[], float]]] = [
+            ("connector_queue_bytes", "Read and not yet sent", lambda: queue.bytes),
+            ("connector_queue_rows", "Read and not yet sent", lambda: queue.rows),
+            (
+                "connector_ready",
+                "1 when source and dataset are connected and commits go through",
+                lambda: health.is_ready,
+            ),
+        ]
+        for name, text, value in values:
+            Gauge(name, text, registry=self.registry).set_function(value)
+
+    def committed(self, seconds: float, rows: dict[str, int], size: int, batches: int) -> None:
+        """See `Meters`."""
+        for operation, amount in rows.items():
+            self._rows.labels(operation).inc(amount)
+        self._bytes.inc(size)
+        self._batches.inc(batches)
+        self._commits.inc()
+        self._seconds.observe(seconds)
+        self._last.set(time.time())
+
+    def refused(self, rows: int) -> None:
+        """See `Meters`."""
+        self._letters.inc(rows)
+
+    def lag(self, seconds: float) -> None:
+        """See `Meters`."""
+        self._lag.set(seconds)
+
+    def count(self, name: str, amount: int) -> None:
+        """See `Meters`."""
+        self._events.labels(name).inc(amount)
+
+    def progress(self, done: int, total: int | None, unit: str) -> None:
+        """See `Meters`."""
+        self._progress.labels("done", unit).set(done)
+        if total is not None:
+            self._progress.labels("total", unit).set(total)
+
+    def exposition(self) -> bytes:
+        """The text that Prometheus scrapes."""
+        return generate_latest(self.registry)

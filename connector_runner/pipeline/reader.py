@@ -1,0 +1,88 @@
+"""Reads the source into the queue, and opens it again where it was when the connection is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+from connector_runner.pipeline.backoff import Backoff
+from connector_runner.pipeline.queue import BatchQueue
+from connector_runner.pipeline.telemetry import Telemetry
+from connector_runner.protocols.batch import Batch
+from connector_runner.protocols.errors import TransientError
+from connector_runner.protocols.source import Checkpoint, Opened, Source
+
+# A source that never waits would keep the writer from sending; after so many batches the loop gets its turn.
+BATCHES_A_TURN = 64
+
+
+class Reader:
+    """One stream of one source, from a checkpoint on."""
+
+    def __init__(
+        self, build: Callable[[], Source], stream: str, queue: BatchQueue, telemetry: Telemetry, backoff: Backoff,
+        on_opened: Callable[[Opened], None],
+    ) -> None:  # fmt: skip
+        self._build = build
+        self._stream = stream
+        self._queue = queue
+        self._telemetry = telemetry
+        self._backoff = backoff
+        self._on_opened = on_opened
+        self._handed_over: Checkpoint | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._reconnect_asked = False
+
+    async def run(self, start: Checkpoint | None) -> None:
+        """Until the stream ends.
+
+        Raises:
+            ActionRequiredError: A person must act.
+        """
+        self._handed_over = start
+        while True:
+            self._reading = asyncio.create_task(self._read())
+            try:
+                await self._reading
+                return
+            except TransientError as error:
+                delay = self._backoff.next_delay(error.retry_after)
+                self._telemetry.source_lost(error, delay)
+                await asyncio.sleep(delay)
+            except asyncio.CancelledError:
+                if not self._reconnect_asked:
+                    self._reading.cancel()
+                    with contextlib.suppress(asyncio.CancelledError, Exception):
+                        await self._reading
+                    raise
+                self._reconnect_asked = False
+
+    def reconnect(self) -> None:
+        """Opens anew with the configuration as it is now."""
+        if self._reading is not None and not self._reading.done():
+            self._reconnect_asked = True
+            self._reading.cancel()
+
+    async def _read(self) -> None:
+        source = self._build()
+        batch: Batch | None = None
+        identity = ""
+        put, turn = self._queue.put, 0
+        try:
+            opened = await source.open(self._stream, self._handed_over)
+            identity = opened.identity
+            self._telemetry.connected()
+            self._on_opened(opened)
+            async for received in source.batches():
+                await put(received, identity)
+                batch = received
+                turn += 1
+                if turn == BATCHES_A_TURN:
+                    turn = 0
+                    await asyncio.sleep(0)
+        finally:
+            if batch is not None:
+                self._handed_over = Checkpoint(batch.position, identity, batch.schema.version)
+                self._backoff.reset()
+            await source.close()

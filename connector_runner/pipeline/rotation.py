@@ -1,0 +1,39 @@
+"""Mounted Secrets are swapped under a running process; it is told when their contents have changed."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+SECONDS_BETWEEN_LOOKS = 5.0
+
+
+def fingerprint(paths: Sequence[Path]) -> str:
+    """A digest of the contents of files and folders; what can't be read counts as absent."""
+    digest = hashlib.sha256()
+    for path in paths:
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        for file in files:
+            if file.name.startswith(".."):  # Kubernetes' own links
+                continue
+            try:
+                content = file.read_bytes()
+            except OSError:
+                continue
+            digest.update(f"{file}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
+
+async def watch_files(
+    paths: Sequence[Path], changed: Callable[[], None], seconds: float = SECONDS_BETWEEN_LOOKS
+) -> None:
+    """Calls `changed` whenever the contents are other than at the last look; never returns."""
+    before = await asyncio.to_thread(fingerprint, paths)
+    while True:
+        await asyncio.sleep(seconds)
+        now = await asyncio.to_thread(fingerprint, paths)
+        if now != before:
+            before = now
+            changed()

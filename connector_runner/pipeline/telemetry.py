@@ -1,0 +1,181 @@
+"""What goes on, in one place: feeds readiness, metrics, the log and the terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from connector_runner.pipeline.health import Health
+from connector_runner.protocols.batch import Batch, Operation
+from connector_runner.protocols.errors import ConnectorError
+from connector_runner.protocols.sink import Receipt, Transaction
+
+# Of one transaction; all of them are in the dataset.
+INCIDENTS_LOGGED = 5
+OPERATIONS = {int(operation): operation.name.lower() for operation in Operation}
+
+
+class Meters(Protocol):
+    """Where figures go; see `metrics.PrometheusMeters`."""
+
+    def committed(self, seconds: float, rows: dict[str, int], size: int, batches: int) -> None:
+        """A transaction was confirmed after so many seconds."""
+
+    def refused(self, rows: int) -> None:
+        """Rows became dead letters."""
+
+    def lag(self, seconds: float) -> None:
+        """How far behind the source's newest data."""
+
+    def count(self, name: str, amount: int) -> None:
+        """An event by name."""
+
+    def progress(self, done: int, total: int | None, unit: str) -> None:
+        """A snapshot or backfill went on."""
+
+
+class NoMeters:
+    """For runs by hand without a port: nothing is imported, nothing is kept."""
+
+    def committed(self, seconds: float, rows: dict[str, int], size: int, batches: int) -> None:
+        """See `Meters`."""
+
+    def refused(self, rows: int) -> None:
+        """See `Meters`."""
+
+    def lag(self, seconds: float) -> None:
+        """See `Meters`."""
+
+    def count(self, name: str, amount: int) -> None:
+        """See `Meters`."""
+
+    def progress(self, done: int, total: int | None, unit: str) -> None:
+        """See `Meters`."""
+
+
+class Log(Protocol):
+    """Where lines for people and machines go."""
+
+    def __call__(self, level: str, message: str, /, **fields: Any) -> None:
+        """One line."""
+
+
+@dataclass
+class Totals:
+    """Since the start, for the terminal and the last line of the log."""
+
+    rows: int = 0
+    refused: int = 0
+    commits: int = 0
+    reconnects: int = 0
+    lag: float | None = None
+    progress: tuple[int, int | None, str] | None = None
+
+
+def count_operations(batches: tuple[Batch, ...]) -> dict[str, int]:
+    """Rows by operation."""
+    counts: dict[str, int] = {}
+    for batch in batches:
+        if batch.operations is None:
+            if batch.rows:
+                counts["upsert"] = counts.get("upsert", 0) + len(batch.rows)
+            continue
+        for code, name in OPERATIONS.items():
+            if found := batch.operations.count(code):
+                counts[name] = counts.get(name, 0) + found
+    return counts
+
+
+@dataclass
+class Telemetry:
+    """Implements the `Report` that sources speak to, and hears of commits and trouble from the pipeline."""
+
+    log: Log
+    meters: Meters
+    health: Health = field(default_factory=Health)
+    totals: Totals = field(default_factory=Totals)
+    clock: Callable[[], float] = time.time
+
+    # What sources tell.
+
+    def connected(self) -> None:
+        """See `Report`."""
+        if self.health.source:
+            self.health.source = ""
+            self.log("info", "the source is connected")
+
+    def disconnected(self, message: str) -> None:
+        """See `Report`."""
+        if not self.health.source:
+            self.count("reconnects")
+        self.health.source = message
+        self.log("warning", message)
+
+    def lag(self, seconds: float) -> None:
+        """See `Report`."""
+        self.totals.lag = seconds
+        self.meters.lag(seconds)
+
+    def progress(self, done: int, total: int | None, unit: str) -> None:
+        """See `Report`."""
+        self.totals.progress = (done, total, unit)
+        self.meters.progress(done, total, unit)
+
+    def count(self, name: str, amount: int = 1) -> None:
+        """See `Report`."""
+        if name == "reconnects":
+            self.totals.reconnects += amount
+        self.meters.count(name, amount)
+
+    def note(self, message: str, **fields: Any) -> None:
+        """See `Report`."""
+        self.log("info", message, **fields)
+
+    # What the pipeline tells.
+
+    def source_lost(self, error: ConnectorError, delay: float) -> None:
+        """Opening or reading failed; the next try comes after `delay` seconds."""
+        if not self.health.source:
+            self.count("reconnects")
+        self.health.source = error.message
+        self.log("warning", error.message, reason=error.reason, retryInSeconds=round(delay, 2))
+
+    def sink_connected(self) -> None:
+        """The dataset takes rows (again)."""
+        if self.health.sink:
+            self.health.sink = ""
+            self.log("info", "the dataset is connected")
+
+    def sink_lost(self, error: ConnectorError, delay: float) -> None:
+        """A commit or a claim failed; the next try comes after `delay` seconds."""
+        self.health.sink = error.message
+        self.health.is_committing = False
+        self.meters.count("sink_reconnects", 1)
+        self.log("warning", error.message, reason=error.reason, retryInSeconds=round(delay, 2))
+
+    def committed(self, transaction: Transaction, receipt: Receipt, seconds: float) -> None:
+        """A transaction is confirmed."""
+        batches = transaction.batches
+        counts = count_operations(batches)
+        self.meters.committed(seconds, counts, sum(batch.size for batch in batches), len(batches))
+        self.health.is_committing = True
+        totals = self.totals
+        totals.commits += 1
+        totals.rows += sum(counts.values())
+        if receipt.refused:
+            totals.refused += receipt.refused
+            self.meters.refused(receipt.refused)
+            self.log("warning", f"{receipt.refused} rows were refused by the dataset; see its dead letters")
+        incidents = [incident for batch in batches for incident in batch.incidents]
+        if incidents:
+            self.meters.count("incidents", len(incidents))
+        for incident in incidents[:INCIDENTS_LOGGED]:
+            self.log("warning", incident.message, incident=incident.kind, subject=incident.subject)
+        if len(incidents) > INCIDENTS_LOGGED:
+            self.log(
+                "warning", f"{len(incidents) - INCIDENTS_LOGGED} more incidents; see the dataset's incidents table"
+            )
+        if batches and (event_time := batches[-1].event_time) is not None:
+            self.lag(max(0.0, self.clock() - event_time))

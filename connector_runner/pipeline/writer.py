@@ -1,0 +1,232 @@
+"""Makes transactions of what is in the queue, as large as it is far behind, and sees them confirmed in order."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass
+
+from connector_runner.pipeline.backoff import Backoff
+from connector_runner.pipeline.queue import BatchQueue, Group
+from connector_runner.pipeline.telemetry import Telemetry
+from connector_runner.protocols.batch import Batch
+from connector_runner.protocols.errors import TransientError
+from connector_runner.protocols.schema import StreamSchema
+from connector_runner.protocols.sink import Claim, Receipt, Sink, Transaction, WriteAgain
+
+# With `wait: false`: transactions on their way at once.
+IN_FLIGHT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds between commits when there are no rows.
+
+    Attributes:
+        heartbeat: Mere positions are stored at most so often.
+        idle: Without any news the fence is looked at so often, so that a lost dataset or epoch is noticed.
+    """
+
+    heartbeat: float = 2.0
+    idle: float = 15.0
+
+
+@dataclass(slots=True)
+class _Sent:
+    transaction: Transaction
+    task: asyncio.Task[Receipt]
+    at: float
+
+
+class Writer:
+    """The only one who speaks to the sink."""
+
+    def __init__(
+        self,
+        sink: Sink,
+        queue: BatchQueue,
+        telemetry: Telemetry,
+        backoff: Backoff,
+        *,
+        wait: bool,
+        pace: Pace | None = None,
+    ) -> None:
+        self._sink = sink
+        self._queue = queue
+        self._telemetry = telemetry
+        self._backoff = backoff
+        self._in_flight = 1 if wait else IN_FLIGHT
+        self._pace = pace or Pace()
+        self._sent: deque[_Sent] = deque()
+        self._number = 0
+        self._prepared = ""
+        self._quiet: tuple[Batch, str] | None = None
+        self._last_send = time.monotonic()
+        self._reconnect_asked = False
+        self._announced: StreamSchema | None = None
+
+    async def claim(self) -> Claim:
+        """Takes the dataset over, however long that needs."""
+        while True:
+            try:
+                claim = await self._sink.claim()
+            except TransientError as error:
+                await self._wait_out(error)
+                continue
+            self._number = claim.number
+            self._succeeded()
+            return claim
+
+    def announce(self, schema: StreamSchema) -> None:
+        """The source is open: its table is made, and a heartbeat proves that commits go through, before the first row."""
+        self._announced = schema
+        self._queue.wake()
+
+    def reconnect(self) -> None:
+        """Before the next transaction the sink connects anew: its credentials were rotated."""
+        self._reconnect_asked = True
+        self._queue.wake()
+
+    async def run(self) -> None:
+        """Until the queue is finished and everything is confirmed.
+
+        Raises:
+            ActionRequiredError: From the sink.
+        """
+        while not self._queue.is_finished:
+            await self._do_what_was_asked()
+            group = self._queue.take()
+            if group is None:
+                await self._idle()
+            elif group.has_rows:
+                self._quiet = None
+                await self._write(group)
+            else:
+                self._quiet = (group.batches[-1], group.identity)
+                if self._seconds_since_send() >= self._pace.heartbeat:
+                    await self._flush_quiet()
+        await self._flush_quiet()
+        await self._settle()
+
+    async def _do_what_was_asked(self) -> None:
+        if self._reconnect_asked:
+            self._reconnect_asked = False
+            await self._settle()
+            await self._repair(WriteAgain("the dataset's credentials were rotated"))
+        if (schema := self._announced) is not None:
+            self._announced = None
+            await self._settle()
+            if not self._prepared:
+                await self._prepare(schema)
+            await self._send((), "")
+
+    async def _write(self, group: Group) -> None:
+        if group.batches[0].schema.version != self._prepared:
+            await self._settle()
+            await self._prepare(group.batches[0].schema)
+        await self._send(tuple(group.batches), group.identity)
+
+    async def _flush_quiet(self) -> None:
+        if self._quiet is not None:
+            (batch, identity), self._quiet = self._quiet, None
+            await self._write(Group([batch], identity))
+
+    def _seconds_since_send(self) -> float:
+        return time.monotonic() - self._last_send
+
+    async def _idle(self) -> None:
+        """Nothing to take: until there is, a commit is confirmed, or a heartbeat is due."""
+        due = self._pace.heartbeat if self._quiet else self._pace.idle
+        waiting = asyncio.create_task(self._queue.wait())
+        try:
+            watched: set[asyncio.Task[object]] = {waiting, *([self._sent[0].task] if self._sent else [])}
+            timeout = None if self._sent else max(0.0, due - self._seconds_since_send())
+            done, _ = await asyncio.wait(watched, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+        if self._sent and self._sent[0].task.done():
+            await self._confirm_oldest()
+        elif not done and self._seconds_since_send() >= due:
+            await (self._flush_quiet() if self._quiet else self._send((), ""))
+
+    async def _send(self, batches: tuple[Batch, ...], identity: str) -> None:
+        while len(self._sent) >= self._in_flight:
+            await self._confirm_oldest()
+        self._number += 1
+        self._dispatch(Transaction(self._number, batches, identity))
+        if self._in_flight == 1:
+            await self._confirm_oldest()
+
+    def _dispatch(self, transaction: Transaction) -> None:
+        self._last_send = time.monotonic()
+        self._sent.append(_Sent(transaction, asyncio.create_task(self._sink.write(transaction)), self._last_send))
+
+    async def _settle(self) -> None:
+        while self._sent:
+            await self._confirm_oldest()
+
+    async def _confirm_oldest(self) -> None:
+        oldest = self._sent[0]
+        try:
+            receipt = await oldest.task
+        except TransientError as error:
+            await self._repair(error)
+        else:
+            self._confirmed(receipt)
+
+    def _confirmed(self, receipt: Receipt) -> None:
+        oldest = self._sent.popleft()
+        self._telemetry.committed(oldest.transaction, receipt, time.monotonic() - oldest.at)
+        self._succeeded()
+
+    def _succeeded(self) -> None:
+        self._backoff.reset()
+        self._telemetry.sink_connected()
+
+    async def _repair(self, error: TransientError) -> None:
+        """After a failed commit: asks the sink how far it got, and sends the rest again, in order."""
+        if self._sent:
+            await asyncio.wait([sent.task for sent in self._sent])
+        while True:
+            if not isinstance(error, WriteAgain):
+                await self._wait_out(error)
+            try:
+                number = await self._sink.recover()
+                break
+            except TransientError as trouble:
+                error = trouble
+        unconfirmed: list[Transaction] = []
+        while self._sent:
+            transaction, task = self._sent[0].transaction, self._sent[0].task
+            failure = task.exception()
+            if transaction.number <= number:
+                self._confirmed(Receipt() if failure else task.result())
+            else:
+                unconfirmed.append(transaction)
+                self._sent.popleft()
+        for transaction in unconfirmed:
+            self._dispatch(transaction)
+
+    async def _wait_out(self, error: TransientError) -> None:
+        delay = self._backoff.next_delay(error.retry_after)
+        self._telemetry.sink_lost(error, delay)
+        await asyncio.sleep(delay)
+
+    async def _prepare(self, schema: StreamSchema) -> None:
+        while True:
+            try:
+                await self._sink.prepare(schema)
+            except TransientError as error:
+                await self._repair(error)
+                continue
+            self._prepared = schema.version
+            return
+
+    async def close(self) -> None:
+        """Gives up what is not confirmed, and lets go of the sink."""
+        for sent in self._sent:
+            sent.task.cancel()
+        if self._sent:
+            await asyncio.gather(*(sent.task for sent in self._sent), return_exceptions=True)
+        await self._sink.close()

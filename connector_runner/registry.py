@@ -1,0 +1,79 @@
+"""Finding sources and sinks by name; only the one that is asked for is imported."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Protocol, cast
+
+from connector_runner.protocols.errors import InvalidConfigError
+from connector_runner.protocols.sink import Inspector, Sink, SinkContext
+from connector_runner.protocols.source import Source, SourceContext
+from connector_runner.schemas.config import Schema, config_schema, connector_types
+
+# URL schemes that are another name of a sink's folder.
+SCHEME_ALIASES = {"postgres": "postgresql", "https": "http"}
+
+
+class SourceRegistry(Protocol):
+    """The sources that a command knows."""
+
+    def types(self) -> tuple[str, ...]:
+        """Their names, as `connectorType` has them."""
+
+    def schema(self, connector_type: str) -> Schema:
+        """The JSON Schema of a type's configuration.
+
+        Raises:
+            LookupError: No such type; the message lists them.
+        """
+
+    def build(self, connector_type: str, context: SourceContext) -> Source:
+        """A source of that type; does no I/O."""
+
+
+@dataclass(frozen=True)
+class FolderRegistry:
+    """The folders under `connector_runner/sources/`."""
+
+    def types(self) -> tuple[str, ...]:
+        """See `SourceRegistry`."""
+        return connector_types()
+
+    def schema(self, connector_type: str) -> Schema:
+        """See `SourceRegistry`."""
+        return config_schema(connector_type)
+
+    def build(self, connector_type: str, context: SourceContext) -> Source:
+        """See `SourceRegistry`."""
+        module = importlib.import_module(f"connector_runner.sources.{connector_type.lower()}")
+        return cast("Source", module.build_source(context))
+
+
+def sink_scheme(url: str) -> str:
+    """The sink's folder for a dataset's URL.
+
+    Raises:
+        InvalidConfigError: There is no such sink; the message never repeats the URL, which may hold a password.
+    """
+    scheme, separator, _ = url.partition(":")
+    scheme = SCHEME_ALIASES.get(scheme.lower(), scheme.lower())
+    if not separator or not scheme.isidentifier() or find_spec(f"connector_runner.sinks.{scheme}") is None:
+        raise InvalidConfigError(
+            ["dataset.url: expected a URL that starts with sqlite:, postgresql:, http: or https:"],
+            reason="InvalidDataset",
+        )
+    return scheme
+
+
+def build_sink(context: SinkContext) -> Sink:
+    """The sink that the URL's scheme names."""
+    module = importlib.import_module(f"connector_runner.sinks.{sink_scheme(context.read_url())}")
+    return cast("Sink", module.build_sink(context))
+
+
+def build_inspector(context: SinkContext) -> Inspector:
+    """Its inspector."""
+    module = importlib.import_module(f"connector_runner.sinks.{sink_scheme(context.read_url())}")
+    return cast("Inspector", module.build_inspector(context))

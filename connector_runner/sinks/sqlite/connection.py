@@ -1,0 +1,124 @@
+"""Opening SQLite files, and what their errors mean."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from connector_runner.protocols.errors import (
+    ActionRequiredError,
+    ConnectorError,
+    InvalidConfigError,
+    SchemaConflictError,
+    TransientError,
+)
+from connector_runner.protocols.sink import SinkContext
+
+LOCK_SECONDS = 2.0
+
+# https://www.sqlite.org/rescode.html: primary result codes that may pass, with what a person should read.
+TRANSIENT = {
+    sqlite3.SQLITE_BUSY: "is locked by another program",
+    sqlite3.SQLITE_LOCKED: "is locked by another program",
+    sqlite3.SQLITE_FULL: "can't grow: the disk is full",
+    sqlite3.SQLITE_IOERR: "can't be read or written (input/output error)",
+    sqlite3.SQLITE_READONLY: "is read-only",
+    sqlite3.SQLITE_CANTOPEN: "can't be opened",
+    sqlite3.SQLITE_PROTOCOL: "is locked by another program",
+    sqlite3.SQLITE_NOMEM: "needs more memory than there is",
+}
+REFUSED = {
+    sqlite3.SQLITE_CONSTRAINT,
+    sqlite3.SQLITE_TOOBIG,
+    sqlite3.SQLITE_MISMATCH,
+}
+
+
+def parse_url(url: str, directory: Path) -> tuple[Path, str]:
+    """The file and the `synchronous` option of a URL.
+
+    Raises:
+        InvalidConfigError: It is no SQLite URL.
+    """
+    parts = urlsplit(url)
+    options = parse_qs(parts.query)
+    synchronous = options.pop("synchronous", ["FULL"])[-1].upper()
+    path = unquote(parts.path.removeprefix("/"))
+    problems = []
+    if parts.netloc or not path:
+        problems.append(
+            "dataset.url: expected sqlite:///file.db (in the data directory) or sqlite:////absolute/file.db"
+        )
+    if options:
+        problems.append(f"dataset.url: unknown options {', '.join(sorted(options))}; known is synchronous")
+    if synchronous not in {"FULL", "NORMAL"}:
+        problems.append("dataset.url: synchronous must be FULL or NORMAL")
+    if problems:
+        raise InvalidConfigError(problems)
+    return directory / path, synchronous
+
+
+def connect(context: SinkContext, *, create: bool = True) -> tuple[sqlite3.Connection, Path]:
+    """A connection in autocommit with write-ahead log, usable from any one thread at a time.
+
+    Raises:
+        ActionRequiredError: The folder is not there or may not be entered.
+        TransientError: Locked or unreadable now.
+    """
+    path, synchronous = parse_url(context.read_url(), context.directory)
+    if not path.parent.is_dir():
+        raise ActionRequiredError(
+            f"the folder of the SQLite file {path} does not exist; create it, or give the Dataset a volumeClaim",
+            reason="DatasetUnavailable",
+        )
+    mode = "rwc" if create else "rw"
+    with explained(path):
+        connection = sqlite3.connect(
+            f"file:{_quoted(path)}?mode={mode}",
+            uri=True,
+            timeout=LOCK_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA synchronous = {synchronous}")
+        except BaseException:
+            connection.close()
+            raise
+    return connection, path
+
+
+def _quoted(path: Path) -> str:
+    return str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """SQLite's errors as the vocabulary of the pipeline."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise explain(error, path) from error
+
+
+def explain(error: sqlite3.Error, path: Path) -> ConnectorError:
+    """What an error means for the runner."""
+    code = getattr(error, "sqlite_errorcode", None)
+    primary = code & 0xFF if code is not None else None
+    if primary in TRANSIENT:
+        return TransientError(f"SQLite file {path} {TRANSIENT[primary]}: {error}", reason="DatasetUnavailable")
+    if primary == sqlite3.SQLITE_ERROR:
+        return SchemaConflictError(f"SQLite file {path} does not have the tables that this runner made: {error}")
+    return ActionRequiredError(f"SQLite file {path}: {error}", reason="DatasetError")
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether the row is to blame, not the database."""
+    if isinstance(error, sqlite3.Error):
+        code = getattr(error, "sqlite_errorcode", None)
+        return (code is not None and code & 0xFF in REFUSED) or (code is None and isinstance(error, sqlite3.DataError))
+    return True

@@ -1,0 +1,59 @@
+"""Looks at an SQLite dataset without claiming it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from connector_runner.datasets.claims import COLUMNS, decode_position
+from connector_runner.datasets.names import parse_table
+from connector_runner.protocols.sink import SinkContext, StoredCheckpoint
+from connector_runner.sinks.sqlite.connection import connect, explained
+from connector_runner.sinks.sqlite.statements import NOW, build_fence_sql
+from connector_runner.sinks.sqlite.tables import read_table
+
+
+class SqliteInspector:
+    """See `Inspector`."""
+
+    def __init__(self, context: SinkContext) -> None:
+        self._context = context
+        self._names = parse_table(context.table, schemas=False)
+        self._key = (context.connector, context.stream, self._names.text)
+        self._connection, self._path = connect(context, create=False)
+
+    def newest_rows(self, limit: int) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
+        """See `Inspector.newest_rows`."""
+        with explained(self._path):
+            if (table := read_table(self._connection, self._names)) is None:
+                return (), ()
+            rows = self._connection.execute(f"SELECT * FROM {self._names.rows} ORDER BY rowid DESC LIMIT ?", (limit,))
+            return tuple(table.columns), rows.fetchall()[::-1]
+
+    def checkpoints(self) -> Sequence[StoredCheckpoint]:
+        """See `Inspector.checkpoints`."""
+        with explained(self._path):
+            sql = build_fence_sql(self._names)
+            self._connection.execute(sql.create)
+            rows = self._connection.execute(sql.read, self._key).fetchall()
+        found = []
+        for row in rows:
+            stored = dict(zip(COLUMNS, row, strict=True))
+            stored["table"] = stored.pop("table_name")
+            stored["position"] = stored["position"] and decode_position(stored["position"])
+            found.append(StoredCheckpoint(**stored))
+        return found
+
+    def reset_checkpoints(self) -> int:
+        """See `Inspector.reset_checkpoints`."""
+        with explained(self._path):
+            self._connection.execute(build_fence_sql(self._names).create)
+            return self._connection.execute(
+                f"UPDATE {self._names.checkpoints} SET epoch = epoch + 1, uid = '', run = 0, identity = '', position = NULL, "
+                f"updated = {NOW} WHERE connector = ? AND stream = ? AND table_name = ?",
+                self._key,
+            ).rowcount
+
+    def close(self) -> None:
+        """See `Inspector.close`."""
+        self._connection.close()

@@ -1,0 +1,73 @@
+"""Making the SQLite tables fit a stream: read what is there, create, add, widen."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from connector_runner.datasets.fitting import FoundColumn, FoundTable, fit_table
+from connector_runner.datasets.names import METADATA, TableNames, quote
+from connector_runner.protocols.schema import StreamSchema
+from connector_runner.sinks.sqlite.statements import (
+    CREATE_DEAD_LETTERS,
+    CREATE_INCIDENTS,
+    create_rows_table,
+)
+from connector_runner.sinks.sqlite.types import WIDENS, affinity, declared_types
+
+
+def read_table(connection: sqlite3.Connection, names: TableNames) -> FoundTable | None:
+    """The table as it is, None when there is none."""
+    columns, keyed = {}, {}
+    for _, name, declared, required, default, key_place in connection.execute(
+        f"PRAGMA table_info({quote(names.table)})"
+    ).fetchall():
+        columns[name] = FoundColumn(affinity(declared), bool(required and default is None))
+        if key_place:
+            keyed[key_place] = name
+    if not columns:
+        return None
+    others = []
+    for _, index, unique, _, partial in connection.execute(f"PRAGMA index_list({quote(names.table)})").fetchall():
+        if unique and not partial:
+            others.append(tuple(row[2] for row in connection.execute(f"PRAGMA index_info({quote(index)})").fetchall()))
+    return FoundTable(columns, tuple(keyed[place] for place in sorted(keyed)), tuple(others))
+
+
+def ensure_tables(
+    connection: sqlite3.Connection, schema: StreamSchema, names: TableNames, *, append: bool, own: bool
+) -> None:
+    """Inside one transaction of the caller: the tables fit afterwards.
+
+    Raises:
+        SchemaConflictError: They can't be made to fit.
+    """
+    found = read_table(connection, names)
+    if found is None:
+        connection.execute(create_rows_table(schema, names, append=append))
+    else:
+        _alter(connection, schema, names, found, append=append, own=own)
+    connection.execute(CREATE_DEAD_LETTERS.format(table=names.dead_letters))
+    connection.execute(CREATE_INCIDENTS.format(table=names.incidents))
+
+
+def _alter(
+    connection: sqlite3.Connection,
+    schema: StreamSchema,
+    names: TableNames,
+    found: FoundTable,
+    *,
+    append: bool,
+    own: bool,
+) -> None:
+    types = declared_types(schema)
+    if append:
+        found = FoundTable({name: column for name, column in found.columns.items() if name not in METADATA})
+    alteration = fit_table(schema, found, types, table=names.text, own=own, widens=WIDENS, keyed=not append)
+    for column in alteration.added:
+        connection.execute(f"ALTER TABLE {names.rows} ADD COLUMN {quote(column.name)} {types[column.name]}")
+    for column in alteration.widened:
+        name, wide = quote(column.name), quote(f"{column.name} as {types[column.name]}")
+        connection.execute(f"ALTER TABLE {names.rows} ADD COLUMN {wide} {types[column.name]}")
+        connection.execute(f"UPDATE {names.rows} SET {wide} = CAST({name} AS {types[column.name]})")
+        connection.execute(f"ALTER TABLE {names.rows} DROP COLUMN {name}")
+        connection.execute(f"ALTER TABLE {names.rows} RENAME COLUMN {wide} TO {name}")

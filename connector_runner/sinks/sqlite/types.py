@@ -1,0 +1,142 @@
+"""How values become SQLite's: INTEGER, REAL, TEXT and BLOB, each value exactly or refused.
+
+SQLite turns NaN into NULL, a long integer into an approximate REAL, and knows no times; so what it has no exact form for is
+TEXT, in a form that is equal for equal values and sorts as they do where possible.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any
+
+from connector_runner.datasets.letters import RefusedError
+from connector_runner.protocols.schema import StreamSchema
+from connector_runner.protocols.types import Kind
+
+Convert = Callable[[Any], Any]
+
+# Kind → (declared type, how it is stored); the second is for docs/types.md.
+TYPES: dict[Kind, tuple[str, str]] = {
+    Kind.BOOL: ("INTEGER", "0 or 1"),
+    Kind.INT64: ("INTEGER", "exact"),
+    Kind.UINT64: ("TEXT", "decimal digits"),
+    Kind.INT256: ("TEXT", "decimal digits"),
+    Kind.DECIMAL: ("TEXT", "all digits; in a key without trailing zeros, so that equal numbers are one key"),
+    Kind.FLOAT32: ("REAL", "exact; NaN is refused (SQLite would store NULL)"),
+    Kind.FLOAT64: ("REAL", "exact; NaN is refused (SQLite would store NULL)"),
+    Kind.STRING: ("TEXT", "exact, NUL included; lone surrogates are refused (not UTF-8)"),
+    Kind.BYTES: ("BLOB", "exact"),
+    Kind.DATE: ("TEXT", "2026-01-31"),
+    Kind.TIME: ("TEXT", "13:59:59.000001"),
+    Kind.TIMESTAMP: ("TEXT", "2026-01-31T13:59:59.000001"),
+    Kind.TIMESTAMPTZ: ("TEXT", "2026-01-31T13:59:59.000001Z, always UTC"),
+    Kind.JSON: ("TEXT", "the text as it came"),
+    Kind.UUID: ("TEXT", "36 characters, lower case"),
+}
+
+# Alterations that lose nothing; False: done by rewriting the column.
+WIDENS: dict[tuple[str, str], bool] = {("INTEGER", "TEXT"): False}
+
+
+def declared_types(schema: StreamSchema) -> dict[str, str]:
+    """Each column's declared type."""
+    return {column.name: TYPES[column.type.kind][0] for column in schema.columns}
+
+
+def affinity(declared: str) -> str:
+    """The affinity of a declared type (https://www.sqlite.org/datatype3.html#determination_of_column_affinity)."""
+    upper = declared.upper()
+    if "INT" in upper:
+        return "INTEGER"
+    if any(part in upper for part in ("CHAR", "CLOB", "TEXT")):
+        return "TEXT"
+    if "BLOB" in upper or not upper:
+        return "BLOB"
+    return "REAL" if any(part in upper for part in ("REAL", "FLOA", "DOUB")) else "NUMERIC"
+
+
+def decimal_text(value: Decimal) -> str:
+    """All digits, without an exponent where that is not absurdly long."""
+    exponent = value.as_tuple().exponent
+    return format(value, "f") if isinstance(exponent, int) and -20_000 <= exponent <= 0 else str(value)
+
+
+def canonical_decimal(value: Decimal) -> str:
+    """One text for all decimals that are equal."""
+    sign, digits, exponent = value.as_tuple()
+    if not isinstance(exponent, int):  # NaN, infinities
+        return str(value)
+    text = "".join(map(str, digits)).lstrip("0")
+    if not text:
+        return "0"
+    significant = text.rstrip("0")
+    power = exponent + len(text) - len(significant)
+    if not -20_000 <= power <= 20_000:
+        return f"{'-' * sign}{significant}E{power:+d}"
+    if power >= 0:
+        return "-" * sign + significant + "0" * power
+    padded = significant.rjust(1 - power, "0")
+    return f"{'-' * sign}{padded[:power]}.{padded[power:]}"
+
+
+def _timestamp(value: Any) -> Any:
+    return value if isinstance(value, str) else value.isoformat("T", "microseconds")
+
+
+def _timestamptz(value: Any) -> Any:
+    if isinstance(value, str):
+        return value
+    if value.utcoffset():
+        value = value.astimezone(dt.UTC)
+    return value.isoformat("T", "microseconds")[:26] + "Z"
+
+
+def _float(value: float) -> float:
+    if value != value:
+        raise RefusedError("NaN: SQLite would store NULL")
+    return value
+
+
+def _plain_date(value: Any) -> Any:
+    return value if isinstance(value, str) else value.isoformat()
+
+
+CONVERT: dict[Kind, Convert] = {
+    Kind.UINT64: str,
+    Kind.INT256: str,
+    Kind.DECIMAL: decimal_text,
+    Kind.FLOAT32: _float,
+    Kind.FLOAT64: _float,
+    Kind.DATE: _plain_date,
+    Kind.TIME: lambda value: value.isoformat("microseconds"),
+    Kind.TIMESTAMP: _timestamp,
+    Kind.TIMESTAMPTZ: _timestamptz,
+}
+
+
+def build_converters(schema: StreamSchema) -> list[tuple[int, Convert]]:
+    """(place in the row, conversion) of the columns that need one."""
+    converters = []
+    for place, column in enumerate(schema.columns):
+        convert = CONVERT.get(column.type.kind)
+        if column.type.kind is Kind.DECIMAL and column.name in schema.key:
+            convert = canonical_decimal
+        if convert is not None:
+            converters.append((place, convert))
+    return converters
+
+
+def convert_rows(rows: Sequence[Sequence[Any]], converters: Sequence[tuple[int, Convert]]) -> Sequence[Sequence[Any]]:
+    """Rows ready to be bound; column by column, which is faster than row by row.
+
+    Raises:
+        RefusedError, UnicodeError, …: Some value has no exact form.
+    """
+    if not converters or not rows:
+        return rows
+    columns = list(zip(*rows, strict=True))
+    for place, convert in converters:
+        columns[place] = tuple([None if value is None else convert(value) for value in columns[place]])
+    return list(zip(*columns, strict=True))

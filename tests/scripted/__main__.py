@@ -1,0 +1,8 @@
+"""`python -m tests.scripted run -f FILE`: the product's command line with one source more."""
+
+import sys
+
+from connector_runner.cli import main
+from tests.scripted.source import TestRegistry
+
+sys.exit(main(registry=TestRegistry()))
