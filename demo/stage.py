@@ -89,7 +89,16 @@ def prepare_own_cluster(say: Callable[[str], None]) -> Iterator[Stage]:
     say("A Kubernetes without containers starts (etcd, API server, controllers, scheduler, kubelet)")
     stop = [str(LOCALKUBE), "down", "--dir", str(cluster)]
     subprocess.run(stop, check=False, capture_output=True)
-    up = [str(LOCALKUBE), "up", "--dir", str(cluster), "--images", "tests/localkube/images.yaml", "--parent", str(os.getpid())]
+    up = [
+        str(LOCALKUBE),
+        "up",
+        "--dir",
+        str(cluster),
+        "--images",
+        "tests/localkube/images.yaml",
+        "--parent",
+        str(os.getpid()),
+    ]
     subprocess.run(up, check=True, cwd=ROOT)
     try:
         environment = {"KUBECONFIG": str(cluster / "kubeconfig"), "PATH": f"{BIN}:{os.environ['PATH']}"}
