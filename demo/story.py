@@ -30,7 +30,8 @@ class Step:
 
 LOOK = (
     "kubectl delete job rows --ignore-not-found --wait && kubectl apply -f demo/rows.yaml && "
-    "kubectl wait --for=condition=Complete job/rows --timeout=60s && kubectl logs job/rows"
+    "kubectl wait --for=condition=Complete job/rows --timeout=60s && "
+    "kubectl logs job/rows | awk 'NR <= 4; END {print NR - 1 \" rows\"}'"
 )
 
 STORY: tuple[Step, ...] = (
