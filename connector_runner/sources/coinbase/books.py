@@ -1,0 +1,99 @@
+"""Order books: a snapshot replaces a product's book, changes follow; after each connection a fresh snapshot.
+
+The feed gives no numbers to the changes of `level2_batch`, so a lost one can't be seen: whatever is doubtful (an unreadable
+message, a new connection) leads to a new snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+
+from msgspec import Struct
+
+from connector_runner.protocols.batch import Operation, Position
+from connector_runner.sources.coinbase.decode import MalformedError, price_key
+from connector_runner.sources.coinbase.draft import Draft
+from connector_runner.sources.coinbase.messages import Level2Update, Snapshot
+from connector_runner.sources.coinbase.readers import POSITION_FORMAT, Reader
+from connector_runner.sources.coinbase.streams import StreamSpec
+
+# How levels are called by the side that a row has.
+SIDES = {"buy": "buy", "sell": "sell", "bid": "buy", "offer": "sell", "ask": "sell"}
+
+
+class BookReader(Reader):
+    """`level2` and `level2_batch`."""
+
+    def __init__(self, spec: StreamSpec, position: Position | None, products: Iterable[str]) -> None:
+        """Args: products: What is configured; books of others that the dataset still has are emptied."""
+        super().__init__(spec, position)
+        self._stored = set(self._marks)
+        self._gone = sorted(self._stored.difference(products))
+        self._current: set[str] = set()
+
+    def begin(self, products: Sequence[str], draft: Draft, now: float) -> None:
+        """Books begin anew: changes count only after the snapshot."""
+        super().begin(products, draft, now)
+        self._current.difference_update(products)
+        for product in self._gone:
+            draft.add((product,), Operation.REPLACE)
+            self._stored.discard(product)
+        self._gone = []
+
+    def message(self, message: Struct, draft: Draft, now: float) -> None:
+        """A snapshot or changes."""
+        try:
+            if isinstance(message, Snapshot):
+                self._snapshot(message, draft)
+            elif isinstance(message, Level2Update):
+                self._update(message, draft)
+        except (InvalidOperation, ValueError) as error:
+            self.malformed(MalformedError(f"a level of {type(message).__name__} is no price and size ({error})"), draft)
+
+    def malformed(self, error: MalformedError, draft: Draft) -> None:
+        """What was in it is unknown, so the books of this connection can't be trusted any more."""
+        super().malformed(error, draft)
+        draft.distrust = f"an unreadable message: {error}"
+
+    def _snapshot(self, message: Snapshot, draft: Draft) -> None:
+        product, time = message.product_id, known_time(message.time)
+        levels = [
+            (product, side, price_key(level[0]), Decimal(level[1]), time, message.extra)
+            for side, levels in (("buy", message.bids), ("sell", message.asks))
+            for level in levels
+        ]
+        if product in self._stored:
+            self.counts["resnapshots"] += 1
+            draft.tell(
+                "resnapshot",
+                product,
+                f"{product}: the book was taken anew with {len(levels)} levels; changes in between are not known one by one",
+                {"product_id": product, "levels": len(levels)},
+            )
+        self._current.add(product)
+        self._stored.add(product)
+        draft.add((product,), Operation.REPLACE)
+        draft.extend(levels)
+
+    def _update(self, message: Level2Update, draft: Draft) -> None:
+        product, time = message.product_id, known_time(message.time)
+        if product not in self._current:
+            self.counts["updates_without_book"] += 1
+            return
+        rows = [
+            (product, SIDES[side], price_key(price), Decimal(size), time, message.extra)
+            for side, price, size in message.changes
+        ]
+        for row in rows:
+            draft.add(row, Operation.UPSERT if row[3] else Operation.DELETE)
+
+    def position(self) -> Position:
+        """The books that the dataset has; the books themselves come again."""
+        return {"format": POSITION_FORMAT, "last": dict.fromkeys(sorted(self._stored), 0)}
+
+
+def known_time(time: datetime | None) -> datetime | None:
+    """The exchange writes the year 1 where it knows no time."""
+    return None if time is None or time.year == 1 else time

@@ -1,0 +1,224 @@
+"""From bytes to structs, without I/O: strict and fast for what is documented, lenient for all else, so that nothing is lost.
+
+The fast way decodes into structs whose documented fields are all required and then proves, by counting the colons, that the
+message had no other field: each field contributes one colon, each time two more, other documented values none. Any surprise
+(a new field, a missing one, another type, an offset that is not Z) takes the lenient way, which keeps what it can't place
+in the column `extra`.
+"""
+
+from __future__ import annotations
+
+import types
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cache
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Raw, Struct
+from msgspec.structs import fields
+
+from connector_runner.sources.coinbase.messages import CONTROL, EXTRA_WIRE_NAME, OrderMessage, RestTrade, Status
+
+TYPE_WIRE_NAME = "(type)"
+S = TypeVar("S", bound=Struct)
+
+
+def plain_type(annotation: Any) -> Any:
+    """A field's annotation without `Annotated` and without None."""
+    if get_origin(annotation) is Annotated:
+        return plain_type(get_args(annotation)[0])
+    if get_origin(annotation) in {Union, types.UnionType}:
+        return plain_type(next(part for part in get_args(annotation) if part is not type(None)))
+    return annotation
+
+
+@cache
+def wire_fields(shape: type[Struct]) -> tuple[tuple[str, Any, bool], ...]:
+    """The fields that a message can have: (name, annotation, whether it is required)."""
+    return tuple(
+        (field.encode_name, field.type, field.required)
+        for field in fields(shape)
+        if field.encode_name not in {EXTRA_WIRE_NAME, TYPE_WIRE_NAME}
+    )
+
+
+def colons(shape: type[Struct]) -> int | None:
+    """How many colons a documented message of this shape has; None where fields are optional."""
+    if not all(required for _, _, required in wire_fields(shape)):
+        return None
+    is_tagged = shape.__struct_config__.tag is not None
+    return sum(3 if plain_type(kind) is datetime else 1 for _, kind, _ in wire_fields(shape)) + is_tagged
+
+
+class MalformedError(ValueError):
+    """A message that can't be read; the text says what is wrong, without the message itself."""
+
+
+class Decoder:
+    """Decodes the messages of some shapes.
+
+    Attributes:
+        counts: `unknown_messages` (types that nobody asked for: ignored) and `lenient_messages` so far.
+    """
+
+    def __init__(self, shapes: Sequence[type[Struct]]) -> None:
+        every: tuple[type[Struct], ...] = (*shapes, *CONTROL)
+        self.counts: Counter[str] = Counter()
+        self._strict = msgspec.json.Decoder(Union[every]).decode  # noqa: UP007
+        self._colons: dict[type[Struct], int | None] = {shape: colons(shape) for shape in shapes}
+        self._colons |= dict.fromkeys(CONTROL)
+        self._by_tag: Mapping[str, type[Struct]] = {str(shape.__struct_config__.tag): shape for shape in every}
+
+    def decode(self, raw: bytes) -> Struct | None:
+        """One message; None: of a type that is not among the shapes.
+
+        Raises:
+            MalformedError: Not JSON, not an object, or without what identifies it.
+        """
+        try:
+            message: Struct = self._strict(raw)
+        except msgspec.MsgspecError:
+            return self._lenient(raw)
+        expected = self._colons[message.__class__]
+        if expected is not None:
+            return message if raw.count(b":") == expected else self._lenient(raw)
+        return message if is_exact(message, raw) else self._lenient(raw)
+
+    def _lenient(self, raw: bytes) -> Struct | None:
+        found = read_fields(raw)
+        tag = _convert(found.pop("type", Raw(b"null")), str)
+        shape = self._by_tag.get(tag) if isinstance(tag, str) else None
+        if shape is None:
+            self.counts["unknown_messages"] += 1
+            return None
+        self.counts["lenient_messages"] += 1
+        return build(shape, found)
+
+
+def is_exact(message: Struct, raw: bytes) -> bool:
+    """Whether a message with optional fields has no field but those of its shape (False: perhaps)."""
+    if isinstance(message, (*CONTROL, Status)):  # lists whose entries are read one by one
+        return True
+    keys = 1
+    for field in fields(message.__class__):
+        value = getattr(message, field.name)
+        if value is not None and value is not field.default and field.encode_name != EXTRA_WIRE_NAME:
+            keys += 3 if isinstance(value, datetime) else 1
+    if isinstance(message, OrderMessage) or raw.count(b":", 0, 4096) == keys:
+        return raw.count(b":") == keys
+    return False
+
+
+def read_fields(raw: bytes) -> dict[str, Raw]:
+    """The fields of a JSON object, unread.
+
+    Raises:
+        MalformedError: It is none.
+    """
+    try:
+        return msgspec.json.decode(raw, type=dict[str, Raw])
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise MalformedError(str(error)) from None
+
+
+def build(shape: type[S], found: Mapping[str, Raw], known: Mapping[str, Any] | None = None) -> S:
+    """A struct from unread fields: null where a value is missing or not of its type, with the rest in `extra`.
+
+    Raises:
+        MalformedError: A field that can't be null is missing or not of its type.
+    """
+    values: dict[str, Any] = dict(known or {})
+    extra = dict(found)
+    for name, kind, _ in wire_fields(shape):
+        if name not in values:
+            value = _convert(found[name], kind) if name in found else None
+            values[name] = value
+            if value is not None or (name in found and is_null(found[name])):
+                extra.pop(name, None)
+    for name in required_names(shape):
+        if values.get(name) is None:
+            raise MalformedError(f"{shape.__name__}: {name} is missing or not of its type")
+    defaults = {field.name: field.default for field in fields(shape) if not field.required}
+    given = {name: value for name, value in values.items() if value is not None or name not in defaults}
+    text = "{" + ",".join(f"{_quoted(name)}:{bytes(value).decode()}" for name, value in extra.items()) + "}"
+    return shape(**{**defaults, **given, "extra": text if extra else None}) if _has_extra(shape) else shape(**given)
+
+
+REQUIRED = ("product_id", "account_id", "trade_id", "changes", "bids", "asks", "channels", "kind", "id")
+"""Fields without which a message says nothing: they are parts of keys, or its whole content."""
+ALSO_REQUIRED: dict[str, tuple[str, ...]] = {
+    "Ticker": ("sequence",),
+    "Heartbeat": ("time", "last_trade_id"),
+    "Auction": ("timestamp",),
+}
+NOT_REQUIRED: dict[str, tuple[str, ...]] = {"Ticker": ("trade_id",)}
+
+
+@cache
+def required_names(shape: type[Struct]) -> tuple[str, ...]:
+    """The fields of a shape that can't be null."""
+    if issubclass(shape, OrderMessage):
+        return ("product_id",)
+    also, spare = ALSO_REQUIRED.get(shape.__name__, ()), NOT_REQUIRED.get(shape.__name__, ())
+    names = [name for name, _, _ in wire_fields(shape)]
+    return tuple(name for name in names if (name in REQUIRED or name in also) and name not in spare)
+
+
+def decode_page(raw: bytes) -> list[RestTrade]:
+    """A page of trades from REST, newest first.
+
+    Raises:
+        MalformedError: It is no list of trades.
+    """
+    try:
+        page = _PAGE.decode(raw)
+        if raw.count(b":") == len(page) * _PAGE_COLONS:
+            return page
+    except msgspec.MsgspecError:
+        pass
+    try:
+        return [build(RestTrade, read_fields(bytes(item))) for item in msgspec.json.decode(raw, type=list[Raw])]
+    except msgspec.MsgspecError as error:
+        raise MalformedError(str(error)) from None
+
+
+_PAGE = msgspec.json.Decoder(list[RestTrade])
+_PAGE_COLONS = colons(RestTrade) or 0
+
+
+@cache
+def _has_extra(shape: type[Struct]) -> bool:
+    return "extra" in get_type_hints(shape)
+
+
+@cache
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
+
+
+def _convert(raw: Raw, kind: Any) -> Any:
+    """A value of the type, or None; times in UTC; numbers for decimals keep their digits; empty decimals are null."""
+    try:
+        value = _decoder(kind).decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return value.astimezone(UTC) if isinstance(value, datetime) and value.year > 1 else value
+
+
+def is_null(raw: Raw) -> bool:
+    """Whether an unread value says nothing: null, or the empty text that stands for an absent number."""
+    return bytes(raw).strip() in {b"null", b'""'}
+
+
+def _quoted(name: str) -> str:
+    return msgspec.json.encode(name).decode()
+
+
+def price_key(text: str) -> Decimal:
+    """A price of a book as a key: one value has one form (10101.80000000 and 10101.8 are the same level)."""
+    if "." in text and "e" not in text and "E" not in text:
+        text = text.rstrip("0").rstrip(".")
+    return Decimal(text)

@@ -1,0 +1,141 @@
+"""The exchange's REST interface: products, pages of trades, accounts; inside its limits."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from connector_runner.protocols.errors import ActionRequiredError, InvalidConfigError, TransientError
+from connector_runner.sources.coinbase.decode import MalformedError, decode_page
+from connector_runner.sources.coinbase.messages import RestTrade
+from connector_runner.sources.coinbase.products import ListedProduct, decode_products
+from connector_runner.sources.coinbase.subscription import Credentials
+from connector_runner.sources.coinbase.trades import Request
+
+if TYPE_CHECKING:
+    import aiohttp
+
+TIMEOUT_SECONDS = 15.0
+# The exchange allows 10 a second an address; some are left for others behind the same address.
+REQUESTS_A_SECOND = 8.0
+
+
+class Pacer:
+    """Spaces calls evenly: at most `rate` a second, a few at once after a pause."""
+
+    def __init__(self, rate: float, burst: int) -> None:
+        self._interval = 1 / rate
+        self._slack = burst * self._interval
+        self._next = 0.0
+
+    async def turn(self) -> None:
+        """Waits for one's turn."""
+        now = time.monotonic()
+        self._next = max(self._next, now - self._slack) + self._interval
+        if (delay := self._next - now) > 0:
+            await asyncio.sleep(delay)
+
+
+class _Account(msgspec.Struct):
+    id: str
+
+
+class RestClient:
+    """Opens its session with the first request; `close` lets go of it."""
+
+    def __init__(self, url: str, credentials: Credentials | None) -> None:
+        self._url = url.rstrip("/")
+        self._credentials = credentials
+        self._session: aiohttp.ClientSession | None = None
+        self._pacer = Pacer(REQUESTS_A_SECOND, 4)
+
+    async def products(self) -> tuple[ListedProduct, ...]:
+        """All products, whatever their state.
+
+        Raises:
+            TransientError: No answer, or not now.
+        """
+        return decode_products(await self._get("/products"))
+
+    async def trades(self, request: Request) -> list[RestTrade]:
+        """A page of trades, newest first; empty for a product that REST doesn't know.
+
+        Raises:
+            TransientError: No answer, or not now.
+        """
+        try:
+            query = f"?limit={request.limit}&after={request.after}"
+            return decode_page(await self._get(f"/products/{request.product}/trades{query}"))
+        except NotFoundError:
+            return []
+        except MalformedError as error:
+            raise TransientError(f"restUrl did not answer with trades of {request.product}: {error}") from None
+
+    async def accounts(self) -> tuple[str, ...]:
+        """The ids of the API key's accounts.
+
+        Raises:
+            InvalidConfigError: The key is refused.
+            TransientError: No answer, or not now.
+        """
+        try:
+            answer = await self._get("/accounts")
+            return tuple(account.id for account in msgspec.json.decode(answer, type=list[_Account]))
+        except msgspec.MsgspecError as error:
+            raise TransientError(f"restUrl did not answer with a list of accounts: {error}") from None
+
+    async def close(self) -> None:
+        """Safe twice."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def _headers(self, path: str) -> dict[str, str]:
+        if self._credentials is None:
+            return {}
+        timestamp = str(time.time())
+        return {
+            "CB-ACCESS-KEY": self._credentials.key,
+            "CB-ACCESS-SIGN": self._credentials.sign(timestamp, path),
+            "CB-ACCESS-TIMESTAMP": timestamp,
+            "CB-ACCESS-PASSPHRASE": self._credentials.passphrase,
+        }
+
+    async def _get(self, path: str) -> bytes:
+        import aiohttp  # late: half the memory of this source, and many streams never ask REST
+
+        if self._session is None:
+            timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+            self._session = aiohttp.ClientSession(timeout=timeout, trust_env=True)
+        await self._pacer.turn()
+        headers = self._headers(path) if path == "/accounts" else {}
+        try:
+            async with self._session.get(self._url + path, headers=headers) as response:
+                if response.status == 200:
+                    return await response.read()
+                raise refusal(self._url, path, response.status, response.headers.get("Retry-After"))
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            text = str(error) or type(error).__name__
+            raise TransientError(f"restUrl {self._url} can't be reached: {text}") from None
+
+
+class NotFoundError(ActionRequiredError):
+    """404."""
+
+
+def refusal(url: str, path: str, status: int, retry_after: str | None) -> TransientError | ActionRequiredError:
+    """What an answer that is not 200 means."""
+    if status == 404:
+        return NotFoundError(f"restUrl {url} does not know what it was asked for; is it the exchange's REST interface?")
+    if status in {401, 403} and path == "/accounts":
+        return InvalidConfigError(
+            [f"config.key: the exchange refuses it ({status}); check key, secret, passphrase and the key's permissions"]
+        )
+    try:
+        seconds = float(retry_after) if retry_after is not None else None
+    except ValueError:
+        seconds = None
+    return TransientError(f"restUrl {url} answered {status}", reason="RestUnavailable", retry_after=seconds)
