@@ -145,7 +145,8 @@ class Assembler:
         handler = self._handlers.get(kind)
         if handler is not None:
             handler(buffer[start + events.HEADER_SIZE : end], server, offset)
-        if not self._is_open and offset and not flags & events.ARTIFICIAL:
+        # A rotation's end position is one of the file before.
+        if not self._is_open and offset and kind != Event.ROTATE and not flags & events.ARTIFICIAL:
             self.state.advance(offset)
 
     def _row_event(self, kind: int, buffer: bytes, at: int, end: int, timestamp: int) -> None:
@@ -158,11 +159,10 @@ class Assembler:
         if has_extra:
             at += int.from_bytes(buffer[at : at + 2], "little")
         before = len(self._rows)
-        decoder.decode(
+        self.size += decoder.decode(
             what, buffer[at:end], self._rows, self._operations,
             is_partial=kind == Event.PARTIAL_UPDATE_ROWS, is_compressed=is_compressed,
         )  # fmt: skip
-        self.size += end - at
         self._time = timestamp or self._time
         if self._skip:
             skipped = min(self._skip, len(self._rows) - before)
@@ -330,15 +330,21 @@ class Assembler:
                 is_plain = events.read_packed(body, at)[0] == 255
             at += length
         payload = body[at + 1 :]
-        data = payload if is_plain else _decompress(payload)
-        at = 0
-        while at < len(data):
-            size = int.from_bytes(data[at + 9 : at + 13], "little")
-            if data[at + 4] == Event.XID:
-                self._commit(offset)
-            else:
-                self._dispatch_inner(data, at, at + size)
-            at += size
+        self._inner = payload if is_plain else _decompress(payload)
+        self._inner_at, self._inner_end = 0, offset
+
+    def unpack(self) -> bool:
+        """Takes in the next event of a compressed transaction; False when there is none (any more)."""
+        data, at = self._inner, self._inner_at
+        if at >= len(data):
+            self._inner = b""
+            return False
+        self._inner_at = at + int.from_bytes(data[at + 9 : at + 13], "little")
+        if data[at + 4] == Event.XID:
+            self._commit(self._inner_end)
+        else:
+            self._dispatch_inner(data, at, self._inner_at)
+        return True
 
     def _dispatch_inner(self, data: bytes, start: int, end: int) -> None:
         timestamp, kind, server, _, _, _ = events.read_header(data, start)
@@ -402,6 +408,7 @@ class Assembler:
         return batch
 
     _pending_map: tuple[int, bytes] = (0, b"")
+    _inner, _inner_at, _inner_end = b"", 0, 0
 
 
 def _decompress(payload: bytes) -> bytes:

@@ -69,6 +69,21 @@ class SqlType:
     is_compressed: bool = False
 
 
+# What the server writes for these characters in a label (`append_unescaped`).
+_ESCAPES = {"''": "'", "\\\\": "\\", "\\0": "\0", "\\n": "\n", "\\r": "\r"}
+_ESCAPED = re.compile(r"''|\\[\\0nr]")
+
+
+def _unquote(label: str) -> str:
+    return _ESCAPED.sub(lambda found: _ESCAPES[found[0]], label)
+
+
+def quote_label(label: str) -> str:
+    """A label of an enum or set as COLUMN_TYPE shows it, in quotes."""
+    back = {value: key for key, value in _ESCAPES.items()}
+    return "'" + "".join(back.get(character, character) for character in label) + "'"
+
+
 @lru_cache(maxsize=4096)
 def parse_sql_type(text: str) -> SqlType:
     """Reads a COLUMN_TYPE as information_schema gives it.
@@ -83,8 +98,7 @@ def parse_sql_type(text: str) -> SqlType:
     base = _SYNONYMS.get(base, base)
     arguments, rest = found["arguments"] or "", found["rest"].lower()
     if base in {"enum", "set"}:
-        # information_schema doubles quotes and, by its own habit, keeps backslashes as they are.
-        return SqlType(base, labels=tuple(label.replace("''", "'") for label in _LABEL.findall(arguments)))
+        return SqlType(base, labels=tuple(map(_unquote, _LABEL.findall(arguments))))
     numbers = tuple(int(part) for part in arguments.split(",")) if arguments else ()
     unsigned = "unsigned" in rest or "zerofill" in rest
     return SqlType(base, numbers, is_unsigned=unsigned, is_compressed="compressed" in rest)

@@ -43,8 +43,8 @@ class TableDecoder:
 
     def decode(
         self, kind: int, body: bytes, rows: list[Row], operations: bytearray, *, is_partial: bool = False, is_compressed: bool = False
-    ) -> None:  # fmt: skip
-        """Appends the rows and operations of one event.
+    ) -> int:  # fmt: skip
+        """Appends the rows and operations of one event; returns its size in bytes, unpacked.
 
         Args:
             kind: `events.WRITES`, `UPDATES` or `DELETES`.
@@ -80,6 +80,7 @@ class TableDecoder:
             self._overlay(body, at, after, rows, operations, is_partial=is_partial)
         else:
             self._updates(body, at, self._image(before, keys=True), rows, operations)
+        return len(body)
 
     def _updates(self, body: bytes, at: int, keys: LogRows, rows: list[Row], operations: bytearray) -> None:
         end, key_of = len(body), self._key_of

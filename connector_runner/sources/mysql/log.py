@@ -110,15 +110,18 @@ class LogReader:
     def _feed(self, buffer: bytes, start: int, end: int) -> None:
         assembler = self._assembler
         assembler.feed(buffer, start, end)
-        if assembler.question is not None:
-            self._hand_over(assembler.take())
-            self._resolver.answer(assembler)
-            self._hand_over(assembler.take())
-        elif assembler.size >= BATCH_BYTES:
-            batch = assembler.take()
-            self._hand_over(batch)
-            if batch is None or not batch.rows:
-                self._hand_over(assembler.take(whole=False))
+        while True:
+            if assembler.question is not None:
+                self._hand_over(assembler.take())
+                self._resolver.answer(assembler)
+                self._hand_over(assembler.take())
+            elif assembler.size >= BATCH_BYTES:
+                batch = assembler.take()
+                self._hand_over(batch)
+                if batch is None or not batch.rows:
+                    self._hand_over(assembler.take(whole=False))
+            if not assembler.unpack():
+                return
 
     def _hand_over(self, batch: LogBatch | None) -> None:
         if batch is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from connector_runner.sources.mysql.charsets import text_decoder
-from connector_runner.sources.mysql.columns import SourceColumn
+from connector_runner.sources.mysql.columns import SourceColumn, quote_label
 from connector_runner.sources.mysql.events import TableMap
 from connector_runner.sources.mysql.fields import Wire, fits, string_meta
 from connector_runner.sources.mysql.table import TableDefinition
@@ -94,7 +94,7 @@ def _sql_type(table_map: TableMap, place: int, charset: str) -> str:
     real, length = string_meta(meta)
     if real in {Wire.ENUM, Wire.SET}:
         decode = text_decoder(charset or "utf8mb4")
-        labels = ",".join("'" + decode(label).replace("'", "''") + "'" for label in table_map.labels.get(place, ()))
+        labels = ",".join(quote_label(decode(label)) for label in table_map.labels.get(place, ()))
         return f"{'enum' if real == Wire.ENUM else 'set'}({labels})"
     return f"char({length // _WIDTHS.get(charset, 1)})" if is_text else f"binary({length})"
 

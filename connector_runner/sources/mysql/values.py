@@ -207,25 +207,23 @@ def uuid_text(raw: bytes) -> str:
 
 
 def log_uuid(raw: bytes) -> str:
-    """MariaDB stores versions 1 … 5 with their groups in reverse order, so that they sort by time; see `sql_type_uuid.h`."""
-    # In memory a UUID of an RFC 4122 variant keeps its version nibble (1 … 5) in the byte that then stands at index 8.
-    raw = raw.ljust(16, b"\0")
-    return uuid_text(raw)
+    """A MariaDB UUID, whose trailing zero bytes the log leaves out."""
+    return uuid_text(raw.ljust(16, b"\0"))
 
 
 def log_inet6(raw: bytes) -> str:
-    """Sixteen bytes as the server prints an INET6."""
-    return inet6_text(raw.ljust(16, b"\0"))
-
-
-def inet6_text(raw: bytes) -> str:
-    """An address as MariaDB prints it: IPv4-mapped and -compatible ones with dots."""
-    address = ipaddress.IPv6Address(raw)
+    """An INET6 as MariaDB prints it: the longest run of zeros shortened, even a single one; mapped IPv4 with dots."""
+    raw = raw.ljust(16, b"\0")
     if raw[:12] == b"\0" * 10 + b"\xff\xff":
         return f"::ffff:{ipaddress.IPv4Address(raw[12:])}"
     if raw[:12] == b"\0" * 12 and raw[12:14] != b"\0\0":
         return f"::{ipaddress.IPv4Address(raw[12:])}"
-    return str(address)
+    groups = [f"{raw[at] << 8 | raw[at + 1]:x}" for at in range(0, 16, 2)]
+    for size in range(8, 0, -1):
+        for start in range(9 - size):
+            if groups[start : start + size] == ["0"] * size:
+                return f"{':'.join(groups[:start])}::{':'.join(groups[start + size :])}"
+    return ":".join(groups)
 
 
 def log_inet4(raw: bytes) -> str:

@@ -1,0 +1,150 @@
+"""Reads a stream as the pipeline does, into a table in memory: what the dataset would hold."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from connector_runner.protocols.batch import Batch, Incident, Operation, Row
+from connector_runner.protocols.errors import TransientError
+from connector_runner.protocols.source import Checkpoint, Opened, Source, SourceContext, WriteMode
+from connector_runner.schemas.config import config_problems, config_schema, fill_defaults
+from connector_runner.sources.mysql import build_source
+from tests.servers.mysqld import ADMIN_PASSWORD, ADMIN_USER, DatabaseServer
+
+PATIENCE = 90.0
+
+
+class Told:
+    """A `Report` that remembers."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.steps: list[tuple[int, int | None]] = []
+
+    def connected(self) -> None:
+        pass
+
+    def disconnected(self, message: str) -> None:
+        pass
+
+    def lag(self, seconds: float) -> None:
+        assert seconds >= 0
+
+    def progress(self, done: int, total: int | None, unit: str) -> None:
+        assert unit == "rows"
+        self.steps.append((done, total))
+
+    def count(self, name: str, amount: int = 1) -> None:
+        self.counts[name] = self.counts.get(name, 0) + amount
+
+    def note(self, message: str, **fields: Any) -> None:
+        pass
+
+
+def build_config(server: DatabaseServer, **options: Any) -> dict[str, Any]:
+    config = {
+        "host": server.host, "port": server.port, "user": ADMIN_USER, "password": ADMIN_PASSWORD, **options,
+    }  # fmt: skip
+    schema = config_schema("MYSQL")
+    filled = fill_defaults(config, schema)
+    assert not config_problems(filled, schema)
+    return filled
+
+
+class Reading:
+    """A connector and the dataset it fills; survives `crash` like the real ones do: from the last position it handed over."""
+
+    def __init__(self, server: DatabaseServer, stream: str, *, connector: str = "test/reader", **options: Any) -> None:
+        self.stream, self.connector = stream, connector
+        self.config = build_config(server, **options)
+        self.table: dict[Row, Row] = {}
+        self.history: list[tuple[int, Row]] = []
+        self.batches: list[Batch] = []
+        self.incidents: list[Incident] = []
+        self.checkpoint: Checkpoint | None = None
+        self.told = Told()
+        self.opened: Opened | None = None
+        self._source: Source | None = None
+        self._iterator: Any = None
+
+    def build(self) -> Source:
+        return build_source(SourceContext(self.config, self.connector, WriteMode.UPSERT, self.told))
+
+    async def open(self) -> Opened:
+        self._source = self.build()
+        self.opened = await self._source.open(self.stream, self.checkpoint)
+        self._iterator = self._source.batches().__aiter__()
+        return self.opened
+
+    async def step(self) -> bool:
+        """Takes one batch; False at the stream's end."""
+        if self._iterator is None:
+            await self.open()
+        assert self.opened is not None
+        try:
+            batch = await asyncio.wait_for(self._iterator.__anext__(), PATIENCE)
+        except StopAsyncIteration:
+            return False
+        self.store(batch)
+        return True
+
+    def store(self, batch: Batch) -> None:
+        assert self.opened is not None
+        operations = batch.operations or bytes(len(batch.rows))
+        assert len(operations) == len(batch.rows)
+        places = batch.schema.key_indices
+        for operation, row in zip(operations, batch.rows, strict=True):
+            self.history.append((operation, row))
+            if operation == Operation.REPLACE:
+                assert row == ()
+                self.table.clear()
+                continue
+            assert len(row) == len(batch.schema.columns)
+            key = tuple(row[place] for place in places)
+            assert None not in key
+            if operation == Operation.DELETE:
+                self.table.pop(key, None)
+            else:
+                self.table[key] = row
+        self.batches.append(batch)
+        self.incidents += batch.incidents
+        position = json.loads(json.dumps(batch.position))
+        self.checkpoint = Checkpoint(position, self.opened.identity, batch.schema.version)
+
+    async def until(self, is_done: Callable[[], bool], *, heals: bool = False) -> None:
+        """Reads on until the condition holds; with `heals`, transient trouble is met as the pipeline meets it."""
+        deadline = time.monotonic() + PATIENCE
+        while not is_done():
+            assert time.monotonic() < deadline, f"not reached; the table has {len(self.table)} rows"
+            try:
+                assert await self.step(), "the stream ended"
+            except TransientError:
+                if not heals:
+                    raise
+                await self.crash()
+                await asyncio.sleep(0.05)
+
+    async def crash(self) -> None:
+        """Drops the connection; the next step opens at the last position."""
+        source, self._source, self._iterator = self._source, None, None
+        if source is not None:
+            await source.close()
+
+    close = crash
+
+    async def __aenter__(self) -> Reading:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+async def in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
+    return await asyncio.to_thread(function, *arguments)
+
+
+Step = Callable[[], Awaitable[None]]
