@@ -11,8 +11,11 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypedDict
+
+from kubernetes import config
 
 from tests.localkube.build import ensure_binary
 
@@ -49,6 +52,7 @@ class Cluster:
 
     def __init__(self, kubeconfig: Path) -> None:
         self.kubeconfig = kubeconfig
+        self._api: Any = None
 
     def kubectl_command(self, *arguments: str) -> tuple[list[str], dict[str, str]]:
         """Returns a kubectl command line and its environment, for tests that start it themselves (`logs -f`)."""
@@ -75,6 +79,27 @@ class Cluster:
     def get(self, *arguments: str) -> dict[str, Any]:
         """Returns an object (or a List) as kubectl's JSON."""
         found: dict[str, Any] = json.loads(self.kubectl("get", *arguments, "-o", "json"))
+        return found
+
+    def read(self, path: str) -> dict[str, Any]:
+        """Returns what the API server answers to GET: much cheaper than kubectl, for polling.
+
+        Raises:
+            LookupError: there is no such object.
+            RuntimeError: it was refused.
+        """
+        if self._api is None:
+            make: Any = config.new_client_from_config
+            self._api = make(str(self.kubeconfig))
+        request = self._api.param_serialize(
+            "GET", path, header_params={"Accept": "application/json"}, auth_settings=["BearerToken"]
+        )
+        response = self._api.call_api(*request)
+        found: dict[str, Any] = json.loads(response.read())
+        if response.status == HTTPStatus.NOT_FOUND:
+            raise LookupError(path)
+        if response.status != HTTPStatus.OK:
+            raise RuntimeError(f"GET {path}: {found.get('message')}")
         return found
 
     def apply(self, manifest: Mapping[str, Any] | str, namespace: str | None = None) -> None:
@@ -105,6 +130,7 @@ class LocalKube(Cluster):
         mounts: str = "auto",
         parent: int | None = None,
         user: int | None = None,
+        binary: Path | None = None,
     ) -> LocalKube:
         """Starts a cluster and returns when its node is ready.
 
@@ -115,13 +141,14 @@ class LocalKube(Cluster):
             mounts: `auto`, `mount`, `user+mount` or `paths`: how containers see their volumes.
             parent: the process that the cluster ends with; default: this one.
             user: the uid that the cluster runs as; only root can choose.
+            binary: another localkube than this checkout's.
 
         Raises:
             BuildError: the binary can't be built here.
             RuntimeError: the cluster did not become ready; the text has the reason.
         """
         directory.mkdir(parents=True, exist_ok=True)
-        self = cls(directory.resolve(), binary=ensure_binary(), user=user)
+        self = cls(directory.resolve(), binary=binary or ensure_binary(), user=user)
         if user is not None:
             os.chown(self.directory, user, user)
         self._write_images(images)
@@ -200,8 +227,15 @@ class Component:
 
     @property
     def pid(self) -> int:
-        """Its process, as the supervisor started it last."""
-        return int((self.cluster.directory / "run" / f"{self.name}.pid").read_text())
+        """Its process.
+
+        Raises:
+            LookupError: it is down.
+        """
+        try:
+            return int((self.cluster.directory / "run" / f"{self.name}.pid").read_text())
+        except FileNotFoundError:
+            raise LookupError(f"{self.name} is down") from None
 
     def kill(self) -> None:
         """SIGKILL; it stays dead until `start` or `restart`."""

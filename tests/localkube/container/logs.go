@@ -62,8 +62,8 @@ func (w *logWriter) copyFrom(stream string, reader io.Reader) {
 	}
 }
 
-// formatLog turns text into log lines and returns what is left of an unfinished one; at the end of the stream nothing
-// is left.
+// formatLog turns text into log lines and returns what is left of an unfinished one; at the end of the stream it is
+// told as a part, so that no line end is made up.
 func formatLog(now time.Time, stream string, text []byte, end bool) (lines, rest []byte) {
 	head := now.UTC().Format(time.RFC3339Nano) + " " + stream + " "
 	var out bytes.Buffer
@@ -74,7 +74,7 @@ func formatLog(now time.Time, stream string, text []byte, end bool) (lines, rest
 		} else if len(text) >= maxLogLine {
 			line, text = text[:maxLogLine], text[maxLogLine:]
 		} else if end {
-			line, text, tag = text, nil, "F "
+			line, text = text, nil
 		} else {
 			break
 		}

@@ -298,8 +298,31 @@ func (r *Runtime) RemoveContainer(ctx context.Context, id string) error {
 	}
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	delete(r.containers, id)
-	return os.RemoveAll(r.containerDir(id))
+	if c := r.containers[id]; c != nil {
+		return r.forget(c)
+	}
+	return nil
+}
+
+// removedContainer is the last status of a container that is gone. Who follows its log (kubectl logs -f) asks for it
+// once more at the end, and would be told of an error in the middle of the output.
+type removedContainer struct {
+	status *runtimeapi.ContainerStatus
+	at     time.Time
+}
+
+const rememberRemoved = time.Minute
+
+// forget removes a container's files. The lock is held.
+func (r *Runtime) forget(c *process) error {
+	for id, gone := range r.removed {
+		if time.Since(gone.at) > rememberRemoved {
+			delete(r.removed, id)
+		}
+	}
+	r.removed[c.ID] = &removedContainer{status: r.statusOf(c), at: time.Now()}
+	delete(r.containers, c.ID)
+	return os.RemoveAll(r.containerDir(c.ID))
 }
 
 // ListContainers implements the CRI.
@@ -331,9 +354,17 @@ func (r *Runtime) ContainerStatus(_ context.Context, id string, _ bool) (*runtim
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	c := r.containers[id]
+	if gone := r.removed[id]; gone != nil {
+		return &runtimeapi.ContainerStatusResponse{Status: gone.status}, nil
+	}
 	if c == nil {
 		return nil, notFound("container", id)
 	}
+	return &runtimeapi.ContainerStatusResponse{Status: r.statusOf(c)}, nil
+}
+
+// statusOf tells all about a container. The lock is held.
+func (r *Runtime) statusOf(c *process) *runtimeapi.ContainerStatus {
 	answer := &runtimeapi.ContainerStatus{
 		Id: c.ID, Metadata: c.config.Metadata, State: r.refresh(c), CreatedAt: c.CreatedAt, StartedAt: c.shim.StartedAt,
 		Image: &runtimeapi.ImageSpec{Image: c.Image}, ImageRef: imageID(c.Image), ImageId: imageID(c.Image),
@@ -346,7 +377,7 @@ func (r *Runtime) ContainerStatus(_ context.Context, id string, _ bool) (*runtim
 			answer.StartedAt = c.exit.FinishedAt
 		}
 	}
-	return &runtimeapi.ContainerStatusResponse{Status: answer}, nil
+	return answer
 }
 
 // ReopenContainerLog implements the CRI; the kubelet calls it when it has rotated the log.

@@ -244,7 +244,13 @@ func (subpaths) PrepareSafeSubpath(s subpath.Subpath) (string, func(), error) {
 	return s.Path, nil, nil
 }
 
-func (subpaths) SafeMakeDir(dir, _ string, mode os.FileMode) error { return os.MkdirAll(dir, mode) }
+func (subpaths) SafeMakeDir(dir, volume string, mode os.FileMode) error {
+	path := filepath.Join(volume, filepath.Join("/", dir)) // never above the volume
+	if err := os.MkdirAll(path, mode); err != nil {
+		return err
+	}
+	return os.Chmod(path, mode)
+}
 
 // noLinks is the real operating system, but for the links to logs that kubelets leave in /var/log/containers.
 type noLinks struct{ kubecontainer.RealOS }

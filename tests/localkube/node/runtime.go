@@ -37,6 +37,7 @@ type Runtime struct {
 	mutex      sync.Mutex
 	sandboxes  map[string]*sandbox
 	containers map[string]*process
+	removed    map[string]*removedContainer
 	nextIP     int
 }
 
@@ -78,7 +79,8 @@ func NewRuntime(options Options) (*Runtime, error) {
 		dir: options.Dir, mode: options.Mode, network: options.Network,
 		apiHost: options.APIHost, apiPort: options.APIPort,
 		images: &imageStore{path: options.Images}, lifeline: options.Lifeline,
-		sandboxes: map[string]*sandbox{}, containers: map[string]*process{}, nextIP: 1,
+		sandboxes: map[string]*sandbox{}, containers: map[string]*process{},
+		removed: map[string]*removedContainer{}, nextIP: 1,
 	}
 	for _, sub := range []string{"sandboxes", "containers"} {
 		if err := os.MkdirAll(filepath.Join(r.dir, sub), 0o755); err != nil {
@@ -252,8 +254,7 @@ func (r *Runtime) RemovePodSandbox(ctx context.Context, id string) error {
 	defer r.mutex.Unlock()
 	for _, c := range r.containers {
 		if c.SandboxID == id {
-			delete(r.containers, c.ID)
-			os.RemoveAll(r.containerDir(c.ID))
+			r.forget(c)
 		}
 	}
 	delete(r.sandboxes, id)
