@@ -1,0 +1,46 @@
+"""web3.py, kept to where its comfort matters and its speed does not, and kept from telling secrets.
+
+Importing it takes about a second and 35 MB, so that only discovery and a subscription do it, and late.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from connector_runner.sources.ethereum.settings import Endpoint
+
+if TYPE_CHECKING:
+    from web3 import AsyncWeb3
+
+REQUEST_SECONDS = 30.0
+
+
+def build_web3(endpoint: Endpoint) -> AsyncWeb3[Any]:
+    """An unconnected web3 for an endpoint; blocks for the import the first time.
+
+    Its loggers are silenced: they write URLs with everything in them.
+    """
+    from web3 import AsyncHTTPProvider, AsyncIPCProvider, AsyncWeb3, WebSocketProvider
+
+    logger = logging.getLogger("web3")
+    logger.addHandler(logging.NullHandler())
+    logger.propagate = False
+    for name in [name for name in logging.root.manager.loggerDict if name.startswith("web3.")]:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    headers = dict(endpoint.headers)
+    if endpoint.kind == "http":
+        import aiohttp
+
+        timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
+        options = {"timeout": timeout, "headers": {"Content-Type": "application/json", **headers}}
+        # Its own retries would hide what the table of failures is to judge.
+        return AsyncWeb3(AsyncHTTPProvider(endpoint.url, options, exception_retry_configuration=None))
+    if endpoint.kind == "ipc":
+        return AsyncWeb3(AsyncIPCProvider(endpoint.url, request_timeout=REQUEST_SECONDS, max_connection_retries=1))
+    kwargs = {"additional_headers": headers}
+    return AsyncWeb3(
+        WebSocketProvider(
+            endpoint.url, kwargs, use_text_frames=True, request_timeout=REQUEST_SECONDS, max_connection_retries=1
+        )
+    )

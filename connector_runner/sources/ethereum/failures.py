@@ -1,0 +1,192 @@
+"""Every way a node or provider says no, in one table: try again, ask for less, or give up.
+
+Error codes by EIP-1474 and https://ethereum.github.io/execution-apis/ mean little by themselves: providers use -32005, -32602 and
+-32000 for rate limits, ranges and missing blocks alike, so the texts count too. The first row that fits decides.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+import msgspec
+
+from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, TransientError
+
+
+class Verdict(Enum):
+    """What follows from a refusal."""
+
+    TRANSIENT = "transient"
+    """The same request may succeed later."""
+    SHRINK = "shrink"
+    """The same request for fewer blocks may succeed."""
+    MISSING = "missing"
+    """The node does not have that block (yet, or any more)."""
+    UNSUPPORTED = "unsupported"
+    """The node does not offer the method."""
+    FINAL = "final"
+    """A person must act."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One row of the table.
+
+    Attributes:
+        reason: One CamelCase word for metrics and termination messages.
+        verdict: What follows.
+        codes: JSON-RPC error codes it is for; empty: any.
+        text: Regular expression in the message, without regard to case; empty: any.
+        methods: Methods it is for; empty: any.
+        cure: What a person can do, for final ones.
+    """
+
+    reason: str
+    verdict: Verdict
+    codes: tuple[int, ...] = ()
+    text: str = ""
+    methods: tuple[str, ...] = ()
+    cure: str = ""
+
+    def fits(self, method: str, code: int, message: str) -> bool:
+        """Whether this row is about such an error."""
+        return (
+            (not self.codes or code in self.codes)
+            and (not self.methods or method in self.methods)
+            and (not self.text or re.search(self.text, message, re.IGNORECASE) is not None)
+        )
+
+
+_LOGS = ("eth_getLogs",)
+_CREDENTIALS = "check the key in url or headers, normally in the Secret named in configFrom"
+_ARCHIVE = "use a node that keeps that history (an archive node), or a later startBlock in a new dataset"
+
+RULES = (
+    Rule("PrunedHistory", Verdict.FINAL, (4444,), "", (), _ARCHIVE),
+    Rule("PrunedHistory", Verdict.FINAL, (), r"pruned history|history (has been |was |is )?(pruned|expired)|block .{0,40}(has been|was|is) pruned", (), _ARCHIVE),
+    Rule("PrunedState", Verdict.FINAL, (), r"missing trie node|historical state .{0,60}not available|state .{0,80}(is pruned|not available|has been pruned)|required historical state unavailable", (), _ARCHIVE),
+    Rule("TooManyBlocks", Verdict.SHRINK, (-32614, -32047, -32012), "", _LOGS),
+    Rule("TooManyBlocks", Verdict.SHRINK, (), r"\brange\b.{0,60}(exceed|too (large|wide|big)|limit|max|should work|allowed)|(exceed|limit|max|up to).{0,60}\brange\b|too many blocks|block range|blocks? distance", _LOGS),
+    Rule("TooManyResults", Verdict.SHRINK, (), r"more than [\d,]+ (results|logs)|too many (results|logs|events)|exceeds? (the )?max(imum)? (results|logs)|(log )?response size (exceeded|should|is larger)|response (is )?too (large|big)|result set too large|query (timeout|timed out|exceeds)|logs matched by query exceeds", _LOGS),
+    Rule("RateLimited", Verdict.TRANSIENT, (429, -32029, -32097), ""),
+    Rule("RateLimited", Verdict.TRANSIENT, (), r"rate.?limit|too many requests|requests? per (second|minute|day)|(request|daily|credits?|capacity|throughput|compute units).{0,30}(exceeded|limit|exhausted)|project id request rate|slow down|limit exceeded|over quota"),
+    Rule("TooManyResults", Verdict.SHRINK, (-32005, -32602), "", _LOGS),
+    Rule("MethodMissing", Verdict.UNSUPPORTED, (-32601, -32004), ""),
+    Rule("MethodMissing", Verdict.UNSUPPORTED, (), r"method .{0,60}(not (found|supported|available|enabled|allowed|whitelisted|exist)|does not exist|is (disabled|unavailable|unsupported))|unsupported method|not (supported|available) on (this|your|the current) (plan|network|node)"),
+    Rule("Unauthorised", Verdict.FINAL, (), r"unauthori[sz]ed|forbidden|invalid (api|access|project|app).{0,10}(key|token|id)|must be authenticated|authentication|api key (is )?(missing|required|disabled|not)", (), _CREDENTIALS),
+    Rule("BlockMissing", Verdict.MISSING, (-39001,), ""),
+    Rule("BlockMissing", Verdict.MISSING, (), r"(unknown|missing|unfinalized) (block|header|ancestor)|(block|header|hash|receipts?|transactions?).{0,40}(not found|not available|not yet|unavailable|does ?n.t exist|could not be found)|cannot find|could not find|one of the blocks specified|after last accepted block|(ahead of|beyond|greater than|higher than).{0,30}(head|latest|current)|future block|block number .{0,20}out of range|invalid block range"),
+    Rule("NodeBusy", Verdict.TRANSIENT, (-32002, -32603, -32000, -32001, -32003, -32005, -32010), ""),
+    Rule("RequestRefused", Verdict.FINAL, (-32600, -32602, -32700), "", (), "the node does not accept what the specification says; use another node"),
+    Rule("NodeError", Verdict.TRANSIENT),
+)  # fmt: skip
+"""Providers' words, oldest acquaintances: Infura and Alchemy (suggested ranges), QuickNode, Ankr, Chainstack, Cloudflare, and geth,
+Erigon, Nethermind, Besu, Reth, anvil. Unknown refusals are tried again, as most are a provider's passing trouble."""
+
+_NUMBER = r"([\d,]+)\s*([kK]\b)?"
+_SUGGESTIONS = (
+    (r"\[\s*(0x[0-9a-f]+)\s*,\s*(0x[0-9a-f]+)\s*\]", "span"),
+    (r"(?:range|with|between)\D{0,12}(\d+)\s*(?:-|to|\.\.)\s*(\d+)", "span"),
+    (rf"(?:limit(?:ed)?|max(?:imum)?|up to|exceeds?|allowed|only|within)\b[^\d\[]{{0,40}}{_NUMBER}\s*-?\s*block", "size"),
+    (rf"(?:limited to|limit(?: of|:| is)|max(?:imum)?(?: is|:)|up to|allowed:?) (?:a |an )?{_NUMBER}(?!\s*(?:results|logs|events))", "size"),
+    (rf"(?:block )?range(?: limit)?:? (?:of |is |to )?{_NUMBER}(?!.{{0,20}}exceed)", "size"),
+)  # fmt: skip
+
+
+def suggested_range(message: str) -> int | None:
+    """How many blocks a message says would do, None when it does not say.
+
+    `this block range should work: [0x7d0, 0x9c3]` → 500, `range 1000000 exceeds limit of 10000` → 10000, `limited to a 5 range` → 5.
+    """
+    for pattern, form in _SUGGESTIONS:
+        if match := re.search(pattern, message, re.IGNORECASE):
+            if form == "span":
+                first, last = (int(text, 16 if text.startswith("0x") else 10) for text in match.groups())
+                if last >= first:
+                    return last - first + 1
+            else:
+                return max(1, int(match[1].replace(",", "") or 0) * (1000 if match[2] else 1))
+    return None
+
+
+class NodeFailure(Exception):  # noqa: N818 - it carries a verdict, and is turned into one of the protocol's errors
+    """A request was not answered.
+
+    Attributes:
+        verdict, reason: By the table.
+        message: Without secrets.
+        retry_after: Seconds that the other side asked to wait, or None.
+        suggested: Blocks that would be accepted, or None.
+    """
+
+    def __init__(
+        self,
+        verdict: Verdict,
+        reason: str,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        suggested: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.verdict = verdict
+        self.reason = reason
+        self.message = message
+        self.retry_after = retry_after
+        self.suggested = suggested
+
+    def as_error(self) -> ConnectorError:
+        """As the pipeline knows it."""
+        if self.verdict in (Verdict.FINAL, Verdict.UNSUPPORTED):
+            return ActionRequiredError(self.message, reason=self.reason)
+        return TransientError(self.message, reason=self.reason, retry_after=self.retry_after)
+
+
+class RpcError(msgspec.Struct, frozen=True):
+    """The member `error` of an answer."""
+
+    code: int = 0
+    message: str = ""
+
+
+def judge(method: str, error: RpcError, shown: str, status: int = 200, retry_after: float | None = None) -> NodeFailure:
+    """An error answer by the table; `error.message` is redacted already, `shown` says which endpoint."""
+    code = 429 if status == 429 else error.code
+    rule = next(rule for rule in RULES if rule.fits(method, code, error.message))
+    said = " ".join(error.message.split())[:300]
+    message = f"{shown} answered {method} with error {error.code}: {said}"
+    return NodeFailure(
+        rule.verdict,
+        rule.reason,
+        f"{message}; {rule.cure}" if rule.cure else message,
+        retry_after=retry_after,
+        suggested=suggested_range(error.message) if rule.verdict is Verdict.SHRINK else None,
+    )
+
+
+_STATUS = {
+    401: (Verdict.FINAL, "Unauthorised", _CREDENTIALS),
+    402: (Verdict.FINAL, "PaymentRequired", "the provider's plan does not cover it"),
+    403: (Verdict.FINAL, "Unauthorised", _CREDENTIALS),
+    404: (Verdict.FINAL, "WrongUrl", "nothing answers at this path; check url"),
+    405: (Verdict.FINAL, "WrongUrl", "it takes no POST there; check url"),
+    413: (Verdict.SHRINK, "TooManyResults", ""),
+    429: (Verdict.TRANSIENT, "RateLimited", ""),
+}
+
+
+def judge_status(status: int, shown: str, retry_after: float | None = None) -> NodeFailure:
+    """An HTTP status whose body is no JSON-RPC answer (HTML pages, proxies)."""
+    verdict, reason, cure = _STATUS.get(status, (Verdict.TRANSIENT, "Unavailable", ""))
+    message = f"{shown} answered with HTTP status {status}"
+    return NodeFailure(verdict, reason, f"{message}; {cure}" if cure else message, retry_after=retry_after)
+
+
+def parse_retry_after(text: str | None, limit: float = 300.0) -> float | None:
+    """Seconds from a Retry-After header (RFC 9110 10.2.3: seconds; a date is left to the backoff), capped."""
+    try:
+        return None if text is None else max(0.0, min(limit, float(text)))
+    except ValueError:
+        return None

@@ -1,0 +1,211 @@
+"""The ETHEREUM source: one cursor from any block to the head and on, through reorganisations."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+
+from connector_runner.protocols.batch import Batch
+from connector_runner.protocols.errors import TransientError, UnknownStreamError
+from connector_runner.protocols.source import Checkpoint, Opened, SourceContext
+from connector_runner.schemas.catalogue import Catalogue
+from connector_runner.sources.ethereum.checks import StaleAnswerError
+from connector_runner.sources.ethereum.cursor import (
+    RING_BLOCKS,
+    Chain,
+    Extend,
+    Wait,
+    WalkBack,
+    from_position,
+    median_interval,
+    next_step,
+    summary,
+)
+from connector_runner.sources.ethereum.decode.answers import Header
+from connector_runner.sources.ethereum.decode.rows import MalformedAnswerError
+from connector_runner.sources.ethereum.failures import NodeFailure, Verdict
+from connector_runner.sources.ethereum.fetch import Fetcher
+from connector_runner.sources.ethereum.nodes import Nodes
+from connector_runner.sources.ethereum.pacing import backoff
+from connector_runner.sources.ethereum.reading import Reading, replace_branch
+from connector_runner.sources.ethereum.settings import Tag, parse_settings
+from connector_runner.sources.ethereum.streams import StreamPlan, build_plans
+from connector_runner.sources.ethereum.subscription import HeadFeed
+
+PATIENT_TRIES = 12
+"""Answers in a row that can't be believed, over about ten seconds, before the stream is said to be unavailable."""
+STALL_SECONDS = 30.0
+"""How long the head may stand still before the fallbacks are asked whether they are ahead."""
+
+
+class EthereumSource:
+    """One stream of one chain; see `protocols.source.Source`."""
+
+    def __init__(self, context: SourceContext) -> None:
+        self._report = context.report
+        self._settings = parse_settings(context.config)
+        self._plans = build_plans(self._settings, context.report)
+        self._nodes = Nodes(self._settings, context.report)
+        self._fetcher = Fetcher(self._nodes, self._settings.max_block_range)
+        self._plan: StreamPlan | None = None
+        self._chain: Chain | None = None
+        self._running: AsyncGenerator[Batch, None] | None = None
+        self._feed: HeadFeed | None = None
+        self._reading: Reading | None = None
+        self._announced: Header | None = None
+        self._lower_since: float | None = None
+        self._moved_at = time.monotonic()
+        self._times: deque[int] = deque(maxlen=16)
+
+    async def discover(self, selected: str | None) -> Catalogue:
+        """The streams that the configuration can have; see `discovery`."""
+        from connector_runner.sources.ethereum.discovery import discover
+
+        return await discover(self._settings, self._plans, self._report)
+
+    async def open(self, stream: str, checkpoint: Checkpoint | None) -> Opened:
+        """Connects to the first endpoint that is on the checkpoint's chain."""
+        plan = self._plans.get(stream)
+        if plan is None:
+            raise UnknownStreamError(f"there is no stream {stream!r}; choose one of {', '.join(self._plans)}")
+        if checkpoint is not None:
+            self._chain = from_position(checkpoint.position)
+        identity = await self._nodes.connect(checkpoint.identity if checkpoint else None)
+        self._plan = plan
+        self._report.connected()
+        return Opened(plan.schema, identity)
+
+    def batches(self) -> AsyncIterator[Batch]:
+        """Extends, waits and walks back, as the node's head asks for; never ends."""
+        self._running = self._batches()
+        return self._running
+
+    async def _batches(self) -> AsyncGenerator[Batch, None]:
+        doubts = 0
+        diverged = False
+        while True:
+            try:
+                head = await self._head()
+                async with aclosing(self._step(head, diverged)) as step:
+                    diverged = False
+                    async for batch in step:
+                        doubts = 0
+                        yield batch
+                    diverged = self._reading is not None and self._reading.has_diverged
+                    self._reading = None
+            except (StaleAnswerError, MalformedAnswerError) as error:
+                await self._doubt(doubts, str(error))
+                doubts += 1
+            except NodeFailure as failure:
+                if failure.verdict is not Verdict.MISSING:
+                    raise failure.as_error() from None
+                await self._doubt(doubts, failure.message)
+                doubts += 1
+
+    async def _doubt(self, doubts: int, message: str) -> None:
+        """An answer that can't be believed: asked again a little later, elsewhere if possible, and in the end said aloud."""
+        self._report.count("doubted_answers")
+        if doubts >= PATIENT_TRIES:
+            raise TransientError(message, reason="NodeInconsistent")
+        if doubts % 4 == 3:
+            await self._nodes.rotate(message)
+        await asyncio.sleep(backoff(doubts, 1.0))
+
+    async def _head(self) -> Header | None:
+        """The newest block that finality allows; None when there is none yet."""
+        announced, self._announced = self._announced, None
+        finality = self._settings.finality
+        if finality in (0, Tag.LATEST):
+            if announced is not None and self._chain is not None and self._chain.head == announced.parent_hash:
+                return announced  # what it leads to is fetched and checked all the same
+            finality = Tag.LATEST
+        if isinstance(finality, Tag):
+            return await self._nodes.header(finality.value)
+        latest = await self._nodes.header(Tag.LATEST.value)
+        if latest is None or latest.number < finality:
+            return None
+        return (await self._fetcher.header(latest.number - finality))[0]
+
+    async def _step(self, head: Header | None, diverged: bool) -> AsyncGenerator[Batch, None]:
+        assert self._plan is not None  # noqa: S101 - opened
+        if head is None:
+            await self._wait(Wait(), head)
+            return
+        chain = self._chain = self._chain or Chain.starting_at(self._first_block(head))
+        self._note_height(chain, head)
+        step = next_step(chain, head, time.monotonic() - (self._lower_since or time.monotonic()))
+        if diverged and head.number >= chain.number:
+            step = WalkBack(chain.number)
+        match step:
+            case Extend(first, last):
+                self._reading = Reading(self._fetcher, self._plan, chain, self._safe_below(head))
+                async with aclosing(self._reading.batches(first, last)) as batches:
+                    async for batch in batches:
+                        self._arrived(self._reading.chain, batch, last)
+                        yield batch
+            case WalkBack(top):
+                found = await replace_branch(self._fetcher, self._plan, chain, head, top)
+                if found is not None:
+                    batch, self._chain, orphans = found
+                    self._lower_since = None
+                    self._report.count("reorganisations")
+                    self._report.count("retracted_blocks", orphans)
+                    self._report.note("reorganisation", depth=orphans, **summary(self._chain))
+                    yield batch
+            case Wait():
+                await self._wait(step, head)
+
+    def _first_block(self, head: Header) -> int:
+        start = self._settings.start
+        return head.number if start is Tag.LATEST else 0 if start is Tag.EARLIEST else int(start)
+
+    def _safe_below(self, head: Header) -> int:
+        """Blocks below may be read by range: they are final, or too deep to be replaced."""
+        is_final = self._settings.finality in (Tag.SAFE, Tag.FINALIZED)
+        return head.number + 1 if is_final else head.number - RING_BLOCKS + 1
+
+    def _note_height(self, chain: Chain, head: Header) -> None:
+        if head.number >= chain.number:
+            self._lower_since = None
+        elif self._lower_since is None:
+            self._lower_since = time.monotonic()
+
+    def _arrived(self, chain: Chain, batch: Batch, last: int) -> None:
+        self._chain = chain
+        self._moved_at = time.monotonic()
+        if batch.event_time is not None:
+            if chain.number == last:  # single blocks, as they come at the head
+                self._times.append(int(batch.event_time))
+            self._report.lag(max(0.0, time.time() - batch.event_time) if chain.number < last else 0.0)
+        if last - chain.start > 0:
+            self._report.progress(chain.number - chain.start + 1, last - chain.start + 1, "blocks")
+
+    async def _wait(self, step: Wait, head: Header | None) -> None:
+        """Until a new head is announced, or it is time to look."""
+        if self._feed is None or self._feed.endpoint is not self._nodes.endpoint:
+            await self._close_feed()
+            self._feed = HeadFeed(self._nodes.endpoint, self._report)
+        if not step.behind:
+            self._report.lag(0.0)
+        interval = median_interval(list(self._times), 1.0)
+        seconds = min(30.0, max(2.0, 2 * interval)) if self._feed.is_live else min(3.0, max(0.2, interval / 4))
+        self._announced = await self._feed.wait(seconds)
+        stalled = time.monotonic() - self._moved_at
+        if self._nodes.has_fallbacks and stalled > max(STALL_SECONDS, 5 * interval):
+            self._moved_at = time.monotonic()
+            await self._nodes.leave_if_behind(head.number if head else -1)
+
+    async def _close_feed(self) -> None:
+        if self._feed is not None:
+            await self._feed.close()
+            self._feed = None
+
+    async def close(self) -> None:
+        """Ends the subscription, what is being fetched, and the connection."""
+        if self._running is not None:
+            await self._running.aclose()
+        await self._close_feed()
+        await self._nodes.close()

@@ -1,0 +1,144 @@
+"""The streams: what each is, what it needs of a node, and how one piece of it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from functools import partial
+
+from connector_runner.protocols.batch import Row
+from connector_runner.protocols.schema import StreamSchema
+from connector_runner.protocols.source import Report
+from connector_runner.sources.ethereum.checks import check_transactions
+from connector_runner.sources.ethereum.decode import tables
+from connector_runner.sources.ethereum.decode.answers import Header, Unit
+from connector_runner.sources.ethereum.decode.events import Event, event_rows, event_schema, event_streams
+from connector_runner.sources.ethereum.decode.rows import Json
+from connector_runner.sources.ethereum.decode.traces import TRACE_SCHEMA, call_tree_rows, flat_trace_rows
+from connector_runner.sources.ethereum.decode.transfers import TOPICS, TRANSFER_SCHEMA, transfer_rows
+from connector_runner.sources.ethereum.fetch import Fetcher, hashes_of
+from connector_runner.sources.ethereum.settings import LogFilter, Settings
+
+FetchPiece = Callable[[Fetcher, int, int], Awaitable[list[Unit]]]
+LogRows = Callable[[Header, Sequence[Json]], list[Row]]
+_BLOCK = "eth_getBlockByNumber"
+_LOGS = "eth_getLogs"
+
+
+@dataclass(frozen=True)
+class StreamPlan:
+    """One stream.
+
+    Attributes:
+        schema: Of its rows.
+        description: One sentence for catalogues and documentation.
+        methods: What the node must offer, besides eth_chainId.
+        fetch_block: One block of it (first and last are equal), as surely as it can be had.
+        fetch_range: Several blocks that don't change any more in fewer requests, None where there is no such way.
+    """
+
+    schema: StreamSchema
+    description: str
+    methods: tuple[str, ...]
+    fetch_block: FetchPiece = dataclass_field(repr=False)
+    fetch_range: FetchPiece | None = dataclass_field(default=None, repr=False)
+
+
+async def _blocks(fetcher: Fetcher, number: int, _last: int) -> list[Unit]:
+    header, block, size = await fetcher.block(number, full=False)
+    return [Unit(header, tables.block_rows(header, block), size)]
+
+
+async def _transactions(fetcher: Fetcher, number: int, _last: int) -> list[Unit]:
+    header, block, size = await fetcher.block(number, full=True)
+    return [Unit(header, tables.transaction_rows(header, check_transactions(header, block)), size)]
+
+
+async def _withdrawals(fetcher: Fetcher, number: int, _last: int) -> list[Unit]:
+    header, block, size = await fetcher.block(number, full=False)
+    return [Unit(header, tables.withdrawal_rows(header, block.get("withdrawals") or []), size)]
+
+
+async def _receipts(fetcher: Fetcher, number: int, _last: int) -> list[Unit]:
+    header, block, size = await fetcher.block(number, full=False)
+    receipts, more = await fetcher.receipts(header, hashes_of(block))
+    return [Unit(header, tables.receipt_rows(header, receipts), size + more)]
+
+
+async def _traces(fetcher: Fetcher, number: int, _last: int) -> list[Unit]:
+    header, block, size = await fetcher.block(number, full=False)
+    hashes = hashes_of(block)
+    if number == 0:  # genesis has no traces, and nodes refuse to make them
+        return [Unit(header, [], size)]
+    are_trees, traces, more = await fetcher.traces(header)
+    rows = (call_tree_rows if are_trees else flat_trace_rows)(header, hashes, traces)
+    return [Unit(header, rows, size + more)]
+
+
+async def _logs(make: LogRows, wanted: LogFilter, fetcher: Fetcher, number: int, _last: int) -> list[Unit]:
+    header, logs, size = await fetcher.logs_of_block(number, wanted)
+    return [Unit(header, make(header, logs), size)]
+
+
+async def _log_range(make: LogRows, wanted: LogFilter, fetcher: Fetcher, first: int, last: int) -> list[Unit]:
+    found = await fetcher.logs_of_range(first, last, wanted)
+    return [Unit(header, make(header, logs), size) for header, logs, size in found]
+
+
+def _log_plan(schema: StreamSchema, description: str, make: LogRows, wanted: LogFilter) -> StreamPlan:
+    return StreamPlan(
+        schema, description, (_BLOCK, _LOGS), partial(_logs, make, wanted), partial(_log_range, make, wanted)
+    )
+
+
+def _counted_transfers(report: Report, header: Header, logs: Sequence[Json]) -> list[Row]:
+    rows, others = transfer_rows(header, logs)
+    if others:
+        report.count("other_transfer_logs", others)
+    return rows
+
+
+def _event_plan(stream: str, event: Event, addresses: tuple[str, ...]) -> StreamPlan:
+    return _log_plan(
+        event_schema(event, stream),
+        f"Logs of the event {event.signature}, an argument a column.",
+        partial(event_rows, event),
+        LogFilter(addresses, () if event.anonymous else ((event.topic,),)),
+    )
+
+
+def build_plans(settings: Settings, report: Report) -> dict[str, StreamPlan]:
+    """All streams of a configuration by id, in the order of catalogues.
+
+    Raises:
+        InvalidConfigError: The ABI or an event's signature can't be understood.
+    """
+    addresses = settings.filter.addresses
+    plans = [
+        StreamPlan(tables.BLOCK_SCHEMA, "One row a block.", (_BLOCK,), _blocks),
+        StreamPlan(tables.TRANSACTION_SCHEMA, "One row a transaction, as it was sent.", (_BLOCK,), _transactions),
+        StreamPlan(
+            tables.RECEIPT_SCHEMA,
+            "One row a transaction, what became of it.",
+            (_BLOCK, "eth_getBlockReceipts (or eth_getTransactionReceipt)"),
+            _receipts,
+        ),
+        _log_plan(tables.LOG_SCHEMA, "One row a log, by addresses and topics.", tables.log_rows, settings.filter),
+        _log_plan(
+            TRANSFER_SCHEMA,
+            "One row a transfer of an ERC-20, ERC-721 or ERC-1155 token, by addresses.",
+            partial(_counted_transfers, report),
+            LogFilter(addresses, (TOPICS,)),
+        ),
+        StreamPlan(tables.WITHDRAWAL_SCHEMA, "One row a withdrawal of a validator.", (_BLOCK,), _withdrawals),
+        StreamPlan(
+            TRACE_SCHEMA,
+            "One row a call inside a transaction.",
+            (_BLOCK, "debug_traceBlockByHash or trace_block"),
+            _traces,
+        ),
+    ]
+    events = event_streams(settings.abi, settings.events)
+    plans += [_event_plan(stream, event, addresses) for stream, event in events.items()]
+    return {plan.schema.stream: plan for plan in plans}
