@@ -38,7 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lease_name: str = "connector-operator"
     lease_namespace: str = ""
     lease_duration: int = 15
-    listen: str = "0.0.0.0:8080"  # noqa: S104 - probes and metrics, inside the pod's own network
+    listen: str = "0.0.0.0:8080"
     log_format: str = "json"
     log_level: str = "info"
 

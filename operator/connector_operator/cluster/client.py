@@ -76,9 +76,9 @@ async def load_configuration() -> client.Configuration:
     configuration = client.Configuration()
     try:
         if (SERVICE_ACCOUNT / "token").exists() and os.environ.get("KUBERNETES_SERVICE_HOST"):
-            config.load_incluster_config(client_configuration=configuration)
+            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
-            await config.load_kube_config(client_configuration=configuration)
+            await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     except (config.ConfigException, OSError) as error:
         raise ApiError(
             0, "NoCredentials", f"neither a pod's service account nor a usable KUBECONFIG was found ({error})"
@@ -102,7 +102,7 @@ class KubeClient:
 
     async def close(self) -> None:
         """Closes connections."""
-        await self._api.close()
+        await self._api.close()  # type: ignore[no-untyped-call]
 
     async def request(
         self,
@@ -113,6 +113,7 @@ class KubeClient:
         body: Any = None,
         content_type: str = "application/json",
         is_urgent: bool = False,
+        is_text: bool = False,
     ) -> Any:
         """One request; the answer as parsed JSON, or as text where it is none.
 
@@ -122,6 +123,7 @@ class KubeClient:
             query: Query parameters.
             body: Anything that JSON can hold.
             content_type: Of the body.
+            is_text: The answer is wanted as it is (a log that may look like JSON).
             is_urgent: Not subject to the rate limit (the Lease must not wait behind others).
 
         Raises:
@@ -141,11 +143,11 @@ class KubeClient:
         API_REQUESTS.labels(verb=method.lower(), resource=_resource(path), code=str(status)).inc()
         if status >= 400 or status == 0:
             raise _error(status, text, retry_after)
-        return json.loads(text) if text.startswith(("{", "[")) and "/log" not in path else text
+        return text if is_text else json.loads(text)
 
     async def _send(self, method: str, url: str, headers: dict[str, str], body: Any) -> tuple[int, str, float]:
         try:
-            answer = await self._api.rest_client.request(
+            answer = await self._api.rest_client.request(  # type: ignore[no-untyped-call]
                 method, url, headers=headers, body=body, _request_timeout=REQUEST_TIMEOUT
             )
             text = (await answer.read()).decode("utf-8", errors="replace")

@@ -48,11 +48,12 @@ class Look(StrEnum):
 
 
 class Announcement(msgspec.Struct, frozen=True):
-    """An event to be told: a transition."""
+    """A transition to tell; a quiet one is for the log, not worth an event."""
 
     reason: str
     message: str
     is_warning: bool
+    is_quiet: bool
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,11 +138,10 @@ def _carry_on(seen: Observation, memory: ConnectorStatus, row: Row, situation: S
     last = memory.last_execution
     if row.action is Action.STOP:
         job = live_jobs(seen)[-1]
-        reasons = {"stop": "Stopped", "lost": "NodeLost"}
-        reason = reasons.get(row.name, "Replaced")
+        reason, message = LEAVES.get(row.name, LEAVES["replace"])
         execution = names.execution_id(seen.namespace, seen.name, job.name)
         started = format_time(job.started or job.created or seen.now)
-        return replace(memory, last_execution=type(last)(job.run, execution, started, "", None, reason, row.says))
+        return replace(memory, last_execution=type(last)(job.run, execution, started, "", None, reason, message))
     if situation.execution is Execution.NONE and last.run and not last.finished_at:
         return replace(memory, last_execution=replace(last, finished_at=format_time(seen.now)))
     return memory
@@ -179,11 +179,18 @@ def _announce(seen: Observation, status: dict[str, Any], row: Row) -> Announceme
     if reason is None:
         return None
     ready = next(c for c in status["conditions"] if c["type"] == "Ready")
-    warn = "S" in row.flags or row.name in {"backoff", "failing", "lost", "homeless"} or reason not in QUIET_REASONS
-    return Announcement(reason, ready["message"], warn and "R" not in row.flags and row.name not in CALM_ROWS)
+    is_quiet = reason in QUIET_REASONS
+    calm = is_quiet or "R" in row.flags or row.name in CALM_ROWS
+    return Announcement(reason, ready["message"], not calm, is_quiet)
 
 
-CALM_ROWS = {"leaving", "replace", "trim"}
+LEAVES = {
+    "stop": ("Stopped", "It was told to commit and leave, as asked."),
+    "replace": ("Replaced", "It was told to commit and leave, to make way for the next execution."),
+    "lost": ("NodeLost", "Its node did not answer; another execution took over."),
+}
+"""How an execution that is told to leave ended: reason and message of lastExecution, by row."""
+CALM_ROWS = {"leaving", "replace", "stop", "stopping", "start", "starting"}
 QUIET_REASONS = {"Discovering", "AwaitingSlot", "Starting", "Stopping", "AwaitingTurn"}
 
 
@@ -200,6 +207,8 @@ def _again(
     moments += [next_look(job.created, seen.now) for job in waiting]
     if situation.execution is Execution.ENDING:
         moments.append(_next_leave(seen))
+    if prune(replace(seen, status=memory)):
+        moments.append(seen.now)  # what this very status takes in may be removed once it is stored
     later = [max(moment, seen.now + timedelta(milliseconds=200)) for moment in moments if moment is not None]
     return min(later, default=None)
 

@@ -1,0 +1,57 @@
+"""`connector-operator`: run, check, crds."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+
+from connector_operator.settings import SettingError, Settings, add_flags, read_settings
+
+USAGE_EXIT_CODE = 2
+FAILED_EXIT_CODE = 1
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="connector-operator", description="Carries out what Connector and Dataset resources ask for."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="run the operator until it is told to stop")
+    add_flags(run)
+    check = commands.add_parser("check", help="check settings, custom resources and rights, then exit")
+    add_flags(check)
+    commands.add_parser("crds", help="print the custom resource definitions, for kubectl apply --server-side -f -")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entrance of the console script; returns the exit code."""
+    flags = build_parser().parse_args(arguments)
+    if flags.command == "crds":
+        from connector_operator.generate.crds import build_crd_files
+
+        sys.stdout.write("---\n".join(build_crd_files().values()))
+        return 0
+    try:
+        settings = read_settings(vars(flags), os.environ)
+    except SettingError as error:
+        sys.stderr.write(f"connector-operator: {error}\n")
+        return USAGE_EXIT_CODE
+    return asyncio.run(_start(flags.command, settings))
+
+
+async def _start(command: str, settings: Settings) -> int:
+    from connector_operator.logs import configure_logging
+    from connector_operator.process import StartError, check, run
+
+    configure_logging(settings.log_format, settings.log_level)
+    try:
+        await (run(settings) if command == "run" else check(settings))
+    except StartError as error:
+        sys.stderr.write("".join(f"connector-operator: {line}\n" for line in str(error).splitlines()))
+        return FAILED_EXIT_CODE
+    return 0

@@ -1,0 +1,136 @@
+"""The one module that writes to the cluster: statuses, Jobs, events. What a person owns is never written."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from datetime import datetime
+from typing import Any
+
+from connector_operator.cluster.cache import ClusterCache
+from connector_operator.cluster.client import APPLY, MERGE, ApiError, KubeClient
+from connector_operator.engine.line import Key
+from connector_operator.resources import names
+from connector_operator.resources.times import format_time
+
+_EVENTS_REMEMBERED = 4096
+_MESSAGE_LIMIT = 1024
+PLURALS = {"connector": names.CONNECTORS, "dataset": names.DATASETS}
+KINDS = {"connector": "Connector", "dataset": "Dataset"}
+
+
+def object_path(key: Key) -> str:
+    """The API path of a Connector or Dataset."""
+    return f"/apis/{names.API_VERSION}/namespaces/{key.namespace}/{PLURALS[key.kind]}/{key.name}"
+
+
+def jobs_path(namespace: str, job: str = "") -> str:
+    """The API path of a namespace's Jobs, or of one."""
+    return f"/apis/batch/v1/namespaces/{namespace}/jobs{'/' + job if job else ''}"
+
+
+class Writer:
+    """Writes, and tells the cache what it wrote."""
+
+    def __init__(self, client: KubeClient, cache: ClusterCache) -> None:
+        self._client = client
+        self._cache = cache
+        self._events: OrderedDict[tuple[str, str, str], tuple[str, int]] = OrderedDict()
+
+    async def write_status(self, key: Key, version: str, status: dict[str, Any]) -> str:
+        """Applies a status whole, if the object is still at `version`; returns the new version.
+
+        Raises:
+            ApiError: 409 when somebody else wrote since: look again.
+        """
+        body = {
+            "apiVersion": names.API_VERSION,
+            "kind": KINDS[key.kind],
+            "metadata": {"name": key.name, "namespace": key.namespace, "resourceVersion": version},
+            "status": status,
+        }
+        query = {"fieldManager": names.MANAGER, "force": "true"}
+        path = f"{object_path(key)}/status"
+        written = await self._client.request("PATCH", path, query=query, body=body, content_type=APPLY)
+        self._cache.note_written(key, written)
+        return str(written["metadata"]["resourceVersion"])
+
+    async def create_job(self, key: Key, body: dict[str, Any]) -> None:
+        """Creates a Job; one of the same name that is the same execution's is as good.
+
+        Raises:
+            ApiError: Refused (quota, admission), or the name belongs to another connector's Job or one that is leaving.
+        """
+        name = body["metadata"]["name"]
+        try:
+            made = await self._client.request("POST", jobs_path(key.namespace), body=body)
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
+            made = await self._client.request("GET", jobs_path(key.namespace, name))
+            meta, wanted = made["metadata"], body["metadata"]
+            mine = [o["uid"] for o in meta.get("ownerReferences", ())] == [o["uid"] for o in wanted["ownerReferences"]]
+            same = mine and meta.get("labels", {}).get(names.LABEL_RUN) == wanted["labels"][names.LABEL_RUN]
+            if not same or "deletionTimestamp" in meta:
+                raise ApiError(409, "NameTaken", f"Job {name} exists and is not this execution's; delete it") from None
+        self._cache.note_job(key, made)
+
+    async def delete_job(self, key: Key, name: str, uid: str, *, in_foreground: bool) -> None:
+        """Deletes a Job; in the foreground it stays until its pods are gone. One that is gone already is as good."""
+        body: dict[str, Any] = {"propagationPolicy": "Foreground" if in_foreground else "Background"}
+        if uid:
+            body["preconditions"] = {"uid": uid}
+        try:
+            answer = await self._client.request("DELETE", jobs_path(key.namespace, name), body=body)
+        except ApiError as error:
+            if error.status not in {404, 409}:
+                raise
+            return
+        if in_foreground and answer.get("kind") == "Job":
+            self._cache.note_job(key, answer)
+        elif uid:
+            self._cache.note_job_deleted(uid)
+
+    async def tell(self, key: Key, uid: str, reason: str, message: str, *, is_warning: bool, now: datetime) -> None:
+        """Posts an event; the same one again only counts up."""
+        message = message[:_MESSAGE_LIMIT]
+        same = (uid, reason, message)
+        name, count = self._events.get(same, (f"{key.name}.{names.hash_value([*same, format_time(now)])}", 0))
+        moment = format_time(now)
+        path = f"/api/v1/namespaces/{key.namespace}/events"
+        if count:
+            try:
+                patch = {"count": count + 1, "lastTimestamp": moment}
+                await self._client.request("PATCH", f"{path}/{name}", body=patch, content_type=MERGE)
+            except ApiError as error:
+                if error.status != 404:
+                    raise
+                count = 0  # it has expired
+        if not count:
+            await self._client.request("POST", path, body=_event(key, uid, name, reason, message, is_warning, moment))
+        self._events[same] = (name, count + 1)
+        self._events.move_to_end(same)
+        if len(self._events) > _EVENTS_REMEMBERED:
+            self._events.popitem(last=False)
+
+
+def _event(key: Key, uid: str, name: str, reason: str, message: str, is_warning: bool, moment: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": name, "namespace": key.namespace},
+        "involvedObject": {
+            "apiVersion": names.API_VERSION,
+            "kind": KINDS[key.kind],
+            "namespace": key.namespace,
+            "name": key.name,
+            "uid": uid,
+        },
+        "type": "Warning" if is_warning else "Normal",
+        "reason": reason,
+        "message": message,
+        "count": 1,
+        "firstTimestamp": moment,
+        "lastTimestamp": moment,
+        "source": {"component": names.MANAGER},
+        "reportingComponent": names.MANAGER,
+    }

@@ -1,0 +1,174 @@
+"""What the watches have shown, and on top of it what we wrote ourselves until the watches show that too.
+
+Without the second part a visit right after a write would decide on old facts: make a second Job, or meet a conflict.
+Resource versions tell which of two forms is newer (https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from connector_operator.engine.line import Key
+from connector_operator.resources import names
+from connector_operator.resources.workload import ObservedJob, read_job
+
+_TRUST_SECONDS = 30.0
+"""How long an own write stands alone: creating a Job anew is harmless by then, as its name leads to the same Job."""
+_VANISHED_KEPT = 8
+
+Raw = dict[str, Any]
+
+
+class CachedJob(msgspec.Struct, frozen=True):
+    """A Job as a value, with the version that it was read from."""
+
+    version: int
+    job: ObservedJob
+
+
+def trim(body: Mapping[str, Any]) -> Raw:
+    """What is kept of a raw Connector or Dataset: the rest (managedFields above all) would be most of the memory."""
+    meta = body["metadata"]
+    kept = ("name", "namespace", "uid", "generation", "resourceVersion", "creationTimestamp", "deletionTimestamp")
+    return {
+        "metadata": {key: meta[key] for key in kept if key in meta},
+        "spec": plain(body.get("spec") or {}),
+        "status": plain(body.get("status") or {}),
+    }
+
+
+def plain(value: Any) -> Any:
+    """Dictionaries and lists out of Kopf's read-only views."""
+    if isinstance(value, Mapping):
+        return {key: plain(child) for key, child in value.items()}
+    return [plain(child) for child in value] if isinstance(value, list | tuple) else value
+
+
+def cache_job(raw: Mapping[str, Any]) -> CachedJob:
+    """A raw Job for the cache."""
+    return CachedJob(version_of(raw), read_job(raw))
+
+
+def version_of(raw: Mapping[str, Any]) -> int:
+    """A resource version as a number."""
+    text = raw["metadata"].get("resourceVersion", "0")
+    return int(text) if str(text).isdecimal() else 0
+
+
+Index = Mapping[Any, Iterable[Any]]
+
+
+class ClusterCache:
+    """Kopf's indices, bound when the first event arrives, and own writes."""
+
+    def __init__(self) -> None:
+        self._connectors: Index = {}
+        self._datasets: Index = {}
+        self._jobs: Index = {}
+        self._written: dict[Key, Raw] = {}
+        self._written_jobs: dict[Key, dict[str, tuple[float, CachedJob]]] = {}
+        self._deleted_jobs: dict[str, float] = {}
+        self._vanished: dict[Key, dict[str, set[int]]] = {}
+        self.is_bound = False
+
+    def bind(self, connectors: Index, datasets: Index, jobs: Index) -> None:
+        """Takes Kopf's indices: complete, as Kopf waits for all of them before the first event."""
+        self._connectors, self._datasets, self._jobs = connectors, datasets, jobs
+        self.is_bound = True
+
+    def connector_keys(self) -> Iterator[Key]:
+        """Every Connector."""
+        return (Key("connector", namespace, name) for namespace, name in self._connectors)
+
+    def dataset_keys(self) -> Iterator[Key]:
+        """Every Dataset."""
+        return (Key("dataset", namespace, name) for namespace in self._datasets for name in self.datasets(namespace))
+
+    def job_keys(self) -> Iterator[Key]:
+        """Every connector, present or past, that has Jobs."""
+        return (Key("connector", namespace, name) for namespace, name in self._jobs)
+
+    def connectors(self, namespace: str) -> list[Raw]:
+        """A namespace's Connectors."""
+        keys = [key for key in self._connectors if key[0] == namespace]
+        found = (self.connector(Key("connector", *key)) for key in keys)
+        return [raw for raw in found if raw is not None]
+
+    def connector(self, key: Key) -> Raw | None:
+        """The newest form known of a Connector; None when it is gone."""
+        return self._newest(key, next(iter(self._connectors.get((key.namespace, key.name), ())), None))
+
+    def datasets(self, namespace: str) -> dict[str, Raw]:
+        """A namespace's Datasets by name."""
+        found: dict[str, Raw] = {}
+        for raw in self._datasets.get(namespace, ()):
+            name = raw["metadata"]["name"]
+            newest = self._newest(Key("dataset", namespace, name), raw)
+            if newest is not None:
+                found[name] = newest
+        return found
+
+    def _newest(self, key: Key, shown: Raw | None) -> Raw | None:
+        written = self._written.get(key)
+        if written is None:
+            return shown
+        same = shown is not None and shown["metadata"]["uid"] == written["metadata"]["uid"]
+        if shown is not None and same and version_of(shown) < version_of(written):
+            return written
+        del self._written[key]
+        return shown
+
+    def note_written(self, key: Key, body: Mapping[str, Any]) -> None:
+        """Our own write of a Connector's or Dataset's status has succeeded."""
+        self._written[key] = trim(body)
+
+    def is_own_write(self, key: Key, body: Mapping[str, Any]) -> bool:
+        """Whether an event only shows what we wrote last."""
+        written = self._written.get(key)
+        return written is not None and version_of(written) == version_of(body)
+
+    def jobs(self, key: Key) -> tuple[ObservedJob, ...]:
+        """The newest form known of a connector's Jobs."""
+        shown = {c.job.uid: c for c in self._jobs.get((key.namespace, key.name), ())}
+        now = time.monotonic()
+        written = self._written_jobs.get(key, {})
+        for uid, (since, cached) in list(written.items()):
+            seen = shown.get(uid)
+            if (seen is not None and seen.version >= cached.version) or now - since > _TRUST_SECONDS:
+                del written[uid]
+            else:
+                shown[uid] = cached
+        return tuple(c.job for uid, c in shown.items() if now - self._deleted_jobs.get(uid, -1e9) > _TRUST_SECONDS)
+
+    def note_job(self, key: Key, raw: Mapping[str, Any]) -> None:
+        """We created a Job, or started its deletion in the foreground."""
+        cached = cache_job(raw)
+        self._written_jobs.setdefault(key, {})[cached.job.uid] = (time.monotonic(), cached)
+
+    def note_job_deleted(self, uid: str) -> None:
+        """We deleted a Job in the background."""
+        self._deleted_jobs[uid] = time.monotonic()
+
+    def note_job_gone(self, key: Key, job: ObservedJob) -> None:
+        """A watch has shown that a Job is gone."""
+        self._written_jobs.get(key, {}).pop(job.uid, None)
+        self._deleted_jobs.pop(job.uid, None)
+        raw = self.connector(key)
+        if raw is not None and raw["metadata"]["uid"] == job.owner:
+            runs = self._vanished.setdefault(key, {}).setdefault(job.role, set())
+            runs.add(job.run)
+            if len(runs) > _VANISHED_KEPT:
+                runs.remove(min(runs))
+
+    def vanished(self, key: Key, role: str = names.ROLE_RUNNER) -> frozenset[int]:
+        """Runs (or attempts) whose Jobs were seen to go."""
+        return frozenset(self._vanished.get(key, {}).get(role, ()))
+
+    def forget(self, key: Key) -> None:
+        """A Connector or Dataset is gone."""
+        for memory in (self._written, self._written_jobs, self._vanished):
+            memory.pop(key, None)

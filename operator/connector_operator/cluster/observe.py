@@ -1,0 +1,130 @@
+"""The one module that looks at the cluster: gathers an `Observation`, from the cache where it can, by requests where it must."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import msgspec
+
+from connector_operator.cluster.cache import ClusterCache
+from connector_operator.cluster.client import ApiError, KubeClient
+from connector_operator.decide.absorb import undone_discovery
+from connector_operator.decide.decision import Look
+from connector_operator.decide.observation import Observation, Policy
+from connector_operator.engine.line import Key
+from connector_operator.resources import names
+from connector_operator.resources.connector import ConnectorSpec, parse_spec, parse_status
+from connector_operator.resources.dataset import resolve_dataset
+from connector_operator.resources.workload import ObservedPod, read_pods
+from connector_runner.schemas.catalogue import CatalogueSummary, parse_line
+
+_LOG_LIMIT = 4 * 1024 * 1024
+_LOG_TRIES = 3
+_TOLD_MOST = 10
+
+
+class Observer:
+    """Reads; `has_turn` and `has_slot` are answered by those who know (the Dataset's roll-out, the slots)."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        cache: ClusterCache,
+        policy: Policy,
+        has_turn: Callable[[Key, str], bool],
+        has_slot: Callable[[Key], bool],
+    ) -> None:
+        self._client = client
+        self._cache = cache
+        self._policy = policy
+        self._has_turn = has_turn
+        self._has_slot = has_slot
+
+    def observe(self, key: Key, now: datetime, trouble: str) -> tuple[Observation, str] | None:
+        """What the cache knows of a Connector, and the version of it; None when it is gone. No request."""
+        raw = self._cache.connector(key)
+        if raw is None:
+            return None
+        meta = raw["metadata"]
+        spec, problems = parse_spec(raw["spec"])
+        dataset_id = raw["spec"].get("datasetId") or ""
+        dataset = resolve_dataset(dataset_id, self._cache.datasets(key.namespace))
+        wanted = raw["spec"].get("status")
+        seen = Observation(
+            now=now,
+            namespace=key.namespace,
+            name=key.name,
+            uid=meta["uid"],
+            generation=meta.get("generation", 1),
+            is_deleting="deletionTimestamp" in meta,
+            spec=spec,
+            problems=problems,
+            wanted=wanted if isinstance(wanted, str) else "",
+            status=parse_status(raw["status"]),
+            stored=raw["status"],
+            dataset=dataset,
+            jobs=self._cache.jobs(key),
+            vanished=self._cache.vanished(key),
+            vanished_attempts=max(self._cache.vanished(key, names.ROLE_DISCOVERY), default=0),
+            has_slot=self._has_slot(key),
+            has_turn=self._has_turn(key, dataset.name),
+            trouble=trouble,
+            policy=self._own_policy(spec),
+        )
+        return seen, meta["resourceVersion"]
+
+    def _own_policy(self, spec: ConnectorSpec | None) -> Policy:
+        own = spec.runner.termination_grace_period_seconds if spec else None
+        return self._policy if own is None else msgspec.structs.replace(self._policy, grace=timedelta(seconds=own))
+
+    async def look(self, seen: Observation, looks: frozenset[Look]) -> Observation:
+        """Completes an observation by requests."""
+        pods = await self._pods(seen) if Look.PODS in looks else seen.pods or ()
+        seen = msgspec.structs.replace(seen, pods=pods)
+        if Look.EVENTS in looks:
+            seen = msgspec.structs.replace(seen, told=await self._told(seen, pods))
+        if Look.CATALOGUE in looks:
+            catalogue = await self._catalogue(seen, pods)
+            seen = msgspec.structs.replace(seen, catalogue=catalogue, catalogue_lost=catalogue is None)
+        return seen
+
+    async def _pods(self, seen: Observation) -> tuple[ObservedPod, ...]:
+        """All pods under the connector's name, an earlier namesake's included."""
+        path = f"/api/v1/namespaces/{seen.namespace}/pods"
+        found = await self._client.request("GET", path, query={"labelSelector": f"{names.LABEL_CONNECTOR}={seen.name}"})
+        return read_pods(found["items"])
+
+    async def _told(self, seen: Observation, pods: tuple[ObservedPod, ...]) -> tuple[str, ...]:
+        """What warnings say of Jobs without a pod, and of pods that don't start: only events tell that."""
+        jobs = [j for j in seen.jobs if j.owner == seen.uid and j.finished is None and not j.ready]
+        subjects = []
+        for job in jobs:
+            mine = [p for p in pods if p.job == job.name]
+            subjects += [p.name for p in mine if p.phase == "Pending"] if mine else [job.name]
+        told: list[tuple[str, str]] = []
+        for subject in subjects:
+            selector = f"involvedObject.name={subject},type=Warning"
+            path = f"/api/v1/namespaces/{seen.namespace}/events"
+            found = await self._client.request("GET", path, query={"fieldSelector": selector, "limit": "50"})
+            told += [(e.get("lastTimestamp") or e.get("eventTime") or "", e.get("message", "")) for e in found["items"]]
+        return tuple(message for _, message in sorted(told)[-_TOLD_MOST:])
+
+    async def _catalogue(self, seen: Observation, pods: tuple[ObservedPod, ...]) -> CatalogueSummary | None:
+        """The discovery's answer from its pod's log; None when it can't be had whole."""
+        job = undone_discovery(seen)
+        pod = next((p for p in pods if job is not None and p.job == job.name and p.exit_code == 0), None)
+        if pod is None:
+            return None
+        path = f"/api/v1/namespaces/{seen.namespace}/pods/{pod.name}/log"
+        for _ in range(_LOG_TRIES):
+            try:
+                text = await self._client.request("GET", path, query={"limitBytes": str(_LOG_LIMIT)}, is_text=True)
+            except ApiError as error:
+                if error.is_transient:
+                    raise
+                return None
+            catalogue = parse_line(text, pod.message)
+            if catalogue is not None:
+                return catalogue
+        return None

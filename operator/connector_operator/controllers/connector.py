@@ -1,0 +1,163 @@
+"""One visit of one Connector."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from connector_operator.cluster.apply import Writer
+from connector_operator.cluster.cache import ClusterCache
+from connector_operator.cluster.client import ApiError
+from connector_operator.cluster.observe import Observer
+from connector_operator.decide.acts import Act, CreateDiscovery, CreateRunner, DeleteJob
+from connector_operator.decide.decision import Decision, decide
+from connector_operator.decide.observation import Observation
+from connector_operator.engine.line import Key
+from connector_operator.engine.slots import Slots
+from connector_operator.engine.workers import VisitError
+from connector_operator.metrics import DECISIONS, DISCOVERIES
+from connector_operator.resources import names
+from connector_operator.workloads.jobs import RunnerSettings, Subject, build_discovery_job, build_runner_job
+
+_MOST_LOOKS = 3
+_MALFORMED_DELAY = 300.0
+log = logging.getLogger(__name__)
+
+
+class ConnectorController:
+    """Observe, decide, write the status once if it changed, then act: in this order, so that a crash in between is harmless."""
+
+    def __init__(
+        self,
+        observer: Observer,
+        writer: Writer,
+        cache: ClusterCache,
+        slots: Slots,
+        settings: RunnerSettings,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._observer = observer
+        self._writer = writer
+        self._cache = cache
+        self._slots = slots
+        self._settings = settings
+        self._clock = clock
+        self._troubles: dict[Key, str] = {}
+
+    async def visit(self, key: Key) -> float | None:
+        """Returns after how many seconds to look again, None for not before something happens.
+
+        Raises:
+            VisitError: Look again later.
+        """
+        observed = self._observer.observe(key, self._clock(), self._troubles.get(key, ""))
+        if observed is None:
+            self.forget(key)
+            return None
+        seen, version = observed
+        try:
+            seen, decision = await self._decide(seen)
+        except ApiError as error:
+            raise VisitError("LookFailed", f"looking at the cluster failed: {error}") from None
+        self._keep_slot(key, decision)
+        DECISIONS.labels(row=decision.row.name).inc()
+        if decision.status is not None:
+            await self._write(key, seen, version, decision)
+        await self._act(key, seen, decision)
+        self._settle_slot(key)
+        return max(0.0, (decision.again - seen.now).total_seconds()) if decision.again else None
+
+    async def _decide(self, seen: Observation) -> tuple[Observation, Decision]:
+        decision = decide(seen)
+        for _ in range(_MOST_LOOKS):
+            if not decision.looks:
+                return seen, decision
+            seen = await self._observer.look(seen, decision.looks)
+            decision = decide(seen)
+        raise VisitError("LookFailed", f"still not seen after {_MOST_LOOKS} looks: {', '.join(decision.looks)}")
+
+    async def _write(self, key: Key, seen: Observation, version: str, decision: Decision) -> None:
+        if decision.status is None:
+            return
+        try:
+            await self._writer.write_status(key, version, decision.status)
+        except ApiError as error:
+            self._settle_slot(key)
+            if error.status == 409:
+                raise VisitError(
+                    "Conflict", "the Connector has changed meanwhile", delay=0.05, is_expected=True
+                ) from None
+            if error.status == 404:
+                raise VisitError("Gone", "the Connector is gone", delay=1.0, is_expected=True) from None
+            if error.status in {400, 422, 500}:
+                # The server can't take this status (a CRD of another version, a hand on the schema): repeating won't help.
+                message = f"the API server refuses the status: {error.message}"
+                await self._tell(key, seen, "StatusRefused", message, is_warning=True)
+                raise VisitError("StatusRefused", message, delay=_MALFORMED_DELAY) from None
+            raise VisitError(
+                "StatusFailed", f"writing the status failed: {error}", delay=error.retry_after or None
+            ) from None
+        told = decision.announcement
+        if told is not None:
+            log.info(
+                "%s: %s",
+                told.reason,
+                told.message,
+                extra={"namespace": key.namespace, "object": key.name, "row": decision.row.name},
+            )
+            if not told.is_quiet:
+                await self._tell(key, seen, told.reason, told.message, is_warning=told.is_warning)
+
+    async def _tell(self, key: Key, seen: Observation, reason: str, message: str, *, is_warning: bool) -> None:
+        try:
+            await self._writer.tell(key, seen.uid, reason, message, is_warning=is_warning, now=seen.now)
+        except ApiError as error:
+            log.warning("an event could not be posted: %s", error)
+
+    async def _act(self, key: Key, seen: Observation, decision: Decision) -> None:
+        for act in decision.acts:
+            try:
+                await self._do(key, seen, act)
+            except ApiError as error:
+                self._settle_slot(key)
+                if error.is_transient:
+                    raise VisitError("ActionFailed", f"{type(act).__name__} failed: {error}") from None
+                first = key not in self._troubles
+                self._troubles[key] = f"The API server refuses the Job: {error.message}"
+                raise VisitError("JobRefused", self._troubles[key], delay=0.2 if first else None) from None
+        if any(not isinstance(act, DeleteJob) for act in decision.acts):
+            self._troubles.pop(key, None)
+
+    async def _do(self, key: Key, seen: Observation, act: Act) -> None:
+        if isinstance(act, DeleteJob):
+            await self._writer.delete_job(key, act.job, act.uid, in_foreground=act.in_foreground)
+        elif seen.spec is not None:
+            subject = Subject(seen.namespace, seen.name, seen.uid, seen.spec)
+            if isinstance(act, CreateRunner):
+                body = build_runner_job(subject, act.job, act.run, seen.dataset, self._settings)
+            else:
+                body = build_discovery_job(subject, act.job, act.attempt, self._settings)
+            await self._writer.create_job(key, body)
+
+    def _keep_slot(self, key: Key, decision: Decision) -> None:
+        """Before anything is awaited: two visits must not take the same slot."""
+        if any(isinstance(act, CreateDiscovery) for act in decision.acts):
+            self._slots.hold(key)
+        elif decision.listing_row.name == "line":
+            self._slots.wait(key)
+        DISCOVERIES.set(len(self._slots))
+
+    def _settle_slot(self, key: Key) -> None:
+        """Gives the slot back when no discovery of this key runs (any more)."""
+        jobs = self._cache.jobs(key)
+        if any(j.role == names.ROLE_DISCOVERY and j.finished is None for j in jobs):
+            self._slots.hold(key)
+        elif not self._slots.is_waiting(key):
+            self._slots.release(key)
+
+    def forget(self, key: Key) -> None:
+        """The Connector is gone."""
+        self._slots.release(key)
+        self._troubles.pop(key, None)
+        self._cache.forget(key)

@@ -1,0 +1,106 @@
+"""The queue of keys: each worked on by one worker at a time, those that a person waits for first, with delays.
+
+A key that is added while it is worked on is worked on once more afterwards; a key that is added many times, once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from enum import IntEnum
+
+from connector_operator.engine.line import FairLine, Key
+
+
+class Priority(IntEnum):
+    """Who waits for it; lower first."""
+
+    PERSON = 0
+    CLUSTER = 1
+    RESYNC = 2
+
+
+_FROM_THE_BACK = 8
+"""Every eighth visit serves the lowest priority first, so that it is never starved."""
+
+
+class WorkQueue:
+    """Not thread-safe: for one event loop."""
+
+    def __init__(self) -> None:
+        self._lines = {priority: FairLine() for priority in Priority}
+        self._active: set[Key] = set()
+        self._again: dict[Key, Priority] = {}
+        self._heap: list[tuple[float, int, Key]] = []
+        self._due: dict[Key, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._wakeup = asyncio.Event()
+        self._count = 0
+
+    def __len__(self) -> int:
+        return sum(map(len, self._lines.values()))
+
+    def add(self, key: Key, priority: Priority = Priority.CLUSTER, delay: float = 0) -> None:
+        """Asks for a visit, after `delay` seconds; the earliest of several counts, and the highest priority."""
+        if delay > 0:
+            self._add_later(key, delay)
+            return
+        if key in self._active:
+            self._again[key] = min(priority, self._again.get(key, priority))
+            return
+        for other, line in self._lines.items():
+            if key in line:
+                if other <= priority:
+                    return
+                line.discard(key)
+        self._lines[priority].push(key)
+        self._wakeup.set()
+
+    def _add_later(self, key: Key, delay: float) -> None:
+        loop = asyncio.get_running_loop()
+        when = loop.time() + delay
+        if self._due.get(key, when + 1) <= when:
+            return
+        self._due[key] = when
+        self._count += 1
+        heapq.heappush(self._heap, (when, self._count, key))
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._heap:
+            self._timer = asyncio.get_running_loop().call_at(self._heap[0][0], self._ring)
+
+    def _ring(self) -> None:
+        now = asyncio.get_running_loop().time()
+        while self._heap and self._heap[0][0] <= now:
+            when, _, key = heapq.heappop(self._heap)
+            if self._due.get(key) == when:  # else an earlier visit took its place
+                del self._due[key]
+                self.add(key, Priority.CLUSTER)
+        self._set_timer()
+
+    async def get(self) -> Key:
+        """The next key; the caller must call `done` with it."""
+        while not len(self):
+            self._wakeup.clear()
+            await self._wakeup.wait()
+        self._count += 1
+        order = reversed(Priority) if self._count % _FROM_THE_BACK == 0 else Priority
+        line = next(self._lines[priority] for priority in order if len(self._lines[priority]))
+        key = line.pop()
+        self._active.add(key)
+        return key
+
+    def done(self, key: Key) -> None:
+        """Ends a visit; what was added meanwhile goes back into line."""
+        self._active.discard(key)
+        priority = self._again.pop(key, None)
+        if priority is not None:
+            self.add(key, priority)
+
+    def forget(self, key: Key) -> None:
+        """Drops the delayed visit of a key that is gone."""
+        self._due.pop(key, None)

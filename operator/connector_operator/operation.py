@@ -1,0 +1,151 @@
+"""One running operator: its cache, queue, workers and controllers, and which key an event leads to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import kopf
+
+from connector_operator.cluster.apply import Writer
+from connector_operator.cluster.cache import ClusterCache, Index, cache_job
+from connector_operator.cluster.client import SERVICE_ACCOUNT, KubeClient
+from connector_operator.cluster.observe import Observer
+from connector_operator.controllers.connector import ConnectorController
+from connector_operator.controllers.dataset import DatasetController
+from connector_operator.engine.line import Key
+from connector_operator.engine.queue import Priority, WorkQueue
+from connector_operator.engine.slots import Slots
+from connector_operator.engine.workers import Workers
+from connector_operator.metrics import CONNECTORS
+from connector_operator.resources import names
+from connector_operator.resources.dataset import resolved_name
+from connector_operator.resources.names import DEFAULT_DATASET
+from connector_operator.settings import Settings
+
+_DATASET_DELAY = 1.0
+"""Connectors change in bursts; their Dataset's status follows once for all of them."""
+STATES = ("pending", "received", "ready", "running", "stopped", "errored")
+
+
+def utc_now() -> datetime:
+    """The clock that decisions are given."""
+    return datetime.now(UTC)
+
+
+class Operation:
+    """Everything that lives as long as this process is the active operator."""
+
+    def __init__(self, client: KubeClient, settings: Settings) -> None:
+        self._client = client
+        self._settings = settings
+        self.cache = ClusterCache()
+        self.queue = WorkQueue()
+        self.slots = Slots(settings.discovery_concurrency, lambda key: self.queue.add(key, Priority.PERSON))
+        writer = Writer(client, self.cache)
+        self._datasets = DatasetController(writer, self.cache, self.queue, utc_now)
+        observer = Observer(client, self.cache, settings.policy(), self._datasets.has_turn, self.slots.is_free_for)
+        self._connectors = ConnectorController(observer, writer, self.cache, self.slots, settings.runner(), utc_now)
+        self.workers = Workers(self.queue, self._visit, settings.workers)
+        self._generations: dict[Key, tuple[str, int]] = {}
+        self._uses: dict[Key, str] = {}
+
+    async def _visit(self, key: Key) -> float | None:
+        controller = self._connectors if key.kind == "connector" else self._datasets
+        return await controller.visit(key)
+
+    async def login(self) -> kopf.ConnectionInfo | None:
+        """Kopf's credentials: read anew each time it asks, as tokens are rotated."""
+        configuration = self._client.configuration
+        path = SERVICE_ACCOUNT / "token"
+        if not path.exists():
+            return None  # then Kopf's own reading of KUBECONFIG serves
+        return kopf.ConnectionInfo(
+            server=configuration.host,
+            ca_path=configuration.ssl_ca_cert,
+            token=path.read_text().strip(),
+            default_namespace=None,
+        )
+
+    def bind(self, connectors: Index, datasets: Index, jobs: Index) -> None:
+        """Takes Kopf's indices with the first event; counts the discoveries that run already."""
+        if self.cache.is_bound:
+            return
+        self.cache.bind(connectors, datasets, jobs)
+        for key in self.cache.job_keys():
+            if any(j.role == names.ROLE_DISCOVERY and j.finished is None for j in self.cache.jobs(key)):
+                self.slots.hold(key)
+
+    def on_connector(self, key: Key, kind: str | None, body: Mapping[str, Any]) -> None:
+        """A Connector was seen for the first time, has changed, or is gone."""
+        self._visit_datasets(key, body.get("spec", {}).get("datasetId") or "")
+        meta = body["metadata"]
+        version = (meta["uid"], meta.get("generation", 1))
+        if kind == "DELETED":
+            self._generations.pop(key, None)
+            self.queue.add(key, Priority.PERSON)
+            return
+        if self._generations.get(key) == version:
+            if not self.cache.is_own_write(key, body):
+                self.queue.add(key)
+            return
+        self._generations[key] = version
+        self.queue.add(key, Priority.RESYNC if kind is None else Priority.PERSON)
+
+    def _visit_datasets(self, key: Key, dataset_id: str) -> None:
+        used = resolved_name(dataset_id, self.cache.datasets(key.namespace))
+        before = self._uses.get(key, "")
+        self._uses[key] = used
+        for name in {used, before} - {""}:
+            self.queue.add(Key("dataset", key.namespace, name), delay=_DATASET_DELAY)
+
+    def on_dataset(self, key: Key, kind: str | None, body: Mapping[str, Any]) -> None:
+        """A Dataset was seen for the first time, has changed, or is gone: so may be what its connectors resolve to."""
+        self.queue.add(key, Priority.PERSON)
+        meta = body["metadata"]
+        version = (meta["uid"], meta.get("generation", 1))
+        if kind != "DELETED" and self._generations.get(key) == version:
+            return
+        self._generations[key] = version
+        if kind is None:
+            return  # at the start every connector is visited anyway
+        existing = {**self.cache.datasets(key.namespace), key.name: {}}
+        for raw in self.cache.connectors(key.namespace):
+            name = resolved_name(raw["spec"].get("datasetId") or "", existing)
+            if name in {key.name, DEFAULT_DATASET}:
+                self.queue.add(Key("connector", key.namespace, raw["metadata"]["name"]))
+
+    def on_job(self, key: Key, kind: str | None, body: Mapping[str, Any]) -> None:
+        """One of our Jobs has changed or is gone."""
+        if kind == "DELETED":
+            self.cache.note_job_gone(key, cache_job(body).job)
+        if kind is not None:
+            self.queue.add(key)
+
+    async def resync(self) -> None:
+        """Visits everything now and then though nothing happened: costs no request where nothing is to be done."""
+        while True:
+            await asyncio.sleep(self._settings.resync)
+            for key in [*self.cache.connector_keys(), *self.cache.dataset_keys()]:
+                self.queue.add(key, Priority.RESYNC)
+
+    async def count(self) -> None:
+        """Keeps the metric of connectors by state."""
+        while True:
+            await asyncio.sleep(10)
+            states: Counter[str] = Counter()
+            for key in self.cache.connector_keys():
+                raw = self.cache.connector(key)
+                states[((raw or {}).get("status", {}).get("state") or {}).get("status", "pending")] += 1
+            for state in STATES:
+                CONNECTORS.labels(state=state).set(states[state])
+
+    async def run(self) -> None:
+        """Works until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.workers.run())
+            group.create_task(self.resync())
+            group.create_task(self.count())

@@ -1,0 +1,147 @@
+"""The operator's process: checks, the Lease, then Kopf's watches and our workers, until a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any, cast
+
+import kopf
+
+from connector_operator.cluster.client import ApiError, KubeClient, load_configuration, own_namespace
+from connector_operator.handlers import build_registry
+from connector_operator.leader import Leadership
+from connector_operator.operation import Operation
+from connector_operator.probes import serve_probes
+from connector_operator.settings import Settings
+from connector_operator.startup import check_cluster
+
+_PATIENCE = 60
+"""Seconds that the API server has to answer at the start, in attempts a second apart."""
+log = logging.getLogger(__name__)
+
+
+class StartError(Exception):
+    """The operator can't start; the message says why, a sentence a line."""
+
+
+async def connect(settings: Settings) -> KubeClient:
+    """A client of the API server.
+
+    Raises:
+        StartError: No credentials.
+    """
+    try:
+        return KubeClient(await load_configuration(), settings.requests_per_second)
+    except ApiError as error:
+        raise StartError(error.message) from None
+
+
+async def check(settings: Settings) -> None:
+    """`connector-operator check`.
+
+    Raises:
+        StartError: What is missing.
+    """
+    client = await connect(settings)
+    try:
+        await _check(client, settings)
+    finally:
+        await client.close()
+    log.info("custom resources and rights are as they should be")
+
+
+async def _check(client: KubeClient, settings: Settings) -> None:
+    for attempt in range(_PATIENCE):
+        try:
+            problems = await check_cluster(client, settings.namespaces, lease_namespace(settings))
+            break
+        except ApiError as error:
+            if not error.is_transient or attempt == _PATIENCE - 1:
+                raise StartError(f"The API server did not answer the checks: {error}.") from None
+            await asyncio.sleep(1)
+    if problems:
+        raise StartError("\n".join(problems))
+
+
+def lease_namespace(settings: Settings) -> str:
+    """Where the Lease is."""
+    return settings.lease_namespace or own_namespace()
+
+
+async def run(settings: Settings) -> None:
+    """`connector-operator run`: returns after SIGTERM or SIGINT.
+
+    Raises:
+        StartError: What is missing.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    client = await connect(settings)
+    operation = Operation(client, settings)
+    is_active = False
+    try:
+        probes = await serve_probes(
+            settings.listen, lambda: not is_active or operation.workers.is_turning(), lambda: not stop.is_set()
+        )
+    except OSError as error:
+        raise StartError(f"--listen {settings.listen}: can't be bound ({error.strerror}).") from None
+    identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{secrets.token_hex(3)}"
+    leadership = Leadership(client, lease_namespace(settings), settings.lease_name, identity, settings.lease_duration)
+    try:
+        await _check(client, settings)
+        if await _before(stop, leadership.acquire()):
+            is_active = True
+            try:
+                await _operate(operation, leadership, settings, stop)
+            finally:
+                await leadership.release()
+    finally:
+        await probes.cleanup()
+        await client.close()
+
+
+async def _before(stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool:
+    """Runs `work` to its end unless a signal comes first; whether it ended."""
+    doing = asyncio.create_task(work)
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({doing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if doing.done():
+        doing.result()
+        return True
+    doing.cancel()
+    with suppress(asyncio.CancelledError):
+        await doing
+    return False
+
+
+async def _operate(operation: Operation, leadership: Leadership, settings: Settings, stop: asyncio.Event) -> None:
+    watches = asyncio.create_task(
+        kopf.operator(
+            registry=build_registry(operation),
+            settings=kopf.OperatorSettings(),
+            # else Kopf asks for the user's name, which a container may not have
+            identity=cast("Any", leadership.identity),
+            namespaces=settings.namespaces,
+            clusterwide=not settings.namespaces,
+            standalone=True,
+            stop_flag=stop,
+        )
+    )
+    tasks = {watches, asyncio.create_task(operation.run()), asyncio.create_task(leadership.keep())}
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks - done:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        if task.exception() is not None:
+            raise StartError(f"The operator stopped: {task.exception()!r}.") from task.exception()
