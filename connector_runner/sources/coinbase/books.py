@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 
+import msgspec
 from msgspec import Struct
 
 from connector_runner.protocols.batch import Operation, Position
@@ -49,7 +50,7 @@ class BookReader(Reader):
                 self._snapshot(message, draft)
             elif isinstance(message, Level2Update):
                 self._update(message, draft)
-        except (InvalidOperation, ValueError) as error:
+        except (InvalidOperation, ValueError, LookupError) as error:
             self.malformed(MalformedError(f"a level of {type(message).__name__} is no price and size ({error})"), draft)
 
     def malformed(self, error: MalformedError, draft: Draft) -> None:
@@ -60,7 +61,7 @@ class BookReader(Reader):
     def _snapshot(self, message: Snapshot, draft: Draft) -> None:
         product, time = message.product_id, known_time(message.time)
         levels = [
-            (product, side, price_key(level[0]), Decimal(level[1]), time, message.extra)
+            (product, side, price_key(level[0]), Decimal(level[1]), time, _extra(message.extra, level[2:]))
             for side, levels in (("buy", message.bids), ("sell", message.asks))
             for level in levels
         ]
@@ -83,8 +84,8 @@ class BookReader(Reader):
             self.counts["updates_without_book"] += 1
             return
         rows = [
-            (product, SIDES[side], price_key(price), Decimal(size), time, message.extra)
-            for side, price, size in message.changes
+            (product, SIDES[side], price_key(price), Decimal(size), time, _extra(message.extra, more))
+            for side, price, size, *more in message.changes
         ]
         for row in rows:
             draft.add(row, Operation.UPSERT if row[3] else Operation.DELETE)
@@ -92,6 +93,14 @@ class BookReader(Reader):
     def position(self) -> Position:
         """The books that the dataset has; the books themselves come again."""
         return {"format": POSITION_FORMAT, "last": dict.fromkeys(sorted(self._stored), 0)}
+
+
+def _extra(extra: str | None, more: Sequence[str]) -> str | None:
+    """The column `extra` of a level that has more values than are documented."""
+    if not more:
+        return extra
+    text = msgspec.json.encode({"level": list(more)}).decode()
+    return text if extra is None else f"{text[:-1]},{extra[1:]}"
 
 
 def known_time(time: datetime | None) -> datetime | None:

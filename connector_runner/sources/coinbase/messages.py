@@ -193,8 +193,8 @@ class Snapshot(Struct, tag="snapshot"):
     """`level2`, `level2_batch`: the whole book, once after subscribing; levels are (price, size)."""
 
     product_id: str
-    bids: list[tuple[str, str]]
-    asks: list[tuple[str, str]]
+    bids: list[tuple[str, ...]]
+    asks: list[tuple[str, ...]]
     time: datetime | None = None
     extra: Extra = field(default=None, name=EXTRA_WIRE_NAME)
 
@@ -203,7 +203,7 @@ class Level2Update(Struct, tag="l2update"):
     """`level2`, `level2_batch`: changes as (side, price, new size); size 0 takes the level away."""
 
     product_id: str
-    changes: list[tuple[str, str, str]]
+    changes: list[tuple[str, ...]]
     time: datetime | None = None
     extra: Extra = field(default=None, name=EXTRA_WIRE_NAME)
 

@@ -1,0 +1,350 @@
+"""Every documented message shape as the documentation prints it, and everything that the documentation does not promise."""
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import astuple
+
+from connector_runner.protocols.types import Kind
+from connector_runner.sources.coinbase import messages
+from connector_runner.sources.coinbase.decode import Decoder, MalformedError, colons, decode_page, price_key
+from connector_runner.sources.coinbase.draft import Draft
+from connector_runner.sources.coinbase.source import build_reader
+from connector_runner.sources.coinbase.streams import STREAMS
+
+TIME = datetime(2014, 11, 7, 8, 19, 27, 28459, tzinfo=UTC)
+MAKER, TAKER = "ac928c66-ca53-498f-9c13-a110027a60e8", "132fb6ae-456b-4654-b4e0-d681ac05cea1"
+
+TICKER = (
+    '{"type":"ticker","sequence":37475248783,"product_id":"ETH-USD","price":"1285.22","open_24h":"1310.79",'
+    '"volume_24h":"245532.79269678","low_24h":"1280.52","high_24h":"1313.8","volume_30d":"9788783.60117027",'
+    '"best_bid":"1285.04","best_bid_size":"0.46688654","best_ask":"1285.27","best_ask_size":"1.56637040","side":"buy",'
+    '"time":"2022-10-19T23:28:22.061769Z","trade_id":370843401,"last_size":"11.4396987"}'
+)
+MATCH = (
+    f'{{"type":"match","trade_id":10,"sequence":50,"maker_order_id":"{MAKER}","taker_order_id":"{TAKER}",'
+    '"time":"2014-11-07T08:19:27.028459Z","product_id":"BTC-USD","size":"5.23512","price":"400.23","side":"sell"}'
+)
+MATCH_ROW = {
+    "product_id": "BTC-USD",
+    "trade_id": 10,
+    "sequence": 50,
+    "side": "sell",
+    "price": Decimal("400.23"),
+    "size": Decimal("5.23512"),
+    "time": TIME,
+    "maker_order_id": MAKER,
+    "taker_order_id": TAKER,
+}
+
+# stream, message, the row's columns that are not null
+SHAPES: list[tuple[str, str, dict[str, Any]]] = [
+    (
+        "ticker",
+        TICKER,
+        {
+            "product_id": "ETH-USD",
+            "sequence": 37475248783,
+            "price": Decimal("1285.22"),
+            "open_24h": Decimal("1310.79"),
+            "volume_24h": Decimal("245532.79269678"),
+            "low_24h": Decimal("1280.52"),
+            "high_24h": Decimal("1313.8"),
+            "volume_30d": Decimal("9788783.60117027"),
+            "best_bid": Decimal("1285.04"),
+            "best_bid_size": Decimal("0.46688654"),
+            "best_ask": Decimal("1285.27"),
+            "best_ask_size": Decimal("1.56637040"),
+            "side": "buy",
+            "time": datetime(2022, 10, 19, 23, 28, 22, 61769, tzinfo=UTC),
+            "trade_id": 370843401,
+            "last_size": Decimal("11.4396987"),
+        },
+    ),
+    ("matches", MATCH, MATCH_ROW),
+    ("matches", MATCH.replace('"match"', '"last_match"'), MATCH_ROW),
+    (
+        "matches",
+        MATCH[:-1] + ',"taker_user_id":"5844eceecf7e803e259d0365","taker_fee_rate":"0.005"}',
+        MATCH_ROW | {"extra": '{"taker_user_id":"5844eceecf7e803e259d0365","taker_fee_rate":"0.005"}'},
+    ),
+    (
+        "heartbeat",
+        '{"type":"heartbeat","sequence":90,"last_trade_id":20,"product_id":"BTC-USD","time":"2014-11-07T08:19:27.028459Z"}',
+        {"product_id": "BTC-USD", "time": TIME, "sequence": 90, "last_trade_id": 20},
+    ),
+    (
+        "rfq_matches",
+        f'{{"type":"rfq_match","maker_order_id":"{MAKER}","taker_order_id":"{TAKER}","time":"2014-11-07T08:19:27.028459Z",'
+        '"trade_id":30,"product_id":"ETH-USD","size":"5.23512","price":"5.23512","side":"BUY"}',
+        MATCH_ROW
+        | {"product_id": "ETH-USD", "trade_id": 30, "price": Decimal("5.23512"), "side": "BUY", "sequence": None},
+    ),
+    (
+        "auctionfeed",
+        '{"type":"auction","product_id":"LTC-USD","sequence":3262786978,"auction_state":"collection","best_bid_price":"333.98",'
+        '"best_bid_size":"4.39088265","best_ask_price":"333.99","best_ask_size":"25.23542881","open_price":"333.99",'
+        '"open_size":"0.193","can_open":"yes","timestamp":"2015-11-14T20:46:03.511254Z"}',
+        {
+            "product_id": "LTC-USD",
+            "timestamp": datetime(2015, 11, 14, 20, 46, 3, 511254, tzinfo=UTC),
+            "sequence": 3262786978,
+            "auction_state": "collection",
+            "best_bid_price": Decimal("333.98"),
+            "best_bid_size": Decimal("4.39088265"),
+            "best_ask_price": Decimal("333.99"),
+            "best_ask_size": Decimal("25.23542881"),
+            "open_price": Decimal("333.99"),
+            "open_size": Decimal("0.193"),
+            "can_open": "yes",
+        },
+    ),
+    (
+        "balance",
+        '{"type":"balance","account_id":"d50ec984-77a8-460a-b958-66f114b0de9b","currency":"USD","holds":"1000.23",'
+        '"available":"102030.99","updated":"2014-11-07T08:19:27.028459Z","timestamp":"2014-11-07T08:19:27.028459Z"}',
+        {
+            "account_id": "d50ec984-77a8-460a-b958-66f114b0de9b",
+            "currency": "USD",
+            "holds": Decimal("1000.23"),
+            "available": Decimal("102030.99"),
+            "updated": TIME,
+            "timestamp": TIME,
+        },
+    ),
+    (
+        "full",
+        '{"type":"received","time":"2014-11-07T08:19:27.028459Z","product_id":"BTC-USD","sequence":10,'
+        f'"order_id":"{MAKER}","size":"1.34","price":"502.1","side":"buy","order_type":"limit",'
+        '"client-oid":"d50ec974-76a2-454b-66f135b1ea8c"}',
+        {
+            "product_id": "BTC-USD",
+            "sequence": 10,
+            "type": "received",
+            "order_id": MAKER,
+            "time": TIME,
+            "side": "buy",
+            "price": Decimal("502.1"),
+            "size": Decimal("1.34"),
+            "order_type": "limit",
+            "extra": '{"client-oid":"d50ec974-76a2-454b-66f135b1ea8c"}',
+        },
+    ),
+    (
+        "full",
+        '{"type":"open","time":"2014-11-07T08:19:27.028459Z","product_id":"BTC-USD","sequence":10,'
+        f'"order_id":"{MAKER}","price":"200.2","remaining_size":"1.00","side":"sell"}}',
+        {
+            "product_id": "BTC-USD",
+            "sequence": 10,
+            "type": "open",
+            "order_id": MAKER,
+            "time": TIME,
+            "side": "sell",
+            "price": Decimal("200.2"),
+            "remaining_size": Decimal("1.00"),
+        },
+    ),
+    (
+        "full",
+        '{"type":"done","time":"2014-11-07T08:19:27.028459Z","product_id":"BTC-USD","sequence":10,"price":"200.2",'
+        f'"order_id":"{MAKER}","reason":"filled","side":"sell","remaining_size":"0"}}',
+        {
+            "product_id": "BTC-USD",
+            "sequence": 10,
+            "type": "done",
+            "order_id": MAKER,
+            "time": TIME,
+            "side": "sell",
+            "price": Decimal("200.2"),
+            "remaining_size": Decimal(0),
+            "reason": "filled",
+        },
+    ),
+    ("full", MATCH, MATCH_ROW | {"type": "match", "order_id": ""}),
+    (
+        "full",
+        '{"type":"change","reason":"STP","time":"2014-11-07T08:19:27.028459Z","sequence":80,'
+        f'"order_id":"{MAKER}","side":"sell","product_id":"BTC-USD","old_size":"12.234412","new_size":"5.23512","price":"400.23"}}',
+        {
+            "product_id": "BTC-USD",
+            "sequence": 80,
+            "type": "change",
+            "order_id": MAKER,
+            "time": TIME,
+            "side": "sell",
+            "price": Decimal("400.23"),
+            "reason": "STP",
+            "new_size": Decimal("5.23512"),
+            "old_size": Decimal("12.234412"),
+        },
+    ),
+    (
+        "user",
+        '{"type":"activate","product_id":"test-product","timestamp":"1483736448.299000","user_id":"12",'
+        f'"profile_id":"30000727-d308-cf50-7b1c-c06deb1934fc","order_id":"{MAKER}","stop_type":"entry","side":"buy",'
+        '"stop_price":"80","size":"2","funds":"50","private":true}',
+        {
+            "product_id": "test-product",
+            "sequence": 0,
+            "type": "activate",
+            "order_id": MAKER,
+            "time": datetime(2017, 1, 6, 21, 0, 48, 299000, tzinfo=UTC),
+            "side": "buy",
+            "size": Decimal(2),
+            "funds": Decimal(50),
+            "stop_type": "entry",
+            "stop_price": Decimal(80),
+            "timestamp": Decimal("1483736448.299000"),
+            "user_id": "12",
+            "profile_id": "30000727-d308-cf50-7b1c-c06deb1934fc",
+            "extra": '{"private":true}',
+        },
+    ),
+]
+PYTHON_TYPES: dict[Kind, type] = {
+    Kind.STRING: str,
+    Kind.UUID: str,
+    Kind.JSON: str,
+    Kind.DECIMAL: Decimal,
+    Kind.INT64: int,
+    Kind.BOOL: bool,
+    Kind.TIMESTAMPTZ: datetime,
+}
+
+
+def read(stream: str, *texts: str) -> Draft:
+    draft = Draft()
+    build_reader(STREAMS[stream], None, ()).read([text.encode() for text in texts], draft, 0.0)
+    return draft
+
+
+@pytest.mark.parametrize(
+    ("stream", "text", "expected"), SHAPES, ids=[f"{s}-{json.loads(t)['type']}" for s, t, _ in SHAPES]
+)
+def test_documented_shapes_become_documented_columns(stream: str, text: str, expected: dict[str, Any]) -> None:
+    schema = STREAMS[stream].schema
+    (row,) = read(stream, text).rows
+    assert len(row) == len(schema.columns)
+    found = {name: value for name, value in zip(schema.names, row, strict=True) if value is not None}
+    assert found == {name: value for name, value in expected.items() if value is not None}
+    for column, value in zip(schema.columns, row, strict=True):
+        assert value is None or type(value) is PYTHON_TYPES[column.type.kind], column
+        assert value is not None or column.nullable, column
+    assert [str(value) for value in row if isinstance(value, Decimal)] == [
+        str(value) for name in schema.names if isinstance(value := expected.get(name), Decimal)
+    ], "every digit is kept"
+
+
+@pytest.mark.parametrize("spec", STREAMS.values(), ids=STREAMS)
+def test_every_column_is_described_and_keys_are_never_null(spec: Any) -> None:
+    assert all(column.description for column in spec.schema.columns)
+    assert spec.schema.key
+    assert all(not spec.schema.columns[index].nullable for index in spec.schema.key_indices)
+    assert spec.schema.columns[-1].name == "extra"
+
+
+def test_ticker_batch_has_the_columns_of_ticker() -> None:
+    assert read("ticker_batch", TICKER).rows == read("ticker", TICKER).rows
+
+
+def test_documented_messages_take_the_fast_way() -> None:
+    decoder = Decoder([messages.Ticker, messages.Match])
+    for text in (TICKER, MATCH):
+        decoder.decode(text.encode())
+    assert not decoder.counts
+    assert colons(messages.Ticker) == TICKER.count(":")
+
+
+def test_missing_fields_are_null_and_fields_of_another_type_are_kept() -> None:
+    document = json.loads(TICKER) | {"price": {"amount": "1"}, "best_bid": None, "open_24h": ""}
+    del document["last_size"], document["trade_id"]
+    (row,) = read("ticker", json.dumps(document)).rows
+    found = dict(zip(STREAMS["ticker"].schema.names, row, strict=True))
+    assert [found[name] for name in ("price", "last_size", "trade_id", "best_bid", "open_24h")] == [None] * 5
+    assert json.loads(found["extra"]) == {"price": {"amount": "1"}}
+    assert found["best_ask"] == Decimal("1285.27")
+
+
+def test_numbers_where_texts_were_documented_keep_their_digits() -> None:
+    (row,) = read("ticker", TICKER.replace('"1285.22"', "1285.220")).rows
+    assert str(row[2]) == "1285.220"
+
+
+def test_times_are_in_utc() -> None:
+    (row,) = read("matches", MATCH.replace("08:19:27.028459Z", "10:19:27.028459+02:00")).rows
+    assert row[6] == TIME
+    assert row[6].utcoffset().total_seconds() == 0
+
+
+@settings(deadline=None)
+@given(
+    st.dictionaries(
+        st.text(min_size=1).filter(lambda name: name not in json.loads(TICKER)),
+        st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=5),
+        min_size=1,
+    ),
+    st.sampled_from([(",", ":"), (", ", ": "), (" ,", " :")]),
+)  # fmt: skip
+def test_no_unknown_field_is_lost(unknown: dict[str, Any], separators: tuple[str, str]) -> None:
+    text = json.dumps({**json.loads(TICKER), **unknown}, separators=separators)
+    (row,) = read("ticker", text).rows
+    assert json.loads(row[-1]) == {name: value for name, value in unknown.items() if value is not None} | {
+        name: None for name, value in unknown.items() if value is None
+    }
+    assert row[:-1] == read("ticker", TICKER).rows[0][:-1]
+
+
+@pytest.mark.parametrize("text", ["", "{", "null", "[1]", "12", '"ticker"', '{"type":"ticker"', "\ufffd", TICKER[:-5]])
+def test_garbage_is_counted_and_nothing_else(text: str) -> None:
+    reader = build_reader(STREAMS["ticker"], None, ())
+    draft = Draft()
+    reader.read([text.encode(), b"\xc3\x28", TICKER.encode()], draft, 0.0)
+    assert len(draft.rows) == 1
+    assert reader.counts["malformed_messages"] == 2
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=60))
+def test_no_bytes_break_a_reader(noise: bytes) -> None:
+    for spec in STREAMS.values():
+        draft = Draft()
+        build_reader(spec, None, ()).read([noise], draft, 0.0)
+        assert draft.rows == []
+
+
+def test_messages_that_nobody_knows_are_ignored_and_counted() -> None:
+    reader = build_reader(STREAMS["ticker"], None, ())
+    draft = Draft()
+    reader.read([b'{"type":"novelty","x":1}', b'{"no":"type"}'], draft, 0.0)
+    assert draft.rows == []
+    assert reader.counts["unknown_messages"] == 2
+
+
+def test_a_message_without_its_key_is_malformed() -> None:
+    decoder = Decoder([messages.Match])
+    with pytest.raises(MalformedError, match="trade_id"):
+        decoder.decode(MATCH.replace('"trade_id":10', '"trade_id":"ten"').encode())
+
+
+def test_pages_of_rest_trades() -> None:
+    text = b'[{"time":"2014-11-07T08:19:27.028459Z","trade_id":74,"price":"10.00","size":"0.01","side":"buy"}]'
+    (trade,) = decode_page(text)
+    assert astuple(trade) == (74, "buy", Decimal("10.00"), Decimal("0.01"), TIME, None)
+    (trade,) = decode_page(text.replace(b'"side"', b'"venue":"x","side"'))
+    assert trade.extra == '{"venue":"x"}'
+    for wrong in (b"", b'{"message":"NotFound"}', b"[1]", b'[{"price":"1"}]'):
+        with pytest.raises(MalformedError):
+            decode_page(wrong)
+
+
+@pytest.mark.parametrize(
+    ("text", "key"), [("10101.80000000", "10101.8"), ("10000", "10000"), ("10000.00", "10000"), ("0.00000100", "0.000001"), ("1.50E3", "1.50E+3")]
+)  # fmt: skip
+def test_one_price_has_one_key(text: str, key: str) -> None:
+    assert str(price_key(text)) == key

@@ -1,0 +1,199 @@
+"""Marks, books, status, sequences: what each reader makes of messages, resumes, and can't know."""
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from connector_runner.protocols.batch import Operation
+from connector_runner.protocols.errors import ActionRequiredError
+from connector_runner.sources.coinbase.books import BookReader
+from connector_runner.sources.coinbase.draft import Draft
+from connector_runner.sources.coinbase.readers import Reader
+from connector_runner.sources.coinbase.source import build_reader
+from connector_runner.sources.coinbase.streams import STREAMS
+from tests.simulators.coinbase import messages
+from tests.simulators.coinbase.market import Market
+
+MARKET = Market(1, ["BTC-USD", "ETH-USD"], history=100, start=1_700_000_000_000_000)
+
+
+def ticker(trade_id: int, product: str = "BTC-USD") -> bytes:
+    return messages.encode(messages.ticker(MARKET.trade(product, trade_id)))
+
+
+def full(trade_id: int) -> list[bytes]:
+    return [messages.encode(message) for message in messages.full(MARKET.trade("BTC-USD", trade_id))]
+
+
+def read(reader: Reader, *raws: bytes) -> Draft:
+    draft = Draft()
+    reader.read(raws, draft, 0.0)
+    return draft
+
+
+def snapshot(bids: list[list[str]], asks: list[list[str]], product: str = "BTC-USD") -> bytes:
+    return json.dumps({"type": "snapshot", "product_id": product, "bids": bids, "asks": asks}).encode()
+
+
+def update(*changes: list[str], time: str = "2026-08-14T20:42:27.265Z") -> bytes:
+    return json.dumps({"type": "l2update", "product_id": "BTC-USD", "changes": changes, "time": time}).encode()
+
+
+def test_what_was_handed_over_does_not_come_again() -> None:
+    reader = build_reader(STREAMS["ticker"], None, ())
+    assert len(read(reader, ticker(5), ticker(5), ticker(4), ticker(6), ticker(3, "ETH-USD")).rows) == 3
+    again = build_reader(STREAMS["ticker"], reader.position(), ())
+    assert [row[1] for row in read(again, ticker(6), ticker(3, "ETH-USD"), ticker(7)).rows] == [34]
+    assert again.counts["duplicates"] == 2
+
+
+def test_a_position_survives_json_and_is_not_changed_later() -> None:
+    reader = build_reader(STREAMS["heartbeat"], None, ())
+    beat = messages.encode(messages.heartbeat(MARKET, "BTC-USD", 1_700_000_000_123_456))
+    read(reader, beat)
+    position = reader.position()
+    text = json.dumps(position)
+    read(reader, messages.encode(messages.heartbeat(MARKET, "BTC-USD", 1_700_000_001_000_000)))
+    assert json.dumps(position) == text
+    assert read(build_reader(STREAMS["heartbeat"], json.loads(text), ()), beat).rows == []
+
+
+def test_a_position_of_another_format_is_not_guessed_at() -> None:
+    with pytest.raises(ActionRequiredError, match="checkpoint reset"):
+        build_reader(STREAMS["ticker"], {"format": 99, "last": {}}, ())
+
+
+@pytest.mark.parametrize("stream", ["ticker", "user", "rfq_matches", "auctionfeed", "balance", "heartbeat"])
+def test_an_interruption_of_an_unprovable_stream_is_told(stream: str) -> None:
+    reader, draft = build_reader(STREAMS[stream], None, ()), Draft()
+    reader.begin(("BTC-USD",), draft, 0.0)
+    assert draft.incidents == []
+    reader.begin(("BTC-USD",), draft, 0.0)
+    assert [incident.kind for incident in draft.incidents] == ["interruption"]
+    resumed, draft = build_reader(STREAMS[stream], reader.position(), ()), Draft()
+    resumed.begin(("BTC-USD",), draft, 0.0)
+    assert [incident.kind for incident in draft.incidents] == ["interruption"]
+
+
+def test_full_records_a_jump_of_the_sequence_as_a_gap() -> None:
+    reader = build_reader(STREAMS["full"], None, ())
+    first = read(reader, *full(10), *full(11))
+    assert (len(first.rows), first.incidents) == (10, [])
+    (incident,) = read(reader, *full(12)[:2], full(12)[4]).incidents
+    assert (incident.kind, incident.subject) == ("gap", "BTC-USD")
+    assert incident.detail == {"product_id": "BTC-USD", "from": 58, "to": 59, "count": 2}
+    assert reader.counts["gaps"] == 1
+    (after_restart,) = read(build_reader(STREAMS["full"], reader.position(), ()), full(13)[1]).incidents
+    assert (after_restart.detail["from"], after_restart.detail["to"]) == (61, 61)
+
+
+def test_user_orders_have_no_contiguous_sequences() -> None:
+    reader = build_reader(STREAMS["user"], None, ())
+    activate = messages.encode(messages.activate(MARKET.trade("BTC-USD", 10)))
+    draft = read(reader, *full(5), activate, *full(10))
+    assert draft.incidents == []
+    assert [(row[1], row[2]) for row in draft.rows][5] == (25, "activate"), "it takes the last sequence seen"
+
+
+def test_an_order_message_without_a_sequence_is_malformed() -> None:
+    reader = build_reader(STREAMS["full"], None, ())
+    assert read(reader, b'{"type":"open","product_id":"BTC-USD"}').rows == []
+    assert reader.counts["malformed_messages"] == 1
+
+
+def test_a_snapshot_replaces_the_book_and_changes_follow() -> None:
+    reader = build_reader(STREAMS["level2_batch"], None, ["BTC-USD"])
+    draft = read(
+        reader,
+        update(["buy", "9.00", "1"]),
+        snapshot([["10.10", "0.4"]], [["10.20", "0.5"]]),
+        update(["buy", "10.10000000", "0.7"], ["sell", "10.20000000", "0.00000000"]),
+        update(["buy", "10.05", "3"], time=messages.ZERO_TIME),
+    )
+    when = datetime(2026, 8, 14, 20, 42, 27, 265000, tzinfo=UTC)
+    assert draft.rows == [
+        ("BTC-USD",),
+        ("BTC-USD", "buy", Decimal("10.1"), Decimal("0.4"), None, None),
+        ("BTC-USD", "sell", Decimal("10.2"), Decimal("0.5"), None, None),
+        ("BTC-USD", "buy", Decimal("10.1"), Decimal("0.7"), when, None),
+        ("BTC-USD", "sell", Decimal("10.2"), Decimal("0E-8"), when, None),
+        ("BTC-USD", "buy", Decimal("10.05"), Decimal(3), None, None),
+    ]
+    assert [str(row[2]) for row in draft.rows[1:]] == ["10.1", "10.2", "10.1", "10.2", "10.05"], "keys have one form"
+    operations = [Operation(value) for value in draft.operations or b""]
+    upsert, delete = Operation.UPSERT, Operation.DELETE
+    assert operations == [Operation.REPLACE, upsert, upsert, upsert, delete, upsert]
+    assert draft.incidents == []
+    assert reader.counts["updates_without_book"] == 1
+
+
+def test_a_new_connection_needs_a_new_snapshot_and_says_so() -> None:
+    reader = build_reader(STREAMS["level2_batch"], None, ["BTC-USD"])
+    read(reader, snapshot([["10", "1"]], []))
+    draft = Draft()
+    reader.begin(("BTC-USD",), draft, 0.0)
+    reader.read([update(["buy", "10", "2"]), snapshot([["11", "1"]], [])], draft, 0.0)
+    assert draft.rows == [("BTC-USD",), ("BTC-USD", "buy", Decimal(11), Decimal(1), None, None)]
+    assert [incident.kind for incident in draft.incidents] == ["resnapshot"]
+
+
+def test_books_of_products_that_are_no_longer_configured_are_emptied() -> None:
+    before = build_reader(STREAMS["level2_batch"], None, ["BTC-USD", "ETH-USD"])
+    read(before, snapshot([["10", "1"]], []), snapshot([["5", "1"]], [], "ETH-USD"))
+    reader, draft = build_reader(STREAMS["level2_batch"], before.position(), ["BTC-USD"]), Draft()
+    reader.begin(("BTC-USD",), draft, 0.0)
+    assert (draft.rows, draft.operations) == ([("ETH-USD",)], bytearray([Operation.REPLACE]))
+    assert "ETH-USD" not in reader.position()["last"]
+
+
+@pytest.mark.parametrize(
+    "wrong", [b"{", update(["buy", "ten", "1"]), update(["up", "10", "1"]), snapshot([["10", "x"]], [])]
+)
+def test_a_book_that_missed_something_is_not_trusted(wrong: bytes) -> None:
+    reader = build_reader(STREAMS["level2_batch"], None, ["BTC-USD"])
+    read(reader, snapshot([["10", "1"]], []))
+    assert read(reader, wrong).distrust
+
+
+def test_levels_with_more_fields_than_documented_are_understood() -> None:
+    reader = build_reader(STREAMS["level2_batch"], None, ["BTC-USD"])
+    draft = read(reader, snapshot([["10", "1", "7"]], []), update(["buy", "10", "2", "9"]))
+    assert [row[:4] for row in draft.rows[1:]] == [("BTC-USD", "buy", Decimal(10), Decimal(n)) for n in (1, 2)]
+    assert [row[5] for row in draft.rows[1:]] == ['{"level":["7"]}', '{"level":["9"]}']
+
+
+def test_a_book_keeps_nothing_of_a_failed_message() -> None:
+    reader = build_reader(STREAMS["level2_batch"], None, ["BTC-USD"])
+    assert isinstance(reader, BookReader)
+    draft = read(reader, snapshot([["10", "1"], ["11", "x"]], []))
+    assert (draft.rows, reader.position()["last"]) == ([], {})
+
+
+def test_status_tells_what_has_changed() -> None:
+    reader = build_reader(STREAMS["status"], None, ())
+    first = read(reader, messages.encode(messages.status(["BTC-USD", "ETH-USD"], {})))
+    assert first.rows[0] == ()
+    assert [row[:2] for row in first.rows[1:]] == [
+        *(("product", name) for name in ("BTC-USD", "ETH-USD")),
+        *(("currency", name) for name in ("BTC", "ETH", "USD")),
+    ]
+    same = read(reader, messages.encode(messages.status(["BTC-USD", "ETH-USD"], {})))
+    assert (same.rows, same.operations) == ([], None)
+    changed = read(reader, messages.encode(messages.status(["BTC-USD"], {"BTC-USD": "delisted"})))
+    assert sorted((row[:2], operation) for row, operation in zip(changed.rows, changed.operations or b"", strict=True)) == [
+        (("currency", "ETH"), Operation.DELETE),
+        (("product", "BTC-USD"), Operation.UPSERT),
+        (("product", "ETH-USD"), Operation.DELETE),
+    ]  # fmt: skip
+    names = STREAMS["status"].schema.names
+    row = dict(zip(names, first.rows[1], strict=True))
+    assert (row["status"], row["quote_increment"], row["post_only"]) == ("online", Decimal("0.01"), False)
+    assert json.loads(row["extra"])["type"] == "spot"
+
+
+def test_an_empty_status_does_not_empty_the_table() -> None:
+    reader = build_reader(STREAMS["status"], None, ())
+    assert read(reader, b'{"type":"status"}', b'{"type":"status","products":[],"currencies":[]}').rows == []
+    assert reader.counts["malformed_messages"] == 2

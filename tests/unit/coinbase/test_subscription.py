@@ -1,0 +1,149 @@
+"""What is said to the feed and what its answers mean; which products are meant."""
+
+import base64
+import json
+
+import pytest
+
+from connector_runner.protocols.errors import InvalidConfigError
+from connector_runner.schemas.config import config_problems, config_schema, fill_defaults
+from connector_runner.sources.coinbase.messages import Channel, FeedError
+from connector_runner.sources.coinbase.products import (
+    ListedProduct,
+    decode_products,
+    nearest,
+    online,
+    unknown_products,
+    wants_all,
+)
+from connector_runner.sources.coinbase.streams import STREAMS
+from connector_runner.sources.coinbase.subscription import (
+    Credentials,
+    Subscription,
+    Trouble,
+    build_subscriptions,
+    judge,
+    read_credentials,
+)
+from tests.simulators.coinbase.limits import Credentials as SimulatorCredentials
+
+LISTED = [ListedProduct("BTC-USD"), ListedProduct("BTC-USDT"), ListedProduct("LINK-USD"), ListedProduct("OLD-USD", "delisted")]  # fmt: skip
+SECRET = base64.b64encode(b"any secret").decode()
+
+
+def test_the_seed_configuration_is_valid_with_its_defaults() -> None:
+    schema = config_schema("COINBASE")
+    config = fill_defaults({"productId": ["BTC-USD", "LINK-USD"]}, schema)
+    assert config_problems(config, schema) == ()
+    assert config["url"] == "wss://ws-feed.exchange.coinbase.com"
+    assert config_problems({"url": "http://x", "productId": []}, schema) != ()
+
+
+def test_a_subscription_asks_for_heartbeats_of_the_same_products() -> None:
+    (subscription,) = build_subscriptions(STREAMS["matches"], ["BTC-USD", "LINK-USD"], ())
+    assert json.loads(subscription.request(None, "1")) == {
+        "type": "subscribe",
+        "channels": [
+            {"name": "matches", "product_ids": ["BTC-USD", "LINK-USD"]},
+            {"name": "heartbeat", "product_ids": ["BTC-USD", "LINK-USD"]},
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("stream", "count", "connections"),
+    [("ticker", 400, 8), ("level2_batch", 41, 3), ("heartbeat", 50, 1), ("status", 400, 1), ("balance", 400, 1)],
+)
+def test_many_products_are_spread_over_connections(stream: str, count: int, connections: int) -> None:
+    products = [f"C{n}-USD" for n in range(count)]
+    subscriptions = build_subscriptions(STREAMS[stream], products, ("account",))
+    assert len(subscriptions) == connections
+    if stream not in {"status", "balance"}:
+        spread = [product for subscription in subscriptions for product in subscription.channels[stream]]
+        assert spread == products
+
+
+def test_a_signed_subscription_is_accepted_by_the_rule_of_the_exchange() -> None:
+    known = SimulatorCredentials()
+    credentials = Credentials(known.key, known.secret, known.passphrase)
+    import time
+
+    message = json.loads(Subscription({"full": ("BTC-USD",)}).request(credentials, str(int(time.time()))))
+    assert known.refusal(message) is None
+    assert known.refusal(message | {"signature": "x"}) == "invalid signature"
+
+
+def test_credentials_are_all_or_none_and_never_shown() -> None:
+    assert read_credentials({}) is None
+    whole = read_credentials({"key": "k", "secret": SECRET, "passphrase": "p"})
+    assert whole is not None
+    assert SECRET not in repr(whole)
+    with pytest.raises(InvalidConfigError) as caught:
+        read_credentials({"key": "k"})
+    assert caught.value.problems[0].startswith("config.secret: is required")
+    assert len(caught.value.problems) == 2
+    with pytest.raises(InvalidConfigError, match=r"config\.secret: must be base64") as caught:
+        read_credentials({"key": "k", "secret": "no base64 !", "passphrase": "p"})
+    assert "no base64 !" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("channels", "missing"),
+    [
+        ([Channel("level2_50", ["A-B", "C-D"]), Channel("heartbeat", ["A-B", "C-D"])], ()),
+        ([Channel("level2_batch", ["A-B", "C-D"]), Channel("heartbeat", ["A-B", "C-D"])], ()),
+        ([Channel("level2_50", ["A-B"]), Channel("heartbeat", ["A-B", "C-D"])], ("level2_batch:C-D",)),
+        ([Channel("heartbeat", ["A-B", "C-D"])], ("level2_batch",)),
+        ([], ("level2_batch", "heartbeat")),
+        ([Channel("level2", ["A-B", "C-D"]), Channel("heartbeat", None)], ("level2_batch", "heartbeat:A-B", "heartbeat:C-D")),
+    ],
+)  # fmt: skip
+def test_an_acknowledgement_is_compared_with_the_request(channels: list[Channel], missing: tuple[str, ...]) -> None:
+    subscription = Subscription({"level2_batch": ("A-B", "C-D"), "heartbeat": ("A-B", "C-D")})
+    assert subscription.unacknowledged(channels) == missing
+
+
+@pytest.mark.parametrize(
+    ("message", "reason", "trouble"),
+    [
+        ("Failed to subscribe", "BTC-USDD is not a valid product", Trouble.UNKNOWN_PRODUCT),
+        ("Failed to subscribe", "BTC-USDD is delisted", Trouble.UNKNOWN_PRODUCT),
+        ("Failed to subscribe", "novelty is not a valid channel", Trouble.UNKNOWN_CHANNEL),
+        ("Failed to subscribe", "full channel requires authentication", Trouble.CREDENTIALS),
+        ("Authentication Failed", "", Trouble.CREDENTIALS),
+        ("Failed to subscribe", "invalid api key", Trouble.CREDENTIALS),
+        ("Failed to subscribe", "invalid signature", Trouble.CREDENTIALS),
+        ("Failed to subscribe", "request timestamp expired", Trouble.TRANSIENT),
+        ("Client is too slow", "ErrSlowConsume", Trouble.TRANSIENT),
+        ("Too many requests", "rate limit exceeded", Trouble.TRANSIENT),
+        ("Internal server error", "", Trouble.TRANSIENT),
+        ("anything that nobody has seen", "", Trouble.TRANSIENT),
+    ],
+)
+def test_errors_of_the_exchange_by_the_table(message: str, reason: str, trouble: Trouble) -> None:
+    assert judge(FeedError(message, reason)) is trouble
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("BTC-USDD", "BTC-USD"), ("btc-usd", "BTC-USD"), ("LINK/USD", "LINK-USD"), ("LINK_USD", "LINK-USD"), ("LINKUSD", "LINK-USD")],
+)  # fmt: skip
+def test_unknown_products_are_named_with_the_nearest(name: str, near: str) -> None:
+    (problem,) = unknown_products(["BTC-USD", name], LISTED)
+    assert problem.startswith(f"config.productId[1]: {name} is not a product of the exchange: did you mean {near}")
+
+
+def test_delisted_and_hopeless_names_say_so() -> None:
+    delisted, hopeless = unknown_products(["OLD-USD", "QQQQQQ"], LISTED)
+    assert delisted == "config.productId[0]: OLD-USD is delisted; remove it"
+    assert "GET /products" in hopeless
+    assert nearest("QQQQQQ", ["BTC-USD"]) == []
+
+
+def test_all_products_are_those_that_are_online() -> None:
+    assert wants_all(["*"])
+    assert not wants_all(["BTC-USD"])
+    with pytest.raises(InvalidConfigError, match=r"config\.productId\[1\]"):
+        wants_all(["BTC-USD", "*"])
+    assert online(LISTED) == ("BTC-USD", "BTC-USDT", "LINK-USD")
+    assert decode_products(b'[{"id":"A-B","status":"online","x":1}]') == (ListedProduct("A-B"),)
