@@ -1,0 +1,19 @@
+"""The PostgreSQL sink: rows, position and fence in one transaction; several transactions on their way with `wait: false`."""
+
+from __future__ import annotations
+
+from connector_runner.protocols.sink import Inspector, Sink, SinkContext
+
+
+def build_sink(context: SinkContext) -> Sink:
+    """A sink for `postgresql://user:password@host:port/database?…` with all options of libpq."""
+    from connector_runner.sinks.postgresql.sink import PostgresSink
+
+    return PostgresSink(context)
+
+
+def build_inspector(context: SinkContext) -> Inspector:
+    """Looks at such a database without claiming it."""
+    from connector_runner.sinks.postgresql.inspector import PostgresInspector
+
+    return PostgresInspector(context)

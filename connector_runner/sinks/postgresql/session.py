@@ -1,0 +1,267 @@
+"""One connection on which several transactions may be on their way: libpq's pipeline mode, driven by the event loop.
+
+psycopg's own pipeline hands results out only when all of them have arrived; here each transaction is confirmed as soon as
+its own synchronisation point is reached. COPY and everyday statements use psycopg's ordinary interface in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from psycopg import pq
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from connector_runner.protocols.errors import TransientError
+from connector_runner.sinks.postgresql.failures import connection_failure
+
+# A dead network is noticed within about half a minute; a URL may say otherwise.
+DEFAULTS = {
+    "connect_timeout": "10", "keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+}  # fmt: skip
+# Parameters are arrays: a plan made for one transaction's arrays suits all others. No other program's locale or style matters.
+OPTIONS = "-c plan_cache_mode=force_generic_plan -c client_min_messages=warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A statement with parameters in binary format."""
+
+    sql: str
+    parameters: Sequence[bytes | None] = ()
+
+
+class StatementError(Exception):
+    """A statement of a unit failed; everything of the unit was taken back.
+
+    Attributes:
+        sqlstate: Five characters.
+        place: Which command of the unit; its length when the commit failed.
+    """
+
+    def __init__(self, sqlstate: str, message: str, place: int) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+        self.place = place
+
+
+@dataclass(slots=True)
+class _Unit:
+    """Commands up to a synchronisation point; `expected` are the places whose results are still to come, then a sync."""
+
+    done: asyncio.Future[list[pq.abc.PGresult]]
+    expected: deque[int]
+    names: list[str] = field(default_factory=list)
+    results: list[pq.abc.PGresult] = field(default_factory=list)
+    error: StatementError | None = None
+
+
+def describe(url: str) -> str:
+    """The server and database of a URL, without user and password."""
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.Error:
+        return "PostgreSQL"
+    host = parts.get("host") or parts.get("hostaddr") or "localhost"
+    return f"postgresql://{host}:{parts.get('port') or 5432}/{parts.get('dbname') or ''}"
+
+
+def connection_info(url: str, application_name: str) -> str:
+    """Libpq's connection string: the URL, our name, and defaults where it says nothing.
+
+    Raises:
+        ActionRequiredError: It is no such URL; the message never repeats it.
+    """
+    try:
+        given = conninfo_to_dict(url)
+    except psycopg.Error:
+        raise connection_failure(
+            "invalid URI: expected postgresql://user:password@host:port/database?option=…", "URL"
+        ) from None
+    options = f"{given.pop('options', '') or ''} {OPTIONS}".strip()
+    return make_conninfo("", **{**DEFAULTS, **given, "application_name": application_name, "options": options})
+
+
+class Session:
+    """See the module."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any], where: str) -> None:
+        self.where = where
+        self._connection = connection
+        self._pgconn = connection.pgconn
+        self._loop = asyncio.get_running_loop()
+        self._units: deque[_Unit] = deque()
+        self._statements: dict[str, str] = {}
+        self._named = 0
+        self._is_writing = False
+        self._lost: TransientError | None = None
+        self._enter_pipeline()
+
+    @classmethod
+    async def connect(cls, url: str, application_name: str) -> Session:
+        """Connects.
+
+        Raises:
+            TransientError, ActionRequiredError: Why not.
+        """
+        where = describe(url)
+        try:
+            connection = await psycopg.AsyncConnection.connect(connection_info(url, application_name), autocommit=True)
+        except psycopg.OperationalError as error:
+            raise connection_failure(str(error), where) from None
+        connection.prepare_threshold = None
+        return cls(connection, where)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether a new session is needed."""
+        return self._lost is not None or self._connection.closed
+
+    def _enter_pipeline(self) -> None:
+        self._pgconn.enter_pipeline_mode()
+        self._loop.add_reader(self._pgconn.socket, self._read)
+
+    @asynccontextmanager
+    async def ordinary(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        """Psycopg's own connection, once all that was sent is answered."""
+        await self.settle()
+        self._raise_if_lost()
+        self._loop.remove_reader(self._pgconn.socket)
+        self._pgconn.exit_pipeline_mode()
+        try:
+            yield self._connection
+        finally:
+            if not self._connection.closed and self._pgconn.status == pq.ConnStatus.OK:
+                self._enter_pipeline()
+            else:
+                self._lose("the connection was lost")
+
+    def send(self, commands: Sequence[Command]) -> asyncio.Future[list[pq.abc.PGresult]]:
+        """Sends commands and a synchronisation point; without BEGIN they are one transaction.
+
+        Returns:
+            The results; or StatementError, or TransientError when the connection is lost.
+        """
+        self._raise_if_lost()
+        unit = _Unit(self._loop.create_future(), deque())
+        try:
+            for place, command in enumerate(commands):
+                name = self._statements.get(command.sql)
+                if name is None:
+                    self._named += 1
+                    name = self._statements[command.sql] = f"c{self._named}"
+                    self._pgconn.send_prepare(name.encode(), command.sql.encode())
+                    unit.expected.append(-1 - place)
+                    unit.names.append(command.sql)
+                formats = [pq.Format.BINARY] * len(command.parameters)
+                self._pgconn.send_query_prepared(name.encode(), command.parameters, formats, pq.Format.TEXT)
+                unit.expected.append(place)
+            self._pgconn.pipeline_sync()
+            self._units.append(unit)
+            self._flush()
+        except psycopg.OperationalError as error:
+            self._lose(str(error))
+            self._raise_if_lost()
+        return unit.done
+
+    async def run(self, *commands: Command) -> list[pq.abc.PGresult]:
+        """Sends and awaits."""
+        return await self.send(commands)
+
+    async def settle(self) -> None:
+        """Until everything that was sent is answered, well or not."""
+        while self._units:
+            await asyncio.wait([self._units[-1].done])
+
+    def _flush(self) -> None:
+        is_full = self._pgconn.flush() == 1
+        if is_full and not self._is_writing:
+            self._loop.add_writer(self._pgconn.socket, self._write)
+        elif not is_full and self._is_writing:
+            self._loop.remove_writer(self._pgconn.socket)
+        self._is_writing = is_full
+
+    def _write(self) -> None:
+        try:
+            self._flush()
+        except psycopg.OperationalError as error:
+            self._lose(str(error))
+
+    def _read(self) -> None:
+        try:
+            self._pgconn.consume_input()
+            if self._is_writing:
+                self._flush()
+            while self._units and not self._pgconn.is_busy():
+                self._take(self._units[0], self._pgconn.get_result())
+        except psycopg.OperationalError as error:
+            self._lose(str(error))
+
+    def _take(self, unit: _Unit, result: pq.abc.PGresult | None) -> None:
+        if result is None:
+            if unit.expected:
+                unit.expected.popleft()
+            return
+        status = result.status
+        if status == pq.ExecStatus.PIPELINE_SYNC:
+            self._units.popleft()
+            self._finish(unit)
+        elif status == pq.ExecStatus.FATAL_ERROR:
+            if unit.error is None:
+                place = unit.expected[0] if unit.expected else len(unit.results)
+                state = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"XX000").decode()
+                primary = (result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or b"").decode(errors="replace")
+                detail = (result.error_field(pq.DiagnosticField.MESSAGE_DETAIL) or b"").decode(errors="replace")
+                text = f"{primary}: {detail}" if detail else primary
+                unit.error = StatementError(state, text, place if place >= 0 else -1 - place)
+        elif status != pq.ExecStatus.PIPELINE_ABORTED and unit.expected and unit.expected[0] >= 0:
+            unit.results.append(result)
+
+    def _finish(self, unit: _Unit) -> None:
+        if unit.error is not None:
+            for sql in unit.names:  # perhaps never prepared; a new name is safe either way
+                self._statements.pop(sql, None)
+        if unit.done.done():  # nobody waits any more
+            return
+        if unit.error is not None:
+            unit.done.set_exception(unit.error)
+            unit.done.exception()
+        else:
+            unit.done.set_result(unit.results)
+
+    def _lose(self, message: str) -> None:
+        if self._lost is None:
+            self._lost = TransientError(
+                f"the connection to dataset {self.where} was lost: {' '.join(message.split())}",
+                reason="DatasetUnavailable",
+            )
+            self._forget_socket()
+            for unit in self._units:
+                if not unit.done.done():
+                    unit.done.set_exception(self._lost)
+                    unit.done.exception()
+            self._units.clear()
+
+    def _forget_socket(self) -> None:
+        try:
+            socket = self._pgconn.socket
+        except psycopg.OperationalError:
+            return
+        self._loop.remove_reader(socket)
+        self._loop.remove_writer(socket)
+
+    def _raise_if_lost(self) -> None:
+        if self._lost is not None:
+            raise TransientError(self._lost.message, reason=self._lost.reason)
+
+    async def close(self) -> None:
+        """Closes the connection; what was sent and not confirmed is the server's to decide."""
+        if not self._connection.closed:
+            self._lose("closed")
+            await self._connection.close()

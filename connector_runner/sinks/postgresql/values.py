@@ -1,0 +1,151 @@
+"""Columns of values in PostgreSQL's binary format: each value exactly, or refused.
+
+A cell is a value with its length before it; the same cells, joined by column, are an array parameter, and joined by row the
+data of a binary COPY (https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9.4).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import chain
+from typing import Any
+
+from psycopg.adapt import PyFormat, Transformer
+
+from connector_runner.datasets.letters import RefusedError
+from connector_runner.protocols.schema import StreamSchema
+from connector_runner.protocols.types import Kind
+from connector_runner.sinks.postgresql.times import date_days, time_micros, timestamp_micros, timestamptz_micros
+
+NULL = b"\xff\xff\xff\xff"
+COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+COPY_END = b"\xff\xff"
+
+Cells = list[bytes]
+Encode = Callable[[Sequence[Any]], Cells]
+_length = struct.Struct(">i").pack
+_numeric_dumper = Transformer().get_dumper(Decimal(1), PyFormat.BINARY)
+
+
+def _packed(code: str, size: int, convert: Callable[[Any], Any] | None = None) -> Encode:
+    pack = struct.Struct(f">i{code}").pack
+
+    def encode(values: Sequence[Any]) -> Cells:
+        if convert is None:
+            return [NULL if value is None else pack(size, value) for value in values]
+        return [NULL if value is None else pack(size, convert(value)) for value in values]
+
+    return encode
+
+
+def _sized(payloads: Sequence[bytes | None]) -> Cells:
+    return [NULL if payload is None else _length(len(payload)) + payload for payload in payloads]
+
+
+def encode_texts(values: Sequence[str | None]) -> Cells:
+    """UTF-8.
+
+    Raises:
+        RefusedError: A NUL, which PostgreSQL's text can't hold.
+        UnicodeEncodeError: A lone surrogate.
+    """
+    if any("\0" in value for value in values if value is not None):
+        raise RefusedError("a text with a NUL character: PostgreSQL can't store it")
+    return _sized([None if value is None else value.encode() for value in values])
+
+
+def _encode_bytes(values: Sequence[bytes | None]) -> Cells:
+    return _sized([None if value is None else bytes(value) for value in values])
+
+
+def _encode_numbers(values: Sequence[Any]) -> Cells:
+    dump = _numeric_dumper.dump
+    return _sized([None if value is None else bytes(dump(Decimal(value)) or b"") for value in values])
+
+
+def _encode_uuids(values: Sequence[str | None]) -> Cells:
+    return _sized([None if value is None else bytes.fromhex(value.replace("-", "")) for value in values])
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresType:
+    """How a kind is stored.
+
+    Attributes:
+        name: As `format_type` gives it.
+        oid: Of the type.
+        encode: A column of values as cells.
+        note: For docs/types.md.
+    """
+
+    name: str
+    oid: int
+    encode: Encode
+    note: str = "exact"
+
+
+_NUMERIC = PostgresType("numeric", 1700, _encode_numbers, "all digits; NaN and infinities too")
+TYPES: dict[Kind, PostgresType] = {
+    Kind.BOOL: PostgresType("boolean", 16, _packed("?", 1)),
+    Kind.INT64: PostgresType("bigint", 20, _packed("q", 8)),
+    Kind.UINT64: PostgresType("numeric", 1700, _encode_numbers),
+    Kind.INT256: PostgresType("numeric", 1700, _encode_numbers),
+    Kind.DECIMAL: _NUMERIC,
+    Kind.FLOAT32: PostgresType("real", 700, _packed("f", 4), "exact; NaN and infinities too"),
+    Kind.FLOAT64: PostgresType("double precision", 701, _packed("d", 8), "exact; NaN and infinities too"),
+    Kind.STRING: PostgresType("text", 25, encode_texts, "exact; NUL and lone surrogates are refused"),
+    Kind.BYTES: PostgresType("bytea", 17, _encode_bytes),
+    Kind.DATE: PostgresType("date", 1082, _packed("i", 4, date_days), "4713 BC to 5874897"),
+    Kind.TIME: PostgresType("time without time zone", 1083, _packed("q", 8, time_micros)),
+    Kind.TIMESTAMP: PostgresType(
+        "timestamp without time zone", 1114, _packed("q", 8, timestamp_micros), "4713 BC to 294276"
+    ),
+    Kind.TIMESTAMPTZ: PostgresType(
+        "timestamp with time zone", 1184, _packed("q", 8, timestamptz_micros), "4713 BC to 294276"
+    ),
+    Kind.JSON: PostgresType("json", 114, encode_texts, "the text as it came; what is no JSON is refused"),
+    Kind.UUID: PostgresType("uuid", 2950, _encode_uuids),
+}
+TEXT = TYPES[Kind.STRING]
+
+# (found, wanted) → True: holds it as it is; False: by ALTER COLUMN … TYPE, which loses nothing.
+WIDENS: dict[tuple[str, str], bool] = {
+    ("bigint", "numeric"): False,
+    ("integer", "bigint"): False,
+    ("smallint", "bigint"): False,
+    ("real", "double precision"): False,
+    ("date", "timestamp without time zone"): False,
+    ("numeric", "bigint"): True,
+    ("double precision", "real"): True,
+    ("character varying", "text"): True,
+    ("jsonb", "json"): True,
+}
+
+
+def column_types(schema: StreamSchema) -> list[PostgresType]:
+    """In row order."""
+    return [TYPES[column.type.kind] for column in schema.columns]
+
+
+def encode_columns(types: Sequence[PostgresType], rows: Sequence[Sequence[Any]]) -> list[Cells]:
+    """Rows as columns of cells.
+
+    Raises:
+        RefusedError, UnicodeError, struct.error, OverflowError, ValueError, TypeError: Some value has no exact form.
+    """
+    return [type_.encode(column) for type_, column in zip(types, zip(*rows, strict=True), strict=True)]
+
+
+def array_parameter(oid: int, cells: Cells) -> bytes:
+    """A one-dimensional array of at least one element."""
+    return struct.pack(">iiIii", 1, 1, oid, len(cells), 1) + b"".join(cells)
+
+
+def copy_data(columns: Sequence[Cells]) -> bytes:
+    """The whole of a binary COPY."""
+    fields = [struct.pack(">h", len(columns))] * len(columns[0])
+    rows = chain.from_iterable(zip(fields, *columns, strict=True))
+    return b"".join([COPY_HEADER, *rows, COPY_END])
