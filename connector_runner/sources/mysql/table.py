@@ -110,6 +110,8 @@ def keeps_values(before: TableDefinition, after: TableDefinition) -> bool:
     showing it.
     """
     old = {column.name: column for column in before.columns}
+    if set(after.names) - set(before.names) and set(before.names) - set(after.names):
+        return False  # perhaps a rename
     return before.key == after.key and all(
         _is_widened(old[column.name], column)
         if column.name in old

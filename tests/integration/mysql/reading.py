@@ -62,6 +62,7 @@ class Reading:
         self.stream, self.connector = stream, connector
         self.config = build_config(server, **options)
         self.table: dict[Row, Row] = {}
+        self.layouts: dict[Row, tuple[str, ...]] = {}
         self.history: list[tuple[int, Row]] = []
         self.batches: list[Batch] = []
         self.incidents: list[Incident] = []
@@ -110,10 +111,19 @@ class Reading:
                 self.table.pop(key, None)
             else:
                 self.table[key] = row
+                self.layouts[key] = batch.schema.names
         self.batches.append(batch)
         self.incidents += batch.incidents
         position = json.loads(json.dumps(batch.position))
         self.checkpoint = Checkpoint(position, self.opened.identity, batch.schema.version)
+
+    def as_of_now(self) -> dict[Row, Row]:
+        """The rows in the columns of the last batch: what a dataset holds whose table grew new columns without values."""
+        names = self.batches[-1].schema.names
+        return {
+            key: tuple(dict(zip(self.layouts[key], row, strict=True)).get(name) for name in names)
+            for key, row in self.table.items()
+        }
 
     async def until(self, is_done: Callable[[], bool], *, heals: bool = False) -> None:
         """Reads on until the condition holds; with `heals`, transient trouble is met as the pipeline meets it."""

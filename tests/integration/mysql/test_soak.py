@@ -43,8 +43,7 @@ async def test_nothing_is_lost_and_nothing_is_left_over(database: Database) -> N
         end = time.monotonic() + SECONDS
         crashes = 0
         while time.monotonic() < end:
-            until = time.monotonic() + random_.random() * 0.5
-            await reading.until(lambda until=until: time.monotonic() > until, heals=True)
+            await read_for(reading, random_.random() * 0.5)
             match random_.randrange(4):
                 case 0:
                     await reading.crash()
@@ -62,6 +61,11 @@ async def test_nothing_is_lost_and_nothing_is_left_over(database: Database) -> N
     assert not differing, f"{len(differing)} of {len(wanted)} rows differ, such as {sorted(differing)[:3]}"
     assert crashes
     assert not reading.incidents
+
+
+async def read_for(reading: Reading, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    await reading.until(lambda: time.monotonic() > end, heals=True)
 
 
 def kill_readers(server: DatabaseServer) -> None:
