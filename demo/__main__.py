@@ -12,8 +12,9 @@ import signal
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
-from demo.stage import Stage, prepare_given_cluster, prepare_own_cluster
+from demo.stage import DEFAULT_FOLDER, Stage, prepare_given_cluster, prepare_own_cluster
 from demo.story import STORY
 from demo.walk import StoryBroken, run_command, walk
 
@@ -33,10 +34,12 @@ def main() -> int:
     """The exit code: 0 when every step was true."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--on-my-cluster", action="store_true", help="use the cluster of KUBECONFIG")
+    parser.add_argument("--dir", type=Path, default=DEFAULT_FOLDER, help="where the demo's cluster lies while it runs")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     start = time.monotonic()
-    with (prepare_given_cluster if arguments.on_my_cluster else prepare_own_cluster)(say) as stage:
+    prepare = prepare_given_cluster if arguments.on_my_cluster else prepare_own_cluster
+    with prepare(say, arguments.dir.resolve()) as stage:
         try:
             steps = [replace(step, command=stage.adapt(step.command)) for step in STORY]
             told = walk(steps, stage.environment, say)

@@ -8,11 +8,13 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from os.path import relpath
+from pathlib import Path
 
 from demo.story import Step
 from demo.walk import ROOT, StoryBroken, run_command, walk
 
-FOLDER = ROOT / ".build" / "demo"
+DEFAULT_FOLDER = ROOT / ".build" / "demo"
 BIN = ROOT / ".build" / "localkube" / "bin"
 LOCALKUBE = BIN / "localkube"
 SIMULATOR_HOST = "coinbase-simulator:8080"  # as demo/connector.yaml has it
@@ -70,22 +72,22 @@ def find_simulator(environment: Mapping[str, str]) -> str:
     return f"{run_command(command, environment).strip()}:8080"
 
 
-def adapt_manifests(replacements: Mapping[str, str]) -> Callable[[str], str]:
+def adapt_manifests(folder: Path, replacements: Mapping[str, str]) -> Callable[[str], str]:
     """Writes this cluster's version of the demo's manifests, and points the story's commands at them."""
-    adapted = FOLDER / "manifests"
+    adapted = folder / "manifests"
     adapted.mkdir(parents=True, exist_ok=True)
     for path in (ROOT / "demo").glob("*.yaml"):
         text = path.read_text()
         for old, new in replacements.items():
             text = text.replace(old, new)
         (adapted / path.name).write_text(text)
-    return lambda command: command.replace("-f demo/", f"-f {adapted.relative_to(ROOT)}/")
+    return lambda command: command.replace("-f demo/", f"-f {relpath(adapted, ROOT)}/")
 
 
 @contextmanager
-def prepare_own_cluster(say: Callable[[str], None]) -> Iterator[Stage]:
+def prepare_own_cluster(say: Callable[[str], None], folder: Path) -> Iterator[Stage]:
     """A localkube of its own; afterwards nothing of it is left."""
-    cluster = FOLDER / "cluster"
+    cluster = folder / "cluster"
     say("A Kubernetes without containers starts (etcd, API server, controllers, scheduler, kubelet)")
     stop = [str(LOCALKUBE), "down", "--dir", str(cluster)]
     subprocess.run(stop, check=False, capture_output=True)
@@ -103,29 +105,29 @@ def prepare_own_cluster(say: Callable[[str], None]) -> Iterator[Stage]:
     try:
         environment = {"KUBECONFIG": str(cluster / "kubeconfig"), "PATH": f"{BIN}:{os.environ['PATH']}"}
         walk(install_steps("manifests/localkube"), environment, say)
-        adapt = adapt_manifests({SIMULATOR_HOST: find_simulator(environment)})
+        adapt = adapt_manifests(folder, {SIMULATOR_HOST: find_simulator(environment)})
         play = f"""
 The cluster stays up until Ctrl-C. In another terminal, at the top of the checkout:
-  export KUBECONFIG={cluster.relative_to(ROOT)}/kubeconfig PATH=$PWD/.build/localkube/bin:$PATH
-  kubectl apply -f {FOLDER.relative_to(ROOT)}/manifests/connector.yaml
+  export KUBECONFIG={relpath(cluster, ROOT)}/kubeconfig PATH=$PWD/.build/localkube/bin:$PATH
+  kubectl apply -f {relpath(folder, ROOT)}/manifests/connector.yaml
   kubectl get connectors --watch
   kubectl describe connector your-connector
   kubectl logs -n connector-operator deployment/connector-operator"""
         yield Stage(environment, play, adapt)
     finally:
         subprocess.run(stop, check=False)
-        shutil.rmtree(FOLDER, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def prepare_given_cluster(say: Callable[[str], None]) -> Iterator[Stage]:
+def prepare_given_cluster(say: Callable[[str], None], folder: Path) -> Iterator[Stage]:
     """The cluster of KUBECONFIG, in its current namespace; what the demo made is deleted afterwards."""
     images = {name: os.environ[variable] for name, variable in IMAGE_VARIABLES.items() if os.environ.get(variable)}
     if len(images) < len(IMAGE_VARIABLES):
         raise StoryBroken(f"name the images of your cluster by {', '.join(IMAGE_VARIABLES.values())}")
     environment: dict[str, str] = {}
-    adapt = adapt_manifests(images)
-    overlay = FOLDER / "install"
+    adapt = adapt_manifests(folder, images)
+    overlay = folder / "install"
     overlay.mkdir(parents=True, exist_ok=True)
     rendered = run_command("kubectl kustomize manifests/localkube", environment)
     for name, image in images.items():
@@ -133,7 +135,7 @@ def prepare_given_cluster(say: Callable[[str], None]) -> Iterator[Stage]:
     (overlay / "all.yaml").write_text(rendered)
     (overlay / "kustomization.yaml").write_text("resources: [all.yaml]\n")
     try:
-        steps = install_steps(str(overlay.relative_to(ROOT)))
+        steps = install_steps(relpath(overlay, ROOT))
         walk([*steps[:2], *(Step(s.title, adapt(s.command), s.expect, s.within) for s in steps[2:])], environment, say)
         yield Stage(environment, "Look around; Ctrl-C deletes what the demo made.", adapt)
     finally:
