@@ -7,6 +7,7 @@ nothing more is fed until it was answered with `adopt`.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -111,7 +112,7 @@ class Assembler:
         self._time = 0
         self._incidents: list[Incident] = []
         self._again: Again | None = None
-        self._handlers = {
+        self._handlers: dict[int, Callable[[bytes, int, int], None]] = {
             Event.TABLE_MAP: self._table_map, Event.XID: self._xid, Event.QUERY: self._query, Event.ROTATE: self._rotate,
             Event.MARIA_QUERY_COMPRESSED: self._query_compressed, Event.FORMAT_DESCRIPTION: self._format, Event.GTID: self._gtid_event,
             Event.ANONYMOUS_GTID: self._anonymous, Event.GTID_TAGGED: self._tagged, Event.MARIA_GTID: self._maria_gtid,
@@ -138,10 +139,12 @@ class Assembler:
         self._dispatch(buffer, start, end)
 
     def _dispatch(self, buffer: bytes, start: int, end: int) -> None:
-        timestamp, kind, server, _, offset, flags = events.read_header(buffer, start)
+        kind = buffer[start + 4]
         if kind in events.ROW_EVENTS:
+            timestamp = int.from_bytes(buffer[start : start + 4], "little")
             self._row_event(kind, buffer, start + events.HEADER_SIZE, end, timestamp)
             return
+        _, _, server, _, offset, flags = events.read_header(buffer, start)
         handler = self._handlers.get(kind)
         if handler is not None:
             handler(buffer[start + events.HEADER_SIZE : end], server, offset)
@@ -332,6 +335,11 @@ class Assembler:
         payload = body[at + 1 :]
         self._inner = payload if is_plain else _decompress(payload)
         self._inner_at, self._inner_end = 0, offset
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether events of a compressed transaction wait for `unpack`."""
+        return bool(self._inner)
 
     def unpack(self) -> bool:
         """Takes in the next event of a compressed transaction; False when there is none (any more)."""

@@ -335,4 +335,4 @@ def parse_rotate(body: bytes) -> tuple[str, int]:
 def is_intact(buffer: bytes, start: int, end: int) -> bool:
     """Whether the last four bytes are the CRC32 of those before."""
     stop = end - 4
-    return zlib.crc32(memoryview(buffer)[start:stop]) == int.from_bytes(buffer[stop:end], "little")
+    return zlib.crc32(buffer[start:stop]) == int.from_bytes(buffer[stop:end], "little")

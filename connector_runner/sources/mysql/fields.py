@@ -185,8 +185,8 @@ def _log_bit(_column: SourceColumn, meta: int) -> Field:
     return Field(f"{whole + (bits > 0)}s", use=Use.CALL, convert=values.big_endian)
 
 
-def _packed(size: int, convert: Callable[[bytes], Any]) -> Callable[[SourceColumn, int], Field]:
-    return lambda _column, meta: Field(f"{size + _FRACTION_BYTES[meta]}s", use=Use.CALL, convert=convert)
+def _packed(size: int, converter: Callable[[int], Callable[[bytes], Any]]) -> Callable[[SourceColumn, int], Field]:
+    return lambda _column, meta: Field(f"{size + _FRACTION_BYTES[meta]}s", use=Use.CALL, convert=converter(meta))
 
 
 def _log_date(_column: SourceColumn, _meta: int) -> Field:
@@ -204,9 +204,7 @@ _LOG_FIXED: dict[Wire, Callable[[SourceColumn, int], Field]] = {
     Wire.NEWDATE: _log_date,
     Wire.DATETIME2: _packed(5, values.log_datetime),
     Wire.TIMESTAMP2: _packed(4, values.log_timestamp),
-    Wire.TIME2: lambda _column, meta: Field(
-        f"{3 + _FRACTION_BYTES[meta]}s", use=Use.CALL, convert=values.log_time(meta)
-    ),
+    Wire.TIME2: _packed(3, values.log_time),
     Wire.DATETIME: lambda _column, _meta: Field("Q", use=Use.CALL, convert=values.log_datetime_old),
     Wire.TIMESTAMP: lambda _column, _meta: Field("I", use=Use.CALL, convert=values.log_timestamp_old),
     Wire.TIME: lambda _column, _meta: Field("3s", use=Use.CALL, convert=values.log_time_old),

@@ -120,7 +120,7 @@ class LogReader:
                 self._hand_over(batch)
                 if batch is None or not batch.rows:
                     self._hand_over(assembler.take(whole=False))
-            if not assembler.unpack():
+            if not assembler.is_packed or not assembler.unpack():
                 return
 
     def _hand_over(self, batch: LogBatch | None) -> None:
