@@ -153,7 +153,11 @@ class LocalKube(Cluster):
             os.chown(self.directory, user, user)
         self._write_images(images)
         options = ["--images", str(self.images_file), "--mounts", mounts, "--parent", str(parent or os.getpid())]
-        self.run("up", *options, *(["--audit"] if audit else []))
+        try:
+            self.run("up", *options, *(["--audit"] if audit else []))
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     @property

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.localkube.build import ensure_binary
-from tests.localkube.cluster import LocalKube, eventually
+from tests.localkube.cluster import Image, LocalKube, eventually
 from tests.localkube.plugin import ROOT, default_images
 from tests.localkube.workloads import PYTHON, container, output, pod, run_json, run_script, running
 
@@ -63,12 +63,6 @@ def test_down_leaves_no_process_and_no_mount(tmp_path: Path) -> None:
     pids = start_stubborn(cluster)
     again = cluster.run("up")
     assert again.stdout.startswith("ready after 0"), "up is idempotent"
-    with pytest.raises(RuntimeError, match="run `localkube down` first"):
-        other = LocalKube.start(tmp_path / "d", default_images())
-        try:
-            other.run("up", "--audit")
-        finally:
-            other.stop()
     cluster.stop()
     assert all_gone(pids)
     assert processes_of(tmp_path) == []
@@ -77,6 +71,15 @@ def test_down_leaves_no_process_and_no_mount(tmp_path: Path) -> None:
     assert left == {"logs", "run", "audit.log", "audit-policy.yaml", "images.json"}
     assert cluster.run("down").stdout == "not running\n"
     assert cluster.run("status", check=False).returncode == 1
+
+
+def test_audit_log_cannot_be_switched_on_later(tmp_path: Path) -> None:
+    cluster = LocalKube.start(tmp_path / "c", default_images())
+    try:
+        with pytest.raises(RuntimeError, match="run `localkube down` first"):
+            cluster.run("up", "--audit")
+    finally:
+        cluster.stop()
 
 
 def test_two_clusters_side_by_side(tmp_path: Path) -> None:
@@ -214,7 +217,7 @@ def test_ordinary_user(nobodys: Path, mounts: str) -> None:
     # The binary as a user without rights to this checkout finds it.
     binary = nobodys / "localkube"
     shutil.copy(ensure_binary().resolve(), binary)
-    images = {"sh:test": {"command": ["/bin/sh", "-c"]}}
+    images: dict[str, Image] = {"sh:test": {"command": ["/bin/sh", "-c"]}}
     cluster = LocalKube.start(nobodys / "c", images, mounts=mounts, user=nobody, binary=binary)
     try:
         script = "id -u; cat $FILE; cat /data/f 2>/dev/null || echo translated; kill -0 1 2>/dev/null || echo powerless"
@@ -243,7 +246,9 @@ def test_broken_mapping_is_told_where_it_hurts(tmp_path: Path) -> None:
     try:
         cluster.images_file.write_text("images: {x: {comand: [sh]}}")
         cluster.apply(pod("broken", container("true", image="x")), "default")
-        status = lambda: str(cluster.read("/api/v1/namespaces/default/pods/broken")["status"])  # noqa: E731
-        eventually(lambda: "unknown field" in status() and "comand" in status())
+        path = "/api/v1/namespaces/default/pods/broken"
+        eventually(
+            lambda: "comand" in (text := str(cluster.read(path)["status"])) and "unknown field" in text, timeout=15
+        )
     finally:
         cluster.stop()

@@ -178,7 +178,7 @@ func waitReady(ctx context.Context, dir Dir, timeout time.Duration, out io.Write
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("not ready after %s (%s); logs are in %s", timeout, state, dir.path("logs"))
+			return fmt.Errorf("not ready after %s (%s); logs are in %s; the supervisor's:\n%s", timeout, state, dir.path("logs"), tail(dir.log(supervisorName)))
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
@@ -187,6 +187,9 @@ func waitReady(ctx context.Context, dir Dir, timeout time.Duration, out io.Write
 // nodeState says in a few words how far a cluster is; "Ready" is the end.
 func nodeState(ctx context.Context, dir Dir) (string, error) {
 	body, err := get(ctx, dir, "/api/v1/nodes/localhost")
+	if errors.Is(err, errNotThere) {
+		return "the node has not registered", nil
+	}
 	if err != nil {
 		return "the API server does not answer yet", err
 	}
@@ -213,8 +216,10 @@ func nodeState(ctx context.Context, dir Dir) (string, error) {
 			return "the node is not ready: " + condition.Message, nil
 		}
 	}
-	return "the node has not registered", nil
+	return "the node tells nothing of itself yet", nil
 }
+
+var errNotThere = errors.New("not there")
 
 func get(ctx context.Context, dir Dir, path string) ([]byte, error) {
 	config, err := clientcmd.LoadFromFile(dir.Kubeconfig())
@@ -244,7 +249,9 @@ func get(ctx context.Context, dir Dir, path string) ([]byte, error) {
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode != http.StatusOK {
+	if err == nil && response.StatusCode == http.StatusNotFound {
+		err = errNotThere
+	} else if err == nil && response.StatusCode != http.StatusOK {
 		err = fmt.Errorf("%s answered %s", path, response.Status)
 	}
 	return body, err
@@ -268,7 +275,7 @@ func Down(dir Dir, out io.Writer) error {
 		return err
 	}
 	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); {
-		if running, _ := dir.isRunning(); !running {
+		if running, _ := dir.isRunning(); !running && !isAlive(pid) {
 			fmt.Fprintln(out, "stopped")
 			return nil
 		}
