@@ -162,6 +162,7 @@ class OrderMessage(Struct, gc=False, kw_only=True):
     timestamp: Annotated[Decimal, Meta(description="Of activate: seconds since the epoch.")] | None = None
     user_id: Annotated[str, Meta(description="The user, in messages about the API key's own orders.")] | None = None
     profile_id: Annotated[str, Meta(description="The profile, in messages about own orders.")] | None = None
+    private: Annotated[bool, Meta(description="Of activate: only told to oneself.")] | None = None
     extra: Extra = field(default=None, name=EXTRA_WIRE_NAME)
 
 

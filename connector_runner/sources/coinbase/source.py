@@ -70,11 +70,11 @@ class CoinbaseSource:
 
     async def discover(self, selected: str | None) -> Catalogue:
         """See the protocol; subscribes to every configured product to see that the exchange accepts it."""
-        products = await self._find_products()
-        subscriptions = list(build_subscriptions(STREAMS["ticker"], products, ()))
-        if self._credentials is not None:
-            subscriptions.append(Subscription({"user": tuple(products[:1]), "heartbeat": tuple(products[:1])}))
         try:
+            products = await self._find_products()
+            subscriptions = list(build_subscriptions(STREAMS["ticker"], products, ()))
+            if self._credentials is not None:
+                subscriptions.append(Subscription({"user": tuple(products[:1]), "heartbeat": tuple(products[:1])}))
             await self._connect(subscriptions)
         finally:
             await self.close()

@@ -203,7 +203,7 @@ SHAPES: list[tuple[str, str, dict[str, Any]]] = [
             "timestamp": Decimal("1483736448.299000"),
             "user_id": "12",
             "profile_id": "30000727-d308-cf50-7b1c-c06deb1934fc",
-            "extra": '{"private":true}',
+            "private": True,
         },
     ),
 ]

@@ -1,0 +1,103 @@
+"""What these tests share: a source read in this process, and a report that remembers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from connector_runner.protocols.batch import Batch
+from connector_runner.protocols.source import Checkpoint, SourceContext, WriteMode
+from connector_runner.sources.coinbase import build_source
+from connector_runner.sources.coinbase.source import CoinbaseSource
+
+
+class Remembering:
+    """A `Report` that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.losses: list[str] = []
+        self.is_connected = False
+
+    def connected(self) -> None:
+        self.is_connected = True
+
+    def disconnected(self, message: str) -> None:
+        self.is_connected = False
+        self.losses.append(message)
+
+    def lag(self, seconds: float) -> None:
+        assert seconds >= 0
+
+    def progress(self, done: int, total: int | None, unit: str) -> None:
+        raise AssertionError(f"no snapshot here: {done} of {total} {unit}")
+
+    def count(self, name: str, amount: int = 1) -> None:
+        self.counts[name] += amount
+
+    def note(self, message: str, **fields: Any) -> None:
+        self.losses.append(message)
+
+
+def source_of(config: Mapping[str, Any], report: Remembering | None = None) -> CoinbaseSource:
+    source = build_source(SourceContext(config, "tests/feed", WriteMode.UPSERT, report or Remembering()))
+    assert isinstance(source, CoinbaseSource)
+    return source
+
+
+class Reading:
+    """A source that is being read into `batches`, by a task of its own; `gate` cleared: the dataset takes nothing."""
+
+    def __init__(self, source: CoinbaseSource, report: Remembering) -> None:
+        self.source = source
+        self.report = report
+        self.batches: list[Batch] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._read())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self.source.close()
+
+    async def _read(self) -> None:
+        async for batch in self.source.batches():
+            await self.gate.wait()
+            self.batches.append(batch)
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        return [row for batch in self.batches for row in batch.rows]
+
+    def incidents(self, kind: str) -> list[Mapping[str, Any]]:
+        return [incident.detail for batch in self.batches for incident in batch.incidents if incident.kind == kind]
+
+    async def until(self, condition: Callable[[Reading], bool], deadline: float = 60.0) -> None:
+        """Polls; fails with what the source failed with."""
+        async with asyncio.timeout(deadline):
+            while not condition(self):
+                if self._task is not None and self._task.done():
+                    self._task.result()
+                await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def reading(
+    config: Mapping[str, Any], stream: str, checkpoint: Checkpoint | None = None
+) -> AsyncIterator[Reading]:
+    report = Remembering()
+    source = source_of(config, report)
+    read = Reading(source, report)
+    try:
+        await source.open(stream, checkpoint)
+        read.start()
+        yield read
+    finally:
+        await read.stop()
