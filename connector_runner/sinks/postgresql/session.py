@@ -101,6 +101,8 @@ class Session:
         self._named = 0
         self._is_writing = False
         self._lost: TransientError | None = None
+        # Remembered, because libpq forgets it when the connection is lost, and the next connection may get the same number.
+        self._socket = self._pgconn.socket
         self._enter_pipeline()
 
     @classmethod
@@ -125,14 +127,14 @@ class Session:
 
     def _enter_pipeline(self) -> None:
         self._pgconn.enter_pipeline_mode()
-        self._loop.add_reader(self._pgconn.socket, self._read)
+        self._loop.add_reader(self._socket, self._read)
 
     @asynccontextmanager
     async def ordinary(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
         """Psycopg's own connection, once all that was sent is answered."""
         await self.settle()
         self._raise_if_lost()
-        self._loop.remove_reader(self._pgconn.socket)
+        self._loop.remove_reader(self._socket)
         self._pgconn.exit_pipeline_mode()
         try:
             yield self._connection
@@ -182,9 +184,9 @@ class Session:
     def _flush(self) -> None:
         is_full = self._pgconn.flush() == 1
         if is_full and not self._is_writing:
-            self._loop.add_writer(self._pgconn.socket, self._write)
+            self._loop.add_writer(self._socket, self._write)
         elif not is_full and self._is_writing:
-            self._loop.remove_writer(self._pgconn.socket)
+            self._loop.remove_writer(self._socket)
         self._is_writing = is_full
 
     def _write(self) -> None:
@@ -249,12 +251,8 @@ class Session:
             self._units.clear()
 
     def _forget_socket(self) -> None:
-        try:
-            socket = self._pgconn.socket
-        except psycopg.OperationalError:
-            return
-        self._loop.remove_reader(socket)
-        self._loop.remove_writer(socket)
+        self._loop.remove_reader(self._socket)
+        self._loop.remove_writer(self._socket)
 
     def _raise_if_lost(self) -> None:
         if self._lost is not None:

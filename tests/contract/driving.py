@@ -1,0 +1,134 @@
+"""Driving the real pipeline inside a test: no process, no stubs, everything else as in a pod."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from connector_runner.pipeline.engine import Engine
+from connector_runner.pipeline.queue import Limits
+from connector_runner.pipeline.telemetry import NoMeters, Telemetry
+from connector_runner.pipeline.writer import Pace
+from connector_runner.protocols.batch import Batch, Operation, Row
+from connector_runner.protocols.schema import StreamSchema
+from connector_runner.protocols.sink import RefusedRows, Sink, SinkContext
+from connector_runner.protocols.source import Checkpoint, Opened, Source, WriteMode
+from connector_runner.registry import build_sink
+from connector_runner.schemas.catalogue import Catalogue
+from connector_runner.schemas.outcome import ExitCode
+from tests.contract.datasets import Dataset
+
+DEADLINE = 60.0
+
+
+def context(dataset: Dataset, table: str = "rows", **changes: Any) -> SinkContext:
+    values: dict[str, Any] = {
+        "read_url": lambda: dataset.url, "table": table, "connector": "default/test", "stream": "test", "uid": "uid-1",
+        "run": 1, "write_mode": WriteMode.UPSERT, "refused_rows": RefusedRows.DEAD_LETTER, "wait": True, **changes,
+    }  # fmt: skip
+    return SinkContext(**values)
+
+
+def batch(schema: StreamSchema, position: int, *operations: tuple[Operation, Row], **more: Any) -> Batch:
+    """A batch of (operation, row)s; without operations news of the position."""
+    codes = bytes(operation for operation, _ in operations)
+    return Batch(
+        schema, [row for _, row in operations], {"next": position}, codes, size=max(1, 50 * len(codes)), **more
+    )
+
+
+class ListSource:
+    """Batches from a list; the position after the n-th is {"next": n + 1} or whatever the batches say."""
+
+    def __init__(self, batches: Sequence[Batch], identity: str = "list", *, endless: bool = False) -> None:
+        self._batches = batches
+        self._identity = identity
+        self._endless = endless
+        self._first = 0
+        self.read = 0
+
+    async def discover(self, selected: str | None) -> Catalogue:
+        return Catalogue((), 0)
+
+    async def open(self, stream: str, checkpoint: Checkpoint | None) -> Opened:
+        if checkpoint is not None:
+            positions = [dict(batch.position) for batch in self._batches]
+            self._first = positions.index(dict(checkpoint.position)) + 1
+        return Opened(self._batches[min(self._first, len(self._batches) - 1)].schema, self._identity)
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        for item in self._batches[self._first :]:
+            yield item
+            self.read += 1
+        if self._endless:
+            await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        pass
+
+
+class Recorder:
+    """The log as a list."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str, dict[str, Any]]] = []
+
+    def __call__(self, level: str, message: str, /, **fields: Any) -> None:
+        self.lines.append((level, message, fields))
+
+    def text(self) -> str:
+        return "\n".join(f"{level}: {message} {fields}" for level, message, fields in self.lines)
+
+
+class Run:
+    """One execution in the test's own event loop."""
+
+    def __init__(
+        self, source: Callable[[], Source], sink: SinkContext | Sink, *, wait: bool = True, limits: Limits | None = None,
+        stream: str = "test",
+    ) -> None:  # fmt: skip
+        self.log = Recorder()
+        self.telemetry = Telemetry(self.log, NoMeters())
+        target = build_sink(sink) if isinstance(sink, SinkContext) else sink
+        self.engine = Engine(
+            source, target, stream, self.telemetry, wait=wait, limits=limits, pace=Pace(heartbeat=0.2, idle=5.0)
+        )
+        self._task: asyncio.Task[ExitCode] | None = None
+
+    def start(self) -> Run:
+        self._task = asyncio.create_task(self.engine.run())
+        return self
+
+    async def end(self) -> ExitCode:
+        assert self._task is not None
+        return await asyncio.wait_for(self._task, DEADLINE)
+
+    async def stop(self) -> ExitCode:
+        self.engine.stop()
+        return await self.end()
+
+    async def kill(self) -> None:
+        """As far as a task can be killed; real kills are in the kill tests."""
+        assert self._task is not None
+        self._task.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await self._task
+
+
+async def run_to_end(batches: Sequence[Batch], sink: SinkContext, *, wait: bool = True, identity: str = "list") -> Run:
+    run = Run(lambda: ListSource(batches, identity), sink, wait=wait).start()
+    assert await run.end() is ExitCode.END_OF_STREAM
+    return run
+
+
+async def until(condition: Callable[[], Any], what: str, seconds: float = DEADLINE) -> Any:
+    """Polls until the condition holds."""
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        await asyncio.sleep(0.01)
+    return value

@@ -1,0 +1,324 @@
+"""The one suite that every SQL sink must pass, driven by the pipeline over the scripted source and over lists of batches."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from connector_runner.protocols.batch import Incident, Operation
+from connector_runner.protocols.errors import (
+    ActionRequiredError,
+    FenceLostError,
+    SchemaConflictError,
+    SourceChangedError,
+    TransientError,
+)
+from connector_runner.protocols.schema import Column, StreamSchema
+from connector_runner.protocols.sink import RefusedRows, Transaction
+from connector_runner.protocols.source import SourceContext, WriteMode
+from connector_runner.protocols.types import INT64, JSON, STRING, UINT64, UUID
+from connector_runner.registry import build_inspector, build_sink
+from connector_runner.schemas.config import fill_defaults
+from connector_runner.schemas.outcome import ExitCode
+from tests.contract.datasets import Dataset
+from tests.contract.driving import ListSource, Run, batch, context, run_to_end, until
+from tests.scripted.script import SCHEMA, WIDER, Script
+from tests.scripted.source import CONFIG_SCHEMA, ScriptedSource
+
+UPSERT, DELETE, INSERT, REPLACE = Operation
+SMALL = StreamSchema("test", (Column("k", INT64, nullable=False), Column("v", STRING)), ("k",))
+PAIR = StreamSchema("test", (Column("a", STRING), Column("b", INT64), Column("v", STRING)), ("a", "b"))
+
+
+def scripted(script: Script, run: Run | None = None, **config: Any) -> Any:
+    """Builds scripted sources, as the pipeline asks for one after each lost connection."""
+    settings = {"seed": script.seed, "batches": script.batches, "rows": script.rows, "ids": script.ids, **config}
+
+    def build() -> ScriptedSource:
+        from connector_runner.pipeline.telemetry import NoMeters, Telemetry
+
+        report = run.telemetry if run else Telemetry(lambda *_, **__: None, NoMeters())
+        return ScriptedSource(
+            SourceContext(fill_defaults(settings, CONFIG_SCHEMA), "default/test", WriteMode.UPSERT, report)
+        )
+
+    return build
+
+
+@pytest.mark.parametrize("wait", [True, False])
+@pytest.mark.parametrize("stream", ["mixed", "upserts", "widening"])
+async def test_all_operations_lead_to_the_state_of_the_model(dataset: Dataset, wait: bool, stream: str) -> None:
+    script = Script(seed=7, batches=300, rows=12, stream=stream)
+    run = Run(scripted(script), context(dataset), wait=wait, stream=stream).start()
+    assert await run.end() is ExitCode.END_OF_STREAM
+    wide = stream == "widening"
+    expected = [row if len(row) > 10 or not wide else (*row, None) for row in script.state().values()]
+    found = dataset.read(WIDER if wide else SCHEMA, "rows")
+    assert (
+        sorted(found) == sorted(expected)
+        if not wide
+        else {row[:2]: row for row in found} == {r[:2]: r for r in expected}
+    )
+    assert dataset.query("SELECT count(*) FROM rows_incidents") == [(script.incidents(),)]
+
+
+@pytest.mark.parametrize("wait", [True, False])
+async def test_a_source_that_breaks_again_and_again_loses_and_repeats_nothing(dataset: Dataset, wait: bool) -> None:
+    script = Script(seed=8, batches=120, rows=5)
+    sink = context(dataset, write_mode=WriteMode.APPEND)
+    run = Run(scripted(script, breakEvery=9), sink, wait=wait, stream="upserts").start()
+    await run.end()
+    rows = [row for _, row in Script(seed=8, batches=120, rows=5, stream="upserts").operations()]
+    assert dataset.read(SCHEMA, "rows", order="_id") == rows
+    assert run.telemetry.totals.reconnects >= 12
+
+
+async def test_a_second_run_goes_on_after_the_first(dataset: Dataset) -> None:
+    script = Script(seed=9, batches=100)
+    first = Run(scripted(script, pauseMs=2), context(dataset), stream="mixed").start()
+    await until(lambda: first.telemetry.totals.rows > 20, "some rows")
+    assert await first.stop() is ExitCode.TERMINATED
+    inspector = build_inspector(context(dataset))
+    position = inspector.checkpoints()[0].position
+    inspector.close()
+    assert position is not None
+    assert dataset.read(SCHEMA, "rows") == sorted(script.state(position["next"]).values())
+    assert 0 < position["next"] < 100
+    second = Run(scripted(script), context(dataset, run=2), stream="mixed").start()
+    assert await second.end() is ExitCode.END_OF_STREAM
+    assert sorted(dataset.read(SCHEMA, "rows")) == sorted(script.state().values())
+
+
+async def test_append_keeps_the_history_and_retracts_what_is_replaced(dataset: Dataset) -> None:
+    await run_to_end(
+        [
+            batch(PAIR, 1, (UPSERT, ("x", 1, "one")), (UPSERT, ("x", 2, "two")), (UPSERT, ("y", 1, "other"))),
+            batch(PAIR, 2, (UPSERT, ("x", 1, "uno")), (DELETE, ("x", 2, None))),
+            batch(PAIR, 3, (REPLACE, ("x",)), (UPSERT, ("x", 3, "three"))),
+            batch(PAIR, 4, (REPLACE, ()), (INSERT, ("z", 1, "new"))),
+        ],
+        context(dataset, write_mode=WriteMode.APPEND),
+    )
+    found = dataset.read(PAIR, "rows", extra=["_op", "_position"], order="_id")
+    assert [(*row[:4], json.loads(row[4])["next"]) for row in found[:7]] == [
+        ("x", 1, "one", "upsert", 1), ("x", 2, "two", "upsert", 1), ("y", 1, "other", "upsert", 1),
+        ("x", 1, "uno", "upsert", 2), ("x", 2, None, "delete", 2),
+        ("x", 1, "uno", "delete", 3), ("x", 3, "three", "upsert", 3),
+    ]  # fmt: skip
+    assert sorted((*row[:4], json.loads(row[4])["next"]) for row in found[7:9]) == [
+        ("x", 3, "three", "delete", 4), ("y", 1, "other", "delete", 4)
+    ]  # fmt: skip
+    assert (*found[9][:4], json.loads(found[9][4])["next"]) == ("z", 1, "new", "insert", 4)
+    assert len(found) == 10
+
+
+@pytest.mark.parametrize("wait", [True, False])
+async def test_refused_rows_become_dead_letters_and_the_others_are_stored(dataset: Dataset, wait: bool) -> None:
+    too_long, surrogate = 2**63, "\ud800"
+    run = await run_to_end(
+        [
+            batch(SMALL, 1, (UPSERT, (1, "a")), (UPSERT, (2, "old"))),
+            batch(
+                SMALL, 2, (UPSERT, (too_long, "b")), (UPSERT, (2, surrogate)), (UPSERT, (3, "c")), (DELETE, (1, None))
+            ),
+            batch(SMALL, 3, (UPSERT, (4, "d")), (UPSERT, (4, surrogate))),
+        ],
+        context(dataset),
+        wait=wait,
+    )
+    assert dataset.read(SMALL, "rows") == [(2, "old"), (3, "c"), (4, "d")]
+    letters = dataset.query('SELECT operation, position, "row", reason FROM rows_dead_letters ORDER BY id')
+    rows = [row if isinstance(row, dict) else json.loads(row) for _, _, row, _ in letters]
+    assert rows == [{"k": too_long, "v": "b"}, {"k": 2, "v": surrogate}, {"k": 4, "v": surrogate}]
+    assert [(operation, json.loads(position)["next"]) for operation, position, _, _ in letters] == [
+        ("upsert", 2), ("upsert", 2), ("upsert", 3)
+    ]  # fmt: skip
+    assert all(reason for *_, reason in letters)
+    assert run.telemetry.totals.refused == 3
+
+
+@pytest.mark.parametrize("mode", list(WriteMode))
+async def test_what_a_constraint_of_the_table_refuses_is_a_dead_letter_too(dataset: Dataset, mode: WriteMode) -> None:
+    await run_to_end([batch(SMALL, 0, (UPSERT, (0, "fine")))], context(dataset, write_mode=mode))
+    dataset.execute("CREATE UNIQUE INDEX only_once ON rows (v)")
+    rows = [(UPSERT, (k, f"value {k % 40}")) for k in range(1, 61)]
+    more = [batch(SMALL, 0, (UPSERT, (0, "fine"))), batch(SMALL, 1, *rows)]
+    await run_to_end(more, context(dataset, run=2, write_mode=mode))
+    found = dataset.read(SMALL, "rows", order="k")
+    assert found == [(0, "fine"), *[(k, f"value {k % 40}") for k in range(1, 41)]]
+    assert dataset.query("SELECT count(*) FROM rows_dead_letters") == [(20,)]
+
+
+async def test_refused_rows_stop_the_run_when_the_dataset_says_so(dataset: Dataset) -> None:
+    sink = context(dataset, refused_rows=RefusedRows.STOP)
+    run = Run(lambda: ListSource([batch(SMALL, 1, (UPSERT, (1, "a")), (UPSERT, (2, "\ud800")))]), sink).start()
+    with pytest.raises(ActionRequiredError, match="refuses a row") as caught:
+        await run.end()
+    assert caught.value.reason == "RowRefused"
+    assert dataset.read(SMALL, "rows") == []
+    assert dataset.query("SELECT position FROM _connector_checkpoints") == [(None,)]
+
+
+async def test_too_many_refused_rows_in_a_row_end_the_run(dataset: Dataset) -> None:
+    bad = [(UPSERT, (k, "\ud800")) for k in range(30)]
+    batches = [batch(SMALL, 1, *bad[:9], (UPSERT, (100, "fine")), *bad[9:18]), batch(SMALL, 2, *bad[18:])]
+    run = Run(lambda: ListSource(batches), context(dataset, refusal_limit=10)).start()
+    with pytest.raises(ActionRequiredError, match="refused 10 rows in a row"):
+        await run.end()
+    assert dataset.query("SELECT position FROM _connector_checkpoints") == [(None,)]
+
+
+async def test_an_older_runner_commits_no_more_and_says_who_took_over(dataset: Dataset) -> None:
+    older, newer = build_sink(context(dataset)), build_sink(context(dataset, run=2))
+    first = await older.claim()
+    await older.prepare(SMALL)
+    await older.write(Transaction(first.number + 1, (batch(SMALL, 1, (UPSERT, (1, "older"))),), "list"))
+    claim = await newer.claim()
+    assert (claim.epoch, claim.number) == (first.epoch + 1, 1)
+    assert claim.checkpoint is not None
+    assert claim.checkpoint.position == {"next": 1}
+    with pytest.raises((FenceLostError, TransientError)) as caught:
+        await older.write(Transaction(2, (batch(SMALL, 2, (UPSERT, (2, "older"))),), "list"))
+    if not isinstance(caught.value, FenceLostError):  # its connection was ended by the newer one
+        with pytest.raises(FenceLostError, match="run 2"):
+            await older.recover()
+    await newer.prepare(SMALL)
+    await newer.write(Transaction(2, (batch(SMALL, 2, (UPSERT, (2, "newer"))),), "list"))
+    late = build_sink(context(dataset, run=1))
+    with pytest.raises(FenceLostError, match="run 2 has already claimed"):
+        await late.claim()
+    await late.close()
+    assert dataset.read(SMALL, "rows") == [(1, "older"), (2, "newer")]
+    await older.close()
+    await newer.close()
+
+
+async def test_a_connector_made_again_under_its_name_goes_on(dataset: Dataset) -> None:
+    await run_to_end([batch(SMALL, 1, (UPSERT, (1, "a")))], context(dataset, run=7))
+    batches = [batch(SMALL, 1, (UPSERT, (1, "WRONG"))), batch(SMALL, 2, (UPSERT, (2, "b")))]
+    await run_to_end(batches, context(dataset, uid="uid-2", run=1))
+    assert dataset.read(SMALL, "rows") == [(1, "a"), (2, "b")]
+
+
+async def test_two_connectors_in_one_table_are_refused_by_name_unless_both_append(dataset: Dataset) -> None:
+    await run_to_end([batch(SMALL, 1, (UPSERT, (1, "a")))], context(dataset))
+    other = Run(lambda: ListSource([batch(SMALL, 1, (UPSERT, (1, "b")))]), context(dataset, connector="default/other"))
+    with pytest.raises(SchemaConflictError, match="default/test"):
+        await other.start().end()
+    for name in ("one", "two"):
+        sink = context(dataset, "history", connector=f"default/{name}", write_mode=WriteMode.APPEND)
+        await run_to_end([batch(SMALL, 1, (UPSERT, (1, name)))], sink)
+    assert dataset.read(SMALL, "history", order="_id") == [(1, "one"), (1, "two")]
+
+
+async def test_another_source_is_an_error_that_names_both(dataset: Dataset) -> None:
+    script = Script(batches=5)
+    await Run(scripted(script), context(dataset), stream="mixed").start().end()
+    run = Run(scripted(Script(batches=9), identity="elsewhere"), context(dataset, run=2), stream="mixed").start()
+    with pytest.raises(SourceChangedError, match=r"script.*elsewhere"):
+        await run.end()
+
+
+async def test_reset_starts_over_and_fences_off_who_writes(dataset: Dataset) -> None:
+    batches = [batch(SMALL, 1, (UPSERT, (1, "a"))), batch(SMALL, 2, (UPSERT, (2, "b")))]
+    run = Run(lambda: ListSource(batches, endless=True), context(dataset)).start()
+    await until(lambda: run.telemetry.totals.rows == 2, "two rows")
+    inspector = build_inspector(context(dataset))
+    assert inspector.checkpoints()[0].position == {"next": 2}
+    assert inspector.reset_checkpoints() == 1
+    assert inspector.checkpoints()[0].position is None
+    names, rows = inspector.newest_rows(1)
+    inspector.close()
+    assert (list(names), [tuple(row) for row in rows]) == (["k", "v"], [(2, "b")])
+    run.engine.reconnect()
+    with pytest.raises(FenceLostError, match="reset"):
+        await run.end()
+    dataset.execute("DELETE FROM rows")
+    await run_to_end(batches, context(dataset, run=1))
+    assert dataset.read(SMALL, "rows") == [(1, "a"), (2, "b")]
+
+
+class TestFitting:
+    async def test_columns_are_added_and_types_widened_as_the_stream_changes(self, dataset: Dataset) -> None:
+        wide = StreamSchema("test", (Column("k", INT64), Column("n", UINT64), Column("late", JSON)), ("k",))
+        narrow = StreamSchema("test", (Column("k", INT64), Column("n", INT64)), ("k",))
+        batches = [batch(narrow, 1, (UPSERT, (1, -5))), batch(wide, 2, (UPSERT, (2, 2**64 - 1, "[]")))]
+        await run_to_end(batches, context(dataset))
+        assert dataset.read(wide, "rows") == [(1, -5, None), (2, 2**64 - 1, "[]")]
+
+    async def test_a_table_of_somebody_else_that_does_not_fit_is_left_alone(self, dataset: Dataset) -> None:
+        dataset.execute("CREATE TABLE rows (k text, w text)")
+        dataset.execute("INSERT INTO rows VALUES ('mine', 'mine')")
+        run = Run(lambda: ListSource([batch(SMALL, 1, (UPSERT, (1, "a")))]), context(dataset)).start()
+        with pytest.raises(SchemaConflictError) as caught:
+            await run.end()
+        for part in ("column k is", "column v", "is missing", "no primary key", "needed is (k)"):
+            assert part in caught.value.message
+        assert dataset.query("SELECT * FROM rows") == [("mine", "mine")]
+
+    async def test_a_table_of_somebody_else_that_fits_is_used(self, dataset: Dataset) -> None:
+        dataset.execute("CREATE TABLE rows (v text, k bigint NOT NULL, note text DEFAULT 'x', UNIQUE (k))")
+        await run_to_end([batch(SMALL, 1, (UPSERT, (1, "a")), (UPSERT, (1, "b")))], context(dataset))
+        assert dataset.query("SELECT k, v, note FROM rows") == [(1, "b", "x")]
+
+    async def test_a_change_that_the_table_can_not_follow_is_told(self, dataset: Dataset) -> None:
+        changed = StreamSchema("test", (Column("k", INT64), Column("v", UUID)), ("k",))
+        other_key = StreamSchema("test", (Column("k", INT64), Column("v", STRING)), ("v",))
+        await run_to_end([batch(SMALL, 1, (UPSERT, (1, "a")))], context(dataset))
+        if dataset.name != "sqlite":  # where both are TEXT
+            run = Run(lambda: ListSource([batch(changed, 1, (UPSERT, (1, "")))]), context(dataset, run=2)).start()
+            with pytest.raises(SchemaConflictError, match="column v is text, needed is uuid"):
+                await run.end()
+        run = Run(lambda: ListSource([batch(other_key, 1, (UPSERT, (1, "")))]), context(dataset, run=3)).start()
+        with pytest.raises(SchemaConflictError, match=r"its key is \(k\), needed is \(v\)"):
+            await run.end()
+
+    async def test_no_key_needs_append(self, dataset: Dataset) -> None:
+        keyless = StreamSchema("test", (Column("v", STRING),))
+        run = Run(lambda: ListSource([batch(keyless, 1, (UPSERT, ("a",)))]), context(dataset)).start()
+        with pytest.raises(SchemaConflictError, match="writeMode: append"):
+            await run.end()
+        await run_to_end([batch(keyless, 1, (UPSERT, ("a",)))], context(dataset, "h", write_mode=WriteMode.APPEND))
+        assert dataset.read(keyless, "h", order="_id") == [("a",)]
+
+    async def test_metadata_columns_are_kept_free(self, dataset: Dataset) -> None:
+        taken = StreamSchema("test", (Column("k", INT64), Column("_op", STRING)), ("k",))
+        sink = context(dataset, write_mode=WriteMode.APPEND)
+        run = Run(lambda: ListSource([batch(taken, 1, (UPSERT, (1, "")))]), sink).start()
+        with pytest.raises(SchemaConflictError, match="_op"):
+            await run.end()
+
+    async def test_names_are_quoted_everywhere(self, dataset: Dataset) -> None:
+        odd = StreamSchema("test", (Column('se"lect', INT64), Column("my; drop--", STRING)), ('se"lect',))
+        table = 'odd "table'
+        batches = [
+            batch(odd, 1, (UPSERT, (1, "a")), (INSERT, (2, "b"))),
+            batch(odd, 2, (DELETE, (1, None)), (REPLACE, (3,))),
+        ]
+        await run_to_end(batches, context(dataset, table))
+        assert dataset.read(odd, table) == [(2, "b")]
+
+
+async def test_a_quiet_stream_moves_its_checkpoint_now_and_then(dataset: Dataset) -> None:
+    quiet = [batch(SMALL, number) for number in range(2, 300)]
+    batches = [batch(SMALL, 1, (UPSERT, (1, "a"))), *quiet]
+    run = Run(lambda: ListSource(batches, endless=True), context(dataset)).start()
+    newest = "SELECT position FROM _connector_checkpoints"
+    await until(
+        lambda: run.telemetry.totals.commits and json.loads(dataset.query(newest)[0][0] or "{}") == {"next": 299},
+        "the last heartbeat's position",
+    )
+    assert run.telemetry.totals.commits < 20
+    await run.stop()
+
+
+async def test_incidents_lie_beside_the_rows(dataset: Dataset) -> None:
+    incident = Incident("gap", "BTC-USD", "trades 5 to 9 can't be had", {"first": 5})
+    await run_to_end([batch(SMALL, 1, (UPSERT, (1, "a")), incidents=(incident,)), batch(SMALL, 2)], context(dataset))
+    row = dataset.query("SELECT connector, stream, kind, subject, message, detail, position FROM rows_incidents")[0]
+    detail = row[5] if isinstance(row[5], dict) else json.loads(row[5])
+    assert (row[:5], detail, json.loads(row[6])) == (
+        ("default/test", "test", "gap", "BTC-USD", incident.message), {"first": 5}, {"next": 1}
+    )  # fmt: skip
