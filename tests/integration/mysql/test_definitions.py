@@ -23,7 +23,8 @@ def variant(request: pytest.FixtureRequest) -> str:
 @pytest_asyncio.fixture
 async def reading(database: Database) -> AsyncIterator[Reading]:
     database.execute(
-        "CREATE TABLE t (id INT PRIMARY KEY, a VARCHAR(10), b VARCHAR(10))", "INSERT INTO t VALUES (1,'a1','b1'),(2,'a2','b2')"
+        "CREATE TABLE t (id INT PRIMARY KEY, a VARCHAR(10), b VARCHAR(10))",
+        "INSERT INTO t VALUES (1,'a1','b1'),(2,'a2','b2')",
     )
     async with Reading(database.server, f"{database.name}.t", connector=f"test/{database.name}") as opened:
         await opened.until(lambda: is_complete(opened))
@@ -85,7 +86,9 @@ async def test_rows_between_two_changes_are_never_decoded_with_the_wrong_columns
         await settle(reading, database, 6)
         assert names(reading) == ["id", "b", "a"]
     else:
-        with pytest.raises(ActionRequiredError, match=r"RENAME COLUMN a TO x.*RENAME COLUMN x TO b.*binlog_row_metadata"):
+        with pytest.raises(
+            ActionRequiredError, match=r"RENAME COLUMN a TO x.*RENAME COLUMN x TO b.*binlog_row_metadata"
+        ):
             await settle(reading, database, 6)
         assert (4,) not in reading.table
 
