@@ -99,11 +99,13 @@ def _settled(status: Any) -> Any:
     if not isinstance(status, dict):
         return None
     bare = {key: value for key, value in status.items() if key != "updated"}
-    bare["conditions"] = [
-        {key: value for key, value in condition.items() if key != "lastTransitionTime"}
-        for condition in bare.get("conditions") or ()
-        if condition.get("type") in CONDITIONS
-    ]
+    conditions = bare.get("conditions")
+    if isinstance(conditions, list):  # else a hand wrote it
+        bare["conditions"] = [
+            {key: value for key, value in condition.items() if key != "lastTransitionTime"}
+            for condition in conditions
+            if isinstance(condition, dict) and condition.get("type") in CONDITIONS
+        ]
     return bare
 
 

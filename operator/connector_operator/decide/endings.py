@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -74,7 +75,8 @@ def delay_after(failures: int, limits: tuple[timedelta, timedelta], seed: str) -
     """Doubles from the first limit to the second; a tenth more or less, the same for the same seed, spreads the herd."""
     first, longest = limits
     spread = 0.9 + 0.2 * hashlib.sha256(seed.encode()).digest()[0] / 255
-    return min(longest, first * (1 << min(max(failures - 1, 0), 20))) * spread
+    exact = min(longest, first * (1 << min(max(failures - 1, 0), 20))) * spread
+    return timedelta(seconds=math.ceil(exact.total_seconds()))  # as whole as the times in a status
 
 
 def next_retry(before: Retry, job: ObservedJob, ending: Ending, ended: datetime, policy: Policy) -> Retry:

@@ -70,7 +70,7 @@ def decide_dataset(
         "Ready": ("False", "DatasetInvalid", "; ".join(problems) + ".")
         if problems
         else ("True", "Valid", "It can be used."),
-        "Reached": _reached(live, users),
+        "Reached": _reached(live, users, status),
         "RolledOut": _rolled_out(outdated, blockers),
     }
     before = {condition.type: condition for condition in status.conditions}
@@ -84,7 +84,7 @@ def decide_dataset(
         conditions.append(Condition(kind, value, reason, message, since, generation))
     after = DatasetStatus(generation, len(users), len(live), len(outdated), form, changed_at, tuple(conditions))
     waiting = tuple(u.name for u in outdated)
-    return DatasetDecision(msgspec.to_builtins(after) if after != status else None, turn, waiting)
+    return DatasetDecision(msgspec.json.decode(msgspec.json.encode(after)) if after != status else None, turn, waiting)
 
 
 def _is_outdated(name: str, spec: Any, user: User) -> bool:
@@ -100,12 +100,15 @@ def _blocks(user: User, changed_at: str) -> bool:
     return user.is_starting
 
 
-def _reached(live: list[User], users: list[User]) -> tuple[str, str, str]:
+def _reached(live: list[User], users: list[User], status: DatasetStatus) -> tuple[str, str, str]:
     if any(u.is_ready for u in live):
         return "True", "Reached", "A running execution is connected."
     trouble = next((u for u in users if u.trouble), None)
     if trouble is not None:
         return "False", "NotReached", f"Connector {trouble.name}: {trouble.trouble}"
+    said = next((c for c in status.conditions if c.type == "Reached" and c.reason == "Reached"), None)
+    if said is not None:
+        return "True", "Reached", "The last execution was connected."
     return "Unknown", "NotTried", "No execution has reported yet."
 
 

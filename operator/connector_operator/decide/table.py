@@ -123,7 +123,7 @@ ROWS = (
     _row("backoff",     "running",         "none",          "open",                           "crashed",   (A.NOTHING, "running",  "CrashBackoff",    "P"), "The last execution failed ({last}). Tried again at {next}."),
     _row("failing",     "running",         "none",          "open",                           "failing",   (A.NOTHING, "errored",  "CrashLoop",       "P"), "{failures} executions in a row have failed, the last: {last}. Tried again at {next}."),
     _row("mend",        "running",         "none",          "open",                           "refused",   (A.NOTHING, "errored",  "<last>",          "S"), "{last} Tried again at {next}, and at once when the spec changes."),
-    _row("start",       "running",         "none",          "open",                           "clear",     (A.START,   "running",  "Starting",        "P"), "Execution {execution} is being started."),
+    _row("start",       "running",         "none",          "open",                           "clear",     (A.START,   "running",  "Starting",        "P"), "Execution {execution} is starting."),
 )
 LISTING_ROWS = (
     #     row       need  listing            timer    slot     action

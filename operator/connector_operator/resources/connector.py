@@ -194,7 +194,7 @@ def parse_status(raw: Any) -> ConnectorStatus:
 
 def build_status(status: ConnectorStatus) -> dict[str, Any]:
     """A status as it is applied. Every scalar is listed each time: one that is left out would survive if somebody else set it."""
-    raw: dict[str, Any] = msgspec.to_builtins(status)
+    raw: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(status))  # lists, as they come back
     for optional in ("dataset", "lastExecution", "retry", "discovery"):
         if not raw[optional]:
             del raw[optional]

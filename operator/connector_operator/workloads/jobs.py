@@ -56,7 +56,7 @@ def build_runner_job(
     container = pod["containers"][0]
     container["ports"] = [{"name": "probes", "containerPort": orders.PROBE_PORT}]
     # Generous: a hung loop is killed, a busy machine is not. Readiness never kills.
-    container["startupProbe"] = _probe("/healthz", periodSeconds=2, failureThreshold=60, timeoutSeconds=5)
+    container["startupProbe"] = _probe("/healthz", periodSeconds=1, failureThreshold=120, timeoutSeconds=5)
     container["livenessProbe"] = _probe("/healthz", periodSeconds=10, failureThreshold=6, timeoutSeconds=5)
     container["readinessProbe"] = _probe("/readyz", periodSeconds=2, failureThreshold=3, timeoutSeconds=5)
     body = _build_job(subject, job, names.ROLE_RUNNER, run, annotations, pod)

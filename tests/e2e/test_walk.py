@@ -1,0 +1,95 @@
+"""The seed's walk: created, discovered, selected, started, stopped, restarted, deleted; and what each step costs."""
+
+from collections import Counter
+
+from tests.e2e.kit import Audit, Kit
+from tests.localkube.cluster import LocalKube, eventually
+
+# Requests of the operator a step, by verb and resource; docs/how-the-operator-thinks.md says why each is needed.
+CREATE = {
+    "patch connectors/status": 2,
+    "create jobs": 1,
+    "list pods": 1,
+    "get pods/log": 1,
+    "delete jobs": 1,
+    "create events": 1,
+}
+SELECT = {"patch connectors/status": 1, "create events": 1}
+RUN = {"list pods": 1, "patch connectors/status": 2, "create jobs": 1, "create events": 1}
+STOP = {"patch connectors/status": 2, "delete jobs": 1, "list pods": 1, "create events": 1}
+
+
+class Bill:
+    """What the operator has asked of the API server about a namespace's connectors, step by step."""
+
+    def __init__(self, localkube: LocalKube, kit: Kit) -> None:
+        self._audit = Audit(localkube)
+        self._kit = kit
+        self._total: Counter[str] = Counter()
+
+    def add(self, step: dict[str, int]) -> None:
+        """Waits until the bill is just what was there before and this step (an event may come after its status)."""
+        self._total.update(step)
+
+        def check() -> bool:
+            asked = self._audit.count(self._kit.namespace)
+            paid = Counter({what: n for what, n in asked.items() if "datasets" not in what and "watch" not in what})
+            if paid != self._total:
+                raise LookupError(f"too many: {paid - self._total}, too few: {self._total - paid}")
+            return True
+
+        eventually(check, timeout=10, what=f"requests {step}")
+
+
+def test_the_seeds_walk(kit: Kit, localkube: LocalKube) -> None:
+    bill = Bill(localkube, kit)
+    kit.apply("your-connector")
+    status = kit.wait("your-connector", "received", ready=True)
+    assert [stream["id"] for stream in status["streams"]] == ["ticker", "matches"]
+    assert status["state"]["jobId"] == "your-connector"
+    kit.wait_gone("your-connector")
+    bill.add(CREATE)
+
+    kit.patch("your-connector", selectedStream="ticker")
+    kit.wait("your-connector", "ready", ready=True)
+    bill.add(SELECT)
+
+    kit.patch("your-connector", status="running")
+    status = kit.wait("your-connector", "running", ready=True)
+    job = kit.live_pod("your-connector")["metadata"]["labels"]["batch.kubernetes.io/job-name"]
+    assert status["state"]["execId"] == f"namespaces/{kit.namespace}/jobs/your-connector/executions/{job}"
+    bill.add(RUN)
+    assert "run 1 serves" in kit.kubectl("logs", f"job/{job}")
+
+    kit.patch("your-connector", status="stopped")
+    status = kit.wait("your-connector", "stopped", ready=True)
+    assert kit.pods("your-connector") == []
+    assert status["state"]["execId"] == ""
+    assert status["lastExecution"]["reason"] == "Stopped"
+    assert status["lastExecution"]["run"] == 1
+    bill.add(STOP)
+
+    kit.patch("your-connector", status="running")
+    status = kit.wait_next_run("your-connector", 1)
+    assert status["run"] == 2
+    table = kit.kubectl("get", "connectors")
+    assert table.split("\n")[0].split() == ["NAME", "TYPE", "STREAM", "DATASET", "STATUS", "READY", "REASON", "AGE"]
+    assert " running " in table
+
+    kit.delete("your-connector")
+    kit.wait_gone("your-connector")
+
+
+def test_everything_at_once_runs_by_itself(kit: Kit) -> None:
+    kit.run("at-once")
+    status = kit.status("at-once")
+    assert status["streamsTotal"] == 2
+    assert status["dataset"] == {"name": "rows", "table": "rows"}
+    kit.kubectl("wait", "connector/at-once", "--for=condition=Ready", "--timeout=10s")
+
+
+def test_created_already_stopped_has_a_status_and_streams(kit: Kit) -> None:
+    kit.apply("idle", status="stopped")
+    kit.wait("idle", "stopped", ready=True)
+    kit.wait_condition("idle", "Discovered", "Discovered")
+    assert kit.jobs("idle") == []

@@ -1,0 +1,95 @@
+"""Every combination of the four values, each against a row told independently of how the table is written."""
+
+from itertools import product
+
+import pytest
+
+from connector_operator.decide.situation import (
+    Action,
+    Execution,
+    Gate,
+    Listing,
+    ListingSituation,
+    Memory,
+    Need,
+    Request,
+    Situation,
+    Slot,
+    Timer,
+)
+from connector_operator.decide.table import LISTING_ROWS, ROWS, find_listing_row, find_row
+
+POSSIBLE = [s for s in (Situation(*words) for words in product(Request, Execution, Gate, Memory)) if s.is_possible]
+LISTINGS = [ListingSituation(*words) for words in product(Need, Listing, Timer, Slot)]
+
+
+def expected_row(s: Situation) -> str:
+    """The behaviour in words, by request first."""
+    if s.request is Request.DELETED:
+        return "deleted"
+    if s.execution is Execution.UNSEEN:
+        return "look"
+    if s.request is Request.RUNNING:
+        return expected_when_running(s)
+    if s.execution is Execution.ENDING:
+        return "stopping"
+    if s.execution is not Execution.NONE:
+        return "stop"
+    if s.request is Request.STOPPED:
+        return "stopped"
+    return {Gate.UNSELECTED: "received", Gate.OPEN: "ready", Gate.UNDISCOVERED: "pending"}.get(s.gate, s.gate.value)
+
+
+def expected_when_running(s: Situation) -> str:
+    fixed = {
+        Execution.READY: "running",
+        Execution.WAITING: "starting",
+        Execution.QUEUED: "turn",
+        Execution.SURPLUS: "trim",
+        Execution.LOST: "lost",
+        Execution.ENDING: "leaving",
+    }
+    if s.execution in fixed:
+        return fixed[s.execution]
+    if s.execution is Execution.OUTDATED:
+        if s.gate is Gate.OPEN:
+            return "replace"
+        return "held" if s.gate in {Gate.UNDISCOVERED, Gate.HOMELESS} else "stuck"
+    if s.memory is Memory.COMPLETED:
+        return "completed"
+    if s.gate is not Gate.OPEN:
+        return "pending" if s.gate is Gate.UNDISCOVERED else s.gate.value
+    rows = {Memory.CLEAR: "start", Memory.CRASHED: "backoff", Memory.FAILING: "failing", Memory.REFUSED: "mend"}
+    return rows[s.memory]
+
+
+@pytest.mark.parametrize("request_", Request)
+@pytest.mark.parametrize("execution", Execution)
+def test_each_combination_is_in_just_the_row_that_names_it(request_: Request, execution: Execution) -> None:
+    for situation in POSSIBLE:
+        if situation.request is request_ and situation.execution is execution:
+            assert [row.name for row in ROWS if row.has(situation)] == [expected_row(situation)], situation
+
+
+def test_every_row_is_used_and_named_once() -> None:
+    assert {find_row(s).name for s in POSSIBLE} == {row.name for row in ROWS}
+    assert len({row.name for row in ROWS}) == len(ROWS)
+    assert {find_listing_row(s).name for s in LISTINGS} == {row.name for row in LISTING_ROWS}
+
+
+@pytest.mark.parametrize("situation", LISTINGS, ids=lambda s: "-".join([s.need, s.listing, s.timer, s.slot]))
+def test_each_discovery_is_in_just_one_row(situation: ListingSituation) -> None:
+    assert len([row for row in LISTING_ROWS if row.has(situation)]) == 1
+
+
+def test_nothing_starts_unless_it_is_asked_for_and_nothing_else_is_there() -> None:
+    starts = [s for s in POSSIBLE if find_row(s).action is Action.START]
+    assert starts == [Situation(Request.RUNNING, Execution.NONE, Gate.OPEN, Memory.CLEAR)]
+
+
+def test_ready_and_stalled_never_meet_and_no_other_flags_exist() -> None:
+    for row in ROWS:
+        assert set(row.flags) <= set("RPS")
+        assert not {"R", "S"} <= set(row.flags), row.name
+        assert not {"P", "S"} <= set(row.flags), row.name
+        assert bool(row.state) == bool(row.flags), row.name
