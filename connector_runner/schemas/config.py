@@ -143,7 +143,7 @@ def _sentences(error: jsonschema.ValidationError, path: str, partial: bool) -> I
             if not partial:
                 yield f"{where}.{name}: is required"
         case "type":
-            yield f"{where}: expected {limit}, found {found}"
+            yield f"{where}: expected {limit if isinstance(limit, str) else ' or '.join(limit)}, found {found}"
         case "enum":
             yield f"{where}: {found} is not one of {', '.join(map(str, limit))}"
         case "pattern":

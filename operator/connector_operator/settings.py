@@ -64,7 +64,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def _whole(least: int, most: int) -> Callable[[str], int]:
+def read_whole(least: int, most: int) -> Callable[[str], int]:
+    """Reads a whole number within limits."""
+
     def read(text: str) -> int:
         try:
             value = int(text)
@@ -77,7 +79,9 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
     return read
 
 
-def _one_of(*choices: str) -> Callable[[str], str]:
+def read_one_of(*choices: str) -> Callable[[str], str]:
+    """Reads one of some words."""
+
     def read(text: str) -> str:
         if text not in choices:
             raise SettingError(f"must be one of {', '.join(choices)}, not {text!r}")
@@ -86,17 +90,28 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return read
 
 
-def _names(text: str) -> tuple[str, ...]:
+def read_names(text: str) -> tuple[str, ...]:
+    """Reads names that are separated by commas."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _text(text: str) -> str:
+def read_text(text: str) -> str:
+    """Reads a text that must say something.
+
+    Raises:
+        SettingError: It is empty.
+    """
     if not text.strip():
         raise SettingError("must not be empty")
     return text.strip()
 
 
-def _address(text: str) -> str:
+def read_address(text: str) -> str:
+    """Reads `HOST:PORT`.
+
+    Raises:
+        SettingError: It is something else.
+    """
     host, colon, port = text.rpartition(":")
     if not colon or not host or not port.isdecimal() or int(port) > 65535:
         raise SettingError(f"must be HOST:PORT, not {text!r}")
@@ -122,52 +137,56 @@ class Option(msgspec.Struct, frozen=True):
 
 
 OPTIONS = (
-    Option("namespaces", _names, "Namespaces to watch, by commas; empty: all (needs the cluster-wide install)."),
-    Option("runner_image", _text, "The runner's image. Required."),
-    Option("runner_pull_policy", _one_of("Always", "IfNotPresent", "Never"), "When the runner's image is pulled."),
+    Option("namespaces", read_names, "Namespaces to watch, by commas; empty: all (needs the cluster-wide install)."),
+    Option("runner_image", read_text, "The runner's image. Required."),
+    Option("runner_pull_policy", read_one_of("Always", "IfNotPresent", "Never"), "When the runner's image is pulled."),
     Option(
         "runner_grace",
-        _whole(5, 3600),
+        read_whole(5, 3600),
         "How long a runner has to commit and leave, unless the connector says, in seconds.",
     ),
-    Option("runner_log_format", _one_of("json", "text"), "How runners log."),
+    Option("runner_log_format", read_one_of("json", "text"), "How runners log."),
     Option(
         "service_accounts",
-        _names,
+        read_names,
         "Service accounts that spec.runner.serviceAccountName may name, by commas; * for any.",
     ),
-    Option("discovery_concurrency", _whole(1, 1000), "How many discoveries run at a time."),
-    Option("discovery_deadline", _whole(5, 3600), "How long a source has to list its streams, in seconds."),
-    Option("failed_history", _whole(0, 100), "How many failed executions of a connector keep their Job and log."),
-    Option("completed_history", _whole(0, 100), "How many completed ones do."),
-    Option("stable_after", _whole(1, 86400), "After how many seconds of running earlier failures are forgotten."),
+    Option("discovery_concurrency", read_whole(1, 1000), "How many discoveries run at a time."),
+    Option("discovery_deadline", read_whole(5, 3600), "How long a source has to list its streams, in seconds."),
+    Option("failed_history", read_whole(0, 100), "How many failed executions of a connector keep their Job and log."),
+    Option("completed_history", read_whole(0, 100), "How many completed ones do."),
+    Option("stable_after", read_whole(1, 86400), "After how many seconds of running earlier failures are forgotten."),
     Option(
         "node_lost_after",
-        _whole(1, 86400),
+        read_whole(1, 86400),
         "How long after its grace a pod that does not go counts as lost, in seconds.",
     ),
-    Option("resync", _whole(10, 86400), "How often everything is looked at again though nothing happened, in seconds."),
-    Option("workers", _whole(1, 256), "How many connectors are worked on at a time."),
+    Option(
+        "resync", read_whole(10, 86400), "How often everything is looked at again though nothing happened, in seconds."
+    ),
+    Option("workers", read_whole(1, 256), "How many connectors are worked on at a time."),
     Option(
         "requests_per_second",
-        _whole(1, 10000),
+        read_whole(1, 10000),
         "The most API requests a second, in the long run; bursts are twice that.",
     ),
-    Option("lease_name", _text, "The Lease that the one active operator holds."),
+    Option("lease_name", read_text, "The Lease that the one active operator holds."),
     Option("lease_namespace", str, "The Lease's namespace; empty: the operator's own."),
     Option(
-        "lease_duration", _whole(3, 600), "After how many seconds without a sign of life another operator takes over."
+        "lease_duration",
+        read_whole(3, 600),
+        "After how many seconds without a sign of life another operator takes over.",
     ),
-    Option("listen", _address, "Where probes and metrics are served."),
-    Option("log_format", _one_of("json", "text"), "How the operator logs."),
-    Option("log_level", _one_of("debug", "info", "warning", "error"), "What the operator logs."),
+    Option("listen", read_address, "Where probes and metrics are served."),
+    Option("log_format", read_one_of("json", "text"), "How the operator logs."),
+    Option("log_level", read_one_of("debug", "info", "warning", "error"), "What the operator logs."),
 )
 """Every setting there is."""
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
+def add_flags(parser: argparse.ArgumentParser, options: Sequence[Option] = OPTIONS) -> None:
     """Gives a parser a flag a setting."""
-    for option in OPTIONS:
+    for option in options:
         parser.add_argument(
             option.flag, dest=option.field, metavar="VALUE", help=f"{option.meaning} ({option.variable})"
         )
@@ -179,9 +198,21 @@ def read_settings(flags: Mapping[str, str | None], environment: Mapping[str, str
     Raises:
         SettingError: All bad values, one sentence each.
     """
+    values, problems = read_values(OPTIONS, flags, environment)
+    if not values.get("runner_image") and not any("runner" in p and "image" in p.lower() for p in problems):
+        problems.append("--runner-image (or CONNECTOR_OPERATOR_RUNNER_IMAGE) must name the runner's image")
+    if problems:
+        raise SettingError("; ".join(problems))
+    return Settings(**values)
+
+
+def read_values(
+    options: Sequence[Option], flags: Mapping[str, str | None], environment: Mapping[str, str]
+) -> tuple[dict[str, Any], list[str]]:
+    """What flags, else the environment, say of each option; and what is wrong with it, one sentence each."""
     values: dict[str, Any] = {}
     problems: list[str] = []
-    for option in OPTIONS:
+    for option in options:
         text = flags.get(option.field)
         source = option.flag if text is not None else option.variable
         text = text if text is not None else environment.get(option.variable)
@@ -191,16 +222,12 @@ def read_settings(flags: Mapping[str, str | None], environment: Mapping[str, str
             values[option.field] = option.read(text)
         except SettingError as error:
             problems.append(f"{source} {error}")
-    if not values.get("runner_image") and not any("runner" in p and "image" in p.lower() for p in problems):
-        problems.append("--runner-image (or CONNECTOR_OPERATOR_RUNNER_IMAGE) must name the runner's image")
-    if problems:
-        raise SettingError("; ".join(problems))
-    return Settings(**values)
+    return values, problems
 
 
-def describe_settings(options: Sequence[Option] = OPTIONS) -> str:
+def describe_settings(options: Sequence[Option] = OPTIONS, settings: type[msgspec.Struct] = Settings) -> str:
     """The documented table, in Markdown."""
-    defaults = {field.name: field.default for field in msgspec.structs.fields(Settings)}
+    defaults = {field.name: field.default for field in msgspec.structs.fields(settings)}
     lines = ["| flag | environment | default | meaning |", "|---|---|---|---|"]
     for option in options:
         default = defaults[option.field]

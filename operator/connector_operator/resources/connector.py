@@ -8,7 +8,7 @@ import msgspec
 
 from connector_operator.resources.names import hash_value
 from connector_runner.schemas.catalogue import StreamSummary
-from connector_runner.schemas.config import config_problems, config_schema, connector_types
+from connector_runner.schemas.config import config_problems, config_schema, connector_types, fill_defaults
 
 
 class SecretReference(msgspec.Struct, frozen=True):
@@ -171,7 +171,9 @@ def parse_spec(raw: Any) -> tuple[ConnectorSpec | None, tuple[str, ...]]:
             f"spec.connectorType: {spec.connector_type!r} is not known; choose one of {', '.join(connector_types())}",
         )
     schema = config_schema(spec.connector_type)
-    return spec, config_problems(spec.config, schema, partial=bool(spec.config_from), path="spec.config")
+    # A required property that has a default may be left out, as the custom resource definition has it.
+    filled = fill_defaults(spec.config, schema)
+    return spec, config_problems(filled, schema, partial=bool(spec.config_from), path="spec.config")
 
 
 def parse_status(raw: Any) -> ConnectorStatus:
