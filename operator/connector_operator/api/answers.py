@@ -1,0 +1,86 @@
+"""Connectors as they are answered: the fields of the seed's examples, from a resource's spec and status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from connector_operator.api.documents import split_secrets
+from connector_operator.api.identity import connector_id
+from connector_operator.resources.connector import ConnectorStatus, parse_status
+from connector_operator.resources.times import parse_time
+from connector_runner.schemas.config import connector_types
+
+
+def build_answer(resource: Mapping[str, Any], *, with_config: bool) -> dict[str, Any]:
+    """One connector as GET answers it; with its config, but never with a secret's value."""
+    spec, status = resource.get("spec") or {}, parse_status(resource.get("status"))
+    metadata = resource["metadata"]
+    answer: dict[str, Any] = {
+        "connectorType": spec.get("connectorType", ""),
+        "datasetId": spec.get("datasetId", ""),
+        "description": spec.get("description", ""),
+        "id": connector_id(metadata),
+        "state": build_state(metadata["name"], status),
+        "streams": [{"id": stream.id} for stream in status.streams],
+        "updated": _milliseconds(status.updated or metadata.get("creationTimestamp", "")),
+        "wait": spec.get("wait", True),
+    }
+    if spec.get("selectedStream"):
+        answer["selectedStream"] = spec["selectedStream"]
+    if with_config:
+        answer["config"] = _open_config(spec)
+    return answer
+
+
+def build_short_answer(resource: Mapping[str, Any]) -> dict[str, Any]:
+    """One connector as PUT answers it."""
+    metadata = resource["metadata"]
+    return {
+        "id": connector_id(metadata),
+        "state": build_state(metadata["name"], parse_status(resource.get("status"))),
+    }
+
+
+def build_state(name: str, status: ConnectorStatus) -> dict[str, str]:
+    """`state`, with reason and message where a person would ask for them. Before the operator's first look it is `pending`."""
+    state = {"jobId": status.state.job_id or name, "status": status.state.status or "pending"}
+    if status.state.exec_id:
+        state["execId"] = status.state.exec_id
+    ready = next((condition for condition in status.conditions if condition.type == "Ready"), None)
+    if ready is not None and ready.status != "True" and has_trouble(status):
+        state |= {"reason": ready.reason, "message": ready.message}
+    return state
+
+
+def has_trouble(status: ConnectorStatus) -> bool:
+    """Whether something went wrong: errored, stalled, or being tried again."""
+    stalled = any(c.type == "Stalled" and c.status == "True" for c in status.conditions)
+    failures = status.discovery.failures + status.retry.failures
+    return status.state.status == "errored" or stalled or failures > 0
+
+
+def is_settled(resource: Mapping[str, Any]) -> bool:
+    """Whether the state is the new one: the operator has seen this spec and has nothing under way, or an execution has begun."""
+    status = parse_status(resource.get("status"))
+    if status.observed_generation < resource["metadata"].get("generation", 0):
+        return False
+    if status.state.status == "errored":
+        return True
+    asked = (resource.get("spec") or {}).get("status")
+    if asked == "running" and status.state.status == "running" and status.state.exec_id:
+        return True
+    reconciling = next((c.status for c in status.conditions if c.type == "Reconciling"), "Unknown")
+    return reconciling == "False"
+
+
+def _open_config(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The config as it stands in the spec, without properties that the schema marks as secret (somebody may have put them there)."""
+    config, kind = spec.get("config") or {}, spec.get("connectorType")
+    return split_secrets(config, str(kind))[0] if kind in connector_types() else {}
+
+
+def _milliseconds(text: str) -> str:
+    """A time as the seed writes it: `2023-03-24T14:56:10.000Z`."""
+    moment = parse_time(text)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z" if moment else text

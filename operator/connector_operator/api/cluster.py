@@ -1,0 +1,158 @@
+"""Requests to the API server, each as the caller: this process has no credentials, so that it can do nothing by itself."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+from kubernetes.aio import client, config
+
+from connector_operator.api.problems import from_kubernetes, unreachable
+
+POD_CA = Path("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt")
+JSON_PATCH = "application/json-patch+json"
+MANAGER = "connectors-api"
+"""Field manager of what callers write through this API."""
+_MAX_EVENT = 8 * 1024 * 1024
+_CHUNK = 64 * 1024
+
+
+class LocationError(Exception):
+    """It is not known where the API server is; the message says what was looked for."""
+
+
+def has_pod_authority() -> bool:
+    """Whether this process is in a pod that can check the API server's certificate."""
+    return POD_CA.exists()
+
+
+class Location(msgspec.Struct, frozen=True):
+    """An API server: its URL, and the file of the authority that signs its certificate ("" for the system's)."""
+
+    url: str
+    authority: str
+
+
+async def find_cluster(environment: Mapping[str, str] = os.environ) -> Location:
+    """The cluster this process is in, else the one that KUBECONFIG names (its address alone: credentials are not used).
+
+    Raises:
+        LocationError: Neither is there.
+    """
+    host, port = environment.get("KUBERNETES_SERVICE_HOST"), environment.get("KUBERNETES_SERVICE_PORT", "443")
+    if host and has_pod_authority():
+        return Location(f"https://{f'[{host}]' if ':' in host else host}:{port}", str(POD_CA))
+    configuration = client.Configuration()
+    try:
+        await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except (config.ConfigException, OSError) as error:
+        raise LocationError(f"no API server: {POD_CA} is not there, and no KUBECONFIG is usable ({error})") from None
+    return Location(str(configuration.host).rstrip("/"), str(configuration.ssl_ca_cert or ""))
+
+
+class Cluster:
+    """An API server, seen with the eyes of whoever calls."""
+
+    def __init__(self, location: Location, *, timeout: float, connections: int) -> None:
+        self._url = location.url
+        secure = location.url.startswith("https:")
+        self._ssl = ssl.create_default_context(cafile=location.authority or None) if secure else True
+        self._timeout = aiohttp.ClientTimeout(total=timeout, connect=min(5.0, timeout))
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=self._ssl, limit=connections),
+            headers={"Accept": "application/json", "User-Agent": MANAGER},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=True,
+        )
+
+    async def close(self) -> None:
+        """Closes connections."""
+        await self._session.close()
+
+    async def request(
+        self,
+        token: str,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+        connector_id: str = "",
+    ) -> Any:
+        """One request as the owner of `token`; the answer's JSON.
+
+        Args:
+            token: Of the caller.
+            method: In upper case.
+            path: Its parts are valid names, or already escaped.
+            query: Query parameters.
+            body: Anything that JSON can hold; None for none.
+            content_type: Of the body.
+            connector_id: What a 404 is about.
+
+        Raises:
+            ProblemError: Refused, or not reached.
+        """
+        headers = {"Authorization": f"Bearer {token}"}
+        data = None
+        if body is not None:
+            headers["Content-Type"], data = content_type, msgspec.json.encode(body)
+        try:
+            async with self._session.request(
+                method, self._url + path, params=query, data=data, headers=headers, timeout=self._timeout
+            ) as answer:
+                content = await answer.read()
+                status = answer.status
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise unreachable(type(error).__name__) from None
+        decoded = _decode(content)
+        if status >= 400 or decoded is None:
+            raise from_kubernetes(status, decoded if isinstance(decoded, dict) else {}, connector_id)
+        return decoded
+
+    async def watch(self, token: str, path: str, query: Mapping[str, str], seconds: float) -> AsyncIterator[Any]:
+        """Events (`type`, `object`) of a watch as the owner of `token`, until it ends or the seconds are over.
+
+        Raises:
+            ProblemError: Refused, or not reached.
+        """
+        wanted = {**query, "watch": "true", "timeoutSeconds": str(int(seconds) + 1)}
+        timeout = aiohttp.ClientTimeout(total=seconds, connect=min(5.0, seconds))
+        headers = {"Authorization": f"Bearer {token}"}
+        try:
+            async with self._session.get(self._url + path, params=wanted, headers=headers, timeout=timeout) as answer:
+                if answer.status != 200:
+                    decoded = _decode(await answer.read())
+                    raise from_kubernetes(answer.status, decoded if isinstance(decoded, dict) else {})
+                async for line in _lines(answer.content):
+                    yield _decode(line)
+        except TimeoutError:
+            return
+        except (aiohttp.ClientError, OSError) as error:
+            raise unreachable(type(error).__name__) from None
+
+
+async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Lines of any length up to a limit (the reader's own limit is shorter than an event may be)."""
+    rest = bytearray()
+    while chunk := await stream.read(_CHUNK):
+        rest += chunk
+        while (end := rest.find(b"\n")) >= 0:
+            yield bytes(rest[:end])
+            del rest[: end + 1]
+        if len(rest) > _MAX_EVENT:
+            return
+
+
+def _decode(content: bytes) -> Any:
+    """JSON, or None for anything else (a proxy's page)."""
+    try:
+        return msgspec.json.decode(content)
+    except (msgspec.MsgspecError, RecursionError):
+        return None

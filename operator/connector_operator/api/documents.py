@@ -1,0 +1,168 @@
+"""Bodies as they come: read strictly, checked with all problems at once, secrets taken out of the config."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from connector_operator.api.problems import ProblemError, Violation, invalid
+from connector_operator.api.shapes import build_creation_shape, build_update_shape, portable
+from connector_runner.schemas.config import (
+    Schema,
+    config_problems,
+    config_schema,
+    connector_types,
+    fill_defaults,
+    secret_properties,
+)
+
+
+class Creation(msgspec.Struct, frozen=True):
+    """A checked body of POST.
+
+    Attributes:
+        document: Its known fields, `config` without secrets.
+        secrets: Values of secret properties by dotted path, as a Secret holds them.
+        ignored: Names of fields that mean nothing here.
+    """
+
+    document: dict[str, Any]
+    secrets: dict[str, str]
+    ignored: tuple[str, ...]
+
+
+class Update(msgspec.Struct, frozen=True):
+    """A checked body of PUT; in `secrets`, None takes a property back."""
+
+    document: dict[str, Any]
+    secrets: dict[str, str | None]
+
+
+def parse_document(body: bytes) -> dict[str, Any]:
+    """A body as a JSON object.
+
+    Raises:
+        ProblemError: 400, with what is wrong.
+    """
+    try:
+        document = msgspec.json.decode(body, strict=True)
+    except RecursionError:
+        raise ProblemError(400, "the body is nested too deeply") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ProblemError(400, f"the body is not valid JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise invalid((Violation("$", "expected an object"),))
+    return document
+
+
+def read_creation(connector_id: str, body: dict[str, Any]) -> Creation:
+    """Checks a body of POST for the connector of this id.
+
+    Raises:
+        ProblemError: 400, with every problem and its path.
+    """
+    shape = build_creation_shape()
+    known = {name: value for name, value in body.items() if name in shape["properties"]}
+    errors = list(_violations(known, shape))
+    if isinstance(body.get("id"), str) and body["id"] != connector_id:
+        errors.append(Violation("$.id", f"is {body['id']!r}, but the path says {connector_id!r}"))
+    kind, config = known.get("connectorType"), known.get("config")
+    if kind in connector_types() and isinstance(config, dict):
+        errors += check_config(config, str(kind))
+    if errors:
+        raise invalid(tuple(errors))
+    known.pop("id", None)
+    known["config"], taken = split_secrets(known["config"], str(kind))
+    present = {path: text for path, text in taken.items() if text is not None}
+    return Creation(known, present, tuple(sorted(set(body) - set(shape["properties"]))))
+
+
+def read_update(body: dict[str, Any], connector_type: str, *, has_secrets: bool) -> Update:
+    """Checks a body of PUT for a connector of a type.
+
+    Args:
+        body: As it came.
+        connector_type: Of the connector there is.
+        has_secrets: More properties come from Secrets, so missing ones are no problem.
+
+    Raises:
+        ProblemError: 400, with every problem and its path.
+    """
+    shape = build_update_shape()
+    errors = [
+        Violation(f"$.{name}", f"can't be updated; what can is {', '.join(shape['properties'])}")
+        for name in body
+        if name not in shape["properties"]
+    ]
+    if not body:
+        errors.append(Violation("$", f"expected at least one of {', '.join(shape['properties'])}"))
+    errors += _violations({name: value for name, value in body.items() if name in shape["properties"]}, shape)
+    document, taken = dict(body), dict[str, str | None]()
+    if isinstance(body.get("config"), dict):
+        bare, taken = split_secrets(body["config"], connector_type)
+        whole = _without_nulls(body["config"], [path for path, text in taken.items() if text is None])
+        errors += check_config(whole, connector_type, partial=has_secrets)
+        document["config"] = bare
+    if errors:
+        raise invalid(tuple(errors))
+    return Update(document, taken)
+
+
+def check_config(config: Mapping[str, Any], connector_type: str, *, partial: bool = False) -> list[Violation]:
+    """Everything wrong with a config; what the schema has a default for may be left out."""
+    schema = portable(config_schema(connector_type))
+    filled = fill_defaults(config, schema)
+    return [_violation(sentence) for sentence in config_problems(filled, schema, partial=partial, path="$.config")]
+
+
+def _violations(document: Mapping[str, Any], shape: Schema) -> list[Violation]:
+    return [_violation(s) for s in config_problems(document, shape, path="$") if not _is_about_config_content(s)]
+
+
+def _is_about_config_content(sentence: str) -> bool:
+    """The config's own fields are checked against their type's schema, not against the document's."""
+    return sentence.startswith(("$.config.", "$.config["))
+
+
+def _violation(sentence: str) -> Violation:
+    path, _, message = sentence.partition(": ")
+    return Violation(path, message)
+
+
+def split_secrets(config: Mapping[str, Any], connector_type: str) -> tuple[dict[str, Any], dict[str, str | None]]:
+    """The config without its secret properties, and these as texts by dotted path; None for a null."""
+    bare = copy.deepcopy(dict(config))
+    taken: dict[str, str | None] = {}
+    for path in sorted(secret_properties(connector_type)):
+        *parents, last = path.split(".")
+        place: Any = bare
+        for parent in parents:
+            place = place.get(parent) if isinstance(place, dict) else None
+        if isinstance(place, dict) and last in place:
+            taken[path] = _secret_text(place.pop(last))
+    return bare, taken
+
+
+def _secret_text(value: Any) -> str | None:
+    """A value as the runner reads it back from a Secret: one newline at the end is dropped there, so one more is put."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        return json.dumps(value)
+    return f"{value}\n" if value.endswith("\n") else value
+
+
+def _without_nulls(config: Mapping[str, Any], paths: list[str]) -> dict[str, Any]:
+    """A config without the secret properties that a null takes back."""
+    whole = copy.deepcopy(dict(config))
+    for path in paths:
+        *parents, last = path.split(".")
+        place: Any = whole
+        for parent in parents:
+            place = place[parent]
+        del place[last]
+    return whole

@@ -1,0 +1,93 @@
+"""Checked bodies as what is written to Kubernetes: the resource, its Secret, and JSON patches.
+
+JSON patches (RFC 6902) and not merge patches, because `config` is replaced as a whole: two callers at once leave one of the two
+configs, never a mixture of both. No patch touches a field that its body does not name.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from connector_operator.api.documents import Creation
+from connector_operator.api.identity import ANNOTATION_ID, is_own_secret
+from connector_operator.resources.names import API_VERSION, LABEL_CONNECTOR
+
+Patch = list[dict[str, Any]]
+
+
+def build_connector(connector_id: str, name: str, creation: Creation, secret: str) -> dict[str, Any]:
+    """The Connector of a POST; `secret` is the name of the Secret with what was taken out of its config, or ""."""
+    spec = {field: value for field, value in creation.document.items() if value != "" or field == "description"}
+    if secret:
+        spec["configFrom"] = [{"secretRef": {"name": secret}}]
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Connector",
+        "metadata": {"name": name, "annotations": {ANNOTATION_ID: connector_id}},
+        "spec": spec,
+    }
+
+
+def build_secret(secret: str, connector: Mapping[str, Any] | None, values: Mapping[str, str]) -> dict[str, Any]:
+    """The Secret of a Connector, which goes when the Connector goes. `connector` is None for a dry run before there is one."""
+    metadata: dict[str, Any] = {"name": secret}
+    if connector is not None:
+        owner = connector["metadata"]
+        metadata["labels"] = {LABEL_CONNECTOR: owner["name"]}
+        metadata["ownerReferences"] = [
+            {"apiVersion": API_VERSION, "kind": "Connector", "name": owner["name"], "uid": owner["uid"]}
+        ]
+    data = {key: base64.b64encode(text.encode()).decode() for key, text in values.items()}
+    # Never changed, only replaced: the config that goes with it is switched in the same write as the reference to it.
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "immutable": True, "data": data}
+
+
+def build_patch(document: Mapping[str, Any], connector: Mapping[str, Any]) -> Patch:
+    """The patch of a PUT. It fails if the Connector is no longer the one that was read (deleted, and made again)."""
+    patch: Patch = [{"op": "test", "path": "/metadata/uid", "value": connector["metadata"]["uid"]}]
+    for field, value in document.items():
+        place = f"/spec/{field}"
+        if value is None or (value == "" and field != "description"):
+            # `remove` alone fails where nothing is.
+            patch += [{"op": "add", "path": place, "value": None}, {"op": "remove", "path": place}]
+        else:
+            patch.append({"op": "add", "path": place, "value": value})
+    return patch
+
+
+def build_secret_patch(patch: Patch, connector: Mapping[str, Any], secret: str) -> Patch:
+    """The patch with the reference to a new Secret in place of the old one ("" for none any more).
+
+    It is refused when the Connector has changed since it was read: what the Secret carries over would be stale.
+    """
+    name = connector["metadata"]["name"]
+    entry = [{"secretRef": {"name": secret}}] if secret else []
+    others = [e for e in config_sources(connector) if not is_own_secret(e["secretRef"]["name"], name)]
+    return [
+        *patch,
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": connector["metadata"]["resourceVersion"]},
+        {"op": "add", "path": "/spec/configFrom", "value": [*others, *entry]},
+    ]
+
+
+def config_sources(connector: Mapping[str, Any]) -> Sequence[dict[str, Any]]:
+    """`spec.configFrom` of a Connector."""
+    return connector["spec"].get("configFrom") or ()
+
+
+def own_secret(connector: Mapping[str, Any]) -> str:
+    """The Secret that the API made for a Connector, "" for none."""
+    named = (entry["secretRef"]["name"] for entry in config_sources(connector))
+    return next((secret for secret in named if is_own_secret(secret, connector["metadata"]["name"])), "")
+
+
+def carry_over(old: Mapping[str, str], new: Mapping[str, str | None]) -> dict[str, str]:
+    """A Secret's values after a PUT: named ones replaced, those named with null taken away, others kept."""
+    return {key: text for key, text in {**old, **new}.items() if text is not None}
+
+
+def read_secret(secret: Mapping[str, Any]) -> dict[str, str]:
+    """The texts of a Secret that the API made."""
+    return {key: base64.b64decode(value).decode() for key, value in (secret.get("data") or {}).items()}

@@ -1,0 +1,123 @@
+"""What goes wrong, as RFC 9457 problems beside the seed's own fields `success` and `message`; Kubernetes' refusals translated."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Violation(msgspec.Struct, frozen=True):
+    """One thing that is wrong in a body: where, as a JSONPath (RFC 9535), and what."""
+
+    path: str
+    message: str
+
+
+class ProblemError(Exception):
+    """A request that is not answered as asked.
+
+    Attributes:
+        status: The HTTP status.
+        detail: A sentence for people: what is wrong and what to do.
+        errors: Each violation, where a body has some.
+        headers: More headers for the answer.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        errors: tuple[Violation, ...] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(f"{status}: {detail}")
+        self.status = status
+        self.detail = detail
+        self.errors = errors
+        self.headers = dict(headers or {})
+
+    def build_body(self) -> dict[str, Any]:
+        """The JSON of the answer."""
+        body: dict[str, Any] = {
+            "type": "about:blank",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+            "success": False,
+            "message": self.detail,
+        }
+        if self.errors:
+            body["errors"] = [msgspec.to_builtins(error) for error in self.errors]
+        return body
+
+
+def invalid(errors: tuple[Violation, ...]) -> ProblemError:
+    """A 400 for a body, with every violation; the detail repeats them for those who read only `message`."""
+    return ProblemError(400, "; ".join(f"{error.path}: {error.message}" for error in errors), errors)
+
+
+def unauthorized(detail: str) -> ProblemError:
+    """A 401 with the challenge that RFC 9110 asks for."""
+    return ProblemError(401, detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+NOT_KNOWN = (
+    "a token is needed: send your Kubernetes token as `Authorization: Bearer TOKEN` (or as ?token=TOKEN); "
+    "`kubectl create token SERVICE_ACCOUNT` makes one"
+)
+
+_RETRY = {"Retry-After": "1"}
+
+
+def from_kubernetes(status: int, answer: Mapping[str, Any], connector_id: str = "") -> ProblemError:
+    """What the API server's refusal (its HTTP status and `Status` object) means for the caller.
+
+    Whatever it says, the answer is one of the documented ones: its own failures are a 502, never a 500.
+    """
+    message = str(answer.get("message") or f"the API server answered {status}")
+    match status:
+        case 401:
+            return unauthorized("the cluster does not accept this token (is it expired, or of another cluster?)")
+        case 403:
+            return ProblemError(403, message)
+        case 404:
+            return not_found(connector_id) if connector_id else ProblemError(404, message)
+        case 400 | 413 | 422:
+            errors = read_causes(answer)
+            return invalid(errors) if errors else ProblemError(400, message)
+        case 409:
+            return ProblemError(409, message)
+        case 429 | 503 | 504:
+            return ProblemError(503, f"the cluster can't answer now: {message}", headers=_RETRY)
+        case _:
+            return ProblemError(502, f"the API server answered {status}: {message}")
+
+
+def unreachable(reason: str) -> ProblemError:
+    """The API server gave no answer."""
+    return ProblemError(503, f"the cluster's API server can't be reached ({reason}); try again", headers=_RETRY)
+
+
+def not_found(connector_id: str) -> ProblemError:
+    """There is no such connector."""
+    return ProblemError(
+        404, f"there is no connector '{connector_id}'; GET /v1/connectors/connector lists those there are"
+    )
+
+
+def read_causes(answer: Mapping[str, Any]) -> tuple[Violation, ...]:
+    """The violations in a `Status` object, their fields as paths of the body: `spec.config.port` is `$.config.port`."""
+    causes = (answer.get("details") or {}).get("causes") or ()
+    found = {Violation(_body_path(str(cause.get("field", ""))), str(cause.get("message", ""))) for cause in causes}
+    return tuple(sorted(found, key=lambda violation: (violation.path, violation.message)))
+
+
+def _body_path(field: str) -> str:
+    bare = re.sub(r"^spec\.?", "", field)
+    return f"$.{bare}" if bare and bare != "<nil>" else "$"

@@ -1,0 +1,239 @@
+"""The calls of the Connectors API on the cluster: each a few requests as the caller, with no state between two calls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from connector_operator.api import patches
+from connector_operator.api.answers import build_answer, build_short_answer, is_settled
+from connector_operator.api.cluster import JSON_PATCH, MANAGER, Cluster
+from connector_operator.api.documents import Update, read_creation, read_update
+from connector_operator.api.identity import BadIdError, build_secret_name, connector_id, has_id, resource_name
+from connector_operator.api.problems import ProblemError, Violation, not_found
+from connector_operator.resources.names import CONNECTORS, GROUP, VERSION
+
+_PAGE = "500"
+_ATTEMPTS = 20
+"""How often a PUT that changes secrets starts over when somebody else changed the Connector meanwhile."""
+_BACKOFF = 0.02  # seconds, times the number of attempts
+
+
+class ConnectorService:
+    """Connectors of one namespace."""
+
+    def __init__(self, cluster: Cluster, namespace: str, wait_seconds: float) -> None:
+        self._cluster = cluster
+        self._wait = wait_seconds
+        self._secrets = f"/api/v1/namespaces/{namespace}/secrets"
+        self._connectors = f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{CONNECTORS}"
+
+    async def list(self, token: str, *, with_config: bool) -> list[dict[str, Any]]:
+        """All connectors, by name; the cluster is asked in pages, so that memory stays small.
+
+        Raises:
+            ProblemError: As documented, here and below.
+        """
+        answers: list[dict[str, Any]] = []
+        query = {"limit": _PAGE}
+        while True:
+            page = await self._cluster.request(token, "GET", self._connectors, query=query)
+            answers += [build_answer(item, with_config=with_config) for item in page.get("items") or ()]
+            more = (page.get("metadata") or {}).get("continue")
+            if not more:
+                return answers
+            query = {"limit": _PAGE, "continue": more}
+
+    async def read(self, token: str, asked: str, *, with_config: bool) -> dict[str, Any]:
+        """One connector."""
+        return build_answer(await self._get(token, asked), with_config=with_config)
+
+    async def create(self, token: str, asked: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Creates a connector, and the Secret with what its config has of secrets."""
+        name = _name(asked)
+        creation = read_creation(asked, body)
+        secret = build_secret_name(name) if creation.secrets else ""
+        if secret:
+            # Before anything exists: whether this caller may make the Secret at all.
+            await self._create_secret(token, patches.build_secret(secret, None, creation.secrets), is_trial=True)
+        wanted = patches.build_connector(asked, name, creation, secret)
+        try:
+            connector = await self._write(token, "POST", self._connectors, wanted)
+        except ProblemError as problem:
+            if problem.status == 409:
+                raise await self._explain_conflict(token, asked, problem) from None
+            raise
+        if secret:
+            try:
+                await self._create_secret(token, patches.build_secret(secret, connector, creation.secrets))
+            except (ProblemError, asyncio.CancelledError):
+                await self._delete(token, connector)
+                raise
+        answer: dict[str, Any] = {"success": True, "message": f"created connector '{asked}'"}
+        if creation.ignored:
+            answer["ignored"] = list(creation.ignored)
+        return answer
+
+    async def update(self, token: str, asked: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Changes a connector; answers with its new state as soon as it is known, or with the state after a moment."""
+        for attempt in range(_ATTEMPTS):
+            connector = await self._get(token, asked)
+            kind, sources = connector["spec"]["connectorType"], patches.config_sources(connector)
+            update = read_update(body, kind, has_secrets=bool(sources))
+            try:
+                if update.secrets:
+                    changed = await self._patch_with_secrets(token, connector, update)
+                else:
+                    changed = await self._patch(token, connector, patches.build_patch(update.document, connector))
+            except _StaleError:
+                await asyncio.sleep(_BACKOFF * attempt)
+                continue
+            return build_short_answer(await self._settle(token, changed))
+        raise ProblemError(409, f"connector '{asked}' is being changed by others all the time; try again")
+
+    async def delete(self, token: str, asked: str) -> dict[str, Any]:
+        """Deletes a connector; Kubernetes takes its Jobs and its Secret along."""
+        await self._delete(token, await self._get(token, asked))
+        return {"success": True, "message": f"deleted connector '{asked}'"}
+
+    async def _get(self, token: str, asked: str) -> dict[str, Any]:
+        name = _name(asked)
+        path = f"{self._connectors}/{name}"
+        connector: dict[str, Any] = await self._cluster.request(token, "GET", path, connector_id=asked)
+        if not has_id(connector["metadata"], asked):
+            known = connector_id(connector["metadata"])
+            raise ProblemError(404, f"{not_found(asked).detail}; the resource {name!r} belongs to the id '{known}'")
+        return connector
+
+    async def _explain_conflict(self, token: str, asked: str, problem: ProblemError) -> ProblemError:
+        """Which connector is in the way of a new one, as far as the caller may know."""
+        name = _name(asked)
+        try:
+            connector = await self._cluster.request(token, "GET", f"{self._connectors}/{name}")
+        except ProblemError:
+            return problem
+        known = connector_id(connector["metadata"])
+        if known == asked:
+            return ProblemError(409, f"connector '{asked}' exists already; PUT changes it")
+        return ProblemError(
+            409, f"'{asked}' and the connector '{known}' would both be the resource {name!r}; choose another id"
+        )
+
+    async def _write(self, token: str, method: str, path: str, body: Any, **more: Any) -> dict[str, Any]:
+        query = {"fieldManager": MANAGER, "fieldValidation": "Strict", **more.pop("query", {})}
+        written: dict[str, Any] = await self._cluster.request(token, method, path, query=query, body=body, **more)
+        return written
+
+    async def _create_secret(self, token: str, secret: Mapping[str, Any], *, is_trial: bool = False) -> None:
+        query = {"dryRun": "All"} if is_trial else {}
+        try:
+            await self._write(token, "POST", self._secrets, secret, query=query)
+        except ProblemError as problem:
+            if problem.status == 403:
+                raise ProblemError(
+                    403,
+                    f"the config has secrets, which are kept in a Secret, and you may not create one: {problem.detail}",
+                ) from None
+            raise
+
+    async def _patch(self, token: str, connector: Mapping[str, Any], patch: patches.Patch) -> dict[str, Any]:
+        """Applies a patch.
+
+        Raises:
+            _StaleError: The Connector is no longer what was read.
+        """
+        path = f"{self._connectors}/{connector['metadata']['name']}"
+        asked = connector_id(connector["metadata"])
+        try:
+            return await self._write(token, "PATCH", path, patch, content_type=JSON_PATCH, connector_id=asked)
+        except ProblemError as problem:
+            # A `test` that fails is a 422 without causes.
+            if problem.status == 409 or (problem.status == 400 and not problem.errors):
+                raise _StaleError(problem) from None
+            raise
+
+    async def _patch_with_secrets(self, token: str, connector: dict[str, Any], update: Update) -> dict[str, Any]:
+        """Puts a new Secret in the old one's place, in one write with the config that goes with it."""
+        old = patches.own_secret(connector)
+        kept = await self._read_secret(token, old) if old else {}
+        values = patches.carry_over(kept, update.secrets)
+        secret = build_secret_name(connector["metadata"]["name"]) if values else ""
+        if secret:
+            await self._create_secret(token, patches.build_secret(secret, connector, values))
+        patch = patches.build_patch(update.document, connector)
+        try:
+            changed = await self._patch(token, connector, patches.build_secret_patch(patch, connector, secret))
+        except (ProblemError, _StaleError, asyncio.CancelledError):
+            await self._delete_secret(token, secret)
+            raise
+        await self._delete_secret(token, old)
+        return changed
+
+    async def _read_secret(self, token: str, secret: str) -> dict[str, str]:
+        try:
+            return patches.read_secret(await self._cluster.request(token, "GET", f"{self._secrets}/{secret}"))
+        except ProblemError as problem:
+            if problem.status == 404:  # somebody deleted it: what the body says is all there is
+                return {}
+            raise
+
+    async def _delete_secret(self, token: str, secret: str) -> None:
+        """Deletes a Secret that nothing refers to any more; one that stays goes with its Connector."""
+        if secret:
+            try:
+                await self._cluster.request(token, "DELETE", f"{self._secrets}/{secret}")
+            except ProblemError:
+                return
+
+    async def _delete(self, token: str, connector: Mapping[str, Any]) -> None:
+        metadata = connector["metadata"]
+        options = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": "Background",
+            "preconditions": {"uid": metadata["uid"]},
+        }
+        path, asked = f"{self._connectors}/{metadata['name']}", connector_id(metadata)
+        await self._cluster.request(token, "DELETE", path, body=options, connector_id=asked)
+
+    async def _settle(self, token: str, connector: dict[str, Any]) -> dict[str, Any]:
+        """The Connector when its state is the new one, or as it is when the time is over. A caller who may not watch gets it at once."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._wait
+        while not is_settled(connector) and (left := end - loop.time()) > 0:
+            try:
+                connector = await self._watch(token, connector, left)
+            except ProblemError as problem:
+                if problem.status == 404:
+                    raise
+                return connector
+        return connector
+
+    async def _watch(self, token: str, connector: dict[str, Any], seconds: float) -> dict[str, Any]:
+        metadata = connector["metadata"]
+        query = {"fieldSelector": f"metadata.name={metadata['name']}", "resourceVersion": metadata["resourceVersion"]}
+        async for event in self._cluster.watch(token, self._connectors, query, seconds):
+            if not isinstance(event, dict) or event.get("type") == "ERROR":
+                break
+            if event.get("type") == "DELETED" or event["object"]["metadata"]["uid"] != metadata["uid"]:
+                raise not_found(connector_id(metadata))
+            connector = event["object"]
+            if is_settled(connector):
+                return connector
+        # The watch ended early (a restart of the API server): look, and watch again from there.
+        await asyncio.sleep(min(_BACKOFF, seconds))
+        path = f"{self._connectors}/{metadata['name']}"
+        fresh: dict[str, Any] = await self._cluster.request(token, "GET", path, connector_id=connector_id(metadata))
+        return fresh
+
+
+class _StaleError(Exception):
+    """The Connector has changed since it was read."""
+
+
+def _name(asked: str) -> str:
+    try:
+        return resource_name(asked)
+    except BadIdError as error:
+        raise ProblemError(400, f"{asked[:80]!r}: {error}", (Violation("$path.name", str(error)),)) from None
