@@ -36,7 +36,7 @@ SILENCE_SECONDS = 10.0
 """Without any message for so long (heartbeats come every second), a connection counts as dead; found within 15 s."""
 STUCK_SECONDS = 5.0
 """A full buffer that nobody takes from for so long: the connection is dropped by choice."""
-STEADY_SECONDS = 5.0
+STEADY_SECONDS = 2.0
 """A connection that lived for so long resets the backoff."""
 BACKOFF_SECONDS = (0.2, 30.0)
 

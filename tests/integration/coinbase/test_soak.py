@@ -141,8 +141,7 @@ def test_two_minutes_of_faults_and_kills(simulator: Simulator, runners: list[Run
     while not is_enough(time.monotonic() - began, simulator, runners):
         assert time.monotonic() - began < LONGEST, told(simulator, runners)
         rarest = sorted(Fault, key=lambda fault: (simulator.truth()["faults"][fault], chance.random()))
-        for fault in rarest[:3]:
-            simulator.arm(fault)
+        simulator.arm(rarest[0])
         time.sleep(chance.uniform(0.5, 1.0))
         for runner in runners:
             runner.check()

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.simulators.coinbase.exchange import Exchange
 from tests.simulators.coinbase.faults import Fault
@@ -67,9 +68,16 @@ async def strike(exchange: Exchange, fault: Fault, seconds: float) -> None:
         exchange.arm(fault)
 
 
+def ignore_resets(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Writing to a connection that a fault has reset is what is wanted; all else is told as usual."""
+    if not isinstance(context.get("exception"), ConnectionError):
+        loop.default_exception_handler(context)
+
+
 async def serve(options: argparse.Namespace) -> None:
     server = build_server(options)
     stop = asyncio.Event()
+    asyncio.get_running_loop().set_exception_handler(ignore_resets)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as stack:
