@@ -108,7 +108,7 @@ def say_gate(seen: Observation, memory: ConnectorStatus, gate: Gate, listed: Wai
         case Gate.HOMELESS | Gate.MISDIRECTED:
             return Wait(seen.dataset.reason, seen.dataset.message)
         case Gate.OPEN:
-            return Wait("Open", "")
+            return Wait("ReadyToRun", "")
 
 
 def say_discovered(seen: Observation, memory: ConnectorStatus, listed: Wait) -> tuple[str, str, str]:

@@ -1,0 +1,177 @@
+"""Every reason that the operator gives, what it means and what cures it; `docs/reasons.md` is generated from here."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """One reason."""
+
+    name: str
+    means: str
+    cure: str
+
+
+NOTHING = "Nothing to do."
+REASONS = (
+    Reason("Running", "The execution's pod is ready: it is connected to source and dataset.", NOTHING),
+    Reason(
+        "Stopped", "Stopped as asked, and no pod is left.", "Set `spec.status: running` to go on where it left off."
+    ),
+    Reason(
+        "Completed",
+        "The stream came to its end (the runner exited 0).",
+        "Set `spec.restartedAt` to any new text to run it again.",
+    ),
+    Reason(
+        "StreamsReceived",
+        "The streams are known, none is selected.",
+        "Set `spec.selectedStream` to one of `status.streams`.",
+    ),
+    Reason(
+        "ReadyToRun",
+        "A stream is selected and the Dataset is there; running is not asked for.",
+        "Set `spec.status: running`.",
+    ),
+    Reason("Discovering", "A discovery lists the streams.", NOTHING),
+    Reason(
+        "AwaitingSlot",
+        "As many discoveries run as the installation allows at a time.",
+        "Wait, or raise `--discovery-concurrency`.",
+    ),
+    Reason(
+        "DiscoveryTimedOut",
+        "The source did not list its streams before the deadline.",
+        "Check that the cluster reaches the source; raise `--discovery-deadline` for a slow one. It is tried again by itself.",
+    ),
+    Reason(
+        "CatalogueLost",
+        "The list of streams could not be read whole from the discovery's log.",
+        "It is tried again by itself; if it stays, look at the node's log rotation.",
+    ),
+    Reason("Starting", "The execution is reserved, or its pod is not ready yet.", NOTHING),
+    Reason("Stopping", "The runner was told to commit and leave.", "Nothing to do; it has its grace period."),
+    Reason(
+        "Replacing",
+        "Something that the runner must see has changed; the next execution waits for the last one's pod to go.",
+        NOTHING,
+    ),
+    Reason(
+        "AwaitingTurn",
+        "The Dataset has changed; its connectors follow one by one.",
+        "Nothing to do, or set `spec.restartedAt` to follow now.",
+    ),
+    Reason(
+        "CrashBackoff",
+        "The last execution failed; the next waits (1 s, doubling to 5 min; forgotten after 10 min of running).",
+        "Read `status.lastExecution` and `kubectl logs job/…`; a change of the spec starts it at once.",
+    ),
+    Reason("CrashLoop", "Five executions in a row or more have failed.", "As for CrashBackoff."),
+    Reason("StreamNotSelected", "Running is asked for, but no stream is selected.", "Set `spec.selectedStream`."),
+    Reason(
+        "UnknownStream",
+        "The source does not have the selected stream; the message lists those it has.",
+        "Select another, or create it at the source: it is looked for again, ever less often, and at once with a new `spec.rediscoverAt`.",
+    ),
+    Reason("InvalidConfig", "The spec has problems; the message lists all, each with its path.", "Mend the spec."),
+    Reason("DatasetNotNamed", "`spec.datasetId` is not set.", "Set it."),
+    Reason(
+        "DatasetNotFound",
+        "There is neither a Dataset of that name nor one named `default`.",
+        "Create one; the connector goes on by itself.",
+    ),
+    Reason("DatasetInvalid", "The Dataset has problems; the message lists them.", "Mend the Dataset."),
+    Reason(
+        "JobRefused",
+        "The API server refuses the Job (quota, admission); the message is its own.",
+        "Mend what it names; it is tried again by itself.",
+    ),
+    Reason(
+        "PodRefused",
+        "The Job is there, but no pod can be made (quota, Pod Security); the message is the cluster's own.",
+        "Mend what it names.",
+    ),
+    Reason(
+        "SecretNotFound",
+        "The pod can't start because a Secret is missing.",
+        "Create the Secret; the pod starts by itself.",
+    ),
+    Reason("PodNotStarted", "The pod can't start; the message is the kubelet's own.", "Mend what it names."),
+    Reason(
+        "ImageNotPulled",
+        "The runner's image can't be pulled.",
+        "Check `--runner-image` and `spec.runner.imagePullSecrets`.",
+    ),
+    Reason(
+        "Unschedulable",
+        "No node takes the pod.",
+        "Check `spec.runner` (resources, nodeSelector, tolerations) and the nodes.",
+    ),
+    Reason(
+        "RunnerNotReady",
+        "The runner has been up for two minutes without being ready. It is never replaced for that.",
+        "Read its log: it says what it waits for.",
+    ),
+    Reason(
+        "NodeLost",
+        "The pod should have gone long ago: its node does not answer. Another execution takes over; the dataset's fence keeps the old one from writing.",
+        NOTHING,
+    ),
+    Reason("Replaced", "Of a last execution: it made way for the next.", NOTHING),
+    Reason(
+        "JobDeleted",
+        "Of a last execution: somebody deleted its Job.",
+        "Nothing to do: the next starts at once. To stop a connector set `spec.status: stopped`.",
+    ),
+    Reason(
+        "Disrupted",
+        "Of a last execution: its pod was evicted, preempted or deleted.",
+        "Nothing to do: the next starts at once.",
+    ),
+    Reason(
+        "PodLost",
+        "Of a last execution: its pod was removed before its end could be seen.",
+        "Nothing to do: the next starts at once.",
+    ),
+    Reason(
+        "Crashed",
+        "Of a last execution: it ended without saying why; the message is the end of its log.",
+        "Read `kubectl logs job/…`.",
+    ),
+    Reason(
+        "OOMKilled",
+        "Of a last execution: it needed more memory than it may have.",
+        "Raise `spec.runner.resources.limits.memory`.",
+    ),
+    Reason(
+        "DeadlineExceeded", "Of a last execution: its Job has a deadline that somebody set.", "Restart the connector."
+    ),
+    Reason(
+        "ActionRequired",
+        "Of a last execution: it exited 78, and its own reason was lost with its pod.",
+        "Read `kubectl logs job/…`.",
+    ),
+    Reason(
+        "StatusRefused",
+        "An event: the API server does not take the status, so the CRD is of another version.",
+        "Install the operator's CRDs with `kubectl apply --server-side -f crds/`.",
+    ),
+    Reason("Valid", "Of ConfigValid, or of a Dataset: no problem was found.", NOTHING),
+    Reason("Discovered", "Of Discovered: the streams are those of this configuration.", NOTHING),
+    Reason("Resolved", "Of DatasetResolved: the Dataset was found.", NOTHING),
+    Reason("NoExecution", "Of RunnerHealthy: none is asked for, or none can start.", NOTHING),
+    Reason("Settled", "Of Reconciling: nothing is being changed.", NOTHING),
+    Reason("NotStalled", "Of Stalled: nothing needs a person.", NOTHING),
+    Reason("Reached", "Of a Dataset: the last execution was connected to it.", NOTHING),
+    Reason("NotReached", "Of a Dataset: a connector's last execution failed because of it.", "Read the message."),
+    Reason("NotTried", "Of a Dataset: no execution has reported yet.", NOTHING),
+    Reason("RolledOut", "Of a Dataset: all running connectors use its present form.", NOTHING),
+    Reason("RollingOut", "Of a Dataset: running connectors follow a change one by one.", NOTHING),
+    Reason(
+        "Waiting",
+        "Of a Dataset: those that followed a change are not ready, so the others go on with the earlier form.",
+        "Mend the Dataset or the connectors named; or set `spec.restartedAt` of others to have them follow now.",
+    ),
+)
+"""In the order of the documentation. Other reasons come from the runner, with its own message."""

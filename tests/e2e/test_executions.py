@@ -1,0 +1,216 @@
+"""What can happen to an execution: changed, crashed, killed, evicted, deleted, edited, refused; the next one follows, never two."""
+
+import json
+import os
+import signal
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from tests.e2e.kit import Audit, Kit, find_process
+from tests.localkube.cluster import LocalKube, eventually
+
+
+def audit_time(event: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(event["requestReceivedTimestamp"])
+
+
+def test_a_change_replaces_the_execution_and_the_old_pod_is_gone_before(kit: Kit, localkube: LocalKube) -> None:
+    kit.run("c")
+    old = kit.live_pod("c")["metadata"]
+    audit = Audit(localkube)
+    kit.patch("c", config={"url": "ws://null?other=1"})
+    status = kit.wait_next_run("c", 1)
+    assert status["lastExecution"]["reason"] == "Replaced"
+    events = list(audit.events(user="", namespace=kit.namespace))
+    gone = [
+        audit_time(e)
+        for e in events
+        if e["verb"] == "delete" and e["objectRef"]["resource"] == "pods" and e["objectRef"]["name"] == old["name"]
+    ]
+    made = [audit_time(e) for e in events if e["verb"] == "create" and e["objectRef"]["resource"] == "jobs"]
+    assert gone
+    assert made[-1] > max(gone)
+
+
+def test_a_bad_change_leaves_the_execution_alone(kit: Kit) -> None:
+    kit.run("c")
+    pod = kit.live_pod("c")["metadata"]["uid"]
+    kit.patch("c", config={"url": "ws://null?discover=exit-78"})
+    kit.wait("c", "running", reason="BadCredentials", ready=False)
+    kit.patch("c", selectedStream="nonsense", config={"url": "ws://null"})
+    kit.wait("c", "running", reason="UnknownStream", ready=False)
+    assert kit.live_pod("c")["metadata"]["uid"] == pod
+    kit.patch("c", selectedStream="ticker", config={"url": "ws://null"})
+    kit.wait("c", "running", ready=True)
+
+
+def test_restarted_at_restarts_once(kit: Kit) -> None:
+    kit.run("c")
+    kit.patch("c", restartedAt="now")
+    kit.wait_next_run("c", 1)
+    assert kit.status("c")["run"] == 2
+
+
+@pytest.mark.parametrize("how", ["deleted", "forced", "evicted", "job-deleted", "job-orphaned", "job-edited"])
+def test_what_is_taken_away_comes_back(kit: Kit, how: str) -> None:
+    kit.run("c")
+    pod = kit.live_pod("c")["metadata"]
+    job = pod["labels"]["batch.kubernetes.io/job-name"]
+    if how == "deleted":
+        kit.kubectl("delete", "pod", pod["name"], "--wait=false")
+    elif how == "forced":
+        kit.kubectl("delete", "pod", pod["name"], "--force", "--grace-period=0", "--wait=false")
+    elif how == "evicted":
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod["name"]}}
+        path = f"/api/v1/namespaces/{kit.namespace}/pods/{pod['name']}/eviction"
+        kit.kubectl("create", "--raw", path, "-f", "-", input=json.dumps(eviction))
+    elif how == "job-edited":
+        kit.kubectl("patch", "job", job, "--type=merge", "-p", '{"spec":{"suspend":true}}')
+    else:
+        cascade = "background" if how == "job-deleted" else "foreground"
+        kit.kubectl("delete", "job", job, f"--cascade={cascade}", "--wait=false")
+    status = kit.wait_next_run("c", 1)
+    reasons = {"deleted": "Disrupted", "evicted": "Disrupted", "job-edited": "Replaced"}
+    assert status["lastExecution"]["reason"] in {reasons.get(how, "JobDeleted"), "PodLost"}
+    assert len([p for p in kit.pods("c") if p["status"]["phase"] == "Running"]) == 1
+
+
+def test_a_killed_process_is_followed_by_the_next(kit: Kit, localkube: LocalKube) -> None:
+    kit.run("c")
+    address = kit.live_pod("c")["status"]["podIP"]
+    os.kill(find_process(f"POD_IP={address}"), signal.SIGKILL)
+    status = kit.wait_next_run("c", 1)
+    assert status["lastExecution"]["exitCode"] == 137
+
+
+def test_crashes_are_followed_with_delays_and_then_it_runs(kit: Kit) -> None:
+    kit.apply("c", "ws://null?run=crash-below-3", selectedStream="ticker", status="running")
+    status = kit.wait("c", "running", ready=True)
+    assert status["run"] == 3
+    assert status["lastExecution"]["message"] == "It broke, as it was told to."
+    assert status["retry"]["failures"] == 2
+    failed = [j for j in kit.jobs("c") if j["status"].get("failed")]
+    assert len(failed) == 2
+
+
+def test_history_keeps_three_failed(kit: Kit) -> None:
+    kit.apply("c", "ws://null?run=crash-below-5", selectedStream="ticker", status="running")
+    kit.wait("c", "running", ready=True)
+    eventually(lambda: len(kit.jobs("c")) == 4, what="three failed and the live Job")
+
+
+def test_exit_78_waits_for_a_person_and_starts_at_once_on_a_change(kit: Kit) -> None:
+    kit.apply("c", "ws://null?run=exit-78", selectedStream="ticker", status="running")
+    status = kit.wait("c", "errored", reason="BadCredentials", ready=False)
+    assert status["lastExecution"]["exitCode"] == 78
+    assert kit.condition("c", "Stalled")["status"] == "True"
+    kit.patch("c", restartedAt="1", config={"url": "ws://null"})
+    kit.wait("c", "running", ready=True)
+
+
+def test_a_stream_that_ends_is_stopped_and_completed_and_may_run_again(kit: Kit) -> None:
+    kit.apply("c", "ws://null?run=exit-0&after=1", selectedStream="ticker", status="running")
+    status = kit.wait("c", "stopped", reason="Completed", ready=True)
+    assert status["lastExecution"]["exitCode"] == 0
+    kit.patch("c", restartedAt="again")
+    eventually(lambda: kit.status("c")["run"] == 2, what="a second run")
+
+
+@pytest.mark.parametrize(
+    ("url", "spec", "state"),
+    [
+        ("ws://null?discover=exit-1", {}, "pending"),
+        ("ws://null?discover=exit-78", {}, "errored"),
+        ("ws://null?ready=never", {"selectedStream": "ticker", "status": "running"}, "running"),
+        ("ws://null?run=exit-1", {"selectedStream": "ticker", "status": "running"}, "running"),
+        ("ws://null?run=exit-78", {"selectedStream": "ticker", "status": "running"}, "errored"),
+        ("ws://null?term=ignore", {"selectedStream": "ticker", "status": "running"}, "running"),
+    ],
+    ids=["unreachable", "refused", "starting", "crashing", "errored", "deaf-to-sigterm"],
+)
+def test_stop_and_delete_work_from_every_state(kit: Kit, url: str, spec: dict[str, Any], state: str) -> None:
+    kit.apply("c", url, **spec)
+    kit.wait(
+        "c", state, ready=True if "ignore" in url else None, reason="CrashBackoff" if url.endswith("run=exit-1") else ""
+    )
+    kit.patch("c", status="stopped")
+    kit.wait("c", "stopped", ready=True)
+    assert [p for p in kit.pods("c") if p["status"]["phase"] not in {"Failed", "Succeeded"}] == []
+    kit.delete("c")
+    kit.wait_gone("c")
+
+
+def test_deleted_and_made_again_under_the_same_name(kit: Kit) -> None:
+    kit.run("c", "ws://null?term=ignore")
+    old = kit.live_pod("c")["metadata"]["uid"]
+    kit.delete("c")
+    eventually(
+        lambda: kit.api.get(f"/apis/apperate.io/v1/namespaces/{kit.namespace}/connectors/c") is None, what="gone"
+    )
+    kit.apply("c", selectedStream="ticker", status="running")
+    kit.wait("c", "running", ready=True)
+    alive = [p["metadata"]["uid"] for p in kit.pods("c") if p["status"]["phase"] == "Running"]
+    assert len(alive) == 1
+    assert alive != [old]
+
+
+def test_a_wiped_status_comes_back_and_the_execution_stays(kit: Kit) -> None:
+    kit.run("c")
+    pod = kit.live_pod("c")["metadata"]["uid"]
+    kit.kubectl("patch", "connector", "c", "--subresource=status", "--type=merge", "-p", '{"status":null}')
+    status = kit.wait("c", "running", ready=True)
+    kit.wait_condition("c", "Discovered", "Discovered")
+    assert status["run"] == 1
+    assert kit.live_pod("c")["metadata"]["uid"] == pod
+
+
+def test_a_missing_secret_is_told_and_the_connector_goes_on_when_it_is_there(kit: Kit) -> None:
+    kit.apply("c", "ws://null?needs=key", configFrom=[{"secretRef": {"name": "later"}}])
+    kit.wait("c", "pending", reason="SecretNotFound")
+    assert '"later" not found' in kit.condition("c")["message"]
+    kit.kubectl("create", "secret", "generic", "later", "--from-literal=key=x")
+    kit.wait("c", "received", ready=True, timeout=150)
+
+
+def test_a_quota_is_told_in_the_servers_words(kit: Kit) -> None:
+    kit.apply("c", selectedStream="ticker")
+    kit.wait("c", "ready")
+    kit.kubectl("create", "quota", "none", "--hard=count/jobs.batch=0")
+    eventually(lambda: "none" in kit.kubectl("get", "quota"), what="the quota")
+    kit.patch("c", status="running")
+    kit.wait("c", "running", reason="JobRefused", ready=False)
+    assert "exceeded quota" in kit.condition("c")["message"]
+    kit.kubectl("delete", "quota", "none")
+    kit.wait("c", "running", ready=True)
+
+
+def test_pods_that_admission_refuses_are_told(kit: Kit) -> None:
+    kit.apply("c", selectedStream="ticker")
+    kit.wait("c", "ready")
+    kit.kubectl("create", "quota", "none", "--hard=pods=0")
+    kit.patch("c", status="running")
+    kit.wait("c", "running", reason="PodRefused", ready=False)
+    assert "exceeded quota" in kit.condition("c")["message"]
+
+
+def test_a_changed_dataset_reaches_its_connectors_one_by_one(kit: Kit) -> None:
+    kit.run("a")
+    kit.run("b")
+    kit.dataset("rows", url="postgresql://elsewhere/market")
+    kit.wait_next_run("a", 1)
+    kit.wait_next_run("b", 1)
+    rolled = kit.api.get(f"/apis/apperate.io/v1/namespaces/{kit.namespace}/datasets/rows")["status"]
+    assert rolled["connectors"] == 2
+    first, second = (kit.jobs(name)[-1]["metadata"]["creationTimestamp"] for name in "ab")
+    assert first < second
+
+
+def test_a_dataset_deleted_in_use_is_told_and_the_execution_goes_on(kit: Kit) -> None:
+    kit.run("c")
+    pod = kit.live_pod("c")["metadata"]["uid"]
+    kit.kubectl("delete", "dataset", "rows")
+    kit.wait_condition("c", "DatasetResolved", "DatasetNotFound")
+    assert kit.status("c")["state"]["status"] == "running"
+    assert kit.live_pod("c")["metadata"]["uid"] == pod

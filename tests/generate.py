@@ -1,0 +1,34 @@
+"""`make generate`: everything that follows from schemas and tables. `build_files` is pure but for pages with generated blocks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from connector_operator.generate import documents
+from connector_operator.generate.crds import build_crd_files
+
+ROOT = Path(__file__).parents[1]
+PAGES_WITH_BLOCKS = ("reference-connector.md", "reference-dataset.md")
+
+
+def build_files() -> dict[Path, str]:
+    """Every generated file, with what should be in it."""
+    files = {ROOT / "crds" / name: text for name, text in build_crd_files().items()}
+    files[ROOT / "docs/states.md"] = documents.build_states()
+    files[ROOT / "docs/reasons.md"] = documents.build_reasons()
+    files[ROOT / "docs/settings.md"] = documents.build_settings()
+    for name in PAGES_WITH_BLOCKS:
+        page = ROOT / "docs" / name
+        files[page] = documents.fill_blocks(page.read_text(encoding="utf-8"))
+    return files
+
+
+def main() -> None:
+    for path, text in build_files().items():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+            print(f"wrote {path.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

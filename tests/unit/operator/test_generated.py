@@ -1,0 +1,71 @@
+"""What is generated is as it would be generated now; and what the documents say is all there is."""
+
+import re
+
+import pytest
+
+from connector_operator.decide.reasons import REASONS
+from connector_operator.decide.situation import Situation
+from connector_operator.decide.table import ROWS
+from connector_operator.generate.documents import build_states, fill_blocks
+from connector_operator.generate.union import UnionError, build_rules, build_union
+from tests.generate import ROOT, build_files
+
+FILES = build_files()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_nothing_has_drifted(path: object) -> None:
+    for file, text in FILES.items():
+        if file == path:
+            assert file.read_text(encoding="utf-8") == text, "run `make generate`"
+
+
+def test_every_reason_that_the_code_gives_is_documented() -> None:
+    known = {reason.name for reason in REASONS}
+    assert {row.reason for row in ROWS if row.reason and "<" not in row.reason} <= known
+    folder = ROOT / "operator/connector_operator"
+    sources = [*folder.glob("decide/*.py"), *folder.glob("controllers/*.py"), folder / "resources/dataset.py"]
+    text = "\n".join(path.read_text() for path in sources if path.name != "reasons.py")
+    given = set(re.findall(r'(?:Wait|Ending|DatasetView)\([^()"]*"([A-Z][A-Za-z0-9]+)"', text))
+    given |= set(re.findall(r'"(?:True|False|Unknown)", "([A-Z][A-Za-z0-9]+)"', text))
+    assert len(given) > 15
+    assert given <= known, given - known
+
+
+def test_every_row_is_in_the_states_page() -> None:
+    page = build_states()
+    assert all(f"**{row.name}**" in page for row in ROWS)
+    assert Situation.__doc__
+
+
+def test_blocks_are_filled_again_and_again() -> None:
+    page = "x\n<!-- fields: Dataset spec -->\nold\n<!-- end -->\ny\n"
+    once = fill_blocks(page)
+    assert "`volumeClaim`" in once
+    assert "old" not in once
+    assert fill_blocks(once) == once
+
+
+def union(**properties: dict[str, object]) -> dict[str, object]:
+    schemas = {kind: {"properties": {"shared": {"description": "d", **p}}} for kind, p in properties.items()}
+    return {"union": build_union(schemas), "rules": build_rules(schemas)}
+
+
+def test_a_shared_name_must_have_one_shape() -> None:
+    with pytest.raises(UnionError, match=r"config\.shared: A and B"):
+        union(A={"type": "string"}, B={"type": "integer"})
+
+
+def test_limits_that_differ_become_rules() -> None:
+    made = union(A={"type": "string", "pattern": "^a"}, B={"type": "string", "minLength": 3})
+    assert "pattern" not in str(made["union"])
+    text = str(made["rules"])
+    assert '.matches("^a")' in text
+    assert ") >= 3" in text
+
+
+def test_no_default_and_no_required_reach_the_crd() -> None:
+    made = union(A={"type": "object", "default": {}, "required": ["x"], "properties": {"x": {"type": "string"}}})
+    assert "'required'" not in str(made["union"])
+    assert "'default'" not in str(made["union"])
