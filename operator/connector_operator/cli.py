@@ -1,4 +1,4 @@
-"""`connector-operator`: run, check, crds."""
+"""`connector-operator`: run, check, crds, api."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from connector_operator.api import settings as api_settings
 from connector_operator.settings import SettingError, Settings, add_flags, read_settings
 
 USAGE_EXIT_CODE = 2
@@ -25,6 +26,8 @@ def build_parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="check settings, custom resources and rights, then exit")
     add_flags(check)
     commands.add_parser("crds", help="print the custom resource definitions, for kubectl apply --server-side -f -")
+    api = commands.add_parser("api", help="serve the Connectors API over HTTP until it is told to stop")
+    api_settings.add_flags(api)
     return parser
 
 
@@ -37,11 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write("---\n".join(build_crd_files().values()))
         return 0
     try:
-        settings = read_settings(vars(flags), os.environ)
+        if flags.command == "api":
+            return asyncio.run(_serve_api(api_settings.read_settings(vars(flags), os.environ)))
+        return asyncio.run(_start(flags.command, read_settings(vars(flags), os.environ)))
     except SettingError as error:
         sys.stderr.write(f"connector-operator: {error}\n")
         return USAGE_EXIT_CODE
-    return asyncio.run(_start(flags.command, settings))
 
 
 async def _start(command: str, settings: Settings) -> int:
@@ -53,5 +57,18 @@ async def _start(command: str, settings: Settings) -> int:
         await (run(settings) if command == "run" else check(settings))
     except StartError as error:
         sys.stderr.write("".join(f"connector-operator: {line}\n" for line in str(error).splitlines()))
+        return FAILED_EXIT_CODE
+    return 0
+
+
+async def _serve_api(settings: api_settings.ApiSettings) -> int:
+    from connector_operator.api.process import ServeError, serve
+    from connector_operator.logs import configure_logging
+
+    configure_logging(settings.log_format, settings.log_level)
+    try:
+        await serve(settings)
+    except ServeError as error:
+        sys.stderr.write(f"connector-operator: {error}\n")
         return FAILED_EXIT_CODE
     return 0

@@ -1,0 +1,240 @@
+"""The HTTP around the calls: routes, tokens, bodies with bounds, problems, and a log that never holds a token."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+
+from connector_operator.api import page, shapes
+from connector_operator.api.connections import GuardedConnection
+from connector_operator.api.documents import parse_document
+from connector_operator.api.openapi import build_openapi
+from connector_operator.api.problems import MEDIA_TYPE, NOT_KNOWN, ProblemError, unauthorized
+from connector_operator.api.service import ConnectorService
+from connector_operator.api.settings import ApiSettings
+from connector_runner.schemas.config import connector_types
+
+log = logging.getLogger("connectors.api")
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+REGISTRY = CollectorRegistry()
+_REQUESTS = Counter("connectors_api_requests", "Answers.", ["method", "route", "status"], registry=REGISTRY)
+_SECONDS = Histogram("connectors_api_request_seconds", "Time to answer.", ["method", "route"], registry=REGISTRY)
+# What a Kubernetes token consists of; anything else can't be one, and must not reach a header.
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
+_CONNECTOR = "/v1/connectors/connector"
+
+
+class ConnectorsApi:
+    """The handlers; each is a few lines around a call of the service."""
+
+    def __init__(self, service: ConnectorService, settings: ApiSettings) -> None:
+        self._service = service
+        self._settings = settings
+
+    def build_app(self) -> web.Application:
+        """The application with its routes."""
+        app = web.Application(middlewares=[_observe, _tell_problems], client_max_size=self._settings.max_body)
+        app.add_routes(
+            [
+                web.get("/v1/connectors", self.list_schemas),
+                web.get(_CONNECTOR, self.list),
+                # `.*`: a name with a slash is a name that is not valid, not another path.
+                web.get(_CONNECTOR + "/{name:.*}", self.read),
+                web.post(_CONNECTOR + "/{name:.*}", self.create),
+                web.put(_CONNECTOR + "/{name:.*}", self.update),
+                web.delete(_CONNECTOR + "/{name:.*}", self.delete),
+                web.get("/v1/connectors/{type:.*}", self.read_schema),
+                web.get("/v1/openapi.json", self.openapi),
+                *page.build_routes(),
+                web.get("/healthz", self.healthz),
+                web.get("/metrics", self.metrics),
+            ]
+        )
+        return app
+
+    async def list_schemas(self, _: web.Request) -> web.Response:
+        """GET /connectors."""
+        return answer_json([shapes.build_type_schema(kind) for kind in connector_types()])
+
+    async def read_schema(self, request: web.Request) -> web.Response:
+        """GET /connectors/:type."""
+        kind = request.match_info["type"].upper()
+        if kind not in connector_types():
+            raise ProblemError(404, f"there is no type {kind[:80]!r}; there are {', '.join(connector_types())}")
+        return answer_json([shapes.build_type_schema(kind)])
+
+    async def list(self, request: web.Request) -> web.Response:
+        """GET /connectors/connector."""
+        return answer_json(await self._service.list(read_token(request), with_config=read_display(request)))
+
+    async def read(self, request: web.Request) -> web.Response:
+        """GET /connectors/connector/:name."""
+        token, name = read_token(request), read_name(request)
+        return answer_json([await self._service.read(token, name, with_config=read_display(request))])
+
+    async def create(self, request: web.Request) -> web.Response:
+        """POST /connectors/connector/:name."""
+        token, name = read_token(request), read_name(request)
+        return answer_json(await self._service.create(token, name, await self._body(request)))
+
+    async def update(self, request: web.Request) -> web.Response:
+        """PUT /connectors/connector/:name."""
+        token, name = read_token(request), read_name(request)
+        return answer_json(await self._service.update(token, name, await self._body(request)))
+
+    async def delete(self, request: web.Request) -> web.Response:
+        """DELETE /connectors/connector/:name."""
+        return answer_json(await self._service.delete(read_token(request), read_name(request)))
+
+    async def openapi(self, _: web.Request) -> web.Response:
+        """GET /openapi.json."""
+        return answer_json(build_openapi())
+
+    async def healthz(self, _: web.Request) -> web.Response:
+        """Whether the process turns; it needs nothing else, so this is its readiness, too."""
+        return web.Response(text="ok\n")
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        """For Prometheus."""
+        return web.Response(body=generate_latest(REGISTRY), content_type="text/plain", charset="utf-8")
+
+    async def _body(self, request: web.Request) -> dict[str, Any]:
+        if request.content_type != "application/json":
+            raise ProblemError(415, "send the body as JSON, with the header `Content-Type: application/json`")
+        if request.headers.get("Content-Encoding", "identity") != "identity":
+            raise ProblemError(415, "send the body without compression")
+        most, seconds = self._settings.max_body, self._settings.client_timeout
+        if (request.content_length or 0) > most:
+            raise ProblemError(413, f"the body has more than {most} bytes")
+        try:
+            async with asyncio.timeout(seconds):
+                body = await request.read()
+        except TimeoutError:
+            raise ProblemError(
+                408, f"the body took more than {seconds} seconds", headers={"Connection": "close"}
+            ) from None
+        except web.HTTPRequestEntityTooLarge:
+            raise ProblemError(413, f"the body has more than {most} bytes") from None
+        except (web.RequestPayloadError, ConnectionError):
+            raise ProblemError(400, "the body ended early or is not valid HTTP") from None
+        return parse_document(body)
+
+
+def read_token(request: web.Request) -> str:
+    """The caller's token: from the header, else from the query.
+
+    Raises:
+        ProblemError: 401.
+    """
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    token = token.strip() if scheme.lower() == "bearer" else ""
+    token = token or request.query.get("token", "")
+    if not token:
+        raise unauthorized(NOT_KNOWN)
+    if not _TOKEN.fullmatch(token):
+        raise unauthorized("what was sent is no token: it has characters that no token has")
+    return token
+
+
+def read_name(request: web.Request) -> str:
+    """The connector's id as it stands in the path, unescaped once."""
+    return request.match_info["name"]
+
+
+def read_display(request: web.Request) -> bool:
+    """Whether `displayConfigs` is true.
+
+    Raises:
+        ProblemError: 400, for something that is neither true nor false.
+    """
+    text = request.query.get("displayConfigs", "false")
+    if text not in {"true", "false"}:
+        raise ProblemError(400, f"displayConfigs is true or false, not {text[:80]!r}")
+    return text == "true"
+
+
+def answer_json(value: Any, status: int = 200) -> web.Response:
+    """A JSON answer, with a newline at the end for people with curl."""
+    return web.Response(
+        body=msgspec.json.encode(value) + b"\n", status=status, content_type="application/json", headers=_HEADERS
+    )
+
+
+# Answers are one caller's own; nothing on the way may keep them.
+_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+def answer_problem(problem: ProblemError) -> web.Response:
+    """A problem as an answer."""
+    answer = web.Response(
+        body=msgspec.json.encode(problem.build_body()) + b"\n",
+        status=problem.status,
+        content_type=MEDIA_TYPE,
+        headers={**_HEADERS, **problem.headers},
+    )
+    if problem.status in {408, 413}:  # the rest of the body is not wanted
+        answer.force_close()
+    return answer
+
+
+@web.middleware
+async def _tell_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every failure as a problem, those of the routing included."""
+    try:
+        return await handler(request)
+    except ProblemError as problem:
+        return answer_problem(problem)
+    except web.HTTPMethodNotAllowed as error:
+        allowed = ", ".join(sorted(error.allowed_methods))
+        return answer_problem(ProblemError(405, f"this path has {allowed} only", headers={"Allow": allowed}))
+    except web.HTTPException as error:
+        return answer_problem(
+            ProblemError(error.status, "there is nothing here; GET /v1/openapi.json says what there is")
+        )
+    except asyncio.CancelledError:
+        raise
+    except Exception:
+        log.exception("a request failed in an unexpected way", extra={"route": _route(request)})
+        return answer_problem(ProblemError(500, "an error of the API itself; its log has the details"))
+
+
+@web.middleware
+async def _observe(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Counts, times and logs each request: its path without the query, in which a token may be."""
+    connection = request.protocol
+    start, route, status = time.monotonic(), _route(request), 499  # 499: the client left
+    if isinstance(connection, GuardedConnection):
+        connection.begin_request()
+    try:
+        response = await handler(request)
+        status = response.status
+        return response
+    finally:
+        if isinstance(connection, GuardedConnection):
+            connection.end_request()
+        seconds = time.monotonic() - start
+        _REQUESTS.labels(request.method if request.method in _METHODS else "other", route, str(status)).inc()
+        _SECONDS.labels(request.method if request.method in _METHODS else "other", route).observe(seconds)
+        if route not in {"/healthz", "/metrics"}:
+            path = unquote(request.rel_url.raw_path)[:200]
+            fields = {"method": request.method[:20], "path": path, "status": status, "seconds": round(seconds, 4)}
+            log.info("%s %s %d", fields["method"], ascii(path), status, extra=fields)
+
+
+_METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"})
+
+
+def _route(request: web.Request) -> str:
+    """The route's pattern, of which there are few; "" for none."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else ""
