@@ -8,70 +8,17 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
-from typing import Any
 
 from connector_runner.protocols.batch import Incident, Row
 from connector_runner.protocols.errors import ActionRequiredError, TransientError
 from connector_runner.sources.mysql import events
 from connector_runner.sources.mysql.ddl import Effect, effect_of
 from connector_runner.sources.mysql.decoder import TableDecoder
-from connector_runner.sources.mysql.events import Event, TableMap
+from connector_runner.sources.mysql.events import Event
+from connector_runner.sources.mysql.logbatch import Again, LogBatch, Question
 from connector_runner.sources.mysql.position import Commit, Gtid, LogPosition, LogState
 from connector_runner.sources.mysql.table import TableDefinition
-
-
-class Again(Enum):
-    """What the copy must do after a batch."""
-
-    REFRESH = "refresh"
-    """Read all rows again over those that are there: values changed, no row is missing in the log."""
-    CLEAR = "clear"
-    """Remove all rows; the log has everything that follows."""
-    RESTART = "restart"
-    """Remove all rows and read the table from its start: the log can't tell what happened."""
-
-
-@dataclass(slots=True)
-class LogBatch:
-    """Rows of the log between two positions.
-
-    Attributes:
-        definition: Of the rows.
-        rows, operations: As in `Batch`.
-        position: After them.
-        commits: The transactions in it, in order; only kept while a copy goes on.
-        size: Bytes in the log.
-        event_time: When the newest was made, in seconds since the epoch, None without rows.
-        incidents: To be told with it.
-        again: What the copy must do from here on.
-    """
-
-    definition: TableDefinition
-    rows: list[Row]
-    operations: bytes
-    position: LogPosition
-    commits: tuple[Commit, ...] = ()
-    size: int = 1
-    event_time: float | None = None
-    incidents: tuple[Incident, ...] = ()
-    again: Again | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What the assembler can't know by itself.
-
-    Attributes:
-        effect: Of a statement on the table; `ALTERED` also for a table map that does not fit (then without statement).
-        statement: Its text, shortened.
-        table_map: The map that does not fit.
-    """
-
-    effect: Effect
-    statement: str = ""
-    table_map: TableMap | None = None
+from connector_runner.sources.mysql.tablemap import parse_table_map
 
 
 class Assembler:
@@ -188,7 +135,7 @@ class Assembler:
         if self._fold(names) != self._name:
             self._decoders[number] = self._maps[rest] = None
             return
-        table_map = events.parse_table_map(rest)
+        table_map = parse_table_map(rest)
         if not self.definition.matches(table_map):
             self._pending_map = (number, rest)
             self.question = Question(Effect.ALTERED, table_map=table_map)
@@ -324,16 +271,7 @@ class Assembler:
         self.question = Question(Effect.STATEMENT, "an incident event: the server lost part of its log")
 
     def _payload(self, body: bytes, _server: int, offset: int) -> None:
-        """Compressed transactions: fields (type, length, value), the zstd payload last; its events carry no checksums."""
-        at, is_plain = 0, False
-        while body[at]:
-            kind, at = events.read_packed(body, at)
-            length, at = events.read_packed(body, at)
-            if kind == 2:  # the compression: 0 zstd, 255 none
-                is_plain = events.read_packed(body, at)[0] == 255
-            at += length
-        payload = body[at + 1 :]
-        self._inner = payload if is_plain else _decompress(payload)
+        self._inner = events.parse_payload(body)
         self._inner_at, self._inner_end = 0, offset
 
     @property
@@ -417,11 +355,3 @@ class Assembler:
 
     _pending_map: tuple[int, bytes] = (0, b"")
     _inner, _inner_at, _inner_end = b"", 0, 0
-
-
-def _decompress(payload: bytes) -> bytes:
-    import zstandard  # late: only compressed transactions need it
-
-    with zstandard.ZstdDecompressor().stream_reader(payload, read_across_frames=True) as reader:
-        data: Any = reader.read()
-    return bytes(data)

@@ -8,11 +8,12 @@ from typing import Any
 from connector_runner.protocols.batch import Operation, Row
 from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.sources.mysql import events
-from connector_runner.sources.mysql.events import TableMap, read_packed
+from connector_runner.sources.mysql.events import read_packed
 from connector_runner.sources.mysql.fields import Field, Wire, log_field
 from connector_runner.sources.mysql.jsonb import apply_differences, parse, render
 from connector_runner.sources.mysql.rowcode import LogRows
 from connector_runner.sources.mysql.table import TableDefinition
+from connector_runner.sources.mysql.tablemap import TableMap
 
 _UPSERT, _DELETE = bytes([Operation.UPSERT]), bytes([Operation.DELETE])
 _MOVED = _DELETE + _UPSERT

@@ -10,12 +10,13 @@ from typing import Any
 
 from connector_runner.protocols.batch import Batch, Incident, Operation, Position
 from connector_runner.protocols.source import Report
-from connector_runner.sources.mysql.assembler import Again, Assembler, LogBatch
+from connector_runner.sources.mysql.assembler import Assembler
 from connector_runner.sources.mysql.chunks import Chunk, ChunkReader, DefinitionChangedError, key_literals
 from connector_runner.sources.mysql.connection import connect
 from connector_runner.sources.mysql.definitions import read_definition
 from connector_runner.sources.mysql.failures import LogGoneError
 from connector_runner.sources.mysql.log import LogReader
+from connector_runner.sources.mysql.logbatch import Again, LogBatch
 from connector_runner.sources.mysql.position import LogPosition
 from connector_runner.sources.mysql.resolver import Resolver
 from connector_runner.sources.mysql.server import Server, read_position
@@ -80,10 +81,15 @@ class Follower:
         place: Where to begin.
         estimate: Rows of the table, for progress.
         report: Where to tell.
+        incident: Why the table must be emptied first, if it must.
     """
 
-    def __init__(self, settings: Settings, server: Server, place: Place, estimate: int | None, report: Report) -> None:
+    def __init__(
+        self, settings: Settings, server: Server, place: Place, estimate: int | None, report: Report, incident: Incident | None = None
+    ) -> None:  # fmt: skip
         self._settings, self._server, self._place = settings, server, place
+        self._incident = incident
+        self._is_untold = False
         self._estimate, self._report = estimate, report
         self._chunks = ChunkReader(settings, server)
         self._log: LogReader | None = None
@@ -127,13 +133,12 @@ class Follower:
         self._log.start()
         if self._place.copy is not None and not self._place.copy.is_cleared:
             self._place = replace(self._place, copy=replace(self._place.copy, is_cleared=True))
-            yield self._clearing()
+            yield self._clearing(self._incident)
         while True:
             if self._place.copy is None:
                 if self._settings.snapshot == "only":
                     return
-                log_batch = await self._log.next()
-                for batch in self._from_log(log_batch):
+                for batch in await self._follow(self._log):
                     yield batch
             else:
                 async for batch in self._copy_chunk():
@@ -153,6 +158,16 @@ class Follower:
 
     # --- the log
 
+    async def _follow(self, log: LogReader) -> list[Batch]:
+        """What comes next; when nothing does, the position that was held back."""
+        if not self._is_untold:
+            return self._from_log(await log.next())
+        try:
+            return self._from_log(await asyncio.wait_for(log.next(), QUIET_SECONDS))
+        except TimeoutError:
+            self._told, self._is_untold = time.time(), False
+            return [Batch(self._place.definition.schema, [], self._place.to_json())]
+
     def _from_log(self, log_batch: LogBatch) -> list[Batch]:
         """The batches of a batch of the log; moves the place on."""
         copy = self._place.copy
@@ -167,8 +182,9 @@ class Follower:
             self._report.lag(0.0)
         has_news = log_batch.rows or log_batch.incidents or log_batch.again
         if not has_news and now - self._told < QUIET_SECONDS:
+            self._is_untold = True
             return []
-        self._told = now
+        self._told, self._is_untold = now, False
         operations = log_batch.operations if any(log_batch.operations) else None
         rows: list[Any] = log_batch.rows
         if log_batch.again in {Again.RESTART, Again.CLEAR}:

@@ -50,20 +50,26 @@ def check_history(connection: Connection, server: Server, recorded: str, positio
 
 
 def _check_mariadb(connection: Connection, server: Server, recorded: str, position: LogPosition) -> LogPosition:
-    there = (
-        connection.value("SELECT BINLOG_GTID_POS(%s, %s)", (position.file, position.offset)) if position.file else None
-    )
-    if there is not None and MariaGtids.parse(str(there)) == MariaGtids.parse(position.gtids):
-        return position  # byte for byte the log that was read
     known = MariaGtids.parse(position.gtids)
-    if has_history(server.variables.get("gtid_binlog_state", ""), known):
-        # A server that claims to be the one that wrote these transactions, but whose file is another one, is none of its replicas.
-        if recorded != server.identity or not there:
-            return LogPosition("", 4, position.gtids, position.rows, position.prepared)
-        raise SourceChangedError(_stranger(recorded, server.identity, f"its {position.file} holds other transactions"))
+    there = _gtids_at(connection, position.file, position.offset)
+    if there is not None and MariaGtids.parse(there) == known:
+        return position  # byte for byte the log that was read
     if recorded == server.identity:
-        raise LogGoneError(_lost(server.identity, position))
-    raise SourceChangedError(_stranger(recorded, server.identity, f"it never had {position.gtids}"))
+        if _gtids_at(connection, position.file, 4) is not None:
+            # It claims to be the server that wrote these transactions, but its file of that name is another one.
+            why = f"its {position.file} holds other transactions (it was reset, or is another server with the same server_id)"
+            raise SourceChangedError(_stranger(recorded, server.identity, why))
+        if not has_history(server.variables.get("gtid_binlog_state", ""), known):
+            raise LogGoneError(_lost(server.identity, position))
+    elif not has_history(server.variables.get("gtid_binlog_state", ""), known):
+        raise SourceChangedError(_stranger(recorded, server.identity, f"it never had {position.gtids}"))
+    return LogPosition("", 4, position.gtids, position.rows, position.prepared)
+
+
+def _gtids_at(connection: Connection, file: str, offset: int) -> str | None:
+    """The GTID position at a place of MariaDB's log; None without such a file, or where no event starts."""
+    found = connection.value("SELECT BINLOG_GTID_POS(%s, %s)", (file, offset)) if file else None
+    return None if found is None else str(found)
 
 
 def _stranger(recorded: str, found: str, why: str) -> str:

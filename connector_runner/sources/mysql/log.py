@@ -7,10 +7,11 @@ import threading
 from collections import deque
 
 from connector_runner.protocols.errors import ConnectorError, TransientError
-from connector_runner.sources.mysql.assembler import Assembler, LogBatch
+from connector_runner.sources.mysql.assembler import Assembler
 from connector_runner.sources.mysql.connection import Connection
 from connector_runner.sources.mysql.dump import PacketSplitter, has_more, open_dump, read_block
 from connector_runner.sources.mysql.failures import translate
+from connector_runner.sources.mysql.logbatch import LogBatch
 from connector_runner.sources.mysql.position import LogPosition
 from connector_runner.sources.mysql.resolver import Resolver
 from connector_runner.sources.mysql.settings import Settings

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from connector_runner.sources.mysql.charsets import text_decoder
 from connector_runner.sources.mysql.columns import SourceColumn, quote_label
-from connector_runner.sources.mysql.events import TableMap
 from connector_runner.sources.mysql.fields import Wire, fits, string_meta
 from connector_runner.sources.mysql.table import TableDefinition
+from connector_runner.sources.mysql.tablemap import TableMap
 
 _INTEGERS = {
     Wire.TINY: "tinyint",

@@ -14,17 +14,19 @@ import pymysql
 from connector_runner.protocols.batch import Incident
 from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.sources.mysql import events
-from connector_runner.sources.mysql.assembler import Again, Assembler, Question
+from connector_runner.sources.mysql.assembler import Assembler
 from connector_runner.sources.mysql.connection import Connection, connect
 from connector_runner.sources.mysql.ddl import Effect, effect_of
 from connector_runner.sources.mysql.definitions import read_definition
 from connector_runner.sources.mysql.dump import PacketSplitter, open_dump, read_block
-from connector_runner.sources.mysql.events import Event, TableMap
+from connector_runner.sources.mysql.events import Event
 from connector_runner.sources.mysql.failures import translate
+from connector_runner.sources.mysql.logbatch import Again, Question
 from connector_runner.sources.mysql.mapped import build_definition
 from connector_runner.sources.mysql.position import LogPosition
 from connector_runner.sources.mysql.settings import Settings
 from connector_runner.sources.mysql.table import TableDefinition, keeps_values
+from connector_runner.sources.mysql.tablemap import TableMap, parse_table_map
 
 Answer = tuple[TableDefinition, Again | None, Incident | None]
 
@@ -176,7 +178,7 @@ class Resolver:
         def look(buffer: bytes, start: int, end: int) -> None:
             if buffer[start + 4] == Event.TABLE_MAP:
                 body = buffer[start + events.HEADER_SIZE + 8 : end]
-                table_map = events.parse_table_map(_without_checksum(body))
+                table_map = parse_table_map(_without_checksum(body))
                 if (table_map.database, table_map.table) == (known.database, known.name):
                     found.append(table_map)
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import pymysql
 
-from connector_runner.protocols.batch import Batch
+from connector_runner.protocols.batch import Batch, Incident
 from connector_runner.protocols.errors import ActionRequiredError, InvalidConfigError
 from connector_runner.protocols.source import Checkpoint, Opened, SourceContext
 from connector_runner.schemas.catalogue import Catalogue
@@ -81,10 +81,10 @@ class MysqlSource:
             self._reader = Poller(self._settings, server, table, checkpoint, self._context.report)
             return Opened(table.definition.schema, server.identity)
         if checkpoint is None:
-            place = self._first_place(connection, server, table)
+            place, incident = self._first_place(connection, server, table), None
         else:
-            place = self._resumed(connection, server, table, checkpoint)
-        self._reader = Follower(self._settings, server, place, table.rows, self._context.report)
+            place, incident = self._resumed(connection, server, table, checkpoint)
+        self._reader = Follower(self._settings, server, place, table.rows, self._context.report, incident)
         return Opened(place.definition.schema, server.identity)
 
     def _require_mode(self, connection: Connection, server: Server, table: FoundTable) -> None:
@@ -115,7 +115,9 @@ class MysqlSource:
         copies = self._settings.snapshot != "never"
         return Place(position, definition, Progress(is_cleared=True) if copies else None)
 
-    def _resumed(self, connection: Connection, server: Server, table: FoundTable, checkpoint: Checkpoint) -> Place:
+    def _resumed(
+        self, connection: Connection, server: Server, table: FoundTable, checkpoint: Checkpoint
+    ) -> tuple[Place, Incident | None]:
         stream = table.definition.id
         if "log" not in checkpoint.position:
             raise ActionRequiredError(
@@ -126,14 +128,14 @@ class MysqlSource:
         place = Place.from_json(stream, checkpoint.position)
         try:
             log = check_history(connection, server, checkpoint.identity, place.log)
-        except LogGoneError:
+        except LogGoneError as error:
             if not self._settings.resnapshots:
                 raise
             log = read_position(connection, server)
-            self._context.report.note("the log since the checkpoint is gone; the table is copied again", stream=stream)
             self._context.report.count("resnapshots")
-            return Place(log, table.definition, Progress(is_cleared=False))
-        return Place(log, _with_defaults(place.definition, table.definition), place.copy)
+            incident = Incident("resnapshot", stream, f"{error.message}; the table is copied again", {})
+            return Place(log, table.definition, Progress(is_cleared=False)), incident
+        return Place(log, _with_defaults(place.definition, table.definition), place.copy), None
 
 
 def _with_defaults(known: TableDefinition, current: TableDefinition) -> TableDefinition:

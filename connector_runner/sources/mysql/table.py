@@ -10,8 +10,8 @@ from typing import Any
 from connector_runner.protocols.schema import Column, StreamSchema
 from connector_runner.sources.mysql.charsets import is_supported
 from connector_runner.sources.mysql.columns import SourceColumn
-from connector_runner.sources.mysql.events import TableMap
 from connector_runner.sources.mysql.fields import fits
+from connector_runner.sources.mysql.tablemap import TableMap
 
 
 @dataclass(frozen=True)

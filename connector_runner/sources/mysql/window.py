@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from connector_runner.protocols.batch import Row
-from connector_runner.sources.mysql.assembler import LogBatch
 from connector_runner.sources.mysql.gtid import MariaGtids, MysqlGtids
+from connector_runner.sources.mysql.logbatch import LogBatch
 from connector_runner.sources.mysql.position import Commit, LogPosition, file_order
 
 # Keys remembered while a chunk waits; beyond (one giant transaction) the chunk is read again later.
