@@ -161,13 +161,13 @@ def build(binary: Path, go: str, *, quiet: bool) -> None:
     binary.parent.mkdir(parents=True, exist_ok=True)
     scratch = binary.with_name(f"localkube.{os.getpid()}")
     started = time.monotonic()
-    process = subprocess.Popen(
-        [go, "build", *build_flags(scratch)], cwd=SOURCES, env=go_env(), stderr=subprocess.PIPE, text=True
-    )
+    command = [go, "build", *build_flags(scratch)]
     progress = Progress(quiet=quiet)
-    errors = progress.follow(process)
-    if process.wait():
+    with subprocess.Popen(command, cwd=SOURCES, env=go_env(), stderr=subprocess.PIPE, text=True) as process:
+        errors = progress.follow(process)
+    if process.returncode:
         scratch.unlink(missing_ok=True)
+        binary.parent.rmdir()
         raise BuildError("the build failed:\n" + "\n".join(errors[-40:]))
     with contextlib.suppress(FileExistsError):
         binary.with_name("kubectl").symlink_to(binary.name)
