@@ -155,6 +155,12 @@ class Telemetry:
         self.meters.count("sink_reconnects", 1)
         self.log("warning", error.message, reason=error.reason, retryInSeconds=round(delay, 2))
 
+    def sink_slow(self, seconds: float) -> None:
+        """A commit is under way and does not come back."""
+        message = f"a transaction is not confirmed after {seconds:.0f} s: a lock, or a dataset that hangs"
+        self.health.sink = message
+        self.log("warning", message)
+
     def committed(self, transaction: Transaction, receipt: Receipt, seconds: float) -> None:
         """A transaction is confirmed."""
         batches = transaction.batches

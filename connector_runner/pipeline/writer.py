@@ -17,6 +17,8 @@ from connector_runner.protocols.sink import Claim, Receipt, Sink, Transaction, W
 
 # With `wait: false`: transactions on their way at once.
 IN_FLIGHT = 4
+# A commit that takes longer is told: a lock, a hanging server.
+SLOW_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +170,12 @@ class Writer:
 
     async def _confirm_oldest(self) -> None:
         oldest = self._sent[0]
+        while not oldest.task.done():
+            await asyncio.wait({oldest.task}, timeout=SLOW_SECONDS)
+            if not oldest.task.done():
+                self._telemetry.sink_slow(time.monotonic() - oldest.at)
         try:
-            receipt = await oldest.task
+            receipt = oldest.task.result()
         except TransientError as error:
             await self._repair(error)
         else:

@@ -9,6 +9,7 @@ import contextlib
 import datetime as dt
 import itertools
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -42,6 +43,9 @@ class Dataset(Protocol):
 
     def held(self, table: str) -> contextlib.AbstractContextManager[None]:
         """While entered, no transaction on the table can commit."""
+
+    def settle(self) -> None:
+        """Until the database has finished what a killed client had sent to it."""
 
 
 def _times(parse: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -97,6 +101,9 @@ class SqliteDataset:
         with self._connect() as connection:
             connection.execute(sql)
 
+    def settle(self) -> None:
+        """Nothing outlives the process."""
+
     @contextlib.contextmanager
     def held(self, table: str) -> Iterator[None]:
         with self._connect() as connection:
@@ -135,6 +142,13 @@ class PostgresDataset:
     def execute(self, sql: str) -> None:
         with self._connect() as connection:
             connection.execute(sql.encode())
+
+    def settle(self) -> None:
+        end = time.monotonic() + 60
+        clients = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'connector-%'"
+        while self.query(clients) != [(0,)]:
+            assert time.monotonic() < end, "a backend of a killed runner does not end"
+            time.sleep(0.01)
 
     @contextlib.contextmanager
     def held(self, table: str) -> Iterator[None]:

@@ -122,9 +122,9 @@ class Script:
         return (self.batches if until is None else until) // 50
 
 
-def apply(operations: Iterator[tuple[Operation, Row]]) -> dict[Any, Row]:
-    """The state by (book, id) that operations lead to; the model that every sink is compared with."""
-    state: dict[Any, Row] = {}
+def apply(operations: Iterator[tuple[Operation, Row]], state: dict[Any, Row] | None = None) -> dict[Any, Row]:
+    """The state by (book, id) that operations lead to from a state; the model that every sink is compared with."""
+    state = {} if state is None else state
     for operation, row in operations:
         key = row[:2]
         if operation is Operation.UPSERT:

@@ -1,0 +1,15 @@
+"""What the fork server imports once, so that each runner forked from it starts at once."""
+
+import aiohttp
+import jsonschema
+import psycopg
+import yaml
+
+import connector_runner.cli
+import connector_runner.commands.run
+import connector_runner.sinks.postgresql.sink
+import connector_runner.sinks.sqlite.sink
+import tests.scripted.killing
+import tests.scripted.source
+
+__all__ = ["aiohttp", "connector_runner", "jsonschema", "psycopg", "tests", "yaml"]
