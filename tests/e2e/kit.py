@@ -28,7 +28,7 @@ class Api:
 
     def __init__(self, cluster: Cluster) -> None:
         settings = client.Configuration()
-        config.load_kube_config(str(cluster.kubeconfig), client_configuration=settings)
+        config.load_kube_config(str(cluster.kubeconfig), client_configuration=settings)  # type: ignore[no-untyped-call]
         self._host = settings.host
         self._pool = urllib3.PoolManager(
             cert_file=settings.cert_file, key_file=settings.key_file, ca_certs=settings.ssl_ca_cert
@@ -119,7 +119,7 @@ class Kit:
         def check() -> dict[str, Any] | None:
             found = self.get(name)
             status = found.get("status") or {}
-            said = next((c for c in status.get("conditions", []) if c["type"] == "Ready"), {})
+            said: dict[str, Any] = next((c for c in status.get("conditions", []) if c["type"] == "Ready"), {})
             got = (status.get("state", {}).get("status"), said.get("reason"), said.get("status"))
             current = status.get("observedGeneration") == found["metadata"]["generation"]
             good = got[0] == state and reason in {"", got[1]} and ready in {None, got[2] == "True"}

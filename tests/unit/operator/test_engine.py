@@ -1,0 +1,142 @@
+"""Line, queue, slots and workers: fair, one worker a key, nobody starves, one key's failure is its own."""
+
+import asyncio
+
+import pytest
+
+from connector_operator.engine.line import FairLine, Key
+from connector_operator.engine.queue import Priority, WorkQueue
+from connector_operator.engine.slots import Slots
+from connector_operator.engine.workers import HEARTBEAT, VisitError, Workers
+
+
+def key(name: str, namespace: str = "a") -> Key:
+    return Key("connector", namespace, name)
+
+
+def test_namespaces_take_turns() -> None:
+    line = FairLine()
+    for name in "123":
+        line.push(key(name, "big"))
+    line.push(key("1", "small"))
+    line.push(key("1", "big"))
+    assert len(line) == 4
+    assert [line.pop().namespace for _ in range(4)] == ["big", "small", "big", "big"]
+    with pytest.raises(KeyError):
+        line.pop()
+
+
+def test_a_discarded_key_is_not_served() -> None:
+    line = FairLine()
+    line.push(key("1"))
+    line.discard(key("1"))
+    line.discard(key("2"))
+    assert len(line) == 0
+    assert key("1") not in line
+
+
+async def test_people_come_first_and_the_last_is_never_starved() -> None:
+    queue = WorkQueue()
+    queue.add(key("resync"), Priority.RESYNC)
+    served = []
+    for number in range(10):
+        queue.add(key(f"person-{number}"), Priority.PERSON)
+        served.append(await queue.get())
+    assert served[0] == key("person-0")
+    assert key("resync") in served
+
+
+async def test_a_key_is_worked_on_by_one_worker_and_once_more_if_it_was_added_meanwhile() -> None:
+    queue = WorkQueue()
+    queue.add(key("1"))
+    queue.add(key("1"))
+    taken = await queue.get()
+    queue.add(taken, Priority.PERSON)
+    queue.add(taken)
+    assert len(queue) == 0
+    queue.done(taken)
+    assert len(queue) == 1
+    assert await queue.get() == taken
+    queue.done(taken)
+    assert len(queue) == 0
+
+
+async def test_a_raised_priority_moves_a_key_forward() -> None:
+    queue = WorkQueue()
+    queue.add(key("1"), Priority.RESYNC)
+    queue.add(key("2"), Priority.CLUSTER)
+    queue.add(key("1"), Priority.PERSON)
+    assert await queue.get() == key("1")
+    assert len(queue) == 1
+
+
+async def test_of_several_delays_the_earliest_counts() -> None:
+    queue = WorkQueue()
+    queue.add(key("1"), delay=30)
+    queue.add(key("1"), delay=0.01)
+    queue.add(key("1"), delay=60)
+    assert await asyncio.wait_for(queue.get(), 20) == key("1")
+
+
+async def test_a_forgotten_key_does_not_come_back() -> None:
+    queue = WorkQueue()
+    queue.add(key("1"), delay=0.01)
+    queue.add(key("2"), delay=0.02)
+    queue.forget(key("1"))
+    assert await asyncio.wait_for(queue.get(), 20) == key("2")
+    assert len(queue) == 0
+
+
+def test_slots_are_kept_for_those_in_line() -> None:
+    woken: list[Key] = []
+    slots = Slots(2, woken.append)
+    for name in "12":
+        assert slots.is_free_for(key(name))
+        slots.hold(key(name))
+    assert not slots.is_free_for(key("3"))
+    slots.wait(key("3"))
+    slots.wait(key("4"))
+    slots.release(key("1"))
+    assert woken == [key("3")]
+    assert slots.is_free_for(key("3"))
+    assert not slots.is_free_for(key("5"))
+    slots.release(key("3"))
+    assert woken == [key("3"), key("4")]
+    assert len(slots) == 2
+
+
+def test_a_key_that_is_gone_leaves_the_line() -> None:
+    woken: list[Key] = []
+    slots = Slots(1, woken.append)
+    slots.hold(key("1"))
+    slots.wait(key("2"))
+    slots.release(key("2"))
+    slots.release(key("1"))
+    assert woken == []
+    assert slots.is_free_for(key("3"))
+
+
+async def test_one_that_fails_does_not_stop_the_others() -> None:
+    queue, seen = WorkQueue(), list[str]()
+    finished = asyncio.Event()
+
+    async def visit(what: Key) -> float | None:
+        seen.append(what.name)
+        if what.name == "bad":
+            raise ValueError("nobody thought of this")
+        if what.name == "later":
+            raise VisitError("Test", "not yet", delay=0.01 if seen.count("later") < 3 else 60)
+        if {"bad", "good"} <= set(seen) and seen.count("later") >= 3:
+            finished.set()
+        return 0.01
+
+    workers = Workers(queue, visit, 2)
+    for name in ("bad", "later", "good"):
+        queue.add(key(name))
+    task = asyncio.create_task(workers.run())
+    await asyncio.wait_for(finished.wait(), 30)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert workers.is_turning()
+    assert not workers.is_turning(within=-1)
+    assert HEARTBEAT.name == ""

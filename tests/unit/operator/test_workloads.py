@@ -1,0 +1,223 @@
+"""The Jobs, and how they are judged when they have ended."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from connector_operator.decide.endings import Ending, delay_after, judge, next_retry
+from connector_operator.decide.observation import Policy
+from connector_operator.decide.rollout import User, decide_dataset
+from connector_operator.decide.waiting import explain_waiting
+from connector_operator.resources import names
+from connector_operator.resources.connector import Retry, parse_spec
+from connector_operator.resources.dataset import DatasetStatus, dataset_hash, parse_dataset, resolve_dataset
+from connector_operator.resources.workload import ObservedJob, ObservedPod, read_job, read_pod
+from connector_operator.workloads.jobs import RunnerSettings, Subject, build_discovery_job, build_runner_job
+from connector_runner.schemas.manifest import parse_manifest
+from tests.unit.operator.world import DATASET, SPEC, START
+
+SETTINGS = RunnerSettings(image="runner:1")
+
+
+def subject(**spec: Any) -> Subject:
+    parsed, problems = parse_spec({**SPEC, **spec})
+    assert parsed is not None
+    assert problems == ()
+    return Subject("default", "your-connector", "uid-1", parsed)
+
+
+def container_of(job: dict[str, Any]) -> dict[str, Any]:
+    return dict(job["spec"]["template"]["spec"]["containers"][0])
+
+
+def test_the_runners_job_keeps_to_the_restricted_profile_and_tells_the_orders() -> None:
+    view = resolve_dataset("YOUR_DATASET", {"your-dataset": DATASET})
+    config = {**SPEC["config"], "url": "wss://feed.example/$(POD_IP)"}
+    job = build_runner_job(subject(config=config, selectedStream="ticker"), "job-1", 7, view, SETTINGS)
+    pod, container = job["spec"]["template"]["spec"], container_of(job)
+    assert job["spec"]["backoffLimit"] == 0
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    manifest = next(v["value"] for v in container["env"] if v["name"] == "CONNECTOR_MANIFEST")
+    assert "$(" not in manifest, "Kubernetes would expand it"
+    orders = parse_manifest(manifest)
+    assert (orders.run, orders.stream, orders.config) == (7, "ticker", config)
+    assert orders.dataset is not None
+    assert orders.dataset.url == "postgresql://db/market"
+    read = read_job({**job, "metadata": {**job["metadata"], "uid": "u"}})
+    assert (read.run, read.owner, read.role, read.finished, read.is_edited) == (7, "uid-1", "runner", None, False)
+
+
+def test_secrets_are_mounted_and_never_told() -> None:
+    dataset = {"spec": {"urlFrom": {"secretKeyRef": {"name": "market", "key": "dsn"}}, "volumeClaim": "rows"}}
+    view = resolve_dataset("YOUR_DATASET", {"your-dataset": dataset})
+    sources = [{"secretRef": {"name": "first"}}, {"secretRef": {"name": "second"}}]
+    job = build_runner_job(subject(configFrom=sources), "job-1", 1, view, SETTINGS)
+    mounts = {m["mountPath"] for m in container_of(job)["volumeMounts"]}
+    assert mounts == {"/tmp", "/data", "/etc/connector/config/0", "/etc/connector/config/1", "/etc/connector/dataset"}
+    orders = parse_manifest(next(v["value"] for v in container_of(job)["env"] if v["name"] == "CONNECTOR_MANIFEST"))
+    assert orders.config_from == 2
+    assert orders.dataset is not None
+    assert orders.dataset.url == ""
+
+
+def test_a_discovery_has_a_deadline_and_knows_the_selected_stream() -> None:
+    job = build_discovery_job(subject(selectedStream="ticker"), "job-1", 3, SETTINGS)
+    assert job["spec"]["activeDeadlineSeconds"] == 120
+    assert container_of(job)["args"] == ["discover"]
+    assert read_job(job).stream == "ticker"
+
+
+def test_what_a_person_says_of_the_pod_is_taken_but_never_our_labels() -> None:
+    runner = {"podLabels": {"team": "x", names.LABEL_CONNECTOR: "other"}, "nodeSelector": {"disk": "fast"}}
+    job = build_discovery_job(subject(runner=runner), "job-1", 1, SETTINGS)
+    template = job["spec"]["template"]
+    assert template["metadata"]["labels"]["team"] == "x"
+    assert template["metadata"]["labels"][names.LABEL_CONNECTOR] == "your-connector"
+    assert template["spec"]["nodeSelector"] == {"disk": "fast"}
+
+
+def test_job_names_are_the_same_for_the_same_run_only() -> None:
+    made = {names.execution_job_name("c", uid, run) for uid in ("a", "b") for run in range(100)}
+    assert len(made) == 200
+    assert names.execution_job_name("c", "a", 1) == names.execution_job_name("c", "a", 1)
+    assert all(len(names.execution_job_name("x" * 51, "a", run)) == 57 for run in range(3))
+
+
+def pod(**fields: Any) -> ObservedPod:
+    return ObservedPod(name="job-pod", job="job", phase="Failed", **fields)
+
+
+@pytest.mark.parametrize(
+    ("job", "pods", "outcome", "reason"),
+    [
+        (ObservedJob(name="job", finished=True), [], "completed", "Completed"),
+        (ObservedJob(name="job", finished=False), [pod(exit_code=1)], "crashed", "Crashed"),
+        (
+            ObservedJob(name="job", finished=False),
+            [pod(exit_code=137, container_reason="OOMKilled")],
+            "crashed",
+            "OOMKilled",
+        ),
+        (ObservedJob(name="job", finished=False), [pod(exit_code=143)], "disrupted", "Disrupted"),
+        (ObservedJob(name="job", finished=False), [pod(exit_code=1, disruption="Evicted")], "disrupted", "Disrupted"),
+        (
+            ObservedJob(name="job", finished=False),
+            [pod(exit_code=78, message=json.dumps({"reason": "NoTable", "message": "x"}))],
+            "refused",
+            "NoTable",
+        ),
+        (ObservedJob(name="job", finished=False, reason="BackoffLimitExceeded"), [], "disrupted", "PodLost"),
+        (
+            ObservedJob(
+                name="job", finished=False, reason="PodFailurePolicy", message="failed with exit code 78 matching"
+            ),
+            [],
+            "refused",
+            "ActionRequired",
+        ),
+        (ObservedJob(name="job", finished=False, reason="DeadlineExceeded"), [], "crashed", "DeadlineExceeded"),
+    ],
+)
+def test_each_end_is_judged(job: ObservedJob, pods: list[ObservedPod], outcome: str, reason: str) -> None:
+    ending = judge(job, pods)
+    assert (ending.outcome, ending.reason) == (outcome, reason)
+    assert ending.message
+
+
+def test_failures_add_up_for_the_same_orders_and_are_forgotten_after_a_stable_run() -> None:
+    crashed, policy = Ending("crashed", "Crashed", "x", 1), Policy()
+    job = ObservedJob(name="job", uid="u", spec_hash="s", dataset_hash="d", started=START)
+    retry = Retry()
+    for failures in range(1, 7):
+        retry = next_retry(retry, job, crashed, START + timedelta(seconds=5), policy)
+        assert retry.failures == failures
+    after_an_hour = next_retry(retry, job, crashed, START + timedelta(hours=1), policy)
+    assert after_an_hour.failures == 1
+    assert after_an_hour.at == "2026-01-01T01:00:00Z", "the first crash of a stable run starts the next at once"
+    other = ObservedJob(name="job", uid="u", spec_hash="other", dataset_hash="d", started=START)
+    assert next_retry(retry, other, crashed, START, policy).failures == 1
+
+
+def test_delays_grow_to_their_limit() -> None:
+    limits = (timedelta(seconds=1), timedelta(minutes=5))
+    delays = [delay_after(n, limits, "seed").total_seconds() for n in range(1, 40)]
+    assert delays == sorted(delays)
+    assert delays[0] <= 2
+    assert 270 <= delays[-1] <= 330
+
+
+@pytest.mark.parametrize(
+    ("pods", "told", "reason"),
+    [
+        (None, [], "Starting"),
+        ([], [], "Starting"),
+        ([], ["exceeded quota"], "PodRefused"),
+        ([{"phase": "Pending", "unschedulable": "0/1 nodes"}], [], "Unschedulable"),
+        ([{"phase": "Pending", "container_reason": "ErrImagePull"}], ["x"], "ImageNotPulled"),
+        ([{"phase": "Pending"}], ['secret "x" not found'], "SecretNotFound"),
+        ([{"phase": "Pending"}], ["volume trouble"], "PodNotStarted"),
+        ([{"phase": "Running", "started": START}], [], "Starting"),
+        ([{"phase": "Running", "started": START - timedelta(hours=1)}], [], "RunnerNotReady"),
+    ],
+)
+def test_why_a_pod_is_not_ready(pods: list[dict[str, Any]] | None, told: list[str], reason: str) -> None:
+    seen = None if pods is None else [ObservedPod(name="p", job="job", **fields) for fields in pods]
+    assert explain_waiting(ObservedJob(name="job"), seen, told, START).reason == reason
+
+
+def test_raw_pods_are_read_whatever_is_missing() -> None:
+    assert read_pod({}).phase == ""
+    assert read_pod({"status": {"containerStatuses": [{"state": {"terminated": {"exitCode": 3}}}]}}).exit_code == 3
+
+
+def user(name: str, live: str, **fields: Any) -> User:
+    return User(name=name, table="t", is_wanted=True, live_hash=live, is_starting=True, **fields)
+
+
+def test_a_changed_dataset_is_followed_one_by_one() -> None:
+    raw = {"url": "postgresql://db/new"}
+    spec, _ = parse_dataset(raw)
+    assert spec is not None
+    new = dataset_hash("rows", "t", spec)
+
+    def turn(*users: User) -> str:
+        return decide_dataset("rows", 2, raw, DatasetStatus(), list(users), START).turn
+
+    assert turn(user("b", "old", is_ready=True), user("a", "old", is_ready=True)) == "a"
+    assert turn(user("a", new), user("b", "old", is_ready=True)) == "", "a is not ready yet"
+    assert turn(user("a", ""), user("b", "old", is_ready=True)) == "", "a is on its way"
+    assert turn(user("a", new, is_ready=True), user("b", "old", is_ready=True)) == "b"
+    assert turn(user("a", "", failing_since="2025-01-01T00:00:00Z"), user("b", "old", is_ready=True)) == "b"
+    assert turn(user("a", "", failing_since="2027-01-01T00:00:00Z"), user("b", "old", is_ready=True)) == ""
+    assert turn(user("a", new, is_ready=True)) == ""
+
+
+def test_a_datasets_status_is_written_only_when_it_changes() -> None:
+    raw = {"url": "postgresql://db/new"}
+    first = decide_dataset("rows", 1, raw, DatasetStatus(), [], START)
+    assert first.status is not None
+    from connector_operator.resources.dataset import parse_dataset_status
+
+    again = decide_dataset("rows", 1, raw, parse_dataset_status(first.status), [], START + timedelta(hours=1))
+    assert again.status is None
+
+
+@pytest.mark.parametrize(
+    ("dataset_id", "existing", "reason", "table"),
+    [
+        ("", {}, "DatasetNotNamed", ""),
+        ("A_B", {}, "DatasetNotFound", ""),
+        ("A_B", {"a-b": DATASET}, "Resolved", "A_B"),
+        ("A_B", {"default": DATASET}, "Resolved", "A_B"),
+        ("A_B", {"a-b": {"spec": {"url": "postgresql://db/x", "table": "own"}}}, "Resolved", "own"),
+        ("A_B", {"a-b": {"spec": {"url": "sqlite:///x.db"}}}, "DatasetInvalid", ""),
+        ("A_B", {"a-b": {"spec": 3}}, "DatasetInvalid", ""),
+    ],
+)
+def test_a_dataset_id_finds_its_dataset(dataset_id: str, existing: dict[str, Any], reason: str, table: str) -> None:
+    view = resolve_dataset(dataset_id, existing)
+    assert (view.reason, view.table) == (reason, table)
