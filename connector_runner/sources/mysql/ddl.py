@@ -57,8 +57,8 @@ def _tokens(statement: str, limit: int = 4000) -> list[_Token]:
         elif found["word"]:
             tokens.append(_Token(found["word"].upper(), found["word"]))
         elif found["text"]:
-            # With ANSI_QUOTES a double-quoted text is a name.
-            tokens.append(_Token("'", found["text"][1:-1]))
+            # With ANSI_QUOTES a text in double quotes is a name.
+            tokens.append(_Token(found["text"][0], found["text"][1:-1]))
         elif found["mark"]:
             tokens.append(_Token(found["mark"], found["mark"]))
         if len(tokens) >= limit:
@@ -130,7 +130,7 @@ def effect_of(statement: str, database: str, table: tuple[str, str], *, folds_ca
     if rule is not None:
         return rule(reader, table)
     if verb in _DML:
-        return Effect.STATEMENT if any(token.name == table[1] for token in tokens) else Effect.NONE
+        return Effect.STATEMENT if any(token.name == table[1] and token.key != "'" for token in tokens) else Effect.NONE
     return Effect.NONE
 
 
