@@ -119,12 +119,12 @@ class Fetcher:
         return answers
 
     async def logs_of_block(self, number: int, wanted: LogFilter) -> BlockLogs:
-        """A block's logs by its hash, proven by its bloom where there is no filter."""
+        """A block's logs by its hash."""
         header, size = await self.header(number)
-        logs, more = await self._logs_by_hash(header, wanted, proven=True)
+        logs, more = await self._logs_by_hash(header, wanted)
         return header, logs, size + more
 
-    async def _logs_by_hash(self, header: Header, wanted: LogFilter, *, proven: bool) -> tuple[list[Json], int]:
+    async def _logs_by_hash(self, header: Header, wanted: LogFilter) -> tuple[list[Json], int]:
         if not bloom.may_match(header.bloom, wanted):
             return [], 0
         try:
@@ -134,7 +134,7 @@ class Fetcher:
                 raise
             return await self._logs_from_receipts(header, wanted)
         logs = _found(decode_objects(answer, "logs"), header, "logs")
-        check_logs(header, logs, wanted, proven=proven)
+        check_logs(header, logs, wanted)
         return logs, len(memoryview(answer))
 
     async def _logs_from_receipts(self, header: Header, wanted: LogFilter) -> tuple[list[Json], int]:
@@ -142,7 +142,7 @@ class Fetcher:
         _, block, _ = await self.block(header.number, full=False)
         receipts, size = await self.receipts(header, block["transactions"])
         logs = [log for receipt in receipts for log in receipt["logs"]]
-        check_logs(header, logs, LogFilter(), proven=False)
+        check_logs(header, logs, LogFilter())
         return list(filter(passes(wanted), logs)), size
 
     async def logs_of_range(self, first: int, last: int, wanted: LogFilter) -> list[BlockLogs]:
@@ -171,12 +171,12 @@ class Fetcher:
 
     async def _trusted(self, header: Header, logs: list[Json], size: int, wanted: LogFilter) -> BlockLogs:
         try:
-            check_logs(header, logs, wanted, proven=False)
+            check_logs(header, logs, wanted)
             is_certain = bool(logs) or not bloom.may_match(header.bloom, wanted)
         except StaleAnswerError:
             is_certain = False
         if not is_certain:
-            logs, _ = await self._logs_by_hash(header, wanted, proven=False)
+            logs, _ = await self._logs_by_hash(header, wanted)
         return header, logs, size
 
     async def _logs_by_range(self, first: int, last: int, wanted: LogFilter) -> tuple[list[Json], int]:
@@ -192,7 +192,7 @@ class Fetcher:
                     raise
                 self.tuner.shrink(count, failure.suggested)
                 if count == 1:
-                    found, more = await self._logs_by_hash((await self.header(first))[0], wanted, proven=False)
+                    found, more = await self._logs_by_hash((await self.header(first))[0], wanted)
                     logs, size, first = logs + found, size + more, first + 1
                 continue
             self.tuner.succeeded(count)

@@ -176,6 +176,9 @@ def _endpoint(path: str, url: str, headers: Mapping[str, str], problems: list[st
         valid = parts.scheme in SCHEMES and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:  # its message may quote the URL
         valid = False
+    if valid and parts.username is not None and any(name.lower() == "authorization" for name in headers):
+        problems.append(f"{path}: holds a user name, and config.headers an Authorization; give one of the two")
+        return None
     if not valid:
         problems.append(
             f"{path}: expected http://…, https://…, ws://…, wss://… or the absolute path of an IPC socket "

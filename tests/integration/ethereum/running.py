@@ -134,6 +134,6 @@ async def until_head(dataset: Dataset, node: RpcNode, task: asyncio.Task[Any]) -
     """Until the dataset's last block is the node's."""
 
     def is_there() -> bool:
-        return dataset.position().get("hash") == node.block("latest")["hash"]
+        return bool(dataset.position().get("hash") == node.block("latest")["hash"])
 
     await until(is_there, "the dataset is at the node's head", task)
