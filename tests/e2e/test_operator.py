@@ -3,7 +3,9 @@
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
+import pytest
 import urllib3
 
 from tests.e2e.kit import (
@@ -18,6 +20,7 @@ from tests.e2e.kit import (
 )
 from tests.localkube.cluster import LocalKube, eventually
 
+pytestmark = pytest.mark.xdist_group("operator")  # they take turns with each other; other tests must bear restarts
 ENDED_IN = {
     "received": ("ws://null", {}),
     "ready": ("ws://null", {"selectedStream": "ticker"}),
@@ -66,6 +69,7 @@ def test_what_happened_while_it_was_away_is_done_when_it_is_back(kit: Kit, local
     wait_operator(localkube)
 
 
+@pytest.mark.fault
 def test_of_two_operators_one_waits_and_takes_over(kit: Kit, localkube: LocalKube) -> None:
     kit.run("c")
     deployment = ("-n", OPERATOR_NAMESPACE, "scale", "deployment/connector-operator")
@@ -93,6 +97,7 @@ def test_of_two_operators_one_waits_and_takes_over(kit: Kit, localkube: LocalKub
     wait_operator(localkube)
 
 
+@pytest.mark.fault
 def test_it_survives_a_restart_of_the_api_server(kit: Kit, localkube: LocalKube) -> None:
     kit.run("c")
     run = kit.status("c")["run"]
@@ -117,3 +122,24 @@ def test_metrics_and_probes_are_served(kit: Kit, localkube: LocalKube) -> None:
     text = pool.request("GET", f"http://{address}:8080/metrics").data.decode()
     assert "connector_operator_leader 1.0" in text
     assert "connector_operator_api_requests_total" in text
+
+
+@pytest.mark.fault
+def test_a_node_that_is_down_and_comes_back_has_one_execution(kit: Kit, localkube: LocalKube) -> None:
+    kit.run("c")
+    kubelet = localkube.component("kubelet")
+    kubelet.pause()
+    try:
+        nodes = "/api/v1/nodes/localhost"
+        eventually(lambda: node_ready(kit.api.get(nodes)) != "True", timeout=120, what="the node is not ready")
+        kit.patch("c", restartedAt="while the node is down")
+        kit.wait("c", "running", reason="Replacing")
+    finally:
+        kubelet.resume()
+    kit.wait_next_run("c", 1)
+    alive = [p for p in kit.pods("c") if p["status"]["phase"] == "Running"]
+    assert len(alive) == 1
+
+
+def node_ready(node: dict[str, Any]) -> str:
+    return str(next(c["status"] for c in node["status"]["conditions"] if c["type"] == "Ready"))

@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+import pytest
+
 from tests.e2e.kit import Audit, Kit
 from tests.localkube.cluster import LocalKube, eventually
 
@@ -41,6 +43,7 @@ class Bill:
         eventually(check, timeout=10, what=f"requests {step}")
 
 
+@pytest.mark.xdist_group("operator")  # the bill is for an operator that is not restarted meanwhile
 def test_the_seeds_walk(kit: Kit, localkube: LocalKube) -> None:
     bill = Bill(localkube, kit)
     kit.apply("your-connector")
