@@ -6,6 +6,7 @@ from pathlib import Path
 
 from connector_operator.generate import documents
 from connector_operator.generate.crds import build_crd_files
+from connector_runner.sources.mysql.reference import fill_page
 
 ROOT = Path(__file__).parents[1]
 PAGES_WITH_BLOCKS = ("reference-connector.md", "reference-dataset.md")
@@ -20,6 +21,8 @@ def build_files() -> dict[Path, str]:
     for name in PAGES_WITH_BLOCKS:
         page = ROOT / "docs" / name
         files[page] = documents.fill_blocks(page.read_text(encoding="utf-8"))
+    mysql = ROOT / "docs/mysql.md"
+    files[mysql] = fill_page(mysql.read_text(encoding="utf-8"))
     return files
 
 

@@ -74,7 +74,6 @@ class MysqlSource:
         return await asyncio.to_thread(ask)
 
     def _open(self, connection: Connection, server: Server, stream: str, checkpoint: Checkpoint | None) -> Opened:
-        # A table that is gone now may still be in the log: after a checkpoint, the log tells what happened to it.
         table = find_table(connection, self._settings, stream)
         self._require_mode(connection, server, table)
         if self._settings.mode is not Mode.LOG_BASED:

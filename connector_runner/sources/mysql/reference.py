@@ -1,0 +1,103 @@
+"""The generated blocks of docs/mysql.md: made from the tables the code works by, so that the page can't drift."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from connector_runner.sources.mysql.columns import SourceColumn
+from connector_runner.sources.mysql.ddl import Effect
+
+# A type of each kind, and what a reader should know about its values.
+_TYPES: list[tuple[str, str, bool, str]] = [
+    ("tinyint(1)", "", False, "BOOL is this type: 0 and 1, and all else that fits"),
+    ("int", "", False, "also smallint, mediumint, bigint, and all unsigned but bigint"),
+    ("bigint unsigned", "", False, ""),
+    ("decimal(65,30)", "", False, "every digit"),
+    ("float", "", False, "exactly the 32 bits that are stored, not the six digits that a client prints"),
+    ("double", "", False, ""),
+    ("bit(8)", "", False, "a number"),
+    ("bit(64)", "", False, "a number"),
+    ("char(10)", "utf8mb4", False, "without trailing spaces, as the server returns it"),
+    (
+        "varchar(100)",
+        "latin1",
+        False,
+        "decoded from the column's own character set; invalid bytes become lone surrogates",
+    ),
+    ("longtext", "utf8mb4", False, "also tinytext, text, mediumtext"),
+    ("binary(16)", "", False, "padded with zero bytes to its length"),
+    ("varbinary(100)", "", False, ""),
+    ("longblob", "", False, "also tinyblob, blob, mediumblob"),
+    ("enum('a','b')", "utf8mb4", False, "the label; the error value is an empty text"),
+    ("set('a','b')", "utf8mb4", False, "labels with commas, in the order of the definition"),
+    ("date", "", False, "zero and impossible dates as text: `0000-00-00`"),
+    ("datetime(6)", "", False, "without a zone; zero as text: `0000-00-00T00:00:00`"),
+    ("timestamp(6)", "", False, "UTC; zero as text: `0000-00-00T00:00:00Z`"),
+    ("time(3)", "", False, "text, since it is no time of day: `-838:59:59.000`"),
+    ("year", "", False, "0 for 0000"),
+    ("json", "", False, "MySQL: the text that the server prints"),
+    ("longtext", "utf8mb4", True, "MariaDB's JSON: the text that was stored"),
+    ("geometry", "", False, "WKB, without the SRID; also point, linestring, …"),
+    ("uuid", "", False, "MariaDB"),
+    ("inet6", "", False, "MariaDB; also inet4; as the server prints it"),
+    ("vector(3)", "", False, "MySQL 9: little-endian 32-bit floats"),
+]
+
+_EFFECTS: dict[Effect, tuple[str, str]] = {
+    Effect.ALTERED: (
+        "ALTER TABLE, CREATE INDEX, DROP INDEX",
+        "Followed. When values of old rows change (a default, a rename, another type, a generated column) they are read again "
+        "beside the log, recorded as an incident `refresh`; a new key means a new copy.",
+    ),
+    Effect.TRUNCATED: ("TRUNCATE TABLE", "All rows of the dataset are removed; recorded as an incident `truncate`."),
+    Effect.DROPPED: (
+        "DROP TABLE, DROP DATABASE",
+        "An error that names the statement; the dataset keeps its last state.",
+    ),
+    Effect.RENAMED: (
+        "RENAME TABLE, ALTER TABLE … RENAME",
+        "An error that names the statement; the dataset keeps its last state.",
+    ),
+    Effect.REPLACED: (
+        "another table is renamed to this one (gh-ost, pt-online-schema-change), CREATE OR REPLACE TABLE",
+        "An error that names the statement, or with `onLogGap: resnapshot` a new copy.",
+    ),
+    Effect.PARTITIONS: (
+        "EXCHANGE, DROP, TRUNCATE or CONVERT PARTITION, DISCARD or IMPORT TABLESPACE",
+        "An error that names the statement, or with `onLogGap: resnapshot` a new copy.",
+    ),
+    Effect.STATEMENT: (
+        "INSERT, UPDATE, DELETE, … logged as statements; XA COMMIT of rows prepared before; a lost-events incident",
+        "An error that names the statement, or with `onLogGap: resnapshot` a new copy.",
+    ),
+}
+
+
+def build_type_table() -> str:
+    """The type map as a table."""
+    lines = ["| column type | stream type | |", "|---|---|---|"]
+    for sql_type, charset, is_json, remark in _TYPES:
+        column = SourceColumn("c", sql_type, charset, is_json=is_json)
+        shown = f"{sql_type} CHECK (json_valid(…))" if is_json else sql_type
+        lines.append(f"| `{shown}` | `{column.logical}` | {remark} |")
+    return "\n".join(lines)
+
+
+def build_statement_table() -> str:
+    """What each statement does, as a table."""
+    lines = ["| statement | what happens |", "|---|---|"]
+    lines += [f"| {statement} | {happens} |" for statement, happens in _EFFECTS.values()]
+    return "\n".join(lines)
+
+
+BLOCKS: dict[str, Callable[[], str]] = {"types": build_type_table, "statements": build_statement_table}
+
+
+def fill_page(page: str) -> str:
+    """The page with its blocks made anew: between `<!-- begin: NAME -->` and `<!-- end: NAME -->`."""
+    for name, build in BLOCKS.items():
+        begin, end = f"<!-- begin: {name} -->\n", f"<!-- end: {name} -->"
+        head, _, rest = page.partition(begin)
+        _, _, tail = rest.partition(end)
+        page = f"{head}{begin}{build()}\n{end}{tail}"
+    return page

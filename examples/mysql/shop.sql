@@ -1,0 +1,14 @@
+-- What the example reads; the statements work on MySQL and MariaDB.
+CREATE DATABASE shop;
+CREATE TABLE shop.orders (
+  id BIGINT PRIMARY KEY AUTO_INCREMENT,
+  customer VARCHAR(100) NOT NULL,
+  amount DECIMAL(12,2) NOT NULL,
+  state ENUM('open','paid','sent') NOT NULL DEFAULT 'open',
+  placed TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3)
+);
+INSERT INTO shop.orders (customer, amount) VALUES ('Ada', 19.90), ('Grace', 7.50), ('Edsger', 120.00);
+CREATE USER connector@'%' IDENTIFIED BY 'connector-password';
+GRANT SELECT ON shop.* TO connector@'%';
+GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO connector@'%';
+GRANT LOCK TABLES ON shop.* TO connector@'%';
