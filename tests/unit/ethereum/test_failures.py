@@ -1,0 +1,98 @@
+"""The table of refusals, by the words of real providers and nodes."""
+
+import pytest
+
+from connector_runner.protocols.errors import ActionRequiredError, TransientError
+from connector_runner.sources.ethereum.failures import (
+    RULES,
+    RpcError,
+    Verdict,
+    judge,
+    judge_status,
+    parse_retry_after,
+    suggested_range,
+)
+
+LOGS, BLOCK = "eth_getLogs", "eth_getBlockByNumber"
+ALCHEMY = (
+    "Log response size exceeded. You can make eth_getLogs requests with up to a 2K block range and no limit on the response "
+    "size, or you can request any block range with a cap of 10K logs in the response. Based on your parameters and the "
+    "response size limit, this block range should work: [0x7d0, 0x9c3]"
+)
+TABLE: list[tuple[str, int, str, Verdict, str, int | None]] = [
+    (LOGS, -32602, ALCHEMY, Verdict.SHRINK, "TooManyBlocks", 500),
+    (LOGS, -32005, "query returned more than 10000 results. Try with this block range [0x1, 0x2].", Verdict.SHRINK, "TooManyBlocks", 2),
+    (LOGS, -32005, "query returned more than 10000 results", Verdict.SHRINK, "TooManyResults", None),
+    (LOGS, -32602, "range 1000000 exceeds limit of 10000", Verdict.SHRINK, "TooManyBlocks", 10_000),
+    (LOGS, -32614, "eth_getLogs is limited to a 10,000 range", Verdict.SHRINK, "TooManyBlocks", 10_000),
+    (LOGS, -32600, "eth_getLogs is limited to a 5 range", Verdict.SHRINK, "TooManyBlocks", 5),
+    (LOGS, -32600, "Under the Free tier plan, you can make eth_getLogs requests with up to a 10 block range.", Verdict.SHRINK, "TooManyBlocks", 10),
+    (LOGS, -32000, "exceed maximum block range: 50000", Verdict.SHRINK, "TooManyBlocks", 50_000),
+    (LOGS, -32602, "query exceeds max block range 100000", Verdict.SHRINK, "TooManyBlocks", 100_000),
+    (LOGS, -32602, "query exceeds max results 20000, retry with the range 100-200", Verdict.SHRINK, "TooManyBlocks", 101),
+    (LOGS, -32005, "Requested range exceeds maximum RPC range limit", Verdict.SHRINK, "TooManyBlocks", None),
+    (LOGS, -32047, "Max range: 800", Verdict.SHRINK, "TooManyBlocks", 800),
+    (LOGS, -32000, "query timeout exceeded", Verdict.SHRINK, "TooManyResults", None),
+    (LOGS, -32602, "invalid params", Verdict.SHRINK, "TooManyResults", None),
+    (LOGS, -32005, "limit exceeded", Verdict.TRANSIENT, "RateLimited", None),
+    (BLOCK, -32005, "daily request count exceeded, request rate limited", Verdict.TRANSIENT, "RateLimited", None),
+    (BLOCK, 429, "Your app has exceeded its compute units per second capacity.", Verdict.TRANSIENT, "RateLimited", None),
+    (BLOCK, 4444, "pruned history unavailable", Verdict.FINAL, "PrunedHistory", None),
+    ("debug_traceBlockByHash", -32000, "missing trie node 1a2b (path )", Verdict.FINAL, "PrunedState", None),
+    ("trace_block", -32601, "the method trace_block does not exist/is not available", Verdict.UNSUPPORTED, "MethodMissing", None),
+    ("trace_block", -32601, "Method not found", Verdict.UNSUPPORTED, "MethodMissing", None),
+    ("trace_block", -32600, "trace_block is not available on the current plan", Verdict.UNSUPPORTED, "MethodMissing", None),
+    (LOGS, -32000, "unknown block", Verdict.MISSING, "BlockMissing", None),
+    (BLOCK, -39001, "finalized block not found", Verdict.MISSING, "BlockMissing", None),
+    (BLOCK, -32000, "header for hash not found", Verdict.MISSING, "BlockMissing", None),
+    (LOGS, -32000, "One of the blocks specified in filter (fromBlock, toBlock or blockHash) cannot be found.", Verdict.MISSING, "BlockMissing", None),
+    (BLOCK, -32000, "invalid API key", Verdict.FINAL, "Unauthorised", None),
+    (BLOCK, -32603, "internal error", Verdict.TRANSIENT, "NodeBusy", None),
+    (BLOCK, -32602, "missing value for required argument 1", Verdict.FINAL, "RequestRefused", None),
+    (BLOCK, 12345, "the moon is full", Verdict.TRANSIENT, "NodeError", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "code", "message", "verdict", "reason", "suggested"), TABLE)
+def test_refusals(method: str, code: int, message: str, verdict: Verdict, reason: str, suggested: int | None) -> None:
+    failure = judge(method, RpcError(code, message), "https://….example.org")
+    assert (failure.verdict, failure.reason, failure.suggested) == (verdict, reason, suggested)
+    assert "https://….example.org" in failure.message
+    error = failure.as_error()
+    assert isinstance(error, ActionRequiredError) == (verdict in (Verdict.FINAL, Verdict.UNSUPPORTED))
+
+
+def test_every_reason_of_the_table_is_seen() -> None:
+    assert {rule.reason for rule in RULES} == {row[4] for row in TABLE}
+
+
+def test_final_refusals_say_what_to_do() -> None:
+    assert all(rule.cure for rule in RULES if rule.verdict is Verdict.FINAL)
+
+
+@pytest.mark.parametrize("message", ["", "range", "between you and me", "limit of results", "[0x5, 0x1]"])
+def test_nothing_is_suggested_where_nothing_is(message: str) -> None:
+    assert suggested_range(message) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict"),
+    [(401, Verdict.FINAL), (403, Verdict.FINAL), (404, Verdict.FINAL), (413, Verdict.SHRINK), (429, Verdict.TRANSIENT),
+     (500, Verdict.TRANSIENT), (503, Verdict.TRANSIENT), (200, Verdict.TRANSIENT)],
+)  # fmt: skip
+def test_statuses(status: int, verdict: Verdict) -> None:
+    assert judge_status(status, "x").verdict is verdict
+
+
+def test_retry_after_travels_to_the_pipeline() -> None:
+    error = judge_status(429, "x", parse_retry_after("7")).as_error()
+    assert isinstance(error, TransientError)
+    assert error.retry_after == 7.0
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [(None, None), ("3", 3.0), ("1e9", 300.0), ("-1", 0.0), ("Wed, 21 Oct 2026 07:28:00 GMT", None)],
+)
+def test_retry_after(text: str | None, seconds: float | None) -> None:
+    assert parse_retry_after(text) == seconds
