@@ -58,7 +58,7 @@ test-unit: $(STAMP) ## the pure parts, fast
 
 .PHONY: test-servers
 test-servers: $(STAMP) servers ## contract and integration tests against real servers
-	$(PYTEST) tests/contract tests/integration
+	$(PYTEST) tests/contract tests/integration -n 2 --dist loadfile
 
 .PHONY: test-e2e
 test-e2e: $(STAMP) localkube ## localkube's own tests, then end to end on a real Kubernetes API
