@@ -75,3 +75,7 @@ demo: $(STAMP) localkube ## the main job, step by step, on a Kubernetes of its o
 .PHONY: clean
 clean: ## removes what was built and fetched, not the virtual environment
 	rm -rf .build
+
+.PHONY: bench-fleet
+bench-fleet: $(STAMP) localkube ## benchmark: a thousand connectors on one operator
+	$(BIN)/python -m benchmarks.fleet

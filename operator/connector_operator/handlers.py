@@ -19,8 +19,8 @@ def build_registry(operation: Operation) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
-    async def login(**_: Any) -> kopf.ConnectionInfo | None:
-        return await operation.login()
+    async def login(**context: Any) -> kopf.ConnectionInfo | None:
+        return operation.login() or kopf.login_with_kubeconfig(**context)
 
     @kopf.on.startup(registry=registry)
     async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:

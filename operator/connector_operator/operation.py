@@ -57,12 +57,12 @@ class Operation:
         controller = self._connectors if key.kind == "connector" else self._datasets
         return await controller.visit(key)
 
-    async def login(self) -> kopf.ConnectionInfo | None:
-        """Kopf's credentials: read anew each time it asks, as tokens are rotated."""
+    def login(self) -> kopf.ConnectionInfo | None:
+        """Kopf's credentials in a pod: read anew each time it asks, as tokens are rotated; None outside of a pod."""
         configuration = self._client.configuration
         path = SERVICE_ACCOUNT / "token"
         if not path.exists():
-            return None  # then Kopf's own reading of KUBECONFIG serves
+            return None
         return kopf.ConnectionInfo(
             server=configuration.host,
             ca_path=configuration.ssl_ca_cert,

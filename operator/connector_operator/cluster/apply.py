@@ -84,6 +84,8 @@ class Writer:
         except ApiError as error:
             if error.status not in {404, 409}:
                 raise
+            if uid and error.status == 404:
+                self._cache.note_job_deleted(uid)
             return
         if in_foreground and answer.get("kind") == "Job":
             self._cache.note_job(key, answer)

@@ -6,6 +6,7 @@ Raw, because typed models cost ten times the CPU of the request itself and drop 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import os
 import time
@@ -133,7 +134,9 @@ class KubeClient:
             await self._limit.take()
         headers = {"Accept": "application/json", "Content-Type": content_type}
         if self.configuration.refresh_api_key_hook is not None:
-            self.configuration.refresh_api_key_hook(self.configuration)
+            refreshed = self.configuration.refresh_api_key_hook(self.configuration)
+            if inspect.isawaitable(refreshed):
+                await refreshed
         token = self.configuration.api_key.get(_BEARER) or self.configuration.api_key.get("authorization")
         if token:
             headers["Authorization"] = token if token.lower().startswith("bearer ") else f"Bearer {token}"
