@@ -60,7 +60,7 @@ def build_openapi() -> Node:
             "schemas": {
                 "Problem": shapes.build_problem_shape(),
                 "Connector": shapes.build_answer_shape(),
-                "ConnectorUpdate": shapes.build_update_shape(),
+                "ConnectorUpdate": _build_update(),
                 **{_title(kind): _build_creation(kind) for kind in connector_types()},
             },
             "securitySchemes": {
@@ -82,6 +82,14 @@ def _build_creation(kind: str) -> Node:
     config["additionalProperties"] = False
     shape["properties"] |= {"connectorType": {"const": kind}, "config": config}
     del shape["properties"]["id"]  # it may be repeated here, but must then be the path's
+    return shape
+
+
+def _build_update() -> Node:
+    """The body that changes a connector; which config fits depends on the connector's type."""
+    shape = shapes.build_update_shape()
+    configs = [shapes.portable(config_schema(kind)) | {"required": []} for kind in connector_types()]
+    shape["properties"]["config"] = {"anyOf": configs, "description": "The whole config, by the connector's type."}
     return shape
 
 

@@ -68,8 +68,6 @@ async def serving(settings: ApiSettings, namespace: str, location: Location) -> 
         yield listener.sockets[0].getsockname()[:2]
     finally:
         listener.close()
-        await runner.shutdown()
-        await server.shutdown(_GRACE)
         await runner.cleanup()
         await cluster.close()
 

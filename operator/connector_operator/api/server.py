@@ -32,6 +32,7 @@ _SECONDS = Histogram("connectors_api_request_seconds", "Time to answer.", ["meth
 # What a Kubernetes token consists of; anything else can't be one, and must not reach a header.
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
 _CONNECTOR = "/v1/connectors/connector"
+_NAME = r"/{name:[\s\S]*}"
 
 
 class ConnectorsApi:
@@ -48,12 +49,12 @@ class ConnectorsApi:
             [
                 web.get("/v1/connectors", self.list_schemas),
                 web.get(_CONNECTOR, self.list),
-                # `.*`: a name with a slash is a name that is not valid, not another path.
-                web.get(_CONNECTOR + "/{name:.*}", self.read),
-                web.post(_CONNECTOR + "/{name:.*}", self.create),
-                web.put(_CONNECTOR + "/{name:.*}", self.update),
-                web.delete(_CONNECTOR + "/{name:.*}", self.delete),
-                web.get("/v1/connectors/{type:.*}", self.read_schema),
+                # A name with a slash or a newline is a name that is not valid, not another path.
+                web.get(_CONNECTOR + _NAME, self.read),
+                web.post(_CONNECTOR + _NAME, self.create),
+                web.put(_CONNECTOR + _NAME, self.update),
+                web.delete(_CONNECTOR + _NAME, self.delete),
+                web.get(r"/v1/connectors/{type:[\s\S]*}", self.read_schema),
                 web.get("/v1/openapi.json", self.openapi),
                 *page.build_routes(),
                 web.get("/healthz", self.healthz),
@@ -226,7 +227,8 @@ async def _observe(request: web.Request, handler: Handler) -> web.StreamResponse
         _REQUESTS.labels(request.method if request.method in _METHODS else "other", route, str(status)).inc()
         _SECONDS.labels(request.method if request.method in _METHODS else "other", route).observe(seconds)
         if route not in {"/healthz", "/metrics"}:
-            path = unquote(request.rel_url.raw_path)[:200]
+            # An escaped question mark would bring the query in by the back door.
+            path = unquote(request.rel_url.raw_path).partition("?")[0][:200]
             fields = {"method": request.method[:20], "path": path, "status": status, "seconds": round(seconds, 4)}
             log.info("%s %s %d", fields["method"], ascii(path), status, extra=fields)
 

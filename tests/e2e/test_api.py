@@ -1,0 +1,308 @@
+"""The HTTP API on a real API server: who may do what, bad input, many callers at once. No operator is needed for this."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.e2e.api_kit import CONFIG, CONNECTORS, Api, make_account, serving
+from tests.e2e.kit import ROOT
+from tests.localkube.cluster import Cluster, eventually
+from tests.localkube.plugin import FAILED, describe_namespace
+
+MOST = 65_536
+
+
+@pytest.fixture(scope="module")
+def place(cluster: Cluster) -> Iterator[str]:
+    """A namespace for this file's tests."""
+    cluster.kubectl("apply", "--server-side", "-k", str(ROOT / "crds"))
+    cluster.kubectl("wait", "--for=condition=Established", "crd/connectors.apperate.io", "--timeout=60s")
+    cluster.kubectl("create", "namespace", "test-api")
+    yield "test-api"
+    cluster.kubectl("delete", "namespace", "test-api", "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def api(cluster: Cluster, place: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """The API, called by an account that may do everything with connectors and Secrets. A PUT answers at once."""
+    token = make_account(cluster, place, "editor")
+    options = ("--wait", "0", "--max-body", str(MOST), "--client-timeout", "3")
+    with serving(cluster, place, tmp_path_factory.mktemp("api"), *options) as api:
+        yield api.as_caller(token)
+
+
+@pytest.fixture(autouse=True)
+def _dump(cluster: Cluster, place: str, api: Api, request: pytest.FixtureRequest) -> Iterator[None]:
+    yield
+    if request.node.stash.get(FAILED, False) and api.log is not None:
+        print(describe_namespace(cluster, place), api.log.read_text()[-5000:])
+
+
+def test_a_connector_from_creation_to_deletion(api: Api) -> None:
+    assert api.create("Whole_Life") == (200, {"success": True, "message": "created connector 'Whole_Life'"})
+    status, (found,) = api.read("Whole_Life")
+    assert status == 200
+    assert "config" not in found
+    assert found["id"] == "Whole_Life"
+    assert found["state"] == {"jobId": "whole-life", "status": "pending"}
+    assert api.read("Whole_Life", "?displayConfigs=true").body[0]["config"] == CONFIG
+    again = api.create("Whole_Life")
+    assert (again.status, again.body["message"]) == (409, "connector 'Whole_Life' exists already; PUT changes it")
+    answer = api.put("Whole_Life", selectedStream="ticker", description="mine", wait=False)
+    assert answer.body["id"] == "Whole_Life"
+    found = api.read("Whole_Life").body[0]
+    assert (found["selectedStream"], found["description"], found["wait"]) == ("ticker", "mine", False)
+    assert api.put("Whole_Life", selectedStream=None, wait=None).status == 200
+    found = api.read("Whole_Life").body[0]
+    assert ("selectedStream" in found, found["description"], found["wait"]) == (False, "mine", True)
+    assert [one["id"] for one in api.call("GET", "/connector").body].count("Whole_Life") == 1
+    assert api.delete("Whole_Life").body == {"success": True, "message": "deleted connector 'Whole_Life'"}
+    assert api.read("Whole_Life").status == 404
+    assert api.delete("Whole_Life").status == 404
+
+
+def test_two_ids_on_one_name(api: Api, cluster: Cluster, place: str) -> None:
+    assert api.create("Same_Name").status == 200
+    conflict = api.create("same-name")
+    assert conflict.status == 409
+    assert "'Same_Name'" in conflict.body["message"]
+    for call in (api.read, api.delete, lambda name: api.put(name, status="running")):
+        refused = call("same-name")
+        assert refused.status == 404
+        assert "'Same_Name'" in refused.body["message"]
+    assert api.delete("Same_Name").status == 200
+
+
+def test_a_connector_of_kubectl_is_found_by_any_spelling(api: Api, cluster: Cluster, place: str) -> None:
+    spec = {"connectorType": "COINBASE", "config": CONFIG}
+    kind = {"apiVersion": "apperate.io/v1", "kind": "Connector"}
+    cluster.apply({**kind, "metadata": {"name": "by-kubectl"}, "spec": spec}, place)
+    assert api.read("BY_KUBECTL").body[0]["id"] == "by-kubectl"
+    assert api.put("By-Kubectl", description="seen").status == 200
+    assert cluster.get("connector", "by-kubectl", "-n", place)["spec"]["description"] == "seen"
+    assert api.create("BY_KUBECTL").status == 409
+    assert api.delete("by_kubectl").status == 200
+
+
+def test_every_problem_at_once(api: Api) -> None:
+    bad = {"url": 5, "port": 1, "productId": []}
+    answer = api.create("bad", bad, wait="yes", datasetId="-", description=7)
+    assert answer.status == 400
+    paths = [error["path"] for error in answer.body["errors"]]
+    expected = ["config.port", "config.productId", "config.url", "datasetId", "description", "wait"]
+    assert sorted(paths) == [f"$.{path}" for path in expected]
+    assert api.read("bad").status == 404
+    assert api.create("bad", connectorType="KAFKA").body["errors"][0]["path"] == "$.connectorType"
+
+
+def test_what_only_the_cluster_refuses_names_the_field(api: Api) -> None:
+    """`startBlock` may be a number or a text, so the schema lets a list pass; the resource's definition does not."""
+    body = {"connectorType": "ETHEREUM", "wait": True, "config": {"url": "http://node.invalid", "startBlock": 1.5}}
+    answer = api.call("POST", "/connector/refused", body)
+    assert answer.status == 400
+    assert answer.body["errors"][0]["path"] == "$.config.startBlock"
+
+
+def test_secrets_are_kept_apart_and_never_shown(api: Api, cluster: Cluster, place: str) -> None:
+    config = {**CONFIG, "key": "the-key-value", "secret": "the-secret-value"}
+    assert api.create("guarded", config).status == 200
+    resource = cluster.get("connector", "guarded", "-n", place)
+    assert resource["spec"]["config"] == CONFIG
+    (entry,) = resource["spec"]["configFrom"]
+    first = entry["secretRef"]["name"]
+    secret = cluster.get("secret", first, "-n", place)
+    assert base64.b64decode(secret["data"]["key"]) == b"the-key-value"
+    assert secret["metadata"]["ownerReferences"][0]["uid"] == resource["metadata"]["uid"]
+    # What is not named stays, null takes back, and the old Secret goes.
+    assert api.put("guarded", config={**CONFIG, "passphrase": "p", "key": None}).status == 200
+    (entry,) = cluster.get("connector", "guarded", "-n", place)["spec"]["configFrom"]
+    second = entry["secretRef"]["name"]
+    assert second != first
+    assert set(cluster.get("secret", second, "-n", place)["data"]) == {"secret", "passphrase"}
+    assert cluster.kubectl("get", "secret", first, "-n", place, "--ignore-not-found") == ""
+    shown = json.dumps([api.read("guarded", "?displayConfigs=true").body, api.call("GET", "/connector").body])
+    assert "value" not in shown
+    assert api.delete("guarded").status == 200
+    gone = ("get", "secret", second, "-n", place, "--ignore-not-found")
+    eventually(lambda: cluster.kubectl(*gone) == "", what="the Secret goes with its Connector")
+
+
+def test_no_token_no_answer(api: Api) -> None:
+    assert api.as_caller("").read("x").status == 401
+    assert api.as_caller("not-a-token").read("x").status == 401
+    assert api.as_caller("").call("GET", "/connector?token=%0d%0aX-Evil:1").status == 401
+    assert api.as_caller("").call("GET", f"/connector?token={api.token}").status == 200
+    assert api.as_caller("").call("GET", "/COINBASE").body[0]["title"] == "Coinbase Tap Schema"
+    unknown = api.call("GET", "/KAFKA")
+    assert unknown.status == 404
+    assert "COINBASE, ETHEREUM, MYSQL" in unknown.body["message"]
+
+
+def test_kubernetes_rules_decide(api: Api, cluster: Cluster, place: str) -> None:
+    assert api.create("of-anna").status == api.create("of-bert").status == 200
+    resource = (CONNECTORS[0], ("get", "patch", "delete"))
+    anna = api.as_caller(make_account(cluster, place, "anna", [resource], ["of-anna"]))
+    bert = api.as_caller(make_account(cluster, place, "bert", [resource], ["of-bert"]))
+    for own, other, name in ((anna, bert, "of-anna"), (bert, anna, "of-bert")):
+        assert own.read(name).status == 200
+        assert [other.read(name).status, other.delete(name).status, other.put(name, wait=False).status] == [403] * 3
+        assert own.call("GET", "/connector").status == 403
+        assert own.create("new").status == 403
+        assert own.delete(name).status == 200
+
+
+def test_who_may_not_make_secrets_leaves_nothing(api: Api, cluster: Cluster, place: str) -> None:
+    plain = api.as_caller(make_account(cluster, place, "plain", [CONNECTORS]))
+    refused = plain.create("half", {**CONFIG, "key": "k"})
+    assert refused.status == 403
+    assert "kept in a Secret" in refused.body["message"]
+    assert api.read("half").status == 404
+
+
+BAD_NAMES = [
+    "a.b",
+    "a%2Fb",
+    "a/b",
+    "..%2Fx",
+    "%2e%2e",
+    "a" * 300,
+    "%C3%A9",
+    "a%00",
+    "a%0A",
+    "-",
+    "_-_",
+    "a%252Fb",
+    "a b",
+    "%F0%9F%8D%8B",
+]
+
+
+@pytest.mark.parametrize("name", [*BAD_NAMES, ""])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
+def test_a_bad_name_is_a_400(api: Api, method: str, name: str) -> None:
+    """By hand, since clients tidy up paths."""
+    body = json.dumps({"connectorType": "COINBASE", "config": CONFIG, "wait": True}).encode()
+    head = f"{method} /v1/connectors/connector/{name.replace(' ', '%20')} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api.token}\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    assert status_of(speak(api, head.encode() + body)) == 400
+
+
+def speak(api: Api, data: bytes) -> bytes:
+    """Sends bytes and reads until the API closes the connection."""
+    address = urlsplit(api.url)
+    with socket.create_connection((str(address.hostname), int(address.port or 0)), timeout=60) as connection:
+        connection.sendall(data)
+        answer = b""
+        while chunk := connection.recv(65_536):
+            answer += chunk
+    return answer
+
+
+def status_of(answer: bytes) -> int:
+    return int(answer.split(b" ", 2)[1])
+
+
+def test_bodies_that_are_none(api: Api) -> None:
+    def post(raw: bytes, **headers: str) -> int:
+        return api.call("POST", "/connector/body", raw=raw, **headers).status
+
+    assert post(b"{") == post(b"") == post(b"[]") == post(b'"x"') == post(b'{"a": NaN}') == post(b"\xff") == 400
+    assert post(b"[" * 50_000) == 400
+    assert post(b"{}", Content_Type="application/x-www-form-urlencoded") == 415
+    assert post(b"\x1f\x8b", Content_Encoding="gzip") == 415
+    assert post(b" " * (MOST + 1)) == 413
+    assert api.call("PATCH", "/connector/body").status == 405
+    assert api.read("body", "?displayConfigs=maybe").status == 400
+
+
+def test_slow_and_broken_clients_are_let_go(api: Api) -> None:
+    head = f"POST /v1/connectors/connector/slow HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api.token}\r\n"
+    head += "Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
+    with ThreadPoolExecutor(4) as pool:
+        body = pool.submit(speak, api, head.encode())  # the rest never comes
+        headers = pool.submit(speak, api, b"GET /v1/connectors HTTP/1.1\r\nHost: x\r\n")
+        silent = pool.submit(speak, api, b"")
+        endless = pool.submit(speak, api, b"GET /v1/" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert status_of(body.result()) == 408
+        assert headers.result() == silent.result() == b""
+        assert status_of(endless.result()) in {400, 414}
+    assert status_of(speak(api, b"not http at all\r\n\r\n")) == 400
+    assert api.call("GET", "").status == 200
+
+
+def test_a_hundred_callers_at_once(api: Api) -> None:
+    """Each has a connector of its own, and all change one together: nobody's change is lost, and nothing breaks."""
+    assert api.create("shared").status == 200
+    fields: list[dict[str, Any]] = [
+        {"description": "d"},
+        {"datasetId": "other"},
+        {"wait": False},
+        {"selectedStream": "s"},
+        {"status": "stopped"},
+    ]
+
+    def work(number: int) -> list[int]:
+        name = f"caller-{number}"
+        seen = [api.create(name).status]
+        seen += [api.put(name, description=text).status for text in ("one", "two", f"last {number}")]
+        seen.append(api.put("shared", **fields[number % len(fields)]).status)
+        found = api.read(name)
+        assert found.body[0]["description"] == f"last {number}"
+        return [*seen, found.status, api.delete(name).status]
+
+    with ThreadPoolExecutor(100) as pool:
+        answers = list(pool.map(work, range(100)))
+    assert {status for statuses in answers for status in statuses} == {200}
+    found = api.read("shared").body[0]
+    assert [found[k] for k in ("description", "datasetId", "wait", "selectedStream")] == ["d", "other", False, "s"]
+    assert api.delete("shared").status == 200
+
+
+def test_config_and_secret_change_together(api: Api, cluster: Cluster, place: str) -> None:
+    assert api.create("pair", {**CONFIG, "key": "key-0", "secret": "kept"}).status == 200
+    with ThreadPoolExecutor(8) as pool:
+        puts = pool.map(lambda n: api.put("pair", config={"productId": [f"P-{n}"], "key": f"key-P-{n}"}), range(8))
+        assert {answer.status for answer in puts} == {200}
+    spec = cluster.get("connector", "pair", "-n", place)["spec"]
+    (entry,) = spec["configFrom"]
+    data = cluster.get("secret", entry["secretRef"]["name"], "-n", place)["data"]
+    assert base64.b64decode(data["key"]).decode() == f"key-{spec['config']['productId'][0]}"
+    assert base64.b64decode(data["secret"]) == b"kept"
+    left = cluster.get("secrets", "-n", place, "-l", "apperate.io/connector=pair")["items"]
+    assert [secret["metadata"]["name"] for secret in left] == [entry["secretRef"]["name"]]
+    assert api.delete("pair").status == 200
+
+
+def test_the_description_is_kept(api: Api, tmp_path: Path) -> None:
+    """schemathesis: no 500, no status and no shape that the OpenAPI document does not have."""
+    command = [str(Path(sys.executable).with_name("st")), "run", f"{api.url}/v1/openapi.json", "--no-color", "-n", "8"]
+    # Which config a PUT may have depends on the connector, which no schema can say.
+    options = ["-H", f"Authorization: Bearer {api.token}", "--exclude-checks", "positive_data_acceptance"]
+    options += ["--generation-deterministic", "--phases", "coverage,fuzzing", "--request-timeout", "60"]
+    done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+
+
+def test_the_token_is_in_no_log(api: Api) -> None:
+    """Runs last in this file: every way of sending one has been used, also a wrong one."""
+    assert api.log is not None
+    api.as_caller("").call("GET", f"/connector/x%3Ftoken={api.token}")
+    speak(api, f"GET /v1/connectors/connector?token={api.token} HTTP/9.9\r\nHost: x\r\n\r\n".encode())
+    speak(api, f"BAD\x01 /v1/connectors/connector?token={api.token} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    log = api.log.read_text()
+    assert "/v1/connectors/connector/Whole_Life" in log
+    assert api.token[:40] not in log
+    assert "token=" not in log
+    assert "the-key-value" not in log
+    assert '"level": "error"' not in log
