@@ -112,6 +112,10 @@ class SqliteDataset:
             connection.execute("ROLLBACK")
 
 
+# Read exactly: json as it was written, real without rounding to its shortest text.
+CASTS = {Kind.JSON: "::text", Kind.UUID: "::text", Kind.FLOAT32: "::double precision"}
+
+
 class PostgresDataset:
     name = "postgresql"
 
@@ -125,10 +129,7 @@ class PostgresDataset:
         return psycopg.connect(self.url, autocommit=True, options="-c timezone=UTC")
 
     def read(self, schema: StreamSchema, table: str, extra: Sequence[str] = (), order: str = "") -> Rows:
-        names = ", ".join(
-            f"{quote(column.name)}::text" if column.type.kind in {Kind.JSON, Kind.UUID} else quote(column.name)
-            for column in schema.columns
-        )
+        names = ", ".join(quote(column.name) + CASTS.get(column.type.kind, "") for column in schema.columns)
         names = ", ".join([names, *map(quote, extra)])
         keys = [f'{quote(name)} COLLATE "C"' if _is_text(schema, name) else quote(name) for name in schema.key]
         found = self.query(f"SELECT {names} FROM {quote(table)} ORDER BY {order or ', '.join(keys)}")

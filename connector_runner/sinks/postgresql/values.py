@@ -13,6 +13,7 @@ from decimal import Decimal
 from itertools import chain
 from typing import Any
 
+from psycopg import DataError
 from psycopg.adapt import PyFormat, Transformer
 
 from connector_runner.datasets.letters import RefusedError
@@ -63,7 +64,10 @@ def _encode_bytes(values: Sequence[bytes | None]) -> Cells:
 
 def _encode_numbers(values: Sequence[Any]) -> Cells:
     dump = _numeric_dumper.dump
-    return _sized([None if value is None else bytes(dump(Decimal(value)) or b"") for value in values])
+    try:
+        return _sized([None if value is None else bytes(dump(Decimal(value)) or b"") for value in values])
+    except DataError as error:
+        raise RefusedError(str(error)) from None
 
 
 def _encode_uuids(values: Sequence[str | None]) -> Cells:
