@@ -79,3 +79,8 @@ clean: ## removes what was built and fetched, not the virtual environment
 .PHONY: bench-fleet
 bench-fleet: $(STAMP) localkube ## benchmark: a thousand connectors on one operator
 	$(BIN)/python -m benchmarks.fleet
+
+.PHONY: bench-mysql
+bench-mysql: $(STAMP) servers ## benchmark: the MYSQL source beside mysql-replication, on both dialects
+	$(BIN)/python -m benchmarks.mysql.measure mysql
+	$(BIN)/python -m benchmarks.mysql.measure mariadb

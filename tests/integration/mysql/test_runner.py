@@ -75,12 +75,12 @@ def kill_sessions(server: DatabaseServer) -> None:
 
 @pytest.mark.parametrize("variant", ["mysql-gtids", "mariadb"])
 def test_kills_lose_and_repeat_nothing_sqlite(variant: str, tmp_path: Path) -> None:
-    batter(variant, "sqlite:///data.db", tmp_path, rounds=8, seed=3)
+    batter(variant, "sqlite:///data.db", tmp_path, rounds=5, seed=3)
 
 
 @pytest.mark.parametrize("variant", ["mysql-files", "mariadb-compressed"])
 def test_kills_lose_and_repeat_nothing_postgresql(variant: str, tmp_path: Path, postgres: str) -> None:
-    batter(variant, postgres, tmp_path, rounds=8, seed=hash_of(variant))
+    batter(variant, postgres, tmp_path, rounds=5, seed=hash_of(variant))
 
 
 def hash_of(variant: str) -> int:

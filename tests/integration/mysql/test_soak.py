@@ -12,7 +12,7 @@ from tests.integration.mysql.load import KEYS, Load, create_table
 from tests.integration.mysql.reading import Reading, in_thread
 from tests.servers.mysqld import DatabaseServer
 
-SECONDS = 6.0
+SECONDS = 4.0
 
 
 async def read_all(server: DatabaseServer, stream: str) -> dict[Row, Row]:
