@@ -121,8 +121,10 @@ func (s *supervisor) loop(ctx context.Context) {
 				s.logf("process %d, which this cluster was bound to, is gone", s.config.Parent)
 				return
 			}
-			if ticks%50 == 0 {
+			if ticks%10 == 0 {
 				s.reapOrphans()
+			}
+			if ticks%100 == 0 {
 				s.rotateLogs()
 			}
 		}

@@ -79,6 +79,7 @@ func runShim(dir string) error {
 
 	status := waitFor(main)
 	killAll(main) // what the command left behind goes with it, as in a container
+	reapAll()
 	waitForCopies(copies)
 	finish(dir, exitOf(status))
 	return nil
@@ -211,6 +212,19 @@ func waitFor(main int) syscall.WaitStatus {
 			mainDone = true
 			waitMutex.Unlock()
 			return status
+		}
+	}
+}
+
+// reapAll takes every child that is left, so that none is a zombie when the container is told to have ended.
+func reapAll() {
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+		pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil)
+		if err == syscall.ECHILD {
+			return
+		}
+		if pid == 0 {
+			time.Sleep(2 * time.Millisecond)
 		}
 	}
 }

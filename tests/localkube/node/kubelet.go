@@ -128,7 +128,7 @@ func settings(port int, logs string) (*kubeletconfig.KubeletConfiguration, error
 	c.ImageGCHighThresholdPercent = 100
 	c.SerializeImagePulls = false
 	// A node of local processes is asked often: tests wait for what it does.
-	c.SyncFrequency.Duration = 10 * time.Second
+	c.SyncFrequency.Duration = 5 * time.Second
 	c.NodeStatusUpdateFrequency.Duration = 5 * time.Second
 	c.NodeLeaseDurationSeconds = 20
 	c.ContainerLogMaxSize, c.ContainerLogMaxFiles = "32Mi", 3
