@@ -77,4 +77,4 @@ async def test_random_reorganisations(node: AnvilServer, dataset: Dataset, strea
 @pytest.mark.parametrize("stream", EXPECTED)
 async def test_hundreds_of_reorganisations(node: AnvilServer, dataset: Dataset, stream: str) -> None:
     log = await survive(node, dataset, stream, rounds=300, seed=99)
-    assert log.counts.get("reorganisations", 0) > 50, log.counts
+    assert log.counts.get("retracted_blocks", 0) > 100, log.counts  # those in quick succession are seen as one
