@@ -18,6 +18,8 @@ CREATE = {
 }
 SELECT = {"patch connectors/status": 1, "create events": 1}
 RUN = {"list pods": 1, "patch connectors/status": 2, "create jobs": 1, "create events": 1}
+# A pod that is not ready after five seconds is looked at: on a busy machine there may be more of these.
+LOOKS = {"list pods", "list events"}
 STOP = {"patch connectors/status": 2, "delete jobs": 1, "list pods": 1, "create events": 1}
 
 
@@ -36,8 +38,9 @@ class Bill:
         def check() -> bool:
             asked = self._audit.count(self._kit.namespace)
             paid = Counter({what: n for what, n in asked.items() if "datasets" not in what and "watch" not in what})
-            if paid != self._total:
-                raise LookupError(f"too many: {paid - self._total}, too few: {self._total - paid}")
+            more = {what: n for what, n in (paid - self._total).items() if what not in LOOKS}
+            if more or self._total - paid:
+                raise LookupError(f"too many: {more}, too few: {self._total - paid}")
             return True
 
         eventually(check, timeout=10, what=f"requests {step}")
