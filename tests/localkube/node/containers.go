@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -17,10 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
-	utilexec "k8s.io/utils/exec"
 )
-
-const serviceAccountPath = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 // CreateContainer implements the CRI.
 func (r *Runtime) CreateContainer(_ context.Context, sandboxID string, config *runtimeapi.ContainerConfig, sandboxConfig *runtimeapi.PodSandboxConfig) (string, error) {
@@ -52,125 +47,6 @@ func (r *Runtime) CreateContainer(_ context.Context, sandboxID string, config *r
 	}
 	r.containers[c.ID] = c
 	return c.ID, nil
-}
-
-// specOf turns what the kubelet asks for into what the shim starts.
-func (r *Runtime) specOf(c *process, image Image, dir, hostname string) (container.Spec, error) {
-	config := c.config
-	security := config.GetLinux().GetSecurityContext()
-	spec := container.Spec{
-		Mode: r.mode, Dir: dir, LogPath: c.LogPath, UID: os.Getuid(), GID: os.Getgid(),
-		NoNewPrivs: security.GetNoNewPrivs(), ReadOnlyRoot: security.GetReadonlyRootfs(),
-		ReadAll:    image.ReadAll == nil || *image.ReadAll,
-		StopSignal: stopSignal(config.GetStopSignal()),
-	}
-	if os.Getuid() == 0 {
-		spec.UID, spec.GID = userOf(image, security)
-		for _, group := range security.GetSupplementalGroups() {
-			spec.Groups = append(spec.Groups, int(group))
-		}
-	}
-	spec.Argv = commandOf(image, config.GetCommand(), config.GetArgs())
-	spec.WorkingDir = firstText(config.GetWorkingDir(), image.WorkingDir, "/")
-	for _, m := range config.GetMounts() {
-		spec.Mounts = append(spec.Mounts, container.Mount{
-			HostPath: m.GetHostPath(), Path: filepath.Clean(m.GetContainerPath()), ReadOnly: m.GetReadonly(),
-		})
-	}
-	spec.Env = r.environmentOf(config, image, hostname, spec.UID)
-	if r.mode == container.ModePaths {
-		if err := r.usePaths(&spec, dir); err != nil {
-			return spec, err
-		}
-	}
-	return spec, nil
-}
-
-func userOf(image Image, security *runtimeapi.LinuxContainerSecurityContext) (uid, gid int) {
-	if image.User != nil {
-		uid = int(*image.User)
-	}
-	if user := security.GetRunAsUser(); user != nil {
-		uid = int(user.GetValue())
-	}
-	if group := security.GetRunAsGroup(); group != nil {
-		gid = int(group.GetValue())
-	}
-	return uid, gid
-}
-
-func (r *Runtime) environmentOf(config *runtimeapi.ContainerConfig, image Image, hostname string, uid int) []string {
-	home := "/"
-	if uid == 0 {
-		home = "/root"
-	}
-	defaults := []string{
-		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + home, "HOSTNAME=" + hostname,
-	}
-	var imageEnv, own []string
-	for name, value := range image.Env {
-		imageEnv = append(imageEnv, name+"="+value)
-	}
-	for _, variable := range config.GetEnvs() {
-		own = append(own, variable.GetKey()+"="+string(variable.GetValue()))
-	}
-	// The address that the kubelet gives for the API server is a service's, which nothing routes here.
-	reachable := []string{
-		"KUBERNETES_SERVICE_HOST=" + r.apiHost, "KUBERNETES_SERVICE_PORT=" + r.apiPort,
-		"KUBERNETES_SERVICE_PORT_HTTPS=" + r.apiPort,
-	}
-	return environment(defaults, imageEnv, own, reachable)
-}
-
-// usePaths is the way without namespaces: volumes are found at their paths on the host, and clients that look for a
-// token at its fixed path get a kubeconfig instead.
-func (r *Runtime) usePaths(spec *container.Spec, dir string) error {
-	hasKubeconfig := false
-	for i := range spec.Argv {
-		spec.Argv[i] = translatePaths(spec.Argv[i], spec.Mounts)
-	}
-	for i, variable := range spec.Env {
-		name, value, _ := strings.Cut(variable, "=")
-		hasKubeconfig = hasKubeconfig || name == "KUBECONFIG"
-		if name != "PATH" {
-			spec.Env[i] = name + "=" + translatePaths(value, spec.Mounts)
-		}
-	}
-	spec.WorkingDir = translatePaths(spec.WorkingDir, spec.Mounts)
-	for _, m := range spec.Mounts {
-		if m.Path == serviceAccountPath && !hasKubeconfig {
-			path := filepath.Join(dir, "kubeconfig")
-			spec.Env = append(spec.Env, "KUBECONFIG="+path)
-			return container.WriteFile(path, []byte(r.tokenKubeconfig(m.HostPath)), 0o644)
-		}
-	}
-	return nil
-}
-
-func (r *Runtime) tokenKubeconfig(dir string) string {
-	return fmt.Sprintf(`apiVersion: v1
-kind: Config
-current-context: in-cluster
-contexts: [{name: in-cluster, context: {cluster: localkube, user: pod}}]
-clusters: [{name: localkube, cluster: {server: "https://%s:%s", certificate-authority: %q}}]
-users: [{name: pod, user: {tokenFile: %q}}]
-`, r.apiHost, r.apiPort, filepath.Join(dir, "ca.crt"), filepath.Join(dir, "token"))
-}
-
-func stopSignal(signal runtimeapi.Signal) int {
-	if signal == runtimeapi.Signal_RUNTIME_DEFAULT {
-		return int(syscall.SIGTERM)
-	}
-	return int(signal)
-}
-
-func firstText(texts ...string) string {
-	for _, text := range texts {
-		if text != "" {
-			return text
-		}
-	}
-	return ""
 }
 
 // StartContainer implements the CRI: it starts the shim and waits until the command runs.
@@ -397,88 +273,4 @@ func (r *Runtime) ReopenContainerLog(ctx context.Context, id string) error {
 		return fmt.Errorf("%s was not opened anew", c.LogPath)
 	}
 	return nil
-}
-
-// ExecSync implements the CRI, for probes and hooks: a process of the same environment, user and view of the file
-// system as the container's, beside it.
-func (r *Runtime) ExecSync(ctx context.Context, id string, command []string, timeout time.Duration) ([]byte, []byte, error) {
-	r.mutex.Lock()
-	c := r.containers[id]
-	r.mutex.Unlock()
-	if c == nil {
-		return nil, nil, notFound("container", id)
-	}
-	var spec container.Spec
-	if err := container.ReadJSON(filepath.Join(r.containerDir(id), container.SpecFile), &spec); err != nil {
-		return nil, nil, err
-	}
-	spec.Argv = append([]string(nil), command...)
-	if spec.Mode == container.ModePaths {
-		for i := range spec.Argv {
-			spec.Argv[i] = translatePaths(spec.Argv[i], spec.Mounts)
-		}
-	}
-	file, err := os.CreateTemp(r.containerDir(id), "exec-*.json")
-	if err != nil {
-		return nil, nil, err
-	}
-	file.Close()
-	defer os.Remove(file.Name())
-	if err := container.WriteJSON(file.Name(), spec); err != nil {
-		return nil, nil, err
-	}
-	return runSpec(ctx, file.Name(), spec.Mode, timeout)
-}
-
-func runSpec(ctx context.Context, path string, mode container.Mode, timeout time.Duration) ([]byte, []byte, error) {
-	outRead, outWrite, err := os.Pipe()
-	if err != nil {
-		return nil, nil, err
-	}
-	defer outRead.Close()
-	errRead, errWrite, err := os.Pipe()
-	if err != nil {
-		return nil, nil, err
-	}
-	defer errRead.Close()
-	pid, err := container.StartInit(path, mode, outWrite, errWrite)
-	outWrite.Close()
-	errWrite.Close()
-	if err != nil {
-		return nil, nil, err
-	}
-	if timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, timeout)
-		defer cancel()
-	}
-	stop := context.AfterFunc(ctx, func() { syscall.Kill(-pid, syscall.SIGKILL) })
-	defer stop()
-	var stderr bytes.Buffer
-	done := make(chan struct{})
-	go func() { stderr.ReadFrom(errRead); close(done) }() //nolint:errcheck // what was read counts
-	stdout, _ := io.ReadAll(outRead)
-	<-done
-	var ended syscall.WaitStatus
-	if _, err := syscall.Wait4(pid, &ended, 0, nil); err != nil {
-		return stdout, stderr.Bytes(), err
-	}
-	if ctx.Err() != nil {
-		return stdout, stderr.Bytes(), status.Errorf(codes.DeadlineExceeded, "command timed out after %s", timeout)
-	}
-	if code := ended.ExitStatus(); code != 0 {
-		return stdout, stderr.Bytes(), utilexec.CodeExitError{Err: fmt.Errorf("command exited with %d", code), Code: code}
-	}
-	return stdout, stderr.Bytes(), nil
-}
-
-// imageUser is the uid that an image's processes have; an ordinary user has only its own.
-func (r *Runtime) imageUser(image Image) int64 {
-	if os.Getuid() != 0 {
-		return int64(os.Getuid())
-	}
-	if image.User != nil {
-		return *image.User
-	}
-	return 0
 }
