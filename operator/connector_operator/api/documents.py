@@ -100,7 +100,8 @@ def read_update(body: dict[str, Any], connector_type: str, *, has_secrets: bool)
     ]
     if not body:
         errors.append(Violation("$", f"expected at least one of {', '.join(shape['properties'])}"))
-    errors += _violations({name: value for name, value in body.items() if name in shape["properties"]}, shape)
+    known = {name: value for name, value in body.items() if name in shape["properties"]}
+    errors += _violations(known, shape) if known else []
     document, taken = dict(body), dict[str, str | None]()
     if isinstance(body.get("config"), dict):
         bare, taken = split_secrets(body["config"], connector_type)
