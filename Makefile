@@ -62,7 +62,8 @@ test-servers: $(STAMP) servers ## contract and integration tests against real se
 
 .PHONY: test-e2e
 test-e2e: $(STAMP) localkube ## localkube's own tests, then end to end on a real Kubernetes API
-	$(PYTEST) tests/localkube tests/e2e
+	$(PYTEST) tests/localkube
+	$(PYTEST) tests/e2e -n 3 --dist loadgroup
 
 .PHONY: test-faults
 test-faults: $(STAMP) localkube servers ## the long fault suites
@@ -84,3 +85,7 @@ bench-fleet: $(STAMP) localkube ## benchmark: a thousand connectors on one opera
 bench-mysql: $(STAMP) servers ## benchmark: the MYSQL source beside mysql-replication, on both dialects
 	$(BIN)/python -m benchmarks.mysql.measure mysql
 	$(BIN)/python -m benchmarks.mysql.measure mariadb
+
+.PHONY: bench-coinbase
+bench-coinbase: $(STAMP) servers ## benchmark: the COINBASE source, step by step, beside cryptofeed
+	$(BIN)/python -m benchmarks.coinbase

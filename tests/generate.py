@@ -6,6 +6,8 @@ from pathlib import Path
 
 from connector_operator.generate import documents
 from connector_operator.generate.crds import build_crd_files
+from connector_runner.sources.coinbase.reference import fill_page as fill_coinbase_page
+from connector_runner.sources.ethereum.reference import fill_page as fill_ethereum_page
 from connector_runner.sources.mysql.reference import fill_page
 
 ROOT = Path(__file__).parents[1]
@@ -21,8 +23,12 @@ def build_files() -> dict[Path, str]:
     for name in PAGES_WITH_BLOCKS:
         page = ROOT / "docs" / name
         files[page] = documents.fill_blocks(page.read_text(encoding="utf-8"))
+    coinbase = ROOT / "docs/coinbase.md"
+    files[coinbase] = fill_coinbase_page(coinbase.read_text(encoding="utf-8"))
     mysql = ROOT / "docs/mysql.md"
     files[mysql] = fill_page(mysql.read_text(encoding="utf-8"))
+    ethereum = ROOT / "docs/ethereum.md"
+    files[ethereum] = fill_ethereum_page(ethereum.read_text(encoding="utf-8"))
     return files
 
 

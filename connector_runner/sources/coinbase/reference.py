@@ -1,0 +1,30 @@
+"""The generated block of docs/coinbase.md: each stream as the schemas have it, so that the page can't drift."""
+
+from __future__ import annotations
+
+from connector_runner.sources.coinbase.streams import STREAMS, StreamSpec
+
+BEGIN, END = "<!-- generated: make generate -->", "<!-- end of generated -->"
+
+
+def build_section(spec: StreamSpec) -> str:
+    """One stream in Markdown: what it is, its key, its columns."""
+    lines = [
+        f"### `{spec.id}`",
+        "",
+        f"{spec.description} {'Needs an API key. ' if spec.is_private else ''}Completeness: {spec.proof.value}.",
+        f"Key: {', '.join(f'`{name}`' for name in spec.schema.key)}.",
+        "",
+        "| column | type | |",
+        "|---|---|---|",
+        *(f"| `{c.name}` | {c.type} | {c.description} |" for c in spec.schema.columns),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def fill_page(text: str) -> str:
+    """The page with its generated block made anew."""
+    head, _, rest = text.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    return f"{head}{BEGIN}\n\n" + "\n".join(map(build_section, STREAMS.values())) + f"\n{END}{tail}"
