@@ -47,6 +47,8 @@ def parse_url(url: str, directory: Path) -> tuple[Path, str]:
     options = parse_qs(parts.query)
     synchronous = options.pop("synchronous", ["FULL"])[-1].upper()
     path = unquote(parts.path.removeprefix("/"))
+    if path.startswith("//"):  # one slash too many; SQLite would take the first folder for a host
+        path = "/" + path.lstrip("/")
     problems = []
     if parts.netloc or not path:
         problems.append(

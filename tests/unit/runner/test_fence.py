@@ -1,0 +1,83 @@
+"""Who may write, decided over values."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector_runner.datasets.claims import (
+    Holder,
+    decode_position,
+    encode_position,
+    explain_refused_commit,
+    next_epoch,
+    require_alone,
+)
+from connector_runner.protocols.errors import FenceLostError, SchemaConflictError, TransientError
+
+HOLDER = Holder("ns/c", "s", "t", 4, 17, "uid", 2, "source", "abc", '{"n":1}', "upsert")
+
+
+@pytest.mark.parametrize(
+    ("holder", "uid", "run", "epoch"),
+    [
+        (None, "uid", 1, 1),
+        (HOLDER, "uid", 3, 5),
+        (HOLDER, "uid", 2, 5),  # the same run twice: the last to claim
+        (HOLDER, "other", 1, 5),  # deleted and made again
+        (replace(HOLDER, uid="", run=0, position=None), "uid", 1, 5),
+    ],
+)
+def test_a_claim_takes_the_next_epoch(holder: Holder | None, uid: str, run: int, epoch: int) -> None:
+    assert next_epoch(holder, uid, run) == epoch
+
+
+def test_an_older_run_of_the_same_connector_is_refused() -> None:
+    with pytest.raises(FenceLostError, match="run 1 of ns/c came too late: run 2"):
+        next_epoch(HOLDER, "uid", 1)
+
+
+def test_two_streams_in_one_table() -> None:
+    require_alone([HOLDER], "ns/c", "s", "t")
+    require_alone([replace(HOLDER, uid="", position=None)], "ns/other", "s", "t")
+    with pytest.raises(SchemaConflictError, match="stream s of connector ns/c"):
+        require_alone([HOLDER], "ns/other", "s", "t")
+    with pytest.raises(SchemaConflictError, match="stream s"):
+        require_alone([HOLDER], "ns/c", "another stream", "t")
+
+
+@pytest.mark.parametrize(
+    ("holder", "kind", "text"),
+    [
+        (None, FenceLostError, "is gone"),
+        (replace(HOLDER, epoch=5, run=3), FenceLostError, "run 3 has taken over"),
+        (replace(HOLDER, epoch=5, uid="new"), FenceLostError, "another connector object (uid new)"),
+        (replace(HOLDER, epoch=5, uid="", position=None), FenceLostError, "was reset"),
+        (HOLDER, TransientError, "last committed one is 17"),
+    ],
+)
+def test_why_a_commit_was_refused(holder: Holder | None, kind: type[Exception], text: str) -> None:
+    error = explain_refused_commit(holder, "uid", 2, 4, 19)
+    assert isinstance(error, kind)
+    assert text in str(error)
+
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
+POSITIONS = st.dictionaries(
+    st.text(max_size=5),
+    LEAVES | st.lists(LEAVES, max_size=3) | st.dictionaries(st.text(max_size=5), LEAVES, max_size=3),
+    max_size=4,
+)
+
+
+@given(POSITIONS)
+def test_positions_survive(position: dict[str, object]) -> None:
+    assert decode_position(encode_position(position)) == position
+
+
+def test_what_json_has_not_is_no_position() -> None:
+    with pytest.raises(TypeError, match="bytes"):
+        encode_position({"at": b"x"})

@@ -1,0 +1,154 @@
+"""Manifests by hand and from a pod's environment; each mistake is told with its place."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from connector_runner.manifests import Orders, dataset_name, orders_from_environment, orders_from_file
+from connector_runner.protocols.errors import InvalidConfigError
+from connector_runner.registry import FolderRegistry
+from connector_runner.schemas.manifest import DatasetTarget, RunnerManifest, encode_manifest
+
+SPEC: dict[str, Any] = {"connectorType": "COINBASE", "datasetId": "MY_DATA", "config": {"productId": ["BTC-USD"]}}
+
+
+def write(path: Path, *documents: dict[str, Any]) -> Path:
+    path.write_text(yaml.safe_dump_all(documents))
+    return path
+
+
+def connector(name: str = "c", **spec: Any) -> dict[str, Any]:
+    return {"apiVersion": "apperate.io/v1", "kind": "Connector", "metadata": {"name": name}, "spec": {**SPEC, **spec}}
+
+
+def dataset(name: str, **spec: Any) -> dict[str, Any]:
+    return {"apiVersion": "apperate.io/v1", "kind": "Dataset", "metadata": {"name": name}, "spec": spec}
+
+
+def secret(name: str, **values: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": values}
+
+
+def load(tmp_path: Path, *documents: dict[str, Any], **options: Any) -> Orders:
+    return orders_from_file(write(tmp_path / "m.yaml", *documents), **options)
+
+
+def test_a_connector_alone_goes_to_a_file_beside(tmp_path: Path) -> None:
+    orders = load(tmp_path, connector(selectedStream="ticker"))
+    assert orders.read_url() == "sqlite:///c.db"
+    assert orders.manifest.stream == "ticker"
+    assert orders.target().table == "MY_DATA"
+    assert orders.connector == "default/c"
+    assert orders.manifest.wait
+
+
+def test_the_dataset_is_found_by_id_or_default(tmp_path: Path) -> None:
+    documents = [
+        connector(),
+        dataset("my-data", url="sqlite:///a.db", table="t", writeMode="append"),
+        dataset("default", url="x:"),
+    ]
+    orders = load(tmp_path, *documents)
+    assert (orders.read_url(), orders.target()) == (
+        "sqlite:///a.db", DatasetTarget(name="my-data", table="t", write_mode="append")
+    )  # fmt: skip
+    assert load(tmp_path, connector(datasetId="OTHER"), *documents[1:]).read_url() == "x:"
+    with pytest.raises(InvalidConfigError, match="no Dataset named elsewhere; it has my-data"):
+        load(tmp_path, connector(datasetId="elsewhere"), documents[1])
+
+
+@pytest.mark.parametrize(("dataset_id", "name"), [("YOUR_DATASET", "your-dataset"), ("-a_", "a"), ("X1", "x1")])
+def test_names_of_datasets(dataset_id: str, name: str) -> None:
+    assert dataset_name(dataset_id) == name
+
+
+def test_secrets_of_the_same_file_are_merged_and_coerced(tmp_path: Path) -> None:
+    orders = load(
+        tmp_path,
+        connector(configFrom=[{"secretRef": {"name": "one"}}, {"secretRef": {"name": "two"}}]),
+        secret("one", key="k1", secret="s1", passphrase="p1\n", productId='["ETH-USD"]'),
+        {"kind": "Secret", "metadata": {"name": "two"}, "data": {"key": "azI="}},
+        dataset("my-data", urlFrom={"secretKeyRef": {"name": "one", "key": "secret"}}),
+    )
+    config = orders.config(FolderRegistry())
+    assert (config["key"], config["secret"], config["passphrase"]) == ("k2", "s1", "p1")
+    assert config["productId"] == ["ETH-USD"]
+    assert config["url"].startswith("wss://")
+    assert orders.read_url() == "s1"
+
+
+@pytest.mark.parametrize(
+    ("document", "text"),
+    [
+        (connector(datasetID="x"), "datasetID"),
+        (connector(wait="yes"), "wait"),
+        ({**connector(), "apiVersion": "v2"}, "apiVersion: expected apperate.io/v1, found v2"),
+        (connector(configFrom=[{"secretRef": {"name": "missing"}}]), "no Secret named missing"),
+        ({**connector(), "metadata": {}}, "metadata.name"),
+        ({"kind": "Pod", "metadata": {"name": "p"}}, "expected one Connector, found none"),
+    ],
+)
+def test_mistakes_are_told_with_their_place(tmp_path: Path, document: dict[str, Any], text: str) -> None:
+    with pytest.raises(InvalidConfigError) as caught:
+        load(tmp_path, document)
+    assert text in caught.value.message
+
+
+def test_several_connectors_need_a_name(tmp_path: Path) -> None:
+    documents = [connector("a"), connector("b")]
+    with pytest.raises(InvalidConfigError, match="found a, b; choose with --name"):
+        load(tmp_path, *documents)
+    assert load(tmp_path, *documents, name="b", stream="matches").manifest.stream == "matches"
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfigError, match="No such file"):
+        orders_from_file(tmp_path / "absent.yaml")
+    (tmp_path / "bad.yaml").write_text("a: [")
+    with pytest.raises(InvalidConfigError, match="is not YAML"):
+        orders_from_file(tmp_path / "bad.yaml")
+
+
+def test_every_problem_of_the_configuration_at_once(tmp_path: Path) -> None:
+    orders = load(tmp_path, connector(config={"url": "http://x", "productID": []}))
+    with pytest.raises(InvalidConfigError) as caught:
+        orders.config(FolderRegistry())
+    assert len(caught.value.problems) == 3
+    with pytest.raises(InvalidConfigError, match="choose one of COINBASE"):
+        load(tmp_path, connector(connectorType="REDIS")).config(FolderRegistry())
+
+
+def test_in_a_pod_everything_is_read_anew(tmp_path: Path) -> None:
+    folder = tmp_path / "config" / "0"
+    folder.mkdir(parents=True)
+    (folder / "key").write_text("first")
+    (folder / "..data").symlink_to(folder)
+    url = tmp_path / "url"
+    url.write_text("sqlite:///x.db\n")
+    manifest = RunnerManifest(
+        namespace="ns", name="c", uid="u", run=3, connector_type="COINBASE", config=SPEC["config"], config_from=1,
+        stream="ticker", dataset=DatasetTarget(name="d", table="t"),
+    )  # fmt: skip
+    orders = orders_from_environment(
+        {
+            "CONNECTOR_MANIFEST": encode_manifest(manifest), "CONNECTOR_CONFIG_DIR": str(tmp_path / "config"),
+            "CONNECTOR_DATASET_URL_FILE": str(url), "CONNECTOR_DATA_DIR": str(tmp_path),
+        }
+    )  # fmt: skip
+    assert (orders.read_secrets(), orders.read_url()) == ([{"key": "first"}], "sqlite:///x.db")
+    (folder / "key").write_text("second")
+    url.write_text("sqlite:///y.db")
+    assert (orders.read_secrets(), orders.read_url()) == ([{"key": "second"}], "sqlite:///y.db")
+    assert orders.watched == (folder, url)
+    assert orders.connector == "ns/c"
+
+
+@pytest.mark.parametrize("text", ["", "{", json.dumps({"name": 1})])
+def test_a_pod_without_a_valid_manifest(text: str) -> None:
+    with pytest.raises(InvalidConfigError, match="CONNECTOR_MANIFEST"):
+        orders_from_environment({"CONNECTOR_MANIFEST": text})
