@@ -1,6 +1,6 @@
 """Whatever people and the cluster do, in whatever order, with crashes in between: what must always hold, holds."""
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connector_operator.decide.acts import CreateRunner
@@ -85,7 +85,7 @@ def check(world: World, runs: list[int]) -> None:
     assert world.status.get("run", 0) >= 0
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.booleans(), st.lists(st.tuples(EVENTS, st.integers(0, 2)), max_size=30))
 def test_never_two_executions_and_runs_only_grow(is_running: bool, story: list[tuple[tuple[str, object], int]]) -> None:
     world, runs = begin(is_running), list[int]()
@@ -96,7 +96,7 @@ def test_never_two_executions_and_runs_only_grow(is_running: bool, story: list[t
             check(world, runs)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.booleans(), st.lists(st.tuples(EVENTS, st.integers(0, 2)), max_size=20))
 def test_stop_always_reaches_stopped_and_then_nothing_is_written(
     is_running: bool, story: list[tuple[tuple[str, object], int]]
@@ -119,7 +119,7 @@ def test_stop_always_reaches_stopped_and_then_nothing_is_written(
     assert (again.status, again.acts) == (None, ())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.booleans(), st.lists(st.tuples(EVENTS, st.integers(0, 2)), max_size=20))
 def test_run_always_reaches_running_when_nothing_speaks_against_it(
     is_running: bool, story: list[tuple[tuple[str, object], int]]
