@@ -1,0 +1,105 @@
+"""`python -m benchmarks.api`: reads a second and their 99th percentile through the HTTP API, beside the API server itself and kubectl.
+
+A cluster of its own, one connector that is read again and again; the same client, token and server for the first two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import ssl
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import aiohttp
+from kubernetes import client, config
+
+from tests.e2e.api_kit import make_account, serving
+from tests.e2e.kit import ROOT
+from tests.localkube.cluster import LocalKube
+from tests.localkube.plugin import default_images
+
+RESOURCE = "/apis/apperate.io/v1/namespaces/default/connectors/read-me"
+
+
+async def measure(url: str, token: str, authority: str, callers: int, seconds: float) -> list[float]:
+    """Seconds of each read; `callers` read at a time, each as fast as it can."""
+    secure = ssl.create_default_context(cafile=authority) if authority else True
+    took: list[float] = []
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=secure, limit=callers), headers={"Authorization": f"Bearer {token}"}
+    ) as session:
+        end = time.monotonic() + seconds
+
+        async def call() -> None:
+            while (start := time.monotonic()) < end:
+                async with session.get(url) as answer:
+                    await answer.read()
+                    if answer.status != 200:
+                        raise RuntimeError(f"{url}: {answer.status}")
+                took.append(time.monotonic() - start)
+
+        await asyncio.gather(*(call() for _ in range(callers)))
+    return took
+
+
+def measure_kubectl(cluster: LocalKube, seconds: float) -> list[float]:
+    """Seconds of each `kubectl get --raw`, one after the other."""
+    command, environment = cluster.kubectl_command("get", "--raw", RESOURCE)
+    took: list[float] = []
+    end = time.monotonic() + seconds
+    while (start := time.monotonic()) < end:
+        subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+        took.append(time.monotonic() - start)
+    return took
+
+
+def tell(what: str, callers: int, seconds: float, took: list[float]) -> None:
+    ordered = sorted(took)
+    p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
+    median = statistics.median(ordered)
+    print(f"| {what} | {callers} | {len(took) / seconds:.0f} | {median * 1e3:.1f} | {p99 * 1e3:.1f} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.api", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=10, help="for each line")
+    seconds: float = parser.parse_args().seconds
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        cluster = LocalKube.start(folder / "cluster", default_images())
+        try:
+            cluster.kubectl("apply", "--server-side", "-k", str(ROOT / "crds"))
+            cluster.kubectl("wait", "--for=condition=Established", "crd/connectors.apperate.io")
+            token = make_account(cluster, "default", "reader")
+            settings = client.Configuration()
+            config.load_kube_config(str(cluster.kubeconfig), client_configuration=settings)
+            print(f"load before: {os.getloadavg()[0]:.1f}\n\n| reads by | callers | a second | median, ms | p99, ms |")
+            print("|---|---|---|---|---|")
+            with serving(cluster, "default", folder) as api:
+                raise_if_bad(api.as_caller(token).create("read-me").status)
+                for callers in (1, 32):
+                    url = f"{api.url}/v1/connectors/connector/read-me"
+                    took = asyncio.run(measure(url, token, "", callers, seconds))
+                    tell("HTTP API", callers, seconds, took)
+                    took = asyncio.run(
+                        measure(settings.host + RESOURCE, token, str(settings.ssl_ca_cert), callers, seconds)
+                    )
+                    tell("API server, the same client", callers, seconds, took)
+            tell("`kubectl get --raw`", 1, seconds, measure_kubectl(cluster, seconds))
+        finally:
+            cluster.stop()
+
+
+def raise_if_bad(status: int) -> None:
+    if status != 200:
+        raise RuntimeError(f"the connector could not be created: {status}")
+
+
+if __name__ == "__main__":
+    main()
