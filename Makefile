@@ -89,3 +89,7 @@ bench-mysql: $(STAMP) servers ## benchmark: the MYSQL source beside mysql-replic
 .PHONY: bench-coinbase
 bench-coinbase: $(STAMP) servers ## benchmark: the COINBASE source, step by step, beside cryptofeed
 	$(BIN)/python -m benchmarks.coinbase
+
+.PHONY: bench-ethereum
+bench-ethereum: $(STAMP) servers ## benchmark: the ETHEREUM source beside web3.py and ethereum-etl
+	$(BIN)/python -m benchmarks.ethereum.measure

@@ -1,0 +1,314 @@
+"""The ETHEREUM source against canned full blocks: decoding alone, end to end, memory, head lag; beside web3.py and ethereum-etl.
+
+`python -m benchmarks.ethereum.measure [--blocks N]` prints a table and writes results.json beside itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks.ethereum.canned import Canned
+from connector_runner.pipeline.engine import Engine
+from connector_runner.pipeline.telemetry import NoMeters, Telemetry
+from connector_runner.protocols.batch import Batch
+from connector_runner.protocols.sink import Receipt, SinkContext, Transaction
+from connector_runner.protocols.source import Checkpoint, Opened, SourceContext, WriteMode
+from connector_runner.registry import build_sink
+from connector_runner.schemas.catalogue import Catalogue
+from connector_runner.sources.ethereum import build_source
+from connector_runner.sources.ethereum.checks import check_logs, check_transactions
+from connector_runner.sources.ethereum.decode import tables
+from connector_runner.sources.ethereum.decode.answers import decode_block, decode_objects
+from connector_runner.sources.ethereum.settings import LogFilter
+from tests.servers.anvil import AnvilServer
+from tests.servers.postgresql import PostgresServer
+
+ROOT = Path(__file__).parents[2]
+FIRST = 0x10000000
+STREAMS = ("blocks", "transactions", "logs")
+
+
+@contextmanager
+def node(count: int) -> Iterator[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.ethereum.canned", str(count)], stdout=subprocess.PIPE, cwd=ROOT
+    )
+    assert process.stdout is not None
+    try:
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def best(work: Callable[[], Any], rounds: int = 5) -> float:
+    """Seconds of the fastest of some rounds."""
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def decode_only() -> dict[str, float]:
+    """Milliseconds a block, from raw bytes to checked rows; web3.py's formatters on the same bytes."""
+    canned = Canned(48)
+    raw = {name: [canned.result(name, number) for number in range(1, 41)] for name in ("light", "full", "logs")}
+
+    def blocks() -> None:
+        for body in raw["light"]:
+            found = decode_block(body)
+            assert found
+            assert tables.block_rows(*found)
+
+    def transactions() -> None:
+        for body in raw["full"]:
+            found = decode_block(body)
+            assert found
+            assert len(tables.transaction_rows(found[0], check_transactions(*found))) == 200
+
+    def logs() -> None:
+        for light, body in zip(raw["light"], raw["logs"], strict=True):
+            found, objects = decode_block(light), decode_objects(body, "logs")
+            assert found
+            assert objects
+            check_logs(found[0], objects, LogFilter())
+            assert len(tables.log_rows(found[0], objects)) == 400
+
+    figures = {name.__name__: best(name) / 40 * 1000 for name in (blocks, transactions, logs)}
+    return {**figures, **web3_formatters(canned)}
+
+
+def web3_formatters(canned: Canned) -> dict[str, float]:
+    from web3 import Web3
+    from web3.providers.base import JSONBaseProvider
+
+    class CannedProvider(JSONBaseProvider):
+        body = b""
+
+        def make_request(self, method: Any, params: Any) -> Any:
+            return self.decode_rpc_response(b'{"jsonrpc":"2.0","id":1,"result":' + self.body + b"}")
+
+    provider = CannedProvider()
+    w3 = Web3(provider)
+    figures = {}
+    asks: dict[str, tuple[str, Callable[[], Any]]] = {
+        "web3 blocks": ("light", lambda: w3.eth.get_block(1)),
+        "web3 transactions": ("full", lambda: w3.eth.get_block(1, True)),
+        "web3 logs": ("logs", lambda: w3.eth.get_logs({})),
+    }
+    for name, (what, ask) in asks.items():
+        provider.body = canned.result(what, 1)
+        figures[name] = best(ask) * 1000
+    return figures
+
+
+class Silent(Telemetry):
+    """Telemetry that notes when each row's block was committed."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda *_args, **_fields: None, NoMeters())
+        self.commits: dict[int, float] = {}
+
+    def committed(self, transaction: Transaction, receipt: Receipt, seconds: float) -> None:
+        super().committed(transaction, receipt, seconds)
+        if transaction.position is not None:
+            self.commits[transaction.position["number"]] = time.perf_counter()
+
+
+class Replay:
+    """A source of batches from memory: the sink's own limit."""
+
+    def __init__(self, batches: list[Batch]) -> None:
+        self._batches = batches
+
+    async def discover(self, selected: str | None) -> Catalogue:
+        return Catalogue((), 0)
+
+    async def open(self, stream: str, checkpoint: Checkpoint | None) -> Opened:
+        return Opened(self._batches[0].schema, "canned")
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        for batch in self._batches:
+            yield batch
+        await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        pass
+
+
+def source_of(url: str, telemetry: Telemetry, start: int = FIRST) -> Any:
+    config = {"url": url, "startBlock": start, "maxBlockRange": 20}
+    return build_source(SourceContext(config, "bench/chain", WriteMode.UPSERT, telemetry))
+
+
+async def drain(url: str, stream: str, count: int) -> tuple[float, list[Batch]]:
+    """Seconds of the source alone, and its batches."""
+    source = source_of(url, Silent())
+    start = time.perf_counter()
+    await source.open(stream, None)
+    batches = []
+    async for batch in source.batches():
+        batches.append(batch)
+        if batch.position["number"] == FIRST + count - 1:
+            break
+    seconds = time.perf_counter() - start
+    await source.close()
+    return seconds, batches
+
+
+async def into(dataset: str, stream: str, last: int, build: Callable[[Telemetry], Any]) -> tuple[float, Silent]:
+    """Seconds until the last block is committed."""
+    telemetry = Silent()
+    sink = build_sink(SinkContext(lambda: dataset, f"t_{time.monotonic_ns()}", "bench/chain", stream, uid="u"))
+    engine = Engine(lambda: build(telemetry), sink, stream, telemetry, wait=True)
+    start = time.perf_counter()
+    task = asyncio.create_task(engine.run())
+    while last not in telemetry.commits:
+        await asyncio.sleep(0.01)
+        if task.done():
+            task.result()
+    seconds = telemetry.commits[last] - start
+    engine.stop()
+    await task
+    return seconds, telemetry
+
+
+async def end_to_end(url: str, datasets: dict[str, str], count: int) -> list[dict[str, Any]]:
+    results = []
+    last = FIRST + count - 1
+    for stream in STREAMS:
+        alone, batches = await drain(url, stream, count)
+        rows = sum(len(batch.rows) for batch in batches)
+        for name, dataset in datasets.items():
+            sink, _ = await into(dataset, stream, last, lambda _telemetry, kept=batches: Replay(kept))
+            whole, _ = await into(dataset, stream, last, lambda telemetry: source_of(url, telemetry))
+            results.append(
+                {
+                    "stream": stream, "sink": name, "blocks/s": count / whole, "rows/s": rows / whole,
+                    "source alone, blocks/s": count / alone, "sink alone, blocks/s": count / sink,
+                    "of the additive limit": (alone + sink) / whole,
+                }
+            )  # fmt: skip
+            print(json.dumps(results[-1]), flush=True)
+    return results
+
+
+def peer_environment() -> Path:
+    home = ROOT / ".build" / "bench" / "ethereum-etl"
+    program = home / "bin" / "ethereumetl"
+    if not program.exists():
+        shutil.rmtree(home, ignore_errors=True)
+        venv.create(home, with_pip=True)
+        packages = ["ethereum-etl==2.4.2", "parsimonious==0.10.0", "regex", "setuptools<81"]
+        subprocess.run([home / "bin" / "pip", "install", "--quiet", *packages], check=True)
+    return program
+
+
+def ethereum_etl(url: str, count: int) -> float:
+    """Blocks a second of its export of blocks and transactions to CSV, its start taken off (the time for one block)."""
+    program = peer_environment()
+
+    def export(blocks: int) -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            start = time.perf_counter()
+            subprocess.run(
+                [program, "export_blocks_and_transactions", "-s", str(FIRST), "-e", str(FIRST + blocks - 1), "-p", url,
+                 "--blocks-output", f"{folder}/b.csv", "--transactions-output", f"{folder}/t.csv"],
+                check=True, capture_output=True,
+            )  # fmt: skip
+            return time.perf_counter() - start
+
+    return (count - 1) / (export(count) - export(1))
+
+
+def memory(url: str, folder: str, count: int) -> float:
+    """Peak MB of a runner process in backfill."""
+    manifest = Path(folder) / "connector.yaml"
+    manifest.write_text(
+        f"apiVersion: apperate.io/v1\nkind: Connector\nmetadata: {{name: bench}}\nspec: {{connectorType: ETHEREUM, datasetId: bench, "
+        f"config: {{url: '{url}', startBlock: {FIRST}}}, selectedStream: transactions, status: running}}\n"
+        f"---\napiVersion: apperate.io/v1\nkind: Dataset\nmetadata: {{name: bench}}\nspec: {{url: 'sqlite:///bench.db'}}\n"
+    )
+    runner = Path(sys.executable).parent / "connector-runner"
+    process = subprocess.Popen([runner, "run", "-f", manifest], cwd=folder, stderr=subprocess.DEVNULL)
+    peak = 0.0
+    end = time.monotonic() + max(10, count / 40)
+    try:
+        while time.monotonic() < end and process.poll() is None:
+            lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+            peak = max(peak, *(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")))
+            time.sleep(0.1)
+    finally:
+        process.terminate()
+        process.wait(60)
+    return peak
+
+
+async def head_lag(dataset: str, count: int = 100) -> dict[str, float]:
+    """Milliseconds from the node having a block (mining it has been answered) to its commit, over websockets."""
+    with AnvilServer() as anvil:
+        telemetry_box: list[Silent] = []
+
+        def build(telemetry: Silent) -> Any:
+            telemetry_box.append(telemetry)
+            return source_of(anvil.websocket_url, telemetry, 0)
+
+        one, two, *_ = anvil.rpc("eth_accounts")
+        anvil.mine(1)
+        mined: dict[int, float] = {}
+
+        async def produce() -> None:
+            await asyncio.sleep(4)  # until the subscription stands
+            for _ in range(count):
+                for wei in range(5):
+                    await asyncio.to_thread(
+                        anvil.rpc, "eth_sendTransaction", {"from": one, "to": two, "value": hex(wei)}
+                    )
+                await asyncio.to_thread(anvil.rpc, "evm_mine")
+                mined[len(mined) + 2] = time.perf_counter()
+                await asyncio.sleep(0.1)
+
+        producer = asyncio.create_task(produce())
+        _, telemetry = await into(dataset, "transactions", count + 1, build)
+        await producer
+        lags = sorted(
+            (telemetry.commits[number] - at) * 1000 for number, at in mined.items() if number in telemetry.commits
+        )
+        return {"p50": statistics.median(lags), "p95": lags[int(len(lags) * 0.95)], "blocks": len(lags)}
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--blocks", type=int, default=400)
+    count = parser.parse_args().blocks
+    results: dict[str, Any] = {"decode, ms a block": decode_only()}
+    print(json.dumps(results), flush=True)
+    with tempfile.TemporaryDirectory() as folder, PostgresServer() as postgres:
+        datasets = {"sqlite": f"sqlite:///{folder}/bench.db", "postgresql": postgres.url()}
+        with node(count) as url:
+            results["end to end"] = await end_to_end(url, datasets, count)
+            results["ethereum-etl, blocks/s"] = await asyncio.to_thread(ethereum_etl, url, min(count, 300))
+        with node(20_000) as url:
+            results["memory, MB"] = await asyncio.to_thread(memory, url, folder, count)
+        results["head lag, ms"] = {name: await head_lag(dataset) for name, dataset in datasets.items()}
+    Path(__file__).with_name("results.json").write_text(json.dumps(results, indent=2) + "\n")
+    print(json.dumps(results, indent=2))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
