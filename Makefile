@@ -60,10 +60,13 @@ test-unit: $(STAMP) ## the pure parts, fast
 test-servers: $(STAMP) servers ## contract and integration tests against real servers
 	$(PYTEST) tests/contract tests/integration -n 2 --dist loadfile
 
+# Most of these wait for pods, in namespaces of their own.
+SIDE_BY_SIDE := $(patsubst %,tests/e2e/test_%.py,bad_input executions operator startup walk)
+
 .PHONY: test-e2e
 test-e2e: $(STAMP) localkube ## localkube's own tests, then end to end on a real Kubernetes API
-	$(PYTEST) tests/localkube
-	$(PYTEST) tests/e2e -n 3 --dist loadgroup
+	$(PYTEST) $(SIDE_BY_SIDE) -n 3 --dist loadgroup
+	$(PYTEST) tests/localkube tests/e2e $(addprefix --ignore=,$(SIDE_BY_SIDE))
 
 .PHONY: test-faults
 test-faults: $(STAMP) localkube servers ## the long fault suites
