@@ -12,7 +12,7 @@ from tests.integration.mysql.load import KEYS, Load, create_table
 from tests.integration.mysql.reading import Reading, in_thread
 from tests.servers.mysqld import DatabaseServer
 
-SECONDS = 4.0
+ROUNDS = 5
 
 
 async def read_all(server: DatabaseServer, stream: str) -> dict[Row, Row]:
@@ -40,26 +40,25 @@ async def test_nothing_is_lost_and_nothing_is_left_over(database: Database) -> N
     random_ = random.Random(7)
     reading = Reading(server, stream, connector=f"test/{database.name}", chunkRows=500)
     with Load(server, database.name) as load:
-        end = time.monotonic() + SECONDS
-        crashes = 0
-        while time.monotonic() < end:
-            await read_for(reading, random_.random() * 0.5)
-            match random_.randrange(4):
-                case 0:
+        # A fixed number of each trouble, so that a slow machine sees them all as well.
+        troubles = ["crash", "rotate", "kill"] * ROUNDS
+        random_.shuffle(troubles)
+        for trouble in troubles:
+            await read_for(reading, random_.random() * 0.4)
+            match trouble:
+                case "crash":
                     await reading.crash()
-                    crashes += 1
-                case 1:
+                case "rotate":
                     await in_thread(server.execute, "FLUSH BINARY LOGS")
-                case 2:
+                case _:
                     await in_thread(kill_readers, server)
         load.stop()
-        assert load.changes > 100
+        assert load.changes
     await converge(reading, server, stream, KEYS + 1)
     await reading.close()
     wanted = await read_all(server, stream)
     differing = {key for key in wanted.keys() | reading.table.keys() if wanted.get(key) != reading.table.get(key)}
     assert not differing, f"{len(differing)} of {len(wanted)} rows differ, such as {sorted(differing)[:3]}"
-    assert crashes
     assert not reading.incidents
 
 
@@ -83,10 +82,10 @@ async def test_a_long_transaction_is_split_and_resumed_inside(database: Database
     await reading.until(lambda: is_complete(reading))
     database.execute(
         "INSERT INTO t (v) WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 1000) "
-        "SELECT CONCAT(RAND(), REPEAT(MD5(a.i * b.i), 3)) FROM n a JOIN n b ON b.i <= 30"
+        "SELECT CONCAT(RAND(), REPEAT(MD5(a.i * b.i), 3)) FROM n a JOIN n b ON b.i <= 15"
     )
     inside = 0
-    while len(reading.table) < 30001:
+    while len(reading.table) < 15001:
         await reading.step()
         assert reading.checkpoint is not None
         if reading.checkpoint.position["log"].get("rows"):
