@@ -34,18 +34,22 @@ class Answer(NamedTuple):
 class Api:
     """The API at an address, called with one token."""
 
-    def __init__(self, url: str, token: str = "", log: Path | None = None) -> None:
+    def __init__(self, url: str, token: str = "", log: Path | None = None, pid: int = 0) -> None:
         self.url = url
         self.token = token
         self.log = log
+        self.pid = pid
         self._pool = urllib3.PoolManager(maxsize=128, block=False)
 
     def as_caller(self, token: str) -> Api:
-        return Api(self.url, token, self.log)
+        return Api(self.url, token, self.log, self.pid)
 
     def call(self, method: str, path: str, body: Any = None, *, raw: bytes | None = None, **headers: str) -> Answer:
         """One call; `path` follows `/v1/connectors`."""
-        sent = {"Content-Type": "application/json"} | {k.replace("_", "-"): v for k, v in headers.items()}
+        # A kept connection may be closed by the API just when it is used again.
+        sent = {"Content-Type": "application/json", "Connection": "close"} | {
+            k.replace("_", "-"): v for k, v in headers.items()
+        }
         if self.token:
             sent["Authorization"] = f"Bearer {self.token}"
         data = raw if raw is not None else (None if body is None else json.dumps(body).encode())
@@ -78,7 +82,7 @@ def serving(cluster: Cluster, namespace: str, folder: Path, *options: str) -> It
     with log.open("wb") as file:
         process = subprocess.Popen(command, stderr=file, env={**os.environ, "KUBECONFIG": str(cluster.kubeconfig)})
     try:
-        yield Api(f"http://127.0.0.1:{_find_port(process, log)}", log=log)
+        yield Api(f"http://127.0.0.1:{_find_port(process, log)}", log=log, pid=process.pid)
     finally:
         process.terminate()
         try:
