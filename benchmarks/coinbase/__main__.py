@@ -42,7 +42,7 @@ def measure(what: str, count: int, url: str = "", rate: float = 0.0) -> dict[str
 def install_peer() -> None:
     if not (PEER / "bin" / "python").exists():
         subprocess.run([sys.executable, "-m", "venv", str(PEER)], check=True)
-    subprocess.run([PEER / "bin" / "pip", "install", "--quiet", "cryptofeed==2.4.0"], check=True)
+    subprocess.run([PEER / "bin" / "pip", "install", "--quiet", "cryptofeed==2.4.0", "websockets==13.1"], check=True)
 
 
 def resident_with_many_products(count: int, seconds: float) -> float:

@@ -186,20 +186,20 @@ async def bare_sink(url: str, count: int) -> dict[str, float]:
 
 
 def decode_only(count: int) -> dict[str, float]:
-    """In memory, best of three in turn: bare msgspec, and typed rows as the reader makes them."""
+    """In memory, processor seconds, best of three in turn: bare msgspec, and typed rows as the reader makes them."""
     raws = payloads("ticker", count)
     bare = msgspec.json.Decoder(messages.Ticker).decode
     figures = {"bare": float("inf"), "rows": float("inf")}
     for _ in range(3):
-        began = time.perf_counter()
+        began = time.process_time()
         for raw in raws:
             bare(raw)
-        figures["bare"] = min(figures["bare"], time.perf_counter() - began)
+        figures["bare"] = min(figures["bare"], time.process_time() - began)
         reader = build_reader(STREAMS["ticker"], None, ())
-        began = time.perf_counter()
+        began = time.process_time()
         for start in range(0, count, 2500):
             reader.read(itertools.islice(raws, start, start + 2500), Draft(), 0.0)
-        figures["rows"] = min(figures["rows"], time.perf_counter() - began)
+        figures["rows"] = min(figures["rows"], time.process_time() - began)
     return figures
 
 

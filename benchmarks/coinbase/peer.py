@@ -37,7 +37,9 @@ def main() -> None:
             print(json.dumps(figures), flush=True)
             asyncio.get_running_loop().stop()
 
-    Coinbase.websocket_endpoints = [WebsocketEndpoint(PlainAddress(f"ws://127.0.0.1:{port}"), options={"compression": None})]
+    Coinbase.websocket_endpoints = [
+        WebsocketEndpoint(PlainAddress(f"ws://127.0.0.1:{port}"), options={"compression": None})
+    ]
     Coinbase.rest_endpoints = [RestEndpoint(f"http://127.0.0.1:{port}", routes=Routes("/products"))]
     handler = FeedHandler(config={"log": {"disabled": True}})
     handler.add_feed(Coinbase(symbols=["BTC-USD"], channels=[TICKER], callbacks={TICKER: ticker}))
