@@ -28,13 +28,13 @@ def block_with(words: str) -> str:
 def test_every_block_has_a_test() -> None:
     tested = {
         block_with("make demo"),  # test_demo.py, and CI
-        block_with("kubectl apply -f demo/connector.yaml"),  # test_demo.py runs the same list
+        block_with("kubectl apply -f demo/dataset.yaml"),  # test_demo.py runs the same list
         block_with("connector-runner run"),  # below
         block_with("docker build"),  # below
         block_with("curl"),  # test_api_walk.py runs the same list
     }
     assert set(BLOCKS) == tested
-    assert build_walkthrough() == f"```sh\n{block_with('demo/connector.yaml')}```"
+    assert build_walkthrough() == f"```sh\n{block_with('demo/dataset.yaml')}```"
 
 
 def test_the_runner_alone(tmp_path: Path) -> None:
