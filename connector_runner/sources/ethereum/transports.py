@@ -11,6 +11,8 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import msgspec
 
@@ -103,9 +105,9 @@ class HttpTransport(Transport):
             timeout=timeout,
             headers=headers,
             connector=aiohttp.TCPConnector(limit=32),
-            trust_env=True,
             read_bufsize=2**20,
         )
+        self._proxy = proxy_of(self.endpoint.url)
         self._errors = (aiohttp.ClientError, TimeoutError, OSError)
 
     async def send(self, calls: Sequence[Call]) -> list[Answer]:
@@ -135,7 +137,7 @@ class HttpTransport(Transport):
         if self._session.closed:  # the endpoint was given up while this request waited for its turn
             raise self._failure("was left")
         try:
-            async with self._session.post(self.endpoint.url, data=body) as response:
+            async with self._session.post(self.endpoint.url, data=body, proxy=self._proxy) as response:
                 if (response.content_length or 0) > MOST_BYTES:
                     raise judge_status(413, self.endpoint.shown)
                 retry_after = parse_retry_after(response.headers.get("Retry-After"))
@@ -147,6 +149,16 @@ class HttpTransport(Transport):
         """Closes the session."""
         if hasattr(self, "_session"):
             await self._session.close()
+
+
+def proxy_of(url: str) -> str | None:
+    """The proxy that the environment names for a URL (HTTPS_PROXY, NO_PROXY, …).
+
+    Found once: aiohttp would look for it, and for a netrc file, at every request and in a thread.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return None if proxy_bypass(host) else getproxies().get(parts.scheme)
 
 
 class SocketTransport(Transport):
