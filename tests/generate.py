@@ -6,6 +6,9 @@ from pathlib import Path
 
 from connector_operator.generate import documents
 from connector_operator.generate.crds import build_crd_files
+from connector_runner.protocols.types import PYTHON_FORM
+from connector_runner.sinks.postgresql.values import TYPES as POSTGRESQL
+from connector_runner.sinks.sqlite.types import TYPES as SQLITE
 from connector_runner.sources.coinbase.reference import fill_page as fill_coinbase_page
 from connector_runner.sources.ethereum.reference import fill_page as fill_ethereum_page
 from connector_runner.sources.mysql.reference import fill_page
@@ -14,12 +17,34 @@ ROOT = Path(__file__).parents[1]
 PAGES_WITH_BLOCKS = ("reference-connector.md", "reference-dataset.md")
 
 
+TYPES_HEAD = """# How a value is stored
+
+Each value reaches the dataset exactly, or the whole row goes to the dead letters; never as a silently different value. Generated from
+the code by `make generate`; property tests carry values of every kind into the databases and back.
+
+| kind | in Python | SQLite | PostgreSQL |
+|---|---|---|---|
+"""
+
+
+def build_types() -> str:
+    """docs/types.md: every logical type, and what each sink makes of it."""
+    rows = []
+    for kind, form in PYTHON_FORM.items():
+        declared, how = SQLITE[kind]
+        column = POSTGRESQL[kind]
+        stored = f"{column.name}: {column.note}"
+        rows.append(f"| {kind.value} | {form} | {declared}: {how} | {stored} |")
+    return TYPES_HEAD + "\n".join(rows) + "\n"
+
+
 def build_files() -> dict[Path, str]:
     """Every generated file, with what should be in it."""
     files = {ROOT / "crds" / name: text for name, text in build_crd_files().items()}
     files[ROOT / "docs/states.md"] = documents.build_states()
     files[ROOT / "docs/reasons.md"] = documents.build_reasons()
     files[ROOT / "docs/settings.md"] = documents.build_settings()
+    files[ROOT / "docs/types.md"] = build_types()
     for name in PAGES_WITH_BLOCKS:
         page = ROOT / "docs" / name
         files[page] = documents.fill_blocks(page.read_text(encoding="utf-8"))
