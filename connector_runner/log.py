@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import sys
 from collections.abc import Iterable
 from typing import Any, TextIO
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 BLOT = "•••"
 # Shorter texts would blot out ordinary words.
 SHORTEST_SECRET = 4
+SECRET_PARAMETER = re.compile("token|key|secret|password", re.IGNORECASE)
 
 
 class Redactor:
@@ -29,10 +31,11 @@ class Redactor:
                 self.learn(value)
 
     def learn_url(self, url: str) -> None:
-        """Remembers the password of a URL, as written and decoded."""
-        password = urlsplit(url).password
-        if password:
-            self.learn([password, unquote(password)])
+        """Remembers the password of a URL, as written and decoded, and tokens among its parameters."""
+        parts = urlsplit(url)
+        if parts.password:
+            self.learn([parts.password, unquote(parts.password)])
+        self.learn(value for name, value in parse_qsl(parts.query) if SECRET_PARAMETER.search(name))
 
     def clean(self, text: str) -> str:
         """The text without them."""

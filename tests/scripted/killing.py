@@ -1,4 +1,4 @@
-"""A hook for a runner's process: it dies at its n-th statement on an SQLite database."""
+"""Hooks for a runner's process."""
 
 from __future__ import annotations
 
@@ -42,3 +42,13 @@ class KillAtStatement:
             return connect(*arguments, **options, factory=Counting)
 
         sqlite3.connect = patched  # type: ignore[assignment]
+
+
+@dataclass
+class DataDirectory:
+    """Where the runner keeps files."""
+
+    folder: str
+
+    def __call__(self) -> None:
+        os.environ["CONNECTOR_DATA_DIR"] = self.folder

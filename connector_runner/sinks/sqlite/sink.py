@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from connector_runner.datasets.claims import Holder, encode_position, explain_refused_commit, next_epoch, require_alone
 from connector_runner.datasets.letters import Refusals
 from connector_runner.datasets.names import check_column_names, parse_table, require_key
+from connector_runner.protocols.batch import Batch
 from connector_runner.protocols.errors import TransientError
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.sink import Claim, Receipt, SinkContext, Transaction
@@ -22,6 +23,15 @@ from connector_runner.sinks.sqlite.tables import ensure_tables
 from connector_runner.sinks.sqlite.writer import TransactionWriter
 
 T = TypeVar("T")
+
+
+class BatchWriter(Protocol):
+    """Puts batches where they belong, inside a transaction that is already open."""
+
+    connection: sqlite3.Connection
+
+    def write(self, batches: Sequence[Batch]) -> int:
+        """All batches; returns how many rows were refused."""
 
 
 class SqliteSink:
@@ -37,7 +47,7 @@ class SqliteSink:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         self._connection: sqlite3.Connection | None = None
         self._path = Path()
-        self._writer: TransactionWriter | None = None
+        self._writer: BatchWriter | None = None
         self._epoch = 0
         self._closed = False
 
@@ -105,10 +115,14 @@ class SqliteSink:
         with explained(self._path), Begun(connection):
             rows = connection.execute(self._sql.read_table, (self._names.text,)).fetchall()
             own = any(Holder(*row[:-1]).schema_version for row in rows)
-            ensure_tables(connection, schema, self._names, append=self._append, own=own)
-        self._writer = TransactionWriter(
-            connection, schema, self._names, self._key, self._refusals, append=self._append
-        )
+            self._ensure_tables(connection, schema, own=own)
+        self._writer = self._build_writer(connection, schema)
+
+    def _ensure_tables(self, connection: sqlite3.Connection, schema: StreamSchema, *, own: bool) -> None:
+        ensure_tables(connection, schema, self._names, append=self._append, own=own)
+
+    def _build_writer(self, connection: sqlite3.Connection, schema: StreamSchema) -> BatchWriter:
+        return TransactionWriter(connection, schema, self._names, self._key, self._refusals, append=self._append)
 
     def _write(self, transaction: Transaction) -> Receipt:
         connection = self._connected()

@@ -1,0 +1,23 @@
+"""The HTTP sink: JSON arrays by POST to a dataset's URL, as the Connectors API's own datasets take them; at least once.
+
+The other side has no transaction that could hold our position. So position, fence, dead letters and incidents lie in a small
+SQLite file in the data directory, committed after the answer: a kill in between sends the same rows again.
+"""
+
+from __future__ import annotations
+
+from connector_runner.protocols.sink import Inspector, Sink, SinkContext
+
+
+def build_sink(context: SinkContext) -> Sink:
+    """A sink for `http://…` and `https://…`; see docs/guarantees.md for the contract of the other side."""
+    from connector_runner.sinks.http.sink import HttpSink
+
+    return HttpSink(context)
+
+
+def build_inspector(context: SinkContext) -> Inspector:
+    """Looks at the checkpoint's file; rows can't be read back."""
+    from connector_runner.sinks.http.sink import HttpInspector
+
+    return HttpInspector(context)

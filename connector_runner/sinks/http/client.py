@@ -1,0 +1,104 @@
+"""One POST and what its answer means."""
+
+from __future__ import annotations
+
+import datetime as dt
+import http.client
+import ssl
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+
+import msgspec
+
+from connector_runner.datasets.letters import RefusedError
+from connector_runner.protocols.errors import ActionRequiredError, InvalidConfigError, TransientError
+
+SECONDS = 60.0
+LONGEST_WAIT = 600.0
+REFUSING = {400, 409, 413, 422}
+LATER = {408, 423, 425, 429}
+
+
+def retry_after(text: str | None, now: dt.datetime) -> float | None:
+    """Seconds of a Retry-After header: a number, or a date; None when there is none or it makes no sense."""
+    if not text:
+        return None
+    try:
+        seconds = float(text) if text.strip().isdigit() else (parsedate_to_datetime(text) - now).total_seconds()
+    except (ValueError, TypeError):
+        return None
+    return min(max(0.0, seconds), LONGEST_WAIT)
+
+
+class Client:
+    """A kept connection to one dataset."""
+
+    def __init__(self, url: str) -> None:
+        self._parts: SplitResult = urlsplit(url)
+        if not self._parts.hostname:
+            raise InvalidConfigError(["dataset.url: expected http(s)://host/path"])
+        self.where = f"{self._parts.scheme}://{self._parts.hostname}{self._parts.path}"
+        self._connection: http.client.HTTPConnection | None = None
+
+    def _connect(self) -> http.client.HTTPConnection:
+        if self._connection is None:
+            host, port = self._parts.hostname or "", self._parts.port
+            if self._parts.scheme == "https":
+                context = ssl.create_default_context()
+                self._connection = http.client.HTTPSConnection(host, port, timeout=SECONDS, context=context)
+            else:
+                self._connection = http.client.HTTPConnection(host, port, timeout=SECONDS)
+        return self._connection
+
+    def post(self, body: bytes, parameters: Mapping[str, str], headers: Mapping[str, str]) -> None:
+        """Sends, and returns when the other side says that it has it.
+
+        Raises:
+            TransientError: Unreachable, 429, 5xx; with the time that it asked to wait.
+            RefusedError: The rows are to blame (400, 409, 413, 422, or `"success": false`).
+            ActionRequiredError: The URL or its token.
+        """
+        query = urlencode([*parse_qsl(self._parts.query), *parameters.items()])
+        connection = self._connect()
+        try:
+            connection.request("POST", f"{self._parts.path or '/'}?{query}", body, dict(headers))
+            answer = connection.getresponse()
+            text = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise TransientError(
+                f"dataset {self.where}: {type(error).__name__}: {error}", reason="DatasetUnavailable"
+            ) from None
+        if answer.will_close:
+            self.close()
+        self._judge(answer.status, text, answer.getheader("Retry-After"))
+
+    def _judge(self, status: int, text: bytes, after: str | None) -> None:
+        said = f"{status} {text[:300].decode(errors='replace')}"
+        if 200 <= status < 300:
+            if _success(text):
+                return
+            raise RefusedError(said)
+        if status in REFUSING:
+            raise RefusedError(said)
+        if status in LATER or status >= 500:
+            wait = retry_after(after, dt.datetime.now(dt.UTC))
+            raise TransientError(f"dataset {self.where} answers {said}", reason="DatasetUnavailable", retry_after=wait)
+        raise ActionRequiredError(
+            f"dataset {self.where} answers {said}; check its URL and token", reason="DatasetError"
+        )
+
+    def close(self) -> None:
+        """Lets go of the connection; the next POST makes another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _success(text: bytes) -> bool:
+    try:
+        answer = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return True
+    return not isinstance(answer, dict) or answer.get("success") is not False
