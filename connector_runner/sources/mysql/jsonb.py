@@ -131,6 +131,9 @@ def _container(kind: int, raw: bytes, base: int) -> Node:
 
     count = number(base)
     at = base + 2 * width
+    # Slices beyond the end are no errors: a damaged count must not become billions of empty keys.
+    if at + count * (1 + width + (width + 2) * is_object) > len(raw):
+        raise ValueError(f"a JSON container of {count} members does not fit into {len(raw)} bytes")
     keys = []
     if is_object:
         for _ in range(count):

@@ -136,6 +136,11 @@ def test_damaged_json_is_an_error_and_nothing_else(raw: bytes) -> None:
         assert isinstance(jsonb.json_text(raw), str)
 
 
+def test_a_damaged_count_is_noticed_at_once() -> None:
+    with pytest.raises(ValueError, match="does not fit"):
+        jsonb.json_text(b"\x01" + b"\xff\xff\xff\xff" * 2 + bytes(20))
+
+
 def test_text_never_loses_a_byte() -> None:
     assert text_decoder("latin1")(bytes(range(256)))[0x80:0x82] == "€\x81"
     assert text_decoder("utf8mb4")(b"a\xff") == "a\udcff"
