@@ -1,0 +1,76 @@
+"""A chain through the operator: the URL in a Secret, rows through a reorganisation, and another chain told with both names."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.e2e.kit import Kit
+from tests.localkube.cluster import LocalKube, eventually
+from tests.servers.anvil import AnvilServer
+from tests.servers.postgresql import PostgresServer
+from tests.simulators.ethereum.contracts import Actors
+
+DISPATCH = Path(__file__).parents[1] / "simulators" / "ethereum" / "dispatch.py"
+
+
+def secret(kit: Kit, url: str, name: str = "node") -> None:
+    manifest = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"url": url}}
+    kit.kubectl("apply", "-f", "-", input=json.dumps(manifest))
+
+
+def until_equal(node: AnvilServer, postgres: PostgresServer) -> None:
+    """Until the dataset's blocks are the node's, hash by hash."""
+
+    def is_equal() -> bool:
+        expected = [(number, node.block(number)["hash"]) for number in range(node.head() + 1)]
+        with psycopg.connect(postgres.url()) as session:
+            rows = session.execute('SELECT block_number, block_hash FROM "chain" ORDER BY block_number').fetchall()
+        if rows != expected:
+            raise LookupError(f"the dataset ends with {rows[-3:]}, the chain with {expected[-3:]}")
+        return True
+
+    eventually(is_equal, timeout=60, what="the chain in the dataset")
+
+
+@pytest.mark.timeout(600)
+def test_a_chain_is_followed_and_another_one_is_refused(kit: Kit, localkube: LocalKube) -> None:
+    localkube.map_images({"null-runner:test": {"command": [sys.executable, str(DISPATCH)], "user": 65532}})
+    with PostgresServer() as postgres, AnvilServer() as node, AnvilServer(["--no-mining", "--chain-id", "77"]) as other:
+        actors = Actors(node)
+        node.mine(10)
+        secret(kit, node.websocket_url)
+        secret(kit, postgres.url(), "database")
+        kit.dataset("chain", urlFrom={"secretKeyRef": {"name": "database", "key": "url"}}, table="chain")
+        kit.apply(
+            "chain",
+            connectorType="ETHEREUM",
+            datasetId="chain",
+            config={"startBlock": "earliest"},
+            configFrom=[{"secretRef": {"name": "node"}}],
+        )
+        status = kit.wait("chain", "received", ready=True, timeout=120)
+        assert {"blocks", "logs", "token_transfers", "traces"} <= {stream["id"] for stream in status["streams"]}
+        kit.patch("chain", selectedStream="blocks", status="running")
+        kit.wait("chain", "running", ready=True, timeout=120)
+        until_equal(node, postgres)
+        node.reorganise(4, actors.replacement(1))
+        node.mine()
+        until_equal(node, postgres)
+
+        secret(kit, other.url)
+        kit.wait("chain", "errored", timeout=240)
+        message = kit.condition("chain")["message"]
+        assert "chain 31337" in message
+        assert "chain 77" in message
+
+        secret(kit, node.url)
+        kit.wait("chain", "running", ready=True, timeout=240)
+        node.mine(2)
+        until_equal(node, postgres)
+        kit.delete("chain")
+        kit.wait_gone("chain")
