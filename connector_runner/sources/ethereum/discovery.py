@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -118,6 +119,7 @@ async def probe_endpoint(endpoint: Endpoint, settings: Settings) -> NodeFacts:
     w3 = build_web3(endpoint)
     async with AsyncExitStack() as stack:
         if endpoint.kind == "http":
+            stack.push_async_callback(asyncio.sleep, 0)  # the sockets are closed in the loop's next turn
             stack.push_async_callback(w3.provider.disconnect)
         else:
             try:

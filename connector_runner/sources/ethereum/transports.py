@@ -149,6 +149,7 @@ class HttpTransport(Transport):
         """Closes the session."""
         if hasattr(self, "_session"):
             await self._session.close()
+            await asyncio.sleep(0)  # the sockets are closed in the loop's next turn; there may be none after this
 
 
 def proxy_of(url: str) -> str | None:
