@@ -19,6 +19,7 @@ from kubernetes import config
 
 from tests.localkube.build import ensure_binary
 
+ROOT = Path(__file__).resolve().parents[2]
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet")
 
 
@@ -168,7 +169,7 @@ class LocalKube(Cluster):
     def _write_images(self, images: Mapping[str, Image | Sequence[str]]) -> None:
         full = {name: value if isinstance(value, dict) else {"command": list(value)} for name, value in images.items()}
         with tempfile.NamedTemporaryFile("w", dir=self.directory, delete=False) as file:
-            json.dump({"images": full}, file)
+            json.dump({"base": str(ROOT), "images": full}, file)
         path = Path(file.name)
         path.chmod(0o644)
         path.replace(self.images_file)

@@ -25,6 +25,8 @@ type Image struct {
 	WorkingDir string `json:"workingDir,omitempty"`
 	// ReadAll (default true) lets the process read what only root can, when it runs as another user.
 	ReadAll *bool `json:"readAll,omitempty"`
+	// Base is the mapping's; what lies there stays visible where a volume is mounted above it.
+	Base string `json:"-"`
 }
 
 // Mapping is the file that `localkube up --images` takes, as YAML or JSON.
@@ -51,6 +53,7 @@ func ParseMapping(data []byte, dir string) (Mapping, error) {
 		if image.WorkingDir != "" {
 			image.WorkingDir = filepath.Clean(joinIfRelative(mapping.Base, image.WorkingDir))
 		}
+		image.Base = mapping.Base
 		images[withTag(name)] = image
 	}
 	mapping.Images = images

@@ -35,6 +35,19 @@ func TestTranslatePaths(t *testing.T) {
 	}
 }
 
+func TestWithBaseKeepsACheckoutInSight(t *testing.T) {
+	volume := container.Mount{Path: "/tmp", HostPath: "/h/t"}
+	for base, want := range map[string]int{"/tmp/checkout": 2, "/tmp": 1, "/tmpfs/x": 1, "/home/x": 1, "": 1} {
+		mounts := withBase([]container.Mount{volume}, base)
+		if len(mounts) != want {
+			t.Errorf("%q: %+v", base, mounts)
+		}
+		if want == 2 && translatePaths("/tmp/checkout/bin /tmp/x", mounts) != "/tmp/checkout/bin /h/t/x" {
+			t.Errorf("%q: %+v", base, mounts)
+		}
+	}
+}
+
 func TestEnvironmentLaterWins(t *testing.T) {
 	got := environment([]string{"A=1", "B=2"}, []string{"B=3=3"}, []string{"C=", "A=4"})
 	if !slices.Equal(got, []string{"A=4", "B=3=3", "C="}) {

@@ -36,6 +36,7 @@ func (r *Runtime) specOf(c *process, image Image, dir, hostname string) (contain
 			HostPath: m.GetHostPath(), Path: filepath.Clean(m.GetContainerPath()), ReadOnly: m.GetReadonly(),
 		})
 	}
+	spec.Mounts = withBase(spec.Mounts, image.Base)
 	spec.Env = r.environmentOf(config, image, hostname, spec.UID)
 	if r.mode == container.ModePaths {
 		if err := r.usePaths(&spec, dir); err != nil {
@@ -43,6 +44,17 @@ func (r *Runtime) specOf(c *process, image Image, dir, hostname string) (contain
 		}
 	}
 	return spec, nil
+}
+
+// withBase keeps the directory that an image runs from in sight when a volume is mounted above it: a checkout below /tmp,
+// and a pod with an emptyDir at /tmp.
+func withBase(mounts []container.Mount, base string) []container.Mount {
+	for _, m := range mounts {
+		if strings.HasPrefix(base, m.Path+"/") {
+			return append(mounts, container.Mount{HostPath: base, Path: base})
+		}
+	}
+	return mounts
 }
 
 func userOf(image Image, security *runtimeapi.LinuxContainerSecurityContext) (uid, gid int) {
