@@ -9,13 +9,11 @@ import argparse
 import asyncio
 import json
 import resource
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import venv
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +33,7 @@ from connector_runner.sources.ethereum.decode import tables
 from connector_runner.sources.ethereum.decode.answers import decode_block, decode_objects
 from connector_runner.sources.ethereum.settings import LogFilter
 from tests.servers.anvil import AnvilServer
+from tests.servers.ethereum_etl import ethereum_etl, export_blocks
 from tests.servers.postgresql import PostgresServer
 
 ROOT = Path(__file__).parents[2]
@@ -216,31 +215,14 @@ async def end_to_end(url: str, datasets: dict[str, str], count: int) -> list[dic
     return results
 
 
-def peer_environment() -> Path:
-    home = ROOT / ".build" / "bench" / "ethereum-etl"
-    program = home / "bin" / "ethereumetl"
-    if not program.exists():
-        shutil.rmtree(home, ignore_errors=True)
-        venv.create(home, with_pip=True)
-        pip = [home / "bin" / "pip", "install", "--quiet"]
-        subprocess.run([*pip, "ethereum-etl==2.4.2", "setuptools<81"], check=True)
-        # What it pins does not run on Python 3.11.
-        subprocess.run([*pip, "--no-deps", "--upgrade", "parsimonious==0.10.0", "regex"], check=True)
-    return program
-
-
-def ethereum_etl(url: str, count: int) -> dict[str, float]:
-    """Its export of blocks and transactions to CSV, its start taken off (what it takes for one block)."""
-    program = peer_environment()
+def peer(url: str, count: int) -> dict[str, float]:
+    """ethereum-etl's export of blocks and transactions to CSV, its start taken off (what it takes for one block)."""
+    ethereum_etl()
 
     def export(blocks: int) -> tuple[float, float]:
         with tempfile.TemporaryDirectory() as folder:
             start, used = time.perf_counter(), cpu_seconds(resource.RUSAGE_CHILDREN)
-            subprocess.run(
-                [program, "export_blocks_and_transactions", "-s", str(FIRST), "-e", str(FIRST + blocks - 1), "-p", url,
-                 "--blocks-output", f"{folder}/b.csv", "--transactions-output", f"{folder}/t.csv"],
-                check=True, capture_output=True,
-            )  # fmt: skip
+            export_blocks(url, FIRST, FIRST + blocks - 1, Path(folder))
             return time.perf_counter() - start, cpu_seconds(resource.RUSAGE_CHILDREN) - used
 
     (many, many_cpu), (one, one_cpu) = export(count), export(1)
@@ -313,7 +295,7 @@ async def main() -> None:
         datasets = {"sqlite": f"sqlite:///{folder}/bench.db", "postgresql": postgres.url()}
         with node(count) as url:
             results["end to end"] = await end_to_end(url, datasets, count)
-            results["ethereum-etl"] = await asyncio.to_thread(ethereum_etl, url, min(count, 300))
+            results["ethereum-etl"] = await asyncio.to_thread(peer, url, min(count, 300))
         with node(20_000) as url:
             results["memory, MB"] = await asyncio.to_thread(memory, url, folder, count)
         results["head lag, ms"] = {name: await head_lag(dataset) for name, dataset in datasets.items()}

@@ -96,12 +96,12 @@ async def test_passing_faults_change_nothing(
     node, _ = chain
     stream, method, change = PASSING[name]
     dataset = sqlite_dataset(tmp_path)
-    fault = proxy.inject(method, change=change, times=6)
+    fault = proxy.inject(method, change=change, times=4)
     async with running({"url": proxy.url, "startBlock": 1, "maxBlockRange": 8}, stream, dataset) as task:
         await until_head(dataset, node, task)
     columns, _ = EXPECTED[stream]
     assert comparable(dataset.query(f"SELECT {columns} FROM chain")) == canonical(node, stream, 1)
-    assert fault.hits == 6
+    assert fault.hits == 4
 
 
 @pytest.mark.parametrize(
