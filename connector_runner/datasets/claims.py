@@ -45,15 +45,19 @@ class Holder:
         return Checkpoint(decode_position(self.position), self.identity, self.schema_version)
 
 
-def encode_position(position: Position) -> str:
-    """Compact JSON."""
-    return json.dumps(position, separators=(",", ":"), default=_plain)
-
-
 def _plain(value: object) -> object:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"a position holds {type(value).__name__}, which JSON has not")
+
+
+# Made once: `json.dumps` with options makes one at every call, and append mode needs a position for every batch.
+_encode = json.JSONEncoder(separators=(",", ":"), default=_plain).encode
+
+
+def encode_position(position: Position) -> str:
+    """Compact JSON."""
+    return _encode(position)
 
 
 def decode_position(text: str) -> Position:

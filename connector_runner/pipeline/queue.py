@@ -48,15 +48,22 @@ class BatchQueue:
         self.bytes = 0
         self.rows = 0
 
-    async def put(self, batch: Batch, identity: str) -> None:
-        """Waits while the queue is full; one batch that is larger than the limits is taken into an empty queue."""
-        while self._items and self.is_full:
-            self._room.clear()
-            await self._room.wait()
+    def offer(self, batch: Batch, identity: str) -> bool:
+        """Takes the batch if there is room; one that is larger than the limits is taken into an empty queue."""
+        if self._items and self.is_full:
+            return False
         self._items.append((batch, identity))
         self.bytes += batch.size
         self.rows += len(batch.rows)
-        self._changed.set()
+        if len(self._items) == 1:
+            self._changed.set()
+        return True
+
+    async def put(self, batch: Batch, identity: str) -> None:
+        """Waits until there is room."""
+        while not self.offer(batch, identity):
+            self._room.clear()
+            await self._room.wait()
 
     @property
     def is_full(self) -> bool:

@@ -68,14 +68,15 @@ class Reader:
         source = self._build()
         batch: Batch | None = None
         identity = ""
-        put, turn = self._queue.put, 0
+        offer, turn = self._queue.offer, 0
         try:
             opened = await source.open(self._stream, self._handed_over)
             identity = opened.identity
             self._telemetry.connected()
             self._on_opened(opened)
             async for received in source.batches():
-                await put(received, identity)
+                if not offer(received, identity):
+                    await self._queue.put(received, identity)
                 batch = received
                 turn += 1
                 if turn == BATCHES_A_TURN:

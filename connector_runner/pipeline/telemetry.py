@@ -76,16 +76,11 @@ class Totals:
 
 def count_operations(batches: tuple[Batch, ...]) -> dict[str, int]:
     """Rows by operation."""
-    counts: dict[str, int] = {}
-    for batch in batches:
-        if batch.operations is None:
-            if batch.rows:
-                counts["upsert"] = counts.get("upsert", 0) + len(batch.rows)
-            continue
-        for code, name in OPERATIONS.items():
-            if found := batch.operations.count(code):
-                counts[name] = counts.get(name, 0) + found
-    return counts
+    plain = sum([len(batch.rows) for batch in batches if batch.operations is None])
+    codes = b"".join([batch.operations for batch in batches if batch.operations is not None])
+    counts = {name: codes.count(code) for code, name in OPERATIONS.items()} if codes else {}
+    counts["upsert"] = counts.get("upsert", 0) + plain
+    return {name: count for name, count in counts.items() if count}
 
 
 @dataclass

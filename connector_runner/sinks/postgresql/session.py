@@ -1,7 +1,7 @@
 """One connection on which several transactions may be on their way: libpq's pipeline mode, driven by the event loop.
 
 psycopg's own pipeline hands results out only when all of them have arrived; here each transaction is confirmed as soon as
-its own synchronisation point is reached. COPY and everyday statements use psycopg's ordinary interface in between.
+its own synchronisation point is reached. Everyday statements use psycopg's ordinary interface in between.
 """
 
 from __future__ import annotations

@@ -24,8 +24,6 @@ from connector_runner.sinks.postgresql.statements import CREATE_CHECKPOINTS, Fen
 from connector_runner.sinks.postgresql.tables import ensure_tables
 
 LONGEST_NAME = 63
-# From so many rows on, COPY is faster than arrays; it can't be on its way together with others.
-COPY_ROWS = 1000
 TERMINATE = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
     "WHERE application_name = %s AND pid <> pg_backend_pid() AND usename = current_user"

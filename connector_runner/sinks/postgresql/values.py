@@ -1,7 +1,6 @@
 """Columns of values in PostgreSQL's binary format: each value exactly, or refused.
 
-A cell is a value with its length before it; the same cells, joined by column, are an array parameter, and joined by row the
-data of a binary COPY (https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9.4).
+A cell is a value with its length before it; the cells of a column, joined, are an array parameter.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import chain
 from typing import Any
 
 from psycopg import DataError
@@ -22,8 +20,6 @@ from connector_runner.protocols.types import Kind
 from connector_runner.sinks.postgresql.times import date_days, time_micros, timestamp_micros, timestamptz_micros
 
 NULL = b"\xff\xff\xff\xff"
-COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-COPY_END = b"\xff\xff"
 
 Cells = list[bytes]
 Encode = Callable[[Sequence[Any]], Cells]
@@ -146,10 +142,3 @@ def encode_columns(types: Sequence[PostgresType], rows: Sequence[Sequence[Any]])
 def array_parameter(oid: int, cells: Cells) -> bytes:
     """A one-dimensional array of at least one element."""
     return struct.pack(">iiIii", 1, 1, oid, len(cells), 1) + b"".join(cells)
-
-
-def copy_data(columns: Sequence[Cells]) -> bytes:
-    """The whole of a binary COPY."""
-    fields = [struct.pack(">h", len(columns))] * len(columns[0])
-    rows = chain.from_iterable(zip(fields, *columns, strict=True))
-    return b"".join([COPY_HEADER, *rows, COPY_END])
