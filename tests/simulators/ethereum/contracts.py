@@ -6,14 +6,16 @@ forwarder calls another contract, so that there are inner calls to trace.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from eth_abi.abi import encode
 from eth_hash.auto import keccak
 
-from tests.servers.anvil import RpcNode
+from tests.servers.anvil import NodeError, RpcNode
 
 OPCODES = {
     "STOP": 0x00, "ADD": 0x01, "SUB": 0x03, "EQ": 0x14, "AND": 0x16, "SHL": 0x1B, "SHR": 0x1C, "CALLDATALOAD": 0x35,
@@ -133,10 +135,21 @@ class Actors:
 
     def __init__(self, node: RpcNode) -> None:
         self.node = node
-        self.account, self.other, *_ = node.rpc("eth_accounts")
+        self.account, *others = node.rpc("eth_accounts")
+        self.other: str = others[0] if others else "0x" + "b0" * 20
         hashes = [self.send(data=deployment(code)) for code in (EMITTER, FORWARDER)]
-        node.rpc("evm_mine")
-        self.emitter, self.forwarder = (node.rpc("eth_getTransactionReceipt", own)["contractAddress"] for own in hashes)
+        self.emitter, self.forwarder = (self._deployed(own) for own in hashes)
+
+    def _deployed(self, own: str) -> str:
+        """The contract's address, once its transaction is mined; anvil mines when told to, geth by itself."""
+        end = time.monotonic() + 60
+        while (receipt := self.node.rpc("eth_getTransactionReceipt", own)) is None:
+            assert time.monotonic() < end, "the contract was not deployed"
+            with suppress(NodeError):
+                self.node.rpc("evm_mine")
+            time.sleep(0.02)
+        address: str = receipt["contractAddress"]
+        return address
 
     def send(self, **transaction: Any) -> str:
         """A transaction into the pool; returns its hash."""

@@ -1,0 +1,65 @@
+"""examples/ethereum by hand, as its README says: discover, run, look, reorganise, stop, go on."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from tests.integration.ethereum.running import sqlite_dataset
+from tests.servers.anvil import AnvilServer
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "ethereum" / "connector.yaml"
+RUNNER = Path(sys.executable).with_name("connector-runner")
+SENDER, RECEIVER = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266", "0x70997970c51812dc3a010c7d01b50e0d17dc79c8"
+
+
+def wait(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end, "not within a minute"
+        time.sleep(0.05)
+
+
+def stop(process: subprocess.Popen[str]) -> int:
+    """Ctrl-C, if it still runs; its exit code."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    return process.returncode
+
+
+def test_the_example_works_by_hand(tmp_path: Path) -> None:
+    with AnvilServer(["--block-time", "1"]) as node, ExitStack() as started:
+        manifest = tmp_path / "connector.yaml"
+        manifest.write_text(EXAMPLE.read_text().replace("ws://127.0.0.1:8545", node.websocket_url))
+        dataset = sqlite_dataset(tmp_path, "transactions")
+        dataset.url = f"sqlite:///{tmp_path}/chain.db"
+
+        def run(command: str) -> subprocess.Popen[str]:
+            process = subprocess.Popen(
+                [RUNNER, command, "-f", manifest], cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                env={**os.environ, "COLUMNS": "4000"},
+            )  # fmt: skip
+            started.callback(stop, process)
+            return process
+
+        listed, errors = run("discover").communicate(timeout=120)
+        assert "token_transfers" in listed, errors
+        runner = run("run")
+        payment = {"from": SENDER, "to": RECEIVER, "value": "0x1"}
+        node.rpc("eth_sendTransaction", payment)
+        wait(lambda: len(dataset.query("SELECT 1 FROM transactions")) == 1, runner)
+        shown, errors = run("rows").communicate(timeout=60)
+        assert SENDER in shown, errors
+        node.rpc("anvil_reorg", 3, [])
+        wait(lambda: dataset.position()["number"] >= node.head() - 1, runner)
+        assert stop(runner) == 143
+        at = dataset.position()["number"]
+        runner = run("run")
+        wait(lambda: dataset.position()["number"] > at, runner)
+        assert stop(runner) == 143
