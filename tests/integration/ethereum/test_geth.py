@@ -79,8 +79,11 @@ async def test_traces_are_those_of_each_transaction(node: GethServer, tmp_path: 
 
 
 async def test_the_node_is_killed_while_rows_flow(node: GethServer, tmp_path: Path) -> None:
-    """A killed development node forgets its newest blocks: a rollback of any depth, then other blocks at the same heights."""
+    """A killed development node goes back to where it was last stopped: a rollback, then other blocks at the same heights."""
     actors = Actors(node)
+    await grow(node, actors, 5)
+    node.stop()
+    node.start()
     log = Lines()
     dataset = sqlite_dataset(tmp_path)
     highest = 0
