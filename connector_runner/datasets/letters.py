@@ -13,7 +13,7 @@ from typing import Any
 
 from connector_runner.datasets.claims import encode_position
 from connector_runner.datasets.plan import NAMES
-from connector_runner.protocols.batch import Batch, Row
+from connector_runner.protocols.batch import Batch, Row, place_of
 from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.sink import RefusedRows
@@ -43,7 +43,7 @@ class DeadLetter:
 def build_letter(schema: StreamSchema, operation: int, row: Row, batch: Batch, reason: str) -> DeadLetter:
     """The row with its reason; NUL characters, which not every database can hold, are written as escapes."""
     return DeadLetter(
-        reason.replace("\0", "\\0"), NAMES[operation], encode_position(batch.position), row_json(schema, row)
+        reason.replace("\0", "\\0"), NAMES[operation], encode_position(place_of(batch.position)), row_json(schema, row)
     )
 
 
@@ -116,7 +116,7 @@ def incident_rows(batches: Sequence[Batch]) -> list[tuple[str, str, str, str, st
             incident.subject,
             incident.message,
             json.dumps(dict(incident.detail)),
-            encode_position(batch.position),
+            encode_position(place_of(batch.position)),
         )
         for batch in batches
         for incident in batch.incidents

@@ -13,6 +13,7 @@ from connector_runner.pipeline.queue import BatchQueue, Limits
 from connector_runner.pipeline.reader import Reader
 from connector_runner.pipeline.telemetry import Telemetry
 from connector_runner.pipeline.writer import Pace, Writer
+from connector_runner.protocols.batch import place_of
 from connector_runner.protocols.sink import Sink
 from connector_runner.protocols.source import Opened, Source
 from connector_runner.schemas.outcome import ExitCode
@@ -67,7 +68,7 @@ class Engine:
                 return ExitCode.TERMINATED
             claim = claiming.result()
             position = claim.checkpoint.position if claim.checkpoint else None
-            self._telemetry.note("the dataset is claimed", epoch=claim.epoch, position=position)
+            self._telemetry.note("the dataset is claimed", epoch=claim.epoch, position=position and place_of(position))
             reading = asyncio.create_task(self._reader.run(claim.checkpoint))
             writing = asyncio.create_task(self._writer.run())
             tasks += [reading, writing]

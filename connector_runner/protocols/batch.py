@@ -11,8 +11,14 @@ from connector_runner.protocols.schema import StreamSchema
 
 Row = tuple[Any, ...]
 # A source's own bookmark: a mapping that survives JSON (text, whole numbers, booleans, null, lists, mappings), opaque to all
-# others, never changed once it was handed over. It names the point *after* the rows that it came with.
+# others, never changed once it was handed over. It names the point *after* the rows that it came with. Members whose names begin
+# with `_` are kept by the checkpoint alone: what a source needs for resuming but nobody needs beside each row or in a log.
 Position = Mapping[str, Any]
+
+
+def place_of(position: Position) -> Position:
+    """A position for rows, dead letters, incidents and logs: without what only the checkpoint keeps."""
+    return {name: value for name, value in position.items() if not name.startswith("_")}
 
 
 class Operation(IntEnum):

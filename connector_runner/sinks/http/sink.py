@@ -12,7 +12,7 @@ from typing import Any
 from connector_runner.datasets.claims import encode_position
 from connector_runner.datasets.letters import Refusals, RefusedError, build_letter, incident_rows
 from connector_runner.datasets.plan import NAMES, operations_of
-from connector_runner.protocols.batch import Batch, Operation, Row
+from connector_runner.protocols.batch import Batch, Operation, Row, place_of
 from connector_runner.protocols.errors import ActionRequiredError, TransientError
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.sink import Receipt, SinkContext, Transaction
@@ -125,7 +125,7 @@ class _Poster:
         for operation, row, batch in operations_of(batches):
             extra: dict[str, Any] = {}
             if self._sink.is_append:
-                extra = {"_op": NAMES[operation], "_position": encode_position(batch.position)}
+                extra = {"_op": NAMES[operation], "_position": encode_position(place_of(batch.position))}
             elif operation in {Operation.DELETE, Operation.REPLACE}:
                 extra = {"_op": NAMES[operation]}
             only_key = operation == Operation.DELETE and not self._sink.is_append

@@ -11,6 +11,7 @@ from connector_runner.datasets.claims import COLUMNS, encode_position
 from connector_runner.datasets.letters import DeadLetter
 from connector_runner.datasets.names import TableNames, quote, quote_all
 from connector_runner.datasets.plan import History, Step
+from connector_runner.protocols.batch import place_of
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.sinks.postgresql.session import Command
 from connector_runner.sinks.postgresql.values import (
@@ -199,7 +200,7 @@ class RowSql:
         commands = []
         for prefix, batch in history.replaced:
             commands.append(Command(self.create_history_index))
-            parameters = [encode_position(batch.position).encode(), *self._prefix_parameters(prefix)]
+            parameters = [encode_position(place_of(batch.position)).encode(), *self._prefix_parameters(prefix)]
             commands.append(Command(self._retract(len(prefix)), parameters))
         if history.rows:
             oids = [*(kind.oid for kind in self.types), TEXT.oid, TEXT.oid]
@@ -217,7 +218,7 @@ class RowSql:
                 cell = texts[operation] = encode_texts([operation])[0]
             operations.append(cell)
             if (cell := positions.get(id(batch))) is None:
-                cell = positions[id(batch)] = encode_texts([encode_position(batch.position)])[0]
+                cell = positions[id(batch)] = encode_texts([encode_position(place_of(batch.position))])[0]
             stamps.append(cell)
         return [*encode_columns(self.types, [row for _, row, _ in history.rows]), operations, stamps]
 

@@ -10,7 +10,7 @@ from connector_runner.datasets.claims import encode_position
 from connector_runner.datasets.letters import DeadLetter, Refusals, RefusedError, build_letter, incident_rows
 from connector_runner.datasets.names import TableNames
 from connector_runner.datasets.plan import NAMES, History, Step, operations_of, plan_append, plan_upsert
-from connector_runner.protocols.batch import Batch, Operation, Row
+from connector_runner.protocols.batch import Batch, Operation, Row, place_of
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.sinks.sqlite.connection import is_refusal
 from connector_runner.sinks.sqlite.statements import (
@@ -98,10 +98,10 @@ class TransactionWriter:
             self.connection.execute(create_history_index(self._schema, self._names))
             self.connection.execute(
                 retract_prefix(self._schema, self._names, len(prefix)),
-                (encode_position(batch.position), *self._key_values(prefix)),
+                (encode_position(place_of(batch.position)), *self._key_values(prefix)),
             )
         converted = convert_rows([row for _, row, _ in history.rows], self._converters)
-        positions = {id(batch): encode_position(batch.position) for _, _, batch in history.rows}
+        positions = {id(batch): encode_position(place_of(batch.position)) for _, _, batch in history.rows}
         self.connection.executemany(
             self._sql.append,
             [

@@ -78,8 +78,8 @@ class Chain:
 
 
 def to_position(chain: Chain) -> Position:
-    """As checkpoints carry it."""
-    return {"number": chain.number, "hash": chain.head, "start": chain.start, "ring": list(chain.hashes)}
+    """As checkpoints carry it; the ring stays out of rows and logs."""
+    return {"number": chain.number, "hash": chain.head, "start": chain.start, "_ring": list(chain.hashes)}
 
 
 def from_position(position: Position) -> Chain:
@@ -89,7 +89,7 @@ def from_position(position: Position) -> Chain:
         ActionRequiredError: It was not written by this source.
     """
     try:
-        chain = Chain(int(position["start"]), int(position["number"]), tuple(map(str, position["ring"])))
+        chain = Chain(int(position["start"]), int(position["number"]), tuple(map(str, position["_ring"])))
     except (KeyError, TypeError, ValueError):
         chain = None
     if chain is None or len(chain.hashes) > chain.number - chain.start + 1 or not _is_whole(chain):

@@ -77,6 +77,8 @@ async def test_a_reorganisation_is_one_transaction_in_upsert_and_told_in_append(
     assert comparable(upsert.query(f"SELECT {columns} FROM chain")) == canonical(node, "blocks", first)
     assert log.counts.get("retracted_blocks") == 4, (log.counts, log.lines)
     history = append.query("SELECT _op, block_hash, block_number FROM chain ORDER BY _id")
+    assert max(len(row[0]) for row in append.query("SELECT _position FROM chain")) < 200  # the ring is the checkpoint's
+    assert len(append.position()["_ring"]) > 10
     gone = [row[1] for row in history if row[0] == "delete"]
     assert len(gone) == 4
     assert set(gone) < {row[0] for row in before}

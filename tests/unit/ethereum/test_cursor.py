@@ -65,8 +65,8 @@ def test_the_ring_is_bounded_and_survives_json() -> None:
 
 @pytest.mark.parametrize(
     "position",
-    [{}, {"number": 5}, {"start": 0, "number": "x", "ring": []}, {"start": 5, "number": 9, "ring": []},
-     {"start": 5, "number": 5, "ring": ["a", "b"]}],
+    [{}, {"number": 5}, {"start": 0, "number": "x", "_ring": []}, {"start": 5, "number": 9, "_ring": []},
+     {"start": 5, "number": 5, "_ring": ["a", "b"]}],
 )  # fmt: skip
 def test_a_foreign_position_is_refused(position: dict[str, object]) -> None:
     with pytest.raises(ActionRequiredError, match="checkpoint reset"):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from connector_runner.protocols.batch import place_of
 from connector_runner.protocols.errors import InvalidConfigError, SourceChangedError, TransientError
 from connector_runner.protocols.schema import Column, StreamSchema
 from connector_runner.protocols.source import require_same_source
@@ -69,3 +70,9 @@ def test_errors_carry_reason_and_message() -> None:
     )
     assert TransientError("later", retry_after=2.0).retry_after == 2.0
     assert TransientError("later", reason="RateLimited").reason == "RateLimited"
+
+
+def test_what_only_the_checkpoint_keeps_is_not_shown() -> None:
+    position = {"number": 5, "_ring": ["a", "b"], "at_": 1}
+    assert place_of(position) == {"number": 5, "at_": 1}
+    assert place_of({}) == {}
