@@ -55,8 +55,10 @@ def main() -> int:
 
 def linger(stage: Stage) -> None:
     """Stays up until Ctrl-C."""
-    say(stage.how_to_play)
+    # A shell that starts its jobs in the background has them ignore Ctrl-C, and Python then leaves it so.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
+        say(stage.how_to_play)
         signal.pause()
     except KeyboardInterrupt:
         say("\ncleaning up …")
