@@ -12,6 +12,8 @@ from connector_runner.sinks.sqlite.types import TYPES as SQLITE
 from connector_runner.sources.coinbase.reference import fill_page as fill_coinbase_page
 from connector_runner.sources.ethereum.reference import fill_page as fill_ethereum_page
 from connector_runner.sources.mysql.reference import fill_page
+from demo.document import README
+from demo.document import fill_in as fill_in_story
 
 ROOT = Path(__file__).parents[1]
 PAGES_WITH_BLOCKS = ("reference-connector.md", "reference-dataset.md")
@@ -45,6 +47,7 @@ def build_files() -> dict[Path, str]:
     files[ROOT / "docs/reasons.md"] = documents.build_reasons()
     files[ROOT / "docs/settings.md"] = documents.build_settings()
     files[ROOT / "docs/types.md"] = build_types()
+    files[README] = fill_in_story(README.read_text(encoding="utf-8"))
     for name in PAGES_WITH_BLOCKS:
         page = ROOT / "docs" / name
         files[page] = documents.fill_blocks(page.read_text(encoding="utf-8"))

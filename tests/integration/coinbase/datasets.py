@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,14 +19,14 @@ from tests.servers.postgresql import PostgresServer
 TABLE = "market"
 
 
-class StoredDataset:
+class StoredDataset(ABC):
     """A dataset by its URL."""
 
     url: str
 
+    @abstractmethod
     def query(self, statement: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Rows, or none as long as the table does not exist. Places are written as `?`."""
-        raise NotImplementedError
 
     def has_rows(self) -> bool:
         return bool(self.query(f"SELECT 1 FROM {TABLE} LIMIT 1"))
