@@ -16,7 +16,6 @@ from typing import Any
 
 from connector_operator.cluster.client import ApiError, KubeClient
 from connector_operator.metrics import IS_LEADER
-from connector_operator.resources.times import parse_time
 
 log = logging.getLogger(__name__)
 LOST_EXIT_CODE = 3
@@ -122,10 +121,7 @@ class Leadership:
         sign = f"{spec.get('holderIdentity')} {spec.get('renewTime')}"
         if sign != self._seen[0]:
             self._seen = (sign, time.monotonic())
-        renewed = parse_time(spec.get("renewTime"))
-        duration = spec.get("leaseDurationSeconds") or self._duration
-        long_ago = renewed is not None and (datetime.now(UTC) - renewed).total_seconds() > 4 * duration
-        return long_ago or time.monotonic() - self._seen[1] > duration
+        return time.monotonic() - self._seen[1] > (spec.get("leaseDurationSeconds") or self._duration)
 
     def _body(self, before: dict[str, Any]) -> dict[str, Any]:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ import kopf
 
 from connector_operator.cluster.apply import Writer
 from connector_operator.cluster.cache import ClusterCache, Index, cache_job
-from connector_operator.cluster.client import SERVICE_ACCOUNT, KubeClient
+from connector_operator.cluster.client import SERVICE_ACCOUNT, ApiError, KubeClient
 from connector_operator.cluster.observe import Observer
 from connector_operator.controllers.connector import ConnectorController
 from connector_operator.controllers.dataset import DatasetController
@@ -28,6 +29,9 @@ from connector_operator.settings import Settings
 
 _DATASET_DELAY = 1.0
 """Connectors change in bursts; their Dataset's status follows once for all of them."""
+_LISTING_DELAY = 2.0
+"""A list that is made anew arrives object by object."""
+log = logging.getLogger(__name__)
 STATES = ("pending", "received", "ready", "running", "stopped", "errored")
 
 
@@ -47,11 +51,17 @@ class Operation:
         self.slots = Slots(settings.discovery_concurrency, lambda key: self.queue.add(key, Priority.PERSON))
         writer = Writer(client, self.cache)
         self._datasets = DatasetController(writer, self.cache, self.queue, utc_now)
-        observer = Observer(client, self.cache, settings.policy(), self._datasets.has_turn, self.slots.is_free_for)
-        self._connectors = ConnectorController(observer, writer, self.cache, self.slots, settings.runner(), utc_now)
+        self._observer = Observer(
+            client, self.cache, settings.policy(), self._datasets.has_turn, self.slots.is_free_for
+        )
+        self._connectors = ConnectorController(
+            self._observer, writer, self.cache, self.slots, settings.runner(), utc_now
+        )
         self.workers = Workers(self.queue, self._visit, settings.workers)
         self._generations: dict[Key, tuple[str, int]] = {}
         self._uses: dict[Key, str] = {}
+        self._shown: set[str] = set()
+        self._listed_anew = asyncio.Event()
 
     async def _visit(self, key: Key) -> float | None:
         controller = self._connectors if key.kind == "connector" else self._datasets
@@ -79,13 +89,24 @@ class Operation:
             if any(j.role == names.ROLE_DISCOVERY and j.finished is None for j in self.cache.jobs(key)):
                 self.slots.hold(key)
 
+    def _note(self, kind: str | None, body: Mapping[str, Any]) -> None:
+        """Notices that a watch was down and its objects are listed anew: what came and went meanwhile had no event."""
+        uid = body["metadata"]["uid"]
+        if kind == "DELETED":
+            self._shown.discard(uid)
+            return
+        if kind is None and uid in self._shown:
+            self._listed_anew.set()
+        self._shown.add(uid)
+
     def on_connector(self, key: Key, kind: str | None, body: Mapping[str, Any]) -> None:
         """A Connector was seen for the first time, has changed, or is gone."""
+        self._note(kind, body)
         self._visit_datasets(key, body.get("spec", {}).get("datasetId") or "")
         meta = body["metadata"]
         version = (meta["uid"], meta.get("generation", 1))
         if kind == "DELETED":
-            self._generations.pop(key, None)
+            self._forget(key)
             self.queue.add(key, Priority.PERSON)
             return
         if self._generations.get(key) == version:
@@ -94,6 +115,10 @@ class Operation:
             return
         self._generations[key] = version
         self.queue.add(key, Priority.RESYNC if kind is None else Priority.PERSON)
+
+    def _forget(self, key: Key) -> None:
+        self._generations.pop(key, None)
+        self._uses.pop(key, None)
 
     def _visit_datasets(self, key: Key, dataset_id: str) -> None:
         used = resolved_name(dataset_id, self.cache.datasets(key.namespace))
@@ -104,6 +129,7 @@ class Operation:
 
     def on_dataset(self, key: Key, kind: str | None, body: Mapping[str, Any]) -> None:
         """A Dataset was seen for the first time, has changed, or is gone: so may be what its connectors resolve to."""
+        self._note(kind, body)
         self.queue.add(key, Priority.PERSON)
         meta = body["metadata"]
         version = (meta["uid"], meta.get("generation", 1))
@@ -120,17 +146,45 @@ class Operation:
 
     def on_job(self, key: Key, kind: str | None, body: Mapping[str, Any]) -> None:
         """One of our Jobs has changed or is gone."""
+        self._note(kind, body)
         if kind == "DELETED":
             self.cache.note_job_gone(key, cache_job(body).job)
         if kind is not None:
             self.queue.add(key)
 
     async def resync(self) -> None:
-        """Visits everything now and then though nothing happened: costs no request where nothing is to be done."""
+        """Visits everything now and then though nothing happened, and soon after a watch had to list its objects anew."""
         while True:
-            await asyncio.sleep(self._settings.resync)
-            for key in [*self.cache.connector_keys(), *self.cache.dataset_keys()]:
-                self.queue.add(key, Priority.RESYNC)
+            try:
+                await asyncio.wait_for(self._listed_anew.wait(), self._settings.resync)
+                await asyncio.sleep(_LISTING_DELAY)
+            except TimeoutError:
+                pass
+            self._listed_anew.clear()
+            await self.sweep()
+
+    async def sweep(self) -> None:
+        """Takes out of the cache what is gone without an event, then asks for a visit of everything.
+
+        Three lists of metadata, and no request for a connector where nothing is to be done.
+        """
+        shown = self.cache.shown()  # before the lists: what comes meanwhile is in neither
+        try:
+            existing = await self._observer.existing(self._settings.namespaces)
+        except ApiError as error:
+            log.warning("what is gone could not be looked for: %s", error)
+        else:
+            missed = shown.keys() - existing
+            self.cache.note_missed(missed)
+            for uid in missed & self._shown:
+                key = shown[uid]
+                log.info("gone without an event", extra={"namespace": key.namespace, "object": key.name})
+                self._shown.discard(uid)
+                if key.kind == "dataset" or self.cache.connector(key) is None:
+                    self._forget(key)
+                self.queue.add(key)
+        for key in [*self.cache.connector_keys(), *self.cache.dataset_keys()]:
+            self.queue.add(key, Priority.RESYNC)
 
     async def count(self) -> None:
         """Keeps the metric of connectors by state."""

@@ -97,8 +97,7 @@ async def run(settings: Settings) -> None:
     identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{secrets.token_hex(3)}"
     leadership = Leadership(client, lease_namespace(settings), settings.lease_name, identity, settings.lease_duration)
     try:
-        await _check(client, settings)
-        if await _before(stop, leadership.acquire()):
+        if await _before(stop, _check(client, settings)) and await _before(stop, leadership.acquire()):
             is_active = True
             try:
                 await _operate(operation, leadership, settings, stop)

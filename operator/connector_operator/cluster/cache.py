@@ -73,6 +73,7 @@ class ClusterCache:
         self._written_jobs: dict[Key, dict[str, tuple[float, CachedJob]]] = {}
         self._deleted_jobs: dict[str, float] = {}
         self._vanished: dict[Key, dict[str, set[int]]] = {}
+        self._missed: set[str] = set()
         self.is_bound = False
 
     def bind(self, connectors: Index, datasets: Index, jobs: Index) -> None:
@@ -82,7 +83,8 @@ class ClusterCache:
 
     def connector_keys(self) -> Iterator[Key]:
         """Every Connector."""
-        return (Key("connector", namespace, name) for namespace, name in self._connectors)
+        keys = (Key("connector", namespace, name) for namespace, name in list(self._connectors))
+        return (key for key in keys if self.connector(key) is not None)
 
     def dataset_keys(self) -> Iterator[Key]:
         """Every Dataset."""
@@ -100,12 +102,16 @@ class ClusterCache:
 
     def connector(self, key: Key) -> Raw | None:
         """The newest form known of a Connector; None when it is gone."""
-        return self._newest(key, next(iter(self._connectors.get((key.namespace, key.name), ())), None))
+        shown = [raw for raw in self._connectors.get((key.namespace, key.name), ()) if self._is_there(raw)]
+        return self._newest(key, max(shown, key=version_of, default=None))
+
+    def _is_there(self, raw: Raw) -> bool:
+        return raw["metadata"]["uid"] not in self._missed
 
     def datasets(self, namespace: str) -> dict[str, Raw]:
         """A namespace's Datasets by name."""
         found: dict[str, Raw] = {}
-        for raw in self._datasets.get(namespace, ()):
+        for raw in sorted(filter(self._is_there, self._datasets.get(namespace, ())), key=version_of):
             name = raw["metadata"]["name"]
             newest = self._newest(Key("dataset", namespace, name), raw)
             if newest is not None:
@@ -133,7 +139,8 @@ class ClusterCache:
 
     def jobs(self, key: Key) -> tuple[ObservedJob, ...]:
         """The newest form known of a connector's Jobs."""
-        shown = {c.job.uid: c for c in self._jobs.get((key.namespace, key.name), ())}
+        indexed = self._jobs.get((key.namespace, key.name), ())
+        shown = {c.job.uid: c for c in indexed if c.job.uid not in self._missed}
         now = time.monotonic()
         written = self._written_jobs.get(key, {})
         for uid, (since, cached) in list(written.items()):
@@ -167,6 +174,24 @@ class ClusterCache:
     def vanished(self, key: Key, role: str = names.ROLE_RUNNER) -> frozenset[int]:
         """Runs (or attempts) whose Jobs were seen to go."""
         return frozenset(self._vanished.get(key, {}).get(role, ()))
+
+    def shown(self) -> dict[str, Key]:
+        """The UID of everything that the watches have shown and not taken back, and the key that it belongs to."""
+        found = {raw["metadata"]["uid"]: Key("connector", *at) for at, raws in self._connectors.items() for raw in raws}
+        for namespace, raws in self._datasets.items():
+            found |= {raw["metadata"]["uid"]: Key("dataset", namespace, raw["metadata"]["name"]) for raw in raws}
+        for at, cached in self._jobs.items():
+            found |= {one.job.uid: Key("connector", *at) for one in cached}
+        return found
+
+    def note_missed(self, uids: Iterable[str]) -> None:
+        """Objects that the watches still show are gone: they went while a watch was down, and Kopf lists anew without telling."""
+        missed = set(uids)
+        for at, cached in self._jobs.items():
+            for one in cached:
+                if one.job.uid in missed - self._missed:
+                    self.note_job_gone(Key("connector", *at), one.job)
+        self._missed = missed
 
     def forget(self, key: Key) -> None:
         """A Connector or Dataset is gone."""

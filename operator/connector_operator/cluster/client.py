@@ -23,6 +23,9 @@ from connector_operator.metrics import API_REQUESTS
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
+JSON = "application/json"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+"""A list without specs and statuses (https://kubernetes.io/docs/reference/using-api/api-concepts/#metadata-only-fetches)."""
 REQUEST_TIMEOUT = 30
 _BEARER = "BearerToken"
 
@@ -112,7 +115,8 @@ class KubeClient:
         *,
         query: Mapping[str, str] | None = None,
         body: Any = None,
-        content_type: str = "application/json",
+        content_type: str = JSON,
+        accept: str = JSON,
         is_urgent: bool = False,
         is_text: bool = False,
     ) -> Any:
@@ -124,6 +128,7 @@ class KubeClient:
             query: Query parameters.
             body: Anything that JSON can hold.
             content_type: Of the body.
+            accept: Which form of the answer is wanted.
             is_text: The answer is wanted as it is (a log that may look like JSON).
             is_urgent: Not subject to the rate limit (the Lease must not wait behind others).
 
@@ -132,7 +137,7 @@ class KubeClient:
         """
         if not is_urgent:
             await self._limit.take()
-        headers = {"Accept": "application/json", "Content-Type": content_type}
+        headers = {"Accept": accept, "Content-Type": content_type}
         if self.configuration.refresh_api_key_hook is not None:
             refreshed = self.configuration.refresh_api_key_hook(self.configuration)
             if inspect.isawaitable(refreshed):

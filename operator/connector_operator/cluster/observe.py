@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 import msgspec
 
 from connector_operator.cluster.cache import ClusterCache
-from connector_operator.cluster.client import ApiError, KubeClient
+from connector_operator.cluster.client import METADATA_LIST, ApiError, KubeClient
 from connector_operator.decide.absorb import undone_discovery
 from connector_operator.decide.decision import Look
 from connector_operator.decide.observation import Observation, Policy
@@ -22,6 +22,13 @@ from connector_runner.schemas.catalogue import CatalogueSummary, parse_line
 _LOG_LIMIT = 4 * 1024 * 1024
 _LOG_TRIES = 3
 _TOLD_MOST = 10
+_PAGE = "500"
+_WATCHED = (
+    (f"/apis/{names.API_VERSION}", names.CONNECTORS, ""),
+    (f"/apis/{names.API_VERSION}", names.DATASETS, ""),
+    ("/apis/batch/v1", "jobs", names.LABEL_CONNECTOR),
+)
+"""API, plural and label selector of what is watched."""
 
 
 class Observer:
@@ -88,6 +95,30 @@ class Observer:
             catalogue = await self._catalogue(seen, pods)
             seen = msgspec.structs.replace(seen, catalogue=catalogue, catalogue_lost=catalogue is None)
         return seen
+
+    async def existing(self, namespaces: Iterable[str]) -> set[str]:
+        """The UIDs of all Connectors, Datasets and connectors' Jobs that there are, by lists of their metadata.
+
+        Args:
+            namespaces: Those that are watched; none: all.
+
+        Raises:
+            ApiError: Refused, or not reached.
+        """
+        found: set[str] = set()
+        scopes = [f"/namespaces/{namespace}" for namespace in namespaces] or [""]
+        for api, plural, selector in _WATCHED:
+            for scope in scopes:
+                query = {"limit": _PAGE, **({"labelSelector": selector} if selector else {})}
+                while True:
+                    page = await self._client.request(
+                        "GET", f"{api}{scope}/{plural}", query=query, accept=METADATA_LIST
+                    )
+                    found.update(item["metadata"]["uid"] for item in page["items"])
+                    if not page["metadata"].get("continue"):
+                        break
+                    query["continue"] = page["metadata"]["continue"]
+        return found
 
     async def _pods(self, seen: Observation) -> tuple[ObservedPod, ...]:
         """All pods under the connector's name, an earlier namesake's included."""
