@@ -15,7 +15,7 @@ import pytest
 from demo.story import STORY
 from demo.walk import ROOT
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("local_only")]
 
 
 def processes_of(folder: Path) -> list[str]:
