@@ -10,6 +10,11 @@ import pytest
 
 from tests.localkube import build
 
+pytestmark = [
+    pytest.mark.usefixtures("local_only"),
+    pytest.mark.timeout(1800),  # with an empty cache Go compiles all of Kubernetes first
+]
+
 
 @pytest.fixture
 def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -39,6 +44,9 @@ def test_only_go_sources_make_a_build_new(sources: Path) -> None:
 
 def test_failed_build_says_why_and_leaves_nothing(sources: Path) -> None:
     (sources / "main.go").write_text("package main\n\nfunc main() { nonsense }\n")
+    killed = build.BUILD / "versions" / build.source_hash() / "localkube.1"
+    killed.parent.mkdir(parents=True)
+    killed.touch()
     with pytest.raises(build.BuildError, match="undefined: nonsense"):
         build.ensure_binary(quiet=True)
     assert not (build.BUILD / "bin").exists()
