@@ -65,7 +65,7 @@ SIDE_BY_SIDE := $(patsubst %,tests/e2e/test_%.py,bad_input executions operator s
 .PHONY: test-e2e
 test-e2e: $(STAMP) localkube ## localkube's own tests, then end to end on a real Kubernetes API
 	$(PYTEST) $(SIDE_BY_SIDE) -n 3 --dist loadgroup
-	$(PYTEST) tests/localkube tests/e2e $(addprefix --ignore=,$(SIDE_BY_SIDE))
+	$(PYTEST) $(if $(CONNECTOR_TEST_KUBECONFIG),,tests/localkube) tests/e2e $(addprefix --ignore=,$(SIDE_BY_SIDE))
 
 .PHONY: coverage
 coverage: $(STAMP) servers ## which lines unit, contract and integration tests run: a table, and htmlcov/index.html

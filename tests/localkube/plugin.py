@@ -102,12 +102,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 def describe_namespace(cluster: Cluster, namespace: str) -> str:
-    """Returns what helps to understand a failed test: connectors, jobs, pods, events, logs."""
+    """Returns what helps to understand a failed test: connectors, jobs, pods, events, logs, the operator's too."""
 
-    def ask(*arguments: str) -> str:
-        command = f"$ kubectl {' '.join(arguments)}\n"
+    def ask(*arguments: str, where: str = namespace) -> str:
+        command = f"$ kubectl {' '.join(arguments)} -n {where}\n"
         try:
-            return command + cluster.kubectl(*arguments, "-n", namespace)
+            return command + cluster.kubectl(*arguments, "-n", where)
         except KubectlError as error:
             return command + error.stderr
 
@@ -120,4 +120,5 @@ def describe_namespace(cluster: Cluster, namespace: str) -> str:
     ]
     pods = cluster.kubectl("get", "pods", "-n", namespace, "-o", "name", check=False).split()
     parts.extend(ask("logs", pod, "--all-containers", "--prefix", "--tail=200") for pod in pods)
+    parts.append(ask("logs", "deployment/connector-operator", "--all-pods", "--tail=200", where="connector-operator"))
     return "\n".join(parts)

@@ -80,3 +80,18 @@ def test_nothing_tracked_carries_a_path_of_one_machine_or_a_registry() -> None:
         if pattern.search(line)
     }
     assert found == set()
+
+
+@pytest.mark.parametrize("path", [path for path in TRACKED if path.name == "Dockerfile"], ids=name)
+def test_dockerfiles_copy_what_is_there_and_not_ignored(path: Path) -> None:
+    admitted = [line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line.startswith("!")]
+    sources = [
+        source
+        for line in path.read_text().split("\n")
+        if line.startswith("COPY ") and "--from" not in line
+        for source in line.split()[1:-1]
+    ]
+    assert sources
+    for source in sources:
+        assert (ROOT / source).exists(), source
+        assert any((ROOT / source).is_relative_to(ROOT / start) for start in admitted), source
