@@ -50,6 +50,11 @@ def code_of(text: str) -> list[str]:
     return re.findall(r"```[a-z]*\n(.*?)```", text, flags=re.DOTALL) + re.findall(r"`([^`\n]+)`", text)
 
 
+def test_an_environment_that_is_gone_is_installed_anew(tmp_path: Path) -> None:
+    command = ["make", "--dry-run", "venv", f"VENV={tmp_path / 'gone'}"]
+    assert "pip install" in subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
 def test_no_name_that_says_nothing() -> None:
     empty = [
         name(path)
