@@ -244,17 +244,34 @@ class LocalKube(Cluster):
 
     def audit_events(self) -> Iterator[dict[str, Any]]:
         """Yields the audit log's events so far: user, verb, objectRef, responseStatus, for writes requestObject."""
-        rotated = sorted(self.directory.glob("audit-*.log"))
-        for path in [*rotated, self.directory / "audit.log"]:
-            with contextlib.suppress(FileNotFoundError), path.open() as file:
-                for line in file:
-                    if line.endswith("\n"):
-                        yield json.loads(line)
+        return AuditLog(self.directory).new_events()
 
     def volume_path(self, namespace: str, claim: str) -> Path:
         """The directory on this machine behind a bound PersistentVolumeClaim."""
         volume = self.get("pvc", claim, "-n", namespace)["spec"]["volumeName"]
         return Path(self.get("pv", volume)["spec"]["hostPath"]["path"])
+
+
+class AuditLog:
+    """A cluster's audit log, read on from where the last reading ended; it is made anew when it has become large."""
+
+    def __init__(self, directory: Path, *, from_now: bool = False) -> None:
+        self._directory = directory
+        self._read: dict[int, int] = {}  # bytes, by the file's inode, which stays when a full file is renamed
+        if from_now:
+            for _ in self.new_events():
+                pass
+
+    def new_events(self) -> Iterator[dict[str, Any]]:
+        """Yields the events since the last call, oldest first."""
+        for path in [*sorted(self._directory.glob("audit-*.log")), self._directory / "audit.log"]:
+            with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+                inode = os.fstat(file.fileno()).st_ino
+                file.seek(self._read.get(inode, 0))
+                for line in file:
+                    if line.endswith(b"\n"):
+                        self._read[inode] = self._read.get(inode, 0) + len(line)
+                        yield json.loads(line)
 
 
 @dataclass(frozen=True)
