@@ -4,14 +4,13 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := .build/venv.stamp
+STAMP := $(VENV)/.stamp
 
 .PHONY: help
 help: ## this list
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
 
 $(STAMP): pyproject.toml constraints.txt
-	@mkdir -p .build
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing the Python packages into $(VENV) (once; about a minute)"
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[operator,runner,dev]'
@@ -41,7 +40,7 @@ generate: $(STAMP) ## rewrites what is generated: CRDs and reference documents
 
 .PHONY: localkube
 localkube: $(STAMP) ## builds the test cluster's binary (first time: about ten minutes)
-	@if [ -z "$(CONNECTOR_TEST_KUBECONFIG)" ]; then $(BIN)/python tests/localkube/build.py; fi
+	@if [ -z "$(CONNECTOR_TEST_KUBECONFIG)$(ON_MY_CLUSTER)" ]; then $(BIN)/python tests/localkube/build.py; fi
 
 .PHONY: servers
 servers: $(STAMP) ## fetches the real servers that tests start (databases, chain nodes)
@@ -66,15 +65,19 @@ SIDE_BY_SIDE := $(patsubst %,tests/e2e/test_%.py,bad_input executions operator s
 .PHONY: test-e2e
 test-e2e: $(STAMP) localkube ## localkube's own tests, then end to end on a real Kubernetes API
 	$(PYTEST) $(SIDE_BY_SIDE) -n 3 --dist loadgroup
-	$(PYTEST) tests/localkube tests/e2e $(addprefix --ignore=,$(SIDE_BY_SIDE))
+	$(PYTEST) $(if $(CONNECTOR_TEST_KUBECONFIG),,tests/localkube) tests/e2e $(addprefix --ignore=,$(SIDE_BY_SIDE))
+
+.PHONY: coverage
+coverage: $(STAMP) servers ## which lines unit, contract and integration tests run: a table, and htmlcov/index.html
+	$(PYTEST) tests/unit tests/contract tests/integration -n 2 --dist loadfile --cov --cov-report=term --cov-report=html
 
 .PHONY: test-faults
 test-faults: $(STAMP) localkube servers ## the long fault suites
 	$(PYTEST) tests -m fault
 
 .PHONY: demo
-demo: $(STAMP) localkube ## the main job, step by step, on a Kubernetes of its own
-	@$(BIN)/python -m demo
+demo: $(STAMP) localkube ## the main job, step by step, on a Kubernetes of its own (ON_MY_CLUSTER=1: on KUBECONFIG's)
+	@$(BIN)/python -m demo $(if $(ON_MY_CLUSTER),--on-my-cluster)
 
 .PHONY: clean
 clean: ## removes what was built and fetched, not the virtual environment

@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -23,10 +23,15 @@ class Redactor:
         self._secrets: set[str] = set()
 
     def learn(self, values: Iterable[object]) -> None:
-        """Remembers secret values (texts, or lists of them)."""
+        """Remembers secret values: texts, and those within lists and mappings, however deep."""
         for value in values:
-            if isinstance(value, str) and len(value) >= SHORTEST_SECRET:
-                self._secrets |= {value, *(line for line in value.splitlines() if len(line) >= SHORTEST_SECRET)}
+            if isinstance(value, str):
+                for text in {value, *value.splitlines()}:
+                    if len(text) >= SHORTEST_SECRET:
+                        # As an error quotes it, too: a driver's repr, a server's JSON.
+                        self._secrets |= {text, repr(text)[1:-1], json.dumps(text)[1:-1]}
+            elif isinstance(value, Mapping):
+                self.learn(value.values())
             elif isinstance(value, list | tuple):
                 self.learn(value)
 
@@ -43,6 +48,19 @@ class Redactor:
             text = text.replace(secret, BLOT)
         return text
 
+    def clean_value(self, value: Any) -> Any:
+        """The same for what goes into a line: texts, numbers, mappings, sequences; anything else becomes its text.
+
+        Before it is written as JSON, because there a quote or an umlaut within a secret looks otherwise.
+        """
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        if isinstance(value, Mapping):
+            return {self.clean(str(name)): self.clean_value(part) for name, part in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.clean_value(part) for part in value]
+        return self.clean(str(value))
+
 
 class LineLog:
     """Implements `telemetry.Log`."""
@@ -56,12 +74,13 @@ class LineLog:
     def __call__(self, level: str, message: str, /, **fields: Any) -> None:
         """One line: JSON with time, level, message and fields; on a terminal time, message and fields."""
         now = dt.datetime.now(dt.UTC)
+        message = self._redactor.clean(message)
+        fields = self._redactor.clean_value(fields)
         if self._is_terminal:
-            shown = "  ".join(f"{name}={json.dumps(value, default=str)}" for name, value in fields.items())
+            shown = "  ".join(f"{name}={json.dumps(value)}" for name, value in fields.items())
             line = f"{now:%H:%M:%S} {level:<7} {message}" + (f"  {shown}" if shown else "")
         else:
             time = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-            line = json.dumps(
-                {"time": time, "level": level, "message": message, **self._context, **fields}, default=str
-            )
-        print(self._redactor.clean(line), file=self._stream, flush=True)
+            context = self._redactor.clean_value(self._context)
+            line = json.dumps({"time": time, "level": level, "message": message, **context, **fields})
+        print(line, file=self._stream, flush=True)

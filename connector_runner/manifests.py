@@ -141,6 +141,7 @@ class _ConfigFrom(msgspec.Struct, rename="camel"):
     secret_ref: _SecretRef
 
 
+# By hand some fields mean nothing, but whatever kubectl takes is taken.
 class _ConnectorSpec(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     connector_type: str
     description: str = ""
@@ -151,6 +152,7 @@ class _ConnectorSpec(msgspec.Struct, rename="camel", forbid_unknown_fields=True)
     selected_stream: str = ""
     status: str = ""
     restarted_at: str = ""
+    rediscover_at: str = ""
     runner: dict[str, Any] = {}
 
 

@@ -1,8 +1,8 @@
 """`python -m demo`: brings up a Kubernetes, installs the operator on it, and walks through a connector's life.
 
 On a terminal it stays up afterwards, and says how to play with it; without one it ends with exit code 0 only if every
-step was true. With KUBECONFIG and `--on-my-cluster` it runs on that cluster, with the images that the variables
-OPERATOR_IMAGE, RUNNER_IMAGE and SIMULATOR_IMAGE name.
+step was true. With KUBECONFIG and `--on-my-cluster` (`make demo ON_MY_CLUSTER=1`) it runs on that cluster, in a namespace
+of its own, with the images that the variables OPERATOR_IMAGE, RUNNER_IMAGE and SIMULATOR_IMAGE name.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import argparse
 import signal
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
+from demo.figures import tell_memory, tell_seconds
 from demo.stage import DEFAULT_FOLDER, Stage, prepare_given_cluster, prepare_own_cluster
-from demo.story import STORY
+from demo.story import STOP
 from demo.walk import StoryBroken, run_command, walk
 
 DIAGNOSIS = (
@@ -31,32 +31,52 @@ def say(text: str) -> None:
 
 
 def main() -> int:
-    """The exit code: 0 when every step was true."""
+    """The exit code: 0 when every step was true, 130 after Ctrl-C before the end."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--on-my-cluster", action="store_true", help="use the cluster of KUBECONFIG")
-    parser.add_argument("--dir", type=Path, default=DEFAULT_FOLDER, help="where the demo's cluster lies while it runs")
+    parser.add_argument("--dir", type=Path, default=DEFAULT_FOLDER, help="where the demo's files lie while it runs")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    start = time.monotonic()
+    # A shell that starts its jobs in the background has them ignore Ctrl-C, and Python then leaves it so.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     prepare = prepare_given_cluster if arguments.on_my_cluster else prepare_own_cluster
-    with prepare(say, arguments.dir.resolve()) as stage:
-        try:
-            steps = [replace(step, command=stage.adapt(step.command)) for step in STORY]
-            told = walk(steps, stage.environment, say)
-        except StoryBroken as broken:
-            say(run_command(DIAGNOSIS, stage.environment))
-            say(f"\nThe story broke: {broken}")
-            return 1
-        say(f"\nEvery step was true. {len(told)} steps, {time.monotonic() - start:.0f} s in all.")
-        if sys.stdin.isatty() and sys.stdout.isatty():
-            linger(stage)
+    try:
+        with prepare(say, arguments.dir.resolve()) as stage:
+            tell(stage)
+            if sys.stdin.isatty() and sys.stdout.isatty():
+                linger(stage)
+    except StoryBroken as broken:
+        say(f"\nThe story broke: {broken}")
+        return 1
+    except KeyboardInterrupt:
+        say("\ninterrupted")
+        return 130
     return 0
+
+
+def tell(stage: Stage) -> None:
+    """The install and the story, then what it took.
+
+    Raises:
+        StoryBroken: A step did not come true; what helps to understand it has been said.
+    """
+    start = time.monotonic()
+    try:
+        told = walk(stage.install, stage.environment, say)
+        story = stage.story()
+        stop = next(number for number, step in enumerate(story) if step.title == STOP)
+        told += walk(story[:stop], stage.environment, say)
+        memory = tell_memory(stage)
+        told += walk(story[stop:], stage.environment, say)
+    except StoryBroken:
+        say(run_command(DIAGNOSIS, stage.environment))
+        raise
+    say(f"\nEvery step was true. {len(told)} steps, {time.monotonic() - start:.0f} s in all.")
+    say(f"{tell_seconds(told)}\n{memory}".rstrip())
 
 
 def linger(stage: Stage) -> None:
     """Stays up until Ctrl-C."""
-    # A shell that starts its jobs in the background has them ignore Ctrl-C, and Python then leaves it so.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         say(stage.how_to_play)
         signal.pause()

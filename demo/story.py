@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-CONNECTOR = "your-connector"
+# Titles of steps that something is measured at.
+APPLY, START, FIRST_ROWS, STOP = "A connector", "Start it", "Rows arrive", "Stop it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ STORY: tuple[Step, ...] = (
         "kubectl apply -f demo/dataset.yaml",
         r"dataset.apperate.io/your-dataset created",
     ),
-    Step("A connector", "kubectl apply -f demo/connector.yaml", r"connector.apperate.io/your-connector created"),
+    Step(APPLY, "kubectl apply -f demo/connector.yaml", r"connector.apperate.io/your-connector created"),
     Step(
         "It asks the source for its streams: pending, then received",
         "kubectl wait connector/your-connector --for=jsonpath='{.status.state.status}'=received --timeout=120s",
@@ -62,7 +63,7 @@ STORY: tuple[Step, ...] = (
         r"condition met",
     ),
     Step(
-        "Start it",
+        START,
         """kubectl patch connector your-connector --type=merge -p '{"spec": {"status": "running"}}'""",
         r"patched",
     ),
@@ -82,10 +83,10 @@ STORY: tuple[Step, ...] = (
         r"namespaces/[a-z0-9-]+/jobs/your-connector/executions/your-connector-[a-z0-9]{5}",
     ),
     Step("All on one line", "kubectl get connectors", r"your-connector +COINBASE +ticker +\S+ +running +True"),
-    Step("Rows arrive", LOOK, r"\b[1-9]\d* rows\b", within=90),
+    Step(FIRST_ROWS, LOOK, r"\b[1-9]\d* rows\b", within=90),
     Step("… and more of them", LOOK, r"\b[1-9]\d{2,} rows\b", within=180),
     Step(
-        "Stop it",
+        STOP,
         """kubectl patch connector your-connector --type=merge -p '{"spec": {"status": "stopped"}}'""",
         r"patched",
     ),

@@ -56,8 +56,9 @@ def walk(steps: Sequence[Step], environment: Mapping[str, str], say: Callable[[s
         while not re.search(step.expect, output) and time.monotonic() - start < step.within:
             time.sleep(PAUSE)
             output = run_command(step.command, environment)
-        say(output.rstrip())
+        seconds = time.monotonic() - start
+        say(f"{output.rstrip()}\n({seconds:.1f} s)")
         if not re.search(step.expect, output):
             raise StoryBroken(f"{step.title}: expected /{step.expect}/ from\n$ {step.command}\nbut it was\n{output}")
-        told.append(Told(step, time.monotonic() - start))
+        told.append(Told(step, seconds))
     return told

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import traceback
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from connector_runner.log import LineLog, Redactor
 from connector_runner.manifests import Orders
@@ -32,14 +33,26 @@ def build_source_context(orders: Orders, registry: SourceRegistry, report: Repor
     for secrets in orders.read_secrets():
         redactor.learn(text.strip() for name, text in secrets.items() if _is_secret(schema, name))
     config = orders.config(registry)
-    redactor.learn(value for name, value in config.items() if _is_secret(schema, name))
+    redactor.learn(_secrets_in(config, schema))
     return SourceContext(config, orders.connector, _write_mode(orders), report)
 
 
 def _is_secret(schema: Schema, path: str) -> bool:
+    """Says whether a key of a Secret (`ssl.key`, `headers.Authorization`) is, or lies within, a secret of the schema."""
     for part in path.split("."):
         schema = schema.get("properties", {}).get(part, {})
-    return schema.get("format") == "password"
+        if schema.get("format") == "password":
+            return True
+    return False
+
+
+def _secrets_in(value: Any, schema: Schema) -> Iterator[object]:
+    """The values that the schema calls secret, however deep."""
+    if schema.get("format") == "password":
+        yield value
+    elif isinstance(value, Mapping):
+        for name, part in value.items():
+            yield from _secrets_in(part, schema.get("properties", {}).get(name, {}))
 
 
 def _write_mode(orders: Orders) -> WriteMode:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import urllib3
 from kubernetes import client, config
 
-from tests.localkube.cluster import Cluster, LocalKube, eventually
+from tests.localkube.cluster import AuditLog, Cluster, LocalKube, eventually
 
 ROOT = Path(__file__).parents[2]
 OPERATOR_USER = "system:serviceaccount:connector-operator:connector-operator"
@@ -86,6 +88,11 @@ class Kit:
             "spec": spec or {"url": "postgresql://nowhere/market"},
         }
         self.kubectl("apply", "-f", "-", input=json.dumps(manifest))
+
+    def wait_dataset(self, name: str = "rows") -> None:
+        """Waits until the operator knows a Dataset: a Connector that comes sooner is told that there is none."""
+        path = f"/apis/apperate.io/v1/namespaces/{self.namespace}/datasets/{name}"
+        eventually(lambda: (self.api.get(path).get("status") or {}).get("conditions"), what=f"Dataset {name} is known")
 
     def run(self, name: str, url: str = "ws://null", **spec: Any) -> None:
         """Applies a Connector that is to run, and waits until it does."""
@@ -225,21 +232,24 @@ class Audit:
     """Requests in the audit log since this object was made."""
 
     def __init__(self, cluster: LocalKube) -> None:
-        self._cluster = cluster
-        self._start = sum(1 for _ in cluster.audit_events())
+        self._log = AuditLog(cluster.directory, from_now=True)
+        self._events: list[dict[str, Any]] = []
 
     def events(self, user: str = OPERATOR_USER, namespace: str = "") -> Iterator[dict[str, Any]]:
-        for number, event in enumerate(self._cluster.audit_events()):
-            if number < self._start or (user and event.get("user", {}).get("username") != user):
+        self._events += self._log.new_events()
+        for event in self._events:
+            if user and event.get("user", {}).get("username") != user:
                 continue
             if namespace and event.get("objectRef", {}).get("namespace") != namespace:
                 continue
             yield event
 
     def count(self, namespace: str, user: str = OPERATOR_USER) -> Counter[str]:
-        """`verb resource/subresource` of the operator's requests about a namespace."""
+        """`verb resource/subresource` of the operator's requests about a namespace; those that lost a race don't count."""
         counted: Counter[str] = Counter()
         for event in self.events(user, namespace):
+            if event["responseStatus"]["code"] == HTTPStatus.CONFLICT:
+                continue
             ref = event["objectRef"]
             resource = ref.get("resource", "") + (f"/{ref['subresource']}" if "subresource" in ref else "")
             counted[f"{event['verb']} {resource}"] += 1
@@ -253,6 +263,30 @@ class Audit:
             if event["verb"] not in READS and ref.get("resource") not in {"leases", "selfsubjectaccessreviews"}:
                 found.append(f"{event['verb']} {ref.get('resource')}/{ref.get('subresource', '')} {ref.get('name')}")
         return found
+
+    def wait_quiet(self, namespace: str, seconds: float = 3.0) -> None:
+        """Waits until the operator has written nothing about a namespace for so long."""
+        quiet_since, seen = time.monotonic(), len(self.writes(namespace))
+
+        def check() -> bool:
+            nonlocal quiet_since, seen
+            if (written := len(self.writes(namespace))) != seen:
+                quiet_since, seen = time.monotonic(), written
+            return time.monotonic() - quiet_since >= seconds
+
+        eventually(check, timeout=PATIENCE, what=f"no more writes in {namespace}")
+
+
+def wait_all_seen(cluster: Cluster) -> None:
+    """Waits until the operator has worked through all that it knows now.
+
+    Connectors take turns, so that what was known before a new one was thought about before that one was done.
+    """
+    last = Kit(cluster, "default")
+    name = f"last-{secrets.token_hex(4)}"
+    last.apply(name)
+    last.wait(name, "received", ready=True)
+    last.kubectl("delete", "connector", name)
 
 
 def find_process(variable: str) -> int:
@@ -269,12 +303,3 @@ def find_process(variable: str) -> int:
         if folder.name.isdigit() and is_it:
             return int(folder.name)
     raise LookupError(f"no process has {variable}")
-
-
-def settle(seconds: float, checks: Sequence[Any] = ()) -> None:
-    """Watches for a while that something stays as it is: each check is asked until the time is over."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        for check in checks:
-            check()
-        time.sleep(0.2)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from demo.stage import SIMULATOR_HOST, Stage, find_simulator, prepare_own_cluster
-from demo.walk import ROOT, run_command
+from demo.stage import Stage, prepare_own_cluster
+from demo.walk import ROOT, run_command, walk
 from tests.e2e.api_kit import make_account
 from tests.localkube.build import ensure_binary
 from tests.localkube.cluster import Cluster, eventually
@@ -38,6 +38,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     ensure_binary()
     folder = tmp_path_factory.mktemp("walk")
     with prepare_own_cluster(print, folder) as stage:
+        walk(stage.install, stage.environment, print)
         cluster = Cluster(Path(stage.environment["KUBECONFIG"]))
         cluster.kubectl("apply", "-f", str(ROOT / "demo/dataset.yaml"))
         manifests = cluster.kubectl("kustomize", str(ROOT / "manifests/api")).replace(":0.1.0", ":dev")
@@ -49,14 +50,12 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             "API": f"http://{pod['status']['podIP']}:8080",
             "TOKEN": make_account(cluster, "default", "caller"),
         }
-        yield Stage(environment, "", stage.adapt)
-    shutil.rmtree(folder, ignore_errors=True)
+        yield replace(stage, environment=environment)
 
 
 def run(stage: Stage, call: Mapping[str, Any], way: str) -> str:
     """Types a call; the simulator's name is replaced by its address, since the test cluster has no names of services."""
-    command = stage.adapt(call[way]).replace("curl ", "curl -sS ", 1)
-    return str(run_command(command.replace(SIMULATOR_HOST, find_simulator(stage.environment)), stage.environment))
+    return run_command(stage.adapter()(call[way]).replace("curl ", "curl -sS ", 1), stage.environment)
 
 
 def ask(stage: Stage, call: Mapping[str, Any]) -> Any:

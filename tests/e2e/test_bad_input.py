@@ -1,11 +1,12 @@
 """What bad input gets: refused at apply where the API server can tell, else told in the status with what to do."""
 
 import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from tests.e2e.kit import Kit
+from tests.e2e.kit import PATIENCE, Kit
 from tests.localkube.cluster import KubectlError, eventually
 
 GOOD = {"url": "ws://null", "productId": ["BTC-USD"]}
@@ -45,12 +46,55 @@ def test_the_longest_name_runs(kit: Kit) -> None:
     kit.run("x" * 51)
 
 
-def test_an_immutable_type_and_an_old_object_that_can_still_be_stopped(kit: Kit) -> None:
+def test_an_immutable_type(kit: Kit) -> None:
     kit.apply("c")
     with pytest.raises(KubectlError) as refused:
         kit.patch("c", connectorType="MYSQL", config=None)
     assert "create another Connector instead" in refused.value.stderr
-    kit.patch("c", status="stopped")
+
+
+@pytest.fixture
+def tightened(kit: Kit) -> Iterator[Callable[[str], None]]:
+    """Forbids a value of `spec.config.url` from now on, by a rule as the generated ones are."""
+    crd = "connectors.apperate.io"
+    version = kit.cluster.get("crd", crd)["spec"]["versions"][0]
+    rules = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["x-kubernetes-validations"]
+    place = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/x-kubernetes-validations"
+
+    def change(*operations: dict[str, Any]) -> None:
+        kit.kubectl("patch", "crd", crd, "--type=json", "-p", json.dumps(operations))
+
+    def forbid(url: str) -> None:
+        unchanged = rules[0]["rule"].split(" || !(has(self.config)")[0]
+        rule = f"{unchanged} || !has(self.config.url) || self.config.url != {json.dumps(url)}"
+        message = {"message": "this URL is not allowed any more", "optionalOldSelf": True}
+        change({"op": "add", "path": f"{place}/-", "value": {"rule": rule, **message}})
+
+    yield forbid
+    change({"op": "replace", "path": place, "value": rules})
+
+
+def test_an_object_older_than_a_rule_can_still_be_stopped_and_mended(
+    kit: Kit, tightened: Callable[[str], None]
+) -> None:
+    url = f"ws://{kit.namespace}"  # nobody else's
+    kit.run("old", url)
+    tightened(url)
+
+    def is_refused() -> bool:
+        try:
+            kit.kubectl("create", "--dry-run=server", "-f", "-", input=json.dumps(kit.connector("new", url)))
+        except KubectlError as refused:
+            return "this URL is not allowed any more" in refused.stderr
+        return False
+
+    eventually(is_refused, what="the rule is in force")
+    kit.patch("old", status="stopped")
+    kit.wait("old", "stopped", ready=True)
+    with pytest.raises(KubectlError, match="this URL is not allowed any more"):
+        kit.patch("old", config={"productId": ["ETH-USD"]})
+    kit.patch("old", config={"url": "ws://allowed"}, status="running")
+    kit.wait("old", "running", ready=True)
 
 
 def test_datasets_are_checked_at_apply(kit: Kit) -> None:
@@ -91,11 +135,18 @@ def test_without_a_dataset_it_stays_received_and_goes_on_when_there_is_one(kit: 
 
 
 def test_an_unreachable_source_is_pending_and_heals_by_itself(kit: Kit) -> None:
-    kit.apply("c", "ws://null?discover=exit-1")
+    kit.kubectl("create", "secret", "generic", "source", "--from-literal=state=down")
+    kit.apply("c", "ws://null?discover=without-up", configFrom=[{"secretRef": {"name": "source"}}])
     kit.wait("c", "pending", reason="Broken")
     assert "Tried again at" in kit.condition("c", "Reconciling")["message"]
-    first = kit.status("c")["discovery"]["failures"]
-    eventually(lambda: kit.status("c")["discovery"]["failures"] > first, timeout=60, what="a second attempt")
+    first = kit.status("c")["discovery"]
+    eventually(
+        lambda: kit.status("c")["discovery"]["failures"] > first["failures"], timeout=PATIENCE, what="a second attempt"
+    )
+    assert kit.status("c")["discovery"]["retryAt"] > first["retryAt"]
+    kit.kubectl("patch", "secret", "source", "-p", json.dumps({"stringData": {"up": "yes"}}))
+    kit.wait("c", "received", ready=True)
+    assert "failures" not in kit.status("c")["discovery"]
 
 
 def test_what_a_person_must_mend_is_errored_until_the_spec_changes(kit: Kit) -> None:

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from demo.story import STORY
 from demo.walk import ROOT
+from tests.localkube.cluster import LocalKube, eventually
+from tests.localkube.plugin import default_images
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("local_only")]
+
+
+SIMULATOR = {"command": [sys.executable, "-m", "tests.simulators.coinbase"], "workingDir": str(ROOT), "user": 65532}
 
 
 def processes_of(folder: Path) -> list[str]:
@@ -45,8 +52,56 @@ def test_without_a_terminal_it_tells_the_whole_story_and_ends(tmp_path: Path) ->
     assert demo.returncode == 0, demo.stdout + demo.stderr
     for step in STORY:
         assert f"── {step.title}\n" in demo.stdout
+    assert re.search(r"First rows seen \d+\.\d s after `kubectl apply`", demo.stdout)
+    assert re.search(r"Memory: operator \d+ MB, runner \d+ MB", demo.stdout)
     assert not folder.exists()
     assert processes_of(folder) == []
+
+
+def test_ctrl_c_while_the_cluster_starts_leaves_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "demo", "--dir", str(folder)], cwd=ROOT, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    eventually(lambda: processes_of(folder / "cluster"), what="the cluster starts")
+    demo.send_signal(signal.SIGINT)
+    said, _ = demo.communicate(timeout=120)
+    assert demo.returncode == 130, said
+    assert "Traceback" not in said
+    assert not folder.exists()
+    eventually(lambda: processes_of(folder) == [], what="nothing is left")
+
+
+def test_on_a_given_cluster_it_deletes_what_it_made(tmp_path: Path) -> None:
+    """The given one is a localkube, too; the demo does not know."""
+    images: dict[str, Any] = {**default_images(), "coinbase-simulator:dev": SIMULATOR}
+    given = LocalKube.start(tmp_path / "given", images)
+    try:
+        before = given.kubectl("get", "crd,namespaces,clusterroles,clusterrolebindings", "-o", "name")
+        demo = subprocess.run(
+            [sys.executable, "-m", "demo", "--on-my-cluster", "--dir", str(tmp_path / "demo")],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "KUBECONFIG": str(given.kubeconfig),
+                "PATH": f"{Path(given.kubectl_program).parent}:{os.environ['PATH']}",
+                "OPERATOR_IMAGE": "connector-operator:dev",
+                "RUNNER_IMAGE": "connector-runner:dev",
+                "SIMULATOR_IMAGE": "coinbase-simulator:dev",
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=800,
+            check=False,
+        )
+        assert demo.returncode == 0, demo.stdout + demo.stderr
+        assert given.kubectl("get", "crd,namespaces,clusterroles,clusterrolebindings", "-o", "name") == before
+        eventually(lambda: given.get("pods,pvc,pv", "-A")["items"] == [], what="nothing is left")
+        assert not (tmp_path / "demo").exists()
+    finally:
+        given.stop()
 
 
 def test_on_a_terminal_it_stays_until_ctrl_c_and_leaves_nothing(tmp_path: Path) -> None:

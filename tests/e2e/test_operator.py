@@ -15,10 +15,11 @@ from tests.e2e.kit import (
     find_process,
     operator_pods,
     restart_operator,
-    settle,
+    wait_all_seen,
     wait_operator,
 )
 from tests.localkube.cluster import LocalKube, eventually
+from tests.localkube.plugin import describe_namespace
 
 pytestmark = pytest.mark.xdist_group("operator")  # they take turns with each other; other tests must bear restarts
 ENDED_IN = {
@@ -39,18 +40,20 @@ def make_all(kit: Kit) -> None:
 
 
 def test_a_restart_and_a_kill_write_nothing(kit: Kit, localkube: LocalKube) -> None:
+    making = Audit(localkube)
     make_all(kit)
-    settle(2)
+    making.wait_quiet(kit.namespace)
     audit = Audit(localkube)
     restart_operator(localkube)
-    settle(4)
+    wait_all_seen(localkube)
     name = operator_pods(localkube)[0]["metadata"]["name"]
     os.kill(find_process(f"POD_NAME={name}"), signal.SIGKILL)
     eventually(
         lambda: operator_pods(localkube)[0]["status"]["containerStatuses"][0]["restartCount"] == 1, what="a restart"
     )
     wait_operator(localkube)
-    settle(8)
+    wait_all_seen(localkube)
+    audit.wait_quiet(kit.namespace)
     assert audit.writes(kit.namespace) == []
 
 
@@ -102,7 +105,7 @@ def test_it_survives_a_restart_of_the_api_server(kit: Kit, localkube: LocalKube)
     kit.run("c")
     run = kit.status("c")["run"]
     localkube.component("kube-apiserver").restart()
-    eventually(lambda: kit.api.get("/readyz/ping") is None or True, timeout=60, what="the API server")
+    eventually(lambda: kit.api.get("/version"), timeout=60, what="the API server")
     kit.patch("c", restartedAt="after")
     kit.wait_next_run("c", run)
 
@@ -122,6 +125,14 @@ def test_metrics_and_probes_are_served(kit: Kit, localkube: LocalKube) -> None:
     text = pool.request("GET", f"http://{address}:8080/metrics").data.decode()
     assert "connector_operator_leader 1.0" in text
     assert "connector_operator_api_requests_total" in text
+
+
+def test_what_a_failed_test_prints_has_the_operators_log(kit: Kit) -> None:
+    kit.run("c")
+    told = describe_namespace(kit.cluster, kit.namespace)
+    assert "run 1 serves" in told
+    operators = told.split("$ kubectl logs deployment/connector-operator")[1]
+    assert kit.namespace in operators
 
 
 @pytest.mark.fault

@@ -10,7 +10,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
+from connector_runner.manifests import orders_from_file
+from connector_runner.registry import FolderRegistry
 from demo.document import build_walkthrough
 from demo.walk import ROOT
 from tests.localkube.cluster import Cluster
@@ -47,8 +50,6 @@ def test_the_runner_alone(tmp_path: Path) -> None:
     manifest.write_text(manifest.read_text().replace("8765", port))
     (tmp_path / ".venv").symlink_to(ROOT / ".venv")
     (tmp_path / "tests").symlink_to(ROOT / "tests")
-    # The simulator is up when it listens; a reader's typing takes longer than a script's.
-    script = script.replace("&\n", f"&\nuntil (echo > /dev/tcp/127.0.0.1/{port}) 2> /dev/null; do sleep 0.1; done\n", 1)
     shell = subprocess.Popen(
         ["bash", "-m", "-c", script],
         cwd=tmp_path,
@@ -74,15 +75,69 @@ def stop_group(group: int) -> None:
         return
 
 
-@pytest.mark.parametrize("overlay", ["cluster-wide", "namespaced", "localkube"])
+@pytest.fixture
+def install(tmp_path: Path) -> Path:
+    """The kustomization that the block writes, beside the checkout's manifests."""
+    script = block_with("docker build")
+    for name in ("manifests", "crds"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    writing = script[script.index("mkdir") : script.index("kubectl apply")]
+    subprocess.run(["bash", "-e", "-c", writing], cwd=tmp_path, check=True)
+    assert "kubectl apply --server-side -k install" in script
+    return tmp_path / "install"
+
+
+def check_images(rendered: str) -> None:
+    """Each image that the block builds is the one that is used."""
+    built = re.findall(r"docker build -f (\S+) -t (\S+) \.", block_with("docker build"))
+    (deployment,) = (part for part in yaml.safe_load_all(rendered) if part["kind"] == "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    used = [container["image"], *(e["value"] for e in container["env"] if e["name"].endswith("RUNNER_IMAGE"))]
+    assert [image for _, image in built] == used
+    for file, image in built:
+        assert (ROOT / file).is_file()
+        assert f"docker push {image}\n" in block_with("docker build")
+
+
+def test_the_install_uses_the_images_that_were_built(cluster: Cluster, install: Path) -> None:
+    check_images(cluster.kubectl("kustomize", str(install)))
+    path = install / "kustomization.yaml"
+    text = path.read_text().replace("manifests/cluster-wide", "manifests/namespaced")
+    path.write_text("namespace: mine\n" + text.replace(", namespace: connector-operator}", "}"))
+    rendered = cluster.kubectl("kustomize", str(install))
+    check_images(rendered)
+    namespaces = {part["metadata"].get("namespace") for part in yaml.safe_load_all(rendered)}
+    assert namespaces == {"mine", None}  # the custom resource definitions have none
+
+
+@pytest.mark.parametrize("overlay", ["manifests/cluster-wide", "manifests/namespaced", "manifests/localkube"])
 def test_each_install_is_accepted_by_the_api_server(cluster: Cluster, overlay: str) -> None:
-    assert "-k manifests/cluster-wide" in block_with("docker build")
-    for image in re.findall(r"-f (\S+Dockerfile)", block_with("docker build")):
-        assert (ROOT / image).is_file()
-    rendered = cluster.kubectl("kustomize", str(ROOT / "manifests" / overlay))
+    rendered = cluster.kubectl("kustomize", str(ROOT / overlay))
     parts = [part for part in rendered.split("\n---\n") if "\nkind: Namespace\n" not in f"\n{part}"]
     cluster.kubectl("create", "namespace", "connector-operator", check=False)
     answer = cluster.kubectl(
         "apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-", input="\n---\n".join(parts)
     )
     assert answer.count("serverside-applied") == len(parts)
+
+
+@pytest.mark.usefixtures("operator")
+def test_the_samples_are_accepted_by_the_api_server(cluster: Cluster, namespace: str) -> None:
+    rendered = cluster.kubectl("kustomize", str(ROOT / "manifests/samples"))
+    answer = cluster.kubectl("apply", "-n", namespace, "--dry-run=server", "-f", "-", input=rendered)
+    assert answer.count("created (server dry run)") == rendered.count("\nkind: ") == 2
+
+
+def test_the_samples_are_accepted_by_hand(tmp_path: Path) -> None:
+    parts = [path.read_text() for path in (ROOT / "manifests/samples").glob("*.yaml") if path.stem != "kustomization"]
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "market"},
+        "stringData": {"url": "sqlite:///x"},
+    }
+    path = tmp_path / "all.yaml"
+    path.write_text("\n---\n".join([*parts, yaml.safe_dump(secret)]))
+    orders = orders_from_file(path)
+    assert orders.config(FolderRegistry())["productId"]
+    assert (orders.target().table, orders.read_url()) == ("YOUR_DATASET", "sqlite:///x")

@@ -15,7 +15,7 @@ from tests.localkube.plugin import default_images
 
 
 @pytest.fixture(scope="module")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKube]:
+def bare(local_only: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKube]:
     """A cluster of its own, without our custom resources."""
     cluster = LocalKube.start(tmp_path_factory.mktemp("bare"), default_images())
     yield cluster

@@ -166,8 +166,7 @@ def build(binary: Path, go: str, *, quiet: bool) -> None:
     with subprocess.Popen(command, cwd=SOURCES, env=go_env(), stderr=subprocess.PIPE, text=True) as process:
         errors = progress.follow(process)
     if process.returncode:
-        scratch.unlink(missing_ok=True)
-        binary.parent.rmdir()
+        shutil.rmtree(binary.parent, ignore_errors=True)  # with what builds that were killed have left there
         raise BuildError("the build failed:\n" + "\n".join(errors[-40:]))
     with contextlib.suppress(FileExistsError):
         binary.with_name("kubectl").symlink_to(binary.name)

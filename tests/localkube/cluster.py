@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -17,7 +18,7 @@ from typing import Any, TypedDict
 
 from kubernetes import config
 
-from tests.localkube.build import ensure_binary
+from tests.localkube.build import ensure_binary, locked
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet")
@@ -55,9 +56,21 @@ class Cluster:
         self.kubeconfig = kubeconfig
         self._api: Any = None
 
+    @property
+    def kubectl_program(self) -> str:
+        """The kubectl on PATH.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        found = shutil.which("kubectl")
+        if found is None:
+            raise FileNotFoundError(f"the cluster of {self.kubeconfig} needs kubectl on PATH")
+        return found
+
     def kubectl_command(self, *arguments: str) -> tuple[list[str], dict[str, str]]:
         """Returns a kubectl command line and its environment, for tests that start it themselves (`logs -f`)."""
-        head = [str(ensure_binary().with_name("kubectl")), "--kubeconfig", str(self.kubeconfig)]
+        head = [self.kubectl_program, "--kubeconfig", str(self.kubeconfig)]
         return [*head, *arguments], {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
 
     def kubectl(self, *arguments: str, input: str | None = None, check: bool = True) -> str:  # noqa: A002
@@ -137,7 +150,7 @@ class LocalKube(Cluster):
 
         Args:
             directory: where its files go; a running cluster there is taken as it is.
-            images: image → what runs for it: a command prefix, or an `Image`.
+            images: image → what runs for it: a command prefix, or an `Image`; added to what a running cluster has.
             audit: write an audit log, for `audit_events`.
             mounts: `auto`, `mount`, `user+mount` or `paths`: how containers see their volumes.
             parent: the process that the cluster ends with; default: this one.
@@ -152,22 +165,43 @@ class LocalKube(Cluster):
         self = cls(directory.resolve(), binary=binary or ensure_binary(), user=user)
         if user is not None:
             os.chown(self.directory, user, user)
-        self._write_images(images)
         options = ["--images", str(self.images_file), "--mounts", mounts, "--parent", str(parent or os.getpid())]
-        try:
-            self.run("up", *options, *(["--audit"] if audit else []))
-        except BaseException:
-            self.stop()
-            raise
+        with self._images_lock():
+            # Pods that run tests now may be of images that this caller knows nothing of.
+            self._write_images(images, keep=self.is_running())
+            try:
+                self.run("up", *options, *(["--audit"] if audit else []))
+            except BaseException:
+                self.stop()
+                raise
         return self
+
+    @property
+    def kubectl_program(self) -> str:
+        """The one that is part of localkube's binary."""
+        return str(ensure_binary().with_name("kubectl"))
+
+    def is_running(self) -> bool:
+        """Says whether a supervisor runs in the directory, whatever the state of its parts."""
+        return not self.status().startswith("no cluster runs")
+
+    @property
+    def supervisor_pid(self) -> int:
+        """The process that all of the cluster ends with."""
+        return int((self.directory / "run" / "supervisor.pid").read_text())
 
     @property
     def images_file(self) -> Path:
         """The mapping of images, which the node reads again whenever it changes."""
         return self.directory / "images.json"
 
-    def _write_images(self, images: Mapping[str, Image | Sequence[str]]) -> None:
+    def _images_lock(self) -> contextlib.AbstractContextManager[None]:
+        return locked(self.directory / "images.lock", quiet=True)
+
+    def _write_images(self, images: Mapping[str, Image | Sequence[str]], *, keep: bool) -> None:
         full = {name: value if isinstance(value, dict) else {"command": list(value)} for name, value in images.items()}
+        if keep:
+            full = {**json.loads(self.images_file.read_text())["images"], **full}
         with tempfile.NamedTemporaryFile("w", dir=self.directory, delete=False) as file:
             json.dump({"base": str(ROOT), "images": full}, file)
         path = Path(file.name)
@@ -176,8 +210,8 @@ class LocalKube(Cluster):
 
     def map_images(self, images: Mapping[str, Image | Sequence[str]]) -> None:
         """Adds to the mapping of images, or changes it, while the cluster runs."""
-        known: dict[str, Image] = json.loads(self.images_file.read_text())["images"]
-        self._write_images({**known, **images})
+        with self._images_lock():
+            self._write_images(images, keep=True)
 
     def run(self, command: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Runs a command of localkube for this cluster.
@@ -210,17 +244,34 @@ class LocalKube(Cluster):
 
     def audit_events(self) -> Iterator[dict[str, Any]]:
         """Yields the audit log's events so far: user, verb, objectRef, responseStatus, for writes requestObject."""
-        rotated = sorted(self.directory.glob("audit-*.log"))
-        for path in [*rotated, self.directory / "audit.log"]:
-            with contextlib.suppress(FileNotFoundError), path.open() as file:
-                for line in file:
-                    if line.endswith("\n"):
-                        yield json.loads(line)
+        return AuditLog(self.directory).new_events()
 
     def volume_path(self, namespace: str, claim: str) -> Path:
         """The directory on this machine behind a bound PersistentVolumeClaim."""
         volume = self.get("pvc", claim, "-n", namespace)["spec"]["volumeName"]
         return Path(self.get("pv", volume)["spec"]["hostPath"]["path"])
+
+
+class AuditLog:
+    """A cluster's audit log, read on from where the last reading ended; it is made anew when it has become large."""
+
+    def __init__(self, directory: Path, *, from_now: bool = False) -> None:
+        self._directory = directory
+        self._read: dict[int, int] = {}  # bytes, by the file's inode, which stays when a full file is renamed
+        if from_now:
+            for _ in self.new_events():
+                pass
+
+    def new_events(self) -> Iterator[dict[str, Any]]:
+        """Yields the events since the last call, oldest first."""
+        for path in [*sorted(self._directory.glob("audit-*.log")), self._directory / "audit.log"]:
+            with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+                inode = os.fstat(file.fileno()).st_ino
+                file.seek(self._read.get(inode, 0))
+                for line in file:
+                    if line.endswith(b"\n"):
+                        self._read[inode] = self._read.get(inode, 0) + len(line)
+                        yield json.loads(line)
 
 
 @dataclass(frozen=True)

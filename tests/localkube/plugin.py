@@ -6,19 +6,18 @@ cluster, which the last of them ends. With CONNECTOR_TEST_KUBECONFIG set, that c
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import sys
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.localkube.build import locked
 from tests.localkube.cluster import Cluster, Image, KubectlError, LocalKube
 
-__all__ = ["cluster", "localkube", "namespace", "pytest_runtest_makereport"]
+__all__ = ["cluster", "local_only", "localkube", "namespace", "pytest_runtest_makereport"]
 
 KUBECONFIG_VARIABLE = "CONNECTOR_TEST_KUBECONFIG"
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,12 +42,11 @@ def default_images() -> Mapping[str, Image]:
     }
 
 
-@contextmanager
-def file_lock(path: Path) -> Iterator[None]:
-    """Holds a lock file."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+@pytest.fixture(scope="session")
+def local_only() -> None:
+    """Skips a test that starts a cluster of its own, where the tests are to run on another one."""
+    if KUBECONFIG_VARIABLE in os.environ:
+        pytest.skip(f"this test starts a localkube of its own; {KUBECONFIG_VARIABLE} names a cluster that is not ours")
 
 
 @pytest.fixture(scope="session")
@@ -62,13 +60,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     shared = (base.parent if is_worker else base) / "localkube"
     shared.mkdir(exist_ok=True)
     users = shared / "users"
-    with file_lock(shared / "lock"):
+    with locked(shared / "lock", quiet=True):
         # Bound to the process that outlives the workers, so that a killed run leaves nothing.
         parent = os.getppid() if is_worker else os.getpid()
         local = LocalKube.start(shared / "cluster", default_images(), audit=True, parent=parent)
         users.write_text(str(int(users.read_text()) + 1 if users.exists() else 1))
     yield local
-    with file_lock(shared / "lock"):
+    with locked(shared / "lock", quiet=True):
         left = int(users.read_text()) - 1
         users.write_text(str(left))
         if left == 0:
@@ -104,12 +102,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 def describe_namespace(cluster: Cluster, namespace: str) -> str:
-    """Returns what helps to understand a failed test: connectors, jobs, pods, events, logs."""
+    """Returns what helps to understand a failed test: connectors, jobs, pods, events, logs, the operator's too."""
 
-    def ask(*arguments: str) -> str:
-        command = f"$ kubectl {' '.join(arguments)}\n"
+    def ask(*arguments: str, where: str = namespace) -> str:
+        command = f"$ kubectl {' '.join(arguments)} -n {where}\n"
         try:
-            return command + cluster.kubectl(*arguments, "-n", namespace)
+            return command + cluster.kubectl(*arguments, "-n", where)
         except KubectlError as error:
             return command + error.stderr
 
@@ -122,4 +120,5 @@ def describe_namespace(cluster: Cluster, namespace: str) -> str:
     ]
     pods = cluster.kubectl("get", "pods", "-n", namespace, "-o", "name", check=False).split()
     parts.extend(ask("logs", pod, "--all-containers", "--prefix", "--tail=200") for pod in pods)
+    parts.append(ask("logs", "deployment/connector-operator", "--all-pods", "--tail=200", where="connector-operator"))
     return "\n".join(parts)

@@ -14,7 +14,7 @@ from tests.localkube.workloads import container, job, output, phase, pod, runnin
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKube]:
+def own(local_only: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKube]:
     """A cluster whose parts may be taken away without disturbing other tests."""
     cluster = LocalKube.start(tmp_path_factory.mktemp("own"), default_images())
     yield cluster

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.localkube.cluster import Cluster, eventually
-from tests.localkube.workloads import container, is_gone, job, output, running, terminated
+from tests.localkube.workloads import container, is_gone, job, output, pod, running, terminated
 
 
 def conditions(cluster: Cluster, namespace: str, name: str) -> dict[str, Any]:
@@ -20,11 +20,16 @@ def pods_of(cluster: Cluster, namespace: str, app: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_job_completes_and_is_cleaned_up_after_its_time(cluster: Cluster, namespace: str) -> None:
-    cluster.apply(job("good", container("echo done"), {"ttlSecondsAfterFinished": 3}), namespace)
+def test_job_completes_and_keeps_its_log(cluster: Cluster, namespace: str) -> None:
+    cluster.apply(job("good", container("echo done")), namespace)
     eventually(lambda: "Complete" in conditions(cluster, namespace, "good"))
     assert cluster.kubectl("logs", "job/good", "-n", namespace) == "done\n"
-    eventually(lambda: is_gone(cluster, f"/apis/batch/v1/namespaces/{namespace}/jobs/good"), what="TTL")
+
+
+def test_job_is_cleaned_up_after_its_time(cluster: Cluster, namespace: str) -> None:
+    cluster.apply(job("gone", container("true"), {"ttlSecondsAfterFinished": 1}), namespace)
+    eventually(lambda: is_gone(cluster, f"/apis/batch/v1/namespaces/{namespace}/jobs/gone"), what="TTL")
+    eventually(lambda: not pods_of(cluster, namespace, "gone"), what="its pod, too")
 
 
 def test_pod_failure_policy_names_the_rule(cluster: Cluster, namespace: str) -> None:
@@ -93,6 +98,35 @@ def test_deployment_rolls_over_and_replaces_what_is_deleted(cluster: Cluster, na
     cluster.apply(deployment("two"), namespace)
     cluster.kubectl("rollout", "status", "deployment/web", "-n", namespace, "--timeout=60s")
     eventually(lambda: texts() == {"two\n"})
+
+
+def test_stateful_set_starts_in_order_and_each_pod_keeps_its_claim(cluster: Cluster, namespace: str) -> None:
+    script = "hostname; echo $NAME >> /data/names; cat /data/names; trap 'exit 0' TERM; while :; do sleep 0.05; done"
+    main = container(
+        script, env=[{"name": "NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
+        volumeMounts=[{"name": "data", "mountPath": "/data"}],
+    )  # fmt: skip
+    template = pod("db", main, restartPolicy="Always")
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    manifest = {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": "db"},
+        "spec": {
+            "serviceName": "db",
+            "replicas": 2,
+            "selector": {"matchLabels": {"app": "db"}},
+            "template": {"metadata": {"labels": {"app": "db"}}, "spec": template["spec"]},
+            "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": claim}],
+        },
+    }
+    cluster.apply(manifest, namespace)
+    cluster.kubectl("rollout", "status", "statefulset/db", "-n", namespace, "--timeout=60s")
+    cluster.kubectl("delete", "pod", "db-1", "-n", namespace)
+    cluster.kubectl("rollout", "status", "statefulset/db", "-n", namespace, "--timeout=60s")
+    running(cluster, namespace, "db-1")
+    assert output(cluster, namespace, "db-0").split()[1:] == ["db-0"]
+    assert output(cluster, namespace, "db-1").split()[1:] == ["db-1", "db-1"]
 
 
 def test_deadline_ends_a_job(cluster: Cluster, namespace: str) -> None:

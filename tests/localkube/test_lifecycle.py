@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import shutil
@@ -21,6 +22,8 @@ from tests.localkube.build import ensure_binary
 from tests.localkube.cluster import Image, LocalKube, eventually
 from tests.localkube.plugin import ROOT, default_images
 from tests.localkube.workloads import PYTHON, container, output, pod, run_json, run_script, running
+
+pytestmark = pytest.mark.usefixtures("local_only")
 
 
 def processes_of(directory: Path) -> list[str]:
@@ -61,8 +64,9 @@ def test_down_leaves_no_process_and_no_mount(tmp_path: Path) -> None:
     cluster = LocalKube.start(tmp_path / "c", default_images())
     assert "Ready" in cluster.status()
     pids = start_stubborn(cluster)
-    again = cluster.run("up")
-    assert again.stdout.startswith("ready after 0"), "up is idempotent"
+    supervisor = cluster.supervisor_pid
+    assert cluster.run("up").stdout.startswith("ready after ")
+    assert cluster.supervisor_pid == supervisor, "up is idempotent"
     with pytest.raises(RuntimeError, match="run `localkube down` first"):
         cluster.run("up", "--audit")
     cluster.stop()
@@ -70,9 +74,27 @@ def test_down_leaves_no_process_and_no_mount(tmp_path: Path) -> None:
     assert processes_of(tmp_path) == []
     assert mounts_of(tmp_path) == []
     left = {path.name for path in cluster.directory.iterdir()}
-    assert left == {"logs", "run", "images.json"}
+    assert left == {"logs", "run", "images.json", "images.lock"}
     assert cluster.run("down").stdout == "not running\n"
     assert cluster.run("status", check=False).returncode == 1
+
+
+def test_start_keeps_the_images_of_a_running_cluster_and_forgets_those_of_an_ended_one(tmp_path: Path) -> None:
+    directory = tmp_path / "c"
+    cluster = LocalKube.start(directory, default_images())
+    try:
+        with ThreadPoolExecutor() as pool:
+            names = [f"mapped-{number}:test" for number in range(20)]
+            list(pool.map(lambda name: cluster.map_images({name: ["/bin/true"]}), names))
+        LocalKube.start(directory, {"sh:test": ["/bin/false"]})
+        mapped = json.loads(cluster.images_file.read_text())["images"]
+        assert set(mapped) == {*default_images(), *names}
+        assert mapped["sh:test"] == {"command": ["/bin/false"]}
+        cluster.stop()
+        LocalKube.start(directory, {"sh:test": ["/bin/false"]})
+        assert set(json.loads(cluster.images_file.read_text())["images"]) == {"sh:test"}
+    finally:
+        cluster.stop()
 
 
 def test_two_clusters_side_by_side(tmp_path: Path) -> None:
@@ -135,7 +157,7 @@ def test_killed_parent_and_killed_supervisor_leave_nothing(tmp_path: Path) -> No
     cluster = LocalKube.start(tmp_path / "c", default_images())
     assert cluster.get("pods", "-n", "default")["items"] == [], "up starts anew"
     pids = start_stubborn(cluster)
-    os.kill(int((cluster.directory / "run" / "supervisor.pid").read_text()), signal.SIGKILL)
+    os.kill(cluster.supervisor_pid, signal.SIGKILL)
     eventually(lambda: processes_of(tmp_path) == [] and all_gone(pids), what="all of it is gone")
     cluster.stop()
 

@@ -224,7 +224,7 @@ def test_grace_then_the_whole_group_is_killed(cluster: Cluster, namespace: str, 
         f'(setsid sh -c "{child}") & echo $! >> {log}; sh -c "{child}" & echo $! >> {log}; '
         f"trap 'echo asked >> {log}' TERM; echo $$$$ >> {log}; while :; do sleep 0.1; done"
     )
-    cluster.apply(pod("stubborn", container(script), terminationGracePeriodSeconds=1), namespace)
+    cluster.apply(pod("stubborn", container(script), terminationGracePeriodSeconds=5), namespace)
     running(cluster, namespace, "stubborn")
     eventually(lambda: len(log.read_text().splitlines()) == 3)
     pids = [int(line) for line in log.read_text().splitlines()]
@@ -243,6 +243,21 @@ def test_graceful_end_is_not_cut_short(cluster: Cluster, namespace: str) -> None
         cluster.kubectl("delete", "pod", "graceful", "-n", namespace)
         assert follower.stdout is not None
         assert follower.stdout.read() == "up\ncommitted\n"
+
+
+def test_hooks_run_after_the_start_and_before_the_end(cluster: Cluster, namespace: str, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.touch()
+    log.chmod(0o666)
+    hooks = {
+        when: {"exec": {"command": ["/bin/sh", "-c", f"echo {when} >> {log}"]}} for when in ("postStart", "preStop")
+    }
+    script = f"trap 'echo asked >> {log}; exit 0' TERM; while :; do sleep 0.05; done"
+    cluster.apply(pod("hooked", container(script, lifecycle=hooks), terminationGracePeriodSeconds=30), namespace)
+    running(cluster, namespace, "hooked")
+    assert log.read_text() == "postStart\n"
+    cluster.kubectl("delete", "pod", "hooked", "-n", namespace)
+    assert log.read_text() == "postStart\npreStop\nasked\n"
 
 
 def test_eviction_honours_budgets(cluster: Cluster, namespace: str) -> None:

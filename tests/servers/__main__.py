@@ -5,16 +5,36 @@ from __future__ import annotations
 import importlib
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-# One entry a server: module below tests.servers and the function that returns it, fetching it when it is not there.
-ORDINARY = [("postgresql", "postgresql"), ("mysql", "mysql"), ("mariadb", "mariadb"), ("anvil", "anvil")]
+from tests.servers.fetch import MissingClientError, missing_clients
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that the ordinary tests start: a module below tests.servers, with a function of the same name that fetches it."""
+
+    name: str
+    clients: Sequence[str] = ()
+
+
+ORDINARY = [
+    Server("postgresql"),
+    Server("mysql", ["mvn", "apt-get", "dpkg"]),
+    Server("mariadb", ["apt-get", "dpkg"]),
+    Server("anvil", ["npm"]),
+]
 
 
 def main() -> int:
-    for module, function in ORDINARY:
+    if missing := missing_clients((server.name, server.clients) for server in ORDINARY):
+        print(f"make servers: {MissingClientError(missing)}", file=sys.stderr)
+        return 1
+    for server in ORDINARY:
         start = time.monotonic()
-        print(f"{module}: ", end="", flush=True)
-        getattr(importlib.import_module(f"tests.servers.{module}"), function)()
+        print(f"{server.name}: ", end="", flush=True)
+        getattr(importlib.import_module(f"tests.servers.{server.name}"), server.name)()
         print(f"ready ({time.monotonic() - start:.1f} s)", flush=True)
     return 0
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.servers.fetch import once
+from tests.servers.fetch import once, run_client
 from tests.servers.ports import free_port
 
 VERSION = "1.7.1"
@@ -27,9 +27,7 @@ def anvil() -> Path:
 def _install(home: Path) -> None:
     package = f"@foundry-rs/anvil-linux-amd64@{VERSION}"
     command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--force", "--prefix", str(home), package]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed: {(done.stdout + done.stderr)[-2000:]}")
+    run_client(command)
 
 
 class NodeError(Exception):

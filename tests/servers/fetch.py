@@ -7,10 +7,38 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 SERVERS = Path(__file__).parents[2] / ".build" / "servers"
+CLIENTS = {
+    "mvn": "Maven and a JDK (the packages maven and default-jdk-headless of a distribution)",
+    "npm": "npm, which comes with Node.js",
+    "apt-get": "apt, which Debian and Ubuntu have",
+    "dpkg": "dpkg, which Debian and Ubuntu have",
+}
+"""The registries' clients that servers come by, and where a machine gets them."""
+
+
+class MissingClientError(RuntimeError):
+    """A server is not here yet, and what fetches it isn't either; the message says what to install."""
+
+    def __init__(self, needed: Iterable[str]) -> None:
+        named = "; ".join(f"{name}: {CLIENTS[name]}" for name in needed)
+        super().__init__(f"real servers for tests are fetched once, by programs that are not on PATH: {named}")
+
+
+def missing_clients(servers: Iterable[tuple[str, Sequence[str]]]) -> list[str]:
+    """The programs that are neither here nor dispensable, given servers (as their folders start) and what fetches them."""
+    return sorted(
+        {
+            client
+            for server, clients in servers
+            if not any(SERVERS.glob(f"{server}-*/complete"))
+            for client in clients
+            if shutil.which(client) is None
+        }
+    )
 
 
 def once(name: str, build: Callable[[Path], None]) -> Path:
@@ -34,7 +62,7 @@ def once(name: str, build: Callable[[Path], None]) -> Path:
 def maven_artifact(coordinates: str, folder: Path) -> Path:
     """Downloads `group:artifact:version` and returns the jar's path."""
     _, artifact, version = coordinates.split(":")
-    _run(["mvn", "-q", "-B", "dependency:copy", f"-Dartifact={coordinates}", f"-DoutputDirectory={folder}"])
+    run_client(["mvn", "-q", "-B", "dependency:copy", f"-Dartifact={coordinates}", f"-DoutputDirectory={folder}"])
     return folder / f"{artifact}-{version}.jar"
 
 
@@ -44,15 +72,23 @@ def debian_packages(names: Sequence[str], folder: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="packages-") as downloads:
         os.chmod(downloads, 0o777)  # noqa: PTH101, S103 - apt drops to a user of its own
         try:
-            _run(["apt-get", "download", "-q", *names], downloads)
+            run_client(["apt-get", "download", "-q", *names], downloads)
         except RuntimeError:
             subprocess.run(["apt-get", "update", "-q"], check=False, capture_output=True)
-            _run(["apt-get", "download", "-q", *names], downloads)
+            run_client(["apt-get", "download", "-q", *names], downloads)
         for package in Path(downloads).glob("*.deb"):
-            _run(["dpkg", "-x", str(package), str(folder)])
+            run_client(["dpkg", "-x", str(package), str(folder)])
 
 
-def _run(command: Sequence[str], folder: str | None = None) -> None:
+def run_client(command: Sequence[str], folder: str | None = None) -> None:
+    """Runs a registry's client.
+
+    Raises:
+        MissingClientError: There is none.
+        RuntimeError: It failed; the end of what it said is told.
+    """
+    if shutil.which(command[0]) is None:
+        raise MissingClientError(command[:1])
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} failed: {(done.stdout + done.stderr)[-2000:]}")

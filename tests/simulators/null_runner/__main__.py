@@ -1,7 +1,8 @@
 """A runner that carries nothing: the same contract as `connector-runner`, and misbehaviour on demand.
 
 What it does stands in the query of the connector's `config.url`, such as `ws://null?run=exit-78&ready=never`:
-  discover  ok (default), hang, exit-1, exit-78, garbled (the log's line is cut)
+  discover  ok (default), hang, exit-1, exit-78, garbled (the log's line is cut), without-NAME (exits 1 until NAME is among
+            the mounted Secrets)
   streams   how many more streams there are besides ticker and matches
   run       forever (default), exit-0, exit-1, exit-78, crash-below-N (exits 1 in runs below N), deaf (answers no probe)
   after     seconds until `run` exits
@@ -52,6 +53,8 @@ def discover(behaviour: dict[str, str], selected: str) -> None:
     how = behaviour.get("discover", "ok")
     while how == "hang":
         time.sleep(60)
+    if how.startswith("without-") and not has_secret(how.removeprefix("without-")):
+        exit_as_told("exit-1", 0)
     exit_as_told(how, 0)
     streams = ["ticker", "matches", *(f"table{i:05}" for i in range(int(behaviour.get("streams", "0"))))]
     shown = streams[:500]

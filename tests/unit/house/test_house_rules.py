@@ -50,6 +50,11 @@ def code_of(text: str) -> list[str]:
     return re.findall(r"```[a-z]*\n(.*?)```", text, flags=re.DOTALL) + re.findall(r"`([^`\n]+)`", text)
 
 
+def test_an_environment_that_is_gone_is_installed_anew(tmp_path: Path) -> None:
+    command = ["make", "--dry-run", "venv", f"VENV={tmp_path / 'gone'}"]
+    assert "pip install" in subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
 def test_no_name_that_says_nothing() -> None:
     empty = [
         name(path)
@@ -80,3 +85,18 @@ def test_nothing_tracked_carries_a_path_of_one_machine_or_a_registry() -> None:
         if pattern.search(line)
     }
     assert found == set()
+
+
+@pytest.mark.parametrize("path", [path for path in TRACKED if path.name == "Dockerfile"], ids=name)
+def test_dockerfiles_copy_what_is_there_and_not_ignored(path: Path) -> None:
+    admitted = [line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line.startswith("!")]
+    sources = [
+        source
+        for line in path.read_text().split("\n")
+        if line.startswith("COPY ") and "--from" not in line
+        for source in line.split()[1:-1]
+    ]
+    assert sources
+    for source in sources:
+        assert (ROOT / source).exists(), source
+        assert any((ROOT / source).is_relative_to(ROOT / start) for start in admitted), source

@@ -1,13 +1,21 @@
 """README, demo and end-to-end test tell one story."""
 
+import os
 import re
+import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import yaml
 
+from demo.__main__ import main, tell
 from demo.document import BEGIN, README, build_walkthrough, fill_in
-from demo.story import STORY, Step
+from demo.figures import seconds_from, tell_seconds
+from demo.stage import Stage, own_folder
+from demo.story import APPLY, FIRST_ROWS, START, STOP, STORY, Step
 from demo.walk import ROOT, StoryBroken, walk
 
 
@@ -40,3 +48,62 @@ def test_a_step_is_looked_at_again_in_its_time(tmp_path_factory: pytest.TempPath
     marker = tmp_path_factory.mktemp("story") / "seen"
     told = walk([Step("Wait", f"ls {marker} || (touch {marker}; false)", r"seen$", within=30)], {}, lambda _: None)
     assert len(told) == 1
+
+
+def test_each_step_tells_its_seconds_and_some_are_added_up() -> None:
+    said: list[str] = []
+    told = walk(
+        [Step(title, "echo x", "x") for title in ("before", APPLY, START, FIRST_ROWS, "after")], {}, said.append
+    )
+    assert all(re.search(r"\(\d+\.\d s\)$", text) for text in said[1::2])
+    seconds = [part.seconds for part in told]
+    assert seconds_from(told, APPLY, FIRST_ROWS) == pytest.approx(sum(seconds[1:4]))
+    assert "after `kubectl apply` of the connector" in tell_seconds(told)
+    assert {APPLY, START, FIRST_ROWS, STOP} <= {step.title for step in STORY}
+
+
+@pytest.fixture
+def fake_kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kubectl that only says what it was asked."""
+    program = tmp_path / "kubectl"
+    program.write_text('#!/bin/sh\necho "asked: $@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+
+@pytest.mark.usefixtures("fake_kubectl")
+def test_an_install_that_fails_is_diagnosed_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    step = Step("Install", "kubectl apply", "created")
+    stage = Stage({}, [step], tmp_path, {}, reaches_pods=False, how_to_play="")
+    with pytest.raises(StoryBroken, match="Install: expected"):
+        tell(stage)
+    assert "asked: get events" in capsys.readouterr().out
+
+
+def test_a_cluster_that_does_not_start_is_told_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("demo.stage.LOCALKUBE", Path("/bin/false"))
+    monkeypatch.setattr("sys.argv", ["demo", "--dir", str(tmp_path / "demo")])
+    with handlers_kept():
+        assert main() == 1
+    assert "The story broke: the cluster did not start" in capsys.readouterr().out
+    assert not (tmp_path / "demo").exists()
+
+
+@contextmanager
+def handlers_kept() -> Iterator[None]:
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+def test_a_second_demo_leaves_the_first_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    with own_folder(folder):
+        folder.mkdir()
+        with pytest.raises(StoryBroken, match=f"another demo runs in {folder}"), own_folder(folder):
+            pass
+        assert folder.exists()
+    assert not folder.exists()

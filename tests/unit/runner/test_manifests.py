@@ -6,14 +6,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 
+from connector_runner import manifests
 from connector_runner.manifests import Orders, dataset_name, orders_from_environment, orders_from_file
 from connector_runner.protocols.errors import InvalidConfigError
 from connector_runner.registry import FolderRegistry
 from connector_runner.schemas.manifest import DatasetTarget, RunnerManifest, encode_manifest
 
+ROOT = Path(__file__).parents[3]
 SPEC: dict[str, Any] = {"connectorType": "COINBASE", "datasetId": "MY_DATA", "config": {"productId": ["BTC-USD"]}}
 
 
@@ -112,6 +115,17 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("a: [")
     with pytest.raises(InvalidConfigError, match="is not YAML"):
         orders_from_file(tmp_path / "bad.yaml")
+
+
+@pytest.mark.parametrize(
+    ("crd", "spec"), [("connectors", manifests._ConnectorSpec), ("datasets", manifests._DatasetSpec)]
+)
+def test_by_hand_takes_every_field_that_kubectl_takes(crd: str, spec: type[msgspec.Struct]) -> None:
+    definition = yaml.safe_load((ROOT / "crds" / f"{crd}.yaml").read_text())
+    schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    assert {field.encode_name for field in msgspec.structs.fields(spec)} == set(
+        schema["properties"]["spec"]["properties"]
+    )
 
 
 def test_every_problem_of_the_configuration_at_once(tmp_path: Path) -> None:

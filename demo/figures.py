@@ -1,0 +1,48 @@
+"""What the story took: seconds from one step to another, and memory."""
+
+from __future__ import annotations
+
+import re
+import urllib.request
+from collections.abc import Sequence
+
+from demo.stage import Stage, pod_address
+from demo.story import APPLY, FIRST_ROWS, START
+from demo.walk import Told
+
+PODS = {
+    "operator": "-n connector-operator -l app.kubernetes.io/name=connector-operator",
+    "runner": "-l apperate.io/connector=your-connector,apperate.io/role=runner",
+}
+
+
+def seconds_from(told: Sequence[Told], first: str, last: str) -> float:
+    """What the steps from one title to another took together.
+
+    Raises:
+        ValueError: There is no step of such a title.
+    """
+    titles = [part.step.title for part in told]
+    return sum(part.seconds for part in told[titles.index(first) : titles.index(last) + 1])
+
+
+def tell_seconds(told: Sequence[Told]) -> str:
+    """How long rows took, until a Job that looks for them had seen some."""
+    return (
+        f"First rows seen {seconds_from(told, APPLY, FIRST_ROWS):.1f} s after `kubectl apply` of the connector, "
+        f"with every step in between; {seconds_from(told, START, FIRST_ROWS):.1f} s after it was started."
+    )
+
+
+def tell_memory(stage: Stage) -> str:
+    """What operator and runner hold, by their own metrics; empty where pods can't be reached from here."""
+    if not stage.reaches_pods:
+        return ""
+    held = []
+    for name, selection in PODS.items():
+        url = f"http://{pod_address(selection, stage.environment)}:8080/metrics"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            text = answer.read().decode()
+        (size,) = re.findall(r"^process_resident_memory_bytes (\S+)", text, re.MULTILINE)
+        held.append(f"{name} {float(size) / 1e6:.0f} MB")
+    return f"Memory: {', '.join(held)}."
