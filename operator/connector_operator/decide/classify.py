@@ -117,10 +117,7 @@ def classify_execution(seen: Observation, status: ConnectorStatus, request: Requ
         return Execution.SURPLUS
     if live:
         return classify_live(seen, live[0])
-    leaving = [
-        j for j in seen.jobs if j.role == names.ROLE_RUNNER and j.finished is None and not is_expired(seen, j.deleting)
-    ]
-    if leaving:
+    if any(j.role == names.ROLE_RUNNER and is_leaving(seen, status, j) for j in seen.jobs):
         return Execution.ENDING
     if seen.pods is None:
         return Execution.UNSEEN if starts or status.state.exec_id else Execution.NONE
@@ -148,6 +145,19 @@ def alive_pods(seen: Observation) -> list[ObservedPod]:
 def is_lost(seen: Observation, pod: ObservedPod) -> bool:
     """Whether a pod should have gone long ago: its grace (which deletionTimestamp includes) and a minute are over."""
     return pod.deleting is not None and seen.now > pod.deleting + seen.policy.node_lost_after
+
+
+def is_leaving(seen: Observation, status: ConnectorStatus, job: ObservedJob) -> bool:
+    """Whether a Job that is not live still stands for a pod: Kubernetes may mark one failed before its pod is removed.
+
+    A Job that is deleted in the foreground goes after its pod; one of the history that somebody deletes means nothing.
+    """
+    if job.finished is None:
+        return not is_expired(seen, job.deleting)
+    last = status.last_execution
+    if job.deleting is None or job.owner != seen.uid or job.run != last.run or last.finished_at:
+        return False
+    return seen.now <= job.deleting + seen.policy.grace + seen.policy.node_lost_after
 
 
 def is_expired(seen: Observation, deleting: datetime | None) -> bool:
