@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
 from connector_operator.decide import endings
-from connector_operator.decide.observation import Observation
+from connector_operator.decide.observation import Observation, Policy
 from connector_operator.resources import names
 from connector_operator.resources.connector import (
     ConnectorStatus,
@@ -85,11 +85,32 @@ def _record_deleted(seen: Observation, status: ConnectorStatus, run: int, starte
     return replace(status, last_execution=last, retry=retry if retry.spec_hash else Retry())
 
 
+def overdue_at(job: ObservedJob, policy: Policy) -> datetime | None:
+    """When a discovery that still goes on counts as lost with its node: Kubernetes can't say then how it ended."""
+    begun = job.started or job.created
+    due = begun + job.deadline if begun is not None and job.deadline is not None else None
+    due = job.deleting or due
+    return None if due is None else due + policy.grace + policy.node_lost_after
+
+
+def is_underway(job: ObservedJob, now: datetime, policy: Policy) -> bool:
+    """Whether a discovery goes on, or is on its way out."""
+    limit = overdue_at(job, policy)
+    return job.finished is None and (limit is None or now <= limit)
+
+
+def is_over(job: ObservedJob, now: datetime, policy: Policy) -> bool:
+    """Whether a discovery has ended, be it with its node."""
+    return not is_underway(job, now, policy)
+
+
 def undone_discovery(seen: Observation) -> ObservedJob | None:
     """The discovery Job that has ended and is not recorded yet."""
     jobs = own_jobs(seen, names.ROLE_DISCOVERY)
     ended = [
-        j for j in jobs if j.finished is not None and j.deleting is None and j.run > seen.status.discovery.attempts
+        j
+        for j in jobs
+        if is_over(j, seen.now, seen.policy) and j.deleting is None and j.run > seen.status.discovery.attempts
     ]
     return ended[-1] if ended else None
 
@@ -141,6 +162,8 @@ def _failed(seen: Observation, before: Discovery, job: ObservedJob) -> Discovery
     reason, message = ending.reason, ending.message
     if job.finished:
         reason, message = "CatalogueLost", "The list of streams could not be read whole from the discovery's log."
+    elif job.finished is None:
+        reason, message = "NodeLost", "The node of the discovery's pod does not answer."
     elif ending.reason == "DeadlineExceeded":
         reason, message = "DiscoveryTimedOut", "The source did not answer in time." + _seen_before(seen)
     limits = endings.REFUSED_DELAY if refused else endings.DISCOVERY_DELAY

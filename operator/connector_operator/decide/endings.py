@@ -85,7 +85,7 @@ def next_retry(before: Retry, job: ObservedJob, ending: Ending, ended: datetime,
     duration = ended - (job.started or ended)
     failures = before.failures if same and duration < policy.stable_after else 0
     outcome = ending.outcome
-    if outcome == DISRUPTED and duration < SHORTEST_CALM and before.outcome == DISRUPTED:
+    if outcome == DISRUPTED and duration < SHORTEST_CALM and before.outcome in {DISRUPTED, CRASHED}:
         outcome = CRASHED
     wait = timedelta(0)
     if outcome in {CRASHED, REFUSED}:

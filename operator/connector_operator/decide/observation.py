@@ -15,6 +15,10 @@ from connector_runner.schemas.catalogue import CatalogueSummary
 UNRESOLVED = DatasetView(Resolution.MISSING, "DatasetNotNamed", "spec.datasetId is not set; name a Dataset there.")
 
 
+Told = tuple[str, str]
+"""Which Job or pod an event is about, by name, and its message."""
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """The settings that decisions depend on."""
 
@@ -42,7 +46,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
         vanished_attempts: The highest discovery whose Job was seen to go.
         has_slot: Whether one more discovery may start now.
         has_turn: Whether this connector may follow a changed Dataset now.
-        trouble: Why the last action failed, as a sentence; "" when it didn't.
+        trouble: Why the API server refused the acts of the last visit, as a sentence; "" when it didn't.
     """
 
     now: datetime
@@ -59,7 +63,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     dataset: DatasetView = UNRESOLVED
     jobs: tuple[ObservedJob, ...] = ()
     pods: tuple[ObservedPod, ...] | None = None
-    told: tuple[str, ...] = ()
+    told: tuple[Told, ...] = ()
     catalogue: CatalogueSummary | None = None
     catalogue_lost: bool = False
     vanished: frozenset[int] = frozenset()

@@ -29,6 +29,8 @@ def expected_row(s: Situation) -> str:
         return "deleted"
     if s.execution is Execution.UNSEEN:
         return "look"
+    if s.execution in {Execution.ORPHANED, Execution.STRANDED}:
+        return s.execution.value
     if s.request is Request.RUNNING:
         return expected_when_running(s)
     if s.execution is Execution.ENDING:

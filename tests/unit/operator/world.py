@@ -46,6 +46,7 @@ class World:
         self.catalogue: CatalogueSummary | None = CATALOGUE
         self.has_turn = True
         self.has_slot = True
+        self.trouble = ""
         self.policy = Policy()
         self.writes = 0
         self.history: list[Decision] = []
@@ -85,6 +86,7 @@ class World:
             vanished_attempts=self.vanished_attempts,
             has_slot=self.has_slot,
             has_turn=self.has_turn,
+            trouble=self.trouble,
             policy=self.policy,
         )
 
