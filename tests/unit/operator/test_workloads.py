@@ -203,6 +203,8 @@ def test_a_changed_dataset_is_followed_one_by_one() -> None:
     assert turn(user("a", ""), user("b", "old", is_ready=True)) == "", "a is on its way"
     assert turn(user("a", new, is_ready=True), user("b", "old", is_ready=True)) == "b"
     assert turn(user("a", "", failing_since="2025-01-01T00:00:00Z"), user("b", "old", is_ready=True)) == "b"
+    assert turn(user("a", new, unready_since="2025-01-01T00:00:00Z"), user("b", "old", is_ready=True)) == "b"
+    assert turn(user("a", new, unready_since="2027-01-01T00:00:00Z"), user("b", "old", is_ready=True)) == ""
     assert turn(user("a", "", failing_since="2027-01-01T00:00:00Z"), user("b", "old", is_ready=True)) == ""
     assert turn(user("a", new, is_ready=True)) == ""
 
