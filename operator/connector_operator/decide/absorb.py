@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -19,8 +20,10 @@ from connector_operator.resources.connector import (
 from connector_operator.resources.times import format_time
 from connector_operator.resources.workload import ObservedJob
 from connector_runner.schemas.catalogue import CatalogueSummary
+from connector_runner.schemas.outcome import ExitCode
 
 replace = msgspec.structs.replace
+_KILLED = 137
 
 
 def own_jobs(seen: Observation, role: str) -> list[ObservedJob]:
@@ -53,11 +56,11 @@ def _absorb_execution(seen: Observation, status: ConnectorStatus) -> ConnectorSt
     last = status.last_execution
     taken = next((j for j in jobs if j.deleting is not None and j.run > last.run), None)
     if taken is not None:
-        return _record_deleted(seen, status, taken.run, format_time(taken.started or seen.now), "")
+        status = _record_deleted(seen, status, taken.run, format_time(taken.started or seen.now), "")
     gone = status.state.exec_id and status.run > last.run and status.run in seen.vanished
     if gone and all(j.run != status.run for j in jobs):
         return _record_deleted(seen, status, status.run, "", format_time(seen.now))
-    return status
+    return _record_kill(status, jobs)
 
 
 def _record(seen: Observation, status: ConnectorStatus, job: ObservedJob) -> ConnectorStatus:
@@ -76,6 +79,18 @@ def _record(seen: Observation, status: ConnectorStatus, job: ObservedJob) -> Con
         ending.message,
     )
     return replace(status, last_execution=last, retry=endings.next_retry(status.retry, job, ending, ended, seen.policy))
+
+
+def _record_kill(status: ConnectorStatus, jobs: Sequence[ObservedJob]) -> ConnectorStatus:
+    """What became of an execution that was told to leave, if it did not leave as it should (a write for that alone)."""
+    last = status.last_execution
+    leaving = next((j for j in jobs if j.deleting is not None and j.run == last.run and not last.finished_at), None)
+    code = endings.exit_code_of(leaving) if leaving is not None else None
+    if code is None or code == ExitCode.TERMINATED or last.exit_code is not None:
+        return status
+    why = "did not leave within its grace and was killed" if code == _KILLED else "failed while it left"
+    message = f"{last.message} It {why} (exit code {code}); what it had not committed comes again."
+    return replace(status, last_execution=replace(last, exit_code=code, message=message))
 
 
 def _record_deleted(seen: Observation, status: ConnectorStatus, run: int, started: str, ended: str) -> ConnectorStatus:

@@ -22,7 +22,7 @@ class ObservedJob(msgspec.Struct, frozen=True, kw_only=True):
         spec_hash, dataset_hash: What the execution was made from.
         config_hash, rediscover_at, stream: What the discovery was made from.
         finished: None while it goes on, else True for complete and False for failed.
-        reason, message: Of the Job's condition when it failed.
+        reason, message: Of the Job's condition when it failed, or is about to.
         deadline: How long it may take.
         is_edited: Somebody changed what keeps it running (suspended, parallelism).
     """
@@ -93,6 +93,8 @@ def read_job(raw: Mapping[str, Any]) -> ObservedJob:
     labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
     conditions = {c["type"]: c for c in status.get("conditions") or () if c.get("status") == "True"}
     end = conditions.get("Complete") or conditions.get("Failed")
+    # Comes with the same words, and for sure before the pod may be removed.
+    failing = conditions.get("Failed") or conditions.get("FailureTarget") or {}
     run = labels.get(names.LABEL_RUN, "0")
     return ObservedJob(
         name=meta.get("name", ""),
@@ -111,8 +113,8 @@ def read_job(raw: Mapping[str, Any]) -> ObservedJob:
         deleting=parse_time(meta.get("deletionTimestamp")),
         ready=status.get("ready") or 0,
         finished=None if end is None else "Complete" in conditions,
-        reason=end.get("reason", "") if end else "",
-        message=end.get("message", "") if end else "",
+        reason=failing.get("reason", ""),
+        message=failing.get("message", ""),
         deadline=timedelta(seconds=spec["activeDeadlineSeconds"]) if spec.get("activeDeadlineSeconds") else None,
         is_edited=bool(spec.get("suspend")) or spec.get("parallelism", 1) != 1 or spec.get("completions", 1) != 1,
     )

@@ -32,6 +32,29 @@ def test_a_job_that_failed_while_it_leaves_is_waited_for(change: dict[str, str],
     assert world.state == ("stopped" if row == "stopping" else "running")
 
 
+@pytest.mark.parametrize("is_by_hand", [False, True])
+@pytest.mark.parametrize(("code", "says"), [(137, "killed (exit code 137)"), (1, "failed while it left"), (143, "")])
+def test_an_execution_that_did_not_leave_as_it_should_is_told(code: int, says: str, is_by_hand: bool) -> None:
+    world = make("running")
+    job = world.live()[0]
+    if is_by_hand:
+        world.jobs[job.name] = replace(job, deleting=world.now)
+    else:
+        world.patch(status="stopped")
+    world.settle()
+    writes, job = world.writes, world.jobs[job.name]
+    message = f"Container runner for pod default/p failed with exit code {code} matching FailJob rule at index 2"
+    world.jobs[job.name] = replace(job, reason="PodFailurePolicy", message=message)
+    world.settle()
+    last = world.status["lastExecution"]
+    assert last.get("exitCode") == (None if code == 143 else code)
+    assert says in last["message"]
+    assert world.writes == writes + (0 if code == 143 else 1), "one that left as it should costs nothing more"
+    world.leave()
+    world.settle()
+    assert world.status["lastExecution"].get("exitCode") == last.get("exitCode")
+
+
 def test_a_deleted_job_of_the_history_means_nothing() -> None:
     world = make("backoff")
     job = next(iter(world.jobs.values()))

@@ -35,7 +35,9 @@ def test_every_reason_that_the_code_gives_is_documented() -> None:
 
 def test_the_installed_operator_listens_where_port_forward_comes_from() -> None:
     manifest = (ROOT / "manifests/base/deployment.yaml").read_text()
-    assert "LISTEN" not in manifest, "its default is all addresses; kubectl port-forward comes from the pod's own loopback"
+    assert "LISTEN" not in manifest, (
+        "its default is all addresses; kubectl port-forward comes from the pod's own loopback"
+    )
 
 
 def test_every_row_is_in_the_states_page() -> None:

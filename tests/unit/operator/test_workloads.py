@@ -120,6 +120,20 @@ def pod(**fields: Any) -> ObservedPod:
             "refused",
             "ActionRequired",
         ),
+        (
+            ObservedJob(
+                name="job", finished=False, reason="PodFailurePolicy", message="failed with exit code 1 matching"
+            ),
+            [],
+            "crashed",
+            "Crashed",
+        ),
+        (
+            ObservedJob(name="job", finished=False, reason="PodFailurePolicy", message="exit code 143 matching"),
+            [],
+            "disrupted",
+            "Disrupted",
+        ),
         (ObservedJob(name="job", finished=False, reason="DeadlineExceeded"), [], "crashed", "DeadlineExceeded"),
     ],
 )
