@@ -85,8 +85,7 @@ def test_a_replaced_execution_is_told_to_have_finished() -> None:
 @pytest.mark.parametrize("status", ["running", "stopped"])
 def test_an_orphaned_pod_is_told_with_the_command_that_ends_it(status: str) -> None:
     world = make("running")
-    world.vanish(world.live()[0].name)
-    change_pods(world, is_orphan=True)
+    world.orphan(world.live()[0].name)
     world.patch(status=status)
     decision = world.settle()
     assert (world.state, world.flags, world.condition("Ready")["reason"]) == ("running", "S", "PodOrphaned")
@@ -101,7 +100,7 @@ def test_an_orphaned_pod_is_told_with_the_command_that_ends_it(status: str) -> N
         world.pass_time(waits[-1])
     assert waits == sorted(waits)
     assert (waits[0], waits[-1]) == (5, 60)
-    world.pods.clear()
+    world.sweep()
     world.settle()
     assert world.state == status
     assert len(runners(world)) == (1 if status == "running" else 0)

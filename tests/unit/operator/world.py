@@ -171,6 +171,15 @@ class World:
                 self.vanished_attempts = max(self.vanished_attempts, gone.run)
         self.pods = {n: p for n, p in self.pods.items() if p.job != job or p.is_alive}
 
+    def orphan(self, job: str) -> None:
+        """Somebody deletes the Job and has its pods stay."""
+        self.vanish(job)
+        self.pods = {n: replace(p, is_orphan=True) if p.job == job else p for n, p in self.pods.items()}
+
+    def sweep(self) -> None:
+        """A person deletes the pods that no Job owns."""
+        self.pods = {n: p for n, p in self.pods.items() if not p.is_orphan}
+
     def live(self, role: str = names.ROLE_RUNNER) -> list[ObservedJob]:
         return [j for j in self.jobs.values() if j.role == role and j.finished is None]
 
