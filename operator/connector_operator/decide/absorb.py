@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -56,11 +55,12 @@ def _absorb_execution(seen: Observation, status: ConnectorStatus) -> ConnectorSt
     last = status.last_execution
     taken = next((j for j in jobs if j.deleting is not None and j.run > last.run), None)
     if taken is not None:
-        status = _record_deleted(seen, status, taken.run, format_time(taken.started or seen.now), "")
+        return _record_deleted(seen, status, taken.run, format_time(taken.started or seen.now))
     gone = status.state.exec_id and status.run > last.run and status.run in seen.vanished
     if gone and all(j.run != status.run for j in jobs):
-        return _record_deleted(seen, status, status.run, "", format_time(seen.now))
-    return _record_kill(status, jobs)
+        status = _record_deleted(seen, status, status.run, "")
+        return replace(status, last_execution=finish(seen, status.last_execution))
+    return status
 
 
 def _record(seen: Observation, status: ConnectorStatus, job: ObservedJob) -> ConnectorStatus:
@@ -81,21 +81,20 @@ def _record(seen: Observation, status: ConnectorStatus, job: ObservedJob) -> Con
     return replace(status, last_execution=last, retry=endings.next_retry(status.retry, job, ending, ended, seen.policy))
 
 
-def _record_kill(status: ConnectorStatus, jobs: Sequence[ObservedJob]) -> ConnectorStatus:
-    """What became of an execution that was told to leave, if it did not leave as it should (a write for that alone)."""
-    last = status.last_execution
-    leaving = next((j for j in jobs if j.deleting is not None and j.run == last.run and not last.finished_at), None)
-    code = endings.exit_code_of(leaving) if leaving is not None else None
-    if code is None or code == ExitCode.TERMINATED or last.exit_code is not None:
-        return status
-    why = "did not leave within its grace and was killed" if code == _KILLED else "failed while it left"
-    message = f"{last.message} It {why} (exit code {code}); what it had not committed comes again."
-    return replace(status, last_execution=replace(last, exit_code=code, message=message))
+def finish(seen: Observation, last: LastExecution) -> LastExecution:
+    """The end of an execution that was told to leave: its Job is gone, and said by then with which code its pod ended."""
+    job = seen.vanished.get(last.run)
+    code = endings.exit_code_of(job) if job is not None else None
+    message = last.message
+    if code is not None and code != ExitCode.TERMINATED:
+        why = "did not leave within its grace and was killed" if code == _KILLED else "failed while it left"
+        message += f" It {why} (exit code {code}); what it had not committed comes again."
+    return replace(last, finished_at=format_time(seen.now), exit_code=code, message=message)
 
 
-def _record_deleted(seen: Observation, status: ConnectorStatus, run: int, started: str, ended: str) -> ConnectorStatus:
+def _record_deleted(seen: Observation, status: ConnectorStatus, run: int, started: str) -> ConnectorStatus:
     message = "Somebody deleted the execution's Job."
-    last = LastExecution(run, status.state.exec_id, started, ended, None, "JobDeleted", message)
+    last = LastExecution(run, status.state.exec_id, started, "", None, "JobDeleted", message)
     retry = replace(status.retry, outcome=endings.DISRUPTED, at=format_time(seen.now))
     return replace(status, last_execution=last, retry=retry if retry.spec_hash else Retry())
 

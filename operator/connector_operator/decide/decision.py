@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from connector_operator.decide.absorb import absorb, overdue_at, own_jobs, undone_discovery
+from connector_operator.decide.absorb import absorb, finish, overdue_at, own_jobs, undone_discovery
 from connector_operator.decide.acts import Act, act_on_execution, act_on_listing, next_run, prune
 from connector_operator.decide.classify import classify, classify_listing, live_jobs, next_listing
 from connector_operator.decide.conditions import build_conditions, has_changed, transition
@@ -135,7 +135,7 @@ def _carry_on(seen: Observation, memory: ConnectorStatus, row: Row, situation: S
         memory = replace(memory, retry=Retry())
     last = memory.last_execution
     if situation.execution is Execution.NONE and last.run and not last.finished_at:
-        memory = replace(memory, last_execution=replace(last, finished_at=format_time(seen.now)))
+        memory = replace(memory, last_execution=finish(seen, last))
     if row.action is Action.START:
         return replace(memory, run=next_run(seen, memory))
     if row.action is Action.STOP:

@@ -41,7 +41,7 @@ class World:
         self.datasets: dict[str, Any] = {"your-dataset": DATASET}
         self.jobs: dict[str, ObservedJob] = {}
         self.pods: dict[str, ObservedPod] = {}
-        self.vanished: set[int] = set()
+        self.vanished: dict[int, ObservedJob] = {}
         self.vanished_attempts = 0
         self.catalogue: CatalogueSummary | None = CATALOGUE
         self.has_turn = True
@@ -82,7 +82,7 @@ class World:
             stored=self.status,
             dataset=resolve_dataset(self.spec.get("datasetId", ""), self.datasets),
             jobs=tuple(self.jobs.values()),
-            vanished=frozenset(self.vanished),
+            vanished=dict(self.vanished),
             vanished_attempts=self.vanished_attempts,
             has_slot=self.has_slot,
             has_turn=self.has_turn,
@@ -166,7 +166,7 @@ class World:
         gone = self.jobs.pop(job, None)
         if gone is not None and gone.owner == self.uid:
             if gone.role == names.ROLE_RUNNER:
-                self.vanished.add(gone.run)
+                self.vanished[gone.run] = gone
             else:
                 self.vanished_attempts = max(self.vanished_attempts, gone.run)
         self.pods = {n: p for n, p in self.pods.items() if p.job != job or p.is_alive}
