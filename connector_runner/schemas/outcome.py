@@ -8,6 +8,20 @@ import msgspec
 
 # https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/: at most 4,096 bytes are kept.
 TERMINATION_MESSAGE_BYTES = 4096
+DATASET_REASONS = frozenset(
+    {
+        "DatasetError",
+        "DatasetUnavailable",
+        "InvalidDataset",
+        "MissingDatabase",
+        "MissingDatasetGrant",
+        "MissingSchema",
+        "NotAllowed",
+        "TlsProblem",
+        "WrongCredentials",
+    }
+)
+"""Reasons with which sinks, and they alone, say that the dataset can't be reached or used; never the fault of rows."""
 
 
 class ExitCode(IntEnum):

@@ -90,7 +90,9 @@ def statement_failure(sqlstate: str, message: str, where: str, grant: str = "") 
         case Meaning.SCHEMA:
             return SchemaConflictError(f"dataset {where}: {text} ({sqlstate}); was a table of the connector altered?")
         case _ if sqlstate == "42501":
-            return ActionRequiredError(f"dataset {where}: {text}; a grant is missing: {grant}", reason="MissingGrant")
+            return ActionRequiredError(
+                f"dataset {where}: {text}; a grant is missing: {grant}", reason="MissingDatasetGrant"
+            )
         case _ if sqlstate == "3F000":
             return ActionRequiredError(f"dataset {where}: {text}; create the schema first", reason="MissingSchema")
         case _:

@@ -72,7 +72,7 @@ class ClusterCache:
         self._written: dict[Key, Raw] = {}
         self._written_jobs: dict[Key, dict[str, tuple[float, CachedJob]]] = {}
         self._deleted_jobs: dict[str, float] = {}
-        self._vanished: dict[Key, dict[str, set[int]]] = {}
+        self._vanished: dict[Key, dict[str, dict[int, ObservedJob]]] = {}
         self._missed: set[str] = set()
         self.is_bound = False
 
@@ -166,14 +166,14 @@ class ClusterCache:
         self._deleted_jobs.pop(job.uid, None)
         raw = self.connector(key)
         if raw is not None and raw["metadata"]["uid"] == job.owner:
-            runs = self._vanished.setdefault(key, {}).setdefault(job.role, set())
-            runs.add(job.run)
+            runs = self._vanished.setdefault(key, {}).setdefault(job.role, {})
+            runs[job.run] = job
             if len(runs) > _VANISHED_KEPT:
-                runs.remove(min(runs))
+                del runs[min(runs)]
 
-    def vanished(self, key: Key, role: str = names.ROLE_RUNNER) -> frozenset[int]:
-        """Runs (or attempts) whose Jobs were seen to go."""
-        return frozenset(self._vanished.get(key, {}).get(role, ()))
+    def vanished(self, key: Key, role: str = names.ROLE_RUNNER) -> dict[int, ObservedJob]:
+        """Jobs that were seen to go, by run (or attempt), as they were last."""
+        return dict(self._vanished.get(key, {}).get(role, {}))
 
     def shown(self) -> dict[str, Key]:
         """The UID of everything that the watches have shown and not taken back, and the key that it belongs to."""

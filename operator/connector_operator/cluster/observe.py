@@ -11,7 +11,7 @@ from connector_operator.cluster.cache import ClusterCache
 from connector_operator.cluster.client import METADATA_LIST, ApiError, KubeClient
 from connector_operator.decide.absorb import undone_discovery
 from connector_operator.decide.decision import Look
-from connector_operator.decide.observation import Observation, Policy
+from connector_operator.decide.observation import Observation, Policy, Told
 from connector_operator.engine.line import Key
 from connector_operator.resources import names
 from connector_operator.resources.connector import ConnectorSpec, parse_spec, parse_status
@@ -126,20 +126,23 @@ class Observer:
         found = await self._client.request("GET", path, query={"labelSelector": f"{names.LABEL_CONNECTOR}={seen.name}"})
         return read_pods(found["items"])
 
-    async def _told(self, seen: Observation, pods: tuple[ObservedPod, ...]) -> tuple[str, ...]:
+    async def _told(self, seen: Observation, pods: tuple[ObservedPod, ...]) -> tuple[Told, ...]:
         """What warnings say of Jobs without a pod, and of pods that don't start: only events tell that."""
         jobs = [j for j in seen.jobs if j.owner == seen.uid and j.finished is None and not j.ready]
         subjects = []
         for job in jobs:
             mine = [p for p in pods if p.job == job.name]
             subjects += [p.name for p in mine if p.phase == "Pending"] if mine else [job.name]
-        told: list[tuple[str, str]] = []
+        told: list[tuple[str, str, str]] = []
         for subject in subjects:
             selector = f"involvedObject.name={subject},type=Warning"
             path = f"/api/v1/namespaces/{seen.namespace}/events"
             found = await self._client.request("GET", path, query={"fieldSelector": selector, "limit": "50"})
-            told += [(e.get("lastTimestamp") or e.get("eventTime") or "", e.get("message", "")) for e in found["items"]]
-        return tuple(message for _, message in sorted(told)[-_TOLD_MOST:])
+            told += [
+                (e.get("lastTimestamp") or e.get("eventTime") or "", subject, e.get("message", ""))
+                for e in found["items"]
+            ]
+        return tuple((subject, message) for _, subject, message in sorted(told)[-_TOLD_MOST:])
 
     async def _catalogue(self, seen: Observation, pods: tuple[ObservedPod, ...]) -> CatalogueSummary | None:
         """The discovery's answer from its pod's log; None when it can't be had whole."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from datetime import datetime
 
@@ -10,6 +11,7 @@ from connector_operator.cluster.apply import Writer
 from connector_operator.cluster.cache import ClusterCache
 from connector_operator.cluster.client import ApiError
 from connector_operator.cluster.observe import Observer
+from connector_operator.decide.absorb import is_underway
 from connector_operator.decide.acts import Act, CreateDiscovery, CreateRunner, DeleteJob
 from connector_operator.decide.decision import Decision, decide
 from connector_operator.decide.observation import Observation
@@ -22,7 +24,14 @@ from connector_operator.workloads.jobs import RunnerSettings, Subject, build_dis
 
 _MOST_LOOKS = 3
 _MALFORMED_DELAY = 300.0
+_MALFORMED = re.compile(r"typed \w+ object|schema")
+"""How the API server's 500 for a status that its CRD does not have differs from one that passes."""
 log = logging.getLogger(__name__)
+
+
+def is_malformed(error: ApiError) -> bool:
+    """Whether what was applied can't be taken as it is; any other 500 may pass."""
+    return error.status in {400, 422} or (error.status == 500 and _MALFORMED.search(error.message) is not None)
 
 
 class ConnectorController:
@@ -65,7 +74,7 @@ class ConnectorController:
         if decision.status is not None:
             await self._write(key, seen, version, decision)
         await self._act(key, seen, decision)
-        self._settle_slot(key)
+        self._settle_slot(key, seen)
         return max(0.0, (decision.again - seen.now).total_seconds()) if decision.again else None
 
     async def _decide(self, seen: Observation) -> tuple[Observation, Decision]:
@@ -83,14 +92,14 @@ class ConnectorController:
         try:
             await self._writer.write_status(key, version, decision.status)
         except ApiError as error:
-            self._settle_slot(key)
+            self._settle_slot(key, seen)
             if error.status == 409:
                 raise VisitError(
                     "Conflict", "the Connector has changed meanwhile", delay=0.05, is_expected=True
                 ) from None
             if error.status == 404:
                 raise VisitError("Gone", "the Connector is gone", delay=1.0, is_expected=True) from None
-            if error.status in {400, 422, 500}:
+            if is_malformed(error):
                 # The server can't take this status (a CRD of another version, a hand on the schema): repeating won't help.
                 message = f"the API server refuses the status: {error.message}"
                 await self._tell(key, seen, "StatusRefused", message, is_warning=True)
@@ -120,14 +129,14 @@ class ConnectorController:
             try:
                 await self._do(key, seen, act)
             except ApiError as error:
-                self._settle_slot(key)
+                self._settle_slot(key, seen)
                 if error.is_transient:
                     raise VisitError("ActionFailed", f"{type(act).__name__} failed: {error}") from None
                 first = key not in self._troubles
-                self._troubles[key] = f"The API server refuses the Job: {error.message}"
+                what = "to delete a Job" if isinstance(act, DeleteJob) else "the Job"
+                self._troubles[key] = f"The API server refuses {what}: {error.message}"
                 raise VisitError("JobRefused", self._troubles[key], delay=0.2 if first else None) from None
-        if any(not isinstance(act, DeleteJob) for act in decision.acts):
-            self._troubles.pop(key, None)
+        self._troubles.pop(key, None)
 
     async def _do(self, key: Key, seen: Observation, act: Act) -> None:
         if isinstance(act, DeleteJob):
@@ -148,10 +157,10 @@ class ConnectorController:
             self._slots.wait(key)
         DISCOVERIES.set(len(self._slots))
 
-    def _settle_slot(self, key: Key) -> None:
+    def _settle_slot(self, key: Key, seen: Observation) -> None:
         """Gives the slot back when no discovery of this key runs (any more)."""
         jobs = self._cache.jobs(key)
-        if any(j.role == names.ROLE_DISCOVERY and j.finished is None for j in jobs):
+        if any(j.role == names.ROLE_DISCOVERY and is_underway(j, seen.now, seen.policy) for j in jobs):
             self._slots.hold(key)
         elif not self._slots.is_waiting(key):
             self._slots.release(key)

@@ -17,6 +17,7 @@ from connector_operator.engine.workers import VisitError
 from connector_operator.resources import names
 from connector_operator.resources.connector import parse_status
 from connector_operator.resources.dataset import parse_dataset_status, resolve_dataset, resolved_name
+from connector_runner.schemas.outcome import DATASET_REASONS
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +88,7 @@ class DatasetController:
         ]
         status = parse_status(raw["status"])
         last = status.last_execution
+        unready = next((c for c in status.conditions if c.type == "Ready" and c.status != "True"), None)
         return User(
             name=name,
             table=resolve_dataset(_dataset_id(raw), datasets).table,
@@ -94,8 +96,9 @@ class DatasetController:
             live_hash=live[-1].dataset_hash if live else "",
             is_ready=bool(live and live[-1].ready),
             is_starting=status.state.status == "running",
+            unready_since=unready.last_transition_time if unready is not None else "",
             failing_since=status.retry.since,
-            trouble=last.message if last.reason.startswith(("Dataset", "Sink")) and not live else "",
+            trouble=last.message if last.reason in DATASET_REASONS and not live else "",
         )
 
 

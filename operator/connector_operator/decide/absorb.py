@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
 from connector_operator.decide import endings
-from connector_operator.decide.observation import Observation
+from connector_operator.decide.observation import Observation, Policy
 from connector_operator.resources import names
 from connector_operator.resources.connector import (
     ConnectorStatus,
@@ -19,8 +19,10 @@ from connector_operator.resources.connector import (
 from connector_operator.resources.times import format_time
 from connector_operator.resources.workload import ObservedJob
 from connector_runner.schemas.catalogue import CatalogueSummary
+from connector_runner.schemas.outcome import ExitCode
 
 replace = msgspec.structs.replace
+_KILLED = 137
 
 
 def own_jobs(seen: Observation, role: str) -> list[ObservedJob]:
@@ -53,10 +55,11 @@ def _absorb_execution(seen: Observation, status: ConnectorStatus) -> ConnectorSt
     last = status.last_execution
     taken = next((j for j in jobs if j.deleting is not None and j.run > last.run), None)
     if taken is not None:
-        return _record_deleted(seen, status, taken.run, format_time(taken.started or seen.now), "")
+        return _record_deleted(seen, status, taken.run, format_time(taken.started or seen.now))
     gone = status.state.exec_id and status.run > last.run and status.run in seen.vanished
     if gone and all(j.run != status.run for j in jobs):
-        return _record_deleted(seen, status, status.run, "", format_time(seen.now))
+        status = _record_deleted(seen, status, status.run, "")
+        return replace(status, last_execution=finish(seen, status.last_execution))
     return status
 
 
@@ -78,18 +81,50 @@ def _record(seen: Observation, status: ConnectorStatus, job: ObservedJob) -> Con
     return replace(status, last_execution=last, retry=endings.next_retry(status.retry, job, ending, ended, seen.policy))
 
 
-def _record_deleted(seen: Observation, status: ConnectorStatus, run: int, started: str, ended: str) -> ConnectorStatus:
+def finish(seen: Observation, last: LastExecution) -> LastExecution:
+    """The end of an execution that was told to leave: its Job is gone, and said by then with which code its pod ended."""
+    job = seen.vanished.get(last.run)
+    code = endings.exit_code_of(job) if job is not None else None
+    message = last.message
+    if code is not None and code != ExitCode.TERMINATED:
+        why = "did not leave within its grace and was killed" if code == _KILLED else "failed while it left"
+        message += f" It {why} (exit code {code}); what it had not committed comes again."
+    return replace(last, finished_at=format_time(seen.now), exit_code=code, message=message)
+
+
+def _record_deleted(seen: Observation, status: ConnectorStatus, run: int, started: str) -> ConnectorStatus:
     message = "Somebody deleted the execution's Job."
-    last = LastExecution(run, status.state.exec_id, started, ended, None, "JobDeleted", message)
+    last = LastExecution(run, status.state.exec_id, started, "", None, "JobDeleted", message)
     retry = replace(status.retry, outcome=endings.DISRUPTED, at=format_time(seen.now))
     return replace(status, last_execution=last, retry=retry if retry.spec_hash else Retry())
+
+
+def overdue_at(job: ObservedJob, policy: Policy) -> datetime | None:
+    """When a discovery that still goes on counts as lost with its node: Kubernetes can't say then how it ended."""
+    begun = job.started or job.created
+    due = begun + job.deadline if begun is not None and job.deadline is not None else None
+    due = job.deleting or due
+    return None if due is None else due + policy.grace + policy.node_lost_after
+
+
+def is_underway(job: ObservedJob, now: datetime, policy: Policy) -> bool:
+    """Whether a discovery goes on, or is on its way out."""
+    limit = overdue_at(job, policy)
+    return job.finished is None and (limit is None or now <= limit)
+
+
+def is_over(job: ObservedJob, now: datetime, policy: Policy) -> bool:
+    """Whether a discovery has ended, be it with its node."""
+    return not is_underway(job, now, policy)
 
 
 def undone_discovery(seen: Observation) -> ObservedJob | None:
     """The discovery Job that has ended and is not recorded yet."""
     jobs = own_jobs(seen, names.ROLE_DISCOVERY)
     ended = [
-        j for j in jobs if j.finished is not None and j.deleting is None and j.run > seen.status.discovery.attempts
+        j
+        for j in jobs
+        if is_over(j, seen.now, seen.policy) and j.deleting is None and j.run > seen.status.discovery.attempts
     ]
     return ended[-1] if ended else None
 
@@ -141,6 +176,8 @@ def _failed(seen: Observation, before: Discovery, job: ObservedJob) -> Discovery
     reason, message = ending.reason, ending.message
     if job.finished:
         reason, message = "CatalogueLost", "The list of streams could not be read whole from the discovery's log."
+    elif job.finished is None:
+        reason, message = "NodeLost", "The node of the discovery's pod does not answer."
     elif ending.reason == "DeadlineExceeded":
         reason, message = "DiscoveryTimedOut", "The source did not answer in time." + _seen_before(seen)
     limits = endings.REFUSED_DELAY if refused else endings.DISCOVERY_DELAY

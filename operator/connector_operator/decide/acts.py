@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from connector_operator.decide.absorb import own_jobs
+from connector_operator.decide.absorb import is_over, own_jobs
 from connector_operator.decide.classify import alive_pods, live_jobs
 from connector_operator.decide.observation import Observation
 from connector_operator.decide.situation import Action, ListingAction
@@ -59,10 +59,21 @@ def act_on_execution(seen: Observation, status: ConnectorStatus, action: Action)
     if action is Action.TRIM:
         return tuple(_leave(job) for job in live[:-1])
     if action is Action.CLEAR:
-        known = {job.name for job in seen.jobs}
-        left = sorted({p.job for p in alive_pods(seen) if p.deleting is None and p.job and p.job not in known})
-        return tuple(DeleteJob(job, "", in_foreground=True) for job in left)
+        return _clear(seen, status)
     return ()
+
+
+def _clear(seen: Observation, status: ConnectorStatus) -> tuple[Act, ...]:
+    """Deletes what stands in the way of the next execution and is not on its way out yet."""
+    foreign = [j for j in seen.jobs if j.role == names.ROLE_RUNNER and j.owner != seen.uid]
+    known = {job.name for job in seen.jobs}
+    if status.run not in seen.vanished:  # else the watch may only be late: it may be this connector's own, and healthy
+        known.add(names.job_of_execution(status.state.exec_id))
+    left = {p.job for p in alive_pods(seen) if p.deleting is None and not p.is_orphan and p.job}
+    return (
+        *(_leave(job) for job in foreign if job.finished is None and job.deleting is None),
+        *(DeleteJob(job, "", in_foreground=True) for job in sorted(left - known)),
+    )
 
 
 def act_on_listing(seen: Observation, status: ConnectorStatus, action: ListingAction) -> tuple[Act, ...]:
@@ -95,10 +106,10 @@ def prune(seen: Observation) -> tuple[Act, ...]:
     listings = [
         j
         for j in own_jobs(seen, names.ROLE_DISCOVERY)
-        if j.finished is not None and j.deleting is None and j.run <= seen.status.discovery.attempts
+        if is_over(j, seen.now, seen.policy) and j.deleting is None and j.run <= seen.status.discovery.attempts
     ]
     kept = {j.name for j in failed[max(0, len(failed) - seen.policy.failed_history) :]}
     kept |= {j.name for j in done[max(0, len(done) - seen.policy.completed_history) :]}
     if seen.status.discovery.failures:  # the log of the last failed attempt may be wanted
-        kept |= {j.name for j in listings[-1:] if not j.finished}
+        kept |= {j.name for j in listings[-1:] if j.finished is False}
     return tuple(DeleteJob(j.name, j.uid, in_foreground=False) for j in [*runners, *listings] if j.name not in kept)

@@ -8,6 +8,7 @@ from connector_operator.decide import endings
 from connector_operator.decide.absorb import (
     discovery_subject,
     is_asked_for,
+    is_underway,
     own_jobs,
     problems_of,
     undone_discovery,
@@ -117,15 +118,16 @@ def classify_execution(seen: Observation, status: ConnectorStatus, request: Requ
         return Execution.SURPLUS
     if live:
         return classify_live(seen, live[0])
-    leaving = [
-        j for j in seen.jobs if j.role == names.ROLE_RUNNER and j.finished is None and not is_expired(seen, j.deleting)
-    ]
-    if leaving:
+    if any(j.role == names.ROLE_RUNNER and is_leaving(seen, status, j) for j in seen.jobs):
         return Execution.ENDING
     if seen.pods is None:
         return Execution.UNSEEN if starts or status.state.exec_id else Execution.NONE
     left = [p for p in alive_pods(seen) if request is not Request.RUNNING or not is_lost(seen, p)]
-    return Execution.ENDING if left else Execution.NONE
+    if not left:
+        return Execution.NONE
+    if all(p.is_orphan and p.deleting is None for p in left):
+        return Execution.ORPHANED
+    return Execution.STRANDED if all(is_lost(seen, p) for p in left) else Execution.ENDING
 
 
 def classify_live(seen: Observation, job: ObservedJob) -> Execution:
@@ -150,11 +152,21 @@ def is_lost(seen: Observation, pod: ObservedPod) -> bool:
     return pod.deleting is not None and seen.now > pod.deleting + seen.policy.node_lost_after
 
 
+def is_leaving(seen: Observation, status: ConnectorStatus, job: ObservedJob) -> bool:
+    """Whether a Job that is not live still stands for a pod: Kubernetes may mark one failed before its pod is removed.
+
+    A Job that is deleted in the foreground goes after its pod; one of the history that somebody deletes means nothing.
+    """
+    if job.finished is None:
+        return not is_expired(seen, job.deleting)
+    last = status.last_execution
+    is_told = job.deleting is not None and job.owner == seen.uid and job.run == last.run and not last.finished_at
+    return is_told and not is_expired(seen, job.deleting)
+
+
 def is_expired(seen: Observation, deleting: datetime | None) -> bool:
     """Whether a deleted Job has outlived its pods' grace, so that only its pods can tell."""
-    if deleting is None or classify_request(seen) is not Request.RUNNING:
-        return False
-    return seen.now > deleting + seen.policy.grace + seen.policy.node_lost_after
+    return deleting is not None and seen.now > deleting + seen.policy.grace + seen.policy.node_lost_after
 
 
 def has_failed(seen: Observation, status: ConnectorStatus) -> bool:
@@ -204,7 +216,7 @@ def next_listing(seen: Observation, status: ConnectorStatus) -> datetime | None:
 
 
 def _classify_job(seen: Observation, status: ConnectorStatus) -> Listing:
-    jobs = [j for j in own_jobs(seen, names.ROLE_DISCOVERY) if j.finished is None]
+    jobs = [j for j in own_jobs(seen, names.ROLE_DISCOVERY) if is_underway(j, seen.now, seen.policy)]
     if any(j.deleting is not None for j in jobs):
         return Listing.ENDING
     if jobs:

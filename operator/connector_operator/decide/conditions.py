@@ -27,6 +27,23 @@ CONDITIONS = {
     "RunnerHealthy": "Whether the execution's pod is ready; Unknown when none is asked for.",
 }
 """Each condition that the operator owns, and what it means; in the order in which they are written."""
+UNHEALTHY_ROWS = frozenset(
+    [
+        "stop",
+        "stopping",
+        "orphaned",
+        "stranded",
+        "leaving",
+        "replace",
+        "lost",
+        "trim",
+        "start",
+        "backoff",
+        "failing",
+        "mend",
+    ]
+)
+"""Where what is said of Ready is said of the runner's health, too."""
 
 
 def build_conditions(
@@ -85,7 +102,7 @@ def _dataset_resolved(seen: Observation) -> Said:
 
 def _runner_healthy(seen: Observation, row: Row, words: Words) -> Said:
     live = live_jobs(seen)
-    if row.name in {"stop", "stopping", "leaving", "replace", "lost", "trim", "start", "backoff", "failing", "mend"}:
+    if row.name in UNHEALTHY_ROWS:
         return "False", words.reason, words.message
     if live and live[-1].ready:
         return "True", "Running", f"Execution {live[-1].name} is ready."

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from connector_operator.decide.absorb import absorb, own_jobs, undone_discovery
+from connector_operator.decide.absorb import absorb, finish, overdue_at, own_jobs, undone_discovery
 from connector_operator.decide.acts import Act, act_on_execution, act_on_listing, next_run, prune
 from connector_operator.decide.classify import classify, classify_listing, live_jobs, next_listing
 from connector_operator.decide.conditions import build_conditions, has_changed, transition
@@ -100,7 +100,7 @@ def decide(seen: Observation) -> Decision:
         listing_row=listing_row,
         status=status if changed else None,
         acts=acts + prune(seen),
-        announcement=_announce(seen, status, row) if changed else None,
+        announcement=_announce(seen, status, row, words) if changed else None,
         again=_again(seen, memory, row, situation, listing),
     )
 
@@ -133,17 +133,17 @@ def _carry_on(seen: Observation, memory: ConnectorStatus, row: Row, situation: S
     """Memory after the row: the run reserved, the stop noted, the end noted, what a stop empties emptied."""
     if situation.request is not Request.RUNNING:
         memory = replace(memory, retry=Retry())
+    last = memory.last_execution
+    if situation.execution is Execution.NONE and last.run and not last.finished_at:
+        memory = replace(memory, last_execution=finish(seen, last))
     if row.action is Action.START:
         return replace(memory, run=next_run(seen, memory))
-    last = memory.last_execution
     if row.action is Action.STOP:
         job = live_jobs(seen)[-1]
         reason, message = LEAVES.get(row.name, LEAVES["replace"])
         execution = names.execution_id(seen.namespace, seen.name, job.name)
         started = format_time(job.started or job.created or seen.now)
         return replace(memory, last_execution=type(last)(job.run, execution, started, "", None, reason, message))
-    if situation.execution is Execution.NONE and last.run and not last.finished_at:
-        return replace(memory, last_execution=replace(last, finished_at=format_time(seen.now)))
     return memory
 
 
@@ -174,13 +174,13 @@ def _compose(
     return build_status(status)
 
 
-def _announce(seen: Observation, status: dict[str, Any], row: Row) -> Announcement | None:
+def _announce(seen: Observation, status: dict[str, Any], row: Row, words: Words) -> Announcement | None:
     reason = transition(seen.status, status)
     if reason is None:
         return None
     ready = next(c for c in status["conditions"] if c["type"] == "Ready")
     is_quiet = reason in QUIET_REASONS
-    calm = is_quiet or "R" in row.flags or row.name in CALM_ROWS
+    calm = is_quiet or "R" in row.flags or (row.name in CALM_ROWS and not words.is_trouble)
     return Announcement(reason, ready["message"], not calm, is_quiet)
 
 
@@ -205,8 +205,12 @@ def _again(
         moments.append(next_listing(seen, memory))
     waiting = _waiting_jobs(seen, situation)
     moments += [next_look(job.created, seen.now) for job in waiting]
+    moments += [overdue_at(job, seen.policy) for job in own_jobs(seen, names.ROLE_DISCOVERY) if job.finished is None]
     if situation.execution is Execution.ENDING:
         moments.append(_next_leave(seen))
+    if situation.execution in {Execution.ORPHANED, Execution.STRANDED}:
+        unready = next((c for c in seen.status.conditions if c.type == "Ready" and c.status == "False"), None)
+        moments.append(next_look(parse_time(unready.last_transition_time) if unready else None, seen.now))
     if prune(replace(seen, status=memory)):
         moments.append(seen.now)  # what this very status takes in may be removed once it is stored
     later = [max(moment, seen.now + timedelta(milliseconds=200)) for moment in moments if moment is not None]

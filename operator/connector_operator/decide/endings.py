@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -25,6 +26,7 @@ FAILING_FROM = 5
 SHORTEST_CALM = timedelta(seconds=10)
 """A run disrupted sooner counts as a crash, or a node that evicts everything would make the operator spin."""
 _LONGEST_MESSAGE = 1024
+_EXIT_CODE = re.compile(r"exit code (\d+)")
 
 
 class Ending(msgspec.Struct, frozen=True):
@@ -63,11 +65,20 @@ def judge(job: ObservedJob, pods: Sequence[ObservedPod]) -> Ending:
     return Ending(CRASHED, said.reason, message, pod.exit_code)
 
 
+def exit_code_of(job: ObservedJob) -> int | None:
+    """The exit code in a failed Job's condition: its failure policy names every one."""
+    found = _EXIT_CODE.search(job.message) if job.reason == "PodFailurePolicy" else None
+    return int(found.group(1)) if found else None
+
+
 def _judge_without_pod(job: ObservedJob) -> Ending:
-    if f"exit code {int(ExitCode.ACTION_REQUIRED)} " in job.message:
-        return Ending(REFUSED, "ActionRequired", job.message, int(ExitCode.ACTION_REQUIRED))
+    code = exit_code_of(job)
+    if code == ExitCode.ACTION_REQUIRED:
+        return Ending(REFUSED, "ActionRequired", job.message, code)
+    if code is not None and code != ExitCode.TERMINATED:
+        return Ending(CRASHED, "Crashed", job.message, code)
     if job.reason == "PodFailurePolicy":
-        return Ending(DISRUPTED, "Disrupted", job.message)
+        return Ending(DISRUPTED, "Disrupted", job.message, code)
     return Ending(DISRUPTED, "PodLost", "The execution's pod was removed before anybody could see how it ended.")
 
 
@@ -85,7 +96,7 @@ def next_retry(before: Retry, job: ObservedJob, ending: Ending, ended: datetime,
     duration = ended - (job.started or ended)
     failures = before.failures if same and duration < policy.stable_after else 0
     outcome = ending.outcome
-    if outcome == DISRUPTED and duration < SHORTEST_CALM and before.outcome == DISRUPTED:
+    if outcome == DISRUPTED and duration < SHORTEST_CALM and before.outcome in {DISRUPTED, CRASHED}:
         outcome = CRASHED
     wait = timedelta(0)
     if outcome in {CRASHED, REFUSED}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,10 @@ from connector_operator.resources.workload import ObservedJob, ObservedPod
 from connector_runner.schemas.catalogue import CatalogueSummary
 
 UNRESOLVED = DatasetView(Resolution.MISSING, "DatasetNotNamed", "spec.datasetId is not set; name a Dataset there.")
+
+
+Told = tuple[str, str]
+"""Which Job or pod an event is about, by name, and its message."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,11 +43,11 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
         pods: Its pods; None: not looked at yet.
         told: What events say of its Jobs and pods that don't get ready, latest last; () also when not looked at.
         catalogue: Of a discovery Job that has completed; None: not read yet, or lost when `catalogue_lost`.
-        vanished: Runs whose Jobs were seen to go.
+        vanished: Executions' Jobs that were seen to go, by run, as they were last.
         vanished_attempts: The highest discovery whose Job was seen to go.
         has_slot: Whether one more discovery may start now.
         has_turn: Whether this connector may follow a changed Dataset now.
-        trouble: Why the last action failed, as a sentence; "" when it didn't.
+        trouble: Why the API server refused the acts of the last visit, as a sentence; "" when it didn't.
     """
 
     now: datetime
@@ -59,10 +64,10 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     dataset: DatasetView = UNRESOLVED
     jobs: tuple[ObservedJob, ...] = ()
     pods: tuple[ObservedPod, ...] | None = None
-    told: tuple[str, ...] = ()
+    told: tuple[Told, ...] = ()
     catalogue: CatalogueSummary | None = None
     catalogue_lost: bool = False
-    vanished: frozenset[int] = frozenset()
+    vanished: Mapping[int, ObservedJob] = {}
     vanished_attempts: int = 0
     has_slot: bool = True
     has_turn: bool = True

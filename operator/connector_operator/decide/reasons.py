@@ -115,8 +115,13 @@ REASONS = (
     ),
     Reason(
         "NodeLost",
-        "The pod should have gone long ago: its node does not answer. Another execution takes over; the dataset's fence keeps the old one from writing.",
-        NOTHING,
+        "The pod should have gone long ago: its node does not answer. If running is asked for, another execution takes over, and the dataset's fence keeps the old one from writing; a stop waits for the node.",
+        "Nothing to do where the node comes back; else remove the node, or the pod with the command in the message.",
+    ),
+    Reason(
+        "PodOrphaned",
+        "A pod of an earlier execution runs on though its Job is gone (deleted with `--cascade=orphan`); nothing starts beside it.",
+        "Delete the pod with the command in the message: the operator may not delete pods.",
     ),
     Reason("Replaced", "Of a last execution: it made way for the next.", NOTHING),
     Reason(

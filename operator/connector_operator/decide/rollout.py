@@ -1,6 +1,6 @@
 """A Dataset's status, and which of its connectors may follow a change: one by one, the next when those before are ready.
 
-A change that breaks the first connector so breaks only the first. One that was failing before the change holds nobody up.
+A change that breaks the first connector so breaks only the first. One that was failing or not ready before the change holds nobody up.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
         live_hash: Of the Dataset's form that its live execution was made from; "" without one.
         is_ready: Whether that execution's pod is ready.
         is_starting: Whether its state is running.
+        unready_since: Since when its condition Ready is not true; "" when it is, or not known.
         failing_since: When its row of failures began; "" when none.
         trouble: How its last execution failed, if that was about the dataset.
     """
@@ -41,6 +42,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     live_hash: str = ""
     is_ready: bool = False
     is_starting: bool = False
+    unready_since: str = ""
     failing_since: str = ""
     trouble: str = ""
 
@@ -97,7 +99,7 @@ def _blocks(user: User, changed_at: str) -> bool:
         return False
     if user.failing_since:
         return user.failing_since >= changed_at
-    return user.is_starting
+    return user.is_starting and (not user.unready_since or user.unready_since >= changed_at)
 
 
 def _reached(live: list[User], users: list[User], status: DatasetStatus) -> tuple[str, str, str]:

@@ -41,6 +41,10 @@ class Execution(StrEnum):
     """live, but its pod should have gone long ago: the node is lost"""
     ENDING = "ending"
     """its Job is being deleted, or a pod is left"""
+    ORPHANED = "orphaned"
+    """a pod is left that no Job owns, so nobody ends it"""
+    STRANDED = "stranded"
+    """told to leave, but its node does not answer; only where no other execution is asked for"""
 
 
 class Gate(StrEnum):
@@ -87,7 +91,7 @@ class Action(StrEnum):
     START = "reserve the run, then create the Job"
     STOP = "delete the Job in the foreground"
     TRIM = "delete all Jobs but the newest"
-    CLEAR = "delete the Jobs whose pods are left"
+    CLEAR = "delete an earlier namesake's Jobs, and those whose pods are left"
 
 
 class Need(StrEnum):

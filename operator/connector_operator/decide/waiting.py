@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from connector_operator.decide.observation import Told
 from connector_operator.resources.workload import ObservedJob, ObservedPod
 
 LONG = timedelta(minutes=2)
-"""A runner that is up but not ready for longer is told of; it is never replaced for that."""
+"""A runner that is up but has not been ready for longer is told of; it is never replaced for that."""
 _FIRST_LOOK, _LAST_LOOK = timedelta(seconds=5), timedelta(seconds=60)
 
 
@@ -22,13 +23,14 @@ class Wait(msgspec.Struct, frozen=True):
     is_trouble: bool = False
 
 
-def explain_waiting(job: ObservedJob, pods: Sequence[ObservedPod] | None, told: Sequence[str], now: datetime) -> Wait:
+def explain_waiting(job: ObservedJob, pods: Sequence[ObservedPod] | None, told: Sequence[Told], now: datetime) -> Wait:
     """The most telling reason; `pods` None and no events: nothing is known yet."""
     starting = Wait("Starting", f"Execution {job.name} is starting.")
     if pods is None:
         return starting
     mine = [p for p in pods if p.job == job.name]
-    said = told[-1] if told else ""
+    about = {job.name, *(p.name for p in mine)}
+    said = next((message for subject, message in reversed(told) if subject in about), "")
     if not mine:
         return Wait("PodRefused", f"No pod could be made for {job.name}: {said}", is_trouble=True) if said else starting
     pod = mine[-1]
@@ -41,7 +43,11 @@ def explain_waiting(job: ObservedJob, pods: Sequence[ObservedPod] | None, told: 
         return Wait(reason, f"The pod can't start: {said}", is_trouble=True)
     if pod.container_reason == "CreateContainerConfigError":
         return Wait("PodNotStarted", f"The container can't start: {pod.waiting}", is_trouble=True)
-    if pod.phase == "Running" and pod.started is not None and now - pod.started > LONG:
+    if (
+        pod.phase == "Running"
+        and pod.started is not None
+        and now - max(pod.started, pod.unready_since or pod.started) > LONG
+    ):
         message = f"The runner is up but not ready: it has no connection yet; see kubectl logs job/{job.name}."
         return Wait("RunnerNotReady", message, is_trouble=True)
     return starting

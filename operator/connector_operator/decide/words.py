@@ -7,15 +7,16 @@ from collections.abc import Sequence
 import msgspec
 
 from connector_operator.decide.absorb import own_jobs, problems_of
-from connector_operator.decide.classify import has_failed, is_fresh, live_jobs
+from connector_operator.decide.classify import alive_pods, has_failed, is_fresh, live_jobs
 from connector_operator.decide.observation import Observation
-from connector_operator.decide.situation import Gate, Situation
+from connector_operator.decide.situation import Action, Gate, ListingAction, Situation
 from connector_operator.decide.table import ListingRow, Row
 from connector_operator.decide.waiting import Wait, explain_waiting
 from connector_operator.resources import names
 from connector_operator.resources.connector import ConnectorStatus
 
 _MOST_NAMED = 20
+GOES_ON = "; its Dataset can't be used any more, so it goes on until it is stopped or restarted"
 
 
 class Words(msgspec.Struct, frozen=True):
@@ -23,12 +24,14 @@ class Words(msgspec.Struct, frozen=True):
 
     Attributes:
         reason, message: Of the Ready condition.
+        is_trouble: Whether they tell of something that won't go well unless somebody acts, whatever the row.
         listing: Why the streams are not known (or not known anew).
         pod: Why the execution's pod is not ready.
     """
 
     reason: str
     message: str
+    is_trouble: bool
     listing: Wait
     pod: Wait
 
@@ -50,13 +53,14 @@ def gather_words(
         next=memory.retry.at,
         failures=memory.retry.failures,
         stream=seen.spec.selected_stream if seen.spec else "",
-        table=seen.dataset.table,
+        left=say_left(seen),
+        into=f" into table {seen.dataset.table}" if seen.dataset.table else GOES_ON,
         streams=say_streams(memory),
         execution=names.execution_job_name(seen.name, seen.uid, memory.run),
     )
-    if seen.trouble and "R" not in row.flags:
-        reason, message = "JobRefused", seen.trouble
-    return Words(reason, message, listed, pod)
+    if seen.trouble and row.action in {Action.START, Action.STOP, Action.TRIM}:
+        return Words("JobRefused", seen.trouble, True, listed, pod)
+    return Words(reason, message, row.reason == "<pod>" and pod.is_trouble, listed, pod)
 
 
 def say_streams(status: ConnectorStatus) -> str:
@@ -69,6 +73,20 @@ def say_streams(status: ConnectorStatus) -> str:
     return f"The source has {count}: {', '.join(known[:_MOST_NAMED])}{more}."
 
 
+def say_left(seen: Observation) -> str:
+    """Which pod is left though nobody wants it, and what to do: the operator may not delete pods."""
+    left = alive_pods(seen)
+    if not left:
+        return ""
+    command = f"kubectl delete pod -n {seen.namespace} {left[0].name}"
+    if left[0].is_orphan:
+        return f"Pod {left[0].name} runs on without a Job, so nothing ends it; end it with: {command}."
+    return (
+        f"Pod {left[0].name} was told to leave, but its node does not answer: it may run on until the node is back or "
+        f"gone. When the node is known to be off: {command} --force."
+    )
+
+
 def sentence(texts: Sequence[str]) -> str:
     """Problems as one sentence."""
     return "; ".join(texts) + "."
@@ -77,6 +95,8 @@ def sentence(texts: Sequence[str]) -> str:
 def say_listing(seen: Observation, memory: ConnectorStatus, row: ListingRow) -> Wait:
     """Why the streams of this configuration are not known, or how far their listing is."""
     discovery = memory.discovery
+    if seen.trouble and row.action is ListingAction.START:
+        return Wait("JobRefused", seen.trouble, is_trouble=True)
     if row.name == "line":
         return Wait("AwaitingSlot", "Other discoveries are running; this one is in line.")
     jobs = [j for j in own_jobs(seen, names.ROLE_DISCOVERY) if j.finished is None and j.deleting is None]

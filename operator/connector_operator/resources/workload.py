@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -22,7 +22,8 @@ class ObservedJob(msgspec.Struct, frozen=True, kw_only=True):
         spec_hash, dataset_hash: What the execution was made from.
         config_hash, rediscover_at, stream: What the discovery was made from.
         finished: None while it goes on, else True for complete and False for failed.
-        reason, message: Of the Job's condition when it failed.
+        reason, message: Of the Job's condition when it failed, or is about to.
+        deadline: How long it may take.
         is_edited: Somebody changed what keeps it running (suspended, parallelism).
     """
 
@@ -44,6 +45,7 @@ class ObservedJob(msgspec.Struct, frozen=True, kw_only=True):
     finished: bool | None = None
     reason: str = ""
     message: str = ""
+    deadline: timedelta | None = None
     is_edited: bool = False
 
 
@@ -52,7 +54,9 @@ class ObservedPod(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         job: The Job it belongs to, by name.
+        unready_since: Since when it is not ready; None when it is.
         deleting: When its grace ends (Kubernetes sets deletionTimestamp ahead by the grace period).
+        is_orphan: No Job owns it, so nothing ends it.
         exit_code, message: Of the container, once terminated; the termination message as it is.
         container_reason: Of the container's state (OOMKilled, ImagePullBackOff, CreateContainerConfigError ...).
         waiting: What the container waits for, as the kubelet says.
@@ -66,8 +70,10 @@ class ObservedPod(msgspec.Struct, frozen=True, kw_only=True):
     phase: str = ""
     created: datetime | None = None
     started: datetime | None = None
+    unready_since: datetime | None = None
     ended: datetime | None = None
     deleting: datetime | None = None
+    is_orphan: bool = False
     exit_code: int | None = None
     message: str = ""
     container_reason: str = ""
@@ -87,6 +93,8 @@ def read_job(raw: Mapping[str, Any]) -> ObservedJob:
     labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
     conditions = {c["type"]: c for c in status.get("conditions") or () if c.get("status") == "True"}
     end = conditions.get("Complete") or conditions.get("Failed")
+    # Comes with the same words, and for sure before the pod may be removed.
+    failing = conditions.get("Failed") or conditions.get("FailureTarget") or {}
     run = labels.get(names.LABEL_RUN, "0")
     return ObservedJob(
         name=meta.get("name", ""),
@@ -105,8 +113,9 @@ def read_job(raw: Mapping[str, Any]) -> ObservedJob:
         deleting=parse_time(meta.get("deletionTimestamp")),
         ready=status.get("ready") or 0,
         finished=None if end is None else "Complete" in conditions,
-        reason=end.get("reason", "") if end else "",
-        message=end.get("message", "") if end else "",
+        reason=failing.get("reason", ""),
+        message=failing.get("message", ""),
+        deadline=timedelta(seconds=spec["activeDeadlineSeconds"]) if spec.get("activeDeadlineSeconds") else None,
         is_edited=bool(spec.get("suspend")) or spec.get("parallelism", 1) != 1 or spec.get("completions", 1) != 1,
     )
 
@@ -120,6 +129,7 @@ def read_pod(raw: Mapping[str, Any]) -> ObservedPod:
     state = container.get("state") or {}
     terminated, waiting = state.get("terminated") or {}, state.get("waiting") or {}
     running = state.get("running") or {}
+    ready = conditions.get("Ready", {})
     scheduled, disrupted = conditions.get("PodScheduled", {}), conditions.get("DisruptionTarget", {})
     return ObservedPod(
         name=meta.get("name", ""),
@@ -128,8 +138,10 @@ def read_pod(raw: Mapping[str, Any]) -> ObservedPod:
         phase=status.get("phase", ""),
         created=parse_time(meta.get("creationTimestamp")),
         started=parse_time(running.get("startedAt") or terminated.get("startedAt")),
+        unready_since=parse_time(ready.get("lastTransitionTime")) if ready.get("status") == "False" else None,
         ended=parse_time(terminated.get("finishedAt")),
         deleting=parse_time(meta.get("deletionTimestamp")),
+        is_orphan=all(o.get("kind") != "Job" for o in meta.get("ownerReferences") or ()),
         exit_code=terminated.get("exitCode"),
         message=terminated.get("message", ""),
         container_reason=terminated.get("reason") or waiting.get("reason") or status.get("reason", ""),

@@ -62,22 +62,17 @@ def build_runner_job(
     body = _build_job(subject, job, names.ROLE_RUNNER, run, annotations, pod)
     body["spec"]["podFailurePolicy"] = {
         "rules": [
-            {
-                "action": "FailJob",
-                "onExitCodes": {
-                    "containerName": CONTAINER,
-                    "operator": "In",
-                    "values": [int(ExitCode.ACTION_REQUIRED)],
-                },
-            },
+            _fail_on("In", ExitCode.ACTION_REQUIRED),
             {"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-            {
-                "action": "FailJob",
-                "onExitCodes": {"containerName": CONTAINER, "operator": "In", "values": [int(ExitCode.TERMINATED)]},
-            },
+            _fail_on("NotIn", ExitCode.END_OF_STREAM),
         ]
     }
     return body
+
+
+def _fail_on(operator: str, code: ExitCode) -> dict[str, Any]:
+    codes = {"containerName": CONTAINER, "operator": operator, "values": [int(code)]}
+    return {"action": "FailJob", "onExitCodes": codes}
 
 
 def build_discovery_job(subject: Subject, job: str, attempt: int, settings: RunnerSettings) -> dict[str, Any]:

@@ -110,7 +110,7 @@ async def test_what_a_person_must_mend_ends_the_run_at_once(postgres_server: Pos
     assert "nowhere" in missing.message
     dataset.execute("CREATE ROLE weak LOGIN PASSWORD 'weak-password'")
     weak = await failure(postgres_server.url(dataset.database, "weak", "weak-password"))
-    assert weak.reason == "MissingGrant"
+    assert weak.reason == "MissingDatasetGrant"
     assert "GRANT USAGE, CREATE ON SCHEMA public" in weak.message
     schema = await failure(dataset.url, table="elsewhere.rows")
     assert schema.reason == "MissingSchema"

@@ -33,6 +33,13 @@ def test_every_reason_that_the_code_gives_is_documented() -> None:
     assert given <= known, given - known
 
 
+def test_the_installed_operator_listens_where_port_forward_comes_from() -> None:
+    manifest = (ROOT / "manifests/base/deployment.yaml").read_text()
+    assert "LISTEN" not in manifest, (
+        "its default is all addresses; kubectl port-forward comes from the pod's own loopback"
+    )
+
+
 def test_every_row_is_in_the_states_page() -> None:
     page = build_states()
     assert all(f"**{row.name}**" in page for row in ROWS)

@@ -27,7 +27,12 @@ EVENTS = st.one_of(
     st.tuples(st.just("patch"), PATCHES),
     st.tuples(st.just("discovered"), st.sampled_from([0, 1, 78])),
     st.tuples(st.just("exit"), st.sampled_from([0, 1, 78, 143])),
-    st.tuples(st.sampled_from(["ready", "leave", "delete-job", "wipe", "no-dataset", "dataset", "crash"]), st.none()),
+    st.tuples(
+        st.sampled_from(
+            ["ready", "leave", "delete-job", "orphan", "sweep", "node-lost", "wipe", "no-dataset", "dataset", "crash"]
+        ),
+        st.none(),
+    ),
     st.tuples(st.just("time"), st.sampled_from([1, 30, 700])),
 )
 
@@ -52,6 +57,13 @@ def happen(world: World, event: tuple[str, object]) -> None:
                 world.vanish(job.name)
                 for pod in [p for p in world.pods.values() if p.job == job.name]:
                     world.pods[pod.name] = replace(pod, deleting=world.now)  # the garbage collector's work
+        case "orphan", _:
+            for job in world.live():
+                world.orphan(job.name)
+        case "sweep", _:
+            world.sweep()
+        case "node-lost", _:
+            world.pods = {n: replace(p, deleting=p.deleting or world.now) for n, p in world.pods.items()}
         case "wipe", _:
             world.status = {}
         case "no-dataset", _:
@@ -114,6 +126,7 @@ def test_stop_always_reaches_stopped_and_then_nothing_is_written(
     for _ in range(4):
         world.settle()
         world.leave()
+        world.sweep()
         world.end(0, role=names.ROLE_DISCOVERY)
         world.end(143)
     world.settle()
@@ -140,6 +153,7 @@ def test_run_always_reaches_running_when_nothing_speaks_against_it(
     for _ in range(6):
         world.settle()
         world.leave()
+        world.sweep()
         world.end(0, role=names.ROLE_DISCOVERY)
         world.pass_time(700)
     world.ready()

@@ -18,6 +18,7 @@ from connector_operator.workloads.jobs import RunnerSettings, Subject, build_dis
 from connector_runner.schemas.manifest import parse_manifest
 from tests.unit.operator.world import DATASET, SPEC, START
 
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 SETTINGS = RunnerSettings(image="runner:1")
 
 
@@ -119,6 +120,20 @@ def pod(**fields: Any) -> ObservedPod:
             "refused",
             "ActionRequired",
         ),
+        (
+            ObservedJob(
+                name="job", finished=False, reason="PodFailurePolicy", message="failed with exit code 1 matching"
+            ),
+            [],
+            "crashed",
+            "Crashed",
+        ),
+        (
+            ObservedJob(name="job", finished=False, reason="PodFailurePolicy", message="exit code 143 matching"),
+            [],
+            "disrupted",
+            "Disrupted",
+        ),
         (ObservedJob(name="job", finished=False, reason="DeadlineExceeded"), [], "crashed", "DeadlineExceeded"),
     ],
 )
@@ -155,16 +170,18 @@ def test_delays_grow_to_their_limit() -> None:
     [
         (None, [], "Starting"),
         ([], [], "Starting"),
-        ([], ["exceeded quota"], "PodRefused"),
+        ([], [("job", "exceeded quota")], "PodRefused"),
         ([{"phase": "Pending", "unschedulable": "0/1 nodes"}], [], "Unschedulable"),
-        ([{"phase": "Pending", "container_reason": "ErrImagePull"}], ["x"], "ImageNotPulled"),
-        ([{"phase": "Pending"}], ['secret "x" not found'], "SecretNotFound"),
-        ([{"phase": "Pending"}], ["volume trouble"], "PodNotStarted"),
+        ([{"phase": "Pending", "container_reason": "ErrImagePull"}], [("p", "x")], "ImageNotPulled"),
+        ([{"phase": "Pending"}], [("p", 'secret "x" not found'), ("other", "x")], "SecretNotFound"),
+        ([{"phase": "Pending"}], [("p", "volume trouble")], "PodNotStarted"),
         ([{"phase": "Running", "started": START}], [], "Starting"),
-        ([{"phase": "Running", "started": START - timedelta(hours=1)}], [], "RunnerNotReady"),
+        ([{"phase": "Running", "started": START - HOUR}], [], "RunnerNotReady"),
+        ([{"phase": "Running", "started": START - HOUR, "unready_since": START - MINUTE}], [], "Starting"),
+        ([{"phase": "Running", "started": START - MINUTE, "unready_since": START - HOUR}], [], "Starting"),
     ],
 )
-def test_why_a_pod_is_not_ready(pods: list[dict[str, Any]] | None, told: list[str], reason: str) -> None:
+def test_why_a_pod_is_not_ready(pods: list[dict[str, Any]] | None, told: list[tuple[str, str]], reason: str) -> None:
     seen = None if pods is None else [ObservedPod(name="p", job="job", **fields) for fields in pods]
     assert explain_waiting(ObservedJob(name="job"), seen, told, START).reason == reason
 
@@ -172,6 +189,14 @@ def test_why_a_pod_is_not_ready(pods: list[dict[str, Any]] | None, told: list[st
 def test_raw_pods_are_read_whatever_is_missing() -> None:
     assert read_pod({}).phase == ""
     assert read_pod({"status": {"containerStatuses": [{"state": {"terminated": {"exitCode": 3}}}]}}).exit_code == 3
+
+
+def test_a_pod_tells_whether_a_job_owns_it_and_since_when_it_is_not_ready() -> None:
+    ready = {"type": "Ready", "status": "False", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    owned = read_pod({"metadata": {"ownerReferences": [{"kind": "Job"}]}, "status": {"conditions": [ready]}})
+    assert (owned.is_orphan, owned.unready_since) == (False, START)
+    other = read_pod({"status": {"conditions": [{**ready, "status": "True"}]}})
+    assert (other.is_orphan, other.unready_since) == (True, None)
 
 
 def user(name: str, live: str, **fields: Any) -> User:
@@ -192,6 +217,8 @@ def test_a_changed_dataset_is_followed_one_by_one() -> None:
     assert turn(user("a", ""), user("b", "old", is_ready=True)) == "", "a is on its way"
     assert turn(user("a", new, is_ready=True), user("b", "old", is_ready=True)) == "b"
     assert turn(user("a", "", failing_since="2025-01-01T00:00:00Z"), user("b", "old", is_ready=True)) == "b"
+    assert turn(user("a", new, unready_since="2025-01-01T00:00:00Z"), user("b", "old", is_ready=True)) == "b"
+    assert turn(user("a", new, unready_since="2027-01-01T00:00:00Z"), user("b", "old", is_ready=True)) == ""
     assert turn(user("a", "", failing_since="2027-01-01T00:00:00Z"), user("b", "old", is_ready=True)) == ""
     assert turn(user("a", new, is_ready=True)) == ""
 

@@ -41,11 +41,12 @@ class World:
         self.datasets: dict[str, Any] = {"your-dataset": DATASET}
         self.jobs: dict[str, ObservedJob] = {}
         self.pods: dict[str, ObservedPod] = {}
-        self.vanished: set[int] = set()
+        self.vanished: dict[int, ObservedJob] = {}
         self.vanished_attempts = 0
         self.catalogue: CatalogueSummary | None = CATALOGUE
         self.has_turn = True
         self.has_slot = True
+        self.trouble = ""
         self.policy = Policy()
         self.writes = 0
         self.history: list[Decision] = []
@@ -81,10 +82,11 @@ class World:
             stored=self.status,
             dataset=resolve_dataset(self.spec.get("datasetId", ""), self.datasets),
             jobs=tuple(self.jobs.values()),
-            vanished=frozenset(self.vanished),
+            vanished=dict(self.vanished),
             vanished_attempts=self.vanished_attempts,
             has_slot=self.has_slot,
             has_turn=self.has_turn,
+            trouble=self.trouble,
             policy=self.policy,
         )
 
@@ -164,10 +166,19 @@ class World:
         gone = self.jobs.pop(job, None)
         if gone is not None and gone.owner == self.uid:
             if gone.role == names.ROLE_RUNNER:
-                self.vanished.add(gone.run)
+                self.vanished[gone.run] = gone
             else:
                 self.vanished_attempts = max(self.vanished_attempts, gone.run)
         self.pods = {n: p for n, p in self.pods.items() if p.job != job or p.is_alive}
+
+    def orphan(self, job: str) -> None:
+        """Somebody deletes the Job and has its pods stay."""
+        self.vanish(job)
+        self.pods = {n: replace(p, is_orphan=True) if p.job == job else p for n, p in self.pods.items()}
+
+    def sweep(self) -> None:
+        """A person deletes the pods that no Job owns."""
+        self.pods = {n: p for n, p in self.pods.items() if not p.is_orphan}
 
     def live(self, role: str = names.ROLE_RUNNER) -> list[ObservedJob]:
         return [j for j in self.jobs.values() if j.role == role and j.finished is None]
