@@ -150,9 +150,9 @@ class Telemetry:
         self.meters.count("sink_reconnects", 1)
         self.log("warning", error.message, reason=error.reason, retryInSeconds=round(delay, 2))
 
-    def sink_slow(self, seconds: float) -> None:
-        """A commit is under way and does not come back."""
-        message = f"a transaction is not confirmed after {seconds:.0f} s: a lock, or a dataset that hangs"
+    def sink_slow(self, what: str, seconds: float) -> None:
+        """Something was asked of the dataset `seconds` ago and does not come back; `what` says what, in a few words."""
+        message = f"{what} is not confirmed after {seconds:.0f} s: a lock, or a dataset that hangs"
         self.health.sink = message
         self.log("warning", message)
 
@@ -178,5 +178,9 @@ class Telemetry:
             self.log(
                 "warning", f"{len(incidents) - INCIDENTS_LOGGED} more incidents; see the dataset's incidents table"
             )
-        if batches and (event_time := batches[-1].event_time) is not None:
+        self.behind(batches[-1].event_time if batches else None)
+
+    def behind(self, event_time: float | None) -> None:
+        """The dataset stands where the source was at this time, or is about to; None if that is unknown."""
+        if event_time is not None:
             self.lag(max(0.0, self.clock() - event_time))
