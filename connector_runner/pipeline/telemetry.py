@@ -20,8 +20,8 @@ OPERATIONS = {int(operation): operation.name.lower() for operation in Operation}
 class Meters(Protocol):
     """Where figures go; see `metrics.PrometheusMeters`."""
 
-    def committed(self, seconds: float, rows: dict[str, int], size: int, batches: int) -> None:
-        """A transaction was confirmed after so many seconds."""
+    def committed(self, seconds: float, rows: dict[str, int], sizes: dict[str, int], batches: int) -> None:
+        """A transaction was confirmed after so many seconds, with rows and bytes by operation."""
 
     def refused(self, rows: int) -> None:
         """Rows became dead letters."""
@@ -39,7 +39,7 @@ class Meters(Protocol):
 class NoMeters:
     """For runs by hand without a port: nothing is imported, nothing is kept."""
 
-    def committed(self, seconds: float, rows: dict[str, int], size: int, batches: int) -> None:
+    def committed(self, seconds: float, rows: dict[str, int], sizes: dict[str, int], batches: int) -> None:
         """See `Meters`."""
 
     def refused(self, rows: int) -> None:
@@ -81,6 +81,12 @@ def count_operations(batches: tuple[Batch, ...]) -> dict[str, int]:
     counts = {name: codes.count(code) for code, name in OPERATIONS.items()} if codes else {}
     counts["upsert"] = counts.get("upsert", 0) + plain
     return {name: count for name, count in counts.items() if count}
+
+
+def share(size: int, counts: dict[str, int]) -> dict[str, int]:
+    """Bytes by operation, each row's share the same: sources estimate the size of a batch as a whole."""
+    rows = sum(counts.values())
+    return {name: size * count // rows for name, count in counts.items()}
 
 
 @dataclass
@@ -160,7 +166,7 @@ class Telemetry:
         """A transaction is confirmed."""
         batches = transaction.batches
         counts = count_operations(batches)
-        self.meters.committed(seconds, counts, sum(batch.size for batch in batches), len(batches))
+        self.meters.committed(seconds, counts, share(sum(batch.size for batch in batches), counts), len(batches))
         self.health.is_committing = True
         totals = self.totals
         totals.commits += 1

@@ -10,6 +10,7 @@ import pytest
 
 from connector_runner.pipeline import writer
 from connector_runner.pipeline.backoff import Backoff
+from connector_runner.pipeline.metrics import PrometheusMeters
 from connector_runner.pipeline.queue import BatchQueue, Limits
 from connector_runner.pipeline.reader import Reader
 from connector_runner.pipeline.telemetry import NoMeters, Telemetry
@@ -99,6 +100,18 @@ async def test_the_lag_grows_while_the_dataset_is_away(monkeypatch: pytest.Monke
     now[0] = 1100.0
     await until(lambda: run.telemetry.totals.lag == 100, "it has grown")
     await run.kill()
+
+
+async def test_rows_and_bytes_are_counted_by_operation() -> None:
+    meters = PrometheusMeters()
+    rows = [(Operation.UPSERT, (1,)), (Operation.UPSERT, (2,)), (Operation.DELETE, (1,)), (Operation.REPLACE, ())]
+    run = Run(lambda: ListSource([batch(SCHEMA, 1, *rows)]), HangingSink(""))
+    run.telemetry.meters = meters
+    assert await run.start().end() is ExitCode.END_OF_STREAM
+    lines = meters.exposition().decode().splitlines()
+    for operation, count in {"upsert": 2, "delete": 1, "insert": 0, "replace": 1}.items():
+        assert f'connector_rows_total{{operation="{operation}"}} {count:.1f}' in lines
+        assert f'connector_bytes_total{{operation="{operation}"}} {count * 50:.1f}' in lines
 
 
 class StubbornSource(ListSource):
