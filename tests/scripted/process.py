@@ -91,12 +91,17 @@ class Runner:
 
 
 def start_runner(
-    manifest: Path, *, command: str = "run", hook: Hook | None = None, options: Sequence[str] = ()
+    manifest: Path | None,
+    *,
+    command: str = "run",
+    hook: Hook | None = None,
+    options: Sequence[str] = (),
+    log: Path | None = None,
 ) -> Runner:
-    log = manifest.with_suffix(".log")
-    process = _context().Process(
-        target=_run, args=([command, "-f", str(manifest), *options], str(log), hook), daemon=True
-    )
+    """By hand on a manifest file; without one `hook` gives the orders in the environment, and `log` says where lines go."""
+    given = ["-f", str(manifest)] if manifest else []
+    log = log or (manifest or Path("runner")).with_suffix(".log")
+    process = _context().Process(target=_run, args=([command, *given, *options], str(log), hook), daemon=True)
     process.start()
     return Runner(process, log)
 

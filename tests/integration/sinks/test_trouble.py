@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import resource
 import signal
 from collections.abc import Iterator
 from functools import partial
@@ -21,7 +22,8 @@ from connector_runner.schemas.outcome import ExitCode
 from tests.contract.datasets import Dataset, PostgresDataset, SqliteDataset
 from tests.contract.driving import ListSource, Run, batch, context, until
 from tests.contract.test_sinks import SMALL, UPSERT, scripted
-from tests.integration.sinks.truth import Truth, assert_true, committed_position
+from tests.integration.sinks.truth import HistoryTruth, Truth, assert_true, committed_position
+from tests.scripted.killing import LargestFile
 from tests.scripted.process import Runner, start_runner, wait_until, write_manifest
 from tests.scripted.script import Script
 from tests.servers.postgresql import PostgresServer
@@ -35,14 +37,16 @@ async def test_connections_cut_at_every_point_of_the_conversation(
 ) -> None:
     dataset = PostgresDataset(postgres_server)
     random_ = random.Random(f"{wait}{deliver}")
-    # After the claim and the first commits (about 15 pieces), anywhere.
-    proxy = CuttingProxy(
-        "127.0.0.1", postgres_server.port, lambda n: (random_.randint(12, 60), deliver) if n < 200 else None
-    )
+
+    def plan(connection: int) -> tuple[int, bool] | None:
+        """First while it logs in and claims (about 18 pieces), then anywhere."""
+        return (random_.randint(1, 18 if connection < 6 else 60), deliver) if connection < 200 else None
+
+    proxy = CuttingProxy("127.0.0.1", postgres_server.port, plan)
     url = dataset.url.replace(f":{postgres_server.port}/", f":{proxy.port}/") + "?sslmode=disable&gssencmode=disable"
     script = Script(seed=21, batches=100_000, rows=6)
     run = Run(scripted(script, pauseMs=1), context(dataset, read_url=lambda: url), wait=wait, stream="mixed").start()
-    await until(lambda: proxy.cuts >= 12, "twelve connections are cut", 120)
+    await until(lambda: proxy.cuts >= 18, "eighteen connections are cut", 120)
     assert await run.stop() is ExitCode.TERMINATED
     proxy.close()
     assert 0 < assert_true(dataset, Truth(script)) < script.batches
@@ -130,12 +134,13 @@ async def test_a_table_in_a_schema_of_its_own(postgres_server: PostgresServer) -
     assert dataset.query("SELECT count(*) FROM market._connector_checkpoints") == [(1,)]
 
 
-async def test_a_lock_held_by_somebody_else_is_waited_for(dataset: Dataset) -> None:
+@pytest.mark.parametrize("wait", [True, False])
+async def test_a_lock_held_by_somebody_else_is_waited_for(dataset: Dataset, wait: bool) -> None:
     batches = [batch(SMALL, number, (UPSERT, (number, "a"))) for number in range(1, 50)]
     run = Run(lambda: ListSource(batches[:1], endless=True), context(dataset)).start()
     await until(lambda: run.telemetry.totals.rows == 1, "the first row")
     await run.stop()
-    run = Run(lambda: ListSource(batches, endless=True), context(dataset, run=2))
+    run = Run(lambda: ListSource(batches, endless=True), context(dataset, run=2, wait=wait), wait=wait)
     with dataset.held("rows"):
         run.start()
         await until(lambda: not run.telemetry.health.is_ready and run.telemetry.health.sink, "it says why it waits")
@@ -163,6 +168,23 @@ async def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
     await sink.write(Transaction(claim.number + 1, (batch(SMALL, 1, *rows),), "list"))
     assert dataset.query("SELECT count(*) FROM rows") == [(100,)]
     await sink.close()
+
+
+@pytest.mark.parametrize("wait", [True, False])
+@pytest.mark.parametrize("mode", list(WriteMode))
+def test_a_file_that_can_not_grow_is_waited_for(tmp_path: Path, wait: bool, mode: WriteMode) -> None:
+    """The limit of the process stands for that of a disk."""
+    dataset = SqliteDataset(tmp_path)
+    script = Script(seed=34, batches=2000, rows=12)
+    config = {"seed": script.seed, "batches": script.batches, "rows": script.rows, "pauseMs": 0.5}
+    manifest = write_manifest(tmp_path / "run.yaml", dataset.url, config, wait=wait, write_mode=mode.value)
+    runner = start_runner(manifest, hook=LargestFile(200_000))
+    runner.wait_for("the disk is full", "input/output error")
+    truth = HistoryTruth(script) if mode is WriteMode.APPEND else Truth(script)
+    assert assert_true(dataset, truth) < script.batches
+    resource.prlimit(runner.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert runner.wait() == ExitCode.END_OF_STREAM, runner.text()[-2000:]
+    assert assert_true(dataset, truth) == script.batches
 
 
 @pytest.mark.parametrize("wait", [True, False])
