@@ -9,13 +9,14 @@ from connector_runner.datasets.letters import Refusals, RefusedError, build_lett
 from connector_runner.datasets.plan import operations_of, plan_append, plan_upsert
 from connector_runner.protocols.batch import Batch, Row
 from connector_runner.sinks.postgresql.failures import Meaning, meaning_of
-from connector_runner.sinks.postgresql.session import BEGIN, COMMIT, ROLLBACK, Command, Session, StatementError
+from connector_runner.sinks.postgresql.session import Command, Session, StatementError
 from connector_runner.sinks.postgresql.statements import FenceSql, RowSql
 
 # What a value raises that has no exact binary form.
 VALUE_ERRORS = (RefusedError, UnicodeError, struct.error, OverflowError, ValueError, TypeError)
 Operations = Sequence[tuple[int, Row, Batch]]
 
+BEGIN, COMMIT, ROLLBACK = Command("BEGIN"), Command("COMMIT"), Command("ROLLBACK")
 SAVE, RELEASE, BACK = Command("SAVEPOINT part"), Command("RELEASE part"), Command("ROLLBACK TO part")
 
 

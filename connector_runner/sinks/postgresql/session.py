@@ -39,9 +39,6 @@ class Command:
     parameters: Sequence[bytes | None] = ()
 
 
-BEGIN, COMMIT, ROLLBACK = Command("BEGIN"), Command("COMMIT"), Command("ROLLBACK")
-
-
 class StatementError(Exception):
     """A statement of a unit failed; everything of the unit was taken back.
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import psycopg
 
@@ -18,15 +18,12 @@ from connector_runner.protocols.errors import ActionRequiredError, ConnectorErro
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.sink import Claim, Receipt, SinkContext, Transaction, WriteAgain
 from connector_runner.protocols.source import WriteMode
-from connector_runner.sinks.postgresql.bulk import LEAST_ROWS, BulkWriter, UnfitForCopyError, is_bulk
 from connector_runner.sinks.postgresql.careful import VALUE_ERRORS, CarefulWriter
 from connector_runner.sinks.postgresql.failures import Meaning, connection_failure, meaning_of, statement_failure
 from connector_runner.sinks.postgresql.session import Command, Session, StatementError
 from connector_runner.sinks.postgresql.statements import CREATE_CHECKPOINTS, FenceSql, RowSql
 from connector_runner.sinks.postgresql.tables import create_missing, ensure_tables, resolve_schema
-from connector_runner.sinks.postgresql.values import Cells
 
-T = TypeVar("T")
 LONGEST_NAME = 63
 TERMINATE = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -53,7 +50,6 @@ class PostgresSink:
         self._order = asyncio.Lock()
         self._session: Session | None = None
         self._rows: RowSql | None = None
-        self._bulk: BulkWriter | None = None
         self._is_indexed = False
         self._careful_number = 0
         self._epoch = 0
@@ -154,7 +150,6 @@ class PostgresSink:
         except psycopg.Error as error:
             raise self._explain(error, session) from None
         self._rows, self._is_indexed = rows, False
-        self._bulk = BulkWriter(self._fence, rows) if self._append else None
 
     async def _index_history(self, session: Session, transaction: Transaction) -> None:
         """Once a session, when the first replacement comes."""
@@ -172,52 +167,24 @@ class PostgresSink:
 
     async def write(self, transaction: Transaction) -> Receipt:
         """See `Sink.write`."""
-        session, answered = self._session, None
-        if session is None:
-            raise TransientError("the dataset is not connected")
-        # Before its turn, while others are on their way.
-        cells = self._encoded(transaction, self._bulk_cells)
+        async with self._order:
+            session = self._session
+            if session is None:
+                raise TransientError("the dataset is not connected")
+            await self._index_history(session, transaction)
+            if transaction.number == self._careful_number:
+                return await self._write_carefully(session, transaction)
+            try:
+                answered = session.send([self._advance(transaction), *self._commands(transaction)])
+            except VALUE_ERRORS as error:
+                raise self._again(transaction) from error
         try:
-            async with self._order:
-                await self._index_history(session, transaction)
-                if transaction.number == self._careful_number:
-                    return await self._write_carefully(session, transaction)
-                if cells is None or not await self._has_copied(session, transaction, cells):
-                    commands = self._encoded(transaction, self._commands)
-                    answered = session.send([self._advance(transaction), *commands])
-            if answered is not None:
-                await answered
+            await answered
         except StatementError as error:
             raise await self._why(session, transaction, error) from None
         if any(batch.rows for batch in transaction.batches):
             self._refusals.accepted()
         return Receipt()
-
-    def _encoded(self, transaction: Transaction, encode: Callable[[Transaction], T]) -> T:
-        try:
-            return encode(transaction)
-        except VALUE_ERRORS as error:
-            raise self._again(transaction) from error
-
-    def _bulk_cells(self, transaction: Transaction) -> list[Cells] | None:
-        """What a COPY would carry; None where arrays are better or the only way."""
-        batches = transaction.batches
-        if self._rows is None or self._bulk is None or transaction.number == self._careful_number:
-            return None
-        if sum(len(batch.rows) for batch in batches) < LEAST_ROWS:
-            return None
-        history = plan_append(batches)
-        return self._rows.history_cells(history[0]) if is_bulk(history) else None
-
-    async def _has_copied(self, session: Session, transaction: Transaction, cells: list[Cells]) -> bool:
-        if self._bulk is None:
-            return False
-        try:
-            await self._bulk.write(session, self._advance(transaction), cells, transaction.batches)
-        except UnfitForCopyError:
-            self._bulk = None
-            return False
-        return True
 
     def _advance(self, transaction: Transaction) -> Command:
         state = None

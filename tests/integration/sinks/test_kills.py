@@ -58,7 +58,7 @@ def test_two_hundred_kills_at_random_moments(dataset: Dataset, tmp_path: Path, m
 @pytest.mark.parametrize(
     ("mode", "stream", "rows"),
     [(WriteMode.UPSERT, "mixed", 8), (WriteMode.APPEND, "mixed", 8), (WriteMode.APPEND, "upserts", 1200)],
-    ids=["by key", "history", "history in bulk"],
+    ids=["by key", "history", "history in thousands"],
 )
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_a_kill_at_every_statement(
