@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from connector_runner.pipeline.engine import Engine
+from connector_runner.pipeline.engine import OBJECTS_BETWEEN_COLLECTIONS, Engine
 from connector_runner.pipeline.telemetry import NoMeters, Telemetry
 from connector_runner.protocols.batch import Batch, Row
 from connector_runner.protocols.schema import Column, StreamSchema
@@ -123,6 +123,7 @@ async def pipeline(rows: int, url: str, table: str, mode: WriteMode, size: int, 
 
 
 async def speed(rows: int) -> None:
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)  # for all that is measured, as the pipeline has it
     with PostgresServer(["fsync=on"]) as server, tempfile.TemporaryDirectory() as folder:
         urls = {"sqlite": f"sqlite:///{folder}/bench.db", "postgresql": server.url()}
         for name, url in urls.items():
