@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from connector_runner.pipeline.engine import Engine
+from connector_runner.pipeline.engine import OBJECTS_BETWEEN_COLLECTIONS, Engine
 from connector_runner.pipeline.telemetry import NoMeters, Telemetry
 from connector_runner.protocols.batch import Batch, Row
 from connector_runner.protocols.schema import Column, StreamSchema
@@ -31,6 +31,9 @@ COLUMNS = (
 )  # fmt: skip
 SCHEMA = StreamSchema("bench", COLUMNS, ("id",))
 ROWS_A_TRANSACTION = 10_000
+MEMORY_LIMIT_MB = 150.0
+# Between the halves of the run; noise of the allocator, not growth with the number of rows.
+MEMORY_GROWTH_MB = 10.0
 
 
 def row(number: int) -> Row:
@@ -93,15 +96,17 @@ async def source_alone(rows: int, size: int) -> float:
 
 
 async def bare_sink(rows: int, url: str, table: str, mode: WriteMode, size: int) -> float:
-    """Rows ready in memory, transactions of a fixed size one after the other, position and epoch included."""
+    """Batches ready in memory, transactions of a fixed number of rows one after the other, position and epoch included."""
     batches = [batch async for batch in Source(rows, size).batches()]
+    together = max(1, ROWS_A_TRANSACTION // size)
+    groups = [tuple(batches[first : first + together]) for first in range(0, len(batches), together)]
     sink = build_sink(context(url, table, mode, wait=True))
     claim = await sink.claim()
     await sink.prepare(SCHEMA)
     gc.collect()
     start = time.perf_counter()
-    for number, batch in enumerate(batches, claim.number + 1):
-        await sink.write(Transaction(number, (batch,), "bench"))
+    for number, group in enumerate(groups, claim.number + 1):
+        await sink.write(Transaction(number, group, "bench"))
     seconds = time.perf_counter() - start
     await sink.close()
     return rows / seconds
@@ -117,28 +122,25 @@ async def pipeline(rows: int, url: str, table: str, mode: WriteMode, size: int, 
     return rows / (time.perf_counter() - start)
 
 
-async def speed(rows: int) -> list[dict[str, object]]:
-    found = []
+async def speed(rows: int) -> None:
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)  # for all that is measured, as the pipeline has it
     with PostgresServer(["fsync=on"]) as server, tempfile.TemporaryDirectory() as folder:
         urls = {"sqlite": f"sqlite:///{folder}/bench.db", "postgresql": server.url()}
         for name, url in urls.items():
             for mode in WriteMode:
-                bare = await bare_sink(rows, url, f"bare_{mode}", mode, ROWS_A_TRANSACTION)
                 for size in (1, 100, 10_000):
                     source = await source_alone(rows, size)
+                    bare = await bare_sink(rows, url, f"bare_{mode}_{size}", mode, size)
                     limit = 1 / (1 / source + 1 / bare)
                     for wait in (True, False):
                         table = f"pipe_{mode}_{size}_{wait}"
                         reached = await pipeline(rows, url, table, mode, size, wait=wait)
-                        found.append(
-                            {
-                                "sink": name, "mode": mode.value, "batch": size, "wait": wait, "source": round(source),
-                                "bare": round(bare), "limit": round(limit), "pipeline": round(reached),
-                                "ratio": round(reached / limit, 2),
-                            }
-                        )  # fmt: skip
-                        print(json.dumps(found[-1]), flush=True)
-    return found
+                        figures = {
+                            "sink": name, "mode": mode.value, "batch": size, "wait": wait, "source": round(source),
+                            "bare": round(bare), "limit": round(limit), "pipeline": round(reached),
+                            "ratio": round(reached / limit, 2),
+                        }  # fmt: skip
+                        print(json.dumps(figures), flush=True)
 
 
 def resident() -> float:
@@ -170,7 +172,11 @@ def main() -> None:
     parser.add_argument("--only-memory", action="store_true")
     arguments = parser.parse_args()
     if arguments.only_memory:
-        print(json.dumps(asyncio.run(memory(arguments.memory_rows, 300_000))))
+        figures = asyncio.run(memory(arguments.memory_rows, 300_000))
+        print(json.dumps(figures))
+        first, second = figures["firstHalfMaxMB"], figures["secondHalfMaxMB"]
+        if max(first, second) > MEMORY_LIMIT_MB or second > first + MEMORY_GROWTH_MB:
+            raise SystemExit(f"more than {MEMORY_LIMIT_MB} MB resident, or more and more")
         return
     asyncio.run(speed(arguments.rows))
     # In a process of its own, so that it is the pipeline's memory that is measured.

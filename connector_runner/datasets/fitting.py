@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from connector_runner.datasets.names import METADATA, OWNER, ROW_NUMBER
 from connector_runner.protocols.errors import SchemaConflictError
-from connector_runner.protocols.schema import Column, StreamSchema
+from connector_runner.protocols.schema import StreamSchema
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +35,10 @@ class FoundTable:
 
 @dataclass(frozen=True, slots=True)
 class Alteration:
-    """What a table needs: columns to add, and columns whose type must be widened."""
+    """What a table needs: names of columns to add, and of columns whose type must be widened."""
 
-    added: tuple[Column, ...] = ()
-    widened: tuple[Column, ...] = ()
+    added: tuple[str, ...] = ()
+    widened: tuple[str, ...] = ()
 
 
 def fit_table(
@@ -48,44 +49,46 @@ def fit_table(
     table: str,
     own: bool,
     widens: Mapping[tuple[str, str], bool],
-    keyed: bool,
+    append: bool,
 ) -> Alteration:
     """What must be altered so that the table holds the stream.
 
     Args:
         schema: Of the stream.
         found: The table.
-        wanted_types: Each column's type in this database.
+        wanted_types: Each column's type in this database, in append mode those of `METADATA` too.
         table: For messages.
         own: Whether a connector made or filled it: then columns may be added and types widened.
         widens: (found type, wanted type) that can be had by altering; True where the found type already holds everything.
-        keyed: Whether rows are stored by key.
+        append: Whether history is kept; otherwise rows are stored by key.
 
     Raises:
         SchemaConflictError: With all differences.
     """
     differences: list[str] = []
-    added: list[Column] = []
-    widened: list[Column] = []
-    for column in schema.columns:
-        wanted = wanted_types[column.name]
-        may_alter = own and column.name not in schema.key
-        if (at := found.columns.get(column.name)) is None:
+    added: list[str] = []
+    widened: list[str] = []
+    # A table without the other metadata was made for another write mode, or by somebody else.
+    fixed = {*schema.key, *METADATA} - {*OWNER}
+    for name, wanted in wanted_types.items():
+        may_alter = own and name not in fixed
+        if (at := found.columns.get(name)) is None:
             if may_alter:
-                added.append(column)
+                added.append(name)
             else:
-                differences.append(f"column {column.name} ({wanted}) is missing")
+                differences.append(f"column {name} ({wanted}) is missing")
         elif at.type != wanted and not widens.get((at.type, wanted), False):
             if may_alter and (at.type, wanted) in widens:
-                widened.append(column)
+                widened.append(name)
             else:
-                differences.append(f"column {column.name} is {at.type}, needed is {wanted}")
+                differences.append(f"column {name} is {at.type}, needed is {wanted}")
     for name, at in found.columns.items():
-        if name not in schema.names and at.required:
+        if at.required and (name not in wanted_types or name == ROW_NUMBER):
             differences.append(f"column {name} needs a value, but the stream has none")
-    if keyed and not has_key(found, schema.key):
+    key = (ROW_NUMBER,) if append else schema.key
+    if not has_key(found, key):
         has = f"its key is ({', '.join(found.key)})" if found.key else "it has no primary key"
-        differences.append(f"{has}, needed is ({', '.join(schema.key)})")
+        differences.append(f"{has}, needed is ({', '.join(key)})")
     if differences:
         raise SchemaConflictError(
             f"table {table} can't hold stream {schema.stream}: {'; '.join(differences)}. Alter the table, or choose another "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import random
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +22,8 @@ from connector_runner.schemas.outcome import ExitCode
 # Within the grace period that the operator gives (30 s and more): what was read is still committed.
 STOP_SECONDS = 20.0
 CLOSE_SECONDS = 5.0
+# Rows and batches make no cycles; looking for some after every 700 objects took up to a third of the time of single rows.
+OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 
 class Engine:
@@ -58,6 +61,7 @@ class Engine:
         Raises:
             ActionRequiredError: A person must act; what had been read before is committed if the dataset takes it.
         """
+        gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
         stopping = asyncio.create_task(self._stopping.wait())
         tasks: list[asyncio.Task[Any]] = [stopping]
         try:

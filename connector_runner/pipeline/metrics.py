@@ -23,7 +23,9 @@ class PrometheusMeters:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         self._rows = Counter("connector_rows", "Rows committed, by operation", ["operation"], registry=registry)
-        self._bytes = Counter("connector_bytes", "Bytes committed, as the source estimates them", registry=registry)
+        self._bytes = Counter(
+            "connector_bytes", "Bytes committed, as the source estimates them", ["operation"], registry=registry
+        )
         self._batches = Counter("connector_batches", "Batches committed", registry=registry)
         self._commits = Counter("connector_commits", "Transactions committed, heartbeats included", registry=registry)
         self._seconds = Histogram(
@@ -45,6 +47,7 @@ class PrometheusMeters:
         )
         for operation in ("upsert", "delete", "insert", "replace"):
             self._rows.labels(operation)
+            self._bytes.labels(operation)
         for event in ("reconnects", "sink_reconnects", "gaps", "incidents"):
             self._events.labels(event)
 
@@ -62,11 +65,12 @@ class PrometheusMeters:
         for name, text, value in values:
             Gauge(name, text, registry=self.registry).set_function(value)
 
-    def committed(self, seconds: float, rows: dict[str, int], size: int, batches: int) -> None:
+    def committed(self, seconds: float, rows: dict[str, int], sizes: dict[str, int], batches: int) -> None:
         """See `Meters`."""
         for operation, amount in rows.items():
             self._rows.labels(operation).inc(amount)
-        self._bytes.inc(size)
+        for operation, size in sizes.items():
+            self._bytes.labels(operation).inc(size)
         self._batches.inc(batches)
         self._commits.inc()
         self._seconds.observe(seconds)

@@ -51,12 +51,14 @@ class Reader:
                 self._telemetry.source_lost(error, delay)
                 await asyncio.sleep(delay)
             except asyncio.CancelledError:
-                if not self._reconnect_asked:
+                asked, self._reconnect_asked = self._reconnect_asked, False
+                task = asyncio.current_task()
+                # Both at once, a reconnection and the end of the run: the end counts.
+                if not asked or (task is not None and task.cancelling()):
                     self._reading.cancel()
                     with contextlib.suppress(asyncio.CancelledError, Exception):
                         await self._reading
                     raise
-                self._reconnect_asked = False
 
     def reconnect(self) -> None:
         """Opens anew with the configuration as it is now."""

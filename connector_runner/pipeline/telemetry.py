@@ -20,8 +20,8 @@ OPERATIONS = {int(operation): operation.name.lower() for operation in Operation}
 class Meters(Protocol):
     """Where figures go; see `metrics.PrometheusMeters`."""
 
-    def committed(self, seconds: float, rows: dict[str, int], size: int, batches: int) -> None:
-        """A transaction was confirmed after so many seconds."""
+    def committed(self, seconds: float, rows: dict[str, int], sizes: dict[str, int], batches: int) -> None:
+        """A transaction was confirmed after so many seconds, with rows and bytes by operation."""
 
     def refused(self, rows: int) -> None:
         """Rows became dead letters."""
@@ -39,7 +39,7 @@ class Meters(Protocol):
 class NoMeters:
     """For runs by hand without a port: nothing is imported, nothing is kept."""
 
-    def committed(self, seconds: float, rows: dict[str, int], size: int, batches: int) -> None:
+    def committed(self, seconds: float, rows: dict[str, int], sizes: dict[str, int], batches: int) -> None:
         """See `Meters`."""
 
     def refused(self, rows: int) -> None:
@@ -81,6 +81,12 @@ def count_operations(batches: tuple[Batch, ...]) -> dict[str, int]:
     counts = {name: codes.count(code) for code, name in OPERATIONS.items()} if codes else {}
     counts["upsert"] = counts.get("upsert", 0) + plain
     return {name: count for name, count in counts.items() if count}
+
+
+def share(size: int, counts: dict[str, int]) -> dict[str, int]:
+    """Bytes by operation, each row's share the same: sources estimate the size of a batch as a whole."""
+    rows = sum(counts.values())
+    return {name: size * count // rows for name, count in counts.items()}
 
 
 @dataclass
@@ -150,9 +156,9 @@ class Telemetry:
         self.meters.count("sink_reconnects", 1)
         self.log("warning", error.message, reason=error.reason, retryInSeconds=round(delay, 2))
 
-    def sink_slow(self, seconds: float) -> None:
-        """A commit is under way and does not come back."""
-        message = f"a transaction is not confirmed after {seconds:.0f} s: a lock, or a dataset that hangs"
+    def sink_slow(self, what: str, seconds: float) -> None:
+        """Something was asked of the dataset `seconds` ago and does not come back; `what` says what, in a few words."""
+        message = f"{what} is not confirmed after {seconds:.0f} s: a lock, or a dataset that hangs"
         self.health.sink = message
         self.log("warning", message)
 
@@ -160,7 +166,7 @@ class Telemetry:
         """A transaction is confirmed."""
         batches = transaction.batches
         counts = count_operations(batches)
-        self.meters.committed(seconds, counts, sum(batch.size for batch in batches), len(batches))
+        self.meters.committed(seconds, counts, share(sum(batch.size for batch in batches), counts), len(batches))
         self.health.is_committing = True
         totals = self.totals
         totals.commits += 1
@@ -178,5 +184,9 @@ class Telemetry:
             self.log(
                 "warning", f"{len(incidents) - INCIDENTS_LOGGED} more incidents; see the dataset's incidents table"
             )
-        if batches and (event_time := batches[-1].event_time) is not None:
+        self.behind(batches[-1].event_time if batches else None)
+
+    def behind(self, event_time: float | None) -> None:
+        """The dataset stands where the source was at this time, or is about to; None if that is unknown."""
+        if event_time is not None:
             self.lag(max(0.0, self.clock() - event_time))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Coroutine
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from connector_runner.pipeline.backoff import Backoff
 from connector_runner.pipeline.queue import BatchQueue, Group
@@ -17,8 +19,10 @@ from connector_runner.protocols.sink import Claim, Receipt, Sink, Transaction, W
 
 # With `wait: false`: transactions on their way at once.
 IN_FLIGHT = 4
-# A commit that takes longer is told: a lock, a hanging server.
+# What takes longer is told: a lock, a hanging server.
 SLOW_SECONDS = 5.0
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,7 @@ class Writer:
         self._prepared = ""
         self._quiet: tuple[Batch, str] | None = None
         self._last_send = time.monotonic()
+        self._told_at = 0.0
         self._reconnect_asked = False
         self._announced: StreamSchema | None = None
 
@@ -72,7 +77,7 @@ class Writer:
         """Takes the dataset over, however long that needs."""
         while True:
             try:
-                claim = await self._sink.claim()
+                claim = await self._told(self._sink.claim(), "the claim of the dataset")
             except TransientError as error:
                 await self._wait_out(error)
                 continue
@@ -143,12 +148,15 @@ class Writer:
         waiting = asyncio.create_task(self._queue.wait())
         try:
             watched: set[asyncio.Task[object]] = {waiting, *([self._sent[0].task] if self._sent else [])}
-            timeout = None if self._sent else max(0.0, due - self._seconds_since_send())
-            done, _ = await asyncio.wait(watched, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            timeout = self._seconds_to_slow() if self._sent else due - self._seconds_since_send()
+            done, _ = await asyncio.wait(watched, timeout=max(0.0, timeout), return_when=asyncio.FIRST_COMPLETED)
         finally:
             waiting.cancel()
-        if self._sent and self._sent[0].task.done():
-            await self._confirm_oldest()
+        if self._sent:
+            if self._sent[0].task.done():
+                await self._confirm_oldest()
+            elif self._seconds_to_slow() <= 0:
+                self._tell_slow()
         elif not done and self._seconds_since_send() >= due:
             await (self._flush_quiet() if self._quiet else self._send((), ""))
 
@@ -171,15 +179,42 @@ class Writer:
     async def _confirm_oldest(self) -> None:
         oldest = self._sent[0]
         while not oldest.task.done():
-            await asyncio.wait({oldest.task}, timeout=SLOW_SECONDS)
-            if not oldest.task.done():
-                self._telemetry.sink_slow(time.monotonic() - oldest.at)
+            await asyncio.wait({oldest.task}, timeout=max(0.0, self._seconds_to_slow()))
+            if not oldest.task.done() and self._seconds_to_slow() <= 0:
+                self._tell_slow()
         try:
             receipt = oldest.task.result()
         except TransientError as error:
             await self._repair(error)
         else:
             self._confirmed(receipt)
+
+    def _seconds_to_slow(self) -> float:
+        """Until the oldest transaction on its way has to be told of, again and again."""
+        return max(self._sent[0].at, self._told_at) + SLOW_SECONDS - time.monotonic()
+
+    def _tell_slow(self) -> None:
+        self._told_at = time.monotonic()
+        self._telemetry.sink_slow("a transaction", self._told_at - self._sent[0].at)
+        self._tell_lag()
+
+    def _tell_lag(self) -> None:
+        """While nothing is confirmed: the dataset stands before the oldest rows on their way."""
+        batches = self._sent[0].transaction.batches if self._sent else ()
+        self._telemetry.behind(batches[0].event_time if batches else None)
+
+    async def _told(self, work: Coroutine[Any, Any, T], what: str) -> T:
+        """Awaits `work` of the sink and tells when it takes long."""
+        task, start = asyncio.create_task(work), time.monotonic()
+        try:
+            while not task.done():
+                await asyncio.wait({task}, timeout=SLOW_SECONDS)
+                if not task.done():
+                    self._telemetry.sink_slow(what, time.monotonic() - start)
+            return task.result()
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
 
     def _confirmed(self, receipt: Receipt) -> None:
         oldest = self._sent.popleft()
@@ -198,7 +233,7 @@ class Writer:
             if not isinstance(error, WriteAgain):
                 await self._wait_out(error)
             try:
-                number = await self._sink.recover()
+                number = await self._told(self._sink.recover(), "the new connection")
                 break
             except TransientError as trouble:
                 error = trouble
@@ -217,12 +252,13 @@ class Writer:
     async def _wait_out(self, error: TransientError) -> None:
         delay = self._backoff.next_delay(error.retry_after)
         self._telemetry.sink_lost(error, delay)
+        self._tell_lag()
         await asyncio.sleep(delay)
 
     async def _prepare(self, schema: StreamSchema) -> None:
         while True:
             try:
-                await self._sink.prepare(schema)
+                await self._told(self._sink.prepare(schema), "the preparation of the table")
             except TransientError as error:
                 await self._repair(error)
                 continue

@@ -76,7 +76,7 @@ async def test_a_source_that_breaks_again_and_again_loses_and_repeats_nothing(da
 
 
 async def test_a_second_run_goes_on_after_the_first(dataset: Dataset) -> None:
-    script = Script(seed=9, batches=100)
+    script = Script(seed=9, batches=100_000)
     first = Run(scripted(script, pauseMs=2), context(dataset), stream="mixed").start()
     await until(lambda: first.telemetry.totals.rows > 20, "some rows")
     assert await first.stop() is ExitCode.TERMINATED
@@ -85,7 +85,8 @@ async def test_a_second_run_goes_on_after_the_first(dataset: Dataset) -> None:
     inspector.close()
     assert position is not None
     assert dataset.read(SCHEMA, "rows") == sorted(script.state(position["next"]).values())
-    assert 0 < position["next"] < 100
+    assert 0 < position["next"] < script.batches
+    script = Script(seed=9, batches=position["next"] + 100)
     second = Run(scripted(script), context(dataset, run=2), stream="mixed").start()
     assert await second.end() is ExitCode.END_OF_STREAM
     assert sorted(dataset.read(SCHEMA, "rows")) == sorted(script.state().values())

@@ -3,31 +3,49 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import psycopg
+
+from connector_runner.sinks.postgresql.session import Command, Session
 
 
 @dataclass
 class KillAtStatement:
-    """In the runner's process: SIGKILL before or after its n-th statement on the database."""
+    """In the runner's process: SIGKILL before or after its n-th statement on the database.
+
+    For PostgreSQL a transaction that is sent as one counts as one statement; after means that it is on its way, unanswered.
+    """
 
     number: int
     after: bool
 
     def __call__(self) -> None:
-        connect, left, after = sqlite3.connect, self.number, self.after
+        self._hook_sqlite()
+        self._hook_postgresql()
+
+    def _before(self) -> None:
+        self.number -= 1
+        if self.number == 0 and not self.after:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def _after(self) -> None:
+        if self.number == 0 and self.after:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def _hook_sqlite(self) -> None:
+        connect = sqlite3.connect
 
         def count(run: Any) -> Any:
             def counted(*arguments: Any) -> Any:
-                nonlocal left
-                left -= 1
-                if left == 0 and not after:
-                    os.kill(os.getpid(), signal.SIGKILL)
+                self._before()
                 result = run(*arguments)
-                if left == 0 and after:
-                    os.kill(os.getpid(), signal.SIGKILL)
+                self._after()
                 return result
 
             return counted
@@ -42,6 +60,44 @@ class KillAtStatement:
             return connect(*arguments, **options, factory=Counting)
 
         sqlite3.connect = patched  # type: ignore[assignment]
+
+    def _hook_postgresql(self) -> None:
+        execute, send = psycopg.AsyncConnection.execute, Session.send
+
+        async def executed(*arguments: Any, **options: Any) -> Any:
+            self._before()
+            result = await execute(*arguments, **options)
+            self._after()
+            return result
+
+        def sent(session: Session, commands: Sequence[Command]) -> Any:
+            self._before()
+            answer = send(session, commands)
+            self._after()
+            return answer
+
+        psycopg.AsyncConnection.execute = executed  # type: ignore[method-assign]
+        Session.send = sent  # type: ignore[method-assign, assignment]
+
+
+@dataclass
+class LargestFile:
+    """No file of the process grows beyond so many bytes, until the limit is lifted from outside (`prlimit`)."""
+
+    size: int
+
+    def __call__(self) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (self.size, resource.RLIM_INFINITY))
+
+
+@dataclass
+class Environment:
+    """As a pod has it."""
+
+    variables: dict[str, str]
+
+    def __call__(self) -> None:
+        os.environ.update(self.variables)
 
 
 @dataclass

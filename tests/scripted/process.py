@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -43,6 +44,14 @@ def _run(arguments: Sequence[str], log: str, hook: Hook | None) -> None:
     os._exit(code)
 
 
+def wait_until(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> None:
+    """Polls until the condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds} s: {what}"
+        time.sleep(0.005)
+
+
 @dataclass
 class Runner:
     """A started `connector-runner`."""
@@ -73,17 +82,26 @@ class Runner:
         self.process.close()
         return code
 
+    def wait_for(self, *texts: str) -> None:
+        """Until the log has one of these."""
+        wait_until(lambda: any(text in self.text() for text in texts), f"the log says {' or '.join(texts)}")
+
     def text(self) -> str:
         return self.log.read_text() if self.log.exists() else ""
 
 
 def start_runner(
-    manifest: Path, *, command: str = "run", hook: Hook | None = None, options: Sequence[str] = ()
+    manifest: Path | None,
+    *,
+    command: str = "run",
+    hook: Hook | None = None,
+    options: Sequence[str] = (),
+    log: Path | None = None,
 ) -> Runner:
-    log = manifest.with_suffix(".log")
-    process = _context().Process(
-        target=_run, args=([command, "-f", str(manifest), *options], str(log), hook), daemon=True
-    )
+    """By hand on a manifest file; without one `hook` gives the orders in the environment, and `log` says where lines go."""
+    given = ["-f", str(manifest)] if manifest else []
+    log = log or (manifest or Path("runner")).with_suffix(".log")
+    process = _context().Process(target=_run, args=([command, *given, *options], str(log), hook), daemon=True)
     process.start()
     return Runner(process, log)
 

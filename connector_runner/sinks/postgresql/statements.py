@@ -9,12 +9,13 @@ from typing import Any
 
 from connector_runner.datasets.claims import COLUMNS, encode_position
 from connector_runner.datasets.letters import DeadLetter
-from connector_runner.datasets.names import TableNames, quote, quote_all
+from connector_runner.datasets.names import ROW_NUMBER, TableNames, quote, quote_all
 from connector_runner.datasets.plan import History, Step
 from connector_runner.protocols.batch import place_of
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.sinks.postgresql.session import Command
 from connector_runner.sinks.postgresql.values import (
+    METADATA_TYPES,
     TEXT,
     Cells,
     PostgresType,
@@ -24,20 +25,26 @@ from connector_runner.sinks.postgresql.values import (
     encode_texts,
 )
 
-CREATE_CHECKPOINTS = """CREATE TABLE IF NOT EXISTS {table} (
+FIND_SCHEMA = """SELECT coalesce((SELECT nspname FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace
+  WHERE pg_class.oid = to_regclass(%s)), current_schema())"""
+CREATE_CHECKPOINTS = """CREATE TABLE {table} (
   connector text NOT NULL, stream text NOT NULL, table_name text NOT NULL, epoch bigint NOT NULL, number bigint NOT NULL,
   uid text NOT NULL, run bigint NOT NULL, identity text NOT NULL, schema_version text NOT NULL, position text,
   write_mode text NOT NULL, updated timestamptz NOT NULL, PRIMARY KEY (connector, stream, table_name)
 ) WITH (fillfactor = 50)"""
-CREATE_DEAD_LETTERS = """CREATE TABLE IF NOT EXISTS {table} (
+CREATE_DEAD_LETTERS = """CREATE TABLE {table} (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at timestamptz NOT NULL, connector text NOT NULL,
   stream text NOT NULL, reason text NOT NULL, operation text NOT NULL, position text NOT NULL, "row" json NOT NULL
 )"""
-CREATE_INCIDENTS = """CREATE TABLE IF NOT EXISTS {table} (
+CREATE_INCIDENTS = """CREATE TABLE {table} (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at timestamptz NOT NULL, connector text NOT NULL,
   stream text NOT NULL, kind text NOT NULL, subject text NOT NULL, message text NOT NULL, detail json NOT NULL,
   position text NOT NULL
 )"""
+
+
+# Rows without an owner are from before there was that column.
+OWN = "((_connector = $2 AND _stream = $3) OR _connector IS NULL)"
 
 
 class FenceSql:
@@ -54,6 +61,10 @@ class FenceSql:
             f"INSERT INTO {table} ({listed}) VALUES (%s, %s, %s, %s, 0, %s, %s, '', '', NULL, %s, now()) "
             "ON CONFLICT (connector, stream, table_name) DO UPDATE SET epoch = excluded.epoch, uid = excluded.uid, "
             "run = excluded.run, write_mode = excluded.write_mode, updated = excluded.updated"
+        )
+        self.adopt = (
+            f"UPDATE {table} SET schema_version = %s WHERE {where.format('%s', '%s', '%s')} AND epoch = %s "
+            "AND schema_version = ''"
         )
         held = f"WHERE {where.format('$1', '$2', '$3')} AND epoch = $4::text::bigint AND number = $5::text::bigint - 1"
         # The division fails when the row is not as expected, and with it all that follows up to the synchronisation point.
@@ -98,10 +109,11 @@ class FenceSql:
 
 @dataclass(frozen=True)
 class RowSql:
-    """Commands on the table with the rows, for one schema."""
+    """Commands on the table with the rows, for one schema; `owner` is (connector, stream)."""
 
     schema: StreamSchema
     names: TableNames
+    owner: tuple[str, str]
 
     @cached_property
     def types(self) -> list[PostgresType]:
@@ -150,14 +162,18 @@ class RowSql:
     @cached_property
     def append_columns(self) -> str:
         """Quoted names with those that append mode adds."""
-        return f"{self.columns}, _op, _position, _written_at"
+        return f"{self.columns}, _op, _position, _connector, _stream, _written_at"
 
     @cached_property
     def _append(self) -> str:
         return (
             f"INSERT INTO {self.names.rows} ({self.append_columns}) "
-            f"SELECT *, now() FROM {_unnest([*self.types, TEXT, TEXT])}"
+            f"SELECT *, {self._owner(len(self.types) + 3)}, now() FROM {_unnest([*self.types, TEXT, TEXT])}"
         )
+
+    @staticmethod
+    def _owner(first: int) -> str:
+        return f"${first}::text, ${first + 1}::text"
 
     def _prefix(self, length: int, first: int) -> str:
         pairs = zip(self.schema.key[:length], self._key_types, strict=False)
@@ -198,14 +214,15 @@ class RowSql:
             RefusedError and others: See `values.encode_columns`.
         """
         commands = []
+        owner = [part.encode() for part in self.owner]
         for prefix, batch in history.replaced:
-            commands.append(Command(self.create_history_index))
-            parameters = [encode_position(place_of(batch.position)).encode(), *self._prefix_parameters(prefix)]
+            parameters = [encode_position(place_of(batch.position)).encode(), *owner, *self._prefix_parameters(prefix)]
             commands.append(Command(self._retract(len(prefix)), parameters))
         if history.rows:
             oids = [*(kind.oid for kind in self.types), TEXT.oid, TEXT.oid]
             cells = self.history_cells(history)
-            commands.append(Command(self._append, [array_parameter(*pair) for pair in zip(oids, cells, strict=True)]))
+            arrays = [array_parameter(*pair) for pair in zip(oids, cells, strict=True)]
+            commands.append(Command(self._append, [*arrays, *owner]))
         return commands
 
     def history_cells(self, history: History) -> list[Cells]:
@@ -222,18 +239,20 @@ class RowSql:
             stamps.append(cell)
         return [*encode_columns(self.types, [row for _, row, _ in history.rows]), operations, stamps]
 
-    @cached_property
-    def create_history_index(self) -> str:
-        """Finds the entries of a key prefix; made when the first replacement arrives, because appending pays for it."""
-        name = quote(f"{self.names.table}_by_key")
-        return f"CREATE INDEX IF NOT EXISTS {name} ON {self.names.rows} ({quote_all(self.schema.key)})"
+    @property
+    def history_index(self) -> tuple[str, str]:
+        """Name and creation of what finds the entries of a key prefix; made at the first replacement, because appending pays."""
+        name = f"{self.names.table}_by_key"
+        sql = f"CREATE INDEX {quote(name)} ON {self.names.rows} ({quote_all(self.schema.key)})"
+        return self.names.quoted(name), sql
 
     def _retract(self, length: int) -> str:
         key = quote_all(self.schema.key)
         return (
             f"INSERT INTO {self.names.rows} ({self.append_columns}) "
-            f"SELECT {self.columns}, 'delete', $1::text, now() FROM (SELECT DISTINCT ON ({key}) * FROM {self.names.rows} "
-            f"WHERE {self._prefix(length, 2)} ORDER BY {key}, _id DESC) AS latest WHERE _op <> 'delete' ORDER BY _id"
+            f"SELECT {self.columns}, 'delete', $1::text, {self._owner(2)}, now() FROM "
+            f"(SELECT DISTINCT ON ({key}) * FROM {self.names.rows} WHERE {OWN} AND {self._prefix(length, 4)} "
+            f"ORDER BY {key}, _id DESC) AS latest WHERE _op <> 'delete' ORDER BY _id"
         )
 
     def create_table(self, *, append: bool) -> str:
@@ -243,10 +262,9 @@ class RowSql:
             for column, kind in zip(self.schema.columns, self.types, strict=True)
         ]
         if append:
-            columns = [
-                "_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY", *columns,
-                "_op text NOT NULL", "_position text NOT NULL", "_written_at timestamptz NOT NULL",
-            ]  # fmt: skip
+            added = [f"{name} {type_} NOT NULL" for name, type_ in METADATA_TYPES.items() if name != ROW_NUMBER]
+            number = f"{ROW_NUMBER} {METADATA_TYPES[ROW_NUMBER]} GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
+            columns = [number, *columns, *added]
         else:
             columns.append(f"PRIMARY KEY ({quote_all(self.schema.key)})")
         return f"CREATE TABLE {self.names.rows} ({', '.join(columns)})"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import psycopg
 
 from connector_runner.datasets.fitting import FoundColumn, FoundTable, fit_table
-from connector_runner.datasets.names import METADATA, TableNames, quote
-from connector_runner.sinks.postgresql.statements import CREATE_DEAD_LETTERS, CREATE_INCIDENTS, RowSql
-from connector_runner.sinks.postgresql.values import WIDENS
+from connector_runner.datasets.names import TableNames, quote
+from connector_runner.sinks.postgresql.statements import CREATE_DEAD_LETTERS, CREATE_INCIDENTS, FIND_SCHEMA, RowSql
+from connector_runner.sinks.postgresql.values import METADATA_TYPES, WIDENS
 
-READ_COLUMNS = """SELECT attname, format_type(atttypid, -1),
+READ_COLUMNS = """SELECT attname, format_type(atttypid, atttypmod),
   attnotnull AND NOT atthasdef AND attidentity = '' AND attgenerated = ''
 FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped ORDER BY attnum"""
 READ_KEYS = """SELECT indisprimary, array_agg(attname ORDER BY place)
@@ -32,28 +33,44 @@ async def read_table(connection: psycopg.AsyncConnection[Any], names: TableNames
     return FoundTable(columns, primary, tuple(tuple(key) for is_primary, key in keys if not is_primary))
 
 
-async def ensure_tables(connection: psycopg.AsyncConnection[Any], sql: RowSql, *, append: bool, own: bool) -> None:
-    """In one transaction: the tables fit afterwards.
+async def ensure_tables(connection: psycopg.AsyncConnection[Any], sql: RowSql, *, append: bool, own: bool) -> bool:
+    """Inside a transaction of the caller: the tables fit afterwards.
+
+    Returns:
+        Whether the table with the rows was created.
 
     Raises:
         SchemaConflictError: They can't be made to fit.
     """
     names, schema = sql.names, sql.schema
-    async with connection.transaction():
-        found = await read_table(connection, names)
-        if found is None:
-            await _execute(connection, sql.create_table(append=append))
-        else:
-            if append:
-                found = FoundTable({name: column for name, column in found.columns.items() if name not in METADATA})
-            types = {column.name: kind.name for column, kind in zip(schema.columns, sql.types, strict=True)}
-            alteration = fit_table(schema, found, types, table=names.text, own=own, widens=WIDENS, keyed=not append)
-            changes = [f"ADD COLUMN {quote(column.name)} {types[column.name]}" for column in alteration.added]
-            changes += [f"ALTER COLUMN {quote(column.name)} TYPE {types[column.name]}" for column in alteration.widened]
-            if changes:
-                await _execute(connection, f"ALTER TABLE {names.rows} {', '.join(changes)}")
-        await _execute(connection, CREATE_DEAD_LETTERS.format(table=names.dead_letters))
-        await _execute(connection, CREATE_INCIDENTS.format(table=names.incidents))
+    found = await read_table(connection, names)
+    if found is None:
+        await _execute(connection, sql.create_table(append=append))
+    else:
+        types = {column.name: kind.name for column, kind in zip(schema.columns, sql.types, strict=True)}
+        if append:
+            types.update(METADATA_TYPES)
+        alteration = fit_table(schema, found, types, table=names.text, own=own, widens=WIDENS, append=append)
+        changes = [f"ADD COLUMN {quote(column)} {types[column]}" for column in alteration.added]
+        changes += [f"ALTER COLUMN {quote(column)} TYPE {types[column]}" for column in alteration.widened]
+        if changes:
+            await _execute(connection, f"ALTER TABLE {names.rows} {', '.join(changes)}")
+    await create_missing(connection, names.dead_letters, CREATE_DEAD_LETTERS.format(table=names.dead_letters))
+    await create_missing(connection, names.incidents, CREATE_INCIDENTS.format(table=names.incidents))
+    return found is None
+
+
+async def create_missing(connection: psycopg.AsyncConnection[Any], relation: str, statement: str) -> None:
+    """Creates a table or index unless it is there: `IF NOT EXISTS` asks for the right to create even then."""
+    cursor = await connection.execute("SELECT to_regclass(%s) IS NULL", [relation])
+    if await cursor.fetchone() == (True,):
+        await _execute(connection, statement)
+
+
+async def resolve_schema(connection: psycopg.AsyncConnection[Any], names: TableNames) -> TableNames:
+    """The same table with its schema, however it was spelled: where it is, else where it would be created."""
+    row = await (await connection.execute(FIND_SCHEMA, [names.rows])).fetchone()
+    return replace(names, schema=names.schema or (row and row[0]) or "")
 
 
 async def _execute(connection: psycopg.AsyncConnection[Any], statement: str) -> None:

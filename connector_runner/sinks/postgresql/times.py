@@ -41,9 +41,16 @@ def parse_iso(text: str) -> tuple[int, int]:
     return days_from_civil(year, month, day), ((hour * 60 + minute) * 60 + second) * 1_000_000 + micros
 
 
+def _finite(number: int, bits: int, text: str) -> int:
+    """PostgreSQL takes the smallest and the largest number for the infinities."""
+    if number in {-(1 << bits - 1), (1 << bits - 1) - 1}:
+        raise RefusedError(f"{text!r} would be an infinite time in PostgreSQL")
+    return number
+
+
 def date_days(value: dt.date | str) -> int:
     """A date."""
-    return parse_iso(value)[0] if isinstance(value, str) else value.toordinal() - EPOCH_DAY
+    return _finite(parse_iso(value)[0], 32, value) if isinstance(value, str) else value.toordinal() - EPOCH_DAY
 
 
 def time_micros(value: dt.time) -> int:
@@ -51,11 +58,15 @@ def time_micros(value: dt.time) -> int:
     return ((value.hour * 60 + value.minute) * 60 + value.second) * 1_000_000 + value.microsecond
 
 
+def _iso_micros(text: str) -> int:
+    days, micros = parse_iso(text)
+    return _finite(days * 86_400_000_000 + micros, 64, text)
+
+
 def timestamp_micros(value: dt.datetime | str) -> int:
     """A timestamp without zone."""
     if isinstance(value, str):
-        days, micros = parse_iso(value)
-        return days * 86_400_000_000 + micros
+        return _iso_micros(value)
     delta = value - EPOCH
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
@@ -63,7 +74,6 @@ def timestamp_micros(value: dt.datetime | str) -> int:
 def timestamptz_micros(value: dt.datetime | str) -> int:
     """A timestamp with zone."""
     if isinstance(value, str):
-        days, micros = parse_iso(value)
-        return days * 86_400_000_000 + micros
+        return _iso_micros(value)
     delta = value - EPOCH_UTC
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds

@@ -15,6 +15,7 @@ from psycopg import DataError
 from psycopg.adapt import PyFormat, Transformer
 
 from connector_runner.datasets.letters import RefusedError
+from connector_runner.datasets.names import METADATA
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.types import Kind
 from connector_runner.sinks.postgresql.times import date_days, time_micros, timestamp_micros, timestamptz_micros
@@ -75,7 +76,7 @@ class PostgresType:
     """How a kind is stored.
 
     Attributes:
-        name: As `format_type` gives it.
+        name: As `format_type` gives it, without a modifier: a narrower type would round silently.
         oid: Of the type.
         encode: A column of values as cells.
         note: For docs/types.md.
@@ -110,6 +111,7 @@ TYPES: dict[Kind, PostgresType] = {
     Kind.UUID: PostgresType("uuid", 2950, _encode_uuids),
 }
 TEXT = TYPES[Kind.STRING]
+METADATA_TYPES = {name: TYPES[kind].name for name, kind in METADATA.items()}
 
 # (found, wanted) → True: holds it as it is; False: by ALTER COLUMN … TYPE, which loses nothing.
 WIDENS: dict[tuple[str, str], bool] = {
@@ -121,7 +123,9 @@ WIDENS: dict[tuple[str, str], bool] = {
     ("numeric", "bigint"): True,
     ("double precision", "real"): True,
     ("character varying", "text"): True,
-    ("jsonb", "json"): True,
+    ("time(6) without time zone", "time without time zone"): True,
+    ("timestamp(6) without time zone", "timestamp without time zone"): True,
+    ("timestamp(6) with time zone", "timestamp with time zone"): True,
 }
 
 

@@ -9,7 +9,7 @@ from connector_runner.datasets.claims import COLUMNS, decode_position
 from connector_runner.datasets.names import parse_table
 from connector_runner.protocols.sink import SinkContext, StoredCheckpoint
 from connector_runner.sinks.sqlite.connection import connect, explained
-from connector_runner.sinks.sqlite.statements import NOW, build_fence_sql
+from connector_runner.sinks.sqlite.statements import NOW, build_fence_sql, table_key
 from connector_runner.sinks.sqlite.tables import read_table
 
 
@@ -19,7 +19,7 @@ class SqliteInspector:
     def __init__(self, context: SinkContext) -> None:
         self._context = context
         self._names = parse_table(context.table, schemas=False)
-        self._key = (context.connector, context.stream, self._names.text)
+        self._key = (context.connector, context.stream, table_key(self._names))
         self._connection, self._path = connect(context, create=False)
 
     def newest_rows(self, limit: int) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:

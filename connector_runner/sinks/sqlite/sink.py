@@ -18,8 +18,8 @@ from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.sink import Claim, Receipt, SinkContext, Transaction
 from connector_runner.protocols.source import WriteMode
 from connector_runner.sinks.sqlite.connection import connect, explained
-from connector_runner.sinks.sqlite.statements import build_fence_sql
-from connector_runner.sinks.sqlite.tables import ensure_tables
+from connector_runner.sinks.sqlite.statements import build_fence_sql, table_key
+from connector_runner.sinks.sqlite.tables import ensure_tables, read_table
 from connector_runner.sinks.sqlite.writer import TransactionWriter
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ class SqliteSink:
         self._context = context
         self._names = parse_table(context.table, schemas=False)
         self._sql = build_fence_sql(self._names)
-        self._key = (context.connector, context.stream, self._names.text)
+        self._key = (context.connector, context.stream, table_key(self._names))
         self._append = context.write_mode is WriteMode.APPEND
         self._refusals = Refusals(context.refused_rows, context.refusal_limit)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
@@ -95,8 +95,7 @@ class SqliteSink:
             connection.execute(self._sql.create)
             holder = self._read_holder()
             if not self._append:
-                rows = connection.execute(self._sql.read_table, (self._names.text,)).fetchall()
-                require_alone([Holder(*row[:-1]) for row in rows], *self._key)
+                require_alone(self._read_holders(), *self._key)
             self._epoch = next_epoch(holder, context.uid, context.run)
             connection.execute(
                 self._sql.claim, (*self._key, self._epoch, context.uid, context.run, context.write_mode.value)
@@ -107,15 +106,22 @@ class SqliteSink:
         row = self._connected().execute(self._sql.read, self._key).fetchone()
         return Holder(*row[:-1]) if row else None
 
+    def _read_holders(self) -> list[Holder]:
+        """All who write into the table."""
+        rows = self._connected().execute(self._sql.read_table, self._key[2:]).fetchall()
+        return [Holder(*row[:-1]) for row in rows]
+
     def _prepare(self, schema: StreamSchema) -> None:
         if not self._append:
             require_key(schema)
         check_column_names(schema, append=self._append, case_sensitive=False)
         connection = self._connected()
         with explained(self._path), Begun(connection):
-            rows = connection.execute(self._sql.read_table, (self._names.text,)).fetchall()
-            own = any(Holder(*row[:-1]).schema_version for row in rows)
+            own = any(holder.schema_version for holder in self._read_holders())
+            is_new = read_table(connection, self._names) is None
             self._ensure_tables(connection, schema, own=own)
+            if is_new:  # ours from now on, before it has rows
+                connection.execute(self._sql.adopt, (schema.version, *self._key, self._epoch))
         self._writer = self._build_writer(connection, schema)
 
     def _ensure_tables(self, connection: sqlite3.Connection, schema: StreamSchema, *, own: bool) -> None:

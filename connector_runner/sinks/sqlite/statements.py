@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from connector_runner.datasets.claims import COLUMNS
-from connector_runner.datasets.names import TableNames, quote, quote_all
+from connector_runner.datasets.names import ROW_NUMBER, TableNames, quote, quote_all
 from connector_runner.protocols.schema import StreamSchema
-from connector_runner.sinks.sqlite.types import declared_types
+from connector_runner.sinks.sqlite.types import METADATA_TYPES, declared_types
 
 CREATE_CHECKPOINTS = """CREATE TABLE IF NOT EXISTS {table} (
   connector TEXT NOT NULL, stream TEXT NOT NULL, table_name TEXT NOT NULL, epoch INTEGER NOT NULL, number INTEGER NOT NULL,
@@ -23,6 +23,8 @@ CREATE_INCIDENTS = """CREATE TABLE IF NOT EXISTS {table} (
   subject TEXT NOT NULL, message TEXT NOT NULL, detail TEXT NOT NULL, position TEXT NOT NULL
 )"""
 NOW = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
+# What append mode gives with each row.
+ADDED = "_written_at, _op, _position, _connector, _stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +35,16 @@ class FenceSql:
     read: str
     read_table: str
     claim: str
+    adopt: str
     commit: str
     touch: str
     dead_letter: str
     incident: str
+
+
+def table_key(names: TableNames) -> str:
+    """How the checkpoint names the table: SQLite takes names for the same that differ in the case of ASCII letters."""
+    return names.text.encode().lower().decode()
 
 
 def build_fence_sql(names: TableNames) -> FenceSql:
@@ -53,6 +61,7 @@ def build_fence_sql(names: TableNames) -> FenceSql:
             "ON CONFLICT (connector, stream, table_name) DO UPDATE SET epoch = excluded.epoch, uid = excluded.uid, "
             "run = excluded.run, write_mode = excluded.write_mode, updated = excluded.updated"
         ),
+        adopt=f"UPDATE {table} SET schema_version = ? WHERE {key} AND epoch = ? AND schema_version = ''",
         commit=f"UPDATE {table} SET number = ?, identity = ?, schema_version = ?, position = ?, updated = {NOW} {held}",
         touch=f"UPDATE {table} SET number = ?, updated = {NOW} {held}",
         dead_letter=(
@@ -87,7 +96,7 @@ def build_row_sql(schema: StreamSchema, names: TableNames) -> RowSql:
         upsert=f"{insert} ON CONFLICT ({quote_all(schema.key)}) DO {update}",
         insert=f"{insert} ON CONFLICT ({quote_all(schema.key)}) DO NOTHING",
         delete=f"DELETE FROM {names.rows} WHERE {_equals(schema.key)}",
-        append=(f"INSERT INTO {names.rows} ({columns}, _op, _position, _written_at) VALUES ({values}, ?, ?, {NOW})"),
+        append=f"INSERT INTO {names.rows} ({columns}, {ADDED}) VALUES ({values}, {NOW}, ?, ?, ?, ?)",
     )
 
 
@@ -101,12 +110,16 @@ def delete_prefix(schema: StreamSchema, names: TableNames, length: int) -> str:
 
 
 def retract_prefix(schema: StreamSchema, names: TableNames, length: int) -> str:
-    """Append mode: one `delete` row for each row of the prefix that is live, that is, whose latest entry is no delete."""
+    """Append mode: one `delete` row for each own row of the prefix that is live: whose latest entry is no delete.
+
+    Parameters: position, connector and stream, and once more the latter two with the prefix. Rows without an owner are from
+    before there was that column.
+    """
     columns, key = quote_all(schema.names), quote_all(schema.key)
+    own = "((_connector = ? AND _stream = ?) OR _connector IS NULL)"
     return (
-        f"INSERT INTO {names.rows} ({columns}, _op, _position, _written_at) "
-        f"SELECT {columns}, 'delete', ?, {NOW} FROM {names.rows} "
-        f"WHERE _id IN (SELECT max(_id) FROM {names.rows} WHERE {_equals(schema.key[:length])} GROUP BY {key}) "
+        f"INSERT INTO {names.rows} ({columns}, {ADDED}) SELECT {columns}, {NOW}, 'delete', ?, ?, ? FROM {names.rows} "
+        f"WHERE _id IN (SELECT max(_id) FROM {names.rows} WHERE {own} AND {_equals(schema.key[:length])} GROUP BY {key}) "
         "AND _op <> 'delete' ORDER BY _id"
     )
 
@@ -122,10 +135,10 @@ def create_rows_table(schema: StreamSchema, names: TableNames, *, append: bool) 
     columns = [f"{quote(name)} {types[name]}{' NOT NULL' if name in schema.key else ''}" for name in schema.names]
     if append:
         columns = [
-            "_id INTEGER PRIMARY KEY",
+            f"{ROW_NUMBER} INTEGER PRIMARY KEY",
             *(f"{quote(name)} {types[name]}" for name in schema.names),
-            "_op TEXT NOT NULL", "_position TEXT NOT NULL", "_written_at TEXT NOT NULL",
-        ]  # fmt: skip
+            *(f"{name} {type_} NOT NULL" for name, type_ in METADATA_TYPES.items() if name != ROW_NUMBER),
+        ]
     else:
         columns.append(f"PRIMARY KEY ({quote_all(schema.key)})")
     return f"CREATE TABLE {names.rows} ({', '.join(columns)})"

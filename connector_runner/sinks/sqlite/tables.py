@@ -5,14 +5,14 @@ from __future__ import annotations
 import sqlite3
 
 from connector_runner.datasets.fitting import FoundColumn, FoundTable, fit_table
-from connector_runner.datasets.names import METADATA, TableNames, quote
+from connector_runner.datasets.names import TableNames, quote
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.sinks.sqlite.statements import (
     CREATE_DEAD_LETTERS,
     CREATE_INCIDENTS,
     create_rows_table,
 )
-from connector_runner.sinks.sqlite.types import WIDENS, affinity, declared_types
+from connector_runner.sinks.sqlite.types import METADATA_TYPES, WIDENS, affinity, declared_types
 
 
 def read_table(connection: sqlite3.Connection, names: TableNames) -> FoundTable | None:
@@ -61,13 +61,13 @@ def _alter(
 ) -> None:
     types = declared_types(schema)
     if append:
-        found = FoundTable({name: column for name, column in found.columns.items() if name not in METADATA})
-    alteration = fit_table(schema, found, types, table=names.text, own=own, widens=WIDENS, keyed=not append)
+        types.update(METADATA_TYPES)
+    alteration = fit_table(schema, found, types, table=names.text, own=own, widens=WIDENS, append=append)
     for column in alteration.added:
-        connection.execute(f"ALTER TABLE {names.rows} ADD COLUMN {quote(column.name)} {types[column.name]}")
+        connection.execute(f"ALTER TABLE {names.rows} ADD COLUMN {quote(column)} {types[column]}")
     for column in alteration.widened:
-        name, wide = quote(column.name), quote(f"{column.name} as {types[column.name]}")
-        connection.execute(f"ALTER TABLE {names.rows} ADD COLUMN {wide} {types[column.name]}")
-        connection.execute(f"UPDATE {names.rows} SET {wide} = CAST({name} AS {types[column.name]})")
+        name, wide = quote(column), quote(f"{column} as {types[column]}")
+        connection.execute(f"ALTER TABLE {names.rows} ADD COLUMN {wide} {types[column]}")
+        connection.execute(f"UPDATE {names.rows} SET {wide} = CAST({name} AS {types[column]})")
         connection.execute(f"ALTER TABLE {names.rows} DROP COLUMN {name}")
         connection.execute(f"ALTER TABLE {names.rows} RENAME COLUMN {wide} TO {name}")

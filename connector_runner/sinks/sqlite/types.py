@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from connector_runner.datasets.letters import RefusedError
+from connector_runner.datasets.names import METADATA
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.types import Kind
 
@@ -38,6 +39,9 @@ TYPES: dict[Kind, tuple[str, str]] = {
 
 # Alterations that lose nothing; False: done by rewriting the column.
 WIDENS: dict[tuple[str, str], bool] = {("INTEGER", "TEXT"): False}
+
+
+METADATA_TYPES = {name: TYPES[kind][0] for name, kind in METADATA.items()}
 
 
 def declared_types(schema: StreamSchema) -> dict[str, str]:

@@ -54,7 +54,8 @@ class TransactionWriter:
         self.connection.execute("SAVEPOINT rows")
         try:
             self._write_sets(batches)
-            self._refusals.accepted()
+            if any(batch.rows for batch in batches):
+                self._refusals.accepted()
         except VALUE_ERRORS as error:
             if not is_refusal(error):
                 raise
@@ -98,14 +99,15 @@ class TransactionWriter:
             self.connection.execute(create_history_index(self._schema, self._names))
             self.connection.execute(
                 retract_prefix(self._schema, self._names, len(prefix)),
-                (encode_position(place_of(batch.position)), *self._key_values(prefix)),
+                (encode_position(place_of(batch.position)), *self._who, *self._who, *self._key_values(prefix)),
             )
         converted = convert_rows([row for _, row, _ in history.rows], self._converters)
+        connector, stream = self._who
         positions = {id(batch): encode_position(place_of(batch.position)) for _, _, batch in history.rows}
         self.connection.executemany(
             self._sql.append,
             [
-                (*row, operation, positions[id(batch)])
+                (*row, operation, positions[id(batch)], connector, stream)
                 for row, (operation, _, batch) in zip(converted, history.rows, strict=True)
             ],
         )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import resource
 import signal
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -22,9 +22,10 @@ from connector_runner.schemas.outcome import ExitCode
 from tests.contract.datasets import Dataset, PostgresDataset, SqliteDataset
 from tests.contract.driving import ListSource, Run, batch, context, until
 from tests.contract.test_sinks import SMALL, UPSERT, scripted
-from tests.integration.sinks.truth import Truth, assert_true
-from tests.scripted.process import Runner, start_runner, write_manifest
-from tests.scripted.script import SCHEMA, Script
+from tests.integration.sinks.truth import HistoryTruth, Truth, assert_true, committed_position
+from tests.scripted.killing import LargestFile
+from tests.scripted.process import Runner, start_runner, wait_until, write_manifest
+from tests.scripted.script import Script
 from tests.servers.postgresql import PostgresServer
 from tests.servers.proxy import CuttingProxy
 
@@ -36,14 +37,16 @@ async def test_connections_cut_at_every_point_of_the_conversation(
 ) -> None:
     dataset = PostgresDataset(postgres_server)
     random_ = random.Random(f"{wait}{deliver}")
-    # After the claim and the first commits (about 15 pieces), anywhere.
-    proxy = CuttingProxy(
-        "127.0.0.1", postgres_server.port, lambda n: (random_.randint(12, 60), deliver) if n < 200 else None
-    )
+
+    def plan(connection: int) -> tuple[int, bool] | None:
+        """First while it logs in and claims (about 18 pieces), then anywhere."""
+        return (random_.randint(1, 18 if connection < 6 else 60), deliver) if connection < 200 else None
+
+    proxy = CuttingProxy("127.0.0.1", postgres_server.port, plan)
     url = dataset.url.replace(f":{postgres_server.port}/", f":{proxy.port}/") + "?sslmode=disable&gssencmode=disable"
     script = Script(seed=21, batches=100_000, rows=6)
     run = Run(scripted(script, pauseMs=1), context(dataset, read_url=lambda: url), wait=wait, stream="mixed").start()
-    await until(lambda: proxy.cuts >= 12, "twelve connections are cut", 120)
+    await until(lambda: proxy.cuts >= 18, "eighteen connections are cut", 120)
     assert await run.stop() is ExitCode.TERMINATED
     proxy.close()
     assert 0 < assert_true(dataset, Truth(script)) < script.batches
@@ -62,7 +65,7 @@ def own_server() -> Iterator[PostgresServer]:
 
 async def test_a_server_that_crashes_and_restarts_is_waited_for(own_server: PostgresServer) -> None:
     dataset = PostgresDataset(own_server)
-    script = Script(seed=22, batches=4000, rows=6)
+    script = Script(seed=22, batches=1_000_000, rows=6)  # without end, as far as this test goes
     run = Run(scripted(script, pauseMs=0.3), context(dataset), wait=False, stream="mixed").start()
     for stop in (own_server.kill, own_server.stop):
         goal = run.telemetry.totals.rows + 200
@@ -72,8 +75,8 @@ async def test_a_server_that_crashes_and_restarts_is_waited_for(own_server: Post
         assert "can't be reached" in run.log.text() or "was lost" in run.log.text()
         own_server.start()
         await until(lambda: run.telemetry.health.is_ready, "ready again")
-    assert await run.end() is ExitCode.END_OF_STREAM
-    assert sorted(dataset.read(SCHEMA, "rows")) == sorted(script.state().values())
+    assert await run.stop() is ExitCode.TERMINATED
+    assert 0 < assert_true(dataset, Truth(script)) < script.batches
 
 
 async def test_a_dataset_that_is_not_there_yet_is_waited_for() -> None:
@@ -131,12 +134,13 @@ async def test_a_table_in_a_schema_of_its_own(postgres_server: PostgresServer) -
     assert dataset.query("SELECT count(*) FROM market._connector_checkpoints") == [(1,)]
 
 
-async def test_a_lock_held_by_somebody_else_is_waited_for(dataset: Dataset) -> None:
+@pytest.mark.parametrize("wait", [True, False])
+async def test_a_lock_held_by_somebody_else_is_waited_for(dataset: Dataset, wait: bool) -> None:
     batches = [batch(SMALL, number, (UPSERT, (number, "a"))) for number in range(1, 50)]
     run = Run(lambda: ListSource(batches[:1], endless=True), context(dataset)).start()
     await until(lambda: run.telemetry.totals.rows == 1, "the first row")
     await run.stop()
-    run = Run(lambda: ListSource(batches, endless=True), context(dataset, run=2))
+    run = Run(lambda: ListSource(batches, endless=True), context(dataset, run=2, wait=wait), wait=wait)
     with dataset.held("rows"):
         run.start()
         await until(lambda: not run.telemetry.health.is_ready and run.telemetry.health.sink, "it says why it waits")
@@ -145,21 +149,6 @@ async def test_a_lock_held_by_somebody_else_is_waited_for(dataset: Dataset) -> N
     await until(lambda: run.telemetry.totals.rows == 48, "all rows once the lock is gone")
     assert await run.stop() is ExitCode.TERMINATED
     assert dataset.query("SELECT count(*) FROM rows") == [(49,)]
-
-
-async def test_a_read_only_database_is_waited_for(postgres_server: PostgresServer) -> None:
-    dataset = PostgresDataset(postgres_server)
-    postgres_server.execute(f"ALTER DATABASE {dataset.database} SET default_transaction_read_only = on")
-    run = Run(lambda: ListSource([batch(SMALL, 1, (UPSERT, (1, "a")))]), context(dataset)).start()
-    await until(lambda: "read-only" in run.log.text(), "it says so")
-    postgres_server.execute(f"ALTER DATABASE {dataset.database} SET default_transaction_read_only = off")
-    sink = run.engine  # the session keeps the setting it was made with until the next connection
-    postgres_server.execute(
-        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{dataset.database}'"
-    )
-    assert sink is run.engine
-    assert await run.end() is ExitCode.END_OF_STREAM
-    assert dataset.read(SMALL, "rows") == [(1, "a")]
 
 
 async def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
@@ -179,6 +168,23 @@ async def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
     await sink.write(Transaction(claim.number + 1, (batch(SMALL, 1, *rows),), "list"))
     assert dataset.query("SELECT count(*) FROM rows") == [(100,)]
     await sink.close()
+
+
+@pytest.mark.parametrize("wait", [True, False])
+@pytest.mark.parametrize("mode", list(WriteMode))
+def test_a_file_that_can_not_grow_is_waited_for(tmp_path: Path, wait: bool, mode: WriteMode) -> None:
+    """The limit of the process stands for that of a disk."""
+    dataset = SqliteDataset(tmp_path)
+    script = Script(seed=34, batches=2000, rows=12)
+    config = {"seed": script.seed, "batches": script.batches, "rows": script.rows, "pauseMs": 0.5}
+    manifest = write_manifest(tmp_path / "run.yaml", dataset.url, config, wait=wait, write_mode=mode.value)
+    runner = start_runner(manifest, hook=LargestFile(200_000))
+    runner.wait_for("the disk is full", "input/output error")
+    truth = HistoryTruth(script) if mode is WriteMode.APPEND else Truth(script)
+    assert assert_true(dataset, truth) < script.batches
+    resource.prlimit(runner.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert runner.wait() == ExitCode.END_OF_STREAM, runner.text()[-2000:]
+    assert assert_true(dataset, truth) == script.batches
 
 
 @pytest.mark.parametrize("wait", [True, False])
@@ -231,7 +237,7 @@ def test_two_runners_at_once_by_force(dataset: Dataset, tmp_path: Path) -> None:
     for number in range(4):
         manifest = write_manifest(tmp_path / f"run-{number}.yaml", dataset.url, config, wait=number % 2 == 0)
         older.append(start_runner(manifest))
-        time.sleep(0.4)
+        older[-1].wait_for("is claimed")
     assert older[-1].wait() == ExitCode.END_OF_STREAM, older[-1].text()[-2000:]
     for runner in older[:-1]:
         assert runner.wait() == ExitCode.ACTION_REQUIRED, runner.text()[-2000:]
@@ -240,27 +246,25 @@ def test_two_runners_at_once_by_force(dataset: Dataset, tmp_path: Path) -> None:
 
 
 def test_a_stopped_runner_that_wakes_up_is_fenced(dataset: Dataset, tmp_path: Path) -> None:
-    script = Script(seed=32, batches=1500, rows=6)
+    script = Script(seed=32, batches=1_000_000, rows=6)  # the zombie would never end by itself
     config = {"seed": 32, "batches": script.batches, "rows": script.rows, "pauseMs": 1}
     zombie = start_runner(write_manifest(tmp_path / "zombie.yaml", dataset.url, config, wait=False))
-    end = time.monotonic() + 60
-    while '"claimed' not in zombie.text() and "is claimed" not in zombie.text():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    time.sleep(0.3)
+    wait_until(lambda: committed_position(dataset) > 0, "the zombie commits")
     zombie.signal(signal.SIGSTOP)
-    config = {**config, "pauseMs": 0}
     heir = start_runner(write_manifest(tmp_path / "heir.yaml", dataset.url, config))
     if dataset.name == "sqlite":  # a stopped process may hold the file's lock; nobody can take it away
-        time.sleep(0.5)
+        heir.wait_for("is claimed", "is locked by another program")
     else:
-        assert heir.wait() == ExitCode.END_OF_STREAM, heir.text()[-2000:]
+        heir.wait_for("is claimed")
     zombie.signal(signal.SIGCONT)
+    heir.wait_for("is claimed")
     assert zombie.wait() == ExitCode.ACTION_REQUIRED, zombie.text()[-2000:]
-    if dataset.name == "sqlite":
-        assert heir.wait() == ExitCode.END_OF_STREAM, heir.text()[-2000:]
     assert "FenceLost" in zombie.text()
-    assert assert_true(dataset, Truth(script)) == script.batches
+    before = committed_position(dataset)
+    wait_until(lambda: committed_position(dataset) > before, "the heir commits")
+    heir.signal(signal.SIGTERM)
+    assert heir.wait() == ExitCode.TERMINATED, heir.text()[-2000:]
+    assert 0 < assert_true(dataset, Truth(script)) < script.batches
 
 
 async def test_credentials_that_are_rotated_are_used_at_the_next_connection(postgres_server: PostgresServer) -> None:

@@ -157,7 +157,9 @@ def test_years_that_python_does_not_have(shared_dataset: Dataset, kind: Kind, te
     assert found == [(shown if shared_dataset.name == "postgresql" else text,)]
 
 
-@pytest.mark.parametrize("text", ["294277-01-01T00:00:00", "10000-02-30T00:00:00", "soon"])
+@pytest.mark.parametrize(
+    "text", ["294277-01-01T00:00:00", "294277-01-09T04:00:54.775807", "10000-02-30T00:00:00", "soon"]
+)
 def test_times_that_postgresql_can_not_hold_are_refused(shared_dataset: Dataset, text: str) -> None:
     if shared_dataset.name == "sqlite":
         found, _ = store(shared_dataset, Kind.TIMESTAMP, [text])

@@ -1,0 +1,145 @@
+"""Reader and writer over a source from a list and a dataset that hangs when it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import pytest
+
+from connector_runner.pipeline import writer
+from connector_runner.pipeline.backoff import Backoff
+from connector_runner.pipeline.metrics import PrometheusMeters
+from connector_runner.pipeline.queue import BatchQueue, Limits
+from connector_runner.pipeline.reader import Reader
+from connector_runner.pipeline.telemetry import NoMeters, Telemetry
+from connector_runner.protocols.batch import Batch, Operation
+from connector_runner.protocols.errors import TransientError
+from connector_runner.protocols.schema import Column, StreamSchema
+from connector_runner.protocols.sink import Claim, Receipt, Transaction
+from connector_runner.protocols.types import INT64
+from connector_runner.schemas.outcome import ExitCode
+from tests.contract.driving import ListSource, Run, batch, until
+
+SCHEMA = StreamSchema("test", (Column("k", INT64),), ("k",))
+
+
+class HangingSink:
+    """A dataset in memory; the step named `hangs` does not come back before `go` is set."""
+
+    def __init__(self, hangs: str, failures: int = 0) -> None:
+        self._hangs = hangs
+        self._failures = failures
+        self.go = asyncio.Event()
+        self.number = 0
+
+    async def _step(self, name: str) -> None:
+        if name == self._hangs:
+            await self.go.wait()
+
+    async def claim(self) -> Claim:
+        await self._step("claim")
+        return Claim(None, 1, 0)
+
+    async def prepare(self, schema: StreamSchema) -> None:
+        await self._step("prepare")
+
+    async def write(self, transaction: Transaction) -> Receipt:
+        if transaction.batches:
+            await self._step("write")
+            if self._failures:
+                self._failures -= 1
+                raise TransientError("away")
+        self.number = transaction.number
+        return Receipt()
+
+    async def recover(self) -> int:
+        await self._step("recover")
+        return self.number
+
+    async def close(self) -> None:
+        self.go.set()
+
+
+def one_row() -> ListSource:
+    return ListSource([batch(SCHEMA, 1, (Operation.UPSERT, (1,)), event_time=1000.0)], endless=True)
+
+
+@pytest.mark.parametrize("wait", [True, False])
+@pytest.mark.parametrize(
+    ("step", "text"),
+    [
+        ("claim", "the claim of the dataset is not confirmed"),
+        ("prepare", "the preparation of the table is not confirmed"),
+        ("write", "a transaction is not confirmed"),
+        ("recover", "the new connection is not confirmed"),
+    ],
+)
+async def test_a_dataset_that_does_not_answer_is_told(
+    monkeypatch: pytest.MonkeyPatch, step: str, text: str, wait: bool
+) -> None:
+    monkeypatch.setattr(writer, "SLOW_SECONDS", 0.01)
+    sink = HangingSink(step, failures=step == "recover")
+    run = Run(one_row, sink, wait=wait).start()
+    await until(lambda: text in run.log.text(), "it is told")
+    assert not run.telemetry.health.is_ready
+    sink.go.set()
+    await until(lambda: run.telemetry.totals.rows == 1 and run.telemetry.health.is_ready, "the row is stored")
+    assert await run.stop() is ExitCode.TERMINATED
+
+
+async def test_the_lag_grows_while_the_dataset_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "SLOW_SECONDS", 0.01)
+    now = [1005.0]
+    sink = HangingSink("write")
+    run = Run(one_row, sink, wait=False)
+    run.telemetry.clock = lambda: now[0]
+    run.start()
+    await until(lambda: run.telemetry.totals.lag == 5, "the lag of what is on its way")
+    now[0] = 1100.0
+    await until(lambda: run.telemetry.totals.lag == 100, "it has grown")
+    await run.kill()
+
+
+async def test_rows_and_bytes_are_counted_by_operation() -> None:
+    meters = PrometheusMeters()
+    rows = [(Operation.UPSERT, (1,)), (Operation.UPSERT, (2,)), (Operation.DELETE, (1,)), (Operation.REPLACE, ())]
+    run = Run(lambda: ListSource([batch(SCHEMA, 1, *rows)]), HangingSink(""))
+    run.telemetry.meters = meters
+    assert await run.start().end() is ExitCode.END_OF_STREAM
+    lines = meters.exposition().decode().splitlines()
+    for operation, count in {"upsert": 2, "delete": 1, "insert": 0, "replace": 1}.items():
+        assert f'connector_rows_total{{operation="{operation}"}} {count:.1f}' in lines
+        assert f'connector_bytes_total{{operation="{operation}"}} {count * 50:.1f}' in lines
+
+
+class StubbornSource(ListSource):
+    """Opens and then waits for ever."""
+
+    opened: asyncio.Event
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        self.opened.set()
+        await asyncio.Event().wait()
+        async for item in super().batches():
+            yield item
+
+
+async def test_the_end_counts_also_when_secrets_are_rotated_in_the_same_moment() -> None:
+    opened = asyncio.Event()
+
+    def build() -> StubbornSource:
+        source = StubbornSource([batch(SCHEMA, 1)])
+        source.opened = opened
+        return source
+
+    telemetry = Telemetry(lambda *_, **__: None, NoMeters())
+    reader = Reader(build, "test", BatchQueue(Limits()), telemetry, Backoff(lambda: 1.0), lambda _: None)
+    task = asyncio.create_task(reader.run(None))
+    await opened.wait()
+    reader.reconnect()
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await asyncio.wait_for(asyncio.shield(task), 10)
+    assert task.cancelled()
