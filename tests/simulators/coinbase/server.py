@@ -202,7 +202,10 @@ class Server:
             after, before = (int(text) if (text := request.query.get(key)) else None for key in ("after", "before"))
         except ValueError:
             return _json({"message": "Invalid pagination parameter"}, status=400)
-        page = self.exchange.market.page(name, limit, after, before, now_microseconds() - STALE_MICROSECONDS)
+        has_cursor = after is not None or before is not None
+        is_stale = not has_cursor or self.exchange.faults.strike(Fault.STALE)
+        not_since = now_microseconds() - (STALE_MICROSECONDS if is_stale else 0)
+        page = self.exchange.market.page(name, limit, after, before, not_since)
         headers = {"CB-BEFORE": str(page[0].trade_id), "CB-AFTER": str(page[-1].trade_id)} if page else {}
         keys = ("time", "trade_id", "price", "size", "side")
         return _json([{key: getattr(trade, key) for key in keys} for trade in page], headers=headers)
