@@ -256,3 +256,25 @@ async def test_one_loss_is_one_reconnect(simulator: Simulator) -> None:
         assert telemetry.totals.reconnects == 1
     finally:
         await source.close()
+
+
+async def test_the_simulator_forgets_who_has_gone(simulator: Simulator) -> None:
+    async with reading(simulator.config(*PRODUCTS), "matches") as read:
+        await read.until(lambda read: len(read.rows()) > 5)
+        for fault in (Fault.BROKEN_FRAME, Fault.DROP_SOCKET, Fault.ERROR):
+            lost = len(read.report.losses)
+            simulator.arm(fault)
+            await read.until(lambda read, lost=lost: read.report.is_connected and len(read.report.losses) > lost)  # type: ignore[misc]
+    await read.until(lambda _: simulator.truth()["sessions"] == 0)
+
+
+async def test_more_subscriptions_than_ten_are_refused(simulator: Simulator) -> None:
+    sources = [source_of(simulator.config("BTC-USD")) for _ in range(11)]
+    try:
+        for source in sources[:-1]:
+            await source.open("ticker", None)
+        with pytest.raises(TransientError, match="too many subscriptions to ticker of BTC-USD"):
+            await sources[-1].open("ticker", None)
+    finally:
+        for source in sources:
+            await source.close()

@@ -120,11 +120,12 @@ class Server:
         try:
             await self._read(socket, session)
         finally:
-            writer.cancel()
-            await asyncio.gather(writer, return_exceptions=True)
+            # First what can't be interrupted: this handler may be cancelled while it waits for the writer.
             self.exchange.sessions.discard(session)
             session.is_open = False
             session.taken.set()
+            writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
         return socket
 
     async def _read(self, socket: web.WebSocketResponse, session: Session) -> None:
