@@ -139,7 +139,7 @@ def runners(simulator: Simulator, tmp_path: Path) -> Iterator[list[Runner]]:
 
 @pytest.mark.timeout(900)
 def test_two_minutes_of_faults_and_kills(
-    simulator: Simulator, runners: list[Runner], report: Callable[[str], None]
+    simulator: Simulator, runners: list[Runner], capsys: pytest.CaptureFixture[str]
 ) -> None:
     chance = random.Random(6)
     for runner in runners:
@@ -166,19 +166,8 @@ def test_two_minutes_of_faults_and_kills(
         assert runner.stop() == 143, runner.log()
         compare = compare_trades if runner.stream == "matches" else compare_books
         lines.append(compare(simulator, runner.dataset))
-    report("\n".join(lines))
-
-
-@pytest.fixture
-def report(pytestconfig: pytest.Config) -> Callable[[str], None]:
-    """Shows a text also when the test passes."""
-    terminal = pytestconfig.pluginmanager.get_plugin("terminalreporter")
-    assert terminal is not None
-
-    def show(text: str) -> None:
-        terminal.write_line(f"\n{text}")
-
-    return show
+    with capsys.disabled():  # shown also when the test passes
+        print("", *lines, sep="\n")
 
 
 def is_enough(seconds: float, simulator: Simulator, runners: list[Runner]) -> bool:
