@@ -52,6 +52,7 @@ def rows(path: Path) -> int:
 def test_from_apply_to_rows(real_cluster: LocalKube) -> None:
     real_cluster.kubectl("create", "namespace", "coinbase")
     kit = Kit(real_cluster, "coinbase")
+    kit.kubectl("apply", "--dry-run=server", "-f", str(ROOT / "examples/coinbase/cluster.yaml"))
     kit.kubectl("apply", "-f", "-", input=json.dumps(VOLUME))
     kit.dataset(url="sqlite:///market.db", volumeClaim="rows")
     with Simulator(products=",".join(PRODUCTS), rate=40) as simulator:

@@ -6,6 +6,7 @@ message, a new connection) leads to a new snapshot.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -17,7 +18,7 @@ from connector_runner.protocols.batch import Operation, Position
 from connector_runner.sources.coinbase.decode import MalformedError, price_key
 from connector_runner.sources.coinbase.draft import Draft
 from connector_runner.sources.coinbase.messages import Level2Update, Snapshot
-from connector_runner.sources.coinbase.readers import POSITION_FORMAT, Reader
+from connector_runner.sources.coinbase.readers import Reader, position_of
 from connector_runner.sources.coinbase.streams import StreamSpec
 
 # How levels are called by the side that a row has.
@@ -33,6 +34,11 @@ class BookReader(Reader):
         self._stored = set(self._marks)
         self._gone = sorted(self._stored.difference(products))
         self._current: set[str] = set()
+        self._messages: Counter[str] = Counter()
+
+    def told(self, product: str) -> int:
+        """Its messages so far."""
+        return self._messages[product]
 
     def begin(self, products: Sequence[str], draft: Draft, now: float) -> None:
         """Books begin anew: changes count only after the snapshot."""
@@ -50,12 +56,12 @@ class BookReader(Reader):
                 self._snapshot(message, draft)
             elif isinstance(message, Level2Update):
                 self._update(message, draft)
-        except (InvalidOperation, ValueError, LookupError) as error:
-            self.malformed(MalformedError(f"a level of {type(message).__name__} is no price and size ({error})"), draft)
+        except (InvalidOperation, ValueError, LookupError):
+            raise MalformedError(f"a level of {type(message).__name__} is no side, price and size") from None
 
-    def malformed(self, error: MalformedError, draft: Draft) -> None:
+    def malformed(self, error: MalformedError, draft: Draft, now: float) -> None:
         """What was in it is unknown, so the books of this connection can't be trusted any more."""
-        super().malformed(error, draft)
+        super().malformed(error, draft, now)
         draft.distrust = f"an unreadable message: {error}"
 
     def _snapshot(self, message: Snapshot, draft: Draft) -> None:
@@ -73,6 +79,7 @@ class BookReader(Reader):
                 f"{product}: the book was taken anew with {len(levels)} levels; changes in between are not known one by one",
                 {"product_id": product, "levels": len(levels)},
             )
+        self._messages[product] += 1
         self._current.add(product)
         self._stored.add(product)
         draft.add((product,), Operation.REPLACE)
@@ -80,6 +87,7 @@ class BookReader(Reader):
 
     def _update(self, message: Level2Update, draft: Draft) -> None:
         product, time = message.product_id, known_time(message.time)
+        self._messages[product] += 1
         if product not in self._current:
             self.counts["updates_without_book"] += 1
             return
@@ -92,7 +100,7 @@ class BookReader(Reader):
 
     def position(self) -> Position:
         """The books that the dataset has; the books themselves come again."""
-        return {"format": POSITION_FORMAT, "last": dict.fromkeys(sorted(self._stored), 0)}
+        return position_of(dict.fromkeys(sorted(self._stored), 0))
 
 
 def _extra(extra: str | None, more: Sequence[str]) -> str | None:

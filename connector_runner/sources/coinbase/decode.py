@@ -53,6 +53,10 @@ def colons(shape: type[Struct]) -> int | None:
     return sum(3 if plain_type(kind) is datetime else 1 for _, kind, _ in wire_fields(shape)) + is_tagged
 
 
+# What msgspec raises for bytes that it can't read: not JSON or another shape, not UTF-8, nested too deeply.
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
 class MalformedError(ValueError):
     """A message that can't be read; the text says what is wrong, without the message itself."""
 
@@ -80,7 +84,7 @@ class Decoder:
         """
         try:
             message: Struct = self._strict(raw)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             return self._lenient(raw)
         expected = self._colons[message.__class__]
         if expected is not None:
@@ -100,8 +104,10 @@ class Decoder:
 
 def is_exact(message: Struct, raw: bytes) -> bool:
     """Whether a message with optional fields has no field but those of its shape (False: perhaps)."""
-    if isinstance(message, (*CONTROL, Status)):  # lists whose entries are read one by one
+    if isinstance(message, CONTROL):
         return True
+    if isinstance(message, Status):  # its entries are read one by one, later
+        return raw.count(b":") == 3 + sum(bytes(item).count(b":") for item in (*message.products, *message.currencies))
     keys = 1
     for field in fields(message.__class__):
         value = getattr(message, field.name)
@@ -120,15 +126,20 @@ def read_fields(raw: bytes) -> dict[str, Raw]:
     """
     try:
         return msgspec.json.decode(raw, type=dict[str, Raw])
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise MalformedError(str(error)) from None
+    except UNREADABLE as error:
+        raise MalformedError(reason_of(error)) from None
+
+
+def reason_of(error: BaseException) -> str:
+    """Why bytes can't be read, in a sentence without the bytes."""
+    return "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
 
 
 def build(shape: type[S], found: Mapping[str, Raw], known: Mapping[str, Any] | None = None) -> S:
     """A struct from unread fields: null where a value is missing or not of its type, with the rest in `extra`.
 
     Raises:
-        MalformedError: A field that can't be null is missing or not of its type.
+        MalformedError: A field that can't be null is missing or not of its type, or what is left is not UTF-8.
     """
     values: dict[str, Any] = dict(known or {})
     extra = dict(found)
@@ -141,10 +152,15 @@ def build(shape: type[S], found: Mapping[str, Raw], known: Mapping[str, Any] | N
     for name in required_names(shape):
         if values.get(name) is None:
             raise MalformedError(f"{shape.__name__}: {name} is missing or not of its type")
-    defaults = {field.name: field.default for field in fields(shape) if not field.required}
-    given = {name: value for name, value in values.items() if value is not None or name not in defaults}
-    text = "{" + ",".join(f"{_quoted(name)}:{bytes(value).decode()}" for name, value in extra.items()) + "}"
-    return shape(**{**defaults, **given, "extra": text if extra else None}) if _has_extra(shape) else shape(**given)
+    optional = {field.name for field in fields(shape) if not field.required}
+    given = {name: value for name, value in values.items() if value is not None or name not in optional}
+    if extra and _has_extra(shape):
+        try:
+            text = ",".join(f"{_quoted(name)}:{bytes(value).decode()}" for name, value in extra.items())
+        except UnicodeDecodeError as error:
+            raise MalformedError(f"{shape.__name__}: {reason_of(error)}") from None
+        given["extra"] = "{" + text + "}"
+    return shape(**given)
 
 
 REQUIRED = ("product_id", "account_id", "trade_id", "changes", "bids", "asks", "channels", "kind", "id")
@@ -153,6 +169,7 @@ ALSO_REQUIRED: dict[str, tuple[str, ...]] = {
     "Ticker": ("sequence",),
     "Heartbeat": ("time", "last_trade_id"),
     "Auction": ("timestamp",),
+    "Balance": ("timestamp",),
 }
 NOT_REQUIRED: dict[str, tuple[str, ...]] = {"Ticker": ("trade_id",)}
 
@@ -177,12 +194,12 @@ def decode_page(raw: bytes) -> list[RestTrade]:
         page = _PAGE.decode(raw)
         if raw.count(b":") == len(page) * _PAGE_COLONS:
             return page
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         pass
     try:
         return [build(RestTrade, read_fields(bytes(item))) for item in msgspec.json.decode(raw, type=list[Raw])]
-    except msgspec.MsgspecError as error:
-        raise MalformedError(str(error)) from None
+    except UNREADABLE as error:
+        raise MalformedError(reason_of(error)) from None
 
 
 _PAGE = msgspec.json.Decoder(list[RestTrade])
@@ -203,9 +220,9 @@ def _convert(raw: Raw, kind: Any) -> Any:
     """A value of the type, or None; times in UTC; numbers for decimals keep their digits; empty decimals are null."""
     try:
         value = _decoder(kind).decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return value.astimezone(UTC) if isinstance(value, datetime) and value.year > 1 else value
+    except (*UNREADABLE, OverflowError):
         return None
-    return value.astimezone(UTC) if isinstance(value, datetime) and value.year > 1 else value
 
 
 def is_null(raw: Raw) -> bool:

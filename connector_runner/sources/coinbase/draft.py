@@ -24,6 +24,7 @@ class Draft:
         incidents: To be stored with them.
         size: Bytes of the messages.
         errors: Error messages of the exchange, to be judged by the source.
+        notes: Sentences for the log.
         distrust: Why the connection must be made anew; "" as long as it can be trusted.
     """
 
@@ -32,6 +33,7 @@ class Draft:
     incidents: list[Incident] = field(default_factory=list)
     size: int = 0
     errors: list[FeedError] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     distrust: str = ""
 
     def add(self, row: Row, operation: Operation) -> None:

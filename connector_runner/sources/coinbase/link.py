@@ -9,28 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI, WebSocketException
-from websockets.frames import Frame, Opcode
-from websockets.protocol import Event
-
-from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, TransientError
+from connector_runner.protocols.errors import ConnectorError, TransientError
+from connector_runner.sources.coinbase.connection import FeedConnection, as_connector_error, open_connection
 from connector_runner.sources.coinbase.decode import Decoder, MalformedError
 from connector_runner.sources.coinbase.messages import FeedError, Subscriptions
-from connector_runner.sources.coinbase.rest import Pacer
+from connector_runner.sources.coinbase.pacing import Pacer, backoff
+from connector_runner.sources.coinbase.products import ProductsChangedError
 from connector_runner.sources.coinbase.subscription import Credentials, Subscription
 
-# A BTC-USD snapshot has more than the library's default of one MiB.
-LARGEST_MESSAGE = 64 * 2**20
 BUFFER_BYTES = 8 * 2**20
-CONNECT_SECONDS = 10.0
 ACKNOWLEDGE_SECONDS = 10.0
 SILENCE_SECONDS = 10.0
 """Without any message for so long (heartbeats come every second), a connection counts as dead; found within 15 s."""
@@ -79,28 +72,6 @@ class LinkSettings:
     buffer_bytes: int = BUFFER_BYTES
 
 
-class FeedConnection(ClientConnection):
-    """A websocket whose messages go straight to `on_payload`, without a task switch and a future for each."""
-
-    on_payload: Callable[[bytes], None]
-    _parts: list[bytes] | None = None
-
-    def process_event(self, event: Event) -> None:
-        """Called by the library for each frame in order; data frames end here, all others go on."""
-        if not isinstance(event, Frame) or event.opcode not in _DATA:
-            super().process_event(event)
-        elif event.fin and self._parts is None:
-            self.on_payload(bytes(event.data))
-        else:
-            self._parts = [*(self._parts or ()), bytes(event.data)]
-            if event.fin:
-                payload, self._parts = b"".join(self._parts), None
-                self.on_payload(payload)
-
-
-_DATA = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
-
-
 class Link:
     """One subscription on one connection after another.
 
@@ -108,14 +79,14 @@ class Link:
         subscription: What it asks for.
         items: Payloads in their order, each connection's preceded by `BEGAN`.
         is_up: Whether the present connection was acknowledged.
-        failure: What a person must mend; the link has given up.
+        failure: Why the link has given up: a person must act, the products have changed, or what nobody foresaw.
     """
 
     def __init__(self, subscription: Subscription, settings: LinkSettings) -> None:
         self.subscription = subscription
         self.items: deque[bytes | Began] = deque()
         self.is_up = False
-        self.failure: ActionRequiredError | None = None
+        self.failure: Exception | None = None
         self._settings = settings
         self._size = 0
         self._received = 0
@@ -149,7 +120,7 @@ class Link:
         """Gives this connection up; a new one follows."""
         if self._connection is not None and not self._drop_reason:
             self._drop_reason = reason
-            _abort(self._connection)
+            self._connection.abort()
 
     def take(self, limit: int) -> tuple[bool, list[bytes]]:
         """The next payloads, about `limit` bytes: (whether a connection begins with them, payloads)."""
@@ -189,27 +160,32 @@ class Link:
             self._connection.transport.pause_reading()
 
     async def _keep(self) -> None:
-        delay, grow = BACKOFF_SECONDS[0], 2.0
+        """As long as there is hope; whatever ends it is left in `failure`, for a link that is down must not go unnoticed."""
+        try:
+            await self._stay_connected()
+        except Exception as error:
+            self.failure = error
+            self._settings.wake.set()
+
+    async def _stay_connected(self) -> None:
+        delays = backoff(*BACKOFF_SECONDS)
         while True:
             began = time.monotonic()
             reason = await self._watch()
             await self._abandon()
             self._settings.on_change(False, reason)
             if time.monotonic() - began > STEADY_SECONDS:
-                delay = BACKOFF_SECONDS[0]
+                delays = backoff(*BACKOFF_SECONDS)
             await self._wait_for_room()
             while not self.is_up:
-                await asyncio.sleep(delay * random.uniform(0.5, 1.5))  # noqa: S311
-                delay = min(delay * grow, BACKOFF_SECONDS[1])
+                await asyncio.sleep(next(delays))
                 try:
                     await self._establish()
+                except ProductsChangedError:
+                    raise
                 except TransientError as error:
                     await asyncio.sleep(min(error.retry_after or 0.0, 60.0))
                     self._settings.on_change(False, error.message)
-                except ActionRequiredError as error:
-                    self.failure = error
-                    self._settings.wake.set()
-                    return
 
     async def _wait_for_room(self) -> None:
         if self._size > self._settings.buffer_bytes // 2:
@@ -222,14 +198,14 @@ class Link:
         self._early, self._drop_reason, self._is_paused = [], "", False
         self._arrived.clear()
         try:
-            connection = await self._connect()
+            connection = self._connection = await open_connection(self._settings.url, self._on_payload)
             credentials, timestamp = self._settings.credentials, str(int(time.time()))
             await connection.send(self.subscription.request(credentials, timestamp), text=True)
             async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
                 await self._acknowledged(connection)
         except BaseException as error:
             await self._abandon()
-            raise _as_connector_error(error, self._settings.url) from None
+            raise as_connector_error(error, self._settings.url) from None
         early, self._early = self._early, None
         self.is_up = True
         self.items.append(BEGAN)
@@ -237,25 +213,6 @@ class Link:
             self._on_payload(payload)
         self._settings.wake.set()
         self._settings.on_change(True, "")
-
-    async def _connect(self) -> FeedConnection:
-        def create(*arguments: Any, **options: Any) -> FeedConnection:
-            connection = FeedConnection(*arguments, **options)
-            connection.on_payload = self._on_payload
-            return connection
-
-        self._connection = cast(
-            "FeedConnection",
-            await connect(
-                self._settings.url,
-                max_size=LARGEST_MESSAGE,
-                open_timeout=CONNECT_SECONDS,
-                close_timeout=1,
-                ping_interval=None,  # heartbeats every second and the watch below see more than pings do
-                create_connection=cast("type[ClientConnection]", create),
-            ),
-        )
-        return self._connection
 
     async def _acknowledged(self, connection: FeedConnection) -> None:
         """Waits for the answer to the subscription; leaves what came beside it in `_early`."""
@@ -282,7 +239,7 @@ class Link:
                         return
                     others.append(payload)
                 if closed.done():
-                    raise TransientError(f"the feed closed the connection before it confirmed ({_closing(connection)})")
+                    raise TransientError(f"the feed closed the connection before it confirmed ({connection.farewell})")
         finally:
             closed.cancel()
 
@@ -305,7 +262,7 @@ class Link:
             while not self._drop_reason:
                 await asyncio.wait({closed}, timeout=1.0)
                 if closed.done():
-                    return self._drop_reason or f"the feed closed the connection ({_closing(connection)})"
+                    return self._drop_reason or f"the feed closed the connection ({connection.farewell})"
                 now = time.monotonic()
                 if self._received != received or self._is_paused:
                     received, heard = self._received, now
@@ -325,33 +282,4 @@ class Link:
         connection, self._connection = self._connection, None
         self._early = None
         if connection is not None:
-            connection.on_payload = _ignore
-            _abort(connection)
-            with contextlib.suppress(Exception):
-                await asyncio.wait_for(connection.wait_closed(), 1.0)
-
-
-def _ignore(_: bytes) -> None:
-    """What a connection that was given up still says."""
-
-
-def _abort(connection: FeedConnection) -> None:
-    connection.transport.abort()
-
-
-def _closing(connection: FeedConnection) -> str:
-    code = connection.close_code
-    return f"code {code}{': ' + connection.close_reason if connection.close_reason else ''}"
-
-
-def _as_connector_error(error: BaseException, url: str) -> BaseException:
-    """What went wrong while connecting, in the project's terms."""
-    if isinstance(error, InvalidStatus):
-        status, after = error.response.status_code, error.response.headers.get("Retry-After", "")
-        seconds = float(after) if after.isdigit() else (1.0 if status == 429 else None)
-        return TransientError(f"{url} refused the connection with HTTP status {status}", retry_after=seconds)
-    if isinstance(error, TimeoutError):
-        return TransientError(f"{url} did not answer in time")
-    if isinstance(error, InvalidHandshake | InvalidURI | WebSocketException | OSError | EOFError):
-        return TransientError(f"{url} can't be reached: {error or type(error).__name__}")
-    return error
+            await connection.abandon()

@@ -24,7 +24,9 @@ Sequence = Annotated[Integer, Meta(description="The product's sequence number; i
 TradeId = Annotated[Integer, Meta(description="The trade's number; contiguous per product.")]
 Price = Annotated[Decimal, Meta(description="In units of the quote currency.")]
 Size = Annotated[Decimal, Meta(description="In units of the base currency.")]
-Time = Annotated[datetime, Meta(description="When it happened, by the exchange's clock.")]
+# A time without a zone is no time: it is kept in `extra`.
+Moment = Annotated[datetime, Meta(tz=True)]
+Time = Annotated[Moment, Meta(description="When it happened, by the exchange's clock.")]
 Maker = Annotated[Uuid, Meta(description="The resting order.")]
 Taker = Annotated[Uuid, Meta(description="The order that took it.")]
 Extra = Annotated[
@@ -121,8 +123,8 @@ class Balance(Struct, tag="balance", gc=False):
     currency: Annotated[str, Meta(description="Its currency.")]
     holds: Annotated[Decimal, Meta(description="Not available because of open orders and withdrawals.")]
     available: Annotated[Decimal, Meta(description="Free to trade or withdraw.")]
-    updated: Annotated[datetime, Meta(description="When the balance changed.")]
-    timestamp: Annotated[datetime, Meta(description="When the message was made.")]
+    updated: Annotated[Moment, Meta(description="When the balance changed.")]
+    timestamp: Annotated[Moment, Meta(description="When the message was made.")]
     extra: Extra = field(default=None, name=EXTRA_WIRE_NAME)
 
 
@@ -196,7 +198,7 @@ class Snapshot(Struct, tag="snapshot"):
     product_id: str
     bids: list[tuple[str, ...]]
     asks: list[tuple[str, ...]]
-    time: datetime | None = None
+    time: Moment | None = None
     extra: Extra = field(default=None, name=EXTRA_WIRE_NAME)
 
 
@@ -205,7 +207,7 @@ class Level2Update(Struct, tag="l2update"):
 
     product_id: str
     changes: list[tuple[str, ...]]
-    time: datetime | None = None
+    time: Moment | None = None
     extra: Extra = field(default=None, name=EXTRA_WIRE_NAME)
 
 
@@ -214,6 +216,7 @@ class Status(Struct, tag="status"):
 
     products: list[msgspec.Raw] = []
     currencies: list[msgspec.Raw] = []
+    extra: Extra = field(default=None, name=EXTRA_WIRE_NAME)
 
 
 class Channel(Struct):
@@ -240,8 +243,10 @@ class FeedError(Struct, tag="error"):
 class Item(Struct, gc=False):
     """One product or currency in `status`; most fields belong to one kind only."""
 
-    kind: Annotated[str, Meta(description="product or currency.")]
-    id: Annotated[str, Meta(description="Such as BTC-USD, or BTC.")]
+    kind: Annotated[
+        str, Meta(description="product, currency, or message: what the message says beside them, in `extra`.")
+    ]
+    id: Annotated[str, Meta(description="Such as BTC-USD, or BTC; empty for the message itself.")]
     display_name: Annotated[str, Meta(description="For people.")] | None = None
     status: Annotated[str, Meta(description="online, delisted …")] | None = None
     status_message: Annotated[str, Meta(description="More about it.")] | None = None
@@ -269,7 +274,7 @@ class RestTrade(Struct, gc=False):
     side: str
     price: Decimal
     size: Decimal
-    time: datetime
+    time: Moment
     extra: Extra = field(default=None, name=EXTRA_WIRE_NAME)
 
 

@@ -8,8 +8,15 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from connector_runner.protocols.errors import InvalidConfigError, TransientError
+from connector_runner.sources.coinbase.decode import UNREADABLE, reason_of
 
 ALL = "*"
+
+
+class ProductsChangedError(TransientError):
+    """The products that `*` means are others now: they are listed again, and subscribed to anew."""
+
+    reason = "ProductsChanged"
 
 
 class ListedProduct(msgspec.Struct):
@@ -27,13 +34,26 @@ def decode_products(raw: bytes) -> tuple[ListedProduct, ...]:
     """
     try:
         return tuple(msgspec.json.decode(raw, type=list[ListedProduct]))
-    except msgspec.MsgspecError as error:
-        raise TransientError(f"restUrl did not answer with a list of products: {error}") from None
+    except UNREADABLE as error:
+        raise TransientError(f"restUrl did not answer with a list of products: {reason_of(error)}") from None
 
 
 def online(listed: Iterable[ListedProduct]) -> tuple[str, ...]:
     """The products that trade."""
     return tuple(sorted(product.id for product in listed if product.status == "online"))
+
+
+def changes(before: Sequence[str], after: Sequence[str]) -> str:
+    """What is told when the products that are online are others now."""
+    parts = [
+        f"{len(names)} {what} ({', '.join(names[:10])}{', …' if len(names) > 10 else ''})"
+        for what, names in (
+            ("new", sorted(set(after).difference(before))),
+            ("gone", sorted(set(before).difference(after))),
+        )
+        if names
+    ]
+    return f"the products that are online have changed: {', '.join(parts)}; they are subscribed to anew"
 
 
 def wants_all(asked: Sequence[str]) -> bool:

@@ -6,9 +6,11 @@ resumes exactly.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from msgspec import Struct
@@ -23,7 +25,11 @@ from connector_runner.sources.coinbase.streams import Proof, StreamSpec
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
-POSITION_FORMAT = 1
+POSITION_FORMAT = 2
+# Where each format keeps the marks; format 1 repeated them beside every row in append mode.
+MARKS_OF_FORMAT: Mapping[object, str] = {1: "last", POSITION_FORMAT: "_last"}
+TOLD_AGAIN_SECONDS = 60.0
+"""After so long, an unreadable message is told again that looks like one before; in between it is counted."""
 
 
 class Reader:
@@ -32,28 +38,35 @@ class Reader:
     Attributes:
         spec: The stream.
         counts: What is to be counted, by name; taken away by the source.
-        beats: When (by the clock that is passed in) each product was heard of last.
+        began: When (by the clock that is passed in) the present connection of each product began.
+        beats: When each product's heartbeat came last.
+        behind: Since when each product's heartbeats tell of something that the stream did not bring (see `StreamSpec.pulse`).
     """
 
     def __init__(self, spec: StreamSpec, position: Position | None) -> None:
-        if position is not None and position.get("format") != POSITION_FORMAT:
+        if position is not None and position.get("format") not in MARKS_OF_FORMAT:
             raise ActionRequiredError(
                 f"the position {dict(position)!r} was not made by this version of the COINBASE source; "
                 "use the version that made it, or start over with `connector-runner checkpoint reset`"
             )
         self.spec = spec
         self.counts: Counter[str] = Counter()
+        self.began: dict[str, float] = {}
         self.beats: dict[str, float] = {}
+        self.behind: dict[str, float] = {}
+        self._pulses: dict[str, tuple[int, int]] = {}
         shapes: tuple[type[Struct], ...] = spec.shapes if Heartbeat in spec.shapes else (*spec.shapes, Heartbeat)
         self._decoder = Decoder(shapes)
-        self._marks: dict[str, int] = dict(position["last"]) if position is not None else {}
+        self._marks: dict[str, int] = dict(position[MARKS_OF_FORMAT[position["format"]]]) if position else {}
         self._is_resumed = position is not None
+        self._told: dict[str, float] = {}
 
     def begin(self, products: Sequence[str], draft: Draft, now: float) -> None:
-        """A connection for these products has been acknowledged; its messages follow."""
-        for product in products:
-            self.beats[product] = now
-        if self._is_resumed and self.spec.proof is Proof.NONE:
+        """A connection with heartbeats of these products has been acknowledged; its messages follow."""
+        is_first = self.began.keys().isdisjoint(products) and not self._is_resumed
+        self.began.update(dict.fromkeys(products, now))
+        self.behind.update(dict.fromkeys(self.behind.keys() & products, now))
+        if not is_first and self.spec.proof is Proof.NONE:
             draft.tell(
                 "interruption",
                 self.spec.channel,
@@ -61,7 +74,6 @@ class Reader:
                 "is not known",
                 {"products": list(products[:100]), "last": {p: self._marks[p] for p in products if p in self._marks}},
             )
-        self._is_resumed = True
 
     def read(self, raws: Iterable[bytes], draft: Draft, now: float) -> None:
         """Reads messages in their order."""
@@ -70,20 +82,25 @@ class Reader:
             draft.size += len(raw)
             try:
                 message = decode(raw)
+                if message is not None:
+                    self.dispatch(message, draft, now)
             except MalformedError as error:
-                self.malformed(error, draft)
-                continue
-            if message is not None:
-                self.dispatch(message, draft, now)
+                self.malformed(error, draft, now)
         self.counts.update(self._decoder.counts)
         self._decoder.counts.clear()
 
     def dispatch(self, message: Struct, draft: Draft, now: float) -> None:
-        """Sorts a message."""
+        """Sorts a message.
+
+        Raises:
+            MalformedError: It is well-formed but says nothing that can be understood.
+        """
         if isinstance(message, FeedError):
             draft.errors.append(message)
         elif isinstance(message, Heartbeat):
             self.beats[message.product_id] = now
+            if self.spec.pulse:
+                self._compare_pulse(message, getattr(message, self.spec.pulse), now)
             self.beat(message, draft, now)
         elif not isinstance(message, Subscriptions):
             self.message(message, draft, now)
@@ -95,9 +112,34 @@ class Reader:
     def beat(self, beat: Heartbeat, draft: Draft, now: float) -> None:
         """A heartbeat, already noted as a sign of life."""
 
-    def malformed(self, error: MalformedError, draft: Draft) -> None:
-        """A message that can't be read."""
+    def told(self, product: str) -> int:
+        """A number that changes whenever the stream brings something of the product."""
+        return self._marks.get(product, -1)
+
+    def _compare_pulse(self, beat: Heartbeat, pulse: int | None, now: float) -> None:
+        """Whether the exchange did something of which the stream brought nothing, though it had a beat's time for it."""
+        product, told = beat.product_id, self.told(beat.product_id)
+        known = self._pulses.get(product)
+        if known is None or known[0] != told:
+            self._pulses[product] = (told, pulse or 0)
+            self.behind.pop(product, None)
+        elif (pulse or 0) > known[1]:
+            self.behind.setdefault(product, now)
+
+    def malformed(self, error: MalformedError, draft: Draft, now: float) -> None:
+        """A message that can't be read: counted, the first of its kind told; recorded where nothing else shows the loss."""
         self.counts["malformed_messages"] += 1
+        kind = re.sub(r"\d+", "#", str(error))
+        if now - self._told.get(kind, float("-inf")) < TOLD_AGAIN_SECONDS:
+            return
+        self._told[kind] = now
+        text = (
+            f"a message of {self.spec.channel} can't be read: {error}; more of this kind are only counted for a while"
+        )
+        if self.spec.proof is Proof.NONE:
+            draft.tell("unreadable", self.spec.channel, text, {"reason": str(error)})
+        else:
+            draft.notes.append(text)
 
     def row(self, message: Struct, draft: Draft) -> None:
         """A message as a row, unless it is not newer than the last one of its product."""
@@ -112,7 +154,24 @@ class Reader:
 
     def position(self) -> Position:
         """After all that was read."""
-        return {"format": POSITION_FORMAT, "last": self._marks.copy()}
+        return position_of(self._marks.copy())
+
+
+def position_of(marks: Mapping[str, int]) -> Position:
+    """The marks of all products, which only the checkpoint keeps (see `place_of`)."""
+    return {"format": POSITION_FORMAT, "_last": marks}
+
+
+def moment_of(seconds: Decimal) -> datetime:
+    """Seconds since the epoch as a time.
+
+    Raises:
+        MalformedError: There is no such time.
+    """
+    try:
+        return EPOCH + timedelta(microseconds=int(seconds * 1_000_000))
+    except (ValueError, OverflowError, InvalidOperation):
+        raise MalformedError("a timestamp that is no time") from None
 
 
 class TickerReader(Reader):
@@ -128,18 +187,17 @@ class TickerReader(Reader):
             size += len(raw)
             try:
                 message: Any = decode(raw)
+                if message.__class__ is shape:
+                    product = message.product_id
+                    if message.sequence > marks.get(product, -1):
+                        marks[product] = message.sequence
+                        append(tuple_of(message))
+                    else:
+                        duplicates += 1
+                elif message is not None:
+                    self.dispatch(message, draft, now)
             except MalformedError as error:
-                self.malformed(error, draft)
-                continue
-            if message.__class__ is shape:
-                product = message.product_id
-                if message.sequence > marks.get(product, -1):
-                    marks[product] = message.sequence
-                    append(tuple_of(message))
-                else:
-                    duplicates += 1
-            elif message is not None:
-                self.dispatch(message, draft, now)
+                self.malformed(error, draft, now)
         draft.size += size
         self.counts["duplicates"] += duplicates
         self.counts.update(self._decoder.counts)
@@ -166,12 +224,11 @@ class OrderReader(Reader):
         if isinstance(message, Activate):
             message.sequence = max(last or 0, message.sequence)
             if message.timestamp is not None and message.time is None:
-                message.time = EPOCH + timedelta(microseconds=int(message.timestamp * 1_000_000))
+                message.time = moment_of(message.timestamp)
             draft.extend([astuple(message)])
             return
         if message.sequence < 0:
-            self.malformed(MalformedError("an order message without a sequence"), draft)
-            return
+            raise MalformedError("an order message without a sequence")
         if self.spec.proof is Proof.SEQUENCE and last is not None and message.sequence > last + 1:
             self._gap(message.product_id, last + 1, message.sequence - 1, draft)
         self.row(message, draft)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from connector_runner.protocols.errors import ActionRequiredError, InvalidConfigError, TransientError
-from connector_runner.sources.coinbase.decode import MalformedError, decode_page
+from connector_runner.sources.coinbase.decode import UNREADABLE, MalformedError, decode_page, reason_of
 from connector_runner.sources.coinbase.messages import RestTrade
+from connector_runner.sources.coinbase.pacing import Pacer
 from connector_runner.sources.coinbase.products import ListedProduct, decode_products
 from connector_runner.sources.coinbase.subscription import Credentials
 from connector_runner.sources.coinbase.trades import Request
@@ -21,22 +21,6 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS = 15.0
 # The exchange allows 10 a second an address; some are left for others behind the same address.
 REQUESTS_A_SECOND = 8.0
-
-
-class Pacer:
-    """Spaces calls evenly: at most `rate` a second, a few at once after a pause."""
-
-    def __init__(self, rate: float, burst: int) -> None:
-        self._interval = 1 / rate
-        self._slack = burst * self._interval
-        self._next = 0.0
-
-    async def turn(self) -> None:
-        """Waits for one's turn."""
-        now = time.monotonic()
-        self._next = max(self._next, now - self._slack) + self._interval
-        if (delay := self._next - now) > 0:
-            await asyncio.sleep(delay)
 
 
 class _Account(msgspec.Struct):
@@ -61,16 +45,16 @@ class RestClient:
         return decode_products(await self._get("/products"))
 
     async def trades(self, request: Request) -> list[RestTrade]:
-        """A page of trades, newest first; empty for a product that REST doesn't know.
+        """A page of trades, newest first.
 
         Raises:
-            TransientError: No answer, or not now.
+            TransientError: No answer, not now, or the product is unknown: the feed tells its trades, so REST must know it.
         """
         try:
             query = f"?limit={request.limit}&after={request.after}"
             return decode_page(await self._get(f"/products/{request.product}/trades{query}"))
-        except NotFoundError:
-            return []
+        except NotFoundError as error:
+            raise TransientError(f"trades of {request.product}: {error.message}", reason="RestUnavailable") from None
         except MalformedError as error:
             raise TransientError(f"restUrl did not answer with trades of {request.product}: {error}") from None
 
@@ -84,8 +68,8 @@ class RestClient:
         try:
             answer = await self._get("/accounts")
             return tuple(account.id for account in msgspec.json.decode(answer, type=list[_Account]))
-        except msgspec.MsgspecError as error:
-            raise TransientError(f"restUrl did not answer with a list of accounts: {error}") from None
+        except UNREADABLE as error:
+            raise TransientError(f"restUrl did not answer with a list of accounts: {reason_of(error)}") from None
 
     async def close(self) -> None:
         """Safe twice."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from urllib.parse import urlsplit
 
@@ -12,37 +11,30 @@ from connector_runner.protocols.batch import Batch, Position
 from connector_runner.protocols.errors import (
     ActionRequiredError,
     ConnectorError,
-    InvalidConfigError,
-    TransientError,
     UnknownStreamError,
 )
 from connector_runner.protocols.source import Checkpoint, Opened, SourceContext, require_same_source
 from connector_runner.schemas.catalogue import Catalogue
 from connector_runner.sources.coinbase.books import BookReader
 from connector_runner.sources.coinbase.draft import Draft
+from connector_runner.sources.coinbase.filling import Filler
 from connector_runner.sources.coinbase.link import BUFFER_BYTES, Link, LinkSettings
-from connector_runner.sources.coinbase.messages import FeedError, RestTrade
-from connector_runner.sources.coinbase.products import nearest, online, unique, unknown_products, wants_all
+from connector_runner.sources.coinbase.listing import Listing
+from connector_runner.sources.coinbase.pacing import Pacer
+from connector_runner.sources.coinbase.products import ProductsChangedError, nearest
 from connector_runner.sources.coinbase.readers import HeartbeatReader, OrderReader, Reader, TickerReader
-from connector_runner.sources.coinbase.rest import Pacer, RestClient
+from connector_runner.sources.coinbase.rest import RestClient
+from connector_runner.sources.coinbase.silence import MUTE_PRODUCT_SECONDS, QUIET_PRODUCT_SECONDS, SilenceWatch
 from connector_runner.sources.coinbase.status import StatusReader
 from connector_runner.sources.coinbase.streams import STREAMS, Proof, StreamSpec, available_streams
-from connector_runner.sources.coinbase.subscription import (
-    Subscription,
-    Trouble,
-    build_subscriptions,
-    describe,
-    judge,
-    read_credentials,
-)
-from connector_runner.sources.coinbase.trades import MatchesReader, Request
+from connector_runner.sources.coinbase.subscription import Subscription, build_subscriptions, read_credentials
+from connector_runner.sources.coinbase.trades import MatchesReader
 
 BATCH_BYTES = 2**20
 CONNECTIONS_A_SECOND = 4.0
-PAGES_AT_ONCE = 4
 TICK_SECONDS = 0.2
-QUIET_PRODUCT_SECONDS = 12.0
-"""A product whose heartbeat misses for so long on a living connection: the connection is made anew, once."""
+NOTE_SECONDS = 60.0
+"""The same sentence is logged at most so often."""
 
 
 class CoinbaseSource:
@@ -52,16 +44,16 @@ class CoinbaseSource:
         config = context.config
         self._report = context.report
         self._url = str(config["url"])
-        self._asked: Sequence[str] = unique(config["productId"])
         self._credentials = read_credentials(config)
         self._rest = RestClient(str(config["restUrl"]), self._credentials)
         self._pacer = Pacer(CONNECTIONS_A_SECOND, 4)
         self._wake = asyncio.Event()
         self._links: list[Link] = []
         self._reader: Reader | None = None
-        self._answers: deque[tuple[Request, list[RestTrade] | TransientError]] = deque()
-        self._fetching: set[asyncio.Task[None]] = set()
-        self._quiet: set[str] = set()
+        self._filler = Filler(self._rest, self._wake)
+        self._silence = SilenceWatch()
+        self._listing = Listing(config["productId"], self._rest, self._note)
+        self._noted: dict[str, float] = {}
 
     @property
     def identity(self) -> str:
@@ -71,16 +63,18 @@ class CoinbaseSource:
     async def discover(self, selected: str | None) -> Catalogue:
         """See the protocol; subscribes to every configured product to see that the exchange accepts it."""
         try:
-            products = await self._find_products()
+            products = await self._listing.find()
             subscriptions = list(build_subscriptions(STREAMS["ticker"], products, ()))
             if self._credentials is not None:
                 subscriptions.append(Subscription({"user": tuple(products[:1]), "heartbeat": tuple(products[:1])}))
             await self._connect(subscriptions)
+            notes = await self._listing.rest_notes()
         finally:
             await self.close()
         streams = tuple(spec.info for spec in available_streams(self._credentials is not None))
         hidden = [spec.id for spec in STREAMS.values() if spec.is_private]
-        notes = () if self._credentials else (f"{', '.join(hidden)} need an API key (key, secret, passphrase)",)
+        if self._credentials is None:
+            notes = (f"{', '.join(hidden)} need an API key (key, secret, passphrase)", *notes)
         return Catalogue(streams, len(streams), self.identity, notes)
 
     async def open(self, stream: str, checkpoint: Checkpoint | None) -> Opened:
@@ -88,10 +82,11 @@ class CoinbaseSource:
         spec = self._spec(stream)
         if checkpoint is not None:
             require_same_source(checkpoint.identity, self.identity)
-        products = await self._find_products()
+        products = await self._listing.find()
         accounts = await self._rest.accounts() if spec.id == "balance" else ()
         self._reader = build_reader(spec, checkpoint.position if checkpoint else None, products)
         await self._connect(build_subscriptions(spec, products, accounts))
+        self._listing.watch(products, self._wake)
         return Opened(spec.schema, self.identity)
 
     async def batches(self) -> AsyncIterator[Batch]:
@@ -102,6 +97,8 @@ class CoinbaseSource:
         while True:
             found = False
             for draft in self._drain(reader):
+                for text in draft.notes:
+                    self._note(text)
                 if draft.rows or draft.incidents:
                     found = True
                     batch = draft.batch(reader.spec.schema, reader.position())
@@ -113,10 +110,8 @@ class CoinbaseSource:
 
     async def close(self) -> None:
         """See the protocol."""
-        for task in self._fetching:
-            task.cancel()
-        await asyncio.gather(*self._fetching, return_exceptions=True)
-        self._fetching.clear()
+        await self._listing.close()
+        await self._filler.close()
         links, self._links = self._links, []
         await asyncio.gather(*(link.stop() for link in links))
         await self._rest.close()
@@ -134,19 +129,11 @@ class CoinbaseSource:
         hint = f"; did you mean {' or '.join(name.lower() for name in near)}?" if near else ""
         raise UnknownStreamError(f"the stream {stream} is not among {', '.join(available)}{hint}")
 
-    async def _find_products(self) -> tuple[str, ...]:
-        if not wants_all(self._asked):
-            return tuple(self._asked)
-        products = online(await self._rest.products())
-        if not products:
-            raise TransientError("restUrl lists no product that is online")
-        return products
-
     async def _connect(self, subscriptions: Sequence[Subscription]) -> None:
         settings = LinkSettings(
             url=self._url,
             credentials=self._credentials,
-            judge=self._judge,
+            judge=self._listing.meaning,
             pacer=self._pacer,
             on_change=self._link_changed,
             wake=self._wake,
@@ -162,40 +149,17 @@ class CoinbaseSource:
             results = await asyncio.gather(*starting, return_exceptions=True)
         failures = [error for error in results if isinstance(error, ConnectorError)]
         if failures:
-            raise await self._explain(next((e for e in failures if isinstance(e, ActionRequiredError)), failures[0]))
+            raise await self._listing.explain(
+                next((e for e in failures if isinstance(e, ActionRequiredError)), failures[0])
+            )
         for task in done:
             task.result()
-
-    def _judge(self, error: FeedError) -> ConnectorError:
-        text = describe(error)
-        match judge(error):
-            case Trouble.UNKNOWN_PRODUCT:
-                return InvalidConfigError([f"config.productId: {text}"], reason="UnknownProduct")
-            case Trouble.UNKNOWN_CHANNEL:
-                return UnknownStreamError(f"the exchange does not offer this stream: {text}")
-            case Trouble.CREDENTIALS:
-                return InvalidConfigError(
-                    [f"config.key, config.secret, config.passphrase: {text}"], reason="InvalidKey"
-                )
-            case _:
-                return TransientError(f"the exchange answered: {text}", reason="FeedError")
-
-    async def _explain(self, error: ConnectorError) -> ConnectorError:
-        """Names the nearest products, and all that are unknown at once, where REST can tell."""
-        if error.reason != "UnknownProduct":
-            return error
-        try:
-            problems = unknown_products(self._asked, await self._rest.products())
-        except ConnectorError:
-            return error
-        return InvalidConfigError(problems, reason="UnknownProduct") if problems else error
 
     def _link_changed(self, is_up: bool, message: str) -> None:
         if is_up:
             if all(link.is_up for link in self._links):
                 self._report.connected()
         else:
-            self._report.count("reconnects")
             self._report.disconnected(message)
 
     def _drain(self, reader: Reader) -> Iterable[Draft]:
@@ -207,28 +171,20 @@ class CoinbaseSource:
                 continue
             draft, now = Draft(), time.monotonic()
             if began:
-                channel = reader.spec.channel
-                reader.begin(link.subscription.channels.get(channel, ()), draft, now)
+                reader.begin(link.subscription.channels["heartbeat"], draft, now)
             reader.read(payloads, draft, now)
             if link.items:
                 self._wake.set()
             self._heed(draft, link)
             yield draft
-        while self._answers and isinstance(reader, MatchesReader):
-            request, answer = self._answers.popleft()
-            draft = Draft()
-            if isinstance(answer, TransientError):
-                self._report.note(f"trades of {request.product} can't be filled yet: {answer.message}")
-                reader.failed(request, time.monotonic() + max(1.0, min(answer.retry_after or 0.0, 60.0)))
-            else:
-                reader.fill(request, answer, draft, time.monotonic())
-            yield draft
+        if isinstance(reader, MatchesReader):
+            yield from self._filler.drain(reader)
 
     def _heed(self, draft: Draft, link: Link) -> None:
         """Acts on what the messages said beside their rows."""
         for error in draft.errors:
-            meaning = self._judge(error)
-            if isinstance(meaning, ActionRequiredError):
+            meaning = self._listing.meaning(error)
+            if isinstance(meaning, ActionRequiredError | ProductsChangedError):
                 raise meaning
             link.drop(meaning.message)
         if draft.distrust:
@@ -236,19 +192,16 @@ class CoinbaseSource:
 
     def _tend(self, reader: Reader) -> None:
         """Between batches: failures, counts, holes, products that fell silent."""
-        for link in self._links:
-            if link.failure is not None:
-                raise link.failure
+        for failure in (self._listing.failure, *(link.failure for link in self._links)):
+            if failure is not None:
+                raise failure
         for name, amount in reader.counts.items():
             if amount:
                 self._report.count(name, amount)
         reader.counts.clear()
         now = time.monotonic()
         if isinstance(reader, MatchesReader):
-            for request in reader.due(now, PAGES_AT_ONCE - len(self._fetching)):
-                task = asyncio.create_task(self._fetch(request))
-                self._fetching.add(task)
-                task.add_done_callback(self._fetching.discard)
+            self._filler.ask(reader, now)
         if not self._wake.is_set():
             self._look_for_silence(reader, now)
 
@@ -256,20 +209,21 @@ class CoinbaseSource:
         for link in self._links:
             if not link.is_up:
                 continue
-            products = link.subscription.channels["heartbeat"]
-            silent = [p for p in products if now - reader.beats.get(p, now) > QUIET_PRODUCT_SECONDS]
-            self._quiet.difference_update(set(products).difference(silent))
-            if fresh := [product for product in silent if product not in self._quiet]:
-                self._quiet.update(fresh)
-                self._report.count("silent_products", len(fresh))
-                link.drop(f"no heartbeat of {', '.join(fresh[:10])} for {QUIET_PRODUCT_SECONDS:.0f} s")
+            silent, mute = self._silence.fresh(link.subscription.channels["heartbeat"], reader, now)
+            if silent or mute:
+                self._report.count("silent_products", len({*silent, *mute}))
+            if silent:
+                link.drop(f"no heartbeat of {', '.join(silent[:10])} for {QUIET_PRODUCT_SECONDS:.0f} s")
+            if mute:
+                what = f"{reader.spec.channel} told nothing of {', '.join(mute[:10])} for {MUTE_PRODUCT_SECONDS:.0f} s"
+                link.drop(f"{what} though heartbeats did")
 
-    async def _fetch(self, request: Request) -> None:
-        try:
-            self._answers.append((request, await self._rest.trades(request)))
-        except TransientError as error:
-            self._answers.append((request, error))
-        self._wake.set()
+    def _note(self, text: str) -> None:
+        now = time.monotonic()
+        if now - self._noted.get(text, float("-inf")) >= NOTE_SECONDS:
+            self._noted = {known: told for known, told in self._noted.items() if now - told < NOTE_SECONDS}
+            self._noted[text] = now
+            self._report.note(text)
 
     async def _pause(self) -> None:
         """Until something arrives, at most for a tick: holes and silence have deadlines."""
@@ -277,12 +231,18 @@ class CoinbaseSource:
             async with asyncio.timeout(TICK_SECONDS):
                 await self._wake.wait()
         except TimeoutError:
-            self._report.lag(0.0)
+            if not self._is_behind():
+                self._report.lag(0.0)
 
     def _tell_lag(self, batch: Batch) -> None:
         if batch.event_time is not None:
-            behind = isinstance(self._reader, MatchesReader) and self._reader.open_holes > 0
-            self._report.lag(max(0.0, time.time() - batch.event_time) if behind or self._wake.is_set() else 0.0)
+            behind = self._wake.is_set() or self._is_behind()
+            self._report.lag(max(0.0, time.time() - batch.event_time) if behind else 0.0)
+
+    def _is_behind(self) -> bool:
+        """Whether there is news that was not handed over, or can't be heard of."""
+        has_holes = isinstance(self._reader, MatchesReader) and self._reader.open_holes > 0
+        return has_holes or not all(link.is_up for link in self._links)
 
 
 def build_reader(spec: StreamSpec, position: Position | None, products: Iterable[str]) -> Reader:

@@ -9,15 +9,20 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from connector_runner.protocols.batch import Operation, Position
-from connector_runner.sources.coinbase.decode import MalformedError, build, read_fields
+from connector_runner.sources.coinbase.decode import UNREADABLE, MalformedError, build, read_fields, reason_of
 from connector_runner.sources.coinbase.draft import Draft
 from connector_runner.sources.coinbase.messages import Item, Status
-from connector_runner.sources.coinbase.readers import POSITION_FORMAT, Reader
+from connector_runner.sources.coinbase.readers import Reader, position_of
 from connector_runner.sources.coinbase.streams import StreamSpec
+
+BESIDE = ("message", "")
 
 
 class StatusReader(Reader):
-    """The first message replaces the whole table, the next ones are compared with the one before."""
+    """The first message replaces the whole table, the next ones are compared with the one before.
+
+    What a message says beside its products and currencies is an item of its own, of the kind `message`.
+    """
 
     def __init__(self, spec: StreamSpec, position: Position | None) -> None:
         super().__init__(spec, position)
@@ -27,43 +32,50 @@ class StatusReader(Reader):
         """Upserts of what is new or changed, deletions of what is gone."""
         if not isinstance(message, Status):
             return
-        self.beats[""] = now
         if not message.products and not message.currencies:
-            self.malformed(MalformedError("a status without products and currencies"), draft)
-            return
-        found = {
-            key: raw
-            for kind, raws in (("product", message.products), ("currency", message.currencies))
-            for raw in map(bytes, raws)
-            if (key := self._key(kind, raw, draft)) is not None
-        }
+            raise MalformedError("a status without products and currencies")
+        found: dict[tuple[str, str], bytes] = {} if message.extra is None else {BESIDE: message.extra.encode()}
+        for kind, raws in (("product", message.products), ("currency", message.currencies)):
+            for raw in map(bytes, raws):
+                try:
+                    found[kind, _ID.decode(raw).id] = raw
+                except UNREADABLE as error:
+                    self.malformed(MalformedError(f"a {kind} without an id ({reason_of(error)})"), draft, now)
         if self._known is None:
             draft.add((), Operation.REPLACE)
-        self._compare(found, self._known or {}, draft)
+        self._compare(found, self._known or {}, draft, now)
         self._known = {key: hash(raw) for key, raw in found.items()}
 
     def _compare(
-        self, found: Mapping[tuple[str, str], bytes], known: Mapping[tuple[str, str], int], draft: Draft
+        self, found: Mapping[tuple[str, str], bytes], known: Mapping[tuple[str, str], int], draft: Draft, now: float
     ) -> None:
         for key, raw in found.items():
             if known.get(key) != hash(raw):
-                fields = read_fields(raw)
-                fields.pop("id")
-                draft.add(astuple(build(Item, fields, {"kind": key[0], "id": key[1]})), Operation.UPSERT)
+                try:
+                    draft.add(astuple(build_item(key, raw)), Operation.UPSERT)
+                except MalformedError as error:  # its last row stays
+                    self.malformed(error, draft, now)
         width = len(self.spec.schema.columns)
         for key in known.keys() - found.keys():
             draft.add((*key, *[None] * (width - 2)), Operation.DELETE)
 
-    def _key(self, kind: str, raw: bytes, draft: Draft) -> tuple[str, str] | None:
-        try:
-            return kind, _ID.decode(raw).id
-        except msgspec.MsgspecError as error:
-            self.malformed(MalformedError(f"a {kind} without an id ({error})"), draft)
-            return None
-
     def position(self) -> Position:
         """Nothing to resume from: the full state comes again."""
-        return {"format": POSITION_FORMAT, "last": {}}
+        return position_of({})
+
+
+def build_item(key: tuple[str, str], raw: bytes) -> Item:
+    """One row.
+
+    Raises:
+        MalformedError: It is no object of text.
+    """
+    kind, name = key
+    if key == BESIDE:
+        return Item(kind, name, extra=raw.decode())
+    fields = read_fields(raw)
+    del fields["id"]
+    return build(Item, fields, {"kind": kind, "id": name})
 
 
 class _Id(Struct):

@@ -58,6 +58,7 @@ class StreamSpec:
         order: The column that only grows within the first column (a product, an account); "" where there is none.
         is_private: Needs an API key.
         products_a_connection: More products are spread over several connections.
+        pulse: The number in a heartbeat that grows only when this stream tells something of the product too; "" where none does.
         description: One sentence for people.
     """
 
@@ -67,6 +68,7 @@ class StreamSpec:
     order: str
     is_private: bool = False
     products_a_connection: int = 50
+    pulse: str = ""
     description: str = ""
 
     @property
@@ -148,9 +150,10 @@ def _spec(
     description: str,
     *,
     is_private: bool = False,
+    pulse: str = "",
 ) -> StreamSpec:
     spread = 20 if proof is Proof.BOOK else 50
-    return StreamSpec(schema, tuple(shapes), proof, order, is_private, spread, description)
+    return StreamSpec(schema, tuple(shapes), proof, order, is_private, spread, pulse, description)
 
 
 _BOOK = (messages.Snapshot, messages.Level2Update)
@@ -164,6 +167,7 @@ _PUBLIC = (
         Proof.NONE,
         "sequence",
         "The latest price, with each trade; conflated in bursts.",
+        pulse="last_trade_id",
     ),
     _spec(
         build_schema("ticker_batch", messages.Ticker, _TICKER_KEY),
@@ -171,6 +175,7 @@ _PUBLIC = (
         Proof.NONE,
         "sequence",
         "The latest price, every five seconds.",
+        pulse="last_trade_id",
     ),
     _spec(
         build_schema("matches", messages.Match, ("product_id", "trade_id")),
@@ -179,7 +184,14 @@ _PUBLIC = (
         "trade_id",
         "Every trade, proven complete by its ids.",
     ),
-    _spec(_book_schema("level2_batch"), _BOOK, Proof.BOOK, "", "The order book; changes every 50 ms."),
+    _spec(
+        _book_schema("level2_batch"),
+        _BOOK,
+        Proof.BOOK,
+        "",
+        "The order book; changes every 50 ms.",
+        pulse="last_trade_id",
+    ),
     _spec(
         build_schema("heartbeat", messages.Heartbeat, ("product_id", "time")),
         [messages.Heartbeat],
@@ -210,7 +222,15 @@ _PUBLIC = (
     ),
 )
 _PRIVATE = (
-    _spec(_book_schema("level2"), _BOOK, Proof.BOOK, "", "The order book, each change.", is_private=True),
+    _spec(
+        _book_schema("level2"),
+        _BOOK,
+        Proof.BOOK,
+        "",
+        "The order book, each change.",
+        is_private=True,
+        pulse="last_trade_id",
+    ),
     _spec(
         build_schema("full", messages.OrderMessage, _ORDER_KEY),
         messages.ORDER_MESSAGES,
@@ -218,6 +238,7 @@ _PRIVATE = (
         "sequence",
         "Every order and trade, each message by its sequence.",
         is_private=True,
+        pulse="sequence",
     ),
     _spec(
         build_schema("user", messages.OrderMessage, _ORDER_KEY),

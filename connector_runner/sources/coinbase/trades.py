@@ -15,7 +15,7 @@ from msgspec.structs import astuple
 from connector_runner.protocols.batch import Operation, Position, Row
 from connector_runner.sources.coinbase.draft import REST_ROW_BYTES, Draft
 from connector_runner.sources.coinbase.messages import Heartbeat, Match, RestTrade
-from connector_runner.sources.coinbase.readers import POSITION_FORMAT, Reader
+from connector_runner.sources.coinbase.readers import Reader, position_of
 from connector_runner.sources.coinbase.streams import StreamSpec
 
 PAGE = 1000
@@ -49,21 +49,25 @@ class ProductTrades:
 
     Attributes:
         last: All trades up to this id were handed over; None before the first.
+        row: The newest trade that was handed over as a row, not as a gap.
         seen: The newest id that is known to exist.
         waiting: Rows from the feed behind a hole.
         first_beat: The newest trade at the first heartbeat, when no trade has come yet.
         ask_at: When to ask REST for the hole.
         asked: Whether an answer is awaited.
         doubt: The ids that REST lacked when it was asked before (first, last), and since when.
+        useless_since: Since when REST does not even know what was handed over.
     """
 
     last: int | None = None
+    row: int = 0
     seen: int = 0
     waiting: dict[int, Row] = field(default_factory=dict)
     first_beat: int | None = None
     ask_at: float = 0.0
     asked: bool = False
     doubt: tuple[int, int, float] | None = None
+    useless_since: float | None = None
 
     @property
     def has_hole(self) -> bool:
@@ -88,7 +92,7 @@ class MatchesReader(Reader):
 
     def __init__(self, spec: StreamSpec, position: Position | None) -> None:
         super().__init__(spec, position)
-        self._products = {name: ProductTrades(last, last) for name, last in self._marks.items()}
+        self._products = {name: ProductTrades(last, last, last) for name, last in self._marks.items()}
         self._waiting = 0
 
     @property
@@ -110,6 +114,7 @@ class MatchesReader(Reader):
         elif trade_id == trades.last + 1:
             draft.extend([astuple(message)])
             self._reach(product, trades, trade_id)
+            trades.row = trade_id
             if trades.waiting:
                 self._release(product, trades, draft)
         else:
@@ -156,14 +161,19 @@ class MatchesReader(Reader):
         trades.asked, trades.ask_at = False, retry_at
 
     def fill(self, request: Request, page: Sequence[RestTrade], draft: Draft, now: float) -> None:
-        """Takes REST's answer: rows in the order of their ids; what REST does not know either becomes a gap.
+        """Takes REST's answer, which came at `now`: rows in the order of their ids; what REST does not know either becomes a gap.
 
         A trade is given up when REST, asked twice, knows newer ones but not this, or knows nothing newer for `STALE` seconds.
+        A REST that does not even know the newest trade that was handed over proves nothing: it is another exchange, or far behind.
         """
         trades = self._of(request.product)
         trades.asked, trades.ask_at = False, now
         known = {trade.trade_id: trade for trade in page}
         newest = max(known, default=0)
+        if not known or newest < min(trades.row, request.first - 1):
+            self._disregard(request.product, trades, draft, now)
+            return
+        trades.useless_since = None
         trade_id = (trades.last or 0) + 1
         while trade_id <= request.last:
             if trade_id in trades.waiting:
@@ -173,6 +183,7 @@ class MatchesReader(Reader):
                 draft.size += REST_ROW_BYTES
                 self.counts["filled_trades"] += 1
                 self._reach(request.product, trades, trade_id)
+                trades.row = trade_id
             else:
                 present = [n for n in (*known, *trades.waiting) if n > trade_id]
                 missing = (trade_id, min([*present, request.last + 1]) - 1)
@@ -185,9 +196,20 @@ class MatchesReader(Reader):
             trade_id = (trades.last or 0) + 1
         self._release(request.product, trades, draft)
 
+    @staticmethod
+    def _disregard(product: str, trades: ProductTrades, draft: Draft, now: float) -> None:
+        """An answer that proves nothing: asked again, and told when it stays so."""
+        trades.ask_at = now + SECOND_LOOK
+        trades.useless_since = now if trades.useless_since is None else trades.useless_since
+        if now - trades.useless_since >= STALE:
+            draft.notes.append(
+                f"restUrl does not know trades of {product} that the feed told long ago; is it the REST interface of the same "
+                "exchange? The product waits for it"
+            )
+
     def position(self) -> Position:
         """The newest contiguous trade of each product."""
-        return {"format": POSITION_FORMAT, "last": self._marks.copy()}
+        return position_of(self._marks.copy())
 
     def _of(self, product: str) -> ProductTrades:
         trades = self._products.get(product)
@@ -212,6 +234,7 @@ class MatchesReader(Reader):
             draft.size += REST_ROW_BYTES * len(rows)
             self._waiting -= len(rows)
             self._reach(product, trades, last)
+            trades.row = last
 
     @staticmethod
     def _lost(trades: ProductTrades, missing: tuple[int, int], newer_known: bool, now: float) -> int | None:

@@ -31,7 +31,12 @@ class StoredDataset(ABC):
     def has_rows(self) -> bool:
         return bool(self.query(f"SELECT 1 FROM {TABLE} LIMIT 1"))
 
-    def count(self, _: str) -> int:
+    def commits(self) -> int:
+        """How many transactions there were."""
+        rows = self.query("SELECT number FROM _connector_checkpoints")
+        return rows[0][0] if rows else 0
+
+    def count(self) -> int:
         number: int = self.query(f"SELECT count(*) FROM {TABLE}")[0][0]
         return number
 
@@ -41,7 +46,7 @@ class StoredDataset(ABC):
         if not rows:
             return {}
         position = rows[0][0] if isinstance(rows[0][0], dict) else json.loads(rows[0][0])
-        last: dict[str, int] = position["last"]
+        last: dict[str, int] = position["_last"]
         return last
 
     def trades(self, product: str) -> dict[int, dict[str, Any]]:

@@ -20,6 +20,7 @@ class Remembering:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.losses: list[str] = []
+        self.lags: list[float] = []
         self.is_connected = False
 
     def connected(self) -> None:
@@ -31,6 +32,7 @@ class Remembering:
 
     def lag(self, seconds: float) -> None:
         assert seconds >= 0
+        self.lags.append(seconds)
 
     def progress(self, done: int, total: int | None, unit: str) -> None:
         raise AssertionError(f"no snapshot here: {done} of {total} {unit}")
@@ -55,6 +57,8 @@ class Reading:
         self.source = source
         self.report = report
         self.batches: list[Batch] = []
+        self.looked_at = 0
+        self.ids: dict[str, int] = {}
         self.gate = asyncio.Event()
         self.gate.set()
         self._task: asyncio.Task[None] | None = None

@@ -32,9 +32,11 @@ PRODUCTS = ("BTC-USD", "ETH-USD", "LINK-USD", "SOL-USD")
 SECONDS = 125.0
 KILLS = 20
 STRIKES = 10
-LONGEST = 270.0
+STUCK = 90.0
 ROOT = Path(__file__).parents[3]
 FROM_REST = ("sequence", "maker_order_id", "taker_order_id")
+# Of one product alone, and found only while it trades: test_surroundings has them.
+STRUCK = [fault for fault in Fault if fault not in {Fault.MUTE, Fault.NO_HEARTBEAT}]
 
 
 @dataclass
@@ -46,7 +48,7 @@ class Runner:
     stream: str
     config: dict[str, Any]
     kills: int = 0
-    started: float = 0.0
+    began_at: int = 0
     process: subprocess.Popen[bytes] | None = None
     ends: Counter[int] = field(default_factory=Counter)
 
@@ -75,7 +77,11 @@ class Runner:
             self.process = subprocess.Popen(
                 command, cwd=self.folder, stdout=log, stderr=log, env=os.environ | {"PYTHONPATH": str(ROOT)}
             )
-        self.started = time.monotonic()
+        self.began_at = self.dataset.commits()
+
+    def has_moved(self) -> bool:
+        """Whether something was committed since it was started."""
+        return self.dataset.commits() > self.began_at
 
     def kill(self) -> None:
         assert self.process is not None
@@ -131,34 +137,37 @@ def runners(simulator: Simulator, tmp_path: Path) -> Iterator[list[Runner]]:
                     runner.process.wait()
 
 
-@pytest.mark.timeout(600)
-def test_two_minutes_of_faults_and_kills(simulator: Simulator, runners: list[Runner]) -> None:
+@pytest.mark.timeout(900)
+def test_two_minutes_of_faults_and_kills(
+    simulator: Simulator, runners: list[Runner], capsys: pytest.CaptureFixture[str]
+) -> None:
     chance = random.Random(6)
     for runner in runners:
         runner.start()
     wait_for(lambda: all(runner.dataset.has_rows() for runner in runners), 60, runners)
-    began = time.monotonic()
+    began = progressed = time.monotonic()
+    before = told(simulator, runners)
     while not is_enough(time.monotonic() - began, simulator, runners):
-        assert time.monotonic() - began < LONGEST, told(simulator, runners)
-        rarest = sorted(Fault, key=lambda fault: (simulator.truth()["faults"][fault], chance.random()))
+        rarest = sorted(STRUCK, key=lambda fault: (simulator.truth()["faults"][fault], chance.random()))
         simulator.arm(rarest[0])
         time.sleep(chance.uniform(0.5, 1.0))
         for runner in runners:
             runner.check()
         runner = min(runners, key=lambda runner: (runner.kills, chance.random()))
-        if time.monotonic() - runner.started > 2.0:
+        if runner.has_moved():
             runner.kill()
             runner.start()
-    seconds = time.monotonic() - began
-    print(f"\n{seconds:.0f} s; {told(simulator, runners)}")
+        if (now := told(simulator, runners)) != before:
+            before, progressed = now, time.monotonic()
+        assert time.monotonic() - progressed < STUCK, f"no kill and no fault for {STUCK} s: {now}"
+    lines = [f"{time.monotonic() - began:.0f} s; {told(simulator, runners)}"]
     settle(simulator, runners)
-    assert seconds >= 120
     for runner in runners:
         assert runner.stop() == 143, runner.log()
-        if runner.stream == "matches":
-            compare_trades(simulator, runner.dataset)
-        else:
-            compare_books(simulator, runner.dataset)
+        compare = compare_trades if runner.stream == "matches" else compare_books
+        lines.append(compare(simulator, runner.dataset))
+    with capsys.disabled():  # shown also when the test passes
+        print("", *lines, sep="\n")
 
 
 def is_enough(seconds: float, simulator: Simulator, runners: list[Runner]) -> bool:
@@ -166,7 +175,7 @@ def is_enough(seconds: float, simulator: Simulator, runners: list[Runner]) -> bo
     return (
         seconds >= SECONDS
         and all(runner.kills >= KILLS for runner in runners)
-        and all(struck[fault] >= STRIKES for fault in Fault)
+        and all(struck[fault] >= STRIKES for fault in STRUCK)
     )
 
 
@@ -197,7 +206,7 @@ def wait_for(condition: Callable[[], bool], seconds: float, runners: list[Runner
         time.sleep(0.2)
 
 
-def compare_trades(simulator: Simulator, dataset: StoredDataset) -> None:
+def compare_trades(simulator: Simulator, dataset: StoredDataset) -> str:
     """Every trade is there once, as the feed or REST tells it; what is not there is recorded, and only that."""
     hidden = simulator.truth()["hidden"]
     filled = 0
@@ -222,7 +231,8 @@ def compare_trades(simulator: Simulator, dataset: StoredDataset) -> None:
                 Decimal(trade["size"]),
             )
             assert row["time"] == datetime.fromisoformat(trade["time"])
-    print(f"{dataset.url.partition(':')[0]}: {dataset.count('matches')} trades, {filled} of them from REST")
+    assert filled > 0
+    return f"{dataset.url.partition(':')[0]}: {dataset.count()} trades, {filled} of them from REST"
 
 
 def differing_books(simulator: Simulator, dataset: StoredDataset) -> list[str]:
@@ -239,7 +249,7 @@ def differing_books(simulator: Simulator, dataset: StoredDataset) -> list[str]:
     ]
 
 
-def compare_books(simulator: Simulator, dataset: StoredDataset) -> None:
+def compare_books(simulator: Simulator, dataset: StoredDataset) -> str:
     assert differing_books(simulator, dataset) == []
     assert dataset.incident_kinds() == {"resnapshot"}
-    print(f"{dataset.url.partition(':')[0]}: {dataset.count('level2_batch')} levels")
+    return f"{dataset.url.partition(':')[0]}: {dataset.count()} levels"

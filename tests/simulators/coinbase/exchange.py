@@ -14,6 +14,7 @@ from tests.simulators.coinbase.market import Book, Market, Trade, iso
 from tests.simulators.coinbase.messages import Message, encode
 from tests.simulators.coinbase.session import Session, refusal, wanted_channels
 
+SUBSCRIPTIONS_A_PRODUCT = 10
 BOOK_CHANNELS = ("level2_batch", "level2")
 TRADE_CHANNELS: dict[str, Callable[[Trade], list[Message]]] = {
     "matches": lambda trade: [messages.match(trade)],
@@ -93,6 +94,7 @@ class Exchange:
             name for name, state in self.states.items() if state == "delisted"
         )
         reason = reason or refusal(channels, is_known.__contains__, signed, self.products_a_connection)
+        reason = reason or self._crowded(session, channels)
         if reason is not None:
             session.answer(encode(messages.error(reason)))
             return True
@@ -104,6 +106,15 @@ class Exchange:
             for greeting in self._greetings(channel, products, now):
                 session.answer(greeting)
         return True
+
+    def _crowded(self, session: Session, channels: list[tuple[str, list[str]]]) -> str | None:
+        """Why there are too many subscriptions; those that a fault has killed do not count."""
+        others = [other for other in self.sessions if other is not session and not other.is_frozen]
+        for channel, products in channels:
+            for product in products:
+                if sum(other.wants(channel, product) for other in others) >= SUBSCRIPTIONS_A_PRODUCT:
+                    return f"too many subscriptions to {channel} of {product}: at most {SUBSCRIPTIONS_A_PRODUCT}"
+        return None
 
     def _greetings(self, channel: str, products: Iterable[str], now: int) -> Iterable[bytes]:
         """What a new subscription gets at once."""

@@ -39,9 +39,15 @@ class Fault(StrEnum):
     """The next trade is never told by the feed and unknown to REST."""
     UNAVAILABLE = "unavailable"
     """The next REST request is answered with 503."""
+    STALE = "stale"
+    """The next page of trades knows nothing of the last seconds, though it has a cursor."""
+    MUTE = "mute"
+    """From the next message of a product on, its channel tells nothing of it on this connection; heartbeats go on."""
+    NO_HEARTBEAT = "no_heartbeat"
+    """From the next heartbeat of a product on, it has none on this connection; all else goes on."""
 
 
-ONCE_FOR_ALL = frozenset({Fault.TOO_MANY_REQUESTS, Fault.UNFILLABLE, Fault.UNAVAILABLE})
+ONCE_FOR_ALL = frozenset({Fault.TOO_MANY_REQUESTS, Fault.UNFILLABLE, Fault.UNAVAILABLE, Fault.STALE})
 """Faults of the exchange, not of a session."""
 
 
@@ -78,6 +84,8 @@ class SessionFaults:
         fault = self._armed[0]
         if fault is Fault.DROP_MESSAGE and channel not in {"matches", "full"}:
             return None  # the loss of anything else can't be seen by anyone: nothing to prove
+        if (fault is Fault.MUTE and channel == "heartbeat") or (fault is Fault.NO_HEARTBEAT and channel != "heartbeat"):
+            return None
         self._armed.popleft()
         self._book.struck[fault] += 1
         return fault

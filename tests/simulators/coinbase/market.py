@@ -119,7 +119,7 @@ class Market:
             limit: At most so many.
             after: Only ids below this one.
             before: Only ids above this one: the newest of them, not those that follow it.
-            not_since: Without a cursor, trades newer than this (microseconds since the epoch) are not known yet.
+            not_since: Trades newer than this (microseconds since the epoch) are not known yet.
         """
         ledger, hidden = self.ledgers[product], self.hidden[product]
         newest = ledger.last_id if after is None else min(ledger.last_id, after - 1)
@@ -127,8 +127,7 @@ class Market:
         for trade_id in range(newest, before or 0, -1):
             if len(page) == limit:
                 break
-            fresh = after is None and before is None and ledger.time_of(trade_id) > not_since
-            if trade_id not in hidden and not fresh:
+            if trade_id not in hidden and ledger.time_of(trade_id) <= not_since:
                 page.append(self.trade(product, trade_id))
         return page
 

@@ -120,11 +120,12 @@ class Server:
         try:
             await self._read(socket, session)
         finally:
-            writer.cancel()
-            await asyncio.gather(writer, return_exceptions=True)
+            # First what can't be interrupted: this handler may be cancelled while it waits for the writer.
             self.exchange.sessions.discard(session)
             session.is_open = False
             session.taken.set()
+            writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
         return socket
 
     async def _read(self, socket: web.WebSocketResponse, session: Session) -> None:
@@ -202,7 +203,10 @@ class Server:
             after, before = (int(text) if (text := request.query.get(key)) else None for key in ("after", "before"))
         except ValueError:
             return _json({"message": "Invalid pagination parameter"}, status=400)
-        page = self.exchange.market.page(name, limit, after, before, now_microseconds() - STALE_MICROSECONDS)
+        has_cursor = after is not None or before is not None
+        is_stale = not has_cursor or self.exchange.faults.strike(Fault.STALE)
+        not_since = now_microseconds() - (STALE_MICROSECONDS if is_stale else 0)
+        page = self.exchange.market.page(name, limit, after, before, not_since)
         headers = {"CB-BEFORE": str(page[0].trade_id), "CB-AFTER": str(page[-1].trade_id)} if page else {}
         keys = ("time", "trade_id", "price", "size", "side")
         return _json([{key: getattr(trade, key) for key in keys} for trade in page], headers=headers)

@@ -33,6 +33,7 @@ class Session:
         self.is_frozen = False
         self.is_open = True
         self._held: tuple[str, bytes] | None = None
+        self._muted: set[tuple[str, str]] = set()
         self._chance = random.Random("garbage")
 
     def wants(self, channel: str, product: str) -> bool:
@@ -44,8 +45,13 @@ class Session:
 
     def deliver(self, channel: str, product: str, payload: bytes) -> None:
         """Sends a message of a channel, or does to it what a fault wants."""
+        if (channel, product) in self._muted:
+            return
         match self.faults.next_for(channel):
             case Fault.DROP_MESSAGE:
+                return
+            case Fault.MUTE | Fault.NO_HEARTBEAT:
+                self._muted.add((channel, product))
                 return
             case Fault.DUPLICATE:
                 self._push(payload)
@@ -61,8 +67,14 @@ class Session:
                 self._push_fault(Fault.ERROR)
             case Fault() as fault:
                 self._push_fault(fault)
+        if (
+            self._held is not None and self._held[0] == product
+        ):  # within a product the order stays: this one is late instead
+            payload, self._held = self._held[1], (product, payload)
+            self._push(payload)
+            return
         self._push(payload)
-        if self._held is not None and self._held[0] != product:
+        if self._held is not None:
             held, self._held = self._held, None
             self._push(held[1])
 

@@ -207,6 +207,89 @@ SHAPES: list[tuple[str, str, dict[str, Any]]] = [
         },
     ),
 ]
+SNAPSHOT = (
+    '{"type":"snapshot","product_id":"BTC-USD","bids":[["10101.10","0.45054140"]],"asks":[["10102.55","0.57753524"]]}'
+)
+L2UPDATE = (
+    '{"type":"l2update","product_id":"BTC-USD","time":"2014-11-07T08:19:27.028459Z",'
+    '"changes":[["buy","10101.80000000","0.162567"],["sell","10102.55000000","0"]]}'
+)
+STATUS = (
+    '{"type":"status","products":[{"id":"BTC-USD","base_currency":"BTC","quote_currency":"USD","base_increment":"0.00000001",'
+    '"quote_increment":"0.01","display_name":"BTC-USD","status":"online","status_message":null,"min_market_funds":"10",'
+    '"post_only":false,"limit_only":false,"cancel_only":false,"fx_stablecoin":false}],"currencies":[{"id":"USD",'
+    '"name":"United States Dollar","display_name":"USD","min_size":"0.01000000","status":"online","status_message":null,'
+    '"max_precision":"0.01","convertible_to":["USDC"],"details":{}}]}'
+)
+# Messages that are several rows: stream, messages, each row without its nulls.
+LISTS: list[tuple[str, list[str], list[dict[str, Any]]]] = [
+    (
+        "level2_batch",
+        [SNAPSHOT],
+        [
+            {"product_id": "BTC-USD", "side": "buy", "price": Decimal("10101.1"), "size": Decimal("0.45054140")},
+            {"product_id": "BTC-USD", "side": "sell", "price": Decimal("10102.55"), "size": Decimal("0.57753524")},
+        ],
+    ),
+    (
+        "level2",
+        [SNAPSHOT, L2UPDATE],
+        [
+            {"product_id": "BTC-USD", "side": "buy", "price": Decimal("10101.1"), "size": Decimal("0.45054140")},
+            {"product_id": "BTC-USD", "side": "sell", "price": Decimal("10102.55"), "size": Decimal("0.57753524")},
+            {
+                "product_id": "BTC-USD",
+                "side": "buy",
+                "price": Decimal("10101.8"),
+                "size": Decimal("0.162567"),
+                "time": TIME,
+            },
+            {"product_id": "BTC-USD", "side": "sell", "price": Decimal("10102.55"), "size": Decimal(0), "time": TIME},
+        ],
+    ),
+    (
+        "status",
+        [STATUS],
+        [
+            {
+                "kind": "product",
+                "id": "BTC-USD",
+                "display_name": "BTC-USD",
+                "status": "online",
+                "base_currency": "BTC",
+                "quote_currency": "USD",
+                "base_increment": Decimal("1E-8"),
+                "quote_increment": Decimal("0.01"),
+                "min_market_funds": Decimal(10),
+                "post_only": False,
+                "limit_only": False,
+                "cancel_only": False,
+                "fx_stablecoin": False,
+            },
+            {
+                "kind": "currency",
+                "id": "USD",
+                "display_name": "USD",
+                "status": "online",
+                "name": "United States Dollar",
+                "min_size": Decimal("0.01"),
+                "max_precision": Decimal("0.01"),
+                "extra": '{"convertible_to":["USDC"],"details":{}}',
+            },
+        ],
+    ),
+]
+# Messages that are no rows.
+CONTROL: list[tuple[str, messages.Subscriptions | messages.FeedError]] = [
+    (
+        '{"type":"subscriptions","channels":[{"name":"level2_50","product_ids":["ETH-USD","BTC-USD"],"account_ids":null}]}',
+        messages.Subscriptions([messages.Channel("level2_50", ["ETH-USD", "BTC-USD"])]),
+    ),
+    (
+        '{"type":"error","message":"Failed to subscribe","reason":"ABC-USD is not a valid product"}',
+        messages.FeedError("Failed to subscribe", "ABC-USD is not a valid product"),
+    ),
+]
 PYTHON_TYPES: dict[Kind, type] = {
     Kind.STRING: str,
     Kind.UUID: str,
@@ -239,6 +322,21 @@ def test_documented_shapes_become_documented_columns(stream: str, text: str, exp
     assert [str(value) for value in row if isinstance(value, Decimal)] == [
         str(value) for name in schema.names if isinstance(value := expected.get(name), Decimal)
     ], "every digit is kept"
+
+
+@pytest.mark.parametrize(("stream", "texts", "expected"), LISTS, ids=["snapshot", "l2update", "status"])
+def test_documented_lists_become_rows(stream: str, texts: list[str], expected: list[dict[str, Any]]) -> None:
+    names = STREAMS[stream].schema.names
+    rows = [row for row in read(stream, *texts).rows if len(row) == len(names)]
+    found = [{n: v for n, v in zip(names, row, strict=True) if v is not None} for row in rows]
+    assert found == expected
+
+
+@pytest.mark.parametrize(("text", "expected"), CONTROL, ids=["subscriptions", "error"])
+def test_documented_answers_are_understood(text: str, expected: messages.Subscriptions | messages.FeedError) -> None:
+    assert Decoder(()).decode(text.encode()) == expected
+    draft = read("ticker", text)
+    assert (draft.rows, draft.errors) == ([], [expected] if isinstance(expected, messages.FeedError) else [])
 
 
 @pytest.mark.parametrize("spec", STREAMS.values(), ids=STREAMS)
@@ -309,13 +407,67 @@ def test_garbage_is_counted_and_nothing_else(text: str) -> None:
     assert reader.counts["malformed_messages"] == 2
 
 
-@settings(deadline=None)
-@given(st.binary(max_size=60))
-def test_no_bytes_break_a_reader(noise: bytes) -> None:
-    for spec in STREAMS.values():
-        draft = Draft()
-        build_reader(spec, None, ()).read([noise], draft, 0.0)
-        assert draft.rows == []
+VALID = [
+    *((stream, text) for stream, text, _ in SHAPES),
+    *((stream, text) for stream, texts, _ in LISTS for text in texts),
+    *(("matches", text) for text, _ in CONTROL),
+]
+NOISE = st.one_of(
+    st.binary(max_size=8),
+    st.sampled_from(
+        [b"\xc3\x28", b"null", b"[]", b'"NaN"', b"1e999", b'"-Infinity"', b"\\ud800", b":", b'"', b"{}", b"-1"]
+    ),
+    st.integers(1, 3).map(lambda depth: b"[" * 10**depth),
+)
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.sampled_from(VALID), st.lists(st.tuples(st.floats(0, 1), st.integers(0, 30), NOISE), min_size=1, max_size=3))
+def test_no_bytes_break_a_reader(valid: tuple[str, str], changes: list[tuple[float, int, bytes]]) -> None:
+    """Any place of a message may hold anything; what comes out has the columns' types all the same."""
+    stream, text = valid
+    raw = text.encode()
+    for place, length, noise in changes:
+        start = int(place * len(raw))
+        raw = raw[:start] + noise + raw[start + length :]
+    schema = STREAMS[stream].schema
+    draft = Draft()
+    build_reader(STREAMS[stream], None, ()).read([raw], draft, 0.0)
+    for row in draft.rows:
+        if len(row) == len(schema.columns):
+            for column, value in zip(schema.columns, row, strict=True):
+                assert column.nullable if value is None else type(value) is PYTHON_TYPES[column.type.kind], column
+
+
+@pytest.mark.parametrize("spec", STREAMS.values(), ids=STREAMS)
+@pytest.mark.parametrize("value", [b'"\xc3\x28"', b"[" * 100_000 + b"]" * 100_000], ids=["no UTF-8", "deep"])
+def test_an_unknown_field_that_can_not_be_read_makes_the_message_malformed(spec: Any, value: bytes) -> None:
+    reader = build_reader(spec, None, ())
+    tag = str(spec.shapes[0].__struct_config__.tag)
+    text = next(text for _, text in VALID if json.loads(text)["type"] == tag)
+    reader.read([text.encode()[:-1] + b',"novelty":' + value + b"}"], draft := Draft(), 0.0)
+    assert (draft.rows, reader.counts["malformed_messages"]) == ([], 1)
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "1e30"])
+def test_a_timestamp_that_is_no_time_makes_the_message_malformed(value: str) -> None:
+    reader = build_reader(STREAMS["user"], None, ())
+    text = next(text for _, text, _ in SHAPES if '"activate"' in text).replace("1483736448.299000", value)
+    reader.read([text.encode()], draft := Draft(), 0.0)
+    assert (draft.rows, reader.counts["malformed_messages"]) == ([], 1)
+
+
+@pytest.mark.parametrize("stream", ["heartbeat", "auctionfeed", "balance"])
+def test_a_key_time_without_a_zone_makes_the_message_malformed(stream: str) -> None:
+    reader = build_reader(STREAMS[stream], None, ())
+    text = next(text for name, text, _ in SHAPES if name == stream).replace("Z", "")
+    reader.read([text.encode()], draft := Draft(), 0.0)
+    assert (draft.rows, reader.counts["malformed_messages"]) == ([], 1)
+
+
+def test_another_time_without_a_zone_is_kept_beside_the_columns() -> None:
+    (row,) = read("matches", MATCH.replace("459Z", "459")).rows
+    assert (row[6], json.loads(row[-1])) == (None, {"time": "2014-11-07T08:19:27.028459"})
 
 
 def test_messages_that_nobody_knows_are_ignored_and_counted() -> None:
@@ -338,7 +490,15 @@ def test_pages_of_rest_trades() -> None:
     assert astuple(trade) == (74, "buy", Decimal("10.00"), Decimal("0.01"), TIME, None)
     (trade,) = decode_page(text.replace(b'"side"', b'"venue":"x","side"'))
     assert trade.extra == '{"venue":"x"}'
-    for wrong in (b"", b'{"message":"NotFound"}', b"[1]", b'[{"price":"1"}]'):
+    for wrong in (
+        b"",
+        b'{"message":"NotFound"}',
+        b"[1]",
+        b'[{"price":"1"}]',
+        b'["\xc3\x28"]',
+        b"[" * 100_000,
+        text.replace(b"buy", b"\xc3\x28"),
+    ):
         with pytest.raises(MalformedError):
             decode_page(wrong)
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from connector_runner.protocols.batch import Operation
+from connector_runner.protocols.batch import Operation, place_of
 from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.sources.coinbase.books import BookReader
 from connector_runner.sources.coinbase.draft import Draft
@@ -60,6 +60,17 @@ def test_a_position_survives_json_and_is_not_changed_later() -> None:
     assert read(build_reader(STREAMS["heartbeat"], json.loads(text), ()), beat).rows == []
 
 
+def test_what_stands_beside_a_row_is_short_however_many_products_there_are() -> None:
+    for spec in STREAMS.values():
+        reader = build_reader(spec, {"format": 2, "_last": {f"COIN{n}-USD": n for n in range(400)}}, ())
+        assert place_of(reader.position()) == {"format": 2}
+
+
+def test_positions_of_the_first_format_are_still_read() -> None:
+    reader = build_reader(STREAMS["ticker"], {"format": 1, "last": {"BTC-USD": 29}}, ())
+    assert [row[1] for row in read(reader, ticker(6), ticker(7)).rows] == [34]
+
+
 def test_a_position_of_another_format_is_not_guessed_at() -> None:
     with pytest.raises(ActionRequiredError, match="checkpoint reset"):
         build_reader(STREAMS["ticker"], {"format": 99, "last": {}}, ())
@@ -75,6 +86,35 @@ def test_an_interruption_of_an_unprovable_stream_is_told(stream: str) -> None:
     resumed, draft = build_reader(STREAMS[stream], reader.position(), ()), Draft()
     resumed.begin(("BTC-USD",), draft, 0.0)
     assert [incident.kind for incident in draft.incidents] == ["interruption"]
+
+
+def test_the_first_start_is_no_interruption_however_many_connections_there_are() -> None:
+    reader, draft = build_reader(STREAMS["ticker"], None, ()), Draft()
+    reader.begin(("BTC-USD",), draft, 0.0)
+    read(reader, ticker(5))
+    reader.begin(("ETH-USD",), draft, 0.0)
+    assert draft.incidents == []
+    reader.begin(("BTC-USD",), draft, 1.0)
+    assert [incident.detail for incident in draft.incidents] == [{"products": ["BTC-USD"], "last": {"BTC-USD": 24}}]
+
+
+def test_an_unreadable_message_is_recorded_where_nothing_else_shows_the_loss() -> None:
+    reader, told = build_reader(STREAMS["ticker"], None, ()), []
+    for now, raw in ((0.0, b'{"a'), (1.0, b'{"abc'), (2.0, ticker(5).replace(b"sequence", b"x")), (61.0, b'{"')):
+        draft = Draft()
+        reader.read([raw], draft, now)
+        told.append([(incident.kind, incident.subject) for incident in draft.incidents])
+        assert draft.notes == []
+    assert told == [[("unreadable", "ticker")], [], [("unreadable", "ticker")], [("unreadable", "ticker")]]
+    assert reader.counts["malformed_messages"] == 4
+
+
+@pytest.mark.parametrize("stream", ["matches", "full", "level2_batch", "status"])
+def test_an_unreadable_message_is_noted_where_the_loss_shows_by_itself(stream: str) -> None:
+    draft = read(build_reader(STREAMS[stream], None, ()), b"{", b"{")
+    assert draft.incidents == []
+    assert len(draft.notes) == 1
+    assert draft.notes[0].startswith(f"a message of {stream} can't be read: ")
 
 
 def test_full_records_a_jump_of_the_sequence_as_a_gap() -> None:
@@ -145,7 +185,7 @@ def test_books_of_products_that_are_no_longer_configured_are_emptied() -> None:
     reader, draft = build_reader(STREAMS["level2_batch"], before.position(), ["BTC-USD"]), Draft()
     reader.begin(("BTC-USD",), draft, 0.0)
     assert (draft.rows, draft.operations) == ([("ETH-USD",)], bytearray([Operation.REPLACE]))
-    assert "ETH-USD" not in reader.position()["last"]
+    assert "ETH-USD" not in reader.position()["_last"]
 
 
 @pytest.mark.parametrize(
@@ -168,7 +208,7 @@ def test_a_book_keeps_nothing_of_a_failed_message() -> None:
     reader = build_reader(STREAMS["level2_batch"], None, ["BTC-USD"])
     assert isinstance(reader, BookReader)
     draft = read(reader, snapshot([["10", "1"], ["11", "x"]], []))
-    assert (draft.rows, reader.position()["last"]) == ([], {})
+    assert (draft.rows, reader.position()["_last"]) == ([], {})
 
 
 def test_status_tells_what_has_changed() -> None:
@@ -191,6 +231,62 @@ def test_status_tells_what_has_changed() -> None:
     row = dict(zip(names, first.rows[1], strict=True))
     assert (row["status"], row["quote_increment"], row["post_only"]) == ("online", Decimal("0.01"), False)
     assert json.loads(row["extra"])["type"] == "spot"
+
+
+def test_what_a_status_says_beside_its_items_is_kept() -> None:
+    reader = build_reader(STREAMS["status"], None, ())
+    status = messages.status(["BTC-USD"], {})
+    first = read(reader, messages.encode(status | {"id": "x", "notice": {"a": 1}}))
+    (row,) = [row for row in first.rows[1:] if row[0] == "message"]
+    assert (row[1], json.loads(row[-1])) == ("", {"id": "x", "notice": {"a": 1}})
+    second = read(reader, messages.encode(status))
+    assert [(row[:2], operation) for row, operation in zip(second.rows, second.operations or b"", strict=True)] == [
+        (("message", ""), Operation.DELETE)
+    ]
+
+
+def test_an_item_of_status_that_can_not_be_read_keeps_its_last_row() -> None:
+    reader = build_reader(STREAMS["status"], None, ())
+    read(reader, messages.encode(messages.status(["BTC-USD"], {})))
+    bad = messages.encode(messages.status(["BTC-USD"], {})).replace(b'"type":"spot"', b'"type":"\xc3\x28"')
+    draft = read(reader, bad)
+    assert (draft.rows, reader.counts["malformed_messages"]) == ([], 1)
+
+
+def beat(newest: int, sequence: int) -> bytes:
+    document = {"type": "heartbeat", "sequence": sequence, "last_trade_id": newest, "product_id": "BTC-USD"}
+    return messages.encode(document | {"time": "2026-01-01T00:00:00.000000Z"})
+
+
+@pytest.mark.parametrize(
+    ("stream", "data"),
+    [
+        ("ticker", [ticker(5), ticker(6)]),
+        ("full", [full(5)[0], full(5)[1]]),
+        ("level2", [snapshot([["10", "1"]], []), update(["buy", "10", "2"])]),
+        ("level2_batch", [snapshot([["10", "1"]], []), update(["buy", "10", "2"])]),
+    ],
+)
+def test_heartbeats_show_that_a_stream_has_fallen_behind(stream: str, data: list[bytes]) -> None:
+    reader = build_reader(STREAMS[stream], None, ())
+    for now, raw in ((0.0, data[0]), (1.0, beat(5, 29)), (2.0, beat(5, 29))):
+        reader.read([raw], Draft(), now)
+        assert reader.behind == {}, "nothing has happened since"
+    reader.read([beat(6, 34)], Draft(), 3.0)
+    reader.read([beat(7, 39)], Draft(), 4.0)
+    assert reader.behind == {"BTC-USD": 3.0}
+    reader.begin(("BTC-USD",), Draft(), 5.0)
+    assert reader.behind == {"BTC-USD": 5.0}, "a new connection has its time"
+    reader.read([data[1], beat(8, 44)], Draft(), 6.0)
+    assert reader.behind == {}
+
+
+@pytest.mark.parametrize("stream", ["heartbeat", "user", "auctionfeed", "rfq_matches", "balance", "status", "matches"])
+def test_heartbeats_say_nothing_of_streams_that_may_be_quiet(stream: str) -> None:
+    reader = build_reader(STREAMS[stream], None, ())
+    for n in range(5):
+        reader.read([beat(n, n)], Draft(), float(n))
+    assert reader.behind == {}
 
 
 def test_an_empty_status_does_not_empty_the_table() -> None:

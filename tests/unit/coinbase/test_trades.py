@@ -33,6 +33,7 @@ class Bench:
         self.gaps: list[tuple[int, int]] = []
         self.requests: list[Request] = []
         self.rest_newest = 10**9
+        self.notes: list[str] = []
 
     def feed(self, *ids: int) -> None:
         self._do(*(messages.encode(messages.match(self.market.trade(PRODUCT, n))) for n in ids))
@@ -53,6 +54,7 @@ class Bench:
             assert (row[2] is None) == (operation == Operation.INSERT)
             if operation == Operation.INSERT:
                 self.from_rest.append(row[1])
+        self.notes += draft.notes
         self.gaps += [(incident.detail["from"], incident.detail["to"]) for incident in draft.incidents]
 
     def ask(self, seconds: float = 0.0) -> None:
@@ -83,7 +85,7 @@ def test_a_hole_is_filled_in_order_and_the_position_never_passes_it() -> None:
     bench = Bench(100)
     bench.feed(3, 4, 8, 9)
     assert bench.ids == [3, 4]
-    assert bench.reader.position()["last"] == {PRODUCT: 4}
+    assert bench.reader.position()["_last"] == {PRODUCT: 4}
     bench.ask()
     assert bench.requests == [], "a late trade is given its chance"
     bench.ask(GRACE)
@@ -137,7 +139,7 @@ def test_without_last_match_the_second_heartbeat_starts_the_account() -> None:
 
 @pytest.mark.parametrize("size", [1, PAGE - MARGIN - 1, PAGE - MARGIN, PAGE, 4567])
 def test_hours_of_outage_are_climbed_in_pages(size: int) -> None:
-    bench = Bench(6000, {"format": 1, "last": {PRODUCT: 100}})
+    bench = Bench(6000, {"format": 2, "_last": {PRODUCT: 100}})
     bench.feed(100 + size + 1)
     bench.ask(GRACE)
     while bench.reader.open_holes:
@@ -199,6 +201,30 @@ def test_a_rest_that_can_not_be_reached_never_makes_a_gap() -> None:
     assert (bench.ids, bench.gaps) == ([3, 4, 5], [])
 
 
+@pytest.mark.parametrize("newest", [0, 3])
+def test_a_rest_that_does_not_know_what_the_feed_told_proves_nothing(newest: int) -> None:
+    bench = Bench(100)
+    bench.rest_newest = newest
+    bench.feed(4, 7)
+    while bench.now < 10 * STALE:
+        bench.ask(SECOND_LOOK)
+        assert bool(bench.notes) == (bench.now > STALE)
+    assert (bench.ids, bench.gaps, bench.reader.open_holes) == ([4], [], 1)
+    assert "the same exchange" in bench.notes[0]
+    bench.rest_newest = 100
+    bench.ask(SECOND_LOOK)
+    assert (bench.ids, bench.gaps) == ([4, 5, 6, 7], [])
+
+
+def test_a_page_that_was_overtaken_by_the_feed_is_no_news() -> None:
+    bench = Bench(1000)
+    bench.feed(3, 5)
+    (request,) = bench.reader.due(1.0, 1)
+    bench.feed(4, *range(6, 200))
+    bench.answer(request, bench.market.page(PRODUCT, request.limit, request.after, None, 10**18))
+    assert (bench.ids, bench.notes) == (list(range(3, 200)), [])
+
+
 def test_rows_behind_a_hole_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trades_module, "MAX_WAITING", 50)
     bench = Bench(1000)
@@ -211,7 +237,7 @@ def test_rows_behind_a_hole_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_holes_are_asked_for_oldest_first_and_a_few_at_a_time() -> None:
-    reader = MatchesReader(STREAMS["matches"], {"format": 1, "last": {"A-B": 1, "C-D": 1, "E-F": 1}})
+    reader = MatchesReader(STREAMS["matches"], {"format": 2, "_last": {"A-B": 1, "C-D": 1, "E-F": 1}})
     for number, product in enumerate(("E-F", "A-B", "C-D")):
         beat = {"type": "heartbeat", "sequence": 1, "last_trade_id": 3, "product_id": product}
         reader.read([messages.encode(beat | {"time": "2026-01-01T00:00:00Z"})], Draft(), float(number))
@@ -253,7 +279,7 @@ def test_a_filled_row_is_the_feed_row_without_what_rest_lacks() -> None:
     trade = bench.market.trade(PRODUCT, 4)
     draft = Draft()
     bench.reader.read([messages.encode(messages.match(trade))], draft, 0.0)
-    filled = Bench(10, {"format": 1, "last": {PRODUCT: 3}})
+    filled = Bench(10, {"format": 2, "_last": {PRODUCT: 3}})
     keys = ("time", "trade_id", "price", "size", "side")
     page = decode_page(messages.encode([{key: getattr(trade, key) for key in keys}]))  # type: ignore[arg-type]
     other = Draft()

@@ -1,0 +1,93 @@
+"""One websocket to the feed: how it is opened, how it is let go, and what its errors mean."""
+
+from __future__ import annotations
+
+import contextlib
+from asyncio import wait_for
+from collections.abc import Callable
+from typing import Any, cast
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI, WebSocketException
+from websockets.frames import Frame, Opcode
+from websockets.protocol import Event
+
+from connector_runner.protocols.errors import TransientError
+
+# A BTC-USD snapshot has more than the library's default of one MiB.
+LARGEST_MESSAGE = 64 * 2**20
+CONNECT_SECONDS = 10.0
+_DATA = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
+
+
+class FeedConnection(ClientConnection):
+    """A websocket whose messages go straight to `on_payload`, without a task switch and a future for each."""
+
+    on_payload: Callable[[bytes], None]
+    _parts: list[bytes] | None = None
+
+    def process_event(self, event: Event) -> None:
+        """Called by the library for each frame in order; data frames end here, all others go on."""
+        if not isinstance(event, Frame) or event.opcode not in _DATA:
+            super().process_event(event)
+        elif event.fin and self._parts is None:
+            self.on_payload(bytes(event.data))
+        else:
+            self._parts = [*(self._parts or ()), bytes(event.data)]
+            if event.fin:
+                payload, self._parts = b"".join(self._parts), None
+                self.on_payload(payload)
+
+    def abort(self) -> None:
+        """Lets go at once, without a farewell."""
+        self.transport.abort()
+
+    async def abandon(self) -> None:
+        """Lets go, hears nothing more, and waits a moment for the end."""
+        self.on_payload = _ignore
+        self.abort()
+        with contextlib.suppress(Exception):
+            await wait_for(self.wait_closed(), 1.0)
+
+    @property
+    def farewell(self) -> str:
+        """How the other side closed."""
+        return f"code {self.close_code}{': ' + self.close_reason if self.close_reason else ''}"
+
+
+async def open_connection(url: str, on_payload: Callable[[bytes], None]) -> FeedConnection:
+    """Connects; raises whatever the library and the operating system raise (see `as_connector_error`)."""
+
+    def create(*arguments: Any, **options: Any) -> FeedConnection:
+        connection = FeedConnection(*arguments, **options)
+        connection.on_payload = on_payload
+        return connection
+
+    return cast(
+        "FeedConnection",
+        await connect(
+            url,
+            max_size=LARGEST_MESSAGE,
+            open_timeout=CONNECT_SECONDS,
+            close_timeout=1,
+            ping_interval=None,  # heartbeats every second and the link's watch see more than pings do
+            create_connection=cast("type[ClientConnection]", create),
+        ),
+    )
+
+
+def _ignore(_: bytes) -> None:
+    """What a connection that was given up still says."""
+
+
+def as_connector_error(error: BaseException, url: str) -> BaseException:
+    """What went wrong while connecting, in the project's terms."""
+    if isinstance(error, InvalidStatus):
+        status, after = error.response.status_code, error.response.headers.get("Retry-After", "")
+        seconds = float(after) if after.isdigit() else (1.0 if status == 429 else None)
+        return TransientError(f"{url} refused the connection with HTTP status {status}", retry_after=seconds)
+    if isinstance(error, TimeoutError):
+        return TransientError(f"{url} did not answer in time")
+    if isinstance(error, InvalidHandshake | InvalidURI | WebSocketException | OSError | EOFError):
+        return TransientError(f"{url} can't be reached: {error or type(error).__name__}")
+    return error

@@ -1,0 +1,75 @@
+"""Asks REST for the trades that a `MatchesReader` misses: a few pages at a time, with patience where REST has none."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+from connector_runner.protocols.errors import TransientError
+from connector_runner.sources.coinbase.draft import Draft
+from connector_runner.sources.coinbase.messages import RestTrade
+from connector_runner.sources.coinbase.pacing import backoff
+from connector_runner.sources.coinbase.rest import RestClient
+from connector_runner.sources.coinbase.trades import MatchesReader, Request
+
+PAGES_AT_ONCE = 4
+RETRY_SECONDS = (1.0, 30.0)
+LONGEST_RETRY_AFTER = 60.0
+
+
+class Filler:
+    """Requests under way, and answers that wait to be drained."""
+
+    def __init__(self, rest: RestClient, wake: asyncio.Event) -> None:
+        """Args: wake: Set when there is something to drain."""
+        self._rest = rest
+        self._wake = wake
+        self._answers: deque[tuple[Request, list[RestTrade] | Exception, float]] = deque()
+        self._fetching: set[asyncio.Task[None]] = set()
+        self._delays: dict[str, Iterator[float]] = {}
+
+    def ask(self, reader: MatchesReader, now: float) -> None:
+        """Starts to fetch what is due."""
+        for request in reader.due(now, PAGES_AT_ONCE - len(self._fetching)):
+            task = asyncio.create_task(self._fetch(request))
+            self._fetching.add(task)
+            task.add_done_callback(self._fetching.discard)
+
+    def drain(self, reader: MatchesReader) -> Iterable[Draft]:
+        """What REST answered, as drafts; each answer counts from when it came.
+
+        Raises:
+            Exception: What no retry can mend.
+        """
+        while self._answers:
+            request, answer, came = self._answers.popleft()
+            draft = Draft()
+            if isinstance(answer, TransientError):
+                delay = next(self._delays.setdefault(request.product, backoff(*RETRY_SECONDS)))
+                reader.failed(request, came + max(delay, min(answer.retry_after or 0.0, LONGEST_RETRY_AFTER)))
+                draft.notes.append(f"trades can't be filled yet: {answer.message}")
+            elif isinstance(answer, Exception):
+                raise answer
+            else:
+                self._delays.pop(request.product, None)
+                reader.fill(request, answer, draft, came)
+            yield draft
+
+    async def close(self) -> None:
+        """Lets go; safe twice."""
+        for task in self._fetching:
+            task.cancel()
+        await asyncio.gather(*self._fetching, return_exceptions=True)
+        self._fetching.clear()
+
+    async def _fetch(self, request: Request) -> None:
+        """Every end is an answer: a product whose question was forgotten would wait for ever."""
+        answer: list[RestTrade] | Exception
+        try:
+            answer = await self._rest.trades(request)
+        except Exception as error:
+            answer = error
+        self._answers.append((request, answer, time.monotonic()))
+        self._wake.set()

@@ -1,0 +1,125 @@
+"""The products that a configuration means, as REST lists them: found, explained when the feed refuses one, listed again."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+
+from connector_runner.protocols.errors import (
+    ConnectorError,
+    InvalidConfigError,
+    TransientError,
+    UnknownStreamError,
+)
+from connector_runner.sources.coinbase.messages import FeedError
+from connector_runner.sources.coinbase.products import (
+    ProductsChangedError,
+    changes,
+    online,
+    unique,
+    unknown_products,
+    wants_all,
+)
+from connector_runner.sources.coinbase.rest import RestClient
+from connector_runner.sources.coinbase.subscription import Trouble, describe, judge
+
+LIST_SECONDS = 600.0
+"""How often the products that `*` means are listed again."""
+
+
+class Listing:
+    """`productId` of one configuration.
+
+    Attributes:
+        failure: Why the source must begin anew; None as long as all is as it was.
+    """
+
+    def __init__(self, asked: Sequence[str], rest: RestClient, note: Callable[[str], None]) -> None:
+        """Args: note: Takes a sentence for the log."""
+        self.failure: Exception | None = None
+        self._asked = unique(asked)
+        self._rest = rest
+        self._note = note
+        self._watching: asyncio.Task[None] | None = None
+
+    async def find(self) -> tuple[str, ...]:
+        """The products to subscribe to.
+
+        Raises:
+            InvalidConfigError: `*` stands beside names.
+            TransientError: They can't be listed now.
+        """
+        if not wants_all(self._asked):
+            return self._asked
+        products = online(await self._rest.products())
+        if not products:
+            raise TransientError("restUrl lists no product that is online")
+        return products
+
+    def watch(self, products: Sequence[str], wake: asyncio.Event) -> None:
+        """Lists them again from time to time where all are meant; sets `failure` and `wake` when they are others."""
+        if wants_all(self._asked):
+            self._watching = asyncio.create_task(self._watch(tuple(products), wake))
+
+    async def close(self) -> None:
+        """Safe twice."""
+        watching, self._watching = self._watching, None
+        if watching is not None:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+    def meaning(self, error: FeedError) -> ConnectorError:
+        """What an error message of the exchange means for this configuration."""
+        text = describe(error)
+        match judge(error):
+            case Trouble.UNKNOWN_PRODUCT if wants_all(self._asked):
+                return ProductsChangedError(f"the exchange answered: {text}; the products are listed again")
+            case Trouble.UNKNOWN_PRODUCT:
+                return InvalidConfigError([f"config.productId: {text}"], reason="UnknownProduct")
+            case Trouble.UNKNOWN_CHANNEL:
+                return UnknownStreamError(f"the exchange does not offer this stream: {text}")
+            case Trouble.CREDENTIALS:
+                return InvalidConfigError(
+                    [f"config.key, config.secret, config.passphrase: {text}"], reason="InvalidKey"
+                )
+            case _:
+                return TransientError(f"the exchange answered: {text}", reason="FeedError")
+
+    async def explain(self, error: ConnectorError) -> ConnectorError:
+        """Names the nearest products, and all that are unknown at once, where REST can tell."""
+        if error.reason != "UnknownProduct":
+            return error
+        try:
+            problems = unknown_products(self._asked, await self._rest.products())
+        except ConnectorError:
+            return error
+        return InvalidConfigError(problems, reason="UnknownProduct") if problems else error
+
+    async def rest_notes(self) -> tuple[str, ...]:
+        """What a person should know of restUrl; where all products are meant it has answered already.
+
+        Raises:
+            NotFoundError: It is something else.
+        """
+        if not wants_all(self._asked):
+            try:
+                await self._rest.products()
+            except TransientError as error:
+                return (f"{error.message}: as long as that is so, trades that the feed leaves out can't be filled",)
+        return ()
+
+    async def _watch(self, products: tuple[str, ...], wake: asyncio.Event) -> None:
+        try:
+            while self.failure is None:
+                await asyncio.sleep(LIST_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311
+                try:
+                    found = online(await self._rest.products())
+                except ConnectorError as error:
+                    self._note(f"the products can't be listed again: {error.message}")
+                    continue
+                if found and found != products:
+                    self.failure = ProductsChangedError(changes(products, found))
+        except Exception as error:
+            self.failure = error
+        wake.set()

@@ -1,0 +1,37 @@
+"""Products that fell silent on a connection that lives: which are to be asked for anew, each once until it is heard again. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from connector_runner.sources.coinbase.readers import Reader
+
+QUIET_PRODUCT_SECONDS = 12.0
+"""A product whose heartbeat misses for so long is silent."""
+MUTE_PRODUCT_SECONDS = 30.0
+"""A product whose heartbeats tell of news for so long, while the stream brings none, is mute."""
+
+
+class SilenceWatch:
+    """Remembers for which products a connection was already given up: doing so again and again would mend nothing."""
+
+    def __init__(self) -> None:
+        self._silent: set[str] = set()
+        self._mute: set[str] = set()
+
+    def fresh(self, products: Sequence[str], reader: Reader, now: float) -> tuple[list[str], list[str]]:
+        """Products of one connection that have become (silent, mute) and were not told before."""
+        silent = [p for p in products if now - last_sign(reader, p, now) > QUIET_PRODUCT_SECONDS]
+        mute = [p for p in products if now - reader.behind.get(p, now) > MUTE_PRODUCT_SECONDS]
+        heard = {p for p in products if reader.beats.get(p, -1.0) >= reader.began.get(p, now)}
+        self._silent.difference_update(heard.difference(silent))
+        self._mute.difference_update(set(products).difference(reader.behind))
+        fresh = [p for p in silent if p not in self._silent], [p for p in mute if p not in self._mute]
+        self._silent.update(fresh[0])
+        self._mute.update(fresh[1])
+        return fresh
+
+
+def last_sign(reader: Reader, product: str, now: float) -> float:
+    """When a product was heard of last, at the latest when its connection began."""
+    return max(reader.beats.get(product, float("-inf")), reader.began.get(product, now))
