@@ -9,7 +9,6 @@ import zlib
 from dataclasses import dataclass
 from enum import IntEnum
 from struct import Struct
-from typing import Any
 
 
 class Event(IntEnum):
@@ -23,6 +22,8 @@ class Event(IntEnum):
     WRITE_ROWS_V1 = 23
     UPDATE_ROWS_V1 = 24
     DELETE_ROWS_V1 = 25
+    BEGIN_LOAD_QUERY = 17
+    EXECUTE_LOAD_QUERY = 18
     INCIDENT = 26
     HEARTBEAT = 27
     ROWS_QUERY = 29
@@ -89,11 +90,11 @@ class Query:
     statement: str
 
 
-def parse_query(body: bytes, *, is_compressed: bool = False) -> Query:
-    """Reads a query event's body."""
+def parse_query(body: bytes, *, is_compressed: bool = False, is_load: bool = False) -> Query:
+    """Reads a query event's body; that of an EXECUTE_LOAD_QUERY has 13 bytes about the loaded file more."""
     database_size = body[8]
     status_size = int.from_bytes(body[11:13], "little")
-    at = 13 + status_size
+    at = 13 + 13 * is_load + status_size
     text = body[at + database_size + 1 :]
     if is_compressed:
         text = decompress_maria(text)
@@ -161,26 +162,3 @@ def is_intact(buffer: bytes, start: int, end: int) -> bool:
     """Whether the last four bytes are the CRC32 of those before."""
     stop = end - 4
     return zlib.crc32(buffer[start:stop]) == int.from_bytes(buffer[stop:end], "little")
-
-
-def parse_payload(body: bytes) -> bytes:
-    """The events in a compressed transaction: fields (type, length, value) up to a zero, then the payload in zstd.
-
-    The events in it carry no checksums.
-    """
-    at, is_plain = 0, False
-    while body[at]:
-        kind, at = read_packed(body, at)
-        length, at = read_packed(body, at)
-        if kind == 2:  # the compression: 0 zstd, 255 none
-            is_plain = read_packed(body, at)[0] == 255
-        at += length
-    return body[at + 1 :] if is_plain else _decompress(body[at + 1 :])
-
-
-def _decompress(payload: bytes) -> bytes:
-    import zstandard  # late: only compressed transactions need it
-
-    with zstandard.ZstdDecompressor().stream_reader(payload, read_across_frames=True) as reader:
-        data: Any = reader.read()
-    return bytes(data)
