@@ -12,7 +12,7 @@ from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.sources.mysql import log as log_module
 from connector_runner.sources.mysql import pending
 from connector_runner.sources.mysql.logbatch import Again
-from connector_runner.sources.mysql.position import LogPosition
+from connector_runner.sources.mysql.position import Commit, LogPosition
 from tests.unit.mysql.logs import SERVER, Log, Reader
 
 BOTH = pytest.mark.parametrize("is_mariadb", [False, True], ids=["mysql", "mariadb"])
@@ -40,6 +40,9 @@ def test_a_transaction_is_handed_over_with_the_position_after_it(is_mariadb: boo
     reader = resume(log, start(is_mariadb=is_mariadb)).feed(log.events)
     assert reader.rows == [(1, 1), (2, 2)]
     assert reader.position == LogPosition("binlog.000001", log.at, "0-1-10" if is_mariadb else f"{SERVER}:1-10")
+    # A copy that begins later may need them: the log is read ahead of it.
+    gtid = (0, 1, 10) if is_mariadb else (str(SERVER), 10)
+    assert reader.batches[0].commits == (Commit(2, gtid, "binlog.000001", log.at),)
 
 
 XA_COMMIT = "XA COMMIT X'7831',X'',1"
