@@ -14,12 +14,14 @@ from connector_runner.sources.mysql import events
 from connector_runner.sources.mysql.ddl import NO_REWRITES, Effect, effect_of, rewrites_of
 from connector_runner.sources.mysql.decoder import IncompleteRowsError
 from connector_runner.sources.mysql.decoders import REMEMBERED, Decoders
-from connector_runner.sources.mysql.events import Event
+from connector_runner.sources.mysql.events import ARTIFICIAL, HEADER_SIZE, ROW_EVENTS, Event, read_header
 from connector_runner.sources.mysql.frames import Frames
 from connector_runner.sources.mysql.logbatch import Again, LogBatch, Question
 from connector_runner.sources.mysql.pending import Pending
 from connector_runner.sources.mysql.position import Gtid, LogPosition, LogState
 from connector_runner.sources.mysql.table import TableDefinition
+
+_ROTATE, _PARTIAL = int(Event.ROTATE), int(Event.PARTIAL_UPDATE_ROWS)
 
 
 class Assembler:
@@ -47,13 +49,14 @@ class Assembler:
         self.frames = Frames(self._take_in)  # events are fed here
         self._incidents: list[Incident] = []
         self._again: Again | None = None
-        self._handlers: dict[int, Callable[[bytes, int, int], None]] = {
+        handlers: dict[Event, Callable[[bytes, int, int], None]] = {
             Event.TABLE_MAP: self._table_map, Event.XID: self._xid, Event.QUERY: self._query, Event.ROTATE: self._rotate,
             Event.MARIA_QUERY_COMPRESSED: self._query_compressed, Event.FORMAT_DESCRIPTION: self._format, Event.GTID: self._gtid_event,
             Event.ANONYMOUS_GTID: self._anonymous, Event.GTID_TAGGED: self._tagged, Event.MARIA_GTID: self._maria_gtid,
             Event.HEARTBEAT: self._heartbeat, Event.XA_PREPARE: self._xa_prepare, Event.INCIDENT: self._incident,
             Event.EXECUTE_LOAD_QUERY: self._load,
         }  # fmt: skip
+        self._handlers = {int(kind): handler for kind, handler in handlers.items()}
 
     @property
     def size(self) -> int:
@@ -67,27 +70,28 @@ class Assembler:
 
     # --- events
 
-    def _take_in(self, buffer: bytes, start: int, end: int, offset: int) -> None:
+    def _take_in(self, buffer: bytes, start: int, end: int, whole: int) -> None:
         kind = buffer[start + 4]
-        if kind in events.ROW_EVENTS:
+        handler = self._handlers.get(kind)
+        if handler is None and kind in ROW_EVENTS:
             self._row_event(kind, buffer, start, end)
             return
-        handler = self._handlers.get(kind)
-        _, _, server, _, _, flags = events.read_header(buffer, start)
+        _, _, server, _, offset, flags = read_header(buffer, start)
+        offset = whole or offset
         if handler is not None:
-            handler(buffer[start + events.HEADER_SIZE : end], server, offset)
+            handler(buffer[start + HEADER_SIZE : end], server, offset)
         # The position moves past an event that raises a question only together with its answer. A rotation's end position is
         # one of the file before.
-        is_quiet = self.question is None and not self._pending.is_open
-        if is_quiet and offset and kind != Event.ROTATE and not flags & events.ARTIFICIAL:
+        is_quiet = not self._pending.is_open and self.question is None
+        if is_quiet and offset and kind != _ROTATE and not flags & ARTIFICIAL:
             self.state.advance(offset)
 
     def _row_event(self, kind: int, buffer: bytes, start: int, end: int) -> None:
-        at = start + events.HEADER_SIZE
+        at = start + HEADER_SIZE
         decoder = self._decoders.get(int.from_bytes(buffer[at : at + 6], "little"))
         if decoder is None:
             return
-        what, is_compressed, has_extra = events.ROW_EVENTS[kind]
+        what, is_compressed, has_extra = ROW_EVENTS[kind]
         at += 8
         if has_extra:
             at += int.from_bytes(buffer[at : at + 2], "little")
@@ -96,7 +100,7 @@ class Assembler:
         try:
             pending.size += decoder.decode(
                 what, buffer[at:end], pending.rows, pending.operations,
-                is_partial=kind == Event.PARTIAL_UPDATE_ROWS, is_compressed=is_compressed,
+                is_partial=kind == _PARTIAL, is_compressed=is_compressed,
             )  # fmt: skip
         except IncompleteRowsError as error:
             self._doubt = Question(Effect.INCOMPLETE, str(error))
@@ -115,20 +119,21 @@ class Assembler:
 
     def _begin(self, gtid: Gtid | None, *, is_explicit: bool = False, is_xa: bool = False) -> None:
         pending = self._pending
+        self._decoders.forget_numbers(above=REMEMBERED)
+        if not pending.is_open and pending.continues(gtid):
+            pending.begin(gtid, is_explicit=is_explicit, is_xa=is_xa)
+            return
 
         def begin() -> None:
             self._doubt = None
             pending.abandon()
             pending.begin(gtid, is_explicit=is_explicit, is_xa=is_xa)
 
-        self._decoders.forget_numbers(above=REMEMBERED)
         if pending.is_open:
             self._end_half(begin)
-        elif not pending.continues(gtid):
+        else:
             text = "a transaction that was applied in part is not the one that comes next on this server"
             self._ask(Question(Effect.STATEMENT, text), begin)
-        else:
-            pending.begin(gtid, is_explicit=is_explicit, is_xa=is_xa)
 
     def _end_half(self, then: Callable[[], None]) -> None:
         """A transaction without an end: MariaDB was killed while it wrote it. It never happened."""
@@ -167,14 +172,12 @@ class Assembler:
 
     def _commit(self, offset: int) -> None:
         """The end of a transaction, unless its rows are in doubt: then it is asked first what to do instead."""
-        question, self._doubt = self._doubt, None
-        if question is None and self._pending.problem:
-            question = Question(Effect.STATEMENT, self._pending.problem)
-        if question is None:
+        if self._doubt is None and not self._pending.has_problem:
             self._pending.commit(offset)
-        else:
-            self._pending.drop()
-            self._ask(question, lambda: self._pending.commit(offset))
+            return
+        question, self._doubt = self._doubt or Question(Effect.STATEMENT, self._pending.problem), None
+        self._pending.drop()
+        self._ask(question, lambda: self._pending.commit(offset))
 
     def _roll_back(self, offset: int, then: Callable[[], None] | None = None) -> None:
         def end() -> None:

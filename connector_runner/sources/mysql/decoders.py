@@ -10,6 +10,11 @@ from connector_runner.sources.mysql.tablemap import TableMap, parse_table_map
 REMEMBERED = 4096
 
 
+def fold(name: tuple[str, str], *, folds_case: bool) -> tuple[str, str]:
+    """A table's name as it is compared."""
+    return (name[0].lower(), name[1].lower()) if folds_case else name
+
+
 class Decoders:
     """What row events of which table number are decoded with: nothing, unless they are of the followed table.
 
@@ -20,7 +25,7 @@ class Decoders:
 
     def __init__(self, definition: TableDefinition, *, folds_case: bool) -> None:
         self._folds_case = folds_case
-        self._name = self._fold((definition.database, definition.name))
+        self._name = fold((definition.database, definition.name), folds_case=folds_case)
         self._by_number: dict[int, TableDecoder | None] = {}
         self._by_map: dict[bytes, TableDecoder | None] = {}
 
@@ -40,7 +45,7 @@ class Decoders:
         names = raw[1 : 1 + size].decode(), raw[size + 3 : size + 3 + name_size].decode()
         if len(self._by_map) > REMEMBERED:
             self._by_map.clear()
-        if self._fold(names) != self._name:
+        if fold(names, folds_case=self._folds_case) != self._name:
             self._by_number[number] = self._by_map[raw] = None
             return None
         table_map = parse_table_map(raw)
@@ -58,6 +63,3 @@ class Decoders:
         """The definition is another one now."""
         self._by_number.clear()
         self._by_map.clear()
-
-    def _fold(self, name: tuple[str, str]) -> tuple[str, str]:
-        return (name[0].lower(), name[1].lower()) if self._folds_case else name

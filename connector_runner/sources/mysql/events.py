@@ -50,21 +50,22 @@ class Event(IntEnum):
 
 
 WRITES, UPDATES, DELETES = 0, 1, 2
-# type: (what rows it holds, compressed, has the extra header of version 2)
+# type: (what rows it holds, compressed, has the extra header of version 2). Plain numbers, since they are looked up for each event
+# and are compared twice as fast as members of an enum.
 ROW_EVENTS: dict[int, tuple[int, bool, bool]] = {
-    Event.WRITE_ROWS_V1: (WRITES, False, False),
-    Event.UPDATE_ROWS_V1: (UPDATES, False, False),
-    Event.DELETE_ROWS_V1: (DELETES, False, False),
-    Event.WRITE_ROWS: (WRITES, False, True),
-    Event.UPDATE_ROWS: (UPDATES, False, True),
-    Event.DELETE_ROWS: (DELETES, False, True),
-    Event.PARTIAL_UPDATE_ROWS: (UPDATES, False, True),
-    Event.MARIA_WRITE_ROWS_COMPRESSED_V1: (WRITES, True, False),
-    Event.MARIA_UPDATE_ROWS_COMPRESSED_V1: (UPDATES, True, False),
-    Event.MARIA_DELETE_ROWS_COMPRESSED_V1: (DELETES, True, False),
-    Event.MARIA_WRITE_ROWS_COMPRESSED: (WRITES, True, True),
-    Event.MARIA_UPDATE_ROWS_COMPRESSED: (UPDATES, True, True),
-    Event.MARIA_DELETE_ROWS_COMPRESSED: (DELETES, True, True),
+    int(Event.WRITE_ROWS_V1): (WRITES, False, False),
+    int(Event.UPDATE_ROWS_V1): (UPDATES, False, False),
+    int(Event.DELETE_ROWS_V1): (DELETES, False, False),
+    int(Event.WRITE_ROWS): (WRITES, False, True),
+    int(Event.UPDATE_ROWS): (UPDATES, False, True),
+    int(Event.DELETE_ROWS): (DELETES, False, True),
+    int(Event.PARTIAL_UPDATE_ROWS): (UPDATES, False, True),
+    int(Event.MARIA_WRITE_ROWS_COMPRESSED_V1): (WRITES, True, False),
+    int(Event.MARIA_UPDATE_ROWS_COMPRESSED_V1): (UPDATES, True, False),
+    int(Event.MARIA_DELETE_ROWS_COMPRESSED_V1): (DELETES, True, False),
+    int(Event.MARIA_WRITE_ROWS_COMPRESSED): (WRITES, True, True),
+    int(Event.MARIA_UPDATE_ROWS_COMPRESSED): (UPDATES, True, True),
+    int(Event.MARIA_DELETE_ROWS_COMPRESSED): (DELETES, True, True),
 }
 
 HEADER_SIZE = 19

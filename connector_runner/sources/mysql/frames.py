@@ -8,12 +8,13 @@ from typing import Any, cast
 
 from connector_runner.protocols.errors import TransientError
 from connector_runner.sources.mysql import events
-from connector_runner.sources.mysql.events import Event
+from connector_runner.sources.mysql.events import Event, is_intact
 
-# (buffer, start, end, offset): an event without its checksum, and where it ends in the log: within a compressed transaction the
-# end of the whole.
+# (buffer, start, end, whole): an event without its checksum; `whole` is 0, or where the compressed transaction around it ends in
+# the log.
 Take = Callable[[bytes, int, int, int], None]
 PIECE_BYTES = 1 << 18
+_PAYLOAD = int(Event.TRANSACTION_PAYLOAD)
 
 
 class Frames:
@@ -37,16 +38,15 @@ class Frames:
         """
         if self._checksum is None:
             # The first event, a rotation, comes before the format description that tells; so it is tried.
-            self._checksum = 4 if events.is_intact(buffer, start, end) else 0
-        offset = int.from_bytes(buffer[start + 13 : start + 17], "little")
+            self._checksum = 4 if is_intact(buffer, start, end) else 0
         if self._checksum:
-            if not events.is_intact(buffer, start, end):
-                raise TransientError(f"the event that ends at {offset} of the log arrived damaged (CRC32)")
+            if not is_intact(buffer, start, end):
+                raise TransientError(f"the event that ends at {_end(buffer, start)} of the log arrived damaged (CRC32)")
             end -= 4
-        if buffer[start + 4] == Event.TRANSACTION_PAYLOAD:
-            self._payload, self._end = Payload(buffer[start + events.HEADER_SIZE : end]), offset
+        if buffer[start + 4] == _PAYLOAD:
+            self._payload, self._end = Payload(buffer[start + events.HEADER_SIZE : end]), _end(buffer, start)
         else:
-            self._take(buffer, start, end, offset)
+            self._take(buffer, start, end, 0)
 
     @property
     def is_packed(self) -> bool:
@@ -61,6 +61,10 @@ class Frames:
             return False
         self._take(*found, self._end)
         return True
+
+
+def _end(buffer: bytes, start: int) -> int:
+    return int.from_bytes(buffer[start + 13 : start + 17], "little")
 
 
 class Payload:

@@ -43,11 +43,16 @@ class Pending:
         return len(self.rows) > self._committed or self.emitted > 0 or self._is_dropped
 
     @property
+    def has_problem(self) -> bool:
+        """Whether rows of the open transaction are neither here nor handed over."""
+        return self._is_dropped or self._skip > 0
+
+    @property
     def problem(self) -> str:
-        """Why the rows of the open transaction are not all here or handed over; "" when they are."""
+        """What the problem is."""
         if self._is_dropped:
             return f"XA COMMIT … ONE PHASE of more than {XA_BYTES >> 20} MB of rows"
-        return "a transaction that is shorter in this log than what was applied of it" if self._skip else ""
+        return "a transaction that is shorter in this log than what was applied of it"
 
     def begin(self, gtid: Gtid | None, *, is_explicit: bool = False, is_xa: bool = False) -> None:
         """A transaction begins."""
@@ -55,7 +60,7 @@ class Pending:
 
     def continues(self, gtid: Gtid | None) -> bool:
         """Whether a transaction that begins can be the one that was handed over in part."""
-        return not self._skip or self._resumed in {"", gtid_text(gtid)}
+        return not self._skip or self._resumed in ("", gtid_text(gtid))
 
     def skip(self, before: int) -> None:
         """Leaves out of the rows from `before` on what was handed over already."""
@@ -71,9 +76,7 @@ class Pending:
     def abandon(self) -> None:
         """The open transaction never ends: what follows in the log starts another one."""
         self.drop()
-        self._skip = self.emitted = 0
-        self.is_open = self.is_explicit = self.is_xa = self._is_dropped = False
-        self._gtid = None
+        self._close()
 
     def commit(self, offset: int) -> None:
         """The open transaction has ended at this offset of the log."""
@@ -81,8 +84,13 @@ class Pending:
         self.state.commit(self._gtid, offset)
         if rows > self._committed:
             self._commits.append(Commit(rows, self._gtid, self.state.file, offset))
-        self._committed = rows
-        self.abandon()
+            self._committed = rows
+        self._close()
+
+    def _close(self) -> None:
+        self._skip = self.emitted = 0
+        self.is_open = self.is_explicit = self.is_xa = self._is_dropped = False
+        self._gtid = None
 
     def take(
         self, definition: TableDefinition, incidents: tuple[Incident, ...], again: Again | None, *, whole: bool

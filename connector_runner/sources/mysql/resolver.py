@@ -18,6 +18,7 @@ from connector_runner.sources.mysql import events
 from connector_runner.sources.mysql.assembler import Assembler
 from connector_runner.sources.mysql.connection import Connection, connect
 from connector_runner.sources.mysql.ddl import Effect, effect_of
+from connector_runner.sources.mysql.decoders import fold
 from connector_runner.sources.mysql.definitions import read_definition
 from connector_runner.sources.mysql.dump import PacketSplitter, open_dump, read_block
 from connector_runner.sources.mysql.events import Event
@@ -106,6 +107,10 @@ class Resolver:
             self._require_readable(current)
             return current
         table_map = question.table_map or self._next_map(known, position)
+        if table_map is None and current is not None and self._read(known) == current:
+            # No rows lie between here and the log's end: those that will come are of the definition of now.
+            self._require_readable(current)
+            return current
         if table_map is not None and table_map.names:
             return self._from_map(table_map, known, current)
         raise ActionRequiredError(
@@ -181,7 +186,8 @@ class Resolver:
         def look(buffer: bytes, start: int, end: int, _offset: int) -> None:
             if buffer[start + 4] == Event.TABLE_MAP:
                 table_map = parse_table_map(buffer[start + events.HEADER_SIZE + 8 : end])
-                if (table_map.database, table_map.table) == (known.database, known.name):
+                names = (table_map.database, table_map.table), (known.database, known.name)
+                if fold(names[0], folds_case=self._folds_case) == fold(names[1], folds_case=self._folds_case):
                     found.append(table_map)
 
         self._scan(position, look, lambda: bool(found))
