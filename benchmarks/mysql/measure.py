@@ -91,13 +91,13 @@ def decode(settings: Any, server: DatabaseServer, start: LogPosition, rows: int)
 
     def feed(buffer: bytes, begin: int, end: int) -> None:
         nonlocal seen
-        assembler.feed(buffer, begin, end)
+        assembler.frames.feed(buffer, begin, end)
         if assembler.size > 256 << 10 and (batch := assembler.take(whole=False)):
             seen += len(batch.rows)
 
     dump = open_dump(settings, start, server_id=4_000_000_001, blocks=False)
     splitter, rest = PacketSplitter(feed), b""
-    while not splitter.has_ended and seen + len(assembler._rows) < rows:
+    while not splitter.has_ended and seen + assembler.waiting < rows:
         rest += read_block(dump)
         rest = rest[splitter.split(rest) :]
     dump.abort()

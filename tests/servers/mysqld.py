@@ -18,6 +18,7 @@ import pymysql
 
 from tests.servers.ports import free_port
 
+NO_SUCH_SESSION = 1094
 ADMIN_USER, ADMIN_PASSWORD = "admin", "admin-password"
 # Run once when the template is made; on both dialects the account may do everything.
 ADMIN_SQL = (
@@ -128,6 +129,17 @@ class DatabaseServer:
         with self.session(**options) as cursor:
             cursor.execute(statement, arguments or None)
             return list(cursor.fetchall())
+
+    def kill_sessions(self, user: str) -> int:
+        """Ends an account's sessions, as an administrator does; returns how many there were."""
+        found = self.query("SELECT id FROM information_schema.processlist WHERE user = %s", (user,))
+        for (number,) in found:
+            try:
+                self.execute(f"KILL {number}")
+            except pymysql.MySQLError as error:
+                if error.args[0] != NO_SUCH_SESSION:  # it has ended by itself meanwhile
+                    raise
+        return len(found)
 
     def kill(self) -> None:
         """As a crash does it: SIGKILL."""

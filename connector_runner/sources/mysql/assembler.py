@@ -9,16 +9,19 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 
-from connector_runner.protocols.batch import Incident, Row
-from connector_runner.protocols.errors import ActionRequiredError, TransientError
+from connector_runner.protocols.batch import Incident
 from connector_runner.sources.mysql import events
-from connector_runner.sources.mysql.ddl import Effect, effect_of
-from connector_runner.sources.mysql.decoder import TableDecoder
-from connector_runner.sources.mysql.events import Event
+from connector_runner.sources.mysql.ddl import NO_REWRITES, Effect, effect_of, rewrites_of
+from connector_runner.sources.mysql.decoder import IncompleteRowsError
+from connector_runner.sources.mysql.decoders import REMEMBERED, Decoders
+from connector_runner.sources.mysql.events import ARTIFICIAL, HEADER_SIZE, ROW_EVENTS, Event, read_header
+from connector_runner.sources.mysql.frames import Frames
 from connector_runner.sources.mysql.logbatch import Again, LogBatch, Question
-from connector_runner.sources.mysql.position import Commit, Gtid, LogPosition, LogState
+from connector_runner.sources.mysql.pending import Pending
+from connector_runner.sources.mysql.position import Gtid, LogPosition, LogState
 from connector_runner.sources.mysql.table import TableDefinition
-from connector_runner.sources.mysql.tablemap import parse_table_map
+
+_ROTATE, _PARTIAL = int(Event.ROTATE), int(Event.PARTIAL_UPDATE_ROWS)
 
 
 class Assembler:
@@ -28,127 +31,119 @@ class Assembler:
         definition: The table at `position`.
         position: Where the stream of events starts.
         is_mariadb: The dialect.
+        has_gtids: Whether the server's ids make up whole sets.
         folds_case: lower_case_table_names is not 0.
-        keeps_commits: Whether batches list their transactions.
     """
 
     def __init__(
-        self, definition: TableDefinition, position: LogPosition, *, is_mariadb: bool, folds_case: bool = False, keeps_commits: bool = False
+        self, definition: TableDefinition, position: LogPosition, *, is_mariadb: bool, has_gtids: bool = True, folds_case: bool = False
     ) -> None:  # fmt: skip
         self.definition = definition
-        self.state = LogState(position, is_mariadb=is_mariadb)
+        self.state = LogState(position, is_mariadb=is_mariadb, has_gtids=has_gtids)
         self.question: Question | None = None
-        self.keeps_commits = keeps_commits
-        self.size = 0
+        self._pending = Pending(position, self.state)
         self._folds_case = folds_case
-        self._name = self._fold((definition.database, definition.name))
-        self._skip = position.rows
-        self._handed = LogPosition()
-        self._rows: list[Row] = []
-        self._operations = bytearray()
-        self._commits: list[Commit] = []
-        self._committed = 0  # rows of finished transactions
-        self._emitted = 0  # rows of the open transaction that were handed over
-        self._is_open = False
-        self._gtid: Gtid | None = None
-        self._is_explicit = False  # opened by BEGIN: ends with a commit, not with the next statement
-        self._ends_at: int | None = None
-        self._decoders: dict[int, TableDecoder | None] = {}
-        self._maps: dict[bytes, TableDecoder | None] = {}
-        self._checksum: int | None = None
-        self._time = 0
+        self._then: Callable[[], None] | None = None  # what happens once the question is answered
+        self._doubt: Question | None = None  # why the rows of the open transaction can't be trusted
+        self._decoders = Decoders(definition, folds_case=folds_case)
+        self.frames = Frames(self._take_in)  # events are fed here
         self._incidents: list[Incident] = []
         self._again: Again | None = None
-        self._handlers: dict[int, Callable[[bytes, int, int], None]] = {
+        handlers: dict[Event, Callable[[bytes, int, int], None]] = {
             Event.TABLE_MAP: self._table_map, Event.XID: self._xid, Event.QUERY: self._query, Event.ROTATE: self._rotate,
             Event.MARIA_QUERY_COMPRESSED: self._query_compressed, Event.FORMAT_DESCRIPTION: self._format, Event.GTID: self._gtid_event,
             Event.ANONYMOUS_GTID: self._anonymous, Event.GTID_TAGGED: self._tagged, Event.MARIA_GTID: self._maria_gtid,
             Event.HEARTBEAT: self._heartbeat, Event.XA_PREPARE: self._xa_prepare, Event.INCIDENT: self._incident,
-            Event.TRANSACTION_PAYLOAD: self._payload,
+            Event.EXECUTE_LOAD_QUERY: self._load,
         }  # fmt: skip
+        self._handlers = {int(kind): handler for kind, handler in handlers.items()}
+
+    @property
+    def size(self) -> int:
+        """Bytes of rows that wait to be taken."""
+        return self._pending.size
+
+    @property
+    def waiting(self) -> int:
+        """How many rows wait, those of the open transaction included."""
+        return len(self._pending.rows)
 
     # --- events
 
-    def feed(self, buffer: bytes, start: int, end: int) -> None:
-        """Takes in one event, buffer[start:end], its checksum included.
-
-        Raises:
-            TransientError: The event is damaged.
-            ActionRequiredError: The log can't be followed.
-        """
-        if self._checksum is None:
-            # The first event, a rotation, comes before the format description that tells; so it is tried.
-            self._checksum = 4 if events.is_intact(buffer, start, end) else 0
-        if self._checksum:
-            if not events.is_intact(buffer, start, end):
-                raise TransientError(f"an event near {self.state.file}:{self.state.offset} arrived damaged (CRC32)")
-            end -= 4
-        self._dispatch(buffer, start, end)
-
-    def _dispatch(self, buffer: bytes, start: int, end: int) -> None:
+    def _take_in(self, buffer: bytes, start: int, end: int, whole: int) -> None:
         kind = buffer[start + 4]
-        if kind in events.ROW_EVENTS:
-            timestamp = int.from_bytes(buffer[start : start + 4], "little")
-            self._row_event(kind, buffer, start + events.HEADER_SIZE, end, timestamp)
-            return
-        _, _, server, _, offset, flags = events.read_header(buffer, start)
         handler = self._handlers.get(kind)
+        if handler is None and kind in ROW_EVENTS:
+            self._row_event(kind, buffer, start, end)
+            return
+        _, _, server, _, offset, flags = read_header(buffer, start)
+        offset = whole or offset
         if handler is not None:
-            handler(buffer[start + events.HEADER_SIZE : end], server, offset)
-        # A rotation's end position is one of the file before.
-        if not self._is_open and offset and kind != Event.ROTATE and not flags & events.ARTIFICIAL:
+            handler(buffer[start + HEADER_SIZE : end], server, offset)
+        # The position moves past an event that raises a question only together with its answer. A rotation's end position is
+        # one of the file before.
+        is_quiet = not self._pending.is_open and self.question is None
+        if is_quiet and offset and kind != _ROTATE and not flags & ARTIFICIAL:
             self.state.advance(offset)
 
-    def _row_event(self, kind: int, buffer: bytes, at: int, end: int, timestamp: int) -> None:
-        table = int.from_bytes(buffer[at : at + 6], "little")
-        decoder = self._decoders.get(table)
+    def _row_event(self, kind: int, buffer: bytes, start: int, end: int) -> None:
+        at = start + HEADER_SIZE
+        decoder = self._decoders.get(int.from_bytes(buffer[at : at + 6], "little"))
         if decoder is None:
             return
-        what, is_compressed, has_extra = events.ROW_EVENTS[kind]
+        what, is_compressed, has_extra = ROW_EVENTS[kind]
         at += 8
         if has_extra:
             at += int.from_bytes(buffer[at : at + 2], "little")
-        before = len(self._rows)
-        self.size += decoder.decode(
-            what, buffer[at:end], self._rows, self._operations,
-            is_partial=kind == Event.PARTIAL_UPDATE_ROWS, is_compressed=is_compressed,
-        )  # fmt: skip
-        self._time = timestamp or self._time
-        if self._skip:
-            skipped = min(self._skip, len(self._rows) - before)
-            del self._rows[before : before + skipped], self._operations[before : before + skipped]
-            self._skip -= skipped
-            self._emitted += skipped
+        pending = self._pending
+        before = len(pending.rows)
+        try:
+            pending.size += decoder.decode(
+                what, buffer[at:end], pending.rows, pending.operations,
+                is_partial=kind == _PARTIAL, is_compressed=is_compressed,
+            )  # fmt: skip
+        except IncompleteRowsError as error:
+            self._doubt = Question(Effect.INCOMPLETE, str(error))
+        pending.time = int.from_bytes(buffer[start : start + 4], "little") or pending.time
+        pending.skip(before)
 
     def _table_map(self, body: bytes, _server: int, _offset: int) -> None:
-        number = int.from_bytes(body[:6], "little")
-        rest = body[8:]
-        if rest in self._maps:
-            self._decoders[number] = self._maps[rest]
-            return
-        # Names come first and are cheap; other tables' maps are not read any further.
-        size = rest[0]
-        name_size = rest[size + 2]
-        names = rest[1 : 1 + size].decode(), rest[size + 3 : size + 3 + name_size].decode()
-        if len(self._maps) > 4096:
-            self._maps.clear()
-        if self._fold(names) != self._name:
-            self._decoders[number] = self._maps[rest] = None
-            return
-        table_map = parse_table_map(rest)
-        if not self.definition.matches(table_map):
-            self._pending_map = (number, rest)
-            self.question = Question(Effect.ALTERED, table_map=table_map)
-            return
-        self._decoders[number] = self._maps[rest] = TableDecoder(table_map, self.definition)
+        table_map = self._decoders.note(body, self.definition)
+        if table_map is not None:
+            self._ask(Question(Effect.ALTERED, table_map=table_map), lambda: self._note_again(body))
 
-    def _fold(self, name: tuple[str, str]) -> tuple[str, str]:
-        return (name[0].lower(), name[1].lower()) if self._folds_case else name
+    def _note_again(self, body: bytes) -> None:
+        self._decoders.note(body, self.definition)
 
     # --- transactions
 
-    def _begin(self, gtid: Gtid | None) -> None:
-        self._gtid, self._is_open, self._is_explicit = gtid, True, False
+    def _begin(self, gtid: Gtid | None, *, is_explicit: bool = False, is_xa: bool = False) -> None:
+        pending = self._pending
+        self._decoders.forget_numbers(above=REMEMBERED)
+        if not pending.is_open and pending.continues(gtid):
+            pending.begin(gtid, is_explicit=is_explicit, is_xa=is_xa)
+            return
+
+        def begin() -> None:
+            self._doubt = None
+            pending.abandon()
+            pending.begin(gtid, is_explicit=is_explicit, is_xa=is_xa)
+
+        if pending.is_open:
+            self._end_half(begin)
+        else:
+            text = "a transaction that was applied in part is not the one that comes next on this server"
+            self._ask(Question(Effect.STATEMENT, text), begin)
+
+    def _end_half(self, then: Callable[[], None]) -> None:
+        """A transaction without an end: MariaDB was killed while it wrote it. It never happened."""
+        if self._pending.emitted:
+            text = (
+                "a transaction that was applied in part has no end in the log: the server was killed while it wrote it"
+            )
+            self._ask(Question(Effect.STATEMENT, text), then)
+        else:
+            then()
 
     def _gtid_event(self, body: bytes, _server: int, _offset: int) -> None:
         raw, number = events.parse_gtid(body)
@@ -169,51 +164,57 @@ class Assembler:
 
     def _maria_gtid(self, body: bytes, server: int, _offset: int) -> None:
         domain, number, flags = events.parse_maria_gtid(body)
-        self._begin((domain, server, number))
-        self._is_explicit = not flags & events.STANDALONE
+        is_explicit, is_xa = not flags & events.STANDALONE, bool(flags & events.PREPARED_XA)
+        self._begin((domain, server, number), is_explicit=is_explicit, is_xa=is_xa)
 
     def _xid(self, _body: bytes, _server: int, offset: int) -> None:
         self._commit(offset)
 
     def _commit(self, offset: int) -> None:
-        rows = len(self._rows)
-        self.state.commit(self._gtid, offset)
-        if self.keeps_commits:
-            self._commits.append(Commit(rows, self._gtid, self.state.file, offset))
-        self._committed, self._emitted, self._is_open, self._gtid = rows, 0, False, None
-        self._is_explicit = False
-        self._skip = 0
+        """The end of a transaction, unless its rows are in doubt: then it is asked first what to do instead."""
+        if self._doubt is None and not self._pending.has_problem:
+            self._pending.commit(offset)
+            return
+        question, self._doubt = self._doubt or Question(Effect.STATEMENT, self._pending.problem), None
+        self._pending.drop()
+        self._ask(question, lambda: self._pending.commit(offset))
 
-    def _roll_back(self, offset: int) -> None:
-        if self._emitted:
-            raise ActionRequiredError(
-                f"{self.definition.id}: a transaction that was already handed over in part was rolled back in the log at "
-                f"{self.state.file}:{offset}; copy the table again",
-                reason="LogGap",
-            )
-        del self._rows[self._committed :], self._operations[self._committed :]
-        self._commit(offset)
+    def _roll_back(self, offset: int, then: Callable[[], None] | None = None) -> None:
+        def end() -> None:
+            self._pending.drop()
+            self._pending.commit(offset)
+            if then is not None:
+                then()
+
+        if self._pending.emitted or self._doubt is not None:
+            question = self._doubt or Question(Effect.STATEMENT, "ROLLBACK of a transaction that was applied in part")
+            self._doubt = None
+            self._ask(question, end)
+        else:
+            end()
 
     def _xa_prepare(self, body: bytes, _server: int, offset: int) -> None:
         if body[0]:  # one phase: a plain commit
             self._commit(offset)
             return
-        if len(self._rows) > self._committed or self._emitted:
-            if self._emitted:
-                self._roll_back(offset)
-            sizes = int.from_bytes(body[5:9], "little"), int.from_bytes(body[9:13], "little")
-            name = f"{body[13 : 13 + sizes[0]].hex()},{body[13 + sizes[0] : 13 + sum(sizes)].hex()}"
-            self.state.prepared.append(name)
-        self._roll_back(offset)
+        sizes = int.from_bytes(body[5:9], "little"), int.from_bytes(body[9:13], "little")
+        xid = f"{body[13 : 13 + sizes[0]].hex()},{body[13 + sizes[0] : 13 + sum(sizes)].hex()}"
+        # Statements in it may have changed rows as well.
+        has_rows = self._pending.has_rows or self._doubt is not None
+        self._doubt = None
+        self._roll_back(offset, lambda: self.state.prepare(xid, has_rows=has_rows))
 
     # --- statements
 
-    def _query_compressed(self, body: bytes, server: int, offset: int) -> None:
+    def _query_compressed(self, body: bytes, _server: int, offset: int) -> None:
         self._statement(events.parse_query(body, is_compressed=True), offset)
+
+    def _load(self, body: bytes, _server: int, offset: int) -> None:
+        self._statement(events.parse_query(body, is_load=True), offset)
 
     def _query(self, body: bytes, _server: int, offset: int) -> None:
         if body.endswith(b"\0BEGIN"):
-            self._is_open = self._is_explicit = True
+            self._pending.is_open = self._pending.is_explicit = True
             return
         self._statement(events.parse_query(body), offset)
 
@@ -221,7 +222,8 @@ class Assembler:
         text = query.statement.lstrip()
         word = text[:9].upper()
         if word.startswith(("BEGIN", "XA START", "SAVEPOINT", "XA END", "RELEASE")):
-            self._is_open = self._is_explicit = True
+            self._pending.is_open = self._pending.is_explicit = True
+            self._pending.is_xa = self._pending.is_xa or word.startswith("XA START")
             return
         if word.startswith("COMMIT"):
             self._commit(offset)
@@ -229,8 +231,8 @@ class Assembler:
         if word.startswith("ROLLBACK"):
             if " TO " not in text.upper():
                 self._roll_back(offset)
-            elif len(self._rows) > self._committed:
-                self.question = Question(Effect.STATEMENT, text[:200])
+            elif self._pending.has_rows:
+                self._doubt = Question(Effect.STATEMENT, text[:200])
             return
         if word.startswith(("XA COMMIT", "XA ROLLBA")):
             self._finish_xa(text, offset)
@@ -238,21 +240,33 @@ class Assembler:
         effect = effect_of(
             text, query.database, (self.definition.database, self.definition.name), folds_case=self._folds_case
         )
-        if effect is not Effect.NONE:
-            # The position moves past the statement only together with its answer (`adopt`).
-            self.question = Question(effect, text[:500])
-            self._ends_at = None if self._is_explicit else offset
-        elif not self._is_explicit:  # a definition change stands alone, changed rows lie between BEGIN and COMMIT
-            self._commit(offset)
+        question = Question(effect, text[:500], rewrites=rewrites_of(text) if effect is Effect.ALTERED else NO_REWRITES)
+        if effect is Effect.NONE:
+            if not self._pending.is_explicit:  # a definition change stands alone, rows lie between BEGIN and COMMIT
+                self._commit(offset)
+        elif not self._pending.is_explicit:
+            self._ask(question, lambda: self._commit(offset))
+        elif effect is Effect.STATEMENT:
+            # Asked at the end of the transaction: a copy that is read before would not show what the statement changes.
+            self._doubt = question
+        else:
+            self._ask(question)
 
     def _finish_xa(self, text: str, offset: int) -> None:
+        if "ONE PHASE" in text.upper():
+            self._commit(offset)
+            return
         parts = text.split(None, 2)[2].replace("X'", "").replace("'", "").split(",") if text.count(" ") > 1 else []
-        name = ",".join(parts[:2]).lower()
-        if name in self.state.prepared:
-            self.state.prepared.remove(name)
-            if text[:9].upper() == "XA COMMIT":
-                self.question = Question(Effect.STATEMENT, text[:200])
-        self._commit(offset)
+        xid = ",".join(parts[:2]).lower()
+
+        def finish() -> None:
+            self.state.finish(xid)
+            self._commit(offset)
+
+        if text[:9].upper() != "XA COMMIT" or self.state.is_harmless(xid):
+            finish()
+        else:  # it has rows of the table, or was prepared before the log was followed and may have
+            self._ask(Question(Effect.STATEMENT, text[:200]), finish)
 
     # --- the rest
 
@@ -261,45 +275,22 @@ class Assembler:
         self.state.rotate(file, offset)
 
     def _format(self, body: bytes, _server: int, _offset: int) -> None:
-        self._decoders.clear()
+        self._decoders.forget_numbers()
+        if self._pending.is_open:  # a server that starts begins another file
+            self._end_half(self._pending.abandon)
 
     def _heartbeat(self, body: bytes, _server: int, offset: int) -> None:
-        if body.decode("utf-8", "replace").rstrip("\0") == self.state.file and not self._is_open:
+        if body.decode("utf-8", "replace").rstrip("\0") == self.state.file and not self._pending.is_open:
             self.state.advance(offset)
 
-    def _incident(self, _body: bytes, _server: int, _offset: int) -> None:
-        self.question = Question(Effect.STATEMENT, "an incident event: the server lost part of its log")
-
-    def _payload(self, body: bytes, _server: int, offset: int) -> None:
-        self._inner = events.parse_payload(body)
-        self._inner_at, self._inner_end = 0, offset
-
-    @property
-    def is_packed(self) -> bool:
-        """Whether events of a compressed transaction wait for `unpack`."""
-        return bool(self._inner)
-
-    def unpack(self) -> bool:
-        """Takes in the next event of a compressed transaction; False when there is none (any more)."""
-        data, at = self._inner, self._inner_at
-        if at >= len(data):
-            self._inner = b""
-            return False
-        self._inner_at = at + int.from_bytes(data[at + 9 : at + 13], "little")
-        if data[at + 4] == Event.XID:
-            self._commit(self._inner_end)
-        else:
-            self._dispatch_inner(data, at, self._inner_at)
-        return True
-
-    def _dispatch_inner(self, data: bytes, start: int, end: int) -> None:
-        timestamp, kind, server, _, _, _ = events.read_header(data, start)
-        if kind in events.ROW_EVENTS:
-            self._row_event(kind, data, start + events.HEADER_SIZE, end, timestamp)
-        elif handler := self._handlers.get(kind):
-            handler(data[start + events.HEADER_SIZE : end], server, self.state.offset)
+    def _incident(self, _body: bytes, _server: int, offset: int) -> None:
+        what = Question(Effect.STATEMENT, "an incident event: the server lost part of its log")
+        self._ask(what, lambda: self._commit(offset))
 
     # --- answers and batches
+
+    def _ask(self, question: Question, then: Callable[[], None] | None = None) -> None:
+        self.question, self._then = question, then
 
     def adopt(
         self, definition: TableDefinition, *, again: Again | None = None, incident: Incident | None = None
@@ -308,20 +299,14 @@ class Assembler:
 
         Call `take` before, so that rows under the old definition are a batch of their own.
         """
-        question, self.question = self.question, None
+        then, self.question, self._then = self._then, None, None
         self.definition = definition
-        self._maps.clear()
         self._decoders.clear()
         self._again = again or self._again
-        self.keeps_commits = self.keeps_commits or again in {Again.REFRESH, Again.RESTART}
         if incident is not None:
             self._incidents.append(incident)
-        if question is not None and question.table_map is not None:
-            number, raw = self._pending_map
-            self._decoders[number] = self._maps[raw] = TableDecoder(question.table_map, definition)
-        if self._ends_at is not None:
-            self._commit(self._ends_at)
-            self._ends_at = None
+        if then is not None:
+            then()
 
     def take(self, *, whole: bool = True) -> LogBatch | None:
         """What there is to hand over, None if nothing is new.
@@ -329,29 +314,8 @@ class Assembler:
         Args:
             whole: Only finished transactions; else also the part of the open one that has arrived.
         """
-        count = self._committed if whole else len(self._rows)
-        rows = self._rows[:count]
-        operations = bytes(self._operations[:count])
-        inside = 0
-        if not whole:
-            self._emitted += len(self._rows) - self._committed
-            inside = self._emitted if self._is_open else 0
-        position = self.state.position(inside)
-        if not rows and position == self._handed and self._again is None and not self._incidents:
-            return None
-        commits = list(self._commits)
-        if not whole and count > self._committed:
-            commits.append(Commit(count, self._gtid, self.state.file, self.state.offset + 1))
-        batch = LogBatch(
-            self.definition, rows, operations, position, tuple(commits), max(1, self.size),
-            float(self._time) if rows else None, tuple(self._incidents), self._again,
-        )  # fmt: skip
-        del self._rows[:count], self._operations[:count]
-        self._commits.clear()
-        self._incidents.clear()
-        self._again = None
-        self._committed, self.size, self._handed = 0, 0, position
+        batch = self._pending.take(self.definition, tuple(self._incidents), self._again, whole=whole)
+        if batch is not None:
+            self._incidents.clear()
+            self._again = None
         return batch
-
-    _pending_map: tuple[int, bytes] = (0, b"")
-    _inner, _inner_at, _inner_end = b"", 0, 0

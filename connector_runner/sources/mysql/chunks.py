@@ -30,7 +30,7 @@ FIRST_ROWS = 2000
 # Readers see a transaction a moment after it is in the log; longer than this, something is wrong.
 VISIBLE_SECONDS = 30.0
 # Errors that say the table is not what the definition says (any more): the log will tell.
-_CHANGED = {1054, 1412, 1146, 1051}
+_CHANGED = {1054, 1412, 1146, 1051, 1176}
 
 
 class DefinitionChangedError(TransientError):

@@ -116,6 +116,7 @@ class SourceColumn:
         is_json: A MariaDB column with a JSON_VALID check (its JSON type is such a text).
         default: COLUMN_DEFAULT, None without one; only compared, never interpreted.
         is_generated: Computed from other columns.
+        expression: How, as the server shows it; "" where it is not known.
     """
 
     name: str
@@ -125,6 +126,7 @@ class SourceColumn:
     is_json: bool = False
     default: str | None = None
     is_generated: bool = False
+    expression: str = ""
 
     @cached_property
     def type(self) -> SqlType:

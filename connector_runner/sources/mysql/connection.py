@@ -22,6 +22,7 @@ from connector_runner.sources.mysql.settings import Settings
 SESSION = "SET SESSION time_zone = '+00:00', sql_mode = '', character_set_results = NULL, net_write_timeout = 600, wait_timeout = 3600"
 CONNECT_SECONDS = 10
 BLOCK = 1 << 18
+_NO_PLUGIN = 2059  # the client library's error for a login method that it does not know
 
 
 _Base: Any = pymysql.connections.Connection  # its type stubs leave out what lies below the cursors
@@ -133,6 +134,8 @@ def connect(settings: Settings, *, purpose: str, read_seconds: float = 60.0) -> 
     try:
         connection.connect()
     except (pymysql.MySQLError, OSError, RuntimeError) as error:
+        if isinstance(error, RuntimeError):  # PyMySQL: a login method needs a package that is not there
+            error = pymysql.err.OperationalError(_NO_PLUGIN, str(error))
         original = getattr(error, "original_exception", None) or error
         code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
         chosen = error if isinstance(error, pymysql.MySQLError) and code not in {0, 2003} else original

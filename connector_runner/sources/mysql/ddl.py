@@ -24,10 +24,25 @@ class Effect(Enum):
     REPLACED = "replaced by another table"
     PARTITIONS = "partitions or files exchanged"
     STATEMENT = "rows changed by a statement"
+    INCOMPLETE = "rows without some of their columns"
 
 
-# What the manual says of each; also the documentation's table.
-FOLLOWED = frozenset({Effect.NONE, Effect.ALTERED, Effect.TRUNCATED})
+@dataclass(frozen=True)
+class Rewrites:
+    """What an ALTER TABLE does to rows that its definition before and after does not tell.
+
+    Attributes:
+        renames: A name may stand for what another one stood for: columns were renamed.
+        dropped: Columns that it drops; one that is there afterwards is a new one.
+        deletes: Rows may have been removed (MariaDB's ALTER IGNORE).
+    """
+
+    renames: bool = False
+    dropped: frozenset[str] = frozenset()
+    deletes: bool = False
+
+
+NO_REWRITES = Rewrites()
 
 _TOKEN = re.compile(
     r"""\s+|--[^\n]*\n?|\#[^\n]*\n?
@@ -132,6 +147,28 @@ def effect_of(statement: str, database: str, table: tuple[str, str], *, folds_ca
     if verb in _DML:
         return Effect.STATEMENT if any(token.name == table[1] and token.key != "'" for token in tokens) else Effect.NONE
     return Effect.NONE
+
+
+_NO_COLUMN = frozenset(
+    {"INDEX", "KEY", "PRIMARY", "FOREIGN", "CONSTRAINT", "CHECK", "PARTITION", "PERIOD", "SYSTEM", "DEFAULT"}
+)
+
+
+def rewrites_of(statement: str) -> Rewrites:
+    """What an ALTER TABLE (also within MariaDB's SET STATEMENT … FOR) does to the columns' names and to rows."""
+    tokens = _tokens(statement)
+    keys = [token.key for token in tokens]
+    renames = "CHANGE" in keys or ("RENAME", "COLUMN") in pairwise(keys)
+    dropped = set()
+    for place, key in enumerate(keys):
+        if key == "DROP":
+            reader = _Reader(tokens, "")
+            reader.at = place + 1
+            reader.skip(frozenset({"COLUMN", "IF", "EXISTS"}))
+            if reader.peek() and reader.peek() not in _NO_COLUMN:
+                dropped.add(reader.table()[1])
+    deletes = any(pair in {("ALTER", "IGNORE"), ("ONLINE", "IGNORE")} for pair in pairwise(keys))
+    return Rewrites(renames, frozenset(dropped), deletes)
 
 
 def _after_for(tokens: list[_Token], database: str) -> tuple[str, _Reader]:

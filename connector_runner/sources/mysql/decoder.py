@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from connector_runner.protocols.batch import Operation, Row
-from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.sources.mysql import events
 from connector_runner.sources.mysql.events import read_packed
 from connector_runner.sources.mysql.fields import Field, Wire, log_field
@@ -17,6 +16,10 @@ from connector_runner.sources.mysql.tablemap import TableMap
 
 _UPSERT, _DELETE = bytes([Operation.UPSERT]), bytes([Operation.DELETE])
 _MOVED = _DELETE + _UPSERT
+
+
+class IncompleteRowsError(Exception):
+    """Row images leave out columns; the message is for people."""
 
 
 class TableDecoder:
@@ -40,6 +43,7 @@ class TableDecoder:
         self._full = LogRows(list(enumerate(self._fields)), self._places)
         self._keys = LogRows(list(enumerate(self._fields)), definition.key_places)
         self._partial: dict[tuple[bytes, bool], LogRows] = {}
+        self._raw: dict[bytes, LogRows] = {}
         self._key_of = _build_key(definition.key_places)
 
     def decode(
@@ -54,6 +58,9 @@ class TableDecoder:
             operations: To append to, a byte a row.
             is_partial: Of a PARTIAL_UPDATE_ROWS event.
             is_compressed: Of MariaDB's compressed events.
+
+        Raises:
+            IncompleteRowsError: Nothing was appended.
         """
         count, at = read_packed(body, 0)
         if count != self.count:
@@ -129,11 +136,9 @@ class TableDecoder:
 
     def _require_all(self, present: bytes) -> None:
         if present != self._all:
-            raise ActionRequiredError(
-                f"{self.definition.id}: the log holds rows without some of their columns; a session or the server runs with "
-                "another binlog_row_image than FULL. Set it (SET GLOBAL binlog_row_image = 'FULL'), reconnect the writers, "
-                "and copy the table again (onLogGap: resnapshot does it by itself)",
-                reason="IncompleteRows",
+            raise IncompleteRowsError(
+                "a session or the server runs with another binlog_row_image than FULL; set it (SET GLOBAL binlog_row_image = "
+                "'FULL') and reconnect the writers"
             )
 
     def _overlay(
@@ -143,8 +148,7 @@ class TableDecoder:
         bits = int.from_bytes(after, "little")
         present = [place for place in self._places if bits >> place & 1]
         changed_json = [place for place in self._json_places if place in present]
-        raw_fields = [self._raw(place) for place in self._places]
-        old_rows = LogRows(list(enumerate(raw_fields)), self._places)
+        old_rows, new_rows = self._raw_rows(self._all), self._raw_rows(after)
         while at < len(body):
             old, at = old_rows.read(body, at)
             patched: set[int] = set()
@@ -155,8 +159,7 @@ class TableDecoder:
                     flags = int.from_bytes(body[at : at + size], "little")
                     at += size
                     patched = {place for bit, place in enumerate(changed_json) if flags >> bit & 1}
-            fields = [(place, raw_fields[place]) for place in present]
-            new, at = LogRows(fields, self._places).read(body, at)
+            new, at = new_rows.read(body, at)
             row = tuple(
                 self._finish(place, new[place] if bits >> place & 1 else old[place], old[place], place in patched)
                 for place in self._places
@@ -169,10 +172,18 @@ class TableDecoder:
                 rows += [before, row]
                 operations += _MOVED
 
-    def _raw(self, place: int) -> Field:
-        """The field, with JSON left as it is stored."""
-        field = self._fields[place]
-        return Field(prefix=field.prefix) if place in self._json_places else field
+    def _raw_rows(self, present: bytes) -> LogRows:
+        """The decoder of images with these columns, JSON left as it is stored."""
+        found = self._raw.get(present)
+        if found is None:
+            bits = int.from_bytes(present, "little")
+            fields = [
+                (place, Field(prefix=field.prefix) if place in self._json_places else field)
+                for place, field in enumerate(self._fields)
+                if bits >> place & 1
+            ]
+            found = self._raw[present] = LogRows(fields, self._places)
+        return found
 
     def _finish(self, place: int, value: Any, old: Any, is_patched: bool) -> Any:
         if place not in self._json_places or value is None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pymysql
+
 from connector_runner.sources.mysql.columns import SourceColumn
 from connector_runner.sources.mysql.connection import Connection
+from connector_runner.sources.mysql.literals import quote_name
 from connector_runner.sources.mysql.table import TableDefinition
 
 SYSTEM_DATABASES = ("information_schema", "mysql", "performance_schema", "sys")
@@ -44,7 +48,7 @@ def read_tables(connection: Connection, database: str = "", table: str = "") -> 
     where, arguments = _filter(database, table)
     columns = _read_columns(connection, where, arguments)
     keys = _read_keys(connection, where, arguments, columns)
-    cascades = _read_cascades(connection, database, table)
+    cascades = {} if connection.is_mariadb else _read_cascades(connection, database, table)
     found = []
     for schema, name, kind, engine, rows in connection.rows(
         "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_ROWS FROM information_schema.TABLES "  # noqa: S608 - values are arguments
@@ -55,11 +59,10 @@ def read_tables(connection: Connection, database: str = "", table: str = "") -> 
             continue
         index, key = keys.get((schema, name), ("", ()))
         definition = TableDefinition(schema, name, tuple(columns[schema, name]), key, index)
-        found.append(
-            FoundTable(
-                definition, kind, engine or "", None if rows is None else int(rows), cascades.get((schema, name), ())
-            )
-        )
+        foreign = cascades.get((schema, name), ())
+        if connection.is_mariadb and engine == "InnoDB" and kind == "BASE TABLE":
+            foreign = _shown_cascades(connection, schema, name)
+        found.append(FoundTable(definition, kind, engine or "", None if rows is None else int(rows), foreign))
     return found
 
 
@@ -86,8 +89,9 @@ def _read_columns(
 ) -> dict[tuple[str, str], list[SourceColumn]]:
     json_columns = _read_json_columns(connection, where, arguments) if connection.is_mariadb else set()
     columns: dict[tuple[str, str], list[SourceColumn]] = defaultdict(list)
-    for schema, table, name, sql_type, charset, nullable, default, extra in connection.rows(
-        "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, CHARACTER_SET_NAME, IS_NULLABLE, COLUMN_DEFAULT, EXTRA "  # noqa: S608 - values are arguments
+    for schema, table, name, sql_type, charset, nullable, default, extra, expression in connection.rows(
+        "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, CHARACTER_SET_NAME, IS_NULLABLE, COLUMN_DEFAULT, EXTRA, "  # noqa: S608 - values are arguments
+        "GENERATION_EXPRESSION "
         f"FROM information_schema.COLUMNS WHERE {where} ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION",
         arguments,
     ):
@@ -100,6 +104,7 @@ def _read_columns(
                 is_json=(schema, table, name) in json_columns,
                 default=None if default is None or (connection.is_mariadb and default == "NULL") else str(default),
                 is_generated="GENERATED" in str(extra).upper().replace("DEFAULT_GENERATED", ""),
+                expression=str(expression or ""),
             )
         )
     return columns
@@ -145,6 +150,21 @@ def choose_key(
     if "PRIMARY" in usable:
         return "PRIMARY", usable["PRIMARY"]
     return min(usable.items(), key=lambda item: (len(item[1]), item[0]), default=("", ()))
+
+
+_CASCADE = re.compile(
+    r"^\s*CONSTRAINT `((?:[^`]|``)*)` FOREIGN KEY .*\bON (?:DELETE|UPDATE) (?:CASCADE|SET NULL|SET DEFAULT)\b",
+    re.MULTILINE,
+)
+
+
+def _shown_cascades(connection: Connection, database: str, table: str) -> tuple[str, ...]:
+    """MariaDB hides REFERENTIAL_CONSTRAINTS from accounts that may only SELECT; the table's own text is shown to them."""
+    try:
+        shown = connection.rows(f"SHOW CREATE TABLE {quote_name(database)}.{quote_name(table)}")
+    except pymysql.err.ProgrammingError:
+        return ()  # gone meanwhile
+    return tuple(name.replace("``", "`") for name in _CASCADE.findall(str(shown[0][1])))
 
 
 def _read_cascades(connection: Connection, database: str, table: str) -> dict[tuple[str, str], tuple[str, ...]]:

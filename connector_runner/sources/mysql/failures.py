@@ -16,6 +16,12 @@ class LogGoneError(ActionRequiredError):
     reason = "LogPurged"
 
 
+class UnloggedChangeError(LogGoneError):
+    """The table was changed without a statement in the log."""
+
+    reason = "UnloggedChange"
+
+
 class ServerIdTakenError(TransientError):
     """Another reader uses the same server id; the later one evicts the earlier."""
 
@@ -33,7 +39,7 @@ _GONE = (
 )  # fmt: skip
 _ID_CLASH = ("same server_uuid/server_id", "same server_id", "a slave with the same", "a replica with the same")
 
-_LOGIN = {1044, 1045, 1049, 1130, 1251, 1524, 1698, 1862, 3118, 3159, 4151, 2061}
+_LOGIN = {1044, 1045, 1049, 1130, 1251, 1524, 1698, 1862, 3118, 3159, 4151, 2059, 2061}
 _MISSING = {1051, 1109, 1146}
 _DENIED = {1142, 1143, 1227, 1370, 3566}
 

@@ -8,13 +8,15 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pymysql
+
 from connector_runner.protocols.batch import Batch, Incident, Operation, Position
 from connector_runner.protocols.source import Report
 from connector_runner.sources.mysql.assembler import Assembler
 from connector_runner.sources.mysql.chunks import Chunk, ChunkReader, DefinitionChangedError, key_literals
 from connector_runner.sources.mysql.connection import connect
 from connector_runner.sources.mysql.definitions import read_definition
-from connector_runner.sources.mysql.failures import LogGoneError
+from connector_runner.sources.mysql.failures import LogGoneError, UnloggedChangeError, translate
 from connector_runner.sources.mysql.log import LogReader
 from connector_runner.sources.mysql.logbatch import Again, LogBatch
 from connector_runner.sources.mysql.position import LogPosition
@@ -27,6 +29,8 @@ from connector_runner.sources.mysql.window import Window
 PIECE_ROWS = 5000
 # News of the position alone is handed on at most this often.
 QUIET_SECONDS = 1.0
+# How often the table may be another one than the log says, with all of the log applied, until nobody waits for it any more.
+MISSES = 3
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Place:
 
     def to_json(self) -> Position:
         """For checkpoints."""
-        document: dict[str, Any] = {"log": self.log.to_json(), "table": self.definition.to_json()}
+        document: dict[str, Any] = {"log": self.log.to_json(), "_table": self.definition.to_json()}
         if self.copy is not None:
             document["copy"] = {"last": self.copy.last and list(self.copy.last), "done": self.copy.done}
             if not self.copy.is_cleared:
@@ -63,13 +67,13 @@ class Place:
 
     @classmethod
     def from_json(cls, stream: str, document: Mapping[str, Any]) -> Place:
-        """The reverse."""
+        """The reverse; older positions name the definition `table`."""
         copy = document.get("copy")
         progress = None
         if copy is not None:
             last = copy["last"]
             progress = Progress(None if last is None else tuple(last), copy["done"], not copy.get("clear"))
-        definition = TableDefinition.from_json(stream, document["table"])
+        definition = TableDefinition.from_json(stream, document.get("_table") or document["table"])
         return cls(LogPosition.from_json(document["log"]), definition, progress)
 
 
@@ -95,6 +99,7 @@ class Follower:
         self._log: LogReader | None = None
         self._reading: asyncio.Task[Chunk] | None = None
         self._told = 0.0
+        self._misses = 0
 
     async def batches(self) -> AsyncIterator[Batch]:
         """All batches from the place on; ends only when just a copy was asked for."""
@@ -111,13 +116,9 @@ class Follower:
 
     def _start_over(self, error: LogGoneError) -> Batch:
         """The first batch of a new copy after the log was lost."""
-        connection = connect(self._settings, purpose="start")
-        try:
-            position = read_position(connection, self._server)
-            known = self._place.definition
-            definition = read_definition(connection, known.database, known.name) or known
-        finally:
-            connection.discard()
+        position, current = self._ask_server()
+        definition = current or self._place.definition
+        self._report.count("resnapshots")
         incident = Incident("resnapshot", definition.id, f"{error.message}; the table is copied again", {})
         self._place = Place(position, definition, Progress(is_cleared=True))
         return self._clearing(incident)
@@ -150,8 +151,8 @@ class Follower:
             place.definition,
             place.log,
             is_mariadb=self._server.is_mariadb,
+            has_gtids=self._server.has_gtids,
             folds_case=self._server.folds_case,
-            keeps_commits=place.copy is not None,
         )
         resolver = Resolver(self._settings, folds_case=self._server.folds_case)
         return LogReader(self._settings, assembler, place.log, resolver)
@@ -178,7 +179,7 @@ class Follower:
         now = time.time()
         if log_batch.event_time is not None:
             self._report.lag(max(0.0, now - log_batch.event_time))
-        else:
+        elif log_batch.is_at_end:
             self._report.lag(0.0)
         has_news = log_batch.rows or log_batch.incidents or log_batch.again
         if not has_news and now - self._told < QUIET_SECONDS:
@@ -214,11 +215,11 @@ class Follower:
         try:
             reading, self._reading = self._reading or self._read_ahead(), None
             chunk = await reading
-        except DefinitionChangedError:
-            # The log has the statement; it must be applied before the table can be read on.
-            for batch in self._from_log(await self._log.next()):
+        except DefinitionChangedError as error:
+            async for batch in self._catch_up(error):
                 yield batch
             return
+        self._misses = 0
         window = Window(chunk.bounds, chunk.definition.key_places)
         while not chunk.bounds.is_reached(self._place.log):
             log_batch = await self._log.next()
@@ -231,7 +232,6 @@ class Follower:
             yield batch
         if self._place.copy is None:
             await asyncio.to_thread(self._chunks.close)
-            self._log.assembler.keeps_commits = False
         elif chunk.target is not None:
             async for batch in self._drain(chunk.target):
                 yield batch
@@ -260,14 +260,42 @@ class Follower:
             batches.append(Batch(schema, piece, place.to_json(), None, max(1, size * len(piece))))
         return batches
 
-    async def _drain(self, target: LogPosition) -> AsyncIterator[Batch]:
-        """Without GTIDs: lets the log catch up between two chunks."""
-        assert self._log is not None  # noqa: S101 - opened by _run
-        from connector_runner.sources.mysql.position import file_order
+    async def _catch_up(self, error: DefinitionChangedError) -> AsyncIterator[Batch]:
+        """The log has the statement that changed the table; it must be applied before the table can be read on."""
+        known = self._place.definition
+        end, current = await asyncio.to_thread(self._ask_server)
+        self._misses = 0 if known.equals(current) else self._misses + 1
+        if self._misses > MISSES:
+            raise UnloggedChangeError(
+                f"{error.message}, but the log has no statement that changed it (SET sql_log_bin = 0 keeps them out). Set onLogGap: "
+                "resnapshot to copy the table again as it is now, or start over with `connector-runner checkpoint reset`"
+            )
+        async for batch in self._drain(end):
+            yield batch
 
-        while (file_order(self._place.log.file), self._place.log.offset) < (file_order(target.file), target.offset):
-            for batch in self._from_log(await self._log.next()):
+    def _ask_server(self) -> tuple[LogPosition, TableDefinition | None]:
+        """Where the log ends now, and then the table's definition."""
+        connection = connect(self._settings, purpose="definitions")
+        try:
+            position, known = read_position(connection, self._server), self._place.definition
+            connection.query("COMMIT")
+            return position, read_definition(connection, known.database, known.name)
+        except pymysql.MySQLError as error:
+            raise translate(error, f"reading the definition of {self._place.definition.id}") from None
+        finally:
+            connection.discard()
+
+    async def _drain(self, target: LogPosition) -> AsyncIterator[Batch]:
+        """Lets the log catch up, until it has something else to do first."""
+        assert self._log is not None  # noqa: S101 - opened by _run
+        while not self._place.log.has_reached(target):
+            log_batch = await self._log.next()
+            changes = log_batch.again is not None or log_batch.definition != self._place.definition
+            for batch in self._from_log(log_batch):
                 yield batch
+            if changes:
+                self._misses = 0
+                return
 
     async def _close_log(self) -> None:
         reading, self._reading = self._reading, None

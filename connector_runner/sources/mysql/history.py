@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from connector_runner.protocols.errors import SourceChangedError
 from connector_runner.sources.mysql.connection import Connection
 from connector_runner.sources.mysql.failures import LogGoneError
@@ -31,7 +33,12 @@ def check_history(connection: Connection, server: Server, recorded: str, positio
             raise SourceChangedError(
                 _stranger(recorded, found, "without GTIDs a position means nothing on another server")
             )
-        return position
+        if position.gtids and not position.file:
+            raise LogGoneError(
+                f"{found} no longer sends its log by GTID (gtid_mode is {server.variables.get('gtid_mode')}), and the checkpoint "
+                "knows no file. Set gtid_mode = ON again, or onLogGap: resnapshot to copy the table again"
+            )
+        return position if server.has_gtids else replace(position, gtids="")
     if server.is_mariadb:
         return _check_mariadb(connection, server, recorded, position)
     executed = MysqlGtids.parse(server.variables.get("gtid_executed", ""))
@@ -46,7 +53,7 @@ def check_history(connection: Connection, server: Server, recorded: str, positio
             f"{found} has purged transactions that were not read yet: it has no log for {purged}, the dataset has {known}. Set "
             "onLogGap: resnapshot to copy the table again, and keep logs longer (binlog_expire_logs_seconds)"
         )
-    return position if recorded == found else LogPosition("", 4, position.gtids, position.rows, position.prepared)
+    return position if recorded == found else replace(position, file="", offset=4)
 
 
 def _check_mariadb(connection: Connection, server: Server, recorded: str, position: LogPosition) -> LogPosition:
@@ -63,7 +70,7 @@ def _check_mariadb(connection: Connection, server: Server, recorded: str, positi
             raise LogGoneError(_lost(server.identity, position))
     elif not has_history(server.variables.get("gtid_binlog_state", ""), known):
         raise SourceChangedError(_stranger(recorded, server.identity, f"it never had {position.gtids}"))
-    return LogPosition("", 4, position.gtids, position.rows, position.prepared)
+    return replace(position, file="", offset=4)
 
 
 def _gtids_at(connection: Connection, file: str, offset: int) -> str | None:

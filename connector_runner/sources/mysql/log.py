@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
+from collections.abc import Callable
 
 from connector_runner.protocols.errors import ConnectorError, TransientError
 from connector_runner.sources.mysql.assembler import Assembler
@@ -18,8 +19,32 @@ from connector_runner.sources.mysql.settings import Settings
 
 # A batch of the log is handed over at this size, also in the middle of a transaction.
 BATCH_BYTES = 256 << 10
+# The position is handed over at least once in as much log, also when it is all of other tables.
+QUIET_BYTES = 16 << 20
 # Batches that wait to be taken hold at most this much.
 QUEUE_BYTES = 4 << 20
+
+
+def work(
+    assembler: Assembler, answer: Callable[[Assembler], None], hand_over: Callable[[LogBatch | None], None]
+) -> None:
+    """What follows an event that was fed: questions are answered, large batches handed over, compressed transactions unpacked.
+
+    Raises:
+        ConnectorError: `answer` raises it; what came before was handed over.
+    """
+    while True:
+        while assembler.question is not None:
+            hand_over(assembler.take())
+            answer(assembler)
+            hand_over(assembler.take())
+        if assembler.size >= BATCH_BYTES:
+            batch = assembler.take()
+            hand_over(batch)
+            if batch is None or not batch.rows:
+                hand_over(assembler.take(whole=False))
+        if not assembler.frames.is_packed or not assembler.frames.unpack():
+            return
 
 
 class LogReader:
@@ -84,6 +109,21 @@ class LogReader:
 
     # --- in the thread
 
+    def _feed(self, buffer: bytes, start: int, end: int) -> None:
+        self._assembler.frames.feed(buffer, start, end)
+        work(self._assembler, self._resolver.answer, self._hand_over)
+
+    def _hand_over(self, batch: LogBatch | None, *, is_at_end: bool = False) -> None:
+        if batch is None:
+            return
+        batch.is_at_end = is_at_end
+        with self._space:
+            while self._bytes > QUEUE_BYTES and not self._is_closed:
+                self._space.wait()
+            self._queue.append(batch)
+            self._bytes += batch.size
+        self._wake()
+
     def _run(self) -> None:
         try:
             self._read()
@@ -98,41 +138,18 @@ class LogReader:
 
     def _read(self) -> None:
         connection = self._connection = open_dump(self._settings, self._start, server_id=self._settings.server_id)
-        splitter, rest = PacketSplitter(self._feed), b""
+        splitter, rest, quiet = PacketSplitter(self._feed), b"", 0
         while not self._is_closed:
             block = read_block(connection)
             rest = rest + block if rest else block
             rest = rest[splitter.split(rest) :]
             if splitter.has_ended:
                 raise TransientError("the server ended the stream of its log")
-            if not has_more(connection):
-                self._hand_over(self._assembler.take())
-
-    def _feed(self, buffer: bytes, start: int, end: int) -> None:
-        assembler = self._assembler
-        assembler.feed(buffer, start, end)
-        while True:
-            if assembler.question is not None:
-                self._hand_over(assembler.take())
-                self._resolver.answer(assembler)
-                self._hand_over(assembler.take())
-            elif assembler.size >= BATCH_BYTES:
-                batch = assembler.take()
-                self._hand_over(batch)
-                if batch is None or not batch.rows:
-                    self._hand_over(assembler.take(whole=False))
-            if not assembler.is_packed or not assembler.unpack():
-                return
-
-    def _hand_over(self, batch: LogBatch | None) -> None:
-        if batch is None:
-            return
-        with self._space:
-            while self._bytes > QUEUE_BYTES and not self._is_closed:
-                self._space.wait()
-            self._queue.append(batch)
-            self._bytes += batch.size
-        self._wake()
+            quiet += len(block)
+            is_at_end = not has_more(connection)
+            if is_at_end or quiet > QUIET_BYTES:
+                self._hand_over(self._assembler.take(), is_at_end=is_at_end)
+                quiet = 0
 
     def _fail(self, error: ConnectorError) -> None:
         if not self._is_closed:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from connector_runner.protocols.batch import Incident, Row
-from connector_runner.sources.mysql.ddl import Effect
+from connector_runner.sources.mysql.ddl import NO_REWRITES, Effect, Rewrites
 from connector_runner.sources.mysql.position import Commit, LogPosition
 from connector_runner.sources.mysql.table import TableDefinition
 from connector_runner.sources.mysql.tablemap import TableMap
@@ -31,11 +31,12 @@ class LogBatch:
         definition: Of the rows.
         rows, operations: As in `Batch`.
         position: After them.
-        commits: The transactions in it, in order; only kept while a copy goes on.
+        commits: The transactions whose rows are in it, in order.
         size: Bytes in the log.
         event_time: When the newest was made, in seconds since the epoch, None without rows.
         incidents: To be told with it.
         again: What the copy must do from here on.
+        is_at_end: Nothing more has arrived: the log is read up to now.
     """
 
     definition: TableDefinition
@@ -47,6 +48,7 @@ class LogBatch:
     event_time: float | None = None
     incidents: tuple[Incident, ...] = ()
     again: Again | None = None
+    is_at_end: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,10 @@ class Question:
         effect: Of a statement on the table; `ALTERED` also for a table map that does not fit (then without statement).
         statement: Its text, shortened.
         table_map: The map that does not fit.
+        rewrites: Of an `ALTERED` statement.
     """
 
     effect: Effect
     statement: str = ""
     table_map: TableMap | None = None
+    rewrites: Rewrites = NO_REWRITES

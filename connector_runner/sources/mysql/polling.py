@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 import pymysql
 
-from connector_runner.protocols.batch import Batch, Operation, Row
+from connector_runner.protocols.batch import Batch, Operation, Position, Row
+from connector_runner.protocols.errors import ActionRequiredError, SourceChangedError
 from connector_runner.protocols.source import Checkpoint, Report
 from connector_runner.sources.mysql.chunks import ChunkReader
 from connector_runner.sources.mysql.definitions import FoundTable
@@ -32,45 +33,93 @@ class Poller:
         self._reader = ChunkReader(settings, server)
         self._definition = table.definition
         self._is_incremental = settings.mode is Mode.INCREMENTAL
-        position = checkpoint.position if checkpoint else {}
+        key = self._definition.key
+        self._has_key = can_resume_after([self._definition.columns[place] for place in self._definition.key_places])
+        self._order: tuple[str, ...] = key if self._has_key else ()
+        if self._is_incremental:
+            cursor = settings.cursor_column
+            self._order = (cursor, *(name for name in self._order if name != cursor))
+        position = self._resumable(server, checkpoint)
         last = position.get("last")
         self._last: tuple[str, ...] | None = tuple(last) if last is not None else None
         self._done = int(position.get("done", 0)) if self._last else 0
         self._closed = asyncio.Event()
 
-    @property
-    def _order(self) -> tuple[str, ...]:
-        key = self._definition.key
+    def _resumable(self, server: Server, checkpoint: Checkpoint | None) -> Position:
+        """The checkpoint's position, if this configuration can go on from it.
+
+        Raises:
+            ActionRequiredError: It is of another mode, cursor or server.
+        """
+        position = checkpoint.position if checkpoint else {}
         if not self._is_incremental:
-            return key if can_resume_after([self._definition.columns[i] for i in self._definition.key_places]) else ()
-        cursor = self._settings.cursor_column
-        return (cursor, *(name for name in key if name != cursor))
+            # Each run copies the table anew, so that only one of the same kind can be gone on with.
+            is_same = checkpoint is not None and checkpoint.identity == server.identity
+            return position if is_same and position.get("order") in (None, list(self._order)) else {}
+        what = f"the dataset's checkpoint of {self._definition.id}"
+        cure = "choose another datasetId, or start over with `connector-runner checkpoint reset`"
+        if "log" in position:
+            raise ActionRequiredError(f"{what} is of mode LOG_BASED, not INCREMENTAL; {cure}", reason="ModeChanged")
+        if checkpoint is not None and checkpoint.identity != server.identity:
+            raise SourceChangedError(
+                f"{what} is of the server {checkpoint.identity}, this one is {server.identity}; {cure}"
+            )
+        found = position.get("order", list(self._order))
+        if position.get("last") is not None and found != list(self._order):
+            raise ActionRequiredError(
+                f"{what} is in order of {', '.join(found)}, which means nothing in order of {', '.join(self._order)} "
+                f"(config.cursorColumn); {cure}",
+                reason="CursorChanged",
+            )
+        return position
 
     async def batches(self) -> AsyncIterator[Batch]:
         """See `Source.batches`."""
         schema = self._definition.schema
         if not self._is_incremental and self._last is None:
-            yield Batch(schema, [()], {"last": None, "done": 0}, bytes([Operation.REPLACE]))
+            yield Batch(schema, [()], self._position(None), bytes([Operation.REPLACE]))
         while not self._closed.is_set():
             count = 0
-            reading = self._read()
+            settled, reading = self._last, self._read()
             while (arrived := await asyncio.to_thread(next, reading, None)) is not None:
                 rows, size = arrived
                 if not rows:
                     continue
                 count += len(rows)
-                self._last = self._literals(rows[-1])
                 self._done += len(rows)
-                yield Batch(schema, rows, {"last": self._last and list(self._last), "done": self._done}, None, size)
+                settled = self._settled(rows, settled)
+                self._last = self._literals(rows[-1])
+                yield Batch(schema, rows, self._position(settled), None, size)
             self._report.progress(self._done, self._table.rows, "rows")
-            if count >= self._settings.chunk_rows and self._order:
+            if count and settled != self._last:
+                yield Batch(schema, [], self._position(self._last))
+            if count >= self._settings.chunk_rows and self._has_limit:
                 continue
             if not self._is_incremental:
                 # The next run starts over: the position says that this one is complete.
-                yield Batch(schema, [], {"last": None, "done": self._done})
+                yield Batch(schema, [], self._position(None))
                 return
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closed.wait(), self._settings.poll_seconds)
+
+    def _position(self, last: tuple[str, ...] | None) -> Position:
+        return {"last": last and list(last), "done": self._done, "order": list(self._order)}
+
+    @property
+    def _has_limit(self) -> bool:
+        """Without a key rows with one cursor can't be told apart: a limit would cut between them, so all are read."""
+        return self._has_key
+
+    def _settled(self, rows: Sequence[Row], before: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        """Up to where nothing is to come any more while the read goes on; without a key up to the cursor before the last."""
+        last = self._literals(rows[-1])
+        if self._has_key or not self._order:
+            return last
+        place = self._definition.names.index(self._order[0])
+        other = next((row for row in reversed(rows) if row[place] != rows[-1][place]), None)
+        if other is not None:
+            return self._literals(other)
+        return before if self._last == last else self._last
 
     def _read(self) -> Iterator[tuple[list[Row], int]]:
         try:
@@ -89,7 +138,9 @@ class Poller:
         if conditions:
             statement += f" WHERE {' AND '.join(f'({condition})' for condition in conditions)}"
         if order:
-            statement += f" ORDER BY {', '.join(map(quote_name, order))} LIMIT {self._settings.chunk_rows}"
+            statement += f" ORDER BY {', '.join(map(quote_name, order))}"
+        if self._has_limit:
+            statement += f" LIMIT {self._settings.chunk_rows}"
         return statement
 
     def _literals(self, row: Row) -> tuple[str, ...] | None:

@@ -33,6 +33,12 @@ def server_problems(server: Server, account: str) -> list[str]:
         problems.append(f"binlog_format is {form}: SET GLOBAL binlog_format = 'ROW' (writers must reconnect)")
     if (image := variables.get("binlog_row_image", "FULL").upper()) not in {"FULL", "FULL_NODUP"}:
         problems.append(f"binlog_row_image is {image}: SET GLOBAL binlog_row_image = 'FULL' (writers must reconnect)")
+    if not server.logs_all:
+        name = "log_slave_updates" if server.is_mariadb else "log_replica_updates"
+        replica = "it is a replica" if server.is_replica else "it may be a replica (the account can't see it)"
+        problems.append(
+            f"{replica} and {name} is OFF, so that its log misses what it applies: start it with --{name.replace('_', '-')}=ON"
+        )
     needed = ["REPLICATION SLAVE"]
     if not server.is_mariadb and not server.has_gtids:
         needed += ["REPLICATION CLIENT", "LOCK TABLES"]

@@ -46,8 +46,9 @@ _TYPES: list[tuple[str, str, bool, str]] = [
 _EFFECTS: dict[Effect, tuple[str, str]] = {
     Effect.ALTERED: (
         "ALTER TABLE, CREATE INDEX, DROP INDEX",
-        "Followed. When values of old rows change (a default, a rename, another type, a generated column) they are read again "
-        "beside the log, recorded as an incident `refresh`; a new key means a new copy.",
+        "Followed. When values of old rows change (a default, a rename, another type, a generated column, a name that was "
+        "dropped before) they are read again beside the log, recorded as an incident `refresh`; a new key or MariaDB's ALTER IGNORE "
+        "means a new copy.",
     ),
     Effect.TRUNCATED: ("TRUNCATE TABLE", "All rows of the dataset are removed; recorded as an incident `truncate`."),
     Effect.DROPPED: (
@@ -67,8 +68,12 @@ _EFFECTS: dict[Effect, tuple[str, str]] = {
         "An error that names the statement, or with `onLogGap: resnapshot` a new copy.",
     ),
     Effect.STATEMENT: (
-        "INSERT, UPDATE, DELETE, … logged as statements; XA COMMIT of rows prepared before; a lost-events incident",
+        "INSERT, UPDATE, DELETE, LOAD DATA, … logged as statements; XA COMMIT of rows prepared before; a lost-events incident",
         "An error that names the statement, or with `onLogGap: resnapshot` a new copy.",
+    ),
+    Effect.INCOMPLETE: (
+        "rows logged without some of their columns (a session with another `binlog_row_image` than FULL)",
+        "An error that says how to mend it, or with `onLogGap: resnapshot` a new copy.",
     ),
 }
 

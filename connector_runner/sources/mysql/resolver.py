@@ -8,6 +8,7 @@ the table first: without one, the definition of now is that of then. With one, o
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pymysql
 
@@ -17,10 +18,12 @@ from connector_runner.sources.mysql import events
 from connector_runner.sources.mysql.assembler import Assembler
 from connector_runner.sources.mysql.connection import Connection, connect
 from connector_runner.sources.mysql.ddl import Effect, effect_of
+from connector_runner.sources.mysql.decoders import fold
 from connector_runner.sources.mysql.definitions import read_definition
 from connector_runner.sources.mysql.dump import PacketSplitter, open_dump, read_block
 from connector_runner.sources.mysql.events import Event
 from connector_runner.sources.mysql.failures import translate
+from connector_runner.sources.mysql.frames import Frames, Take
 from connector_runner.sources.mysql.logbatch import Again, Question
 from connector_runner.sources.mysql.mapped import build_definition
 from connector_runner.sources.mysql.position import LogPosition
@@ -29,6 +32,7 @@ from connector_runner.sources.mysql.table import TableDefinition, keeps_values
 from connector_runner.sources.mysql.tablemap import TableMap, parse_table_map
 
 Answer = tuple[TableDefinition, Again | None, Incident | None]
+_REASONS = {Effect.INCOMPLETE: "IncompleteRows"}
 
 
 class Resolver:
@@ -68,41 +72,45 @@ class Resolver:
                 return self._gap(question, known, position)
 
     def _gap(self, question: Question, known: TableDefinition, position: LogPosition) -> Answer:
-        what = f"{known.id}: {question.effect.value}, which the log does not show row by row: {question.statement}"
+        why = f"{question.effect.value}, which the log does not show row by row: {question.statement}"
         if not self._settings.resnapshots:
             raise ActionRequiredError(
-                f"{what}. Set onLogGap: resnapshot to have the table copied again in such a case", reason="LogGap"
+                f"{known.id}: {why}. Set onLogGap: resnapshot to have the table copied again in such a case",
+                reason=_REASONS.get(question.effect, "LogGap"),
             )
-        definition = known
-        if question.effect is Effect.REPLACED:
-            definition = self._after(question, known, position)
-        incident = Incident("resnapshot", known.id, f"{what}; it is copied again", {"statement": question.statement})
-        return definition, Again.RESTART, incident
+        definition = self._after(question, known, position) if question.effect is Effect.REPLACED else known
+        return self._restarted(definition, why, question.statement)
 
     def _altered(self, question: Question, known: TableDefinition, position: LogPosition) -> Answer:
-        definition = self._after(question, known, position)
-        if definition == known or (
-            definition.schema.version == known.schema.version and keeps_values(known, definition)
-        ):
-            return definition, None, None
+        definition = self._after(question, known, position).after(known)
         statement = question.statement or "a statement before the log's rows"
-        if keeps_values(known, definition):
-            return definition, None, None
+        if question.rewrites.deletes:
+            return self._restarted(definition, f"rows may have been removed by: {statement}", statement)
         if definition.key != known.key:
-            message = f"{known.id} has another key since: {statement}; it is copied again"
-            return definition, Again.RESTART, Incident("resnapshot", known.id, message, {"statement": statement})
+            return self._restarted(definition, f"it has another key since: {statement}", statement)
+        if keeps_values(known, definition, question.rewrites):
+            return definition, None, None
         message = f"{known.id}: rows may have changed without the log showing it by: {statement}; they are read again"
         return definition, Again.REFRESH, Incident("refresh", known.id, message, {"statement": statement})
+
+    def _restarted(self, definition: TableDefinition, why: str, statement: str) -> Answer:
+        message = f"{definition.id}: {why}; it is copied again"
+        incident = Incident("resnapshot", definition.id, message, {"statement": statement})
+        return replace(definition, dropped=()), Again.RESTART, incident
 
     def _after(self, question: Question, known: TableDefinition, position: LogPosition) -> TableDefinition:
         """The definition right after the statement."""
         current = self._read(known)
-        later = self._later_statement(known, position, passes=1 if question.statement else 0)
+        later = self.later_statement(known, position, passes=1 if question.statement else 0)
         is_settled = current is not None and later is None and self._read(known) == current
         if current is not None and is_settled and (not question.table_map or current.matches(question.table_map)):
             self._require_readable(current)
             return current
         table_map = question.table_map or self._next_map(known, position)
+        if table_map is None and current is not None and self._read(known) == current:
+            # No rows lie between here and the log's end: those that will come are of the definition of now.
+            self._require_readable(current)
+            return current
         if table_map is not None and table_map.names:
             return self._from_map(table_map, known, current)
         raise ActionRequiredError(
@@ -153,20 +161,20 @@ class Resolver:
         finally:
             connection.close()
 
-    def _later_statement(self, known: TableDefinition, position: LogPosition, *, passes: int) -> str | None:
+    def later_statement(self, known: TableDefinition, position: LogPosition, *, passes: int = 0) -> str | None:
         """The next statement that alters the table between the position and the log's end, after `passes` of them."""
         found: list[str] = []
 
-        def look(buffer: bytes, start: int, end: int) -> None:
+        def look(buffer: bytes, start: int, end: int, _offset: int) -> None:
             kind = buffer[start + 4]
             if kind in {Event.QUERY, Event.MARIA_QUERY_COMPRESSED}:
                 body = buffer[start + events.HEADER_SIZE : end]
-                query = events.parse_query(_without_checksum(body), is_compressed=kind == Event.MARIA_QUERY_COMPRESSED)
+                query = events.parse_query(body, is_compressed=kind == Event.MARIA_QUERY_COMPRESSED)
                 effect = effect_of(
                     query.statement, query.database, (known.database, known.name), folds_case=self._folds_case
                 )
                 if effect not in {Effect.NONE, Effect.STATEMENT, Effect.TRUNCATED}:
-                    found.append(query.statement[:500].rstrip("\0"))
+                    found.append(query.statement[:500])
 
         self._scan(position, look, lambda: len(found) > passes)
         return found[passes] if len(found) > passes else None
@@ -175,30 +183,30 @@ class Resolver:
         """The next table map of the table after the position."""
         found: list[TableMap] = []
 
-        def look(buffer: bytes, start: int, end: int) -> None:
+        def look(buffer: bytes, start: int, end: int, _offset: int) -> None:
             if buffer[start + 4] == Event.TABLE_MAP:
-                body = buffer[start + events.HEADER_SIZE + 8 : end]
-                table_map = parse_table_map(_without_checksum(body))
-                if (table_map.database, table_map.table) == (known.database, known.name):
+                table_map = parse_table_map(buffer[start + events.HEADER_SIZE + 8 : end])
+                names = (table_map.database, table_map.table), (known.database, known.name)
+                if fold(names[0], folds_case=self._folds_case) == fold(names[1], folds_case=self._folds_case):
                     found.append(table_map)
 
         self._scan(position, look, lambda: bool(found))
         return found[0] if found else None
 
-    def _scan(
-        self, position: LogPosition, look: Callable[[bytes, int, int], None], is_done: Callable[[], bool]
-    ) -> None:
+    def _scan(self, position: LogPosition, look: Take, is_done: Callable[[], bool]) -> None:
         """Reads the log from a position to its present end, on a connection of its own."""
-        connection = open_dump(self._settings, position, server_id=self._settings.server_id ^ 1, blocks=False)
-        splitter, rest = PacketSplitter(look), b""
+        frames = Frames(look)
+
+        def feed(buffer: bytes, start: int, end: int) -> None:
+            frames.feed(buffer, start, end)
+            while frames.unpack():
+                pass
+
+        connection = open_dump(self._settings, position, server_id=self._settings.scan_server_id, blocks=False)
+        splitter, rest = PacketSplitter(feed), b""
         try:
             while not splitter.has_ended and not is_done():
                 rest += read_block(connection)
                 rest = rest[splitter.split(rest) :]
         finally:
             connection.abort()
-
-
-def _without_checksum(body: bytes) -> bytes:
-    # Servers whose log carries no checksums are rare; four bytes more or less do no harm to what is looked for.
-    return body[:-4]

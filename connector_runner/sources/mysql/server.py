@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pymysql
 
+from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.sources.mysql.connection import Connection
 from connector_runner.sources.mysql.position import LogPosition
 
@@ -63,12 +64,14 @@ class Server:
         variables: Global variables by name in lower case; those it does not have are missing.
         grants: Of the account.
         filters: binlog_do_db and binlog_ignore_db, None where the account may not ask.
+        is_replica: Whether it applies another server's transactions, None where the account may not ask.
     """
 
     is_mariadb: bool
     variables: dict[str, str] = field(default_factory=dict)
     grants: Grants = field(default_factory=Grants)
     filters: tuple[str, str] | None = None
+    is_replica: bool | None = False
 
     @property
     def has_gtids(self) -> bool:
@@ -79,6 +82,16 @@ class Server:
     def folds_case(self) -> bool:
         """Whether table names are compared without regard to case."""
         return self.variables.get("lower_case_table_names", "0") != "0"
+
+    @property
+    def logs_all(self) -> bool:
+        """Whether its log also has what it applies of another server."""
+        setting = self.variables.get("log_replica_updates", self.variables.get("log_slave_updates", "ON"))
+        return setting.upper() in {"ON", "1"} or self.is_replica is False
+
+    def without_gtids(self) -> Server:
+        """As it is for a reader that only knows file and offset."""
+        return replace(self, variables={**self.variables, "gtid_mode": "OFF"})
 
     @property
     def identity(self) -> str:
@@ -93,7 +106,28 @@ def read_server(connection: Connection) -> Server:
     names = ", ".join(f"'{name}'" for name in _VARIABLES)
     rows = connection.rows(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})")
     variables = {str(name).lower(): str(value) for name, value in rows}
-    return Server(connection.is_mariadb, variables, _read_grants(connection), _read_filters(connection, variables))
+    return Server(
+        connection.is_mariadb,
+        variables,
+        _read_grants(connection),
+        _read_filters(connection, variables),
+        _read_is_replica(connection),
+    )
+
+
+def _read_is_replica(connection: Connection) -> bool | None:
+    for statement in (
+        ("SHOW ALL SLAVES STATUS",) if connection.is_mariadb else ("SHOW REPLICA STATUS", "SHOW SLAVE STATUS")
+    ):
+        try:
+            return bool(connection.rows(statement))
+        except pymysql.err.ProgrammingError:
+            continue  # MySQL before 8.0.22 knows only the second
+        except pymysql.MySQLError:
+            break
+    # Without the grant MariaDB still tells how many of its replication threads run.
+    running = connection.rows("SHOW GLOBAL STATUS LIKE 'Slaves_running'") if connection.is_mariadb else []
+    return str(running[0][1]) != "0" if running else None
 
 
 def _read_grants(connection: Connection) -> Grants:
@@ -149,9 +183,18 @@ def read_snapshot_position(connection: Connection) -> LogPosition:
 
     `Binlog_snapshot_*` describe the snapshot of the session (measured: no mismatch in 12,306 trials), unlike SHOW MASTER
     STATUS, which may run ahead of what readers see.
+
+    Raises:
+        ActionRequiredError: The log is not in files.
     """
     connection.query("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
     status = {str(name).lower(): str(value) for name, value in connection.rows("SHOW STATUS LIKE 'binlog_snapshot_%'")}
     file, offset = status.get("binlog_snapshot_file", ""), int(status.get("binlog_snapshot_position") or 4)
-    gtids = str(connection.value("SELECT BINLOG_GTID_POS(%s, %s)", (file, offset)) or "") if file else ""
+    if not file:
+        raise ActionRequiredError(
+            "the server does not tell the log position of a snapshot (Binlog_snapshot_file is empty, as with "
+            "binlog_storage_engine = innodb): LOG_BASED needs a log in files",
+            reason="Preflight",
+        )
+    gtids = str(connection.value("SELECT BINLOG_GTID_POS(%s, %s)", (file, offset)) or "")
     return LogPosition(file, offset, gtids)

@@ -21,6 +21,7 @@ class Mode(StrEnum):
 class Settings:
     """What a person configured; see schema.yaml for each.
 
+    `scan_server_id` is shown by a second reader, which looks ahead in the log for moments when a definition changes.
     `password` and `ssl` are left out of the representation, so that no traceback or log line shows them.
     """
 
@@ -35,6 +36,7 @@ class Settings:
     resnapshots: bool
     ignores_cascades: bool
     server_id: int
+    scan_server_id: int
     chunk_rows: int
     password: Secret
     ssl: Secret
@@ -75,6 +77,7 @@ def parse_settings(config: Mapping[str, Any], connector: str) -> Settings:
         resnapshots=config.get("onLogGap", "fail") == "resnapshot",
         ignores_cascades=config.get("onCascade", "refuse") == "ignore",
         server_id=config.get("serverId") or derive_server_id(connector),
+        scan_server_id=derive_server_id(f"{connector} definitions"),
         chunk_rows=config.get("chunkRows", 20000),
         password=Secret(config.get("password", "")),
         ssl=Secret(dict(config.get("ssl", {}))),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import pymysql
 
 from connector_runner.protocols.batch import Batch, Incident
-from connector_runner.protocols.errors import ActionRequiredError, InvalidConfigError
+from connector_runner.protocols.errors import ActionRequiredError, InvalidConfigError, UnknownStreamError
 from connector_runner.protocols.source import Checkpoint, Opened, SourceContext
 from connector_runner.schemas.catalogue import Catalogue
 from connector_runner.sources.mysql.connection import Connection, connect
@@ -20,6 +21,7 @@ from connector_runner.sources.mysql.follower import Follower, Place, Progress
 from connector_runner.sources.mysql.history import check_history
 from connector_runner.sources.mysql.polling import Poller
 from connector_runner.sources.mysql.preflight import judge
+from connector_runner.sources.mysql.resolver import Resolver
 from connector_runner.sources.mysql.server import Server, read_position, read_server
 from connector_runner.sources.mysql.settings import Mode, Settings, parse_settings
 from connector_runner.sources.mysql.table import TableDefinition
@@ -74,7 +76,13 @@ class MysqlSource:
         return await asyncio.to_thread(ask)
 
     def _open(self, connection: Connection, server: Server, stream: str, checkpoint: Checkpoint | None) -> Opened:
-        table = find_table(connection, self._settings, stream)
+        try:
+            table = find_table(connection, self._settings, stream)
+        except UnknownStreamError:
+            vanished = self._vanished(server, stream, checkpoint)
+            if vanished is None:
+                raise
+            table = vanished
         self._require_mode(connection, server, table)
         if self._settings.mode is not Mode.LOG_BASED:
             self._reader = Poller(self._settings, server, table, checkpoint, self._context.report)
@@ -83,8 +91,20 @@ class MysqlSource:
             place, incident = self._first_place(connection, server, table), None
         else:
             place, incident = self._resumed(connection, server, table, checkpoint)
+        if place.log.file and not place.log.gtids:
+            server = server.without_gtids()
         self._reader = Follower(self._settings, server, place, table.rows, self._context.report, incident)
         return Opened(place.definition.schema, server.identity)
+
+    def _vanished(self, server: Server, stream: str, checkpoint: Checkpoint | None) -> FoundTable | None:
+        """A table that was dropped or renamed since the checkpoint: the log is followed to the statement, which is then told."""
+        if self._settings.mode is not Mode.LOG_BASED or checkpoint is None or "log" not in checkpoint.position:
+            return None
+        place = Place.from_json(stream, checkpoint.position)
+        resolver = Resolver(self._settings, folds_case=server.folds_case)
+        if checkpoint.identity != server.identity or resolver.later_statement(place.definition, place.log) is None:
+            return None
+        return FoundTable(place.definition, "BASE TABLE", "")
 
     def _require_mode(self, connection: Connection, server: Server, table: FoundTable) -> None:
         mode = self._settings.mode
@@ -139,7 +159,7 @@ class MysqlSource:
 
 def _with_defaults(known: TableDefinition, current: TableDefinition) -> TableDefinition:
     """The checkpoint's definition; the present one where they agree (it also knows the columns' defaults)."""
-    return current if current.to_json() == known.to_json() else known
+    return replace(current, dropped=known.dropped) if current.equals(known) else known
 
 
 def _refuse_prepared(connection: Connection) -> None:
@@ -147,7 +167,7 @@ def _refuse_prepared(connection: Connection) -> None:
     try:
         prepared: list[Any] = connection.rows("XA RECOVER")
     except pymysql.MySQLError:
-        return  # MySQL shows them only with XA_RECOVER_ADMIN
+        return  # MySQL shows them only with XA_RECOVER_ADMIN; else the log's XA COMMIT of an unknown one is a gap
     if prepared:
         names = ", ".join(str(row[3]) for row in prepared[:5])
         raise ActionRequiredError(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from connector_runner.protocols.schema import Column, StreamSchema
 from connector_runner.sources.mysql.charsets import is_supported
 from connector_runner.sources.mysql.columns import SourceColumn
+from connector_runner.sources.mysql.ddl import NO_REWRITES, Rewrites
 from connector_runner.sources.mysql.fields import fits
 from connector_runner.sources.mysql.tablemap import TableMap
 
@@ -23,6 +24,8 @@ class TableDefinition:
         columns: All of them, in order, invisible and generated ones included.
         key: The primary key's columns, or those of a unique index without NULLs; empty without.
         index: The name of the key's index.
+        dropped: Names of columns that it had since the copy: the dataset still holds their last values. No part of what the
+            server says, so not compared.
     """
 
     database: str
@@ -30,6 +33,7 @@ class TableDefinition:
     columns: tuple[SourceColumn, ...]
     key: tuple[str, ...] = ()
     index: str = "PRIMARY"
+    dropped: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def id(self) -> str:
@@ -79,6 +83,21 @@ class TableDefinition:
             and all(map(fits, self.columns, table_map.wires, table_map.metas))
         )
 
+    def equals(self, other: TableDefinition | None) -> bool:
+        """Whether it is the same, but for the defaults, which a checkpoint does not keep."""
+        plain = [
+            None
+            if each is None
+            else replace(each, columns=tuple(replace(column, default=None) for column in each.columns))
+            for each in (self, other)
+        ]
+        return plain[0] == plain[1]
+
+    def after(self, before: TableDefinition) -> TableDefinition:
+        """This definition as the one that follows `before`: it remembers which columns are gone."""
+        gone = {*before.dropped, *before.names} - set(self.names)
+        return replace(self, dropped=tuple(sorted(gone)))
+
     def to_json(self) -> dict[str, Any]:
         """For checkpoints; short, since it is written with each one."""
         columns = []
@@ -89,27 +108,36 @@ class TableDefinition:
                 + ("g" if column.is_generated else "")
             )
             columns.append([column.name, column.sql_type, column.charset, flags])
-        return {"columns": columns, "key": list(self.key), "index": self.index}
+            if column.expression:
+                columns[-1].append(column.expression)
+        document: dict[str, Any] = {"columns": columns, "key": list(self.key), "index": self.index}
+        if self.dropped:
+            document["dropped"] = list(self.dropped)
+        return document
 
     @classmethod
     def from_json(cls, stream: str, document: Mapping[str, Any]) -> TableDefinition:
         """The reverse; defaults of columns are not kept."""
         database, _, name = stream.partition(".")
         columns = tuple(
-            SourceColumn(name, sql_type, charset, "n" in flags, "j" in flags, None, "g" in flags)
-            for name, sql_type, charset, flags in document["columns"]
+            SourceColumn(name, sql_type, charset, "n" in flags, "j" in flags, None, "g" in flags, *expression)
+            for name, sql_type, charset, flags, *expression in document["columns"]
         )
-        return cls(database, name, columns, tuple(document["key"]), document["index"])
+        return cls(
+            database, name, columns, tuple(document["key"]), document["index"], tuple(document.get("dropped", ()))
+        )
 
 
-def keeps_values(before: TableDefinition, after: TableDefinition) -> bool:
+def keeps_values(before: TableDefinition, after: TableDefinition, rewrites: Rewrites = NO_REWRITES) -> bool:
     """Whether rows that were stored under `before` are right under `after` without being read again.
 
     That is so when each column of `after` is unchanged or only widened, or is new, may be NULL and has no default: then all
-    old rows hold NULL, as the dataset does. Anything else (a default, a rename, another type) changes rows without the log
-    showing it.
+    old rows hold NULL, as the dataset does. Anything else (a default, a rename, another type, a name that a dropped column had)
+    changes rows without the log showing it.
     """
     old = {column.name: column for column in before.columns}
+    if rewrites.renames or (rewrites.dropped | set(before.dropped)) & set(after.names):
+        return False
     if set(after.names) - set(before.names) and set(before.names) - set(after.names):
         return False  # perhaps a rename
     return before.key == after.key and all(
@@ -121,15 +149,12 @@ def keeps_values(before: TableDefinition, after: TableDefinition) -> bool:
 
 
 def _is_widened(before: SourceColumn, after: SourceColumn) -> bool:
-    if (before.sql_type, before.charset, before.is_generated) == (after.sql_type, after.charset, after.is_generated):
-        return True
     old, new = before.type, after.type
-    if (
-        before.charset != after.charset
-        or before.is_generated != after.is_generated
-        or old.is_unsigned != new.is_unsigned
-    ):
+    kept = ("charset", "is_generated", "expression")
+    if any(getattr(before, name) != getattr(after, name) for name in kept) or old.is_unsigned != new.is_unsigned:
         return False
+    if before.sql_type == after.sql_type:
+        return True
     if old.base in _INTEGERS and new.base in _INTEGERS:
         return _INTEGERS.index(new.base) >= _INTEGERS.index(old.base)
     if old.base == new.base in {"varchar", "varbinary"}:

@@ -54,10 +54,11 @@ class ExactBounds:
         return MariaGtids.parse(applied.gtids).covers(self._gtids)
 
     def shows(self, applied: LogPosition) -> bool:
-        """Whether a snapshot at this position has everything that was applied."""
+        """Whether a snapshot at this position has everything that was applied, also of a transaction that was in part."""
         if applied.file:
-            return (file_order(applied.file), applied.offset) <= self._place
-        return self._gtids.covers(MariaGtids.parse(applied.gtids))
+            place = (file_order(applied.file), applied.offset)
+            return place < self._place if applied.rows else place <= self._place
+        return all(self._gtids.covers(MariaGtids.parse(gtids)) for gtids in (applied.gtids, applied.transaction))
 
 
 class ExecutedBounds:
@@ -75,8 +76,8 @@ class ExecutedBounds:
         return MysqlGtids.parse(applied.gtids).covers(self._after)
 
     def shows(self, applied: LogPosition) -> bool:
-        """Whether readers could see everything that was applied when the snapshot was opened."""
-        return self._before.covers(MysqlGtids.parse(applied.gtids))
+        """Whether readers could see everything that was applied when the snapshot was opened; as above."""
+        return all(self._before.covers(MysqlGtids.parse(gtids)) for gtids in (applied.gtids, applied.transaction))
 
 
 class HeldBounds:

@@ -72,3 +72,22 @@ def database(server: DatabaseServer) -> Iterator[Database]:
     server.execute(f"CREATE DATABASE {name}")
     yield Database(server, name)
     server.execute(f"DROP DATABASE IF EXISTS {name}")
+
+
+@pytest.fixture
+def own(variant: str) -> Iterator[DatabaseServer]:
+    """A server that the test may break."""
+    with start(variant) as server:
+        server.execute(
+            "CREATE DATABASE d",
+            "CREATE TABLE d.t (id INT PRIMARY KEY, v VARCHAR(20))",
+            "INSERT INTO d.t VALUES (1, 'one')",
+        )
+        yield server
+
+
+def make_table(database: Database, table: str = "t") -> str:
+    database.execute(
+        f"CREATE TABLE {table} (id INT PRIMARY KEY, v VARCHAR(20))", f"INSERT INTO {table} VALUES (1, 'one')"
+    )
+    return f"{database.name}.{table}"

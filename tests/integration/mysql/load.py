@@ -9,9 +9,12 @@ from typing import Any
 
 import pymysql
 
-from tests.servers.mysqld import DatabaseServer
+from tests.servers.mysqld import ADMIN_PASSWORD, DatabaseServer
 
 KEYS = 6000
+# The share of transactions that are long enough to be handed over in parts.
+LONG = 0.01
+READER = "reader"
 
 
 class Load:
@@ -56,6 +59,12 @@ class Load:
 
     def _transaction(self, connection: pymysql.Connection[Any], random_: random.Random) -> None:
         count = random_.choice([1, 1, 1, 3, 10, 200])
+        if random_.random() < LONG:
+            with connection.cursor() as cursor:
+                # Every row at once: more than a batch of the log holds.
+                cursor.execute(
+                    f"UPDATE {self.table} SET amount = amount + 1, note = REPEAT(%s, 40)", (random_.random(),)
+                )
         try:
             with connection.cursor() as cursor:
                 for _ in range(count):
@@ -90,6 +99,22 @@ class Load:
         if kind < 0.85:
             return f"UPDATE {self.table} SET id = %s WHERE id = %s", (random_.randrange(KEYS), key)
         return f"DELETE FROM {self.table} WHERE id BETWEEN %s AND %s", (key, key + random_.randrange(3))
+
+
+# What a person alters while everything runs: old rows keep their values, get new ones, lose some, get others under an old name.
+ALTERATIONS = (
+    "ALTER TABLE t ADD COLUMN extra INT", "ALTER TABLE t MODIFY name VARCHAR(60)", "ALTER TABLE t DROP COLUMN extra",
+    "ALTER TABLE t ADD COLUMN extra INT DEFAULT 7", "CREATE INDEX i ON t (name)", "DROP INDEX i ON t",
+    "ALTER TABLE t DROP COLUMN extra",
+)  # fmt: skip
+
+
+def create_reader(server: DatabaseServer) -> None:
+    """An account of the connector's own, so that all of its sessions can be found; with the password of the administrator."""
+    server.execute(
+        f"CREATE USER IF NOT EXISTS {READER}@'%' IDENTIFIED BY '{ADMIN_PASSWORD}'", f"GRANT SELECT, LOCK TABLES ON *.* TO {READER}@'%'",
+        f"GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {READER}@'%'",
+    )  # fmt: skip
 
 
 def create_table(server: DatabaseServer, database: str, rows: int) -> None:

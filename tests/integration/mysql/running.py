@@ -22,7 +22,17 @@ from tests.servers.mysqld import ADMIN_PASSWORD, ADMIN_USER, DatabaseServer
 class Runner:
     """One connector, run as a process; killed and started as often as a test likes."""
 
-    def __init__(self, folder: Path, server: DatabaseServer, stream: str, url: str, name: str, **config: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        server: DatabaseServer,
+        stream: str,
+        url: str,
+        name: str,
+        *,
+        write_mode: str = "upsert",
+        **config: Any,
+    ) -> None:
         self.name, self.url = name, url
         self._folder = folder
         self._output = folder / f"{name}.log"
@@ -33,11 +43,11 @@ class Runner:
                 "apiVersion": "apperate.io/v1", "kind": "Connector", "metadata": {"name": name},
                 "spec": {
                     "connectorType": "MYSQL", "datasetId": name, "selectedStream": stream, "status": "running",
-                    "config": {"host": server.host, "port": server.port, "user": ADMIN_USER, **config},
+                    "config": {"host": server.host, "port": server.port, "user": ADMIN_USER} | config,
                     "configFrom": [{"secretRef": {"name": "login"}}],
                 },
             },
-            {"apiVersion": "apperate.io/v1", "kind": "Dataset", "metadata": {"name": name}, "spec": {"url": url, "table": name}},
+            {"apiVersion": "apperate.io/v1", "kind": "Dataset", "metadata": {"name": name}, "spec": {"url": url, "table": name, "writeMode": write_mode}},
             {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "login"}, "stringData": {"password": ADMIN_PASSWORD}},
         ]  # fmt: skip
         self._manifest = folder / f"{name}.yaml"
@@ -53,10 +63,20 @@ class Runner:
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> int:
         assert self._process is not None
+        assert self.ended is None, f"it had ended by itself, with {self.ended}:\n{self.output()[-3000:]}"
         self._process.send_signal(number)
         code = self._process.wait(60)
         self._process = None
         return code
+
+    def command(self, name: str) -> str:
+        """What another command says of the same manifest."""
+        done = subprocess.run(
+            [sys.executable, "-m", "connector_runner.cli", name, "-f", str(self._manifest)],
+            cwd=self._folder, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def wait(self) -> int:
         assert self._process is not None
@@ -103,6 +123,12 @@ class Runner:
             assert self.ended is None, f"the runner ended with {self.ended}:\n{self.output()[-3000:]}"
             assert time.monotonic() < deadline, f"not reached in {patience:.0f} s:\n{self.output()[-3000:]}"
             time.sleep(0.05)
+
+    def advance(self, steps: int = 1) -> None:
+        """Waits until so many more positions were committed."""
+        for _ in range(steps):
+            before = self.checkpoint()
+            self.until(lambda before=before: self.checkpoint() not in ({}, before))  # type: ignore[misc]
 
     def is_complete(self) -> bool:
         position = self.checkpoint()

@@ -15,6 +15,7 @@ from tests.integration.mysql.conftest import Database, start
 from tests.integration.mysql.reading import Reading
 from tests.integration.mysql.running import Runner
 from tests.integration.mysql.test_soak import is_complete
+from tests.servers.mariadb import mariadb
 from tests.servers.mysqld import DatabaseServer
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "mysql"
@@ -70,6 +71,24 @@ async def test_a_server_without_encryption_gets_no_password(database: Database) 
         await Reading(database.server, "d.t", ssl={"mode": "REQUIRED"}).open()
 
 
+async def test_mariadb_with_certificates(tmp_path: Path) -> None:
+    with start("mysql-gtids") as donor:  # MySQL makes certificates at its start
+        files = {
+            name: shutil.copy(donor.data / f"{name}.pem", tmp_path) for name in ("ca", "server-cert", "server-key")
+        }
+    options = [f"--ssl-ca={files['ca']}", f"--ssl-cert={files['server-cert']}", f"--ssl-key={files['server-key']}"]
+    with DatabaseServer(mariadb(), options) as server:
+        database = Database(server, "d")
+        server.execute("CREATE DATABASE d", "CREATE TABLE d.t (id INT PRIMARY KEY)", "INSERT INTO d.t VALUES (1)")
+        await follow_one_row(database, ssl={"mode": "VERIFY_CA", "ca": (tmp_path / "ca.pem").read_text()})
+        with pytest.raises(InvalidConfigError, match=r"config\.ssl: the server's certificate is not trusted"):
+            await Reading(server, "d.t", ssl={"mode": "VERIFY_CA"}).open()
+        with pytest.raises(InvalidConfigError, match=r"config\.ssl: the server's certificate is not trusted"):
+            await Reading(
+                server, "d.t", ssl={"mode": "VERIFY_IDENTITY", "ca": (tmp_path / "ca.pem").read_text()}
+            ).open()
+
+
 @pytest.fixture
 def shop(variant: str) -> Iterator[DatabaseServer]:
     with start(variant) as server:
@@ -84,13 +103,17 @@ def test_the_example(shop: DatabaseServer, tmp_path: Path) -> None:
     documents = list(yaml.safe_load_all((tmp_path / "orders.yaml").read_text()))
     documents[0]["spec"]["config"]["port"] = shop.port  # the one thing that differs here
     (tmp_path / "orders.yaml").write_text(yaml.safe_dump_all(documents))
+    assert "shop.orders" in runner.command("discover")
     runner.start()
     runner.until(lambda: len(runner.rows()) == 3)
     shop.execute("UPDATE shop.orders SET state = 'paid' WHERE id = 1", "DELETE FROM shop.orders WHERE id = 2")
     runner.until(lambda: runner.rows("id, state") == [(1, "paid"), (3, "open")])
+    shown = runner.command("rows")
+    assert "Ada" in shown
+    assert "Grace" not in shown
     runner.kill()
     shop.execute("INSERT INTO shop.orders (customer, amount) VALUES ('Barbara', 1)")
     runner.start()
     runner.until(lambda: len(runner.rows()) == 3)
-    assert "connector-password" not in runner.output()
+    assert "connector-password" not in runner.output() + shown
     runner.kill()

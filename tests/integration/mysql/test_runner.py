@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.integration.mysql.conftest import start
-from tests.integration.mysql.load import KEYS, Load, create_table
+from tests.integration.mysql.load import ALTERATIONS, KEYS, READER, Load, create_reader, create_table
 from tests.integration.mysql.running import Runner
+from tests.integration.mysql.test_soak import FULL_METADATA
 from tests.servers.mysqld import DatabaseServer
 from tests.servers.postgresql import PostgresServer
 
@@ -22,12 +22,15 @@ def postgres() -> Iterator[str]:
         yield server.url()
 
 
+COLUMNS = "id, name, amount, note, seen"
+
+
 def compare(server: DatabaseServer, runner: Runner, folder: Path, url: str) -> None:
     """Row by row with a plain copy of the table, made by FULL_TABLE into a dataset of the same kind."""
     witness = Runner(folder, server, "d.t", url, f"{runner.name}w{runner.starts}", mode="FULL_TABLE")
     witness.start()
     assert witness.wait() == 0, witness.output()
-    wanted, found = witness.rows(), runner.rows()
+    wanted, found = witness.rows(COLUMNS), runner.rows(COLUMNS)
     differing = set(wanted) ^ set(found)
     assert not differing, f"{len(differing)} rows differ, such as {sorted(differing)[:4]}\n{runner.output()[-2000:]}"
     assert len(wanted) == len(found)
@@ -39,19 +42,24 @@ def batter(variant: str, url: str, folder: Path, *, rounds: int, seed: int) -> N
     with start(variant) as server:
         server.execute("CREATE DATABASE d")
         create_table(server, "d", KEYS)
-        runner = Runner(folder, server, "d.t", url, f"k{seed}", chunkRows=300)
+        create_reader(server)
+        runner = Runner(folder, server, "d.t", url, f"k{seed}", chunkRows=300, user=READER)
         runner.start()
+        altered = 0
         with Load(server, "d", seed=seed) as load:
             for _ in range(rounds):
-                time.sleep(random_.uniform(0.3, 1.2))
-                match random_.choice(["runner", "runner", "rotate", "sessions", "server"]):
+                runner.advance(random_.randrange(1, 5))
+                match random_.choice(["runner", "runner", "rotate", "sessions", "server", "alter"]):
                     case "runner":
                         runner.kill()
                         runner.start()
                     case "rotate":
                         rotate(server)
                     case "sessions":
-                        kill_sessions(server)
+                        server.kill_sessions(READER)
+                    case "alter" if variant in FULL_METADATA:
+                        server.execute(ALTERATIONS[altered % len(ALTERATIONS)], database="d")
+                        altered += 1
                     case "server":
                         server.kill()
                         server.start()
@@ -66,11 +74,6 @@ def batter(variant: str, url: str, folder: Path, *, rounds: int, seed: int) -> N
 
 def rotate(server: DatabaseServer) -> None:
     server.execute("FLUSH BINARY LOGS")
-
-
-def kill_sessions(server: DatabaseServer) -> None:
-    for (number,) in server.query("SELECT id FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%'"):
-        server.execute(f"KILL {number}")
 
 
 @pytest.mark.parametrize("variant", ["mysql-gtids", "mariadb"])

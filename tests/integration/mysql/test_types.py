@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.integration.mysql.conftest import Database
 from tests.integration.mysql.reading import Reading
+from tests.integration.mysql.running import Runner
 
 NULL = object()
 # column: (type, [(SQL, expected)]); the rows are made of the n-th value of each, the last one repeated.
@@ -147,6 +150,56 @@ async def test_copy_and_log_agree_on_every_type(database: Database) -> None:
                 wanted = expected_value(columns[name][1], place)
                 if name != "si" and wanted is not NULL:
                     assert repr(value) == repr(wanted), f"{name}, row {place}, after an update"
+
+
+@pytest.mark.parametrize("variant", ["mysql-gtids", "mariadb"])
+@pytest.mark.parametrize("mode", ["upsert", "append"])
+def test_every_type_is_stored_alike_by_copy_and_log(database: Database, mode: str, tmp_path: Path) -> None:
+    """In a real dataset; what keeps each value is the sink's own matter."""
+    columns = columns_of(database)
+    definition = ", ".join(f"`{name}` {kind}" for name, (kind, _) in columns.items())
+    database.execute(f"CREATE TABLE t (id INT PRIMARY KEY, {definition}) CHARACTER SET utf8mb4")
+    insert_rows(database, 0)
+    runner = Runner(tmp_path, database.server, f"{database.name}.t", "sqlite:///data.db", "types", write_mode=mode)
+    runner.start()
+    runner.until(lambda: len(runner.rows("id")) == ROWS + 1 and runner.is_complete())
+    insert_rows(database, 100)
+    runner.until(lambda: len(runner.rows("id")) == 2 * (ROWS + 1))
+    names = ", ".join(f'"{name}"' for name in columns)
+    copied, logged = runner.rows(f"id, {names}")[: ROWS + 1], runner.rows(f"id, {names}")[ROWS + 1 :]
+    assert [row[1:] for row in copied] == [row[1:] for row in logged]
+    assert runner.rows(f"id, {names}")[0][1] == -128
+    assert runner.ask("SELECT * FROM types_dead_letters") == []
+    if mode == "append":
+        assert all("_table" not in position for (position,) in runner.ask("SELECT _position FROM types"))
+    assert runner.kill(signal.SIGTERM) == 143
+
+
+@pytest.mark.parametrize("variant", ["mysql-gtids", "mysql-compressed"])
+async def test_json_that_is_changed_in_part(database: Database, variant: str) -> None:
+    """binlog_row_value_options=PARTIAL_JSON: the log has only the differences."""
+    database.execute(
+        "CREATE TABLE t (id INT PRIMARY KEY, v INT, j JSON, k JSON)",
+        """INSERT INTO t VALUES (1, 1, JSON_OBJECT('a', 1, 'l', JSON_ARRAY(1, 2, 3), 'pad', REPEAT('x', 500)), '{"z": 1}'),
+           (2, 2, JSON_ARRAY(1, JSON_OBJECT('deep', REPEAT('y', 500))), NULL), (3, 3, NULL, NULL)""",
+    )
+    partial = "SET SESSION binlog_row_value_options = 'PARTIAL_JSON'"
+    async with Reading(database.server, f"{database.name}.t") as reading:
+        await reading.until(lambda: len(reading.table) == 3)
+        database.execute(
+            partial,
+            "UPDATE t SET j = JSON_SET(j, '$.a', 22) WHERE id = 1",
+            "UPDATE t SET j = JSON_REPLACE(j, '$.l[1]', 'changed', '$.a', NULL), k = JSON_SET(k, '$.z', 2) WHERE id = 1",
+            "UPDATE t SET j = JSON_REMOVE(j, '$.l[0]'), v = 10 WHERE id = 1",
+            "UPDATE t SET j = JSON_SET(j, '$[1].deep', 5), k = '{}' WHERE id = 2",
+            "UPDATE t SET j = JSON_SET(j, '$.a', 1), id = id + 10 WHERE id IN (1, 3)",
+        )
+        wanted = {(key,): (key, v, j, k) for key, v, j, k in database.query("SELECT id, v, j, k FROM t")}
+        assert set(wanted) == {(11,), (2,), (13,)}
+        await reading.until(lambda: reading.table == wanted)
+    if variant == "mysql-gtids":
+        (file, *_), *_ = reversed(database.query("SHOW BINARY LOGS"))
+        assert "Update_rows_partial" in {row[2] for row in database.query(f"SHOW BINLOG EVENTS IN '{file}'")}
 
 
 @pytest.mark.parametrize("kind", ["DATE", "DATETIME(6)", "TIMESTAMP(3) NULL", "TIME(2)"])

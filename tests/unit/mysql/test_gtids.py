@@ -97,12 +97,32 @@ def test_bounds_of_chunks() -> None:
     assert executed.is_reached(LogPosition(gtids=f"{A}:1-7"))
 
 
+def test_a_chunk_shows_what_was_applied_of_an_open_transaction() -> None:
+    """A transaction is in the log before readers see it: a chunk without it would bring its rows' old values back."""
+    exact = ExactBounds(LogPosition("binlog.000002", 500, "0-1-9"))
+    assert exact.shows(LogPosition("binlog.000002", 500, "0-1-9"))
+    assert not exact.shows(LogPosition("binlog.000002", 500, "0-1-9", 3, transaction="0-1-10"))
+    assert exact.shows(LogPosition("binlog.000002", 400, "0-1-8", 3, transaction="0-1-9"))
+    assert not exact.shows(LogPosition("", 4, "0-1-9", 3, transaction="0-1-10"))
+    executed = ExecutedBounds(f"{A}:1-5", f"{A}:1-7")
+    assert executed.shows(LogPosition(gtids=f"{A}:1-4", rows=3, transaction=f"{A}:5"))
+    assert not executed.shows(LogPosition(gtids=f"{A}:1-5", rows=3, transaction=f"{A}:6"))
+
+
 def test_a_position_survives_json_and_moves_only_forward() -> None:
-    position = LogPosition("binlog.000002", 500, "0-1-9", 3, ("78,",))
+    position = LogPosition("binlog.000002", 500, "0-1-9", 3, ("78,",), ("79,",), "0-1-10")
     assert LogPosition.from_json(position.to_json()) == position
     state = LogState(position, is_mariadb=True)
     state.rotate("binlog.000002", 4)  # a stream that starts anew
     assert state.position().offset == 500
     state.commit((0, 1, 10), 600)
     state.advance(550)
-    assert state.position() == LogPosition("binlog.000002", 600, "0-1-10", 0, ("78,",))
+    assert state.position() == LogPosition("binlog.000002", 600, "0-1-10", 0, ("78,",), ("79,",))
+
+
+def test_whether_a_place_of_the_log_is_reached() -> None:
+    assert LogPosition("binlog.000010", 4).has_reached(LogPosition("binlog.000009", 900))
+    assert not LogPosition("binlog.000010", 4).has_reached(LogPosition("binlog.000010", 5))
+    assert LogPosition(gtids=f"{A}:1-9").has_reached(LogPosition(gtids=f"{A}:1-8"))
+    assert not LogPosition("binlog.000001", 4, f"{A}:1-7").has_reached(LogPosition(gtids=f"{A}:1-8"))
+    assert not LogPosition(gtids="0-1-7,1-1-9").has_reached(LogPosition("binlog.000001", 4, "0-1-8"))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector_runner.sources.mysql.ddl import Effect, effect_of
+from connector_runner.sources.mysql.ddl import NO_REWRITES, Effect, Rewrites, effect_of, rewrites_of
 
 CASES = {
     Effect.ALTERED: [
@@ -49,3 +49,20 @@ def test_names_may_differ_in_case_where_the_server_folds_them() -> None:
 )
 def test_any_text_is_judged(text: str, verb: str) -> None:
     assert effect_of(verb + text, "d", ("d", "t")) in Effect
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("ALTER TABLE t ADD c INT", NO_REWRITES),
+        ("ALTER TABLE t DROP INDEX i, DROP PRIMARY KEY, DROP CONSTRAINT c, ALTER a DROP DEFAULT", NO_REWRITES),
+        ("ALTER TABLE t RENAME COLUMN a TO b, RENAME COLUMN b TO a", Rewrites(renames=True)),
+        ("alter table t change column a b int", Rewrites(renames=True)),
+        ("ALTER TABLE t DROP COLUMN c, ADD COLUMN c INT", Rewrites(dropped=frozenset({"c"}))),
+        ("ALTER TABLE t DROP IF EXISTS `c`, DROP d", Rewrites(dropped=frozenset({"c", "d"}))),
+        ("ALTER IGNORE TABLE t ADD UNIQUE (a)", Rewrites(deletes=True)),
+        ("SET STATEMENT max_statement_time=1 FOR ALTER ONLINE IGNORE TABLE t ADD UNIQUE (a)", Rewrites(deletes=True)),
+    ],
+)
+def test_what_an_alteration_does_to_rows(statement: str, expected: Rewrites) -> None:
+    assert rewrites_of(statement) == expected

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from connector_runner.sources.mysql import jsonb, values
 from connector_runner.sources.mysql.charsets import is_supported, text_decoder
 from connector_runner.sources.mysql.columns import SourceColumn, parse_sql_type, quote_label
+from connector_runner.sources.mysql.ddl import Rewrites
 from connector_runner.sources.mysql.definitions import choose_key
 from connector_runner.sources.mysql.fields import Field, Use, fits, string_meta
 from connector_runner.sources.mysql.literals import after_condition, literal
@@ -229,11 +231,35 @@ def test_when_old_rows_stay_right(before: list[str], after: list[str], kept: boo
     assert not keeps_values(build(before), definition(*build(before).columns, with_default))
 
 
+def test_what_was_dropped_or_renamed_is_not_what_it_was() -> None:
+    a, b, c = (SourceColumn(name, "int") for name in "abc")
+    swapped = definition(ID, b, a)
+    assert keeps_values(definition(ID, a, b), swapped)
+    assert not keeps_values(definition(ID, a, b), swapped, Rewrites(renames=True))
+    assert not keeps_values(definition(ID, a), definition(ID, a), Rewrites(dropped=frozenset({"a"})))
+    without = definition(ID, a, b).after(definition(ID, a, b, c))
+    assert without.dropped == ("c",)
+    assert not keeps_values(without, definition(ID, a, b, c)), "the dataset still has the values of the old c"
+    assert definition(ID, a, b, c).after(without).dropped == ()
+
+
+def test_another_expression_changes_old_rows() -> None:
+    before, after = (SourceColumn("g", "int", is_generated=True, expression=text) for text in ("`id` + 1", "`id` + 2"))
+    assert keeps_values(definition(ID, before), definition(ID, before))
+    assert not keeps_values(definition(ID, before), definition(ID, after))
+
+
 def test_a_definition_survives_the_checkpoint() -> None:
-    known = definition(
-        ID, SourceColumn("a", "enum('x''y')", "latin1", nullable=True), SourceColumn("g", "int", is_generated=True)
-    )
-    assert TableDefinition.from_json("d.t", known.to_json()) == known
+    known = replace(
+        definition(
+            ID, SourceColumn("a", "enum('x''y')", "latin1", nullable=True),
+            SourceColumn("g", "int", is_generated=True, expression="`id` + 1"),
+        ),
+        dropped=("old",),
+    )  # fmt: skip
+    found = TableDefinition.from_json("d.t", known.to_json())
+    assert (found, found.dropped) == (known, ("old",))
+    assert found.equals(definition(*(replace(column, default="5") for column in known.columns)))
 
 
 ROW = st.tuples(

@@ -1,0 +1,120 @@
+"""Events of a log, made by hand: the bytes that a server would send for transactions on the table d.t (id INT, v INT)."""
+
+from __future__ import annotations
+
+import struct
+import uuid
+from collections.abc import Iterable, Sequence
+
+from connector_runner.protocols.batch import Row
+from connector_runner.sources.mysql.assembler import Assembler
+from connector_runner.sources.mysql.columns import SourceColumn
+from connector_runner.sources.mysql.events import PREPARED_XA, STANDALONE, Event
+from connector_runner.sources.mysql.log import work
+from connector_runner.sources.mysql.logbatch import LogBatch
+from connector_runner.sources.mysql.position import LogPosition
+from connector_runner.sources.mysql.resolver import Resolver
+from connector_runner.sources.mysql.settings import Settings, parse_settings
+from connector_runner.sources.mysql.table import TableDefinition
+
+SERVER = uuid.UUID(int=7)
+TABLE = TableDefinition(
+    "d", "t", (SourceColumn("id", "int", nullable=False), SourceColumn("v", "int", nullable=True)), ("id",)
+)
+
+
+class Log:
+    """One file of a server's log, event by event; `at` is where the next one starts."""
+
+    def __init__(self, *, is_mariadb: bool = False, file: str = "binlog.000001") -> None:
+        self.is_mariadb, self.file, self.at = is_mariadb, file, 4
+        self.events: list[bytes] = []
+
+    def add(self, kind: int, body: bytes, *, flags: int = 0, server: int = 1) -> None:
+        self.at += 19 + len(body)
+        self.events.append(struct.pack("<IBIIIH", 1_700_000_000, kind, server, 19 + len(body), self.at, flags) + body)
+
+    def begin(self, number: int, *, domain: int = 0, xa: bool = False, text: str = "BEGIN") -> None:
+        if self.is_mariadb:
+            flags = PREPARED_XA if xa else 0
+            self.add(Event.MARIA_GTID, struct.pack("<QIB", number, domain, flags) + bytes(6))
+            return
+        self.mysql_gtid(number)
+        self.query("XA START X'7831',X'',1" if xa else text)
+
+    def mysql_gtid(self, number: int) -> None:
+        self.add(Event.GTID, b"\1" + SERVER.bytes + number.to_bytes(8, "little") + bytes(17))
+
+    def statement(self, number: int, text: str) -> None:
+        """A statement that is a transaction of its own."""
+        if self.is_mariadb:
+            self.add(Event.MARIA_GTID, struct.pack("<QIB", number, 0, STANDALONE) + bytes(6))
+        else:
+            self.mysql_gtid(number)
+        self.query(text)
+
+    def query(self, text: str) -> None:
+        self.add(Event.QUERY, struct.pack("<IIBHH", 1, 0, 1, 0, 0) + b"d\0" + text.encode())
+
+    def load(self, text: str) -> None:
+        head = struct.pack("<IIBHH", 1, 0, 1, 0, 0) + struct.pack("<IIIB", 1, 9, 30, 0)
+        self.add(Event.BEGIN_LOAD_QUERY, struct.pack("<I", 1) + b"7\n8\n")
+        self.add(Event.EXECUTE_LOAD_QUERY, head + b"d\0" + text.encode())
+
+    def rows(self, rows: Iterable[tuple[int, int]], *, table: str = "t", present: int = 3) -> None:
+        number = (7 if table == "t" else 8).to_bytes(6, "little") + b"\1\0"
+        name = table.encode()
+        self.add(Event.TABLE_MAP, number + b"\1d\0" + bytes([len(name)]) + name + b"\0" + bytes([2, 3, 3, 0, 2]))
+        packed = b"".join(
+            b"\xfc" + struct.pack("<i", key) + (struct.pack("<i", value) if present == 3 else b"")
+            for key, value in rows
+        )
+        self.add(Event.WRITE_ROWS, number + struct.pack("<HB", 2, 2) + bytes([0xFC | present]) + packed)
+
+    def commit(self) -> None:
+        self.add(Event.XID, bytes(8))
+
+    def prepare(self, xid: bytes = b"x1", *, one_phase: bool = False) -> None:
+        self.query(f"XA END X'{xid.hex()}',X'',1")
+        self.add(Event.XA_PREPARE, bytes([one_phase]) + struct.pack("<III", 1, len(xid), 0) + xid)
+
+    def start_file(self, file: str) -> None:
+        """As a server that was started anew does it."""
+        self.file, self.at = file, 4
+        self.add(Event.ROTATE, (4).to_bytes(8, "little") + file.encode(), flags=0x20)
+        self.at = 4
+        self.add(Event.FORMAT_DESCRIPTION, bytes(60))
+
+
+def settings(**options: str) -> Settings:
+    return parse_settings({"host": "h", "user": "u", **options}, "test/log")
+
+
+class Reader:
+    """A reader of such a log: what it hands over, and where it would go on after a crash."""
+
+    def __init__(
+        self, position: LogPosition, *, is_mariadb: bool = False, has_gtids: bool = True, definition: TableDefinition = TABLE, **options: str
+    ) -> None:  # fmt: skip
+        self.assembler = Assembler(definition, position, is_mariadb=is_mariadb, has_gtids=has_gtids)
+        self._resolver = Resolver(settings(**options), folds_case=False)
+        self.position = position
+        self.batches: list[LogBatch] = []
+
+    def feed(self, events: Sequence[bytes], *, is_quiet: bool = True) -> Reader:
+        """Takes events in; `is_quiet`: nothing more has arrived after the last."""
+        for event in events:
+            self.assembler.frames.feed(event, 0, len(event))
+            work(self.assembler, self._resolver.answer, self._hand_over)
+        if is_quiet:
+            self._hand_over(self.assembler.take())
+        return self
+
+    def _hand_over(self, batch: LogBatch | None) -> None:
+        if batch is not None:
+            self.batches.append(batch)
+            self.position = batch.position
+
+    @property
+    def rows(self) -> list[Row]:
+        return [row for batch in self.batches for row in batch.rows]
