@@ -141,20 +141,21 @@ class EthereumSource:
             step = WalkBack(chain.number)
         match step:
             case Extend(first, last):
+                if not chain.hashes:  # no parent's hash says which chain the first block is of
+                    await self._nodes.reconnect()
                 self._reading = Reading(self._fetcher, self._plan, chain, self._safe_below(head))
                 async with aclosing(self._reading.batches(first, last)) as batches:
                     async for batch in batches:
                         self._arrived(self._reading.chain, batch, last)
                         yield batch
             case WalkBack(top):
-                found = await replace_branch(self._fetcher, self._plan, chain, head, top)
-                if found is not None:
-                    batch, self._chain, orphans = found
-                    self._lower_since = None
-                    self._report.count("reorganisations")
-                    self._report.count("retracted_blocks", orphans)
-                    self._report.note("reorganisation", depth=orphans, **summary(self._chain))
-                    yield batch
+                await self._nodes.reconnect()  # which tells another chain behind the same address from a reorganisation
+                batch, self._chain, orphans = await replace_branch(self._fetcher, self._plan, chain, head, top)
+                self._lower_since = None
+                self._report.count("reorganisations")
+                self._report.count("retracted_blocks", orphans)
+                self._report.note("reorganisation", depth=orphans, **summary(self._chain))
+                yield batch
             case Wait():
                 await self._wait(step, head)
 

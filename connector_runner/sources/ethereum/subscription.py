@@ -84,7 +84,7 @@ class HeadFeed:
 def announced_header(head: Mapping[str, Any]) -> Header | None:
     """An announced head as a header, None when it lacks something (some chains announce little)."""
     try:
-        return Header(head["number"], _hex(head["hash"]), _hex(head["parentHash"]), head["timestamp"], "0x")
+        return Header(head["number"], _hex(head["hash"]), _hex(head["parentHash"]), head["timestamp"], None)
     except (KeyError, TypeError, AttributeError):
         return None
 
