@@ -32,11 +32,13 @@ def bloom_of(logs: Iterable[Mapping[str, Any]]) -> int:
     Raises:
         ValueError, TypeError, KeyError: A log lacks an address or topics, or they are not hexadecimal.
     """
-    found = 0
+    values: set[str] = set()
     for log in logs:
-        found |= bits(log["address"])
-        for topic in log["topics"]:
-            found |= bits(topic)
+        values.add(log["address"])
+        values.update(log["topics"])
+    found = 0
+    for value in values:  # many are in several logs
+        found |= bits(value)
     return found
 
 

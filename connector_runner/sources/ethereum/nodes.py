@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -203,14 +204,15 @@ class Nodes:
         now = time.monotonic()
         self._free_at[used] = now + (failure.retry_after or backoff(attempt, 5.0))
 
-        def is_free_at(place: int) -> tuple[float, int]:
-            return max(now, self._free_at[place]), (place - self._current) % self.count
-
-        place = min(range(self.count), key=is_free_at)
+        place = min(range(self.count), key=partial(self._turn, now))
         if self._free_at[place] > now + LONGEST_HOLD:
             raise failure.as_error() from None
         if place != self._current:
             await self._go_over(place, why=failure.message)
+
+    def _turn(self, now: float, place: int) -> tuple[float, int]:
+        """Who comes first: endpoints that need not rest, from the current one on."""
+        return max(now, self._free_at[place]), (place - self._current) % self.count
 
     async def _drop(self, transport: Transport | None) -> None:
         """Closes a connection; the next request makes a new one. One that is no longer in use is left alone."""
@@ -223,9 +225,11 @@ class Nodes:
         await self._drop(self._transport)
 
     async def rotate(self, why: str, used: int | None = None) -> None:
-        """Goes over to the next endpoint, if there is one; not if another request has left the one `used` already."""
-        if self.has_fallbacks and used in (None, self._current):
-            await self._go_over((self._current + 1) % self.count, why=why)
+        """Goes over to the next endpoint, if there is one that need not rest; not if another request has left the one `used` already."""
+        now = time.monotonic()
+        place = min(range(self.count), key=lambda place: (place == self._current, *self._turn(now, place)))
+        if used in (None, self._current) and place != self._current and self._free_at[place] <= now:
+            await self._go_over(place, why=why)
 
     async def _go_over(self, place: int, **why: Any) -> None:
         # Changed before anything is waited for, so that of several that fail at once only the first does it.

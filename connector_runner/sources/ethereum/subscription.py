@@ -71,6 +71,7 @@ class HeadFeed:
         async with w3:
             await w3.subscription_manager.subscribe(NewHeadsSubscription(handler=announce))
             self.is_live = True
+            self._report.note(f"subscribed to the new heads of {self.endpoint.shown}")
             self._news.set()  # what came before the subscription is looked at, too
             await w3.subscription_manager.handle_subscriptions(run_forever=True)
 
