@@ -15,6 +15,7 @@ from tests.servers.anvil import AnvilServer
 from tests.servers.postgresql import PostgresServer
 from tests.simulators.ethereum.contracts import Actors
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "ethereum" / "connector.yaml"
 DISPATCH = Path(__file__).parents[1] / "simulators" / "ethereum" / "dispatch.py"
 
 
@@ -35,6 +36,11 @@ def until_equal(node: AnvilServer, postgres: PostgresServer) -> None:
         return True
 
     eventually(is_equal, timeout=60, what="the chain in the dataset")
+
+
+def test_the_example_is_accepted_by_the_cluster(kit: Kit) -> None:
+    shown = kit.kubectl("apply", "--dry-run=server", "-f", str(EXAMPLE))
+    assert shown.count("created (server dry run)") == 3
 
 
 @pytest.mark.timeout(600)

@@ -240,11 +240,12 @@ class Nodes:
         if left is not None:
             await left.close()
 
-    async def leave_if_behind(self, head: int) -> None:
-        """Goes over to the endpoint of this chain whose head is highest, when it is above `head`."""
+    async def leave_if_behind(self, least: int) -> None:
+        """Goes over to the endpoint of this chain whose newest block is the highest, when it is at least `least` blocks ahead."""
         used = self._current
+        head = whole_number(await self.call("eth_blockNumber"))
         heads = await self.heads_of_others()
-        if used == self._current and heads and max(heads.values()) > head:
+        if used == self._current and heads and max(heads.values()) >= head + least:
             place = max(heads, key=lambda place: heads[place])
             await self._go_over(place, why="it is ahead", head=head, ahead=heads[place])
 

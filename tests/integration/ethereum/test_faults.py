@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from connector_runner.protocols.errors import ActionRequiredError, SourceChangedError
-from connector_runner.sources.ethereum import cursor
+from connector_runner.sources.ethereum import cursor, source
 from tests.integration.ethereum.chains import EVENTS, EXPECTED, busy_block, canonical, comparable
 from tests.integration.ethereum.running import Lines, running, sqlite_dataset, until, until_head
 from tests.servers.anvil import AnvilServer
@@ -367,6 +367,35 @@ async def test_fallbacks_take_over_and_must_be_of_the_same_chain(
         async with running({"url": other.url}, "blocks", dataset) as task:
             with pytest.raises(SourceChangedError, match=r"chain 31337, genesis 0x\w+.* chain 77, genesis 0x"):
                 await asyncio.wait_for(task, 60)
+
+
+@pytest.mark.parametrize("finality", ["latest", 3])
+async def test_an_endpoint_that_lags_is_left_though_it_moves(
+    chain: tuple[AnvilServer, Actors], proxy: FaultProxy, finality: str | int, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(source, "COMPARE_SECONDS", 0.5)
+    node, actors = chain
+
+    def lagging(params: list[Any], found: Any) -> Any:
+        if not params:
+            return hex(int(found, 16) - 8)
+        return node.block(node.head() - 8) if params[0] == "latest" else found
+
+    proxy.inject(BLOCK, "eth_blockNumber", change=result(lagging))
+    dataset = sqlite_dataset(tmp_path)
+    log = Lines()
+    config = {"url": proxy.url, "fallbackUrls": [node.url], "startBlock": node.head() - 12, "finality": finality}
+    behind = finality if isinstance(finality, int) else 0
+    async with running(config, "blocks", dataset, log=log) as task:
+
+        def is_near() -> bool:
+            actors.pay(1)
+            node.mine()
+            return bool(dataset.position().get("number", 0) >= node.head() - behind - 3)
+
+        await until(is_near, "the endpoint that is ahead is used", task)
+    assert log.counts["endpoint_changes"] == 1
 
 
 async def test_an_unreachable_node_is_retried_and_its_key_is_not_shown(tmp_path: Path) -> None:
