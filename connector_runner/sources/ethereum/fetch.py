@@ -29,6 +29,7 @@ from connector_runner.sources.ethereum.pacing import RangeTuner
 from connector_runner.sources.ethereum.settings import LogFilter
 from connector_runner.sources.ethereum.transports import BATCH_SIZE, Answer
 
+TRACE_METHODS = ("debug_traceBlockByHash", "trace_block")
 CALL_TRACER = {"tracer": "callTracer"}
 BlockLogs = tuple[Header, list[Json], int]
 """A block's header, its logs, and the bytes of the answers that they came in."""
@@ -45,7 +46,7 @@ class Fetcher:
     def __init__(self, nodes: Nodes, max_block_range: int) -> None:
         self.nodes = nodes
         self.tuner = RangeTuner(max_block_range)
-        self._missing: set[tuple[str, str]] = set()
+        self._missing: set[tuple[int, str]] = set()
 
     async def header(self, number: int) -> tuple[Header, int]:
         """A block's header.
@@ -87,15 +88,15 @@ class Fetcher:
 
     async def _offered(self, method: str, *params: Any) -> Answer | None:
         """The result; None from an endpoint that does not offer the method, which is then not asked for it again."""
-        place = (self.nodes.endpoint.url, method)
-        if place in self._missing:
+        lacking = self.nodes.place, method
+        if lacking in self._missing:
             return None
         try:
             return await self.nodes.call(method, *params)
         except NodeFailure as failure:
             if failure.verdict is not Verdict.UNSUPPORTED:
                 raise
-            self._missing.add(place)
+            self._missing.add(lacking)
             return None
 
     async def receipts(self, header: Header, hashes: Sequence[str]) -> tuple[list[Json], list[Json], int]:
@@ -229,9 +230,10 @@ class Fetcher:
         Raises:
             ActionRequiredError: No endpoint has either method.
         """
-        answer = trees = await self._offered("debug_traceBlockByHash", header.hash, CALL_TRACER)
+        used = self.nodes.place
+        answer = trees = await self._offered(TRACE_METHODS[0], header.hash, CALL_TRACER)
         if answer is None:
-            answer = await self._offered("trace_block", hex(header.number))
+            answer = await self._offered(TRACE_METHODS[1], hex(header.number))
         if answer is not None:
             return (
                 trees is not None,
@@ -242,8 +244,9 @@ class Fetcher:
             f"{self.nodes.endpoint.shown} offers neither debug_traceBlockByHash nor trace_block, which the stream traces "
             "needs; use a node that has the debug or trace methods enabled"
         )
-        if len({url for url, method in self._missing if method == "trace_block"}) < self.nodes.count:
-            await self.nodes.rotate(message)
+        lacking = (self._missing >= {(place, method) for method in TRACE_METHODS} for place in range(self.nodes.count))
+        if not all(lacking):
+            await self.nodes.rotate(message, used)
             raise StaleAnswerError(message)
         raise ActionRequiredError(message, reason="MethodMissing")
 

@@ -70,6 +70,11 @@ class Nodes:
         return self._endpoints[self._current]
 
     @property
+    def place(self) -> int:
+        """Its place among them, from 0."""
+        return self._current
+
+    @property
     def count(self) -> int:
         """How many endpoints there are."""
         return len(self._endpoints)

@@ -10,6 +10,7 @@ from aiohttp import web
 from connector_runner.pipeline.telemetry import Telemetry
 from connector_runner.protocols.errors import ActionRequiredError, TransientError
 from connector_runner.sources.ethereum import sockets, transports
+from connector_runner.sources.ethereum.checks import StaleAnswerError
 from connector_runner.sources.ethereum.failures import NodeFailure, Verdict
 from connector_runner.sources.ethereum.fetch import Fetcher
 from connector_runner.sources.ethereum.nodes import Nodes
@@ -115,6 +116,23 @@ async def test_what_one_endpoint_lacks_another_one_is_asked_for(proxies: list[Fa
     assert "eth_getTransactionReceipt" in proxies[0].requests
     assert "eth_getBlockReceipts" in proxies[1].requests
     assert "eth_getTransactionReceipt" not in proxies[1].requests
+
+
+async def test_traces_are_asked_for_where_they_are_offered(proxies: list[FaultProxy], node: AnvilServer) -> None:
+    lacking = error(-32601, "Method not found")
+    for proxy in proxies[:2]:
+        proxy.inject("debug_traceBlockByHash", "trace_block", change=lacking)
+    async with connected(proxies) as nodes:
+        fetcher = Fetcher(nodes, 10)
+        header, _ = await fetcher.header(node.head())
+        for _ in range(2):
+            found = await asyncio.gather(*(fetcher.traces(header) for _ in range(8)), return_exceptions=True)
+            assert all(isinstance(error, StaleAnswerError) for error in found)
+        assert nodes.endpoint.url == proxies[2].url
+        assert (await fetcher.traces(header))[1]
+        proxies[2].inject("debug_traceBlockByHash", "trace_block", change=lacking)
+        with pytest.raises(ActionRequiredError, match="neither debug_traceBlockByHash nor trace_block"):
+            await fetcher.traces(header)
 
 
 @asynccontextmanager
