@@ -15,6 +15,8 @@ from tests.servers.anvil import AnvilServer
 from tests.servers.postgresql import PostgresServer
 from tests.simulators.ethereum.contracts import Actors
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "ethereum" / "cluster.yaml"
+PLACEHOLDER = "wss://node.example.org"
 DISPATCH = Path(__file__).parents[1] / "simulators" / "ethereum" / "dispatch.py"
 
 
@@ -35,6 +37,16 @@ def until_equal(node: AnvilServer, postgres: PostgresServer) -> None:
         return True
 
     eventually(is_equal, timeout=60, what="the chain in the dataset")
+
+
+@pytest.mark.timeout(300)
+def test_the_example_runs_on_a_cluster(kit: Kit, localkube: LocalKube) -> None:
+    localkube.map_images({"null-runner:test": {"command": [sys.executable, str(DISPATCH)], "user": 65532}})
+    with AnvilServer() as node:
+        manifest = EXAMPLE.read_text()
+        assert PLACEHOLDER in manifest
+        kit.kubectl("apply", "-f", "-", input=manifest.replace(PLACEHOLDER, node.websocket_url))
+        kit.wait("transactions", "running", ready=True, timeout=120)
 
 
 @pytest.mark.timeout(600)

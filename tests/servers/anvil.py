@@ -72,7 +72,10 @@ class RpcNode:
 
 
 class AnvilServer(RpcNode):
-    """A node with a chain of its own in memory; usable as a context manager. By default it mines only when told to."""
+    """A node with a chain of its own; usable as a context manager. By default it mines only when told to.
+
+    What it has when it is stopped is there when it starts again; what came after the last stop is lost by a kill.
+    """
 
     def __init__(self, options: Sequence[str] = ("--no-mining", "--order", "fifo")) -> None:
         super().__init__(free_port())
@@ -82,9 +85,10 @@ class AnvilServer(RpcNode):
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, deadline: float = 60.0) -> AnvilServer:
-        """Starts the node; a killed one starts again from the state that `save` left, on the same port."""
+        """Starts the node, always on the same port."""
         command: list[str | Path] = [
-            anvil(), "--host", self.host, "--port", str(self.port), "--silent", "--ipc", self.ipc_path, *self.options,
+            anvil(), "--host", self.host, "--port", str(self.port), "--silent", "--ipc", self.ipc_path,
+            "--state", self.directory / "state.json", *self.options,
         ]  # fmt: skip
         log = self.directory / "node.log"
         with log.open("ab") as output:
@@ -113,6 +117,13 @@ class AnvilServer(RpcNode):
     def rollback(self, depth: int) -> None:
         """The last `depth` blocks are gone, and nobody is told."""
         self.rpc("anvil_rollback", depth)
+
+    def stop(self) -> None:
+        """As a service manager does it; everything is written down."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(60)
+            self._process = None
 
     def kill(self) -> None:
         if self._process is not None:

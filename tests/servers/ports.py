@@ -1,26 +1,33 @@
-"""A port that nobody listens on, and that nobody gets by chance while a server of ours is down between two starts."""
+"""Ports for servers that tests start, which nobody else takes between asking for one and binding it."""
 
 from __future__ import annotations
 
+import fcntl
+import os
 import random
 import socket
+import tempfile
 from pathlib import Path
 
-_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
-# Not seeded: processes of one moment must not try the same ports in the same order.
-_RANDOM = random.SystemRandom()
+# Below the ports that the kernel gives to outgoing connections.
+RANGE = range(18_000, 32_000)
+_chance = random.SystemRandom()
+_held: list[int] = []  # locks, until this process ends
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """Outside the range from which the system takes ports for outgoing connections and for `bind(0)`."""
-    first = int(_RANGE.read_text().split()[0]) if _RANGE.exists() else 32768
-    low, high = (10_000, min(first, 30_000)) if first > 12_000 else (61_000, 65_535)
-    for port in _RANDOM.sample(range(low, high), 200):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
+    """A port that is free, and given to no other caller on this machine as long as this process lives."""
+    folder = Path(tempfile.gettempdir()) / "connector-test-ports"
+    folder.mkdir(mode=0o777, exist_ok=True)
+    for port in _chance.sample(RANGE, 1000):
+        lock = os.open(folder / str(port), os.O_CREAT | os.O_RDWR, 0o666)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as probe:
                 probe.bind((host, port))
-            except OSError:
-                continue
+        except OSError:  # another process has it
+            os.close(lock)
+        else:
+            _held.append(lock)
             return port
-    raise OSError(f"of 200 ports between {low} and {high} none is free on {host}")
+    raise RuntimeError(f"none of a thousand ports between {RANGE.start} and {RANGE.stop} is free")

@@ -12,14 +12,13 @@ from typing import Any
 from connector_runner.sources.ethereum.settings import LogFilter
 
 
-def is_empty(bloom: str) -> bool:
-    """Whether a block of this bloom has no logs at all."""
-    return bloom.strip("0") in ("x", "")
-
-
 @lru_cache(maxsize=16_384)
 def bits(value: str) -> int:
-    """The three bits of an address or topic (hexadecimal with 0x) as a number of 2048 bits."""
+    """The three bits of an address or topic (hexadecimal with 0x) as a number of 2048 bits.
+
+    Raises:
+        ValueError: It is not hexadecimal.
+    """
     from Crypto.Hash import keccak  # what eth-hash uses beneath, at a third of its cost
 
     digest = keccak.new(digest_bits=256, data=bytes.fromhex(value[2:])).digest()
@@ -28,22 +27,30 @@ def bits(value: str) -> int:
 
 
 def bloom_of(logs: Iterable[Mapping[str, Any]]) -> int:
-    """The filter that these logs make."""
-    found = 0
+    """The filter that these logs make.
+
+    Raises:
+        ValueError, TypeError, KeyError: A log lacks an address or topics, or they are not hexadecimal.
+    """
+    values: set[str] = set()
     for log in logs:
-        found |= bits(log["address"])
-        for topic in log["topics"]:
-            found |= bits(topic)
+        values.add(log["address"])
+        values.update(log["topics"])
+    found = 0
+    for value in values:  # many are in several logs
+        found |= bits(value)
     return found
 
 
-def may_match(bloom: str, wanted: LogFilter) -> bool:
-    """Whether a block of this bloom may have logs that pass the filter; False is certain, True is not."""
-    if is_empty(bloom):
-        return False
-    has = int(bloom, 16)
+def may_match(bloom: int | None, wanted: LogFilter) -> bool:
+    """Whether a block of this bloom may have logs that pass the filter; False is certain, True is not.
+
+    A bloom that the node did not tell (None) says nothing.
+    """
+    if not bloom:
+        return bloom is None
 
     def is_possible(allowed: tuple[str, ...]) -> bool:
-        return not allowed or any(has & (mask := bits(value)) == mask for value in allowed)
+        return not allowed or any(bloom & (mask := bits(value)) == mask for value in allowed)
 
     return is_possible(wanted.addresses) and all(map(is_possible, wanted.topics))

@@ -7,13 +7,15 @@ error. Nothing that fails here is believed: it is asked again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import Any
 
 from connector_runner.sources.ethereum import bloom
 from connector_runner.sources.ethereum.decode.answers import Header
 from connector_runner.sources.ethereum.decode.rows import Json, MalformedAnswerError
 from connector_runner.sources.ethereum.settings import LogFilter
+
+# Roots of an empty trie (the Keccak-256 of RLP's empty text), of chains that have none, and of nodes that don't tell.
+_NOTHING = ("0x56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421", "0x" + "00" * 32, None)
 
 
 class StaleAnswerError(Exception):
@@ -58,6 +60,15 @@ def check_number(header: Header, number: int) -> Header:
     return header
 
 
+def check_contents(header: Header, block: Json) -> None:
+    """A block that has transactions by its root has them in its list, too."""
+    _require(
+        bool(block.get("transactions")) or block.get("transactionsRoot") in _NOTHING,
+        header,
+        "its transactions are left out, but its transactionsRoot is not that of none",
+    )
+
+
 def check_transactions(header: Header, block: Json) -> list[Json]:
     """The block's full transactions: each of this block, in order, none missing in between."""
     transactions = block.get("transactions")
@@ -68,35 +79,64 @@ def check_transactions(header: Header, block: Json) -> list[Json]:
     return transactions
 
 
-def check_receipts(header: Header, hashes: Sequence[str], receipts: Sequence[Json]) -> None:
-    """One receipt a transaction, in order, of this block; logs where the bloom has them."""
+def check_withdrawals(header: Header, block: Json) -> list[Json]:
+    """The block's withdrawals: some where its root says so."""
+    withdrawals = block.get("withdrawals") or []
+    if not isinstance(withdrawals, list) or not all(isinstance(item, dict) for item in withdrawals):
+        raise MalformedAnswerError("block: withdrawals is not a list of objects")
+    _require(
+        bool(withdrawals) or block.get("withdrawalsRoot") in _NOTHING,
+        header,
+        "its withdrawals are left out, but its withdrawalsRoot is not that of none",
+    )
+    return withdrawals
+
+
+def check_receipts(header: Header, hashes: Sequence[str], receipts: Sequence[Json]) -> list[Json]:
+    """One receipt a transaction, in order, of this block; with all the logs that the blooms have. Returns the logs."""
     _require(_are_of(receipts, header), header, "a receipt names another block")
     found = [receipt.get("transactionHash") for receipt in receipts]
     _require(found == list(hashes), header, f"{len(receipts)} receipts do not match its {len(hashes)} transactions")
     _require(_are_counted(receipts, "transactionIndex"), header, "its receipts are not numbered 0, 1, 2, …")
+    logs: list[Json] = []
+    union = 0
     for receipt in receipts:
-        if (own := receipt.get("logsBloom")) is not None:
-            _require(
-                bloom.is_empty(own) == (not receipt.get("logs")), header, "a receipt's logs do not match its bloom"
-            )
+        own, told = receipt.get("logs"), receipt.get("logsBloom")
+        if not isinstance(own, list) or not all(isinstance(log, dict) for log in own):
+            raise MalformedAnswerError("receipt: logs is not a list of objects")
+        logs += own
+        has = _bloom_of(own) if told is None else whole(told)
+        _require(bool(has) == bool(own), header, "a receipt's logs do not match its bloom")
+        union |= has
+    _require(_are_counted(logs, "logIndex"), header, "its receipts' logs are not numbered 0, 1, 2, …")
+    _require(not (header.bloom or 0) & ~union, header, "its receipts do not make up its bloom")
+    return logs
 
 
-def check_logs(header: Header, logs: Sequence[Json], wanted: LogFilter) -> None:
-    """Logs of this block by a filter; without one they must be all there are.
+def check_logs(header: Header, logs: Sequence[Json]) -> None:
+    """All logs of this block, none left out.
 
-    Then the block's bloom is recomputed from them, which costs more than decoding them, but finds even one that is missing at the
+    The block's bloom must come out of them again, which costs more than decoding them, but finds even one that is missing at the
     end (unless its address and all its topics occur in the block's other logs, too).
     """
     _require(_are_of(logs, header), header, "a log names another block")
     _require(not any(log.get("removed") for log in logs), header, "a log is marked as removed")
     _require(all(isinstance(log.get("topics"), list) for log in logs), header, "a log has no topics")
-    indices = [whole(log.get("logIndex")) for log in logs]
-    _require(all(a < b for a, b in pairwise(indices)), header, "its logs are out of order")
-    if wanted.is_open:
-        _require(bloom.is_empty(header.bloom) == (not logs), header, f"{len(logs)} logs do not match its bloom")
-        _require(indices == list(range(len(logs))), header, "its logs are not numbered 0, 1, 2, …")
-        if logs:
-            _require(bloom.bloom_of(logs) == int(header.bloom, 16), header, "its logs do not make up its bloom")
+    _require(_are_counted(logs, "logIndex"), header, "its logs are not numbered 0, 1, 2, …")
+    found = _bloom_of(logs)
+    if header.bloom is not None:
+        _require(bool(header.bloom) == bool(logs), header, f"{len(logs)} logs do not match its bloom")
+        # More than the bloom has is no omission: some chains add logs that their headers don't commit to.
+        _require(not header.bloom & ~found, header, "its logs do not make up its bloom")
+
+
+def _bloom_of(logs: Sequence[Json]) -> int:
+    try:
+        for log in logs:
+            bytes.fromhex(log["data"][2:])
+        return bloom.bloom_of(logs)
+    except (KeyError, TypeError, ValueError) as error:
+        raise MalformedAnswerError(f"a log's address, topics or data: {type(error).__name__}") from None
 
 
 def check_traces(header: Header, hashes: Sequence[str], found: Sequence[str | None]) -> None:
@@ -108,7 +148,7 @@ LogPredicate = Callable[[Json], bool]
 
 
 def passes(wanted: LogFilter) -> LogPredicate:
-    """The filter as a predicate over logs, for logs that were taken from receipts."""
+    """The filter as a predicate over logs that were checked."""
     addresses = frozenset(wanted.addresses)
 
     def is_wanted(log: Json) -> bool:

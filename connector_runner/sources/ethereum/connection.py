@@ -9,6 +9,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from connector_runner.sources.ethereum.settings import Endpoint
+from connector_runner.sources.ethereum.transports import MOST_BYTES
 
 if TYPE_CHECKING:
     from web3 import AsyncWeb3
@@ -33,12 +34,17 @@ def build_web3(endpoint: Endpoint) -> AsyncWeb3[Any]:
         import aiohttp
 
         timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
-        options = {"timeout": timeout, "headers": {"Content-Type": "application/json", **headers}}
+        # A redirection could carry the keys in the headers to another host.
+        options = {
+            "timeout": timeout,
+            "headers": {"Content-Type": "application/json", **headers},
+            "allow_redirects": False,
+        }
         # Its own retries would hide what the table of failures is to judge.
         return AsyncWeb3(AsyncHTTPProvider(endpoint.url, options, exception_retry_configuration=None))
     if endpoint.kind == "ipc":
         return AsyncWeb3(AsyncIPCProvider(endpoint.url, request_timeout=REQUEST_SECONDS, max_connection_retries=1))
-    kwargs = {"additional_headers": headers}
+    kwargs = {"additional_headers": headers, "max_size": MOST_BYTES}
     return AsyncWeb3(
         WebSocketProvider(
             endpoint.url, kwargs, use_text_frames=True, request_timeout=REQUEST_SECONDS, max_connection_retries=1

@@ -172,9 +172,10 @@ def check_depth(chain: Chain, number: int) -> None:
         raise DeepReorganisationError(
             f"the node's chain differs from the dataset's even at block {chain.oldest}, "
             f"{chain.number - chain.oldest + 1} blocks below the dataset's last block {chain.number} ({chain.head}): deeper than "
-            "reorganisations can be followed. If the node is right, the rows of these and possibly earlier blocks are "
-            f"orphans: rebuild the dataset from a block below {chain.oldest} that both agree on, with startBlock set to it, "
-            "after `connector-runner checkpoint reset`; if the node is wrong, point the connector at another one"
+            "reorganisations can be followed. If the node is wrong, point the connector at another one. If it is right, the rows of "
+            f"block {chain.oldest} and above, possibly of earlier ones too, are orphans: find the first block N, at most {chain.oldest}, "
+            "whose block_hash in the dataset is not the node's; stop the connector; delete the rows with block_number >= N; "
+            "run `connector-runner checkpoint reset`; set startBlock to N; and start it again"
         )
 
 

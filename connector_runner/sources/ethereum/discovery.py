@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -12,9 +13,17 @@ from connector_runner.protocols.errors import ConnectorError
 from connector_runner.protocols.source import Report
 from connector_runner.schemas.catalogue import Catalogue, ColumnInfo, StreamInfo
 from connector_runner.sources.ethereum.connection import build_web3
-from connector_runner.sources.ethereum.failures import NodeFailure, RpcError, Verdict, judge, judge_status
+from connector_runner.sources.ethereum.failures import (
+    NodeFailure,
+    RpcError,
+    Verdict,
+    judge,
+    judge_status,
+    parse_retry_after,
+)
 from connector_runner.sources.ethereum.fetch import CALL_TRACER
-from connector_runner.sources.ethereum.nodes import identity_of
+from connector_runner.sources.ethereum.nodes import LONGEST_HOLD, identity_of
+from connector_runner.sources.ethereum.pacing import RateLimit, backoff
 from connector_runner.sources.ethereum.settings import Endpoint, Settings, Tag
 from connector_runner.sources.ethereum.streams import StreamPlan
 
@@ -22,6 +31,8 @@ if TYPE_CHECKING:
     from web3 import AsyncWeb3
 
 MODES = ("backfill", "live")
+TRIES = 3
+"""Of a request that is refused because there are too many."""
 # An address that nothing emits from: the range is what is asked about.
 _NOBODY = "0x00000000000000000000000000000000000000a1"
 
@@ -53,11 +64,12 @@ class NodeFacts:
 
 
 class Probe:
-    """Requests over web3.py's connection whose failures are judged by the table."""
+    """Requests over web3.py's connection, as fast as allowed; their failures are judged by the table."""
 
-    def __init__(self, w3: AsyncWeb3[Any], endpoint: Endpoint) -> None:
+    def __init__(self, w3: AsyncWeb3[Any], endpoint: Endpoint, rate: RateLimit) -> None:
         self._w3 = w3
         self._endpoint = endpoint
+        self._rate = rate
 
     async def ask(self, method: str, *params: Any) -> Any:
         """The result, decoded.
@@ -65,12 +77,25 @@ class Probe:
         Raises:
             NodeFailure: By the table of failures.
         """
+        attempt = 0
+        while True:
+            await asyncio.sleep(self._rate.reserve(time.monotonic()))
+            try:
+                return await self._ask_once(method, *params)
+            except NodeFailure as failure:
+                if failure.reason != "RateLimited" or attempt == TRIES - 1 or (failure.retry_after or 0) > LONGEST_HOLD:
+                    raise
+                await asyncio.sleep(failure.retry_after or backoff(attempt, LONGEST_HOLD))
+            attempt += 1
+
+    async def _ask_once(self, method: str, *params: Any) -> Any:
         shown = self._endpoint.shown
         try:
             answer: Mapping[str, Any] = await self._w3.provider.make_request(method, list(params))
         except Exception as error:
             if isinstance(status := getattr(error, "status", None), int):
-                raise judge_status(status, shown) from None
+                retry_after = parse_retry_after((getattr(error, "headers", None) or {}).get("Retry-After"))
+                raise judge_status(status, shown, retry_after) from None
             said = self._endpoint.redact(f"{type(error).__name__}: {error}")[:200]
             raise NodeFailure(Verdict.TRANSIENT, "Unavailable", f"{shown} can't be reached ({said})") from None
         if not isinstance(answer, Mapping) or ("error" not in answer and "result" not in answer):
@@ -97,9 +122,10 @@ async def discover(settings: Settings, plans: Mapping[str, StreamPlan], report: 
         TransientError, ActionRequiredError: None answers; what the first one said.
     """
     first: ConnectorError | None = None
+    rate = RateLimit(settings.requests_per_second)
     for endpoint in settings.endpoints:
         try:
-            facts = await probe_endpoint(endpoint, settings)
+            facts = await probe_endpoint(endpoint, settings, rate)
         except NodeFailure as failure:
             first = first or failure.as_error()
             report.note(failure.message)
@@ -110,7 +136,7 @@ async def discover(settings: Settings, plans: Mapping[str, StreamPlan], report: 
     raise first
 
 
-async def probe_endpoint(endpoint: Endpoint, settings: Settings) -> NodeFacts:
+async def probe_endpoint(endpoint: Endpoint, settings: Settings, rate: RateLimit) -> NodeFacts:
     """Asks one node.
 
     Raises:
@@ -133,7 +159,7 @@ async def probe_endpoint(endpoint: Endpoint, settings: Settings) -> NodeFacts:
                 raise NodeFailure(
                     Verdict.TRANSIENT, "Unavailable", f"{endpoint.shown} can't be reached ({said})"
                 ) from None
-        probe = Probe(w3, endpoint)
+        probe = Probe(w3, endpoint, rate)
         try:
             return await _facts(probe, settings)
         except (TypeError, ValueError, KeyError) as error:
@@ -189,16 +215,22 @@ async def _earliest(probe: Probe, head: int) -> int | None:
 
 
 async def _log_range(probe: Probe, head: int, wanted: int) -> int | None:
-    first = max(0, head - wanted + 1)
-    bounds = {"fromBlock": hex(first), "toBlock": hex(head), "address": _NOBODY}
-    try:
-        await probe.ask("eth_getLogs", bounds)
-    except NodeFailure as failure:
-        if failure.verdict is Verdict.SHRINK:
-            return failure.suggested or 1
-        if failure.verdict is not Verdict.MISSING and not failure.reason.startswith("Pruned"):
-            raise
-    return None
+    """What a refusal suggests, else by halving, as reading does it."""
+    size = limit = min(wanted, head + 1)
+    while True:
+        bounds = {"fromBlock": hex(head - size + 1), "toBlock": hex(head), "address": _NOBODY}
+        try:
+            await probe.ask("eth_getLogs", bounds)
+        except NodeFailure as failure:
+            if failure.verdict is Verdict.MISSING or failure.reason.startswith("Pruned"):
+                return None
+            if failure.verdict is not Verdict.SHRINK:
+                raise
+            if size > 1:
+                suggested = failure.suggested or 0
+                size = suggested if 0 < suggested < size else size // 2
+                continue
+        return None if size == limit else size
 
 
 async def _trace_method(probe: Probe, head: str, number: str) -> str:

@@ -70,7 +70,9 @@ RULES = (
     Rule("TooManyBlocks", Verdict.SHRINK, (-32614, -32047, -32012), "", _LOGS),
     Rule("TooManyBlocks", Verdict.SHRINK, (), r"\brange\b.{0,60}(exceed|too (large|wide|big)|limit|max|should work|allowed)|(exceed|limit|max|up to).{0,60}\brange\b|too many blocks|block range|blocks? distance", _LOGS),
     Rule("TooManyResults", Verdict.SHRINK, (), r"more than [\d,]+ (results|logs)|too many (results|logs|events)|exceeds? (the )?max(imum)? (results|logs)|(log )?response size (exceeded|should|is larger)|response (is )?too (large|big)|result set too large|query (timeout|timed out|exceeds)|logs matched by query exceeds", _LOGS),
+    Rule("TooManyResults", Verdict.SHRINK, (), r"specify an address|address filter is required", _LOGS),
     Rule("RateLimited", Verdict.TRANSIENT, (429, -32029, -32097), ""),
+    Rule("TooManyResults", Verdict.SHRINK, (-32005,), r"^limit exceeded\W*$", _LOGS),
     Rule("RateLimited", Verdict.TRANSIENT, (), r"rate.?limit|too many requests|requests? per (second|minute|day)|(request|daily|credits?|capacity|throughput|compute units).{0,30}(exceeded|limit|exhausted)|project id request rate|slow down|limit exceeded|over quota"),
     Rule("TooManyResults", Verdict.SHRINK, (-32005, -32602), "", _LOGS),
     Rule("MethodMissing", Verdict.UNSUPPORTED, (-32601, -32004), ""),
@@ -166,7 +168,16 @@ def judge(method: str, error: RpcError, shown: str, status: int = 200, retry_aft
     )
 
 
+_MOVED = (
+    Verdict.FINAL,
+    "WrongUrl",
+    "it redirects to another address; put that into url, if you trust it with the keys",
+)
 _STATUS = {
+    301: _MOVED,
+    302: _MOVED,
+    307: _MOVED,
+    308: _MOVED,
     401: (Verdict.FINAL, "Unauthorised", _CREDENTIALS),
     402: (Verdict.FINAL, "PaymentRequired", "the provider's plan does not cover it"),
     403: (Verdict.FINAL, "Unauthorised", _CREDENTIALS),

@@ -14,6 +14,7 @@ from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.sources.ethereum import bloom
 from connector_runner.sources.ethereum.checks import (
     StaleAnswerError,
+    check_contents,
     check_logs,
     check_number,
     check_receipts,
@@ -28,6 +29,7 @@ from connector_runner.sources.ethereum.pacing import RangeTuner
 from connector_runner.sources.ethereum.settings import LogFilter
 from connector_runner.sources.ethereum.transports import BATCH_SIZE, Answer
 
+TRACE_METHODS = ("debug_traceBlockByHash", "trace_block")
 CALL_TRACER = {"tracer": "callTracer"}
 BlockLogs = tuple[Header, list[Json], int]
 """A block's header, its logs, and the bytes of the answers that they came in."""
@@ -44,8 +46,7 @@ class Fetcher:
     def __init__(self, nodes: Nodes, max_block_range: int) -> None:
         self.nodes = nodes
         self.tuner = RangeTuner(max_block_range)
-        self._has_block_receipts = True
-        self._has_call_trees: bool | None = None
+        self._missing: set[tuple[int, str]] = set()
 
     async def header(self, number: int) -> tuple[Header, int]:
         """A block's header.
@@ -66,47 +67,50 @@ class Fetcher:
         """Headers of a range, in batches."""
         numbers = range(first, last + 1)
         chunks = [numbers[place : place + BATCH_SIZE] for place in range(0, len(numbers), BATCH_SIZE)]
-        answers = await asyncio.gather(
-            *(
-                self.nodes.call_many([("eth_getBlockByNumber", [hex(number), False]) for number in chunk])
-                for chunk in chunks
-            )
-        )
-        flat = (answer for chunk in answers for answer in chunk)
-        return [self._header(answer, number) for number, answer in zip(numbers, flat, strict=True)]
+        return [found for chunk in await asyncio.gather(*map(self._chunk, chunks)) for found in chunk]
+
+    async def _chunk(self, numbers: range) -> list[tuple[Header, int]]:
+        answers = await self.nodes.call_many([("eth_getBlockByNumber", [hex(number), False]) for number in numbers])
+        return [self._header(answer, number) for number, answer in zip(numbers, answers, strict=True)]
 
     async def block(self, number: int, *, full: bool) -> tuple[Header, Json, int]:
         """A block with the hashes of its transactions, or with its transactions.
 
         Raises:
-            StaleAnswerError: The node has no such block.
+            StaleAnswerError: The node has no such block, or left out what is in it.
         """
         answer = await self.nodes.call("eth_getBlockByNumber", hex(number), full)
         found = decode_block(answer)
         if found is None:
             raise StaleAnswerError(f"the node does not have block {number}")
-        return check_number(found[0], number), found[1], len(memoryview(answer))
+        check_contents(check_number(found[0], number), found[1])
+        return *found, len(memoryview(answer))
 
-    async def receipts(self, header: Header, hashes: Sequence[str]) -> tuple[list[Json], int]:
-        """A block's receipts, one a transaction and in their order."""
+    async def _offered(self, method: str, *params: Any) -> Answer | None:
+        """The result; None from an endpoint that does not offer the method, which is then not asked for it again."""
+        lacking = self.nodes.place, method
+        if lacking in self._missing:
+            return None
+        try:
+            return await self.nodes.call(method, *params)
+        except NodeFailure as failure:
+            if failure.verdict is not Verdict.UNSUPPORTED:
+                raise
+            self._missing.add(lacking)
+            return None
+
+    async def receipts(self, header: Header, hashes: Sequence[str]) -> tuple[list[Json], list[Json], int]:
+        """A block's receipts, one a transaction and in their order; their logs; and the bytes that it took."""
         if not hashes:
-            return [], 0
-        if self._has_block_receipts:
-            try:
-                answers = [await self.nodes.call("eth_getBlockReceipts", header.hash)]
-            except NodeFailure as failure:
-                if failure.verdict is not Verdict.UNSUPPORTED:
-                    raise
-                self._has_block_receipts = False
-        if self._has_block_receipts:
-            receipts = _found(decode_objects(answers[0], "receipts"), header, "receipts")
+            return [], [], 0
+        answer = await self._offered("eth_getBlockReceipts", header.hash)
+        if answer is None:
+            singles = await self._single_receipts(hashes)
+            raw = b"[" + b",".join(map(bytes, singles)) + b"]"
         else:
-            answers = await self._single_receipts(hashes)
-            receipts = _found(
-                decode_objects(b"[" + b",".join(map(bytes, answers)) + b"]", "receipts"), header, "receipts"
-            )
-        check_receipts(header, hashes, receipts)
-        return receipts, sum(len(memoryview(answer)) for answer in answers)
+            raw = bytes(answer)
+        receipts = _found(decode_objects(raw, "receipts"), header, "receipts")
+        return receipts, check_receipts(header, hashes, receipts), len(raw)
 
     async def _single_receipts(self, hashes: Sequence[str]) -> list[Answer]:
         chunks = [hashes[place : place + BATCH_SIZE] for place in range(0, len(hashes), BATCH_SIZE)]
@@ -121,112 +125,136 @@ class Fetcher:
     async def logs_of_block(self, number: int, wanted: LogFilter) -> BlockLogs:
         """A block's logs by its hash."""
         header, size = await self.header(number)
-        logs, more = await self._logs_by_hash(header, wanted)
-        return header, logs, size + more
+        if not wanted.is_open and not bloom.may_match(header.bloom, wanted):
+            return header, [], size
+        logs, more = await self._logs_by_hash(header)
+        return _kept(header, size, logs, more, wanted)
 
-    async def _logs_by_hash(self, header: Header, wanted: LogFilter) -> tuple[list[Json], int]:
-        if not bloom.may_match(header.bloom, wanted):
-            return [], 0
+    async def _logs_by_hash(self, header: Header) -> tuple[list[Json], int]:
+        """All of them, as only that can be proven."""
         try:
-            answer = await self.nodes.call("eth_getLogs", {"blockHash": header.hash, **wanted.parameters()})
+            answer = await self.nodes.call("eth_getLogs", {"blockHash": header.hash})
         except NodeFailure as failure:
             if failure.verdict is not Verdict.SHRINK:
                 raise
-            return await self._logs_from_receipts(header, wanted)
+            return await self._logs_from_receipts(header)
         logs = _found(decode_objects(answer, "logs"), header, "logs")
-        check_logs(header, logs, wanted)
+        check_logs(header, logs)
         return logs, len(memoryview(answer))
 
-    async def _logs_from_receipts(self, header: Header, wanted: LogFilter) -> tuple[list[Json], int]:
-        """Where even one block has more logs than the provider gives in one answer."""
+    async def _logs_from_receipts(self, header: Header) -> tuple[list[Json], int]:
+        """Where the provider does not give even one block's logs in one answer."""
         _, block, _ = await self.block(header.number, full=False)
-        receipts, size = await self.receipts(header, block["transactions"])
-        logs = [log for receipt in receipts for log in receipt["logs"]]
-        check_logs(header, logs, LogFilter())
-        return list(filter(passes(wanted), logs)), size
+        _, logs, size = await self.receipts(header, hashes_of(block))
+        check_logs(header, logs)
+        return logs, size
 
     async def logs_of_range(self, first: int, last: int, wanted: LogFilter) -> list[BlockLogs]:
         """Logs of a range of blocks that don't change any more.
 
-        Answers by range can't be told from lies by themselves, so each block's logs are held against its header; where they do not
-        fit, or could be missing, the block is asked for again by its hash.
+        An answer by a filter can't be told from one that lacks something, so the filter is applied here: the blooms say which
+        blocks may have logs that pass it. Where those are few, each is asked for by its hash; else all logs of the range are asked
+        for at once, and again by hash those of blocks that they do not prove to be whole.
         """
-        headers, (logs, size) = await asyncio.gather(
-            self.headers(first, last), self._logs_by_range(first, last, wanted)
-        )
-        by_block: dict[int, list[Json]] = {}
-        for log in logs:
-            by_block.setdefault(whole(log.get("blockNumber")), []).append(log)
-        if by_block and not (first <= min(by_block) and max(by_block) <= last):
-            raise StaleAnswerError(f"asked for logs of blocks {first} to {last}, the node answered with others")
-        share = size // len(headers)
+        if wanted.is_open:
+            headers, answers = await asyncio.gather(self.headers(first, last), self._answers_by_range(first, last))
+            return await self._proven_range(headers, answers, wanted)
+        headers = await self.headers(first, last)
+        matching = [header for header, _ in headers if bloom.may_match(header.bloom, wanted)]
+        if 2 * len(matching) > len(headers):
+            return await self._proven_range(headers, await self._answers_by_range(first, last), wanted)
+        found = await asyncio.gather(*(self._matching(header, size, wanted) for header, size in headers))
+        self.tuner.answered(len(headers), sum(asked for _, asked in found))
+        return [logs for logs, _ in found]
+
+    async def _matching(self, header: Header, size: int, wanted: LogFilter) -> tuple[BlockLogs, int]:
+        if not bloom.may_match(header.bloom, wanted):
+            return (header, [], size), 0
+        logs, more = await self._logs_by_hash(header)
+        return _kept(header, size, logs, more, wanted), more
+
+    async def _proven_range(
+        self, headers: list[tuple[Header, int]], answers: list[Answer], wanted: LogFilter
+    ) -> list[BlockLogs]:
+        by_block: dict[int, list[Json]] = {header.number: [] for header, _ in headers}
+        for answer in answers:
+            for log in decode_objects(answer, "logs") or []:
+                if (number := whole(log.get("blockNumber"))) not in by_block:
+                    raise StaleAnswerError(
+                        f"asked for logs of blocks {headers[0][0].number} to {headers[-1][0].number}, "
+                        f"the node answered with one of block {number}"
+                    )
+                by_block[number].append(log)
+        each = sum(len(memoryview(answer)) for answer in answers) // max(1, sum(map(len, by_block.values())))
         return list(
             await asyncio.gather(
-                *(
-                    self._trusted(header, by_block.get(header.number, []), own + share, wanted)
-                    for header, own in headers
-                )
+                *(self._proven(header, size, by_block[header.number], each, wanted) for header, size in headers)
             )
         )
 
-    async def _trusted(self, header: Header, logs: list[Json], size: int, wanted: LogFilter) -> BlockLogs:
+    async def _proven(self, header: Header, size: int, logs: list[Json], each: int, wanted: LogFilter) -> BlockLogs:
+        if not wanted.is_open and not bloom.may_match(header.bloom, wanted):
+            return header, [], size
         try:
-            check_logs(header, logs, wanted)
-            is_certain = bool(logs) or not bloom.may_match(header.bloom, wanted)
+            check_logs(header, logs)
+            is_proven = header.bloom is not None
         except StaleAnswerError:
-            is_certain = False
-        if not is_certain:
-            logs, _ = await self._logs_by_hash(header, wanted)
-        return header, logs, size
+            is_proven = False
+        if not is_proven:
+            logs, _ = await self._logs_by_hash(header)
+        return _kept(header, size, logs, each * len(logs), wanted)
 
-    async def _logs_by_range(self, first: int, last: int, wanted: LogFilter) -> tuple[list[Json], int]:
-        logs: list[Json] = []
-        size = 0
+    async def _answers_by_range(self, first: int, last: int) -> list[Answer]:
+        """As many as it takes; without blocks that the provider does not answer for even one by one."""
+        answers = []
         while first <= last:
             count = min(self.tuner.size, last - first + 1)
-            bounds = {"fromBlock": hex(first), "toBlock": hex(first + count - 1)}
             try:
-                answer = await self.nodes.call("eth_getLogs", {**bounds, **wanted.parameters()})
+                answer = await self.nodes.call(
+                    "eth_getLogs", {"fromBlock": hex(first), "toBlock": hex(first + count - 1)}
+                )
             except NodeFailure as failure:
                 if failure.verdict is not Verdict.SHRINK:
                     raise
                 self.tuner.shrink(count, failure.suggested)
-                if count == 1:
-                    found, more = await self._logs_by_hash((await self.header(first))[0], wanted)
-                    logs, size, first = logs + found, size + more, first + 1
+                first += count == 1
                 continue
-            self.tuner.succeeded(count)
-            logs += decode_objects(answer, "logs") or []
-            size += len(memoryview(answer))
+            self.tuner.answered(count, len(memoryview(answer)))
+            answers.append(answer)
             first += count
-        return logs, size
+        return answers
 
     async def traces(self, header: Header) -> tuple[bool, list[Json], int]:
         """A block's traces; True when they are call trees (geth), False when they are flat.
 
         Raises:
-            ActionRequiredError: The node has neither method.
+            ActionRequiredError: No endpoint has either method.
         """
-        if self._has_call_trees is not False:
-            try:
-                answer = await self.nodes.call("debug_traceBlockByHash", header.hash, CALL_TRACER)
-                self._has_call_trees = True
-                return True, _found(decode_objects(answer, "traces"), header, "traces"), len(memoryview(answer))
-            except NodeFailure as failure:
-                if failure.verdict is not Verdict.UNSUPPORTED:
-                    raise
-                self._has_call_trees = False
-        try:
-            answer = await self.nodes.call("trace_block", hex(header.number))
-        except NodeFailure as failure:
-            if failure.verdict is not Verdict.UNSUPPORTED:
-                raise
-            raise ActionRequiredError(
-                f"{self.nodes.endpoint.shown} offers neither debug_traceBlockByHash nor trace_block, which the stream traces "
-                "needs; use a node that has the debug or trace methods enabled",
-                reason="MethodMissing",
-            ) from None
-        return False, _found(decode_objects(answer, "traces"), header, "traces"), len(memoryview(answer))
+        used = self.nodes.place
+        answer = trees = await self._offered(TRACE_METHODS[0], header.hash, CALL_TRACER)
+        if answer is None:
+            answer = await self._offered(TRACE_METHODS[1], hex(header.number))
+        if answer is not None:
+            return (
+                trees is not None,
+                _found(decode_objects(answer, "traces"), header, "traces"),
+                len(memoryview(answer)),
+            )
+        message = (
+            f"{self.nodes.endpoint.shown} offers neither debug_traceBlockByHash nor trace_block, which the stream traces "
+            "needs; use a node that has the debug or trace methods enabled"
+        )
+        lacking = (self._missing >= {(place, method) for method in TRACE_METHODS} for place in range(self.nodes.count))
+        if not all(lacking):
+            await self.nodes.rotate(message, used)
+            raise StaleAnswerError(message)
+        raise ActionRequiredError(message, reason="MethodMissing")
+
+
+def _kept(header: Header, size: int, logs: list[Json], more: int, wanted: LogFilter) -> BlockLogs:
+    """The logs that pass, with their share of the bytes."""
+    kept = logs if wanted.is_open else list(filter(passes(wanted), logs))
+    return header, kept, size + more * len(kept) // max(1, len(logs))
 
 
 def _found(objects: list[Json] | None, header: Header, what: str) -> list[Json]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -16,7 +17,8 @@ from connector_runner.sources.ethereum.decode.rows import MalformedAnswerError
 from connector_runner.sources.ethereum.failures import NodeFailure, Verdict
 from connector_runner.sources.ethereum.pacing import RateLimit, backoff
 from connector_runner.sources.ethereum.settings import Endpoint, Settings
-from connector_runner.sources.ethereum.transports import Answer, Call, Transport, build_transport
+from connector_runner.sources.ethereum.sockets import build_transport
+from connector_runner.sources.ethereum.transports import Answer, Call, Transport
 
 ATTEMPTS = 4
 """Tries of one request before the stream as a whole backs off."""
@@ -59,6 +61,7 @@ class Nodes:
         self._lock = asyncio.Lock()
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._rate = RateLimit(settings.requests_per_second)
+        self._free_at = [0.0] * len(self._endpoints)
         self.identity: str | None = None
 
     @property
@@ -67,9 +70,19 @@ class Nodes:
         return self._endpoints[self._current]
 
     @property
+    def place(self) -> int:
+        """Its place among them, from 0."""
+        return self._current
+
+    @property
+    def count(self) -> int:
+        """How many endpoints there are."""
+        return len(self._endpoints)
+
+    @property
     def has_fallbacks(self) -> bool:
         """Whether there is another one."""
-        return len(self._endpoints) > 1
+        return self.count > 1
 
     async def connect(self, recorded: str | None) -> str:
         """Finds the first endpoint that answers, on the recorded chain if there is one; returns its identity.
@@ -99,7 +112,8 @@ class Nodes:
 
     async def _link(self) -> Transport:
         async with self._lock:
-            if self._transport is None:
+            while self._transport is None:
+                used = self._current
                 transport = build_transport(self.endpoint)
                 try:
                     await transport.connect()
@@ -107,7 +121,10 @@ class Nodes:
                 except BaseException:
                     await transport.close()
                     raise
-                self._transport = transport
+                if used == self._current:
+                    self._transport = transport
+                else:  # another request went over to the next endpoint meanwhile
+                    await transport.close()
             return self._transport
 
     async def _verify(self, transport: Transport) -> None:
@@ -142,15 +159,16 @@ class Nodes:
             NodeFailure: Shrink, missing and unsupported ones, which are the caller's to act on.
             TransientError, ActionRequiredError: Trouble that did not pass, or that only a person can mend.
         """
-        final: NodeFailure | None = None
-        failure: NodeFailure | None = None
-        for attempt in range(ATTEMPTS + len(self._endpoints) - 1):
+        final: dict[int, NodeFailure] = {}
+        passing: NodeFailure | None = None
+        for attempt in range(ATTEMPTS + self.count - 1):
             transport: Transport | None = None
             used = self._current
             try:
                 transport = await self._link()
+                used = self._current
                 async with self._slots:
-                    await self._pace(len(calls))
+                    await self._pace(len(calls), used)
                     return await transport.send(calls)
             except SourceChangedError as error:
                 if not self.has_fallbacks:
@@ -160,57 +178,81 @@ class Nodes:
                 failure = refusal
             if failure.verdict in (Verdict.SHRINK, Verdict.MISSING, Verdict.UNSUPPORTED):
                 raise failure
-            final = failure if failure.verdict is Verdict.FINAL else final
-            if final is not None and not self.has_fallbacks:
-                break
+            if failure.verdict is Verdict.FINAL:
+                final[used] = failure
+                if len(final) == self.count:  # no endpoint is left that may answer
+                    raise final[min(final)].as_error() from None
+            else:
+                passing = failure
             await self._recover(failure, transport, used, attempt)
-        assert failure is not None  # noqa: S101 - there was at least one attempt
-        raise (final or failure).as_error() from None
+        raise (passing or failure).as_error() from None
 
-    async def _pace(self, requests: int) -> None:
-        if (seconds := self._rate.reserve(time.monotonic(), requests)) > 0:
+    async def _pace(self, requests: int, used: int) -> None:
+        now = time.monotonic()
+        if (seconds := max(self._rate.reserve(now, requests), self._free_at[used] - now)) > 0:
             await asyncio.sleep(seconds)
 
     async def _recover(self, failure: NodeFailure, transport: Transport | None, used: int, attempt: int) -> None:
         """Waits as asked; leaves the endpoint when it failed for good, or again."""
         self._report.count("request_failures")
-        is_limited = failure.reason == "RateLimited"
-        if is_limited and not self.has_fallbacks:
-            if (failure.retry_after or 0) > LONGEST_HOLD:
-                raise failure.as_error() from None
-            self._rate.hold(time.monotonic(), failure.retry_after or backoff(attempt, 5.0))
+        if failure.reason == "RateLimited":
+            await self._heed_limit(failure, used, attempt)
             return
         if transport is not None and transport.is_broken:
-            await self.drop(transport)
-        is_hopeless = transport is None or failure.verdict is Verdict.FINAL or is_limited
-        if (attempt > 0 or is_hopeless) and used == self._current:  # else another request has changed it already
-            await self.rotate(failure.message)
+            await self._drop(transport)
+        if attempt > 0 or transport is None or failure.verdict is Verdict.FINAL:
+            await self.rotate(failure.message, used)
         await asyncio.sleep(backoff(attempt, 2.0))
 
-    async def drop(self, transport: Transport | None) -> None:
+    async def _heed_limit(self, failure: NodeFailure, used: int, attempt: int) -> None:
+        """The endpoint rests as long as it asked for; the one that is free first is used meanwhile."""
+        now = time.monotonic()
+        self._free_at[used] = now + (failure.retry_after or backoff(attempt, 5.0))
+
+        place = min(range(self.count), key=partial(self._turn, now))
+        if self._free_at[place] > now + LONGEST_HOLD:
+            raise failure.as_error() from None
+        if place != self._current:
+            await self._go_over(place, why=failure.message)
+
+    def _turn(self, now: float, place: int) -> tuple[float, int]:
+        """Who comes first: endpoints that need not rest, from the current one on."""
+        return max(now, self._free_at[place]), (place - self._current) % self.count
+
+    async def _drop(self, transport: Transport | None) -> None:
         """Closes a connection; the next request makes a new one. One that is no longer in use is left alone."""
         if transport is not None and transport is self._transport:
             self._transport = None
             await transport.close()
 
-    async def rotate(self, why: str) -> None:
-        """Goes over to the next endpoint, if there is one."""
-        if self.has_fallbacks:
-            await self.drop(self._transport)
-            self._current = (self._current + 1) % len(self._endpoints)
-            self._report.count("endpoint_changes")
-            self._report.note(f"going over to {self.endpoint.shown}", why=why)
+    async def reconnect(self) -> None:
+        """The next request makes a new connection, which verifies the chain again."""
+        await self._drop(self._transport)
 
-    async def leave_if_behind(self, head: int) -> None:
-        """Goes over to the endpoint whose head is highest, when it is above `head`."""
+    async def rotate(self, why: str, used: int | None = None) -> None:
+        """Goes over to the next endpoint, if there is one that need not rest; not if another request has left the one `used` already."""
+        now = time.monotonic()
+        place = min(range(self.count), key=lambda place: (place == self._current, *self._turn(now, place)))
+        if used in (None, self._current) and place != self._current and self._free_at[place] <= now:
+            await self._go_over(place, why=why)
+
+    async def _go_over(self, place: int, **why: Any) -> None:
+        # Changed before anything is waited for, so that of several that fail at once only the first does it.
+        self._current = place
+        left, self._transport = self._transport, None
+        self._report.count("endpoint_changes")
+        self._report.note(f"going over to {self.endpoint.shown}", **why)
+        if left is not None:
+            await left.close()
+
+    async def leave_if_behind(self, least: int) -> None:
+        """Goes over to the endpoint of this chain whose newest block is the highest, when it is at least `least` blocks ahead."""
+        used = self._current
+        head = whole_number(await self.call("eth_blockNumber"))
         heads = await self.heads_of_others()
-        if heads and max(heads.values()) > head:
-            await self.drop(self._transport)
-            self._current = max(heads, key=lambda place: heads[place])
-            self._report.count("endpoint_changes")
-            self._report.note(
-                f"going over to {self.endpoint.shown}, which is ahead", head=head, ahead=max(heads.values())
-            )
+        if used == self._current and heads and max(heads.values()) >= head + least:
+            place = max(heads, key=lambda place: heads[place])
+            await self._go_over(place, why="it is ahead", head=head, ahead=heads[place])
 
     async def heads_of_others(self) -> dict[int, int]:
         """Block numbers of the other endpoints that answer, by their place; for finding out whether one is ahead."""
@@ -222,8 +264,9 @@ class Nodes:
             try:
                 async with asyncio.timeout(10):
                     await transport.connect()
+                    await self._verify(transport)
                     heads[place] = whole_number((await transport.send([("eth_blockNumber", [])]))[0])
-            except (NodeFailure, MalformedAnswerError, TimeoutError):
+            except (NodeFailure, SourceChangedError, MalformedAnswerError, TimeoutError):
                 continue
             finally:
                 await transport.close()
@@ -236,7 +279,7 @@ class Nodes:
 
     async def close(self) -> None:
         """Closes the connection in use."""
-        await self.drop(self._transport)
+        await self._drop(self._transport)
 
 
 def transport_failure(transport: Transport, what: str) -> NodeFailure:

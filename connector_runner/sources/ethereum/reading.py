@@ -35,6 +35,7 @@ class Reading:
         self._safe_below = safe_below
         self._ahead = ReadAhead()
         self._pending: deque[Piece] = deque()
+        self._ready: deque[Unit] = deque()
 
     async def batches(self, first: int, last: int) -> AsyncGenerator[Batch, None]:
         """Batches of these blocks, each of about `BATCH_BYTES` or of what is at hand.
@@ -44,13 +45,14 @@ class Reading:
         """
         pieces = self._pieces(first, last)
         try:
-            self._ask(pieces)
-            while self._pending and not self.has_diverged:
+            while True:
                 units, failure = await self._gather(pieces)
                 if units:
                     yield self._batch(units)
                 if failure is not None:
                     raise failure
+                if self.has_diverged or not units:
+                    return
         finally:
             await self.close()
 
@@ -64,32 +66,37 @@ class Reading:
             first += count
 
     def _ask(self, pieces: Iterator[tuple[int, int]]) -> None:
-        while len(self._pending) < self._ahead.pieces and (piece := next(pieces, None)):
+        while len(self._pending) + bool(self._ready) < self._ahead.pieces and (piece := next(pieces, None)):
             first, last = piece
             is_range = self._plan.fetch_range is not None and last < self._safe_below
             fetch = self._plan.fetch_range if is_range and self._plan.fetch_range else self._plan.fetch_block
             self._pending.append(asyncio.ensure_future(fetch(self._fetcher, first, last)))
 
     async def _gather(self, pieces: Iterator[tuple[int, int]]) -> tuple[list[Unit], Exception | None]:
-        """Linked blocks that are at hand, at least one piece, and what ended them."""
+        """Linked blocks that are at hand, at least one and about `BATCH_BYTES`, and what ended them."""
         units: list[Unit] = []
         size = 0
         chain = self.chain
-        while self._pending and size < BATCH_BYTES and (not units or self._pending[0].done()):
-            try:
-                piece = await self._pending[0]
-            except Exception as error:
-                return units, error
-            self._pending.popleft()
-            self._ahead.arrived(sum(unit.size for unit in piece))
-            self._ask(pieces)
-            for unit in piece:
-                if not chain.is_parent_of(unit.header):
-                    self.has_diverged = True
-                    return units, None
-                chain = chain.extended(unit.header)
-                units.append(unit)
-                size += unit.size
+        while size < BATCH_BYTES:
+            if not self._ready:
+                self._ask(pieces)
+                if not self._pending or (units and not self._pending[0].done()):
+                    break
+                try:
+                    piece = await self._pending[0]
+                except Exception as error:
+                    return units, error
+                self._pending.popleft()
+                self._ahead.arrived(sum(unit.size for unit in piece))
+                self._ready.extend(piece)
+                self._ask(pieces)
+            unit = self._ready.popleft()
+            if not chain.is_parent_of(unit.header):
+                self.has_diverged = True
+                break
+            chain = chain.extended(unit.header)
+            units.append(unit)
+            size += unit.size
         return units, None
 
     def _batch(self, units: list[Unit]) -> Batch:
@@ -123,16 +130,16 @@ def build_batch(plan: StreamPlan, chain: Chain, units: list[Unit], orphans: tupl
 
 async def replace_branch(
     fetcher: Fetcher, plan: StreamPlan, chain: Chain, head: Header, top: int
-) -> tuple[Batch, Chain, int] | None:
+) -> tuple[Batch, Chain, int]:
     """Walks back from block `top` to the common ancestor, and makes one batch of retractions and replacements.
 
     Returns:
-        The batch, the chain after it and the number of orphans; None when the chains agree after all (a node that changed
-        its mind, or another replica).
+        The batch, the chain after it and the number of orphans.
 
     Raises:
         DeepReorganisationError: There is no common ancestor in the ring.
-        StaleAnswerError: The chain changed while it was read.
+        StaleAnswerError: The chain changed while it was read; or block `top`, which was said to differ, does not (a node that
+            changed its mind, or another replica behind the same address).
     """
     number = top
     while True:
@@ -142,13 +149,13 @@ async def replace_branch(
         if ancestor_at(chain, (await fetcher.header(number))[0]):
             break
         number -= 1
+    if number == top:
+        raise StaleAnswerError(f"the node told another chain, but its block {top} is the dataset's")
     orphans = chain.orphans(number)
-    if not orphans:
-        return None
     replaced = chain.cut(number)
     units = await _branch(fetcher, plan, number + 1, min(head.number, chain.number))
     for unit in units:
-        if not replaced.is_parent_of(unit.header):
+        if not replaced.is_parent_of(unit.header) or unit.header.hash in orphans:
             raise StaleAnswerError(
                 f"the chain changed again at block {unit.header.number} while its new branch was read"
             )

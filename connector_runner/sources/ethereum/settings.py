@@ -73,7 +73,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class LogFilter:
-    """Which logs are wanted, as eth_getLogs takes it.
+    """Which logs are wanted.
 
     Attributes:
         addresses: Lower-case hexadecimal; empty: all.
@@ -87,15 +87,6 @@ class LogFilter:
     def is_open(self) -> bool:
         """Whether every log passes."""
         return not self.addresses and not any(self.topics)
-
-    def parameters(self) -> dict[str, Any]:
-        """The members `address` and `topics` of an eth_getLogs filter."""
-        wanted: dict[str, Any] = {}
-        if self.addresses:
-            wanted["address"] = list(self.addresses)
-        if any(self.topics):
-            wanted["topics"] = [list(allowed) or None for allowed in self.topics]
-        return wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +180,10 @@ def _endpoint(path: str, url: str, headers: Mapping[str, str], problems: list[st
 
 
 def _shown(parts: SplitResult) -> str:
-    """`https://alchemy.com`, `ws://127.0.0.1:8545`: labels of a host may be keys, its last two are not."""
+    """`….infura.io (https)`, `127.0.0.1:8545 (ws)`: labels of a host may be keys, its last two are not.
+
+    Never the URL itself, even where it holds no key: it is a secret property, and a log would blot it out.
+    """
     host = parts.hostname or ""
     try:
         ip_address(host)
@@ -197,7 +191,7 @@ def _shown(parts: SplitResult) -> str:
     except ValueError:
         labels = host.split(".")
         shown = host if len(labels) <= 2 or host.endswith((".svc", ".local")) else "…." + ".".join(labels[-2:])
-    return f"{parts.scheme}://{shown}" + (f":{parts.port}" if parts.port else "")
+    return f"{shown}{f':{parts.port}' if parts.port else ''} ({parts.scheme})"
 
 
 def _height(path: str, found: Any, tags: Iterable[Tag], problems: list[str]) -> int | Tag:

@@ -39,6 +39,8 @@ PATIENT_TRIES = 12
 """Answers in a row that can't be believed, over about ten seconds, before the stream is said to be unavailable."""
 STALL_SECONDS = 30.0
 """How long the head may stand still before the fallbacks are asked whether they are ahead."""
+COMPARE_SECONDS, MOST_BEHIND = 120.0, 5
+"""How often they are asked while it moves, and from how many blocks on the endpoint is left."""
 
 
 class EthereumSource:
@@ -57,7 +59,7 @@ class EthereumSource:
         self._reading: Reading | None = None
         self._announced: Header | None = None
         self._lower_since: float | None = None
-        self._moved_at = time.monotonic()
+        self._moved_at = self._compared_at = time.monotonic()
         self._times: deque[int] = deque(maxlen=16)
 
     async def discover(self, selected: str | None) -> Catalogue:
@@ -141,20 +143,21 @@ class EthereumSource:
             step = WalkBack(chain.number)
         match step:
             case Extend(first, last):
+                if not chain.hashes:  # no parent's hash says which chain the first block is of
+                    await self._nodes.reconnect()
                 self._reading = Reading(self._fetcher, self._plan, chain, self._safe_below(head))
                 async with aclosing(self._reading.batches(first, last)) as batches:
                     async for batch in batches:
                         self._arrived(self._reading.chain, batch, last)
                         yield batch
             case WalkBack(top):
-                found = await replace_branch(self._fetcher, self._plan, chain, head, top)
-                if found is not None:
-                    batch, self._chain, orphans = found
-                    self._lower_since = None
-                    self._report.count("reorganisations")
-                    self._report.count("retracted_blocks", orphans)
-                    self._report.note("reorganisation", depth=orphans, **summary(self._chain))
-                    yield batch
+                await self._nodes.reconnect()  # which tells another chain behind the same address from a reorganisation
+                batch, self._chain, orphans = await replace_branch(self._fetcher, self._plan, chain, head, top)
+                self._lower_since = None
+                self._report.count("reorganisations")
+                self._report.count("retracted_blocks", orphans)
+                self._report.note("reorganisation", depth=orphans, **summary(self._chain))
+                yield batch
             case Wait():
                 await self._wait(step, head)
 
@@ -193,10 +196,16 @@ class EthereumSource:
         interval = median_interval(list(self._times), 1.0)
         seconds = min(30.0, max(2.0, 2 * interval)) if self._feed.is_live else min(3.0, max(0.2, interval / 4))
         self._announced = await self._feed.wait(seconds)
-        stalled = time.monotonic() - self._moved_at
-        if self._nodes.has_fallbacks and stalled > max(STALL_SECONDS, 5 * interval):
-            self._moved_at = time.monotonic()
-            await self._nodes.leave_if_behind(head.number if head else -1)
+        if self._nodes.has_fallbacks:
+            await self._compare(5 * interval)
+
+    async def _compare(self, longest: float) -> None:
+        """Leaves an endpoint that lags behind another one; `longest` is how many seconds between blocks are usual."""
+        now = time.monotonic()
+        is_standing = now - self._moved_at > max(STALL_SECONDS, longest)
+        if now - self._compared_at > (STALL_SECONDS if is_standing else COMPARE_SECONDS):
+            self._compared_at = now
+            await self._nodes.leave_if_behind(1 if is_standing else MOST_BEHIND)
 
     async def _close_feed(self) -> None:
         if self._feed is not None:

@@ -10,7 +10,7 @@ from functools import partial
 from connector_runner.protocols.batch import Row
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.source import Report
-from connector_runner.sources.ethereum.checks import check_transactions
+from connector_runner.sources.ethereum.checks import check_transactions, check_withdrawals
 from connector_runner.sources.ethereum.decode import tables
 from connector_runner.sources.ethereum.decode.answers import Header, Unit
 from connector_runner.sources.ethereum.decode.events import Event, event_rows, event_schema, event_streams
@@ -57,12 +57,12 @@ async def _transactions(fetcher: Fetcher, number: int, _last: int) -> list[Unit]
 
 async def _withdrawals(fetcher: Fetcher, number: int, _last: int) -> list[Unit]:
     header, block, size = await fetcher.block(number, full=False)
-    return [Unit(header, tables.withdrawal_rows(header, block.get("withdrawals") or []), size)]
+    return [Unit(header, tables.withdrawal_rows(header, check_withdrawals(header, block)), size)]
 
 
 async def _receipts(fetcher: Fetcher, number: int, _last: int) -> list[Unit]:
     header, block, size = await fetcher.block(number, full=False)
-    receipts, more = await fetcher.receipts(header, hashes_of(block))
+    receipts, _, more = await fetcher.receipts(header, hashes_of(block))
     return [Unit(header, tables.receipt_rows(header, receipts), size + more)]
 
 

@@ -71,6 +71,7 @@ class HeadFeed:
         async with w3:
             await w3.subscription_manager.subscribe(NewHeadsSubscription(handler=announce))
             self.is_live = True
+            self._report.note(f"subscribed to the new heads of {self.endpoint.shown}")
             self._news.set()  # what came before the subscription is looked at, too
             await w3.subscription_manager.handle_subscriptions(run_forever=True)
 
@@ -84,7 +85,7 @@ class HeadFeed:
 def announced_header(head: Mapping[str, Any]) -> Header | None:
     """An announced head as a header, None when it lacks something (some chains announce little)."""
     try:
-        return Header(head["number"], _hex(head["hash"]), _hex(head["parentHash"]), head["timestamp"], "0x")
+        return Header(head["number"], _hex(head["hash"]), _hex(head["parentHash"]), head["timestamp"], None)
     except (KeyError, TypeError, AttributeError):
         return None
 

@@ -6,6 +6,8 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from eth_abi.abi import decode
+
 from tests.servers.anvil import RpcNode
 from tests.simulators.ethereum.contracts import (
     Actors,
@@ -14,6 +16,7 @@ from tests.simulators.ethereum.contracts import (
     erc721,
     erc1155_batch,
     erc1155_single,
+    topic,
     word,
 )
 
@@ -105,11 +108,54 @@ def _traces(node: RpcNode, block: dict[str, Any]) -> Rows:
     ]
 
 
+def _transfers_of(log: dict[str, Any]) -> Rows:
+    """Standard, place in a batch, from, to, token id, value."""
+    topics, data = log["topics"], bytes.fromhex(log["data"][2:])
+    parties = [f"0x{topic[-40:]}" for topic in topics[1:]]
+    match topics[:1], len(topics), len(data):
+        case [first], 3, 32 if first == TRANSFER:
+            return [("ERC20", 0, *parties, None, *decode(["uint256"], data))]
+        case [first], 4, 0 if first == TRANSFER:
+            return [("ERC721", 0, *parties[:2], number(topics[3]), 1)]
+        case [first], 4, _ if first == SINGLE:
+            return [("ERC1155", 0, *parties[1:], *decode(["uint256", "uint256"], data))]
+        case [first], 4, _ if first == BATCH:
+            items = zip(*decode(["uint256[]", "uint256[]"], data), strict=True)
+            return [("ERC1155", place, *parties[1:], *item) for place, item in enumerate(items)]
+    return []
+
+
+def _token_transfers(node: RpcNode, block: dict[str, Any]) -> Rows:
+    return [
+        (log["blockHash"], number(log["logIndex"]), *transfer)
+        for receipt in node.rpc("eth_getBlockReceipts", block["hash"])
+        for log in receipt["logs"]
+        for transfer in _transfers_of(log)
+    ]
+
+
+def _transfer_events(node: RpcNode, block: dict[str, Any]) -> Rows:
+    found = [row for row in _token_transfers(node, block) if row[2] == "ERC20"]
+    return [(own, place, sender, receiver, value) for own, place, _, _, sender, receiver, _, value in found]
+
+
+TRANSFER, SINGLE, BATCH = (
+    f"0x{topic(signature).hex()}"
+    for signature in (
+        "Transfer(address,address,uint256)",
+        "TransferSingle(address,address,address,uint256,uint256)",
+        "TransferBatch(address,address,address,uint256[],uint256[])",
+    )
+)
+EVENTS = ["Transfer(address indexed from, address indexed to, uint256 value)"]
+"""Of the configuration, for the stream events.Transfer."""
 EXPECTED: dict[str, tuple[str, Callable[[RpcNode, dict[str, Any]], Rows]]] = {
     "blocks": ("block_hash, block_number, parent_hash, timestamp, transaction_count, state_root, base_fee_per_gas", _blocks),
     "transactions": ("block_hash, transaction_index, transaction_hash, from_address, to_address, value, nonce, input, max_fee_per_gas", _transactions),
     "receipts": ("block_hash, transaction_index, transaction_hash, status, gas_used, contract_address, log_count, effective_gas_price", _receipts),
     "logs": ("block_hash, log_index, transaction_hash, address, topic0, topic1, topic2, topic3, data", _logs),
+    "token_transfers": ("block_hash, log_index, standard, batch_index, from_address, to_address, token_id, value", _token_transfers),
+    "events.Transfer": ('block_hash, log_index, "from", "to", "value"', _transfer_events),
     "traces": ("block_hash, transaction_index, trace_address, transaction_hash, subtraces", _traces),
 }  # fmt: skip
 

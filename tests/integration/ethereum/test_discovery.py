@@ -13,7 +13,7 @@ from connector_runner.sources.ethereum import build_source
 from tests.integration.ethereum.running import checked
 from tests.servers.anvil import AnvilServer
 from tests.servers.ports import free_port
-from tests.simulators.ethereum.proxy import FaultProxy, Page, error
+from tests.simulators.ethereum.proxy import Change, FaultProxy, Page, error, result
 
 STREAMS = ["blocks", "transactions", "receipts", "logs", "token_transfers", "withdrawals", "traces"]
 SECRET = "keykeykeykey"
@@ -68,14 +68,38 @@ async def test_a_node_that_lacks_much(node: AnvilServer, proxy: FaultProxy) -> N
 
 
 async def test_a_limited_log_range_and_unknown_finality(proxy: FaultProxy) -> None:
-    proxy.inject("eth_getLogs", change=limited)
+    proxy.inject("eth_getLogs", change=refused_beyond_ten(-32600, "requests with up to a 10 block range"))
     found = await discovered(url=proxy.url, maxBlockRange=30)
     assert "log queries cover 10 blocks here" in "\n".join(found.notes)
 
 
-def limited(params: list[Any], answer: dict[str, Any]) -> Any:
-    is_range = "fromBlock" in params[0]
-    return error(-32600, "requests with up to a 10 block range")(params, answer) if is_range else answer
+def refused_beyond_ten(code: int, message: str) -> Change:
+    def limited(params: list[Any], answer: dict[str, Any]) -> Any:
+        bounds = params[0]
+        is_wide = "fromBlock" in bounds and int(bounds["toBlock"], 16) - int(bounds["fromBlock"], 16) >= 10
+        return error(code, message)(params, answer) if is_wide else answer
+
+    return limited
+
+
+async def test_a_limited_log_range_without_a_suggestion_is_found_by_halving(proxy: FaultProxy) -> None:
+    proxy.inject("eth_getLogs", change=refused_beyond_ten(-32005, "query returned more than 10000 results"))
+    found = await discovered(url=proxy.url, maxBlockRange=30)
+    assert "log queries cover 7 blocks here" in "\n".join(found.notes)
+
+
+async def test_a_limit_of_requests_is_heeded(node: AnvilServer, proxy: FaultProxy) -> None:
+    proxy.inject(change=lambda _p, _a: Page(429, "slow down", {"Retry-After": "0.1"}), times=2)
+    found = await discovered(url=proxy.url, requestsPerSecond=50)
+    assert found.identity == f"chain 31337, genesis {node.block(0)['hash']}"
+
+
+@pytest.mark.parametrize("scheme", ["http", "ws"])
+async def test_answers_of_more_than_a_megabyte(node: AnvilServer, proxy: FaultProxy, scheme: str) -> None:
+    large = result(lambda _p, found: {**found, "padding": "x" * 2**21} if found else found)
+    proxy.inject("eth_getBlockByNumber", change=large)
+    found = await discovered(url=proxy.url.replace("http", scheme))
+    assert found.identity == f"chain 31337, genesis {node.block(0)['hash']}"
 
 
 @pytest.mark.parametrize(

@@ -57,8 +57,12 @@ def test_the_example_works_by_hand(tmp_path: Path) -> None:
         shown, errors = run("rows").communicate(timeout=60)
         assert SENDER in shown, errors
         wait(lambda: node.head() > 3, runner)  # a block a second: there may be fewer than are to be replaced
-        node.rpc("anvil_reorg", 3, [])
-        wait(lambda: dataset.position()["number"] >= node.head() - 1, runner)
+        node.rpc("eth_sendTransaction", payment)
+        wait(lambda: len(dataset.query("SELECT 1 FROM transactions")) == 2, runner)
+        number, replaced = dataset.query("SELECT block_number, block_hash FROM transactions ORDER BY 1")[-1]
+        node.rpc("anvil_reorg", node.head() - number + 2, [])  # one more, as there may be a new block meanwhile
+        wait(lambda: replaced not in str(dataset.query("SELECT block_hash FROM transactions")), runner)
+        wait(lambda: node.block(number)["hash"] in dataset.position()["_ring"], runner)
         assert stop(runner) == 143
         at = dataset.position()["number"]
         runner = run("run")

@@ -1,44 +1,20 @@
 """What nodes, providers and load balancers do wrong, injected between the source and a real node: nothing false is ever stored."""
 
 import asyncio
-import random
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from connector_runner.protocols.errors import ActionRequiredError, SourceChangedError
-from tests.integration.ethereum.chains import EXPECTED, busy_block, canonical, comparable
-from tests.integration.ethereum.running import Lines, running, sqlite_dataset, until, until_head
+from connector_runner.protocols.errors import ActionRequiredError
+from tests.integration.ethereum.chains import EVENTS, EXPECTED, canonical, comparable
+from tests.integration.ethereum.running import running, sqlite_dataset, until_head
 from tests.servers.anvil import AnvilServer
-from tests.simulators.ethereum.contracts import Actors, LogEntry
+from tests.simulators.ethereum.contracts import Actors
 from tests.simulators.ethereum.proxy import Change, FaultProxy, Page, Slowly, cut, error, result
 
 BLOCK, LOGS, RECEIPTS = "eth_getBlockByNumber", "eth_getLogs", "eth_getBlockReceipts"
 FOREIGN = "0x" + "ab" * 32
-
-
-@pytest.fixture(scope="module")
-def chain() -> Iterator[tuple[AnvilServer, Actors]]:
-    with AnvilServer() as node:
-        actors = Actors(node)
-        chance = random.Random(5)
-        for _ in range(12):
-            busy_block(actors, chance)
-            # The last log of each block has a topic of its own: one without could be left out unseen (docs/ethereum.md).
-            actors.emit(LogEntry((b"x" * 32,), b"one"), LogEntry((chance.randbytes(32),)))
-            node.mine()
-        node.mine(130)
-        actors.emit(LogEntry((b"z" * 32,)))
-        node.mine()
-        yield node, actors
-
-
-@pytest.fixture
-async def proxy(chain: tuple[AnvilServer, Actors]) -> AsyncIterator[FaultProxy]:
-    async with FaultProxy(chain[0].url) as server:
-        yield server
 
 
 def without_last(_params: list[Any], found: Any) -> Any:
@@ -61,6 +37,11 @@ def of_another_height(_params: list[Any], found: Any) -> Any:
     return {**found, "number": hex(int(found["number"], 16) + 1)} if found else found
 
 
+def cut_off_inside_a_block(params: list[Any], found: Any) -> Any:
+    """A page that ends before the last log of its last block, as one of at most so many logs does."""
+    return found[:-1] if found and "fromBlock" in params[0] else found
+
+
 SUGGESTION = "this block range should work: [0x0, 0x4]"
 PASSING: dict[str, tuple[str, str, Change]] = {
     "missing logs": ("logs", LOGS, result(without_last)),
@@ -68,6 +49,20 @@ PASSING: dict[str, tuple[str, str, Change]] = {
     "removed logs": ("logs", LOGS, result(marked)),
     "logs of another block": ("logs", LOGS, result(of_another_block)),
     "logs out of order": ("logs", LOGS, result(swapped)),
+    "missing transfers": ("token_transfers", LOGS, result(without_last)),
+    "no transfers": ("token_transfers", LOGS, result(lambda _p, _r: [])),
+    "transfers cut off inside a block": ("token_transfers", LOGS, result(cut_off_inside_a_block)),
+    "missing events": ("events.Transfer", LOGS, result(without_last)),
+    "no events": ("events.Transfer", LOGS, result(lambda _p, _r: [])),
+    "logs without data": ("token_transfers", LOGS, result(lambda _p, found: [{**log, "data": None} for log in found])),
+    "logs with nonsense": ("logs", LOGS, result(lambda _p, found: [{**log, "topics": ["0xzz"]} for log in found])),
+    "an address is demanded": ("logs", LOGS, error(-32701, "Please specify an address in your request")),
+    "no transactions": ("blocks", BLOCK, result(lambda _p, found: {**found, "transactions": []})),
+    "receipts without logs": (
+        "receipts",
+        RECEIPTS,
+        result(lambda _p, found: [{**item, "logs": [], "logsBloom": "0x0"} for item in found]),
+    ),
     "429": ("logs", LOGS, lambda _p, _a: Page(429, "slow down", {"Retry-After": "0.1"})),
     "429 in JSON": ("blocks", BLOCK, error(429, "Too Many Requests")),
     "-32005 rate": ("blocks", BLOCK, error(-32005, "daily request count exceeded, request rate limited")),
@@ -97,11 +92,76 @@ async def test_passing_faults_change_nothing(
     stream, method, change = PASSING[name]
     dataset = sqlite_dataset(tmp_path)
     fault = proxy.inject(method, change=change, times=4)
-    async with running({"url": proxy.url, "startBlock": 1, "maxBlockRange": 8}, stream, dataset) as task:
+    config = {"url": proxy.url, "startBlock": 1, "maxBlockRange": 8, "events": EVENTS}
+    async with running(config, stream, dataset) as task:
         await until_head(dataset, node, task)
     columns, _ = EXPECTED[stream]
     assert comparable(dataset.query(f"SELECT {columns} FROM chain")) == canonical(node, stream, 1)
     assert fault.hits == 4
+
+
+@pytest.mark.parametrize("fault", [without_last, cut_off_inside_a_block])
+async def test_filtered_logs_are_whole(
+    chain: tuple[AnvilServer, Actors], proxy: FaultProxy, fault: Any, tmp_path: Path
+) -> None:
+    node, actors = chain
+    dataset = sqlite_dataset(tmp_path)
+    injected = proxy.inject(LOGS, change=result(fault), times=4)
+    config = {"url": proxy.url, "startBlock": 1, "maxBlockRange": 8, "addresses": [actors.emitter]}
+    async with running(config, "logs", dataset) as task:
+        await until_head(dataset, node, task)
+    columns, _ = EXPECTED["logs"]
+    assert comparable(dataset.query(f"SELECT {columns} FROM chain")) == canonical(node, "logs", 1)
+    assert injected.hits == 4
+
+
+@pytest.mark.parametrize("change", [{"logsBloom": None}, {}])
+@pytest.mark.parametrize("stream", ["logs", "token_transfers"])
+async def test_blocks_without_a_bloom_may_have_logs(
+    chain: tuple[AnvilServer, Actors], proxy: FaultProxy, stream: str, change: dict[str, Any], tmp_path: Path
+) -> None:
+    node, _ = chain
+
+    def unknown(_params: list[Any], found: Any) -> Any:
+        return {**{name: value for name, value in found.items() if name != "logsBloom"}, **change} if found else found
+
+    proxy.inject(BLOCK, change=result(unknown))
+    dataset = sqlite_dataset(tmp_path)
+    async with running({"url": proxy.url, "startBlock": 1}, stream, dataset) as task:
+        await until_head(dataset, node, task)
+    columns, _ = EXPECTED[stream]
+    assert comparable(dataset.query(f"SELECT {columns} FROM chain")) == canonical(node, stream, 1)
+
+
+async def test_withdrawals_are_all_there(chain: tuple[AnvilServer, Actors], proxy: FaultProxy, tmp_path: Path) -> None:
+    """A development node has none, so they are put into its blocks on the way; and left out four times."""
+    node, _ = chain
+    first = node.head() - 3
+
+    def paid(_params: list[Any], found: Any) -> Any:
+        serial = int(found["number"], 16) * 2
+        withdrawals = [
+            {"index": hex(serial + place), "validatorIndex": hex(place), "address": f"0x{place:040x}", "amount": hex(2**63 + place)}
+            for place in range(2)
+        ]  # fmt: skip
+        return {**found, "withdrawalsRoot": FOREIGN, "withdrawals": withdrawals}
+
+    left_out = proxy.inject(
+        BLOCK, change=result(lambda _p, found: {**found, "withdrawalsRoot": FOREIGN, "withdrawals": []}), times=4
+    )
+    proxy.inject(BLOCK, change=result(paid))
+    dataset = sqlite_dataset(tmp_path)
+    async with running({"url": proxy.url, "startBlock": first}, "withdrawals", dataset) as task:
+        await until_head(dataset, node, task)
+    found = dataset.query("SELECT block_hash, withdrawal_index, validator_index, address, amount FROM chain")
+    assert comparable(found) == comparable(
+        [
+            (node.block(height)["hash"], height * 2 + place, place, f"0x{place:040x}", 2**63 + place)
+            for height in range(first, node.head() + 1)
+            for place in range(2)
+        ]
+    )
+    assert left_out.hits == 4
 
 
 @pytest.mark.parametrize(
@@ -151,77 +211,3 @@ async def test_a_provider_that_allows_five_blocks_a_query(
         await until_head(dataset, node, task)
     columns, _ = EXPECTED["logs"]
     assert comparable(dataset.query(f"SELECT {columns} FROM chain")) == canonical(node, "logs", 1)
-
-
-async def test_a_lagging_replica_is_waited_for(
-    chain: tuple[AnvilServer, Actors], proxy: FaultProxy, tmp_path: Path
-) -> None:
-    node, actors = chain
-    first = node.head() - 5
-
-    def stale(params: list[Any], answer: dict[str, Any]) -> dict[str, Any]:
-        return {**answer, "result": node.block(first - 3)} if params[0] == "latest" else answer
-
-    dataset = sqlite_dataset(tmp_path)
-    log = Lines()
-    async with running({"url": proxy.url, "startBlock": first}, "blocks", dataset, log=log) as task:
-        await until_head(dataset, node, task)
-        fault = proxy.inject(BLOCK, change=stale, times=5)
-        await until(lambda: fault.times == 0, "the stale answers are over", task)
-        actors.pay(1)
-        node.mine()
-        await until_head(dataset, node, task)
-    assert "retracted_blocks" not in log.counts
-
-
-async def test_a_lie_that_lasts_is_never_stored(
-    chain: tuple[AnvilServer, Actors], proxy: FaultProxy, tmp_path: Path
-) -> None:
-    """Logs are left out for good: the stream stands before that block and says why, until the node answers truly."""
-    node, actors = chain
-    actors.emit(LogEntry((b"q" * 32,)), LogEntry((b"r" * 32,)))
-    node.mine(2)
-    first = node.head() - 1
-    fault = proxy.inject(LOGS, change=result(without_last))
-    log = Lines()
-    dataset = sqlite_dataset(tmp_path)
-    async with running({"url": proxy.url, "startBlock": first}, "logs", dataset, log=log) as task:
-        await until(lambda: any("do not make up its bloom" in line for line in log.lines), "it is said", task)
-        assert dataset.query("SELECT count(*) FROM chain") in ([], [(0,)])
-        fault.times = 0
-        await until_head(dataset, node, task)
-    assert dataset.query("SELECT count(*) FROM chain") == [(2,)]
-
-
-async def test_fallbacks_take_over_and_must_be_of_the_same_chain(
-    chain: tuple[AnvilServer, Actors], proxy: FaultProxy, tmp_path: Path
-) -> None:
-    node, actors = chain
-    dataset = sqlite_dataset(tmp_path)
-    first = node.head() - 3
-    with AnvilServer(["--no-mining", "--chain-id", "77"]) as other:
-        config = {"url": proxy.url, "fallbackUrls": [other.url, node.websocket_url], "startBlock": first}
-        log = Lines()
-        async with running(config, "blocks", dataset, log=log) as task:
-            await until_head(dataset, node, task)
-            proxy.inject(change=cut)
-            actors.pay(1)
-            node.mine(2)
-            await until_head(dataset, node, task)
-        assert log.counts["endpoint_changes"] >= 2
-        async with running({"url": other.url}, "blocks", dataset) as task:
-            with pytest.raises(SourceChangedError, match=r"chain 31337, genesis 0x\w+.* chain 77, genesis 0x"):
-                await asyncio.wait_for(task, 60)
-
-
-async def test_an_unreachable_node_is_retried_and_its_key_is_not_shown(tmp_path: Path) -> None:
-    log = Lines()
-    config = {
-        "url": "http://user:tiptopsecret@127.0.0.1:9/v3/keykeykeykey?token=moresecret",
-        "headers": {"X-Api-Key": "verysecretheader"},
-    }
-    async with running(config, "blocks", sqlite_dataset(tmp_path), log=log) as task:
-        await until(lambda: any("can't be reached" in line for line in log.lines), "the node is said to be away", task)
-    text = "\n".join(log.lines)
-    assert "http://127.0.0.1:9" in text
-    assert not any(secret in text for secret in ("tiptop", "keykey", "moresecret", "verysecret"))

@@ -39,7 +39,7 @@ async def until_equal(node: GethServer, stream: str, folder: Path, url: str, log
     assert comparable(dataset.query(f"SELECT {columns} FROM chain")) == canonical(node, stream, FIRST)
 
 
-@pytest.mark.parametrize("stream", ["blocks", "transactions", "receipts", "logs"])
+@pytest.mark.parametrize("stream", ["blocks", "transactions", "receipts", "logs", "token_transfers"])
 async def test_streams_and_set_head(node: GethServer, stream: str, tmp_path: Path) -> None:
     actors = Actors(node)
     log = Lines()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.ethereum.chains import EXPECTED, busy_block, canonical, comparable
+from tests.integration.ethereum.chains import EVENTS, EXPECTED, busy_block, canonical, comparable
 from tests.integration.ethereum.running import Dataset, Lines, running, until_head
 from tests.servers.anvil import AnvilServer
 from tests.simulators.ethereum.contracts import Actors
@@ -38,16 +38,17 @@ async def disturb(node: AnvilServer, actors: Actors, chance: random.Random) -> N
             node.mine(depth + chance.randint(0, 2))
 
 
-async def survive(node: AnvilServer, dataset: Dataset, stream: str, rounds: int, seed: int) -> Lines:
+async def survive(node: AnvilServer, dataset: Dataset, stream: str, url: str, rounds: int, seed: int) -> Lines:
     """Disturbs the chain, kills the runner now and then, and compares at the end."""
     chance = random.Random(seed)
     actors = Actors(node)
     node.mine(25)
     log = Lines()
-    url = chance.choice([node.url, node.websocket_url])
+    config = {"url": url, "startBlock": START, "maxBlockRange": 7, "events": EVENTS}
     done = 0
     while done < rounds:
-        async with running({"url": url, "startBlock": START, "maxBlockRange": 7}, stream, dataset, log=log) as task:
+        async with running(config, stream, dataset, log=log) as task:
+            await until_head(dataset, node, task)  # so that there is something to retract
             for _ in range(chance.randint(3, 12)):
                 await disturb(node, actors, chance)
                 done += 1
@@ -58,7 +59,7 @@ async def survive(node: AnvilServer, dataset: Dataset, stream: str, rounds: int,
                 task.cancel()  # no last commit: as a kill leaves it
     actors.pay(5)
     node.mine(25)  # above every height there ever was
-    async with running({"url": url, "startBlock": START}, stream, dataset, log=log) as task:
+    async with running(config, stream, dataset, log=log) as task:
         await until_head(dataset, node, task)
     columns, _ = EXPECTED[stream]
     assert comparable(dataset.query(f"SELECT {columns} FROM chain")) == canonical(node, stream, START)
@@ -66,15 +67,20 @@ async def survive(node: AnvilServer, dataset: Dataset, stream: str, rounds: int,
     return log
 
 
-@pytest.mark.parametrize("stream", ["transactions", "logs"])
-async def test_random_reorganisations(node: AnvilServer, dataset: Dataset, stream: str) -> None:
-    log = await survive(node, dataset, stream, rounds=40, seed=len(stream))
+@pytest.mark.parametrize(
+    ("stream", "transport"), [("transactions", "websocket"), ("logs", "http"), ("token_transfers", "http")]
+)
+async def test_random_reorganisations(node: AnvilServer, dataset: Dataset, stream: str, transport: str) -> None:
+    url = node.websocket_url if transport == "websocket" else node.url
+    log = await survive(node, dataset, stream, url, rounds=40, seed=len(stream))
     assert log.counts.get("retracted_blocks", 0) > 10, log.counts
 
 
 @pytest.mark.fault
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("stream", EXPECTED)
-async def test_hundreds_of_reorganisations(node: AnvilServer, dataset: Dataset, stream: str) -> None:
-    log = await survive(node, dataset, stream, rounds=300, seed=99)
+@pytest.mark.parametrize("transport", ["websocket", "http"])
+async def test_hundreds_of_reorganisations(node: AnvilServer, dataset: Dataset, stream: str, transport: str) -> None:
+    url = node.websocket_url if transport == "websocket" else node.url
+    log = await survive(node, dataset, stream, url, rounds=300, seed=len(stream))
     assert log.counts.get("retracted_blocks", 0) > 100, log.counts  # those in quick succession are seen as one

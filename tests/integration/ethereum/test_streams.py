@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from connector_runner.protocols.source import WriteMode
-from tests.integration.ethereum.chains import EXPECTED, busy_block, canonical, comparable
+from tests.integration.ethereum.chains import EVENTS, EXPECTED, busy_block, canonical, comparable
 from tests.integration.ethereum.running import Lines, running, sqlite_dataset, until, until_head
 from tests.servers.anvil import AnvilServer
 from tests.simulators.ethereum.contracts import Actors
@@ -40,7 +40,8 @@ async def test_backfill_and_head_equal_the_node(
     node, actors = chain
     url = {"http": node.url, "websocket": node.websocket_url, "ipc": node.ipc_path}[transport]
     dataset = sqlite_dataset(tmp_path)
-    async with running({"url": url, "startBlock": "earliest", "maxBlockRange": 50}, stream, dataset) as task:
+    config = {"url": url, "startBlock": "earliest", "maxBlockRange": 50, "events": EVENTS}
+    async with running(config, stream, dataset) as task:
         await until_head(dataset, node, task)
         for seed in range(3):
             busy_block(actors, random.Random(seed))

@@ -52,8 +52,10 @@ class Fault:
     times: int = -1
     hits: int = 0
 
-    def wants(self, method: str) -> bool:
-        return self.times != 0 and (not self.methods or method in self.methods)
+    def wants(self, method: str, params: list[Any]) -> bool:
+        # Block 0 is asked for when a connection is verified: a fault there would only be one of connecting.
+        is_verifying = bool(self.methods) and method == "eth_getBlockByNumber" and params[:1] == ["0x0"]
+        return self.times != 0 and (not self.methods or method in self.methods) and not is_verifying
 
 
 def error(code: int, message: str) -> Change:
@@ -69,17 +71,28 @@ def cut(_params: list[Any], _answer: Answer) -> Answer:
 
 
 class FaultProxy:
-    """Serves HTTP and websockets on a port of its own; runs in the test's event loop."""
+    """Serves HTTP and websockets on a port of its own; runs in the test's event loop.
+
+    Attributes:
+        upstream: The node's HTTP address, where it serves websockets, too; may be changed at any time.
+        notices: What is sent in place of a subscription's notice, over websockets.
+    """
 
     def __init__(self, upstream: str) -> None:
         self.upstream = upstream
         self.faults: list[Fault] = []
         self.requests: list[str] = []
+        self.notices: Callable[[Answer], list[Answer]] = lambda notice: [notice]
         self.port = 0
+        self._sockets: set[web.WebSocketResponse] = set()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def websocket_url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> FaultProxy:
         self._session = aiohttp.ClientSession()
@@ -93,6 +106,7 @@ class FaultProxy:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.cut_sockets()
         await self._session.close()
         await self._runner.cleanup()
 
@@ -101,7 +115,45 @@ class FaultProxy:
         self.faults.append(fault)
         return fault
 
+    async def cut_sockets(self) -> None:
+        """Ends the websockets that there are; new ones are served."""
+        for socket in [*self._sockets]:
+            await socket.close()
+
+    async def _relay(self, request: web.Request) -> web.WebSocketResponse:
+        client = web.WebSocketResponse(max_msg_size=0)
+        await client.prepare(request)
+        self._sockets.add(client)
+        calls: dict[Any, dict[str, Any]] = {}
+        async with self._session.ws_connect(self.upstream, max_msg_size=0) as node:
+
+            async def upwards() -> None:
+                async for message in client:
+                    call = json.loads(message.data)
+                    calls[call["id"]] = call
+                    await node.send_str(message.data)
+
+            async def downwards() -> None:
+                async for message in node:
+                    answer = json.loads(message.data)
+                    replies = [self._change(calls[answer["id"]], answer)] if "id" in answer else self.notices(answer)
+                    for reply in replies:
+                        await client.send_str(json.dumps(reply))
+
+            ways = [asyncio.create_task(upwards()), asyncio.create_task(downwards())]
+            try:
+                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for way in ways:
+                    way.cancel()
+                await asyncio.gather(*ways, return_exceptions=True)  # a fault may have cut it
+                self._sockets.discard(client)
+                await client.close()
+        return client
+
     async def _handle(self, request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return await self._relay(request)
         try:
             calls = json.loads(await request.read())
             answers = await self._ask(calls)
@@ -126,7 +178,7 @@ class FaultProxy:
     def _change(self, call: dict[str, Any], answer: Answer) -> Answer | Page | Slowly:
         self.requests.append(call["method"])
         for fault in self.faults:
-            if fault.wants(call["method"]):
+            if fault.wants(call["method"], call.get("params", [])):
                 fault.times -= 1
                 fault.hits += 1
                 return fault.change(call.get("params", []), answer)

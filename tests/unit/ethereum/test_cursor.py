@@ -25,7 +25,7 @@ from connector_runner.sources.ethereum.decode.answers import Header
 
 
 def header(number: int, branch: str = "a", parent: str | None = None) -> Header:
-    return Header(number, f"{branch}{number}", parent or f"{branch}{number - 1}", number * 12, "0x")
+    return Header(number, f"{branch}{number}", parent or f"{branch}{number - 1}", number * 12, None)
 
 
 def chain_of(start: int, last: int, branch: str = "a") -> Chain:
@@ -76,7 +76,7 @@ def test_a_foreign_position_is_refused(position: dict[str, object]) -> None:
 def test_depth_below_the_ring_says_from_where_to_rebuild() -> None:
     chain = chain_of(0, 500)
     check_depth(chain, chain.oldest)
-    with pytest.raises(DeepReorganisationError, match=f"below {chain.oldest}.*startBlock"):
+    with pytest.raises(DeepReorganisationError, match=f"at most {chain.oldest}.*delete the rows.*reset.*startBlock"):
         check_depth(chain, chain.oldest - 1)
 
 

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from connector_runner.sources.ethereum import bloom
 from connector_runner.sources.ethereum.checks import (
     StaleAnswerError,
+    check_contents,
     check_logs,
     check_receipts,
     check_traces,
     check_transactions,
+    check_withdrawals,
     passes,
 )
 from connector_runner.sources.ethereum.decode import tables
@@ -55,7 +57,7 @@ def log(index: int, *topics: str, **changes: Any) -> dict[str, Any]:
 
 
 def header(*logs: dict[str, Any]) -> Header:
-    return Header(16, OWN, PARENT, 0x66000000, f"0x{bloom.bloom_of(logs):0512x}")
+    return Header(16, OWN, PARENT, 0x66000000, bloom.bloom_of(logs))
 
 
 def column(schema: Any, row: tuple[Any, ...], name: str) -> Any:
@@ -108,7 +110,7 @@ def test_malformed_objects_are_named_and_not_shown(change: dict[str, Any]) -> No
 
 @pytest.mark.parametrize(
     "raw",
-    [b"5", b"[]", b'{"number"', encode(block(hash=None)), encode(block(number="sixteen")), encode({"number": "0x1"}),
+    [b"5", b"[]", b'{"number"', encode(block(hash=None)), encode(block(number="sixteen")), encode(block(logsBloom="0xzz")), encode(block(logsBloom=[])), encode({"number": "0x1"}),
      encode(block(parentHash="0x12"))],
 )  # fmt: skip
 def test_malformed_blocks(raw: bytes) -> None:
@@ -146,9 +148,15 @@ def test_bloom_bits_are_those_of_the_yellow_paper(address: bytes) -> None:
     assert bloom.bits(f"0x{address.hex()}") == sum(2**place for place in places)
 
 
-def test_emptiness_of_a_bloom() -> None:
-    assert bloom.is_empty("0x" + "00" * 256)
-    assert not bloom.is_empty("0x" + "00" * 255 + "10")
+@pytest.mark.parametrize("told", [{"logsBloom": None}, {"logsBloom": ...}])
+def test_a_bloom_that_is_not_told_says_nothing(told: dict[str, Any]) -> None:
+    raw = encode({name: value for name, value in block(**told).items() if value is not ...})
+    found, decoded = decode_header(raw), decode_block(raw)
+    assert found is not None
+    assert decoded is not None
+    assert found.bloom is decoded[0].bloom is None
+    assert bloom.may_match(found.bloom, LogFilter((ALICE,)))
+    assert not bloom.may_match(0, LogFilter((ALICE,)))
 
 
 @given(st.lists(st.binary(min_size=32, max_size=32), max_size=4))
@@ -179,16 +187,28 @@ LOG_FAULTS: dict[str, Any] = {
 @pytest.mark.parametrize("fault", LOG_FAULTS)
 def test_logs_that_do_not_fit_their_block_are_not_believed(fault: str) -> None:
     logs = [log(index, "0x" + f"{index + 1:02x}" * 32) for index in range(3)]
-    check_logs(header(*logs), logs, LogFilter())
+    check_logs(header(*logs), logs)
     with pytest.raises(StaleAnswerError, match=f"block 16 .{OWN}"):
-        check_logs(header(*logs), LOG_FAULTS[fault](logs), LogFilter())
+        check_logs(header(*logs), LOG_FAULTS[fault](logs))
 
 
-def test_logs_by_a_filter_may_have_holes() -> None:
-    logs = [log(index, "0x" + "77" * 32) for index in (2, 9)]
-    check_logs(header(*logs), logs, LogFilter((ALICE,)))
-    with pytest.raises(StaleAnswerError):
-        check_logs(header(*logs), logs[::-1], LogFilter((ALICE,)))
+def test_logs_that_a_header_does_not_commit_to_are_no_omission() -> None:
+    logs = [log(0, "0x" + "01" * 32), log(1, "0x" + "02" * 32)]
+    check_logs(header(logs[0]), logs)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"address": "0xzz"}, {"address": ...}, {"address": None}, {"topics": ["0xzz"]}, {"topics": [5]}, {"data": ...},
+     {"data": None}, {"data": "0x1"}, {"logIndex": "first"}, {"logIndex": ...}],
+)  # fmt: skip
+def test_malformed_logs_are_doubted(change: dict[str, Any]) -> None:
+    wrong = {name: value for name, value in log(0, **change).items() if value is not ...}
+    with pytest.raises(MalformedAnswerError):
+        check_logs(header(log(0)), [wrong])
+    receipt = {"blockHash": OWN, "transactionHash": OWN, "transactionIndex": "0x0", "logs": [wrong]}
+    with pytest.raises(MalformedAnswerError):
+        check_receipts(header(log(0)), [OWN], [receipt])
 
 
 def test_transactions_and_receipts_that_do_not_fit() -> None:
@@ -202,10 +222,58 @@ def test_transactions_and_receipts_that_do_not_fit() -> None:
     hashes = [item["hash"] for item in whole]
     receipts = [{"blockHash": OWN, "transactionHash": own, "transactionIndex": hex(i), "logs": [], "logsBloom": "0x00"} for i, own in enumerate(hashes)]  # fmt: skip
     check_receipts(header(), hashes, receipts)
+    with pytest.raises(MalformedAnswerError):
+        check_receipts(header(), hashes, [receipts[0], {**receipts[1], "logs": None}])
     lying = [receipts[0], {**receipts[1], "logsBloom": "0x01"}]
     for wrong in (receipts[:1], receipts[::-1], lying, [*receipts, receipts[1]]):
         with pytest.raises(StaleAnswerError):
             check_receipts(header(), hashes, wrong)
+
+
+RECEIPT_FAULTS: dict[str, Any] = {
+    "a log is missing": lambda one, two: [{**one, "logs": one["logs"][1:]}, two],
+    "all logs of one are missing": lambda one, two: [one, {**two, "logs": []}],
+    "all logs of one are missing and its bloom is empty": lambda one, two: [
+        one,
+        {**two, "logs": [], "logsBloom": "0x0"},
+    ],
+    "all blooms are empty": lambda one, two: [{**item, "logs": [], "logsBloom": "0x0"} for item in (one, two)],
+}
+
+
+@pytest.mark.parametrize("fault", RECEIPT_FAULTS)
+def test_receipts_that_lack_logs_are_not_believed(fault: str) -> None:
+    logs = [log(index, "0x" + f"{index + 1:02x}" * 32) for index in range(3)]
+    receipts = [
+        {
+            "blockHash": OWN, "transactionHash": f"0x{place:064x}", "transactionIndex": hex(place), "logs": own,
+            "logsBloom": f"0x{bloom.bloom_of(own):0512x}",
+        }
+        for place, own in enumerate((logs[:2], logs[2:]))
+    ]  # fmt: skip
+    hashes = [f"0x{place:064x}" for place in range(2)]
+    assert check_receipts(header(*logs), hashes, receipts) == logs
+    with pytest.raises(StaleAnswerError):
+        check_receipts(header(*logs), hashes, RECEIPT_FAULTS[fault](*receipts))
+
+
+EMPTY_ROOT = "0x56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421"
+
+
+def test_contents_that_a_root_commits_to_may_not_be_left_out() -> None:
+    check_contents(header(), block(transactionsRoot=EMPTY_ROOT))
+    check_contents(header(), block(transactions=[OWN]))
+    with pytest.raises(StaleAnswerError, match="transactionsRoot"):
+        check_contents(header(), block())
+    paid = [{"index": "0x0"}]
+    assert check_withdrawals(header(), block()) == []
+    assert check_withdrawals(header(), block(withdrawalsRoot=EMPTY_ROOT, withdrawals=[])) == []
+    assert check_withdrawals(header(), block(withdrawalsRoot=OWN, withdrawals=paid)) == paid
+    for left_out in (block(), block(withdrawals=[]), block(withdrawals=None)):
+        with pytest.raises(StaleAnswerError, match="withdrawalsRoot"):
+            check_withdrawals(header(), {**left_out, "withdrawalsRoot": OWN})
+    with pytest.raises(MalformedAnswerError):
+        check_withdrawals(header(), block(withdrawalsRoot=OWN, withdrawals=["paid"]))
 
 
 def flat(path: list[int], own: str = OWN, **changes: Any) -> dict[str, Any]:

@@ -34,7 +34,9 @@ TABLE: list[tuple[str, int, str, Verdict, str, int | None]] = [
     (LOGS, -32047, "Max range: 800", Verdict.SHRINK, "TooManyBlocks", 800),
     (LOGS, -32000, "query timeout exceeded", Verdict.SHRINK, "TooManyResults", None),
     (LOGS, -32602, "invalid params", Verdict.SHRINK, "TooManyResults", None),
-    (LOGS, -32005, "limit exceeded", Verdict.TRANSIENT, "RateLimited", None),
+    (LOGS, -32005, "limit exceeded", Verdict.SHRINK, "TooManyResults", None),
+    (BLOCK, -32005, "limit exceeded", Verdict.TRANSIENT, "RateLimited", None),
+    (LOGS, -32701, "Please specify an address in your request or order a dedicated full node", Verdict.SHRINK, "TooManyResults", None),
     (BLOCK, -32005, "daily request count exceeded, request rate limited", Verdict.TRANSIENT, "RateLimited", None),
     (BLOCK, 429, "Your app has exceeded its compute units per second capacity.", Verdict.TRANSIENT, "RateLimited", None),
     (BLOCK, 4444, "pruned history unavailable", Verdict.FINAL, "PrunedHistory", None),
@@ -77,7 +79,7 @@ def test_nothing_is_suggested_where_nothing_is(message: str) -> None:
 
 @pytest.mark.parametrize(
     ("status", "verdict"),
-    [(401, Verdict.FINAL), (403, Verdict.FINAL), (404, Verdict.FINAL), (413, Verdict.SHRINK), (429, Verdict.TRANSIENT),
+    [(401, Verdict.FINAL), (403, Verdict.FINAL), (404, Verdict.FINAL), (413, Verdict.SHRINK), (308, Verdict.FINAL), (429, Verdict.TRANSIENT),
      (500, Verdict.TRANSIENT), (503, Verdict.TRANSIENT), (200, Verdict.TRANSIENT)],
 )  # fmt: skip
 def test_statuses(status: int, verdict: Verdict) -> None:

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from connector_runner.protocols.errors import InvalidConfigError
-from connector_runner.schemas.config import config_problems, config_schema, fill_defaults
-from connector_runner.sources.ethereum.settings import Tag, parse_settings
+from connector_runner.schemas.config import config_problems, config_schema, fill_defaults, secret_properties
+from connector_runner.sources.ethereum.settings import LogFilter, Tag, parse_settings
 
 URL = "http://localhost:8545"
 
@@ -56,18 +56,19 @@ def test_all_problems_at_once() -> None:
 @pytest.mark.parametrize(
     ("url", "shown", "kind"),
     [
-        ("https://mainnet.infura.io/v3/0123456789abcdef", "https://….infura.io", "http"),
-        ("wss://abc-def.quiknode.pro/0123456789/", "wss://….quiknode.pro", "websocket"),
-        ("http://user:password@node:8545", "http://node:8545", "http"),
-        ("ws://127.0.0.1:8546?token=0123456789", "ws://127.0.0.1:8546", "websocket"),
-        ("http://[::1]:8545", "http://[::1]:8545", "http"),
-        ("http://geth.chain.svc:8545", "http://geth.chain.svc:8545", "http"),
+        ("https://mainnet.infura.io/v3/0123456789abcdef", "….infura.io (https)", "http"),
+        ("wss://abc-def.quiknode.pro/0123456789/", "….quiknode.pro (wss)", "websocket"),
+        ("http://user:password@node:8545", "node:8545 (http)", "http"),
+        ("ws://127.0.0.1:8546?token=0123456789", "127.0.0.1:8546 (ws)", "websocket"),
+        ("http://[::1]:8545", "[::1]:8545 (http)", "http"),
+        ("http://geth.chain.svc:8545", "geth.chain.svc:8545 (http)", "http"),
         ("/data/geth.ipc", "ipc:geth.ipc", "ipc"),
     ],
 )
 def test_what_is_shown_of_an_endpoint(url: str, shown: str, kind: str) -> None:
     endpoint = parse_settings({"url": url}).endpoints[0]
     assert (endpoint.shown, endpoint.kind) == (shown, kind)
+    assert url not in shown  # also a URL without a key: what is learnt as a secret would be blotted out
     assert repr(endpoint) == f"Endpoint(shown={shown!r}, kind={kind!r})"
 
 
@@ -94,10 +95,10 @@ def test_headers_are_redacted_word_by_word() -> None:
     assert "topsecret" not in repr(endpoint)
 
 
-def test_filters_are_as_the_node_takes_them() -> None:
+def test_filters_by_address_and_topic() -> None:
     one, two = "0x" + "AA" * 32, "0x" + "bb" * 32
     settings = parse_settings({"url": URL, "addresses": ["0x" + "Cc" * 20], "topics": ["", f"{one}|{two}"]})
-    assert settings.filter.parameters() == {"address": ["0x" + "cc" * 20], "topics": [None, [one.lower(), two]]}
+    assert settings.filter == LogFilter(("0x" + "cc" * 20,), ((), (one.lower(), two)))
     assert not settings.filter.is_open
     assert parse_settings({"url": URL}).filter.is_open
 
@@ -121,3 +122,7 @@ def test_the_schema_refuses(config: dict[str, Any], path: str) -> None:
     problems = config_problems(fill_defaults(config, schema), schema)
     assert len(problems) == 1
     assert problems[0].startswith(path)
+
+
+def test_urls_and_headers_are_secret_properties() -> None:
+    assert secret_properties("ETHEREUM") == {"url", "fallbackUrls", "headers"}

@@ -15,8 +15,6 @@ import msgspec
 from connector_runner.protocols.batch import Row
 from connector_runner.sources.ethereum.decode.rows import Json, MalformedAnswerError, block_time
 
-NO_BLOOM = "0x" + "0" * 512
-
 
 @dataclass(frozen=True, slots=True)
 class Header:
@@ -27,14 +25,14 @@ class Header:
         hash: 0x and 64 lower-case hexadecimal digits.
         parent_hash: As `hash`.
         seconds: The block's time, seconds since the epoch.
-        bloom: Bloom filter of its logs, 0x and 512 hexadecimal digits.
+        bloom: Bloom filter of its logs, 0 when it has none; None when the node does not tell.
     """
 
     number: int
     hash: str
     parent_hash: str
     seconds: int
-    bloom: str
+    bloom: int | None
 
     @property
     def time(self) -> datetime | str:
@@ -67,7 +65,7 @@ class _HeaderOnly(msgspec.Struct):
     hash: str
     parentHash: str  # noqa: N815 - names of the specification
     timestamp: str | int
-    logsBloom: str = NO_BLOOM  # noqa: N815
+    logsBloom: str | None = None  # noqa: N815
 
 
 _header_decoder = msgspec.json.Decoder(_HeaderOnly | None)
@@ -95,18 +93,19 @@ def header_of(block: Mapping[str, Any]) -> Header:
         MalformedAnswerError: A member is missing, null (a pending block) or has the wrong type.
     """
     try:
-        return _header({"logsBloom": NO_BLOOM, **block})
+        return _header(block)
     except KeyError as error:
         raise MalformedAnswerError(f"block: lacks {error}") from None
 
 
 def _header(block: Mapping[str, Any]) -> Header:
-    own, parent, bloom = block["hash"], block["parentHash"], block["logsBloom"]
+    own, parent = block["hash"], block["parentHash"]
     if not (_is_hash(own) and _is_hash(parent)):
         raise MalformedAnswerError("block: hash and parentHash are not 32 bytes in hexadecimal")
-    if bloom is None:
-        bloom = NO_BLOOM
-    return Header(_whole(block["number"]), own, parent, _whole(block["timestamp"]), bloom)
+    bloom = block.get("logsBloom")
+    return Header(
+        _whole(block["number"]), own, parent, _whole(block["timestamp"]), None if bloom is None else _whole(bloom)
+    )
 
 
 def _is_hash(value: Any) -> bool:
@@ -117,7 +116,7 @@ def _whole(value: Any) -> int:
     try:
         return value if type(value) is int else int(value, 16)
     except (TypeError, ValueError):
-        raise MalformedAnswerError("block: number or timestamp is not a quantity") from None
+        raise MalformedAnswerError("block: number, timestamp or logsBloom is not a quantity") from None
 
 
 def decode_block(raw: bytes | msgspec.Raw) -> tuple[Header, Json] | None:

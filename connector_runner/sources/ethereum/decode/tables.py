@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from connector_runner.protocols.batch import Row
 from connector_runner.protocols.schema import Column
-from connector_runner.protocols.types import INT64, INT256, JSON, UINT64
+from connector_runner.protocols.types import INT64, INT256, JSON, STRING, UINT64
 from connector_runner.sources.ethereum.decode.answers import Header
 from connector_runner.sources.ethereum.decode.rows import (
     EXTRA,
@@ -31,6 +31,13 @@ OF_THE_BLOCK = ("blockHash", "blockNumber", "blockTimestamp")
 
 def _count(values: Sequence[list[object] | None]) -> Sequence[int | None]:
     return [None if value is None else len(value) for value in values]
+
+
+def _topic(place: int, description: str) -> Field:
+    def pick(values: Sequence[list[str]]) -> Sequence[str | None]:
+        return [topics[place] if len(topics) > place else None for topics in values]
+
+    return Field(Column(f"topic{place}", STRING, True, description), "topics", pick)
 
 
 BLOCKS = (
@@ -104,10 +111,10 @@ LOGS = (
     number("transactionIndex", "transaction_index", INT64, "Place of its transaction in the block.", nullable=True),
     text("transactionHash", "transaction_hash", "Hash of its transaction.", nullable=True),
     text("address", "address", "Contract that emitted it."),
-    text("topic0", "topic0", "First topic: usually which event it is.", nullable=True),
-    text("topic1", "topic1", "Second topic.", nullable=True),
-    text("topic2", "topic2", "Third topic.", nullable=True),
-    text("topic3", "topic3", "Fourth topic.", nullable=True),
+    _topic(0, "First topic: usually which event it is."),
+    _topic(1, "Second topic."),
+    _topic(2, "Third topic."),
+    _topic(3, "Fourth topic."),
     text("data", "data", "What is not indexed, ABI-encoded, in hexadecimal."),
 )
 WITHDRAWALS = (
@@ -127,9 +134,8 @@ LOG_EXTRA_INDEX = LOG_SCHEMA.names.index(EXTRA.name)
 _blocks = RowDecoder(BLOCKS, ("hash", "number", "withdrawals"))
 _transactions = RowDecoder(TRANSACTIONS, OF_THE_BLOCK)
 _receipts = RowDecoder(RECEIPTS, OF_THE_BLOCK)
-_logs = RowDecoder(LOGS, (*OF_THE_BLOCK, "topics", "removed"))
+_logs = RowDecoder(LOGS, (*OF_THE_BLOCK, "removed"))
 _withdrawals = RowDecoder(WITHDRAWALS)
-_TOPIC_MEMBERS = ("topic0", "topic1", "topic2", "topic3")
 
 
 def block_rows(header: Header, block: Json) -> list[Row]:
@@ -149,8 +155,6 @@ def receipt_rows(header: Header, receipts: Sequence[Json]) -> list[Row]:
 
 def log_rows(header: Header, logs: Sequence[Json]) -> list[Row]:
     """A row a log."""
-    for log in logs:
-        log.update(zip(_TOPIC_MEMBERS, log["topics"], strict=False))
     return _logs.rows(header.columns, logs)
 
 
