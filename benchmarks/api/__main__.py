@@ -81,7 +81,7 @@ def main() -> None:
             config.load_kube_config(str(cluster.kubeconfig), client_configuration=settings)
             print(f"load before: {os.getloadavg()[0]:.1f}\n\n| reads by | callers | a second | median, ms | p99, ms |")
             print("|---|---|---|---|---|")
-            with serving(cluster, "default", folder) as api:
+            with serving(cluster.kubeconfig, "default", folder) as api:
                 raise_if_bad(api.as_caller(token).create("read-me").status)
                 for callers in (1, 32):
                     url = f"{api.url}/v1/connectors/connector/read-me"
