@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,7 +23,7 @@ from tests.localkube.cluster import Cluster
 class Peer(BaseHTTPRequestHandler):
     """Answers by a function of method, path and body; None ends the connection without an answer."""
 
-    answer: Callable[[str, str, bytes, dict[str, str]], tuple[int, bytes] | None]
+    answer: Reply
 
     def do_any(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -43,13 +44,25 @@ class Peer(BaseHTTPRequestHandler):
         """Says nothing."""
 
 
+class LateServer(ThreadingHTTPServer):
+    """Takes its time before it says a first word on a connection, the TLS handshake included."""
+
+    delay = 0.0  # seconds
+
+    def get_request(self) -> tuple[Any, Any]:
+        time.sleep(self.delay)
+        return super().get_request()
+
+
+Reply = Callable[[str, str, bytes, dict[str, str]], tuple[int, bytes] | None]
+
+
 @contextmanager
-def peer(
-    answer: Callable[[str, str, bytes, dict[str, str]], tuple[int, bytes] | None], secure: ssl.SSLContext | None = None
-) -> Iterator[int]:
+def peer(answer: Reply, secure: ssl.SSLContext | None = None, delay: float = 0.0) -> Iterator[int]:
     """An HTTP server that answers so; yields its port."""
     handler = type("Handler", (Peer,), {"answer": staticmethod(answer)})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with LateServer(("127.0.0.1", 0), handler) as server:
+        server.delay = delay
         if secure is not None:
             server.socket = secure.wrap_socket(server.socket, server_side=True)
         thread = Thread(target=server.serve_forever, args=(0.05,))
@@ -89,11 +102,29 @@ def refusing_webhook(folder: Path, refusal: dict[str, Any]) -> Iterator[tuple[st
         response = {"uid": review["request"]["uid"], "allowed": False, "status": refusal}
         return 200, json.dumps(review | {"response": response}).encode()
 
+    certificate, secure = prepare_tls(folder)
+    with peer(refuse, secure) as port:
+        yield f"https://127.0.0.1:{port}/", certificate.read_bytes(), asked
+
+
+def prepare_tls(folder: Path) -> tuple[Path, ssl.SSLContext]:
+    """An authority, and what a server with its certificate needs."""
     certificate, key = make_certificate(folder)
     secure = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     secure.load_cert_chain(certificate, key)
-    with peer(refuse, secure) as port:
-        yield f"https://127.0.0.1:{port}/", certificate.read_bytes(), asked
+    return certificate, secure
+
+
+@contextmanager
+def late_server(folder: Path, delay: float) -> Iterator[Path]:
+    """An API server without connectors that needs some seconds for each handshake; yields its kubeconfig."""
+
+    def deny(*_: Any) -> tuple[int, bytes]:
+        return 404, b'{"kind": "Status", "message": "not found"}'
+
+    certificate, secure = prepare_tls(folder)
+    with peer(deny, secure, delay) as port:
+        yield write_kubeconfig(folder / "late.kubeconfig", f"https://127.0.0.1:{port}", str(certificate))
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from tests.e2e.api_kit import (
     serving,
     write_kubeconfig,
 )
-from tests.e2e.api_peers import lossy_proxy, refusing_webhook, silent_server
+from tests.e2e.api_peers import late_server, lossy_proxy, refusing_webhook, silent_server
 from tests.e2e.kit import ROOT
 from tests.localkube.cluster import Cluster, LocalKube, eventually
 
@@ -183,6 +183,14 @@ def test_a_silent_cluster_is_a_503(silent: Path, tmp_path: Path) -> None:
         counted = urllib3.request("GET", f"{api.health}/metrics", retries=False).data.decode()
         route = 'method="GET",route="/v1/connectors/connector/{name}",status="503"'
         assert f"connectors_api_requests_total{{{route}}} 1.0" in counted
+
+
+def test_a_cluster_may_take_as_long_to_connect_as_the_setting_says(tmp_path: Path) -> None:
+    with (
+        late_server(tmp_path, 5.5) as kubeconfig,
+        serving(kubeconfig, "any", tmp_path, "--cluster-timeout", "60") as api,
+    ):
+        assert api.as_caller("token").read("x").status == 404
 
 
 def test_a_cluster_that_is_away_is_a_503(tmp_path: Path) -> None:
