@@ -9,6 +9,7 @@ import signal
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 from aiohttp import web
 
@@ -56,8 +57,8 @@ async def serving(settings: ApiSettings, namespace: str, location: Location) -> 
 
         health = await _start(stack, build_health_app())
         yield (
-            await _listen(stack, "--listen", settings.listen, connect, _build_tls(settings)),
-            await _listen(stack, "--health-listen", settings.health_listen, health, None),
+            await _listen(stack, "--listen", settings.listen, connect, **_build_tls(settings)),
+            await _listen(stack, "--health-listen", settings.health_listen, health),
         )
 
 
@@ -70,16 +71,12 @@ async def _start(stack: AsyncExitStack, app: web.Application) -> web.Server:
 
 
 async def _listen(
-    stack: AsyncExitStack,
-    flag: str,
-    address: str,
-    connect: Callable[[], asyncio.BaseProtocol],
-    secure: ssl.SSLContext | None,
+    stack: AsyncExitStack, flag: str, address: str, connect: Callable[[], asyncio.BaseProtocol], **secure: Any
 ) -> Address:
     host, _, port = address.rpartition(":")
     try:
         listener = await asyncio.get_running_loop().create_server(
-            connect, host.strip("[]"), int(port), ssl=secure, backlog=_BACKLOG
+            connect, host.strip("[]"), int(port), backlog=_BACKLOG, **secure
         )
     except OSError as error:
         raise ServeError(f"{flag} {address}: {error.strerror or error}") from None
@@ -88,16 +85,17 @@ async def _listen(
     return found
 
 
-def _build_tls(settings: ApiSettings) -> ssl.SSLContext | None:
+def _build_tls(settings: ApiSettings) -> dict[str, Any]:
+    """What makes a listener speak HTTPS; a handshake has as long as a request."""
     if not settings.tls_certificate:
-        return None
+        return {}
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
         context.load_cert_chain(settings.tls_certificate, settings.tls_key)
     except OSError as error:
         files = f"--tls-certificate {settings.tls_certificate} --tls-key {settings.tls_key}"
         raise ServeError(f"{files}: {error.strerror or error}") from None
-    return context
+    return {"ssl": context, "ssl_handshake_timeout": settings.client_timeout}
 
 
 async def serve(settings: ApiSettings) -> None:
