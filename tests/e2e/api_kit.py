@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import urllib3
 from cryptography import x509
@@ -163,3 +165,22 @@ def resident_mebibytes(pid: int) -> int:
     """The most memory that a process has had."""
     (line,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) // 1024
+
+
+def connect(api: Api) -> socket.socket:
+    address = urlsplit(api.url)
+    return socket.create_connection((str(address.hostname), int(address.port or 0)), timeout=120)
+
+
+def speak(api: Api, data: bytes, more: Sequence[bytes] = ()) -> bytes:
+    """Sends bytes, and more of them until the API has had enough; reads until it closes the connection."""
+    answer = b""
+    with connect(api) as connection:
+        with suppress(ConnectionError):
+            connection.sendall(data)
+            for part in more:
+                connection.sendall(part)
+        with suppress(ConnectionError):
+            while chunk := connection.recv(65_536):
+                answer += chunk
+    return answer
