@@ -167,9 +167,15 @@ def resident_mebibytes(pid: int) -> int:
     return int(line.split()[1]) // 1024
 
 
-def connect(api: Api) -> socket.socket:
+def connect(api: Api, receive: int = 0) -> socket.socket:
+    """A connection to the API; `receive` is how many bytes the kernel keeps that nobody reads (0: as many as it likes)."""
     address = urlsplit(api.url)
-    return socket.create_connection((str(address.hostname), int(address.port or 0)), timeout=120)
+    connection = socket.socket()
+    connection.settimeout(120)
+    if receive:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+    connection.connect((str(address.hostname), int(address.port or 0)))
+    return connection
 
 
 def speak(api: Api, data: bytes, more: Sequence[bytes] = ()) -> bytes:
