@@ -87,6 +87,10 @@ clean: ## removes what was built and fetched, not the virtual environment
 bench-fleet: $(STAMP) localkube ## benchmark: a thousand connectors on one operator
 	$(BIN)/python -m benchmarks.fleet
 
+.PHONY: bench-api
+bench-api: $(STAMP) localkube ## benchmark: reads through the HTTP API beside the API server and kubectl
+	$(BIN)/python -m benchmarks.api
+
 .PHONY: bench-mysql
 bench-mysql: $(STAMP) servers ## benchmark: the MYSQL source beside mysql-replication, on both dialects
 	$(BIN)/python -m benchmarks.mysql.measure mysql

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
+import platform
 import ssl
 import statistics
 import subprocess
@@ -79,9 +81,13 @@ def main() -> None:
             token = make_account(cluster, "default", "reader")
             settings = client.Configuration()
             config.load_kube_config(str(cluster.kubeconfig), client_configuration=settings)
-            print(f"load before: {os.getloadavg()[0]:.1f}\n\n| reads by | callers | a second | median, ms | p99, ms |")
+            server = json.loads(cluster.kubectl("version", "-o", "json"))["serverVersion"]["gitVersion"]
+            versions = f"Python {platform.python_version()}, aiohttp {aiohttp.__version__}, Kubernetes {server}"
+            print(
+                f"{versions}; load before: {os.getloadavg()[0]:.1f}\n\n| reads by | callers | a second | median, ms | p99, ms |"
+            )
             print("|---|---|---|---|---|")
-            with serving(cluster, "default", folder) as api:
+            with serving(cluster.kubeconfig, "default", folder) as api:
                 raise_if_bad(api.as_caller(token).create("read-me").status)
                 for callers in (1, 32):
                     url = f"{api.url}/v1/connectors/connector/read-me"

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
 import jsonschema
 import yaml
@@ -103,34 +104,55 @@ def fill_defaults(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
     return filled
 
 
+class ConfigProblem(NamedTuple):
+    """One thing that is wrong: where, as a path like a JSONPath (RFC 9535), and what."""
+
+    path: str
+    message: str
+
+
 def config_problems(config: Any, schema: Schema, *, partial: bool = False, path: str = "config") -> tuple[str, ...]:
     """Everything that is wrong, one sentence a problem, each starting with its JSON path; empty when valid.
+
+    The arguments are those of `find_problems`.
+    """
+    return tuple(sorted(f"{where}: {message}" for where, message in find_problems(config, schema, partial, path)))
+
+
+def find_problems(config: Any, schema: Schema, partial: bool = False, path: str = "config") -> Iterator[ConfigProblem]:
+    """What is wrong, in no order, found as it is asked for (a long text can be wrong in many thousand places).
 
     Unknown properties are problems too. `partial`: more properties will come from Secrets, so missing ones are none.
     Values of secret properties are never repeated.
     """
-    problems = [
-        sentence
-        for error in jsonschema.Draft202012Validator(schema).iter_errors(config)
-        for sentence in _sentences(error, path, partial)
-    ]
-    problems += _unknown(config, schema, path)
-    return tuple(sorted(problems))
+    for error in jsonschema.Draft202012Validator(schema).iter_errors(config):
+        yield from _explain(error, path, partial)
+    yield from _unknown(config, schema, path)
 
 
-def _unknown(config: Any, schema: Schema, path: str) -> Iterator[str]:
+def path_step(part: str | int) -> str:
+    """A step of a JSONPath; a name that is no plain word is quoted."""
+    if isinstance(part, int):
+        return f"[{part}]"
+    if re.fullmatch(r"[A-Za-z_]\w*", part, re.ASCII):
+        return f".{part}"
+    escaped = json.dumps(part, ensure_ascii=False)[1:-1].replace('\\"', '"').replace("'", "\\'")
+    return f"['{escaped}']"
+
+
+def _unknown(config: Any, schema: Schema, path: str) -> Iterator[ConfigProblem]:
     properties = schema.get("properties")
     if properties is None or not isinstance(config, Mapping):
         return
     for name, value in config.items():
         if name not in properties:
-            yield f"{path}.{name}: not a known property; known are {', '.join(properties)}"
+            yield ConfigProblem(path + path_step(name), f"not a known property; known are {', '.join(properties)}")
         else:
-            yield from _unknown(value, properties[name], f"{path}.{name}")
+            yield from _unknown(value, properties[name], path + path_step(name))
 
 
-def _sentences(error: jsonschema.ValidationError, path: str, partial: bool) -> Iterator[str]:
-    where = path + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
+def _explain(error: jsonschema.ValidationError, path: str, partial: bool) -> Iterator[ConfigProblem]:
+    where = path + "".join(map(path_step, error.absolute_path))
     secret = isinstance(error.schema, dict) and error.schema.get("format") == "password"
     found = "the secret value" if secret else json.dumps(error.instance, default=str)[:200]
     limit: Any = error.validator_value
@@ -140,17 +162,19 @@ def _sentences(error: jsonschema.ValidationError, path: str, partial: bool) -> I
             missing = [name for name in limit if name not in instance]
             # jsonschema reports one error a missing name; the message tells which.
             name = next((name for name in missing if repr(name) in error.message), missing[0])
-            if not partial:
-                yield f"{where}.{name}: is required"
+            if partial:
+                return
+            where, message = where + path_step(name), "is required"
         case "type":
-            yield f"{where}: expected {limit if isinstance(limit, str) else ' or '.join(limit)}, found {found}"
+            message = f"expected {limit if isinstance(limit, str) else ' or '.join(limit)}, found {found}"
         case "enum":
-            yield f"{where}: {found} is not one of {', '.join(map(str, limit))}"
+            message = f"{found} is not one of {', '.join(map(str, limit))}"
         case "pattern":
-            yield f"{where}: {found} does not match {limit}"
+            message = f"{found} does not match {limit}"
         case "minItems" | "minLength":
-            yield f"{where}: must have at least {limit} {'item' if error.validator == 'minItems' else 'character'}(s)"
+            message = f"must have at least {limit} {'item' if error.validator == 'minItems' else 'character'}(s)"
         case "minimum" | "maximum":
-            yield f"{where}: {found} must be {'at least' if error.validator == 'minimum' else 'at most'} {limit}"
+            message = f"{found} must be {'at least' if error.validator == 'minimum' else 'at most'} {limit}"
         case _:
-            yield f"{where}: {'is not valid' if secret else error.message}"
+            message = "is not valid" if secret else error.message
+    yield ConfigProblem(where, message)

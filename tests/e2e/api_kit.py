@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import re
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import urllib3
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.localkube.cluster import Cluster
 
@@ -34,15 +40,16 @@ class Answer(NamedTuple):
 class Api:
     """The API at an address, called with one token."""
 
-    def __init__(self, url: str, token: str = "", log: Path | None = None, pid: int = 0) -> None:
+    def __init__(self, url: str, health: str, token: str, log: Path, pid: int) -> None:
         self.url = url
+        self.health = health
         self.token = token
         self.log = log
         self.pid = pid
         self._pool = urllib3.PoolManager(maxsize=128, block=False)
 
     def as_caller(self, token: str) -> Api:
-        return Api(self.url, token, self.log, self.pid)
+        return Api(self.url, self.health, token, self.log, self.pid)
 
     def call(self, method: str, path: str, body: Any = None, *, raw: bytes | None = None, **headers: str) -> Answer:
         """One call; `path` follows `/v1/connectors`."""
@@ -75,14 +82,17 @@ class Api:
 
 
 @contextmanager
-def serving(cluster: Cluster, namespace: str, folder: Path, *options: str) -> Iterator[Api]:
-    """`connector-operator api` as a process of its own, on a free port."""
+def serving(kubeconfig: Path, namespace: str, folder: Path, *options: str, scheme: str = "http") -> Iterator[Api]:
+    """`connector-operator api` as a process of its own, on free ports."""
     log = folder / f"api-{namespace}.log"
-    command = [OPERATOR_COMMAND, "api", "--namespace", namespace, "--listen", "127.0.0.1:0", *options]
+    listen = ("--listen", "127.0.0.1:0", "--health-listen", "127.0.0.1:0")
+    command = [OPERATOR_COMMAND, "api", "--namespace", namespace, *listen, *options]
     with log.open("wb") as file:
-        process = subprocess.Popen(command, stderr=file, env={**os.environ, "KUBECONFIG": str(cluster.kubeconfig)})
+        process = subprocess.Popen(command, stderr=file, env={**os.environ, "KUBECONFIG": str(kubeconfig)})
     try:
-        yield Api(f"http://127.0.0.1:{_find_port(process, log)}", log=log, pid=process.pid)
+        ports = _find_ports(process, log)
+        urls = f"{scheme}://127.0.0.1:{ports['port']}", f"http://127.0.0.1:{ports['health_port']}"
+        yield Api(*urls, "", log, process.pid)
     finally:
         process.terminate()
         try:
@@ -92,13 +102,42 @@ def serving(cluster: Cluster, namespace: str, folder: Path, *options: str) -> It
     assert process.returncode == 0, log.read_text()
 
 
-def _find_port(process: subprocess.Popen[bytes], log: Path) -> int:
+def _find_ports(process: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
-        if found := re.search(r'"port": (\d+)', log.read_text()):
-            return int(found[1])
+        lines = (line for line in log.read_text().splitlines(keepends=True) if line.endswith("}\n"))
+        if found := next((entry for entry in map(json.loads, lines) if "health_port" in entry), None):
+            return dict(found)
         time.sleep(0.05)
     raise AssertionError(f"the API did not start: {log.read_text()}")
+
+
+def write_kubeconfig(path: Path, url: str, authority: str = "") -> Path:
+    """A kubeconfig without credentials, as the API needs no more."""
+    server = {"server": url} | ({"certificate-authority": authority} if authority else {})
+    kinds = {
+        "clusters": [{"name": "c", "cluster": server}],
+        "users": [{"name": "u", "user": {}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+    }
+    path.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", "current-context": "c", **kinds}))
+    return path
+
+
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that is its own authority, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(hours=1))
+    address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    made = builder.add_extension(address, critical=False).sign(key, hashes.SHA256())
+    pem, private = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    certificate, secret = folder / "tls.crt", folder / "tls.key"
+    certificate.write_bytes(made.public_bytes(pem))
+    secret.write_bytes(key.private_bytes(pem, private, serialization.NoEncryption()))
+    return certificate, secret
 
 
 def make_account(
@@ -120,3 +159,34 @@ def make_account(
         cluster.kubectl("-n", namespace, "create", "rolebinding", role, f"--role={role}", account)
     token: str = cluster.kubectl("-n", namespace, "create", "token", name, "--duration=1h").strip()
     return token
+
+
+def resident_mebibytes(pid: int) -> int:
+    """The most memory that a process has had."""
+    (line,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) // 1024
+
+
+def connect(api: Api, receive: int = 0) -> socket.socket:
+    """A connection to the API; `receive` is how many bytes the kernel keeps that nobody reads (0: as many as it likes)."""
+    address = urlsplit(api.url)
+    connection = socket.socket()
+    connection.settimeout(120)
+    if receive:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+    connection.connect((str(address.hostname), int(address.port or 0)))
+    return connection
+
+
+def speak(api: Api, data: bytes, more: Sequence[bytes] = ()) -> bytes:
+    """Sends bytes, and more of them until the API has had enough; reads until it closes the connection."""
+    answer = b""
+    with connect(api) as connection:
+        with suppress(ConnectionError):
+            connection.sendall(data)
+            for part in more:
+                connection.sendall(part)
+        with suppress(ConnectionError):
+            while chunk := connection.recv(65_536):
+                answer += chunk
+    return answer

@@ -15,12 +15,19 @@ import yaml
 
 from demo.stage import Stage, prepare_own_cluster
 from demo.walk import ROOT, run_command, walk
-from tests.e2e.api_kit import make_account
 from tests.localkube.build import ensure_binary
 from tests.localkube.cluster import Cluster, eventually
 
 CALLS: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "seed_calls.yaml").read_text())
-README = (ROOT / "README.md").read_text()
+# How the README makes the caller's account; what goes before and after it is another on a local cluster.
+INSTALL, *ACCOUNT, TOKEN, FORWARD, ADDRESS = (
+    (ROOT / "README.md")
+    .read_text()
+    .split("## The same over HTTP")[1]
+    .split("```sh\n")[1]
+    .split("\n```")[0]
+    .splitlines()
+)
 # As typed in the original: without quotes the shell takes `&` for its own, so displayConfigs is never sent.
 UNQUOTED = "curl -sS $API/v1/connectors/connector/YOUR_CONNECTOR?token=$TOKEN&displayConfigs=true; wait"
 pytestmark = [
@@ -41,14 +48,15 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         walk(stage.install, stage.environment, print)
         cluster = Cluster(Path(stage.environment["KUBECONFIG"]))
         cluster.kubectl("apply", "-f", str(ROOT / "demo/dataset.yaml"))
-        manifests = cluster.kubectl("kustomize", str(ROOT / "manifests/api")).replace(":0.1.0", ":dev")
-        cluster.kubectl("apply", "-f", "-", input=manifests)
+        cluster.kubectl("apply", "-k", str(ROOT / "tests/e2e/localkube-api"))
         cluster.kubectl("rollout", "status", "deployment/connectors-api", "--timeout=120s")
         (pod,) = cluster.get("pods", "-l", "app.kubernetes.io/name=connectors-api")["items"]
+        for command in ACCOUNT:
+            assert "created" in run_command(command, stage.environment)
         environment = {
             **stage.environment,
             "API": f"http://{pod['status']['podIP']}:8080",
-            "TOKEN": make_account(cluster, "default", "caller"),
+            "TOKEN": run_command(TOKEN.removeprefix("TOKEN=$(").removesuffix(")"), stage.environment).strip(),
         }
         yield replace(stage, environment=environment)
 
@@ -70,17 +78,17 @@ def ask(stage: Stage, call: Mapping[str, Any]) -> Any:
     return eventually(look, timeout=120, what=call["title"])
 
 
-def compare(expected: Any, found: Any, place: str = "$") -> None:
-    """Field by field; more fields than expected are a difference, too."""
+def compare(expected: Any, found: Any, place: str = "$", *, is_whole: bool = True) -> None:
+    """Field by field; if it is the whole answer that is expected, more fields are a difference, too."""
     if isinstance(expected, dict):
         assert isinstance(found, dict), place
-        assert set(found) == set(expected), place
+        assert set(found) == set(expected) if is_whole else set(found) >= set(expected), place
         for name, value in expected.items():
-            compare(value, found[name], f"{place}.{name}")
+            compare(value, found[name], f"{place}.{name}", is_whole=is_whole)
     elif isinstance(expected, list):
         assert len(found) == len(expected), place
         for number, value in enumerate(expected):
-            compare(value, found[number], f"{place}[{number}]")
+            compare(value, found[number], f"{place}[{number}]", is_whole=is_whole)
     elif isinstance(expected, str) and expected.startswith("~"):
         assert re.fullmatch(expected[1:], found), f"{place}: {found}"
     else:
@@ -96,12 +104,8 @@ def test_the_walk_by_curl(stage: Stage) -> None:
             assert all(set(stream) == {"id"} for stream in answer[0]["streams"])
             assert json.loads(run_command(UNQUOTED, stage.environment)) == answer
             answer[0]["streams"] = [{"id": "ticker"}]
-        if "answer" in call:
-            compare(call["answer"], answer)
-        else:
-            assert answer[0]["title"] == "Coinbase Tap Schema"
-            assert answer[0]["required"] == ["config", "connectorType", "wait"]
-            assert answer[0]["properties"]["config"]["required"] == ["productId", "url"]
+        is_whole = "answer" in call
+        compare(call["answer" if is_whole else "includes"], answer, is_whole=is_whole)
 
 
 def test_half_by_kubectl_half_by_curl(stage: Stage) -> None:
@@ -109,18 +113,36 @@ def test_half_by_kubectl_half_by_curl(stage: Stage) -> None:
     for first in ("kubectl", "curl"):
         ways = {"kubectl": "curl", "curl": "kubectl"}
         way = first
-        for call in CALLS[1:]:
+        for call in CALLS:
             if way == "curl":
                 answer = ask(stage, call)
                 if call["title"] == "Start it":
                     assert answer["state"]["status"] == "running"
             else:
                 said = run(stage, call, "kubectl")
+                assert said
                 assert "rror" not in said, said
             wait_for(stage, call)
             way = ways[way]
         shown = run_command("kubectl get connectors -o name", stage.environment)
         assert "your-connector" not in shown
+
+
+def test_a_change_answers_with_the_next_execution(stage: Stage) -> None:
+    """While the old one still runs its `execId` is no answer: nobody asked for it."""
+    steps = {call["title"]: call for call in CALLS}
+    ask(stage, steps["Create a connector"])
+    ask(stage, steps["Look for its streams"])
+    ask(stage, steps["Select one"])
+    first = ask(stage, steps["Start it"])["state"]
+    changed = run_command(
+        steps["Start it"]["curl"].replace("curl ", "curl -sS ", 1).replace('{"status": "running"}', '{"wait": false}'),
+        stage.environment,
+    )
+    second = json.loads(changed)["state"]
+    assert (first["status"], second["status"]) == ("running", "running")
+    assert first["execId"] != second["execId"]
+    ask(stage, steps["Delete it"])
 
 
 STATES = {
@@ -156,10 +178,3 @@ def test_the_log_of_the_deployment_has_no_token(stage: Stage) -> None:
     assert "POST" in log
     assert stage.environment["TOKEN"][:40] not in log
     assert "token=" not in log
-
-
-def test_the_readme_has_every_call_and_its_kubectl() -> None:
-    """Runs without a cluster's help, but belongs to the list above."""
-    for call in CALLS:
-        assert call["curl"].rstrip() in README
-        assert call["kubectl"].rstrip() in README

@@ -34,6 +34,7 @@ def test_every_block_has_a_test() -> None:
         block_with("kubectl apply -f demo/dataset.yaml"),  # test_demo.py runs the same list
         block_with("connector-runner run"),  # below
         block_with("docker build"),  # below
+        block_with("rolebinding"),  # test_api_walk.py types it
         block_with("curl"),  # test_api_walk.py runs the same list
     }
     assert set(BLOCKS) == tested

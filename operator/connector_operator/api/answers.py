@@ -7,7 +7,7 @@ from typing import Any
 
 from connector_operator.api.documents import split_secrets
 from connector_operator.api.identity import connector_id
-from connector_operator.resources.connector import ConnectorStatus, parse_status
+from connector_operator.resources.connector import Condition, ConnectorStatus, parse_status
 from connector_operator.resources.times import parse_time
 from connector_runner.schemas.config import connector_types
 
@@ -47,7 +47,7 @@ def build_state(name: str, status: ConnectorStatus) -> dict[str, str]:
     state = {"jobId": status.state.job_id or name, "status": status.state.status or "pending"}
     if status.state.exec_id:
         state["execId"] = status.state.exec_id
-    ready = next((condition for condition in status.conditions if condition.type == "Ready"), None)
+    ready = _find_condition(status, "Ready")
     if ready is not None and ready.status != "True" and has_trouble(status):
         state |= {"reason": ready.reason, "message": ready.message}
     return state
@@ -55,23 +55,43 @@ def build_state(name: str, status: ConnectorStatus) -> dict[str, str]:
 
 def has_trouble(status: ConnectorStatus) -> bool:
     """Whether something went wrong: errored, stalled, or being tried again."""
-    stalled = any(c.type == "Stalled" and c.status == "True" for c in status.conditions)
+    stalled = _find_condition(status, "Stalled")
     failures = status.discovery.failures + status.retry.failures
-    return status.state.status == "errored" or stalled or failures > 0
+    return status.state.status == "errored" or (stalled is not None and stalled.status == "True") or failures > 0
 
 
 def is_settled(resource: Mapping[str, Any]) -> bool:
-    """Whether the state is the new one: the operator has seen this spec and has nothing under way, or an execution has begun."""
+    """Whether the state is the new one: the operator has seen this spec and has nothing under way, or its execution has begun."""
     status = parse_status(resource.get("status"))
     if status.observed_generation < resource["metadata"].get("generation", 0):
         return False
     if status.state.status == "errored":
         return True
     asked = (resource.get("spec") or {}).get("status")
-    if asked == "running" and status.state.status == "running" and status.state.exec_id:
+    if asked == "running" and status.state.status == "running" and _has_begun(status):
         return True
-    reconciling = next((c.status for c in status.conditions if c.type == "Reconciling"), "Unknown")
-    return reconciling == "False"
+    reconciling = _find_condition(status, "Reconciling")
+    return reconciling is not None and reconciling.status == "False"
+
+
+LEAVING = frozenset({"Replacing", "NodeLost"})
+"""Reasons of Ready while `execId` is still that of an execution which makes way for the next."""
+
+
+def _has_begun(status: ConnectorStatus) -> bool:
+    """Whether the execution is the one that is asked for: not one that leaves, nor one that runs on until the next can start.
+
+    Of the latter Ready says what the next start waits for (streams, a Dataset), which its own pod does not.
+    """
+    ready, healthy = _find_condition(status, "Ready"), _find_condition(status, "RunnerHealthy")
+    execution = status.state.exec_id
+    if ready is None or not execution or execution == status.last_execution.exec_id or ready.reason in LEAVING:
+        return False
+    return ready.status == "True" or (healthy is not None and healthy.reason == ready.reason)
+
+
+def _find_condition(status: ConnectorStatus, kind: str) -> Condition | None:
+    return next((condition for condition in status.conditions if condition.type == kind), None)
 
 
 def _open_config(spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class Cluster:
         self._url = location.url
         secure = location.url.startswith("https:")
         self._ssl = ssl.create_default_context(cafile=location.authority or None) if secure else True
-        self._timeout = aiohttp.ClientTimeout(total=timeout, connect=min(5.0, timeout))
+        self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=self._ssl, limit=connections),
             headers={"Accept": "application/json", "User-Agent": MANAGER},
@@ -123,7 +123,7 @@ class Cluster:
             ProblemError: Refused, or not reached.
         """
         wanted = {**query, "watch": "true", "timeoutSeconds": str(int(seconds) + 1)}
-        timeout = aiohttp.ClientTimeout(total=seconds, connect=min(5.0, seconds))
+        timeout = aiohttp.ClientTimeout(total=seconds)
         headers = {"Authorization": f"Bearer {token}"}
         try:
             async with self._session.get(self._url + path, params=wanted, headers=headers, timeout=timeout) as answer:

@@ -1,7 +1,7 @@
 """Connections that are served, with bounds: how many there are, and how long a client may take to send a request.
 
-aiohttp waits for the headers of a request as long as a client likes; here a connection without a request under way is
-closed after a while, whether the client is silent or sends one byte a second.
+aiohttp waits for the headers of a request as long as a client likes, and for a client to read its answers; here a connection
+without a request under way is closed after a while, whether the client is silent, sends one byte a second or reads nothing.
 """
 
 from __future__ import annotations
@@ -53,7 +53,6 @@ class GuardedConnection(web.RequestHandler):
         if len(self._server.connections) > self._limit and isinstance(transport, asyncio.Transport):
             transport.write(_TOO_MANY)
             transport.close()
-            return
         self._idle_since = asyncio.get_running_loop().time()
         self._look_again(self._seconds)
 
@@ -96,5 +95,9 @@ class GuardedConnection(web.RequestHandler):
         left = self._idle_since + self._seconds - asyncio.get_running_loop().time()
         if left > 0:
             self._look_again(left)
-        elif self.transport is not None:
+        elif self.transport is not None and not self.transport.is_closing():
+            # What was answered may still be on its way: close() waits until the client has read it, one more look does not.
             self.transport.close()
+            self._look_again(self._seconds)
+        elif isinstance(self.transport, asyncio.WriteTransport):
+            self.transport.abort()

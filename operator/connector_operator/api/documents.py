@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -12,13 +13,19 @@ import msgspec
 from connector_operator.api.problems import ProblemError, Violation, invalid
 from connector_operator.api.shapes import build_creation_shape, build_update_shape, portable
 from connector_runner.schemas.config import (
+    ConfigProblem,
     Schema,
-    config_problems,
     config_schema,
     connector_types,
     fill_defaults,
+    find_problems,
+    path_step,
     secret_properties,
 )
+
+MOST_PROBLEMS = 100
+"""A body of a quarter of a megabyte can be wrong in many thousand places; nobody reads them all."""
+_FIELDS = frozenset(build_creation_shape()["properties"]) | frozenset(build_update_shape()["properties"])
 
 
 class Creation(msgspec.Struct, frozen=True):
@@ -43,7 +50,7 @@ class Update(msgspec.Struct, frozen=True):
 
 
 def parse_document(body: bytes) -> dict[str, Any]:
-    """A body as a JSON object.
+    """A body as a JSON object; values of fields that no body has are dropped (None), so that nobody keeps them.
 
     Raises:
         ProblemError: 400, with what is wrong.
@@ -56,7 +63,7 @@ def parse_document(body: bytes) -> dict[str, Any]:
         raise ProblemError(400, f"the body is not valid JSON: {error}") from None
     if not isinstance(document, dict):
         raise invalid((Violation("$", "expected an object"),))
-    return document
+    return {name: value if name in _FIELDS else None for name, value in document.items()}
 
 
 def read_creation(connector_id: str, body: dict[str, Any]) -> Creation:
@@ -67,7 +74,7 @@ def read_creation(connector_id: str, body: dict[str, Any]) -> Creation:
     """
     shape = build_creation_shape()
     known = {name: value for name, value in body.items() if name in shape["properties"]}
-    errors = list(_violations(known, shape))
+    errors = check_document(known, shape)
     if isinstance(body.get("id"), str) and body["id"] != connector_id:
         errors.append(Violation("$.id", f"is {body['id']!r}, but the path says {connector_id!r}"))
     kind, config = known.get("connectorType"), known.get("config")
@@ -93,15 +100,13 @@ def read_update(body: dict[str, Any], connector_type: str, *, has_secrets: bool)
         ProblemError: 400, with every problem and its path.
     """
     shape = build_update_shape()
-    errors = [
-        Violation(f"$.{name}", f"can't be updated; what can is {', '.join(shape['properties'])}")
-        for name in body
-        if name not in shape["properties"]
-    ]
+    allowed = ", ".join(shape["properties"])
+    unknown = (name for name in body if name not in shape["properties"])
+    errors = _violations(ConfigProblem(f"${path_step(n)}", f"can't be updated; what can is {allowed}") for n in unknown)
     if not body:
-        errors.append(Violation("$", f"expected at least one of {', '.join(shape['properties'])}"))
+        errors.append(Violation("$", f"expected at least one of {allowed}"))
     known = {name: value for name, value in body.items() if name in shape["properties"]}
-    errors += _violations(known, shape) if known else []
+    errors += check_document(known, shape) if known else []
     document, taken = dict(body), dict[str, str | None]()
     if isinstance(body.get("config"), dict):
         bare, taken = split_secrets(body["config"], connector_type)
@@ -114,24 +119,23 @@ def read_update(body: dict[str, Any], connector_type: str, *, has_secrets: bool)
 
 
 def check_config(config: Mapping[str, Any], connector_type: str, *, partial: bool = False) -> list[Violation]:
-    """Everything wrong with a config; what the schema has a default for may be left out."""
+    """What is wrong with a config; what the schema has a default for may be left out."""
     schema = portable(config_schema(connector_type))
     filled = fill_defaults(config, schema)
-    return [_violation(sentence) for sentence in config_problems(filled, schema, partial=partial, path="$.config")]
+    return _violations(find_problems(filled, schema, partial, "$.config"))
 
 
-def _violations(document: Mapping[str, Any], shape: Schema) -> list[Violation]:
-    return [_violation(s) for s in config_problems(document, shape, path="$") if not _is_about_config_content(s)]
+def check_document(document: Mapping[str, Any], shape: Schema) -> list[Violation]:
+    """What is wrong with a body, its config's content apart: that is checked against its type's schema."""
+    bare = {**document, "config": {}} if isinstance(document.get("config"), dict) else document
+    return _violations(find_problems(bare, shape, path="$"))
 
 
-def _is_about_config_content(sentence: str) -> bool:
-    """The config's own fields are checked against their type's schema, not against the document's."""
-    return sentence.startswith(("$.config.", "$.config["))
-
-
-def _violation(sentence: str) -> Violation:
-    path, _, message = sentence.partition(": ")
-    return Violation(path, message)
+def _violations(problems: Iterator[ConfigProblem]) -> list[Violation]:
+    found = [Violation(*problem) for problem in islice(problems, MOST_PROBLEMS)]
+    if len(found) == MOST_PROBLEMS:
+        found.append(Violation("$", f"these are the first {MOST_PROBLEMS} problems; there may be more"))
+    return sorted(found, key=lambda violation: (violation.path, violation.message))
 
 
 def split_secrets(config: Mapping[str, Any], connector_type: str) -> tuple[dict[str, Any], dict[str, str | None]]:

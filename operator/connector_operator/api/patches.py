@@ -12,6 +12,7 @@ from typing import Any
 
 from connector_operator.api.documents import Creation
 from connector_operator.api.identity import ANNOTATION_ID, is_own_secret
+from connector_operator.api.problems import ProblemError
 from connector_operator.resources.names import API_VERSION, LABEL_CONNECTOR
 
 Patch = list[dict[str, Any]]
@@ -45,8 +46,9 @@ def build_secret(secret: str, connector: Mapping[str, Any] | None, values: Mappi
 
 
 def build_patch(document: Mapping[str, Any], connector: Mapping[str, Any]) -> Patch:
-    """The patch of a PUT. It fails if the Connector is no longer the one that was read (deleted, and made again)."""
-    patch: Patch = [{"op": "test", "path": "/metadata/uid", "value": connector["metadata"]["uid"]}]
+    """The patch of a PUT. It is refused if the Connector is no longer the one that was read (deleted, and made again)."""
+    # Not `test`: a test that fails can't be told from what an admission webhook refuses, a uid that can't change can.
+    patch: Patch = [{"op": "replace", "path": "/metadata/uid", "value": connector["metadata"]["uid"]}]
     for field, value in document.items():
         place = f"/spec/{field}"
         if value is None or (value == "" and field != "description"):
@@ -55,6 +57,11 @@ def build_patch(document: Mapping[str, Any], connector: Mapping[str, Any]) -> Pa
         else:
             patch.append({"op": "add", "path": place, "value": value})
     return patch
+
+
+def is_stale(problem: ProblemError) -> bool:
+    """Whether the API server refuses a patch because the Connector has changed since it was read, or is another one now."""
+    return problem.status == 409 or any(violation.path == "$.metadata.uid" for violation in problem.errors)
 
 
 def build_secret_patch(patch: Patch, connector: Mapping[str, Any], secret: str) -> Patch:

@@ -7,20 +7,22 @@ import logging
 import os
 import signal
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 from aiohttp import web
 
 from connector_operator.api.cluster import Cluster, Location, LocationError, find_cluster
 from connector_operator.api.connections import GuardedConnection
-from connector_operator.api.server import ConnectorsApi
+from connector_operator.api.server import ConnectorsApi, build_health_app
 from connector_operator.api.service import ConnectorService
 from connector_operator.api.settings import ApiSettings
 
 _BACKLOG = 1024
 _GRACE = 15.0  # seconds that requests have to end
 _HEADER_BYTES = 16_384  # a token may have several thousand characters
+Address = tuple[str, int]
 log = logging.getLogger("connectors.api")
 
 
@@ -29,55 +31,71 @@ class ServeError(Exception):
 
 
 @asynccontextmanager
-async def serving(settings: ApiSettings, namespace: str, location: Location) -> AsyncIterator[tuple[str, int]]:
-    """Serves the API; yields the address, with the port that was found if 0 was asked for.
+async def serving(settings: ApiSettings, namespace: str, location: Location) -> AsyncIterator[tuple[Address, Address]]:
+    """Serves the API, and its health; yields both addresses, with the ports that were found if 0 was asked for.
 
     Raises:
-        ServeError: The address can't be bound, or the certificate not read.
+        ServeError: An address can't be bound, or the certificate not read.
     """
-    cluster = Cluster(location, timeout=settings.cluster_timeout, connections=settings.max_connections)
-    service = ConnectorService(cluster, namespace, settings.wait)
-    runner = web.AppRunner(ConnectorsApi(service, settings).build_app(), access_log=None, shutdown_timeout=_GRACE)
-    await runner.setup()
-    server = runner.server
-    assert server is not None  # noqa: S101 - set up above
+    async with AsyncExitStack() as stack:
+        cluster = Cluster(location, timeout=settings.cluster_timeout, connections=settings.max_connections)
+        stack.push_async_callback(cluster.close)
+        service = ConnectorService(cluster, namespace, settings.wait)
+        server = await _start(stack, ConnectorsApi(service, settings).build_app())
 
-    def connect() -> GuardedConnection:
-        return GuardedConnection(
-            server,
-            settings.max_connections,
-            settings.client_timeout,
-            access_log=None,
-            auto_decompress=False,
-            keepalive_timeout=settings.client_timeout,
-            max_line_size=_HEADER_BYTES,
-            max_field_size=_HEADER_BYTES,
+        def connect() -> GuardedConnection:
+            return GuardedConnection(
+                server,
+                settings.max_connections,
+                settings.client_timeout,
+                access_log=None,
+                auto_decompress=False,
+                keepalive_timeout=settings.client_timeout,
+                max_line_size=_HEADER_BYTES,
+                max_field_size=_HEADER_BYTES,
+            )
+
+        health = await _start(stack, build_health_app())
+        yield (
+            await _listen(stack, "--listen", settings.listen, connect, **_build_tls(settings)),
+            await _listen(stack, "--health-listen", settings.health_listen, health),
         )
 
-    host, _, port = settings.listen.rpartition(":")
+
+async def _start(stack: AsyncExitStack, app: web.Application) -> web.Server:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE)
+    stack.push_async_callback(runner.cleanup)
+    await runner.setup()
+    assert runner.server is not None  # noqa: S101 - set up above
+    return runner.server
+
+
+async def _listen(
+    stack: AsyncExitStack, flag: str, address: str, connect: Callable[[], asyncio.BaseProtocol], **secure: Any
+) -> Address:
+    host, _, port = address.rpartition(":")
     try:
-        secure = _build_tls(settings)
         listener = await asyncio.get_running_loop().create_server(
-            connect, host.strip("[]"), int(port), ssl=secure, backlog=_BACKLOG
+            connect, host.strip("[]"), int(port), backlog=_BACKLOG, **secure
         )
     except OSError as error:
-        await runner.cleanup()
-        await cluster.close()
-        raise ServeError(f"--listen {settings.listen}: {error.strerror or error}") from None
-    try:
-        yield listener.sockets[0].getsockname()[:2]
-    finally:
-        listener.close()
-        await runner.cleanup()
-        await cluster.close()
+        raise ServeError(f"{flag} {address}: {error.strerror or error}") from None
+    stack.callback(listener.close)
+    found: Address = listener.sockets[0].getsockname()[:2]
+    return found
 
 
-def _build_tls(settings: ApiSettings) -> ssl.SSLContext | None:
+def _build_tls(settings: ApiSettings) -> dict[str, Any]:
+    """What makes a listener speak HTTPS; a handshake has as long as a request."""
     if not settings.tls_certificate:
-        return None
+        return {}
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(settings.tls_certificate, settings.tls_key)
-    return context
+    try:
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+    except OSError as error:
+        files = f"--tls-certificate {settings.tls_certificate} --tls-key {settings.tls_key}"
+        raise ServeError(f"{files}: {error.strerror or error}") from None
+    return {"ssl": context, "ssl_handshake_timeout": settings.client_timeout}
 
 
 async def serve(settings: ApiSettings) -> None:
@@ -96,6 +114,7 @@ async def serve(settings: ApiSettings) -> None:
         location = await find_cluster()
     except LocationError as error:
         raise ServeError(str(error)) from None
-    async with serving(settings, namespace, location) as (host, port):
-        log.info("serving", extra={"host": host, "port": port, "namespace": namespace})
+    async with serving(settings, namespace, location) as ((host, port), (_, health_port)):
+        fields = {"host": host, "port": port, "health_port": health_port, "namespace": namespace}
+        log.info("serving", extra=fields)
         await stop.wait()

@@ -8,15 +8,15 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import unquote
 
 import msgspec
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
 from connector_operator.api import page, shapes
+from connector_operator.api.admission import Admission
 from connector_operator.api.connections import GuardedConnection
-from connector_operator.api.documents import parse_document
+from connector_operator.api.identity import BadIdError, resource_name
 from connector_operator.api.openapi import build_openapi
 from connector_operator.api.problems import MEDIA_TYPE, NOT_KNOWN, ProblemError, unauthorized
 from connector_operator.api.service import ConnectorService
@@ -31,6 +31,7 @@ _REQUESTS = Counter("connectors_api_requests", "Answers.", ["method", "route", "
 _SECONDS = Histogram("connectors_api_request_seconds", "Time to answer.", ["method", "route"], registry=REGISTRY)
 # What a Kubernetes token consists of; anything else can't be one, and must not reach a header.
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
+_BODIES = 2 * 1024 * 1024  # bytes of bodies that are worked on at a time
 _CONNECTOR = "/v1/connectors/connector"
 _NAME = r"/{name:[\s\S]*}"
 
@@ -41,6 +42,7 @@ class ConnectorsApi:
     def __init__(self, service: ConnectorService, settings: ApiSettings) -> None:
         self._service = service
         self._settings = settings
+        self._room = Admission(_BODIES, settings.cluster_timeout)
 
     def build_app(self) -> web.Application:
         """The application with its routes."""
@@ -57,8 +59,6 @@ class ConnectorsApi:
                 web.get(r"/v1/connectors/{type:[\s\S]*}", self.read_schema),
                 web.get("/v1/openapi.json", self.openapi),
                 *page.build_routes(),
-                web.get("/healthz", self.healthz),
-                web.get("/metrics", self.metrics),
             ]
         )
         return app
@@ -85,13 +85,16 @@ class ConnectorsApi:
 
     async def create(self, request: web.Request) -> web.Response:
         """POST /connectors/connector/:name."""
-        token, name = read_token(request), read_name(request)
-        return answer_json(await self._service.create(token, name, await self._body(request)))
+        token, name, body = read_token(request), read_name(request), await self._body(request)
+        async with self._room.admit(len(body)):
+            return answer_json(await self._service.create(token, name, body))
 
     async def update(self, request: web.Request) -> web.Response:
         """PUT /connectors/connector/:name."""
-        token, name = read_token(request), read_name(request)
-        return answer_json(await self._service.update(token, name, await self._body(request)))
+        token, name, body = read_token(request), read_name(request), await self._body(request)
+        async with self._room.admit(len(body)):
+            changed = await self._service.update(token, name, body)
+        return answer_json(await self._service.settle(token, changed))
 
     async def delete(self, request: web.Request) -> web.Response:
         """DELETE /connectors/connector/:name."""
@@ -101,15 +104,7 @@ class ConnectorsApi:
         """GET /openapi.json."""
         return answer_json(build_openapi())
 
-    async def healthz(self, _: web.Request) -> web.Response:
-        """Whether the process turns; it needs nothing else, so this is its readiness, too."""
-        return web.Response(text="ok\n")
-
-    async def metrics(self, _: web.Request) -> web.Response:
-        """For Prometheus."""
-        return web.Response(body=generate_latest(REGISTRY), content_type="text/plain", charset="utf-8")
-
-    async def _body(self, request: web.Request) -> dict[str, Any]:
+    async def _body(self, request: web.Request) -> bytes:
         if request.content_type != "application/json":
             raise ProblemError(415, "send the body as JSON, with the header `Content-Type: application/json`")
         if request.headers.get("Content-Encoding", "identity") != "identity":
@@ -119,7 +114,7 @@ class ConnectorsApi:
             raise ProblemError(413, f"the body has more than {most} bytes")
         try:
             async with asyncio.timeout(seconds):
-                body = await request.read()
+                return await request.read()
         except TimeoutError:
             raise ProblemError(
                 408, f"the body took more than {seconds} seconds", headers={"Connection": "close"}
@@ -128,7 +123,23 @@ class ConnectorsApi:
             raise ProblemError(413, f"the body has more than {most} bytes") from None
         except (web.RequestPayloadError, ConnectionError):
             raise ProblemError(400, "the body ended early or is not valid HTTP") from None
-        return parse_document(body)
+
+
+async def healthz(_: web.Request) -> web.Response:
+    """Whether the process turns; it needs nothing else, so this is its readiness, too."""
+    return web.Response(text="ok\n")
+
+
+async def metrics(_: web.Request) -> web.Response:
+    """For Prometheus."""
+    return web.Response(body=generate_latest(REGISTRY), content_type="text/plain", charset="utf-8")
+
+
+def build_health_app() -> web.Application:
+    """Probes and metrics, for a port of their own: callers that fill all connections must not get the pod killed."""
+    app = web.Application()
+    app.add_routes([web.get("/healthz", healthz), web.get("/metrics", metrics)])
+    return app
 
 
 def read_token(request: web.Request) -> str:
@@ -211,7 +222,7 @@ async def _tell_problems(request: web.Request, handler: Handler) -> web.StreamRe
 
 @web.middleware
 async def _observe(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Counts, times and logs each request: its path without the query, in which a token may be."""
+    """Counts, times and logs each request."""
     connection = request.protocol
     start, route, status = time.monotonic(), _route(request), 499  # 499: the client left
     if isinstance(connection, GuardedConnection):
@@ -226,11 +237,11 @@ async def _observe(request: web.Request, handler: Handler) -> web.StreamResponse
         seconds = time.monotonic() - start
         _REQUESTS.labels(request.method if request.method in _METHODS else "other", route, str(status)).inc()
         _SECONDS.labels(request.method if request.method in _METHODS else "other", route).observe(seconds)
-        if route not in {"/healthz", "/metrics"}:
-            # An escaped question mark would bring the query in by the back door.
-            path = unquote(request.rel_url.raw_path).partition("?")[0][:200]
-            fields = {"method": request.method[:20], "path": path, "status": status, "seconds": round(seconds, 4)}
-            log.info("%s %s %d", fields["method"], ascii(path), status, extra=fields)
+        # The route, not the path: a token gets into paths, too, by a typing error.
+        fields = {"method": request.method[:20], "status": status, "seconds": round(seconds, 4)}
+        if "name" in request.match_info:
+            fields["connector"] = _tell_name(request.match_info["name"])
+        log.info("%s %s %d", fields["method"], route or "<no route>", status, extra=fields)
 
 
 _METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"})
@@ -240,3 +251,10 @@ def _route(request: web.Request) -> str:
     """The route's pattern, of which there are few; "" for none."""
     resource = request.match_info.route.resource
     return resource.canonical if resource is not None else ""
+
+
+def _tell_name(asked: str) -> str:
+    try:
+        return resource_name(asked)
+    except BadIdError:
+        return "<invalid>"

@@ -9,14 +9,14 @@ from typing import Any
 from connector_operator.api import patches
 from connector_operator.api.answers import build_answer, build_short_answer, is_settled
 from connector_operator.api.cluster import JSON_PATCH, MANAGER, Cluster
-from connector_operator.api.documents import Update, read_creation, read_update
+from connector_operator.api.documents import Update, parse_document, read_creation, read_update
 from connector_operator.api.identity import BadIdError, build_secret_name, connector_id, has_id, resource_name
 from connector_operator.api.problems import ProblemError, Violation, not_found
 from connector_operator.resources.names import CONNECTORS, GROUP, VERSION
 
 _PAGE = "500"
 _ATTEMPTS = 20
-"""How often a PUT that changes secrets starts over when somebody else changed the Connector meanwhile."""
+"""How often a PUT starts over when somebody else changed the Connector meanwhile."""
 _BACKOFF = 0.02  # seconds, times the number of attempts
 
 
@@ -49,10 +49,11 @@ class ConnectorService:
         """One connector."""
         return build_answer(await self._get(token, asked), with_config=with_config)
 
-    async def create(self, token: str, asked: str, body: dict[str, Any]) -> dict[str, Any]:
+    async def create(self, token: str, asked: str, body: bytes) -> dict[str, Any]:
         """Creates a connector, and the Secret with what its config has of secrets."""
         name = _name(asked)
-        creation = read_creation(asked, body)
+        # A long body takes its time: beside the loop, which has others to serve.
+        creation = await asyncio.to_thread(lambda: read_creation(asked, parse_document(body)))
         secret = build_secret_name(name) if creation.secrets else ""
         if secret:
             # Before anything exists: whether this caller may make the Secret at all.
@@ -65,32 +66,62 @@ class ConnectorService:
                 raise await self._explain_conflict(token, asked, problem) from None
             raise
         if secret:
-            try:
-                await self._create_secret(token, patches.build_secret(secret, connector, creation.secrets))
-            except (ProblemError, asyncio.CancelledError):
-                await self._delete(token, connector)
-                raise
+            await self._complete(token, connector, patches.build_secret(secret, connector, creation.secrets))
         answer: dict[str, Any] = {"success": True, "message": f"created connector '{asked}'"}
         if creation.ignored:
             answer["ignored"] = list(creation.ignored)
         return answer
 
-    async def update(self, token: str, asked: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Changes a connector; answers with its new state as soon as it is known, or with the state after a moment."""
+    async def _complete(self, token: str, connector: dict[str, Any], secret: Mapping[str, Any]) -> None:
+        """Makes the Secret of a new Connector; without it the Connector goes again."""
+        try:
+            await self._create_secret(token, secret)
+        except (ProblemError, asyncio.CancelledError) as reason:
+            try:
+                await self._delete(token, connector)
+            except ProblemError as problem:
+                if isinstance(reason, ProblemError) and problem.status != 404:
+                    asked = connector_id(connector["metadata"])
+                    left = f"connector '{asked}' is there without its secrets: DELETE it, or PUT its config again"
+                    raise ProblemError(
+                        reason.status, f"{reason.detail}; {left}", reason.errors, reason.headers
+                    ) from None
+            raise
+
+    async def update(self, token: str, asked: str, body: bytes) -> dict[str, Any]:
+        """Changes a connector; returns the resource as it then is."""
+        document = await asyncio.to_thread(parse_document, body)
+        refusal = ""
         for attempt in range(_ATTEMPTS):
             connector = await self._get(token, asked)
             kind, sources = connector["spec"]["connectorType"], patches.config_sources(connector)
-            update = read_update(body, kind, has_secrets=bool(sources))
+            update = await asyncio.to_thread(read_update, document, kind, has_secrets=bool(sources))
             try:
                 if update.secrets:
-                    changed = await self._patch_with_secrets(token, connector, update)
-                else:
-                    changed = await self._patch(token, connector, patches.build_patch(update.document, connector))
-            except _StaleError:
+                    return await self._patch_with_secrets(token, connector, update)
+                return await self._patch(token, connector, patches.build_patch(update.document, connector))
+            except ProblemError as problem:
+                if not patches.is_stale(problem):
+                    raise
+                refusal = problem.detail
                 await asyncio.sleep(_BACKOFF * attempt)
-                continue
-            return build_short_answer(await self._settle(token, changed))
-        raise ProblemError(409, f"connector '{asked}' is being changed by others all the time; try again")
+        raise ProblemError(409, f"connector '{asked}' is being changed by others all the time ({refusal}); try again")
+
+    async def settle(self, token: str, connector: dict[str, Any]) -> dict[str, Any]:
+        """The answer of a PUT: the new state as soon as it is known, or the state as it is when the time is over.
+
+        A caller who may not watch gets it at once.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._wait
+        while not is_settled(connector) and (left := end - loop.time()) > 0:
+            try:
+                connector = await self._watch(token, connector, left)
+            except ProblemError as problem:
+                if problem.status == 404:
+                    raise
+                break
+        return build_short_answer(connector)
 
     async def delete(self, token: str, asked: str) -> dict[str, Any]:
         """Deletes a connector; Kubernetes takes its Jobs and its Secret along."""
@@ -138,20 +169,9 @@ class ConnectorService:
             raise
 
     async def _patch(self, token: str, connector: Mapping[str, Any], patch: patches.Patch) -> dict[str, Any]:
-        """Applies a patch.
-
-        Raises:
-            _StaleError: The Connector is no longer what was read.
-        """
         path = f"{self._connectors}/{connector['metadata']['name']}"
         asked = connector_id(connector["metadata"])
-        try:
-            return await self._write(token, "PATCH", path, patch, content_type=JSON_PATCH, connector_id=asked)
-        except ProblemError as problem:
-            # A `test` that fails is a 422 without causes.
-            if problem.status == 409 or (problem.status == 400 and not problem.errors):
-                raise _StaleError(problem) from None
-            raise
+        return await self._write(token, "PATCH", path, patch, content_type=JSON_PATCH, connector_id=asked)
 
     async def _patch_with_secrets(self, token: str, connector: dict[str, Any], update: Update) -> dict[str, Any]:
         """Puts a new Secret in the old one's place, in one write with the config that goes with it."""
@@ -164,8 +184,10 @@ class ConnectorService:
         patch = patches.build_patch(update.document, connector)
         try:
             changed = await self._patch(token, connector, patches.build_secret_patch(patch, connector, secret))
-        except (ProblemError, _StaleError, asyncio.CancelledError):
-            await self._delete_secret(token, secret)
+        except ProblemError as problem:
+            # Without an answer nobody knows which of the two Secrets the Connector refers to: both stay.
+            if problem.status < 500:
+                await self._delete_secret(token, secret)
             raise
         await self._delete_secret(token, old)
         return changed
@@ -197,19 +219,6 @@ class ConnectorService:
         path, asked = f"{self._connectors}/{metadata['name']}", connector_id(metadata)
         await self._cluster.request(token, "DELETE", path, body=options, connector_id=asked)
 
-    async def _settle(self, token: str, connector: dict[str, Any]) -> dict[str, Any]:
-        """The Connector when its state is the new one, or as it is when the time is over. A caller who may not watch gets it at once."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + self._wait
-        while not is_settled(connector) and (left := end - loop.time()) > 0:
-            try:
-                connector = await self._watch(token, connector, left)
-            except ProblemError as problem:
-                if problem.status == 404:
-                    raise
-                return connector
-        return connector
-
     async def _watch(self, token: str, connector: dict[str, Any], seconds: float) -> dict[str, Any]:
         metadata = connector["metadata"]
         query = {"fieldSelector": f"metadata.name={metadata['name']}", "resourceVersion": metadata["resourceVersion"]}
@@ -226,10 +235,6 @@ class ConnectorService:
         path = f"{self._connectors}/{metadata['name']}"
         fresh: dict[str, Any] = await self._cluster.request(token, "GET", path, connector_id=connector_id(metadata))
         return fresh
-
-
-class _StaleError(Exception):
-    """The Connector has changed since it was read."""
 
 
 def _name(asked: str) -> str:

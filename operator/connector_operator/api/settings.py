@@ -16,6 +16,7 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     namespace: str = ""
     listen: str = "0.0.0.0:8080"
+    health_listen: str = "0.0.0.0:8081"
     wait: int = 10
     max_body: int = 262_144
     max_connections: int = 512
@@ -41,6 +42,11 @@ OPTIONS = (
         "namespace", settings.read_text, "The one namespace whose connectors are served; by default the pod's own."
     ),
     ApiOption("listen", settings.read_address, "Where the API is served."),
+    ApiOption(
+        "health_listen",
+        settings.read_address,
+        "Where `/healthz` and `/metrics` are served: by HTTP, without a token, apart from the callers' connections.",
+    ),
     ApiOption("wait", settings.read_whole(0, 60), "How long a PUT waits for the new state, in seconds, at most."),
     ApiOption("max_body", settings.read_whole(1024, 1_500_000), "The longest body that is accepted, in bytes."),
     ApiOption("max_connections", settings.read_whole(8, 100_000), "How many connections are served at a time."),

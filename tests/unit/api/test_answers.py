@@ -3,9 +3,10 @@ from typing import Any
 import jsonschema
 import pytest
 
-from connector_operator.api.answers import build_answer, build_short_answer, is_settled
+from connector_operator.api.answers import LEAVING, build_answer, build_short_answer, is_settled
 from connector_operator.api.problems import from_kubernetes, read_causes
 from connector_operator.api.shapes import build_answer_shape, build_problem_shape
+from connector_operator.decide.reasons import REASONS
 
 
 def condition(kind: str, status: str, reason: str = "Why") -> dict[str, Any]:
@@ -91,7 +92,14 @@ def test_trouble_is_told_and_nothing_else(raw: dict[str, Any], is_told: bool) ->
     assert (state.get("reason"), state.get("message")) == (("Bad", "Bad!") if is_told else (None, None))
 
 
-BUSY = [condition("Ready", "False"), condition("Reconciling", "True")]
+def waiting(ready: str, runner: str) -> list[dict[str, Any]]:
+    """Conditions while something is under way: the reasons of Ready and of RunnerHealthy."""
+    healthy = condition("RunnerHealthy", "True" if runner == "Running" else "False", runner)
+    return [condition("Ready", "False", ready), condition("Reconciling", "True", ready), healthy]
+
+
+STARTING = waiting("Starting", "Starting")
+TURN = [condition("Ready", "True", "AwaitingTurn"), condition("Reconciling", "True", "AwaitingTurn")]
 
 
 @pytest.mark.parametrize(
@@ -99,17 +107,35 @@ BUSY = [condition("Ready", "False"), condition("Reconciling", "True")]
     [
         (resource("ready"), True),
         (resource("ready", seen=1), False),
-        (resource("running", asked="running", exec_id="e", conditions=BUSY), True),
-        (resource("running", asked="running", conditions=BUSY), False),
-        (resource("running", asked="stopped", exec_id="e", conditions=BUSY), False),
+        (resource("running", asked="running", exec_id="e", conditions=STARTING), True),
+        (resource("running", asked="running", conditions=STARTING), False),
+        (resource("running", asked="stopped", exec_id="e", conditions=waiting("Stopping", "Stopping")), False),
         (resource("stopped", asked="stopped"), True),
-        (resource("errored", asked="running", conditions=BUSY), True),
-        (resource("pending", asked="running", conditions=BUSY), False),
+        (resource("errored", asked="running", conditions=STARTING), True),
+        (resource("pending", asked="running", conditions=waiting("Discovering", "NoExecution")), False),
         (resource("ready", conditions=[]), False),
+        # The execution that is to go, or that has gone, is not the new state.
+        (resource("running", asked="running", exec_id="e", conditions=waiting("Replacing", "Replacing")), False),
+        (resource("running", asked="running", exec_id="e", conditions=waiting("NodeLost", "NodeLost")), False),
+        (
+            resource("running", asked="running", exec_id="e", conditions=STARTING, lastExecution={"execId": "e"}),
+            False,
+        ),
+        (
+            resource("running", asked="running", exec_id="e", conditions=STARTING, lastExecution={"execId": "d"}),
+            True,
+        ),
+        # One that runs on while the streams of the new configuration are listed is neither.
+        (resource("running", asked="running", exec_id="e", conditions=waiting("Discovering", "Running")), False),
+        (resource("running", asked="running", exec_id="e", conditions=TURN), True),
     ],
 )
 def test_when_a_state_is_the_new_one(raw: dict[str, Any], expected: bool) -> None:
     assert is_settled(raw) is expected
+
+
+def test_reasons_are_those_of_the_operator() -> None:
+    assert {reason.name for reason in REASONS} >= LEAVING
 
 
 @pytest.mark.parametrize(

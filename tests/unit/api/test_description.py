@@ -3,17 +3,20 @@
 import asyncio
 import json
 import re
+import socket
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from connector_operator.api import shapes
-from connector_operator.api.cluster import LocationError, find_cluster
+from connector_operator.api.cluster import Location, LocationError, find_cluster
 from connector_operator.api.openapi import PROBLEMS, build_openapi
 from connector_operator.api.problems import ProblemError
+from connector_operator.api.process import ServeError, serving
 from connector_operator.api.server import read_display, read_token
 from connector_operator.api.settings import ApiSettings, describe_settings, read_settings
 from connector_operator.generate.connector_crd import build_connector_crd
@@ -123,3 +126,21 @@ def test_a_cluster_that_nobody_named_is_an_error(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("kubernetes.aio.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
     with pytest.raises(LocationError, match="KUBECONFIG"):
         asyncio.run(find_cluster({}))
+
+
+async def test_what_can_not_be_served_is_told_by_its_flag() -> None:
+    free, nowhere = "127.0.0.1:0", Location("http://127.0.0.1:1", "")
+
+    async def start(**changes: str) -> str:
+        settings = msgspec.structs.replace(ApiSettings(listen=free, health_listen=free), **changes)
+        with pytest.raises(ServeError) as error:
+            async with serving(settings, "any", nowhere):
+                pass
+        return str(error.value)
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert (await start(listen=address)).startswith(f"--listen {address}: ")
+        assert (await start(health_listen=address)).startswith(f"--health-listen {address}: ")
+    told = await start(tls_certificate="none.crt", tls_key="none.key")
+    assert told == "--tls-certificate none.crt --tls-key none.key: No such file or directory"

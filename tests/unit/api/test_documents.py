@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector_operator.api import documents, patches
-from connector_operator.api.problems import ProblemError
+from connector_operator.api.problems import ProblemError, Violation
 from connector_runner.schemas.config import config_schema, merge_config
 
 CONFIG = {"url": "wss://x", "productId": ["BTC-USD"]}
@@ -70,6 +70,37 @@ def test_every_problem_is_told_with_its_path() -> None:
     with pytest.raises(ProblemError) as error:
         documents.read_creation("x", bad)
     assert paths(error) == ["$.config.port", "$.config.productId", "$.datasetId", "$.id", "$.status", "$.wait"]
+
+
+def test_odd_names_are_quoted_as_in_rfc_9535() -> None:
+    with pytest.raises(ProblemError) as error:
+        documents.read_creation("x", {**BODY, "config": {**CONFIG, "a: b": 1, "it's \"\\": 2, "plain_1": 3}})
+    assert paths(error) == ["$.config.plain_1", "$.config['a: b']", "$.config['it\\'s \"\\\\']"]
+    assert all(violation.message.startswith("not a known property") for violation in error.value.errors)
+    with pytest.raises(ProblemError) as error:
+        documents.read_update({"a: b": 1}, "COINBASE", has_secrets=False)
+    assert paths(error) == ["$['a: b']"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"config": {**CONFIG, "productId": [[]] * 90_000}},
+        {"config": {**CONFIG, **{f"p{n}": n for n in range(30_000)}}},
+        {f"p{n}": n for n in range(30_000)},
+    ],
+)
+def test_of_many_problems_the_first_are_told(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ProblemError) as error:
+        documents.read_update(wrong, "COINBASE", has_secrets=False)
+    assert len(error.value.errors) == documents.MOST_PROBLEMS + 1
+    assert error.value.errors[0] == Violation("$", "these are the first 100 problems; there may be more")
+    assert len(json.dumps(error.value.build_body())) < 50_000
+
+
+def test_values_of_unknown_fields_are_not_kept() -> None:
+    body = documents.parse_document(b'{"connectorType": "COINBASE", "config": {"a": [1]}, "more": [[], []]}')
+    assert body == {"connectorType": "COINBASE", "config": {"a": [1]}, "more": None}
 
 
 def test_an_unknown_type_lists_those_there_are() -> None:
@@ -147,7 +178,7 @@ def test_a_patch_touches_what_is_named_and_nothing_else() -> None:
         "wait": False,
     }
     patch = patches.build_patch(document, connector())
-    assert patch[0] == {"op": "test", "path": "/metadata/uid", "value": "u-1"}
+    assert patch[0] == {"op": "replace", "path": "/metadata/uid", "value": "u-1"}
     before = {"connectorType": "COINBASE", "config": CONFIG, "selectedStream": "s", "status": "running"}
     expected = {"connectorType": "COINBASE", "config": {"productId": ["B"]}, "description": "", "wait": False}
     assert apply(patch, before) == {**expected, "status": "running"}
@@ -179,3 +210,71 @@ def test_a_resource_and_its_secret() -> None:
     assert patches.read_secret(secret) == {"key": "k"}
     assert secret["immutable"] is True
     assert secret["metadata"]["ownerReferences"][0]["uid"] == "u"
+
+
+SCALARS = st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=6)
+ANYTHING = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2)
+)
+SECRETS = {"key", "secret", "passphrase"}
+CONFIGS = st.fixed_dictionaries(
+    {},
+    optional={
+        "url": st.just("wss://x") | ANYTHING,
+        "productId": st.just(["A"]) | ANYTHING,
+        **{name: st.just(f"hidden-{name}") | ANYTHING for name in SECRETS},
+        "odd name": ANYTHING,
+    },
+)
+FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "datasetId": st.sampled_from(["", "rows", None]) | ANYTHING,
+    "description": st.text(max_size=9) | ANYTHING,
+    "wait": st.booleans() | ANYTHING,
+    "selectedStream": st.sampled_from(["", "ticker", None]) | ANYTHING,
+    "status": st.sampled_from(["running", "stopped", None]) | ANYTHING,
+    "config": CONFIGS | ANYTHING,
+}
+CREATIONS = st.fixed_dictionaries(
+    {"connectorType": st.just("COINBASE") | ANYTHING},
+    optional={**FIELDS, "id": st.just("x") | ANYTHING, "more": ANYTHING},
+)
+UPDATES = st.fixed_dictionaries({}, optional={**FIELDS, "id": ANYTHING})
+
+
+@given(CREATIONS)
+def test_any_creation_is_a_resource_or_a_problem(body: dict[str, Any]) -> None:
+    try:
+        creation = documents.read_creation("x", body)
+    except ProblemError as problem:
+        told = problem.build_body()
+        assert (told["status"], "hidden-" in json.dumps(told)) == (400, False)
+        assert all(error["path"].startswith("$") and error["message"] for error in told["errors"])
+        return
+    spec = patches.build_connector("x", "x", creation, "x-api-00000000")["spec"]
+    assert not SECRETS & set(spec["config"])
+    assert set(spec) <= {"connectorType", "configFrom", *FIELDS}
+    assert merge_config(spec["config"], [creation.secrets], config_schema("COINBASE")) == {
+        name: value for name, value in body["config"].items() if name not in SECRETS or value is not None
+    }
+
+
+@given(UPDATES, st.booleans())
+def test_any_update_is_a_patch_or_a_problem(body: dict[str, Any], has_secrets: bool) -> None:
+    try:
+        update = documents.read_update(body, "COINBASE", has_secrets=has_secrets)
+    except ProblemError as problem:
+        told = problem.build_body()
+        assert (told["status"], "hidden-" in json.dumps(told)) == (400, False)
+        return
+    before = {"connectorType": "COINBASE", "config": {"productId": ["old"]}, "description": "old", "status": "stopped"}
+    after = apply(patches.build_patch(update.document, connector()), dict(before))
+    assert {name: after.get(name) for name in before if name not in body} == {
+        name: value for name, value in before.items() if name not in body
+    }
+    for name, value in body.items():
+        if name == "config":
+            assert after["config"] == {key: text for key, text in value.items() if key not in SECRETS}
+        elif value is None or (value == "" and name != "description"):
+            assert name not in after
+        else:
+            assert after[name] == value
