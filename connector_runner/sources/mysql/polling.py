@@ -37,6 +37,7 @@ class Poller:
         self._last: tuple[str, ...] | None = tuple(last) if last is not None else None
         self._done = int(position.get("done", 0)) if self._last else 0
         self._closed = asyncio.Event()
+        self._thread: asyncio.Future[tuple[list[Row], int] | None] | None = None
 
     @property
     def _order(self) -> tuple[str, ...]:
@@ -54,7 +55,7 @@ class Poller:
         while not self._closed.is_set():
             count = 0
             reading = self._read()
-            while (arrived := await asyncio.to_thread(next, reading, None)) is not None:
+            while (arrived := await self._next(reading)) is not None:
                 rows, size = arrived
                 if not rows:
                     continue
@@ -72,9 +73,18 @@ class Poller:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closed.wait(), self._settings.poll_seconds)
 
+    async def _next(self, reading: Iterator[tuple[list[Row], int]]) -> tuple[list[Row], int] | None:
+        """What the read gives next; the thread outlives a cancelled wait, and `close` waits for it."""
+        self._thread = asyncio.ensure_future(asyncio.to_thread(next, reading, None))
+        return await asyncio.shield(self._thread)
+
     def _read(self) -> Iterator[tuple[list[Row], int]]:
         try:
-            yield from self._reader.stream(self._reader.plain(), self._definition, self._statement())
+            connection = self._reader.plain()
+            if self._closed.is_set():  # while this thread was connecting
+                self._reader.close()
+                return
+            yield from self._reader.stream(connection, self._definition, self._statement())
         except (pymysql.MySQLError, OSError, RuntimeError) as error:
             self._reader.close()
             raise translate(error, f"reading {self._definition.id}") from None
@@ -100,4 +110,6 @@ class Poller:
         """Ends the read and the connection."""
         self._closed.set()
         self._reader.abort()
+        if self._thread is not None:
+            await asyncio.gather(self._thread, return_exceptions=True)
         self._reader.close()

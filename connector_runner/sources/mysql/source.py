@@ -10,7 +10,7 @@ import pymysql
 
 from connector_runner.protocols.batch import Batch, Incident
 from connector_runner.protocols.errors import ActionRequiredError, InvalidConfigError
-from connector_runner.protocols.source import Checkpoint, Opened, SourceContext
+from connector_runner.protocols.source import Checkpoint, Opened, SourceContext, require_same_source
 from connector_runner.schemas.catalogue import Catalogue
 from connector_runner.sources.mysql.connection import Connection, connect
 from connector_runner.sources.mysql.definitions import FoundTable, read_definition
@@ -77,6 +77,8 @@ class MysqlSource:
         table = find_table(connection, self._settings, stream)
         self._require_mode(connection, server, table)
         if self._settings.mode is not Mode.LOG_BASED:
+            if self._settings.mode is Mode.INCREMENTAL and checkpoint is not None:
+                require_same_source(checkpoint.identity, server.identity)
             self._reader = Poller(self._settings, server, table, checkpoint, self._context.report)
             return Opened(table.definition.schema, server.identity)
         if checkpoint is None:
