@@ -18,7 +18,7 @@ from connector_runner.manifests import Orders, orders_from_environment, orders_f
 from connector_runner.registry import FolderRegistry, SourceRegistry
 from connector_runner.schemas.manifest import MANIFEST_VARIABLE, PROBE_ADDRESS_VARIABLE
 
-EPILOG = "Exit codes: 0 the stream has ended, 1 try again, 2 wrong command line, 78 a person must act, 143 stopped."
+EPILOG = "Exit codes: 0 the stream has ended, 1 try again, 2 wrong command line, 78 a person must act, 130 interrupted (Ctrl-C) before it ran, 143 stopped."
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -45,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
         )
         command.add_argument("--name", help="which Connector, if the manifest has several")
         command.add_argument("--stream", help="instead of the manifest's selectedStream")
+        command.add_argument("-n", "--namespace", help="that the manifest is applied to (default: its own, or default)")
     return parser
 
 
@@ -103,7 +104,8 @@ def _dispatch(arguments: argparse.Namespace, registry: SourceRegistry, log: Line
 
 def _load(arguments: argparse.Namespace) -> Orders:
     if arguments.file is not None:
-        return orders_from_file(arguments.file, arguments.name, arguments.stream)
+        orders = orders_from_file(arguments.file, arguments.name, arguments.stream)
+        return orders.in_namespace(arguments.namespace) if arguments.namespace else orders
     if MANIFEST_VARIABLE not in os.environ:
         build_parser().error("give a manifest with -f FILE")
     return orders_from_environment()

@@ -67,9 +67,9 @@ class LineLog:
 
     def __init__(self, redactor: Redactor, stream: TextIO | None = None, **context: Any) -> None:
         self._redactor = redactor
-        self._stream = stream or sys.stderr
+        self._stream = stream
         self._context = context
-        self._is_terminal = self._stream.isatty()
+        self._is_terminal = (stream or sys.stderr).isatty()
 
     def __call__(self, level: str, message: str, /, **fields: Any) -> None:
         """One line: JSON with time, level, message and fields; on a terminal time, message and fields."""
@@ -83,4 +83,5 @@ class LineLog:
             time = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
             context = self._redactor.clean_value(self._context)
             line = json.dumps({"time": time, "level": level, "message": message, **context, **fields})
-        print(line, file=self._stream, flush=True)
+        # Looked up for each line: while progress is shown, standard error writes above it.
+        print(line, file=self._stream or sys.stderr, flush=True)

@@ -7,7 +7,7 @@ import binascii
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -48,6 +48,10 @@ class Orders:
     def connector(self) -> str:
         """`namespace/name`."""
         return f"{self.manifest.namespace}/{self.manifest.name}"
+
+    def in_namespace(self, namespace: str) -> Orders:
+        """The same as if they had been applied there: a checkpoint belongs to a connector of a namespace."""
+        return replace(self, manifest=msgspec.structs.replace(self.manifest, namespace=namespace))
 
     def config(self, registry: SourceRegistry) -> dict[str, Any]:
         """The configuration, merged with its Secrets, filled and checked.

@@ -7,6 +7,7 @@ from pathlib import Path
 from connector_operator.generate import documents
 from connector_operator.generate.crds import build_crd_files
 from connector_runner.protocols.types import PYTHON_FORM
+from connector_runner.sinks.http.rows import TYPES as HTTP
 from connector_runner.sinks.postgresql.values import TYPES as POSTGRESQL
 from connector_runner.sinks.sqlite.types import TYPES as SQLITE
 from connector_runner.sources.coinbase.reference import fill_page as fill_coinbase_page
@@ -22,10 +23,10 @@ PAGES_WITH_BLOCKS = ("reference-connector.md", "reference-dataset.md")
 TYPES_HEAD = """# How a value is stored
 
 Each value reaches the dataset exactly, or the whole row goes to the dead letters; never as a silently different value. Generated from
-the code by `make generate`; property tests carry values of every kind into the databases and back.
+the code by `make generate`; property tests carry values of every kind into the datasets and back.
 
-| kind | in Python | SQLite | PostgreSQL |
-|---|---|---|---|
+| kind | in Python | SQLite | PostgreSQL | HTTP (JSON) |
+|---|---|---|---|---|
 """
 
 
@@ -36,7 +37,8 @@ def build_types() -> str:
         declared, how = SQLITE[kind]
         column = POSTGRESQL[kind]
         stored = f"{column.name}: {column.note}"
-        rows.append(f"| {kind.value} | {form} | {declared}: {how} | {stored} |")
+        sent = ": ".join(HTTP[kind])
+        rows.append(f"| {kind.value} | {form} | {declared}: {how} | {stored} | {sent} |")
     return TYPES_HEAD + "\n".join(rows) + "\n"
 
 

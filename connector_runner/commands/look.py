@@ -41,7 +41,7 @@ def _inspect(orders: Orders, redactor: Redactor) -> Inspector:
 
 
 def print_rows(orders: Orders, redactor: Redactor, limit: int, output: str) -> ExitCode:
-    """The rows that were written last, the newest last."""
+    """The rows that were inserted last, the newest last (see `Inspector.newest_rows`)."""
     inspector = _inspect(orders, redactor)
     try:
         names, rows = inspector.newest_rows(limit)
@@ -76,12 +76,18 @@ def _print_rows_table(names: Sequence[str], rows: Sequence[Sequence[Any]], title
 
 
 def print_checkpoints(orders: Orders, redactor: Redactor) -> ExitCode:
-    """Where the stream stands in the dataset, as JSON."""
+    """Where the stream stands in the dataset, as JSON.
+
+    Raises:
+        InvalidConfigError: The dataset knows nothing of it.
+    """
     inspector = _inspect(orders, redactor)
     try:
         found = inspector.checkpoints()
     finally:
         inspector.close()
+    if not found:
+        raise _no_checkpoint(orders)
     sys.stdout.write(json.dumps([asdict(checkpoint) for checkpoint in found], indent=2, default=str) + "\n")
     return ExitCode.END_OF_STREAM
 
@@ -90,7 +96,7 @@ def reset_checkpoints(orders: Orders, redactor: Redactor, *, confirmed: bool) ->
     """Forgets the position, so that the next run starts from the beginning; rows stay where they are.
 
     Raises:
-        InvalidConfigError: Nobody was there to say yes.
+        InvalidConfigError: Nobody was there to say yes, or the dataset knows nothing of this stream.
     """
     target, stream = orders.target(), orders.manifest.stream
     if not confirmed:
@@ -110,5 +116,17 @@ def reset_checkpoints(orders: Orders, redactor: Redactor, *, confirmed: bool) ->
         count = inspector.reset_checkpoints()
     finally:
         inspector.close()
+    if not count:
+        raise _no_checkpoint(orders)
     sys.stdout.write(f"{count} checkpoint(s) reset\n")
     return ExitCode.END_OF_STREAM
+
+
+def _no_checkpoint(orders: Orders) -> InvalidConfigError:
+    return InvalidConfigError(
+        [
+            f"the dataset has no checkpoint of connector {orders.connector}, stream {orders.manifest.stream}, table "
+            f"{orders.target().table}; was it applied to another namespace (--namespace), or has it never run?"
+        ],
+        reason="NoCheckpoint",
+    )

@@ -15,7 +15,8 @@ from connector_runner.commands.session import build_sink_context, build_source_c
 from connector_runner.log import LineLog, Redactor
 from connector_runner.manifests import Orders
 from connector_runner.pipeline.engine import Engine
-from connector_runner.pipeline.rotation import watch_files
+from connector_runner.pipeline.health import Health
+from connector_runner.pipeline.rotation import fingerprint, watch_files
 from connector_runner.pipeline.telemetry import NoMeters, Telemetry
 from connector_runner.protocols.errors import InvalidConfigError
 from connector_runner.protocols.source import Source
@@ -34,7 +35,8 @@ async def run(
     manifest = orders.manifest
     if not manifest.stream:
         raise InvalidConfigError(["spec.selectedStream: is required; `connector-runner discover` lists the streams"])
-    telemetry = Telemetry(log, NoMeters())
+    before = fingerprint(orders.watched)
+    telemetry = Telemetry(log, NoMeters(), Health(clean=redactor.clean))
     build_source_context(orders, registry, telemetry, redactor)  # what is wrong is told before anything is touched
     sink = build_sink(build_sink_context(orders, redactor))
 
@@ -43,7 +45,7 @@ async def run(
 
     engine = Engine(build_source, sink, manifest.stream, telemetry, wait=manifest.wait)
     with stop_signals(engine.stop, log):
-        async with _surroundings(engine, telemetry, orders, probe_address):
+        async with _surroundings(engine, telemetry, orders, before, probe_address):
             code = await engine.run()
     totals = telemetry.totals
     log("info", "done", rows=totals.rows, commits=totals.commits, refused=totals.refused, exitCode=int(code))
@@ -52,7 +54,7 @@ async def run(
 
 @asynccontextmanager
 async def _surroundings(
-    engine: Engine, telemetry: Telemetry, orders: Orders, probe_address: str | None
+    engine: Engine, telemetry: Telemetry, orders: Orders, before: str, probe_address: str | None
 ) -> AsyncIterator[None]:
     """Probes, progress on a terminal, and the watch over mounted Secrets, each only where it is of use."""
     async with contextlib.AsyncExitStack() as stack:
@@ -67,7 +69,7 @@ async def _surroundings(
             stack.push_async_callback(server.cleanup)
             telemetry.note("probes and metrics are served", port=port)
         if orders.watched:
-            await stack.enter_async_context(_background(watch_files(orders.watched, engine.reconnect)))
+            await stack.enter_async_context(_background(watch_files(orders.watched, before, engine.reconnect)))
         if sys.stderr.isatty():
             from connector_runner.pipeline.terminal import show_progress
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 
 @dataclass
@@ -12,18 +13,20 @@ class Health:
     Attributes:
         source, sink: "" when connected, else why not.
         is_committing: Whether a commit went through since the last trouble.
+        clean: Takes secrets out of what is told.
     """
 
     source: str = "the source is not connected yet"
     sink: str = "the dataset is not connected yet"
     is_committing: bool = False
+    clean: Callable[[str], str] = field(default=str, repr=False)
 
     def problems(self) -> list[str]:
         """Why the runner is not ready; empty when it is."""
         found = [text for text in (self.source, self.sink) if text]
         if not found and not self.is_committing:
             found.append("nothing was committed yet")
-        return found
+        return [self.clean(text) for text in found]
 
     @property
     def is_ready(self) -> bool:

@@ -27,10 +27,16 @@ def fingerprint(paths: Sequence[Path]) -> str:
 
 
 async def watch_files(
-    paths: Sequence[Path], changed: Callable[[], None], seconds: float = SECONDS_BETWEEN_LOOKS
+    paths: Sequence[Path], before: str, changed: Callable[[], None], seconds: float = SECONDS_BETWEEN_LOOKS
 ) -> None:
-    """Calls `changed` whenever the contents are other than at the last look; never returns."""
-    before = await asyncio.to_thread(fingerprint, paths)
+    """Calls `changed` whenever the contents are other than at the last look; never returns.
+
+    Args:
+        paths: Files and folders.
+        before: Their fingerprint from before they were first read, so that no change is missed.
+        changed: What to call.
+        seconds: Between two looks.
+    """
     while True:
         await asyncio.sleep(seconds)
         now = await asyncio.to_thread(fingerprint, paths)

@@ -15,7 +15,7 @@ from connector_runner.pipeline.telemetry import Telemetry
 async def show_progress(telemetry: Telemetry, seconds: float = 0.25) -> None:
     """Redraws one or two lines below the log until it is cancelled."""
     console = Console(file=sys.stderr)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"))
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False))
     bar = (BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, *bar, console=console, transient=True) as progress:
         stream = progress.add_task("starting", total=None)
@@ -38,7 +38,7 @@ def _describe(telemetry: Telemetry, rate: float) -> str:
     if totals.lag is not None:
         parts.append(f"{totals.lag:.1f} s behind")
     if totals.refused:
-        parts.append(f"[red]{totals.refused:,} refused[/red]")
+        parts.append(f"{totals.refused:,} refused")
     if problems := telemetry.health.problems():
-        parts.append(f"[yellow]{problems[0]}[/yellow]")
+        parts.append(problems[0])
     return " · ".join(parts)

@@ -166,7 +166,10 @@ class Inspector(Protocol):
     """Looks at a dataset without claiming it; blocking calls, for commands."""
 
     def newest_rows(self, limit: int) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
-        """Column names and the rows written last, the newest last."""
+        """Column names and the rows that were inserted last, the newest last.
+
+        In upsert mode a row that is changed later need not move: databases keep no time of their rows.
+        """
 
     def checkpoints(self) -> Sequence[StoredCheckpoint]:
         """Those of the context's connector, stream and table."""

@@ -1,13 +1,16 @@
-"""What the sink tests need of a database: a fresh one, and its rows read back as the values that were sent.
+"""What the sink tests need of a dataset: a fresh one, and its rows read back as the values that were sent.
 
-A new sink gets the whole contract suite by one line in `DATASETS`.
+A new sink gets the contract suite by one line in `DATASETS`; tests marked `needs_tables` only where rows lie in tables of a database
+that a transaction covers.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import datetime as dt
 import itertools
+import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,19 +21,27 @@ from typing import Any, Protocol
 import psycopg
 
 from connector_runner.datasets.names import quote, quote_all
+from connector_runner.protocols.batch import Operation
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.types import Kind
+from tests.contract.reading import Table, apply
 from tests.servers.postgresql import PostgresServer
+from tests.simulators.record_server import RecordServer
 
 Rows = list[tuple[Any, ...]]
 _numbers = itertools.count(1)
 
 
 class Dataset(Protocol):
-    """A fresh database that a test fills through a sink."""
+    """A fresh database that a test fills through a sink.
+
+    Attributes:
+        directory: The runner's data directory.
+    """
 
     name: str
     url: str
+    directory: Path
 
     def read(self, schema: StreamSchema, table: str, extra: Sequence[str] = (), order: str = "") -> Rows:
         """The table's rows in schema order, as the values that a source would send; `extra` columns after them."""
@@ -46,6 +57,12 @@ class Dataset(Protocol):
 
     def settle(self) -> None:
         """Until the database has finished what a killed client had sent to it."""
+
+    def drop(self, table: str) -> None:
+        """Forgets its rows."""
+
+    def close(self) -> None:
+        """At the end of the test."""
 
 
 def _times(parse: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -74,6 +91,7 @@ class SqliteDataset:
     name = "sqlite"
 
     def __init__(self, folder: Path) -> None:
+        self.directory = folder
         self.path = folder / "dataset.db"
         self.url = f"sqlite:////{self.path.relative_to('/')}"
 
@@ -104,6 +122,12 @@ class SqliteDataset:
     def settle(self) -> None:
         """Nothing outlives the process."""
 
+    def drop(self, table: str) -> None:
+        self.execute(f"DROP TABLE {table}")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
     @contextlib.contextmanager
     def held(self, table: str) -> Iterator[None]:
         with self._connect() as connection:
@@ -119,7 +143,8 @@ CASTS = {Kind.JSON: "::text", Kind.UUID: "::text", Kind.FLOAT32: "::double preci
 class PostgresDataset:
     name = "postgresql"
 
-    def __init__(self, server: PostgresServer) -> None:
+    def __init__(self, server: PostgresServer, folder: Path = Path()) -> None:
+        self.directory = folder
         self.server = server
         self.database = f"test_{next(_numbers)}"
         server.execute(f"CREATE DATABASE {self.database}")
@@ -151,6 +176,12 @@ class PostgresDataset:
             assert time.monotonic() < end, "a backend of a killed runner does not end"
             time.sleep(0.01)
 
+    def drop(self, table: str) -> None:
+        self.execute(f"DROP TABLE {table}")
+
+    def close(self) -> None:
+        """The server goes with the session."""
+
     @contextlib.contextmanager
     def held(self, table: str) -> Iterator[None]:
         with self._connect() as connection, connection.transaction():
@@ -162,8 +193,89 @@ def _is_text(schema: StreamSchema, name: str) -> bool:
     return next(column for column in schema.columns if column.name == name).type.kind is Kind.STRING
 
 
-DATASETS = ("sqlite", "postgresql")
+JSON_DECODE: dict[Kind, Callable[[str], Any]] = {
+    **{kind: lambda text, parse=parse: parse(json.loads(text)) for kind, parse in SQLITE_DECODE.items()},  # type: ignore[misc]
+    Kind.UINT64: int,
+    Kind.INT256: int,
+    Kind.DECIMAL: Decimal,
+    Kind.FLOAT32: float,
+    Kind.FLOAT64: float,
+    Kind.BYTES: lambda text: base64.b64decode(json.loads(text)),
+    Kind.JSON: str,
+}
+OPERATIONS = {"upsert": Operation.UPSERT, "delete": Operation.DELETE, "replace": Operation.REPLACE}
 
 
-def build_dataset(name: str, folder: Path, server: Callable[[], PostgresServer]) -> Dataset:
-    return SqliteDataset(folder) if name == "sqlite" else PostgresDataset(server())
+class HttpDataset:
+    """A server that takes records; position, dead letters and incidents lie in a file beside the runner, for `query`."""
+
+    name = "http"
+
+    def __init__(self, folder: Path) -> None:
+        self.directory = folder
+        self.server = RecordServer()
+        self.url = self.server.url
+
+    def read(self, schema: StreamSchema, table: str, extra: Sequence[str] = (), order: str = "") -> Rows:
+        """By key, by a column, or (`_id`) everything in the order of its arrival."""
+        del table  # the URL is one table
+        rows: Table = {}
+        history: Rows = []
+        for handling, record in self.server.received:
+            operation = OPERATIONS[json.loads(record.get("_op", '"upsert"'))]
+            names = schema.names if operation is not Operation.REPLACE else schema.key[: len(record) - 1]
+            row = tuple(_from_json(schema, name, record.get(name)) for name in names)
+            history.append((*row, *(json.loads(record[name]) for name in extra)))
+            apply(rows, schema, Operation.INSERT if handling == "ignore" else operation, row)
+        if order == "_id":
+            return history
+        places = schema.key_indices if not order else (schema.names.index(order),)
+        return sorted(rows.values(), key=lambda row: tuple(row[place] for place in places))
+
+    def query(self, sql: str) -> Rows:
+        (path,) = self.directory.glob("*.checkpoint.db")
+        with contextlib.closing(sqlite3.connect(path, timeout=20)) as connection:
+            return connection.execute(sql).fetchall()
+
+    def execute(self, sql: str) -> None:
+        raise NotImplementedError("there are no tables; mark the test with needs_tables")
+
+    def held(self, table: str) -> contextlib.AbstractContextManager[None]:
+        raise NotImplementedError("there are no locks; mark the test with needs_tables")
+
+    def settle(self) -> None:
+        """Nothing outlives the process."""
+
+    def drop(self, table: str) -> None:
+        self.server.received.clear()
+        for file in self.directory.glob("*.checkpoint.db*"):
+            file.unlink()
+
+    def close(self) -> None:
+        self.server.close()
+
+
+def _from_json(schema: StreamSchema, name: str, text: str | None) -> Any:
+    if text is None or text == "null":
+        return None
+    kind = schema.columns[schema.names.index(name)].type.kind
+    return JSON_DECODE.get(kind, json.loads)(text)
+
+
+Build = Callable[[Path, Callable[[], PostgresServer]], Dataset]
+DATASETS: dict[str, Build] = {
+    "sqlite": lambda folder, _: SqliteDataset(folder),
+    "postgresql": lambda folder, server: PostgresDataset(server(), folder),
+    "http": lambda folder, _: HttpDataset(folder),
+}
+# Those whose rows lie in tables, in one transaction with the position; the others store at least once.
+WITH_TABLES = ("sqlite", "postgresql")
+
+
+@contextlib.contextmanager
+def fresh_dataset(name: str, folder: Path, server: Callable[[], PostgresServer]) -> Iterator[Dataset]:
+    dataset = DATASETS[name](folder, server)
+    try:
+        yield dataset
+    finally:
+        dataset.close()

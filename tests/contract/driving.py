@@ -27,7 +27,8 @@ DEADLINE = 60.0
 def context(dataset: Dataset, table: str = "rows", **changes: Any) -> SinkContext:
     values: dict[str, Any] = {
         "read_url": lambda: dataset.url, "table": table, "connector": "default/test", "stream": "test", "uid": "uid-1",
-        "run": 1, "write_mode": WriteMode.UPSERT, "refused_rows": RefusedRows.DEAD_LETTER, "wait": True, **changes,
+        "run": 1, "write_mode": WriteMode.UPSERT, "refused_rows": RefusedRows.DEAD_LETTER, "wait": True,
+        "directory": dataset.directory, **changes,
     }  # fmt: skip
     return SinkContext(**values)
 
@@ -44,7 +45,8 @@ class ListSource:
     """Batches from a list; the position after the n-th is {"next": n + 1} or whatever the batches say."""
 
     def __init__(self, batches: Sequence[Batch], identity: str = "list", *, endless: bool = False) -> None:
-        self._batches = batches
+        self._batches = list(batches)
+        self._more = asyncio.Event()
         self._identity = identity
         self._endless = endless
         self._first = 0
@@ -59,12 +61,22 @@ class ListSource:
             self._first = positions.index(dict(checkpoint.position)) + 1
         return Opened(self._batches[min(self._first, len(self._batches) - 1)].schema, self._identity)
 
+    def add(self, more: Batch) -> None:
+        """To an endless one."""
+        self._batches.append(more)
+        self._more.set()
+
     async def batches(self) -> AsyncIterator[Batch]:
-        for item in self._batches[self._first :]:
-            yield item
-            self.read += 1
-        if self._endless:
-            await asyncio.Event().wait()
+        place = self._first
+        while True:
+            while place < len(self._batches):
+                yield self._batches[place]
+                place += 1
+                self.read += 1
+            if not self._endless:
+                return
+            self._more.clear()
+            await self._more.wait()
 
     async def close(self) -> None:
         pass

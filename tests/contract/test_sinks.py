@@ -1,4 +1,4 @@
-"""The one suite that every SQL sink must pass, driven by the pipeline over the scripted source and over lists of batches."""
+"""The one suite that every sink must pass, driven by the pipeline over the scripted source and over lists of batches."""
 
 from __future__ import annotations
 
@@ -92,6 +92,7 @@ async def test_a_second_run_goes_on_after_the_first(dataset: Dataset) -> None:
     assert sorted(dataset.read(SCHEMA, "rows")) == sorted(script.state().values())
 
 
+@pytest.mark.needs_tables
 async def test_append_keeps_the_history_and_retracts_what_is_replaced(dataset: Dataset) -> None:
     await run_to_end(
         [
@@ -116,6 +117,7 @@ async def test_append_keeps_the_history_and_retracts_what_is_replaced(dataset: D
 
 
 @pytest.mark.parametrize("wait", [True, False])
+@pytest.mark.needs_tables
 async def test_refused_rows_become_dead_letters_and_the_others_are_stored(dataset: Dataset, wait: bool) -> None:
     too_long, surrogate = 2**63, "\ud800"
     run = await run_to_end(
@@ -141,6 +143,7 @@ async def test_refused_rows_become_dead_letters_and_the_others_are_stored(datase
 
 
 @pytest.mark.parametrize("mode", list(WriteMode))
+@pytest.mark.needs_tables
 async def test_what_a_constraint_of_the_table_refuses_is_a_dead_letter_too(dataset: Dataset, mode: WriteMode) -> None:
     await run_to_end([batch(SMALL, 0, (UPSERT, (0, "fine")))], context(dataset, write_mode=mode))
     dataset.execute("CREATE UNIQUE INDEX only_once ON rows (v)")
@@ -152,6 +155,7 @@ async def test_what_a_constraint_of_the_table_refuses_is_a_dead_letter_too(datas
     assert dataset.query("SELECT count(*) FROM rows_dead_letters") == [(20,)]
 
 
+@pytest.mark.needs_tables
 async def test_refused_rows_stop_the_run_when_the_dataset_says_so(dataset: Dataset) -> None:
     sink = context(dataset, refused_rows=RefusedRows.STOP)
     run = Run(lambda: ListSource([batch(SMALL, 1, (UPSERT, (1, "a")), (UPSERT, (2, "\ud800")))]), sink).start()
@@ -203,6 +207,7 @@ async def test_a_connector_made_again_under_its_name_goes_on(dataset: Dataset) -
     assert dataset.read(SMALL, "rows") == [(1, "a"), (2, "b")]
 
 
+@pytest.mark.needs_tables
 async def test_two_connectors_in_one_table_are_refused_by_name_unless_both_append(dataset: Dataset) -> None:
     await run_to_end([batch(SMALL, 1, (UPSERT, (1, "a")))], context(dataset))
     other = Run(lambda: ListSource([batch(SMALL, 1, (UPSERT, (1, "b")))]), context(dataset, connector="default/other"))
@@ -222,6 +227,7 @@ async def test_another_source_is_an_error_that_names_both(dataset: Dataset) -> N
         await run.end()
 
 
+@pytest.mark.needs_tables
 async def test_reset_starts_over_and_fences_off_who_writes(dataset: Dataset) -> None:
     batches = [batch(SMALL, 1, (UPSERT, (1, "a"))), batch(SMALL, 2, (UPSERT, (2, "b")))]
     run = Run(lambda: ListSource(batches, endless=True), context(dataset)).start()
@@ -241,6 +247,7 @@ async def test_reset_starts_over_and_fences_off_who_writes(dataset: Dataset) -> 
     assert dataset.read(SMALL, "rows") == [(1, "a"), (2, "b")]
 
 
+@pytest.mark.needs_tables
 class TestFitting:
     async def test_columns_are_added_and_types_widened_as_the_stream_changes(self, dataset: Dataset) -> None:
         wide = StreamSchema("test", (Column("k", INT64), Column("n", UINT64), Column("late", JSON)), ("k",))

@@ -99,7 +99,8 @@ def test_an_object_older_than_a_rule_can_still_be_stopped_and_mended(
 
 def test_datasets_are_checked_at_apply(kit: Kit) -> None:
     for spec, says in [
-        ({"url": "sqlite:///rows.db"}, "a file needs a PersistentVolumeClaim"),
+        ({"url": "sqlite:///rows.db"}, "name a PersistentVolumeClaim"),
+        ({"url": "https://host/records"}, "name a PersistentVolumeClaim"),
         ({"url": "postgresql://user:secret@db/market"}, "put the URL into a Secret"),
         ({"url": "nonsense"}, "spec.url"),
         ({"volumeClaim": "x"}, "give either url or urlFrom"),

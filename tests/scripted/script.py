@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
@@ -62,8 +62,12 @@ class Script:
     def wide_from(self) -> int:
         return self.batches // 2 if self.stream == "widening" else self.batches
 
+    @cached_property
+    def _schemas(self) -> tuple[StreamSchema, StreamSchema]:
+        return replace(SCHEMA, stream=self.stream), replace(WIDER, stream=self.stream)
+
     def schema(self, number: int) -> StreamSchema:
-        return SCHEMA if number < self.wide_from else WIDER
+        return self._schemas[number >= self.wide_from]
 
     def batch(self, number: int) -> Batch:
         """Batch `number` of 0 … batches - 1."""

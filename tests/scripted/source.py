@@ -10,7 +10,7 @@ from connector_runner.protocols.batch import Batch
 from connector_runner.protocols.errors import TransientError, UnknownStreamError
 from connector_runner.protocols.source import Checkpoint, Opened, Source, SourceContext, require_same_source
 from connector_runner.registry import FolderRegistry
-from connector_runner.schemas.catalogue import Catalogue, StreamInfo
+from connector_runner.schemas.catalogue import Catalogue, ColumnInfo, StreamInfo
 from connector_runner.schemas.config import Schema
 from tests.scripted.script import SCHEMA, Script, build_script
 
@@ -42,7 +42,8 @@ class ScriptedSource:
         self.closed = False
 
     async def discover(self, selected: str | None) -> Catalogue:
-        streams = tuple(StreamInfo(id=name, key=SCHEMA.key, modes=("live",)) for name in STREAMS)
+        columns = tuple(ColumnInfo(column.name, str(column.type), column.nullable) for column in SCHEMA.columns)
+        streams = tuple(StreamInfo(id=name, key=SCHEMA.key, modes=("live",), columns=columns) for name in STREAMS)
         return Catalogue(streams, len(streams), str(self._context.config["identity"]))
 
     async def open(self, stream: str, checkpoint: Checkpoint | None) -> Opened:

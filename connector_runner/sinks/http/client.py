@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import datetime as dt
 import http.client
+import socket
 import ssl
+import threading
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 import msgspec
 
@@ -15,6 +19,8 @@ from connector_runner.datasets.letters import RefusedError
 from connector_runner.protocols.errors import ActionRequiredError, InvalidConfigError, TransientError
 
 SECONDS = 60.0
+# Connecting can't be interrupted, so it must be over within the time that a runner has for leaving.
+CONNECT_SECONDS = 5.0
 LONGEST_WAIT = 600.0
 REFUSING = {400, 409, 413, 422}
 LATER = {408, 423, 425, 429}
@@ -31,25 +37,67 @@ def retry_after(text: str | None, now: dt.datetime) -> float | None:
     return min(max(0.0, seconds), LONGEST_WAIT)
 
 
-class Client:
-    """A kept connection to one dataset."""
+def _split(url: str) -> SplitResult:
+    """The URL's parts; the message never repeats them.
 
-    def __init__(self, url: str) -> None:
-        self._parts: SplitResult = urlsplit(url)
-        if not self._parts.hostname:
-            raise InvalidConfigError(["dataset.url: expected http(s)://host/path"])
+    Raises:
+        InvalidConfigError: It names no host, or a port that is none.
+    """
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(url)
+        if parts.hostname and parts.port != 0:
+            return parts
+    raise InvalidConfigError(["dataset.url: expected http(s)://host/path"], reason="InvalidDataset")
+
+
+def basic_authorization(parts: SplitResult) -> dict[str, str]:
+    """The header for `user:password@` in a URL; empty without."""
+    if parts.username is None:
+        return {}
+    login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}
+
+
+class Client:
+    """A kept connection to one dataset; used by one thread, aborted by any.
+
+    Args:
+        url: Of the dataset.
+        leaving: Set before `abort`: nothing is sent any more, and no pause lasts.
+    """
+
+    def __init__(self, url: str, leaving: threading.Event | None = None) -> None:
+        self._parts = _split(url)
         self.where = f"{self._parts.scheme}://{self._parts.hostname}{self._parts.path}"
+        self._authorization = basic_authorization(self._parts)
         self._connection: http.client.HTTPConnection | None = None
+        self._leaving = leaving or threading.Event()
 
     def _connect(self) -> http.client.HTTPConnection:
         if self._connection is None:
             host, port = self._parts.hostname or "", self._parts.port
             if self._parts.scheme == "https":
                 context = ssl.create_default_context()
-                self._connection = http.client.HTTPSConnection(host, port, timeout=SECONDS, context=context)
+                fresh: http.client.HTTPConnection = http.client.HTTPSConnection(
+                    host, port, timeout=CONNECT_SECONDS, context=context
+                )
             else:
-                self._connection = http.client.HTTPConnection(host, port, timeout=SECONDS)
+                fresh = http.client.HTTPConnection(host, port, timeout=CONNECT_SECONDS)
+            fresh.connect()
+            fresh.sock.settimeout(SECONDS)
+            self._connection = fresh
         return self._connection
+
+    def pause(self, seconds: float) -> None:
+        """Waits between two tries."""
+        self._leaving.wait(seconds)
+
+    def abort(self) -> None:
+        """From any thread: what is being sent or waited for ends with `TransientError` at once."""
+        connection = self._connection
+        if connection is not None and connection.sock is not None:
+            with contextlib.suppress(OSError):
+                connection.sock.shutdown(socket.SHUT_RDWR)
 
     def post(self, body: bytes, parameters: Mapping[str, str], headers: Mapping[str, str]) -> None:
         """Sends, and returns when the other side says that it has it.
@@ -60,9 +108,11 @@ class Client:
             ActionRequiredError: The URL or its token.
         """
         query = urlencode([*parse_qsl(self._parts.query), *parameters.items()])
-        connection = self._connect()
         try:
-            connection.request("POST", f"{self._parts.path or '/'}?{query}", body, dict(headers))
+            connection = self._connect()
+            if self._leaving.is_set():
+                raise ConnectionAbortedError("the runner is leaving")
+            connection.request("POST", f"{self._parts.path or '/'}?{query}", body, {**self._authorization, **headers})
             answer = connection.getresponse()
             text = answer.read()
         except (OSError, http.client.HTTPException) as error:

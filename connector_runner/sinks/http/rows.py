@@ -75,7 +75,7 @@ TYPES: dict[Kind, tuple[str, str]] = {
     Kind.TIME: ("string", "ISO text"),
     Kind.TIMESTAMP: ("string", "ISO text"),
     Kind.TIMESTAMPTZ: ("string", "ISO text in UTC, with Z"),
-    Kind.JSON: ("any", "as it is"),
+    Kind.JSON: ("any", "as it came; the JSON null is null; what is no JSON is refused"),
     Kind.UUID: ("string", "exact"),
 }
 

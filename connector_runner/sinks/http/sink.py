@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
-import time
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +16,7 @@ from connector_runner.datasets.plan import NAMES, operations_of
 from connector_runner.protocols.batch import Batch, Operation, Row, place_of
 from connector_runner.protocols.errors import ActionRequiredError, TransientError
 from connector_runner.protocols.schema import StreamSchema
-from connector_runner.protocols.sink import Receipt, SinkContext, Transaction
+from connector_runner.protocols.sink import Claim, Receipt, SinkContext, Transaction
 from connector_runner.sinks.http.client import Client
 from connector_runner.sinks.http.rows import build_record
 from connector_runner.sinks.sqlite.inspector import SqliteInspector
@@ -24,7 +25,7 @@ from connector_runner.sinks.sqlite.statements import CREATE_DEAD_LETTERS, CREATE
 
 RECORDS_A_POST = 1000
 BYTES_A_POST = 1 << 20
-# Seconds between the tries of one POST; what the other side asks for counts up to LONGEST_PAUSE, beyond it the pipeline waits.
+# Seconds between the tries of one POST; when the other side asks for more than LONGEST_PAUSE, the pipeline waits, not ready.
 PAUSES = (0.05, 0.2, 0.8)
 LONGEST_PAUSE = 5.0
 VALUE_ERRORS = (RefusedError, UnicodeError, OverflowError, ValueError, TypeError)
@@ -37,6 +38,7 @@ def _local(context: SinkContext) -> SinkContext:
 
 @dataclass(slots=True)
 class _Record:
+    ordinal: int  # of the operation in its transaction
     operation: int
     row: Row
     batch: Batch
@@ -50,7 +52,25 @@ class HttpSink(SqliteSink):
         super().__init__(_local(context))
         self._remote = context
         self._client: Client | None = None
+        self._leaving = threading.Event()
         self.number = 0
+
+    def _claim(self) -> Claim:
+        folder = self._remote.directory
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise ActionRequiredError(
+                f"the position of what goes out by HTTP is kept in a file, but {folder.absolute()} can't be written; "
+                "give the Dataset a volumeClaim",
+                reason="InvalidDataset",
+            )
+        return super()._claim()
+
+    async def close(self) -> None:
+        """See `Sink.close`; what is being sent is given up, since nobody waits for its answer any more."""
+        self._leaving.set()
+        if (client := self._client) is not None:
+            client.abort()
+        await super().close()
 
     def _write(self, transaction: Transaction) -> Receipt:
         self.number = transaction.number
@@ -62,12 +82,20 @@ class HttpSink(SqliteSink):
         connection.execute(CREATE_INCIDENTS.format(table=self._names.incidents))
 
     def _build_writer(self, connection: sqlite3.Connection, schema: StreamSchema) -> BatchWriter:
-        self._client = Client(self._remote.read_url())
-        return _Poster(connection, self, schema, self._client, self._refusals)
+        _ = self.client  # a URL that is none is told now, not with the first row
+        return _Poster(connection, self, schema, self._refusals)
+
+    @property
+    def client(self) -> Client:
+        """The connection; made anew after each loss, with the URL as it is then (a token may have been rotated)."""
+        if self._client is None:
+            self._client = Client(self._remote.read_url(), self._leaving)
+        return self._client
 
     def _disconnect(self) -> None:
         if self._client is not None:
             self._client.close()
+            self._client = None
         super()._disconnect()
 
     @property
@@ -100,12 +128,11 @@ class _Poster:
     """Implements `BatchWriter`: rows go out by POST, what is refused into the local file."""
 
     def __init__(
-        self, connection: sqlite3.Connection, sink: HttpSink, schema: StreamSchema, client: Client, refusals: Refusals
+        self, connection: sqlite3.Connection, sink: HttpSink, schema: StreamSchema, refusals: Refusals
     ) -> None:
         self.connection = connection
         self._sink = sink
         self._schema = schema
-        self._client = client
         self._refusals = refusals
         self._letter_sql, self._incident_sql = sink.dead_letter_sql()
 
@@ -122,7 +149,7 @@ class _Poster:
 
     def _records(self, batches: Sequence[Batch]) -> Iterator[tuple[str, _Record]]:
         """Each operation with its `duplicateKeyHandling`; "" for one that JSON can't hold, the reason in its body."""
-        for operation, row, batch in operations_of(batches):
+        for ordinal, (operation, row, batch) in enumerate(operations_of(batches)):
             extra: dict[str, Any] = {}
             if self._sink.is_append:
                 extra = {"_op": NAMES[operation], "_position": encode_position(place_of(batch.position))}
@@ -132,18 +159,20 @@ class _Poster:
             try:
                 body = build_record(self._schema, row, extra, only_key=only_key)
             except VALUE_ERRORS as error:
-                yield "", _Record(operation, row, batch, f"{type(error).__name__}: {error}".encode(errors="replace"))
+                reason = f"{type(error).__name__}: {error}".encode(errors="replace")
+                yield "", _Record(ordinal, operation, row, batch, reason)
                 continue
             handling = "ignore" if operation == Operation.INSERT and not self._sink.is_append else "replace"
-            yield handling, _Record(operation, row, batch, body)
+            yield handling, _Record(ordinal, operation, row, batch, body)
 
     def _post(self, records: Sequence[_Record], handling: str) -> int:
         body = b"[" + b",".join(record.body for record in records) + b"]"
-        # The same when this runner sends the same rows of the same transaction again, never for others.
+        # The same when this runner sends the same rows of the same transaction again, never for others: equal rows
+        # elsewhere in the transaction have another ordinal, halves of a refused POST another digest.
         digest = hashlib.sha256("\0".join(self._sink.key).encode() + body).hexdigest()[:32]
         headers = {
             "Content-Type": "application/json",
-            "Idempotency-Key": f"{self._sink.epoch}-{self._sink.number}-{digest}",
+            "Idempotency-Key": f"{self._sink.epoch}-{self._sink.number}-{records[0].ordinal}-{digest}",
         }
         try:
             self._post_patiently(body, {"duplicateKeyHandling": handling, **self._sink.parameters}, headers)
@@ -157,16 +186,20 @@ class _Poster:
 
     def _post_patiently(self, body: bytes, parameters: dict[str, str], headers: dict[str, str]) -> None:
         """A few tries with the same key, before the whole transaction is given up and sent again."""
+        client = self._sink.client
         for pause in PAUSES:
             try:
-                return self._client.post(body, parameters, headers)
+                return client.post(body, parameters, headers)
             except TransientError as error:
-                time.sleep(max(pause, min(error.retry_after or 0.0, LONGEST_PAUSE)))
-        return self._client.post(body, parameters, headers)
+                asked = error.retry_after or 0.0
+                if asked > LONGEST_PAUSE:
+                    raise
+                client.pause(max(pause, asked))
+        return client.post(body, parameters, headers)
 
     def _refuse(self, record: _Record, reason: str) -> int:
         letter = build_letter(self._schema, record.operation, record.row, record.batch, reason)
-        self._refusals.refused(letter, self._client.where)
+        self._refusals.refused(letter, self._sink.client.where)
         self.connection.execute(
             self._letter_sql, (*self._sink.key[:2], letter.reason, letter.operation, letter.position, letter.row)
         )

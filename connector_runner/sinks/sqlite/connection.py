@@ -86,7 +86,8 @@ def connect(context: SinkContext, *, create: bool = True) -> tuple[sqlite3.Conne
             check_same_thread=False,
         )
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            if create:  # looking at a file changes nothing in it
+                connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(f"PRAGMA synchronous = {synchronous}")
         except BaseException:
             connection.close()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from connector_runner.datasets.claims import COLUMNS, decode_position
-from connector_runner.datasets.names import parse_table
+from connector_runner.datasets.names import CHECKPOINTS, parse_table
 from connector_runner.protocols.sink import SinkContext, StoredCheckpoint
 from connector_runner.sinks.sqlite.connection import connect, explained
 from connector_runner.sinks.sqlite.statements import NOW, build_fence_sql, table_key
@@ -34,8 +34,7 @@ class SqliteInspector:
         """See `Inspector.checkpoints`."""
         with explained(self._path):
             sql = build_fence_sql(self._names)
-            self._connection.execute(sql.create)
-            rows = self._connection.execute(sql.read, self._key).fetchall()
+            rows = self._connection.execute(sql.read, self._key).fetchall() if self._has_checkpoints() else []
         found = []
         for row in rows:
             stored = dict(zip(COLUMNS, row, strict=True))
@@ -44,10 +43,16 @@ class SqliteInspector:
             found.append(StoredCheckpoint(**stored))
         return found
 
+    def _has_checkpoints(self) -> bool:
+        """Whether a runner has ever claimed anything here; looking makes no table."""
+        found = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+        return self._connection.execute(found, (CHECKPOINTS,)).fetchone() is not None
+
     def reset_checkpoints(self) -> int:
         """See `Inspector.reset_checkpoints`."""
         with explained(self._path):
-            self._connection.execute(build_fence_sql(self._names).create)
+            if not self._has_checkpoints():
+                return 0
             return self._connection.execute(
                 f"UPDATE {self._names.checkpoints} SET epoch = epoch + 1, uid = '', run = 0, identity = '', position = NULL, "
                 f"updated = {NOW} WHERE connector = ? AND stream = ? AND table_name = ?",

@@ -222,8 +222,10 @@ class Link:
         try:
             while True:
                 arrived = asyncio.create_task(self._arrived.wait())
-                await asyncio.wait({arrived, closed}, return_when=asyncio.FIRST_COMPLETED)
-                arrived.cancel()
+                try:
+                    await asyncio.wait({arrived, closed}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    arrived.cancel()
                 self._arrived.clear()
                 pending, self._early = self._early or [], []
                 for number, payload in enumerate(pending):

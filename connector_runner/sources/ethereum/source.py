@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from connector_runner.protocols.batch import Batch
 from connector_runner.protocols.errors import TransientError, UnknownStreamError
@@ -215,6 +215,7 @@ class EthereumSource:
     async def close(self) -> None:
         """Ends the subscription, what is being fetched, and the connection."""
         if self._running is not None:
-            await self._running.aclose()
+            with suppress(RuntimeError):  # it is being read: whoever reads ends with the connection
+                await self._running.aclose()
         await self._close_feed()
         await self._nodes.close()

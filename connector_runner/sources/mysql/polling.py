@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 import pymysql
 
 from connector_runner.protocols.batch import Batch, Operation, Position, Row
-from connector_runner.protocols.errors import ActionRequiredError, SourceChangedError
-from connector_runner.protocols.source import Checkpoint, Report
+from connector_runner.protocols.errors import ActionRequiredError
+from connector_runner.protocols.source import Checkpoint, Report, require_same_source
 from connector_runner.sources.mysql.chunks import ChunkReader
 from connector_runner.sources.mysql.definitions import FoundTable
 from connector_runner.sources.mysql.failures import translate
@@ -44,6 +44,7 @@ class Poller:
         self._last: tuple[str, ...] | None = tuple(last) if last is not None else None
         self._done = int(position.get("done", 0)) if self._last else 0
         self._closed = asyncio.Event()
+        self._thread: asyncio.Future[tuple[list[Row], int] | None] | None = None
 
     def _resumable(self, server: Server, checkpoint: Checkpoint | None) -> Position:
         """The checkpoint's position, if this configuration can go on from it.
@@ -60,10 +61,8 @@ class Poller:
         cure = "choose another datasetId, or start over with `connector-runner checkpoint reset`"
         if "log" in position:
             raise ActionRequiredError(f"{what} is of mode LOG_BASED, not INCREMENTAL; {cure}", reason="ModeChanged")
-        if checkpoint is not None and checkpoint.identity != server.identity:
-            raise SourceChangedError(
-                f"{what} is of the server {checkpoint.identity}, this one is {server.identity}; {cure}"
-            )
+        if checkpoint is not None:
+            require_same_source(checkpoint.identity, server.identity)
         found = position.get("order", list(self._order))
         if position.get("last") is not None and found != list(self._order):
             raise ActionRequiredError(
@@ -81,7 +80,7 @@ class Poller:
         while not self._closed.is_set():
             count = 0
             settled, reading = self._last, self._read()
-            while (arrived := await asyncio.to_thread(next, reading, None)) is not None:
+            while (arrived := await self._next(reading)) is not None:
                 rows, size = arrived
                 if not rows:
                     continue
@@ -121,9 +120,18 @@ class Poller:
             return self._literals(other)
         return before if self._last == last else self._last
 
+    async def _next(self, reading: Iterator[tuple[list[Row], int]]) -> tuple[list[Row], int] | None:
+        """What the read gives next; the thread outlives a cancelled wait, and `close` waits for it."""
+        self._thread = asyncio.ensure_future(asyncio.to_thread(next, reading, None))
+        return await asyncio.shield(self._thread)
+
     def _read(self) -> Iterator[tuple[list[Row], int]]:
         try:
-            yield from self._reader.stream(self._reader.plain(), self._definition, self._statement())
+            connection = self._reader.plain()
+            if self._closed.is_set():  # while this thread was connecting
+                self._reader.close()
+                return
+            yield from self._reader.stream(connection, self._definition, self._statement())
         except (pymysql.MySQLError, OSError, RuntimeError) as error:
             self._reader.close()
             raise translate(error, f"reading {self._definition.id}") from None
@@ -151,4 +159,6 @@ class Poller:
         """Ends the read and the connection."""
         self._closed.set()
         self._reader.abort()
+        if self._thread is not None:
+            await asyncio.gather(self._thread, return_exceptions=True)
         self._reader.close()

@@ -6,7 +6,7 @@ from typing import Any
 
 from connector_operator.generate.parts import conditions, definition, number, object_of, text
 from connector_operator.resources import names
-from connector_operator.resources.dataset import FILE_SCHEMES, PASSWORD_PATTERN, URL_PATTERN
+from connector_operator.resources.dataset import FILE_SCHEMES, PASSWORD_PATTERN, URL_PATTERN, VOLUME_NEEDED
 
 
 def build_dataset_crd() -> dict[str, Any]:
@@ -47,7 +47,7 @@ def _spec() -> dict[str, Any]:
         "Where rows go, and how.",
         {
             "url": text(
-                "Where rows go; the scheme picks the sink, as in postgresql://db:5432/market or sqlite:///rows.db. Without a password: see urlFrom.",
+                "Where rows go; the scheme picks the sink, as in postgresql://db:5432/market, sqlite:///rows.db or https://host/records. Without a password: see urlFrom.",
                 pattern=URL_PATTERN,
                 maxLength=2048,
             ),
@@ -62,7 +62,10 @@ def _spec() -> dict[str, Any]:
                 },
                 required=["secretKeyRef"],
             ),
-            "volumeClaim": text("For files: the PersistentVolumeClaim that is mounted at /data.", maxLength=253),
+            "volumeClaim": text(
+                "Needed by sqlite and http, which keep a file: the PersistentVolumeClaim that is mounted at /data.",
+                maxLength=253,
+            ),
             "table": text("The table, possibly schema-qualified. Default: the connector's datasetId.", maxLength=128),
             "refusedRows": text(
                 "What becomes of rows that the dataset refuses: deadLetter puts them into <table>_dead_letters, stop ends the runner. Default: deadLetter.",
@@ -84,7 +87,7 @@ def _spec() -> dict[str, Any]:
         ),
         _rule(
             f"!has(self.url) || !(self.url.split(':')[0] in [{files}]) || has(self.volumeClaim)",
-            "a file needs a PersistentVolumeClaim, or its rows would be lost with each runner's pod",
+            VOLUME_NEEDED,
             ".volumeClaim",
         ),
     ]

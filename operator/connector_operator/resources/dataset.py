@@ -15,8 +15,11 @@ from connector_runner.schemas.manifest import DatasetTarget
 
 URL_PATTERN = "^[a-z][a-z0-9+.-]*:(//)?.+"
 PASSWORD_PATTERN = "^[^:]+://[^/@]*:[^/@]*@"  # noqa: S105 - a pattern, not a password
-FILE_SCHEMES = ("sqlite",)
-"""Schemes whose data is a file, and so needs a volume."""
+FILE_SCHEMES = ("sqlite", "http", "https")
+"""Schemes that keep a file, and so need a volume: rows and position of SQLite, the position of what goes out by HTTP."""
+VOLUME_NEEDED = (
+    "sqlite and http keep a file (rows, position): name a PersistentVolumeClaim, or it is lost with each runner's pod"
+)
 
 
 class KeyReference(msgspec.Struct, frozen=True):
@@ -128,9 +131,7 @@ def parse_dataset(raw: Any) -> tuple[DatasetSpec | None, tuple[str, ...]]:
     if spec.url and re.match(PASSWORD_PATTERN, spec.url):
         problems.append("spec.url: holds a password; put the URL into a Secret and name it in spec.urlFrom")
     if spec.url.partition(":")[0] in FILE_SCHEMES and not spec.volume_claim:
-        problems.append(
-            "spec.volumeClaim: a file needs a PersistentVolumeClaim, or its rows would be lost with each runner's pod"
-        )
+        problems.append(f"spec.volumeClaim: {VOLUME_NEEDED}")
     return spec, tuple(problems)
 
 

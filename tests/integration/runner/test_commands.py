@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import os
+import pty
+import re
 import signal
 import sqlite3
 import subprocess
@@ -71,6 +74,49 @@ def test_run_rows_checkpoint_on_one_manifest(manifest: Path, tmp_path: Path) -> 
     )
     (shown,) = json.loads(runner("checkpoint", "show", "-f", str(manifest), folder=tmp_path).stdout)
     assert shown["position"] is None
+
+
+def test_a_checkpoint_belongs_to_a_namespace(manifest: Path, tmp_path: Path) -> None:
+    assert runner("run", "-f", str(manifest), "-n", "prod", folder=tmp_path).returncode == 0
+    for action in (["show"], ["reset", "--yes"]):
+        wrong = runner("checkpoint", *action, "-f", str(manifest), folder=tmp_path)
+        assert (wrong.returncode, "default/test" in wrong.stderr, "--namespace" in wrong.stderr) == (78, True, True)
+    shown = runner("checkpoint", "show", "-f", str(manifest), "--namespace", "prod", folder=tmp_path)
+    assert json.loads(shown.stdout)[0]["connector"] == "prod/test"
+    reset = runner("checkpoint", "reset", "-f", str(manifest), "-n", "prod", "--yes", folder=tmp_path)
+    assert reset.stdout == "1 checkpoint(s) reset\n"
+
+
+def test_looking_at_a_file_changes_nothing_in_it(manifest: Path, tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "data.db")) as connection:
+        connection.execute("CREATE TABLE mine (k)")
+    before = (tmp_path / "data.db").read_bytes()
+    for command in (["checkpoint", "show"], ["checkpoint", "reset", "--yes"], ["rows"]):
+        runner(*command, "-f", str(manifest), folder=tmp_path)
+    assert (tmp_path / "data.db").read_bytes() == before
+
+
+def test_on_a_terminal_progress_is_shown_below_the_log(tmp_path: Path) -> None:
+    manifest = write_manifest(
+        tmp_path / "m.yaml", f"sqlite:////{tmp_path}/data.db", {"batches": 40, "pauseMs": 20, "identity": "[/x]"}
+    )
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.scripted", "run", "-f", str(manifest)], cwd=tmp_path, stderr=theirs,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "120"},
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # how a terminal says that nobody writes to it any more
+        while piece := os.read(ours, 65536):
+            shown += piece
+    os.close(ours)
+    assert process.wait(60) == 0, shown.decode()
+    assert b"rows/s" in shown
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).replace("\r", "\n").split("\n")
+    told = [line for line in lines if "the source is connected" in line or "info    done" in line]
+    assert len(told) == 2
+    assert all(re.match(r"\d\d:\d\d:\d\d info ", line) for line in told), told
 
 
 def test_schema_and_usage(tmp_path: Path) -> None:
@@ -203,7 +249,6 @@ def test_mounted_secrets_that_are_rotated_are_read_again(tmp_path: Path) -> None
     try:
         text = (tmp_path / "log").read_text
         poll(lambda: "the source is connected" in text(), "started")
-        time.sleep(0.2)
         (folder / "password").write_text("second-password")
         poll(lambda: "Secrets have changed" in text(), "the change is noticed")
         process.send_signal(signal.SIGTERM)

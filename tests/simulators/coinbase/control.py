@@ -80,14 +80,18 @@ class Doors:
 
     async def market(self, request: web.Request) -> web.Response:
         """Body {"rate": 0}: trades a second (0 stands still); {"states": {"BTC-USD": "delisted"}}: products' status;
-        {"burst": 500}: so many trades at once."""
+        {"burst": 500}: so many trades at once; {"steps": 20}: of the books; {"beats": 5}: heartbeats and what comes with them."""
         body: dict[str, Any] = await request.json()
         self._server.rate = float(body.get("rate", self._server.rate))
         self._server.exchange.states.update(body.get("states", {}))
-        if burst := int(body.get("burst", 0)):
-            from tests.simulators.coinbase.server import now_microseconds
+        from tests.simulators.coinbase.server import now_microseconds
 
+        if burst := int(body.get("burst", 0)):
             self._server.exchange.trade(now_microseconds(), burst)
+        if steps := int(body.get("steps", 0)):
+            self._server.exchange.move_books(now_microseconds(), steps)
+        for _ in range(int(body.get("beats", 0))):
+            self._server.exchange.beat(now_microseconds())
         return await self.summary(request)
 
     async def faults(self, request: web.Request) -> web.Response:
