@@ -1,6 +1,7 @@
 """What bad input gets: refused at apply where the API server can tell, else told in the status with what to do."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -190,9 +191,12 @@ def test_a_hundred_rapid_patches_end_in_the_last(kit: Kit) -> None:
     kit.run("c")
     run = kit.status("c")["run"]
     path = f"/apis/apperate.io/v1/namespaces/{kit.namespace}/connectors/c"
+    begun = time.monotonic()
     for number in range(100):
         kit.api.merge(path, {"spec": {"status": "stopped" if number % 2 else "running"}})
     kit.api.merge(path, {"spec": {"restartedAt": "last", "status": "running"}})
+    seconds = time.monotonic() - begun
     status = kit.wait("c", "running", ready=True)
     assert len(kit.jobs("c")) == 1
-    assert status["run"] - run <= 5
+    # What is asked for between two executions counts as one; each takes a pod's start and end, half a second at the least.
+    assert status["run"] - run <= min(3 + 2 * seconds, 25)

@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from tests.e2e.kit import Audit, Kit, find_process
-from tests.localkube.cluster import LocalKube, eventually
+from tests.localkube.cluster import KubectlError, LocalKube, eventually
+
+RUNNING = {"selectedStream": "ticker", "status": "running"}
+CONNECTOR_LABEL = "apperate.io/connector"
+EDITS: dict[str, Any] = {
+    "job-suspended": {"spec": {"suspend": True}},
+    "job-scaled": {"spec": {"parallelism": 0}},
+    "job-unlabelled": {"metadata": {"labels": {CONNECTOR_LABEL: None}}},
+}
 
 
 def audit_time(event: dict[str, Any], which: str) -> datetime:
@@ -58,7 +66,19 @@ def test_restarted_at_restarts_once(kit: Kit) -> None:
     assert kit.status("c")["run"] == 2
 
 
-@pytest.mark.parametrize("how", ["deleted", "forced", "evicted", "job-deleted", "job-orphaned", "job-edited"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "deleted",
+        "forced",
+        "evicted",
+        "job-deleted",
+        "job-deleted-first",
+        "job-suspended",
+        "job-scaled",
+        "job-unlabelled",
+    ],
+)
 def test_what_is_taken_away_comes_back(kit: Kit, how: str) -> None:
     kit.run("c")
     pod = kit.live_pod("c")["metadata"]
@@ -71,15 +91,43 @@ def test_what_is_taken_away_comes_back(kit: Kit, how: str) -> None:
         eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod["name"]}}
         path = f"/api/v1/namespaces/{kit.namespace}/pods/{pod['name']}/eviction"
         kit.kubectl("create", "--raw", path, "-f", "-", input=json.dumps(eviction))
-    elif how == "job-edited":
-        kit.kubectl("patch", "job", job, "--type=merge", "-p", '{"spec":{"suspend":true}}')
+    elif how in EDITS:
+        kit.kubectl("patch", "job", job, "--type=merge", "-p", json.dumps(EDITS[how]))
     else:
         cascade = "background" if how == "job-deleted" else "foreground"
         kit.kubectl("delete", "job", job, f"--cascade={cascade}", "--wait=false")
     status = kit.wait_next_run("c", 1)
-    reasons = {"deleted": "Disrupted", "evicted": "Disrupted", "job-edited": "Replaced"}
+    reasons = {"deleted": "Disrupted", "evicted": "Disrupted", "job-suspended": "Replaced", "job-scaled": "Replaced"}
     assert status["lastExecution"]["reason"] in {reasons.get(how, "JobDeleted"), "PodLost", "Disrupted"}
     assert len([p for p in kit.pods("c") if p["status"]["phase"] == "Running"]) == 1
+
+
+def test_a_pod_without_a_job_is_told_and_nothing_starts_before_it_is_gone(kit: Kit) -> None:
+    kit.run("c")
+    pod = kit.live_pod("c")["metadata"]["name"]
+    kit.kubectl("delete", "jobs", f"--selector={CONNECTOR_LABEL}=c", "--cascade=orphan")
+    kit.wait("c", "running", reason="PodOrphaned", ready=False)
+    command = kit.condition("c")["message"].partition("kubectl ")[2].rstrip(".").split()
+    assert kit.live_pod("c")["metadata"]["name"] == pod
+    kit.kubectl(*command)
+    kit.wait_next_run("c", 1)
+
+
+def test_what_an_earlier_namesake_left_makes_way(kit: Kit) -> None:
+    kit.run("c")
+    old = kit.live_pod("c")["metadata"]["uid"]
+    kit.kubectl("delete", "connector", "c", "--cascade=orphan")
+    kit.run("c")
+    assert kit.live_pod("c")["metadata"]["uid"] != old
+
+
+def test_a_hung_process_is_killed_by_its_liveness_probe(kit: Kit) -> None:
+    kit.run("c")
+    os.kill(find_process(f"POD_IP={kit.live_pod('c')['status']['podIP']}"), signal.SIGSTOP)
+    # Six probes ten seconds apart must fail, then its grace must pass.
+    eventually(lambda: kit.status("c")["run"] > 1, timeout=180, what="the next run")
+    assert kit.status("c")["lastExecution"]["exitCode"] == 137
+    kit.wait("c", "running", ready=True)
 
 
 def test_a_killed_process_is_followed_by_the_next(kit: Kit, localkube: LocalKube) -> None:
@@ -128,10 +176,10 @@ def test_a_stream_that_ends_is_stopped_and_completed_and_may_run_again(kit: Kit)
     [
         ("ws://null?discover=exit-1", {}, "pending"),
         ("ws://null?discover=exit-78", {}, "errored"),
-        ("ws://null?ready=never", {"selectedStream": "ticker", "status": "running"}, "running"),
-        ("ws://null?run=exit-1", {"selectedStream": "ticker", "status": "running"}, "running"),
-        ("ws://null?run=exit-78", {"selectedStream": "ticker", "status": "running"}, "errored"),
-        ("ws://null?term=ignore", {"selectedStream": "ticker", "status": "running"}, "running"),
+        ("ws://null?ready=never", RUNNING, "running"),
+        ("ws://null?run=exit-1", RUNNING, "running"),
+        ("ws://null?run=exit-78", RUNNING, "errored"),
+        ("ws://null?term=ignore", RUNNING, "running"),
     ],
     ids=["unreachable", "refused", "starting", "crashing", "errored", "deaf-to-sigterm"],
 )
@@ -143,6 +191,33 @@ def test_stop_and_delete_work_from_every_state(kit: Kit, url: str, spec: dict[st
     kit.patch("c", status="stopped")
     kit.wait("c", "stopped", ready=True)
     assert [p for p in kit.pods("c") if p["status"]["phase"] not in {"Failed", "Succeeded"}] == []
+    kit.delete("c")
+    kit.wait_gone("c")
+
+
+@pytest.mark.parametrize(
+    ("url", "spec", "state", "reason"),
+    [
+        ("ws://null?discover=hang", {}, "pending", ""),
+        ("ws://null?discover=exit-78", {}, "errored", ""),
+        ("ws://null", {}, "received", ""),
+        ("ws://null", {"selectedStream": "ticker"}, "ready", ""),
+        ("ws://null?ready=never", RUNNING, "running", ""),
+        ("ws://null", RUNNING, "running", "Running"),
+        ("ws://null?run=exit-1", RUNNING, "running", "CrashBackoff"),
+        ("ws://null?run=exit-78", RUNNING, "errored", ""),
+        ("ws://null?term=ignore", RUNNING, "running", "Running"),
+    ],
+    ids=["pending", "refused", "received", "ready", "starting", "running", "backoff", "errored", "stopping"],
+)
+def test_delete_leaves_nothing_from_every_state(
+    kit: Kit, url: str, spec: dict[str, Any], state: str, reason: str
+) -> None:
+    kit.apply("c", url, **spec)
+    kit.wait("c", state, reason=reason)
+    if url.endswith("term=ignore"):
+        kit.patch("c", status="stopped")
+        kit.wait("c", "running", reason="Stopping")
     kit.delete("c")
     kit.wait_gone("c")
 
@@ -161,14 +236,37 @@ def test_deleted_and_made_again_under_the_same_name(kit: Kit) -> None:
     assert alive != [old]
 
 
+def wipe(kit: Kit) -> None:
+    kit.kubectl("patch", "connector", "c", "--subresource=status", "--type=merge", "-p", '{"status":null}')
+
+
 def test_a_wiped_status_comes_back_and_the_execution_stays(kit: Kit) -> None:
     kit.run("c")
     pod = kit.live_pod("c")["metadata"]["uid"]
-    kit.kubectl("patch", "connector", "c", "--subresource=status", "--type=merge", "-p", '{"status":null}')
+    wipe(kit)
     status = kit.wait("c", "running", ready=True)
     kit.wait_condition("c", "Discovered", "Discovered")
     assert status["run"] == 1
     assert kit.live_pod("c")["metadata"]["uid"] == pod
+
+
+@pytest.mark.parametrize(
+    ("url", "spec", "state"),
+    [
+        ("ws://null?discover=exit-78", {}, "errored"),
+        ("ws://null", {}, "received"),
+        ("ws://null", {"selectedStream": "ticker"}, "ready"),
+        ("ws://null", {"selectedStream": "ticker", "status": "stopped"}, "stopped"),
+        ("ws://null?run=exit-78", RUNNING, "errored"),
+    ],
+    ids=["refused", "received", "ready", "stopped", "errored"],
+)
+def test_a_wiped_status_comes_back_in_every_state(kit: Kit, url: str, spec: dict[str, Any], state: str) -> None:
+    kit.apply("c", url, **spec)
+    reason = kit.wait("c", state)["conditions"][0]["reason"]
+    kit.wait_condition("c", "Reconciling", "Settled")
+    wipe(kit)
+    kit.wait("c", state, reason=reason)
 
 
 def test_a_missing_secret_is_told_and_the_connector_goes_on_when_it_is_there(kit: Kit) -> None:
@@ -191,13 +289,66 @@ def test_a_quota_is_told_in_the_servers_words(kit: Kit) -> None:
     kit.wait("c", "running", ready=True)
 
 
-def test_pods_that_admission_refuses_are_told(kit: Kit) -> None:
+def test_pods_that_a_quota_refuses_are_told(kit: Kit) -> None:
     kit.apply("c", selectedStream="ticker")
     kit.wait("c", "ready")
     kit.kubectl("create", "quota", "none", "--hard=pods=0")
     kit.patch("c", status="running")
     kit.wait("c", "running", reason="PodRefused", ready=False)
     assert "exceeded quota" in kit.condition("c")["message"]
+
+
+def test_pods_that_a_policy_refuses_are_told_and_come_when_it_is_gone(kit: Kit) -> None:
+    kit.apply("c", selectedStream="ticker")
+    kit.wait("c", "ready")
+    policy = forbid_pods(kit)
+    try:
+        kit.patch("c", status="running")
+        kit.wait("c", "running", reason="PodRefused", ready=False)
+        assert "no pods here" in kit.condition("c")["message"]
+    finally:
+        kit.kubectl("delete", "validatingadmissionpolicybinding,validatingadmissionpolicy", policy)
+    kit.wait("c", "running", ready=True)
+
+
+def forbid_pods(kit: Kit) -> str:
+    """A policy that refuses each pod of the namespace; returns its name when it holds."""
+    name = f"no-pods-{kit.namespace}"
+    where = {"matchLabels": {"kubernetes.io/metadata.name": kit.namespace}}
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+    api = "admissionregistration.k8s.io/v1"
+    policy = {
+        "apiVersion": api,
+        "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": name},
+        "spec": {
+            "matchConstraints": {"resourceRules": [rule], "namespaceSelector": where},
+            "validations": [{"expression": "false", "message": "no pods here"}],
+        },
+    }
+    binding = {
+        "apiVersion": api,
+        "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": name},
+        "spec": {"policyName": name, "validationActions": ["Deny"]},
+    }
+    for made in (policy, binding):
+        kit.kubectl("apply", "-f", "-", input=json.dumps(made))
+
+    def is_refused() -> bool:
+        try:
+            kit.kubectl("run", "probe", "--image=none", "--dry-run=server")
+        except KubectlError as error:
+            return "no pods here" in str(error)
+        return False
+
+    eventually(is_refused, what="the policy holds")
+    return name
+
+
+def test_the_pods_are_taken_where_pod_security_is_restricted(kit: Kit) -> None:
+    kit.kubectl("label", "namespace", kit.namespace, "pod-security.kubernetes.io/enforce=restricted")
+    kit.run("c")
 
 
 def test_a_changed_dataset_reaches_its_connectors_one_by_one(kit: Kit) -> None:

@@ -4,7 +4,7 @@ What it does stands in the query of the connector's `config.url`, such as `ws://
   discover  ok (default), hang, exit-1, exit-78, garbled (the log's line is cut), without-NAME (exits 1 until NAME is among
             the mounted Secrets)
   streams   how many more streams there are besides ticker and matches
-  run       forever (default), exit-0, exit-1, exit-78, crash-below-N (exits 1 in runs below N), deaf (answers no probe)
+  run       forever (default), exit-0, exit-1, exit-78, crash-below-N (exits 1 in runs below N)
   after     seconds until `run` exits
   ready     yes (default), never
   term      143 (default), ignore
@@ -80,16 +80,14 @@ def run(behaviour: dict[str, str], number: int) -> None:
     print(f"run {number} serves {host}", flush=True)
     while True:
         if select.select([server], [], [], max(0.0, min(5.0, until - time.monotonic())))[0]:
-            answer(server, deaf=how == "deaf", ready=behaviour.get("ready") != "never")
+            answer(server, ready=behaviour.get("ready") != "never")
         if time.monotonic() >= until:
             exit_as_told(how, number)
 
 
-def answer(server: socket.socket, *, deaf: bool, ready: bool) -> None:
+def answer(server: socket.socket, *, ready: bool) -> None:
     connection, _ = server.accept()
     with connection:
-        if deaf:
-            return
         asked = connection.recv(4096).split(b" ")[1:2]
         good = ready or asked == [b"/healthz"]
         connection.sendall(b"HTTP/1.1 %s\r\nContent-Length: 0\r\n\r\n" % (b"200 OK" if good else b"503 Not Ready"))

@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 
+from connector_operator.cluster.cache import ClusterCache, cache_job
 from connector_operator.cluster.client import ApiError
 from connector_operator.controllers.connector import is_malformed
 from connector_operator.decide.acts import DeleteJob
-from connector_operator.decide.endings import Ending, next_retry
+from connector_operator.decide.endings import Ending, exit_code_of, next_retry
+from connector_operator.engine.line import Key
 from connector_operator.resources.connector import Retry
 from connector_operator.resources.workload import ObservedJob
 from tests.unit.operator.test_states import make
@@ -168,6 +170,18 @@ def test_quick_evictions_in_a_row_all_count() -> None:
         retry = next_retry(retry, job, Ending("disrupted", "Disrupted", "x"), world.now, world.policy)
         delays.append(retry.failures)
     assert delays == [0, 1, 2, 3]
+
+
+def test_a_job_that_is_gone_is_remembered_as_it_was_last() -> None:
+    cache, key = ClusterCache(), Key("connector", "default", "c")
+    connector = {"metadata": {"name": "c", "namespace": "default", "uid": "u"}, "spec": {}, "status": {}}
+    cache.bind({("default", "c"): [connector]}, {}, {})
+    failing = {"type": "FailureTarget", "status": "True", "reason": "PodFailurePolicy", "message": "exit code 137 by"}
+    owner = {"kind": "Connector", "uid": "u"}
+    labels = {"apperate.io/role": "runner", "apperate.io/run": "3"}
+    meta = {"name": "c-x", "uid": "j", "labels": labels, "ownerReferences": [owner]}
+    cache.note_job_gone(key, cache_job({"metadata": meta, "status": {"conditions": [failing]}}).job)
+    assert exit_code_of(cache.vanished(key)[3]) == 137
 
 
 @pytest.mark.parametrize(
