@@ -191,10 +191,11 @@ async def test_what_comes_after_a_position_is_the_rest(case: SourceCase, world: 
         if case.resumes is Resumes.WITH_NEWS:
             world.change()
         await resumed.until(world.is_complete)
+        if case.resumes is Resumes.WITH_NEWS and first.operations_after(number):
+            await resumed.until(lambda reading: bool(reading.incidents))  # that these were missed is told
         await resumed.source.close()
         if case.resumes is Resumes.WITH_NEWS:
             assert not told_before.intersection(row for _, row in resumed.operations), "told again"
-            assert resumed.incidents, "that something may lie in between is told"
         elif case.resumes is not Resumes.ANEW:  # there the world itself has said that all is there
             assert by_key(case, resumed) == by_key(case, first), f"after batch {number}"
         if has_rest and number >= changed:

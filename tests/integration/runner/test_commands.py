@@ -98,7 +98,7 @@ def test_looking_at_a_file_changes_nothing_in_it(manifest: Path, tmp_path: Path)
 
 def test_on_a_terminal_progress_is_shown_below_the_log(tmp_path: Path) -> None:
     manifest = write_manifest(
-        tmp_path / "m.yaml", f"sqlite:////{tmp_path}/data.db", {"batches": 40, "pauseMs": 20, "identity": "[/x]"}
+        tmp_path / "m.yaml", f"sqlite:////{tmp_path}/data.db", {"batches": 60, "pauseMs": 20, "breakEvery": 20}
     )
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
@@ -114,9 +114,9 @@ def test_on_a_terminal_progress_is_shown_below_the_log(tmp_path: Path) -> None:
     assert process.wait(60) == 0, shown.decode()
     assert b"rows/s" in shown
     lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).replace("\r", "\n").split("\n")
-    told = [line for line in lines if "the source is connected" in line or "info    done" in line]
-    assert len(told) == 2
-    assert all(re.match(r"\d\d:\d\d:\d\d info ", line) for line in told), told
+    told = [line for line in lines if "retryInSeconds" in line]
+    assert len(told) == 3
+    assert all(re.match(r"\d\d:\d\d:\d\d warning the script says: connection lost", line) for line in told), told
 
 
 def test_schema_and_usage(tmp_path: Path) -> None:
