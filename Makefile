@@ -59,12 +59,12 @@ test-unit: $(STAMP) ## the pure parts, fast
 test-servers: $(STAMP) servers ## contract and integration tests against real servers
 	$(PYTEST) tests/contract tests/integration -n 2 --dist loadfile
 
-# Most of these wait for pods, in namespaces of their own.
-SIDE_BY_SIDE := $(patsubst %,tests/e2e/test_%.py,bad_input executions operator startup walk)
+# These wait for pods in namespaces of their own, and disturb no neighbour: no operator is restarted, no component taken away.
+SIDE_BY_SIDE := $(patsubst %,tests/e2e/test_%.py,bad_input executions kubectl watches)
 
 .PHONY: test-e2e
 test-e2e: $(STAMP) localkube ## localkube's own tests, then end to end on a real Kubernetes API
-	$(PYTEST) $(SIDE_BY_SIDE) -n 3 --dist loadgroup
+	$(PYTEST) $(SIDE_BY_SIDE) -n 3
 	$(PYTEST) $(if $(CONNECTOR_TEST_KUBECONFIG),,tests/localkube) tests/e2e $(addprefix --ignore=,$(SIDE_BY_SIDE))
 
 .PHONY: coverage

@@ -21,7 +21,6 @@ from tests.e2e.kit import (
 from tests.localkube.cluster import LocalKube, eventually
 from tests.localkube.plugin import describe_namespace
 
-pytestmark = pytest.mark.xdist_group("operator")  # they take turns with each other; other tests must bear restarts
 ENDED_IN = {
     "received": ("ws://null", {}),
     "ready": ("ws://null", {"selectedStream": "ticker"}),

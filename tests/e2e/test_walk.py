@@ -3,8 +3,6 @@
 import time
 from collections import Counter
 
-import pytest
-
 from tests.e2e.kit import PATIENCE, Audit, Kit
 from tests.localkube.cluster import LocalKube, eventually
 
@@ -57,7 +55,6 @@ class Bill:
         self._start = time.monotonic()
 
 
-@pytest.mark.xdist_group("operator")  # the bill is for an operator that is not restarted meanwhile
 def test_the_seeds_walk(kit: Kit, localkube: LocalKube) -> None:
     kit.wait_dataset()
     bill = Bill(localkube, kit)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 import math
 import subprocess
 import sys
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 
 from connector_runner.datasets.letters import json_value
 from connector_runner.datasets.names import parse_table, quote
-from connector_runner.log import BLOT, Redactor
+from connector_runner.log import BLOT, LineLog, Redactor
 from connector_runner.pipeline.backoff import Backoff
 from connector_runner.pipeline.health import Health
 from connector_runner.pipeline.probes import parse_address
