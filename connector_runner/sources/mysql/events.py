@@ -130,10 +130,14 @@ def parse_tagged_gtid(body: bytes) -> tuple[bytes, str, int]:
     uuid, tag, number = b"", "", 0
     while at < len(body):
         identifier, at = _serialised(body, at)
-        if identifier == 0:
-            at += 1
-        elif identifier == 1:
-            uuid, at = body[at : at + 16], at + 16
+        if identifier == 0:  # flags
+            _, at = _serialised(body, at)
+        elif identifier == 1:  # each byte is a number of its own: two bytes from 0x80 on
+            parts = bytearray()
+            for _ in range(16):
+                part, at = _serialised(body, at)
+                parts.append(part)
+            uuid = bytes(parts)
         elif identifier == 2:
             packed, at = _serialised(body, at)
             number = packed >> 1  # signed numbers carry their sign lowest

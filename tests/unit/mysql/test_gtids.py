@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connector_runner.sources.mysql.events import parse_tagged_gtid
 from connector_runner.sources.mysql.gtid import MariaGtids, MysqlGtids, has_history, merge_intervals
 from connector_runner.sources.mysql.position import Commit, LogPosition, LogState, file_order
 from connector_runner.sources.mysql.window import ExactBounds, ExecutedBounds
@@ -126,3 +128,36 @@ def test_whether_a_place_of_the_log_is_reached() -> None:
     assert LogPosition(gtids=f"{A}:1-9").has_reached(LogPosition(gtids=f"{A}:1-8"))
     assert not LogPosition("binlog.000001", 4, f"{A}:1-7").has_reached(LogPosition(gtids=f"{A}:1-8"))
     assert not LogPosition(gtids="0-1-7,1-1-9").has_reached(LogPosition("binlog.000001", 4, "0-1-8"))
+
+
+def serialised(number: int) -> bytes:
+    """As mysql::serialization writes an unsigned number: low one-bits tell how many bytes follow the first."""
+    more = 0
+    while more < 8 and number >= 1 << (7 * (more + 1)):
+        more += 1
+    if more == 8:
+        return b"\xff" + number.to_bytes(8, "little")
+    return (number << (more + 1) | (1 << more) - 1).to_bytes(more + 1, "little")
+
+
+@pytest.mark.parametrize("number", [1, 5, 63, 64, 2**31, 2**62])
+@pytest.mark.parametrize(
+    "uuid",
+    [
+        "00010203-0405-0607-0809-0a0b0c0d0e0f",
+        "77a0b0c0-d0e0-f0f1-1111-77ff77ff77ff",
+        "ffffffff-ffff-ffff-ffff-ffffffffffff",
+    ],
+)
+def test_a_tagged_gtid_event_names_its_transaction(uuid: str, number: int) -> None:
+    """Fields by number: 0 flags, 1 the UUID, 2 the number (signed), 3 the tag; each byte of a UUID is a number of its own."""
+    raw = UUID(uuid).bytes
+    fields = [
+        serialised(0) + serialised(1),
+        serialised(1) + b"".join(map(serialised, raw)),
+        serialised(2) + serialised(number << 1),
+        serialised(3) + serialised(3) + b"etl",
+        serialised(4) + serialised(17),
+    ]
+    body = serialised(1) + serialised(90) + serialised(4) + b"".join(fields)
+    assert parse_tagged_gtid(body) == (raw, "etl", number)
