@@ -16,20 +16,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.carrying import Replay
 from benchmarks.ethereum.canned import Canned
 from connector_runner.pipeline.engine import Engine
 from connector_runner.pipeline.telemetry import NoMeters, Telemetry
 from connector_runner.protocols.batch import Batch
 from connector_runner.protocols.sink import Receipt, SinkContext, Transaction
-from connector_runner.protocols.source import Checkpoint, Opened, SourceContext, WriteMode
+from connector_runner.protocols.source import SourceContext, WriteMode
 from connector_runner.registry import build_sink
-from connector_runner.schemas.catalogue import Catalogue
 from connector_runner.sources.ethereum import build_source
 from connector_runner.sources.ethereum.checks import check_logs, check_transactions
 from connector_runner.sources.ethereum.decode import tables
@@ -148,27 +148,6 @@ class Silent(Telemetry):
         super().committed(transaction, receipt, seconds)
         if transaction.position is not None:
             self.commits[transaction.position["number"]] = time.perf_counter()
-
-
-class Replay:
-    """A source of batches from memory: the sink's own limit."""
-
-    def __init__(self, batches: list[Batch]) -> None:
-        self._batches = batches
-
-    async def discover(self, selected: str | None) -> Catalogue:
-        return Catalogue((), 0)
-
-    async def open(self, stream: str, checkpoint: Checkpoint | None) -> Opened:
-        return Opened(self._batches[0].schema, "canned")
-
-    async def batches(self) -> AsyncIterator[Batch]:
-        for batch in self._batches:
-            yield batch
-        await asyncio.Event().wait()
-
-    async def close(self) -> None:
-        pass
 
 
 def source_of(url: str, telemetry: Telemetry, start: int = FIRST) -> Any:
