@@ -121,7 +121,7 @@ class CoinbaseWorld:
     def is_complete(self, reading: Reading) -> bool:
         match self._proof:
             case Proof.TRADE_IDS:
-                return bool(reading.place.get("last") == self._exchange.truth()["last_trade_id"])
+                return bool(reading.place.get("_last") == self._exchange.truth()["last_trade_id"])
             case Proof.BOOK:
                 book = {key: row[3] for key, row in reading.table.items()}
                 return book == {

@@ -15,6 +15,7 @@ from tests.contract.datasets import Dataset
 from tests.contract.driving import ListSource, Run, batch, context, run_to_end
 from tests.contract.test_sinks import SMALL
 
+pytestmark = pytest.mark.needs_tables
 UPSERT, DELETE, INSERT, REPLACE = Operation
 OWNED = "SELECT _connector, _stream, k, _op FROM rows ORDER BY _id"
 

@@ -11,6 +11,7 @@ from typing import Any
 import pymysql
 
 from connector_runner.protocols.batch import Batch, Incident, Operation, Position
+from connector_runner.protocols.errors import TransientError
 from connector_runner.protocols.source import Report
 from connector_runner.sources.mysql.assembler import Assembler
 from connector_runner.sources.mysql.chunks import Chunk, ChunkReader, DefinitionChangedError, key_literals
@@ -98,6 +99,7 @@ class Follower:
         self._chunks = ChunkReader(settings, server)
         self._log: LogReader | None = None
         self._reading: asyncio.Task[Chunk] | None = None
+        self._is_closed = False
         self._told = 0.0
         self._misses = 0
 
@@ -205,6 +207,8 @@ class Follower:
     # --- the copy
 
     def _read_ahead(self) -> asyncio.Task[Chunk]:
+        if self._is_closed:  # a batch was just asked for
+            raise TransientError("the source was closed")
         place = self._place
         last = place.copy.last if place.copy else None
         return asyncio.create_task(asyncio.to_thread(self._chunks.read, place.definition, last, place.log))
@@ -212,14 +216,17 @@ class Follower:
     async def _copy_chunk(self) -> AsyncIterator[Batch]:
         """One chunk: read it while the log stands still, let the log come to it, store it."""
         assert self._log is not None  # noqa: S101 - opened by _run
+        self._reading = self._reading or self._read_ahead()
         try:
-            reading, self._reading = self._reading or self._read_ahead(), None
-            chunk = await reading
+            chunk = await asyncio.shield(
+                self._reading
+            )  # its thread outlives a cancelled wait, and `close` waits for it
         except DefinitionChangedError as error:
+            self._reading = None
             async for batch in self._catch_up(error):
                 yield batch
             return
-        self._misses = 0
+        self._reading, self._misses = None, 0
         window = Window(chunk.bounds, chunk.definition.key_places)
         while not chunk.bounds.is_reached(self._place.log):
             log_batch = await self._log.next()
@@ -299,7 +306,9 @@ class Follower:
 
     async def _close_log(self) -> None:
         reading, self._reading = self._reading, None
-        self._chunks.abort()
+        while reading is not None and not reading.done():
+            self._chunks.abort()  # again and again: it may be about to connect
+            await asyncio.wait({reading}, timeout=0.1)
         if reading is not None:
             await asyncio.gather(reading, return_exceptions=True)
         self._chunks.close()
@@ -309,4 +318,5 @@ class Follower:
 
     async def close(self) -> None:
         """Ends all threads and connections."""
+        self._is_closed = True
         await self._close_log()

@@ -57,7 +57,7 @@ async def test_a_cursor_of_another_column_or_server_is_told(database: Database) 
     reading.config["cursorColumn"] = "v"
     assert reading.checkpoint is not None
     reading.checkpoint = replace(reading.checkpoint, identity="mysql:another")
-    with pytest.raises(SourceChangedError, match="of the server mysql:another"):
+    with pytest.raises(SourceChangedError, match="filled from mysql:another"):
         await reading.open()
     reading.checkpoint = replace(reading.checkpoint, position={"log": {}})
     with pytest.raises(ActionRequiredError, match="is of mode LOG_BASED, not INCREMENTAL"):

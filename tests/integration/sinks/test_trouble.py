@@ -94,6 +94,7 @@ async def test_a_dataset_that_is_not_there_yet_is_waited_for() -> None:
 class _Nowhere(SqliteDataset):
     def __init__(self, url: str) -> None:
         self.url = url
+        self.directory = Path()
 
 
 async def failure(url: str, **changes: Any) -> ConnectorError:
