@@ -114,7 +114,7 @@ class Observer:
                     page = await self._client.request(
                         "GET", f"{api}{scope}/{plural}", query=query, accept=METADATA_LIST
                     )
-                    found.update(item["metadata"]["uid"] for item in page["items"])
+                    found.update(item["metadata"]["uid"] for item in page["items"] or ())  # an empty list is null
                     if not page["metadata"].get("continue"):
                         break
                     query["continue"] = page["metadata"]["continue"]
