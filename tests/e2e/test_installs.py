@@ -28,7 +28,11 @@ patches:
           spec:
             containers:
               - name: operator
-                env: [{{name: CONNECTOR_OPERATOR_RUNNER_IMAGE, value: "null-runner:test"}}]
+                # All pods share this machine's ports, so each listens on its own address.
+                env:
+                  - {{name: CONNECTOR_OPERATOR_RUNNER_IMAGE, value: "null-runner:test"}}
+                  - {{name: POD_IP, valueFrom: {{fieldRef: {{fieldPath: status.podIP}}}}}}
+                  - {{name: CONNECTOR_OPERATOR_LISTEN, value: "$(POD_IP):8080"}}
 """
 
 
