@@ -225,7 +225,7 @@ def point_to(version: Path) -> None:
     if link.is_symlink() and link.readlink() == target:
         version.touch()
         return
-    scratch = BUILD / f"bin.{os.getpid()}"
+    scratch = BUILD / f"bin.{os.getpid()}.{threading.get_ident()}"  # several threads of a process may point at once
     scratch.unlink(missing_ok=True)
     scratch.symlink_to(target)
     scratch.replace(link)
