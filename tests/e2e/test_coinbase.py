@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from connector_runner.sources.coinbase.streams import STREAMS
 from tests.e2e.kit import Kit, wait_operator
@@ -42,9 +43,9 @@ def real_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKube
         cluster.stop()
 
 
-def rows(path: Path) -> int:
+def rows(path: Path, table: str = "rows") -> int:
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30) as connection:
-        number: int = connection.execute("SELECT count(*) FROM rows").fetchone()[0]
+        number: int = connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
     connection.close()
     return number
 
@@ -52,7 +53,6 @@ def rows(path: Path) -> int:
 def test_from_apply_to_rows(real_cluster: LocalKube) -> None:
     real_cluster.kubectl("create", "namespace", "coinbase")
     kit = Kit(real_cluster, "coinbase")
-    kit.kubectl("apply", "--dry-run=server", "-f", str(ROOT / "examples/coinbase/cluster.yaml"))
     kit.kubectl("apply", "-f", "-", input=json.dumps(VOLUME))
     kit.dataset(url="sqlite:///market.db", volumeClaim="rows")
     with Simulator(products=",".join(PRODUCTS), rate=40) as simulator:
@@ -77,3 +77,18 @@ def test_from_apply_to_rows(real_cluster: LocalKube) -> None:
         kit.patch("trades", status="running")
         kit.wait_next_run("trades", 1)
         eventually(lambda: rows(path) > committed, what="more rows after the restart")
+
+
+def test_the_example_runs_on_a_cluster(real_cluster: LocalKube) -> None:
+    """As its README applies it, but for the exchange: the simulator instead of the real one."""
+    real_cluster.kubectl("create", "namespace", "example")
+    kit = Kit(real_cluster, "example")
+    documents = list(yaml.safe_load_all((ROOT / "examples/coinbase/cluster.yaml").read_text()))
+    (connector,) = (document for document in documents if document["kind"] == "Connector")
+    config = connector["spec"]["config"]
+    with Simulator(products=",".join(config["productId"]), rate=40) as simulator:
+        config |= {name: simulator.urls[name] for name in ("url", "restUrl")}
+        kit.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(documents))
+        kit.wait("trades", "running", ready=True)
+        path = real_cluster.volume_path("example", "trades") / "trades.db"
+        eventually(lambda: path.exists() and rows(path, "trades") > 20, what="rows in the dataset")
