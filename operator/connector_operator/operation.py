@@ -133,9 +133,12 @@ class Operation:
         self.queue.add(key, Priority.PERSON)
         meta = body["metadata"]
         version = (meta["uid"], meta.get("generation", 1))
-        if kind != "DELETED" and self._generations.get(key) == version:
+        if kind == "DELETED":
+            self._forget(key)
+        elif self._generations.get(key) == version:
             return
-        self._generations[key] = version
+        else:
+            self._generations[key] = version
         if kind is None:
             return  # at the start every connector is visited anyway
         existing = {**self.cache.datasets(key.namespace), key.name: {}}

@@ -113,12 +113,18 @@ def test_a_pod_without_a_job_is_told_and_nothing_starts_before_it_is_gone(kit: K
     kit.wait_next_run("c", 1)
 
 
+def owner_of(job: dict[str, Any]) -> str:
+    return next((str(owner["uid"]) for owner in job["metadata"].get("ownerReferences", ())), "")
+
+
 def test_what_an_earlier_namesake_left_makes_way(kit: Kit) -> None:
     kit.run("c")
     old = kit.live_pod("c")["metadata"]["uid"]
     kit.kubectl("delete", "connector", "c", "--cascade=orphan")
     kit.run("c")
     assert kit.live_pod("c")["metadata"]["uid"] != old
+    uid = kit.get("c")["metadata"]["uid"]
+    eventually(lambda: {owner_of(job) for job in kit.jobs("c")} == {uid}, what="no Job of the namesake")
 
 
 def test_a_hung_process_is_killed_by_its_liveness_probe(kit: Kit) -> None:
@@ -128,6 +134,13 @@ def test_a_hung_process_is_killed_by_its_liveness_probe(kit: Kit) -> None:
     eventually(lambda: kit.status("c")["run"] > 1, timeout=180, what="the next run")
     assert kit.status("c")["lastExecution"]["exitCode"] == 137
     kit.wait("c", "running", ready=True)
+
+
+def test_a_runner_that_does_not_leave_is_killed_and_told(kit: Kit) -> None:
+    kit.run("c", "ws://null?term=ignore", runner={"terminationGracePeriodSeconds": 5})
+    kit.patch("c", status="stopped")
+    kit.wait("c", "stopped", ready=True)
+    assert "killed" in kit.status("c")["lastExecution"]["message"]
 
 
 def test_a_killed_process_is_followed_by_the_next(kit: Kit, localkube: LocalKube) -> None:

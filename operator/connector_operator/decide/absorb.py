@@ -82,14 +82,24 @@ def _record(seen: Observation, status: ConnectorStatus, job: ObservedJob) -> Con
 
 
 def finish(seen: Observation, last: LastExecution) -> LastExecution:
-    """The end of an execution that was told to leave: its Job is gone, and said by then with which code its pod ended."""
+    """The end of an execution that was told to leave: its Job is gone, and said by then with which code its pod ended.
+
+    Where the pod and its Job were gone before the code was noted in the Job, the time that they took tells of a kill.
+    """
     job = seen.vanished.get(last.run)
     code = endings.exit_code_of(job) if job is not None else None
     message = last.message
     if code is not None and code != ExitCode.TERMINATED:
         why = "did not leave within its grace and was killed" if code == _KILLED else "failed while it left"
         message += f" It {why} (exit code {code}); what it had not committed comes again."
+    elif job is not None and has_outstayed(job, seen.now):
+        message += " It was there until its grace was over, and was killed then; what it had not committed comes again."
     return replace(last, finished_at=format_time(seen.now), exit_code=code, message=message)
+
+
+def has_outstayed(job: ObservedJob, now: datetime) -> bool:
+    """Whether a deleted Job's pod was there until its grace was over, when the kubelet kills."""
+    return job.deleting is not None and job.grace is not None and now >= job.deleting + job.grace
 
 
 def _record_deleted(seen: Observation, status: ConnectorStatus, run: int, started: str) -> ConnectorStatus:

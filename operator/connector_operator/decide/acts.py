@@ -96,7 +96,11 @@ def _leave(job: ObservedJob) -> DeleteJob:
 
 
 def prune(seen: Observation) -> tuple[Act, ...]:
-    """Finished Jobs beyond the history, and only those that the *stored* status has taken in."""
+    """Finished Jobs beyond the history, and only those that the *stored* status has taken in.
+
+    Also those that a namesake left when it was deleted with `--cascade=orphan`: nothing else would ever remove them.
+    """
+    orphans = [j for j in seen.jobs if not j.owner and j.finished is not None and j.deleting is None]
     runners = [
         j
         for j in own_jobs(seen, names.ROLE_RUNNER)
@@ -112,4 +116,6 @@ def prune(seen: Observation) -> tuple[Act, ...]:
     kept |= {j.name for j in done[max(0, len(done) - seen.policy.completed_history) :]}
     if seen.status.discovery.failures:  # the log of the last failed attempt may be wanted
         kept |= {j.name for j in listings[-1:] if j.finished is False}
-    return tuple(DeleteJob(j.name, j.uid, in_foreground=False) for j in [*runners, *listings] if j.name not in kept)
+    return tuple(
+        DeleteJob(j.name, j.uid, in_foreground=False) for j in [*runners, *listings, *orphans] if j.name not in kept
+    )

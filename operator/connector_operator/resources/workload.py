@@ -24,6 +24,7 @@ class ObservedJob(msgspec.Struct, frozen=True, kw_only=True):
         finished: None while it goes on, else True for complete and False for failed.
         reason, message: Of the Job's condition when it failed, or is about to.
         deadline: How long it may take.
+        grace: How long its pod may take to leave.
         is_edited: Somebody changed what keeps it running (suspended, parallelism).
     """
 
@@ -46,6 +47,7 @@ class ObservedJob(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     message: str = ""
     deadline: timedelta | None = None
+    grace: timedelta | None = None
     is_edited: bool = False
 
 
@@ -96,6 +98,7 @@ def read_job(raw: Mapping[str, Any]) -> ObservedJob:
     # Comes with the same words, and for sure before the pod may be removed.
     failing = conditions.get("Failed") or conditions.get("FailureTarget") or {}
     run = labels.get(names.LABEL_RUN, "0")
+    grace = spec.get("template", {}).get("spec", {}).get("terminationGracePeriodSeconds")
     return ObservedJob(
         name=meta.get("name", ""),
         uid=meta.get("uid", ""),
@@ -116,6 +119,7 @@ def read_job(raw: Mapping[str, Any]) -> ObservedJob:
         reason=failing.get("reason", ""),
         message=failing.get("message", ""),
         deadline=timedelta(seconds=spec["activeDeadlineSeconds"]) if spec.get("activeDeadlineSeconds") else None,
+        grace=None if grace is None else timedelta(seconds=grace),
         is_edited=bool(spec.get("suspend")) or spec.get("parallelism", 1) != 1 or spec.get("completions", 1) != 1,
     )
 

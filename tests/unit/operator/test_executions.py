@@ -1,5 +1,6 @@
 """What the cluster shows of an execution that ends, leaves, or is taken away, and what the operator makes of it."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -54,6 +55,21 @@ def test_an_execution_that_did_not_leave_as_it_should_is_told(code: int, says: s
     assert says in last["message"]
     if not is_by_hand:
         assert world.writes == writes + 1, "it costs nothing more"
+
+
+@pytest.mark.parametrize(("seconds", "is_told"), [(59, False), (60, True)])
+def test_an_execution_that_took_its_whole_grace_to_leave_is_told(seconds: float, is_told: bool) -> None:
+    world = make("running")
+    job = world.live()[0]
+    world.jobs[job.name] = replace(job, grace=timedelta(seconds=60))
+    world.patch(status="stopped")
+    world.settle()
+    world.pass_time(seconds)
+    world.leave()
+    world.settle()
+    last = world.status["lastExecution"]
+    assert ("was killed" in last["message"]) is is_told
+    assert last.get("exitCode") is None, "nobody saw it"
 
 
 def test_a_deleted_job_of_the_history_means_nothing() -> None:
@@ -119,6 +135,17 @@ def test_the_job_that_an_earlier_namesake_left_is_deleted(status: str) -> None:
     world.settle()
     assert world.state == status
     assert [j.owner for j in runners(world)] == (["uid-2"] if status == "running" else [])
+
+
+@pytest.mark.parametrize("state", ["running", "received", "stopped"])
+def test_finished_jobs_that_no_connector_owns_are_removed(state: str) -> None:
+    """What `kubectl delete connector --cascade=orphan` leaves: the owner is taken out of the Jobs."""
+    world = make(state)
+    for name, role, is_complete in (("ran", "runner", False), ("listed", "discovery", True)):
+        world.jobs[name] = ObservedJob(name=name, uid=name, role=role, run=7, finished=is_complete)
+    world.settle()
+    assert {"ran", "listed"}.isdisjoint(world.jobs)
+    assert world.state == state
 
 
 def test_a_job_that_the_watch_does_not_show_yet_is_left_alone() -> None:
