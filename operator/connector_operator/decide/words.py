@@ -49,7 +49,7 @@ def gather_words(
     message = row.says.format(
         gate=gate.message,
         pod=pod.message,
-        last=f"{last.reason}: {last.message}" if row.name != "mend" else last.message,
+        last=f"{last.reason}: {last.message}" if row.name != "mend" else closed(last.message),
         next=memory.retry.at,
         failures=memory.retry.failures,
         stream=seen.spec.selected_stream if seen.spec else "",
@@ -87,6 +87,11 @@ def say_left(seen: Observation) -> str:
     )
 
 
+def closed(text: str) -> str:
+    """A runner's message as a sentence, so that another may follow."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
 def sentence(texts: Sequence[str]) -> str:
     """Problems as one sentence."""
     return "; ".join(texts) + "."
@@ -106,7 +111,7 @@ def say_listing(seen: Observation, memory: ConnectorStatus, row: ListingRow) -> 
             return wait
     if has_failed(seen, memory):
         when = "" if row.name == "rest" else f" Tried again at {discovery.retry_at}, and at once when the spec changes."
-        return Wait(discovery.reason, f"{discovery.message}{when}", is_trouble=True)
+        return Wait(discovery.reason, f"{closed(discovery.message)}{when}", is_trouble=True)
     return Wait("Discovering", "The streams of this configuration are being listed.")
 
 

@@ -222,6 +222,15 @@ def test_what_was_refused_is_told_only_where_it_is_tried_again(state: str, row: 
     assert world.condition("Ready") == before
 
 
+@pytest.mark.parametrize(("state", "role"), [("pending", "discovery"), ("running", "runner")])
+@pytest.mark.parametrize("message", ["Access denied", "Access denied."])
+def test_what_is_said_after_a_runners_message_is_a_sentence_of_its_own(state: str, role: str, message: str) -> None:
+    world = make(state)
+    world.end(78, f'{{"reason":"AccessDenied","message":"{message}"}}', role=role)
+    world.settle()
+    assert world.condition("Ready")["message"].startswith("Access denied. Tried again at ")
+
+
 def test_a_refused_job_is_a_warning() -> None:
     world = make("ready")
     world.trouble = "The API server refuses the Job: exceeded quota."
