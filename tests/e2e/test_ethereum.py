@@ -9,14 +9,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.e2e.examples import Documents, rows_in, type_readme
 from tests.e2e.kit import Kit
 from tests.localkube.cluster import LocalKube, eventually
 from tests.servers.anvil import AnvilServer
 from tests.servers.postgresql import PostgresServer
 from tests.simulators.ethereum.contracts import Actors
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "ethereum" / "cluster.yaml"
-PLACEHOLDER = "wss://node.example.org"
 DISPATCH = Path(__file__).parents[1] / "simulators" / "ethereum" / "dispatch.py"
 
 
@@ -39,14 +38,58 @@ def until_equal(node: AnvilServer, postgres: PostgresServer) -> None:
     eventually(is_equal, timeout=60, what="the chain in the dataset")
 
 
-@pytest.mark.timeout(300)
-def test_the_example_runs_on_a_cluster(kit: Kit, localkube: LocalKube) -> None:
+def until_volume_equals(node: AnvilServer, path: Path, first: int) -> None:
+    """Until the volume's transactions are those of the node's blocks from one on."""
+
+    def is_equal() -> bool:
+        blocks = [node.block(number, full=True) for number in range(first, node.head() + 1)]
+        expected = [
+            (
+                int(block["number"], 16),
+                block["hash"],
+                sent["hash"],
+                sent["from"],
+                sent["to"],
+                str(int(sent["value"], 16)),
+            )
+            for block in blocks
+            for sent in block["transactions"]
+        ]
+        rows = rows_in(
+            path,
+            "SELECT block_number, block_hash, transaction_hash, from_address, to_address, value FROM transactions"
+            " ORDER BY block_number, transaction_index",
+        )
+        if rows != expected:
+            raise LookupError(f"the dataset holds {rows}, the chain {expected}")
+        return True
+
+    eventually(is_equal, what="the chain's transactions in the dataset")
+
+
+def test_the_example_runs_on_a_cluster(kit: Kit, localkube: LocalKube, tmp_path: Path) -> None:
     localkube.map_images({"null-runner:test": {"command": [sys.executable, str(DISPATCH)], "user": 65532}})
     with AnvilServer() as node:
-        manifest = EXAMPLE.read_text()
-        assert PLACEHOLDER in manifest
-        kit.kubectl("apply", "-f", "-", input=manifest.replace(PLACEHOLDER, node.websocket_url))
-        kit.wait("transactions", "running", ready=True, timeout=120)
+        actors = Actors(node)
+        actors.pay(1)
+        node.mine()
+        first = node.head()
+
+        def adapt(documents: Documents) -> None:
+            documents["Secret"]["stringData"]["url"] = node.websocket_url
+
+        type_readme(kit, "ethereum", tmp_path, adapt)
+        path = localkube.volume_path(kit.namespace, "transactions") / "transactions.db"
+        until_volume_equals(node, path, first)
+        actors.pay(2)
+        actors.pay(10**21)
+        node.mine()
+        until_volume_equals(node, path, first)
+        node.reorganise(1, actors.replacement(3))
+        node.mine()
+        until_volume_equals(node, path, first)
+        kit.delete("transactions")
+        kit.wait_gone("transactions")
 
 
 @pytest.mark.timeout(600)

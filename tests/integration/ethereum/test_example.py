@@ -1,6 +1,8 @@
 """examples/ethereum by hand, as its README says: discover, run, look, reorganise, stop, go on."""
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,9 +14,10 @@ from pathlib import Path
 from tests.integration.ethereum.running import sqlite_dataset
 from tests.servers.anvil import AnvilServer
 
-EXAMPLE = Path(__file__).parents[3] / "examples" / "ethereum" / "connector.yaml"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "ethereum"
 RUNNER = Path(sys.executable).with_name("connector-runner")
-SENDER, RECEIVER = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266", "0x70997970c51812dc3a010c7d01b50e0d17dc79c8"
+SENDER = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266"
+SEND, REORGANISE = re.findall(r"`(curl [^`]+)`", (EXAMPLE / "README.md").read_text())
 
 
 def wait(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
@@ -33,10 +36,18 @@ def stop(process: subprocess.Popen[str]) -> int:
     return process.returncode
 
 
+def type_curl(command: str, node: AnvilServer) -> None:
+    """A command of the README, but for the port."""
+    assert "http://127.0.0.1:8545" in command
+    typed = command.replace("http://127.0.0.1:8545", node.url).replace("curl ", "curl -sS ", 1)
+    answer = subprocess.run(["bash", "-c", typed], capture_output=True, text=True, check=True).stdout
+    assert "error" not in json.loads(answer), answer
+
+
 def test_the_example_works_by_hand(tmp_path: Path) -> None:
     with AnvilServer(["--block-time", "1"]) as node, ExitStack() as started:
         manifest = tmp_path / "connector.yaml"
-        manifest.write_text(EXAMPLE.read_text().replace("ws://127.0.0.1:8545", node.websocket_url))
+        manifest.write_text((EXAMPLE / "connector.yaml").read_text().replace("ws://127.0.0.1:8545", node.websocket_url))
         dataset = sqlite_dataset(tmp_path, "transactions")
         dataset.url = f"sqlite:///{tmp_path}/chain.db"
 
@@ -51,16 +62,16 @@ def test_the_example_works_by_hand(tmp_path: Path) -> None:
         listed, errors = run("discover").communicate(timeout=120)
         assert "token_transfers" in listed, errors
         runner = run("run")
-        payment = {"from": SENDER, "to": RECEIVER, "value": "0x1"}
-        node.rpc("eth_sendTransaction", payment)
+        type_curl(SEND, node)
         wait(lambda: len(dataset.query("SELECT 1 FROM transactions")) == 1, runner)
         shown, errors = run("rows").communicate(timeout=60)
         assert SENDER in shown, errors
         wait(lambda: node.head() > 3, runner)  # a block a second: there may be fewer than are to be replaced
-        node.rpc("eth_sendTransaction", payment)
+        type_curl(SEND, node)
         wait(lambda: len(dataset.query("SELECT 1 FROM transactions")) == 2, runner)
         number, replaced = dataset.query("SELECT block_number, block_hash FROM transactions ORDER BY 1")[-1]
-        node.rpc("anvil_reorg", node.head() - number + 2, [])  # one more, as there may be a new block meanwhile
+        deep = node.head() - number + 2  # one more, as there may be a new block meanwhile
+        type_curl(REORGANISE.replace('"params":[3,', f'"params":[{deep},'), node)
         wait(lambda: replaced not in str(dataset.query("SELECT block_hash FROM transactions")), runner)
         wait(lambda: node.block(number)["hash"] in dataset.position()["_ring"], runner)
         assert stop(runner) == 143

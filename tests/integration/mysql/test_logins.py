@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,7 +107,8 @@ def test_the_example(shop: DatabaseServer, tmp_path: Path) -> None:
     assert "shop.orders" in runner.command("discover")
     runner.start()
     runner.until(lambda: len(runner.rows()) == 3)
-    shop.execute("UPDATE shop.orders SET state = 'paid' WHERE id = 1", "DELETE FROM shop.orders WHERE id = 2")
+    (change,) = re.findall(r"`(UPDATE [^`]+)`", (EXAMPLE / "README.md").read_text())
+    shop.execute(change, "DELETE FROM shop.orders WHERE id = 2")
     runner.until(lambda: runner.rows("id, state") == [(1, "paid"), (3, "open")])
     shown = runner.command("rows")
     assert "Ada" in shown
