@@ -10,5 +10,7 @@ CREATE TABLE shop.orders (
 INSERT INTO shop.orders (customer, amount) VALUES ('Ada', 19.90), ('Grace', 7.50), ('Edsger', 120.00);
 CREATE USER connector@'%' IDENTIFIED BY 'connector-password';
 GRANT SELECT ON shop.* TO connector@'%';
-GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO connector@'%';
+GRANT REPLICATION SLAVE ON *.* TO connector@'%';
+-- Only MySQL without GTIDs needs these two.
+GRANT REPLICATION CLIENT ON *.* TO connector@'%';
 GRANT LOCK TABLES ON shop.* TO connector@'%';

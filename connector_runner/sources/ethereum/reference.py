@@ -12,6 +12,19 @@ from connector_runner.sources.ethereum.streams import StreamPlan, build_plans
 BEGIN, END = "<!-- streams: begin (make generate) -->", "<!-- streams: end -->"
 
 
+# Of each stream: what the dataset has after its orphaned rows were taken out.
+_AFTER = {
+    "blocks": "each height has the row of the new branch's block.",
+    "transactions": "a transaction that the new branch has again is a row with the new block's hash, perhaps at another height or place; one that "
+    "it does not have (yet) is gone.",
+    "receipts": "as for `transactions`; what became of a transaction (status, gas, contract) is what the new branch says.",
+    "logs": "a log that is emitted again is a row with the new block's hash, perhaps with another `log_index`; one that is not is gone.",
+    "token_transfers": "as for `logs`; sums over the table are those of the new branch.",
+    "withdrawals": "the new branch gives the numbers (`withdrawal_index`) anew, usually to the same withdrawals.",
+    "traces": "the calls are those that the transactions made in the new branch.",
+}
+
+
 class _Silent:
     """A report that nothing is told to."""
 
@@ -37,7 +50,11 @@ def fill_page(text: str) -> str:
 def _section(plan: StreamPlan) -> str:
     key = ", ".join(f"`{name}`" for name in plan.schema.key)
     needs = ", ".join(plan.methods)
-    return f"### {plan.schema.stream}\n{plan.description} Key: {key}. Needs: {needs}.\n\n{_table(plan.schema)}\n"
+    after = _AFTER[plan.schema.stream]
+    return (
+        f"### {plan.schema.stream}\n{plan.description} Key: {key}. Needs: {needs}.\n"
+        f"After a reorganisation: {after}\n\n{_table(plan.schema)}\n"
+    )
 
 
 def _table(schema: StreamSchema) -> str:

@@ -98,6 +98,7 @@ def shop(variant: str) -> Iterator[DatabaseServer]:
         yield server
 
 
+@pytest.mark.parametrize("variant", ["mysql-gtids", "mysql-files", "mariadb"])
 def test_the_example(shop: DatabaseServer, tmp_path: Path) -> None:
     runner = Runner(tmp_path, shop, "shop.orders", "sqlite:///orders.db", "orders")
     shutil.copy(EXAMPLE / "connector.yaml", tmp_path / "orders.yaml")
