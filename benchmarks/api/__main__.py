@@ -80,7 +80,7 @@ def main() -> None:
             cluster.kubectl("wait", "--for=condition=Established", "crd/connectors.apperate.io")
             token = make_account(cluster, "default", "reader")
             settings = client.Configuration()
-            config.load_kube_config(str(cluster.kubeconfig), client_configuration=settings)
+            config.load_kube_config(str(cluster.kubeconfig), client_configuration=settings)  # type: ignore[no-untyped-call]
             server = json.loads(cluster.kubectl("version", "-o", "json"))["serverVersion"]["gitVersion"]
             versions = f"Python {platform.python_version()}, aiohttp {aiohttp.__version__}, Kubernetes {server}"
             print(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.kit import OPERATOR_USER, Audit, Kit, find_process, install, operator_pods, restart_operator
-from tests.localkube.cluster import LocalKube
+from tests.localkube.cluster import Cluster, LocalKube
 from tests.localkube.plugin import default_images
 
 IDLE, BUSY, OTHER = "fleet", "busy", "newcomer"
@@ -23,7 +23,7 @@ CALM_SECONDS = 10.0
 """After the first newcomer was served; what a restart would write is written by then."""
 
 
-def resident_megabytes(cluster: LocalKube) -> float:
+def resident_megabytes(cluster: Cluster) -> float:
     pod = operator_pods(cluster)[0]["metadata"]["name"]
     status = Path(f"/proc/{find_process(f'POD_NAME={pod}')}/status").read_text()
     return next(int(line.split()[1]) for line in status.split("\n") if line.startswith("VmRSS")) / 1024
