@@ -92,11 +92,8 @@ bench-api: $(STAMP) localkube ## benchmark: reads through the HTTP API beside th
 	$(BIN)/python -m benchmarks.api
 
 .PHONY: bench-mysql
-bench-mysql: $(STAMP) servers ## benchmark: the MYSQL source beside mysql-replication, on both dialects
-	$(BIN)/python -m benchmarks.mysql.measure mysql
-	$(BIN)/python -m benchmarks.mysql.measure mariadb
-	$(BIN)/python -m benchmarks.mysql.through mysql
-	$(BIN)/python -m benchmarks.mysql.through mariadb
+bench-mysql: $(STAMP) servers ## benchmark: the MYSQL source beside mysql-replication, asyncmy and Debezium, on both dialects
+	$(BIN)/python -m benchmarks.mysql
 
 .PHONY: bench-coinbase
 bench-coinbase: $(STAMP) servers ## benchmark: the COINBASE source, step by step, beside cryptofeed

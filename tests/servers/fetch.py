@@ -13,6 +13,7 @@ from pathlib import Path
 SERVERS = Path(__file__).parents[2] / ".build" / "servers"
 CLIENTS = {
     "mvn": "Maven and a JDK (the packages maven and default-jdk-headless of a distribution)",
+    "javac": "a JDK, 17 or later (the package default-jdk-headless of a distribution)",
     "npm": "npm, which comes with Node.js",
     "apt-get": "apt, which Debian and Ubuntu have",
     "dpkg": "dpkg, which Debian and Ubuntu have",

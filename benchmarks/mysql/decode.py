@@ -1,0 +1,57 @@
+"""Our decoder alone, from the socket to finished rows, in a process of its own: PORT FILE OFFSET ROWS..."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from benchmarks.mysql.peers.stopwatch import Stopwatch
+from connector_runner.schemas.config import config_schema, fill_defaults
+from connector_runner.sources.mysql.assembler import Assembler
+from connector_runner.sources.mysql.connection import connect
+from connector_runner.sources.mysql.definitions import read_definition
+from connector_runner.sources.mysql.dump import PacketSplitter, open_dump, read_block
+from connector_runner.sources.mysql.log import BATCH_BYTES
+from connector_runner.sources.mysql.position import LogPosition
+from connector_runner.sources.mysql.settings import Settings, parse_settings
+
+
+def decode(settings: Settings, start: LogPosition, segments: Sequence[int]) -> Stopwatch:
+    """Reads until all rows have arrived; batches are made as the source makes them, and dropped."""
+    connection = connect(settings, purpose="bench")
+    definition = read_definition(connection, "d", "t")
+    assert definition is not None
+    assembler = Assembler(definition, start, is_mariadb=connection.is_mariadb)
+    watch, seen, has_all = Stopwatch(segments), 0, False
+
+    def feed(buffer: bytes, begin: int, end: int) -> None:
+        nonlocal seen, has_all
+        assembler.frames.feed(buffer, begin, end)
+        waiting = assembler.waiting
+        if waiting > seen:
+            has_all = has_all or watch.take(waiting - seen)
+            seen = waiting
+            if assembler.size >= BATCH_BYTES:
+                assembler.take(whole=False)
+                seen = assembler.waiting
+
+    dump = open_dump(settings, start, server_id=4_000_000_001)
+    splitter, rest = PacketSplitter(feed), b""
+    while not has_all:
+        rest += read_block(dump)
+        rest = rest[splitter.split(rest) :]
+    dump.abort()
+    return watch
+
+
+def main() -> None:
+    port, user, file, offset, *segments = sys.argv[1:]
+    account = {"host": "127.0.0.1", "port": int(port), "user": user, "password": os.environ["PEER_PASSWORD"]}
+    config = fill_defaults({**account, "ssl": {"mode": "DISABLED"}}, config_schema("MYSQL"))
+    start = LogPosition(file, int(offset))
+    decode(parse_settings(config, "bench/mysql"), start, [int(rows) for rows in segments]).tell()
+
+
+if __name__ == "__main__":
+    main()
