@@ -87,13 +87,16 @@ async def into(dataset: str, rows: int, build: Callable[[Telemetry], Source]) ->
     Each from its start (connecting, claiming, making the table) to the last row, or its commit.
     """
     alone, batches = await drain(build(Noting()), rows)
+    used = time.process_time()
     sink = await carry(dataset, STREAM, rows, partial(_replay, batches))
+    sink_used = time.process_time() - used
     del batches
     used = time.process_time()
     whole = await carry(dataset, STREAM, rows, build)
     return {
         "rows": rows, "seconds": whole, "processor": time.process_time() - used, "source alone": alone["seconds"],
         "source alone, processor": alone["processor"], "sink alone": sink,
+        "sink alone, processor": sink_used,
     }  # fmt: skip
 
 

@@ -55,7 +55,7 @@ def _page(results: Results) -> Iterator[str]:
     facts = results["conditions"]
     yield f"### {facts['server']}\n"
     yield (
-        f"{facts['rows']:,} rows in bulk, {facts['one-row transactions']:,} one-row transactions, median of {facts['rounds']} rounds, "
+        f"{facts['rows']:,} rows in bulk, {facts['one-row transactions']:,} one-row transactions, {_rounds(facts['rounds'])}, "
         f"Python {facts['python']}, {facts['cores']} cores; load average {facts['load average before']:.1f} before, "
         f"{facts['load average, median while measuring']:.1f} while measuring (highest {facts['load average, highest']:.1f}).\n"
     )
@@ -90,21 +90,26 @@ def _readers(results: Results) -> Iterator[str]:
 def _stored(results: Results) -> Iterator[str]:
     """Reading and storing, beside the limit and beside Debezium, which stores nothing."""
     yield (
-        "| stored | into | rows/s end to end | source alone | sink alone | of the additive limit | Debezium without a sink = 1 |\n"
-        "|---|---|---|---|---|---|---|"
+        "| stored | into | rows/s end to end | source alone | sink alone | of the additive limit | the same by CPU time | "
+        "Debezium without a sink = 1 |\n|---|---|---|---|---|---|---|---|"
     )
     for what, title in WHATS.items():
         theirs = _rate(results[what]["Debezium, raw"])
         for name in DATASETS:
             ours = results[what][name]
             limit = (ours["source alone"] + ours["sink alone"]) / ours["seconds"]
+            used = (ours["source alone, processor"] + ours["sink alone, processor"]) / ours["processor"]
             parts = [ours["rows"] / ours[part] for part in ("seconds", "source alone", "sink alone")]
             yield (
                 f"| {title} | {name} | "
                 + " | ".join(f"{part:,.0f}" for part in parts)
-                + (f" | {limit:.2f} | {_rate(ours) / theirs:.1f} |")
+                + (f" | {limit:.2f} | {used:.2f} | {_rate(ours) / theirs:.1f} |")
             )
     yield ""
+
+
+def _rounds(count: int) -> str:
+    return "one round" if count == 1 else f"the median of {count} rounds"
 
 
 def _alone(figures: Results) -> dict[str, float]:
