@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import fetch
+from tests.servers.__main__ import ORDINARY
 
 ROOT = Path(__file__).parents[3]
 
@@ -41,6 +42,6 @@ def test_the_command_says_all_that_is_missing_before_it_fetches_anything(tmp_pat
     script = f"{code}; runpy.run_module('tests.servers', run_name='__main__')"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    for client in fetch.CLIENTS:
+    for client in {client for server in ORDINARY for client in server.clients}:
         assert f"{client}: " in done.stderr
     assert "Traceback" not in done.stderr
