@@ -160,10 +160,14 @@ class WebSocketTransport(SocketTransport):
         return sent is not None and sent.code == 1009  # message too big
 
     async def close(self) -> None:
-        """Closes the socket."""
-        await super().close()
-        if hasattr(self, "_socket"):
-            await self._socket.close()
+        """Closes the socket, by force if it is interrupted."""
+        try:
+            await super().close()
+            if hasattr(self, "_socket"):
+                await self._socket.close()
+        finally:
+            if hasattr(self, "_socket"):
+                self._socket.transport.abort()
 
 
 class IpcTransport(SocketTransport):
@@ -190,9 +194,11 @@ class IpcTransport(SocketTransport):
 
     async def close(self) -> None:
         """Closes the socket."""
-        await super().close()
-        if hasattr(self, "_out"):
-            self._out.close()
+        try:
+            await super().close()
+        finally:
+            if hasattr(self, "_out"):
+                self._out.close()
 
 
 def build_transport(endpoint: Endpoint) -> Transport:

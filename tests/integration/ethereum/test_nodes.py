@@ -241,6 +241,24 @@ async def test_a_message_that_is_too_large_makes_log_queries_smaller(monkeypatch
     assert (logs.verdict, block.verdict) == (Verdict.SHRINK, Verdict.TRANSIENT)
 
 
+async def test_a_closing_that_is_interrupted_leaves_no_socket_open() -> None:
+    ended = asyncio.Event()
+
+    async def silent(request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.receive()
+        ended.set()
+        return socket
+
+    async with serving(silent) as place, transport_to(f"ws://{place}") as transport:
+        closing = asyncio.create_task(transport.close())
+        await asyncio.sleep(0)  # it has begun
+        closing.cancel()
+        await asyncio.gather(closing, return_exceptions=True)
+        await asyncio.wait_for(ended.wait(), 10)
+
+
 @asynccontextmanager
 async def redirecting(scheme: str) -> AsyncIterator[tuple[Endpoint, list[web.Request]]]:
     """An endpoint with a key in a header, whose server redirects to another port; and what is asked for there."""
