@@ -33,7 +33,7 @@ from connector_runner.registry import build_sink
 from connector_runner.sources.ethereum import build_source
 from connector_runner.sources.ethereum.checks import check_logs, check_transactions
 from connector_runner.sources.ethereum.decode import tables
-from connector_runner.sources.ethereum.decode.answers import decode_block, decode_objects
+from connector_runner.sources.ethereum.decode.answers import decode_block, decode_header, decode_objects
 from tests.servers.anvil import AnvilServer
 from tests.servers.ethereum_etl import ethereum_etl, export_blocks
 from tests.servers.postgresql import PostgresServer
@@ -77,23 +77,23 @@ def decode_only() -> dict[str, dict[str, float]]:
 
     def blocks() -> None:
         for body in raw["light"]:
-            found = decode_block(body)
+            found = decode_block(body, tables.KNOWN_BLOCK)
             assert found
             assert tables.block_rows(*found)
 
     def transactions() -> None:
         for body in raw["full"]:
-            found = decode_block(body)
+            found = decode_block(body, tables.KnownFullBlock)
             assert found
             assert len(tables.transaction_rows(found[0], check_transactions(*found))) == 200
 
     def logs() -> None:
         for light, body in zip(raw["light"], raw["logs"], strict=True):
-            found, objects = decode_block(light), decode_objects(body, "logs")
+            found, objects = decode_header(light), decode_objects(body, "logs", tables.KNOWN_LOG)
             assert found
             assert objects
-            check_logs(found[0], objects)
-            assert len(tables.log_rows(found[0], objects)) == 400
+            check_logs(found, objects)
+            assert len(tables.log_rows(found, objects)) == 400
 
     theirs = web3_formatters(canned)
     figures = {}
