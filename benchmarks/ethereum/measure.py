@@ -24,6 +24,7 @@ from typing import Any
 
 from benchmarks.carrying import Replay
 from benchmarks.ethereum.canned import Canned
+from benchmarks.ethereum.peer import compare, cpu_seconds, measure_peer
 from connector_runner.pipeline.engine import Engine
 from connector_runner.pipeline.telemetry import NoMeters, Telemetry
 from connector_runner.protocols.batch import Batch
@@ -35,7 +36,6 @@ from connector_runner.sources.ethereum.checks import check_logs, check_transacti
 from connector_runner.sources.ethereum.decode import tables
 from connector_runner.sources.ethereum.decode.answers import decode_block, decode_header, decode_objects
 from tests.servers.anvil import AnvilServer
-from tests.servers.ethereum_etl import ethereum_etl, export_blocks
 from tests.servers.postgresql import PostgresServer
 
 ROOT = Path(__file__).parents[2]
@@ -159,11 +159,6 @@ def _replay(batches: list[Batch], _telemetry: Telemetry) -> Replay:
     return Replay(batches)
 
 
-def cpu_seconds(who: int) -> float:
-    used = resource.getrusage(who)
-    return used.ru_utime + used.ru_stime
-
-
 async def drain(url: str, stream: str, count: int) -> tuple[float, list[Batch]]:
     """Seconds of the source alone, and its batches."""
     source = source_of(url, Silent())
@@ -216,20 +211,6 @@ async def end_to_end(url: str, datasets: dict[str, str], count: int) -> list[dic
             )  # fmt: skip
             print(json.dumps(results[-1]), flush=True)
     return results
-
-
-def peer(url: str, count: int) -> dict[str, float]:
-    """ethereum-etl's export of blocks and transactions to CSV, its start taken off (what it takes for one block)."""
-    ethereum_etl()
-
-    def export(blocks: int) -> tuple[float, float]:
-        with tempfile.TemporaryDirectory() as folder:
-            start, used = time.perf_counter(), cpu_seconds(resource.RUSAGE_CHILDREN)
-            export_blocks(url, FIRST, FIRST + blocks - 1, Path(folder))
-            return time.perf_counter() - start, cpu_seconds(resource.RUSAGE_CHILDREN) - used
-
-    (many, many_cpu), (one, one_cpu) = export(count), export(1)
-    return {"blocks/s": (count - 1) / (many - one), "ms of CPU a block": (many_cpu - one_cpu) / (count - 1) * 1000}
 
 
 def memory(url: str, folder: str, stream: str) -> float:
@@ -306,7 +287,9 @@ async def main() -> None:
         datasets = {"sqlite": f"sqlite:///{folder}/bench.db", "postgresql": postgres.url()}
         with node(count) as url:
             results["end to end"] = await end_to_end(url, datasets, count)
-            results["ethereum-etl"] = await asyncio.to_thread(peer, url, min(count, 300))
+            peer = await asyncio.to_thread(measure_peer, url, datasets["postgresql"], FIRST, min(count, 300))
+            results["ethereum-etl"] = peer
+            results["blocks and transactions"] = compare(results["end to end"], peer)
         with node(20_000) as url:
             results["memory, MB"] = {name: await asyncio.to_thread(memory, url, folder, name) for name in STREAMS}
         results["head lag, ms"] = {name: await head_lag(dataset) for name, dataset in datasets.items()}
