@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import platform
@@ -25,7 +26,7 @@ from typing import Any
 from benchmarks.carrying import Replay
 from benchmarks.ethereum.canned import Canned
 from benchmarks.ethereum.peer import compare, cpu_seconds, measure_peer
-from connector_runner.pipeline.engine import Engine
+from connector_runner.pipeline.engine import OBJECTS_BETWEEN_COLLECTIONS, Engine
 from connector_runner.pipeline.telemetry import NoMeters, Telemetry
 from connector_runner.protocols.batch import Batch
 from connector_runner.protocols.sink import Receipt, SinkContext, Transaction
@@ -72,6 +73,7 @@ ROWS_EACH = {"blocks": 1, "transactions": 200, "logs": 400}
 
 def decode_only() -> dict[str, dict[str, float]]:
     """From raw bytes to checked rows, by stream; beside web3.py's formatters on the same bytes."""
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)  # as in a runner, for both
     canned = Canned(48)
     raw = {name: [canned.result(name, number) for number in range(1, 41)] for name in ("light", "full", "logs")}
 
