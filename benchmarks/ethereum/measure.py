@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import platform
@@ -24,7 +25,8 @@ from typing import Any
 
 from benchmarks.carrying import Replay
 from benchmarks.ethereum.canned import Canned
-from connector_runner.pipeline.engine import Engine
+from benchmarks.ethereum.peer import compare, cpu_seconds, measure_peer
+from connector_runner.pipeline.engine import OBJECTS_BETWEEN_COLLECTIONS, Engine
 from connector_runner.pipeline.telemetry import NoMeters, Telemetry
 from connector_runner.protocols.batch import Batch
 from connector_runner.protocols.sink import Receipt, SinkContext, Transaction
@@ -33,9 +35,8 @@ from connector_runner.registry import build_sink
 from connector_runner.sources.ethereum import build_source
 from connector_runner.sources.ethereum.checks import check_logs, check_transactions
 from connector_runner.sources.ethereum.decode import tables
-from connector_runner.sources.ethereum.decode.answers import decode_block, decode_objects
+from connector_runner.sources.ethereum.decode.answers import decode_block, decode_header, decode_objects
 from tests.servers.anvil import AnvilServer
-from tests.servers.ethereum_etl import ethereum_etl, export_blocks
 from tests.servers.postgresql import PostgresServer
 
 ROOT = Path(__file__).parents[2]
@@ -72,28 +73,29 @@ ROWS_EACH = {"blocks": 1, "transactions": 200, "logs": 400}
 
 def decode_only() -> dict[str, dict[str, float]]:
     """From raw bytes to checked rows, by stream; beside web3.py's formatters on the same bytes."""
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)  # as in a runner, for both
     canned = Canned(48)
     raw = {name: [canned.result(name, number) for number in range(1, 41)] for name in ("light", "full", "logs")}
 
     def blocks() -> None:
         for body in raw["light"]:
-            found = decode_block(body)
+            found = decode_block(body, tables.KNOWN_BLOCK)
             assert found
             assert tables.block_rows(*found)
 
     def transactions() -> None:
         for body in raw["full"]:
-            found = decode_block(body)
+            found = decode_block(body, tables.KnownFullBlock)
             assert found
             assert len(tables.transaction_rows(found[0], check_transactions(*found))) == 200
 
     def logs() -> None:
         for light, body in zip(raw["light"], raw["logs"], strict=True):
-            found, objects = decode_block(light), decode_objects(body, "logs")
+            found, objects = decode_header(light), decode_objects(body, "logs", tables.KNOWN_LOG)
             assert found
             assert objects
-            check_logs(found[0], objects)
-            assert len(tables.log_rows(found[0], objects)) == 400
+            check_logs(found, objects)
+            assert len(tables.log_rows(found, objects)) == 400
 
     theirs = web3_formatters(canned)
     figures = {}
@@ -159,11 +161,6 @@ def _replay(batches: list[Batch], _telemetry: Telemetry) -> Replay:
     return Replay(batches)
 
 
-def cpu_seconds(who: int) -> float:
-    used = resource.getrusage(who)
-    return used.ru_utime + used.ru_stime
-
-
 async def drain(url: str, stream: str, count: int) -> tuple[float, list[Batch]]:
     """Seconds of the source alone, and its batches."""
     source = source_of(url, Silent())
@@ -216,20 +213,6 @@ async def end_to_end(url: str, datasets: dict[str, str], count: int) -> list[dic
             )  # fmt: skip
             print(json.dumps(results[-1]), flush=True)
     return results
-
-
-def peer(url: str, count: int) -> dict[str, float]:
-    """ethereum-etl's export of blocks and transactions to CSV, its start taken off (what it takes for one block)."""
-    ethereum_etl()
-
-    def export(blocks: int) -> tuple[float, float]:
-        with tempfile.TemporaryDirectory() as folder:
-            start, used = time.perf_counter(), cpu_seconds(resource.RUSAGE_CHILDREN)
-            export_blocks(url, FIRST, FIRST + blocks - 1, Path(folder))
-            return time.perf_counter() - start, cpu_seconds(resource.RUSAGE_CHILDREN) - used
-
-    (many, many_cpu), (one, one_cpu) = export(count), export(1)
-    return {"blocks/s": (count - 1) / (many - one), "ms of CPU a block": (many_cpu - one_cpu) / (count - 1) * 1000}
 
 
 def memory(url: str, folder: str, stream: str) -> float:
@@ -306,7 +289,9 @@ async def main() -> None:
         datasets = {"sqlite": f"sqlite:///{folder}/bench.db", "postgresql": postgres.url()}
         with node(count) as url:
             results["end to end"] = await end_to_end(url, datasets, count)
-            results["ethereum-etl"] = await asyncio.to_thread(peer, url, min(count, 300))
+            peer = await asyncio.to_thread(measure_peer, url, datasets["postgresql"], FIRST, min(count, 300))
+            results["ethereum-etl"] = peer
+            results["blocks and transactions"] = compare(results["end to end"], peer)
         with node(20_000) as url:
             results["memory, MB"] = {name: await asyncio.to_thread(memory, url, folder, name) for name in STREAMS}
         results["head lag, ms"] = {name: await head_lag(dataset) for name, dataset in datasets.items()}

@@ -14,13 +14,26 @@ VERSION = "2.4.2"
 
 def ethereum_etl() -> Path:
     """The program; the first call installs it."""
-    return once(f"ethereum-etl-{VERSION}", _install) / "venv" / "bin" / "ethereumetl"
+    return _environment() / "ethereumetl"
+
+
+def python() -> Path:
+    """The interpreter that can import it, and what its PostgreSQL exporter needs."""
+    return _environment() / "python"
+
+
+def _environment() -> Path:
+    return once(f"ethereum-etl-{VERSION}-postgresql", _install) / "venv" / "bin"
 
 
 def _install(home: Path) -> None:
     venv.create(home / "venv", with_pip=True)
     pip = [str(home / "venv" / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, f"ethereum-etl=={VERSION}", "setuptools<81"], check=True, capture_output=True)
+    subprocess.run(
+        [*pip, f"ethereum-etl=={VERSION}", "setuptools<81", "sqlalchemy==1.4.54", "pg8000==1.16.6"],
+        check=True,
+        capture_output=True,
+    )
     # What it pins does not run on Python 3.11.
     subprocess.run([*pip, "--no-deps", "--upgrade", "parsimonious==0.10.0", "regex"], check=True, capture_output=True)
 

@@ -140,7 +140,26 @@ def convert_rows(rows: Sequence[Sequence[Any]], converters: Sequence[tuple[int, 
     """
     if not converters or not rows:
         return rows
-    columns = list(zip(*rows, strict=True))
+    columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
     for place, convert in converters:
-        columns[place] = tuple([None if value is None else convert(value) for value in columns[place]])
+        columns[place] = _convert_column(columns[place], convert)
     return list(zip(*columns, strict=True))
+
+
+def _convert_column(values: Sequence[Any], convert: Convert) -> Sequence[Any]:
+    if convert is _timestamptz:
+        return _convert_runs(values, convert)
+    if None in values:
+        return [None if value is None else convert(value) for value in values]
+    return list(map(convert, values))
+
+
+def _convert_runs(values: Sequence[Any], convert: Convert) -> Sequence[Any]:
+    """Of the same object in row after row (a block's time in its transactions), only the first is converted."""
+    converted = []
+    last = text = None
+    for value in values:
+        if value is not last:
+            last, text = value, None if value is None else convert(value)
+        converted.append(text)
+    return converted

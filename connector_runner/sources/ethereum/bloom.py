@@ -5,10 +5,11 @@ A filter has 2048 bits; each address and each topic of a log sets three of them,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
-from typing import Any
+from collections.abc import Sequence
+from functools import lru_cache, reduce
+from operator import or_
 
+from connector_runner.sources.ethereum.decode.rows import Json, values_of
 from connector_runner.sources.ethereum.settings import LogFilter
 
 
@@ -26,20 +27,15 @@ def bits(value: str) -> int:
     return 1 << (first & 2047) | 1 << (second & 2047) | 1 << (third & 2047)
 
 
-def bloom_of(logs: Iterable[Mapping[str, Any]]) -> int:
+def bloom_of(logs: Sequence[Json]) -> int:
     """The filter that these logs make.
 
     Raises:
-        ValueError, TypeError, KeyError: A log lacks an address or topics, or they are not hexadecimal.
+        ValueError, TypeError: A log lacks an address or topics, or they are not hexadecimal.
     """
-    values: set[str] = set()
-    for log in logs:
-        values.add(log["address"])
-        values.update(log["topics"])
-    found = 0
-    for value in values:  # many are in several logs
-        found |= bits(value)
-    return found
+    values: set[str] = set(values_of(logs, "address"))  # many are in several logs
+    values.update(*values_of(logs, "topics"))
+    return reduce(or_, map(bits, values), 0)
 
 
 def may_match(bloom: int | None, wanted: LogFilter) -> bool:

@@ -7,11 +7,12 @@ error. Nothing that fails here is believed: it is asked again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from connector_runner.sources.ethereum import bloom
 from connector_runner.sources.ethereum.decode.answers import Header
-from connector_runner.sources.ethereum.decode.rows import Json, MalformedAnswerError
+from connector_runner.sources.ethereum.decode.rows import Json, MalformedAnswerError, are_objects, values_of
 from connector_runner.sources.ethereum.settings import LogFilter
 
 # Roots of an empty trie (the Keccak-256 of RLP's empty text), of chains that have none, and of nodes that don't tell.
@@ -44,13 +45,18 @@ def whole(value: Any) -> int:
 
 
 def _are_counted(objects: Sequence[Json], member: str) -> bool:
-    found = [item.get(member) for item in objects]
+    found = values_of(objects, member)
     # As nodes write it, which is quick to compare; else by value.
-    return found == [hex(index) for index in range(len(found))] or [*map(whole, found)] == [*range(len(found))]
+    return found == _quantities_to(len(found)) or [*map(whole, found)] == [*range(len(found))]
+
+
+@lru_cache(maxsize=256)
+def _quantities_to(count: int) -> list[str]:
+    return [hex(index) for index in range(count)]
 
 
 def _are_of(objects: Sequence[Json], header: Header) -> bool:
-    return [item.get("blockHash") for item in objects] == [header.hash] * len(objects)
+    return values_of(objects, "blockHash") == [header.hash] * len(objects)
 
 
 def check_number(header: Header, number: int) -> Header:
@@ -72,7 +78,7 @@ def check_contents(header: Header, block: Json) -> None:
 def check_transactions(header: Header, block: Json) -> list[Json]:
     """The block's full transactions: each of this block, in order, none missing in between."""
     transactions = block.get("transactions")
-    if not isinstance(transactions, list) or not all(isinstance(item, dict) for item in transactions):
+    if not isinstance(transactions, list) or not are_objects(transactions):
         raise MalformedAnswerError("block: transactions is not a list of objects")
     _require(_are_of(transactions, header), header, "a transaction in it names another block")
     _require(_are_counted(transactions, "transactionIndex"), header, "its transactions are not numbered 0, 1, 2, …")
@@ -82,7 +88,7 @@ def check_transactions(header: Header, block: Json) -> list[Json]:
 def check_withdrawals(header: Header, block: Json) -> list[Json]:
     """The block's withdrawals: some where its root says so."""
     withdrawals = block.get("withdrawals") or []
-    if not isinstance(withdrawals, list) or not all(isinstance(item, dict) for item in withdrawals):
+    if not isinstance(withdrawals, list) or not are_objects(withdrawals):
         raise MalformedAnswerError("block: withdrawals is not a list of objects")
     _require(
         bool(withdrawals) or block.get("withdrawalsRoot") in _NOTHING,
@@ -102,7 +108,7 @@ def check_receipts(header: Header, hashes: Sequence[str], receipts: Sequence[Jso
     union = 0
     for receipt in receipts:
         own, told = receipt.get("logs"), receipt.get("logsBloom")
-        if not isinstance(own, list) or not all(isinstance(log, dict) for log in own):
+        if not isinstance(own, list) or not are_objects(own):
             raise MalformedAnswerError("receipt: logs is not a list of objects")
         logs += own
         has = _bloom_of(own) if told is None else whole(told)
@@ -120,8 +126,8 @@ def check_logs(header: Header, logs: Sequence[Json]) -> None:
     end (unless its address and all its topics occur in the block's other logs, too).
     """
     _require(_are_of(logs, header), header, "a log names another block")
-    _require(not any(log.get("removed") for log in logs), header, "a log is marked as removed")
-    _require(all(isinstance(log.get("topics"), list) for log in logs), header, "a log has no topics")
+    _require(not any(values_of(logs, "removed")), header, "a log is marked as removed")
+    _require(set(map(type, values_of(logs, "topics"))) <= {list}, header, "a log has no topics")
     _require(_are_counted(logs, "logIndex"), header, "its logs are not numbered 0, 1, 2, …")
     found = _bloom_of(logs)
     if header.bloom is not None:
@@ -130,10 +136,21 @@ def check_logs(header: Header, logs: Sequence[Json]) -> None:
         _require(not header.bloom & ~found, header, "its logs do not make up its bloom")
 
 
+def _require_bytes(texts: Sequence[str]) -> None:
+    """All are whole bytes in hexadecimal; looked at together, which takes a third of the time.
+
+    Raises:
+        ValueError, TypeError: They are not.
+    """
+    digits = "".join([text[2:] for text in texts])
+    are_even = not any(size % 2 for size in set(map(len, texts)))
+    if not are_even or 2 * len(bytes.fromhex(digits)) != len(digits):  # it skips spaces
+        raise ValueError("not whole bytes")
+
+
 def _bloom_of(logs: Sequence[Json]) -> int:
     try:
-        for log in logs:
-            bytes.fromhex(log["data"][2:])
+        _require_bytes(values_of(logs, "data"))
         return bloom.bloom_of(logs)
     except (KeyError, TypeError, ValueError) as error:
         raise MalformedAnswerError(f"a log's address, topics or data: {type(error).__name__}") from None

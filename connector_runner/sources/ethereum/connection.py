@@ -9,12 +9,23 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from connector_runner.sources.ethereum.settings import Endpoint
+from connector_runner.sources.ethereum.sockets import direct_connect
 from connector_runner.sources.ethereum.transports import MOST_BYTES
 
 if TYPE_CHECKING:
+    import aiohttp
     from web3 import AsyncWeb3
 
 REQUEST_SECONDS = 30.0
+
+
+async def _refuse_pages(response: aiohttp.ClientResponse) -> None:
+    """Raises for redirections, too, which aiohttp alone would let pass, and web3.py take for an answer."""
+    import aiohttp
+
+    if response.status >= 300:
+        info, status, headers = response.request_info, response.status, response.headers
+        raise aiohttp.ClientResponseError(info, response.history, status=status, headers=headers)
 
 
 def build_web3(endpoint: Endpoint) -> AsyncWeb3[Any]:
@@ -29,6 +40,11 @@ def build_web3(endpoint: Endpoint) -> AsyncWeb3[Any]:
     logger.propagate = False
     for name in [name for name in logging.root.manager.loggerDict if name.startswith("web3.")]:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+    class DirectWebSocketProvider(WebSocketProvider):
+        async def _provider_specific_connect(self) -> None:
+            self._ws = await direct_connect()(self.endpoint_uri, **self.websocket_kwargs)
+
     headers = dict(endpoint.headers)
     if endpoint.kind == "http":
         import aiohttp
@@ -39,6 +55,7 @@ def build_web3(endpoint: Endpoint) -> AsyncWeb3[Any]:
             "timeout": timeout,
             "headers": {"Content-Type": "application/json", **headers},
             "allow_redirects": False,
+            "raise_for_status": _refuse_pages,
         }
         # Its own retries would hide what the table of failures is to judge.
         return AsyncWeb3(AsyncHTTPProvider(endpoint.url, options, exception_retry_configuration=None))
@@ -46,7 +63,7 @@ def build_web3(endpoint: Endpoint) -> AsyncWeb3[Any]:
         return AsyncWeb3(AsyncIPCProvider(endpoint.url, request_timeout=REQUEST_SECONDS, max_connection_retries=1))
     kwargs = {"additional_headers": headers, "max_size": MOST_BYTES}
     return AsyncWeb3(
-        WebSocketProvider(
+        DirectWebSocketProvider(
             endpoint.url, kwargs, use_text_frames=True, request_timeout=REQUEST_SECONDS, max_connection_retries=1
         )
     )

@@ -176,6 +176,7 @@ _MOVED = (
 _STATUS = {
     301: _MOVED,
     302: _MOVED,
+    303: _MOVED,
     307: _MOVED,
     308: _MOVED,
     401: (Verdict.FINAL, "Unauthorised", _CREDENTIALS),

@@ -21,6 +21,7 @@ from connector_runner.sources.ethereum.checks import (
     passes,
     whole,
 )
+from connector_runner.sources.ethereum.decode import tables
 from connector_runner.sources.ethereum.decode.answers import Header, decode_block, decode_header, decode_objects
 from connector_runner.sources.ethereum.decode.rows import Json
 from connector_runner.sources.ethereum.failures import NodeFailure, Verdict
@@ -80,7 +81,7 @@ class Fetcher:
             StaleAnswerError: The node has no such block, or left out what is in it.
         """
         answer = await self.nodes.call("eth_getBlockByNumber", hex(number), full)
-        found = decode_block(answer)
+        found = decode_block(answer, tables.KnownFullBlock if full else tables.KNOWN_BLOCK)
         if found is None:
             raise StaleAnswerError(f"the node does not have block {number}")
         check_contents(check_number(found[0], number), found[1])
@@ -138,7 +139,7 @@ class Fetcher:
             if failure.verdict is not Verdict.SHRINK:
                 raise
             return await self._logs_from_receipts(header)
-        logs = _found(decode_objects(answer, "logs"), header, "logs")
+        logs = _found(decode_objects(answer, "logs", tables.KNOWN_LOG), header, "logs")
         check_logs(header, logs)
         return logs, len(memoryview(answer))
 
@@ -178,7 +179,7 @@ class Fetcher:
     ) -> list[BlockLogs]:
         by_block: dict[int, list[Json]] = {header.number: [] for header, _ in headers}
         for answer in answers:
-            for log in decode_objects(answer, "logs") or []:
+            for log in decode_objects(answer, "logs", tables.KNOWN_LOG) or []:
                 if (number := whole(log.get("blockNumber"))) not in by_block:
                     raise StaleAnswerError(
                         f"asked for logs of blocks {headers[0][0].number} to {headers[-1][0].number}, "
@@ -263,7 +264,7 @@ def _found(objects: list[Json] | None, header: Header, what: str) -> list[Json]:
     return objects
 
 
-def hashes_of(block: dict[str, Any]) -> list[str]:
+def hashes_of(block: Json) -> list[str]:
     """Hashes of the transactions of a block that was asked for without them."""
     hashes: list[str] = block.get("transactions") or []
     return hashes

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -22,6 +24,9 @@ from connector_runner.sources.ethereum.transports import (
     Transport,
     decode_envelope,
 )
+
+if TYPE_CHECKING:
+    from websockets.asyncio.client import connect
 
 
 class SocketTransport(Transport):
@@ -105,21 +110,31 @@ class SocketTransport(Transport):
             await asyncio.gather(self._reader, return_exceptions=True)
 
 
+@functools.cache
+def direct_connect() -> type[connect]:
+    """The websockets client's `connect` that ends at a redirection, which could carry the keys in the headers to another host.
+
+    It strips `Authorization` and cookies by itself, but not the headers that providers have invented.
+    """
+    from websockets.asyncio.client import connect  # late: only these endpoints need it
+
+    class DirectConnect(connect):
+        def process_redirect(self, exc: Exception) -> Exception | str:
+            return exc
+
+    return DirectConnect
+
+
 class WebSocketTransport(SocketTransport):
     """A websocket connection of its own, beside the one of the subscription."""
 
     async def connect(self) -> None:
         """Shakes hands."""
-        from websockets.asyncio.client import connect
         from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
-
-        class Direct(connect):
-            def process_redirect(self, exc: Exception) -> Exception | str:
-                return exc  # it could carry the keys in the headers to another host
 
         self._closed = ConnectionClosed
         try:
-            self._socket = await Direct(
+            self._socket = await direct_connect()(
                 self.endpoint.url, additional_headers=dict(self.endpoint.headers), max_size=MOST_BYTES,
                 open_timeout=CONNECT_SECONDS, ping_timeout=SILENCE_SECONDS, compression=None, max_queue=64,
             )  # fmt: skip
@@ -145,10 +160,14 @@ class WebSocketTransport(SocketTransport):
         return sent is not None and sent.code == 1009  # message too big
 
     async def close(self) -> None:
-        """Closes the socket."""
-        await super().close()
-        if hasattr(self, "_socket"):
-            await self._socket.close()
+        """Closes the socket, by force if it is interrupted."""
+        try:
+            await super().close()
+            if hasattr(self, "_socket"):
+                await self._socket.close()
+        finally:
+            if hasattr(self, "_socket"):
+                self._socket.transport.abort()
 
 
 class IpcTransport(SocketTransport):
@@ -175,9 +194,11 @@ class IpcTransport(SocketTransport):
 
     async def close(self) -> None:
         """Closes the socket."""
-        await super().close()
-        if hasattr(self, "_out"):
-            self._out.close()
+        try:
+            await super().close()
+        finally:
+            if hasattr(self, "_out"):
+                self._out.close()
 
 
 def build_transport(endpoint: Endpoint) -> Transport:

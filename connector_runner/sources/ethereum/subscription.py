@@ -79,7 +79,8 @@ class HeadFeed:
         """Ends the subscription."""
         if self._task is not None:
             self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            # Whoever is interrupted while waiting must not interrupt the closing of the socket, too.
+            await asyncio.shield(asyncio.gather(self._task, return_exceptions=True))
 
 
 def announced_header(head: Mapping[str, Any]) -> Header | None:

@@ -170,12 +170,13 @@ class HttpTransport(Transport):
                 most = MOST_LOG_BYTES if call[0] == "eth_getLogs" else MOST_BYTES
                 if (response.content_length or 0) > most:
                     raise self._too_large(call, most)
-                pieces = bytearray()
+                pieces, size = [], 0
                 async for piece in response.content.iter_any():
-                    pieces += piece
-                    if len(pieces) > most:
+                    pieces.append(piece)
+                    size += len(piece)
+                    if size > most:
                         raise self._too_large(call, most)
-                return response.status, retry_after, bytes(pieces.lstrip())
+                return response.status, retry_after, b"".join(pieces).lstrip()
         except self._errors as error:
             self._is_cut_off |= isinstance(error, self._refused)
             raise self._failure("can't be reached", error) from None

@@ -53,6 +53,16 @@ class Dataset:
             return database.execute(statement.encode()).fetchall()
         return []
 
+    def execute(self, statement: str) -> None:
+        """As somebody does it by hand."""
+        if self.url.startswith("sqlite"):
+            with sqlite3.connect(urlsplit(self.url).path.replace("//", "/"), timeout=30) as connection:
+                connection.execute(statement)
+            connection.close()
+        else:
+            with psycopg.connect(self.url, autocommit=True) as database:
+                database.execute(statement.encode())
+
     def position(self) -> dict[str, Any]:
         """Of the checkpoint; empty when there is none."""
         rows = self.query(f"SELECT position FROM _connector_checkpoints WHERE table_name = '{self.table}'")

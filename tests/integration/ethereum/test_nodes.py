@@ -11,13 +11,16 @@ from connector_runner.pipeline.telemetry import Telemetry
 from connector_runner.protocols.errors import ActionRequiredError, TransientError
 from connector_runner.sources.ethereum import sockets, transports
 from connector_runner.sources.ethereum.checks import StaleAnswerError
+from connector_runner.sources.ethereum.discovery import probe_endpoint
 from connector_runner.sources.ethereum.failures import NodeFailure, Verdict
 from connector_runner.sources.ethereum.fetch import Fetcher
 from connector_runner.sources.ethereum.nodes import Nodes
-from connector_runner.sources.ethereum.settings import parse_settings
+from connector_runner.sources.ethereum.pacing import RateLimit
+from connector_runner.sources.ethereum.settings import Endpoint, Settings, parse_settings
 from connector_runner.sources.ethereum.sockets import build_transport
+from connector_runner.sources.ethereum.subscription import HeadFeed
 from connector_runner.sources.ethereum.transports import Call, Transport
-from tests.integration.ethereum.running import Counters, Lines
+from tests.integration.ethereum.running import Counters, Lines, until
 from tests.servers.anvil import AnvilServer
 from tests.simulators.ethereum.contracts import Actors
 from tests.simulators.ethereum.proxy import FaultProxy, Page, cut, error, result
@@ -238,8 +241,27 @@ async def test_a_message_that_is_too_large_makes_log_queries_smaller(monkeypatch
     assert (logs.verdict, block.verdict) == (Verdict.SHRINK, Verdict.TRANSIENT)
 
 
-@pytest.mark.parametrize("scheme", ["http", "ws"])
-async def test_keys_do_not_follow_a_redirection(scheme: str) -> None:
+async def test_a_closing_that_is_interrupted_leaves_no_socket_open() -> None:
+    ended = asyncio.Event()
+
+    async def silent(request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.receive()
+        ended.set()
+        return socket
+
+    async with serving(silent) as place, transport_to(f"ws://{place}") as transport:
+        closing = asyncio.create_task(transport.close())
+        await asyncio.sleep(0)  # it has begun
+        closing.cancel()
+        await asyncio.gather(closing, return_exceptions=True)
+        await asyncio.wait_for(ended.wait(), 10)
+
+
+@asynccontextmanager
+async def redirecting(scheme: str) -> AsyncIterator[tuple[Endpoint, list[web.Request]]]:
+    """An endpoint with a key in a header, whose server redirects to another port; and what is asked for there."""
     asked: list[web.Request] = []
 
     async def elsewhere(request: web.Request) -> web.StreamResponse:
@@ -252,8 +274,36 @@ async def test_keys_do_not_follow_a_redirection(scheme: str) -> None:
             return web.Response(status=307, headers={"Location": f"{scheme}://{other}/"})
 
         async with serving(redirect) as place:
-            with pytest.raises(NodeFailure, match="redirects to another address") as caught:
-                async with transport_to(f"{scheme}://{place}") as transport:
-                    await transport.send([BLOCK])
+            config = {"url": f"{scheme}://{place}", "headers": {"X-Api-Key": SECRET}}
+            yield parse_settings(config).endpoints[0], asked
+
+
+@pytest.mark.parametrize("scheme", ["http", "ws"])
+async def test_keys_do_not_follow_a_redirection(scheme: str) -> None:
+    async with redirecting(scheme) as (endpoint, asked):
+        with pytest.raises(NodeFailure, match="redirects to another address") as caught:
+            async with transport_to(endpoint.url) as transport:
+                await transport.send([BLOCK])
     assert caught.value.verdict is Verdict.FINAL
     assert not asked
+
+
+@pytest.mark.parametrize("scheme", ["http", "ws"])
+async def test_keys_do_not_follow_a_redirection_in_discovery(scheme: str) -> None:
+    async with redirecting(scheme) as (endpoint, asked):
+        with pytest.raises(NodeFailure, match="redirects to another address") as caught:
+            await probe_endpoint(endpoint, Settings((endpoint,)), RateLimit(None))
+    assert caught.value.verdict is Verdict.FINAL
+    assert not asked
+
+
+async def test_keys_do_not_follow_a_redirection_of_the_subscription() -> None:
+    log = Lines()
+    async with redirecting("ws") as (endpoint, asked):
+        feed = HeadFeed(endpoint, Telemetry(log, Counters(log)))
+        try:
+            await until(lambda: any("no subscription to new heads" in line for line in log.lines), "it is refused")
+        finally:
+            await feed.close()
+    assert not asked
+    assert SECRET not in "\n".join(log.lines)

@@ -6,12 +6,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from connector_runner.protocols.sink import SinkContext
+from connector_runner.protocols.source import WriteMode
+from connector_runner.registry import build_inspector
+from connector_runner.sources.ethereum.cursor import DeepReorganisationError
 from tests.integration.ethereum.chains import EVENTS, EXPECTED, busy_block, canonical, comparable
 from tests.integration.ethereum.running import Dataset, Lines, running, until_head
 from tests.servers.anvil import AnvilServer
 from tests.simulators.ethereum.contracts import Actors
 
 START = 3
+KEYS = {"transactions": ("block_hash", "transaction_index"), "logs": ("block_hash", "log_index")}
 
 
 @pytest.fixture
@@ -38,7 +43,15 @@ async def disturb(node: AnvilServer, actors: Actors, chance: random.Random) -> N
             node.mine(depth + chance.randint(0, 2))
 
 
-async def survive(node: AnvilServer, dataset: Dataset, stream: str, url: str, rounds: int, seed: int) -> Lines:
+async def survive(
+    node: AnvilServer,
+    dataset: Dataset,
+    stream: str,
+    url: str,
+    rounds: int,
+    seed: int,
+    mode: WriteMode = WriteMode.UPSERT,
+) -> Lines:
     """Disturbs the chain, kills the runner now and then, and compares at the end."""
     chance = random.Random(seed)
     actors = Actors(node)
@@ -47,7 +60,7 @@ async def survive(node: AnvilServer, dataset: Dataset, stream: str, url: str, ro
     config = {"url": url, "startBlock": START, "maxBlockRange": 7, "events": EVENTS}
     done = 0
     while done < rounds:
-        async with running(config, stream, dataset, log=log) as task:
+        async with running(config, stream, dataset, log=log, mode=mode) as task:
             await until_head(dataset, node, task)  # so that there is something to retract
             for _ in range(chance.randint(3, 12)):
                 await disturb(node, actors, chance)
@@ -59,10 +72,14 @@ async def survive(node: AnvilServer, dataset: Dataset, stream: str, url: str, ro
                 task.cancel()  # no last commit: as a kill leaves it
     actors.pay(5)
     node.mine(25)  # above every height there ever was
-    async with running(config, stream, dataset, log=log) as task:
+    async with running(config, stream, dataset, log=log, mode=mode) as task:
         await until_head(dataset, node, task)
     columns, _ = EXPECTED[stream]
-    assert comparable(dataset.query(f"SELECT {columns} FROM chain")) == canonical(node, stream, START)
+    rows = "chain"
+    if mode is WriteMode.APPEND:  # live are those whose latest entry is no retraction
+        latest = f"SELECT max(_id) FROM chain GROUP BY {', '.join(KEYS[stream])}"
+        rows = f"chain WHERE _id IN ({latest}) AND _op <> 'delete'"
+    assert comparable(dataset.query(f"SELECT {columns} FROM {rows}")) == canonical(node, stream, START)
     assert dataset.query("SELECT * FROM chain_dead_letters") == []
     return log
 
@@ -74,6 +91,40 @@ async def test_random_reorganisations(node: AnvilServer, dataset: Dataset, strea
     url = node.websocket_url if transport == "websocket" else node.url
     log = await survive(node, dataset, stream, url, rounds=40, seed=len(stream))
     assert log.counts.get("retracted_blocks", 0) > 10, log.counts
+
+
+@pytest.mark.parametrize("stream", KEYS)
+async def test_random_reorganisations_of_a_history(node: AnvilServer, dataset: Dataset, stream: str) -> None:
+    log = await survive(node, dataset, stream, node.websocket_url, rounds=25, seed=3, mode=WriteMode.APPEND)
+    assert log.counts.get("retracted_blocks", 0) > 5, log.counts
+    state = "CASE WHEN _op = 'delete' THEN -1 ELSE 1 END"
+    entries = f"SELECT sum({state}) FROM chain GROUP BY {', '.join(KEYS[stream])}"
+    assert {int(row[0]) for row in dataset.query(entries)} <= {0, 1}  # nothing is there twice, or retracted twice
+
+
+async def test_deeper_than_the_ring_ends_with_a_cure_that_works(node: AnvilServer, dataset: Dataset) -> None:
+    actors = Actors(node)
+    chance = random.Random(7)
+    for _ in range(10):
+        busy_block(actors, chance)
+        node.mine()
+    node.mine(140)
+    columns, _ = EXPECTED["blocks"]
+    config = {"url": node.url, "startBlock": START}
+    async with running(config, "blocks", dataset) as task:
+        await until_head(dataset, node, task)
+        node.reorganise(145, actors.replacement(1))
+        with pytest.raises(DeepReorganisationError, match=r"at most \d+, .*checkpoint reset.*startBlock"):
+            await asyncio.wait_for(task, 60)
+    stored = dict(dataset.query("SELECT block_number, block_hash FROM chain"))
+    first = min(number for number, own in stored.items() if node.block(number)["hash"] != own)
+    dataset.execute(f"DELETE FROM chain WHERE block_number >= {first}")
+    inspector = build_inspector(SinkContext(lambda: dataset.url, dataset.table, "tests/chain", "blocks", uid="uid"))
+    assert inspector.reset_checkpoints() == 1
+    inspector.close()
+    async with running({**config, "startBlock": first}, "blocks", dataset) as task:
+        await until_head(dataset, node, task)
+    assert comparable(dataset.query(f"SELECT {columns} FROM chain")) == canonical(node, "blocks", START)
 
 
 @pytest.mark.fault

@@ -98,6 +98,41 @@ def test_numbers_of_any_size_stay_exact(values: list[int], strange: bool) -> Non
 
 
 @pytest.mark.parametrize(
+    "change", [{}, {"new": {"deep": [2**70]}}, {"transactionHash": ...}, {"blockTimestamp": "0x1"}]
+)
+@pytest.mark.parametrize("place", [0, 1])
+def test_objects_without_anything_unknown_make_the_same_rows(change: dict[str, Any], place: int) -> None:
+    logs = [log(0, OWN), log(4095), log(4096, OWN, PARENT, OWN, PARENT)]
+    logs[place] = {name: value for name, value in {**logs[place], **change}.items() if value is not ...}
+    raw = encode(logs)
+    known, plain = decode_objects(raw, "logs", tables.KNOWN_LOG), decode_objects(raw, "logs")
+    assert known is not None
+    assert plain is not None
+    mixed = [known[0], *copy.deepcopy(plain[1:])]
+    rows = tables.log_rows(header(), plain)
+    assert [column(tables.LOG_SCHEMA, row, "log_index") for row in rows] == [0, 4095, 4096]
+    assert tables.log_rows(header(), known) == tables.log_rows(header(), mixed) == rows
+    assert isinstance(known[0], tables.KNOWN_LOG) is ("new" not in change)
+
+
+@pytest.mark.parametrize("changes", [{}, {"mint": "0x1"}, {"input": ...}, {"value": []}])
+def test_full_blocks_read_by_either_way_are_the_same(changes: dict[str, Any]) -> None:
+    changed = {name: value for name, value in transaction(1, **changes).items() if value is not ...}
+    raw = encode(block(transactions=[transaction(0), changed], slotNumber="0x9"))
+
+    def outcome(*known: Any) -> Any:
+        found = decode_block(raw, *known)
+        assert found is not None
+        try:
+            return found[0], tables.transaction_rows(found[0], check_transactions(*found))
+        except MalformedAnswerError as error:
+            return str(error)
+
+    assert outcome() == outcome(tables.KnownFullBlock)
+    assert isinstance(outcome(), str) is (list(changes) in (["input"], ["value"]))
+
+
+@pytest.mark.parametrize(
     "change", [{"value": "many"}, {"value": ["0x1"]}, {"nonce": {}}, {"hash": ...}, {"input": ...}]
 )
 def test_malformed_objects_are_named_and_not_shown(change: dict[str, Any]) -> None:
@@ -184,12 +219,21 @@ LOG_FAULTS: dict[str, Any] = {
 }
 
 
+def as_dicts(logs: list[dict[str, Any]]) -> Any:
+    return logs
+
+
+def as_known(logs: list[dict[str, Any]]) -> Any:
+    return decode_objects(encode(logs), "logs", tables.KNOWN_LOG)
+
+
+@pytest.mark.parametrize("form", [as_dicts, as_known])
 @pytest.mark.parametrize("fault", LOG_FAULTS)
-def test_logs_that_do_not_fit_their_block_are_not_believed(fault: str) -> None:
+def test_logs_that_do_not_fit_their_block_are_not_believed(fault: str, form: Any) -> None:
     logs = [log(index, "0x" + f"{index + 1:02x}" * 32) for index in range(3)]
-    check_logs(header(*logs), logs)
+    check_logs(header(*logs), form(logs))
     with pytest.raises(StaleAnswerError, match=f"block 16 .{OWN}"):
-        check_logs(header(*logs), LOG_FAULTS[fault](logs))
+        check_logs(header(*logs), form(LOG_FAULTS[fault](logs)))
 
 
 def test_logs_that_a_header_does_not_commit_to_are_no_omission() -> None:
@@ -200,12 +244,13 @@ def test_logs_that_a_header_does_not_commit_to_are_no_omission() -> None:
 @pytest.mark.parametrize(
     "change",
     [{"address": "0xzz"}, {"address": ...}, {"address": None}, {"topics": ["0xzz"]}, {"topics": [5]}, {"data": ...},
-     {"data": None}, {"data": "0x1"}, {"logIndex": "first"}, {"logIndex": ...}],
+     {"data": None}, {"data": "0x1"}, {"data": "0x1 "}, {"data": "0x 1"}, {"data": "0xzz"}, {"data": 5}, {"logIndex": "first"}, {"logIndex": ...}],
 )  # fmt: skip
 def test_malformed_logs_are_doubted(change: dict[str, Any]) -> None:
     wrong = {name: value for name, value in log(0, **change).items() if value is not ...}
-    with pytest.raises(MalformedAnswerError):
-        check_logs(header(log(0)), [wrong])
+    for form in (as_dicts, as_known):
+        with pytest.raises(MalformedAnswerError):
+            check_logs(header(log(0)), form([wrong]))
     receipt = {"blockHash": OWN, "transactionHash": OWN, "transactionIndex": "0x0", "logs": [wrong]}
     with pytest.raises(MalformedAnswerError):
         check_receipts(header(log(0)), [OWN], [receipt])

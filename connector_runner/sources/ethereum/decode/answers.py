@@ -5,15 +5,15 @@ Fields by https://ethereum.github.io/execution-apis/. Hashes are compared, never
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import msgspec
 
 from connector_runner.protocols.batch import Row
-from connector_runner.sources.ethereum.decode.rows import Json, MalformedAnswerError, block_time
+from connector_runner.sources.ethereum.decode.rows import Json, MalformedAnswerError, Members, block_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def decode_header(raw: bytes | msgspec.Raw) -> Header | None:
     return None if found is None else _header(msgspec.structs.asdict(found))
 
 
-def header_of(block: Mapping[str, Any]) -> Header:
+def header_of(block: Json) -> Header:
     """The header of a block that was decoded as a whole.
 
     Raises:
@@ -98,7 +98,7 @@ def header_of(block: Mapping[str, Any]) -> Header:
         raise MalformedAnswerError(f"block: lacks {error}") from None
 
 
-def _header(block: Mapping[str, Any]) -> Header:
+def _header(block: Json) -> Header:
     own, parent = block["hash"], block["parentHash"]
     if not (_is_hash(own) and _is_hash(parent)):
         raise MalformedAnswerError("block: hash and parentHash are not 32 bytes in hexadecimal")
@@ -119,27 +119,42 @@ def _whole(value: Any) -> int:
         raise MalformedAnswerError("block: number, timestamp or logsBloom is not a quantity") from None
 
 
-def decode_block(raw: bytes | msgspec.Raw) -> tuple[Header, Json] | None:
-    """A block with everything in it; None when the node has no such block.
+@cache
+def _known_decoder(known: type[Members], is_list: bool) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder((list[known] if is_list else known) | None)  # type: ignore[valid-type]
+
+
+def _decode(raw: bytes | msgspec.Raw, known: type[Members] | None, is_list: bool) -> Any:
+    """As `known`, else, where something in it is unknown or absent, as dicts."""
+    if known is not None:
+        try:
+            return _known_decoder(known, is_list).decode(raw)
+        except msgspec.ValidationError:
+            pass
+    return (_objects_decoder if is_list else _object_decoder).decode(raw)
+
+
+def decode_block(raw: bytes | msgspec.Raw, known: type[Members] | None = None) -> tuple[Header, Json] | None:
+    """A block with everything in it, or everything that `known` names; None when the node has no such block.
 
     Raises:
         MalformedAnswerError: It is something else.
     """
     try:
-        block = _object_decoder.decode(raw)
+        block = _decode(raw, known, False)
     except msgspec.DecodeError as error:
         raise MalformedAnswerError(f"block: {error}") from None
     return None if block is None else (header_of(block), block)
 
 
-def decode_objects(raw: bytes | msgspec.Raw, what: str) -> list[Json] | None:
-    """A list of objects (receipts, logs, traces); None when the node answered null.
+def decode_objects(raw: bytes | msgspec.Raw, what: str, known: type[Members] | None = None) -> list[Json] | None:
+    """A list of objects (receipts, logs, traces), as `known` if it fits; None when the node answered null.
 
     Raises:
         MalformedAnswerError: It is something else.
     """
     try:
-        found: list[Json] | None = _objects_decoder.decode(raw)
+        found: list[Json] | None = _decode(raw, known, True)
     except msgspec.DecodeError as error:
         raise MalformedAnswerError(f"{what}: {error}") from None
     return found

@@ -3,6 +3,8 @@
 A table of `Field`s says which member becomes which column and how. Objects are turned to columns, each column is converted as a
 whole, and columns are turned to rows: about three times as fast as converting each object by itself. Members that no field
 names are kept: they become one JSON text a row, the column `extra`.
+
+Objects are dicts, or `Members` where nothing in an answer is unknown, which is usual and nearly twice as fast.
 """
 
 from __future__ import annotations
@@ -11,8 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import repeat
-from operator import itemgetter
-from typing import Any
+from operator import attrgetter, itemgetter
+from typing import Any, Protocol, cast
 
 import msgspec
 
@@ -20,12 +22,53 @@ from connector_runner.protocols.batch import Row
 from connector_runner.protocols.schema import Column, StreamSchema
 from connector_runner.protocols.types import INT64, JSON, STRING, TIMESTAMPTZ, LogicalType
 
-Json = dict[str, Any]
 ConvertColumn = Callable[[Sequence[Any]], Sequence[Any]]
 
 
 class MalformedAnswerError(ValueError):
     """A node's answer is not what the JSON-RPC specification says; the message has no value of it but types and names."""
+
+
+class Json(Protocol):
+    """An object of a node: a dict, or `Members`."""
+
+    def __getitem__(self, member: str, /) -> Any:
+        """The value of a member; KeyError when a dict lacks it."""
+
+    def get(self, member: str, /) -> Any:
+        """The value of a member, None when it is absent."""
+
+
+class Members(msgspec.Struct):
+    """An object that has no other members than the known ones, to be read like a dict; those that are absent are None."""
+
+    __getitem__ = get = object.__getattribute__
+
+
+def members_type(name: str, members: Iterable[str], required: Iterable[str]) -> type[Members]:
+    """The type of objects with these members, whatever their values are."""
+    needed = frozenset(required)
+    fields = [(member, Any) if member in needed else (member, Any, None) for member in members]
+    # Values come from JSON, which has no cycles.
+    options: dict[str, Any] = {"forbid_unknown_fields": True, "kw_only": True, "gc": False}
+    made: Any = msgspec.defstruct(name, fields, bases=(Members,), **options)
+    return cast("type[Members]", made)
+
+
+def values_of(objects: Sequence[Json], member: str) -> list[Any]:
+    """A member of each object, None where it is absent."""
+    try:
+        return list(map(attrgetter(member), objects))
+    except AttributeError:
+        return [item.get(member) for item in objects]
+
+
+def are_objects(values: Sequence[Any]) -> bool:
+    """Whether all of them are objects."""
+    return all(issubclass(kind, dict | Members) for kind in set(map(type, values)))
+
+
+_SMALL = {hex(value): value for value in range(4096)}
 
 
 def as_is(values: Sequence[Any]) -> Sequence[Any]:
@@ -35,6 +78,11 @@ def as_is(values: Sequence[Any]) -> Sequence[Any]:
 
 def quantities(values: Sequence[Any]) -> Sequence[Any]:
     """Hexadecimal quantities of any size; plain numbers (some development nodes) and null as they are."""
+    try:
+        if values[0] in _SMALL:  # a column of indices, counts or types
+            return list(map(_SMALL.__getitem__, values))
+    except (KeyError, TypeError):
+        pass
     try:
         return [int(value, 16) for value in values]
     except TypeError:
@@ -96,6 +144,9 @@ class RowDecoder:
     """Makes rows by a table of fields.
 
     `ignored` are members that are known and say nothing new (the block's hash in a transaction); they are not `extra`.
+
+    Attributes:
+        known: The type of objects that have nothing `extra`.
     """
 
     def __init__(self, fields: Sequence[Field], ignored: Iterable[str] = ()) -> None:
@@ -104,6 +155,9 @@ class RowDecoder:
         self._converts = [(index, field.convert) for index, field in enumerate(fields) if field.convert is not as_is]
         self._known = frozenset(self._members) | frozenset(ignored)
         self._get = itemgetter(*self._members)
+        ordered = [*dict.fromkeys((*self._members, *ignored))]
+        self.known = members_type("Known", ordered, self._required)
+        self._places = [ordered.index(member) for member in self._members]
         # Objects of a chain have few shapes (member names in order); what each lacks and has too much is worked out once.
         self._shapes: dict[tuple[str, ...], tuple[tuple[str, ...], tuple[str, ...]]] = {}
 
@@ -116,6 +170,22 @@ class RowDecoder:
             self._shapes[members] = absent, extra
         return absent, extra
 
+    def _columns(self, objects: Sequence[Any]) -> tuple[list[Sequence[Any]], Iterable[str | None]]:
+        """The objects' members by field, not converted yet, and what is `extra` in each."""
+        if set(map(type, objects)) == {self.known}:
+            found = list(zip(*map(msgspec.structs.astuple, objects), strict=True))
+            return [found[place] for place in self._places], repeat(None, len(objects))
+        extras: list[str | None] = []
+        shapes = self._shapes
+        dicts = [item if isinstance(item, dict) else msgspec.structs.asdict(item) for item in objects]
+        for item in dicts:
+            members = tuple(item)
+            absent, extra = shapes.get(members) or self._shape(members)
+            for name in absent:
+                item[name] = None
+            extras.append(msgspec.json.encode({name: item[name] for name in extra}).decode() if extra else None)
+        return list(zip(*map(self._get, dicts), strict=True)), extras
+
     def rows(self, block: Sequence[Any], objects: Sequence[Json]) -> list[Row]:
         """One row an object, in order; `block` holds the values of the block columns. The objects are not used afterwards.
 
@@ -124,15 +194,7 @@ class RowDecoder:
         """
         if not objects:
             return []
-        extras: list[str | None] = []
-        shapes = self._shapes
-        for item in objects:
-            members = tuple(item)
-            absent, extra = shapes.get(members) or self._shape(members)
-            for name in absent:
-                item[name] = None
-            extras.append(msgspec.json.encode({name: item[name] for name in extra}).decode() if extra else None)
-        columns: list[Sequence[Any]] = list(zip(*map(self._get, objects), strict=True))
+        columns, extras = self._columns(objects)
         try:
             for index, convert in self._converts:
                 columns[index] = convert(columns[index])

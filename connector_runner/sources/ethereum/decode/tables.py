@@ -8,6 +8,8 @@ the node's hexadecimal text.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
+from typing import Any
 
 from connector_runner.protocols.batch import Row
 from connector_runner.protocols.schema import Column
@@ -17,6 +19,7 @@ from connector_runner.sources.ethereum.decode.rows import (
     EXTRA,
     Field,
     Json,
+    Members,
     RowDecoder,
     build_schema,
     json_texts,
@@ -35,7 +38,10 @@ def _count(values: Sequence[list[object] | None]) -> Sequence[int | None]:
 
 def _topic(place: int, description: str) -> Field:
     def pick(values: Sequence[list[str]]) -> Sequence[str | None]:
-        return [topics[place] if len(topics) > place else None for topics in values]
+        try:
+            return list(map(itemgetter(place), values))  # as quick as can be, if all have it
+        except IndexError:
+            return [topics[place] if len(topics) > place else None for topics in values]
 
     return Field(Column(f"topic{place}", STRING, True, description), "topics", pick)
 
@@ -136,6 +142,21 @@ _transactions = RowDecoder(TRANSACTIONS, OF_THE_BLOCK)
 _receipts = RowDecoder(RECEIPTS, OF_THE_BLOCK)
 _logs = RowDecoder(LOGS, (*OF_THE_BLOCK, "removed"))
 _withdrawals = RowDecoder(WITHDRAWALS)
+
+KNOWN_BLOCK, KNOWN_LOG = _blocks.known, _logs.known
+_KnownTransaction = _transactions.known
+
+
+class KnownFullBlock(Members, gc=False):
+    """What the stream of transactions needs of a block; other members are left out, unless they are a transaction's."""
+
+    number: Any
+    hash: Any
+    parentHash: Any  # noqa: N815 - names of the specification
+    timestamp: Any
+    transactions: list[_KnownTransaction]  # type: ignore[valid-type]
+    logsBloom: Any = None  # noqa: N815
+    transactionsRoot: Any = None  # noqa: N815
 
 
 def block_rows(header: Header, block: Json) -> list[Row]:

@@ -61,7 +61,7 @@ def flat_trace_rows(header: Header, hashes: Sequence[str], traces: Sequence[Json
     return _rows.rows(header.columns, objects)
 
 
-def _flat(trace: Json) -> Json:
+def _flat(trace: Json) -> dict[str, Any]:
     """One trace of the flat form, its members spread over `action` and `result`, as the fields name them."""
     try:
         action, result = trace["action"], trace.get("result") or {}
@@ -85,7 +85,7 @@ def _flat(trace: Json) -> Json:
         raise MalformedAnswerError(f"trace: {type(error).__name__} {error}") from None
 
 
-def call_tree_rows(header: Header, hashes: Sequence[str], traces: Sequence[Json]) -> list[Row]:
+def call_tree_rows(header: Header, hashes: Sequence[str], traces: Sequence[Any]) -> list[Row]:
     """Rows from `debug_traceBlockByHash` with the callTracer: one tree a transaction, in order."""
     # Older nodes leave txHash out; the order is the block's then.
     found = [trace.get("txHash", hashes[index] if index < len(hashes) else None) for index, trace in enumerate(traces)]
