@@ -88,6 +88,19 @@ async def test_changes_with_no_rows_between_them_need_no_names(reading: Reading,
     assert {incident.kind for incident in reading.incidents} == {"refresh"}
 
 
+async def test_rows_after_the_last_of_several_changes_need_no_names(reading: Reading, database: Database) -> None:
+    """Also when they are in the log already while the first change is looked at."""
+    await reading.crash()
+    database.execute(
+        "ALTER TABLE t ADD COLUMN c INT", "ALTER TABLE t ADD COLUMN d INT DEFAULT 4", "ALTER TABLE t DROP a",
+        "INSERT INTO t VALUES (3, 'b3', 3, 5)",
+    )  # fmt: skip
+    await reading.until(lambda: (3,) in reading.table)
+    await settle(reading, database, 4)
+    assert names(reading) == ["id", "b", "c", "d"]
+    assert {incident.kind for incident in reading.incidents} == {"refresh"}
+
+
 async def test_a_name_that_a_dropped_column_had_is_a_new_column(reading: Reading, database: Database) -> None:
     """The dataset still has the values of the old one."""
     database.execute("ALTER TABLE t DROP COLUMN a")
