@@ -9,19 +9,12 @@ import pytest
 import pytest_asyncio
 
 from connector_runner.protocols.errors import ActionRequiredError
-from tests.integration.mysql.conftest import Database
+from tests.integration.mysql.conftest import VARIANTS, Database, variants
 from tests.integration.mysql.reading import Reading
 from tests.integration.mysql.test_soak import is_complete, read_all
 
 
-@pytest.fixture(
-    params=[
-        "mysql-gtids",
-        "mariadb",
-        pytest.param("mysql-files", marks=pytest.mark.fault),
-        pytest.param("mariadb-compressed", marks=pytest.mark.fault),
-    ]
-)
+@pytest.fixture(params=variants("mysql-gtids", "mariadb", long=("mysql-files", "mariadb-compressed")))
 def variant(request: pytest.FixtureRequest) -> str:
     """Each dialect, one with full metadata and one without; the long suite turns that round."""
     name: str = request.param
@@ -122,7 +115,7 @@ async def test_another_expression_of_a_generated_column(reading: Reading, databa
     assert [incident.kind for incident in reading.incidents] == ["refresh", "refresh"]
 
 
-@pytest.mark.parametrize("variant", ["mariadb"])
+@pytest.mark.parametrize("variant", variants("mariadb"))
 async def test_rows_that_an_alteration_removes(reading: Reading, database: Database) -> None:
     database.execute("INSERT INTO t VALUES (3, 'a1', 'again')")
     await settle(reading, database, 4)
@@ -174,7 +167,7 @@ async def test_rows_between_two_changes_are_never_decoded_with_the_wrong_columns
         "ALTER TABLE t RENAME COLUMN x TO b",
         "INSERT INTO t (id, b, a) VALUES (5, 'b5', 'a5')",
     )
-    if variant in {"mysql-gtids", "mariadb-compressed"}:  # binlog_row_metadata=FULL
+    if VARIANTS[variant].has_names:
         await reading.until(lambda: (4,) in reading.table)
         row = dict(zip(names_of_row(reading, (4, "x4", "a4")), (4, "x4", "a4"), strict=True))
         assert row == {"id": 4, "x": "x4", "a": "a4"}
@@ -298,7 +291,8 @@ async def test_the_commit_of_what_was_prepared_before_the_start_is_a_gap(databas
     database.execute("CREATE TABLE t (id INT PRIMARY KEY, a VARCHAR(10), b VARCHAR(10))", *PREPARE)
     try:
         database.execute(
-            f"CREATE USER {user}@'%' IDENTIFIED BY 'pw'", f"GRANT SELECT, REPLICATION SLAVE ON *.* TO {user}@'%'"
+            f"CREATE USER {user}@'%' IDENTIFIED BY 'pw'",
+            f"GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT, LOCK TABLES ON *.* TO {user}@'%'",
         )
         with pytest.raises(
             ActionRequiredError, match=r"XA transactions are prepared and not finished \(x1\)"
