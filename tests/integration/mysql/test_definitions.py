@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from connector_runner.protocols.errors import ActionRequiredError
+from connector_runner.protocols.errors import ActionRequiredError, TransientError
 from tests.integration.mysql.conftest import VARIANTS, Database, variants
 from tests.integration.mysql.reading import Reading
 from tests.integration.mysql.test_soak import is_complete, read_all
@@ -285,7 +285,7 @@ async def test_the_commit_of_a_prepared_transaction_is_an_error_at_each_start(
     assert (3,) not in reading.table
 
 
-async def test_the_commit_of_what_was_prepared_before_the_start_is_a_gap(database: Database) -> None:
+async def test_the_commit_of_what_was_prepared_before_the_start_is_a_gap(database: Database, variant: str) -> None:
     """The account can't see that it is prepared."""
     user = f"u{database.name[:8]}"
     database.execute("CREATE TABLE t (id INT PRIMARY KEY, a VARCHAR(10), b VARCHAR(10))", *PREPARE)
@@ -304,11 +304,17 @@ async def test_the_commit_of_what_was_prepared_before_the_start_is_a_gap(databas
         async with Reading(
             database.server, f"{database.name}.t", user=user, password="pw", onLogGap="resnapshot"
         ) as reading:
-            await reading.until(lambda: is_complete(reading))
+            if "-files" in variant:  # without GTIDs the copy waits for the locks of what is prepared
+                with pytest.raises(TransientError, match="Lock wait timeout"):
+                    await reading.until(lambda: is_complete(reading))
+                await reading.crash()
+            else:
+                await reading.until(lambda: is_complete(reading))
             assert not reading.table
             database.execute("XA COMMIT 'x1'")
             await reading.until(lambda: (3,) in reading.table and is_complete(reading))
-            assert [incident.kind for incident in reading.incidents] == ["resnapshot"]
+            expected = [] if "-files" in variant else ["resnapshot"]  # the copy that had waited has the row
+            assert [incident.kind for incident in reading.incidents] == expected
     finally:
         database.execute(f"DROP USER IF EXISTS {user}@'%'")
         finish_prepared(database)
