@@ -30,7 +30,10 @@ class MissingClientError(RuntimeError):
 
 
 def missing_clients(servers: Iterable[tuple[str, Sequence[str]]]) -> list[str]:
-    """The programs that are neither here nor dispensable, given servers (as their folders start) and what fetches them."""
+    """The programs that are neither here nor dispensable, given servers (as their folders start) and what fetches them.
+
+    Versions that the ordinary tests don't need are in folders that start otherwise (`newer-…`).
+    """
     return sorted(
         {
             client

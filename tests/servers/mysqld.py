@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
@@ -56,14 +57,28 @@ def user_option() -> list[str]:
 
 
 class DatabaseServer:
-    """A server process with its data; usable as a context manager."""
+    """A server process with its data; usable as a context manager.
+
+    Args:
+        distribution: What is run.
+        options: Of its start.
+        server_id: In a topology.
+        sessions: Statements that the administrator's connections start with, in turn.
+    """
 
     host = "127.0.0.1"
 
-    def __init__(self, distribution: Distribution, options: Sequence[str] = (), server_id: int = 1) -> None:
+    def __init__(
+        self,
+        distribution: Distribution,
+        options: Sequence[str] = (),
+        server_id: int = 1,
+        sessions: Sequence[str] = (),
+    ) -> None:
         self.distribution = distribution
         self.options = [*options]
         self.server_id = server_id
+        self._openings = itertools.cycle(sessions or [None])
         self.directory = Path(tempfile.mkdtemp(prefix=f"{distribution.name}-"))
         self.data = self.directory / "data"
         shutil.copytree(distribution.template, self.data)
@@ -107,7 +122,7 @@ class DatabaseServer:
         """A connection of the administrator, in autocommit."""
         arguments: dict[str, Any] = {
             "host": self.host, "port": self.port, "user": ADMIN_USER, "password": ADMIN_PASSWORD, "autocommit": True,
-            "charset": "utf8mb4", "connect_timeout": 20, **options,
+            "charset": "utf8mb4", "connect_timeout": 20, "init_command": next(self._openings), **options,
         }  # fmt: skip
         return pymysql.connect(**arguments)
 

@@ -6,7 +6,7 @@ import contextlib
 import socket
 import ssl
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -89,6 +89,15 @@ class Connection(_Base):  # type: ignore[misc]
         with self.cursor() as cursor:
             cursor.execute(statement, tuple(arguments) or None)
             return [tuple(_as_text(value) for value in row) for row in cursor.fetchall()]
+
+    def results(self, statement: str, arguments: Sequence[Any] = ()) -> Iterator[list[tuple[Any, ...]]]:
+        """All rows of each result of a statement that has several."""
+        with self.cursor() as cursor:
+            cursor.execute(statement, tuple(arguments) or None)
+            while True:
+                yield [tuple(_as_text(value) for value in row) for row in cursor.fetchall()]
+                if not cursor.nextset():
+                    return
 
     def value(self, statement: str, arguments: Sequence[Any] = ()) -> Any:
         """The first value of the first row; None without rows."""

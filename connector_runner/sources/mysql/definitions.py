@@ -8,11 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pymysql
-
 from connector_runner.sources.mysql.columns import SourceColumn
 from connector_runner.sources.mysql.connection import Connection
-from connector_runner.sources.mysql.literals import quote_name
 from connector_runner.sources.mysql.table import TableDefinition
 
 SYSTEM_DATABASES = ("information_schema", "mysql", "performance_schema", "sys")
@@ -48,7 +45,7 @@ def read_tables(connection: Connection, database: str = "", table: str = "") -> 
     where, arguments = _filter(database, table)
     columns = _read_columns(connection, where, arguments)
     keys = _read_keys(connection, where, arguments, columns)
-    cascades = {} if connection.is_mariadb else _read_cascades(connection, database, table)
+    cascades = (_shown_cascades if connection.is_mariadb else _read_cascades)(connection, database, table)
     found = []
     for schema, name, kind, engine, rows in connection.rows(
         "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_ROWS FROM information_schema.TABLES "  # noqa: S608 - values are arguments
@@ -60,8 +57,6 @@ def read_tables(connection: Connection, database: str = "", table: str = "") -> 
         index, key = keys.get((schema, name), ("", ()))
         definition = TableDefinition(schema, name, tuple(columns[schema, name]), key, index)
         foreign = cascades.get((schema, name), ())
-        if connection.is_mariadb and engine == "InnoDB" and kind == "BASE TABLE":
-            foreign = _shown_cascades(connection, schema, name)
         found.append(FoundTable(definition, kind, engine or "", None if rows is None else int(rows), foreign))
     return found
 
@@ -152,19 +147,39 @@ def choose_key(
     return min(usable.items(), key=lambda item: (len(item[1]), item[0]), default=("", ()))
 
 
+# MariaDB 11.4 shows a backtick in a constraint's name as it is, earlier ones double it.
 _CASCADE = re.compile(
-    r"^\s*CONSTRAINT `((?:[^`]|``)*)` FOREIGN KEY .*\bON (?:DELETE|UPDATE) (?:CASCADE|SET NULL|SET DEFAULT)\b",
+    r"^\s*CONSTRAINT `((?:[^`]|`(?! FOREIGN KEY | CHECK ))*)` FOREIGN KEY .*\bON (?:DELETE|UPDATE) (?:CASCADE|SET NULL|SET DEFAULT)\b",
     re.MULTILINE,
 )
 
 
-def _shown_cascades(connection: Connection, database: str, table: str) -> tuple[str, ...]:
-    """MariaDB hides REFERENTIAL_CONSTRAINTS from accounts that may only SELECT; the table's own text is shown to them."""
-    try:
-        shown = connection.rows(f"SHOW CREATE TABLE {quote_name(database)}.{quote_name(table)}")
-    except pymysql.err.ProgrammingError:
-        return ()  # gone meanwhile
-    return tuple(name.replace("``", "`") for name in _CASCADE.findall(str(shown[0][1])))
+# One statement for all tables: a question a table would be ten thousand round trips. What is dropped meanwhile is left out.
+_SHOW_ALL = """
+BEGIN NOT ATOMIC
+  DECLARE CONTINUE HANDLER FOR SQLEXCEPTION BEGIN END;
+  FOR found IN (
+    SELECT TABLE_SCHEMA AS base, TABLE_NAME AS name FROM information_schema.TABLES
+    WHERE {where} AND ENGINE = 'InnoDB' AND TABLE_TYPE = 'BASE TABLE'
+  ) DO
+    SELECT 'next', found.base, found.name;
+    EXECUTE IMMEDIATE
+      CONCAT('SHOW CREATE TABLE `', REPLACE(found.base, '`', '``'), '`.`', REPLACE(found.name, '`', '``'), '`');
+  END FOR;
+END"""
+
+
+def _shown_cascades(connection: Connection, database: str, table: str) -> dict[tuple[str, str], tuple[str, ...]]:
+    """MariaDB hides REFERENTIAL_CONSTRAINTS from accounts that may only SELECT; the tables' own texts are shown to them."""
+    where, arguments = _filter(database, table)
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    name = ("", "")
+    for (_, *rest), *_ in filter(None, connection.results(_SHOW_ALL.format(where=where), arguments)):
+        if len(rest) == 2:
+            name = (rest[0], rest[1])
+        elif constraints := _CASCADE.findall(rest[0]):
+            found[name] = tuple(constraint.replace("``", "`") for constraint in constraints)
+    return found
 
 
 def _read_cascades(connection: Connection, database: str, table: str) -> dict[tuple[str, str], tuple[str, ...]]:

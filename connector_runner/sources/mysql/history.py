@@ -64,7 +64,10 @@ def _check_mariadb(connection: Connection, server: Server, recorded: str, positi
     if recorded == server.identity:
         if _gtids_at(connection, position.file, 4) is not None:
             # It claims to be the server that wrote these transactions, but its file of that name is another one.
-            why = f"its {position.file} holds other transactions (it was reset, or is another server with the same server_id)"
+            why = (
+                f"its {position.file} holds other transactions ({there or 'none that end'} at {position.offset}, the dataset has "
+                f"{known}): it was reset, or is another server with the same server_id"
+            )
             raise SourceChangedError(_stranger(recorded, server.identity, why))
         if not has_history(server.variables.get("gtid_binlog_state", ""), known):
             raise LogGoneError(_lost(server.identity, position))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from connector_runner.sources.mysql.definitions import FoundTable
 from connector_runner.sources.mysql.literals import can_resume_after
@@ -66,12 +66,8 @@ def table_problems(server: Server, table: FoundTable, account: str, *, ignores_c
             "its key has FLOAT or DOUBLE columns, which can't be compared exactly: use a key of other columns"
         )
     problems += definition.problems()
-    if table.cascades and not ignores_cascades:
-        names = ", ".join(table.cascades)
-        problems.append(
-            f"the foreign key {names} changes its rows without the log showing it (ON DELETE or ON UPDATE actions): replace "
-            "the action by the application's own statements, or accept that with onCascade: ignore"
-        )
+    if table.cascades and not ignores_cascades and not server.logs_cascades:
+        problems.append(_cascade_problem(server, ", ".join(table.cascades), account))
     if server.filters is not None and not is_logged(server.filters, definition.database):
         problems.append(f"binlog_do_db or binlog_ignore_db keeps the database {definition.database} out of the log")
     if not server.is_mariadb and not server.has_gtids and not _may_lock(server, definition.database, definition.name):
@@ -80,6 +76,19 @@ def table_problems(server: Server, table: FoundTable, account: str, *, ignores_c
             f"GRANT LOCK TABLES ON `{definition.database}`.* TO {account}, or set gtid_mode = ON"
         )
     return problems
+
+
+def _cascade_problem(server: Server, names: str, account: str) -> str:
+    text = (
+        f"the foreign key {names} changes its rows without the log showing it (ON DELETE or ON UPDATE actions): replace "
+        "the action by the application's own statements, or accept that with onCascade: ignore"
+    )
+    if replace(server, is_replica=False).logs_cascades and server.is_replica is None:
+        text += (
+            "; this server's log shows it unless it is a replica, which the account can't see: "
+            f"GRANT REPLICATION CLIENT ON *.* TO {account}"
+        )
+    return text
 
 
 def _may_lock(server: Server, database: str, table: str) -> bool:

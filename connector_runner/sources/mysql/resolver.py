@@ -100,17 +100,18 @@ class Resolver:
 
     def _after(self, question: Question, known: TableDefinition, position: LogPosition) -> TableDefinition:
         """The definition right after the statement."""
-        current = self._read(known)
-        later = self.later_statement(known, position, passes=1 if question.statement else 0)
-        is_settled = current is not None and later is None and self._read(known) == current
-        if current is not None and is_settled and (not question.table_map or current.matches(question.table_map)):
-            self._require_readable(current)
-            return current
-        table_map = question.table_map or self._next_map(known, position)
-        if table_map is None and current is not None and self._read(known) == current:
-            # No rows lie between here and the log's end: those that will come are of the definition of now.
-            self._require_readable(current)
-            return current
+        while True:
+            current = self._read(known)
+            later, between = self._look_ahead(known, position, passes=1 if question.statement else 0)
+            if later is not None or current is None or self._read(known) == current:
+                break  # else it was altered meanwhile, and the log has the statement now
+        if current is not None:
+            is_last = later is None and (not question.table_map or current.matches(question.table_map))
+            # Without rows up to the next statement it does not matter what they would look like; that one is asked about in turn.
+            if is_last or (later is not None and not question.table_map and between is None):
+                self._require_readable(current)
+                return current
+        table_map = question.table_map or between
         if table_map is not None and table_map.names:
             return self._from_map(table_map, known, current)
         raise ActionRequiredError(
@@ -161,37 +162,37 @@ class Resolver:
         finally:
             connection.close()
 
-    def later_statement(self, known: TableDefinition, position: LogPosition, *, passes: int = 0) -> str | None:
-        """The next statement that alters the table between the position and the log's end, after `passes` of them."""
-        found: list[str] = []
+    def later_statement(self, known: TableDefinition, position: LogPosition) -> str | None:
+        """The next statement that alters the table between the position and the log's end."""
+        return self._look_ahead(known, position, passes=0)[0]
+
+    def _look_ahead(
+        self, known: TableDefinition, position: LogPosition, *, passes: int
+    ) -> tuple[str | None, TableMap | None]:
+        """The next statement that alters the table, after `passes` of them, and the first table map (of rows) before it."""
+        statements: list[str] = []
+        maps: list[TableMap] = []
 
         def look(buffer: bytes, start: int, end: int, _offset: int) -> None:
             kind = buffer[start + 4]
-            if kind in {Event.QUERY, Event.MARIA_QUERY_COMPRESSED}:
+            if len(statements) > passes:
+                return
+            if kind == Event.TABLE_MAP and not maps:
+                table_map = parse_table_map(buffer[start + events.HEADER_SIZE + 8 : end])
+                names = (table_map.database, table_map.table), (known.database, known.name)
+                if fold(names[0], folds_case=self._folds_case) == fold(names[1], folds_case=self._folds_case):
+                    maps.append(table_map)
+            elif kind in {Event.QUERY, Event.MARIA_QUERY_COMPRESSED}:
                 body = buffer[start + events.HEADER_SIZE : end]
                 query = events.parse_query(body, is_compressed=kind == Event.MARIA_QUERY_COMPRESSED)
                 effect = effect_of(
                     query.statement, query.database, (known.database, known.name), folds_case=self._folds_case
                 )
                 if effect not in {Effect.NONE, Effect.STATEMENT, Effect.TRUNCATED}:
-                    found.append(query.statement[:500])
+                    statements.append(query.statement[:500])
 
-        self._scan(position, look, lambda: len(found) > passes)
-        return found[passes] if len(found) > passes else None
-
-    def _next_map(self, known: TableDefinition, position: LogPosition) -> TableMap | None:
-        """The next table map of the table after the position."""
-        found: list[TableMap] = []
-
-        def look(buffer: bytes, start: int, end: int, _offset: int) -> None:
-            if buffer[start + 4] == Event.TABLE_MAP:
-                table_map = parse_table_map(buffer[start + events.HEADER_SIZE + 8 : end])
-                names = (table_map.database, table_map.table), (known.database, known.name)
-                if fold(names[0], folds_case=self._folds_case) == fold(names[1], folds_case=self._folds_case):
-                    found.append(table_map)
-
-        self._scan(position, look, lambda: bool(found))
-        return found[0] if found else None
+        self._scan(position, look, lambda: len(statements) > passes)
+        return statements[passes] if len(statements) > passes else None, maps[0] if maps else None
 
     def _scan(self, position: LogPosition, look: Take, is_done: Callable[[], bool]) -> None:
         """Reads the log from a position to its present end, on a connection of its own."""

@@ -15,7 +15,7 @@ from connector_runner.sources.mysql.position import LogPosition
 _VARIABLES = (
     "version", "server_uuid", "server_id", "log_bin", "binlog_format", "binlog_row_image", "binlog_row_metadata", "gtid_mode",
     "lower_case_table_names", "gtid_domain_id", "log_slave_updates", "log_replica_updates", "binlog_do_db", "binlog_ignore_db",
-    "gtid_binlog_state", "gtid_executed", "gtid_purged", "read_only",
+    "gtid_binlog_state", "gtid_executed", "gtid_purged", "read_only", "innodb_native_foreign_keys",
 )  # fmt: skip
 
 
@@ -88,6 +88,11 @@ class Server:
         """Whether its log also has what it applies of another server."""
         setting = self.variables.get("log_replica_updates", self.variables.get("log_slave_updates", "ON"))
         return setting.upper() in {"ON", "1"} or self.is_replica is False
+
+    @property
+    def logs_cascades(self) -> bool:
+        """Whether its log has what foreign keys do: MySQL 9.6 and later, for its own transactions (a primary may be older)."""
+        return self.variables.get("innodb_native_foreign_keys", "ON").upper() == "OFF" and self.is_replica is False
 
     def without_gtids(self) -> Server:
         """As it is for a reader that only knows file and offset."""

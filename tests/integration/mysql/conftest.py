@@ -3,24 +3,71 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
-from tests.servers.mariadb import mariadb
-from tests.servers.mysql import mysql
-from tests.servers.mysqld import DatabaseServer
+from tests.servers.mariadb import mariadb, mariadb_11_4
+from tests.servers.mysql import mysql, mysql_9_7
+from tests.servers.mysqld import DatabaseServer, Distribution
 
 GTIDS = ("--gtid-mode=ON", "--enforce-gtid-consistency=ON")
+NAMES = "--binlog-row-metadata=FULL"
+# Every other session writes transactions with a tag in their ids, so that the log has both.
+TAGS = ("DO 1", "SET gtid_next = 'AUTOMATIC:etl'")
 
-VARIANTS: dict[str, tuple[bool, tuple[str, ...]]] = {
-    "mysql-gtids": (False, (*GTIDS, "--binlog-row-metadata=FULL")),
-    "mysql-compressed": (False, (*GTIDS, "--binlog-transaction-compression=ON", "--binlog-row-value-options=PARTIAL_JSON")),
-    "mysql-files": (False, ("--gtid-mode=OFF",)),
-    "mariadb": (True, ()),
-    "mariadb-compressed": (True, ("--log-bin-compress=ON", "--log-bin-compress-min-len=10", "--binlog-row-metadata=FULL")),
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to run a server.
+
+    Attributes:
+        server: Fetches it.
+        options: Of its start, besides those of every test.
+        sessions: What the administrator's sessions start with, in turn.
+    """
+
+    server: Callable[[], Distribution]
+    options: tuple[str, ...] = ()
+    sessions: tuple[str, ...] = ()
+
+    @property
+    def has_names(self) -> bool:
+        """Whether the log has the names of columns: only they tell what rows between two alterations look like."""
+        return NAMES in self.options
+
+
+ORDINARY = {
+    "mysql-gtids": Variant(mysql, (*GTIDS, NAMES)),
+    "mysql-compressed": Variant(mysql, (*GTIDS, "--binlog-transaction-compression=ON", "--binlog-row-value-options=PARTIAL_JSON")),
+    "mysql-files": Variant(mysql, ("--gtid-mode=OFF",)),
+    "mariadb": Variant(mariadb),
+    "mariadb-compressed": Variant(mariadb, ("--log-bin-compress=ON", "--log-bin-compress-min-len=10", NAMES)),
 }  # fmt: skip
+
+
+def _newer(name: str) -> str:
+    """The same variant of the newer server, which only the long suite runs on."""
+    dialect, dash, rest = name.partition("-")
+    return f"{dialect}-{'11.4' if dialect == 'mariadb' else '9.7'}{dash}{rest}"
+
+
+VARIANTS = ORDINARY | {
+    _newer(name): replace(
+        variant,
+        server=mariadb_11_4 if name.startswith("mariadb") else mysql_9_7,
+        sessions=TAGS if GTIDS[0] in variant.options else (),
+    )
+    for name, variant in ORDINARY.items()
+}
+
+
+def variants(*names: str, long: tuple[str, ...] = ()) -> list[Any]:
+    """Parameters for `variant`: these, in the long suite also `long`, and all of them on the newer servers."""
+    rare = [*long, *map(_newer, [*names, *long])]
+    return [*names, *(pytest.param(name, marks=pytest.mark.fault) for name in rare)]
 
 
 @dataclass
@@ -37,9 +84,15 @@ class Database:
         return self.server.query(statement, database=self.name)
 
 
-def start(variant: str) -> DatabaseServer:
-    is_mariadb, options = VARIANTS[variant]
-    return DatabaseServer(mariadb() if is_mariadb else mysql(), options)
+def start(variant: str, *options: str, server_id: int = 1, is_bare: bool = False) -> DatabaseServer:
+    """A server of the variant, not yet started; `is_bare`: with these options alone."""
+    found = VARIANTS[variant]
+    own = () if is_bare else found.options
+    return DatabaseServer(found.server(), (*own, *options), server_id, () if is_bare else found.sessions)
+
+
+def is_mariadb(variant: str) -> bool:
+    return variant.startswith("mariadb")
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +103,7 @@ def _servers() -> Iterator[dict[str, DatabaseServer]]:
         server.destroy()
 
 
-@pytest.fixture(params=list(VARIANTS))
+@pytest.fixture(params=variants(*ORDINARY))
 def variant(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name

@@ -50,14 +50,14 @@ class Runner:
             {"apiVersion": "apperate.io/v1", "kind": "Dataset", "metadata": {"name": name}, "spec": {"url": url, "table": name, "writeMode": write_mode}},
             {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "login"}, "stringData": {"password": ADMIN_PASSWORD}},
         ]  # fmt: skip
-        self._manifest = folder / f"{name}.yaml"
-        self._manifest.write_text(yaml.safe_dump_all(documents))
+        self.manifest = folder / f"{name}.yaml"
+        self.manifest.write_text(yaml.safe_dump_all(documents))
 
     def start(self) -> None:
         self.starts += 1
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "connector_runner.cli", "run", "-f", str(self._manifest)],
+                [sys.executable, "-m", "connector_runner.cli", "run", "-f", str(self.manifest)],
                 cwd=self._folder, stdout=output, stderr=output,
             )  # fmt: skip
 
@@ -72,7 +72,7 @@ class Runner:
     def command(self, name: str) -> str:
         """What another command says of the same manifest."""
         done = subprocess.run(
-            [sys.executable, "-m", "connector_runner.cli", name, "-f", str(self._manifest)],
+            [sys.executable, "-m", "connector_runner.cli", name, "-f", str(self.manifest)],
             cwd=self._folder, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from connector_runner.protocols.errors import (
@@ -11,15 +9,14 @@ from connector_runner.protocols.errors import (
     SourceChangedError,
 )
 from connector_runner.sources.mysql.failures import LogGoneError, ServerIdTakenError
-from tests.integration.mysql.conftest import GTIDS, Database, make_table, start
+from tests.integration.mysql.conftest import GTIDS, NAMES, Database, is_mariadb, make_table, start, variants
 from tests.integration.mysql.reading import Reading
 from tests.integration.mysql.test_soak import is_complete, read_all
-from tests.servers.mariadb import mariadb
-from tests.servers.mysql import mysql
+from tests.integration.mysql.topology import await_rows, follow, log_updates, purge_to_last, reset, stop_following
 from tests.servers.mysqld import DatabaseServer
 
 
-@pytest.fixture(params=["mysql-gtids", "mariadb"])
+@pytest.fixture(params=variants("mysql-gtids", "mariadb"))
 def variant(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
@@ -27,11 +24,7 @@ def variant(request: pytest.FixtureRequest) -> str:
 
 def purge(server: DatabaseServer) -> None:
     server.execute("DELETE FROM d.t WHERE id = 1", "INSERT INTO d.t VALUES (2, 'unseen')", "FLUSH BINARY LOGS")
-    deadline = time.monotonic() + 60
-    while len(logs := server.query("SHOW BINARY LOGS")) > 1:  # a file is kept while a reader that just left may use it
-        assert time.monotonic() < deadline, f"not purged: {logs}"
-        server.execute(f"PURGE BINARY LOGS TO '{logs[-1][0]}'")
-        time.sleep(0.05)
+    purge_to_last(server)
     server.execute("INSERT INTO d.t VALUES (3, 'after')")
 
 
@@ -62,7 +55,7 @@ async def test_a_reset_server_is_noticed(own: DatabaseServer) -> None:
     reading = Reading(own, "d.t")
     await reading.until(lambda: is_complete(reading))
     await reading.crash()
-    own.execute("RESET MASTER")
+    reset(own)
     with pytest.raises((LogGoneError, SourceChangedError), match=r"reset|no longer|never"):
         await reading.until(lambda: False)
     await reading.close()
@@ -86,20 +79,9 @@ async def test_another_server_is_an_error(own: DatabaseServer, variant: str) -> 
 
 
 async def test_failover_to_a_replica_goes_on_where_it_was(variant: str) -> None:
-    is_mariadb = variant == "mariadb"
-    distribution = mariadb() if is_mariadb else mysql()
-    options = ["--log-slave-updates=ON", *(() if is_mariadb else GTIDS)]
-    with (
-        DatabaseServer(distribution, options) as primary,
-        DatabaseServer(distribution, options, server_id=2) as replica,
-    ):
-        how = "MASTER_USE_GTID=slave_pos" if is_mariadb else "MASTER_AUTO_POSITION=1, GET_MASTER_PUBLIC_KEY=1"
-        if is_mariadb:
-            replica.execute("RESET MASTER")
-        replica.execute(
-            f"CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT={primary.port}, MASTER_USER='admin', "
-            f"MASTER_PASSWORD='admin-password', {how}", "START SLAVE",
-        )  # fmt: skip
+    option = log_updates(variant, "ON")
+    with start(variant, option) as primary, start(variant, option, server_id=2) as replica:
+        follow(replica, primary)
         primary.execute("CREATE DATABASE d", "CREATE TABLE d.t (id INT PRIMARY KEY)", "INSERT INTO d.t VALUES (1), (2)")
         reading = Reading(primary, "d.t")
         await reading.until(lambda: is_complete(reading))
@@ -109,7 +91,8 @@ async def test_failover_to_a_replica_goes_on_where_it_was(variant: str) -> None:
         await_rows(replica, 4)
         await reading.crash()
         primary.kill()
-        replica.execute("STOP SLAVE", "INSERT INTO d.t VALUES (5)")
+        stop_following(replica)
+        replica.execute("INSERT INTO d.t VALUES (5)")
         reading.config["port"] = replica.port
         await reading.until(lambda: (5,) in reading.table)
         assert sorted(reading.table) == [(1,), (2,), (3,), (4,), (5,)]
@@ -117,19 +100,6 @@ async def test_failover_to_a_replica_goes_on_where_it_was(variant: str) -> None:
         assert len(upserts) == len(set(upserts)), "rows came twice"
         assert not reading.incidents
         await reading.close()
-
-
-def await_rows(server: DatabaseServer, count: int) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            if server.query("SELECT COUNT(*) FROM d.t")[0][0] == count:
-                return
-        except Exception:
-            if time.monotonic() > deadline:
-                raise
-        assert time.monotonic() < deadline, "the replica does not follow"
-        time.sleep(0.1)
 
 
 async def test_two_readers_with_one_server_id(database: Database) -> None:
@@ -172,7 +142,7 @@ async def test_rows_without_all_columns_are_an_error(database: Database) -> None
             await reading.until(lambda: False)
 
 
-@pytest.mark.parametrize("variant", ["mysql-files"])
+@pytest.mark.parametrize("variant", variants("mysql-files"))
 async def test_a_position_that_is_none_is_told(database: Database) -> None:
     stream = make_table(database)
     reading = Reading(database.server, stream)
@@ -188,9 +158,8 @@ async def test_a_position_that_is_none_is_told(database: Database) -> None:
 
 async def test_a_log_without_checksums(variant: str) -> None:
     """Also when it is searched for later statements."""
-    is_mariadb = variant == "mariadb"
-    options = ["--binlog-checksum=NONE", "--binlog-row-metadata=FULL", *(() if is_mariadb else GTIDS)]
-    with DatabaseServer(mariadb() if is_mariadb else mysql(), options) as server:
+    options = ["--binlog-checksum=NONE", NAMES, *(() if is_mariadb(variant) else GTIDS)]
+    with start(variant, *options, is_bare=True) as server:
         server.execute("CREATE DATABASE d", "CREATE TABLE d.t (id INT PRIMARY KEY, a INT, b INT)")
         server.execute("INSERT INTO d.t VALUES (1, 1, 1)")
         reading = Reading(server, "d.t")
@@ -205,7 +174,7 @@ async def test_a_log_without_checksums(variant: str) -> None:
         await reading.close()
 
 
-@pytest.mark.parametrize("variant", ["mysql-gtids"])
+@pytest.mark.parametrize("variant", variants("mysql-gtids"))
 async def test_gtids_may_be_switched_off_and_on(own: DatabaseServer) -> None:
     reading = Reading(own, "d.t")
     await reading.until(lambda: is_complete(reading))
@@ -214,7 +183,8 @@ async def test_gtids_may_be_switched_off_and_on(own: DatabaseServer) -> None:
     steps = ["ON_PERMISSIVE", "OFF_PERMISSIVE", "OFF", "OFF_PERMISSIVE", "ON_PERMISSIVE", "ON"]
     for number, mode in enumerate(steps, 3):
         await reading.crash()
-        own.execute(f"SET GLOBAL gtid_mode = {mode}", f"INSERT INTO d.t VALUES ({number}, 'while away')")
+        statements = f"SET GLOBAL gtid_mode = {mode}", f"INSERT INTO d.t VALUES ({number}, 'while away')"
+        own.execute(*statements, init_command=None)  # not while a session writes with a tag
         await reading.until(lambda number=number: (number,) in reading.table)  # type: ignore[misc]
     assert reading.table == await read_all(own, "d.t")
     upserts = [row for operation, row in reading.history if operation == 0]
@@ -223,7 +193,7 @@ async def test_gtids_may_be_switched_off_and_on(own: DatabaseServer) -> None:
     await reading.close()
 
 
-@pytest.mark.parametrize("variant", ["mysql-gtids"])
+@pytest.mark.parametrize("variant", variants("mysql-gtids"))
 async def test_gtids_may_be_permissive_from_the_start(own: DatabaseServer) -> None:
     own.execute("SET GLOBAL gtid_mode = ON_PERMISSIVE")
     reading = Reading(own, "d.t")

@@ -12,17 +12,16 @@ import pytest
 import yaml
 
 from connector_runner.protocols.errors import InvalidConfigError
-from tests.integration.mysql.conftest import Database, start
+from tests.integration.mysql.conftest import Database, start, variants
 from tests.integration.mysql.reading import Reading
 from tests.integration.mysql.running import Runner
 from tests.integration.mysql.test_soak import is_complete
-from tests.servers.mariadb import mariadb
 from tests.servers.mysqld import DatabaseServer
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "mysql"
 
 
-@pytest.fixture(params=["mysql-gtids", "mariadb"])
+@pytest.fixture(params=variants("mysql-gtids", "mariadb"))
 def variant(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
@@ -40,6 +39,11 @@ PLUGINS = [
     ("mysql-gtids", "caching_sha2_password", "DISABLED"), ("mysql-gtids", "caching_sha2_password", "REQUIRED"),
     ("mysql-gtids", "mysql_native_password", "DISABLED"), ("mysql-gtids", "mysql_native_password", "REQUIRED"),
     ("mariadb", "mysql_native_password", "DISABLED"), ("mariadb", "mysql_native_password", "PREFERRED"),
+    # MySQL 9 has no other plugin; MariaDB 11.4 makes a certificate for itself.
+    pytest.param("mysql-9.7-gtids", "caching_sha2_password", "DISABLED", marks=pytest.mark.fault),
+    pytest.param("mysql-9.7-gtids", "caching_sha2_password", "REQUIRED", marks=pytest.mark.fault),
+    pytest.param("mariadb-11.4", "mysql_native_password", "DISABLED", marks=pytest.mark.fault),
+    pytest.param("mariadb-11.4", "mysql_native_password", "REQUIRED", marks=pytest.mark.fault),
 ]  # fmt: skip
 
 
@@ -55,7 +59,7 @@ async def test_passwords_with_and_without_encryption(database: Database, variant
     database.execute(f"DROP USER {user}@'%'")
 
 
-@pytest.mark.parametrize("variant", ["mysql-gtids"])
+@pytest.mark.parametrize("variant", variants("mysql-gtids"))
 async def test_certificates(database: Database, server: DatabaseServer) -> None:
     database.execute("CREATE TABLE t (id INT PRIMARY KEY)", "INSERT INTO t VALUES (1)")
     ca, cert, key = ((server.data / f"{name}.pem").read_text() for name in ("ca", "client-cert", "client-key"))
@@ -66,19 +70,23 @@ async def test_certificates(database: Database, server: DatabaseServer) -> None:
         await Reading(server, f"{database.name}.t", ssl={"mode": "REQUIRED", "ca": "no certificate"}).open()
 
 
-@pytest.mark.parametrize("variant", ["mariadb"])
-async def test_a_server_without_encryption_gets_no_password(database: Database) -> None:
-    with pytest.raises(InvalidConfigError, match=r"config\.ssl\.mode: the server offers no encryption"):
-        await Reading(database.server, "d.t", ssl={"mode": "REQUIRED"}).open()
+@pytest.mark.parametrize("variant", variants("mariadb"))
+async def test_a_server_without_encryption_gets_no_password(variant: str) -> None:
+    with (
+        start(variant, "--skip-ssl") as server,
+        pytest.raises(InvalidConfigError, match=r"config\.ssl\.mode: the server offers no encryption"),
+    ):
+        await Reading(server, "d.t", ssl={"mode": "REQUIRED"}).open()
 
 
-async def test_mariadb_with_certificates(tmp_path: Path) -> None:
+@pytest.mark.parametrize("variant", variants("mariadb"))
+async def test_mariadb_with_certificates(variant: str, tmp_path: Path) -> None:
     with start("mysql-gtids") as donor:  # MySQL makes certificates at its start
         files = {
             name: shutil.copy(donor.data / f"{name}.pem", tmp_path) for name in ("ca", "server-cert", "server-key")
         }
     options = [f"--ssl-ca={files['ca']}", f"--ssl-cert={files['server-cert']}", f"--ssl-key={files['server-key']}"]
-    with DatabaseServer(mariadb(), options) as server:
+    with start(variant, *options) as server:
         database = Database(server, "d")
         server.execute("CREATE DATABASE d", "CREATE TABLE d.t (id INT PRIMARY KEY)", "INSERT INTO d.t VALUES (1)")
         await follow_one_row(database, ssl={"mode": "VERIFY_CA", "ca": (tmp_path / "ca.pem").read_text()})

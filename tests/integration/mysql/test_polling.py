@@ -12,11 +12,11 @@ from connector_runner.protocols.errors import (
     InvalidConfigError,
     SourceChangedError,
 )
-from tests.integration.mysql.conftest import Database
+from tests.integration.mysql.conftest import Database, variants
 from tests.integration.mysql.reading import Reading
 
 
-@pytest.fixture(params=["mysql-gtids", "mariadb"])
+@pytest.fixture(params=variants("mysql-gtids", "mariadb"))
 def variant(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name

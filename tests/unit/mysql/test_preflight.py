@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from connector_runner.sources.mysql.preflight import server_problems
+from connector_runner.sources.mysql.columns import SourceColumn
+from connector_runner.sources.mysql.definitions import FoundTable
+from connector_runner.sources.mysql.preflight import server_problems, table_problems
 from connector_runner.sources.mysql.server import Server
+from connector_runner.sources.mysql.table import TableDefinition
 
 MYSQL = {"log_bin": "ON", "gtid_mode": "ON", "log_replica_updates": "OFF"}
 MARIADB = {"log_bin": "ON", "log_slave_updates": "OFF"}
@@ -24,3 +27,26 @@ MARIADB = {"log_bin": "ON", "log_slave_updates": "OFF"}
 def test_a_replica_must_log_what_it_applies(server: Server, problem: str) -> None:
     found = server_problems(server, "'x'@'%'")
     assert [text.startswith(problem) for text in found] == ([True] if problem else [])
+
+
+LOGS_CASCADES = {"gtid_mode": "ON", "innodb_native_foreign_keys": "OFF"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_replica", "problem"),
+    [
+        ({"gtid_mode": "ON"}, False, "onCascade: ignore"),
+        (LOGS_CASCADES | {"innodb_native_foreign_keys": "ON"}, False, "onCascade: ignore"),
+        (LOGS_CASCADES, True, "onCascade: ignore"),
+        (LOGS_CASCADES, None, "which the account can't see: GRANT REPLICATION CLIENT ON *.* TO 'x'@'%'"),
+        (LOGS_CASCADES, False, ""),
+    ],
+)
+def test_what_foreign_keys_do_must_be_in_the_log(
+    variables: dict[str, str], is_replica: bool | None, problem: str
+) -> None:
+    """A replica may apply the transactions of a primary that does not log it."""
+    definition = TableDefinition("d", "c", (SourceColumn("id", "int", "", nullable=False),), ("id",), "PRIMARY")
+    table = FoundTable(definition, "BASE TABLE", cascades=("goes",))
+    found = table_problems(Server(False, variables, is_replica=is_replica), table, "'x'@'%'")
+    assert [text.endswith(problem) for text in found] == ([True] if problem else [])

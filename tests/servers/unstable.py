@@ -1,0 +1,73 @@
+"""Programs of Debian's unstable suite, beside the machine's own: found by apt with a configuration of its own, unpacked, not installed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.servers.fetch import run_client
+
+_FIELDS = ("ORIGIN", "LABEL", "COMPONENT", "REPO_URI")
+# Of the package debian-archive-keyring. Where there is none, what the machine's apt trusts for every source.
+_KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+
+
+def unstable_packages(names: Sequence[str], folder: Path) -> None:
+    """Downloads packages of Debian unstable with everything they depend on (as if nothing were installed); unpacks them below `folder`.
+
+    The mirror is the one that the machine's apt has for its own release. Signatures are checked as for that: Debian signs
+    unstable with the keys of its releases, so a machine's keyring knows it unless it is many years old.
+
+    Args:
+        names: As apt takes them, such as `mysql-server-core=9.7*`.
+        folder: Made when it is not there.
+
+    Raises:
+        RuntimeError: The machine's apt knows no Debian mirror, doesn't trust the suite, or there is no such package; it says which.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="unstable-") as name:
+        home = Path(name)
+        home.chmod(0o755)  # apt drops to a user of its own, who reads the keyring and the sources
+        options = _configure(home)
+        run_client(["apt-get", *options, "update", "-q"])
+        run_client(
+            ["apt-get", *options, "install", "-q", "--yes", "--download-only", "--no-install-recommends", *names]
+        )
+        for package in sorted((home / "cache" / "archives").glob("*.deb")):
+            run_client(["dpkg", "-x", str(package), str(folder)])
+
+
+def _configure(home: Path) -> list[str]:
+    """An apt that knows one suite, no installed package, and writes only below `home`: its options."""
+    for part in ("state/lists/partial", "cache/archives/partial"):
+        (home / part).mkdir(parents=True)
+    (home / "status").touch()
+    lines = ["Types: deb", f"URIs: {_own_mirror()}", "Suites: unstable", "Components: main"]
+    lines += [f"Signed-By: {_KEYS}"] if _KEYS.exists() else []
+    (home / "unstable.sources").write_text("\n".join([*lines, ""]))
+    settings: dict[str, str | Path] = {
+        "Dir::Etc::SourceList": home / "unstable.sources", "Dir::Etc::SourceParts": "-", "Dir::Etc::PreferencesParts": "-",
+        "Dir::State": home / "state", "Dir::State::status": home / "status", "Dir::Cache": home / "cache",
+        "Acquire::Languages": "none", "APT::Update::Error-Mode": "any",
+    }  # fmt: skip
+    if os.geteuid() == 0:
+        settings["APT::Sandbox::User"] = "root"  # else it wants to own these folders
+    return [part for key, value in settings.items() for part in ("-o", f"{key}={value}")]
+
+
+def _own_mirror() -> str:
+    """The Debian mirror among the machine's own sources."""
+    form = "\t".join(f"$({field})" for field in _FIELDS)
+    for attempt in (1, 2):
+        command = ["apt-get", "indextargets", "--format", form, "Created-By: Packages"]
+        for line in subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines():
+            *what, mirror = line.split("\t")
+            if what == ["Debian", "Debian", "main"]:
+                return mirror
+        if attempt == 1:  # apt knows whose its sources are only after an update
+            subprocess.run(["apt-get", "update", "-q"], check=False, capture_output=True)
+    raise RuntimeError("Debian's unstable suite is wanted, but none of this machine's apt sources is a Debian mirror")
