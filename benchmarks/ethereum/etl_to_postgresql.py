@@ -18,7 +18,7 @@ BLOCKS_AT_ONCE = 100
 """As its exports to CSV have it by default, so that a commit is a batch."""
 
 
-def main(node, database, first, last):
+def main(node: str, database: str, first: int, last: int) -> None:
     exporter = create_item_exporter(database)
     exporter.engine.echo = False
     metadata.drop_all(exporter.engine, tables=[BLOCKS, TRANSACTIONS])
@@ -46,4 +46,4 @@ def main(node, database, first, last):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3], int(sys.argv[3]), int(sys.argv[4]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

@@ -44,7 +44,7 @@ def measure_peer(url: str, database: str, first: int, count: int) -> dict[str, d
 
     def to_postgresql(blocks: int) -> float:
         target = database.replace("postgresql://", "postgresql+pg8000://")
-        command = [python(), PROGRAM, url, target, str(first), str(first + blocks - 1)]
+        command = [str(python()), str(PROGRAM), url, target, str(first), str(first + blocks - 1)]
         return float(subprocess.run(command, check=True, capture_output=True).stdout)
 
     return {"CSV": _rate(to_csv, count), "PostgreSQL": _rate(to_postgresql, min(count, 100))}
