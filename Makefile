@@ -71,9 +71,11 @@ test-e2e: $(STAMP) localkube ## localkube's own tests, then end to end on a real
 coverage: $(STAMP) servers ## which lines unit, contract and integration tests run: a table, and htmlcov/index.html
 	$(PYTEST) tests/unit tests/contract tests/integration -n 2 --dist loadfile --cov --cov-report=term --cov-report=html
 
+FAULTS ?= tests
+
 .PHONY: test-faults
-test-faults: $(STAMP) localkube servers ## the long fault suites
-	$(PYTEST) tests -m fault
+test-faults: $(STAMP) localkube servers ## the long fault suites (FAULTS=tests/e2e: those of one folder)
+	$(PYTEST) $(FAULTS) -m fault
 
 .PHONY: demo
 demo: $(STAMP) localkube ## the main job, step by step, on a Kubernetes of its own (ON_MY_CLUSTER=1: on KUBECONFIG's)
