@@ -143,13 +143,23 @@ class Actors:
     def _deployed(self, own: str) -> str:
         """The contract's address, once its transaction is mined; anvil mines when told to, geth by itself."""
         end = time.monotonic() + 60
-        while (receipt := self.node.rpc("eth_getTransactionReceipt", own)) is None:
+        while (receipt := self._receipt(own)) is None:
             assert time.monotonic() < end, "the contract was not deployed"
             with suppress(NodeError):
                 self.node.rpc("evm_mine")
             time.sleep(0.02)
         address: str = receipt["contractAddress"]
         return address
+
+    def _receipt(self, own: str) -> dict[str, Any] | None:
+        """None before it is mined; geth refuses to look while it builds its index of transactions."""
+        try:
+            found: dict[str, Any] | None = self.node.rpc("eth_getTransactionReceipt", own)
+        except NodeError as error:
+            if "indexing is in progress" not in str(error):
+                raise
+            return None
+        return found
 
     def send(self, **transaction: Any) -> str:
         """A transaction into the pool; returns its hash."""
