@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from struct import Struct
 
+from connector_runner.sources.mysql.gtid import MariaGtids
+
 
 class Event(IntEnum):
     """Types of events; those from 160 on are MariaDB's."""
@@ -71,6 +73,7 @@ ROW_EVENTS: dict[int, tuple[int, bool, bool]] = {
 HEADER_SIZE = 19
 # timestamp (seconds), type, server id, event size, end position, flags
 read_header = Struct("<IBIIIH").unpack_from
+_GTID_ENTRY = Struct("<IIQ")
 ARTIFICIAL = 0x20  # flag: made by the sender, not in the log
 
 
@@ -156,6 +159,15 @@ STANDALONE, PREPARED_XA, COMPLETED_XA = 1, 0x40, 0x80
 def parse_maria_gtid(body: bytes) -> tuple[int, int, int]:
     """MariaDB's GTID event: (domain, number, flags); the server's id is in the header."""
     return int.from_bytes(body[8:12], "little"), int.from_bytes(body[:8], "little"), body[12]
+
+
+def parse_maria_gtid_list(body: bytes) -> MariaGtids:
+    """MariaDB's list at the start of a file: the last transaction of each domain and server, a domain's last one last."""
+    gtids = MariaGtids()
+    count = int.from_bytes(body[:4], "little") & 0x0FFFFFFF  # above it are flags
+    for domain, server, number in _GTID_ENTRY.iter_unpack(body[4 : 4 + 16 * count]):
+        gtids.add(domain, server, number)
+    return gtids
 
 
 def parse_rotate(body: bytes) -> tuple[str, int]:

@@ -9,16 +9,21 @@ from connector_runner.sources.mysql.connection import Connection
 from connector_runner.sources.mysql.failures import LogGoneError
 from connector_runner.sources.mysql.gtid import MariaGtids, MysqlGtids, has_history
 from connector_runner.sources.mysql.position import LogPosition
+from connector_runner.sources.mysql.scan import read_maria_gtids
 from connector_runner.sources.mysql.server import Server
+from connector_runner.sources.mysql.settings import Settings
 
 _CURE = "point it back, choose another datasetId, or start over with `connector-runner checkpoint reset`"
 
 
-def check_history(connection: Connection, server: Server, recorded: str, position: LogPosition) -> LogPosition:
+def check_history(
+    connection: Connection, settings: Settings, server: Server, recorded: str, position: LogPosition
+) -> LogPosition:
     """The position at which this server can go on.
 
     Args:
         connection: To ask the server.
+        settings: To read its log.
         server: Its facts.
         recorded: The identity that the checkpoint was made with.
         position: Of the checkpoint.
@@ -40,7 +45,7 @@ def check_history(connection: Connection, server: Server, recorded: str, positio
             )
         return position if server.has_gtids else replace(position, gtids="")
     if server.is_mariadb:
-        return _check_mariadb(connection, server, recorded, position)
+        return _check_mariadb(connection, settings, server, recorded, position)
     executed = MysqlGtids.parse(server.variables.get("gtid_executed", ""))
     known = MysqlGtids.parse(position.gtids)
     if not executed.covers(known):
@@ -56,16 +61,22 @@ def check_history(connection: Connection, server: Server, recorded: str, positio
     return position if recorded == found else replace(position, file="", offset=4)
 
 
-def _check_mariadb(connection: Connection, server: Server, recorded: str, position: LogPosition) -> LogPosition:
+def _check_mariadb(
+    connection: Connection, settings: Settings, server: Server, recorded: str, position: LogPosition
+) -> LogPosition:
     known = MariaGtids.parse(position.gtids)
     there = _gtids_at(connection, position.file, position.offset)
     if there is not None and MariaGtids.parse(there) == known:
         return position  # byte for byte the log that was read
     if recorded == server.identity:
         if _gtids_at(connection, position.file, 4) is not None:
+            # From 11.4 on the answer comes from an index beside the log. Before a person is called the log itself is read.
+            read = read_maria_gtids(settings, position.file, position.offset)
+            if read == known:
+                return position
             # It claims to be the server that wrote these transactions, but its file of that name is another one.
             why = (
-                f"its {position.file} holds other transactions ({there or 'none that end'} at {position.offset}, the dataset has "
+                f"its {position.file} holds other transactions ({read or 'none that end'} at {position.offset}, the dataset has "
                 f"{known}): it was reset, or is another server with the same server_id"
             )
             raise SourceChangedError(_stranger(recorded, server.identity, why))

@@ -7,7 +7,6 @@ the table first: without one, the definition of now is that of then. With one, o
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pymysql
@@ -20,13 +19,12 @@ from connector_runner.sources.mysql.connection import Connection, connect
 from connector_runner.sources.mysql.ddl import Effect, effect_of
 from connector_runner.sources.mysql.decoders import fold
 from connector_runner.sources.mysql.definitions import read_definition
-from connector_runner.sources.mysql.dump import PacketSplitter, open_dump, read_block
 from connector_runner.sources.mysql.events import Event
 from connector_runner.sources.mysql.failures import translate
-from connector_runner.sources.mysql.frames import Frames, Take
 from connector_runner.sources.mysql.logbatch import Again, Question
 from connector_runner.sources.mysql.mapped import build_definition
 from connector_runner.sources.mysql.position import LogPosition
+from connector_runner.sources.mysql.scan import scan
 from connector_runner.sources.mysql.settings import Settings
 from connector_runner.sources.mysql.table import TableDefinition, keeps_values
 from connector_runner.sources.mysql.tablemap import TableMap, parse_table_map
@@ -191,23 +189,5 @@ class Resolver:
                 if effect not in {Effect.NONE, Effect.STATEMENT, Effect.TRUNCATED}:
                     statements.append(query.statement[:500])
 
-        self._scan(position, look, lambda: len(statements) > passes)
+        scan(self._settings, position, look, lambda: len(statements) > passes)
         return statements[passes] if len(statements) > passes else None, maps[0] if maps else None
-
-    def _scan(self, position: LogPosition, look: Take, is_done: Callable[[], bool]) -> None:
-        """Reads the log from a position to its present end, on a connection of its own."""
-        frames = Frames(look)
-
-        def feed(buffer: bytes, start: int, end: int) -> None:
-            frames.feed(buffer, start, end)
-            while frames.unpack():
-                pass
-
-        connection = open_dump(self._settings, position, server_id=self._settings.scan_server_id, blocks=False)
-        splitter, rest = PacketSplitter(feed), b""
-        try:
-            while not splitter.has_ended and not is_done():
-                rest += read_block(connection)
-                rest = rest[splitter.split(rest) :]
-        finally:
-            connection.abort()

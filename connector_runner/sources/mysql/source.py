@@ -146,7 +146,7 @@ class MysqlSource:
             )
         place = Place.from_json(stream, checkpoint.position)
         try:
-            log = check_history(connection, server, checkpoint.identity, place.log)
+            log = check_history(connection, self._settings, server, checkpoint.identity, place.log)
         except LogGoneError as error:
             if not self._settings.resnapshots:
                 raise
