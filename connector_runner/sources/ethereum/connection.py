@@ -45,6 +45,15 @@ def build_web3(endpoint: Endpoint) -> AsyncWeb3[Any]:
         async def _provider_specific_connect(self) -> None:
             self._ws = await direct_connect()(self.endpoint_uri, **self.websocket_kwargs)
 
+        async def disconnect(self) -> None:
+            """As web3.py does it, which leaves the socket open where it is interrupted, or the other side is closing it already."""
+            socket = self._ws
+            try:
+                await super().disconnect()
+            finally:
+                if socket is not None:
+                    socket.transport.abort()
+
     headers = dict(endpoint.headers)
     if endpoint.kind == "http":
         import aiohttp

@@ -3,14 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import pytest
 from aiohttp import web
+from web3.providers.persistent import WebSocketProvider
 
 from connector_runner.pipeline.telemetry import Telemetry
 from connector_runner.protocols.errors import ActionRequiredError, TransientError
 from connector_runner.sources.ethereum import sockets, transports
 from connector_runner.sources.ethereum.checks import StaleAnswerError
+from connector_runner.sources.ethereum.connection import build_web3
 from connector_runner.sources.ethereum.discovery import probe_endpoint
 from connector_runner.sources.ethereum.failures import NodeFailure, Verdict
 from connector_runner.sources.ethereum.fetch import Fetcher
@@ -241,22 +244,36 @@ async def test_a_message_that_is_too_large_makes_log_queries_smaller(monkeypatch
     assert (logs.verdict, block.verdict) == (Verdict.SHRINK, Verdict.TRANSIENT)
 
 
+async def deaf(ended: asyncio.Event, request: web.Request) -> web.StreamResponse:
+    """Never answers that a socket is to be closed; `ended`: the connection below it is gone."""
+    socket = web.WebSocketResponse(autoclose=False)
+    await socket.prepare(request)
+    await until(lambda: request.transport is None or request.transport.is_closing(), "the connection is gone")
+    ended.set()
+    return socket
+
+
 async def test_a_closing_that_is_interrupted_leaves_no_socket_open() -> None:
     ended = asyncio.Event()
-
-    async def silent(request: web.Request) -> web.StreamResponse:
-        socket = web.WebSocketResponse()
-        await socket.prepare(request)
-        await socket.receive()
-        ended.set()
-        return socket
-
-    async with serving(silent) as place, transport_to(f"ws://{place}") as transport:
+    async with serving(partial(deaf, ended)) as place, transport_to(f"ws://{place}") as transport:
         closing = asyncio.create_task(transport.close())
         await asyncio.sleep(0)  # it has begun
         closing.cancel()
         await asyncio.gather(closing, return_exceptions=True)
-        await asyncio.wait_for(ended.wait(), 10)
+        await asyncio.wait_for(ended.wait(), 5)
+
+
+async def test_a_subscription_whose_end_is_interrupted_leaves_no_socket_open() -> None:
+    ended = asyncio.Event()
+    async with serving(partial(deaf, ended)) as place:
+        provider = build_web3(parse_settings({"url": f"ws://{place}"}).endpoints[0]).provider
+        assert isinstance(provider, WebSocketProvider)
+        await provider.connect()
+        closing = asyncio.create_task(provider.disconnect())
+        await until(lambda: not provider.is_open(), "the closing has begun")
+        closing.cancel()
+        await asyncio.gather(closing, return_exceptions=True)
+        await asyncio.wait_for(ended.wait(), 5)
 
 
 @asynccontextmanager
