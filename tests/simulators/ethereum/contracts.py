@@ -164,8 +164,16 @@ class Actors:
     def send(self, **transaction: Any) -> str:
         """A transaction into the pool; returns its hash."""
         plain = {"from": self.account, "gas": hex(500_000), **transaction}
-        own: str = self.node.rpc("eth_sendTransaction", plain)
-        return own
+        end = time.monotonic() + 20
+        while True:
+            try:
+                own: str = self.node.rpc("eth_sendTransaction", plain)
+                return own
+            except NodeError as error:
+                # geth's pool may still count from the head before the last block, or before a rollback.
+                if "underpriced" not in str(error) or time.monotonic() > end:
+                    raise
+                time.sleep(0.05)
 
     def emit(self, *logs: LogEntry) -> str:
         return self.send(to=self.emitter, data=call_data(logs))
