@@ -81,6 +81,8 @@ class DatabaseServer:
         self._openings = itertools.cycle(sessions or [None])
         self.directory = Path(tempfile.mkdtemp(prefix=f"{distribution.name}-"))
         self.data = self.directory / "data"
+        self._temporary = self.directory / "tmp"  # of its own: MariaDB removes others' temporary tables when it starts
+        self._temporary.mkdir()
         shutil.copytree(distribution.template, self.data)
         (self.data / "auto.cnf").unlink(missing_ok=True)
         self.port = free_port()
@@ -95,7 +97,7 @@ class DatabaseServer:
         command = [
             *self.distribution.program, "--no-defaults", *self.distribution.options, *user_option(),
             f"--datadir={self.data}", f"--port={self.port}", f"--bind-address={self.host}",
-            f"--socket={self.directory / 's'}", f"--pid-file={self.directory / 'pid'}",
+            f"--socket={self.directory / 's'}", f"--tmpdir={self._temporary}", f"--pid-file={self.directory / 'pid'}",
             f"--server-id={self.server_id}", "--log-bin=binlog", "--binlog-format=ROW", "--max-connections=200",
             "--innodb-buffer-pool-size=64M", "--character-set-server=utf8mb4", *self.options,
         ]  # fmt: skip
