@@ -109,7 +109,8 @@ def _stored(results: Results) -> Iterator[str]:
 
 
 def _rounds(count: int) -> str:
-    return "one round" if count == 1 else f"the median of {count} rounds"
+    """Of an even number of rounds the faster of the two in the middle is kept."""
+    return {1: "one round", 2: "the faster of two rounds"}.get(count, f"the median of {count} rounds")
 
 
 def _alone(figures: Results) -> dict[str, float]:
