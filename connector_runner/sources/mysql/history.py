@@ -70,7 +70,7 @@ def _check_mariadb(
         return position  # byte for byte the log that was read
     if recorded == server.identity:
         if _gtids_at(connection, position.file, 4) is not None:
-            # From 11.4 on the answer comes from an index beside the log. Before a person is called the log itself is read.
+            # The answer may come from an index beside the log (from 11.4 on). Before a person is called the log itself is read.
             read = read_maria_gtids(settings, position.file, position.offset)
             if read == known:
                 return position
