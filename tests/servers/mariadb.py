@@ -1,4 +1,4 @@
-"""MariaDB 10.11 from Debian's packages and 11.4 from a Maven artifact; unpacked, not installed."""
+"""MariaDB 10.11 from Debian's packages, 11.4 from a Maven artifact, 11.8 from Debian's unstable suite; unpacked, not installed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pathlib import Path
 
 from tests.servers.fetch import debian_packages, maven_artifact, once
 from tests.servers.mysqld import ADMIN_SQL, Distribution, user_option
+from tests.servers.unstable import loaded_program, unstable_packages
 
 LONG_TERM_VERSION = "11.4.5"
+NEWEST_VERSION = "11.8"
 
 
 def mariadb() -> Distribution:
@@ -22,6 +24,12 @@ def mariadb_11_4() -> Distribution:
     """MariaDB 11.4; the first call fetches it. Only the long suite needs it."""
     home = once(f"newer-mariadb-{LONG_TERM_VERSION}", _unpack_maven)
     return _maven(home)
+
+
+def mariadb_11_8() -> Distribution:
+    """MariaDB 11.8; the first call fetches it. Only the long suite needs it."""
+    home = once(f"newer-mariadb-{NEWEST_VERSION}", _unpack_unstable)
+    return _unstable(home)
 
 
 def _debian(home: Path) -> Distribution:
@@ -60,6 +68,24 @@ def _unpack_maven(home: Path) -> None:
     distribution = _maven(home)
     Path(distribution.program[0]).chmod(0o755)
     _initialise(distribution, Path(distribution.program[0]).parents[1] / "share")
+
+
+def _unstable(home: Path) -> Distribution:
+    root = home / "system" / "usr"
+    return Distribution(
+        name=f"mariadb-{NEWEST_VERSION}",
+        program=loaded_program(home / "system", "mariadbd"),
+        template=home / "template",
+        options=[
+            f"--basedir={root}", f"--lc-messages-dir={root / 'share' / 'mariadb'}", f"--plugin-dir={root / 'lib' / 'mysql' / 'plugin'}",
+            "--innodb-log-file-size=32M",
+        ],
+    )  # fmt: skip
+
+
+def _unpack_unstable(home: Path) -> None:
+    unstable_packages([f"mariadb-server-core=1:{NEWEST_VERSION}*"], home / "system")
+    _initialise(_unstable(home), home / "system" / "usr" / "share" / "mariadb")
 
 
 def _initialise(distribution: Distribution, scripts: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.servers.fetch import debian_packages, maven_artifact, once
 from tests.servers.mysqld import ADMIN_SQL, Distribution, user_option
-from tests.servers.unstable import unstable_packages
+from tests.servers.unstable import loaded_program, unstable_packages
 
 VERSION = "8.0.31"
 LONG_TERM_VERSION = "9.7"
@@ -53,17 +53,10 @@ def _unpack_artifact(home: Path) -> None:
 
 
 def _unstable(home: Path) -> Distribution:
-    """Built for a newer C library than the machine has: it runs through the loader that belongs to it."""
     root = home / "system" / "usr"
-    libraries = root / "lib" / "x86_64-linux-gnu"
     return Distribution(
         name=f"mysql-{LONG_TERM_VERSION}",
-        program=[
-            str(libraries / "ld-linux-x86-64.so.2"),
-            "--library-path",
-            str(libraries),
-            str(root / "sbin" / "mysqld"),
-        ],
+        program=loaded_program(home / "system", "mysqld"),
         template=home / "template",
         options=[
             f"--basedir={root}", f"--lc-messages-dir={root / 'share' / 'mysql'}", f"--plugin-dir={root / 'lib' / 'mysql' / 'plugin'}",

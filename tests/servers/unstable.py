@@ -41,6 +41,17 @@ def unstable_packages(names: Sequence[str], folder: Path) -> None:
             run_client(["dpkg", "-x", str(package), str(folder)])
 
 
+def loaded_program(folder: Path, name: str) -> list[str]:
+    """The command for a server program of unpacked packages: built for a newer C library than the machine has, it runs through the loader of its own."""
+    libraries = folder / "usr" / "lib" / "x86_64-linux-gnu"
+    return [
+        str(libraries / "ld-linux-x86-64.so.2"),
+        "--library-path",
+        str(libraries),
+        str(folder / "usr" / "sbin" / name),
+    ]
+
+
 def _configure(home: Path) -> list[str]:
     """An apt that knows one suite, no installed package, and writes only below `home`: its options."""
     for part in ("state/lists/partial", "cache/archives/partial"):

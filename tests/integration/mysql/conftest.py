@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers.mariadb import mariadb, mariadb_11_4
+from tests.servers.mariadb import mariadb, mariadb_11_4, mariadb_11_8
 from tests.servers.mysql import mysql, mysql_9_7
 from tests.servers.mysqld import DatabaseServer, Distribution
 
@@ -48,25 +48,26 @@ ORDINARY = {
 }  # fmt: skip
 
 
-def _newer(name: str) -> str:
-    """The same variant of the newer server, which only the long suite runs on."""
+NEWER = {"mysql-9.7": mysql_9_7, "mariadb-11.4": mariadb_11_4, "mariadb-11.8": mariadb_11_8}
+"""Servers that only the long suite runs on."""
+
+
+def _newer(name: str) -> dict[str, Callable[[], Distribution]]:
+    """The same variant of each newer server of the dialect."""
     dialect, dash, rest = name.partition("-")
-    return f"{dialect}-{'11.4' if dialect == 'mariadb' else '9.7'}{dash}{rest}"
+    return {f"{newer}{dash}{rest}": server for newer, server in NEWER.items() if newer.startswith(f"{dialect}-")}
 
 
 VARIANTS = ORDINARY | {
-    _newer(name): replace(
-        variant,
-        server=mariadb_11_4 if name.startswith("mariadb") else mysql_9_7,
-        sessions=TAGS if GTIDS[0] in variant.options else (),
-    )
+    newer: replace(variant, server=server, sessions=TAGS if GTIDS[0] in variant.options else ())
     for name, variant in ORDINARY.items()
+    for newer, server in _newer(name).items()
 }
 
 
 def variants(*names: str, long: tuple[str, ...] = ()) -> list[Any]:
     """Parameters for `variant`: these, in the long suite also `long`, and all of them on the newer servers."""
-    rare = [*long, *map(_newer, [*names, *long])]
+    rare = [*long, *(newer for name in [*names, *long] for newer in _newer(name))]
     return [*names, *(pytest.param(name, marks=pytest.mark.fault) for name in rare)]
 
 

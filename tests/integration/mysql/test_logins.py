@@ -39,11 +39,13 @@ PLUGINS = [
     ("mysql-gtids", "caching_sha2_password", "DISABLED"), ("mysql-gtids", "caching_sha2_password", "REQUIRED"),
     ("mysql-gtids", "mysql_native_password", "DISABLED"), ("mysql-gtids", "mysql_native_password", "REQUIRED"),
     ("mariadb", "mysql_native_password", "DISABLED"), ("mariadb", "mysql_native_password", "PREFERRED"),
-    # MySQL 9 has no other plugin; MariaDB 11.4 makes a certificate for itself.
+    # MySQL 9 has no other plugin; MariaDB from 11.4 on makes a certificate for itself.
     pytest.param("mysql-9.7-gtids", "caching_sha2_password", "DISABLED", marks=pytest.mark.fault),
     pytest.param("mysql-9.7-gtids", "caching_sha2_password", "REQUIRED", marks=pytest.mark.fault),
-    pytest.param("mariadb-11.4", "mysql_native_password", "DISABLED", marks=pytest.mark.fault),
-    pytest.param("mariadb-11.4", "mysql_native_password", "REQUIRED", marks=pytest.mark.fault),
+    *(
+        pytest.param(variant, "mysql_native_password", mode, marks=pytest.mark.fault)
+        for variant in ("mariadb-11.4", "mariadb-11.8") for mode in ("DISABLED", "REQUIRED")
+    ),
 ]  # fmt: skip
 
 

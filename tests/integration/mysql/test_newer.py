@@ -1,4 +1,4 @@
-"""What only MySQL 9.7 and MariaDB 11.4 have; the long suite also runs all other tests on them."""
+"""What only MySQL 9.7, MariaDB 11.4 and 11.8 have; the long suite also runs all other tests on them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.servers.mysqld import DatabaseServer
 
 pytestmark = pytest.mark.fault
 MYSQL = ("mysql-9.7-gtids", "mysql-9.7-compressed")
-MARIADB = ("mariadb-11.4", "mariadb-11.4-compressed")
+MARIADB = ("mariadb-11.4", "mariadb-11.4-compressed", "mariadb-11.8", "mariadb-11.8-compressed")
 UNTAGGED = "SET gtid_next = 'AUTOMATIC'"
 
 
