@@ -6,18 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from connector_runner.protocols.errors import InvalidConfigError, SchemaConflictError
-from connector_runner.protocols.schema import StreamSchema
+from connector_runner.protocols.schema import APPEND_COLUMNS, StreamSchema
 from connector_runner.protocols.types import Kind
 
 CHECKPOINTS = "_connector_checkpoints"
 # The columns that append mode adds to those of the stream; the database numbers the rows by the first.
-ROW_NUMBER = "_id"
+ROW_NUMBER = APPEND_COLUMNS[0]
 # Whose rows they are, because several may share a table and each takes back only its own.
-OWNER = ("_connector", "_stream")
-METADATA = {
-    ROW_NUMBER: Kind.INT64, "_op": Kind.STRING, "_position": Kind.STRING, "_written_at": Kind.TIMESTAMPTZ,
-    **dict.fromkeys(OWNER, Kind.STRING),
-}  # fmt: skip
+OWNER = APPEND_COLUMNS[-2:]
+METADATA = {**dict.fromkeys(APPEND_COLUMNS, Kind.STRING), ROW_NUMBER: Kind.INT64, "_written_at": Kind.TIMESTAMPTZ}
 
 
 def quote(name: str) -> str:

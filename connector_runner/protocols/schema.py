@@ -8,6 +8,9 @@ from functools import cached_property
 
 from connector_runner.protocols.types import LogicalType
 
+APPEND_COLUMNS = ("_id", "_op", "_position", "_written_at", "_connector", "_stream")
+"""The columns that append mode adds to those of a stream; none of a stream's own may have such a name there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:

@@ -13,6 +13,8 @@ from connector_runner.protocols.errors import ConnectorError
 from connector_runner.protocols.source import Report
 from connector_runner.schemas.catalogue import Catalogue, ColumnInfo, StreamInfo
 from connector_runner.sources.ethereum.connection import build_web3
+from connector_runner.sources.ethereum.decode.events import find_events
+from connector_runner.sources.ethereum.decode.traces import are_call_trees
 from connector_runner.sources.ethereum.failures import (
     NodeFailure,
     RpcError,
@@ -21,7 +23,7 @@ from connector_runner.sources.ethereum.failures import (
     judge_status,
     parse_retry_after,
 )
-from connector_runner.sources.ethereum.fetch import CALL_TRACER
+from connector_runner.sources.ethereum.fetch import CALL_TRACER, TRACE_METHODS
 from connector_runner.sources.ethereum.nodes import LONGEST_HOLD, identity_of
 from connector_runner.sources.ethereum.pacing import RateLimit, backoff
 from connector_runner.sources.ethereum.settings import Endpoint, Settings, Tag
@@ -236,9 +238,12 @@ async def _log_range(probe: Probe, head: int, wanted: int) -> int | None:
 async def _trace_method(probe: Probe, head: str, number: str) -> str:
     for method, params in (("debug_traceBlockByHash", (head, CALL_TRACER)), ("trace_block", (number,))):
         try:
-            await probe.ask(method, *params)
+            found = await probe.ask(method, *params)
         except NodeFailure as failure:
             if failure.verdict in (Verdict.UNSUPPORTED, Verdict.FINAL):
+                continue
+        else:
+            if method != TRACE_METHODS[1] and isinstance(found, list) and not are_call_trees(found):
                 continue
         return method
     return ""
@@ -263,6 +268,7 @@ def build_catalogue(facts: NodeFacts, plans: Mapping[str, StreamPlan], settings:
 def _notes(facts: NodeFacts, settings: Settings) -> list[str]:
     client = facts.client or "a client that does not tell its name"
     notes = [f"chain {facts.chain_id}, {client}, head at block {facts.head}"]
+    notes += find_events(settings.abi, settings.events).unreadable
     if isinstance(settings.finality, Tag) and settings.finality not in (Tag.LATEST, *facts.finality):
         notes.append(
             f"the node knows no {settings.finality} block now, so that nothing would be read; "

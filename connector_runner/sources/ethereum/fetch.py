@@ -24,6 +24,7 @@ from connector_runner.sources.ethereum.checks import (
 from connector_runner.sources.ethereum.decode import tables
 from connector_runner.sources.ethereum.decode.answers import Header, decode_block, decode_header, decode_objects
 from connector_runner.sources.ethereum.decode.rows import Json
+from connector_runner.sources.ethereum.decode.traces import are_call_trees
 from connector_runner.sources.ethereum.failures import NodeFailure, Verdict
 from connector_runner.sources.ethereum.nodes import Nodes
 from connector_runner.sources.ethereum.pacing import RangeTuner
@@ -232,15 +233,16 @@ class Fetcher:
             ActionRequiredError: No endpoint has either method.
         """
         used = self.nodes.place
-        answer = trees = await self._offered(TRACE_METHODS[0], header.hash, CALL_TRACER)
-        if answer is None:
-            answer = await self._offered(TRACE_METHODS[1], hex(header.number))
+        answer = await self._offered(TRACE_METHODS[0], header.hash, CALL_TRACER)
         if answer is not None:
-            return (
-                trees is not None,
-                _found(decode_objects(answer, "traces"), header, "traces"),
-                len(memoryview(answer)),
-            )
+            traces = _found(decode_objects(answer, "traces"), header, "traces")
+            if are_call_trees(traces):
+                return True, traces, len(memoryview(answer))
+            # Besu makes struct logs whatever tracer is asked for.
+            self._missing.add((used, TRACE_METHODS[0]))
+        answer = await self._offered(TRACE_METHODS[1], hex(header.number))
+        if answer is not None:
+            return False, _found(decode_objects(answer, "traces"), header, "traces"), len(memoryview(answer))
         message = (
             f"{self.nodes.endpoint.shown} offers neither debug_traceBlockByHash nor trace_block, which the stream traces "
             "needs; use a node that has the debug or trace methods enabled"

@@ -10,7 +10,8 @@ from contextlib import aclosing, suppress
 
 from connector_runner.protocols.batch import Batch
 from connector_runner.protocols.errors import TransientError, UnknownStreamError
-from connector_runner.protocols.source import Checkpoint, Opened, SourceContext
+from connector_runner.protocols.schema import APPEND_COLUMNS
+from connector_runner.protocols.source import Checkpoint, Opened, SourceContext, WriteMode
 from connector_runner.schemas.catalogue import Catalogue
 from connector_runner.sources.ethereum.checks import StaleAnswerError
 from connector_runner.sources.ethereum.cursor import (
@@ -49,7 +50,8 @@ class EthereumSource:
     def __init__(self, context: SourceContext) -> None:
         self._report = context.report
         self._settings = parse_settings(context.config)
-        self._plans = build_plans(self._settings, context.report)
+        reserved = APPEND_COLUMNS if context.write_mode is WriteMode.APPEND else ()
+        self._plans = build_plans(self._settings, context.report, reserved)
         self._nodes = Nodes(self._settings, context.report)
         self._fetcher = Fetcher(self._nodes, self._settings.max_block_range)
         self._plan: StreamPlan | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from functools import partial
@@ -12,8 +12,9 @@ from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.source import Report
 from connector_runner.sources.ethereum.checks import check_transactions, check_withdrawals
 from connector_runner.sources.ethereum.decode import tables
+from connector_runner.sources.ethereum.decode.abi import Event
 from connector_runner.sources.ethereum.decode.answers import Header, Unit
-from connector_runner.sources.ethereum.decode.events import Event, event_rows, event_schema, event_streams
+from connector_runner.sources.ethereum.decode.events import event_rows, event_schema, find_events
 from connector_runner.sources.ethereum.decode.rows import Json
 from connector_runner.sources.ethereum.decode.traces import TRACE_SCHEMA, call_tree_rows, flat_trace_rows
 from connector_runner.sources.ethereum.decode.transfers import TOPICS, TRANSFER_SCHEMA, transfer_rows
@@ -102,14 +103,14 @@ def _counted_transfers(report: Report, header: Header, logs: Sequence[Json]) -> 
 def _event_plan(stream: str, event: Event, addresses: tuple[str, ...]) -> StreamPlan:
     return _log_plan(
         event_schema(event, stream),
-        f"Logs of the event {event.signature}, an argument a column.",
+        f"Logs of the event {event.identity}, an argument a column.",
         partial(event_rows, event),
         LogFilter(addresses, () if event.anonymous else ((event.topic,),)),
     )
 
 
-def build_plans(settings: Settings, report: Report) -> dict[str, StreamPlan]:
-    """All streams of a configuration by id, in the order of catalogues.
+def build_plans(settings: Settings, report: Report, reserved: Iterable[str] = ()) -> dict[str, StreamPlan]:
+    """All streams of a configuration by id, in the order of catalogues; no argument of an event has a column in `reserved`.
 
     Raises:
         InvalidConfigError: The ABI or an event's signature can't be understood.
@@ -139,6 +140,6 @@ def build_plans(settings: Settings, report: Report) -> dict[str, StreamPlan]:
             _traces,
         ),
     ]
-    events = event_streams(settings.abi, settings.events)
+    events = find_events(settings.abi, settings.events, frozenset(reserved)).streams
     plans += [_event_plan(stream, event, addresses) for stream, event in events.items()]
     return {plan.schema.stream: plan for plan in plans}

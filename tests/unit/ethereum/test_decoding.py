@@ -360,3 +360,28 @@ def test_missing_traces_are_not_believed() -> None:
         flat_trace_rows(header(), [OWN], [flat([], blockHash=PARENT)])
     with pytest.raises(StaleAnswerError):
         call_tree_rows(header(), [OWN], [{"txHash": OWN, "error": "execution timeout"}])
+
+
+@pytest.mark.parametrize(("kind", "to"), [("block", ALICE), ("uncle", BOB)])
+def test_what_a_reward_is_for_is_kept(kind: str, to: str) -> None:
+    reward = flat([], type="reward", action={"author": to, "rewardType": kind, "value": "0x2"}, result=None, transactionHash=None, transactionPosition=None)  # fmt: skip
+    (row,) = flat_trace_rows(header(), [], [reward])
+    assert json.loads(column(TRACE_SCHEMA, row, "extra")) == {"rewardType": kind}
+
+
+def test_members_of_traces_that_have_no_column_are_kept() -> None:
+    one = flat([], vmTrace={"ops": []}, subtraces=0)
+    one["action"] = {**one["action"], "feeCurrency": ALICE}
+    one["result"] = {**one["result"], "gas": "0x7", "refund": "0x1"}
+    (row,) = flat_trace_rows(header(), [OWN], [one])
+    kept = {"vmTrace": {"ops": []}, "feeCurrency": ALICE, "_gas": "0x7", "refund": "0x1"}
+    assert json.loads(column(TRACE_SCHEMA, row, "extra")) == kept
+
+
+def test_an_error_is_the_nodes_word_and_the_reason_of_a_revert_is_beside_it() -> None:
+    call = {"type": "CALL", "from": ALICE, "to": BOB, "error": "execution reverted", "revertReason": "not yet"}
+    tree = [{"txHash": OWN, "result": {**call, "calls": [{**call, "revertReason": None, "logs": [{"index": "0x0"}]}]}}]
+    first, second = call_tree_rows(header(), [OWN], tree)
+    assert [column(TRACE_SCHEMA, row, "error") for row in (first, second)] == ["execution reverted"] * 2
+    assert json.loads(column(TRACE_SCHEMA, first, "extra")) == {"revertReason": "not yet"}
+    assert json.loads(column(TRACE_SCHEMA, second, "extra")) == {"logs": [{"index": "0x0"}]}

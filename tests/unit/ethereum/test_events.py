@@ -1,18 +1,21 @@
 """Events of an ABI as streams: signatures, types, names of columns."""
 
 import json
+from dataclasses import replace
+from typing import Any
 
 import pytest
+from eth_abi.abi import encode
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connector_runner.protocols.errors import InvalidConfigError
-from connector_runner.sources.ethereum.decode.events import (
-    Argument,
-    canonical,
-    event_schema,
-    event_streams,
-    parse_signature,
-)
+from connector_runner.protocols.schema import APPEND_COLUMNS
+from connector_runner.sources.ethereum.decode.abi import Argument, canonical, parse_signature
+from connector_runner.sources.ethereum.decode.answers import Header
+from connector_runner.sources.ethereum.decode.events import event_rows, event_schema, event_streams, find_events
 
+OWN, ALICE = "0x" + "11" * 32, "0x" + "aa" * 20
 TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 
 
@@ -88,3 +91,86 @@ def test_an_abi_of_a_compiler() -> None:
     assert streams["events.E"].signature == "E((uint256,string)[])"
     with pytest.raises(InvalidConfigError, match=r"config.abi\[0\]"):
         event_streams([{"type": "event", "name": "E"}], ())
+
+
+def rows_of(text: str, topics: list[str], data: str) -> dict[str, Any]:
+    event = parse_signature(text)
+    event = replace(event, reserved=frozenset({"extra"}))
+    own = {
+        "logIndex": "0x0", "transactionIndex": "0x0", "transactionHash": OWN, "address": ALICE, "blockHash": OWN,
+        "blockNumber": "0x1", "topics": [event.topic, *topics], "data": data, "removed": False,
+    }  # fmt: skip
+    (row,) = event_rows(event, Header(1, OWN, OWN, 0, None), [own])
+    return dict(zip(event_schema(event, "events.E").names, row, strict=True))
+
+
+def test_a_log_that_does_not_fit_keeps_its_topics() -> None:
+    row = rows_of("E(address indexed a, uint256 b)", ["0x" + "77" * 32], "0x1234")
+    assert (row["a"], row["b"], row["undecoded"]) == (None, None, "0x1234")
+    assert json.loads(row["extra"])["topics"] == [parse_signature("E(address a, uint b)").topic, "0x" + "77" * 32]
+
+
+@given(st.binary(max_size=70), st.text(max_size=20))
+def test_the_last_value_may_lack_its_filling(value: bytes, words: str) -> None:
+    """As Solidity before 0.5 wrote it; geth and ethers read it."""
+    whole = encode(["string", "bytes"], [words, value])
+    cut = whole[: len(whole) - (-len(value) % 32)]
+    row = rows_of("E(string a, bytes b)", [], f"0x{cut.hex()}")
+    assert (row["a"], row["b"], row["undecoded"]) == (words, f"0x{value.hex()}", None)
+
+
+@given(st.binary(min_size=1, max_size=70), st.data())
+def test_a_value_that_is_cut_short_is_not_filled_up(value: bytes, data: st.DataObject) -> None:
+    whole = encode(["bytes"], [value])[: 64 + len(value)]
+    cut = whole[: 64 + data.draw(st.integers(0, len(value) - 1))]
+    row = rows_of("E(bytes a)", [], f"0x{cut.hex()}")
+    assert (row["a"], row["undecoded"]) == (None, f"0x{cut.hex()}")
+
+
+@pytest.mark.parametrize(
+    ("text", "signature"),
+    [
+        ("E(function f)", "E(function)"),
+        ("E(address payable to, uint v)", "E(address,uint256)"),
+        ("E(address payable indexed to)", "E(address)"),
+        ("E(address payable[] all)", "E(address[])"),
+        ("E((address payable to, uint v) order)", "E((address,uint256))"),
+        ("E((address payable, function) order)", "E((address,function))"),
+        ("E(address payable)", "E(address)"),
+    ],
+)
+def test_types_that_are_words_for_others(text: str, signature: str) -> None:
+    assert parse_signature(text).signature == signature
+
+
+def test_a_function_is_its_24_bytes() -> None:
+    assert rows_of("E(function f)", [], "0x" + "ab" * 24 + "00" * 8)["f"] == "0x" + "ab" * 24
+
+
+@pytest.mark.parametrize("kind", ["fixed128x18", "Library.Kind", "uint256[] storage", "ufixed"])
+def test_an_event_that_has_no_columns_refuses_itself_alone(kind: str) -> None:
+    abi = [
+        {"type": "event", "name": "Odd", "inputs": [{"name": "a", "type": kind}]},
+        {"type": "event", "name": "Good", "inputs": [{"name": "a", "type": "function"}]},
+    ]
+    found = find_events(abi, ())
+    assert [*found.streams] == ["events.Good"]
+    assert "the event Odd" in found.unreadable[0]
+    assert kind in found.unreadable[0]
+    if kind == "fixed128x18":
+        with pytest.raises(InvalidConfigError, match=r"config.events\[0\]: not an event"):
+            find_events((), [f"Odd({kind} a)"])
+
+
+def test_no_column_has_the_name_of_one_that_append_mode_adds() -> None:
+    texts = ["E(uint _id, uint _Op, uint other)"]
+    (event,) = find_events((), texts, frozenset(APPEND_COLUMNS)).streams.values()
+    assert event.names == ("_id_2", "_Op_2", "other")
+    assert event_streams((), texts)["events.E"].names == ("_id", "_Op", "other")
+
+
+def test_what_is_indexed_is_part_of_an_events_identity() -> None:
+    one = parse_signature("T(address indexed a, uint b)")
+    two = parse_signature("T(address indexed a, uint indexed b)")
+    assert one.signature == two.signature
+    assert (one.identity, two.identity) == ("T(address indexed,uint256)", "T(address indexed,uint256 indexed)")

@@ -1,14 +1,10 @@
-"""Logs decoded by a contract's ABI: one stream an event, one typed column an argument.
-
-The ABI's encoding is read by eth-abi (which web3.py uses too); imported only when a configuration has an ABI.
-"""
+"""Logs decoded by a contract's ABI: one stream an event, one typed column an argument."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -16,142 +12,21 @@ import msgspec
 from connector_runner.protocols.batch import Row
 from connector_runner.protocols.errors import InvalidConfigError
 from connector_runner.protocols.schema import Column, StreamSchema
-from connector_runner.protocols.types import BOOL, INT64, INT256, JSON, STRING, UINT64, LogicalType
+from connector_runner.protocols.types import STRING
+from connector_runner.sources.ethereum.decode.abi import Event, UnreadableTypeError, parse_entry, parse_signature
 from connector_runner.sources.ethereum.decode.answers import Header
-from connector_runner.sources.ethereum.decode.rows import EXTRA, Json, MalformedAnswerError, build_schema
+from connector_runner.sources.ethereum.decode.rows import BLOCK_COLUMNS, EXTRA, Json, MalformedAnswerError, build_schema
 from connector_runner.sources.ethereum.decode.tables import LOGS, log_rows
 
 PREFIX = "events."
 UNDECODED = Column(
-    "undecoded", STRING, True, "The log's data where it does not fit the ABI; its arguments are null then."
+    "undecoded",
+    STRING,
+    True,
+    "The log's data where it does not fit the ABI; its arguments are null then, its topics are in extra.",
 )
 _BASE = LOGS[:4]  # place, transaction, contract; topics and data are what is decoded
-
-
-@dataclass(frozen=True, slots=True)
-class Argument:
-    """One argument of an event, by its canonical ABI type."""
-
-    name: str
-    type: str
-    indexed: bool
-
-    @property
-    def is_hashed(self) -> bool:
-        """Whether an indexed value is only there as its hash (all types longer than a word)."""
-        return self.indexed and (
-            self.type in ("string", "bytes") or self.type.endswith("]") or self.type.startswith("(")
-        )
-
-    @property
-    def logical(self) -> LogicalType:
-        """The column's type."""
-        if self.is_hashed:
-            return STRING
-        if self.type.endswith("]") or self.type.startswith("("):
-            return JSON
-        if self.type == "bool":
-            return BOOL
-        if match := re.fullmatch(r"(u?)int([0-9]+)", self.type):
-            width = int(match[2])
-            return UINT64 if (width, match[1]) == (64, "u") else INT64 if width <= 64 else INT256
-        return STRING
-
-    def value(self, found: Any) -> Any:
-        """What the ABI's decoder gave, as the column takes it."""
-        if isinstance(found, bytes):
-            return f"0x{found.hex()}"
-        return msgspec.json.encode(_plain(found)).decode() if isinstance(found, tuple) else found
-
-
-def _plain(value: Any) -> Any:
-    """JSON that keeps every digit: whole numbers of any size are JSON numbers."""
-    if isinstance(value, bytes):
-        return f"0x{value.hex()}"
-    return [_plain(item) for item in value] if isinstance(value, tuple) else _number(value)
-
-
-def _number(value: Any) -> Any:
-    # msgspec writes numbers of at most 64 bits itself; longer ones are given to it as raw JSON.
-    return msgspec.Raw(str(value).encode()) if type(value) is int and not -(2**63) <= value < 2**64 else value
-
-
-@dataclass(frozen=True)
-class Event:
-    """An event of the configuration.
-
-    Attributes:
-        name: As declared.
-        arguments: In order.
-        anonymous: Whether it has no topic of its own (any log of as many topics may be it).
-    """
-
-    name: str
-    arguments: tuple[Argument, ...]
-    anonymous: bool = False
-
-    @cached_property
-    def signature(self) -> str:
-        """Canonical, as it is hashed: `Transfer(address,address,uint256)`."""
-        return f"{self.name}({','.join(argument.type for argument in self.arguments)})"
-
-    @cached_property
-    def topic(self) -> str:
-        """Keccak-256 of the signature."""
-        from eth_hash.auto import keccak
-
-        return f"0x{keccak(self.signature.encode()).hex()}"
-
-    @cached_property
-    def topic_count(self) -> int:
-        """Topics that its logs have."""
-        return sum(argument.indexed for argument in self.arguments) + (not self.anonymous)
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """The arguments' columns: unique without regard to case, none of them a column that is there anyway."""
-        taken = {"block_hash", "block_number", "block_time", UNDECODED.name, EXTRA.name}
-        taken |= {field.column.name for field in _BASE}
-        names: list[str] = []
-        for index, argument in enumerate(self.arguments):
-            name = wanted = argument.name or f"argument_{index}"
-            suffix = 1
-            while name.lower() in taken:
-                suffix += 1
-                name = f"{wanted}_{suffix}"
-            taken.add(name.lower())
-            names.append(name)
-        return tuple(names)
-
-    def is_log(self, log: Json) -> bool:
-        """Whether a log is of this event."""
-        topics = log["topics"]
-        return len(topics) == self.topic_count and (self.anonymous or topics[0] == self.topic)
-
-    @cached_property
-    def _decode(self) -> Callable[[Sequence[str], bytes], Any]:
-        from eth_abi.abi import decode
-
-        return decode
-
-    def values(self, topics: Sequence[str], data: str) -> tuple[Any, ...]:
-        """The arguments in order.
-
-        Raises:
-            ValueError: The log does not fit (eth-abi's errors are such).
-        """
-        place = iter(topics if self.anonymous else topics[1:])
-        plain = [argument.type for argument in self.arguments if not argument.indexed]
-        rest = iter(self._decode(plain, bytes.fromhex(data[2:])) if plain else ())
-        values = []
-        for argument in self.arguments:
-            if not argument.indexed:
-                values.append(argument.value(next(rest)))
-            elif argument.is_hashed:
-                values.append(next(place))
-            else:
-                values.append(argument.value(self._decode([argument.type], bytes.fromhex(next(place)[2:]))[0]))
-        return tuple(values)
+_TAKEN = frozenset(column.name for column in (*BLOCK_COLUMNS, *(field.column for field in _BASE), UNDECODED, EXTRA))
 
 
 def event_schema(event: Event, stream: str) -> StreamSchema:
@@ -167,39 +42,58 @@ def event_rows(event: Event, header: Header, logs: Sequence[Json]) -> list[Row]:
     """Rows of the logs that are of this event."""
     own = [log for log in logs if event.is_log(log)]
     raw = [(log["topics"], log["data"]) for log in own]
-    base = len(_BASE) + 3
+    base = len(_BASE) + len(BLOCK_COLUMNS)
     rows = []
     for row, (topics, data) in zip(log_rows(header, own), raw, strict=True):
-        rows.append((*row[:base], *_values_or_data(event, topics, data), row[-1]))
+        try:
+            rows.append((*row[:base], *event.values(topics, data), None, row[-1]))
+        except (ValueError, OverflowError, StopIteration, MalformedAnswerError):
+            nothing = [None] * len(event.arguments)
+            rows.append((*row[:base], *nothing, data, _with_topics(row[-1], topics)))
     return rows
 
 
-def _values_or_data(event: Event, topics: Sequence[str], data: str) -> tuple[Any, ...]:
-    try:
-        return *event.values(topics, data), None
-    except (ValueError, OverflowError, StopIteration, MalformedAnswerError):
-        return *([None] * len(event.arguments)), data
-    except Exception as error:
-        if type(error).__module__.startswith("eth_abi"):
-            return *([None] * len(event.arguments)), data
-        raise
+def _with_topics(extra: str | None, topics: Sequence[str]) -> str:
+    """What else is known of a log that does not fit: nothing of it is lost."""
+    return msgspec.json.encode({**msgspec.json.decode(extra or "{}"), "topics": topics}).decode()
 
 
-def event_streams(abi: Sequence[Mapping[str, Any]], signatures: Sequence[str]) -> dict[str, Event]:
-    """Streams by id: `events.Transfer`; an overloaded name gets its number of place, `events.Transfer_2`.
+@dataclass(frozen=True, slots=True)
+class EventStreams:
+    """What a configuration has of events.
+
+    Attributes:
+        streams: By id: `events.Transfer`; an overloaded name gets its number of place, `events.Transfer_2`.
+        unreadable: Why an event of the ABI is no stream, a sentence each.
+    """
+
+    streams: dict[str, Event]
+    unreadable: tuple[str, ...] = ()
+
+
+def find_events(
+    abi: Sequence[Mapping[str, Any]], signatures: Sequence[str], reserved: frozenset[str] = frozenset()
+) -> EventStreams:
+    """The events of a configuration; no argument's column has a name in `reserved`.
 
     Raises:
         InvalidConfigError: An entry can't be understood.
     """
     problems: list[str] = []
     found: list[Event] = []
+    unreadable: list[str] = []
     attempts: list[tuple[str, Callable[[], Event]]] = [
-        *((f"config.abi[{index}]", partial(_from_json, entry)) for index, entry in enumerate(abi)),
+        *((f"config.abi[{index}]", partial(parse_entry, entry)) for index, entry in enumerate(abi)),
         *((f"config.events[{index}]", partial(parse_signature, text)) for index, text in enumerate(signatures)),
     ]
-    for path, parse in attempts:
+    for place, (path, parse) in enumerate(attempts):
         try:
-            found.append(parse())
+            found.append(replace(parse(), reserved=_TAKEN | reserved))
+        except UnreadableTypeError as error:
+            if place >= len(abi):  # somebody asked for this very event
+                problems.append(f"{path}: not an event ({error})")
+            else:
+                unreadable.append(f"the event {abi[place].get('name')} of the ABI is no stream: {error}")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             problems.append(f"{path}: not an event ({error})")
     if problems:
@@ -208,77 +102,13 @@ def event_streams(abi: Sequence[Mapping[str, Any]], signatures: Sequence[str]) -
     for event in dict.fromkeys(found):
         names = (PREFIX + event.name + (f"_{number}" if number > 1 else "") for number in range(1, len(found) + 2))
         streams[next(name for name in names if name not in streams)] = event
-    return streams
+    return EventStreams(streams, tuple(unreadable))
 
 
-def _from_json(entry: Mapping[str, Any]) -> Event:
-    arguments = tuple(
-        Argument(item.get("name", ""), canonical(_json_type(item)), bool(item.get("indexed")))
-        for item in entry["inputs"]
-    )
-    return _limited(Event(entry["name"], arguments, bool(entry.get("anonymous"))))
-
-
-def _json_type(item: Mapping[str, Any]) -> str:
-    kind: str = item["type"]
-    if not kind.startswith("tuple"):
-        return kind
-    return f"({','.join(_json_type(part) for part in item['components'])}){kind.removeprefix('tuple')}"
-
-
-def parse_signature(text: str) -> Event:
-    """`Transfer(address indexed from, address indexed to, uint256 value)` and the like; tuples as `(uint256,address) name`.
+def event_streams(abi: Sequence[Mapping[str, Any]], signatures: Sequence[str]) -> dict[str, Event]:
+    """The streams alone; see `find_events`.
 
     Raises:
-        ValueError: It is not such a text.
+        InvalidConfigError: An entry can't be understood.
     """
-    match = re.fullmatch(r"(?:event\s+)?([A-Za-z_$][\w$]*)\s*\((.*)\)\s*(anonymous)?;?", text.strip())
-    if match is None:
-        raise ValueError("expected Name(type name, type indexed name, …)")
-    arguments = []
-    for part in split_arguments(match[2]):
-        shape = re.fullmatch(r"((?:\(.*\)|\w+)(?:\[[0-9]*\])*)((?:\s+indexed)?)((?:\s+[\w$]+)?)", part)
-        if shape is None:
-            raise ValueError(f"{part!r} is not an argument")
-        arguments.append(Argument(shape[3].strip(), canonical(shape[1]), bool(shape[2])))
-    return _limited(Event(match[1], tuple(arguments), bool(match[3])))
-
-
-def _limited(event: Event) -> Event:
-    if event.topic_count > 4:
-        raise ValueError(f"{event.signature} has more indexed arguments than a log has topics")
-    return event
-
-
-def split_arguments(text: str) -> list[str]:
-    """A list's parts at its outermost commas."""
-    parts, depth, start = [], 0, 0
-    for place, letter in enumerate(text):
-        depth += (letter == "(") - (letter == ")")
-        if letter == "," and depth == 0:
-            parts.append(text[start:place].strip())
-            start = place + 1
-    return [*parts, last] if (last := text[start:].strip()) or parts else []
-
-
-def canonical(text: str) -> str:
-    """A type as it is hashed: no names, `uint` as `uint256`.
-
-    Raises:
-        ValueError: It is no ABI type.
-    """
-    text = text.strip().removeprefix("tuple")
-    if text.startswith("("):
-        inner, _, suffix = text[1:].rpartition(")")
-        # In a tuple each part may have a name.
-        parts = [re.sub(r"(?<=[\w\])])\s+[\w$]+$", "", part) for part in split_arguments(inner)]
-        return f"({','.join(map(canonical, parts))}){suffix}"
-    base, bracket, suffix = text.partition("[")
-    base = {"uint": "uint256", "int": "int256", "byte": "bytes1"}.get(base, base)
-    width = re.fullmatch(r"(u?int|bytes)([0-9]+)", base)
-    is_sized = width is not None and (
-        1 <= int(width[2]) <= 32 if width[1] == "bytes" else int(width[2]) in range(8, 257, 8)
-    )
-    if not (is_sized or base in ("address", "bool", "string", "bytes")):
-        raise ValueError(f"{text!r} is no ABI type")
-    return base + bracket + suffix
+    return find_events(abi, signatures).streams

@@ -7,7 +7,7 @@ callTracer.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 from connector_runner.protocols.batch import Row
 from connector_runner.protocols.types import INT64, INT256, UINT64
@@ -61,6 +61,30 @@ def flat_trace_rows(header: Header, hashes: Sequence[str], traces: Sequence[Json
     return _rows.rows(header.columns, objects)
 
 
+# What the flat form's members become; what else is in them is `extra`.
+_SPREAD = frozenset(
+    ("action", "result", "type", "traceAddress", "transactionHash", "transactionPosition", "subtraces", "error",
+     "blockHash", "blockNumber")
+)  # fmt: skip
+_OF_ACTION = frozenset(
+    ("callType", "creationMethod", "from", "to", "value", "gas", "input", "init", "address", "refundAddress", "balance",
+     "author")
+)  # fmt: skip
+_OF_RESULT = frozenset(("gasUsed", "output", "address", "code"))
+_OF_CALL = frozenset(("type", "calls", "from", "to", "value", "gas", "gasUsed", "input", "output", "error"))
+_OF_TRACE = frozenset(("txHash", "result"))
+_OWN_NAMES = frozenset(field.member for field in _FIELDS)
+
+
+def _rest(known: frozenset[str], members: dict[str, Any]) -> dict[str, Any]:
+    """Members without a column, by a name that no column takes."""
+    return {
+        f"_{name}" if name in _OWN_NAMES else name: value
+        for name, value in members.items()
+        if name not in known and value is not None
+    }
+
+
 def _flat(trace: Json) -> dict[str, Any]:
     """One trace of the flat form, its members spread over `action` and `result`, as the fields name them."""
     try:
@@ -80,9 +104,16 @@ def _flat(trace: Json) -> dict[str, Any]:
             "output": result.get("output") or result.get("code"),
             "error": trace.get("error"),
             "subtraces": trace["subtraces"],
+            **_rest(_SPREAD, cast("dict[str, Any]", trace)), **_rest(_OF_ACTION, action), **_rest(_OF_RESULT, result),
         }  # fmt: skip
     except (KeyError, TypeError, AttributeError) as error:
         raise MalformedAnswerError(f"trace: {type(error).__name__} {error}") from None
+
+
+def are_call_trees(traces: Sequence[Any]) -> bool:
+    """Whether an answer to `debug_traceBlockByHash` holds what the callTracer makes: False for struct logs and the like."""
+    found = [trace["result"] for trace in traces if isinstance(trace, dict) and "result" in trace]
+    return all(isinstance(result, dict) and isinstance(result.get("type"), str) for result in found)
 
 
 def call_tree_rows(header: Header, hashes: Sequence[str], traces: Sequence[Any]) -> list[Row]:
@@ -94,7 +125,8 @@ def call_tree_rows(header: Header, hashes: Sequence[str], traces: Sequence[Any])
     for index, (own, trace) in enumerate(zip(hashes, traces, strict=True)):
         if not isinstance(trace.get("result"), dict):
             raise StaleAnswerError(f"block {header.number} ({header.hash}): transaction {index} could not be traced")
-        objects += _calls(trace["result"], {"transaction_index": index, "transaction_hash": own})
+        place = {"transaction_index": index, "transaction_hash": own}
+        objects += _calls({**_rest(_OF_TRACE, trace), **trace["result"]}, place)
     return _rows.rows(header.columns, objects)
 
 
@@ -110,8 +142,8 @@ def _calls(root: Json, transaction: dict[str, Any]) -> Iterator[Json]:
             raise MalformedAnswerError("trace: a call without its type") from None
         yield {
             **transaction, "trace_address": address, "type": kind, "subtraces": len(inner),
-            **{name: call.get(name) for name in ("from", "to", "value", "gas", "gasUsed", "input", "output")},
-            "error": call.get("revertReason") or call.get("error"),
+            **{name: call.get(name) for name in ("from", "to", "value", "gas", "gasUsed", "input", "output", "error")},
+            **_rest(_OF_CALL, cast("dict[str, Any]", call)),
         }  # fmt: skip
         deeper = [(child, f"{address}.{place}" if address else str(place)) for place, child in enumerate(inner)]
         pending += reversed(deeper)
