@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable
 from typing import Any, cast
 
-from connector_runner.protocols.errors import TransientError
+from connector_runner.protocols.errors import ActionRequiredError, TransientError
 from connector_runner.sources.mysql import events
 from connector_runner.sources.mysql.events import Event, is_intact
 
@@ -14,7 +14,9 @@ from connector_runner.sources.mysql.events import Event, is_intact
 # the log.
 Take = Callable[[bytes, int, int, int], None]
 PIECE_BYTES = 1 << 18
-_PAYLOAD = int(Event.TRANSACTION_PAYLOAD)
+_PAYLOAD, _FORMAT = int(Event.TRANSACTION_PAYLOAD), int(Event.FORMAT_DESCRIPTION)
+# Bytes of a checksum by the algorithm's number (`binary_log::enum_binlog_checksum_alg`).
+_CHECKSUMS = {0: 0, 1: 4}
 
 
 class Frames:
@@ -36,14 +38,18 @@ class Frames:
         Raises:
             TransientError: The event is damaged.
         """
-        if self._checksum is None:
+        kind = buffer[start + 4]
+        if kind == _FORMAT:  # each file of the log has its own algorithm: it can be changed while the server runs
+            self._checksum = _read_checksum_size(buffer, start, end)
+            end -= 4  # of a description itself, whatever it says
+        elif self._checksum is None:
             # The first event, a rotation, comes before the format description that tells; so it is tried.
             self._checksum = 4 if is_intact(buffer, start, end) else 0
-        if self._checksum:
-            if not is_intact(buffer, start, end):
-                raise TransientError(f"the event that ends at {_end(buffer, start)} of the log arrived damaged (CRC32)")
+            end -= self._checksum
+        elif self._checksum:
+            _require_intact(buffer, start, end)
             end -= 4
-        if buffer[start + 4] == _PAYLOAD:
+        if kind == _PAYLOAD:
             self._payload, self._end = Payload(buffer[start + events.HEADER_SIZE : end]), _end(buffer, start)
         else:
             self._take(buffer, start, end, 0)
@@ -61,6 +67,31 @@ class Frames:
             return False
         self._take(*found, self._end)
         return True
+
+
+def _read_checksum_size(buffer: bytes, start: int, end: int) -> int:
+    """Of the events after a format description: its last byte before its own checksum tells.
+
+    Raises:
+        TransientError: It is damaged.
+        ActionRequiredError: The algorithm is not known.
+    """
+    algorithm = buffer[end - 5]
+    # Of a file without checksums the server sends the one of the file again, changed, with the old checksum; it ends at 0.
+    if algorithm or _end(buffer, start):
+        _require_intact(buffer, start, end)
+    size = _CHECKSUMS.get(algorithm)
+    if size is None:
+        raise ActionRequiredError(
+            f"the log has checksums of an unknown kind ({algorithm}); known are NONE and CRC32: SET GLOBAL binlog_checksum = 'CRC32'",
+            reason="UnknownChecksum",
+        )
+    return size
+
+
+def _require_intact(buffer: bytes, start: int, end: int) -> None:
+    if not is_intact(buffer, start, end):
+        raise TransientError(f"the event that ends at {_end(buffer, start)} of the log arrived damaged (CRC32)")
 
 
 def _end(buffer: bytes, start: int) -> int:

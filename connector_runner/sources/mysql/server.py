@@ -18,6 +18,9 @@ _VARIABLES = (
     "gtid_binlog_state", "gtid_executed", "gtid_purged", "read_only", "innodb_native_foreign_keys",
 )  # fmt: skip
 
+# SHOW cuts values at 1,024 characters; these may be longer.
+_LONG = frozenset({"gtid_binlog_state", "gtid_executed", "gtid_purged", "binlog_do_db", "binlog_ignore_db"})
+
 
 @dataclass(frozen=True)
 class Grants:
@@ -108,9 +111,7 @@ class Server:
 
 def read_server(connection: Connection) -> Server:
     """Asks the server."""
-    names = ", ".join(f"'{name}'" for name in _VARIABLES)
-    rows = connection.rows(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})")
-    variables = {str(name).lower(): str(value) for name, value in rows}
+    variables = _read_variables(connection)
     return Server(
         connection.is_mariadb,
         variables,
@@ -118,6 +119,15 @@ def read_server(connection: Connection) -> Server:
         _read_filters(connection, variables),
         _read_is_replica(connection),
     )
+
+
+def _read_variables(connection: Connection) -> dict[str, str]:
+    names = ", ".join(f"'{name}'" for name in _VARIABLES)
+    rows = connection.rows(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})")
+    variables = {str(name).lower(): str(value) for name, value in rows}
+    for name in _LONG & variables.keys():
+        variables[name] = str(connection.value(f"SELECT @@GLOBAL.{name}") or "")
+    return variables
 
 
 def _read_is_replica(connection: Connection) -> bool | None:

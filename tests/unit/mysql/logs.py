@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import uuid
+import zlib
 from collections.abc import Iterable, Sequence
 
 from connector_runner.protocols.batch import Row
@@ -83,7 +84,14 @@ class Log:
         self.file, self.at = file, 4
         self.add(Event.ROTATE, (4).to_bytes(8, "little") + file.encode(), flags=0x20)
         self.at = 4
-        self.add(Event.FORMAT_DESCRIPTION, bytes(60))
+        self.describe_format()
+
+    def describe_format(self, *, created: int = 1_700_000_000, algorithm: int = 0) -> None:
+        """What each file starts with; `created` is 0 unless the server was just started."""
+        body = bytes(52) + created.to_bytes(4, "little") + bytes(40) + bytes([algorithm])
+        self.add(Event.FORMAT_DESCRIPTION, body + bytes(4))
+        raw = self.events[-1][:-4]
+        self.events[-1] = raw + zlib.crc32(raw).to_bytes(4, "little")
 
 
 def settings(**options: str) -> Settings:

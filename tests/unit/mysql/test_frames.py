@@ -8,7 +8,7 @@ import zlib
 import pytest
 import zstandard
 
-from connector_runner.protocols.errors import TransientError
+from connector_runner.protocols.errors import ActionRequiredError, TransientError
 from connector_runner.sources.mysql import frames
 from connector_runner.sources.mysql.events import Event
 from connector_runner.sources.mysql.frames import Frames, Payload
@@ -33,6 +33,40 @@ def read(stream: list[bytes]) -> list[tuple[bytes, int]]:
 def test_checksums_are_cut_off_where_there_are_some(checksum: bool) -> None:
     stream = [event(4, b"binlog.000001", offset=5, checksum=checksum), event(2, b"body", offset=9, checksum=checksum)]
     assert read(stream) == [(b"binlog.000001", 0), (b"body", 0)]
+
+
+def described(algorithm: int) -> bytes:
+    return event(15, b"a new file" + bytes([algorithm]), offset=126, checksum=True)
+
+
+def test_each_file_tells_its_own_algorithm() -> None:
+    """It can be changed while the server runs; a rotation is still in the words of the file before."""
+    stream = [
+        event(4, b"1"), described(1), event(2, b"with", checksum=True), event(4, b"2", checksum=True),
+        described(0), event(2, b"without"), event(4, b"3"), described(1), event(2, b"again", checksum=True),
+    ]  # fmt: skip
+    bodies = [body for body, _ in read(stream)]
+    assert [body for body in bodies if not body.startswith(b"a new file")] == [
+        b"1",
+        b"with",
+        b"2",
+        b"without",
+        b"3",
+        b"again",
+    ]
+
+
+def test_a_damaged_or_unknown_description_is_told() -> None:
+    with pytest.raises(TransientError, match="arrived damaged"):
+        read([described(0).replace(b"a new", b"a nEw")])
+    with pytest.raises(ActionRequiredError, match=r"checksums of an unknown kind \(9\)"):
+        read([described(9)])
+
+
+def test_a_description_that_is_sent_again_without_a_checksum_of_its_own() -> None:
+    """As servers do when they start in the middle of a file without checksums."""
+    stream = [event(4, b"1", checksum=True), event(15, b"again\0crc!"), event(2, b"without")]
+    assert read(stream)[2:] == [(b"without", 0)]
 
 
 def test_a_damaged_event_is_told() -> None:
