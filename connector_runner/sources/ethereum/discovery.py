@@ -24,10 +24,11 @@ from connector_runner.sources.ethereum.failures import (
     parse_retry_after,
 )
 from connector_runner.sources.ethereum.fetch import CALL_TRACER, TRACE_METHODS
-from connector_runner.sources.ethereum.nodes import LONGEST_HOLD, identity_of
+from connector_runner.sources.ethereum.nodes import LONGEST_HOLD
 from connector_runner.sources.ethereum.pacing import RateLimit, backoff
 from connector_runner.sources.ethereum.settings import Endpoint, Settings, Tag
 from connector_runner.sources.ethereum.streams import StreamPlan
+from connector_runner.sources.ethereum.verification import identity_of
 
 if TYPE_CHECKING:
     from web3 import AsyncWeb3

@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import msgspec
 
 from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, TransientError
+from connector_runner.sources.ethereum.suggestions import suggested_range
 
 
 class Verdict(Enum):
@@ -63,55 +65,40 @@ _LOGS = ("eth_getLogs",)
 _CREDENTIALS = "check the key in url or headers, normally in the Secret named in configFrom"
 _ARCHIVE = "use a node that keeps that history (an archive node), or a later startBlock in a new dataset"
 
+_BEYOND_HEAD = (
+    r"(beyond|ahead of|past|after)\b.{0,30}\b(head|latest|current|tip|last accepted)|"
+    r"(greater|higher|larger|bigger) than.{0,20}\b(head|latest|current (block|height|head)|chain height)|"
+    r"exceeds?\b.{0,20}\b(chain ?head|head block|latest block|current (head|block|height)|chain height)|"
+    r"future block|block.{0,30}in the future|block height is \d+ but requested|block ?number.{0,20}out of range|"
+    r"invalid block range( params)?\W*$|not (yet )?(been )?(mined|produced|synced) yet|not yet (mined|produced|synced)"
+)  # geth, anvil, Avalanche, Erigon, Besu, …: nobody refuses a range that ends before its first block, as ours never do
+
 RULES = (
     Rule("PrunedHistory", Verdict.FINAL, (4444,), "", (), _ARCHIVE),
     Rule("PrunedHistory", Verdict.FINAL, (), r"pruned history|history (has been |was |is )?(pruned|expired)|block .{0,40}(has been|was|is) pruned", (), _ARCHIVE),
     Rule("PrunedState", Verdict.FINAL, (), r"missing trie node|historical state .{0,60}not available|state .{0,80}(is pruned|not available|has been pruned)|required historical state unavailable", (), _ARCHIVE),
+    # Before the words about ranges: a replica that lags does not want a smaller question, but time.
+    Rule("BlockMissing", Verdict.MISSING, (), _BEYOND_HEAD),
     Rule("TooManyBlocks", Verdict.SHRINK, (-32614, -32047, -32012), "", _LOGS),
-    Rule("TooManyBlocks", Verdict.SHRINK, (), r"\brange\b.{0,60}(exceed|too (large|wide|big)|limit|max|should work|allowed)|(exceed|limit|max|up to).{0,60}\brange\b|too many blocks|block range|blocks? distance", _LOGS),
-    Rule("TooManyResults", Verdict.SHRINK, (), r"more than [\d,]+ (results|logs)|too many (results|logs|events)|exceeds? (the )?max(imum)? (results|logs)|(log )?response size (exceeded|should|is larger)|response (is )?too (large|big)|result set too large|query (timeout|timed out|exceeds)|logs matched by query exceeds", _LOGS),
+    Rule("TooManyBlocks", Verdict.SHRINK, (), r"\branges?\b.{0,60}(exceed|too (large|wide|big|high)|limit|max|should work|allowed|not supported|smaller)|(exceed|limit|max|up to|too wide).{0,60}\brange\b|too many blocks|block range|blocks? distance|limit the query to|number of requested blocks|must be smaller than size", _LOGS),
+    Rule("TooManyResults", Verdict.SHRINK, (), r"more than ([\d,]+|allowed number of) (results|logs)|too many (results|logs|events)|exceeds? (the )?max(imum)? (results|logs)|(log )?response size (exceeded|should|is larger)|response size should not|response (is )?too (large|big)|result set too large|query (timeout|timed out|exceeds)|logs matched by query exceeds", _LOGS),
     Rule("TooManyResults", Verdict.SHRINK, (), r"specify an address|address filter is required", _LOGS),
     Rule("RateLimited", Verdict.TRANSIENT, (429, -32029, -32097), ""),
     Rule("TooManyResults", Verdict.SHRINK, (-32005,), r"^limit exceeded\W*$", _LOGS),
     Rule("RateLimited", Verdict.TRANSIENT, (), r"rate.?limit|too many requests|requests? per (second|minute|day)|(request|daily|credits?|capacity|throughput|compute units).{0,30}(exceeded|limit|exhausted)|project id request rate|slow down|limit exceeded|over quota"),
-    Rule("TooManyResults", Verdict.SHRINK, (-32005, -32602), "", _LOGS),
     Rule("MethodMissing", Verdict.UNSUPPORTED, (-32601, -32004), ""),
     Rule("MethodMissing", Verdict.UNSUPPORTED, (), r"method .{0,60}(not (found|supported|available|enabled|allowed|whitelisted|exist)|does not exist|is (disabled|unavailable|unsupported))|unsupported method|not (supported|available) on (this|your|the current) (plan|network|node)"),
     Rule("MethodMissing", Verdict.UNSUPPORTED, (), r"tracer.{0,40}(not (found|defined|supported|available|known)|unknown|unsupported|invalid)|(unknown|unsupported|invalid|no such).{0,20}tracer", ("debug_traceBlockByHash",)),
     Rule("Unauthorised", Verdict.FINAL, (), r"unauthori[sz]ed|forbidden|invalid (api|access|project|app).{0,10}(key|token|id)|must be authenticated|authentication|api key (is )?(missing|required|disabled|not)", (), _CREDENTIALS),
     Rule("BlockMissing", Verdict.MISSING, (-39001,), ""),
-    Rule("BlockMissing", Verdict.MISSING, (), r"(unknown|missing|unfinalized) (block|header|ancestor)|(block|header|hash|receipts?|transactions?).{0,40}(not found|not available|not yet|unavailable|does ?n.t exist|could not be found)|cannot find|could not find|one of the blocks specified|after last accepted block|(ahead of|beyond|greater than|higher than).{0,30}(head|latest|current)|future block|block number .{0,20}out of range|invalid block range"),
+    Rule("BlockMissing", Verdict.MISSING, (), r"(unknown|missing|unfinalized) (block|header|ancestor)|(block|header|hash|receipts?|transactions?).{0,40}(not found|not available|not yet|unavailable|does ?n.t exist|could not be found)|cannot find|could not find|one of the blocks specified|after last accepted block|(ahead of|beyond|greater than|higher than).{0,30}(head|latest|current)|future block|block number .{0,20}out of range"),
+    Rule("TooManyResults", Verdict.SHRINK, (-32005, -32602), "", _LOGS),
     Rule("NodeBusy", Verdict.TRANSIENT, (-32002, -32603, -32000, -32001, -32003, -32005, -32010), ""),
     Rule("RequestRefused", Verdict.FINAL, (-32600, -32602, -32700), "", (), "the node does not accept what the specification says; use another node"),
     Rule("NodeError", Verdict.TRANSIENT),
 )  # fmt: skip
 """Providers' words, oldest acquaintances: Infura and Alchemy (suggested ranges), QuickNode, Ankr, Chainstack, Cloudflare, and geth,
 Erigon, Nethermind, Besu, Reth, anvil. Unknown refusals are tried again, as most are a provider's passing trouble."""
-
-_NUMBER = r"([\d,]+)\s*([kK]\b)?"
-_SUGGESTIONS = (
-    (r"\[\s*(0x[0-9a-f]+)\s*,\s*(0x[0-9a-f]+)\s*\]", "span"),
-    (r"(?:range|with|between)\D{0,12}(\d+)\s*(?:-|to|\.\.)\s*(\d+)", "span"),
-    (rf"(?:limit(?:ed)?|max(?:imum)?|up to|exceeds?|allowed|only|within)\b[^\d\[]{{0,40}}{_NUMBER}\s*-?\s*block", "size"),
-    (rf"(?:limited to|limit(?: of|:| is)|max(?:imum)?(?: is|:)|up to|allowed:?) (?:a |an )?{_NUMBER}(?!\s*(?:results|logs|events))", "size"),
-    (rf"(?:block )?range(?: limit)?:? (?:of |is |to )?{_NUMBER}(?!.{{0,20}}exceed)", "size"),
-)  # fmt: skip
-
-
-def suggested_range(message: str) -> int | None:
-    """How many blocks a message says would do, None when it does not say.
-
-    `this block range should work: [0x7d0, 0x9c3]` → 500, `range 1000000 exceeds limit of 10000` → 10000, `limited to a 5 range` → 5.
-    """
-    for pattern, form in _SUGGESTIONS:
-        if match := re.search(pattern, message, re.IGNORECASE):
-            if form == "span":
-                first, last = (int(text, 16 if text.startswith("0x") else 10) for text in match.groups())
-                if last >= first:
-                    return last - first + 1
-            else:
-                return max(1, int(match[1].replace(",", "") or 0) * (1000 if match[2] else 1))
-    return None
 
 
 class NodeFailure(Exception):  # noqa: N818 - it carries a verdict, and is turned into one of the protocol's errors
@@ -122,6 +109,8 @@ class NodeFailure(Exception):  # noqa: N818 - it carries a verdict, and is turne
         message: Without secrets.
         retry_after: Seconds that the other side asked to wait, or None.
         suggested: Blocks that would be accepted, or None.
+        is_silence: Nothing came in time.
+        is_unreachable: No connection was made, so that it is not about what was asked.
     """
 
     def __init__(
@@ -132,6 +121,8 @@ class NodeFailure(Exception):  # noqa: N818 - it carries a verdict, and is turne
         *,
         retry_after: float | None = None,
         suggested: int | None = None,
+        is_silence: bool = False,
+        is_unreachable: bool = False,
     ) -> None:
         super().__init__(message)
         self.verdict = verdict
@@ -139,6 +130,13 @@ class NodeFailure(Exception):  # noqa: N818 - it carries a verdict, and is turne
         self.message = message
         self.retry_after = retry_after
         self.suggested = suggested
+        self.is_silence = is_silence
+        self.is_unreachable = is_unreachable
+
+    @property
+    def may_be_size(self) -> bool:
+        """Whether a smaller request might be answered: anything that was said of a request that arrived, but that blocks are missing."""
+        return not self.is_unreachable and self.verdict is not Verdict.MISSING
 
     def as_error(self) -> ConnectorError:
         """As the pipeline knows it."""
@@ -147,26 +145,49 @@ class NodeFailure(Exception):  # noqa: N818 - it carries a verdict, and is turne
         return TransientError(self.message, reason=self.reason, retry_after=self.retry_after)
 
 
+class TooLargeError(Exception):
+    """A request failed, and a smaller one might not. What was known of the endpoint's limits knows it, too.
+
+    Attributes:
+        failure: What came.
+        is_certain: Whether it is known for a limit by its words.
+        place: Of the endpoint.
+    """
+
+    def __init__(self, failure: NodeFailure, place: int) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+        self.is_certain = failure.verdict is Verdict.SHRINK
+        self.place = place
+
+
 class RpcError(msgspec.Struct, frozen=True):
-    """The member `error` of an answer."""
+    """The member `error` of an answer, however it was written: see `read_error`."""
 
     code: int = 0
     message: str = ""
 
 
-def judge(method: str, error: RpcError, shown: str, status: int = 200, retry_after: float | None = None) -> NodeFailure:
-    """An error answer by the table; `error.message` is redacted already, `shown` says which endpoint."""
-    code = 429 if status == 429 else error.code
-    rule = next(rule for rule in RULES if rule.fits(method, code, error.message))
-    said = " ".join(error.message.split())[:300]
-    message = f"{shown} answered {method} with error {error.code}: {said}"
-    return NodeFailure(
-        rule.verdict,
-        rule.reason,
-        f"{message}; {rule.cure}" if rule.cure else message,
-        retry_after=retry_after,
-        suggested=suggested_range(error.message) if rule.verdict is Verdict.SHRINK else None,
-    )
+_MOST_WORDS = 600
+
+
+def read_error(found: Any) -> RpcError:
+    """An error from what stands in its place: an object by the specification, with a hint in `data`, or a text, or anything else."""
+    if not isinstance(found, dict):
+        return RpcError(0, str(found)[:_MOST_WORDS])
+    code, message, data = found.get("code"), found.get("message"), found.get("data")
+    try:
+        number = int(code or 0)
+    except (TypeError, ValueError):
+        number = 0
+    words = message if isinstance(message, str) else "" if message is None else _as_text(message)
+    if data and not (isinstance(data, str) and data.startswith("0x")):  # of a call that was reverted
+        words = f"{words} ({data if isinstance(data, str) else _as_text(data)})"
+    return RpcError(number, (words or _as_text(found))[:_MOST_WORDS])
+
+
+def _as_text(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 _MOVED = (
@@ -190,10 +211,37 @@ _STATUS = {
 }
 
 
-def judge_status(status: int, shown: str, retry_after: float | None = None) -> NodeFailure:
-    """An HTTP status whose body is no JSON-RPC answer (HTML pages, proxies)."""
+def judge(
+    method: str,
+    error: RpcError,
+    shown: str,
+    status: int = 200,
+    retry_after: float | None = None,
+    asked: int | None = None,
+) -> NodeFailure:
+    """An error answer by the table; `error.message` is redacted already, `shown` says which endpoint, `asked` for how many blocks."""
+    code = 429 if status == 429 else error.code
+    rule = next(rule for rule in RULES if rule.fits(method, code, error.message))
+    said = " ".join(error.message.split())[:300]
+    message = f"{shown} answered {method} with error {error.code}: {said}"
+    if rule.reason in ("NodeBusy", "NodeError") and status in _STATUS:  # which says more
+        verdict, reason, cure = _STATUS[status]
+        rule = Rule(reason, verdict, cure=f"HTTP status {status}; {cure}" if cure else "")
+    return NodeFailure(
+        rule.verdict,
+        rule.reason,
+        f"{message}; {rule.cure}" if rule.cure else message,
+        retry_after=retry_after,
+        suggested=suggested_range(error.message, asked) if method in _LOGS else None,
+    )
+
+
+def judge_status(status: int, shown: str, retry_after: float | None = None, said: str = "") -> NodeFailure:
+    """An HTTP status whose body is no JSON-RPC answer (HTML pages, proxies); `said`: its text, without secrets."""
     verdict, reason, cure = _STATUS.get(status, (Verdict.TRANSIENT, "Unavailable", ""))
     message = f"{shown} answered with HTTP status {status}"
+    if words := " ".join(re.sub(r"<[^>]*>", " ", said).split())[:200]:
+        message = f"{message}: {words}"
     return NodeFailure(verdict, reason, f"{message}; {cure}" if cure else message, retry_after=retry_after)
 
 

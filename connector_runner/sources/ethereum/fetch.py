@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from connector_runner.protocols.errors import ActionRequiredError
+from connector_runner.protocols.errors import ActionRequiredError, ConnectorError
 from connector_runner.sources.ethereum import bloom
 from connector_runner.sources.ethereum.checks import (
     StaleAnswerError,
@@ -25,11 +25,11 @@ from connector_runner.sources.ethereum.decode import tables
 from connector_runner.sources.ethereum.decode.answers import Header, decode_block, decode_header, decode_objects
 from connector_runner.sources.ethereum.decode.rows import Json
 from connector_runner.sources.ethereum.decode.traces import are_call_trees
-from connector_runner.sources.ethereum.failures import NodeFailure, Verdict
+from connector_runner.sources.ethereum.failures import NodeFailure, TooLargeError, Verdict
+from connector_runner.sources.ethereum.limits import RangeTuner
 from connector_runner.sources.ethereum.nodes import Nodes
-from connector_runner.sources.ethereum.pacing import RangeTuner
 from connector_runner.sources.ethereum.settings import LogFilter
-from connector_runner.sources.ethereum.transports import BATCH_SIZE, Answer
+from connector_runner.sources.ethereum.transports import Answer
 
 TRACE_METHODS = ("debug_traceBlockByHash", "trace_block")
 CALL_TRACER = {"tracer": "callTracer"}
@@ -42,13 +42,17 @@ class Fetcher:
 
     Attributes:
         nodes: The endpoints.
-        tuner: The range of log queries.
     """
 
     def __init__(self, nodes: Nodes, max_block_range: int) -> None:
         self.nodes = nodes
-        self.tuner = RangeTuner(max_block_range)
+        self._max_block_range = max_block_range
         self._missing: set[tuple[int, str]] = set()
+
+    @property
+    def tuner(self) -> RangeTuner:
+        """The range of log queries of the endpoint in use."""
+        return self.nodes.limits.log_range(self._max_block_range)
 
     async def header(self, number: int) -> tuple[Header, int]:
         """A block's header.
@@ -68,10 +72,6 @@ class Fetcher:
     async def headers(self, first: int, last: int) -> list[tuple[Header, int]]:
         """Headers of a range, in batches."""
         numbers = range(first, last + 1)
-        chunks = [numbers[place : place + BATCH_SIZE] for place in range(0, len(numbers), BATCH_SIZE)]
-        return [found for chunk in await asyncio.gather(*map(self._chunk, chunks)) for found in chunk]
-
-    async def _chunk(self, numbers: range) -> list[tuple[Header, int]]:
         answers = await self.nodes.call_many([("eth_getBlockByNumber", [hex(number), False]) for number in numbers])
         return [self._header(answer, number) for number, answer in zip(numbers, answers, strict=True)]
 
@@ -115,11 +115,7 @@ class Fetcher:
         return receipts, check_receipts(header, hashes, receipts), len(raw)
 
     async def _single_receipts(self, hashes: Sequence[str]) -> list[Answer]:
-        chunks = [hashes[place : place + BATCH_SIZE] for place in range(0, len(hashes), BATCH_SIZE)]
-        found = await asyncio.gather(
-            *(self.nodes.call_many([("eth_getTransactionReceipt", [own]) for own in chunk]) for chunk in chunks)
-        )
-        answers = [answer for chunk in found for answer in chunk]
+        answers = await self.nodes.call_many([("eth_getTransactionReceipt", [own]) for own in hashes])
         if any(bytes(answer) == b"null" for answer in answers):
             raise StaleAnswerError("the node does not have a receipt of a transaction whose block it has")
         return answers
@@ -166,7 +162,7 @@ class Fetcher:
         if 2 * len(matching) > len(headers):
             return await self._proven_range(headers, await self._answers_by_range(first, last), wanted)
         found = await asyncio.gather(*(self._matching(header, size, wanted) for header, size in headers))
-        self.tuner.answered(len(headers), sum(asked for _, asked in found))
+        self.tuner.measured(len(headers), sum(asked for _, asked in found))
         return [logs for logs, _ in found]
 
     async def _matching(self, header: Header, size: int, wanted: LogFilter) -> tuple[BlockLogs, int]:
@@ -210,21 +206,29 @@ class Fetcher:
         """As many as it takes; without blocks that the provider does not answer for even one by one."""
         answers = []
         while first <= last:
-            count = min(self.tuner.size, last - first + 1)
+            tuner = self.tuner
+            count = min(tuner.size, last - first + 1)
             try:
-                answer = await self.nodes.call(
-                    "eth_getLogs", {"fromBlock": hex(first), "toBlock": hex(first + count - 1)}
-                )
-            except NodeFailure as failure:
-                if failure.verdict is not Verdict.SHRINK:
-                    raise
-                self.tuner.shrink(count, failure.suggested)
-                first += count == 1
+                answer = await self._logs_between(first, count)
+            except TooLargeError as refusal:
+                tuner.refused(count, refusal.failure.suggested, is_certain=refusal.is_certain)
                 continue
-            self.tuner.answered(count, len(memoryview(answer)))
+            except NodeFailure as failure:
+                if failure.verdict is Verdict.SHRINK:  # not even one block: its logs come by its hash, or from receipts
+                    first += 1
+                    continue
+                raise
+            except ConnectorError:
+                tuner.restore()  # not even the narrowest: the width was not the trouble
+                raise
+            tuner.measured(count, len(memoryview(answer)))
             answers.append(answer)
             first += count
         return answers
+
+    async def _logs_between(self, first: int, count: int) -> Answer:
+        bounds = {"fromBlock": hex(first), "toBlock": hex(first + count - 1)}
+        return await self.nodes.call("eth_getLogs", bounds, width=count)
 
     async def traces(self, header: Header) -> tuple[bool, list[Json], int]:
         """A block's traces; True when they are call trees (geth), False when they are flat.

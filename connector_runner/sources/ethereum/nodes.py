@@ -8,42 +8,24 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import msgspec
-
 from connector_runner.protocols.errors import SourceChangedError
 from connector_runner.protocols.source import Report, require_same_source
 from connector_runner.sources.ethereum.decode.answers import Header, decode_header
 from connector_runner.sources.ethereum.decode.rows import MalformedAnswerError
-from connector_runner.sources.ethereum.failures import NodeFailure, Verdict
+from connector_runner.sources.ethereum.failures import NodeFailure, TooLargeError, Verdict
+from connector_runner.sources.ethereum.gate import Gate
+from connector_runner.sources.ethereum.limits import EndpointLimits, limits_of
 from connector_runner.sources.ethereum.pacing import RateLimit, backoff
 from connector_runner.sources.ethereum.settings import Endpoint, Settings
 from connector_runner.sources.ethereum.sockets import build_transport
 from connector_runner.sources.ethereum.transports import Answer, Call, Transport
+from connector_runner.sources.ethereum.trouble import Trouble
+from connector_runner.sources.ethereum.verification import identify, whole_number
 
 ATTEMPTS = 4
 """Tries of one request before the stream as a whole backs off."""
 LONGEST_HOLD = 10.0
 """Seconds of Retry-After that are waited for inside; longer ones are the pipeline's to wait."""
-AT_ONCE = 32
-"""Requests in flight."""
-_text = msgspec.json.Decoder(str)
-
-
-def whole_number(answer: Answer) -> int:
-    """A quantity that is an answer by itself.
-
-    Raises:
-        MalformedAnswerError: It is something else.
-    """
-    try:
-        return int(_text.decode(answer), 16)
-    except (msgspec.DecodeError, ValueError):
-        raise MalformedAnswerError("expected a quantity") from None
-
-
-def identity_of(chain_id: int, genesis: str) -> str:
-    """What a checkpoint remembers of the chain."""
-    return f"chain {chain_id}, genesis {genesis}"
 
 
 class Nodes:
@@ -59,7 +41,9 @@ class Nodes:
         self._current = 0
         self._transport: Transport | None = None
         self._lock = asyncio.Lock()
-        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._limits = [limits_of(endpoint.url) for endpoint in settings.endpoints]
+        self._gates = [Gate(limits.at_once) for limits in self._limits]
+        self._trouble = Trouble(report)
         self._rate = RateLimit(settings.requests_per_second)
         self._free_at = [0.0] * len(self._endpoints)
         self.identity: str | None = None
@@ -73,6 +57,11 @@ class Nodes:
     def place(self) -> int:
         """Its place among them, from 0."""
         return self._current
+
+    @property
+    def limits(self) -> EndpointLimits:
+        """Of the one in use."""
+        return self._limits[self._current]
 
     @property
     def count(self) -> int:
@@ -133,32 +122,44 @@ class Nodes:
         Raises:
             SourceChangedError: They are not.
         """
-        try:
-            answers = await transport.send([("eth_chainId", []), ("eth_getBlockByNumber", ["0x0", False])])
-            genesis = decode_header(answers[1])
-            if genesis is None:
-                raise transport_failure(transport, "has no block 0; it may still be starting")
-            found = identity_of(whole_number(answers[0]), genesis.hash)
-        except MalformedAnswerError as error:
-            raise transport_failure(transport, f"does not answer as a node does: {error}") from None
-        if self.identity is None:
-            self.identity = found
+        found = await identify(transport)
+        self.identity = self.identity or found
         try:
             require_same_source(self.identity, found)
         except SourceChangedError as error:
             raise SourceChangedError(f"{transport.endpoint.shown}: {error.message}") from None
 
-    async def call(self, method: str, *params: Any) -> Answer:
-        """One request's result as raw JSON; see `call_many`."""
-        return (await self.call_many([(method, params)]))[0]
+    async def call(self, method: str, *params: Any, width: int = 1) -> Answer:
+        """One request's result as raw JSON; see `call_many`. `width`: it can be asked in so many pieces.
 
-    async def call_many(self, calls: Sequence[Call]) -> list[Answer]:
-        """The results in order. Passing trouble is tried again, on the next endpoint if there is one.
+        Raises:
+            TooLargeError: Of a request that can be asked in pieces: it failed, and less should be asked for.
+        """
+        return (await self._attempts([(method, params)], width))[0]
+
+    async def call_many(self, calls: Sequence[Call], most: int | None = None) -> list[Answer]:
+        """The results in order, in batches of as many as the endpoint takes, at most `most`.
+
+        Passing trouble is tried again, on the next endpoint if there is one.
 
         Raises:
             NodeFailure: Shrink, missing and unsupported ones, which are the caller's to act on.
             TransientError, ActionRequiredError: Trouble that did not pass, or that only a person can mend.
         """
+        size = max(1, min(self.limits.batch.size, most or len(calls)))
+        if self.endpoint.kind != "http":
+            size = 1  # there are no batches over a stream, as they would save nothing
+        chunks = [calls[place : place + size] for place in range(0, len(calls), size)]
+        found = await asyncio.gather(*map(self._batch, chunks))
+        return [answer for chunk in found for answer in chunk]
+
+    async def _batch(self, calls: Sequence[Call]) -> list[Answer]:
+        try:
+            return await self._attempts(calls, 1)
+        except TooLargeError:  # the limit has shrunk meanwhile; half as many is less in any case
+            return await self.call_many(calls, len(calls) // 2)
+
+    async def _attempts(self, calls: Sequence[Call], width: int) -> list[Answer]:
         final: dict[int, NodeFailure] = {}
         passing: NodeFailure | None = None
         for attempt in range(ATTEMPTS + self.count - 1):
@@ -167,15 +168,15 @@ class Nodes:
             try:
                 transport = await self._link()
                 used = self._current
-                async with self._slots:
-                    await self._pace(len(calls), used)
-                    return await transport.send(calls)
+                return await self._sent(transport, calls, used)
             except SourceChangedError as error:
                 if not self.has_fallbacks:
                     raise
-                failure = NodeFailure(Verdict.TRANSIENT, "SourceChanged", error.message)
+                failure = NodeFailure(Verdict.TRANSIENT, "SourceChanged", error.message, is_unreachable=True)
             except NodeFailure as refusal:
                 failure = refusal
+            self._trouble.failed(failure.message)
+            self._ask_less(failure, calls, width, used, attempt)
             if failure.verdict in (Verdict.SHRINK, Verdict.MISSING, Verdict.UNSUPPORTED):
                 raise failure
             if failure.verdict is Verdict.FINAL:
@@ -186,6 +187,48 @@ class Nodes:
                 passing = failure
             await self._recover(failure, transport, used, attempt)
         raise (passing or failure).as_error() from None
+
+    async def _sent(self, transport: Transport, calls: Sequence[Call], used: int) -> list[Answer]:
+        """One request or batch, within the limits that are known; what comes of it makes them known better."""
+        limits = self._limits[used]
+        async with self._gates[used].passed() as in_flight:
+            await self._pace(len(calls), used)
+            patience = limits.patience(calls[0][0])
+            silence, start = patience.seconds, time.monotonic()
+            self._trouble.asked(start)
+            try:
+                answers = await transport.send(calls, silence)
+            except NodeFailure as failure:
+                if failure.reason == "RateLimited" or (failure.is_silence and len(calls) == 1):
+                    limits.at_once.failed(in_flight)
+                if failure.is_silence:
+                    patience.timed_out(silence)
+                raise
+        now = time.monotonic()
+        patience.answered(now - start)
+        limits.at_once.answered()
+        if transport.endpoint.kind == "http":
+            limits.batch.answered(len(calls), may_grow=len(calls) > 1 or limits.batch.size == 1)
+        self._trouble.passed()
+        return answers
+
+    def _ask_less(self, failure: NodeFailure, calls: Sequence[Call], width: int, used: int, attempt: int) -> None:
+        """Whatever the failure says: where less can be asked for at a time, that is tried before anything else.
+
+        Raises:
+            TooLargeError: It should be.
+        """
+        batch = self._limits[used].batch
+        if width == len(calls) == 1:
+            batch.restore()
+        if failure.is_unreachable or failure.verdict is Verdict.MISSING or (width == 1 and len(calls) == 1):
+            return
+        if failure.reason == "RateLimited" and attempt < 2:  # most limits are of requests for a time
+            return
+        self._report.count("requests_made_smaller")
+        if len(calls) > 1:
+            batch.refused(len(calls), is_certain="batch" in failure.message)
+        raise TooLargeError(failure, used)
 
     async def _pace(self, requests: int, used: int) -> None:
         now = time.monotonic()
@@ -280,8 +323,3 @@ class Nodes:
     async def close(self) -> None:
         """Closes the connection in use."""
         await self._drop(self._transport)
-
-
-def transport_failure(transport: Transport, what: str) -> NodeFailure:
-    """Passing trouble with an endpoint."""
-    return NodeFailure(Verdict.TRANSIENT, "Unavailable", f"{transport.endpoint.shown} {what}")

@@ -1,51 +1,13 @@
-"""How much and how fast to ask: ranges that tune themselves, a rate limit, and a read-ahead bounded in bytes. Pure."""
+"""How fast to ask: a rate limit, and a read-ahead bounded in bytes. Pure."""
 
 from __future__ import annotations
 
 import random
 
-FIRST_RANGE = 16
-"""Blocks of the first log query: how much is in them is not known before."""
-RANGE_BYTES = 4_000_000
-"""How large the answer to a log query should be at most."""
-GROW_AFTER = 10
-"""Answers in a row after which a larger range is tried."""
 READ_AHEAD_BYTES = 12_000_000
 """Answers that may wait for their turn; decoded rows take about three times as much."""
 MOST_AHEAD = 16
 """Pieces that may be asked for at once."""
-
-
-class RangeTuner:
-    """How many blocks a log query covers: doubled from a few until something limits it, then grown by a quarter now and then.
-
-    It is limited by what the provider refuses (what it suggests, else half), and by the bytes of answers.
-    """
-
-    def __init__(self, maximum: int) -> None:
-        self.maximum = maximum
-        self.size = min(maximum, FIRST_RANGE)
-        self._is_limited = False
-        self._successes = 0
-
-    def shrink(self, asked: int, suggested: int | None = None) -> None:
-        """A query of `asked` blocks was too much; several such answers at once count as one."""
-        wanted = suggested if suggested is not None and 0 < suggested < asked else asked // 2
-        self.size = max(1, min(self.size, wanted))
-        self._is_limited = True
-        self._successes = 0
-
-    def answered(self, asked: int, size: int) -> None:
-        """A query of `asked` blocks was answered with `size` bytes."""
-        if size > RANGE_BYTES:
-            self.shrink(asked, asked * RANGE_BYTES // size)
-        elif asked >= self.size and 2 * size <= RANGE_BYTES:
-            self._successes += 1
-            if not self._is_limited:
-                self.size = min(self.maximum, 2 * asked)
-            elif self._successes >= GROW_AFTER:
-                self.size = min(self.maximum, self.size + max(1, self.size // 4))
-                self._successes = 0
 
 
 class RateLimit:

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from connector_runner.sources.ethereum.failures import NodeFailure, judge_status, parse_retry_after
+from connector_runner.sources.ethereum.limits import SILENCE_SECONDS
 from connector_runner.sources.ethereum.settings import Endpoint
 from connector_runner.sources.ethereum.transports import (
-    ANSWER_SECONDS,
     CONNECT_SECONDS,
     MOST_BYTES,
-    SILENCE_SECONDS,
     Answer,
     Call,
     Envelope,
@@ -24,6 +23,9 @@ from connector_runner.sources.ethereum.transports import (
     Transport,
     decode_envelope,
 )
+
+SOCKET_ANSWER = 2
+"""An answer, which comes in one piece, may take so many times as long as the wait for a byte elsewhere."""
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import connect
@@ -61,10 +63,7 @@ class SocketTransport(Transport):
         failure = self._failure("closed the connection")
         try:
             async for message in self._messages():
-                envelope = decode_envelope(message)
-                waiting = self._waiting.pop(envelope.id, None) if isinstance(envelope.id, int) else None
-                if waiting is not None and not waiting.done():
-                    waiting.set_result(envelope)
+                self._take(decode_envelope(message))
         except msgspec.DecodeError:
             failure = self._failure("sent something that is not JSON-RPC")
         except Exception as error:
@@ -77,21 +76,34 @@ class SocketTransport(Transport):
                     waiting.set_exception(failure)
             self._waiting.clear()
 
-    async def send(self, calls: Sequence[Call]) -> list[Answer]:
-        """All calls at once; there are no batches over a stream, as they would save nothing."""
-        return list(await asyncio.gather(*map(self._send_one, calls)))
+    def _take(self, envelope: Envelope) -> None:
+        """Hands an answer to who waits for it. A refusal that does not say of what is one of everything that is waited for."""
+        number = envelope.number
+        if number is None and envelope.error is not None:
+            waiting = [*self._waiting.values()]
+            self._waiting.clear()
+        else:
+            waiting = [future] if number is not None and (future := self._waiting.pop(number, None)) else []
+        for future in waiting:
+            if not future.done():
+                future.set_result(envelope)
 
-    async def _send_one(self, call: Call) -> Answer:
+    async def send(self, calls: Sequence[Call], silence: float = SILENCE_SECONDS) -> list[Answer]:
+        """All calls at once; there are no batches over a stream, as they would save nothing."""
+        seconds = SOCKET_ANSWER * silence
+        return list(await asyncio.gather(*(self._send_one(call, seconds) for call in calls)))
+
+    async def _send_one(self, call: Call, seconds: float) -> Answer:
         if self._ended is not None:
             raise self._ended
         number = next(self._ids)
         waiting = self._waiting[number] = asyncio.get_running_loop().create_future()
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(seconds):
                 await self._write(msgspec.json.encode(self._request(number, call)))
                 return self._result(call, await waiting)
-        except TimeoutError:
-            raise self._failure(f"did not answer {call[0]} within {ANSWER_SECONDS:.0f} s") from None
+        except TimeoutError as error:
+            raise self._failure(f"did not answer {call[0]} within {seconds:.0f} s", error) from None
         except OSError as error:
             raise self._failure("broke the connection", error) from None
         except NodeFailure as failure:

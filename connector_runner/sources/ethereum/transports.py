@@ -23,16 +23,18 @@ from connector_runner.sources.ethereum.failures import (
     judge,
     judge_status,
     parse_retry_after,
+    read_error,
 )
+from connector_runner.sources.ethereum.limits import SILENCE_SECONDS
 from connector_runner.sources.ethereum.settings import Endpoint
 
 MOST_BYTES = 64 * 1024 * 1024
 """The largest answer that is taken."""
 MOST_LOG_BYTES = 16 * 1024 * 1024
 """The largest answer to a log query, which can be asked for in smaller pieces."""
-CONNECT_SECONDS, SILENCE_SECONDS, ANSWER_SECONDS = 15.0, 30.0, 120.0
-BATCH_SIZE = 40
-"""Requests in one HTTP batch; many providers refuse 50 and more."""
+CONNECT_SECONDS = 15.0
+WHOLE_ANSWER = 4
+"""A whole answer may take so many times as long as the wait for its next byte."""
 
 Call = tuple[str, Sequence[Any]]
 Answer = msgspec.Raw
@@ -41,9 +43,17 @@ Answer = msgspec.Raw
 class Envelope(msgspec.Struct):
     """A JSON-RPC answer with its result left as it is."""
 
-    id: int | str | None = None
+    id: Any = None
     result: msgspec.Raw = msgspec.Raw(b"")
-    error: RpcError | None = None
+    error: Any = None
+
+    @property
+    def number(self) -> int | None:
+        """Of the request that it answers, also where a proxy has made a text or a fraction of it."""
+        try:
+            return int(self.id)
+        except (TypeError, ValueError):
+            return None
 
 
 decode_envelope = msgspec.json.Decoder(Envelope).decode
@@ -62,8 +72,8 @@ class Transport(ABC):
         """Raises NodeFailure."""
 
     @abstractmethod
-    async def send(self, calls: Sequence[Call]) -> list[Answer]:
-        """The calls' results in their order, as raw JSON; the first failure is raised.
+    async def send(self, calls: Sequence[Call], silence: float = SILENCE_SECONDS) -> list[Answer]:
+        """The calls' results in their order, as raw JSON; the first failure is raised. `silence`: seconds to wait for a byte.
 
         Raises:
             NodeFailure: By the table of failures.
@@ -83,8 +93,9 @@ class Transport(ABC):
 
     def _result(self, call: Call, envelope: Envelope, status: int = 200, retry_after: float | None = None) -> Answer:
         if envelope.error is not None:
-            shown = RpcError(envelope.error.code, self.endpoint.redact(envelope.error.message))
-            raise judge(call[0], shown, self.endpoint.shown, status, retry_after)
+            error = read_error(envelope.error)
+            shown = RpcError(error.code, self.endpoint.redact(error.message))
+            raise judge(call[0], shown, self.endpoint.shown, status, retry_after, width_of(call))
         if not envelope.result:
             raise self._failure(f"answered {call[0]} with neither a result nor an error")
         return envelope.result
@@ -94,9 +105,23 @@ class Transport(ABC):
         what = f"answered {call[0]} with more than {most >> 20} MB, which is not taken"
         return NodeFailure(verdict, "TooLarge", f"{self.endpoint.shown} {what}")
 
-    def _failure(self, what: str, error: BaseException | None = None) -> NodeFailure:
+    def _failure(self, what: str, error: BaseException | None = None, *, is_unreachable: bool = False) -> NodeFailure:
         detail = f" ({self.endpoint.redact(str(error) or type(error).__name__)[:200]})" if error is not None else ""
-        return NodeFailure(Verdict.TRANSIENT, "Unavailable", f"{self.endpoint.shown} {what}{detail}")
+        return NodeFailure(
+            Verdict.TRANSIENT,
+            "Unavailable",
+            f"{self.endpoint.shown} {what}{detail}",
+            is_silence=isinstance(error, TimeoutError) and not is_unreachable,
+            is_unreachable=is_unreachable,
+        )
+
+
+def width_of(call: Call) -> int:
+    """How many blocks a log query covers; 1 for everything else."""
+    bounds = call[1][0] if call[0] == "eth_getLogs" else None
+    if not isinstance(bounds, dict) or "fromBlock" not in bounds:
+        return 1
+    return int(bounds["toBlock"], 16) - int(bounds["fromBlock"], 16) + 1
 
 
 class HttpTransport(Transport):
@@ -113,28 +138,27 @@ class HttpTransport(Transport):
         """Makes the session; connections are made as they are needed."""
         import aiohttp
 
-        timeout = aiohttp.ClientTimeout(ANSWER_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
         headers = {"Content-Type": "application/json", **self.endpoint.headers}
         self._session = aiohttp.ClientSession(
-            timeout=timeout,
             headers=headers,
             connector=aiohttp.TCPConnector(limit=32),
             read_bufsize=2**20,
         )
         self._proxy = proxy_of(self.endpoint.url)
-        self._refused = aiohttp.ClientConnectorError
+        self._timeout = aiohttp.ClientTimeout
+        self._unreachable = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
         self._errors = (aiohttp.ClientError, TimeoutError, OSError)
 
-    async def send(self, calls: Sequence[Call]) -> list[Answer]:
+    async def send(self, calls: Sequence[Call], silence: float = SILENCE_SECONDS) -> list[Answer]:
         """One request, or one batch."""
         numbers = [next(self._ids) for _ in calls]
         requests = [self._request(*pair) for pair in zip(numbers, calls, strict=True)]
         payload = msgspec.json.encode(requests[0] if len(calls) == 1 else requests)
-        status, retry_after, body = await self._post(payload, calls[0])
+        status, retry_after, body = await self._post(payload, calls[0], silence)
         found = self._envelopes(status, retry_after, body)
         if len(calls) == len(found) == 1:
             return [self._result(calls[0], found[0], status, retry_after)]
-        by_number = {envelope.id: envelope for envelope in found}
+        by_number = {envelope.number: envelope for envelope in found}
         refusal = found[0] if len(found) == 1 else by_number.get(None)
         if refusal is not None and refusal.error is not None:  # of the batch as a whole
             self._result(calls[0], refusal, status, retry_after)
@@ -149,23 +173,25 @@ class HttpTransport(Transport):
         """Answers; a body that holds none is judged by the status that it came with."""
         try:
             found = decode_envelopes(body) if body[:1] == b"[" else [decode_envelope(body)]
-            is_answer = status == 200 or any(envelope.result or envelope.error for envelope in found)
+            is_answer = status == 200 or any(envelope.result or isinstance(envelope.error, dict) for envelope in found)
         except msgspec.DecodeError:
             is_answer = False
         if is_answer:
             return found
         if status != 200:
-            raise judge_status(status, self.endpoint.shown, retry_after)
+            said = self.endpoint.redact(body[:1000].decode(errors="replace"))
+            raise judge_status(status, self.endpoint.shown, retry_after, said)
         raise self._failure("answered with something that is not JSON-RPC")
 
-    async def _post(self, body: bytes, call: Call) -> tuple[int, float | None, bytes]:
+    async def _post(self, body: bytes, call: Call, silence: float) -> tuple[int, float | None, bytes]:
         if self._session.closed:  # the endpoint was given up while this request waited for its turn
-            raise self._failure("was left")
+            raise self._failure("was left", is_unreachable=True)
         try:
             # A redirection could carry the keys in the headers to another host.
             async with self._session.post(
-                self.endpoint.url, data=body, proxy=self._proxy, allow_redirects=False
-            ) as response:
+                self.endpoint.url, data=body, proxy=self._proxy, allow_redirects=False,
+                timeout=self._timeout(WHOLE_ANSWER * silence, sock_connect=CONNECT_SECONDS, sock_read=silence),
+            ) as response:  # fmt: skip
                 retry_after = parse_retry_after(response.headers.get("Retry-After"))
                 most = MOST_LOG_BYTES if call[0] == "eth_getLogs" else MOST_BYTES
                 if (response.content_length or 0) > most:
@@ -178,7 +204,11 @@ class HttpTransport(Transport):
                         raise self._too_large(call, most)
                 return response.status, retry_after, b"".join(pieces).lstrip()
         except self._errors as error:
-            self._is_cut_off |= isinstance(error, self._refused)
+            if isinstance(error, self._unreachable):
+                self._is_cut_off = True
+                raise self._failure("can't be reached", error, is_unreachable=True) from None
+            if isinstance(error, TimeoutError):
+                raise self._failure(f"did not answer {call[0]} for {silence:.0f} s", error) from None
             raise self._failure("can't be reached", error) from None
 
     async def close(self) -> None:

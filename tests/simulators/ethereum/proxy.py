@@ -76,6 +76,8 @@ class FaultProxy:
     Attributes:
         upstream: The node's HTTP address, where it serves websockets, too; may be changed at any time.
         notices: What is sent in place of a subscription's notice, over websockets.
+        refuse: A page in place of the answers to a whole HTTP request (one call or a list of them), or None.
+        seconds: How long every HTTP answer takes.
     """
 
     def __init__(self, upstream: str) -> None:
@@ -83,6 +85,8 @@ class FaultProxy:
         self.faults: list[Fault] = []
         self.requests: list[str] = []
         self.notices: Callable[[Answer], list[Answer]] = lambda notice: [notice]
+        self.refuse: Callable[[Any], Page | None] = lambda _calls: None
+        self.seconds = 0.0
         self.port = 0
         self._sockets: set[web.WebSocketResponse] = set()
 
@@ -156,6 +160,9 @@ class FaultProxy:
             return await self._relay(request)
         try:
             calls = json.loads(await request.read())
+            await asyncio.sleep(self.seconds)
+            if page := self.refuse(calls):
+                return web.Response(status=page.status, text=page.body, headers=page.headers)
             answers = await self._ask(calls)
             replies = [self._change(call, answer) for call, answer in zip(_list(calls), _list(answers), strict=True)]
         except (CutError, aiohttp.ClientError):

@@ -10,8 +10,10 @@ from connector_runner.sources.ethereum.failures import (
     judge,
     judge_status,
     parse_retry_after,
-    suggested_range,
+    read_error,
 )
+from connector_runner.sources.ethereum.suggestions import suggested_range
+from tests.simulators.ethereum.wordings import WORDINGS, Wording
 
 LOGS, BLOCK = "eth_getLogs", "eth_getBlockByNumber"
 ALCHEMY = (
@@ -62,6 +64,53 @@ def test_refusals(method: str, code: int, message: str, verdict: Verdict, reason
     assert "https://….example.org" in failure.message
     error = failure.as_error()
     assert isinstance(error, ActionRequiredError) == (verdict in (Verdict.FINAL, Verdict.UNSUPPORTED))
+
+
+@pytest.mark.parametrize("wording", WORDINGS, ids=lambda wording: wording.who)
+@pytest.mark.parametrize(("limit", "asked"), [(5, 16), (100, 128), (2000, 5000), (10_000, 50_000)])
+def test_the_words_of_providers_say_how_many_blocks_would_do(wording: Wording, limit: int, asked: int) -> None:
+    error = read_error(wording.error(limit, 17_000_000, asked))
+    failure = judge(LOGS, error, "https://….example.org", wording.status, None, asked)
+    assert failure.suggested == (limit if wording.tells else None)
+    assert failure.verdict in (Verdict.SHRINK, Verdict.TRANSIENT)
+
+
+def test_so_many_providers_are_known() -> None:
+    assert len({wording.who.partition(",")[0] for wording in WORDINGS}) >= 25
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "block range extends beyond current head block",
+        "block height is 40 but requested was 60",
+        "requested from block 100 after last accepted block 90",
+        "invalid block range params",
+        "end block 5 greater than latest block 3",
+        "One of the blocks specified in filter (fromBlock, toBlock or blockHash) cannot be found.",
+    ],
+)
+@pytest.mark.parametrize("code", [-32602, -32000, -32001, 0])
+def test_what_lies_beyond_the_head_of_a_replica_is_missing_and_not_too_wide(code: int, message: str) -> None:
+    assert judge(LOGS, RpcError(code, message), "x", 200, None, 100).verdict is Verdict.MISSING
+
+
+@pytest.mark.parametrize(
+    ("found", "error"),
+    [
+        ("a text", RpcError(0, "a text")),
+        ({"code": "-32000", "message": "m"}, RpcError(-32000, "m")),
+        (
+            {"code": -32602, "message": "invalid params", "data": "the hint"},
+            RpcError(-32602, "invalid params (the hint)"),
+        ),
+        ({"code": 3, "message": "execution reverted", "data": "0x08c379a0"}, RpcError(3, "execution reverted")),
+        ({"message": None, "code": None}, RpcError(0, '{"message":null,"code":null}')),
+        ([1], RpcError(0, "[1]")),
+    ],
+)
+def test_an_error_is_read_however_it_is_written(found: object, error: RpcError) -> None:
+    assert read_error(found) == error
 
 
 def test_every_reason_of_the_table_is_seen() -> None:

@@ -1,0 +1,40 @@
+"""Tells a person that nothing has been answered for a while, and what the node said, while the trying goes on."""
+
+from __future__ import annotations
+
+import time
+
+from connector_runner.protocols.source import Report
+
+TOLD_AFTER = 60.0
+"""Seconds without an answer after which it is told, and again after as many."""
+
+
+class Trouble:
+    """From the first request that is not answered to the next answer."""
+
+    def __init__(self, report: Report, told_after: float = TOLD_AFTER) -> None:
+        self._report = report
+        self._told_after = told_after
+        self._asked_at: float | None = None
+        self._told_at: float | None = None
+
+    def asked(self, now: float) -> None:
+        """A request is sent; the first one since the last answer counts."""
+        if self._asked_at is None:
+            self._asked_at = now
+
+    def failed(self, message: str, now: float | None = None) -> None:
+        """It was not answered, or refused."""
+        now = time.monotonic() if now is None else now
+        since = self._asked_at = now if self._asked_at is None else self._asked_at
+        if now - max(since, self._told_at or since) >= self._told_after:
+            self._told_at = now
+            self._report.disconnected(f"{message}; nothing has gone on for {now - since:.0f} s, and it is tried again")
+
+    def passed(self) -> None:
+        """Something was answered."""
+        self._asked_at = None
+        if self._told_at is not None:
+            self._told_at = None
+            self._report.connected()

@@ -1,0 +1,168 @@
+"""What an endpoint allows: ranges, batches, requests at a time and time-outs that tune themselves."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector_runner.sources.ethereum.limits import (
+    AT_ONCE,
+    FIRST_RANGE,
+    GROW_AFTER,
+    LONGEST_SILENCE,
+    QUICK_ANSWERS,
+    RANGE_BYTES,
+    SILENCE_SECONDS,
+    AtOnce,
+    Limit,
+    Patience,
+    RangeTuner,
+    forget_limits,
+    limits_of,
+)
+
+
+def grown(maximum: int) -> RangeTuner:
+    """One that nothing limited so far."""
+    tuner = RangeTuner(maximum)
+    while tuner.size < maximum:
+        tuner.measured(tuner.size, 100)
+    return tuner
+
+
+@pytest.mark.parametrize(
+    ("asked", "suggested", "size"),
+    [(1000, None, 512), (1000, 10, 10), (1000, 5000, 512), (1, None, 1), (1000, 0, 512), (3, None, 1)],
+)
+def test_shrinking(asked: int, suggested: int | None, size: int) -> None:
+    tuner = grown(1000)
+    tuner.refused(asked, suggested)
+    assert tuner.size == size
+    tuner.refused(asked, suggested)  # a second one of the same size, in flight at once, changes nothing
+    assert tuner.size == size
+
+
+def test_it_starts_with_a_few_blocks_as_their_size_is_not_known() -> None:
+    assert RangeTuner(2000).size == FIRST_RANGE
+    assert RangeTuner(3).size == 3
+
+
+@given(limit=st.integers(1, 3000))
+def test_it_finds_a_hidden_limit_and_stays_near_it(limit: int) -> None:
+    tuner = RangeTuner(2000)
+    refusals = 0
+    for _ in range(400):
+        if tuner.size > limit:
+            refusals += 1
+            tuner.refused(tuner.size)
+        else:
+            tuner.measured(tuner.size, 0)
+    assert min(limit, 2000) // 3 <= tuner.size <= 2000
+    assert refusals < 400 / GROW_AFTER + 15
+
+
+@given(each=st.integers(1, 20_000_000))
+def test_answers_stay_small(each: int) -> None:
+    """Blocks of `each` bytes: after the first few, no answer is larger than it should be, and none needlessly small."""
+    tuner = RangeTuner(2000)
+    for _ in range(300):
+        tuner.measured(tuner.size, tuner.size * each)
+    assert tuner.size == 1 or tuner.size * each <= 1.25 * RANGE_BYTES
+    assert tuner.size == 2000 or (tuner.size + 1) * each > RANGE_BYTES / 2
+
+
+def test_short_answers_do_not_grow_it() -> None:
+    tuner = RangeTuner(100)
+    for _ in range(50):
+        tuner.measured(3, 100)
+    assert tuner.size == FIRST_RANGE
+
+
+def asked_of(limit: Limit, allowed: int, answers: int, *, is_certain: bool) -> tuple[int, int]:
+    """Blocks that a server of a fixed limit answers for with so many answers, and how many refusals it takes."""
+    done = refusals = 0
+    for _ in range(answers):
+        while limit.size > allowed:
+            limit.refused(limit.size, is_certain=is_certain)
+            refusals += 1
+        limit.answered(limit.size)
+        done += limit.size
+    return done, refusals
+
+
+@pytest.mark.parametrize("is_certain", [True, False])
+@given(allowed=st.integers(1, 3000))
+def test_a_limit_in_unknown_words_is_found_and_kept_to(is_certain: bool, allowed: int) -> None:
+    limit = RangeTuner(2000)
+    asked_of(limit, allowed, 60, is_certain=is_certain)
+    done, refusals = asked_of(limit, allowed, 1000, is_certain=is_certain)
+    assert done >= 0.9 * 1000 * min(allowed, 2000)
+    assert refusals <= 40
+
+
+@given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=20), is_certain=st.booleans())
+def test_every_refusal_leads_to_something_smaller(sizes: list[int], is_certain: bool) -> None:
+    limit = Limit(40, 40)
+    for asked in sizes:
+        limit.refused(asked, is_certain=is_certain)
+        assert 1 <= limit.size <= max(1, asked - 1)
+
+
+def test_trouble_that_the_smallest_request_gets_too_is_no_limit() -> None:
+    limit = grown(1000)
+    limit.refused(1000, is_certain=False)
+    while limit.size > 1:
+        limit.refused(limit.size, is_certain=False)
+    limit.restore()
+    assert limit.size == 1000
+
+
+def test_a_limit_that_is_gone_is_found_gone() -> None:
+    limit = Limit(40, 40)
+    asked_of(limit, 3, 500, is_certain=False)
+    assert limit.size <= 4
+    asked_of(limit, 40, 3000, is_certain=False)
+    assert limit.size == 40
+
+
+@pytest.mark.parametrize(("suggested", "size"), [(100, 100), (128, 127), (129, 64), (0, 64)])
+def test_a_suggestion_that_was_refused_itself_is_taken_for_the_difference_of_both_ends(
+    suggested: int, size: int
+) -> None:
+    limit = Limit(2000, 128)
+    limit.refused(128, suggested)
+    assert limit.size == size
+
+
+def test_fewer_requests_at_a_time_and_more_again() -> None:
+    at_once = AtOnce()
+    for _ in range(AT_ONCE):  # all that are on their way fail together
+        at_once.failed(AT_ONCE)
+    assert at_once.size == AT_ONCE // 2
+    for in_flight in (16, 8, 4, 2, 1, 1):
+        at_once.failed(in_flight)
+    assert at_once.size == 1
+    for _ in range(AT_ONCE * AT_ONCE):
+        at_once.answered()
+    assert at_once.size == AT_ONCE
+
+
+def test_a_slow_answer_is_waited_for_longer_each_time() -> None:
+    patience = Patience()
+    seen = []
+    for _ in range(8):
+        patience.timed_out(patience.seconds)
+        seen.append(patience.seconds)
+    assert seen[:3] == [2 * SILENCE_SECONDS, 4 * SILENCE_SECONDS, 8 * SILENCE_SECONDS]
+    assert seen[-1] == LONGEST_SILENCE
+    for _ in range(10 * QUICK_ANSWERS):
+        patience.answered(0.1)
+    assert patience.seconds == SILENCE_SECONDS
+
+
+def test_what_is_known_of_an_endpoint_outlives_a_source() -> None:
+    limits_of("http://one").batch.refused(40)
+    assert limits_of("http://one").batch.size == 20
+    assert limits_of("http://two").batch.size == 40
+    assert limits_of("http://one").log_range(100) is limits_of("http://one").log_range(100)
+    forget_limits()
+    assert limits_of("http://one").batch.size == 40
