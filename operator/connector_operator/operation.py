@@ -15,6 +15,7 @@ from connector_operator.cluster.apply import Writer
 from connector_operator.cluster.cache import ClusterCache, Index, cache_job
 from connector_operator.cluster.client import SERVICE_ACCOUNT, ApiError, KubeClient
 from connector_operator.cluster.observe import Observer
+from connector_operator.cluster.trial import Trials
 from connector_operator.controllers.connector import ConnectorController
 from connector_operator.controllers.dataset import DatasetController
 from connector_operator.engine.line import Key
@@ -52,7 +53,12 @@ class Operation:
         writer = Writer(client, self.cache)
         self._datasets = DatasetController(writer, self.cache, self.queue, utc_now)
         self._observer = Observer(
-            client, self.cache, settings.policy(), self._datasets.has_turn, self.slots.is_free_for
+            client,
+            self.cache,
+            settings.policy(),
+            self._datasets.has_turn,
+            self.slots.is_free_for,
+            Trials(client, settings.runner()),
         )
         self._connectors = ConnectorController(
             self._observer, writer, self.cache, self.slots, settings.runner(), utc_now
@@ -86,7 +92,10 @@ class Operation:
             return
         self.cache.bind(connectors, datasets, jobs)
         for key in self.cache.job_keys():
-            if any(j.role == names.ROLE_DISCOVERY and j.finished is None for j in self.cache.jobs(key)):
+            if any(
+                j.role == names.ROLE_DISCOVERY and j.finished is None and not j.is_suspended
+                for j in self.cache.jobs(key)
+            ):
                 self.slots.hold(key)
 
     def _note(self, kind: str | None, body: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ import msgspec
 
 from connector_operator.cluster.cache import ClusterCache
 from connector_operator.cluster.client import METADATA_LIST, ApiError, KubeClient
+from connector_operator.cluster.trial import Trials
 from connector_operator.decide.absorb import undone_discovery
 from connector_operator.decide.decision import Look
 from connector_operator.decide.observation import Observation, Policy, Told
@@ -41,12 +42,14 @@ class Observer:
         policy: Policy,
         has_turn: Callable[[Key, str], bool],
         has_slot: Callable[[Key], bool],
+        trials: Trials,
     ) -> None:
         self._client = client
         self._cache = cache
         self._policy = policy
         self._has_turn = has_turn
         self._has_slot = has_slot
+        self._trials = trials
 
     def observe(self, key: Key, now: datetime, trouble: str) -> tuple[Observation, str] | None:
         """What the cache knows of a Connector, and the version of it; None when it is gone. No request."""
@@ -79,7 +82,7 @@ class Observer:
             trouble=trouble,
             policy=self._own_policy(spec),
         )
-        return seen, meta["resourceVersion"]
+        return msgspec.structs.replace(seen, trial=self._trials.known(seen)), meta["resourceVersion"]
 
     def _own_policy(self, spec: ConnectorSpec | None) -> Policy:
         own = spec.runner.termination_grace_period_seconds if spec else None
@@ -87,6 +90,8 @@ class Observer:
 
     async def look(self, seen: Observation, looks: frozenset[Look]) -> Observation:
         """Completes an observation by requests."""
+        if Look.TRIAL in looks:
+            return msgspec.structs.replace(seen, trial=await self._trials.ask(seen))
         pods = await self._pods(seen) if Look.PODS in looks else seen.pods or ()
         seen = msgspec.structs.replace(seen, pods=pods)
         if Look.EVENTS in looks:
@@ -153,7 +158,9 @@ class Observer:
         path = f"/api/v1/namespaces/{seen.namespace}/pods/{pod.name}/log"
         for _ in range(_LOG_TRIES):
             try:
-                text = await self._client.request("GET", path, query={"limitBytes": str(_LOG_LIMIT)}, is_text=True)
+                text = await self._client.request(
+                    "GET", path, query={"container": names.CONTAINER, "limitBytes": str(_LOG_LIMIT)}, is_text=True
+                )
             except ApiError as error:
                 if error.is_transient:
                     raise

@@ -22,7 +22,7 @@ from connector_operator.metrics import DECISIONS, DISCOVERIES
 from connector_operator.resources import names
 from connector_operator.workloads.jobs import RunnerSettings, Subject, build_discovery_job, build_runner_job
 
-_MOST_LOOKS = 3
+_MOST_LOOKS = 4
 _MALFORMED_DELAY = 300.0
 _MALFORMED = re.compile(r"typed \w+ object|schema")
 """How the API server's 500 for a status that its CRD does not have differs from one that passes."""
@@ -160,7 +160,8 @@ class ConnectorController:
     def _settle_slot(self, key: Key, seen: Observation) -> None:
         """Gives the slot back when no discovery of this key runs (any more)."""
         jobs = self._cache.jobs(key)
-        if any(j.role == names.ROLE_DISCOVERY and is_underway(j, seen.now, seen.policy) for j in jobs):
+        going = [j for j in jobs if j.role == names.ROLE_DISCOVERY and is_underway(j, seen.now, seen.policy)]
+        if any(not j.is_suspended or j.deleting is not None for j in going):
             self._slots.hold(key)
         elif not self._slots.is_waiting(key):
             self._slots.release(key)

@@ -10,6 +10,7 @@ from typing import Any
 from connector_operator.cluster.apply import Writer
 from connector_operator.cluster.cache import ClusterCache, Raw
 from connector_operator.cluster.client import ApiError
+from connector_operator.decide.orders import with_orders
 from connector_operator.decide.rollout import User, decide_dataset
 from connector_operator.engine.line import Key
 from connector_operator.engine.queue import Priority, WorkQueue
@@ -77,16 +78,13 @@ class DatasetController:
 
     def _user(self, namespace: str, raw: Raw, datasets: dict[str, Raw]) -> User:
         name = raw["metadata"]["name"]
-        jobs = self._cache.jobs(Key("connector", namespace, name))
+        uid, status = raw["metadata"]["uid"], parse_status(raw["status"])
+        jobs = with_orders(self._cache.jobs(Key("connector", namespace, name)), uid, status)
         live = [
             j
             for j in jobs
-            if j.role == names.ROLE_RUNNER
-            and j.finished is None
-            and j.deleting is None
-            and j.owner == raw["metadata"]["uid"]
+            if j.role == names.ROLE_RUNNER and j.finished is None and j.deleting is None and j.owner == uid
         ]
-        status = parse_status(raw["status"])
         last = status.last_execution
         unready = next((c for c in status.conditions if c.type == "Ready" and c.status != "True"), None)
         return User(

@@ -13,7 +13,6 @@ from connector_operator.resources.connector import (
     ConnectorStatus,
     Discovery,
     LastExecution,
-    Retry,
     config_hash,
 )
 from connector_operator.resources.times import format_time
@@ -55,17 +54,25 @@ def _absorb_execution(seen: Observation, status: ConnectorStatus) -> ConnectorSt
     last = status.last_execution
     taken = next((j for j in jobs if j.deleting is not None and j.run > last.run), None)
     if taken is not None:
-        return _record_deleted(seen, status, taken.run, format_time(taken.started or seen.now))
-    gone = status.state.exec_id and status.run > last.run and status.run in seen.vanished
-    if gone and all(j.run != status.run for j in jobs):
-        status = _record_deleted(seen, status, status.run, "")
-        return replace(status, last_execution=finish(seen, status.last_execution))
-    return status
+        return _record_deleted(seen, status, taken)
+    gone = seen.vanished.get(status.run) if status.state.exec_id and status.run > last.run else None
+    if gone is None or any(j.run == status.run for j in jobs):
+        return status
+    if gone.finished is not None:  # ended, and then taken away (a time to live) before anybody looked
+        return _record(seen, status, gone)
+    status = _record_deleted(seen, status, gone)
+    return replace(status, last_execution=finish(seen, status.last_execution))
 
 
 def _record(seen: Observation, status: ConnectorStatus, job: ObservedJob) -> ConnectorStatus:
+    return record_ending(seen, status, job, endings.judge(job, seen.pods or ()))
+
+
+def record_ending(
+    seen: Observation, status: ConnectorStatus, job: ObservedJob, ending: endings.Ending
+) -> ConnectorStatus:
+    """Takes in how an execution ended, and what follows from it for the next."""
     pods = seen.pods or ()
-    ending = endings.judge(job, pods)
     pod = next((p for p in pods if p.job == job.name and p.ended is not None), None)
     ended = (pod.ended if pod is not None else None) or job.ended or seen.now
     started = (pod.started if pod is not None else None) or job.started or job.created or ended
@@ -86,6 +93,8 @@ def finish(seen: Observation, last: LastExecution) -> LastExecution:
 
     Where the pod and its Job were gone before the code was noted in the Job, the time that they took tells of a kill.
     """
+    if last.exit_code is not None:  # it had ended before it was told to leave
+        return replace(last, finished_at=format_time(seen.now))
     job = seen.vanished.get(last.run)
     code = endings.exit_code_of(job) if job is not None else None
     message = last.message
@@ -102,15 +111,16 @@ def has_outstayed(job: ObservedJob, now: datetime) -> bool:
     return job.deleting is not None and job.grace is not None and now >= job.deleting + job.grace
 
 
-def _record_deleted(seen: Observation, status: ConnectorStatus, run: int, started: str) -> ConnectorStatus:
-    message = "Somebody deleted the execution's Job."
-    last = LastExecution(run, status.state.exec_id, started, "", None, "JobDeleted", message)
-    retry = replace(status.retry, outcome=endings.DISRUPTED, at=format_time(seen.now))
-    return replace(status, last_execution=last, retry=retry if retry.spec_hash else Retry())
+def _record_deleted(seen: Observation, status: ConnectorStatus, job: ObservedJob) -> ConnectorStatus:
+    ending = endings.Ending(endings.DISRUPTED, "JobDeleted", "Somebody deleted the execution's Job.")
+    status = record_ending(seen, status, job, ending)
+    return replace(status, last_execution=replace(status.last_execution, finished_at=""))
 
 
 def overdue_at(job: ObservedJob, policy: Policy) -> datetime | None:
     """When a discovery that still goes on counts as lost with its node: Kubernetes can't say then how it ended."""
+    if job.is_suspended and job.deleting is None:
+        return None
     begun = job.started or job.created
     due = begun + job.deadline if begun is not None and job.deadline is not None else None
     due = job.deleting or due
@@ -128,15 +138,22 @@ def is_over(job: ObservedJob, now: datetime, policy: Policy) -> bool:
     return not is_underway(job, now, policy)
 
 
+def outlived_code(seen: Observation, job: ObservedJob) -> int | None:
+    """The exit code of a Job's container that has ended beside containers that go on; None when it has not."""
+    return next((p.exit_code for p in seen.pods or () if p.job == job.name and p.is_outlived), None)
+
+
 def undone_discovery(seen: Observation) -> ObservedJob | None:
-    """The discovery Job that has ended and is not recorded yet."""
+    """The discovery Job that has ended (or whose container has, beside others) and is not recorded yet."""
     jobs = own_jobs(seen, names.ROLE_DISCOVERY)
-    ended = [
-        j
-        for j in jobs
-        if is_over(j, seen.now, seen.policy) and j.deleting is None and j.run > seen.status.discovery.attempts
-    ]
+    new = [j for j in jobs if j.deleting is None and j.run > seen.status.discovery.attempts]
+    ended = [j for j in new if is_over(j, seen.now, seen.policy) or outlived_code(seen, j) is not None]
     return ended[-1] if ended else None
+
+
+def has_listed(seen: Observation, job: ObservedJob) -> bool:
+    """Whether a discovery has ended well, so that its log holds the list."""
+    return bool(job.finished) or outlived_code(seen, job) == ExitCode.END_OF_STREAM
 
 
 def is_asked_for(seen: Observation, job: ObservedJob) -> bool:
@@ -149,9 +166,9 @@ def _absorb_discovery(seen: Observation, status: ConnectorStatus) -> ConnectorSt
     job = undone_discovery(seen)
     if job is None or seen.pods is None or not is_asked_for(seen, job):
         return status
-    if job.finished and seen.catalogue is not None:
+    if has_listed(seen, job) and seen.catalogue is not None:
         return _record_catalogue(seen, status, job, seen.catalogue)
-    if job.finished and not seen.catalogue_lost:
+    if has_listed(seen, job) and not seen.catalogue_lost:
         return status
     return replace(status, discovery=_failed(seen, status.discovery, job))
 
@@ -169,6 +186,7 @@ def _record_catalogue(
         notes=catalogue.notes,
         misses=status.discovery.misses + 1 if missing else 0,
         attempts=job.run,
+        ordered=status.discovery.ordered,
     )
     return replace(status, discovery=discovery, streams=catalogue.streams, streams_total=catalogue.total)
 
@@ -184,9 +202,9 @@ def _failed(seen: Observation, before: Discovery, job: ObservedJob) -> Discovery
     ending = endings.judge(job, seen.pods or ())
     refused = ending.outcome == endings.REFUSED
     reason, message = ending.reason, ending.message
-    if job.finished:
+    if has_listed(seen, job):
         reason, message = "CatalogueLost", "The list of streams could not be read whole from the discovery's log."
-    elif job.finished is None:
+    elif job.finished is None and outlived_code(seen, job) is None:
         reason, message = "NodeLost", "The node of the discovery's pod does not answer."
     elif ending.reason == "DeadlineExceeded":
         reason, message = "DiscoveryTimedOut", "The source did not answer in time." + _seen_before(seen)
@@ -207,7 +225,7 @@ def _failed(seen: Observation, before: Discovery, job: ObservedJob) -> Discovery
 def _seen_before(seen: Observation) -> str:
     """What was said of the pod while it did not get ready (a missing Secret): the deadline took pod and reason away."""
     said = next((c for c in seen.status.conditions if c.type == "Discovered" and c.status == "False"), None)
-    quiet = {"Discovering", "AwaitingSlot", "DiscoveryTimedOut"}
+    quiet = {"Discovering", "AwaitingAdmission", "AwaitingSlot", "DiscoveryTimedOut"}
     return "" if said is None or said.reason in quiet else f" Last seen: {said.message}"
 
 

@@ -9,6 +9,7 @@ from connector_operator.decide.absorb import (
     discovery_subject,
     is_asked_for,
     is_underway,
+    outlived_code,
     own_jobs,
     problems_of,
     undone_discovery,
@@ -117,7 +118,7 @@ def classify_execution(seen: Observation, status: ConnectorStatus, request: Requ
     if len(live) > 1:
         return Execution.SURPLUS
     if live:
-        return classify_live(seen, live[0])
+        return classify_live(seen, status, live[0])
     if any(j.role == names.ROLE_RUNNER and is_leaving(seen, status, j) for j in seen.jobs):
         return Execution.ENDING
     if seen.pods is None:
@@ -130,16 +131,28 @@ def classify_execution(seen: Observation, status: ConnectorStatus, request: Requ
     return Execution.STRANDED if all(is_lost(seen, p) for p in left) else Execution.ENDING
 
 
-def classify_live(seen: Observation, job: ObservedJob) -> Execution:
+def classify_live(seen: Observation, status: ConnectorStatus, job: ObservedJob) -> Execution:
     """What a single live execution is."""
     pods = [p for p in alive_pods(seen) if p.job == job.name]
     if pods and all(is_lost(seen, p) for p in pods):
         return Execution.LOST
-    if seen.spec is None or job.is_edited or job.spec_hash != spec_hash(seen.spec):
-        return Execution.OUTDATED
+    if job.is_altered or outlived_code(seen, job) is not None or (job.is_suspended and has_run(seen, status, job)):
+        return Execution.SPENT
+    outdated = Execution.BARRED if seen.trial is not None and seen.trial.refusal else Execution.OUTDATED
+    if seen.spec is None or job.spec_hash != spec_hash(seen.spec):
+        return outdated
     if seen.dataset.hash and job.dataset_hash != seen.dataset.hash:
-        return Execution.OUTDATED if seen.has_turn or not job.ready else Execution.QUEUED
+        return outdated if seen.has_turn or not job.ready else Execution.QUEUED
+    if job.is_suspended:
+        return Execution.SUSPENDED
     return Execution.READY if job.ready else Execution.WAITING
+
+
+def has_run(seen: Observation, status: ConnectorStatus, job: ObservedJob) -> bool:
+    """Whether an execution is known to have been ready: a Job that is let go on would then run a second pod."""
+    healthy = any(c.type == "RunnerHealthy" and c.status == "True" for c in seen.status.conditions)
+    is_told = healthy and names.job_of_execution(seen.status.state.exec_id) == job.name
+    return is_told or status.last_execution.run == job.run
 
 
 def alive_pods(seen: Observation) -> list[ObservedPod]:
@@ -219,9 +232,10 @@ def _classify_job(seen: Observation, status: ConnectorStatus) -> Listing:
     jobs = [j for j in own_jobs(seen, names.ROLE_DISCOVERY) if is_underway(j, seen.now, seen.policy)]
     if any(j.deleting is not None for j in jobs):
         return Listing.ENDING
-    if jobs:
-        return Listing.ACTIVE if len(jobs) == 1 and is_asked_for(seen, jobs[0]) else Listing.OUTDATED
     done = undone_discovery(seen)
+    if jobs and (done is None or done.run <= status.discovery.attempts or len(jobs) > 1):
+        is_good = len(jobs) == 1 and is_asked_for(seen, jobs[0]) and outlived_code(seen, jobs[0]) is None
+        return Listing.ACTIVE if is_good else Listing.OUTDATED
     if done is None or done.run <= status.discovery.attempts:
         return Listing.NONE
     return Listing.DONE if is_asked_for(seen, done) else Listing.OUTDATED

@@ -36,6 +36,7 @@ UNHEALTHY_ROWS = frozenset(
         "leaving",
         "replace",
         "lost",
+        "spent",
         "trim",
         "start",
         "backoff",
@@ -51,9 +52,9 @@ def build_conditions(
 ) -> tuple[Condition, ...]:
     """All conditions of a status; the time of the last transition is kept where the status is the same."""
     said: dict[str, Said] = {
-        "Ready": ("True" if "R" in row.flags else "False", words.reason, words.message),
+        "Ready": ("True" if "R" in words.flags else "False", words.reason, words.message),
         "Reconciling": _reconciling(row, listing, words),
-        "Stalled": _if("S" in row.flags, words.reason, words.message, "NotStalled", "Nothing needs a person."),
+        "Stalled": _if("S" in words.flags, words.reason, words.message, "NotStalled", "Nothing needs a person."),
         "ConfigValid": _config_valid(seen),
         "Discovered": say_discovered(seen, memory, words.listing),
         "DatasetResolved": _dataset_resolved(seen),
@@ -75,11 +76,13 @@ def _if(holds: bool, reason: str, message: str, other_reason: str, other: str) -
 
 
 def _reconciling(row: Row, listing: ListingRow, words: Words) -> Said:
-    if "P" in row.flags:
+    if "P" in words.flags:
         return "True", words.reason, words.message
+    if "S" in words.flags:
+        return "False", "Settled", "Nothing is being changed."
     busy = listing.name in {"begin", "line", "active", "read", "change", "leave", "cancel"}
-    if busy and listing.action is not ListingAction.CANCEL and "S" not in row.flags:
-        return "True", words.listing.reason, words.listing.message
+    if busy and listing.action is not ListingAction.CANCEL:
+        return "True", words.listing.reason, words.listing.message + words.listing.when
     return "False", "Settled", "Nothing is being changed."
 
 

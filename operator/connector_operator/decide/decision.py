@@ -8,11 +8,20 @@ from typing import Any
 
 import msgspec
 
-from connector_operator.decide.absorb import absorb, finish, overdue_at, own_jobs, undone_discovery
-from connector_operator.decide.acts import Act, act_on_execution, act_on_listing, next_run, prune
+from connector_operator.decide.absorb import (
+    absorb,
+    finish,
+    has_listed,
+    overdue_at,
+    own_jobs,
+    record_ending,
+    undone_discovery,
+)
+from connector_operator.decide.acts import Act, CreateDiscovery, act_on_execution, act_on_listing, next_run, prune
 from connector_operator.decide.classify import classify, classify_listing, live_jobs, next_listing
 from connector_operator.decide.conditions import build_conditions, has_changed, transition
 from connector_operator.decide.observation import Observation
+from connector_operator.decide.orders import with_orders
 from connector_operator.decide.situation import (
     Action,
     Execution,
@@ -22,6 +31,7 @@ from connector_operator.decide.situation import (
     Request,
     Situation,
 )
+from connector_operator.decide.spent import judge_spent
 from connector_operator.decide.table import ListingRow, Row, find_listing_row, find_row
 from connector_operator.decide.waiting import is_look_due, next_look
 from connector_operator.decide.words import Words, gather_words
@@ -29,9 +39,12 @@ from connector_operator.resources import names
 from connector_operator.resources.connector import (
     ConnectorStatus,
     EffectiveDataset,
+    Ordered,
     Retry,
     State,
     build_status,
+    config_hash,
+    spec_hash,
 )
 from connector_operator.resources.times import format_time, parse_time
 from connector_operator.resources.workload import ObservedJob
@@ -45,6 +58,7 @@ class Look(StrEnum):
     PODS = "pods"
     EVENTS = "events"
     CATALOGUE = "catalogue"
+    TRIAL = "trial"
 
 
 class Announcement(msgspec.Struct, frozen=True):
@@ -79,6 +93,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
 def decide(seen: Observation) -> Decision:
     """Decides what to do about one connector. Pure: equal observations give equal decisions."""
+    seen = replace(seen, jobs=with_orders(seen.jobs, seen.uid, seen.status))
     memory = absorb(seen)
     situation, listing = classify(seen, memory), classify_listing(seen, memory)
     row, listing_row = find_row(situation), find_listing_row(listing)
@@ -88,7 +103,9 @@ def decide(seen: Observation) -> Decision:
     if looks:
         return Decision(row=row, listing_row=listing_row, looks=looks)
     memory = _carry_on(seen, memory, row, situation)
-    acts = act_on_execution(seen, memory, row.action) + act_on_listing(seen, memory, listing_row.action)
+    listed = act_on_listing(seen, memory, listing_row.action)
+    acts = act_on_execution(seen, memory, row.action) + listed
+    memory = _note_discovery(seen, memory, listed)
     if listing_row.action is ListingAction.CANCEL:
         attempts = [memory.discovery.attempts, *(j.run for j in own_jobs(seen, names.ROLE_DISCOVERY))]
         memory = replace(memory, discovery=replace(memory.discovery, attempts=max(attempts)))
@@ -116,8 +133,10 @@ def needed_looks(seen: Observation, row: Row, listing: ListingRow, situation: Si
             looks |= {Look.PODS, Look.EVENTS}
     done = undone_discovery(seen)
     unread = seen.catalogue is None and not seen.catalogue_lost
-    if listing.action is ListingAction.READ and done is not None and done.finished and unread:
+    if listing.action is ListingAction.READ and done is not None and has_listed(seen, done) and unread:
         looks |= {Look.PODS, Look.CATALOGUE}
+    if not looks and row.name == "replace" and seen.trial is None:
+        looks.add(Look.TRIAL)
     return frozenset(looks)
 
 
@@ -126,7 +145,21 @@ def _waiting_jobs(seen: Observation, situation: Situation) -> list[ObservedJob]:
     jobs = [j for j in own_jobs(seen, names.ROLE_DISCOVERY) if j.finished is None and j.deleting is None]
     if situation.execution in {Execution.WAITING, Execution.OUTDATED, Execution.LOST}:
         jobs += live_jobs(seen)
-    return [job for job in jobs if not job.ready]
+    return [job for job in jobs if not job.ready and not job.is_suspended]
+
+
+def _note_discovery(seen: Observation, memory: ConnectorStatus, acts: tuple[Act, ...]) -> ConnectorStatus:
+    """Memory with what a discovery that starts now is made from."""
+    made = next((act for act in acts if isinstance(act, CreateDiscovery)), None)
+    if made is None or seen.spec is None:
+        return memory
+    ordered = Ordered(
+        run=made.attempt,
+        config_hash=config_hash(seen.spec),
+        rediscover_at=seen.spec.rediscover_at,
+        stream=seen.spec.selected_stream,
+    )
+    return replace(memory, discovery=replace(memory.discovery, ordered=ordered))
 
 
 def _carry_on(seen: Observation, memory: ConnectorStatus, row: Row, situation: Situation) -> ConnectorStatus:
@@ -136,15 +169,27 @@ def _carry_on(seen: Observation, memory: ConnectorStatus, row: Row, situation: S
     last = memory.last_execution
     if situation.execution is Execution.NONE and last.run and not last.finished_at:
         memory = replace(memory, last_execution=finish(seen, last))
-    if row.action is Action.START:
-        return replace(memory, run=next_run(seen, memory))
+    if row.action is Action.START and seen.spec is not None:
+        run = next_run(seen, memory)
+        ordered = Ordered(run=run, spec_hash=spec_hash(seen.spec), dataset_hash=seen.dataset.hash)
+        return replace(memory, run=run, ordered=ordered)
     if row.action is Action.STOP:
         job = live_jobs(seen)[-1]
+        if row.name == "spent":
+            return _note_spent(seen, memory, job)
         reason, message = LEAVES.get(row.name, LEAVES["replace"])
         execution = names.execution_id(seen.namespace, seen.name, job.name)
         started = format_time(job.started or job.created or seen.now)
         return replace(memory, last_execution=type(last)(job.run, execution, started, "", None, reason, message))
     return memory
+
+
+def _note_spent(seen: Observation, memory: ConnectorStatus, job: ObservedJob) -> ConnectorStatus:
+    """How it ended is taken in once, before its Job goes."""
+    if memory.last_execution.run == job.run and memory.last_execution.reason:
+        return memory
+    memory = record_ending(seen, memory, job, judge_spent(seen, job))
+    return replace(memory, last_execution=replace(memory.last_execution, finished_at=""))
 
 
 def _execution(seen: Observation, memory: ConnectorStatus, row: Row, situation: Situation) -> str:
@@ -178,10 +223,9 @@ def _announce(seen: Observation, status: dict[str, Any], row: Row, words: Words)
     reason = transition(seen.status, status)
     if reason is None:
         return None
-    ready = next(c for c in status["conditions"] if c["type"] == "Ready")
     is_quiet = reason in QUIET_REASONS
-    calm = is_quiet or "R" in row.flags or (row.name in CALM_ROWS and not words.is_trouble)
-    return Announcement(reason, ready["message"], not calm, is_quiet)
+    calm = is_quiet or "R" in words.flags or (row.name in CALM_ROWS and not words.is_trouble)
+    return Announcement(reason, words.told, not calm, is_quiet)
 
 
 LEAVES = {
@@ -199,6 +243,8 @@ def _again(
 ) -> datetime | None:
     """The earliest moment at which time alone changes the decision."""
     moments: list[datetime | None] = []
+    if row.name == "barred" and seen.trial is not None:
+        moments.append(seen.trial.again)
     if row.name in {"backoff", "failing", "mend"}:
         moments.append(parse_time(memory.retry.at))
     if listing.listing is Listing.NONE and find_listing_row(listing).name == "later":

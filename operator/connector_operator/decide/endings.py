@@ -23,8 +23,9 @@ REFUSED_DELAY = (timedelta(seconds=30), timedelta(minutes=10))
 DISCOVERY_DELAY = (timedelta(seconds=2), timedelta(minutes=5))
 FAILING_FROM = 5
 """From this many failures in a row on a connector is errored."""
-SHORTEST_CALM = timedelta(seconds=10)
-"""A run disrupted sooner counts as a crash, or a node that evicts everything would make the operator spin."""
+SHORTEST_CALM = timedelta(minutes=1)
+"""A run that is disrupted sooner, and not for the first time, counts as a crash: else a node that evicts everything, or
+somebody who deletes or suspends each Job, would make the operator spin."""
 _LONGEST_MESSAGE = 1024
 _EXIT_CODE = re.compile(r"exit code (\d+)")
 
@@ -52,6 +53,8 @@ def judge(job: ObservedJob, pods: Sequence[ObservedPod]) -> Ending:
         return Ending(CRASHED, "DeadlineExceeded", "It did not end in time.")
     if pod is None:
         return _judge_without_pod(job)
+    if pod.exit_code == ExitCode.END_OF_STREAM:  # beside containers that go on
+        return Ending(COMPLETED, "Completed", "The stream has come to its end.", 0)
     said = parse_termination(pod.message)
     message = said.message[:_LONGEST_MESSAGE] or f"The runner ended with exit code {pod.exit_code}."
     if pod.exit_code == ExitCode.ACTION_REQUIRED:

@@ -20,6 +20,18 @@ Told = tuple[str, str]
 """Which Job or pod an event is about, by name, and its message."""
 
 
+class Trial(msgspec.Struct, frozen=True):
+    """What the API server said to a dry run of the Job that would follow.
+
+    Attributes:
+        refusal: Why it would be refused, as a sentence; "" when it would not, or when nobody can tell.
+        again: When to ask anew.
+    """
+
+    refusal: str = ""
+    again: datetime | None = None
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """The settings that decisions depend on."""
 
@@ -47,6 +59,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
         vanished_attempts: The highest discovery whose Job was seen to go.
         has_slot: Whether one more discovery may start now.
         has_turn: Whether this connector may follow a changed Dataset now.
+        trial: Whether the API server would take the Job that follows a replaced one; None: not asked.
         trouble: Why the API server refused the acts of the last visit, as a sentence; "" when it didn't.
     """
 
@@ -71,5 +84,6 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     vanished_attempts: int = 0
     has_slot: bool = True
     has_turn: bool = True
+    trial: Trial | None = None
     trouble: str = ""
     policy: Policy = Policy()

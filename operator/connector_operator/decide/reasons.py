@@ -84,8 +84,13 @@ REASONS = (
     Reason("DatasetInvalid", "The Dataset has problems; the message lists them.", "Mend the Dataset."),
     Reason(
         "JobRefused",
-        "The API server refuses the Job (quota, admission); the message is its own.",
+        "The API server refuses the Job (quota, admission); the message is its own. An execution that a change would replace goes on: it is asked before that one is told to leave.",
         "Mend what it names; it is tried again by itself.",
+    ),
+    Reason(
+        "AwaitingAdmission",
+        "The Job is suspended, or scaled to nothing, by whatever admits Jobs (a queue such as Kueue, a policy, a person); its pod starts when that lets it.",
+        "Ask whoever admits Jobs; or let it start by hand, with the command in the message.",
     ),
     Reason(
         "PodRefused",
@@ -114,6 +119,16 @@ REASONS = (
         "Read its log: it says what it waits for.",
     ),
     Reason(
+        "SidecarEnded",
+        "The runner works, but a container that something put beside it has ended, so the pod does not count as ready.",
+        "Mend that container, or keep it out of the operator's pods; then set `spec.restartedAt`.",
+    ),
+    Reason(
+        "SidecarNotReady",
+        "The runner works, but a container that something put beside it is not ready.",
+        "Read that container's log.",
+    ),
+    Reason(
         "NodeLost",
         "The pod should have gone long ago: its node does not answer. If running is asked for, another execution takes over, and the dataset's fence keeps the old one from writing; a stop waits for the node.",
         "Nothing to do where the node comes back; else remove the node, or the pod with the command in the message.",
@@ -128,6 +143,16 @@ REASONS = (
         "JobDeleted",
         "Of a last execution: somebody deleted its Job.",
         "Nothing to do: the next starts at once. To stop a connector set `spec.status: stopped`.",
+    ),
+    Reason(
+        "JobSuspended",
+        "Of a last execution: somebody suspended its Job, or scaled it to nothing, after it had run; it could only go on in a second pod.",
+        "Nothing to do: the next starts by itself. To stop a connector set `spec.status: stopped`.",
+    ),
+    Reason(
+        "JobAltered",
+        "Of a last execution: its Job was changed so that it may make more than one pod.",
+        "Have policies and controllers leave completions and parallelism of the operator's Jobs alone.",
     ),
     Reason(
         "Disrupted",

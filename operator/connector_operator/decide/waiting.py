@@ -16,16 +16,24 @@ _FIRST_LOOK, _LAST_LOOK = timedelta(seconds=5), timedelta(seconds=60)
 
 
 class Wait(msgspec.Struct, frozen=True):
-    """Why something is not ready yet; `is_trouble`: it won't get ready unless somebody acts."""
+    """Why something is not ready yet.
+
+    Attributes:
+        is_trouble: It won't get ready unless somebody acts.
+        when: A sentence about when it is tried again, with a space before it; apart, as it changes with the clock.
+    """
 
     reason: str
     message: str
     is_trouble: bool = False
+    when: str = ""
 
 
 def explain_waiting(job: ObservedJob, pods: Sequence[ObservedPod] | None, told: Sequence[Told], now: datetime) -> Wait:
     """The most telling reason; `pods` None and no events: nothing is known yet."""
     starting = Wait("Starting", f"Execution {job.name} is starting.")
+    if job.is_suspended:
+        return explain_suspended(job)
     if pods is None:
         return starting
     mine = [p for p in pods if p.job == job.name]
@@ -43,6 +51,15 @@ def explain_waiting(job: ObservedJob, pods: Sequence[ObservedPod] | None, told: 
         return Wait(reason, f"The pod can't start: {said}", is_trouble=True)
     if pod.container_reason == "CreateContainerConfigError":
         return Wait("PodNotStarted", f"The container can't start: {pod.waiting}", is_trouble=True)
+    if pod.is_up and pod.ended_others:
+        ended = ", ".join(pod.ended_others)
+        message = (
+            f"The runner works, but its pod does not count as ready: of the containers beside it has ended {ended}."
+        )
+        return Wait("SidecarEnded", message, is_trouble=True)
+    if pod.is_up and pod.others:
+        message = f"The runner works, but the pod's other containers are not all ready: {', '.join(pod.others)}."
+        return Wait("SidecarNotReady", message)
     if (
         pod.phase == "Running"
         and pod.started is not None
@@ -51,6 +68,16 @@ def explain_waiting(job: ObservedJob, pods: Sequence[ObservedPod] | None, told: 
         message = f"The runner is up but not ready: it has no connection yet; see kubectl logs job/{job.name}."
         return Wait("RunnerNotReady", message, is_trouble=True)
     return starting
+
+
+def explain_suspended(job: ObservedJob) -> Wait:
+    """A Job that somebody holds back: it may come by itself, and who holds it is not known to us."""
+    message = (
+        f"Job {job.name} is suspended, or scaled to nothing: whatever admits Jobs here (a queue, a policy, a person) has not "
+        "let it start. It starts when that happens; to let it start by hand: "
+        f"""kubectl patch job {job.name} --type=merge -p '{{"spec":{{"suspend":false,"parallelism":1}}}}'."""
+    )
+    return Wait("AwaitingAdmission", message)
 
 
 def next_look(created: datetime | None, now: datetime) -> datetime:

@@ -10,10 +10,12 @@ from connector_operator.decide.absorb import own_jobs, problems_of
 from connector_operator.decide.classify import alive_pods, has_failed, is_fresh, live_jobs
 from connector_operator.decide.observation import Observation
 from connector_operator.decide.situation import Action, Gate, ListingAction, Situation
+from connector_operator.decide.spent import judge_spent
 from connector_operator.decide.table import ListingRow, Row
-from connector_operator.decide.waiting import Wait, explain_waiting
+from connector_operator.decide.waiting import Wait, explain_suspended, explain_waiting
 from connector_operator.resources import names
 from connector_operator.resources.connector import ConnectorStatus
+from connector_operator.resources.times import format_time
 
 _MOST_NAMED = 20
 GOES_ON = "; its Dataset can't be used any more, so it goes on until it is stopped or restarted"
@@ -24,16 +26,23 @@ class Words(msgspec.Struct, frozen=True):
 
     Attributes:
         reason, message: Of the Ready condition.
-        is_trouble: Whether they tell of something that won't go well unless somebody acts, whatever the row.
+        flags: Which conditions are true, as in the row, unless only a person can help: then Stalled and nothing else.
+        told: The message without what changes with the clock, for events.
         listing: Why the streams are not known (or not known anew).
         pod: Why the execution's pod is not ready.
     """
 
     reason: str
     message: str
-    is_trouble: bool
+    flags: str
+    told: str
     listing: Wait
     pod: Wait
+
+    @property
+    def is_trouble(self) -> bool:
+        """Whether they tell of something that only a person can mend."""
+        return "S" in self.flags
 
 
 def gather_words(
@@ -45,22 +54,55 @@ def gather_words(
     live = live_jobs(seen)
     pod = explain_waiting(live[-1], seen.pods, seen.told, seen.now) if live else Wait("NoExecution", "")
     last = memory.last_execution
+    if seen.trouble and row.action in {Action.START, Action.STOP, Action.TRIM}:
+        return Words("JobRefused", seen.trouble, "S", seen.trouble, listed, pod)
     reason = {"<gate>": gate.reason, "<pod>": pod.reason, "<last>": last.reason}.get(row.reason, row.reason)
     message = row.says.format(
         gate=gate.message,
         pod=pod.message,
         last=f"{last.reason}: {last.message}" if row.name != "mend" else closed(last.message),
-        next=memory.retry.at,
         failures=memory.retry.failures,
         stream=seen.spec.selected_stream if seen.spec else "",
         left=say_left(seen),
         into=f" into table {seen.dataset.table}" if seen.dataset.table else GOES_ON,
         streams=say_streams(memory),
         execution=names.execution_job_name(seen.name, seen.uid, memory.run),
+        trial=seen.trial.refusal if seen.trial else "",
+        spent=say_spent(seen),
+        suspended=explain_suspended(live[-1]).message if live else "",
+        when="{when}",
     )
-    if seen.trouble and row.action in {Action.START, Action.STOP, Action.TRIM}:
-        return Words("JobRefused", seen.trouble, True, listed, pod)
-    return Words(reason, message, row.reason == "<pod>" and pod.is_trouble, listed, pod)
+    when = gate.when if row.reason == "<gate>" else say_when(seen, memory, row)
+    message = message if "{when}" in message else f"{message}{{when}}"
+    is_helpless = (row.reason == "<pod>" and is_stuck(pod)) or (row.reason == "<gate>" and is_stuck(gate))
+    flags = "S" if is_helpless and "P" in row.flags else row.flags
+    return Words(reason, message.replace("{when}", when), flags, message.replace("{when}", ""), listed, pod)
+
+
+_WAITS_ITSELF = frozenset({"RunnerNotReady", "SidecarNotReady"})
+_POD_TROUBLE = frozenset(
+    {"PodRefused", "Unschedulable", "ImageNotPulled", "SecretNotFound", "PodNotStarted", "SidecarEnded", "JobRefused"}
+)
+
+
+def is_stuck(wait: Wait) -> bool:
+    """Whether a pod or Job can't come to be unless somebody mends something; a source that is away is no such thing."""
+    return wait.is_trouble and wait.reason in _POD_TROUBLE
+
+
+def say_when(seen: Observation, memory: ConnectorStatus, row: Row) -> str:
+    """When something is tried again, as a sentence with a space before it; "" where time does not matter."""
+    if row.name == "barred" and seen.trial is not None and seen.trial.again is not None:
+        return f" Asked again at {format_time(seen.trial.again)}, and at once when the spec changes."
+    if row.name in {"backoff", "failing"}:
+        return f" Tried again at {memory.retry.at}."
+    return f" Tried again at {memory.retry.at}, and at once when the spec changes." if row.name == "mend" else ""
+
+
+def say_spent(seen: Observation) -> str:
+    """Why a Job that lives must go."""
+    ending = judge_spent(seen, live_jobs(seen)[-1]) if live_jobs(seen) else None
+    return f"{ending.message} Its Job makes way for the next execution." if ending is not None else ""
 
 
 def say_streams(status: ConnectorStatus) -> str:
@@ -107,11 +149,11 @@ def say_listing(seen: Observation, memory: ConnectorStatus, row: ListingRow) -> 
     jobs = [j for j in own_jobs(seen, names.ROLE_DISCOVERY) if j.finished is None and j.deleting is None]
     if jobs and row.name == "active":
         wait = explain_waiting(jobs[-1], seen.pods, seen.told, seen.now)
-        if wait.is_trouble and wait.reason != "RunnerNotReady":
+        if (wait.is_trouble and wait.reason not in _WAITS_ITSELF) or wait.reason == "AwaitingAdmission":
             return wait
     if has_failed(seen, memory):
         when = "" if row.name == "rest" else f" Tried again at {discovery.retry_at}, and at once when the spec changes."
-        return Wait(discovery.reason, f"{closed(discovery.message)}{when}", is_trouble=True)
+        return Wait(discovery.reason, closed(discovery.message), is_trouble=True, when=when)
     return Wait("Discovering", "The streams of this configuration are being listed.")
 
 
@@ -141,8 +183,8 @@ def say_discovered(seen: Observation, memory: ConnectorStatus, listed: Wait) -> 
     if seen.spec is None or problems_of(seen):
         return "False", "InvalidConfig", "The configuration has problems; see the condition ConfigValid."
     if not is_fresh(seen, memory):
-        return "False", listed.reason, listed.message
+        return "False", listed.reason, listed.message + listed.when
     notes = " ".join((say_streams(memory), *memory.discovery.notes))
     if has_failed(seen, memory):
-        notes += f" Listing them anew failed: {listed.message}"
+        notes += f" Listing them anew failed: {listed.message}{listed.when}"
     return "True", "Discovered", notes

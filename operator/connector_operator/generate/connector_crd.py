@@ -174,6 +174,7 @@ def _status() -> dict[str, Any]:
                 {"name": text("The Dataset's name."), "table": text("The table there.")},
             ),
             "run": number("How many executions have been reserved.", format="int64"),
+            "ordered": _ordered("What the last reserved execution was made from."),
             "lastExecution": last,
             "retry": _retry(),
             "discovery": _discovery(),
@@ -217,5 +218,20 @@ def _discovery() -> dict[str, Any]:
             "reason": text("Why the last failed."),
             "message": text("Why, in a sentence."),
             "retryAt": text("When it is tried again."),
+            "ordered": _ordered("What the last attempt was made from."),
+        },
+    )
+
+
+def _ordered(description: str) -> dict[str, Any]:
+    return object_of(
+        description,
+        {
+            "run": number("Its number.", format="int64"),
+            "specHash": text("The orders of an execution."),
+            "datasetHash": text("The Dataset of an execution."),
+            "configHash": text("The configuration of a discovery."),
+            "rediscoverAt": text("The spec.rediscoverAt of a discovery."),
+            "stream": text("The stream that was selected at a discovery."),
         },
     )

@@ -109,6 +109,26 @@ class Retry(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     dataset_hash: str = ""
 
 
+class Ordered(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """What the last reserved execution, or the last discovery, was made from.
+
+    It stands here and not only in the Job, because whatever admits a Job may change it: what was asked for is compared,
+    never what was read back.
+
+    Attributes:
+        run: The execution's number, or the discovery's.
+        spec_hash, dataset_hash: What the execution was made from.
+        config_hash, rediscover_at, stream: What the discovery was made from.
+    """
+
+    run: int = 0
+    spec_hash: str = ""
+    dataset_hash: str = ""
+    config_hash: str = ""
+    rediscover_at: str = ""
+    stream: str = ""
+
+
 class Discovery(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """What the streams in status are the streams of, and how attempts to list them went.
 
@@ -120,6 +140,7 @@ class Discovery(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True)
         failures: Failed attempts in a row, for what `failed_for` stands for.
         refused: Whether the last failed for what a person must mend.
         retry_at: When it is tried again.
+        ordered: What the last attempt was made from.
     """
 
     config_hash: str = ""
@@ -135,6 +156,7 @@ class Discovery(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True)
     reason: str = ""
     message: str = ""
     retry_at: str = ""
+    ordered: Ordered = Ordered()
 
 
 class EffectiveDataset(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -153,6 +175,7 @@ class ConnectorStatus(msgspec.Struct, frozen=True, rename="camel"):
     streams_total: int = 0
     dataset: EffectiveDataset = EffectiveDataset()
     run: int = 0
+    ordered: Ordered = Ordered()
     last_execution: LastExecution = LastExecution()
     retry: Retry = Retry()
     discovery: Discovery = Discovery()
@@ -197,7 +220,7 @@ def parse_status(raw: Any) -> ConnectorStatus:
 def build_status(status: ConnectorStatus) -> dict[str, Any]:
     """A status as it is applied. Every scalar is listed each time: one that is left out would survive if somebody else set it."""
     raw: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(status))  # lists, as they come back
-    for optional in ("dataset", "lastExecution", "retry", "discovery"):
+    for optional in ("dataset", "ordered", "lastExecution", "retry", "discovery"):
         if not raw[optional]:
             del raw[optional]
     return raw

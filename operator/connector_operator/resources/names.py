@@ -25,6 +25,9 @@ ANNOTATION_CONFIG = f"{GROUP}/config-hash"
 ANNOTATION_REDISCOVER = f"{GROUP}/rediscover-at"
 ANNOTATION_STREAM = f"{GROUP}/stream"
 
+CONTAINER = "runner"
+"""Our container, by name: admission may put others beside it, and before it."""
+
 ROLE_DISCOVERY = "discovery"
 ROLE_RUNNER = "runner"
 

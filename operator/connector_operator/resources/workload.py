@@ -25,7 +25,8 @@ class ObservedJob(msgspec.Struct, frozen=True, kw_only=True):
         reason, message: Of the Job's condition when it failed, or is about to.
         deadline: How long it may take.
         grace: How long its pod may take to leave.
-        is_edited: Somebody changed what keeps it running (suspended, parallelism).
+        is_suspended: It makes no pod until somebody lets it (suspended, or scaled to nothing).
+        is_altered: Somebody changed it so that it may make more than one pod.
     """
 
     name: str
@@ -48,7 +49,8 @@ class ObservedJob(msgspec.Struct, frozen=True, kw_only=True):
     message: str = ""
     deadline: timedelta | None = None
     grace: timedelta | None = None
-    is_edited: bool = False
+    is_suspended: bool = False
+    is_altered: bool = False
 
 
 class ObservedPod(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,8 +61,11 @@ class ObservedPod(msgspec.Struct, frozen=True, kw_only=True):
         unready_since: Since when it is not ready; None when it is.
         deleting: When its grace ends (Kubernetes sets deletionTimestamp ahead by the grace period).
         is_orphan: No Job owns it, so nothing ends it.
-        exit_code, message: Of the container, once terminated; the termination message as it is.
-        container_reason: Of the container's state (OOMKilled, ImagePullBackOff, CreateContainerConfigError ...).
+        exit_code, message: Of our container, once terminated; the termination message as it is.
+        is_up: Our container runs and is ready itself, whatever the others do.
+        others: Containers beside ours that still run or wait, by name.
+        ended_others: Containers beside ours that have ended.
+        container_reason: Of our container's state (OOMKilled, ImagePullBackOff, CreateContainerConfigError ...).
         waiting: What the container waits for, as the kubelet says.
         unschedulable: What the scheduler says, when it finds no node.
         disruption: Reason of the DisruptionTarget condition.
@@ -78,6 +83,9 @@ class ObservedPod(msgspec.Struct, frozen=True, kw_only=True):
     is_orphan: bool = False
     exit_code: int | None = None
     message: str = ""
+    is_up: bool = False
+    others: tuple[str, ...] = ()
+    ended_others: tuple[str, ...] = ()
     container_reason: str = ""
     waiting: str = ""
     unschedulable: str = ""
@@ -87,6 +95,11 @@ class ObservedPod(msgspec.Struct, frozen=True, kw_only=True):
     def is_alive(self) -> bool:
         """Whether its process may still run."""
         return self.phase not in {"Succeeded", "Failed"}
+
+    @property
+    def is_outlived(self) -> bool:
+        """Whether our container has ended, but others go on, so that the pod and its Job never end by themselves."""
+        return self.is_alive and self.exit_code is not None and bool(self.others)
 
 
 def read_job(raw: Mapping[str, Any]) -> ObservedJob:
@@ -120,8 +133,13 @@ def read_job(raw: Mapping[str, Any]) -> ObservedJob:
         message=failing.get("message", ""),
         deadline=timedelta(seconds=spec["activeDeadlineSeconds"]) if spec.get("activeDeadlineSeconds") else None,
         grace=None if grace is None else timedelta(seconds=grace),
-        is_edited=bool(spec.get("suspend")) or spec.get("parallelism", 1) != 1 or spec.get("completions", 1) != 1,
+        is_suspended=bool(spec.get("suspend")) or spec.get("parallelism", 1) == 0,
+        is_altered=_makes_more(spec.get("parallelism", 1), spec.get("completions")),
     )
+
+
+def _makes_more(parallelism: int, completions: int | None) -> bool:
+    return parallelism > 1 if completions is None else completions > 1
 
 
 def read_pod(raw: Mapping[str, Any]) -> ObservedPod:
@@ -129,7 +147,9 @@ def read_pod(raw: Mapping[str, Any]) -> ObservedPod:
     meta, status = raw.get("metadata", {}), raw.get("status", {})
     labels = meta.get("labels") or {}
     conditions = {c.get("type"): c for c in status.get("conditions") or ()}
-    container: dict[str, Any] = next(iter(status.get("containerStatuses") or ()), {})
+    containers = {c.get("name"): c for c in status.get("containerStatuses") or ()}
+    container: dict[str, Any] = containers.pop(names.CONTAINER, {})
+    ended = {name for name, other in containers.items() if (other.get("state") or {}).get("terminated")}
     state = container.get("state") or {}
     terminated, waiting = state.get("terminated") or {}, state.get("waiting") or {}
     running = state.get("running") or {}
@@ -148,6 +168,9 @@ def read_pod(raw: Mapping[str, Any]) -> ObservedPod:
         is_orphan=all(o.get("kind") != "Job" for o in meta.get("ownerReferences") or ()),
         exit_code=terminated.get("exitCode"),
         message=terminated.get("message", ""),
+        is_up=bool(running and container.get("ready")),
+        others=tuple(sorted(name for name in containers if name not in ended)),
+        ended_others=tuple(sorted(ended)),
         container_reason=terminated.get("reason") or waiting.get("reason") or status.get("reason", ""),
         waiting=waiting.get("message", "") or waiting.get("reason", ""),
         unschedulable=scheduled.get("message", "") if scheduled.get("status") == "False" else "",

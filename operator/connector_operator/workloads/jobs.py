@@ -16,7 +16,6 @@ from connector_operator.resources.dataset import DatasetView
 from connector_runner.schemas import manifest as orders
 from connector_runner.schemas.outcome import ExitCode
 
-CONTAINER = "runner"
 TERMINATION_LOG = "/dev/termination-log"
 RUNNER_USER = 65532
 DATASET_URL_FILE = "url"
@@ -71,7 +70,7 @@ def build_runner_job(
 
 
 def _fail_on(operator: str, code: ExitCode) -> dict[str, Any]:
-    codes = {"containerName": CONTAINER, "operator": operator, "values": [int(code)]}
+    codes = {"containerName": names.CONTAINER, "operator": operator, "values": [int(code)]}
     return {"action": "FailJob", "onExitCodes": codes}
 
 
@@ -179,7 +178,7 @@ def _build_pod(
         {"name": orders.PROBE_ADDRESS_VARIABLE, "value": f"$(POD_IP):{orders.PROBE_PORT}"},
     ]
     container = {
-        "name": CONTAINER,
+        "name": names.CONTAINER,
         "image": settings.image,
         "imagePullPolicy": settings.pull_policy,
         "args": arguments,

@@ -49,13 +49,15 @@ def expected_when_running(s: Situation) -> str:
         Execution.QUEUED: "turn",
         Execution.SURPLUS: "trim",
         Execution.LOST: "lost",
+        Execution.SPENT: "spent",
+        Execution.SUSPENDED: "admission",
         Execution.ENDING: "leaving",
     }
     if s.execution in fixed:
         return fixed[s.execution]
-    if s.execution is Execution.OUTDATED:
+    if s.execution in {Execution.OUTDATED, Execution.BARRED}:
         if s.gate is Gate.OPEN:
-            return "replace"
+            return "replace" if s.execution is Execution.OUTDATED else "barred"
         return "held" if s.gate in {Gate.UNDISCOVERED, Gate.HOMELESS} else "stuck"
     if s.memory is Memory.COMPLETED:
         return "completed"

@@ -49,7 +49,7 @@ def test_the_runners_job_keeps_to_the_restricted_profile_and_tells_the_orders() 
     assert orders.dataset is not None
     assert orders.dataset.url == "postgresql://db/market"
     read = read_job({**job, "metadata": {**job["metadata"], "uid": "u"}})
-    assert (read.run, read.owner, read.role, read.finished, read.is_edited) == (7, "uid-1", "runner", None, False)
+    assert (read.run, read.owner, read.role, read.finished, read.is_suspended) == (7, "uid-1", "runner", None, False)
 
 
 def test_secrets_are_mounted_and_never_told() -> None:
@@ -188,7 +188,13 @@ def test_why_a_pod_is_not_ready(pods: list[dict[str, Any]] | None, told: list[tu
 
 def test_raw_pods_are_read_whatever_is_missing() -> None:
     assert read_pod({}).phase == ""
-    assert read_pod({"status": {"containerStatuses": [{"state": {"terminated": {"exitCode": 3}}}]}}).exit_code == 3
+    statuses = [
+        {"name": "proxy", "state": {"terminated": {"exitCode": 0}}},
+        {"name": "runner", "state": {"terminated": {"exitCode": 3}}},
+        {"name": "mesh", "state": {"running": {}}},
+    ]
+    read = read_pod({"status": {"phase": "Running", "containerStatuses": statuses}})
+    assert (read.exit_code, read.others, read.ended_others, read.is_outlived) == (3, ("mesh",), ("proxy",), True)
 
 
 def test_a_pod_tells_whether_a_job_owns_it_and_since_when_it_is_not_ready() -> None:

@@ -10,7 +10,7 @@ import msgspec
 
 from connector_operator.decide.acts import Act, CreateDiscovery, CreateRunner, DeleteJob
 from connector_operator.decide.decision import Decision, Look, decide
-from connector_operator.decide.observation import Observation, Policy
+from connector_operator.decide.observation import Observation, Policy, Trial
 from connector_operator.resources import names
 from connector_operator.resources.connector import config_hash, parse_spec, parse_status, spec_hash
 from connector_operator.resources.dataset import resolve_dataset
@@ -47,6 +47,8 @@ class World:
         self.has_turn = True
         self.has_slot = True
         self.trouble = ""
+        self.trial = Trial()
+        self.trials = 0
         self.policy = Policy()
         self.writes = 0
         self.history: list[Decision] = []
@@ -94,10 +96,14 @@ class World:
         """Decides, with all looks that are asked for; changes nothing."""
         seen = self.observe()
         decision = decide(seen)
-        for _ in range(3):
+        for _ in range(4):
             if not decision.looks:
                 return decision
-            seen = replace(seen, pods=tuple(self.pods.values()))
+            if Look.TRIAL in decision.looks:
+                self.trials += 1
+                seen = replace(seen, trial=self.trial)
+            else:
+                seen = replace(seen, pods=tuple(self.pods.values()))
             if Look.CATALOGUE in decision.looks:
                 seen = replace(seen, catalogue=self.catalogue, catalogue_lost=self.catalogue is None)
             decision = decide(seen)

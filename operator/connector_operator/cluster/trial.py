@@ -1,0 +1,103 @@
+"""Asks the API server, by a dry run, whether it would take the Job that follows: before the running one is told to leave."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+
+import msgspec
+
+from connector_operator.cluster.apply import jobs_path
+from connector_operator.cluster.client import ApiError, KubeClient
+from connector_operator.decide import endings
+from connector_operator.decide.observation import Observation, Trial
+from connector_operator.resources import names
+from connector_operator.resources.connector import spec_hash
+from connector_operator.workloads.jobs import RunnerSettings, Subject, build_runner_job
+
+_QUOTA = re.compile(r"exceeded quota: .*?requested: (.*), used: (.*), limited: (.*)$")
+_UNKNOWN = re.compile(r"does not support dry run", re.IGNORECASE)
+_KEPT = 4096
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A refusal that holds until it is asked again: for these orders, the how manieth in a row."""
+
+    orders: tuple[str, str]
+    count: int
+    trial: Trial
+
+
+class Trials:
+    """Remembers refusals, so that events of a connector that is held cost no request."""
+
+    def __init__(self, client: KubeClient, settings: RunnerSettings) -> None:
+        self._client = client
+        self._settings = settings
+        self._refusals: dict[str, Refusal] = {}
+
+    def known(self, seen: Observation) -> Trial | None:
+        """The last refusal of the same orders, as long as it is not to be asked again."""
+        refusal = self._refusals.get(seen.uid)
+        if refusal is None or refusal.orders != _orders(seen) or refusal.trial.again is None:
+            return None
+        return refusal.trial if seen.now < refusal.trial.again else None
+
+    async def ask(self, seen: Observation) -> Trial:
+        """One dry run.
+
+        Raises:
+            ApiError: The API server could not be asked.
+        """
+        if seen.spec is None:
+            return Trial()
+        run = max([seen.status.run, *seen.vanished, *(job.run for job in seen.jobs)]) + 1
+        subject = Subject(seen.namespace, seen.name, seen.uid, seen.spec)
+        job = names.execution_job_name(seen.name, seen.uid, run)
+        body = build_runner_job(subject, job, run, seen.dataset, self._settings)
+        try:
+            await self._client.request("POST", jobs_path(seen.namespace), query={"dryRun": "All"}, body=body)
+        except ApiError as error:
+            if error.is_transient:
+                raise
+            if not is_unknown(error):
+                return self._refuse(seen, f"The API server would refuse the Job that is to follow: {error.message}.")
+        self._refusals.pop(seen.uid, None)
+        return Trial()
+
+    def _refuse(self, seen: Observation, message: str) -> Trial:
+        orders, before = _orders(seen), self._refusals.get(seen.uid)
+        count = before.count + 1 if before is not None and before.orders == orders else 1
+        wait: timedelta = endings.delay_after(count, endings.REFUSED_DELAY, seen.uid)
+        again: datetime = seen.now + wait
+        trial = Trial(message.replace("..", "."), again)
+        self._refusals[seen.uid] = Refusal(orders, count, trial)
+        if len(self._refusals) > _KEPT:
+            del self._refusals[next(iter(self._refusals))]
+        return trial
+
+
+def _orders(seen: Observation) -> tuple[str, str]:
+    return (spec_hash(seen.spec) if seen.spec else "", seen.dataset.hash)
+
+
+def is_unknown(error: ApiError) -> bool:
+    """Whether a refused dry run says nothing of the real thing.
+
+    A webhook that knows no dry run; the name that is taken; a quota that the Job which is to go makes room in.
+    """
+    if error.reason == "AlreadyExists" or _UNKNOWN.search(error.message):
+        return True
+    found = _QUOTA.search(error.message)
+    return found is not None and _has_room_after(found[2], found[3])
+
+
+def _has_room_after(used: str, limited: str) -> bool:
+    """Whether what is used, without one Job and with the next, is within the limits; None of it readable: yes."""
+    limits = dict(part.partition("=")[::2] for part in limited.split(","))
+    for part in used.split(","):
+        name, _, text = part.partition("=")
+        limit = limits.get(name, "")
+        if text.isdecimal() and limit.isdecimal() and int(text) > int(limit):
+            return False
+    return True

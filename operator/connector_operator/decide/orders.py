@@ -1,0 +1,30 @@
+"""What Jobs were made from, as the status remembers it: whatever admits a Job may change it, so it is not asked of the Job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from connector_operator.resources import names
+from connector_operator.resources.connector import ConnectorStatus
+from connector_operator.resources.workload import ObservedJob
+
+replace = msgspec.structs.replace
+
+
+def with_orders(jobs: Iterable[ObservedJob], uid: str, status: ConnectorStatus) -> tuple[ObservedJob, ...]:
+    """Jobs with what they were made from; where the status does not tell (an earlier operator's), as the Job says."""
+    return tuple(_as_ordered(job, status) if job.owner == uid else job for job in jobs)
+
+
+def _as_ordered(job: ObservedJob, status: ConnectorStatus) -> ObservedJob:
+    if job.role == names.ROLE_RUNNER:
+        made = status.ordered
+        if made.run != job.run or not made.spec_hash:
+            return job
+        return replace(job, spec_hash=made.spec_hash, dataset_hash=made.dataset_hash)
+    made = status.discovery.ordered
+    if made.run != job.run or not made.config_hash:
+        return job
+    return replace(job, config_hash=made.config_hash, rediscover_at=made.rediscover_at, stream=made.stream)

@@ -1,0 +1,91 @@
+"""Admission policies of one namespace, in place of what other people's clusters have: queues, meshes, policy engines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tests.e2e.kit import Kit
+from tests.localkube.cluster import KubectlError, eventually
+
+API = "admissionregistration.k8s.io/v1"
+APIS = {"jobs": "batch", "pods": ""}
+SIDECAR = (
+    'object.spec.containers.exists(c, c.name == "mesh") ? [] : [JSONPatch{op: "add", path: "/spec/containers/0", value: '
+    'Object.spec.containers{name: "mesh", image: "sh:test", args: ["trap \'exit 0\' TERM; while :; do sleep 1; done"]}}]'
+)
+"""A mesh's proxy, which comes first and goes on until it is told to leave."""
+
+
+def _base(kit: Kit, name: str, resource: str, operations: list[str]) -> dict[str, Any]:
+    rule = {"apiGroups": [APIS[resource]], "apiVersions": ["v1"], "operations": operations, "resources": [resource]}
+    where = {"matchLabels": {"kubernetes.io/metadata.name": kit.namespace}}
+    return {"matchConstraints": {"resourceRules": [rule], "namespaceSelector": where}}
+
+
+@contextmanager
+def _policy(kit: Kit, kind: str, name: str, spec: dict[str, Any], binding: dict[str, Any]) -> Iterator[None]:
+    full = f"{name}-{kit.namespace}"
+    made = [
+        {"apiVersion": API, "kind": kind, "metadata": {"name": full}, "spec": spec},
+        {
+            "apiVersion": API,
+            "kind": f"{kind}Binding",
+            "metadata": {"name": full},
+            "spec": {"policyName": full, **binding},
+        },
+    ]
+    for one in made:
+        kit.kubectl("apply", "-f", "-", input=json.dumps(one))
+    try:
+        yield
+    finally:
+        kit.kubectl("delete", f"{kind.lower()}binding,{kind.lower()}", full)
+
+
+def _probe(kit: Kit, resource: str) -> Any:
+    """A dry run of what the policy is about; as the API server would have it."""
+    command = ["create", "job", "probe"] if resource == "jobs" else ["run", "probe", "--restart=Never"]
+    return json.loads(kit.kubectl(*command, "--image=none", "--dry-run=server", "-o", "json"))
+
+
+@contextmanager
+def refuse(
+    kit: Kit, resource: str, message: str, expression: str = "false", operations: tuple[str, ...] = ("CREATE",)
+) -> Iterator[None]:
+    """Refuses what does not fulfil a CEL expression; holds when the block begins."""
+    spec = _base(kit, "refuse", resource, list(operations)) | {
+        "validations": [{"expression": expression, "message": message}]
+    }
+    with _policy(kit, "ValidatingAdmissionPolicy", "refuse", spec, {"validationActions": ["Deny"]}):
+        if expression == "false" and "CREATE" in operations:
+
+            def holds() -> bool:
+                try:
+                    _probe(kit, resource)
+                except KubectlError as error:
+                    return message in error.stderr
+                return False
+
+            eventually(holds, what=f"the policy {message!r} holds")
+        yield
+
+
+@contextmanager
+def mutate(kit: Kit, resource: str, patch: str) -> Iterator[None]:
+    """Changes what is created, by a JSON patch in CEL; holds when the block begins."""
+    mark = '[JSONPatch{op: "add", path: "/metadata/annotations", value: {"mutated": "yes"}}]'
+    guarded = f'object.metadata.name == "probe" ? {mark} : ({patch})'
+    spec = _base(kit, "mutate", resource, ["CREATE"]) | {
+        "failurePolicy": "Fail",
+        "reinvocationPolicy": "Never",
+        "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": guarded}}],
+    }
+    with _policy(kit, "MutatingAdmissionPolicy", "mutate", spec, {}):
+        eventually(
+            lambda: _probe(kit, resource)["metadata"].get("annotations", {}).get("mutated") == "yes",
+            what="the mutation holds",
+        )
+        yield

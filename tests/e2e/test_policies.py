@@ -1,0 +1,123 @@
+"""What other people's controllers and policies do to our objects: told, left alone, and never in a loop of requests."""
+
+import os
+import signal
+import time
+
+from tests.e2e.kit import Audit, Kit, find_process
+from tests.e2e.policies import SIDECAR, mutate, refuse
+from tests.localkube.cluster import LocalKube, eventually
+
+RUNNING = {"selectedStream": "ticker", "status": "running"}
+MOST_A_MINUTE = 30
+"""Requests of the operator about one connector, whatever a cluster does to its objects; docs/among-others.md states it."""
+SUSPEND = '[JSONPatch{op: "add", path: "/spec/suspend", value: true}]'
+STRIP = '[JSONPatch{op: "remove", path: "/metadata/annotations"}]'
+
+
+def rate(audit: Audit, kit: Kit, seconds: float) -> float:
+    """The operator's requests a minute about a namespace over the next seconds."""
+    before, begun = audit.count(kit.namespace).total(), time.monotonic()
+    eventually(lambda: time.monotonic() - begun >= seconds, timeout=seconds + 30, what="the time is over")
+    return (audit.count(kit.namespace).total() - before) * 60 / (time.monotonic() - begun)
+
+
+def test_a_refused_change_leaves_the_execution_alone(kit: Kit, localkube: LocalKube) -> None:
+    kit.run("c")
+    pod = kit.live_pod("c")["metadata"]["uid"]
+    kit.patch("c", runner={"podLabels": {"a": "b c"}})
+    kit.wait("c", "running", reason="JobRefused", ready=False)
+    assert "a valid label must" in kit.condition("c")["message"]
+    assert kit.condition("c", "Stalled")["status"] == "True"
+    audit = Audit(localkube)
+    assert rate(audit, kit, 20) <= MOST_A_MINUTE
+    assert kit.live_pod("c")["metadata"]["uid"] == pod
+    kit.patch("c", runner={"podLabels": {"a": "b"}})
+    kit.wait_next_run("c", 1)
+    assert kit.status("c")["run"] == 2
+
+
+def test_a_policy_that_begins_to_refuse_jobs_takes_nothing_away(kit: Kit) -> None:
+    kit.run("c")
+    pod = kit.live_pod("c")["metadata"]["uid"]
+    with refuse(kit, "jobs", "no jobs here"):
+        kit.patch("c", restartedAt="now")
+        kit.wait("c", "running", reason="JobRefused", ready=False)
+        assert "no jobs here" in kit.condition("c")["message"]
+        assert kit.live_pod("c")["metadata"]["uid"] == pod
+    kit.wait_next_run("c", 1)
+
+
+def test_a_quota_that_one_job_fits_in_does_not_hinder_a_change(kit: Kit) -> None:
+    kit.run("c")
+    kit.kubectl("create", "quota", "one", "--hard=count/jobs.batch=1")
+    eventually(lambda: "count/jobs.batch: 1/1" in kit.kubectl("get", "quota"), what="the quota is used up")
+    kit.patch("c", restartedAt="now")
+    kit.wait_next_run("c", 1)
+
+
+def test_a_quota_that_no_job_fits_in_leaves_the_execution_alone(kit: Kit) -> None:
+    kit.run("c")
+    kit.kubectl("create", "quota", "none", "--hard=count/jobs.batch=0")
+    eventually(lambda: "count/jobs.batch: 1/0" in kit.kubectl("get", "quota"), what="the quota is counted")
+    kit.patch("c", restartedAt="now")
+    kit.wait("c", "running", reason="JobRefused", ready=False)
+    assert len([p for p in kit.pods("c") if p["status"]["phase"] == "Running"]) == 1
+
+
+def test_what_only_the_scheduler_knows_is_told_as_stalled_and_mended_at_once(kit: Kit) -> None:
+    kit.run("c")
+    kit.patch("c", runner={"nodeSelector": {"no": "such"}})
+    kit.wait("c", "running", reason="Unschedulable", ready=False)
+    assert kit.condition("c", "Stalled")["status"] == "True"
+    assert kit.condition("c", "Reconciling")["status"] == "False"
+    kit.patch("c", runner=None)
+    kit.wait("c", "running", ready=True)
+
+
+def test_suspended_jobs_wait_to_be_admitted(kit: Kit, localkube: LocalKube) -> None:
+    with mutate(kit, "jobs", SUSPEND):
+        audit = Audit(localkube)
+        kit.apply("c", **RUNNING)
+        kit.wait("c", "pending", reason="AwaitingAdmission", ready=False)
+        assert rate(audit, kit, 20) <= MOST_A_MINUTE
+        admit(kit, "discovery")
+        kit.wait("c", "running", reason="AwaitingAdmission", ready=False)
+        assert rate(audit, kit, 20) <= MOST_A_MINUTE
+        assert kit.status("c")["run"] == 1
+        admit(kit, "runner")
+        kit.wait("c", "running", ready=True)
+    assert kit.status("c")["run"] == 1
+
+
+def admit(kit: Kit, role: str) -> None:
+    job = eventually(lambda: kit.jobs("c", role), what=f"a Job for the {role}")[0]["metadata"]["name"]
+    kit.kubectl("patch", "job", job, "--type=merge", "-p", '{"spec":{"suspend":false}}')
+
+
+def test_jobs_without_our_annotations_are_as_good(kit: Kit, localkube: LocalKube) -> None:
+    with mutate(kit, "jobs", STRIP):
+        audit = Audit(localkube)
+        kit.run("c")
+        assert rate(audit, kit, 20) <= MOST_A_MINUTE
+        assert kit.status("c")["run"] == 1
+
+
+def test_a_sidecar_hinders_neither_discovery_nor_runner(kit: Kit) -> None:
+    with mutate(kit, "pods", SIDECAR):
+        kit.run("c")
+        assert [c["name"] for c in kit.live_pod("c")["spec"]["containers"]] == ["mesh", "runner"]
+        os.kill(find_process(f"POD_IP={kit.live_pod('c')['status']['podIP']}"), signal.SIGKILL)
+        status = kit.wait_next_run("c", 1)
+        assert (status["lastExecution"]["exitCode"], status["run"]) == (137, 2)
+        kit.patch("c", config={"url": "ws://null?run=exit-0&after=2"})
+        kit.wait("c", "stopped", reason="Completed")
+        kit.wait_gone("c")
+
+
+def test_a_discovery_that_fails_beside_a_sidecar_says_why(kit: Kit) -> None:
+    with mutate(kit, "pods", SIDECAR):
+        kit.apply("c", "ws://null?discover=exit-78")
+        kit.wait("c", "errored", reason="BadCredentials")
+        kit.patch("c", config={"url": "ws://null"})
+        kit.wait("c", "received", ready=True)
