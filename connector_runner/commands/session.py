@@ -8,9 +8,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
+
 from connector_runner.log import LineLog, Redactor
 from connector_runner.manifests import Orders
-from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, InvalidConfigError
+from connector_runner.protocols.errors import (
+    ActionRequiredError,
+    ClaimRefusedError,
+    ConnectorError,
+    InvalidConfigError,
+    TakenOverError,
+)
 from connector_runner.protocols.sink import RefusedRows, SinkContext
 from connector_runner.protocols.source import Report, SourceContext, WriteMode
 from connector_runner.registry import SourceRegistry
@@ -82,7 +90,7 @@ def build_sink_context(orders: Orders, redactor: Redactor) -> SinkContext:
 
     return SinkContext(
         read_url=read_url, table=target.table, connector=orders.connector, stream=orders.manifest.stream,
-        uid=orders.manifest.uid, run=orders.manifest.run, write_mode=_write_mode(orders),
+        uid=orders.manifest.uid, run=orders.manifest.run, unmoved=orders.manifest.unmoved, write_mode=_write_mode(orders),
         refused_rows=_choice(RefusedRows, target.refused_rows, "dataset.refusedRows"), wait=orders.manifest.wait,
         directory=orders.directory,
     )  # fmt: skip
@@ -96,7 +104,10 @@ def conclude(error: BaseException, log: LineLog, redactor: Redactor) -> ExitCode
     else:
         reason, message = "Crashed", f"{type(error).__name__}: {error}"
         log("error", message, reason=reason, traceback="".join(traceback.format_exception(error)))
-    write_termination(encode_termination(Termination(reason, redactor.clean(message))))
+    said = Termination(reason, redactor.clean(message), is_taken_over=isinstance(error, TakenOverError))
+    if isinstance(error, ClaimRefusedError):
+        said = msgspec.structs.replace(said, held_by_run=error.run, held_mark=error.mark)
+    write_termination(encode_termination(said))
     return ExitCode.ACTION_REQUIRED if isinstance(error, ActionRequiredError) else ExitCode.TRANSIENT
 
 

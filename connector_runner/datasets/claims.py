@@ -7,7 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from connector_runner.protocols.batch import Position
-from connector_runner.protocols.errors import FenceLostError, SchemaConflictError, TransientError
+from connector_runner.protocols.errors import (
+    ClaimRefusedError,
+    FenceLostError,
+    SchemaConflictError,
+    TakenOverError,
+    TransientError,
+)
 from connector_runner.protocols.source import Checkpoint
 
 # Columns of the checkpoint table, in this order everywhere; the first three are its key.
@@ -38,6 +44,11 @@ class Holder:
         """Nobody's: left behind by `checkpoint reset`."""
         return self.position is None and not self.uid
 
+    @property
+    def mark(self) -> str:
+        """How far it has come: every commit changes it, also that of a runner which has nothing to write."""
+        return f"{self.epoch}:{self.number}"
+
     def checkpoint(self) -> Checkpoint | None:
         """Where the stream stands."""
         if self.position is None:
@@ -66,18 +77,43 @@ def decode_position(text: str) -> Position:
     return position
 
 
-def next_epoch(holder: Holder | None, uid: str, run: int) -> int:
+def next_epoch(holder: Holder | None, uid: str, run: int, *, tried: int = 0, unmoved: str = "") -> int:
     """The epoch of a runner that claims.
 
+    Args:
+        holder: What the checkpoint's row says.
+        uid: Of the connector's object.
+        run: The number of its execution.
+        tried: The epoch of this runner's own earlier attempt, whose answer was lost; 0 for none.
+        unmoved: The mark that a refused run of this connector was told: only while it still holds may this one follow.
+
     Raises:
-        FenceLostError: The same connector already ran with a higher number.
+        ClaimRefusedError: The same connector already ran with that number or a higher one, or still does.
     """
     if holder is None:
         return 1
-    if holder.uid == uid and holder.run > run:
-        raise FenceLostError(
-            f"run {run} of {holder.connector} came too late: run {holder.run} has already claimed "
-            f"table {holder.table} (epoch {holder.epoch})"
+    is_own = holder.run == run and holder.epoch == tried
+    if holder.uid != uid or is_own:
+        return holder.epoch + 1
+    place = f"table {holder.table} (epoch {holder.epoch})"
+    if unmoved and holder.mark != unmoved:
+        raise ClaimRefusedError(
+            f"somebody else runs {holder.connector}: run {holder.run} holds {place} and has gone on since run {run} was "
+            "made ready; is there a copy of this connector in another cluster?",
+            holder.run,
+            holder.mark,
+        )
+    if holder.run > run:
+        raise ClaimRefusedError(
+            f"run {run} of {holder.connector} came too late: run {holder.run} has already claimed {place}",
+            holder.run,
+            holder.mark,
+        )
+    if holder.run == run:
+        raise ClaimRefusedError(
+            f"run {run} of {holder.connector} has already claimed {place} from another pod; it may still write",
+            holder.run,
+            holder.mark,
         )
     return holder.epoch + 1
 
@@ -111,7 +147,7 @@ def explain_refused_commit(holder: Holder | None, uid: str, run: int, epoch: int
         if holder.is_reset:
             return FenceLostError(f"the checkpoint of {holder.connector} was reset while run {run} was writing")
         other = f"run {holder.run}" + ("" if holder.uid == uid else f" of another connector object (uid {holder.uid})")
-        return FenceLostError(
+        return TakenOverError(
             f"{other} has taken over table {holder.table} of {holder.connector}: its epoch is {holder.epoch}, "
             f"that of run {run} was {epoch}"
         )

@@ -90,3 +90,21 @@ class FenceLostError(ActionRequiredError):
     """A newer runner has claimed this dataset; the message says which."""
 
     reason = "FenceLost"
+
+
+class TakenOverError(FenceLostError):
+    """While this runner was writing, somebody else took the dataset over: two run the same connector."""
+
+
+class ClaimRefusedError(FenceLostError):
+    """The dataset is held by a run that this one may not follow.
+
+    Attributes:
+        run: The number of the run that holds it.
+        mark: Stands for how far its checkpoint has come; another one later means that somebody still writes.
+    """
+
+    def __init__(self, message: str, run: int, mark: str) -> None:
+        super().__init__(message)
+        self.run = run
+        self.mark = mark

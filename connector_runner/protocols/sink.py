@@ -37,6 +37,7 @@ class SinkContext:
         connector: `namespace/name`; with stream and table the identity of a checkpoint.
         stream: The selected stream.
         uid, run: Of the Connector and its execution; the fence refuses a run that is older than one it has seen of this uid.
+        unmoved: The mark of the holder that an earlier run of this connector was refused by; see `claims.next_epoch`.
         wait: False: several calls of `write` may be under way at once.
         directory: Where relative file URLs start.
         refusal_limit: How many rows in a row may be refused before the run ends.
@@ -48,6 +49,7 @@ class SinkContext:
     stream: str
     uid: str = ""
     run: int = 0
+    unmoved: str = ""
     write_mode: WriteMode = WriteMode.UPSERT
     refused_rows: RefusedRows = RefusedRows.DEAD_LETTER
     wait: bool = True
@@ -118,7 +120,7 @@ class Sink(Protocol):
         """Connects and takes the dataset over: the next epoch on the checkpoint's row, durably.
 
         Raises:
-            FenceLostError: The same connector has already run with a higher number.
+            ClaimRefusedError: The same connector has already run with that number or a higher one.
             SchemaConflictError: Another connector fills this table (upsert mode).
         """
 

@@ -58,6 +58,7 @@ class RunnerManifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         wait: Whether each batch is confirmed before the next is sent.
         stream: The selected stream; "" when none is (discovery).
         dataset: None for a discovery.
+        unmoved: The mark of the run that holds the dataset, told to an earlier run: only while it stands may this one claim.
     """
 
     namespace: str
@@ -70,6 +71,7 @@ class RunnerManifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     wait: bool = True
     stream: str = ""
     dataset: DatasetTarget | None = None
+    unmoved: str = ""
 
 
 def encode_manifest(manifest: RunnerManifest) -> str:

@@ -39,22 +39,31 @@ class ExitCode(IntEnum):
     """Stopped by SIGTERM after committing (128 + 15)."""
 
 
-class Termination(msgspec.Struct, frozen=True):
+class Termination(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """The termination message of a runner or discovery that failed, as JSON.
 
     Attributes:
         reason: One CamelCase word.
         message: A sentence for people; no secrets.
+        held_by_run, held_mark: Where another run of the connector held the dataset at the claim: its number, and how far it
+            had come.
+        is_taken_over: Somebody else took the dataset over while this runner was writing.
     """
 
     reason: str
     message: str
+    held_by_run: int = 0
+    held_mark: str = ""
+    is_taken_over: bool = False
 
 
 def encode_termination(termination: Termination) -> bytes:
     """JSON of at most `TERMINATION_MESSAGE_BYTES`; a longer message is cut with an ellipsis."""
     message = termination.message
-    while len(encoded := msgspec.json.encode(Termination(termination.reason, message))) > TERMINATION_MESSAGE_BYTES:
+    while (
+        len(encoded := msgspec.json.encode(msgspec.structs.replace(termination, message=message)))
+        > TERMINATION_MESSAGE_BYTES
+    ):
         message = message[: len(message) * 9 // 10] + "…"
     return encoded
 

@@ -77,7 +77,7 @@ def refuse(
 def mutate(kit: Kit, resource: str, patch: str) -> Iterator[None]:
     """Changes what is created, by a JSON patch in CEL; holds when the block begins."""
     mark = '[JSONPatch{op: "add", path: "/metadata/annotations", value: {"mutated": "yes"}}]'
-    guarded = f'object.metadata.name == "probe" ? {mark} : ({patch})'
+    guarded = f'has(object.metadata.name) && object.metadata.name == "probe" ? {mark} : ({patch})'
     spec = _base(kit, "mutate", resource, ["CREATE"]) | {
         "failurePolicy": "Fail",
         "reinvocationPolicy": "Never",

@@ -103,7 +103,8 @@ class PostgresSink:
         self._fence = FenceSql(self._names, self._key)
         checkpoints = self._names.checkpoints
         await create_missing(connection, checkpoints, CREATE_CHECKPOINTS.format(table=checkpoints))
-        next_epoch(await self._read_holder(connection), context.uid, context.run)
+        known = await self._read_holder(connection)
+        next_epoch(known, context.uid, context.run, tried=self._epoch, unmoved=context.unmoved)
         # An older runner that hangs with locks must not keep us out; the fence makes it harmless, this makes it let go.
         await connection.execute(TERMINATE, [self._application_name])
         async with connection.transaction():
@@ -113,7 +114,7 @@ class PostgresSink:
             holder = await self._read_holder(connection, " FOR UPDATE")
             if not self._append:
                 require_alone(await self._read_holders(connection), *self._key)
-            self._epoch = next_epoch(holder, context.uid, context.run)
+            self._epoch = next_epoch(holder, context.uid, context.run, tried=self._epoch, unmoved=context.unmoved)
             values = [*self._key, self._epoch, context.uid, context.run, context.write_mode.value]
             await connection.execute("SET LOCAL synchronous_commit = on")
             await connection.execute(self._fence.claim.encode(), values)

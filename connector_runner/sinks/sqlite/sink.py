@@ -96,7 +96,7 @@ class SqliteSink:
             holder = self._read_holder()
             if not self._append:
                 require_alone(self._read_holders(), *self._key)
-            self._epoch = next_epoch(holder, context.uid, context.run)
+            self._epoch = next_epoch(holder, context.uid, context.run, tried=self._epoch, unmoved=context.unmoved)
             connection.execute(
                 self._sql.claim, (*self._key, self._epoch, context.uid, context.run, context.write_mode.value)
             )

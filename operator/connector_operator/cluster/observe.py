@@ -23,6 +23,8 @@ from connector_runner.schemas.catalogue import CatalogueSummary, parse_line
 _LOG_LIMIT = 4 * 1024 * 1024
 _LOG_TRIES = 3
 _TOLD_MOST = 10
+_NO_CAUSE = frozenset({"DeadlineExceeded", "BackoffLimitExceeded", "PodFailurePolicy"})
+"""Warnings that tell of a Job's end, not of why it has no pod."""
 _PAGE = "500"
 _WATCHED = (
     (f"/apis/{names.API_VERSION}", names.CONNECTORS, ""),
@@ -146,6 +148,7 @@ class Observer:
             told += [
                 (e.get("lastTimestamp") or e.get("eventTime") or "", subject, e.get("message", ""))
                 for e in found["items"]
+                if e.get("reason") not in _NO_CAUSE
             ]
         return tuple((subject, message) for _, subject, message in sorted(told)[-_TOLD_MOST:])
 

@@ -144,7 +144,7 @@ class ConnectorController:
         elif seen.spec is not None:
             subject = Subject(seen.namespace, seen.name, seen.uid, seen.spec)
             if isinstance(act, CreateRunner):
-                body = build_runner_job(subject, act.job, act.run, seen.dataset, self._settings)
+                body = build_runner_job(subject, act.job, act.run, seen.dataset, self._settings, act.unmoved)
             else:
                 body = build_discovery_job(subject, act.job, act.attempt, self._settings)
             await self._writer.create_job(key, body)

@@ -85,6 +85,7 @@ def record_ending(
         ending.reason,
         ending.message,
     )
+    status = replace(status, held=ending.held)
     return replace(status, last_execution=last, retry=endings.next_retry(status.retry, job, ending, ended, seen.policy))
 
 

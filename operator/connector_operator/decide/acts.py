@@ -14,10 +14,11 @@ from connector_operator.resources.workload import ObservedJob
 
 
 class CreateRunner(msgspec.Struct, frozen=True):
-    """Create the Job of the execution that the status has reserved."""
+    """Create the Job of the execution that the status has reserved; `unmoved`: see `Held.mark`."""
 
     job: str
     run: int
+    unmoved: str = ""
 
 
 class CreateDiscovery(msgspec.Struct, frozen=True):
@@ -42,17 +43,18 @@ def next_run(seen: Observation, status: ConnectorStatus) -> int:
     """The run to reserve: the one that is reserved already, if its Job was never seen, else one more than ever."""
     reserved = names.job_of_execution(status.state.exec_id)
     is_unused = (
-        status.run > status.last_execution.run
+        status.run > max(status.last_execution.run, status.held.run)
         and status.run not in seen.vanished
         and reserved == names.execution_job_name(seen.name, seen.uid, status.run)
     )
-    return status.run if is_unused else max([status.run, *seen.vanished]) + 1
+    return status.run if is_unused else max([status.run, status.held.run, *seen.vanished]) + 1
 
 
 def act_on_execution(seen: Observation, status: ConnectorStatus, action: Action) -> tuple[Act, ...]:
     """The acts of a row of the table of executions; `status` has the run reserved."""
     if action is Action.START:
-        return (CreateRunner(names.execution_job_name(seen.name, seen.uid, status.run), status.run),)
+        job = names.execution_job_name(seen.name, seen.uid, status.run)
+        return (CreateRunner(job, status.run, status.held.mark),)
     live = live_jobs(seen)
     if action is Action.STOP:
         return tuple(_leave(job) for job in live)

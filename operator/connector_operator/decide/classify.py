@@ -98,6 +98,8 @@ def classify_memory(seen: Observation, status: ConnectorStatus) -> Memory:
         return Memory.CLEAR
     if retry.outcome == endings.COMPLETED:
         return Memory.COMPLETED
+    if retry.outcome == endings.FENCED:
+        return Memory.FENCED
     if retry.outcome == endings.DISRUPTED or endings.is_due(retry.at, seen.now):
         return Memory.CLEAR
     if retry.outcome == endings.REFUSED:

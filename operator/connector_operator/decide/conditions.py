@@ -42,6 +42,7 @@ UNHEALTHY_ROWS = frozenset(
         "backoff",
         "failing",
         "mend",
+        "fenced",
     ]
 )
 """Where what is said of Ready is said of the runner's health, too."""

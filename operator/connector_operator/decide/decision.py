@@ -39,6 +39,7 @@ from connector_operator.resources import names
 from connector_operator.resources.connector import (
     ConnectorStatus,
     EffectiveDataset,
+    Held,
     Ordered,
     Retry,
     State,
@@ -166,6 +167,8 @@ def _carry_on(seen: Observation, memory: ConnectorStatus, row: Row, situation: S
     """Memory after the row: the run reserved, the stop noted, the end noted, what a stop empties emptied."""
     if situation.request is not Request.RUNNING:
         memory = replace(memory, retry=Retry())
+    if situation.execution is Execution.READY:
+        memory = replace(memory, held=Held())
     last = memory.last_execution
     if situation.execution is Execution.NONE and last.run and not last.finished_at:
         memory = replace(memory, last_execution=finish(seen, last))

@@ -11,16 +11,20 @@ from datetime import datetime, timedelta
 import msgspec
 
 from connector_operator.decide.observation import Policy
-from connector_operator.resources.connector import Retry
+from connector_operator.resources.connector import Held, Retry
+from connector_operator.resources.names import LARGEST_COUNT
 from connector_operator.resources.times import format_time, parse_time
 from connector_operator.resources.workload import ObservedJob, ObservedPod
 from connector_runner.schemas.outcome import ExitCode, parse_termination
 
-COMPLETED, REFUSED, CRASHED, DISRUPTED = "completed", "refused", "crashed", "disrupted"
+COMPLETED, REFUSED, CRASHED, DISRUPTED, FENCED = "completed", "refused", "crashed", "disrupted", "fenced"
 
 CRASH_DELAY = (timedelta(seconds=1), timedelta(minutes=5))
 REFUSED_DELAY = (timedelta(seconds=30), timedelta(minutes=10))
 DISCOVERY_DELAY = (timedelta(seconds=2), timedelta(minutes=5))
+STILL = timedelta(minutes=1)
+"""A dataset that another run of the connector holds is taken over only when its checkpoint has not moved for so long (a
+runner with nothing to write moves it every two seconds)."""
 FAILING_FROM = 5
 """From this many failures in a row on a connector is errored."""
 SHORTEST_CALM = timedelta(minutes=1)
@@ -34,14 +38,16 @@ class Ending(msgspec.Struct, frozen=True):
     """How one execution or discovery ended.
 
     Attributes:
-        outcome: completed, refused, crashed or disrupted.
+        outcome: completed, refused, crashed, disrupted or fenced.
         exit_code: None when nobody saw it.
+        held: What held the dataset when it was refused there; none when it was not.
     """
 
     outcome: str
     reason: str
     message: str
     exit_code: int | None = None
+    held: Held = Held()
 
 
 def judge(job: ObservedJob, pods: Sequence[ObservedPod]) -> Ending:
@@ -58,7 +64,11 @@ def judge(job: ObservedJob, pods: Sequence[ObservedPod]) -> Ending:
     said = parse_termination(pod.message)
     message = said.message[:_LONGEST_MESSAGE] or f"The runner ended with exit code {pod.exit_code}."
     if pod.exit_code == ExitCode.ACTION_REQUIRED:
-        return Ending(REFUSED, said.reason, message, pod.exit_code)
+        if said.is_taken_over:
+            return Ending(FENCED, said.reason, message, pod.exit_code)
+        is_sane = 0 < said.held_by_run <= LARGEST_COUNT
+        held = Held(said.held_by_run, said.held_mark) if is_sane else Held()
+        return Ending(REFUSED, said.reason, message, pod.exit_code, held)
     if pod.disruption or pod.exit_code == ExitCode.TERMINATED:
         why = pod.disruption or "its pod was deleted"
         return Ending(DISRUPTED, "Disrupted", f"The runner was told to leave: {why}.", pod.exit_code)
@@ -102,10 +112,11 @@ def next_retry(before: Retry, job: ObservedJob, ending: Ending, ended: datetime,
     if outcome == DISRUPTED and duration < SHORTEST_CALM and before.outcome in {DISRUPTED, CRASHED}:
         outcome = CRASHED
     wait = timedelta(0)
-    if outcome in {CRASHED, REFUSED}:
+    if outcome in {CRASHED, REFUSED, FENCED}:
         failures += 1
         if outcome == REFUSED:
             wait = delay_after(failures, REFUSED_DELAY, job.uid)
+            wait = max(wait, STILL) if ending.held.mark else wait
         elif duration < policy.stable_after:
             wait = delay_after(failures, CRASH_DELAY, job.uid)
     since = before.since if failures > 1 and before.since else format_time(ended) if failures else ""

@@ -178,6 +178,11 @@ REASONS = (
         "DeadlineExceeded", "Of a last execution: its Job has a deadline that somebody set.", "Restart the connector."
     ),
     Reason(
+        "FenceLost",
+        "Another runner holds the dataset. At its start: a run of this connector with that number or a higher one has claimed it; the next tries after a minute, and takes it over only if that run's checkpoint has not moved since. While it ran: somebody else took it over, so two run this connector.",
+        "At its start nothing, unless another one lives: then end one of them. While it ran: end the other one, then set `spec.restartedAt` to any new text.",
+    ),
+    Reason(
         "ActionRequired",
         "Of a last execution: it exited 78, and its own reason was lost with its pod.",
         "Read `kubectl logs job/…`.",

@@ -85,6 +85,8 @@ class Memory(StrEnum):
     """it failed five times in a row or more, and waits"""
     REFUSED = "refused"
     """it ended with 78, and waits"""
+    FENCED = "fenced"
+    """somebody else took the dataset over while it ran"""
     COMPLETED = "completed"
     """the stream has come to its end"""
 

@@ -128,6 +128,7 @@ ROWS = (
     _row("backoff",     "running",         "none",          "open",                           "crashed",   (A.NOTHING, "running",  "CrashBackoff",    "P"), "The last execution failed ({last}).{when}"),
     _row("failing",     "running",         "none",          "open",                           "failing",   (A.NOTHING, "errored",  "CrashLoop",       "P"), "{failures} executions in a row have failed, the last: {last}.{when}"),
     _row("mend",        "running",         "none",          "open",                           "refused",   (A.NOTHING, "errored",  "<last>",          "S"), "{last}{when}"),
+    _row("fenced",      "running",         "none",          "open",                           "fenced",    (A.NOTHING, "errored",  "<last>",          "S"), "{last} It does not start again by itself, as two would take the dataset from each other for ever. End the other one (a copy of this connector in another cluster?), then set spec.restartedAt to any new text."),
     _row("start",       "running",         "none",          "open",                           "clear",     (A.START,   "running",  "Starting",        "P"), "Execution {execution} is starting."),
 )
 LISTING_ROWS = (

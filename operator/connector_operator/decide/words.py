@@ -60,7 +60,7 @@ def gather_words(
     message = row.says.format(
         gate=gate.message,
         pod=pod.message,
-        last=f"{last.reason}: {last.message}" if row.name != "mend" else closed(last.message),
+        last=f"{last.reason}: {last.message}" if row.name not in {"mend", "fenced"} else closed(last.message),
         failures=memory.retry.failures,
         stream=seen.spec.selected_stream if seen.spec else "",
         left=say_left(seen),

@@ -175,6 +175,13 @@ def _status() -> dict[str, Any]:
             ),
             "run": number("How many executions have been reserved.", format="int64"),
             "ordered": _ordered("What the last reserved execution was made from."),
+            "held": object_of(
+                "What held the dataset when the last execution was refused there.",
+                {
+                    "run": number("The run of this connector that holds it.", format="int64"),
+                    "mark": text("How far its checkpoint had come."),
+                },
+            ),
             "lastExecution": last,
             "retry": _retry(),
             "discovery": _discovery(),
@@ -191,7 +198,9 @@ def _retry() -> dict[str, Any]:
     return object_of(
         "What the next start depends on; emptied by a stop.",
         {
-            "outcome": text("How the last execution of these orders ended: completed, refused, crashed or disrupted."),
+            "outcome": text(
+                "How the last execution of these orders ended: completed, refused, crashed, disrupted or fenced."
+            ),
             "failures": number("Failures in a row."),
             "since": text("When the row of failures began."),
             "at": text("When the next execution may start."),

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from connector_operator.resources.names import hash_value
+from connector_operator.resources.names import LARGEST_COUNT, hash_value
 from connector_runner.schemas.catalogue import StreamSummary
 from connector_runner.schemas.config import config_problems, config_schema, connector_types, fill_defaults
 
@@ -95,7 +95,7 @@ class Retry(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """What the next start depends on; emptied by a stop, void when the hashes no longer match.
 
     Attributes:
-        outcome: completed, refused (exit 78), crashed, disrupted; "" for nothing.
+        outcome: completed, refused (exit 78), crashed, disrupted, fenced; "" for nothing.
         failures: Failures in a row.
         since: When the row of failures began.
         at: When the next execution may start.
@@ -107,6 +107,18 @@ class Retry(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     at: str = ""
     spec_hash: str = ""
     dataset_hash: str = ""
+
+
+class Held(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What held the dataset when the last execution was refused there.
+
+    Attributes:
+        run: The number of the connector's run that holds it; 0: the last execution was not refused.
+        mark: How far its checkpoint had come.
+    """
+
+    run: int = 0
+    mark: str = ""
 
 
 class Ordered(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -176,6 +188,7 @@ class ConnectorStatus(msgspec.Struct, frozen=True, rename="camel"):
     dataset: EffectiveDataset = EffectiveDataset()
     run: int = 0
     ordered: Ordered = Ordered()
+    held: Held = Held()
     last_execution: LastExecution = LastExecution()
     retry: Retry = Retry()
     discovery: Discovery = Discovery()
@@ -203,6 +216,7 @@ def parse_status(raw: Any) -> ConnectorStatus:
     """A status as stored; what is not readable counts as absent, part by part, so that nothing done by hand can block."""
     if not isinstance(raw, dict):
         return ConnectorStatus()
+    raw = {name: value for name, value in raw.items() if not _has_absurd_number(value)}
     try:
         return msgspec.convert(raw, ConnectorStatus)
     except msgspec.ValidationError:
@@ -217,10 +231,19 @@ def parse_status(raw: Any) -> ConnectorStatus:
     return ConnectorStatus(**good)
 
 
+def _has_absurd_number(value: Any) -> bool:
+    """Whether a number stands in it that no counting leads to, and that could not be counted on from."""
+    if isinstance(value, dict):
+        return any(_has_absurd_number(child) for child in value.values())
+    if isinstance(value, list | tuple):
+        return any(_has_absurd_number(child) for child in value)
+    return isinstance(value, int) and not -1 <= value <= LARGEST_COUNT
+
+
 def build_status(status: ConnectorStatus) -> dict[str, Any]:
     """A status as it is applied. Every scalar is listed each time: one that is left out would survive if somebody else set it."""
     raw: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(status))  # lists, as they come back
-    for optional in ("dataset", "ordered", "lastExecution", "retry", "discovery"):
+    for optional in ("dataset", "ordered", "held", "lastExecution", "retry", "discovery"):
         if not raw[optional]:
             del raw[optional]
     return raw

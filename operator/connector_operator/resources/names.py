@@ -37,6 +37,9 @@ NAME_PATTERN = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 DATASET_ID_PATTERN = "^[A-Za-z0-9]([A-Za-z0-9_-]{0,46}[A-Za-z0-9])?$"
 DEFAULT_DATASET = "default"
 
+LARGEST_COUNT = 10**12
+"""No count of runs or attempts comes so far; a higher one was written by hand, and what it stands in counts as absent."""
+
 # No vowels, so that no word comes of it; no 0, 1, l, which look alike (Kubernetes does the same for pods).
 _SUFFIX_ALPHABET = "bcdfghjkmnpqrstvwxz2456789"
 _SUFFIX_LENGTH = 5

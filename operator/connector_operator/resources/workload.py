@@ -117,7 +117,7 @@ def read_job(raw: Mapping[str, Any]) -> ObservedJob:
         uid=meta.get("uid", ""),
         owner=next((o.get("uid", "") for o in meta.get("ownerReferences") or () if o.get("kind") == "Connector"), ""),
         role=labels.get(names.LABEL_ROLE, ""),
-        run=int(run) if run.isdecimal() else 0,
+        run=int(run) if run.isdecimal() and int(run) <= names.LARGEST_COUNT else 0,
         spec_hash=annotations.get(names.ANNOTATION_SPEC, ""),
         dataset_hash=annotations.get(names.ANNOTATION_DATASET, ""),
         config_hash=annotations.get(names.ANNOTATION_CONFIG, ""),

@@ -42,7 +42,7 @@ class Subject(msgspec.Struct, frozen=True):
 
 
 def build_runner_job(
-    subject: Subject, job: str, run: int, dataset: DatasetView, settings: RunnerSettings
+    subject: Subject, job: str, run: int, dataset: DatasetView, settings: RunnerSettings, unmoved: str = ""
 ) -> dict[str, Any]:
     """The Job of one execution.
 
@@ -51,7 +51,7 @@ def build_runner_job(
     """
     spec = subject.spec
     annotations = {names.ANNOTATION_SPEC: spec_hash(spec), names.ANNOTATION_DATASET: dataset.hash}
-    pod = _build_pod(subject, settings, _manifest(subject, run, dataset), ["run"], dataset)
+    pod = _build_pod(subject, settings, _manifest(subject, run, dataset, unmoved), ["run"], dataset)
     container = pod["containers"][0]
     container["ports"] = [{"name": "probes", "containerPort": orders.PROBE_PORT}]
     # Generous: a hung loop is killed, a busy machine is not. Readiness never kills.
@@ -89,7 +89,7 @@ def build_discovery_job(subject: Subject, job: str, attempt: int, settings: Runn
     return body
 
 
-def _manifest(subject: Subject, run: int, dataset: DatasetView | None) -> orders.RunnerManifest:
+def _manifest(subject: Subject, run: int, dataset: DatasetView | None, unmoved: str = "") -> orders.RunnerManifest:
     spec = subject.spec
     return orders.RunnerManifest(
         namespace=subject.namespace,
@@ -102,6 +102,7 @@ def _manifest(subject: Subject, run: int, dataset: DatasetView | None) -> orders
         wait=spec.wait,
         stream=spec.selected_stream,
         dataset=dataset.target() if dataset is not None else None,
+        unmoved=unmoved,
     )
 
 

@@ -63,7 +63,9 @@ def expected_when_running(s: Situation) -> str:
         return "completed"
     if s.gate is not Gate.OPEN:
         return "pending" if s.gate is Gate.UNDISCOVERED else s.gate.value
-    rows = {Memory.CLEAR: "start", Memory.CRASHED: "backoff", Memory.FAILING: "failing", Memory.REFUSED: "mend"}
+    rows = {Memory.CLEAR: "start", Memory.CRASHED: "backoff", Memory.FAILING: "failing", Memory.REFUSED: "mend"} | {
+        Memory.FENCED: "fenced"
+    }
     return rows[s.memory]
 
 

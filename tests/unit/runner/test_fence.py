@@ -16,7 +16,13 @@ from connector_runner.datasets.claims import (
     next_epoch,
     require_alone,
 )
-from connector_runner.protocols.errors import FenceLostError, SchemaConflictError, TransientError
+from connector_runner.protocols.errors import (
+    ClaimRefusedError,
+    FenceLostError,
+    SchemaConflictError,
+    TakenOverError,
+    TransientError,
+)
 
 HOLDER = Holder("ns/c", "s", "t", 4, 17, "uid", 2, "source", "abc", '{"n":1}', "upsert")
 
@@ -26,7 +32,6 @@ HOLDER = Holder("ns/c", "s", "t", 4, 17, "uid", 2, "source", "abc", '{"n":1}', "
     [
         (None, "uid", 1, 1),
         (HOLDER, "uid", 3, 5),
-        (HOLDER, "uid", 2, 5),  # the same run twice: the last to claim
         (HOLDER, "other", 1, 5),  # deleted and made again
         (replace(HOLDER, uid="", run=0, position=None), "uid", 1, 5),
     ],
@@ -35,9 +40,35 @@ def test_a_claim_takes_the_next_epoch(holder: Holder | None, uid: str, run: int,
     assert next_epoch(holder, uid, run) == epoch
 
 
-def test_an_older_run_of_the_same_connector_is_refused() -> None:
-    with pytest.raises(FenceLostError, match="run 1 of ns/c came too late: run 2"):
+def test_an_older_run_of_the_same_connector_is_refused_and_told_the_number() -> None:
+    with pytest.raises(ClaimRefusedError, match="run 1 of ns/c came too late: run 2") as refused:
         next_epoch(HOLDER, "uid", 1)
+    assert (refused.value.run, refused.value.mark) == (2, "4:17")
+
+
+def test_an_equal_run_is_refused_unless_it_is_this_pods_own_claim_whose_answer_was_lost() -> None:
+    with pytest.raises(ClaimRefusedError, match="from another pod"):
+        next_epoch(HOLDER, "uid", 2)
+    assert next_epoch(HOLDER, "uid", 2, tried=4) == 5
+    with pytest.raises(ClaimRefusedError):
+        next_epoch(replace(HOLDER, epoch=5), "uid", 2, tried=4)
+
+
+def test_a_run_that_was_told_a_mark_follows_only_while_it_stands() -> None:
+    assert next_epoch(HOLDER, "uid", 3, unmoved="4:17") == 5
+    with pytest.raises(ClaimRefusedError, match="somebody else runs ns/c: run 2") as refused:
+        next_epoch(replace(HOLDER, number=18), "uid", 3, unmoved="4:17")
+    assert refused.value.mark == "4:18"
+    with pytest.raises(ClaimRefusedError):
+        next_epoch(HOLDER, "uid", 2, unmoved="4:17")
+    assert next_epoch(replace(HOLDER, uid="other"), "uid", 1, unmoved="4:17") == 5
+
+
+def test_only_who_was_taken_over_while_writing_is_told_so() -> None:
+    assert isinstance(explain_refused_commit(replace(HOLDER, epoch=5), "uid", 2, 4, 18), TakenOverError)
+    reset = replace(HOLDER, epoch=5, uid="", position=None)
+    assert not isinstance(explain_refused_commit(reset, "uid", 2, 4, 18), TakenOverError)
+    assert not isinstance(explain_refused_commit(None, "uid", 2, 4, 18), TakenOverError)
 
 
 def test_two_streams_in_one_table() -> None:
