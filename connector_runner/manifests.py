@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -13,8 +12,8 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 import msgspec
-import yaml
 
+from connector_runner.kubectl_yaml import KubectlYamlError, load_documents
 from connector_runner.protocols.errors import InvalidConfigError
 from connector_runner.registry import SourceRegistry
 from connector_runner.schemas import manifest as shared
@@ -214,10 +213,10 @@ def orders_from_file(path: Path, name: str | None = None, stream: str | None = N
 
 def _load_documents(path: Path) -> list[dict[str, Any]]:
     try:
-        loaded = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+        loaded = load_documents(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InvalidConfigError([f"{path}: {error.strerror}"]) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (KubectlYamlError, UnicodeDecodeError) as error:
         raise InvalidConfigError([f"{path} is not YAML: {error}"]) from error
     documents: list[dict[str, Any]] = []
     for document in loaded:
@@ -256,13 +255,26 @@ def _convert(value: Any, kind: type[T], path: str) -> T:
 
 
 def _secret_values(document: Mapping[str, Any]) -> dict[str, str]:
+    """A Secret's values as texts, as the API server takes them: nothing that is no text in YAML becomes one."""
     values: dict[str, str] = {}
+    for part in ("data", "stringData"):
+        for key, value in (document.get(part) or {}).items():
+            where = f"Secret {_name_of(document)}: {part}.{key}"
+            if not isinstance(value, str | None):
+                raise InvalidConfigError([f"{where} is a {_kind_of(value)} in YAML, not a text; put it in quotes"])
+            values[key] = _decoded(value or "", where) if part == "data" else value or ""
+    return values
+
+
+def _decoded(text: str, where: str) -> str:
     try:
-        for key, text in (document.get("data") or {}).items():
-            values[key] = base64.b64decode(text, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError, TypeError) as error:
-        raise InvalidConfigError([f"Secret {_name_of(document)}: data.{key} is not text in base64"]) from error
-    return values | {key: str(text) for key, text in (document.get("stringData") or {}).items()}
+        return base64.b64decode(re.sub(r"[\r\n]", "", text), validate=True).decode()
+    except ValueError as error:
+        raise InvalidConfigError([f"{where} is not text in base64"]) from error
+
+
+def _kind_of(value: Any) -> str:
+    return {bool: "boolean", int: "number", float: "number", list: "list"}.get(type(value), "mapping")
 
 
 def _find_secret(secrets: Mapping[str, Mapping[str, str]], name: str, where: str, path: Path) -> Mapping[str, str]:
