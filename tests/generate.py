@@ -23,7 +23,8 @@ PAGES_WITH_BLOCKS = ("reference-connector.md", "reference-dataset.md")
 TYPES_HEAD = """# How a value is stored
 
 Each value reaches the dataset exactly, or the whole row goes to the dead letters; never as a silently different value. Generated from
-the code by `make generate`; property tests carry values of every kind into the datasets and back.
+the code by `make generate`; property tests carry values of every kind into the datasets and back. A time finer than a microsecond is cut by its source, which keeps
+the text beside it (COINBASE in the column `extra`).
 
 | kind | in Python | SQLite | PostgreSQL | HTTP (JSON) |
 |---|---|---|---|---|

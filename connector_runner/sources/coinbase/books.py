@@ -17,8 +17,9 @@ from msgspec import Struct
 from connector_runner.protocols.batch import Operation, Position
 from connector_runner.sources.coinbase.decode import MalformedError, price_key
 from connector_runner.sources.coinbase.draft import Draft
+from connector_runner.sources.coinbase.marks import position_of
 from connector_runner.sources.coinbase.messages import Level2Update, Snapshot
-from connector_runner.sources.coinbase.readers import Reader, position_of
+from connector_runner.sources.coinbase.readers import Reader
 from connector_runner.sources.coinbase.streams import StreamSpec
 
 # How levels are called by the side that a row has.
@@ -31,7 +32,7 @@ class BookReader(Reader):
     def __init__(self, spec: StreamSpec, position: Position | None, products: Iterable[str]) -> None:
         """Args: products: What is configured; books of others that the dataset still has are emptied."""
         super().__init__(spec, position)
-        self._stored = set(self._marks)
+        self._stored = set(self._marks.last)
         self._gone = sorted(self._stored.difference(products))
         self._current: set[str] = set()
         self._messages: Counter[str] = Counter()

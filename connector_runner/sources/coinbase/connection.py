@@ -17,6 +17,8 @@ from connector_runner.protocols.errors import TransientError
 # A BTC-USD snapshot has more than the library's default of one MiB.
 LARGEST_MESSAGE = 64 * 2**20
 CONNECT_SECONDS = 10.0
+GLIMPSE_BYTES = 160
+"""So much of an answer that nobody expected is told."""
 _DATA = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
 
 
@@ -91,3 +93,14 @@ def as_connector_error(error: BaseException, url: str) -> BaseException:
     if isinstance(error, InvalidHandshake | InvalidURI | WebSocketException | OSError | EOFError):
         return TransientError(f"{url} can't be reached: {error or type(error).__name__}")
     return error
+
+
+def glimpse(payload: bytes) -> str:
+    """The beginning of a message, for people; of one that repeats what a subscription was signed with only its length."""
+    size = f"{len(payload)} bytes"
+    if any(word in payload for word in (b"signature", b"passphrase")):
+        return f"{size} that repeat a signed subscription"
+    text = payload[:GLIMPSE_BYTES].decode("utf-8", "replace").rstrip("\ufffd")
+    if text and text.isprintable() and "\ufffd" not in text:
+        return f"{text}{' …' if len(payload) > GLIMPSE_BYTES else ''}"
+    return f"{size}, the first {payload[:16].hex(' ')}"

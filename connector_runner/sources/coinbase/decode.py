@@ -2,12 +2,16 @@
 
 The fast way decodes into structs whose documented fields are all required and then proves, by counting the colons, that the
 message had no other field: each field contributes one colon, each time two more, other documented values none. Any surprise
-(a new field, a missing one, another type, an offset that is not Z) takes the lenient way, which keeps what it can't place
-in the column `extra`.
+(a new field, a missing one, another type, an offset that is not Z, a time finer than a microsecond) takes the lenient way,
+which keeps what it can't place in the column `extra`.
+
+A time that is finer than a microsecond is cut, never rounded (msgspec would make .999999999 the next second), and its text is
+kept in `extra`.
 """
 
 from __future__ import annotations
 
+import re
 import types
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,6 +27,10 @@ from msgspec.structs import fields
 from connector_runner.sources.coinbase.messages import CONTROL, EXTRA_WIRE_NAME, OrderMessage, RestTrade, Status
 
 TYPE_WIRE_NAME = "(type)"
+DOT = ord(".")
+# A time with a digit that is not 0 behind its microseconds, and what is to be cut of it.
+FINER = re.compile(rb":\d\d:\d\d\.\d{6}\d*[1-9]")
+_CUT = re.compile(rb"(:\d\d:\d\d\.\d{6})\d+")
 S = TypeVar("S", bound=Struct)
 
 
@@ -46,8 +54,9 @@ def wire_fields(shape: type[Struct]) -> tuple[tuple[str, Any, bool], ...]:
 
 
 def colons(shape: type[Struct]) -> int | None:
-    """How many colons a documented message of this shape has; None where fields are optional."""
-    if not all(required for _, _, required in wire_fields(shape)):
+    """How many colons a documented message of this shape has; None where fields are optional, or times several."""
+    moments = sum(plain_type(kind) is datetime for _, kind, _ in wire_fields(shape))
+    if moments > 1 or not all(required for _, _, required in wire_fields(shape)):
         return None
     is_tagged = shape.__struct_config__.tag is not None
     return sum(3 if plain_type(kind) is datetime else 1 for _, kind, _ in wire_fields(shape)) + is_tagged
@@ -66,12 +75,13 @@ class Decoder:
 
     Attributes:
         counts: `unknown_messages` (types that nobody asked for: ignored) and `lenient_messages` so far.
+        strict: Reads documented messages; what it reads is only proven to be all there is by `is_plain`.
     """
 
     def __init__(self, shapes: Sequence[type[Struct]]) -> None:
         every: tuple[type[Struct], ...] = (*shapes, *CONTROL)
         self.counts: Counter[str] = Counter()
-        self._strict = msgspec.json.Decoder(Union[every]).decode  # noqa: UP007
+        self.strict = msgspec.json.Decoder(Union[every]).decode  # noqa: UP007
         self._colons: dict[type[Struct], int | None] = {shape: colons(shape) for shape in shapes}
         self._colons |= dict.fromkeys(CONTROL)
         self._by_tag: Mapping[str, type[Struct]] = {str(shape.__struct_config__.tag): shape for shape in every}
@@ -83,13 +93,12 @@ class Decoder:
             MalformedError: Not JSON, not an object, or without what identifies it.
         """
         try:
-            message: Struct = self._strict(raw)
+            message: Struct = self.strict(raw)
         except UNREADABLE:
             return self._lenient(raw)
         expected = self._colons[message.__class__]
-        if expected is not None:
-            return message if raw.count(b":") == expected else self._lenient(raw)
-        return message if is_exact(message, raw) else self._lenient(raw)
+        is_whole = is_exact(message, raw) if expected is None else is_plain(raw, expected)
+        return message if is_whole else self._lenient(raw)
 
     def _lenient(self, raw: bytes) -> Struct | None:
         found = read_fields(raw)
@@ -102,20 +111,29 @@ class Decoder:
         return build(shape, found)
 
 
+def is_plain(raw: bytes, expected: int) -> bool:
+    """Whether a message of one time and so many colons has no other field, and no time finer than a microsecond.
+
+    The exchange writes six digits and Z; only what differs is looked for by the slower pattern.
+    """
+    return raw.count(b":") == expected and (raw[raw.rfind(b"Z") - 7] == DOT or not FINER.search(raw))
+
+
 def is_exact(message: Struct, raw: bytes) -> bool:
-    """Whether a message with optional fields has no field but those of its shape (False: perhaps)."""
+    """Whether a message has no field but those of its shape, and no time finer than a microsecond (False: perhaps)."""
     if isinstance(message, CONTROL):
         return True
     if isinstance(message, Status):  # its entries are read one by one, later
         return raw.count(b":") == 3 + sum(bytes(item).count(b":") for item in (*message.products, *message.currencies))
-    keys = 1
+    keys, has_time = 1, False
     for field in fields(message.__class__):
         value = getattr(message, field.name)
         if value is not None and value is not field.default and field.encode_name != EXTRA_WIRE_NAME:
-            keys += 3 if isinstance(value, datetime) else 1
-    if isinstance(message, OrderMessage) or raw.count(b":", 0, 4096) == keys:
-        return raw.count(b":") == keys
-    return False
+            is_time = isinstance(value, datetime)
+            has_time |= is_time
+            keys += 3 if is_time else 1
+    is_whole = (len(raw) <= 4096 or raw.count(b":", 0, 4096) <= keys) and raw.count(b":") == keys
+    return is_whole and not (has_time and FINER.search(raw))
 
 
 def read_fields(raw: bytes) -> dict[str, Raw]:
@@ -145,10 +163,13 @@ def build(shape: type[S], found: Mapping[str, Raw], known: Mapping[str, Any] | N
     extra = dict(found)
     for name, kind, _ in wire_fields(shape):
         if name not in values:
-            value = _convert(found[name], kind) if name in found else None
+            raw, is_cut = _cut(found[name], kind) if name in found else (None, False)
+            value = None if raw is None else _convert(raw, kind)
             values[name] = value
-            if value is not None or (name in found and is_null(found[name])):
+            if (value is not None and not is_cut) or (raw is not None and is_null(raw)):
                 extra.pop(name, None)
+    for name, value in WITHOUT.get(shape.__name__, {}).items():
+        values[name] = value if values.get(name) is None else values[name]
     for name in required_names(shape):
         if values.get(name) is None:
             raise MalformedError(f"{shape.__name__}: {name} is missing or not of its type")
@@ -166,12 +187,13 @@ def build(shape: type[S], found: Mapping[str, Raw], known: Mapping[str, Any] | N
 REQUIRED = ("product_id", "account_id", "trade_id", "changes", "bids", "asks", "channels", "kind", "id")
 """Fields without which a message says nothing: they are parts of keys, or its whole content."""
 ALSO_REQUIRED: dict[str, tuple[str, ...]] = {
-    "Ticker": ("sequence",),
-    "Heartbeat": ("time", "last_trade_id"),
+    "Heartbeat": ("time",),
     "Auction": ("timestamp",),
     "Balance": ("timestamp",),
 }
 NOT_REQUIRED: dict[str, tuple[str, ...]] = {"Ticker": ("trade_id",)}
+WITHOUT: dict[str, dict[str, Any]] = {"Ticker": {"sequence": 0}}
+"""What stands in a key for a field that may be missing: a product that never traded has bid and ask, but may have no sequence."""
 
 
 @cache
@@ -192,7 +214,7 @@ def decode_page(raw: bytes) -> list[RestTrade]:
     """
     try:
         page = _PAGE.decode(raw)
-        if raw.count(b":") == len(page) * _PAGE_COLONS:
+        if raw.count(b":") == len(page) * _PAGE_COLONS and not FINER.search(raw):
             return page
     except UNREADABLE:
         pass
@@ -214,6 +236,14 @@ def _has_extra(shape: type[Struct]) -> bool:
 @cache
 def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)
+
+
+def _cut(raw: Raw, kind: Any) -> tuple[Raw, bool]:
+    """An unread value without what a time has behind its microseconds, and whether that was more than zeros."""
+    if plain_type(kind) is not datetime:
+        return raw, False
+    text = bytes(raw)
+    return Raw(_CUT.sub(rb"\1", text)), FINER.search(text) is not None
 
 
 def _convert(raw: Raw, kind: Any) -> Any:

@@ -16,7 +16,12 @@ from dataclasses import dataclass
 from typing import Protocol, cast
 
 from connector_runner.protocols.errors import ConnectorError, TransientError
-from connector_runner.sources.coinbase.connection import FeedConnection, as_connector_error, open_connection
+from connector_runner.sources.coinbase.connection import (
+    FeedConnection,
+    as_connector_error,
+    glimpse,
+    open_connection,
+)
 from connector_runner.sources.coinbase.decode import Decoder, MalformedError
 from connector_runner.sources.coinbase.messages import FeedError, Subscriptions
 from connector_runner.sources.coinbase.pacing import Pacer, backoff
@@ -201,8 +206,15 @@ class Link:
             connection = self._connection = await open_connection(self._settings.url, self._on_payload)
             credentials, timestamp = self._settings.credentials, str(int(time.time()))
             await connection.send(self.subscription.request(credentials, timestamp), text=True)
-            async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
-                await self._acknowledged(connection)
+            others: list[bytes] = []
+            try:
+                async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
+                    await self._acknowledged(connection, others)
+            except TimeoutError:
+                said = f"; it said {glimpse(others[0])}" if others else ""
+                raise TransientError(
+                    f"{self._settings.url} did not answer in time: the subscription was not confirmed{said}"
+                ) from None
         except BaseException as error:
             await self._abandon()
             raise as_connector_error(error, self._settings.url) from None
@@ -214,10 +226,9 @@ class Link:
         self._settings.wake.set()
         self._settings.on_change(True, "")
 
-    async def _acknowledged(self, connection: FeedConnection) -> None:
-        """Waits for the answer to the subscription; leaves what came beside it in `_early`."""
+    async def _acknowledged(self, connection: FeedConnection, others: list[bytes]) -> None:
+        """Waits for the answer to the subscription; leaves what came beside it in `_early`, and until then in `others`."""
         decoder = Decoder(())
-        others: list[bytes] = []
         closed = asyncio.create_task(connection.wait_closed())
         try:
             while True:
@@ -231,8 +242,10 @@ class Link:
                 for number, payload in enumerate(pending):
                     try:
                         message = decoder.decode(payload)
-                    except MalformedError:
-                        message = None
+                    except MalformedError as error:
+                        what = f"with what is no message of the feed: {glimpse(payload)} ({error})"
+                        text = f"{self._settings.url} answered the subscription {what}; is it the Exchange's websocket feed?"
+                        raise TransientError(text, reason="NotAcknowledged") from None
                     if isinstance(message, FeedError):
                         raise self._settings.judge(message)
                     if isinstance(message, Subscriptions):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from connector_runner.protocols.errors import (
     ConnectorError,
@@ -15,6 +15,7 @@ from connector_runner.protocols.errors import (
 from connector_runner.sources.coinbase.messages import FeedError
 from connector_runner.sources.coinbase.products import (
     ProductsChangedError,
+    ProductsRefusedError,
     changes,
     online,
     unique,
@@ -22,10 +23,18 @@ from connector_runner.sources.coinbase.products import (
     wants_all,
 )
 from connector_runner.sources.coinbase.rest import RestClient
-from connector_runner.sources.coinbase.subscription import Trouble, describe, judge
+from connector_runner.sources.coinbase.subscription import (
+    Trouble,
+    describe,
+    is_foreseen,
+    judge,
+    named_products,
+)
 
 LIST_SECONDS = 600.0
-"""How often the products that `*` means are listed again."""
+"""How often the products that `*` means are listed again, and those tried again that the feed refused."""
+TRIED_AGAIN = 20
+"""At most so many refused products are tried again at a time."""
 
 
 class Listing:
@@ -39,6 +48,7 @@ class Listing:
         """Args: note: Takes a sentence for the log."""
         self.failure: Exception | None = None
         self._asked = unique(asked)
+        self._found: tuple[str, ...] = ()
         self._rest = rest
         self._note = note
         self._watching: asyncio.Task[None] | None = None
@@ -55,12 +65,19 @@ class Listing:
         products = online(await self._rest.products())
         if not products:
             raise TransientError("restUrl lists no product that is online")
+        self._found = products
         return products
 
-    def watch(self, products: Sequence[str], wake: asyncio.Event) -> None:
-        """Lists them again from time to time where all are meant; sets `failure` and `wake` when they are others."""
+    def watch(self, refused: Sequence[str], is_accepted: Callable[[str], Awaitable[bool]], wake: asyncio.Event) -> None:
+        """Lists them again from time to time where all are meant; sets `failure` and `wake` when others are to be read.
+
+        Args:
+            refused: Products that were found but that the feed refused.
+            is_accepted: Whether the feed takes one of them now.
+            wake: To be set.
+        """
         if wants_all(self._asked):
-            self._watching = asyncio.create_task(self._watch(tuple(products), wake))
+            self._watching = asyncio.create_task(self._watch(tuple(refused), is_accepted, wake))
 
     async def close(self) -> None:
         """Safe twice."""
@@ -74,7 +91,9 @@ class Listing:
         text = describe(error)
         match judge(error):
             case Trouble.UNKNOWN_PRODUCT if wants_all(self._asked):
-                return ProductsChangedError(f"the exchange answered: {text}; the products are listed again")
+                return ProductsRefusedError(f"the exchange answered: {text}", named_products(text, self._found))
+            case _ if wants_all(self._asked) and not is_foreseen(error) and named_products(text, self._found):
+                return ProductsRefusedError(f"the exchange answered: {text}", named_products(text, self._found))
             case Trouble.UNKNOWN_PRODUCT:
                 return InvalidConfigError([f"config.productId: {text}"], reason="UnknownProduct")
             case Trouble.UNKNOWN_CHANNEL:
@@ -87,8 +106,11 @@ class Listing:
                 return TransientError(f"the exchange answered: {text}", reason="FeedError")
 
     async def explain(self, error: ConnectorError) -> ConnectorError:
-        """Names the nearest products, and all that are unknown at once, where REST can tell."""
-        if error.reason != "UnknownProduct":
+        """Names the nearest products, and all that are unknown at once, where REST can tell.
+
+        An error in words that nobody foresaw may mean the same: REST knows, whatever the words are.
+        """
+        if error.reason not in {"UnknownProduct", "FeedError"} or wants_all(self._asked):
             return error
         try:
             problems = unknown_products(self._asked, await self._rest.products())
@@ -109,7 +131,9 @@ class Listing:
                 return (f"{error.message}: as long as that is so, trades that the feed leaves out can't be filled",)
         return ()
 
-    async def _watch(self, products: tuple[str, ...], wake: asyncio.Event) -> None:
+    async def _watch(
+        self, refused: tuple[str, ...], is_accepted: Callable[[str], Awaitable[bool]], wake: asyncio.Event
+    ) -> None:
         try:
             while self.failure is None:
                 await asyncio.sleep(LIST_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311
@@ -118,8 +142,14 @@ class Listing:
                 except ConnectorError as error:
                     self._note(f"the products can't be listed again: {error.message}")
                     continue
-                if found and found != products:
-                    self.failure = ProductsChangedError(changes(products, found))
+                if found and found != self._found:
+                    self.failure = ProductsChangedError(changes(self._found, found))
+                    break
+                for product in random.sample(refused, min(len(refused), TRIED_AGAIN)):
+                    if await is_accepted(product):
+                        text = f"the feed takes {product} again; the products are subscribed to anew"
+                        self.failure = ProductsChangedError(text)
+                        break
         except Exception as error:
             self.failure = error
         wake.set()

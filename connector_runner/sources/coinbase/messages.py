@@ -30,7 +30,11 @@ Time = Annotated[Moment, Meta(description="When it happened, by the exchange's c
 Maker = Annotated[Uuid, Meta(description="The resting order.")]
 Taker = Annotated[Uuid, Meta(description="The order that took it.")]
 Extra = Annotated[
-    str | None, Meta(description="Fields of the message that have no column of their own, or not its type, as JSON.")
+    str | None,
+    Meta(
+        description="Fields of the message that have no column of their own, or not its type, and the text of times finer than a "
+        "microsecond, as JSON."
+    ),
 ]
 
 
@@ -38,7 +42,10 @@ class Ticker(Struct, tag="ticker", gc=False):
     """`ticker`, `ticker_batch`: the latest price; conflated in bursts."""
 
     product_id: Product
-    sequence: Sequence
+    sequence: Annotated[
+        Integer,
+        Meta(description="The product's sequence number; it only grows. 0 where a product that never traded has none."),
+    ]
     price: Price
     open_24h: Annotated[Decimal, Meta(description="The price 24 hours ago.")]
     volume_24h: Annotated[Decimal, Meta(description="Traded in the last 24 hours.")]
@@ -95,7 +102,9 @@ class Heartbeat(Struct, tag="heartbeat", gc=False):
     product_id: Product
     time: Time
     sequence: Sequence
-    last_trade_id: Annotated[Integer, Meta(description="The newest trade; the check for missed ones.")]
+    last_trade_id: Annotated[
+        Integer, Meta(description="The newest trade; the check for missed ones; null or 0 where it tells none.")
+    ]
     extra: Extra = field(default=None, name=EXTRA_WIRE_NAME)
 
 

@@ -19,6 +19,18 @@ class ProductsChangedError(TransientError):
     reason = "ProductsChanged"
 
 
+class ProductsRefusedError(ProductsChangedError):
+    """The feed refuses some of the products that `*` means, though REST lists them as online.
+
+    Attributes:
+        products: Which, by their names; empty when the feed did not say.
+    """
+
+    def __init__(self, message: str, products: Sequence[str]) -> None:
+        super().__init__(message)
+        self.products = tuple(products)
+
+
 class ListedProduct(msgspec.Struct):
     """One product of `GET /products`."""
 

@@ -1,35 +1,47 @@
 """Readers turn messages into rows, each by its stream's proof of completeness. They are pure: bytes and a clock in, a draft out.
 
 A reader skips what was handed over before (the feed repeats the newest message after each subscription), so that a position
-resumes exactly.
+resumes exactly; what is only *not newer* is looked at by `marks`.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
-from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import astuple
 
-from connector_runner.protocols.batch import Position
-from connector_runner.protocols.errors import ActionRequiredError
+from connector_runner.protocols.batch import Position, Row
 from connector_runner.sources.coinbase.decode import Decoder, MalformedError
 from connector_runner.sources.coinbase.draft import Draft
-from connector_runner.sources.coinbase.messages import Activate, FeedError, Heartbeat, OrderMessage, Subscriptions
+from connector_runner.sources.coinbase.marks import NOTHING, Marks, RestartedIds, Verdict
+from connector_runner.sources.coinbase.messages import (
+    FeedError,
+    Heartbeat,
+    Subscriptions,
+)
 from connector_runner.sources.coinbase.streams import Proof, StreamSpec
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
-POSITION_FORMAT = 2
-# Where each format keeps the marks; format 1 repeated them beside every row in append mode.
-MARKS_OF_FORMAT: Mapping[object, str] = {1: "last", POSITION_FORMAT: "_last"}
 TOLD_AGAIN_SECONDS = 60.0
 """After so long, an unreadable message is told again that looks like one before; in between it is counted."""
+CHOICES = "Choose: another dataset or table, a dataset with writeMode append, or restartedIds: overwrite"
+
+
+@dataclass(frozen=True, slots=True)
+class Old:
+    """A row whose number is not newer than its product's mark: product (or account), number, row, time, and when it came."""
+
+    product: str
+    mark: int
+    row: Row
+    time: datetime | None
+    now: float
 
 
 class Reader:
@@ -43,12 +55,13 @@ class Reader:
         behind: Since when each product's heartbeats tell of something that the stream did not bring (see `StreamSpec.pulse`).
     """
 
-    def __init__(self, spec: StreamSpec, position: Position | None) -> None:
-        if position is not None and position.get("format") not in MARKS_OF_FORMAT:
-            raise ActionRequiredError(
-                f"the position {dict(position)!r} was not made by this version of the COINBASE source; "
-                "use the version that made it, or start over with `connector-runner checkpoint reset`"
-            )
+    keeps_late = True
+    """Whether a row that comes late is kept; where it is not, it is told."""
+
+    def __init__(
+        self, spec: StreamSpec, position: Position | None, restarts: RestartedIds = RestartedIds.STAND_ASIDE
+    ) -> None:
+        """Args: restarts: What becomes of a product whose numbers begin again."""
         self.spec = spec
         self.counts: Counter[str] = Counter()
         self.began: dict[str, float] = {}
@@ -57,7 +70,8 @@ class Reader:
         self._pulses: dict[str, tuple[int, int]] = {}
         shapes: tuple[type[Struct], ...] = spec.shapes if Heartbeat in spec.shapes else (*spec.shapes, Heartbeat)
         self._decoder = Decoder(shapes)
-        self._marks: dict[str, int] = dict(position[MARKS_OF_FORMAT[position["format"]]]) if position else {}
+        self._marks = Marks.of(position)
+        self._restarts = restarts
         self._is_resumed = position is not None
         self._told: dict[str, float] = {}
 
@@ -66,13 +80,15 @@ class Reader:
         is_first = self.began.keys().isdisjoint(products) and not self._is_resumed
         self.began.update(dict.fromkeys(products, now))
         self.behind.update(dict.fromkeys(self.behind.keys() & products, now))
+        if self._restarts is RestartedIds.OVERWRITE:
+            self._go_on(draft)
         if not is_first and self.spec.proof is Proof.NONE:
             draft.tell(
                 "interruption",
                 self.spec.channel,
                 f"the connection for {len(products)} product(s) was made anew; what {self.spec.channel} told in between "
                 "is not known",
-                {"products": list(products[:100]), "last": {p: self._marks[p] for p in products if p in self._marks}},
+                {"products": list(products[:100]), "last": self._last_of(products)},
             )
 
     def read(self, raws: Iterable[bytes], draft: Draft, now: float) -> None:
@@ -99,6 +115,8 @@ class Reader:
             draft.errors.append(message)
         elif isinstance(message, Heartbeat):
             self.beats[message.product_id] = now
+            if self.spec.order == "sequence" and message.sequence:
+                self._marks.beats[message.product_id] = message.sequence
             if self.spec.pulse:
                 self._compare_pulse(message, getattr(message, self.spec.pulse), now)
             self.beat(message, draft, now)
@@ -107,14 +125,14 @@ class Reader:
 
     def message(self, message: Struct, draft: Draft, now: float) -> None:
         """One message of the stream."""
-        self.row(message, draft)
+        self.row(message, draft, now)
 
     def beat(self, beat: Heartbeat, draft: Draft, now: float) -> None:
         """A heartbeat, already noted as a sign of life."""
 
     def told(self, product: str) -> int:
         """A number that changes whenever the stream brings something of the product."""
-        return self._marks.get(product, -1)
+        return self._marks.last.get(product, -1)
 
     def _compare_pulse(self, beat: Heartbeat, pulse: int | None, now: float) -> None:
         """Whether the exchange did something of which the stream brought nothing, though it had a beat's time for it."""
@@ -141,103 +159,98 @@ class Reader:
         else:
             draft.notes.append(text)
 
-    def row(self, message: Struct, draft: Draft) -> None:
-        """A message as a row, unless it is not newer than the last one of its product."""
+    def row(self, message: Struct, draft: Draft, now: float) -> None:
+        """A message as a row, unless it was handed over before or contradicts what was."""
         row = astuple(message)
-        mark = getattr(message, self.spec.order)
-        mark = mark if isinstance(mark, int) else (mark - EPOCH) // MICROSECOND
-        if mark <= self._marks.get(row[0], -1):
-            self.counts["duplicates"] += 1
+        order = getattr(message, self.spec.order)
+        mark = order if isinstance(order, int) else (order - EPOCH) // MICROSECOND
+        time = order if isinstance(order, datetime) else getattr(message, "time", None)
+        product = row[0]
+        if mark > self._marks.last.get(product, NOTHING):
+            self._marks.reach(product, mark, row, time)
+            draft.extend([row])
+        else:
+            verdict = self._marks.weigh(product, mark, row, time)
+            self._judge(verdict, Old(product, mark, row, time, now), draft)
+
+    def _judge(self, verdict: Verdict, old: Old, draft: Draft) -> None:
+        """What becomes of a row that is not newer than the last one of its product."""
+        is_state = self.spec.order not in self.spec.schema.key
+        match verdict:
+            case Verdict.SAME:
+                self.counts["duplicates"] += 1
+            case Verdict.ASIDE:
+                self.counts["rows_aside"] += 1
+                draft.notes.append(self._aside_text(old.product))
+            case Verdict.RESTART:
+                self._restart(old, draft)
+            case Verdict.CHANGED:
+                self.counts["changed_messages"] += 1
+                self._marks.reach(old.product, old.mark, old.row, old.time)
+                draft.extend([old.row])
+                if self.keeps_late and not is_state:
+                    self._tell_once("conflict", old, "came twice and not the same; the later one is kept", draft)
+            case Verdict.LATE if self.keeps_late and not is_state:
+                self.counts["late_messages"] += 1
+                self._marks.remember(old.product, old.row, old.time)
+                draft.extend([old.row])
+                self._tell_once("late", old, "came after newer ones; it is kept", draft)
+            case Verdict.LATE | Verdict.SUSPICIOUS:
+                self.counts["out_of_order"] += 1
+                self._tell_once("out_of_order", old, "came after newer ones; it is left out", draft)
+
+    def _tell_once(self, kind: str, old: Old, what: str, draft: Draft) -> None:
+        """An incident; the next of its kind and product are only counted for a while."""
+        at = f"{kind}:{old.product}"
+        if old.now - self._told.get(at, float("-inf")) < TOLD_AGAIN_SECONDS:
             return
-        self._marks[row[0]] = mark
-        draft.extend([row])
+        self._told[at] = old.now
+        last = self._marks.real(old.product)
+        text = f"{old.product}: {self.spec.order} {old.mark} of {self.spec.channel} {what} (the newest is {last})"
+        draft.tell(
+            kind,
+            old.product,
+            f"{text}; more of this kind are only counted for a while",
+            {"key": old.product, self.spec.order: old.mark, "last": last},
+        )
+
+    def _restart(self, old: Old, draft: Draft) -> None:
+        """The numbers of a product began again: it stands aside, or a person has chosen that it goes on."""
+        last = self._marks.last[old.product]
+        self.counts["restarts"] += 1
+        if self._restarts is RestartedIds.STAND_ASIDE:
+            self._marks.stand_aside(old.product, last, old.mark)
+            what = "it stands aside, as rows of the same numbers would be overwritten. " + CHOICES
+        else:
+            self._marks.forget(old.product)
+            self._marks.reach(old.product, old.mark, old.row, old.time)
+            draft.extend([old.row])
+            what = "it goes on with the new numbers"
+        text = f"{old.product}: the numbers of {self.spec.channel} began again ({last} was the newest, now it is {old.mark}); {what}"
+        draft.tell("restart", old.product, text, {"product_id": old.product, "last": last, "now": old.mark})
+
+    def _go_on(self, draft: Draft) -> None:
+        """Products that stood aside, now that a person has chosen to overwrite."""
+        for product in list(self._marks.aside):
+            last, told = self._marks.go_on(product)
+            text = f"{product}: goes on after its numbers began again ({last} was the newest, then came {told})"
+            draft.tell(
+                "restart",
+                product,
+                f"{text}; what it told meanwhile is not known",
+                {"product_id": product, "last": last},
+            )
+
+    def _aside_text(self, product: str) -> str:
+        last, told = self._marks.aside[product]
+        return (
+            f"{product} stands aside since its numbers began again ({last} was the newest, then came {told}). {CHOICES}"
+        )
+
+    def _last_of(self, products: Sequence[str]) -> dict[str, int]:
+        found = ((product, self._marks.real(product)) for product in products)
+        return {product: last for product, last in found if last is not None}
 
     def position(self) -> Position:
         """After all that was read."""
-        return position_of(self._marks.copy())
-
-
-def position_of(marks: Mapping[str, int]) -> Position:
-    """The marks of all products, which only the checkpoint keeps (see `place_of`)."""
-    return {"format": POSITION_FORMAT, "_last": marks}
-
-
-def moment_of(seconds: Decimal) -> datetime:
-    """Seconds since the epoch as a time.
-
-    Raises:
-        MalformedError: There is no such time.
-    """
-    try:
-        return EPOCH + timedelta(microseconds=int(seconds * 1_000_000))
-    except (ValueError, OverflowError, InvalidOperation):
-        raise MalformedError("a timestamp that is no time") from None
-
-
-class TickerReader(Reader):
-    """`ticker`: one loop without calls for what nearly every message is."""
-
-    def read(self, raws: Iterable[bytes], draft: Draft, now: float) -> None:
-        """As `Reader.read`, faster."""
-        shape: Any = self.spec.shapes[0]
-        marks = self._marks
-        decode, tuple_of, size = self._decoder.decode, astuple, 0
-        append, duplicates = draft.rows.append, 0
-        for raw in raws:
-            size += len(raw)
-            try:
-                message: Any = decode(raw)
-                if message.__class__ is shape:
-                    product = message.product_id
-                    if message.sequence > marks.get(product, -1):
-                        marks[product] = message.sequence
-                        append(tuple_of(message))
-                    else:
-                        duplicates += 1
-                elif message is not None:
-                    self.dispatch(message, draft, now)
-            except MalformedError as error:
-                self.malformed(error, draft, now)
-        draft.size += size
-        self.counts["duplicates"] += duplicates
-        self.counts.update(self._decoder.counts)
-        self._decoder.counts.clear()
-
-
-class HeartbeatReader(Reader):
-    """`heartbeat`: the beats are the rows."""
-
-    def beat(self, beat: Heartbeat, draft: Draft, now: float) -> None:
-        """A row."""
-        self.row(beat, draft)
-
-
-class OrderReader(Reader):
-    """`full` and `user`: messages of several types in one table; `full` proves its sequences."""
-
-    def message(self, message: Struct, draft: Draft, now: float) -> None:
-        """A row, and a gap where the sequence jumps."""
-        if not isinstance(message, OrderMessage):
-            return
-        message.type = str(message.__struct_config__.tag)
-        last = self._marks.get(message.product_id)
-        if isinstance(message, Activate):
-            message.sequence = max(last or 0, message.sequence)
-            if message.timestamp is not None and message.time is None:
-                message.time = moment_of(message.timestamp)
-            draft.extend([astuple(message)])
-            return
-        if message.sequence < 0:
-            raise MalformedError("an order message without a sequence")
-        if self.spec.proof is Proof.SEQUENCE and last is not None and message.sequence > last + 1:
-            self._gap(message.product_id, last + 1, message.sequence - 1, draft)
-        self.row(message, draft)
-
-    def _gap(self, product: str, first: int, last: int, draft: Draft) -> None:
-        self.counts["gaps"] += 1
-        draft.tell(
-            "gap",
-            product,
-            f"{product}: sequences {first} to {last} of {self.spec.channel} never came, and the exchange does not repeat them",
-            {"product_id": product, "from": first, "to": last, "count": last - first + 1},
-        )
+        return self._marks.position()

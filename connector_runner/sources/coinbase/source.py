@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
 from urllib.parse import urlsplit
 
 from connector_runner.protocols.batch import Batch, Position
@@ -13,21 +15,29 @@ from connector_runner.protocols.errors import (
     ConnectorError,
     UnknownStreamError,
 )
-from connector_runner.protocols.source import Checkpoint, Opened, SourceContext, require_same_source
+from connector_runner.protocols.source import Checkpoint, Opened, SourceContext, WriteMode, require_same_source
 from connector_runner.schemas.catalogue import Catalogue
 from connector_runner.sources.coinbase.books import BookReader
+from connector_runner.sources.coinbase.channels import HeartbeatReader, OrderReader, TickerReader
 from connector_runner.sources.coinbase.draft import Draft
 from connector_runner.sources.coinbase.filling import Filler
 from connector_runner.sources.coinbase.link import BUFFER_BYTES, Link, LinkSettings
-from connector_runner.sources.coinbase.listing import Listing
+from connector_runner.sources.coinbase.links import Links, is_accepted
+from connector_runner.sources.coinbase.listing import LIST_SECONDS, Listing
+from connector_runner.sources.coinbase.marks import RestartedIds
 from connector_runner.sources.coinbase.pacing import Pacer
-from connector_runner.sources.coinbase.products import ProductsChangedError, nearest
-from connector_runner.sources.coinbase.readers import HeartbeatReader, OrderReader, Reader, TickerReader
+from connector_runner.sources.coinbase.products import ProductsChangedError, ProductsRefusedError, nearest
+from connector_runner.sources.coinbase.readers import Reader
 from connector_runner.sources.coinbase.rest import RestClient
 from connector_runner.sources.coinbase.silence import MUTE_PRODUCT_SECONDS, QUIET_PRODUCT_SECONDS, SilenceWatch
 from connector_runner.sources.coinbase.status import StatusReader
 from connector_runner.sources.coinbase.streams import STREAMS, Proof, StreamSpec, available_streams
-from connector_runner.sources.coinbase.subscription import Subscription, build_subscriptions, read_credentials
+from connector_runner.sources.coinbase.subscription import (
+    WITHOUT_PRODUCTS,
+    Subscription,
+    build_subscriptions,
+    read_credentials,
+)
 from connector_runner.sources.coinbase.trades import MatchesReader
 
 BATCH_BYTES = 2**20
@@ -48,11 +58,16 @@ class CoinbaseSource:
         self._rest = RestClient(str(config["restUrl"]), self._credentials)
         self._pacer = Pacer(CONNECTIONS_A_SECOND, 4)
         self._wake = asyncio.Event()
-        self._links: list[Link] = []
+        self._links = Links()
+        self._settings: LinkSettings | None = None
         self._reader: Reader | None = None
         self._filler = Filler(self._rest, self._wake)
         self._silence = SilenceWatch()
         self._listing = Listing(config["productId"], self._rest, self._note)
+        # In a history nothing is overwritten: rows of ids that began again stand beside the old ones.
+        is_history = context.write_mode is WriteMode.APPEND
+        chosen = RestartedIds(config.get("restartedIds", RestartedIds.STAND_ASIDE))
+        self._restarts = RestartedIds.OVERWRITE if is_history else chosen
         self._noted: dict[str, float] = {}
 
     @property
@@ -68,7 +83,8 @@ class CoinbaseSource:
             if self._credentials is not None:
                 subscriptions.append(Subscription({"user": tuple(products[:1]), "heartbeat": tuple(products[:1])}))
             await self._connect(subscriptions)
-            notes = await self._listing.rest_notes()
+            refused = [f"{refusal_text(*entry)}; it would be left out" for entry in self._links.refused.items()]
+            notes = (*await self._listing.rest_notes(), *refused)
         finally:
             await self.close()
         streams = tuple(spec.info for spec in available_streams(self._credentials is not None))
@@ -84,9 +100,9 @@ class CoinbaseSource:
             require_same_source(checkpoint.identity, self.identity)
         products = await self._listing.find()
         accounts = await self._rest.accounts() if spec.id == "balance" else ()
-        self._reader = build_reader(spec, checkpoint.position if checkpoint else None, products)
-        await self._connect(build_subscriptions(spec, products, accounts))
-        self._listing.watch(products, self._wake)
+        self._reader = build_reader(spec, checkpoint.position if checkpoint else None, products, self._restarts)
+        await self._connect_without_refused(spec, products, accounts)
+        self._listing.watch(tuple(self._links.refused), self._is_accepted, self._wake)
         return Opened(spec.schema, self.identity)
 
     async def batches(self) -> AsyncIterator[Batch]:
@@ -94,9 +110,10 @@ class CoinbaseSource:
         if self._reader is None:
             raise RuntimeError("open comes before batches")
         reader = self._reader
+        opening = [self._news()]
         while True:
             found = False
-            for draft in self._drain(reader):
+            for draft in chain(opening, self._drain(reader)):
                 for text in draft.notes:
                     self._note(text)
                 if draft.rows or draft.incidents:
@@ -104,6 +121,7 @@ class CoinbaseSource:
                     batch = draft.batch(reader.spec.schema, reader.position())
                     self._tell_lag(batch)
                     yield batch
+            opening.clear()
             self._tend(reader)
             if not found:
                 await self._pause()
@@ -112,9 +130,39 @@ class CoinbaseSource:
         """See the protocol."""
         await self._listing.close()
         await self._filler.close()
-        links, self._links = self._links, []
-        await asyncio.gather(*(link.stop() for link in links))
+        await self._links.stop()
         await self._rest.close()
+
+    async def _connect_without_refused(
+        self, spec: StreamSpec, products: Sequence[str], accounts: Sequence[str]
+    ) -> None:
+        """Connects; a stream without products takes another product's heartbeat when the first one is refused."""
+        while True:
+            try:
+                return await self._connect(build_subscriptions(spec, products, accounts))
+            except ProductsRefusedError:
+                products = [product for product in products if product not in self._links.refused]
+                if spec.channel not in WITHOUT_PRODUCTS or not products:
+                    raise
+                await self._links.stop()
+
+    async def _is_accepted(self, product: str) -> bool:
+        """Whether the feed takes a product now that it refused before."""
+        if self._reader is None or self._settings is None:
+            return False
+        settings = replace(self._settings, on_change=lambda *_: None, wake=asyncio.Event())
+        return await is_accepted(build_subscriptions(self._reader.spec, (product,), ())[0], settings)
+
+    def _news(self) -> Draft:
+        """What is to be told of the opening, with the first batch."""
+        draft = Draft()
+        for product, text in self._links.refused.items():
+            sentence = (
+                f"{refusal_text(product, text)}; it is left out, and tried again every {LIST_SECONDS / 60:.0f} minutes"
+            )
+            draft.tell("refused", product, sentence, {"product_id": product, "answer": text})
+        self._report.count("refused_products", len(self._links.refused))
+        return draft
 
     def _spec(self, stream: str) -> StreamSpec:
         available = {spec.id: spec for spec in available_streams(self._credentials is not None)}
@@ -139,25 +187,15 @@ class CoinbaseSource:
             wake=self._wake,
             buffer_bytes=max(2**20, BUFFER_BYTES // max(1, len(subscriptions))),
         )
-        self._links = [Link(subscription, settings) for subscription in subscriptions]
-        starting = [asyncio.create_task(link.start()) for link in self._links]
+        self._settings = settings
         try:
-            done, _ = await asyncio.wait(starting, return_when=asyncio.FIRST_EXCEPTION)
-        finally:
-            for task in starting:
-                task.cancel()
-            results = await asyncio.gather(*starting, return_exceptions=True)
-        failures = [error for error in results if isinstance(error, ConnectorError)]
-        if failures:
-            raise await self._listing.explain(
-                next((e for e in failures if isinstance(e, ActionRequiredError)), failures[0])
-            )
-        for task in done:
-            task.result()
+            await self._links.start(subscriptions, settings)
+        except ConnectorError as error:
+            raise await self._listing.explain(error) from None
 
     def _link_changed(self, is_up: bool, message: str) -> None:
         if is_up:
-            if all(link.is_up for link in self._links):
+            if all(link.is_up for link in self._links.up):
                 self._report.connected()
         else:
             self._report.disconnected(message)
@@ -165,7 +203,7 @@ class CoinbaseSource:
     def _drain(self, reader: Reader) -> Iterable[Draft]:
         """What the connections received and REST answered, as drafts."""
         self._wake.clear()
-        for link in self._links:
+        for link in self._links.up:
             began, payloads = link.take(BATCH_BYTES)
             if not began and not payloads:
                 continue
@@ -192,7 +230,7 @@ class CoinbaseSource:
 
     def _tend(self, reader: Reader) -> None:
         """Between batches: failures, counts, holes, products that fell silent."""
-        for failure in (self._listing.failure, *(link.failure for link in self._links)):
+        for failure in (self._listing.failure, *(link.failure for link in self._links.up)):
             if failure is not None:
                 raise failure
         for name, amount in reader.counts.items():
@@ -206,7 +244,7 @@ class CoinbaseSource:
             self._look_for_silence(reader, now)
 
     def _look_for_silence(self, reader: Reader, now: float) -> None:
-        for link in self._links:
+        for link in self._links.up:
             if not link.is_up:
                 continue
             silent, mute = self._silence.fresh(link.subscription.channels["heartbeat"], reader, now)
@@ -242,18 +280,28 @@ class CoinbaseSource:
     def _is_behind(self) -> bool:
         """Whether there is news that was not handed over, or can't be heard of."""
         has_holes = isinstance(self._reader, MatchesReader) and self._reader.open_holes > 0
-        return has_holes or not all(link.is_up for link in self._links)
+        return has_holes or not all(link.is_up for link in self._links.up)
 
 
-def build_reader(spec: StreamSpec, position: Position | None, products: Iterable[str]) -> Reader:
+def refusal_text(product: str, text: str) -> str:
+    """What is told of a product that the feed does not take."""
+    return f"the feed refuses {product}, which restUrl lists as online ({text})"
+
+
+def build_reader(
+    spec: StreamSpec,
+    position: Position | None,
+    products: Iterable[str],
+    restarts: RestartedIds = RestartedIds.STAND_ASIDE,
+) -> Reader:
     """The reader that a stream's proof of completeness asks for."""
     if spec.proof is Proof.BOOK:
         return BookReader(spec, position, products)
     if spec.proof is Proof.STATE:
         return StatusReader(spec, position)
     if spec.proof is Proof.TRADE_IDS:
-        return MatchesReader(spec, position)
-    return READERS.get(spec.id, Reader)(spec, position)
+        return MatchesReader(spec, position, restarts)
+    return READERS.get(spec.id, Reader)(spec, position, restarts)
 
 
 READERS: Mapping[str, type[Reader]] = {

@@ -11,8 +11,9 @@ from msgspec.structs import astuple
 from connector_runner.protocols.batch import Operation, Position
 from connector_runner.sources.coinbase.decode import UNREADABLE, MalformedError, build, read_fields, reason_of
 from connector_runner.sources.coinbase.draft import Draft
+from connector_runner.sources.coinbase.marks import position_of
 from connector_runner.sources.coinbase.messages import Item, Status
-from connector_runner.sources.coinbase.readers import Reader, position_of
+from connector_runner.sources.coinbase.readers import Reader
 from connector_runner.sources.coinbase.streams import StreamSpec
 
 BESIDE = ("message", "")

@@ -26,6 +26,8 @@ ACKNOWLEDGED_NAMES: Mapping[str, tuple[str, ...]] = {
     "level2_batch": ("level2_50", "level2_batch"),
     "ticker_batch": ("ticker_1000", "ticker_batch"),
 }
+# Channels that are not asked for by product; one product's heartbeat is asked for with them, as a sign of life.
+WITHOUT_PRODUCTS = frozenset({"status", "balance"})
 CREDENTIAL_NAMES = ("key", "secret", "passphrase")
 
 
@@ -73,6 +75,17 @@ class Subscription:
 
     channels: Mapping[str, tuple[str, ...]]
 
+    @property
+    def products(self) -> tuple[str, ...]:
+        """All products, in order, of whatever channel."""
+        return tuple(dict.fromkeys(p for name, ids in self.channels.items() if name != "balance" for p in ids))
+
+    def only(self, products: Sequence[str]) -> Subscription:
+        """The same channels for these products alone."""
+        return Subscription(
+            {n: ids if n == "balance" else tuple(p for p in ids if p in products) for n, ids in self.channels.items()}
+        )
+
     def request(self, credentials: Credentials | None, timestamp: str) -> bytes:
         """The subscribe message, signed where there is a key."""
         channels = [
@@ -106,7 +119,7 @@ class Subscription:
 
 def build_subscriptions(spec: StreamSpec, products: Sequence[str], accounts: Sequence[str]) -> tuple[Subscription, ...]:
     """One subscription a connection: the stream's channel, and heartbeats of the same products."""
-    if spec.id in {"status", "balance"}:
+    if spec.id in WITHOUT_PRODUCTS:
         return (Subscription({spec.channel: tuple(accounts), "heartbeat": tuple(products[:1])}),)
     size = spec.products_a_connection
     chunks = [tuple(products[start : start + size]) for start in range(0, len(products), size)]
@@ -129,8 +142,15 @@ ERRORS: tuple[tuple[re.Pattern[str], Trouble], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), trouble)
     for pattern, trouble in (
         (r"timestamp expired|slow|rate limit|too many|internal|unavailable|timeout", Trouble.TRANSIENT),
-        (r"not a valid product|product not found|unknown product|is delisted", Trouble.UNKNOWN_PRODUCT),
-        (r"not a valid channel|unknown channel", Trouble.UNKNOWN_CHANNEL),
+        (
+            r"not a valid product|product not found|(unknown|invalid|no such) product|is delisted",
+            Trouble.UNKNOWN_PRODUCT,
+        ),
+        (
+            r"product\w*( ?ids?)?\W.{0,80}\b(invalid|unknown|not (known|found|supported))",
+            Trouble.UNKNOWN_PRODUCT,
+        ),
+        (r"not a valid channel|(unknown|invalid|no such) channel", Trouble.UNKNOWN_CHANNEL),
         (r"auth|api.?key|signature|passphrase|permission|forbidden|not allowed", Trouble.CREDENTIALS),
     )
 )
@@ -140,6 +160,18 @@ def judge(error: FeedError) -> Trouble:
     """What an error message calls for, by the table above."""
     text = f"{error.message} {error.reason}"
     return next((trouble for pattern, trouble in ERRORS if pattern.search(text)), Trouble.TRANSIENT)
+
+
+def is_foreseen(error: FeedError) -> bool:
+    """Whether the table above knows the words of an error message."""
+    text = f"{error.message} {error.reason}"
+    return any(pattern.search(text) for pattern, _ in ERRORS)
+
+
+def named_products(text: str, asked: Sequence[str]) -> tuple[str, ...]:
+    """Those of the products asked for that an error's text names, as whole words."""
+    words = set(re.split(r"[^\w-]+", text.upper()))
+    return tuple(product for product in asked if product.upper() in words)
 
 
 def describe(error: FeedError) -> str:

@@ -1,29 +1,36 @@
 """Completeness of `matches`, proven: trade ids are contiguous per product, holes are found and filled in their order.
 
 Nothing here does I/O: the source fetches what `due` asks for and gives the answer to `fill`. Rows of a product are held back
-behind a hole (its position never passes one); other products go on.
+behind a hole (its position never passes one); other products go on. What is used to leave something out is never believed
+alone: a heartbeat that tells more than all others opens no gap, and a trade whose id is not newer is a duplicate only if it is
+the same trade.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from msgspec import Struct
 from msgspec.structs import astuple
 
-from connector_runner.protocols.batch import Operation, Position, Row
+from connector_runner.protocols.batch import Operation
+from connector_runner.sources.coinbase.conflicts import TradeReader, rest_row
 from connector_runner.sources.coinbase.draft import REST_ROW_BYTES, Draft
+from connector_runner.sources.coinbase.holes import (
+    GRACE,
+    MARGIN,
+    PAGE,
+    ProductTrades,
+    Request,
+    is_same_trade,
+)
+from connector_runner.sources.coinbase.marks import RestartedIds
 from connector_runner.sources.coinbase.messages import Heartbeat, Match, RestTrade
-from connector_runner.sources.coinbase.readers import Reader, position_of
-from connector_runner.sources.coinbase.streams import StreamSpec
+from connector_runner.sources.coinbase.readers import CHOICES
 
-PAGE = 1000
-"""The most trades a REST page has."""
-MARGIN = 50
-"""Trades above a hole that are asked for with it: they prove that REST knows newer ones."""
-GRACE = 0.3
-"""Seconds for a missing trade to come by itself; heartbeats and matches need not be in one order."""
+__all__ = ["GRACE", "MARGIN", "PAGE", "MatchesReader", "Request"]
+
 SECOND_LOOK = 1.0
 """Seconds after which REST, knowing newer trades, is asked again for one it lacked."""
 STALE = 20.0
@@ -32,68 +39,8 @@ MAX_WAITING = 20_000
 """Rows held back behind holes, in all; beyond it they are let go and come from REST, in constant memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """Trades `first` … `last` of a product are wanted: the page of `limit` below `after`."""
-
-    product: str
-    first: int
-    last: int
-    after: int
-    limit: int
-
-
-@dataclass(slots=True)
-class ProductTrades:
-    """One product's trades.
-
-    Attributes:
-        last: All trades up to this id were handed over; None before the first.
-        row: The newest trade that was handed over as a row, not as a gap.
-        seen: The newest id that is known to exist.
-        waiting: Rows from the feed behind a hole.
-        first_beat: The newest trade at the first heartbeat, when no trade has come yet.
-        ask_at: When to ask REST for the hole.
-        asked: Whether an answer is awaited.
-        doubt: The ids that REST lacked when it was asked before (first, last), and since when.
-        useless_since: Since when REST does not even know what was handed over.
-    """
-
-    last: int | None = None
-    row: int = 0
-    seen: int = 0
-    waiting: dict[int, Row] = field(default_factory=dict)
-    first_beat: int | None = None
-    ask_at: float = 0.0
-    asked: bool = False
-    doubt: tuple[int, int, float] | None = None
-    useless_since: float | None = None
-
-    @property
-    def has_hole(self) -> bool:
-        """Whether trades are known to exist that were not handed over."""
-        return self.last is not None and self.seen > self.last
-
-    def notice(self, trade_id: int, now: float) -> None:
-        """Something up to this id exists; starts the grace when that opens a hole."""
-        if trade_id > self.seen:
-            if not self.has_hole:
-                self.ask_at = now + GRACE
-            self.seen = trade_id
-
-    def hole(self) -> tuple[int, int]:
-        """The lowest hole: its first and last id."""
-        first = (self.last or 0) + 1
-        return first, min(self.waiting, default=self.seen + 1) - 1
-
-
-class MatchesReader(Reader):
+class MatchesReader(TradeReader):
     """`matches`."""
-
-    def __init__(self, spec: StreamSpec, position: Position | None) -> None:
-        super().__init__(spec, position)
-        self._products = {name: ProductTrades(last, last, last) for name, last in self._marks.items()}
-        self._waiting = 0
 
     @property
     def open_holes(self) -> int:
@@ -106,36 +53,52 @@ class MatchesReader(Reader):
             return
         product, trade_id = message.product_id, message.trade_id
         trades = self._of(product)
+        if self._aside and product in self._aside:
+            self.counts["rows_aside"] += 1
+            draft.notes.append(self._aside_text(product))
+            return
         if trades.last is None:
-            trades.last = trade_id - 1
-            trades.seen = max(trades.seen, trade_id - 1)
-        if trade_id <= trades.last or trade_id in trades.waiting:
-            self.counts["duplicates"] += 1
-        elif trade_id == trades.last + 1:
-            draft.extend([astuple(message)])
-            self._reach(product, trades, trade_id)
-            trades.row = trade_id
+            # A heartbeat's 0 is true of a product that never traded, and only then has it a small number.
+            trades.last = 0 if trades.is_untraded and trade_id <= PAGE else trade_id - 1
+            trades.notice(max(trades.seen, trade_id - 1), now)
+        row = astuple(message)
+        if trade_id == trades.last + 1:
+            draft.extend([row])
+            self._hand_over(product, trades, row, now)
             if trades.waiting:
-                self._release(product, trades, draft)
+                self._release(product, trades, draft, now)
+        elif trade_id <= trades.last:
+            self._older(product, trades, row, draft, now)
+        elif trade_id in trades.waiting:
+            self._repeated(product, trades.waiting[trade_id], row, draft, now)
         else:
             trades.notice(trade_id, now)
-            trades.waiting[trade_id] = astuple(message)
+            trades.waiting[trade_id] = row
             self._waiting += 1
             if self._waiting > MAX_WAITING:
                 self._let_go()
 
     def beat(self, beat: Heartbeat, draft: Draft, now: float) -> None:
-        """A heartbeat tells the newest trade there is, whether it came or not."""
-        trades = self._of(beat.product_id)
-        if trades.last is not None:
-            trades.notice(beat.last_trade_id, now)
-        elif beat.last_trade_id == 0 or trades.first_beat is not None:
-            # No last_match came: from here on every trade is accounted for.
-            start = beat.last_trade_id if trades.first_beat is None else trades.first_beat
-            self._reach(beat.product_id, trades, start)
-            trades.notice(beat.last_trade_id, now)
-        else:
-            trades.first_beat = beat.last_trade_id
+        """A heartbeat tells the newest trade there is, whether it came or not; 0 and null tell nothing."""
+        product, newest = beat.product_id, beat.last_trade_id or 0
+        trades = self._of(product)
+        if product in self._aside:
+            return
+        if trades.last is None:
+            self._begin_by_beats(product, trades, newest, now)
+            return
+        if newest > 0:
+            for row in trades.implausible(newest, beat.time):
+                self._waiting -= 1
+                what = f"is above what heartbeats tell ({newest}); it is not stored"
+                self._tell_conflict(product, row, what, draft, now)
+            trades.beats.note(newest, now, trades.last)
+            trades.count_below(newest, beat.time)
+            if newest < trades.seen:
+                trades.withdraw(newest)
+            trades.notice(newest, now)
+        self._judge_suspects(product, trades, newest, draft, now)
+        self._tell_stalled(product, trades, draft, now)
 
     def due(self, now: float, limit: int) -> list[Request]:
         """At most `limit` pages to be fetched now, oldest holes first; each is asked for until `fill` or `failed`."""
@@ -149,92 +112,109 @@ class MatchesReader(Reader):
         requests = []
         for _, product, trades in sorted(wanted, key=lambda entry: entry[:2])[:limit]:
             trades.asked = True
-            first, last = trades.hole()
-            last = min(last, first + PAGE - 1 - MARGIN)
-            after = last + MARGIN + 1
-            requests.append(Request(product, first, last, after, after - first))
+            requests.append(trades.question(product))
         return requests
 
     def failed(self, request: Request, retry_at: float) -> None:
         """REST gave no answer: asked again later, never taken as a loss."""
         trades = self._products[request.product]
-        trades.asked, trades.ask_at = False, retry_at
+        trades.asked, trades.ask_at, trades.is_void = False, retry_at, False
 
     def fill(self, request: Request, page: Sequence[RestTrade], draft: Draft, now: float) -> None:
         """Takes REST's answer, which came at `now`: rows in the order of their ids; what REST does not know either becomes a gap.
 
-        A trade is given up when REST, asked twice, knows newer ones but not this, or knows nothing newer for `STALE` seconds.
-        A REST that does not even know the newest trade that was handed over proves nothing: it is another exchange, or far behind.
+        A trade is given up when REST, asked twice, knows newer ones but not this; or knows nothing newer for `STALE` seconds,
+        and the feed brought a newer one or heartbeats told of it all the time. A REST that does not even know the newest trade
+        that was handed over, or tells another one, proves nothing: it is another exchange, or far behind.
         """
         trades = self._of(request.product)
         trades.asked, trades.ask_at = False, now
+        if trades.is_void or not trades.has_hole:
+            trades.is_void = False
+            return
         known = {trade.trade_id: trade for trade in page}
         newest = max(known, default=0)
         if not known or newest < min(trades.row, request.first - 1):
-            self._disregard(request.product, trades, draft, now)
+            what = f"restUrl does not know trades of {request.product} that the feed told long ago"
+            self._disregard(trades, f"{what}; is it the REST interface of the same exchange?", draft, now)
+            return
+        if (told := known.get(trades.row)) is not None and self._is_contradicted(
+            request.product, trades, told, draft, now
+        ):
             return
         trades.useless_since = None
-        trade_id = (trades.last or 0) + 1
-        while trade_id <= request.last:
+        is_short = len(known) < request.limit
+        if is_short and trades.recent and min(known) > max(trades.row, request.first):
+            trades.page = len(
+                known
+            )  # its pages are shorter than asked for: it would have gone down to what was handed over
+            return
+        if trades.narrow(request, 0 if is_short else min(known), newest):
+            return
+        if self._fill_up_to(request.last, request.product, trades, known, draft, now):
+            trades.search = None
+            self._release(request.product, trades, draft, now)
+
+    def _fill_up_to(
+        self, end: int, product: str, trades: ProductTrades, known: dict[int, RestTrade], draft: Draft, now: float
+    ) -> bool:
+        """Hands over what is known, and gives up what is not; False: something is to be asked for again first."""
+        present = sorted({*known, *trades.waiting})
+        while (trade_id := (trades.last or 0) + 1) <= end:
             if trade_id in trades.waiting:
-                self._release(request.product, trades, draft)
+                self._release(product, trades, draft, now)
             elif trade_id in known:
-                draft.add(rest_row(request.product, known[trade_id]), Operation.INSERT)
+                row = rest_row(product, known[trade_id])
+                # Of ids that began again the old row is there, and is what a person chose to overwrite.
+                is_old = trade_id <= self._overwritten.get(product, 0)
+                draft.add(row, Operation.UPSERT if is_old else Operation.INSERT)
                 draft.size += REST_ROW_BYTES
                 self.counts["filled_trades"] += 1
-                self._reach(request.product, trades, trade_id)
-                trades.row = trade_id
+                self._hand_over(product, trades, row, now)
             else:
-                present = [n for n in (*known, *trades.waiting) if n > trade_id]
-                missing = (trade_id, min([*present, request.last + 1]) - 1)
-                lost = self._lost(trades, missing, newest > trade_id, now)
+                place = bisect_right(present, trade_id)
+                after = present[place] if place < len(present) else end + 1
+                lost = self._lost(
+                    trades, (trade_id, min(after, end + 1) - 1), bool(known) and max(known) > trade_id, now
+                )
                 if lost is None:
                     trades.ask_at = now + SECOND_LOOK
-                    return
-                self._gap(request.product, trade_id, lost, draft)
-                self._reach(request.product, trades, lost)
-            trade_id = (trades.last or 0) + 1
-        self._release(request.product, trades, draft)
+                    return False
+                self._gap(product, trades, (trade_id, lost), draft)
+                self._reach(product, trades, lost, now)
+        return True
 
     @staticmethod
-    def _disregard(product: str, trades: ProductTrades, draft: Draft, now: float) -> None:
+    def _disregard(trades: ProductTrades, text: str, draft: Draft, now: float) -> None:
         """An answer that proves nothing: asked again, and told when it stays so."""
         trades.ask_at = now + SECOND_LOOK
         trades.useless_since = now if trades.useless_since is None else trades.useless_since
         if now - trades.useless_since >= STALE:
-            draft.notes.append(
-                f"restUrl does not know trades of {product} that the feed told long ago; is it the REST interface of the same "
-                "exchange? The product waits for it"
-            )
+            draft.notes.append(f"{text} The product waits for it")
 
-    def position(self) -> Position:
-        """The newest contiguous trade of each product."""
-        return position_of(self._marks.copy())
+    def _is_contradicted(self, product: str, trades: ProductTrades, told: RestTrade, draft: Draft, now: float) -> bool:
+        """Whether REST tells another trade than was handed over; where a person chose to overwrite, the ids began again."""
+        if not trades.recent or trades.recent[-1][1] != trades.row:
+            return False
+        if is_same_trade(trades.recent[-1], rest_row(product, told)):
+            return False
+        since = trades.useless_since
+        if self._restarts is RestartedIds.OVERWRITE and since is not None and now - since >= SECOND_LOOK:
+            self._restart_ids(product, trades, trades.seen, draft, now)
+            return True
+        what = f"restUrl tells another trade {trades.row} of {product} than was handed over: its ids began again, or it is another exchange."
+        self._disregard(trades, f"{what} {CHOICES}.", draft, now)
+        return True
 
-    def _of(self, product: str) -> ProductTrades:
-        trades = self._products.get(product)
-        if trades is None:
-            trades = self._products[product] = ProductTrades()
-        return trades
-
-    def _reach(self, product: str, trades: ProductTrades, trade_id: int) -> None:
-        trades.last = self._marks[product] = trade_id
-        trades.seen = max(trades.seen, trade_id)
-        trades.doubt = None
-
-    def _release(self, product: str, trades: ProductTrades, draft: Draft) -> None:
-        """Hands over what waited and is next now."""
-        last = -1 if trades.last is None else trades.last
-        rows = []
-        while (row := trades.waiting.pop(last + 1, None)) is not None:
-            rows.append(row)
-            last += 1
-        if rows:
-            draft.extend(rows)
-            draft.size += REST_ROW_BYTES * len(rows)
-            self._waiting -= len(rows)
-            self._reach(product, trades, last)
-            trades.row = last
+    def _begin_by_beats(self, product: str, trades: ProductTrades, newest: int, now: float) -> None:
+        """No last_match came: from the second heartbeat on every trade is accounted for, from the lowest that was told."""
+        if newest <= 0:
+            trades.is_untraded = True
+        elif trades.first_beat is None or newest < trades.first_beat:
+            trades.first_beat = newest
+        else:
+            self._reach(product, trades, trades.first_beat, now)
+            trades.notice(newest, now)
 
     @staticmethod
     def _lost(trades: ProductTrades, missing: tuple[int, int], newer_known: bool, now: float) -> int | None:
@@ -243,7 +223,13 @@ class MatchesReader(Reader):
             trades.doubt = (*missing, now)
             return None
         _, last, since = trades.doubt
-        return min(last, missing[1]) if now - since >= (SECOND_LOOK if newer_known else STALE) else None
+        if newer_known:
+            return min(last, missing[1]) if now - since >= SECOND_LOOK else None
+        if now - since < STALE:
+            return None
+        exists = max(trades.beats.vouched(now, STALE / 2), min(trades.waiting, default=1) - 1)
+        end = min(last, missing[1], exists)
+        return end if end >= missing[0] else None
 
     def _let_go(self) -> None:
         """Forgets the rows that wait behind the product with most of them."""
@@ -252,8 +238,10 @@ class MatchesReader(Reader):
         self._waiting -= len(trades.waiting)
         trades.waiting.clear()
 
-    def _gap(self, product: str, first: int, last: int, draft: Draft) -> None:
+    def _gap(self, product: str, trades: ProductTrades, ids: tuple[int, int], draft: Draft) -> None:
+        first, last = ids
         self.counts["gaps"] += 1
+        trades.gaps.append(ids)
         count = last - first + 1
         draft.tell(
             "gap",
@@ -261,19 +249,3 @@ class MatchesReader(Reader):
             f"{product}: {count} trade(s), {first} to {last}, were told neither by the feed nor by REST",
             {"product_id": product, "from": first, "to": last, "count": count},
         )
-
-
-def rest_row(product: str, trade: RestTrade) -> Row:
-    """A trade from REST in the columns of `matches`; sequence and orders are unknown."""
-    return (
-        product,
-        trade.trade_id,
-        None,
-        trade.side,
-        trade.price,
-        trade.size,
-        trade.time,
-        None,
-        None,
-        trade.extra,
-    )

@@ -230,7 +230,7 @@ async def test_a_slow_dataset_makes_the_source_let_go_before_memory_grows(
         read.gate.clear()
         simulator.market(burst=20_000)
         await read.until(lambda read: "the dataset is slower than the feed" in read.report.losses)
-        (only,) = read.source._links
+        (only,) = read.source._links.up
         assert only._size < 4 * 2**20
         simulator.market(rate=0, burst=10_000)
         newest = simulator.truth()["last_trade_id"]

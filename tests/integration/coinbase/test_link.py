@@ -203,3 +203,45 @@ async def test_a_confirmation_that_never_comes_is_not_waited_for(monkeypatch: py
     async with linked(say_nothing) as (link, _):
         with pytest.raises(TransientError, match="did not answer in time"):
             await link.start()
+
+
+def answer(payload: bytes | str) -> Behaviour:
+    async def behave(socket: ServerConnection) -> None:
+        await socket.recv()
+        await socket.send(payload)
+        await socket.wait_closed()
+
+    return behave
+
+
+@pytest.mark.parametrize(
+    ("payload", "told"),
+    [
+        (b"\x1f\x8b\x08\x00\x00\x00", "6 bytes, the first 1f 8b 08 00 00 00"),
+        ("welcome", "no message of the feed: welcome"),
+        ("[1, 2]", "no message of the feed: [1, 2]"),
+        (b"\xff" * 5000, "5000 bytes, the first ff ff"),
+    ],
+)
+async def test_an_answer_that_is_no_message_is_told_at_once(payload: bytes | str, told: str) -> None:
+    async with linked(answer(payload)) as (link, _):
+        with pytest.raises(TransientError, match="is it the Exchange's websocket feed") as caught:
+            async with asyncio.timeout(link_module.ACKNOWLEDGE_SECONDS / 2):
+                await link.start()
+        assert told in caught.value.message
+
+
+async def test_what_came_instead_of_a_confirmation_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_module, "ACKNOWLEDGE_SECONDS", 0.2)
+    async with linked(answer('{"type":"welcome","version":3}')) as (link, _):
+        with pytest.raises(TransientError, match=r'it said \{"type":"welcome","version":3\}'):
+            await link.start()
+
+
+async def test_a_signed_subscription_that_comes_back_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_module, "ACKNOWLEDGE_SECONDS", 0.2)
+    echo = '{"type":"subscribe","signature":"s1gn","key":"k3y","passphrase":"p4ss"}'
+    async with linked(answer(echo)) as (link, _):
+        with pytest.raises(TransientError, match="that repeat a signed subscription") as caught:
+            await link.start()
+        assert not any(text in str(caught.value) for text in ("s1gn", "k3y", "p4ss"))

@@ -40,6 +40,7 @@ class Exchange:
         products_a_connection: More in one subscription are refused.
         listened: Set by the first subscription.
         states: Products that are not online, with their status.
+        refused: Products that REST lists and the feed refuses all the same, each with the words for it.
     """
 
     market: Market
@@ -47,6 +48,7 @@ class Exchange:
     depth: int = 50
     products_a_connection: int = 200
     states: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
     faults: FaultBook = field(default_factory=FaultBook)
     sessions: set[Session] = field(default_factory=set)
     books: dict[str, Book] = field(default_factory=dict)
@@ -95,6 +97,8 @@ class Exchange:
         )
         reason = reason or refusal(channels, is_known.__contains__, signed, self.products_a_connection)
         reason = reason or self._crowded(session, channels)
+        asked = [product for _, products in channels for product in products]
+        reason = reason or next((self.refused[product] for product in asked if product in self.refused), None)
         if reason is not None:
             session.answer(encode(messages.error(reason)))
             return True

@@ -1,7 +1,7 @@
 """What documented messages become, and everything that the documentation does not promise."""
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -18,9 +18,11 @@ from connector_runner.sources.coinbase.source import build_reader
 from connector_runner.sources.coinbase.streams import STREAMS
 from tests.unit.coinbase.shapes import (
     CONTROL,
+    L2UPDATE,
     LISTS,
     MATCH,
     SHAPES,
+    SNAPSHOT,
     TICKER,
     TIME,
 )
@@ -243,3 +245,53 @@ def test_pages_of_rest_trades() -> None:
 )  # fmt: skip
 def test_one_price_has_one_key(text: str, key: str) -> None:
     assert str(price_key(text)) == key
+
+
+FINE = [
+    ("27.999999999Z", 999999),
+    ("27.1234567Z", 123456),
+    ("27.123456789012Z", 123456),
+    ("27.0000001Z", 0),
+]
+
+
+@pytest.mark.parametrize(("end", "microsecond"), FINE)
+@pytest.mark.parametrize(
+    ("stream", "text"), [(s, t) for s, t, _ in SHAPES if ":27.028459Z" in t] + [("level2", L2UPDATE)]
+)
+def test_a_time_finer_than_a_microsecond_is_cut_and_its_text_is_kept(
+    stream: str, text: str, end: str, microsecond: int
+) -> None:
+    reader, draft = build_reader(STREAMS[stream], None, ()), Draft()
+    snapshot = [SNAPSHOT.encode()] if stream == "level2" else []
+    reader.read([*snapshot, text.replace("27.028459Z", end).encode()], draft, 0.0)
+    names, row = STREAMS[stream].schema.names, draft.rows[-1]
+    moments = {name: value for name, value in zip(names, row, strict=True) if isinstance(value, datetime)}
+    assert moments
+    assert set(moments.values()) == {TIME.replace(microsecond=microsecond)}, "cut, never rounded"
+    kept = json.loads(row[-1])
+    assert {name: kept[name] for name in moments} == dict.fromkeys(moments, f"2014-11-07T08:19:{end}")
+
+
+@pytest.mark.parametrize("end", ["27.028459000Z", "27.0284590Z", "27.028459000+00:00"])
+def test_zeros_behind_the_microseconds_are_nothing_to_be_kept(end: str) -> None:
+    row = read("matches", MATCH.replace("27.028459Z", end)).rows[0]
+    assert (row[6], row[-1]) == (TIME, None)
+
+
+def test_the_last_moment_of_all_does_not_become_the_first_of_none() -> None:
+    row = read("matches", MATCH.replace("2014-11-07T08:19:27.028459Z", "9999-12-31T23:59:59.9999999Z")).rows[0]
+    assert row[6] == datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
+
+
+def test_times_of_rest_are_cut_as_well() -> None:
+    text = b'[{"time":"2014-11-07T08:19:27.9999999Z","trade_id":74,"price":"10.00","size":"0.01","side":"buy"}]'
+    (trade,) = decode_page(text)
+    assert trade.time == TIME.replace(microsecond=999999)
+    assert trade.extra == '{"time":"2014-11-07T08:19:27.9999999Z"}'
+
+
+def test_a_heartbeat_without_its_newest_trade_is_still_a_heartbeat() -> None:
+    text = next(text for name, text, _ in SHAPES if name == "heartbeat")
+    row = read("heartbeat", text.replace('"last_trade_id":20,', "")).rows[0]
+    assert (row[1], row[3]) == (TIME, None)

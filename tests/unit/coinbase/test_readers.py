@@ -100,7 +100,7 @@ def test_the_first_start_is_no_interruption_however_many_connections_there_are()
 
 def test_an_unreadable_message_is_recorded_where_nothing_else_shows_the_loss() -> None:
     reader, told = build_reader(STREAMS["ticker"], None, ()), []
-    for now, raw in ((0.0, b'{"a'), (1.0, b'{"abc'), (2.0, ticker(5).replace(b"sequence", b"x")), (61.0, b'{"')):
+    for now, raw in ((0.0, b'{"a'), (1.0, b'{"abc'), (2.0, ticker(5).replace(b"product_id", b"x")), (61.0, b'{"')):
         draft = Draft()
         reader.read([raw], draft, now)
         told.append([(incident.kind, incident.subject) for incident in draft.incidents])

@@ -23,6 +23,7 @@ from connector_runner.sources.coinbase.subscription import (
     Trouble,
     build_subscriptions,
     judge,
+    named_products,
     read_credentials,
 )
 from tests.simulators.coinbase.limits import Credentials as SimulatorCredentials
@@ -108,6 +109,12 @@ def test_an_acknowledgement_is_compared_with_the_request(channels: list[Channel]
     [
         ("Failed to subscribe", "BTC-USDD is not a valid product", Trouble.UNKNOWN_PRODUCT),
         ("Failed to subscribe", "BTC-USDD is delisted", Trouble.UNKNOWN_PRODUCT),
+        ("Failed to subscribe", "Invalid product ID provided", Trouble.UNKNOWN_PRODUCT),
+        ("error", "invalid product_ids", Trouble.UNKNOWN_PRODUCT),
+        ("Failed to subscribe", "product BTC-USDD not found", Trouble.UNKNOWN_PRODUCT),
+        ("Failed to subscribe", "no such product", Trouble.UNKNOWN_PRODUCT),
+        ("Failed to subscribe", "product_ids: BTC-USDD is not supported", Trouble.UNKNOWN_PRODUCT),
+        ("Failed to subscribe", "invalid channel: tickers", Trouble.UNKNOWN_CHANNEL),
         ("Failed to subscribe", "novelty is not a valid channel", Trouble.UNKNOWN_CHANNEL),
         ("Failed to subscribe", "full channel requires authentication", Trouble.CREDENTIALS),
         ("Authentication Failed", "", Trouble.CREDENTIALS),
@@ -147,3 +154,18 @@ def test_all_products_are_those_that_are_online() -> None:
         wants_all(["BTC-USD", "*"])
     assert online(LISTED) == ("BTC-USD", "BTC-USDT", "LINK-USD")
     assert decode_products(b'[{"id":"A-B","status":"online","x":1}]') == (ListedProduct("A-B"),)
+
+
+def test_an_error_names_products_as_whole_words_only() -> None:
+    asked = ["BTC-USD", "BTC-USDT", "ETH-USD"]
+    assert named_products("Failed to subscribe: BTC-USDT is not a valid product", asked) == ("BTC-USDT",)
+    assert named_products("btc-usd, eth-usd are unknown", asked) == ("BTC-USD", "ETH-USD")
+    assert named_products("Invalid product ID provided", asked) == ()
+
+
+def test_a_part_of_a_subscription_asks_for_the_same_channels() -> None:
+    whole = Subscription({"ticker": ("A-B", "C-D"), "heartbeat": ("A-B", "C-D")})
+    assert whole.products == ("A-B", "C-D")
+    assert whole.only(["C-D"]).channels == {"ticker": ("C-D",), "heartbeat": ("C-D",)}
+    accounts = Subscription({"balance": ("account",), "heartbeat": ("A-B",)})
+    assert (accounts.products, accounts.only(()).channels) == (("A-B",), {"balance": ("account",), "heartbeat": ()})

@@ -1,76 +1,19 @@
 """Completeness of `matches`: whatever the feed leaves out, every trade comes once, in order, or is recorded as a gap."""
 
 import random
-from collections.abc import Iterable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import astuple
 
-from connector_runner.protocols.batch import Operation
 from connector_runner.sources.coinbase import trades as trades_module
 from connector_runner.sources.coinbase.decode import decode_page
 from connector_runner.sources.coinbase.draft import Draft
 from connector_runner.sources.coinbase.streams import STREAMS
 from connector_runner.sources.coinbase.trades import GRACE, MARGIN, PAGE, SECOND_LOOK, STALE, MatchesReader, Request
 from tests.simulators.coinbase import messages
-from tests.simulators.coinbase.market import Market, Trade
-
-PRODUCT = "BTC-USD"
-
-
-class Bench:
-    """A reader, a market that it reads, and a clock."""
-
-    def __init__(self, history: int, position: dict[str, object] | None = None, hidden: Iterable[int] = ()) -> None:
-        self.market = Market(1, [PRODUCT], history=history, start=1_700_000_000_000_000)
-        self.market.hidden[PRODUCT].update(hidden)
-        self.reader = MatchesReader(STREAMS["matches"], position)
-        self.now = 0.0
-        self.ids: list[int] = []
-        self.from_rest: list[int] = []
-        self.gaps: list[tuple[int, int]] = []
-        self.requests: list[Request] = []
-        self.rest_newest = 10**9
-        self.notes: list[str] = []
-
-    def feed(self, *ids: int) -> None:
-        self._do(*(messages.encode(messages.match(self.market.trade(PRODUCT, n))) for n in ids))
-
-    def beat(self, newest: int) -> None:
-        beat = {"type": "heartbeat", "sequence": 1, "last_trade_id": newest, "product_id": PRODUCT}
-        self._do(messages.encode(beat | {"time": "2026-01-01T00:00:00.000000Z"}))
-
-    def _do(self, *raws: bytes) -> None:
-        draft = Draft()
-        self.reader.read(raws, draft, self.now)
-        self.keep(draft)
-
-    def keep(self, draft: Draft) -> None:
-        operations = draft.operations or bytes(len(draft.rows))
-        for row, operation in zip(draft.rows, operations, strict=True):
-            self.ids.append(row[1])
-            assert (row[2] is None) == (operation == Operation.INSERT)
-            if operation == Operation.INSERT:
-                self.from_rest.append(row[1])
-        self.notes += draft.notes
-        self.gaps += [(incident.detail["from"], incident.detail["to"]) for incident in draft.incidents]
-
-    def ask(self, seconds: float = 0.0) -> None:
-        """Lets time pass, then answers what is due from the market."""
-        self.now += seconds
-        for request in self.reader.due(self.now, 9):
-            self.requests.append(request)
-            page = self.market.page(PRODUCT, request.limit, min(request.after, self.rest_newest + 1), None, 10**18)
-            self.answer(request, page)
-
-    def answer(self, request: Request, page: list[Trade]) -> None:
-        keys = ("time", "trade_id", "price", "size", "side")
-        text = messages.encode([{key: getattr(trade, key) for key in keys} for trade in page])  # type: ignore[arg-type]
-        draft = Draft()
-        self.reader.fill(request, decode_page(text), draft, self.now)
-        self.keep(draft)
+from tests.unit.coinbase.trading import PRODUCT, Bench
 
 
 def test_trades_in_order_pass_through() -> None:
@@ -137,7 +80,7 @@ def test_without_last_match_the_second_heartbeat_starts_the_account() -> None:
     assert bench.ids == [8, 9]
 
 
-@pytest.mark.parametrize("size", [1, PAGE - MARGIN - 1, PAGE - MARGIN, PAGE, 4567])
+@pytest.mark.parametrize("size", [1, PAGE - MARGIN - 2, PAGE - MARGIN - 1, PAGE, 4567])
 def test_hours_of_outage_are_climbed_in_pages(size: int) -> None:
     bench = Bench(6000, {"format": 2, "_last": {PRODUCT: 100}})
     bench.feed(100 + size + 1)
@@ -146,7 +89,7 @@ def test_hours_of_outage_are_climbed_in_pages(size: int) -> None:
         bench.ask()
     assert bench.ids == list(range(101, 100 + size + 2))
     assert all(request.limit <= PAGE for request in bench.requests)
-    assert len(bench.requests) == -(-size // (PAGE - MARGIN))
+    assert len(bench.requests) == -(-size // (PAGE - MARGIN - 1))
 
 
 def test_what_rest_does_not_know_either_becomes_a_gap_after_a_second_look() -> None:
@@ -182,6 +125,7 @@ def test_a_rest_that_stays_behind_is_given_up_at_last() -> None:
     bench.beat(6)
     bench.rest_newest = 6
     while not bench.gaps:
+        bench.beat(6)
         bench.ask(SECOND_LOOK)
         assert bench.now < 2 * STALE
     assert bench.now >= STALE
@@ -282,6 +226,7 @@ def test_a_filled_row_is_the_feed_row_without_what_rest_lacks() -> None:
     filled = Bench(10, {"format": 2, "_last": {PRODUCT: 3}})
     keys = ("time", "trade_id", "price", "size", "side")
     page = decode_page(messages.encode([{key: getattr(trade, key) for key in keys}]))  # type: ignore[arg-type]
+    filled.beat(4)
     other = Draft()
     filled.reader.fill(Request(PRODUCT, 4, 4, 5, 1), page, other, 0.0)
     without = {"sequence", "maker_order_id", "taker_order_id"}

@@ -1,0 +1,215 @@
+"""What trades are whose ids are not newer: the same again, late, contradicting, or ids that began again. Pure.
+
+A trade that contradicts one that was handed over is kept until heartbeats tell: if they, too, tell of lower ids, the ids began
+again (a product relisted, a sandbox reset); if not, the contradiction is told. `MatchesReader` adds holes and REST.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from connector_runner.protocols.batch import Position, Row
+from connector_runner.sources.coinbase.draft import REST_ROW_BYTES, Draft
+from connector_runner.sources.coinbase.holes import (
+    ProductTrades,
+    describe_trade,
+    is_same_trade,
+    pack_trade,
+    unpack_trade,
+)
+from connector_runner.sources.coinbase.marks import RestartedIds, position_of
+from connector_runner.sources.coinbase.messages import RestTrade
+from connector_runner.sources.coinbase.readers import CHOICES, TOLD_AGAIN_SECONDS, Reader
+from connector_runner.sources.coinbase.streams import StreamSpec
+
+CONFLICT_SECONDS = 10.0
+"""Seconds for heartbeats to tell whether ids began again, when a trade came that contradicts another."""
+STALLED_SECONDS = 300.0
+"""A product that does not go on for so long though newer trades are known is told."""
+MAX_SUSPECTS = 1000
+"""Rows of one product that are kept until heartbeats tell what they are; more come from REST."""
+
+
+class TradeReader(Reader):
+    """Trades of all products, with what is known of each."""
+
+    def __init__(
+        self, spec: StreamSpec, position: Position | None, restarts: RestartedIds = RestartedIds.STAND_ASIDE
+    ) -> None:
+        super().__init__(spec, position, restarts)
+        kept: Position = position or {}
+        self._aside = dict(self._marks.aside)
+        self._last = self._marks.last | {product: last for product, (last, _) in self._aside.items()}
+        self._products = {name: ProductTrades(last, last, last) for name, last in self._last.items()}
+        self._overwritten: dict[str, int] = dict(kept.get("_overwritten", {}))
+        self._packed: dict[str, list[Any]] = dict(kept.get("_rows", {}))
+        for product, packed in self._packed.items():
+            row = unpack_trade(product, packed)
+            self._products[product].recent.append(row)
+            self._products[product].row = row[1]
+        self._changed: set[str] = set()
+        self._waiting = 0
+
+    def position(self) -> Position:
+        """The newest contiguous trade of each product, and that trade, to be compared with what is told of it later."""
+        for product in self._changed:
+            self._packed[product] = pack_trade(self._products[product].recent[-1])
+        self._changed.clear()
+        aside = {product: list(pair) for product, pair in self._aside.items()}
+        return position_of(self._last.copy(), rows=self._packed, aside=aside, overwritten=self._overwritten)
+
+    def _of(self, product: str) -> ProductTrades:
+        trades = self._products.get(product)
+        if trades is None:
+            trades = self._products[product] = ProductTrades()
+        return trades
+
+    def _reach(self, product: str, trades: ProductTrades, trade_id: int, now: float) -> None:
+        trades.last = self._last[product] = trade_id
+        trades.seen = max(trades.seen, trade_id)
+        trades.doubt, trades.moved_at, trades.is_told = None, now, False
+
+    def _hand_over(self, product: str, trades: ProductTrades, row: Row, now: float) -> None:
+        """A row that is in the draft already."""
+        self._reach(product, trades, row[1], now)
+        trades.row = row[1]
+        trades.recent.append(row)
+        self._changed.add(product)
+
+    def _release(self, product: str, trades: ProductTrades, draft: Draft, now: float) -> None:
+        """Hands over what waited and is next now."""
+        last = -1 if trades.last is None else trades.last
+        rows = []
+        while (row := trades.waiting.pop(last + 1, None)) is not None:
+            rows.append(row)
+            last += 1
+        if rows:
+            draft.extend(rows)
+            draft.size += REST_ROW_BYTES * len(rows)
+            self._waiting -= len(rows)
+            for row in rows:
+                self._hand_over(product, trades, row, now)
+
+    def _older(self, product: str, trades: ProductTrades, row: Row, draft: Draft, now: float) -> None:
+        """A trade whose id is not newer than what was handed over."""
+        is_same = trades.weigh(row)
+        if is_same:
+            self.counts["duplicates"] += 1
+        elif is_same is None:
+            self.counts["late_messages"] += 1
+            trades.take_late(row)
+            draft.extend([row])
+            self._tell_once_more(
+                "late", product, row, "was given up as a gap and came after all; it is stored", draft, now
+            )
+        elif row[1] not in trades.suspects and len(trades.suspects) < MAX_SUSPECTS:
+            if not trades.suspects:
+                trades.suspected_at = now
+            trades.suspects[row[1]] = row
+
+    def _repeated(self, product: str, known: Row, row: Row, draft: Draft, now: float) -> None:
+        """A trade that waits already."""
+        if is_same_trade(known, row):
+            self.counts["duplicates"] += 1
+        else:
+            self._tell_conflict(product, row, "came twice and not the same; the first one is kept", draft, now)
+
+    def _judge_suspects(self, product: str, trades: ProductTrades, newest: int, draft: Draft, now: float) -> None:
+        """What trades were that contradict others, now that a heartbeat came."""
+        if not trades.suspects:
+            return
+        if trades.below > 1:
+            self._restart_ids(product, trades, newest, draft, now)
+        elif now - trades.suspected_at >= CONFLICT_SECONDS:
+            suspects, trades.suspects = trades.suspects, {}
+            if trades.newest_time is None:  # nothing to compare with: what the feed repeats after a start
+                self.counts["duplicates"] += len(suspects)
+                return
+            for row in suspects.values():
+                self._tell_conflict(product, row, "is another one than was handed over; it is not stored", draft, now)
+
+    def _restart_ids(self, product: str, trades: ProductTrades, newest: int, draft: Draft, now: float) -> None:
+        """The ids of a product began again: it stands aside, or a person has chosen that it goes on."""
+        last = trades.last or 0
+        self.counts["restarts"] += 1
+        self._waiting -= len(trades.waiting)
+        if self._restarts is RestartedIds.STAND_ASIDE:
+            self._aside[product] = (last, newest)
+            self._changed.discard(product)
+            self._products[product] = ProductTrades(last, trades.row, last, is_void=trades.asked)
+            what = f"it stands aside, as rows of the same ids would be overwritten. {CHOICES}"
+        else:
+            suspects = trades.suspects
+            first = min((*suspects, *trades.waiting), default=newest + 1)
+            begun = self._products[product] = ProductTrades(first - 1, first - 1, first - 1, is_void=trades.asked)
+            begun.waiting = trades.waiting | suspects
+            self._waiting += len(begun.waiting)
+            self._forget(product, last)
+            self._reach(product, begun, first - 1, now)
+            begun.notice(max((newest, *begun.waiting)), now)
+            self._release(product, begun, draft, now)
+            what = f"it goes on with the new ids from {first}"
+        text = f"{product}: the trade ids began again ({last} was the newest, now heartbeats tell {newest}); {what}"
+        draft.tell("restart", product, text, {"product_id": product, "last": last, "now": newest})
+
+    def _forget(self, product: str, last: int) -> None:
+        """What was handed over up to `last` is of other numbers; rows of the same ids are to be overwritten."""
+        self._overwritten[product] = max(last, self._overwritten.get(product, 0))
+        self._packed.pop(product, None)
+        self._last.pop(product, None)
+        self._changed.discard(product)
+
+    def _go_on(self, draft: Draft) -> None:
+        """Products that stood aside, now that a person has chosen to overwrite: from the next trade on."""
+        for product, (last, told) in self._aside.items():
+            self._forget(product, last)
+            self._products[product] = ProductTrades()
+            text = f"{product}: goes on after its trade ids began again ({last} was the newest, then heartbeats told {told})"
+            detail = {"product_id": product, "last": last, "now": told}
+            draft.tell("restart", product, f"{text}; what was traded meanwhile is not fetched", detail)
+        self._aside.clear()
+
+    def _aside_text(self, product: str) -> str:
+        last, told = self._aside[product]
+        return f"{product} stands aside since its trade ids began again ({last} was the newest, then {told}). {CHOICES}"
+
+    def _tell_conflict(self, product: str, row: Row, what: str, draft: Draft, now: float) -> None:
+        self.counts["conflicts"] += 1
+        self._tell_once_more("conflict", product, row, what, draft, now)
+
+    def _tell_once_more(self, kind: str, product: str, row: Row, what: str, draft: Draft, now: float) -> None:
+        """An incident; the next of its kind and product are only counted for a while."""
+        at = f"{kind}:{product}"
+        if now - self._told.get(at, float("-inf")) >= TOLD_AGAIN_SECONDS:
+            self._told[at] = now
+            text = f"{product}: trade {row[1]} {what}; more of this kind are only counted for a while"
+            draft.tell(kind, product, text, {"product_id": product} | describe_trade(row))
+
+    def _tell_stalled(self, product: str, trades: ProductTrades, draft: Draft, now: float) -> None:
+        """A hole that neither fills nor becomes a gap."""
+        if trades.has_hole and not trades.is_told and now - trades.moved_at >= STALLED_SECONDS:
+            trades.is_told = True
+            first, last = trades.hole()
+            text = f"{product}: for {STALLED_SECONDS / 60:.0f} minutes trades {first} to {last} are known to exist that neither the feed"
+            draft.tell(
+                "stalled",
+                product,
+                f"{text} nor restUrl brings; the product waits for them. The log says what restUrl answers",
+                {"product_id": product, "from": first, "to": last},
+            )
+
+
+def rest_row(product: str, trade: RestTrade) -> Row:
+    """A trade from REST in the columns of `matches`; sequence and orders are unknown."""
+    return (
+        product,
+        trade.trade_id,
+        None,
+        trade.side,
+        trade.price,
+        trade.size,
+        trade.time,
+        None,
+        None,
+        trade.extra,
+    )
