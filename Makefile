@@ -77,6 +77,11 @@ FAULTS ?= tests
 test-faults: $(STAMP) localkube servers ## the long fault suites (FAULTS=tests/e2e: those of one folder)
 	$(PYTEST) $(FAULTS) -m fault
 
+.PHONY: fuzz-mysql
+fuzz-mysql: $(STAMP) servers ## random histories of MySQL and MariaDB tables (SEED=1 VERSION=all HISTORIES=40 FIRST=0 JOBS=1)
+	$(BIN)/python -m tests.fuzz.mysql --seed $(or $(SEED),1) --version $(or $(VERSION),all) --histories $(or $(HISTORIES),40) \
+	  --first $(or $(FIRST),0) --jobs $(or $(JOBS),1)
+
 .PHONY: demo
 demo: $(STAMP) localkube ## the main job, step by step, on a Kubernetes of its own (ON_MY_CLUSTER=1: on KUBECONFIG's)
 	@$(BIN)/python -m demo $(if $(ON_MY_CLUSTER),--on-my-cluster)

@@ -11,7 +11,9 @@ from connector_runner.protocols.errors import InvalidConfigError
 from connector_runner.protocols.sink import Inspector, Sink, SinkContext
 from connector_runner.protocols.source import Source, SourceContext
 from connector_runner.schemas.config import Schema, config_schema, connector_types
-from connector_runner.schemas.dataset_url import SCHEME_ALIASES, scheme_problem
+
+# URL schemes that are another name of a sink's folder.
+SCHEME_ALIASES = {"postgres": "postgresql", "https": "http"}
 
 
 class SourceRegistry(Protocol):
@@ -59,7 +61,7 @@ def sink_scheme(url: str) -> str:
     scheme = SCHEME_ALIASES.get(scheme.lower(), scheme.lower())
     if not separator or not scheme.isidentifier() or find_spec(f"connector_runner.sinks.{scheme}") is None:
         raise InvalidConfigError(
-            [f"dataset.url: {scheme_problem()}"],
+            ["dataset.url: expected a URL that starts with sqlite:, postgresql:, http: or https:"],
             reason="InvalidDataset",
         )
     return scheme

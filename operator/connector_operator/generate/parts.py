@@ -24,9 +24,9 @@ def yes_no(description: str) -> Schema:
     return {"type": "boolean", "description": description}
 
 
-def text_map(description: str, **limits: Any) -> Schema:
+def text_map(description: str) -> Schema:
     """An object of texts by any name."""
-    return {"type": "object", "description": description, "additionalProperties": {"type": "string"}, **limits}
+    return {"type": "object", "description": description, "additionalProperties": {"type": "string"}}
 
 
 def opaque(description: str) -> Schema:

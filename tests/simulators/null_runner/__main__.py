@@ -94,10 +94,7 @@ def answer(server: socket.socket, *, ready: bool) -> None:
 
 
 def main() -> None:
-    parts = [os.environ["CONNECTOR_MANIFEST"]]
-    while f"CONNECTOR_MANIFEST_{len(parts)}" in os.environ:
-        parts.append(os.environ[f"CONNECTOR_MANIFEST_{len(parts)}"])
-    manifest = json.loads("".join(parts))
+    manifest = json.loads(os.environ["CONNECTOR_MANIFEST"])
     behaviour = parse_behaviour(manifest)
     if "needs" in behaviour and not has_secret(behaviour["needs"]):
         end(78, "SecretMissing", f"The key {behaviour['needs']} is in none of the Secrets.")

@@ -1,0 +1,1 @@
+"""Doing a history: sessions on a real server, connectors into SQLite, many histories side by side."""

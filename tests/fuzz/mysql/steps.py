@@ -1,0 +1,67 @@
+"""A history as data: what is done, in order, so that it can be kept, replayed and made shorter."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+DATABASE, OTHER_DATABASE = "@DB@", "@DB@x"
+"""Stand for the history's databases in statements."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that is done.
+
+    Attributes:
+        kind: Of the statement (see `grammar.kinds`), or `start`, `stop`, `kill`, `sync`, `kill server`.
+        sql: The statement; "" for what is no statement.
+        session: Who says it.
+        charset: Of a step of the kind `charset`: what the session's statements are written in from now on.
+    """
+
+    kind: str
+    sql: str = ""
+    session: str = "a"
+    charset: str = ""
+
+
+@dataclass
+class History:
+    """All that is needed to do it again.
+
+    Attributes:
+        seed: What it was drawn from.
+        version: Of the server, such as `mysql-8.0.31`.
+        options: Of the server's start.
+        suffix: Of the database's name.
+        table: The followed one.
+        config: Of the connector.
+        modes: The datasets' write modes.
+        steps: In order.
+    """
+
+    seed: str
+    version: str
+    options: list[str] = field(default_factory=list)
+    suffix: str = ""
+    table: str = "t"
+    config: dict[str, Any] = field(default_factory=dict)
+    modes: list[str] = field(default_factory=lambda: ["upsert"])
+    steps: list[Step] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"steps": [[step.kind, step.session, step.sql, step.charset] for step in self.steps]}
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> History:
+        steps = [Step(kind, sql, session, charset) for kind, session, sql, charset in document["steps"]]
+        known = {name: document[name] for name in ("seed", "version", "options", "suffix", "table", "config", "modes")}
+        return cls(**known, steps=steps)
+
+    def save(self, path: Path) -> None:
+        lines = ",\n  ".join(json.dumps(step, ensure_ascii=False) for step in self.to_json()["steps"])
+        head = {name: value for name, value in self.to_json().items() if name != "steps"}
+        path.write_text(f'{json.dumps(head, ensure_ascii=False)[:-1]},\n"steps": [\n  {lines}\n]}}\n')

@@ -1,0 +1,115 @@
+"""The pure parts of the net under tests/fuzz/mysql: it draws the same from the same seed, tells rows apart, and makes histories short."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.mysql.draw import Dialect, Draw
+from tests.fuzz.mysql.grammar.kinds import KINDS
+from tests.fuzz.mysql.grammar.scene import Scene, Session
+from tests.fuzz.mysql.grammar.statements import LAST
+from tests.fuzz.mysql.grammar.tables import create_table, random_type
+from tests.fuzz.mysql.oracle import Truth, differences
+from tests.fuzz.mysql.shapes import Column, Index, Shape
+from tests.fuzz.mysql.shrinking import shrink_steps
+from tests.fuzz.mysql.steps import History, Step
+from tests.fuzz.mysql.values import literal
+
+DIALECTS = [
+    Dialect(is_mariadb, version, {"utf8mb4": ["utf8mb4_bin"], "latin1": ["latin1_bin"], "gbk": ["gbk_bin"]})
+    for is_mariadb, version in ((False, (8, 0, 31)), (False, (9, 7, 4)), (True, (10, 11)), (True, (11, 8, 9)))
+]
+SHAPE = Shape(
+    (
+        Column("k0", "int", "int(11)", nullable=False), Column("v", "varchar", "varchar(20)", charset="utf8mb4", collation="utf8mb4_bin"),
+        Column("n", "decimal", "decimal(10,2)"), Column("js0", "json", "json", is_json=True), Column("w", "int", "int(11)", nullable=False),
+    ),
+    (Index("PRIMARY", ("k0",), is_unique=True, is_usable=True), Index("i1", ("v",), is_unique=False, is_usable=False)),
+)  # fmt: skip
+
+
+def scene() -> Scene:
+    return Scene("t", SHAPE, {name: Session(name) for name in "abc"})
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_the_same_seed_draws_the_same(dialect: Dialect) -> None:
+    def drawn() -> list[object]:
+        draw, place = Draw("seed", dialect), scene()
+        return [create_table(draw), *(kind.write(place, draw) for kind in [*KINDS, *LAST] for _ in range(5))]
+
+    assert drawn() == drawn()
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_every_kind_can_be_drawn(dialect: Dialect) -> None:
+    draw = Draw("kinds", dialect)
+    only_mariadb = {"create or replace table", "create or replace database", "alter ignore"}
+    for kind in [*KINDS, *LAST]:
+        found = [kind.write(scene(), draw) for _ in range(60)]
+        assert any(found) or (kind.name in only_mariadb and not dialect.is_mariadb), kind.name
+
+
+def test_each_row_of_the_docs_is_in_the_table_of_kinds() -> None:
+    """The table of statements in docs/mysql.md is the source's own list; each row has kinds here, by the words it begins with."""
+    page = (Path(__file__).parents[3] / "docs" / "mysql.md").read_text()
+    table = page.split("<!-- begin: statements -->")[1].split("<!-- end: statements -->")[0]
+    rows = [line.split("|")[1].strip() for line in table.splitlines()[3:] if line.startswith("|")]
+    assert len(rows) >= 8
+    known = [re.sub(r"\W+", " ", kind.row).split() for kind in [*KINDS, *LAST]]
+    for row in rows:
+        words = re.sub(r"\W+", " ", row).split()
+        assert any(words[:2] == other[:2] for other in known), f"no kind for the row {row!r}"
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_every_type_has_values(dialect: Dialect) -> None:
+    draw = Draw("types", dialect)
+    for _ in range(500):
+        kind = random_type(draw)
+        base = kind.split("(")[0].split(" ")[0].lower()
+        text = kind.split(" CHARACTER SET")[0].replace("ENUM", "enum").replace("SET(", "set(")
+        charset = "utf8mb4" if base in {"char", "varchar", "text", "enum", "set"} else ""
+        assert literal(
+            Column("c", base, text.lower() if base not in {"enum", "set"} else text, charset=charset), draw, nulls=0
+        )
+
+
+def test_differences_are_told_by_column() -> None:
+    truth = Truth(SHAPE, Counter({("1", "41", "0.50", None, "2"): 1, ("2", None, None, None, "2"): 1}))
+    assert differences(truth, Counter(truth.rows)) == ""
+    text = differences(truth, Counter({("1", "42", "0.50", None, "2"): 1}))
+    assert "2 rows differ or are missing, 1 are too many, of 2" in text
+    assert "v: '41' is stored as '42'" in text
+    assert "missing: {'k0': '2'" in text
+
+
+async def test_only_what_is_needed_is_left() -> None:
+    steps = [Step("x", str(number)) for number in range(40)]
+    needed = {steps[3], steps[17], steps[31]}
+
+    async def fails(found: list[Step]) -> bool:
+        return needed <= set(found)
+
+    assert set(await shrink_steps(steps, fails)) == needed
+
+
+def test_a_kept_history_is_the_same(tmp_path: Path) -> None:
+    import json
+
+    history = History(
+        "1/mysql-8.0/3",
+        "mysql-8.0",
+        ["--a"],
+        ".db",
+        "größe",
+        {"chunkRows": 3},
+        ["append"],
+        [Step("charset", "SET NAMES gbk", "b", "gbk"), Step("start")],
+    )
+    history.save(tmp_path / "history.json")
+    assert History.from_json(json.loads((tmp_path / "history.json").read_text())) == history
