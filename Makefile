@@ -109,6 +109,7 @@ bench-coinbase: $(STAMP) servers ## benchmark: the COINBASE source, step by step
 .PHONY: bench-ethereum
 bench-ethereum: $(STAMP) servers ## benchmark: the ETHEREUM source beside web3.py and ethereum-etl
 	$(BIN)/python -m benchmarks.ethereum.measure
+	$(BIN)/python -m benchmarks.ethereum.limited
 
 .PHONY: bench-dataplane
 bench-dataplane: $(STAMP) servers ## benchmark: the pipeline beside its limit, and its memory

@@ -207,7 +207,9 @@ class Fetcher:
         answers = []
         while first <= last:
             tuner = self.tuner
-            count = min(tuner.size, last - first + 1)
+            count = last - first + 1
+            if not tuner.allows(count):  # it has shrunk since this piece was planned
+                count = tuner.size
             try:
                 answer = await self._logs_between(first, count)
             except TooLargeError as refusal:

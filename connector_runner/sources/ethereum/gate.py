@@ -17,6 +17,8 @@ class Gate:
         self._limit = limit
         self._inside = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._has_room = asyncio.Event()
+        self._has_room.set()
 
     @asynccontextmanager
     async def passed(self) -> AsyncIterator[int]:
@@ -34,15 +36,23 @@ class Gate:
                 if turn in self._waiting:
                     self._waiting.remove(turn)
         self._inside += 1
+        if self._inside >= self._limit.size:
+            self._has_room.clear()
         try:
             yield self._inside
         finally:
             self._inside -= 1
             self._wake()
 
+    async def room(self) -> None:
+        """Until one more would be let through; it is not reserved."""
+        await self._has_room.wait()
+
     def _wake(self) -> None:
         """As many as there is room for; each looks again."""
         room = self._limit.size - self._inside
+        if room > 0:
+            self._has_room.set()
         while self._waiting and room > 0:
             turn = self._waiting.popleft()
             if not turn.done():

@@ -24,11 +24,11 @@ QUICK_ANSWERS = 50
 
 
 class Limit:
-    """How much one request may ask for: more and more until it is too much, then the most that works; more again now and then.
+    """How much one request may ask for: what is known to work, and one trial at a time of more.
 
     Attributes:
         maximum: Never more than that.
-        size: What to ask for now.
+        size: What may be asked for by all requests.
     """
 
     def __init__(self, maximum: int, first: int) -> None:
@@ -37,32 +37,50 @@ class Limit:
         self._works = 0
         self._fails: int | None = None
         self._before: int | None = None
+        self._trial: int | None = None
+        self._is_tried = False
         self._answers = 0
         self._patience = GROW_AFTER
+
+    def take(self, most: int) -> int:
+        """What the next request is to ask for, of `most` that there are: `size`, or the trial if it is time for one."""
+        if self._trial is None or self._is_tried or self._trial > most:
+            return max(1, min(self.size, most))
+        self._is_tried = True
+        return self._trial
+
+    def allows(self, asked: int) -> bool:
+        """Whether a request of such a size was planned by what is known now."""
+        return asked <= self.size or (self._is_tried and asked == self._trial)
 
     def refused(self, asked: int, suggested: int | None = None, *, is_certain: bool = True) -> None:
         """A request for `asked` failed; several of the same size at once count as one.
 
-        `suggested` is what the refusal says would do. Not certain: it may have failed for another reason, so the smallest
-        request is tried, or what worked last.
+        `suggested` is what the refusal says would do. Not certain: it may have failed for another reason, so what is known to
+        work is asked for, or the smallest request if nothing is.
         """
-        if not is_certain and self._before is None:
+        if asked == self._trial:
+            self._patience = min(LONGEST_PATIENCE, 2 * self._patience)
+        self._end_trial()
+        self._fails = asked if self._fails is None else min(self._fails, asked)
+        if suggested is not None and 0 < suggested <= asked:
+            self._fails = min(asked, suggested + 1)
+            would_do = max(1, min(suggested, asked - 1))  # some count the difference of both ends
+            if would_do > self.size:
+                self._trial = min(self.maximum, would_do)
+            self.size = min(self.size, would_do)
+        if asked > self.size:
+            return
+        if self._before is None and not is_certain:
             self._before = self.size
         elif is_certain:
             self._before = None
         if self._works >= asked:  # what worked before no longer does
             self._works = 0
-        elif self.size >= asked and self._fails is None and self._works:
-            self._patience = min(LONGEST_PATIENCE, 2 * self._patience)
-        self._fails = asked if self._fails is None else min(self._fails, asked)
-        self.size = max(1, min(self.size, self._smaller(asked, suggested, is_certain)))
-        self._answers = 0
+        self.size = max(1, self._works, asked // 2 if is_certain else 1)
 
-    def _smaller(self, asked: int, suggested: int | None, is_certain: bool) -> int:
-        if suggested is not None and 0 < suggested <= asked:
-            self._fails = min(asked, suggested + 1)
-            return min(suggested, asked - 1)  # some count the difference of both ends
-        return max(self._works, asked // 2 if is_certain else 1)
+    def _end_trial(self) -> None:
+        self._trial, self._is_tried, self._answers = None, False, 0
 
     def answered(self, asked: int, *, may_grow: bool = True) -> None:
         """A request for `asked` was answered; `may_grow`: nothing speaks against asking for more."""
@@ -70,23 +88,32 @@ class Limit:
         self._before = None
         if self._fails is not None and self._fails <= asked:
             self._fails = None
+        if asked > self.size:
+            self.size = min(self.maximum, asked)
+            self._end_trial()
         if asked < self.size or not may_grow:
             return
         self._answers += 1
+        if self._answers > LONGEST_PATIENCE:  # the trial was given up on its way
+            self._is_tried = False
+        if self._trial is None and (larger := self._larger()) > self.size:
+            self._trial = larger
+
+    def _larger(self) -> int:
         if self._fails is None:
-            self.size = min(self.maximum, 2 * asked)
             self._patience = GROW_AFTER
-        elif self._fails - asked > 1:
-            self.size = min(self.maximum, 2 * asked, (asked + self._fails) // 2)
-        elif self._answers >= self._patience:
-            self._fails = None
-            self.size = min(self.maximum, asked + max(1, asked // 4))
-            self._answers = 0
+            return min(self.maximum, 2 * self.size)
+        if self._fails - self.size > 1:
+            return min(self.maximum, 2 * self.size, (self.size + self._fails) // 2)
+        if self._answers < self._patience:
+            return self.size
+        return min(self.maximum, self.size + max(1, self.size // 4))
 
     def restore(self) -> None:
         """The smallest request failed, too: it was no limit, and what was asked for before may be asked for again."""
         if self._before is not None:
             self.size, self._before, self._fails = self._before, None, None
+            self._end_trial()
 
 
 class RangeTuner(Limit):

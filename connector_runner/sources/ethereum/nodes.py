@@ -68,11 +68,6 @@ class Nodes:
         """How many endpoints there are."""
         return len(self._endpoints)
 
-    @property
-    def has_fallbacks(self) -> bool:
-        """Whether there is another one."""
-        return self.count > 1
-
     async def connect(self, recorded: str | None) -> str:
         """Finds the first endpoint that answers, on the recorded chain if there is one; returns its identity.
 
@@ -138,20 +133,30 @@ class Nodes:
         return (await self._attempts([(method, params)], width))[0]
 
     async def call_many(self, calls: Sequence[Call], most: int | None = None) -> list[Answer]:
-        """The results in order, in batches of as many as the endpoint takes, at most `most`.
-
-        Passing trouble is tried again, on the next endpoint if there is one.
+        """The results in order, in batches of at most `most`; passing trouble is tried again, on another endpoint if there is one.
 
         Raises:
             NodeFailure: Shrink, missing and unsupported ones, which are the caller's to act on.
             TransientError, ActionRequiredError: Trouble that did not pass, or that only a person can mend.
         """
-        size = max(1, min(self.limits.batch.size, most or len(calls)))
-        if self.endpoint.kind != "http":
-            size = 1  # there are no batches over a stream, as they would save nothing
-        chunks = [calls[place : place + size] for place in range(0, len(calls), size)]
-        found = await asyncio.gather(*map(self._batch, chunks))
-        return [answer for chunk in found for answer in chunk]
+        # There are no batches over a stream, as they would save nothing.
+        most = min(most or len(calls), len(calls)) if self.endpoint.kind == "http" else 1
+        tasks: list[asyncio.Task[list[Answer]]] = []
+        place = 0
+        try:
+            while place < len(calls) and not any(task.done() and task.exception() for task in tasks):
+                await self._gates[
+                    self._current
+                ].room()  # so that each batch is as large as is known when its turn comes
+                size = self.limits.batch.take(min(most, len(calls) - place))
+                tasks.append(asyncio.create_task(self._batch(calls[place : place + size])))
+                await asyncio.sleep(0)  # it takes its place
+                place += size
+            return [answer for found in await asyncio.gather(*tasks) for answer in found]
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _batch(self, calls: Sequence[Call]) -> list[Answer]:
         try:
@@ -170,7 +175,7 @@ class Nodes:
                 used = self._current
                 return await self._sent(transport, calls, used)
             except SourceChangedError as error:
-                if not self.has_fallbacks:
+                if self.count == 1:
                     raise
                 failure = NodeFailure(Verdict.TRANSIENT, "SourceChanged", error.message, is_unreachable=True)
             except NodeFailure as refusal:
@@ -208,7 +213,7 @@ class Nodes:
         patience.answered(now - start)
         limits.at_once.answered()
         if transport.endpoint.kind == "http":
-            limits.batch.answered(len(calls), may_grow=len(calls) > 1 or limits.batch.size == 1)
+            limits.batch.answered(len(calls))
         self._trouble.passed()
         return answers
 

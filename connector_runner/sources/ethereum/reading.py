@@ -61,7 +61,7 @@ class Reading:
         while first <= last:
             count = 1
             if self._plan.fetch_range is not None:
-                count = max(1, min(self._fetcher.tuner.size, last - first + 1, self._safe_below - first))
+                count = self._fetcher.tuner.take(min(last - first + 1, self._safe_below - first))
             yield first, first + count - 1
             first += count
 

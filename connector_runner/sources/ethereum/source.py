@@ -198,7 +198,7 @@ class EthereumSource:
         interval = median_interval(list(self._times), 1.0)
         seconds = min(30.0, max(2.0, 2 * interval)) if self._feed.is_live else min(3.0, max(0.2, interval / 4))
         self._announced = await self._feed.wait(seconds)
-        if self._nodes.has_fallbacks:
+        if self._nodes.count > 1:
             await self._compare(5 * interval)
 
     async def _compare(self, longest: float) -> None:

@@ -25,13 +25,13 @@ def grown(maximum: int) -> RangeTuner:
     """One that nothing limited so far."""
     tuner = RangeTuner(maximum)
     while tuner.size < maximum:
-        tuner.measured(tuner.size, 100)
+        tuner.measured(tuner.take(maximum), 100)
     return tuner
 
 
 @pytest.mark.parametrize(
     ("asked", "suggested", "size"),
-    [(1000, None, 512), (1000, 10, 10), (1000, 5000, 512), (1, None, 1), (1000, 0, 512), (3, None, 1)],
+    [(1000, None, 500), (1000, 10, 10), (1000, 5000, 500), (1, None, 1), (1000, 0, 500), (3, None, 1)],
 )
 def test_shrinking(asked: int, suggested: int | None, size: int) -> None:
     tuner = grown(1000)
@@ -51,11 +51,11 @@ def test_it_finds_a_hidden_limit_and_stays_near_it(limit: int) -> None:
     tuner = RangeTuner(2000)
     refusals = 0
     for _ in range(400):
-        if tuner.size > limit:
+        if (asked := tuner.take(2000)) > limit:
             refusals += 1
-            tuner.refused(tuner.size)
+            tuner.refused(asked)
         else:
-            tuner.measured(tuner.size, 0)
+            tuner.measured(asked, 0)
     assert min(limit, 2000) // 3 <= tuner.size <= 2000
     assert refusals < 400 / GROW_AFTER + 15
 
@@ -65,7 +65,8 @@ def test_answers_stay_small(each: int) -> None:
     """Blocks of `each` bytes: after the first few, no answer is larger than it should be, and none needlessly small."""
     tuner = RangeTuner(2000)
     for _ in range(300):
-        tuner.measured(tuner.size, tuner.size * each)
+        asked = tuner.take(2000)
+        tuner.measured(asked, asked * each)
     assert tuner.size == 1 or tuner.size * each <= 1.25 * RANGE_BYTES
     assert tuner.size == 2000 or (tuner.size + 1) * each > RANGE_BYTES / 2
 
@@ -81,11 +82,11 @@ def asked_of(limit: Limit, allowed: int, answers: int, *, is_certain: bool) -> t
     """Blocks that a server of a fixed limit answers for with so many answers, and how many refusals it takes."""
     done = refusals = 0
     for _ in range(answers):
-        while limit.size > allowed:
-            limit.refused(limit.size, is_certain=is_certain)
+        while (asked := limit.take(10_000)) > allowed:
+            limit.refused(asked, is_certain=is_certain)
             refusals += 1
-        limit.answered(limit.size)
-        done += limit.size
+        limit.answered(asked)
+        done += asked
     return done, refusals
 
 
@@ -166,3 +167,22 @@ def test_what_is_known_of_an_endpoint_outlives_a_source() -> None:
     assert limits_of("http://one").log_range(100) is limits_of("http://one").log_range(100)
     forget_limits()
     assert limits_of("http://one").batch.size == 40
+
+
+def test_more_is_tried_by_one_request_at_a_time() -> None:
+    limit = Limit(40, 2)
+    limit.answered(2)
+    assert [limit.take(40) for _ in range(3)] == [4, 2, 2]
+    assert limit.allows(4)
+    assert not limit.allows(3)
+    limit.answered(4)
+    assert [limit.take(40) for _ in range(3)] == [8, 4, 4]
+    limit.refused(8)
+    assert limit.size == 4
+
+
+def test_a_trial_waits_for_a_request_that_is_large_enough() -> None:
+    limit = Limit(40, 2)
+    limit.answered(2)
+    assert limit.take(3) == 2
+    assert limit.take(4) == 4
