@@ -3,80 +3,25 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
 import msgspec
-import yaml
 
+from connector_runner.kubectl_yaml import KubectlYamlError, load_documents
+from connector_runner.orders import Orders
 from connector_runner.protocols.errors import InvalidConfigError
-from connector_runner.registry import SourceRegistry
 from connector_runner.schemas import manifest as shared
-from connector_runner.schemas.config import config_problems, fill_defaults, merge_config
+from connector_runner.schemas.dataset_url import url_problems
 from connector_runner.schemas.manifest import DatasetTarget, RunnerManifest, parse_manifest
+from connector_runner.schemas.secrets import SecretKey, SecretSource
 
 API_VERSION = "apperate.io/v1"
-Secrets = Sequence[Mapping[str, str]]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Orders:
-    """A manifest with what it refers to.
-
-    Attributes:
-        manifest: As the operator writes it.
-        read_secrets: The `configFrom` Secrets in order, as they are now.
-        read_url: The dataset's URL, as it is now.
-        directory: Where relative file URLs start.
-        watched: Folders and files whose contents may be rotated.
-    """
-
-    manifest: RunnerManifest
-    read_secrets: Callable[[], Secrets]
-    read_url: Callable[[], str]
-    directory: Path
-    watched: tuple[Path, ...] = ()
-
-    @property
-    def connector(self) -> str:
-        """`namespace/name`."""
-        return f"{self.manifest.namespace}/{self.manifest.name}"
-
-    def in_namespace(self, namespace: str) -> Orders:
-        """The same as if they had been applied there: a checkpoint belongs to a connector of a namespace."""
-        return replace(self, manifest=msgspec.structs.replace(self.manifest, namespace=namespace))
-
-    def config(self, registry: SourceRegistry) -> dict[str, Any]:
-        """The configuration, merged with its Secrets, filled and checked.
-
-        Raises:
-            InvalidConfigError: With every problem, each with its JSON path.
-        """
-        try:
-            schema = registry.schema(self.manifest.connector_type)
-        except LookupError as error:
-            raise InvalidConfigError([str(error.args[0])]) from None
-        merged = fill_defaults(merge_config(self.manifest.config, self.read_secrets(), schema), schema)
-        if problems := config_problems(merged, schema):
-            raise InvalidConfigError(problems)
-        return merged
-
-    def target(self) -> DatasetTarget:
-        """The dataset.
-
-        Raises:
-            InvalidConfigError: The manifest has none.
-        """
-        if self.manifest.dataset is None:
-            raise InvalidConfigError(["dataset: is required"])
-        return self.manifest.dataset
 
 
 def orders_from_environment(environment: Mapping[str, str] | None = None) -> Orders:
@@ -86,7 +31,7 @@ def orders_from_environment(environment: Mapping[str, str] | None = None) -> Ord
         InvalidConfigError: The environment has no (valid) manifest.
     """
     environment = os.environ if environment is None else environment
-    text = environment.get(shared.MANIFEST_VARIABLE)
+    text = shared.read_variables(environment)
     if not text:
         raise InvalidConfigError([f"give a manifest with -f FILE (or, in a pod, in {shared.MANIFEST_VARIABLE})"])
     try:
@@ -95,30 +40,44 @@ def orders_from_environment(environment: Mapping[str, str] | None = None) -> Ord
         raise InvalidConfigError([f"{shared.MANIFEST_VARIABLE}: {error}"]) from error
     folder = Path(environment.get(shared.CONFIG_DIRECTORY_VARIABLE, shared.CONFIG_DIRECTORY))
     url_file = environment.get(shared.DATASET_URL_VARIABLE)
-    secrets = tuple(folder / str(index) for index in range(manifest.config_from))
-    watched = (*secrets, *([Path(url_file)] if url_file else []))
+    folders = tuple(folder / str(index) for index in range(manifest.config_from))
+    names = [source.name for source in manifest.secrets] or [""] * len(folders)
+    watched = (*folders, *([Path(url_file)] if url_file else []))
     return Orders(
         manifest,
-        read_secrets=lambda: [read_secret_folder(path) for path in secrets],
+        read_secrets=lambda: [read_secret_folder(*one) for one in zip(folders, names, strict=True)],
         read_url=lambda: _read_url(manifest, url_file),
         directory=Path(environment.get(shared.DATA_DIRECTORY_VARIABLE, ".")),
         watched=watched,
     )
 
 
-def read_secret_folder(folder: Path) -> dict[str, str]:
+def read_secret_folder(folder: Path, name: str = "") -> dict[str, str]:
     """A mounted Secret: one file a key; Kubernetes' own `..data` links are left out.
+
+    Args:
+        folder: Where it is mounted.
+        name: The Secret's, for messages.
 
     Raises:
         InvalidConfigError: It is not there, or a value is not UTF-8.
     """
     try:
         files = sorted(path for path in folder.iterdir() if not path.name.startswith("..") and path.is_file())
-        return {path.name: path.read_text(encoding="utf-8") for path in files}
-    except UnicodeDecodeError as error:
-        raise InvalidConfigError([f"configFrom: a value of the Secret in {folder} is not UTF-8 text"]) from error
+        return {path.name: _read_text(path, SecretKey(name=name, key=path.name), "configFrom") for path in files}
     except OSError as error:
-        raise InvalidConfigError([f"configFrom: the Secret in {folder} can't be read: {error.strerror}"]) from error
+        what = f"Secret {name!r}" if name else "the Secret"
+        raise InvalidConfigError([f"configFrom: {what} in {folder} can't be read: {error.strerror}"]) from error
+
+
+def _read_text(path: Path, key: SecretKey, where: str) -> str:
+    try:
+        return path.read_bytes().decode()
+    except UnicodeDecodeError:
+        # Without the cause: it holds the value.
+        raise InvalidConfigError(
+            [f"{where}: {key} is not UTF-8 text; put the text itself into the Secret, not in another encoding"]
+        ) from None
 
 
 def _read_url(manifest: RunnerManifest, file: str | None) -> str:
@@ -128,10 +87,15 @@ def _read_url(manifest: RunnerManifest, file: str | None) -> str:
         raise InvalidConfigError(
             [f"dataset.url: is required (or a mounted file, named by {shared.DATASET_URL_VARIABLE})"]
         )
+    source = manifest.dataset.url_from if manifest.dataset is not None else None
+    key = source or SecretKey(name="", key=Path(file).name)
     try:
-        return Path(file).read_text(encoding="utf-8").strip()
+        url = _read_text(Path(file), key, "dataset.url").strip()
     except OSError as error:
-        raise InvalidConfigError([f"dataset.url: the mounted file {file} can't be read: {error.strerror}"]) from error
+        raise InvalidConfigError([f"dataset.url: {key}, mounted as {file}, can't be read: {error.strerror}"]) from error
+    if problems := url_problems(url):
+        raise InvalidConfigError([f"dataset.url: {p} (from {key})" for p in problems], reason="InvalidDataset")
+    return url
 
 
 # By hand.
@@ -141,8 +105,10 @@ class _SecretRef(msgspec.Struct):
     name: str
 
 
-class _ConfigFrom(msgspec.Struct, rename="camel"):
+class _ConfigFrom(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     secret_ref: _SecretRef
+    keys: dict[str, str] | None = None
+    optional: bool = False
 
 
 # By hand some fields mean nothing, but whatever kubectl takes is taken.
@@ -201,11 +167,15 @@ def orders_from_file(path: Path, name: str | None = None, stream: str | None = N
     secrets = {
         _name_of(document): _secret_values(document) for document in documents if document.get("kind") == "Secret"
     }
-    used = [_find_secret(secrets, ref.secret_ref.name, "spec.configFrom", path) for ref in spec.config_from]
+    sources = tuple(SecretSource(name=f.secret_ref.name, keys=f.keys, optional=f.optional) for f in spec.config_from)
+    used = [
+        {} if source.optional and source.name not in secrets else _find_secret(secrets, source.name, "spec.configFrom", path)
+        for source in sources
+    ]  # fmt: skip
     target, url = _resolve_dataset(documents, spec, _name_of(connector), secrets, path)
     manifest = RunnerManifest(
         namespace=metadata.get("namespace") or "default", name=_name_of(connector), uid=f"by-hand-{uuid4()}", run=1,
-        connector_type=spec.connector_type, config=spec.config, config_from=len(used), wait=spec.wait,
+        connector_type=spec.connector_type, config=spec.config, config_from=len(used), secrets=sources, wait=spec.wait,
         stream=stream if stream is not None else spec.selected_stream, dataset=target,
     )  # fmt: skip
     data = os.environ.get(shared.DATA_DIRECTORY_VARIABLE, ".")
@@ -214,10 +184,10 @@ def orders_from_file(path: Path, name: str | None = None, stream: str | None = N
 
 def _load_documents(path: Path) -> list[dict[str, Any]]:
     try:
-        loaded = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+        loaded = load_documents(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InvalidConfigError([f"{path}: {error.strerror}"]) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (KubectlYamlError, UnicodeDecodeError) as error:
         raise InvalidConfigError([f"{path} is not YAML: {error}"]) from error
     documents: list[dict[str, Any]] = []
     for document in loaded:
@@ -256,13 +226,26 @@ def _convert(value: Any, kind: type[T], path: str) -> T:
 
 
 def _secret_values(document: Mapping[str, Any]) -> dict[str, str]:
+    """A Secret's values as texts, as the API server takes them: nothing that is no text in YAML becomes one."""
     values: dict[str, str] = {}
+    for part in ("data", "stringData"):
+        for key, value in (document.get(part) or {}).items():
+            where = f"Secret {_name_of(document)}: {part}.{key}"
+            if not isinstance(value, str | None):
+                raise InvalidConfigError([f"{where} is a {_kind_of(value)} in YAML, not a text; put it in quotes"])
+            values[key] = _decoded(value or "", where) if part == "data" else value or ""
+    return values
+
+
+def _decoded(text: str, where: str) -> str:
     try:
-        for key, text in (document.get("data") or {}).items():
-            values[key] = base64.b64decode(text, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError, TypeError) as error:
-        raise InvalidConfigError([f"Secret {_name_of(document)}: data.{key} is not text in base64"]) from error
-    return values | {key: str(text) for key, text in (document.get("stringData") or {}).items()}
+        return base64.b64decode(re.sub(r"[\r\n]", "", text), validate=True).decode()
+    except ValueError as error:
+        raise InvalidConfigError([f"{where} is not text in base64"]) from error
+
+
+def _kind_of(value: Any) -> str:
+    return {bool: "boolean", int: "number", float: "number", list: "list"}.get(type(value), "mapping")
 
 
 def _find_secret(secrets: Mapping[str, Mapping[str, str]], name: str, where: str, path: Path) -> Mapping[str, str]:

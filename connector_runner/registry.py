@@ -11,9 +11,7 @@ from connector_runner.protocols.errors import InvalidConfigError
 from connector_runner.protocols.sink import Inspector, Sink, SinkContext
 from connector_runner.protocols.source import Source, SourceContext
 from connector_runner.schemas.config import Schema, config_schema, connector_types
-
-# URL schemes that are another name of a sink's folder.
-SCHEME_ALIASES = {"postgres": "postgresql", "https": "http"}
+from connector_runner.schemas.dataset_url import SCHEME_ALIASES, scheme_problem
 
 
 class SourceRegistry(Protocol):
@@ -61,7 +59,7 @@ def sink_scheme(url: str) -> str:
     scheme = SCHEME_ALIASES.get(scheme.lower(), scheme.lower())
     if not separator or not scheme.isidentifier() or find_spec(f"connector_runner.sinks.{scheme}") is None:
         raise InvalidConfigError(
-            ["dataset.url: expected a URL that starts with sqlite:, postgresql:, http: or https:"],
+            [f"dataset.url: {scheme_problem()}"],
             reason="InvalidDataset",
         )
     return scheme

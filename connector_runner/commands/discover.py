@@ -9,7 +9,7 @@ import msgspec
 
 from connector_runner.commands.session import build_source_context, write_termination
 from connector_runner.log import LineLog, Redactor
-from connector_runner.manifests import Orders
+from connector_runner.orders import Orders
 from connector_runner.pipeline.telemetry import NoMeters, Telemetry
 from connector_runner.registry import SourceRegistry
 from connector_runner.schemas.catalogue import Catalogue, StreamInfo, encode_line, summarise

@@ -11,7 +11,7 @@ from typing import Any
 
 from connector_runner.datasets.letters import json_value
 from connector_runner.log import Redactor
-from connector_runner.manifests import Orders
+from connector_runner.orders import Orders
 from connector_runner.protocols.errors import InvalidConfigError
 from connector_runner.protocols.sink import Inspector
 from connector_runner.registry import SourceRegistry, build_inspector

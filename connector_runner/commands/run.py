@@ -13,7 +13,7 @@ from typing import Any
 
 from connector_runner.commands.session import build_sink_context, build_source_context
 from connector_runner.log import LineLog, Redactor
-from connector_runner.manifests import Orders
+from connector_runner.orders import Orders
 from connector_runner.pipeline.engine import Engine
 from connector_runner.pipeline.health import Health
 from connector_runner.pipeline.rotation import fingerprint, watch_files

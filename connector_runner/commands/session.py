@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from connector_runner.log import LineLog, Redactor
-from connector_runner.manifests import Orders
+from connector_runner.orders import Orders
 from connector_runner.protocols.errors import (
     ActionRequiredError,
     ClaimRefusedError,
@@ -38,8 +38,8 @@ def build_source_context(orders: Orders, registry: SourceRegistry, report: Repor
     schema = (
         registry.schema(orders.manifest.connector_type) if orders.manifest.connector_type in registry.types() else {}
     )
-    for secrets in orders.read_secrets():
-        redactor.learn(text.strip() for name, text in secrets.items() if _is_secret(schema, name))
+    for secret in orders.select_secrets(schema):
+        redactor.learn(text.strip() for path, text in secret.values.items() if _is_secret(schema, path))
     config = orders.config(registry)
     redactor.learn(_secrets_in(config, schema))
     return SourceContext(config, orders.connector, _write_mode(orders), report)

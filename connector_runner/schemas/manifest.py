@@ -5,12 +5,20 @@ The operator builds it, the runner reads it; by hand the runner builds the same 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from connector_runner.schemas.secrets import SecretKey, SecretSource
+
 MANIFEST_VARIABLE = "CONNECTOR_MANIFEST"
-"""Environment variable with the JSON of a `RunnerManifest`."""
+"""Environment variable with the JSON of a `RunnerManifest`; a long one goes on in `CONNECTOR_MANIFEST_1`, `…_2` and so on."""
+PART_BYTES = 96 * 1024
+"""The most that one variable holds: Linux takes 128 KiB for `NAME=value` (MAX_ARG_STRLEN), and says "argument list too long"."""
+MOST_CONFIG_BYTES = 400_000
+"""The longest `spec.config`, as JSON. Within a Job it is JSON in JSON, at most twice as long; a process starts with at most 2 MiB of
+arguments and environment, etcd takes 1.5 MiB an object by default."""
 CONFIG_DIRECTORY_VARIABLE = "CONNECTOR_CONFIG_DIR"
 """Environment variable with the folder of the mounted `configFrom` Secrets: subfolders `0`, `1`, … in order, one file a key."""
 DATASET_URL_VARIABLE = "CONNECTOR_DATASET_URL_FILE"
@@ -37,6 +45,7 @@ class DatasetTarget(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         table: Possibly schema-qualified.
         write_mode: `upsert` or `append`.
         refused_rows: `deadLetter` or `stop`.
+        url_from: The Secret and key behind the mounted file, for messages.
     """
 
     name: str
@@ -44,6 +53,7 @@ class DatasetTarget(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     table: str
     write_mode: str = "upsert"
     refused_rows: str = "deadLetter"
+    url_from: SecretKey | None = None
 
 
 class RunnerManifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -55,6 +65,7 @@ class RunnerManifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         connector_type: COINBASE, ETHEREUM, MYSQL.
         config: spec.config as it stands in the Connector, without Secrets and defaults.
         config_from: How many Secrets are mounted to be merged over it, in order.
+        secrets: Which these are, and what becomes of their keys; () from an operator of an earlier version.
         wait: Whether each batch is confirmed before the next is sent.
         stream: The selected stream; "" when none is (discovery).
         dataset: None for a discovery.
@@ -68,6 +79,7 @@ class RunnerManifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     connector_type: str
     config: dict[str, Any] = {}
     config_from: int = 0
+    secrets: tuple[SecretSource, ...] = ()
     wait: bool = True
     stream: str = ""
     dataset: DatasetTarget | None = None
@@ -77,6 +89,32 @@ class RunnerManifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 def encode_manifest(manifest: RunnerManifest) -> str:
     """JSON with sorted keys: equal manifests are equal texts."""
     return msgspec.json.encode(manifest, order="sorted").decode()
+
+
+def encode_variables(manifest: RunnerManifest) -> dict[str, str]:
+    """The environment variables that carry the orders, by name; one unless they are long."""
+    # Kubernetes would expand $(NAME) in a value; within JSON a dollar may be written as its code point.
+    text = encode_manifest(manifest).replace("$", "\\u0024")
+    parts = split_text(text, PART_BYTES)
+    return {f"{MANIFEST_VARIABLE}_{index}" if index else MANIFEST_VARIABLE: part for index, part in enumerate(parts)}
+
+
+def split_text(text: str, most: int) -> list[str]:
+    """A text in parts of at most `most` bytes of UTF-8 each, no character cut."""
+    data, parts = text.encode(), list[str]()
+    while len(data) > most:
+        part = data[:most].decode(errors="ignore")
+        parts.append(part)
+        data = data[len(part.encode()) :]
+    return [*parts, data.decode()]
+
+
+def read_variables(environment: Mapping[str, str]) -> str:
+    """The orders' text out of the environment, "" when there is none."""
+    parts = [environment.get(MANIFEST_VARIABLE, "")]
+    while part := environment.get(f"{MANIFEST_VARIABLE}_{len(parts)}"):
+        parts.append(part)
+    return "".join(parts)
 
 
 def parse_manifest(text: str | bytes) -> RunnerManifest:

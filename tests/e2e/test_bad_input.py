@@ -104,11 +104,48 @@ def test_datasets_are_checked_at_apply(kit: Kit) -> None:
         ({"url": "https://host/records"}, "name a PersistentVolumeClaim"),
         ({"url": "postgresql://user:secret@db/market"}, "put the URL into a Secret"),
         ({"url": "nonsense"}, "spec.url"),
+        ({"url": "mysql://db/market"}, "expected a URL that starts with sqlite:"),
+        ({"url": "sqlite://market.db", "volumeClaim": "rows"}, "expected sqlite:///file.db"),
+        ({"url": "postgresql:db"}, "expected postgresql://user@host"),
         ({"volumeClaim": "x"}, "give either url or urlFrom"),
     ]:
         with pytest.raises(KubectlError) as refused:
             kit.dataset("bad", **spec)
         assert says in refused.value.stderr
+
+
+def test_a_dataset_that_only_the_operator_can_refuse_replaces_nobody(kit: Kit) -> None:
+    kit.run("c")
+    kit.wait_condition("c", "DatasetResolved", "Resolved")
+    pod = kit.live_pod("c")["metadata"]["uid"]
+    kit.dataset("rows", url="postgresql://nowhere:port/market")
+    said = kit.wait_condition("c", "DatasetResolved", "DatasetInvalid")
+    assert "a port must be a number" in said["message"]
+    assert kit.live_pod("c")["metadata"]["uid"] == pod
+    kit.dataset("rows")
+    kit.wait_condition("c", "DatasetResolved", "Resolved")
+    kit.wait("c", "running", ready=True)
+    assert kit.live_pod("c")["metadata"]["uid"] == pod
+
+
+@pytest.mark.parametrize("size", [133_000, 330_000])
+def test_a_long_abi_reaches_the_runner(kit: Kit, size: int) -> None:
+    abi = json.dumps([{"type": "event", "name": "X" * 50, "inputs": []}] * (size // 95))
+    config = {"url": "ws://null", "abi": abi}
+    manifest = kit.connector("c") | {
+        "spec": {"connectorType": "ETHEREUM", "config": config, "selectedStream": "ticker"}
+    }
+    manifest["spec"] |= {"datasetId": "rows", "status": "running"}
+    kit.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(manifest))
+    kit.wait("c", "running", ready=True)
+
+
+def test_a_config_too_long_for_a_process_is_told(kit: Kit) -> None:
+    spec = {"connectorType": "ETHEREUM", "config": {"url": "ws://null", "abi": "x" * 450_000}}
+    manifest = kit.connector("c") | {"spec": spec}
+    kit.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(manifest))
+    kit.wait("c", "errored", reason="InvalidConfig")
+    assert "at most 400000 reach a runner" in kit.condition("c", "ConfigValid")["message"]
 
 
 def test_what_only_the_operator_can_tell_is_errored_with_the_path(kit: Kit) -> None:

@@ -16,6 +16,7 @@ from connector_runner.protocols.errors import (
     TransientError,
 )
 from connector_runner.protocols.sink import SinkContext
+from connector_runner.schemas.dataset_url import url_problems
 
 LOCK_SECONDS = 2.0
 
@@ -43,23 +44,13 @@ def parse_url(url: str, directory: Path) -> tuple[Path, str]:
     Raises:
         InvalidConfigError: It is no SQLite URL.
     """
+    if problems := url_problems(url):
+        raise InvalidConfigError([f"dataset.url: {problem}" for problem in problems])
     parts = urlsplit(url)
-    options = parse_qs(parts.query)
-    synchronous = options.pop("synchronous", ["FULL"])[-1].upper()
+    synchronous = parse_qs(parts.query).get("synchronous", ["FULL"])[-1].upper()
     path = unquote(parts.path.removeprefix("/"))
     if path.startswith("//"):  # one slash too many; SQLite would take the first folder for a host
         path = "/" + path.lstrip("/")
-    problems = []
-    if parts.netloc or not path:
-        problems.append(
-            "dataset.url: expected sqlite:///file.db (in the data directory) or sqlite:////absolute/file.db"
-        )
-    if options:
-        problems.append(f"dataset.url: unknown options {', '.join(sorted(options))}; known is synchronous")
-    if synchronous not in {"FULL", "NORMAL"}:
-        problems.append("dataset.url: synchronous must be FULL or NORMAL")
-    if problems:
-        raise InvalidConfigError(problems)
     return directory / path, synchronous
 
 

@@ -92,7 +92,13 @@ def _spec(schemas: dict[str, Any]) -> dict[str, Any]:
                             "A Secret of this namespace.",
                             {"name": text("Its name.", minLength=1, maxLength=253)},
                             required=["name"],
-                        )
+                        ),
+                        "keys": text_map(
+                            "Properties by key, as in {username: user}, for a Secret whose keys are named otherwise. With it, keys that are neither named here nor properties are ignored; without it every key must be a property.",
+                            minProperties=1,
+                            maxProperties=100,
+                        ),
+                        "optional": yes_no("Whether the Secret, and keys that are named in keys, may be absent."),
                     },
                     required=["secretRef"],
                 ),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from connector_operator.generate.parts import conditions, definition, number, object_of, text
 from connector_operator.resources import names
 from connector_operator.resources.dataset import FILE_SCHEMES, PASSWORD_PATTERN, URL_PATTERN, VOLUME_NEEDED
+from connector_runner.schemas.dataset_url import FORMS, SCHEME_ALIASES, known_schemes, scheme_problem
 
 
 def build_dataset_crd() -> dict[str, Any]:
@@ -90,8 +92,17 @@ def _spec() -> dict[str, Any]:
             VOLUME_NEEDED,
             ".volumeClaim",
         ),
+        _rule(f"!has(self.url) || self.url.split(':')[0] in {json.dumps(known_schemes())}", scheme_problem(), ".url"),
+        *(_form_rule(sink, *form) for sink, form in FORMS.items()),
     ]
     return spec
+
+
+def _form_rule(sink: str, pattern: str, expected: str) -> dict[str, Any]:
+    """What the URLs of one sink must look like."""
+    schemes = [sink, *(alias for alias, meant in SCHEME_ALIASES.items() if meant == sink)]
+    is_other = f"!(self.url.split(':')[0] in {json.dumps(schemes)})"
+    return _rule(f"!has(self.url) || {is_other} || self.url.matches({json.dumps(pattern)})", expected, ".url")
 
 
 def _rule(holds: str, message: str, path: str) -> dict[str, Any]:

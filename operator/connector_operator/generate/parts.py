@@ -24,9 +24,9 @@ def yes_no(description: str) -> Schema:
     return {"type": "boolean", "description": description}
 
 
-def text_map(description: str) -> Schema:
+def text_map(description: str, **limits: Any) -> Schema:
     """An object of texts by any name."""
-    return {"type": "object", "description": description, "additionalProperties": {"type": "string"}}
+    return {"type": "object", "description": description, "additionalProperties": {"type": "string"}, **limits}
 
 
 def opaque(description: str) -> Schema:

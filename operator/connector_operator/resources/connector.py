@@ -9,6 +9,8 @@ import msgspec
 from connector_operator.resources.names import LARGEST_COUNT, hash_value
 from connector_runner.schemas.catalogue import StreamSummary
 from connector_runner.schemas.config import config_problems, config_schema, connector_types, fill_defaults
+from connector_runner.schemas.manifest import MOST_CONFIG_BYTES
+from connector_runner.schemas.secrets import SecretSource, mapping_problems
 
 
 class SecretReference(msgspec.Struct, frozen=True):
@@ -18,9 +20,21 @@ class SecretReference(msgspec.Struct, frozen=True):
 
 
 class ConfigSource(msgspec.Struct, frozen=True, rename="camel"):
-    """One entry of `configFrom`: each key of the Secret is one more config property."""
+    """One entry of `configFrom`: each key of the Secret is one more config property, or what `keys` makes of it."""
 
     secret_ref: SecretReference
+    keys: dict[str, str] | None = None
+    optional: bool = False
+
+    def source(self) -> SecretSource:
+        """As the runner is told."""
+        return SecretSource(name=self.secret_ref.name, keys=self.keys, optional=self.optional)
+
+    def form(self) -> Any:
+        """What of it a hash sees: the name alone where nothing else is said, as before there was anything else to say."""
+        if self.keys is None and not self.optional:
+            return self.secret_ref.name
+        return [self.secret_ref.name, self.keys, self.optional]
 
 
 class RunnerSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -209,7 +223,15 @@ def parse_spec(raw: Any) -> tuple[ConnectorSpec | None, tuple[str, ...]]:
     schema = config_schema(spec.connector_type)
     # A required property that has a default may be left out, as the custom resource definition has it.
     filled = fill_defaults(spec.config, schema)
-    return spec, config_problems(filled, schema, partial=bool(spec.config_from), path="spec.config")
+    problems = list(config_problems(filled, schema, partial=bool(spec.config_from), path="spec.config"))
+    for index, source in enumerate(spec.config_from):
+        problems += mapping_problems(source.source(), schema, f"spec.configFrom[{index}]")
+    size = len(msgspec.json.encode(spec.config))
+    if size > MOST_CONFIG_BYTES:
+        problems.append(
+            f"spec.config: is {size} bytes of JSON, at most {MOST_CONFIG_BYTES} reach a runner; take large values (abi) from a Secret"
+        )
+    return spec, tuple(problems)
 
 
 def parse_status(raw: Any) -> ConnectorStatus:
@@ -267,7 +289,7 @@ def config_hash(spec: ConnectorSpec) -> str:
     """What the streams depend on: type, config (absent equals default) and Secrets."""
     schema = config_schema(spec.connector_type) if spec.connector_type in connector_types() else {}
     return hash_value(
-        [spec.connector_type, without_defaults(spec.config, schema), [s.secret_ref.name for s in spec.config_from]]
+        [spec.connector_type, without_defaults(spec.config, schema), [source.form() for source in spec.config_from]]
     )
 
 

@@ -11,7 +11,9 @@ import msgspec
 
 from connector_operator.resources.connector import Condition
 from connector_operator.resources.names import DEFAULT_DATASET, dataset_name, hash_value
+from connector_runner.schemas.dataset_url import url_problems
 from connector_runner.schemas.manifest import DatasetTarget
+from connector_runner.schemas.secrets import SecretKey
 
 URL_PATTERN = "^[a-z][a-z0-9+.-]*:(//)?.+"
 PASSWORD_PATTERN = "^[^:]+://[^/@]*:[^/@]*@"  # noqa: S105 - a pattern, not a password
@@ -101,12 +103,16 @@ class DatasetView(msgspec.Struct, frozen=True):
         """As the runner is told; the URL only when it holds no secret."""
         if self.spec is None:
             return None
+        source = self.spec.url_from
         return DatasetTarget(
             name=self.name,
-            url=self.spec.url if self.spec.url_from is None else "",
+            url=self.spec.url if source is None else "",
             table=self.table,
             write_mode=self.spec.write_mode,
             refused_rows=self.spec.refused_rows,
+            url_from=None
+            if source is None
+            else SecretKey(name=source.secret_key_ref.name, key=source.secret_key_ref.key),
         )
 
 
@@ -130,6 +136,8 @@ def parse_dataset(raw: Any) -> tuple[DatasetSpec | None, tuple[str, ...]]:
         problems.append("spec.url: is not a URL, as sqlite:///rows.db or postgresql://host:5432/database is")
     if spec.url and re.match(PASSWORD_PATTERN, spec.url):
         problems.append("spec.url: holds a password; put the URL into a Secret and name it in spec.urlFrom")
+    elif spec.url and not problems:
+        problems += [f"spec.url: {problem}" for problem in url_problems(spec.url)]
     if spec.url.partition(":")[0] in FILE_SCHEMES and not spec.volume_claim:
         problems.append(f"spec.volumeClaim: {VOLUME_NEEDED}")
     return spec, tuple(problems)

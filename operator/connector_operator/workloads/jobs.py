@@ -99,6 +99,7 @@ def _manifest(subject: Subject, run: int, dataset: DatasetView | None, unmoved: 
         connector_type=spec.connector_type,
         config=spec.config,
         config_from=len(spec.config_from),
+        secrets=tuple(source.source() for source in spec.config_from),
         wait=spec.wait,
         stream=spec.selected_stream,
         dataset=dataset.target() if dataset is not None else None,
@@ -170,8 +171,7 @@ def _build_pod(
 ) -> dict[str, Any]:
     runner = subject.spec.runner
     volumes, mounts, environment = _volumes(subject.spec, dataset)
-    # Kubernetes would expand $(NAME) in a value; within JSON a dollar may be written as its code point.
-    environment[orders.MANIFEST_VARIABLE] = orders.encode_manifest(manifest).replace("$", "\\u0024")
+    environment |= orders.encode_variables(manifest)
     environment[orders.TERMINATION_LOG_VARIABLE] = TERMINATION_LOG
     variables: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in sorted(environment.items())]
     variables += [
@@ -234,7 +234,8 @@ def _volumes(
     mounts: list[dict[str, Any]] = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - the pod's own
     variables: dict[str, str] = {}
     for index, source in enumerate(spec.config_from):
-        volumes.append({"name": f"config-{index}", "secret": {"secretName": source.secret_ref.name}})
+        secret = {"secretName": source.secret_ref.name, **({"optional": True} if source.optional else {})}
+        volumes.append({"name": f"config-{index}", "secret": secret})
         mounts.append({"name": f"config-{index}", "mountPath": f"{orders.CONFIG_DIRECTORY}/{index}", "readOnly": True})
     if spec.config_from:
         variables[orders.CONFIG_DIRECTORY_VARIABLE] = orders.CONFIG_DIRECTORY

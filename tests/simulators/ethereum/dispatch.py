@@ -4,11 +4,13 @@ import os
 import sys
 from pathlib import Path
 
+from connector_runner.schemas.manifest import read_variables
+
 NULL_RUNNER = Path(__file__).parents[1] / "null_runner" / "__main__.py"
 
 
 def main() -> None:
-    if '"connectorType":"ETHEREUM"' in os.environ.get("CONNECTOR_MANIFEST", "").replace(": ", ":"):
+    if '"connectorType":"ETHEREUM"' in read_variables(os.environ).replace(": ", ":"):
         runner = Path(sys.executable).with_name("connector-runner")
         os.execv(runner, [str(runner), *sys.argv[1:]])  # noqa: S606 - the whole purpose
     os.execv(sys.executable, [sys.executable, "-I", "-S", str(NULL_RUNNER), *sys.argv[1:]])  # noqa: S606

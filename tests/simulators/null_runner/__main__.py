@@ -94,7 +94,10 @@ def answer(server: socket.socket, *, ready: bool) -> None:
 
 
 def main() -> None:
-    manifest = json.loads(os.environ["CONNECTOR_MANIFEST"])
+    parts = [os.environ["CONNECTOR_MANIFEST"]]
+    while f"CONNECTOR_MANIFEST_{len(parts)}" in os.environ:
+        parts.append(os.environ[f"CONNECTOR_MANIFEST_{len(parts)}"])
+    manifest = json.loads("".join(parts))
     behaviour = parse_behaviour(manifest)
     if "needs" in behaviour and not has_secret(behaviour["needs"]):
         end(78, "SecretMissing", f"The key {behaviour['needs']} is in none of the Secrets.")

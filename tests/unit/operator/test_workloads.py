@@ -11,11 +11,12 @@ from connector_operator.decide.observation import Policy
 from connector_operator.decide.rollout import User, decide_dataset
 from connector_operator.decide.waiting import explain_waiting
 from connector_operator.resources import names
-from connector_operator.resources.connector import Retry, parse_spec
+from connector_operator.resources.connector import Retry, config_hash, parse_spec
 from connector_operator.resources.dataset import DatasetStatus, dataset_hash, parse_dataset, resolve_dataset
 from connector_operator.resources.workload import ObservedJob, ObservedPod, read_job, read_pod
 from connector_operator.workloads.jobs import RunnerSettings, Subject, build_discovery_job, build_runner_job
-from connector_runner.schemas.manifest import parse_manifest
+from connector_runner.schemas.manifest import parse_manifest, read_variables
+from connector_runner.schemas.secrets import SecretSource
 from tests.unit.operator.world import DATASET, SPEC, START
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -63,6 +64,38 @@ def test_secrets_are_mounted_and_never_told() -> None:
     assert orders.config_from == 2
     assert orders.dataset is not None
     assert orders.dataset.url == ""
+
+
+def test_long_orders_take_several_variables_and_too_long_ones_are_told() -> None:
+    spec = {"connectorType": "ETHEREUM", "config": {"url": "http://node", "abi": '[{"name": "x"}]' * 9000}}
+    job = build_discovery_job(subject(**spec), "job-1", 1, SETTINGS)
+    environment = {v["name"]: v.get("value", "") for v in container_of(job)["env"]}
+    assert parse_manifest(read_variables(environment)).config == spec["config"]
+    assert all(len(value.encode()) <= 96 * 1024 for value in environment.values())
+    assert len([name for name in environment if name.startswith("CONNECTOR_MANIFEST")]) == 2
+    _, problems = parse_spec({**SPEC, **spec, "config": {**spec["config"], "abi": "x" * 400_000}})
+    assert problems[0].startswith("spec.config: is 4000")
+
+
+def test_a_mapped_secret_is_told_and_checked_and_may_be_absent() -> None:
+    source = {"secretRef": {"name": "db"}, "keys": {"apiKey": "key"}, "optional": True}
+    job = build_discovery_job(subject(configFrom=[source]), "job-1", 1, SETTINGS)
+    volume = next(v for v in job["spec"]["template"]["spec"]["volumes"] if v["name"] == "config-0")
+    assert volume["secret"] == {"secretName": "db", "optional": True}
+    environment = {v["name"]: v.get("value", "") for v in container_of(job)["env"]}
+    assert parse_manifest(read_variables(environment)).secrets == (
+        SecretSource(name="db", keys={"apiKey": "key"}, optional=True),
+    )
+    _, problems = parse_spec({**SPEC, "configFrom": [{"secretRef": {"name": "db"}, "keys": {"a": "nothing"}}]})
+    assert problems[0].startswith("spec.configFrom[0].keys.a: 'nothing' is not a known property")
+
+
+def test_a_mapping_changes_the_hash_and_its_absence_does_not() -> None:
+    def form(**entry: Any) -> str:
+        return config_hash(subject(configFrom=[{"secretRef": {"name": "db"}, **entry}]).spec)
+
+    assert form() == form(optional=False)
+    assert len({form(), form(optional=True), form(keys={"a": "key"}), form(keys={"a": "secret"})}) == 4
 
 
 def test_a_discovery_has_a_deadline_and_knows_the_selected_stream() -> None:
@@ -249,6 +282,8 @@ def test_a_datasets_status_is_written_only_when_it_changes() -> None:
         ("A_B", {"a-b": {"spec": {"url": "postgresql://db/x", "table": "own"}}}, "Resolved", "own"),
         ("A_B", {"a-b": {"spec": {"url": "sqlite:///x.db"}}}, "DatasetInvalid", ""),
         ("A_B", {"a-b": {"spec": 3}}, "DatasetInvalid", ""),
+        ("A_B", {"a-b": {"spec": {"url": "mysql://db/x"}}}, "DatasetInvalid", ""),
+        ("A_B", {"a-b": {"spec": {"url": "sqlite://x.db", "volumeClaim": "v"}}}, "DatasetInvalid", ""),
     ],
 )
 def test_a_dataset_id_finds_its_dataset(dataset_id: str, existing: dict[str, Any], reason: str, table: str) -> None:

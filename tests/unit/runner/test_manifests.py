@@ -11,10 +11,12 @@ import pytest
 import yaml
 
 from connector_runner import manifests
-from connector_runner.manifests import Orders, dataset_name, orders_from_environment, orders_from_file
+from connector_runner.manifests import dataset_name, orders_from_environment, orders_from_file
+from connector_runner.orders import Orders
 from connector_runner.protocols.errors import InvalidConfigError
 from connector_runner.registry import FolderRegistry
-from connector_runner.schemas.manifest import DatasetTarget, RunnerManifest, encode_manifest
+from connector_runner.schemas.manifest import DatasetTarget, RunnerManifest, encode_manifest, encode_variables
+from connector_runner.schemas.secrets import SecretKey, SecretSource
 
 ROOT = Path(__file__).parents[3]
 SPEC: dict[str, Any] = {"connectorType": "COINBASE", "datasetId": "MY_DATA", "config": {"productId": ["BTC-USD"]}}
@@ -166,3 +168,61 @@ def test_in_a_pod_everything_is_read_anew(tmp_path: Path) -> None:
 def test_a_pod_without_a_valid_manifest(text: str) -> None:
     with pytest.raises(InvalidConfigError, match="CONNECTOR_MANIFEST"):
         orders_from_environment({"CONNECTOR_MANIFEST": text})
+
+
+MYSQL: dict[str, Any] = {"connectorType": "MYSQL", "config": {"host": "db"}}
+
+
+def test_a_secret_of_others_is_mapped_by_hand(tmp_path: Path) -> None:
+    sources = [
+        {"secretRef": {"name": "db"}, "keys": {"username": "user"}},
+        {"secretRef": {"name": "absent"}, "optional": True},
+    ]
+    documents = [connector(**MYSQL, configFrom=sources), secret("db", username="u", password="p", engine="mysql")]
+    config = load(tmp_path, *documents).config(FolderRegistry())
+    assert (config["user"], config["password"]) == ("u", "p")
+    assert "engine" not in config
+
+
+def test_what_a_secret_lacks_or_has_too_much_is_told_with_secret_and_key(tmp_path: Path) -> None:
+    source = {"secretRef": {"name": "db"}, "keys": {"username": "user"}}
+    with pytest.raises(InvalidConfigError, match="Secret 'db' has no key 'username'"):
+        load(tmp_path, connector(**MYSQL, configFrom=[source]), secret("db", user="u")).config(FolderRegistry())
+    plain = {"secretRef": {"name": "db"}}
+    bad = secret("db", user="u", password="p", engine="mysql", port="x")
+    with pytest.raises(InvalidConfigError) as caught:
+        load(tmp_path, connector(**MYSQL, configFrom=[plain]), bad).config(FolderRegistry())
+    assert "(from key 'engine' of Secret 'db')" in caught.value.message
+    assert "config.port: expected integer, found \"x\" (from key 'port' of Secret 'db')" in caught.value.message
+
+
+def pod(tmp_path: Path, manifest: RunnerManifest, **variables: str) -> Orders:
+    return orders_from_environment({**encode_variables(manifest), "CONNECTOR_CONFIG_DIR": str(tmp_path), **variables})
+
+
+def test_a_secret_that_is_no_text_is_told_with_secret_and_key(tmp_path: Path) -> None:
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "password").write_bytes(b"\xff\xfe")
+    (tmp_path / "url").write_bytes("postgresql://ü".encode("latin-1"))
+    target = DatasetTarget(name="d", table="t", url_from=SecretKey(name="market", key="dsn"))
+    manifest = RunnerManifest(
+        namespace="ns", name="c", uid="u", connector_type="MYSQL", config_from=1, secrets=(SecretSource(name="db"),), dataset=target
+    )  # fmt: skip
+    orders = pod(tmp_path, manifest, CONNECTOR_DATASET_URL_FILE=str(tmp_path / "url"))
+    with pytest.raises(InvalidConfigError, match="configFrom: key 'password' of Secret 'db' is not UTF-8 text") as told:
+        orders.read_secrets()
+    assert told.value.__cause__ is None, "the cause would hold the value"
+    with pytest.raises(InvalidConfigError, match=r"dataset\.url: key 'dsn' of Secret 'market' is not UTF-8 text"):
+        orders.read_url()
+    (tmp_path / "url").write_text("sqlite://market.db")
+    with pytest.raises(InvalidConfigError, match=r"expected sqlite:///.* \(from key 'dsn' of Secret 'market'\)"):
+        orders.read_url()
+
+
+def test_long_orders_travel_in_parts_that_linux_takes(tmp_path: Path) -> None:
+    config = {"host": 'ä$(POD_IP)\\"' * 12_000}
+    manifest = RunnerManifest(namespace="ns", name="c", uid="u", connector_type="MYSQL", config=config)
+    variables = encode_variables(manifest)
+    assert len(variables) > 2
+    assert all(len(f"{name}={value}".encode()) < 128 * 1024 and "$" not in value for name, value in variables.items())
+    assert pod(tmp_path, manifest).manifest == manifest

@@ -1,0 +1,99 @@
+"""The orders of one command: a manifest with what it refers to, its Secrets merged and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from connector_runner.protocols.errors import InvalidConfigError
+from connector_runner.registry import SourceRegistry
+from connector_runner.schemas.config import Schema, fill_defaults, find_problems, merge_config, path_step
+from connector_runner.schemas.manifest import DatasetTarget, RunnerManifest
+from connector_runner.schemas.secrets import SecretKey, SecretSource, Selected, select_properties
+
+Secrets = Sequence[Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class Orders:
+    """A manifest with what it refers to.
+
+    Attributes:
+        manifest: As the operator writes it.
+        read_secrets: The `configFrom` Secrets in order, as they are now.
+        read_url: The dataset's URL, as it is now.
+        directory: Where relative file URLs start.
+        watched: Folders and files whose contents may be rotated.
+    """
+
+    manifest: RunnerManifest
+    read_secrets: Callable[[], Secrets]
+    read_url: Callable[[], str]
+    directory: Path
+    watched: tuple[Path, ...] = ()
+
+    @property
+    def connector(self) -> str:
+        """`namespace/name`."""
+        return f"{self.manifest.namespace}/{self.manifest.name}"
+
+    def in_namespace(self, namespace: str) -> Orders:
+        """The same as if they had been applied there: a checkpoint belongs to a connector of a namespace."""
+        return replace(self, manifest=msgspec.structs.replace(self.manifest, namespace=namespace))
+
+    def config(self, registry: SourceRegistry) -> dict[str, Any]:
+        """The configuration, merged with its Secrets, filled and checked.
+
+        Raises:
+            InvalidConfigError: With every problem, each with its JSON path.
+        """
+        try:
+            schema = registry.schema(self.manifest.connector_type)
+        except LookupError as error:
+            raise InvalidConfigError([str(error.args[0])]) from None
+        selected = self.select_secrets(schema)
+        if missing := [key for one in selected for key in one.missing]:
+            raise InvalidConfigError([_explain_missing(key) for key in missing])
+        merged = fill_defaults(merge_config(self.manifest.config, [one.values for one in selected], schema), schema)
+        origins = {path: key for one in selected for path, key in one.origins.items()}
+        problems = sorted(
+            f"{where}: {message}{_origin_of(where, origins)}" for where, message in find_problems(merged, schema)
+        )
+        if problems:
+            raise InvalidConfigError(problems)
+        return merged
+
+    def select_secrets(self, schema: Schema) -> list[Selected]:
+        """What each Secret gives, in order, as they are now."""
+        sources = self.manifest.secrets or [SecretSource()] * self.manifest.config_from
+        return [
+            select_properties(values, source, schema)
+            for values, source in zip(self.read_secrets(), sources, strict=True)
+        ]
+
+    def target(self) -> DatasetTarget:
+        """The dataset.
+
+        Raises:
+            InvalidConfigError: The manifest has none.
+        """
+        if self.manifest.dataset is None:
+            raise InvalidConfigError(["dataset: is required"])
+        return self.manifest.dataset
+
+
+def _explain_missing(key: SecretKey) -> str:
+    return f"configFrom: Secret {key.name!r} has no key {key.key!r}, which spec.configFrom maps; add it, or say optional: true there"
+
+
+def _origin_of(where: str, origins: Mapping[str, SecretKey]) -> str:
+    """Which Secret and key a problem's place comes from, in brackets; "" when it comes from spec.config."""
+    for path, key in origins.items():
+        place = "config" + "".join(path_step(part) for part in path.split("."))
+        if where == place or where.startswith((f"{place}.", f"{place}[")):
+            return f" (from {key})"
+    return ""

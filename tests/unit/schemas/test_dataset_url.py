@@ -1,0 +1,57 @@
+"""What a dataset's URL tells by itself; checked before any connector follows it."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+
+import pytest
+
+from connector_runner.schemas.dataset_url import FORMS, SCHEME_ALIASES, known_schemes, url_problems
+
+GOOD = [
+    "sqlite:///market.db", "sqlite:////data/market.db", "sqlite:market.db", "sqlite:/market.db", "sqlite:///a%20b.db?synchronous=normal",
+    "postgresql://db/market", "postgres://u@db:5432/market?sslmode=verify-full&sslrootcert=/etc/ca/ca.crt", "postgresql://",
+    "postgresql:///market?host=/run/pg", "postgresql://a:1,b:2/m", "postgresql://u:p%40ss@[::1]:5432/m", "https://h/records", "http://h:8080",
+]  # fmt: skip
+BAD = [
+    ("mysql://db/market", "expected a URL that starts with sqlite:, postgresql:, http:, postgres:, https:"),
+    ("market.db", "expected a URL that starts with"),
+    ("", "expected a URL that starts with"),
+    ("sqlite://market.db", "expected sqlite:///file.db"),
+    ("sqlite://", "expected sqlite:///file.db"),
+    ("sqlite:///", "expected sqlite:///file.db"),
+    ("sqlite:", "expected sqlite:///file.db"),
+    ("sqlite:///x.db?mode=ro", "unknown options mode; known is synchronous"),
+    ("sqlite:///x.db?synchronous=off", "synchronous must be FULL or NORMAL"),
+    ("postgresql:db", "expected postgresql://user@host"),
+    ("postgresql://db:port/market", "a port must be a number"),
+    ("postgresql://a:1,b:99999/market", "a port must be a number"),
+    ("postgresql://[::1/market", "an IPv6 address must stand in brackets"),
+    ("postgresql://u:p%ss@db/m", "a percent sign must be written as %25"),
+    ("postgresql://db/m?sslmode=on", "sslmode must be one of disable"),
+    ("postgresql://db/m\n", "a line break"),
+    ("http:///records", "expected http(s)://host/path"),
+    ("https://host:0/x", "expected http(s)://host/path"),
+    ("https://host:x/x", "expected http(s)://host/path"),
+    ("https://[::1/x", "expected http(s)://host/path"),
+]
+
+
+@pytest.mark.parametrize("url", GOOD)
+def test_good_urls(url: str) -> None:
+    assert url_problems(url) == ()
+
+
+@pytest.mark.parametrize(("url", "says"), BAD)
+def test_bad_urls(url: str, says: str) -> None:
+    problems = url_problems(url)
+    assert says in "; ".join(problems)
+    secret = re.search(r"p%ss", url)
+    assert secret is None or secret[0] not in str(problems)
+
+
+def test_every_sink_has_a_form_and_every_form_a_sink() -> None:
+    names = {path.name.removesuffix(".py") for path in resources.files("connector_runner.sinks").iterdir()}
+    assert set(FORMS) == {name for name in names if not name.startswith("_")}
+    assert set(known_schemes()) == set(FORMS) | set(SCHEME_ALIASES)
