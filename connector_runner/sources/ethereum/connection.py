@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from web3 import AsyncWeb3
 
 REQUEST_SECONDS = 30.0
+MOST_WORDS = 4000
 
 
 async def _refuse_pages(response: aiohttp.ClientResponse) -> None:
@@ -25,7 +26,10 @@ async def _refuse_pages(response: aiohttp.ClientResponse) -> None:
 
     if response.status >= 300:
         info, status, headers = response.request_info, response.status, response.headers
-        raise aiohttp.ClientResponseError(info, response.history, status=status, headers=headers)
+        body = (await response.content.read(MOST_WORDS)).decode(
+            errors="replace"
+        )  # providers put their errors there, too
+        raise aiohttp.ClientResponseError(info, response.history, status=status, headers=headers, message=body)
 
 
 def build_web3(endpoint: Endpoint) -> AsyncWeb3[Any]:

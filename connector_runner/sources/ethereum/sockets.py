@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -32,7 +32,11 @@ if TYPE_CHECKING:
 
 
 class SocketTransport(Transport):
-    """Requests and answers over one stream, matched by their ids."""
+    """Requests and answers over one stream, matched by their ids.
+
+    Attributes:
+        notice: What is done with the params of a subscription's notices.
+    """
 
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__(endpoint)
@@ -40,6 +44,7 @@ class SocketTransport(Transport):
         self._reader: asyncio.Task[None] | None = None
         self._ended: NodeFailure | None = None
         self._has_overflowed = False
+        self.notice: Callable[[msgspec.Raw], None] | None = None
 
     @abstractmethod
     async def _write(self, message: bytes) -> None: ...
@@ -55,6 +60,12 @@ class SocketTransport(Transport):
     def is_broken(self) -> bool:
         """Whether the stream has ended."""
         return self._ended is not None
+
+    async def ended(self) -> NodeFailure:
+        """Waits until the stream ends; says of what."""
+        if self._reader is not None:
+            await asyncio.wait({self._reader})
+        return self._ended or self._failure("was closed")
 
     def _start_reading(self) -> None:
         self._reader = asyncio.create_task(self._read())
@@ -79,6 +90,8 @@ class SocketTransport(Transport):
     def _take(self, envelope: Envelope) -> None:
         """Hands an answer to who waits for it. A refusal that does not say of what is one of everything that is waited for."""
         number = envelope.number
+        if envelope.params and self.notice is not None:
+            self.notice(envelope.params)
         if number is None and envelope.error is not None:
             waiting = [*self._waiting.values()]
             self._waiting.clear()

@@ -35,6 +35,7 @@ from connector_runner.sources.ethereum.reading import Reading, replace_branch
 from connector_runner.sources.ethereum.settings import Tag, parse_settings
 from connector_runner.sources.ethereum.streams import StreamPlan, build_plans
 from connector_runner.sources.ethereum.subscription import HeadFeed
+from connector_runner.sources.ethereum.trouble import Trouble
 
 PATIENT_TRIES = 12
 """Answers in a row that can't be believed, over about ten seconds, before the stream is said to be unavailable."""
@@ -61,6 +62,7 @@ class EthereumSource:
         self._reading: Reading | None = None
         self._announced: Header | None = None
         self._lower_since: float | None = None
+        self._stalled = Trouble(context.report)
         self._moved_at = self._compared_at = time.monotonic()
         self._times: deque[int] = deque(maxlen=16)
 
@@ -68,7 +70,7 @@ class EthereumSource:
         """The streams that the configuration can have; see `discovery`."""
         from connector_runner.sources.ethereum.discovery import discover
 
-        return await discover(self._settings, self._plans, self._report)
+        return await discover(self._settings, self._plans, self._report, selected)
 
     async def open(self, stream: str, checkpoint: Checkpoint | None) -> Opened:
         """Connects to the first endpoint that is on the checkpoint's chain."""
@@ -136,6 +138,8 @@ class EthereumSource:
     async def _step(self, head: Header | None, diverged: bool) -> AsyncGenerator[Batch, None]:
         assert self._plan is not None  # noqa: S101 - opened
         if head is None:
+            self._stalled.asked(time.monotonic())
+            self._stalled.failed(f"{self._nodes.endpoint.shown} knows no {self._settings.finality} block")
             await self._wait(Wait(), head)
             return
         chain = self._chain = self._chain or Chain.starting_at(self._first_block(head))
@@ -161,6 +165,13 @@ class EthereumSource:
                 self._report.note("reorganisation", depth=orphans, **summary(self._chain))
                 yield batch
             case Wait():
+                if step.behind:
+                    self._stalled.asked(time.monotonic())
+                    self._stalled.failed(
+                        f"the newest block of {self._nodes.endpoint.shown} is {head.number}, {step.behind} below the dataset's last one"
+                    )
+                else:
+                    self._stalled.passed()
                 await self._wait(step, head)
 
     def _first_block(self, head: Header) -> int:
@@ -180,6 +191,7 @@ class EthereumSource:
 
     def _arrived(self, chain: Chain, batch: Batch, last: int) -> None:
         self._chain = chain
+        self._stalled.passed()
         self._moved_at = time.monotonic()
         if batch.event_time is not None:
             if chain.number == last:  # single blocks, as they come at the head

@@ -1,23 +1,28 @@
-"""New heads as a wake-up, by web3.py's subscription.
+"""New heads as a wake-up.
 
 Subscriptions skip heads, disorder them, repeat them and die; what they say is never taken for the truth. A head that arrives
-only means: look now. When none arrives, the caller's own interval passes.
+only means: look now. When none arrives, the caller's own interval passes. So a head is read as far as it can be, and refused for
+nothing: web3.py's formatter raises at the longer extraData of many chains.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
-from typing import Any
+import time
+
+import msgspec
 
 from connector_runner.protocols.source import Report
-from connector_runner.sources.ethereum.connection import build_web3
-from connector_runner.sources.ethereum.decode.answers import Header
+from connector_runner.sources.ethereum.decode.answers import Header, decode_header
+from connector_runner.sources.ethereum.decode.rows import MalformedAnswerError
 from connector_runner.sources.ethereum.pacing import backoff
 from connector_runner.sources.ethereum.settings import Endpoint
+from connector_runner.sources.ethereum.sockets import SocketTransport, build_transport
 
 LONGEST_BACKOFF = 30.0
+LIVE_SECONDS = 60.0
+"""A subscription that lasted so long was a good one: the next is made at once."""
 
 
 class HeadFeed:
@@ -48,32 +53,36 @@ class HeadFeed:
     async def _run(self) -> None:
         attempt = 0
         while True:
+            start = time.monotonic()
             try:
                 await self._subscribe()
             except Exception as error:
                 self._report.note(
                     "no subscription to new heads; asking for them instead",
-                    why=self.endpoint.redact(f"{type(error).__name__}: {error}")[:200],
+                    why=self.endpoint.redact(f"{type(error).__name__}: {error}")[:300],
                 )
-            attempt = 0 if self.is_live else attempt + 1
+            attempt = 0 if self.is_live and time.monotonic() - start > LIVE_SECONDS else attempt + 1
             self.is_live = False
             self._report.count("subscription_breaks")
             await asyncio.sleep(backoff(attempt, LONGEST_BACKOFF))
 
     async def _subscribe(self) -> None:
-        w3 = await asyncio.to_thread(build_web3, self.endpoint)
-        from web3.utils.subscriptions import NewHeadsSubscription
-
-        async def announce(context: Any) -> None:
-            self.latest = announced_header(context.result)
-            self._news.set()
-
-        async with w3:
-            await w3.subscription_manager.subscribe(NewHeadsSubscription(handler=announce))
+        transport = build_transport(self.endpoint)
+        assert isinstance(transport, SocketTransport)  # noqa: S101 - others have no feed
+        transport.notice = self._announce
+        try:
+            await transport.connect()
+            await transport.send([("eth_subscribe", ["newHeads"])])
             self.is_live = True
             self._report.note(f"subscribed to the new heads of {self.endpoint.shown}")
             self._news.set()  # what came before the subscription is looked at, too
-            await w3.subscription_manager.handle_subscriptions(run_forever=True)
+            raise await transport.ended()
+        finally:
+            await transport.close()
+
+    def _announce(self, params: msgspec.Raw) -> None:
+        self.latest = announced_header(params)
+        self._news.set()
 
     async def close(self) -> None:
         """Ends the subscription."""
@@ -83,13 +92,17 @@ class HeadFeed:
             await asyncio.shield(asyncio.gather(self._task, return_exceptions=True))
 
 
-def announced_header(head: Mapping[str, Any]) -> Header | None:
-    """An announced head as a header, None when it lacks something (some chains announce little)."""
+class _Notice(msgspec.Struct):
+    result: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_notice = msgspec.json.Decoder(_Notice)
+
+
+def announced_header(params: bytes | msgspec.Raw) -> Header | None:
+    """A notice's head as a header, None when it lacks something (some chains announce little)."""
     try:
-        return Header(head["number"], _hex(head["hash"]), _hex(head["parentHash"]), head["timestamp"], None)
-    except (KeyError, TypeError, AttributeError):
+        found = decode_header(_notice.decode(params).result)
+    except (msgspec.DecodeError, MalformedAnswerError):
         return None
-
-
-def _hex(value: Any) -> str:
-    return f"0x{bytes(value).hex()}"
+    return found

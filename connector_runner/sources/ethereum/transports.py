@@ -46,6 +46,8 @@ class Envelope(msgspec.Struct):
     id: Any = None
     result: msgspec.Raw = msgspec.Raw(b"")
     error: Any = None
+    params: msgspec.Raw = msgspec.Raw(b"")
+    """Of a notice, which is no answer to a request of ours."""
 
     @property
     def number(self) -> int | None:

@@ -13,9 +13,8 @@ TOLD_AFTER = 60.0
 class Trouble:
     """From the first request that is not answered to the next answer."""
 
-    def __init__(self, report: Report, told_after: float = TOLD_AFTER) -> None:
+    def __init__(self, report: Report) -> None:
         self._report = report
-        self._told_after = told_after
         self._asked_at: float | None = None
         self._told_at: float | None = None
 
@@ -28,7 +27,7 @@ class Trouble:
         """It was not answered, or refused."""
         now = time.monotonic() if now is None else now
         since = self._asked_at = now if self._asked_at is None else self._asked_at
-        if now - max(since, self._told_at or since) >= self._told_after:
+        if now - max(since, self._told_at or since) >= TOLD_AFTER:
             self._told_at = now
             self._report.disconnected(f"{message}; nothing has gone on for {now - since:.0f} s, and it is tried again")
 

@@ -32,11 +32,11 @@ async def proxy(node: AnvilServer) -> AsyncIterator[FaultProxy]:
         yield server
 
 
-async def discovered(**config: Any) -> Catalogue:
+async def discovered(selected: str | None = None, **config: Any) -> Catalogue:
     telemetry = Telemetry(lambda *_args, **_fields: None, NoMeters())
     source = build_source(SourceContext(checked(config), "tests/chain", WriteMode.UPSERT, telemetry))
     try:
-        return await source.discover(None)
+        return await source.discover(selected)
     finally:
         await source.close()
 
@@ -86,6 +86,82 @@ async def test_a_limited_log_range_without_a_suggestion_is_found_by_halving(prox
     proxy.inject("eth_getLogs", change=refused_beyond_ten(-32005, "query returned more than 10000 results"))
     found = await discovered(url=proxy.url, maxBlockRange=30)
     assert "log queries cover 7 blocks here" in "\n".join(found.notes)
+
+
+async def test_a_limit_that_comes_with_an_http_status(proxy: FaultProxy) -> None:
+    body = '{"id": 1, "error": {"code": -32600, "message": "eth_getLogs requests with up to a 9 block range"}}'
+
+    def limited(params: list[Any], answer: dict[str, Any]) -> Any:
+        wide = "fromBlock" in params[0] and int(params[0]["toBlock"], 16) - int(params[0]["fromBlock"], 16) >= 9
+        return Page(400, body) if wide else answer
+
+    proxy.inject("eth_getLogs", change=limited)
+    assert "log queries cover 9 blocks here" in "\n".join((await discovered(url=proxy.url, maxBlockRange=30)).notes)
+
+
+async def test_a_limited_log_range_in_words_that_nobody_knows(proxy: FaultProxy) -> None:
+    proxy.inject("eth_getLogs", change=refused_beyond_ten(-32099, "be reasonable"))
+    found = await discovered(url=proxy.url, maxBlockRange=30)
+    assert "log queries cover 7 blocks here" in "\n".join(found.notes)
+
+
+def for_tags(change: Change) -> Change:
+    return lambda params, answer: change(params, answer) if params[0] in ("safe", "finalized") else answer
+
+
+REFUSED_PROBES: dict[str, tuple[str, Change]] = {
+    "tags, -32602": (
+        "eth_getBlockByNumber",
+        for_tags(error(-32602, "invalid argument 0: hex string without 0x prefix")),
+    ),
+    "tags, -32603": ("eth_getBlockByNumber", for_tags(error(-32603, "internal error"))),
+    "tags, -32000": ("eth_getBlockByNumber", for_tags(error(-32000, "not supported"))),
+    "tags, 403": ("eth_getBlockByNumber", for_tags(lambda _p, _a: Page(403, "no"))),
+    "receipts, -32602": ("eth_getBlockReceipts", error(-32602, "invalid params")),
+    "receipts, 403": ("eth_getBlockReceipts", lambda _p, _a: Page(403, "not in your plan")),
+    "logs, -32602": ("eth_getLogs", error(-32602, "what?")),
+    "logs, 403": ("eth_getLogs", lambda _p, _a: Page(403, "not in your plan")),
+    "client, 403": ("web3_clientVersion", lambda _p, _a: Page(403, "secret")),
+    "client, a text": ("web3_clientVersion", lambda _p, answer: {"id": answer["id"], "error": "no"}),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_PROBES)
+@pytest.mark.parametrize("selected", [None, "blocks"])
+async def test_a_refused_probe_tells_what_is_not_offered(proxy: FaultProxy, name: str, selected: str | None) -> None:
+    method, change = REFUSED_PROBES[name]
+    proxy.inject(method, change=change)
+    found = await discovered(selected, url=proxy.url, finality="finalized")
+    assert [stream.id for stream in found.streams] == STREAMS
+    assert name.startswith("client") or any("was refused" in note for note in found.notes), found.notes
+
+
+async def test_receipts_by_number_are_receipts(node: AnvilServer, proxy: FaultProxy) -> None:
+    proxy.inject(
+        "eth_getBlockReceipts",
+        change=lambda params, answer: error(-32602, "no hashes")(params, answer) if len(params[0]) == 66 else answer,
+    )
+    assert "eth_getBlockReceipts" not in "\n".join((await discovered("receipts", url=proxy.url)).notes)
+
+
+@pytest.mark.parametrize(
+    ("selected", "methods", "words"),
+    [
+        ("logs", ["eth_getLogs"], "the stream logs needs .*eth_getLogs.*not in your plan"),
+        (
+            "traces",
+            ["debug_traceBlockByHash", "trace_block"],
+            "the stream traces needs .*trace_block.*not in your plan",
+        ),
+    ],
+)
+async def test_what_the_selected_stream_needs_is_refused_by_name(
+    proxy: FaultProxy, selected: str, methods: list[str], words: str
+) -> None:
+    proxy.inject(*methods, change=lambda _p, _a: Page(403, "not in your plan"))
+    with pytest.raises(ActionRequiredError, match=words):
+        await discovered(selected, url=proxy.url)
+    assert (await discovered("transactions", url=proxy.url)).streams
 
 
 async def test_a_limit_of_requests_is_heeded(node: AnvilServer, proxy: FaultProxy) -> None:

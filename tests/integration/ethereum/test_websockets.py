@@ -80,6 +80,32 @@ async def test_heads_that_are_not_what_they_should_be(
     assert comparable(dataset.query(f"SELECT {columns} FROM chain")) == canonical(node, "transactions", START)
 
 
+def sealed(notice: Notice) -> list[Notice]:
+    """As BSC, Polygon, Linea and clique chains announce them; and what no chain does yet."""
+    head = {
+        **notice["params"]["result"],
+        "extraData": "0x" + "ab" * 97,
+        "slotNumber": {"new": ["member"]},
+        "gasLimit": None,
+    }
+    return [{**notice, "params": {**notice["params"], "result": head}}]
+
+
+async def test_heads_with_longer_members_keep_their_subscription(
+    node: AnvilServer, proxy: FaultProxy, tmp_path: Path
+) -> None:
+    proxy.notices = sealed
+    dataset = sqlite_dataset(tmp_path)
+    log = Lines()
+    async with running({"url": proxy.websocket_url, "startBlock": START}, "blocks", dataset, log=log) as task:
+        await until(lambda: "eth_subscribe" in proxy.requests, "the subscription is made", task)
+        for _ in range(5):
+            node.mine()
+            await until_head(dataset, node, task)
+    assert proxy.requests.count("eth_subscribe") == 1
+    assert "subscription_breaks" not in log.counts
+
+
 async def test_sockets_that_end_are_made_again(node: AnvilServer, proxy: FaultProxy, tmp_path: Path) -> None:
     actors = Actors(node)
     dataset = sqlite_dataset(tmp_path)

@@ -1,0 +1,232 @@
+"""Asking a node, by web3.py, what it is and what it offers. A refused probe tells what is not offered; it is no failure by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from connector_runner.sources.ethereum.decode.traces import are_call_trees
+from connector_runner.sources.ethereum.failures import (
+    NodeFailure,
+    RpcError,
+    Verdict,
+    judge,
+    judge_status,
+    parse_retry_after,
+    read_error,
+)
+from connector_runner.sources.ethereum.fetch import CALL_TRACER, TRACE_METHODS
+from connector_runner.sources.ethereum.nodes import LONGEST_HOLD
+from connector_runner.sources.ethereum.pacing import RateLimit, backoff
+from connector_runner.sources.ethereum.settings import Endpoint, Settings, Tag
+from connector_runner.sources.ethereum.transports import decode_envelope, width_of
+
+if TYPE_CHECKING:
+    from web3 import AsyncWeb3
+
+TRIES = 3
+"""Of a request that is refused because there are too many."""
+LOGS, RECEIPTS = "eth_getLogs", "eth_getBlockReceipts"
+# An address that nothing emits from: the range is what is asked about.
+_NOBODY = "0x00000000000000000000000000000000000000a1"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """What a node said of itself.
+
+    Attributes:
+        chain_id, genesis: Which chain it is on.
+        client: Name and version, "" where it does not tell.
+        head: Number of its newest block.
+        finality: The tags that it knows a block for.
+        earliest: Number of the first block whose receipts it still has, None when it has none at all.
+        log_range: Blocks that a log query may cover, None: as many as are configured.
+        has_block_receipts: eth_getBlockReceipts.
+        trace_method: The way to traces, "" when there is none.
+        refused: By method or tag, what the node said where it refused to answer.
+    """
+
+    chain_id: int
+    genesis: str
+    client: str
+    head: int
+    finality: tuple[Tag, ...]
+    earliest: int | None
+    log_range: int | None
+    has_block_receipts: bool
+    trace_method: str
+    refused: Mapping[str, NodeFailure] = field(default_factory=dict)
+
+
+class Probe:
+    """Requests over web3.py's connection, as fast as allowed; their failures are judged by the table."""
+
+    def __init__(self, w3: AsyncWeb3[Any], endpoint: Endpoint, rate: RateLimit) -> None:
+        self._w3 = w3
+        self._endpoint = endpoint
+        self._rate = rate
+        self.refused: dict[str, NodeFailure] = {}
+
+    async def ask(self, method: str, *params: Any) -> Any:
+        """The result, decoded.
+
+        Raises:
+            NodeFailure: By the table of failures.
+        """
+        attempt = 0
+        while True:
+            await asyncio.sleep(self._rate.reserve(time.monotonic()))
+            try:
+                return await self._ask_once(method, *params)
+            except NodeFailure as failure:
+                if failure.reason != "RateLimited" or attempt == TRIES - 1 or (failure.retry_after or 0) > LONGEST_HOLD:
+                    raise
+                await asyncio.sleep(failure.retry_after or backoff(attempt, LONGEST_HOLD))
+            attempt += 1
+
+    async def _ask_once(self, method: str, *params: Any) -> Any:
+        shown = self._endpoint.shown
+        try:
+            answer: Mapping[str, Any] = await self._w3.provider.make_request(method, list(params))
+        except Exception as error:
+            if isinstance(status := getattr(error, "status", None), int):
+                raise self._refused_by_status(method, params, status, error) from None
+            said = self._endpoint.redact(f"{type(error).__name__}: {error}")[:200]
+            raise NodeFailure(Verdict.TRANSIENT, "Unavailable", f"{shown} can't be reached ({said})") from None
+        if not isinstance(answer, Mapping) or ("error" not in answer and "result" not in answer):
+            raise NodeFailure(Verdict.TRANSIENT, "Unavailable", f"{shown} answered with something that is not JSON-RPC")
+        if (refusal := answer.get("error")) is not None:
+            found = dict(refusal) if isinstance(refusal, Mapping) else refusal
+            raise self._judged(method, params, found)
+        return answer.get("result")
+
+    def _judged(self, method: str, params: Any, found: Any, status: int = 200) -> NodeFailure:
+        error = read_error(found)
+        shown = RpcError(error.code, self._endpoint.redact(error.message))
+        return judge(method, shown, self._endpoint.shown, status, asked=width_of((method, params)))
+
+    def _refused_by_status(self, method: str, params: Any, status: int, error: Exception) -> NodeFailure:
+        """By what is in the body, if it is an answer, else by the status."""
+        retry_after = parse_retry_after((getattr(error, "headers", None) or {}).get("Retry-After"))
+        body = str(getattr(error, "message", ""))
+        try:
+            found = decode_envelope(body.encode()).error
+        except msgspec.DecodeError:
+            found = None
+        if isinstance(found, dict):
+            return self._judged(method, params, found, status)
+        return judge_status(status, self._endpoint.shown, retry_after, self._endpoint.redact(body))
+
+    async def has(self, name: str, method: str, *params: Any) -> bool:
+        """Whether a method is offered and has an answer to this. A refusal, whatever it says, is kept under the name."""
+        try:
+            return await self.ask(method, *params) is not None
+        except NodeFailure as failure:
+            if failure.is_unreachable:
+                raise
+            self.refused[name] = failure
+            return False
+
+
+async def find_facts(probe: Probe, settings: Settings) -> NodeFacts:
+    """What a node is and offers. Only what every stream needs may fail; all else is kept as refused.
+
+    Raises:
+        NodeFailure: The chain's id, block 0 or the newest block were not told.
+        TypeError, ValueError, KeyError: They were told as no node does.
+    """
+    chain_id = int(await probe.ask("eth_chainId"), 16)
+    genesis = (await probe.ask("eth_getBlockByNumber", "0x0", False))["hash"]
+    latest = await probe.ask("eth_getBlockByNumber", "latest", False)
+    head = int(latest["number"], 16)
+    tags = (Tag.SAFE, Tag.FINALIZED)
+    known = tuple([tag for tag in tags if await probe.has(tag.value, "eth_getBlockByNumber", tag.value, False)])
+    return NodeFacts(
+        chain_id,
+        genesis,
+        await _client(probe),
+        head,
+        known,
+        await _earliest(probe, head),
+        await _log_range(probe, head, settings.max_block_range),
+        # Some take only hashes, some only numbers.
+        await probe.has(RECEIPTS, RECEIPTS, latest["hash"]) or await probe.has(RECEIPTS, RECEIPTS, latest["number"]),
+        await _trace_method(probe, latest["hash"], latest["number"]),
+        probe.refused,
+    )
+
+
+async def _client(probe: Probe) -> str:
+    try:
+        return str(await probe.ask("web3_clientVersion") or "")
+    except NodeFailure:
+        return ""
+
+
+async def _earliest(probe: Probe, head: int) -> int | None:
+    """By halving: nodes drop history from the beginning (EIP-4444), bodies and receipts but not headers. 0 if it can't be found out."""
+
+    async def is_there(number: int) -> bool:
+        # By logs: every node has them by number, and a pruned one says so.
+        try:
+            block = await probe.ask("eth_getBlockByNumber", hex(number), False)
+            return block is not None and await probe.ask(LOGS, {"blockHash": block["hash"]}) is not None
+        except NodeFailure as failure:
+            if failure.verdict is Verdict.SHRINK:
+                return True
+            if failure.reason.startswith("Pruned") or failure.verdict is Verdict.MISSING:
+                return False
+            raise
+
+    low, high = 0, head
+    try:
+        if await is_there(min(1, head)):
+            return 0
+        if not await is_there(head):
+            return None
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if await is_there(middle) else (middle, high)
+    except NodeFailure as failure:
+        probe.refused[LOGS] = failure
+        return 0
+    return high
+
+
+async def _log_range(probe: Probe, head: int, wanted: int) -> int | None:
+    """What a refusal suggests, else by halving, as reading does it; whatever the refusal says. None if it can't be found out."""
+    size = limit = min(wanted, head + 1)
+    while True:
+        bounds = {"fromBlock": hex(head - size + 1), "toBlock": hex(head), "address": _NOBODY}
+        try:
+            await probe.ask(LOGS, bounds)
+            return None if size == limit else size
+        except NodeFailure as failure:
+            if failure.verdict is Verdict.MISSING or failure.reason.startswith("Pruned"):
+                return None
+            if size == 1:
+                probe.refused.setdefault(LOGS, failure)
+                return None if failure.verdict is not Verdict.SHRINK or size == limit else size
+            suggested = failure.suggested or 0
+            size = suggested if 0 < suggested < size else size // 2
+
+
+async def _trace_method(probe: Probe, head: str, number: str) -> str:
+    for method, params in zip(TRACE_METHODS, ((head, CALL_TRACER), (number,)), strict=True):
+        try:
+            found = await probe.ask(method, *params)
+        except NodeFailure as failure:
+            if failure.verdict is not Verdict.TRANSIENT and failure.verdict is not Verdict.MISSING:
+                probe.refused[method] = failure
+                continue
+        else:
+            if method != TRACE_METHODS[1] and isinstance(found, list) and not are_call_trees(found):
+                continue
+        return method
+    return ""
