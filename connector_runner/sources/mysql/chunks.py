@@ -13,13 +13,14 @@ from connector_runner.protocols.batch import Row
 from connector_runner.protocols.errors import TransientError
 from connector_runner.sources.mysql.connection import Connection, connect
 from connector_runner.sources.mysql.failures import translate
-from connector_runner.sources.mysql.fields import result_field
+from connector_runner.sources.mysql.fields import Field, is_read_as_number, result_field
 from connector_runner.sources.mysql.literals import after_condition, literal, quote_name
 from connector_runner.sources.mysql.position import LogPosition
 from connector_runner.sources.mysql.rowcode import ResultRows
 from connector_runner.sources.mysql.server import Server, read_executed, read_position, read_snapshot_position
 from connector_runner.sources.mysql.settings import Settings
 from connector_runner.sources.mysql.table import TableDefinition
+from connector_runner.sources.mysql.undecodable import DecodingFailedError
 from connector_runner.sources.mysql.window import Bounds, ExactBounds, ExecutedBounds, HeldBounds
 
 _PREPARE, _EXECUTE, _CLOSE = 0x16, 0x17, 0x19
@@ -67,12 +68,30 @@ def key_literals(definition: TableDefinition, row: Row) -> tuple[str, ...]:
     return tuple(literal(definition.columns[place], row[place]) for place in definition.key_places)
 
 
+def select_list(definition: TableDefinition) -> str:
+    """All columns, as `result_fields` reads them."""
+    return ", ".join(
+        f"CAST(CAST({quote_name(column.name)} AS UNSIGNED) AS CHAR)"  # a number's width is the server's choice, a text's is not
+        if is_read_as_number(column, in_key=column.name in definition.key)
+        else quote_name(column.name)
+        for column in definition.columns
+    )
+
+
+def result_fields(definition: TableDefinition) -> list[Field]:
+    """The layouts of `select_list`."""
+    return [result_field(column, in_key=column.name in definition.key) for column in definition.columns]
+
+
 def build_select(definition: TableDefinition, last: Sequence[str] | None, limit: int, *, locks: bool) -> str:
     """The statement that reads a chunk."""
-    columns = ", ".join(map(quote_name, definition.names))
+    columns = select_list(definition)
     table = f"{quote_name(definition.database)}.{quote_name(definition.name)}"
-    where = f" WHERE {after_condition(definition.key, last)}" if last else ""
-    order = ", ".join(map(quote_name, definition.key))
+    ways = [definition.descends(place) for place in range(len(definition.key))]
+    where = f" WHERE {after_condition(definition.key, last, ways)}" if last else ""
+    order = ", ".join(
+        f"{quote_name(name)}{' DESC' if way else ''}" for name, way in zip(definition.key, ways, strict=True)
+    )
     index = f" FORCE INDEX ({quote_name(definition.index)})" if definition.index else ""
     lock = " LOCK IN SHARE MODE" if locks else ""
     return f"SELECT {columns} FROM {table}{index}{where} ORDER BY {order} LIMIT {limit}{lock}"  # noqa: S608 - names are quoted
@@ -104,14 +123,14 @@ class ChunkReader:
                 connection.query("COMMIT")
             if isinstance(bounds, HeldBounds) and is_whole:
                 target = read_position(connection, self._server)
-        except DefinitionChangedError:
+        except Exception as error:
             self.close()
-            raise
-        except (pymysql.MySQLError, OSError, RuntimeError) as error:
-            self.close()
-            if error.args and error.args[0] in _CHANGED:
+            if isinstance(error, pymysql.MySQLError) and error.args and error.args[0] in _CHANGED:
                 raise DefinitionChangedError(f"{definition.id} was changed: {error.args[-1]}") from None
-            raise translate(error, f"copying {definition.id}") from None
+            failure = translate(error, f"copying {definition.id}")
+            if isinstance(failure, DecodingFailedError):  # perhaps another definition holds now
+                raise DefinitionChangedError(failure.message, reason=failure.reason) from error
+            raise failure from error
         except BaseException:
             self.close()
             raise
@@ -170,7 +189,7 @@ class ChunkReader:
     ) -> Iterator[tuple[list[Row], int]]:
         """Runs a statement as a prepared one, for its binary rows: (rows, bytes) as they arrive."""
         if self._rows is None or self._rows[0] != definition:
-            self._rows = definition, ResultRows([result_field(column) for column in definition.columns])
+            self._rows = definition, ResultRows(result_fields(definition))
         number = _prepare(connection, statement)
         connection.send_command(_EXECUTE, struct.pack("<IBI", number, 0, 1))
         _check_columns(connection, definition)

@@ -143,6 +143,11 @@ class SourceColumn:
         return logical_type(self)
 
 
+def is_short_year(column: SourceColumn) -> bool:
+    """MariaDB's YEAR(2): the server shows two digits of what it stores."""
+    return column.type.base == "year" and column.type.numbers == (2,)
+
+
 def fractional_digits(column: SqlType) -> int:
     """Of a time type: 0 … 6."""
     return column.numbers[0] if column.numbers else 0

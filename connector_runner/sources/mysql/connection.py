@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import ssl
 import tempfile
@@ -17,9 +18,18 @@ from connector_runner.protocols.errors import InvalidConfigError
 from connector_runner.sources.mysql.failures import translate
 from connector_runner.sources.mysql.settings import Settings
 
-# No conversion of text by the server: columns come as they are stored (`charsets` decodes both paths). UTC, so that TIMESTAMP
-# means the same as in the log. An empty sql_mode: no PAD_CHAR_TO_FULL_LENGTH, no ANSI_QUOTES.
-SESSION = "SET SESSION time_zone = '+00:00', sql_mode = '', character_set_results = NULL, net_write_timeout = 600, wait_timeout = 3600"
+# What a session inherits from the server's global variables must not change what is read:
+# - No conversion of text by the server: columns come as they are stored (`charsets` decodes both paths).
+# - UTC, so that TIMESTAMP means the same as in the log.
+# - No PAD_CHAR_TO_FULL_LENGTH, no ANSI_QUOTES; and impossible dates, which tables hold, may be compared with.
+# - No limit cuts a result, ends a statement or refuses it (max_join_size).
+# - COMMIT opens nothing; names are quoted; the hidden primary keys that MySQL 8.0.30 and later make are shown.
+SESSION = (
+    "SET SESSION time_zone = '+00:00', sql_mode = 'ALLOW_INVALID_DATES', character_set_results = NULL, net_write_timeout = 600, "
+    "wait_timeout = 3600, sql_big_selects = 1, sql_select_limit = 18446744073709551615, completion_type = 0, "
+    "sql_quote_show_create = 1, sql_auto_is_null = 0 /*!50700 , max_execution_time = 0 */ "
+    "/*!80030 , show_gipk_in_create_table_and_information_schema = 1 */ /*M!100100 , max_statement_time = 0 */"
+)
 CONNECT_SECONDS = 10
 BLOCK = 1 << 18
 _NO_PLUGIN = 2059  # the client library's error for a login method that it does not know
@@ -47,6 +57,12 @@ class Connection(_Base):  # type: ignore[misc]
     def is_mariadb(self) -> bool:
         """Told by the greeting."""
         return "mariadb" in str(self.server_version).lower()
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """The server's version: (10, 11, 19)."""
+        numbers = re.search(r"(\d+)\.(\d+)\.(\d+)", str(self.server_version).removeprefix("5.5.5-"))
+        return tuple(map(int, numbers.groups())) if numbers else ()
 
     def send_command(self, command: int, payload: bytes) -> None:
         """Sends a command; the answer is read with `read_block`."""

@@ -9,7 +9,8 @@ from connector_runner.protocols.batch import Operation, Row
 from connector_runner.sources.mysql import events
 from connector_runner.sources.mysql.events import read_packed
 from connector_runner.sources.mysql.fields import Field, Wire, log_field
-from connector_runner.sources.mysql.jsonb import apply_differences, parse, render
+from connector_runner.sources.mysql.jsonb import parse, render
+from connector_runner.sources.mysql.jsondiff import apply_differences
 from connector_runner.sources.mysql.rowcode import LogRows
 from connector_runner.sources.mysql.table import TableDefinition
 from connector_runner.sources.mysql.tablemap import TableMap
@@ -34,8 +35,12 @@ class TableDecoder:
         self.definition = definition
         self.count = len(table_map.wires)
         self._fields = [
-            log_field(column, wire, meta)
-            for column, wire, meta in zip(definition.columns, table_map.wires, table_map.metas, strict=True)
+            log_field(
+                column, wire, meta, in_key=column.name in definition.key, logged_labels=table_map.labels.get(place)
+            )
+            for place, (column, wire, meta) in enumerate(
+                zip(definition.columns, table_map.wires, table_map.metas, strict=True)
+            )
         ]
         self._json_places = [place for place, wire in enumerate(table_map.wires) if wire == Wire.JSON]
         self._all = ((1 << self.count) - 1).to_bytes((self.count + 7) // 8, "little")

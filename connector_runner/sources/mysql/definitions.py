@@ -43,7 +43,7 @@ def read_tables(connection: Connection, database: str = "", table: str = "") -> 
         table: Only this one.
     """
     where, arguments = _filter(database, table)
-    columns = _read_columns(connection, where, arguments)
+    columns, collations = _read_columns(connection, where, arguments)
     keys = _read_keys(connection, where, arguments, columns)
     cascades = (_shown_cascades if connection.is_mariadb else _read_cascades)(connection, database, table)
     found = []
@@ -54,8 +54,9 @@ def read_tables(connection: Connection, database: str = "", table: str = "") -> 
     ):
         if (schema, name) not in columns:
             continue
-        index, key = keys.get((schema, name), ("", ()))
-        definition = TableDefinition(schema, name, tuple(columns[schema, name]), key, index)
+        index, key, ways = keys.get((schema, name), ("", (), ()))
+        order = tuple(f"{collations.get((schema, name, part), '')}{way}" for part, way in zip(key, ways, strict=True))
+        definition = TableDefinition(schema, name, tuple(columns[schema, name]), key, index, order)
         foreign = cascades.get((schema, name), ())
         found.append(FoundTable(definition, kind, engine or "", None if rows is None else int(rows), foreign))
     return found
@@ -81,15 +82,19 @@ Tables = dict[tuple[str, str], Any]
 
 def _read_columns(
     connection: Connection, where: str, arguments: Sequence[str]
-) -> dict[tuple[str, str], list[SourceColumn]]:
+) -> tuple[dict[tuple[str, str], list[SourceColumn]], dict[tuple[str, str, str], str]]:
+    """The columns of each table, and the collation of each column that has one."""
     json_columns = _read_json_columns(connection, where, arguments) if connection.is_mariadb else set()
     columns: dict[tuple[str, str], list[SourceColumn]] = defaultdict(list)
-    for schema, table, name, sql_type, charset, nullable, default, extra, expression in connection.rows(
-        "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, CHARACTER_SET_NAME, IS_NULLABLE, COLUMN_DEFAULT, EXTRA, "  # noqa: S608 - values are arguments
-        "GENERATION_EXPRESSION "
+    collations: dict[tuple[str, str, str], str] = {}
+    for schema, table, name, sql_type, charset, collation, nullable, default, extra, expression in connection.rows(
+        "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, CHARACTER_SET_NAME, COLLATION_NAME, IS_NULLABLE, "  # noqa: S608 - values are arguments
+        "COLUMN_DEFAULT, EXTRA, GENERATION_EXPRESSION "
         f"FROM information_schema.COLUMNS WHERE {where} ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION",
         arguments,
     ):
+        if collation:
+            collations[schema, table, name] = collation
         columns[schema, table].append(
             SourceColumn(
                 name=name,
@@ -102,7 +107,7 @@ def _read_columns(
                 expression=str(expression or ""),
             )
         )
-    return columns
+    return columns, collations
 
 
 def _read_json_columns(connection: Connection, where: str, arguments: Sequence[str]) -> set[tuple[str, str, str]]:
@@ -118,18 +123,36 @@ def _read_json_columns(connection: Connection, where: str, arguments: Sequence[s
 
 def _read_keys(
     connection: Connection, where: str, arguments: Sequence[str], columns: dict[tuple[str, str], list[SourceColumn]]
-) -> dict[tuple[str, str], tuple[str, tuple[str, ...]]]:
+) -> dict[tuple[str, str], tuple[str, tuple[str, ...], tuple[str, ...]]]:
+    """Of each table: the index to read by ("" where none serves), the key, and of each of its columns " desc" or ""."""
     parts: dict[tuple[str, str], dict[str, list[tuple[str | None, Any]]]] = defaultdict(lambda: defaultdict(list))
-    for schema, table, index, name, prefix in connection.rows(
-        "SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, COLUMN_NAME, SUB_PART FROM information_schema.STATISTICS "  # noqa: S608 - values are arguments
+    ways: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    useless: set[tuple[str, str, str]] = set()
+    for schema, table, index, name, prefix, way, kind, is_hidden in connection.rows(
+        "SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, COLUMN_NAME, SUB_PART, COLLATION, INDEX_TYPE, "  # noqa: S608 - values are arguments
+        f"{_hidden_index(connection)} FROM information_schema.STATISTICS "
         f"WHERE {where} AND NON_UNIQUE = 0 ORDER BY TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX",
         arguments,
     ):
         parts[schema, table][index].append((name, prefix))
-    return {
-        name: choose_key(indexes, {column.name for column in columns.get(name, []) if column.nullable})
-        for name, indexes in parts.items()
-    }
+        ways[schema, table, index].append(" desc" if way == "D" else "")
+        if is_hidden or kind != "BTREE":
+            useless.add((schema, table, index))
+    found = {}
+    for name, indexes in parts.items():
+        nullable = {column.name for column in columns.get(name, []) if column.nullable}
+        index, key = choose_key(indexes, nullable)
+        # Rows can be told apart by a hidden index, or one by hashes; but the server refuses to read by it, or can't in order.
+        read_by = "" if (*name, index) in useless else index
+        found[name] = read_by, key, tuple(ways[*name, index]) if read_by else ("",) * len(key)
+    return found
+
+
+def _hidden_index(connection: Connection) -> str:
+    """An expression that tells whether the optimizer may not use an index."""
+    if not connection.is_mariadb:
+        return "IS_VISIBLE = 'NO'"
+    return "IGNORED = 'YES'" if connection.version >= (10, 6) else "0"
 
 
 def choose_key(

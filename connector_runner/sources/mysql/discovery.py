@@ -24,10 +24,24 @@ def read_catalogue(connection: Connection, server: Server, settings: Settings, s
     account = read_account(connection)
     found = read_tables(connection, settings.database)
     if selected is not None and all(table.definition.id != selected for table in found):
-        database, _, name = selected.partition(".")
-        found += read_tables(connection, database, name)
+        found += _read_named(connection, selected)
     streams = tuple(_stream(server, table, account, settings) for table in found)
-    return Catalogue(streams, len(streams), server.identity, tuple(_notes(server, account)))
+    notes = _notes(server, account) + _same_ids(found)
+    return Catalogue(streams, len(streams), server.identity, tuple(notes))
+
+
+def _same_ids(found: list[FoundTable]) -> list[str]:
+    """Tables that an id does not lead to."""
+    first: dict[str, FoundTable] = {}
+    notes = []
+    for table in sorted(found, key=lambda table: len(table.definition.database)):
+        other = first.setdefault(table.definition.id, table).definition
+        if table.definition is not other:
+            notes.append(
+                f"{table.definition.id} is the table {other.name} of the database {other.database}; the table "
+                f"{table.definition.name} of the database {table.definition.database} has the same id and can't be selected"
+            )
+    return notes
 
 
 def _stream(server: Server, table: FoundTable, account: str, settings: Settings) -> StreamInfo:
@@ -67,14 +81,28 @@ def _notes(server: Server, account: str) -> list[str]:
     return notes
 
 
+def _read_named(connection: Connection, stream: str) -> list[FoundTable]:
+    """The table of an id. Names may hold dots: of several tables with one id it is the one of the shortest database name."""
+    parts = stream.split(".")
+    for place in range(1, len(parts)):
+        database, name = ".".join(parts[:place]), ".".join(parts[place:])
+        if (
+            database
+            and name
+            and database not in SYSTEM_DATABASES
+            and (found := read_tables(connection, database, name))
+        ):
+            return found
+    return []
+
+
 def find_table(connection: Connection, settings: Settings, stream: str) -> FoundTable:
     """The selected table.
 
     Raises:
         UnknownStreamError: It does not exist or may not be seen; the message suggests some that may.
     """
-    database, _, name = stream.partition(".")
-    found = read_tables(connection, database, name) if name and database not in SYSTEM_DATABASES else []
+    found = _read_named(connection, stream)
     if found:
         return found[0]
     names = [table.definition.id for table in read_tables(connection, settings.database)]

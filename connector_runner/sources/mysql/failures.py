@@ -8,6 +8,7 @@ from typing import Any
 import pymysql
 
 from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, InvalidConfigError, TransientError
+from connector_runner.sources.mysql.undecodable import DecodingFailedError
 
 
 class LogGoneError(ActionRequiredError):
@@ -41,6 +42,9 @@ _ID_CLASH = ("same server_uuid/server_id", "same server_id", "a slave with the s
 
 _LOGIN = {1044, 1045, 1049, 1130, 1251, 1524, 1698, 1862, 3118, 3159, 4151, 2059, 2061}
 _MISSING = {1051, 1109, 1146}
+# Statements that the server refuses whenever they are sent: too large a join, a value or a mix of collations that it does not
+# take, a damaged table.
+_REFUSED = {1034, 1104, 1194, 1195, 1267, 1270, 1271, 1292, 1300, 1366, 1525}
 _DENIED = {1142, 1143, 1227, 1370, 3566}
 
 
@@ -85,9 +89,21 @@ def translate(error: BaseException, doing: str, user: str = "") -> ConnectorErro
         return InvalidConfigError(
             [f"config.ssl: the server's certificate is not trusted: {text}"], reason="UntrustedServer"
         )
-    if isinstance(error, pymysql.err.ProgrammingError):
+    if code in _REFUSED or isinstance(error, _REFUSALS):
         return ActionRequiredError(what, reason="Refused")
-    return TransientError(what)
+    if isinstance(error, _PASSING):
+        return TransientError(what)
+    return DecodingFailedError(
+        f"{what}. The bytes do not mean what the table's definition says, or the runner has a fault; please report it. Going on: "
+        "copy the table again (`connector-runner checkpoint reset`)"
+    )
+
+
+_REFUSALS = (
+    pymysql.err.ProgrammingError, pymysql.err.DataError, pymysql.err.IntegrityError, pymysql.err.NotSupportedError,
+)  # fmt: skip
+# Of the network and the client library (which raises RuntimeError, too), and of a machine that is short of memory.
+_PASSING = (pymysql.err.MySQLError, OSError, EOFError, RuntimeError, MemoryError)
 
 
 def _parts(error: BaseException) -> tuple[int, str]:

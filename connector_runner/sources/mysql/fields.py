@@ -6,14 +6,14 @@ either, and `rowcode` compiles a table's fields into straight-line functions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum, IntEnum
 from typing import Any
 
-from connector_runner.sources.mysql import values
-from connector_runner.sources.mysql.charsets import is_utf8, text_decoder
+from connector_runner.sources.mysql import labels, values
+from connector_runner.sources.mysql.charsets import is_utf8, key_decoder, text_decoder
 from connector_runner.sources.mysql.columns import (
     BINARIES,
     BLOB_PREFIX,
@@ -22,6 +22,7 @@ from connector_runner.sources.mysql.columns import (
     TEXTS,
     SourceColumn,
     fractional_digits,
+    is_short_year,
 )
 from connector_runner.sources.mysql.jsonb import json_text
 
@@ -89,12 +90,8 @@ class Field:
 
 _INTEGER_CODES = {Wire.TINY: "bB", Wire.SHORT: "hH", Wire.LONG: "iI", Wire.LONGLONG: "qQ"}
 _INTEGER_WIRES = {
-    "tinyint": Wire.TINY,
-    "smallint": Wire.SHORT,
-    "mediumint": Wire.INT24,
-    "int": Wire.LONG,
-    "bigint": Wire.LONGLONG,
-}
+    "tinyint": Wire.TINY, "smallint": Wire.SHORT, "mediumint": Wire.INT24, "int": Wire.LONG, "bigint": Wire.LONGLONG,
+}  # fmt: skip
 _ENUM_CODES = {1: "B", 2: "H"}
 _FRACTION_BYTES = (0, 1, 1, 2, 2, 3, 3)
 
@@ -107,19 +104,24 @@ def string_meta(meta: int) -> tuple[int, int]:
     return first, second
 
 
-def _text(column: SourceColumn, prefix: int) -> Field:
+def _text(column: SourceColumn, prefix: int, in_key: bool) -> Field:
     if is_utf8(column.charset):
         return Field(prefix=prefix, use=Use.UTF8)
-    return Field(prefix=prefix, use=Use.CALL, convert=text_decoder(column.charset))
+    build = key_decoder if in_key else text_decoder
+    return Field(prefix=prefix, use=Use.CALL, convert=build(column.charset))
 
 
-def log_field(column: SourceColumn, wire: int, meta: int) -> Field:
+def log_field(
+    column: SourceColumn, wire: int, meta: int, *, in_key: bool = False, logged_labels: Sequence[bytes] | None = None
+) -> Field:
     """The layout in row events.
 
     Args:
         column: Its definition.
         wire: The type in the table map.
         meta: Its metadata there, little-endian.
+        in_key: Whether the key has it: then values that read alike are refused.
+        logged_labels: Of an ENUM or SET, where the table map has them.
     """
     unsigned = column.type.is_unsigned
     if codes := _INTEGER_CODES.get(Wire(wire)):
@@ -128,9 +130,9 @@ def log_field(column: SourceColumn, wire: int, meta: int) -> Field:
         return maker(column, meta)
     match wire:
         case Wire.VARCHAR | Wire.VAR_STRING:
-            return _log_string(column, meta, 2 if meta > 255 else 1)
+            return _log_string(column, 2 if meta > 255 else 1, in_key)
         case Wire.BLOB:
-            return _log_string(column, meta, meta)
+            return _log_string(column, meta, in_key)
         case Wire.GEOMETRY:
             return Field(prefix=meta, use=Use.CALL, convert=values.wkb)
         case Wire.JSON:
@@ -138,35 +140,41 @@ def log_field(column: SourceColumn, wire: int, meta: int) -> Field:
         case Wire.VECTOR:
             return Field(prefix=meta)
         case _:
-            return _log_char(column, *string_meta(meta))
+            real_type, length = string_meta(meta)
+            if real_type in {Wire.ENUM, Wire.SET}:
+                return _log_labels(column, real_type, length, labels.exact_labels(column, logged_labels), in_key)
+            return _log_char(column, length, in_key)
 
 
-def _log_string(column: SourceColumn, _length: int, prefix: int) -> Field:
-    return _text(column, prefix) if column.charset else Field(prefix=prefix)
+def _log_string(column: SourceColumn, prefix: int, in_key: bool) -> Field:
+    return _text(column, prefix, in_key) if column.charset else Field(prefix=prefix)
 
 
-def _log_char(column: SourceColumn, real_type: int, length: int) -> Field:
-    """CHAR, BINARY, ENUM and SET, which share a wire type; and MariaDB's UUID, INET4 and INET6, which look like BINARY."""
+def _log_labels(
+    column: SourceColumn, real_type: int, length: int, exact: tuple[str, ...] | None, in_key: bool
+) -> Field:
+    if real_type == Wire.ENUM:
+        texts = labels.enum_texts(column, exact, in_key=in_key)
+        return Field(_ENUM_CODES[length], use=Use.INDEX, convert=texts)
+    sets = labels.set_texts(column, exact, in_key=in_key)
+    return Field(f"{length}s", use=Use.CALL, convert=lambda raw: sets[int.from_bytes(raw, "little")])
+
+
+def _log_char(column: SourceColumn, length: int, in_key: bool) -> Field:
+    """CHAR and BINARY, which share a wire type; and MariaDB's UUID, INET4 and INET6, which look like BINARY."""
     kind = column.type
     prefix = 2 if length > 255 else 1
-    if real_type == Wire.ENUM:
-        return Field(_ENUM_CODES[length], use=Use.INDEX, convert=values.enum_labels(kind.labels))
-    if real_type == Wire.SET:
-        texts = values.SetTexts(kind.labels)
-        return Field(f"{length}s", use=Use.CALL, convert=lambda raw: texts[int.from_bytes(raw, "little")])
     if special := _LOG_BINARIES.get(kind.base):
         return Field(prefix=prefix, use=Use.CALL, convert=special)
     if column.charset:
-        return _text(column, prefix)
+        return _text(column, prefix, in_key)
     size = kind.numbers[0] if kind.numbers else 1
     return Field(prefix=prefix, use=Use.CALL, convert=lambda raw: raw.ljust(size, b"\0"))
 
 
 _LOG_BINARIES: dict[str, Callable[[bytes], Any]] = {
-    "uuid": values.log_uuid,
-    "inet6": values.log_inet6,
-    "inet4": values.log_inet4,
-}
+    "uuid": values.log_uuid, "inet6": values.log_inet6, "inet4": values.log_inet4,
+}  # fmt: skip
 
 
 def _log_int24(column: SourceColumn, _meta: int) -> Field:
@@ -193,13 +201,18 @@ def _log_date(_column: SourceColumn, _meta: int) -> Field:
     return Field("3s", use=Use.INDEX, convert=values.Dates())
 
 
+_YEARS = (0, *range(1901, 2156))
+_SHORT_YEARS = tuple(year % 100 for year in _YEARS)
+
 _LOG_FIXED: dict[Wire, Callable[[SourceColumn, int], Field]] = {
     Wire.INT24: _log_int24,
     Wire.FLOAT: lambda _column, _meta: Field("f"),
     Wire.DOUBLE: lambda _column, _meta: Field("d"),
     Wire.NEWDECIMAL: _log_decimal,
     Wire.BIT: _log_bit,
-    Wire.YEAR: lambda _column, _meta: Field("B", use=Use.CALL, convert=lambda year: year + 1900 if year else 0),
+    Wire.YEAR: lambda column, _meta: Field(
+        "B", use=Use.INDEX, convert=_SHORT_YEARS if is_short_year(column) else _YEARS
+    ),
     Wire.DATE: _log_date,
     Wire.NEWDATE: _log_date,
     Wire.DATETIME2: _packed(5, values.log_datetime),
@@ -211,9 +224,18 @@ _LOG_FIXED: dict[Wire, Callable[[SourceColumn, int], Field]] = {
 }
 
 
-def result_field(column: SourceColumn) -> Field:
+def is_read_as_number(column: SourceColumn, *, in_key: bool) -> bool:
+    """Whether the copy asks for the number of an ENUM or SET: in a key, where the text does not tell its values apart."""
+    return in_key and labels.is_ambiguous(column)
+
+
+def result_field(column: SourceColumn, *, in_key: bool = False) -> Field:
     """The layout in result sets of the binary protocol, with `character_set_results` NULL (no conversion by the server)."""
     kind = column.type
+    if is_read_as_number(column, in_key=in_key):
+        build = labels.enum_texts if kind.base == "enum" else labels.set_texts
+        texts: Any = build(column, in_key=True)
+        return Field(prefix=LENGTH_ENCODED, use=Use.CALL, convert=lambda raw: texts[int(raw)])
     if kind.base in _INTEGER_WIRES:
         wire = Wire.LONG if kind.base == "mediumint" else _INTEGER_WIRES[kind.base]
         return Field(_INTEGER_CODES[wire][kind.is_unsigned])
@@ -223,7 +245,7 @@ def result_field(column: SourceColumn) -> Field:
         convert = values.field_time(fractional_digits(kind))
         return Field(prefix=1, use=Use.CALL, convert=convert)
     if kind.base in TEXTS or kind.base in {"enum", "set"}:
-        return _text(column, LENGTH_ENCODED) if column.charset else Field(prefix=LENGTH_ENCODED)
+        return _text(column, LENGTH_ENCODED, in_key) if column.charset else Field(prefix=LENGTH_ENCODED)
     if kind.base in GEOMETRIES:
         return Field(prefix=LENGTH_ENCODED, use=Use.CALL, convert=values.wkb)
     return Field(prefix=LENGTH_ENCODED)
@@ -264,7 +286,7 @@ _LOG_WIRES: dict[str, tuple[Wire, ...]] = {
     "datetime": (Wire.DATETIME2, Wire.DATETIME),
     "timestamp": (Wire.TIMESTAMP2, Wire.TIMESTAMP),
     "json": (Wire.JSON,),
-    "vector": (Wire.VECTOR, Wire.BLOB),
+    "vector": (Wire.VECTOR, Wire.VARCHAR),  # MySQL 9; MariaDB 11.7 and later
     "varchar": (Wire.VARCHAR, Wire.VAR_STRING),
     "varbinary": (Wire.VARCHAR, Wire.VAR_STRING),
     "char": (Wire.STRING,),
@@ -295,6 +317,8 @@ def fits(column: SourceColumn, wire: int, meta: int) -> bool:
             return meta == fractional_digits(kind)
         case "varbinary":
             return meta == kind.numbers[0]
+        case "vector":
+            return wire == Wire.VECTOR or meta == 4 * kind.numbers[0]
         case "varchar":
             return bool(kind.numbers) and meta % kind.numbers[0] == 0 if kind.numbers[0] else True
         case "enum" | "set":

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pymysql
 
-from connector_runner.protocols.batch import Batch, Incident, Operation, Position
-from connector_runner.protocols.errors import TransientError
+from connector_runner.protocols.batch import Batch, Incident, Operation
+from connector_runner.protocols.errors import ActionRequiredError, TransientError
 from connector_runner.protocols.source import Report
 from connector_runner.sources.mysql.assembler import Assembler
 from connector_runner.sources.mysql.chunks import Chunk, ChunkReader, DefinitionChangedError, key_literals
 from connector_runner.sources.mysql.connection import connect
 from connector_runner.sources.mysql.definitions import read_definition
-from connector_runner.sources.mysql.failures import LogGoneError, UnloggedChangeError, translate
+from connector_runner.sources.mysql.failures import (
+    LogGoneError,
+    UnloggedChangeError,
+    translate,
+)
 from connector_runner.sources.mysql.log import LogReader
 from connector_runner.sources.mysql.logbatch import Again, LogBatch
+from connector_runner.sources.mysql.place import Place, Progress
 from connector_runner.sources.mysql.position import LogPosition
 from connector_runner.sources.mysql.resolver import Resolver
 from connector_runner.sources.mysql.server import Server, read_position
 from connector_runner.sources.mysql.settings import Settings
 from connector_runner.sources.mysql.table import TableDefinition
+from connector_runner.sources.mysql.undecodable import DecodingFailedError
 from connector_runner.sources.mysql.window import Window
 
 PIECE_ROWS = 5000
@@ -32,50 +38,10 @@ PIECE_ROWS = 5000
 QUIET_SECONDS = 1.0
 # How often the table may be another one than the log says, with all of the log applied, until nobody waits for it any more.
 MISSES = 3
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far the copy is.
-
-    Attributes:
-        last: The key of the last row as literals; None before the first.
-        done: Rows copied.
-        is_cleared: Whether the table must be emptied first (a copy that was started again).
-    """
-
-    last: tuple[str, ...] | None = None
-    done: int = 0
-    is_cleared: bool = True
-
-
-@dataclass(frozen=True)
-class Place:
-    """A whole position: log, definition, and copy (None when it is complete)."""
-
-    log: LogPosition
-    definition: TableDefinition
-    copy: Progress | None
-
-    def to_json(self) -> Position:
-        """For checkpoints."""
-        document: dict[str, Any] = {"log": self.log.to_json(), "_table": self.definition.to_json()}
-        if self.copy is not None:
-            document["copy"] = {"last": self.copy.last and list(self.copy.last), "done": self.copy.done}
-            if not self.copy.is_cleared:
-                document["copy"]["clear"] = True
-        return document
-
-    @classmethod
-    def from_json(cls, stream: str, document: Mapping[str, Any]) -> Place:
-        """The reverse; older positions name the definition `table`."""
-        copy = document.get("copy")
-        progress = None
-        if copy is not None:
-            last = copy["last"]
-            progress = Progress(None if last is None else tuple(last), copy["done"], not copy.get("clear"))
-        definition = TableDefinition.from_json(stream, document.get("_table") or document["table"])
-        return cls(LogPosition.from_json(document["log"]), definition, progress)
+# How often a chunk may fail although the table is as the log says, and what can't be decoded may be read again, until a person
+# is called; and the seconds between these tries, a few more each time.
+TRIES = 5
+TRY_SECONDS = 0.5
 
 
 class Follower:
@@ -102,6 +68,8 @@ class Follower:
         self._is_closed = False
         self._told = 0.0
         self._misses = 0
+        self._failures = 0
+        self._failed_at: LogPosition | None = None
 
     async def batches(self) -> AsyncIterator[Batch]:
         """All batches from the place on; ends only when just a copy was asked for."""
@@ -115,6 +83,22 @@ class Follower:
                     raise
                 await self._close_log()
                 yield await asyncio.to_thread(self._start_over, error)
+            except DecodingFailedError as error:
+                await self._try_again(error)
+
+    async def _try_again(self, error: DecodingFailedError) -> None:
+        """Waits and lets the log be read again from the place: bytes may have been damaged on their way.
+
+        Raises:
+            DecodingFailedError: It was tried often enough.
+        """
+        self._failures = self._failures + 1 if self._failed_at == self._place.log else 1
+        self._failed_at = self._place.log
+        if self._failures >= TRIES:
+            raise error
+        self._report.note(f"{error.message} (try {self._failures} of {TRIES})")
+        await self._close_log()
+        await asyncio.sleep(TRY_SECONDS * self._failures)
 
     def _start_over(self, error: LogGoneError) -> Batch:
         """The first batch of a new copy after the log was lost."""
@@ -173,9 +157,17 @@ class Follower:
 
     def _from_log(self, log_batch: LogBatch) -> list[Batch]:
         """The batches of a batch of the log; moves the place on."""
-        copy = self._place.copy
+        copy, incidents = self._place.copy, log_batch.incidents
         if log_batch.again in {Again.RESTART, Again.REFRESH}:
             copy = Progress()
+            self._report.count("resnapshots")
+        elif copy is not None and copy.last is not None and log_batch.definition.order != self._place.definition.order:
+            copy = Progress()
+            message = (
+                f"{log_batch.definition.id}: its key sorts otherwise than when the copy began, so that the rows behind the last one copied "
+                "are others; all are read again"
+            )
+            incidents = (*incidents, Incident("refresh", log_batch.definition.id, message, {}))
             self._report.count("resnapshots")
         self._place = Place(log_batch.position, log_batch.definition, copy)
         now = time.time()
@@ -183,7 +175,7 @@ class Follower:
             self._report.lag(max(0.0, now - log_batch.event_time))
         elif log_batch.is_at_end:
             self._report.lag(0.0)
-        has_news = log_batch.rows or log_batch.incidents or log_batch.again
+        has_news = log_batch.rows or incidents or log_batch.again
         if not has_news and now - self._told < QUIET_SECONDS:
             self._is_untold = True
             return []
@@ -199,7 +191,7 @@ class Follower:
                 self._place.to_json(),
                 operations,
                 log_batch.size,
-                log_batch.incidents,
+                incidents,
                 log_batch.event_time,
             )
         ]
@@ -237,11 +229,17 @@ class Follower:
                 return  # the chunk is read again
         for batch in self._store(chunk, window):
             yield batch
+        if chunk.target is not None:
+            # The chunk is newer than the log that was applied: a statement that lies between may ask for another copy.
+            stored = self._place.copy
+            while self._place.copy is stored and not self._place.log.has_reached(chunk.target):
+                async for batch in self._drain(chunk.target):
+                    yield batch
+            if chunk.is_end and self._place.copy is stored:
+                self._place = replace(self._place, copy=None)
+                yield Batch(self._place.definition.schema, [], self._place.to_json())
         if self._place.copy is None:
             await asyncio.to_thread(self._chunks.close)
-        elif chunk.target is not None:
-            async for batch in self._drain(chunk.target):
-                yield batch
 
     def _store(self, chunk: Chunk, window: Window) -> list[Batch]:
         """The chunk's batches; moves the place on, and begins to read the next chunk."""
@@ -249,7 +247,7 @@ class Follower:
         rows = window.remaining(chunk.rows)
         start = self._place
         done = copy.done + len(chunk.rows)
-        end = None if chunk.is_end else Progress(chunk.last or copy.last, done)
+        end = None if chunk.is_end and chunk.target is None else Progress(chunk.last or copy.last, done)
         self._place = replace(start, copy=end)
         if end is not None and chunk.target is None:
             self._reading = self._read_ahead()
@@ -271,8 +269,17 @@ class Follower:
         """The log has the statement that changed the table; it must be applied before the table can be read on."""
         known = self._place.definition
         end, current = await asyncio.to_thread(self._ask_server)
-        self._misses = 0 if known.equals(current) else self._misses + 1
-        if self._misses > MISSES:
+        self._misses += 1
+        if known.equals(current):
+            # It was altered and altered back, or it is not the definition that is in the way.
+            if self._misses >= TRIES:
+                raise ActionRequiredError(
+                    f"{error.message}, though {known.id} is defined as the log says; tried {TRIES} times",
+                    reason=error.reason if error.reason != DefinitionChangedError.reason else "Refused",
+                )
+            self._report.note(f"{error.message} (try {self._misses} of {TRIES})")
+            await asyncio.sleep(TRY_SECONDS * self._misses)
+        elif self._misses > MISSES:
             raise UnloggedChangeError(
                 f"{error.message}, but the log has no statement that changed it (SET sql_log_bin = 0 keeps them out). Set onLogGap: "
                 "resnapshot to copy the table again as it is now, or start over with `connector-runner checkpoint reset`"

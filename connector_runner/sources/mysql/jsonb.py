@@ -1,16 +1,15 @@
-"""MySQL's binary JSON as the text the server prints, and the differences that partial updates carry.
+"""MySQL's binary JSON as the text the server prints.
 
-Format: `sql-common/json_binary.h` and `json_diff.h` of MySQL 8.0. A document becomes a tree of dicts, lists and, for
-scalars, their finished JSON text; so the same tree serves rendering and patching.
+Format: `sql-common/json_binary.h` of MySQL 8.0. A document becomes a tree of dicts, lists and, for
+scalars, their finished JSON text; so the same tree serves rendering and patching (`jsondiff`).
 """
 
 from __future__ import annotations
 
 import base64
-import json
 import re
 from struct import Struct
-from typing import Any, cast
+from typing import Any
 
 from connector_runner.sources.mysql import values
 
@@ -21,6 +20,7 @@ _NUMBERS = {5: Struct("<h"), 6: Struct("<H"), 7: Struct("<i"), 8: Struct("<I"), 
 _DOUBLE, _STRING, _OPAQUE = 11, 12, 15
 _LITERALS = {0: "null", 1: "true", 2: "false"}
 _NEWDECIMAL, _TIMESTAMP, _DATE, _TIME, _DATETIME = 246, 7, 10, 11, 12
+_BASE64_LINE = 76
 
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _ESCAPED = re.compile(r'["\\\x00-\x1f]')
@@ -152,10 +152,13 @@ def _container(kind: int, raw: bytes, base: int) -> Node:
 
 def _opaque(kind: int, data: bytes) -> str:
     if kind == _NEWDECIMAL:
-        return str(values.log_decimal(data[0], data[1])(data[2:]))
+        return f"{values.log_decimal(data[0], data[1])(data[2:]):f}"
     if kind in {_DATE, _DATETIME, _TIMESTAMP, _TIME}:
         return quote(_moment(kind, int.from_bytes(data, "little", signed=True)))
-    return quote(f"base64:type{kind}:{base64.b64encode(data).decode('ascii')}")
+    # The server's encoder breaks lines (`base64_encode` of base64.h).
+    digits = base64.b64encode(data).decode("ascii")
+    lines = (digits[at : at + _BASE64_LINE] for at in range(0, len(digits), _BASE64_LINE))
+    return quote(f"base64:type{kind}:" + "\n".join(lines))
 
 
 def _moment(kind: int, packed: int) -> str:
@@ -169,74 +172,3 @@ def _moment(kind: int, packed: int) -> str:
     if kind == _DATE:
         return text
     return f"{text} {clock >> 12:02d}:{clock >> 6 & 63:02d}:{clock & 63:02d}.{micros:06d}"
-
-
-_LEG = re.compile(r'\.(?P<quoted>"(?:[^"\\]|\\.)*")|\.(?P<key>[^.\[]+)|\[(?P<index>\d+)\]')
-_REPLACE, _INSERT, _REMOVE = range(3)
-
-
-def _legs(path: str) -> list[str | int]:
-    legs: list[str | int] = []
-    at = 1
-    while at < len(path):
-        leg = _LEG.match(path, at)
-        if leg is None:
-            raise ValueError(f"JSON path {path!r}")
-        at = leg.end()
-        if leg["index"] is not None:
-            legs.append(int(leg["index"]))
-        else:
-            legs.append(json.loads(leg["quoted"]) if leg["quoted"] else leg["key"])
-    return legs
-
-
-def _packed_length(raw: bytes, at: int) -> tuple[int, int]:
-    first = raw[at]
-    if first <= 250:
-        return first, at + 1
-    size = {0xFC: 2, 0xFD: 3, 0xFE: 8}[first]
-    return int.from_bytes(raw[at + 1 : at + 1 + size], "little"), at + 1 + size
-
-
-def apply_differences(node: Node, raw: bytes) -> Node:
-    """The document after a partial update.
-
-    Args:
-        node: The document before; changed in place.
-        raw: The differences: operation, path and value, one after the other.
-
-    Raises:
-        ValueError: A difference does not fit the document.
-    """
-    at = 0
-    while at < len(raw):
-        operation = raw[at]
-        length, at = _packed_length(raw, at + 1)
-        legs = _legs(raw[at : at + length].decode("utf-8"))
-        at += length
-        value: Node | None = None
-        if operation != _REMOVE:
-            length, at = _packed_length(raw, at)
-            value = parse(raw[at : at + length])
-            at += length
-        node = _apply(node, operation, legs, value)
-    return node
-
-
-def _apply(node: Node, operation: int, legs: list[str | int], value: Node | None) -> Node:
-    if not legs:
-        return cast("Node", value)
-    parent: Any = node
-    try:
-        for leg in legs[:-1]:
-            parent = parent[leg]
-        last: Any = legs[-1]
-        if operation == _REMOVE:
-            del parent[last]
-        elif operation == _INSERT and isinstance(parent, list):
-            parent.insert(last, value)
-        else:
-            parent[last] = value
-    except (KeyError, IndexError, TypeError) as error:
-        raise ValueError(f"a partial JSON update does not fit the row before it, at {legs}") from error
-    return node

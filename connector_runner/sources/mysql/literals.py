@@ -11,7 +11,9 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from connector_runner.sources.mysql.columns import SourceColumn
+from connector_runner.sources.mysql.charsets import encode_raw
+from connector_runner.sources.mysql.columns import SourceColumn, is_short_year
+from connector_runner.sources.mysql.labels import bits_of, has_hidden_labels
 
 # Types in which equality or order of a literal is not exact; a table keyed by one is read in one piece.
 _INEXACT = frozenset({"float", "double", "json", "vector"})
@@ -19,7 +21,10 @@ _INEXACT = frozenset({"float", "double", "json", "vector"})
 
 def can_resume_after(columns: Sequence[SourceColumn]) -> bool:
     """Whether a key of these columns can be compared exactly."""
-    return bool(columns) and all(column.type.base not in _INEXACT for column in columns)
+    return bool(columns) and all(
+        column.type.base not in _INEXACT and not is_short_year(column) and not has_hidden_labels(column)
+        for column in columns
+    )
 
 
 def quote_name(name: str) -> str:
@@ -31,10 +36,10 @@ def literal(column: SourceColumn, value: Any) -> str:
     """A key's value as the text of an SQL expression that equals it."""
     base = column.type.base
     if base == "enum":
-        return str(("", *column.type.labels).index(value))
+        labels = column.type.labels
+        return str(labels.index(value) + 1 if value in labels else 0)
     if base == "set":
-        chosen = set(value.split(",")) if value else set()
-        return str(sum(1 << place for place, label in enumerate(column.type.labels) if label in chosen))
+        return str(bits_of(column.type.labels, value))
     if isinstance(value, bytes):
         return f"X'{value.hex()}'"
     if isinstance(value, datetime):
@@ -44,6 +49,8 @@ def literal(column: SourceColumn, value: Any) -> str:
     if isinstance(value, str):
         if base in {"date", "datetime", "timestamp"}:  # a zero or impossible date
             return f"'{value.replace('T', ' ').removesuffix('Z')}'"
+        if raw := encode_raw(column.charset, value):
+            return f"_{column.charset} X'{raw.hex()}'"
         if column.charset:
             return f"_utf8mb4 X'{value.encode('utf-8', 'surrogateescape').hex()}'"
         return f"'{value}'"
@@ -52,13 +59,20 @@ def literal(column: SourceColumn, value: Any) -> str:
     return str(value)
 
 
-def after_condition(names: Sequence[str], literals: Sequence[str]) -> str:
-    """The condition for keys that sort after this one: spelled out, since servers do not use an index for (a, b) > (x, y)."""
+def after_condition(names: Sequence[str], literals: Sequence[str], descending: Sequence[bool] = ()) -> str:
+    """The condition for keys that sort after this one: spelled out, since servers do not use an index for (a, b) > (x, y).
+
+    Args:
+        names: Of the key's columns.
+        literals: Their values.
+        descending: Which of them sort from high to low; none when empty.
+    """
     quoted = [quote_name(name) for name in names]
+    signs = ["<" if is_down else ">" for is_down in descending] or [">"] * len(quoted)
     options = []
     for place, (name, value) in enumerate(zip(quoted, literals, strict=True)):
         equal = [f"{quoted[before]} = {literals[before]}" for before in range(place)]
-        options.append(" AND ".join([*equal, f"{name} > {value}"]))
+        options.append(" AND ".join([*equal, f"{name} {signs[place]} {value}"]))
     condition = " OR ".join(f"({option})" for option in options)
     # The first bound alone lets the server start at the right place of the index.
-    return f"{quoted[0]} >= {literals[0]} AND ({condition})" if len(quoted) > 1 else options[0]
+    return f"{quoted[0]} {signs[0]}= {literals[0]} AND ({condition})" if len(quoted) > 1 else options[0]

@@ -11,12 +11,14 @@ import pymysql
 from connector_runner.protocols.batch import Batch, Operation, Position, Row
 from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.protocols.source import Checkpoint, Report, require_same_source
-from connector_runner.sources.mysql.chunks import ChunkReader
-from connector_runner.sources.mysql.definitions import FoundTable
+from connector_runner.sources.mysql.chunks import ChunkReader, DefinitionChangedError, select_list
+from connector_runner.sources.mysql.connection import connect
+from connector_runner.sources.mysql.definitions import FoundTable, read_definition
 from connector_runner.sources.mysql.failures import translate
 from connector_runner.sources.mysql.literals import after_condition, can_resume_after, literal, quote_name
 from connector_runner.sources.mysql.server import Server
 from connector_runner.sources.mysql.settings import Mode, Settings
+from connector_runner.sources.mysql.undecodable import DecodingFailedError
 
 
 class Poller:
@@ -132,14 +134,28 @@ class Poller:
                 self._reader.close()
                 return
             yield from self._reader.stream(connection, self._definition, self._statement())
-        except (pymysql.MySQLError, OSError, RuntimeError) as error:
+        except Exception as error:
             self._reader.close()
-            raise translate(error, f"reading {self._definition.id}") from None
+            failure = translate(error, f"reading {self._definition.id}")
+            if isinstance(failure, DecodingFailedError) and self._has_changed():
+                raise DefinitionChangedError(failure.message) from None
+            raise failure from error
+
+    def _has_changed(self) -> bool:
+        """Whether the table has another definition than when it was opened."""
+        connection = connect(self._settings, purpose="definitions")
+        try:
+            return read_definition(connection, self._definition.database, self._definition.name) != self._definition
+        except pymysql.MySQLError as error:
+            raise translate(error, f"reading the definition of {self._definition.id}") from None
+        finally:
+            connection.discard()
 
     def _statement(self) -> str:
         definition, order = self._definition, self._order
-        columns = ", ".join(map(quote_name, definition.names))
-        statement = f"SELECT {columns} FROM {quote_name(definition.database)}.{quote_name(definition.name)}"  # noqa: S608
+        statement = (
+            f"SELECT {select_list(definition)} FROM {quote_name(definition.database)}.{quote_name(definition.name)}"  # noqa: S608
+        )
         conditions = [after_condition(order, self._last)] if self._last else []
         if self._is_incremental:
             conditions.append(f"{quote_name(self._settings.cursor_column)} IS NOT NULL")

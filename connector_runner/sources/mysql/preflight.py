@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from connector_runner.sources.mysql.definitions import FoundTable
+from connector_runner.sources.mysql.labels import has_hidden_labels
 from connector_runner.sources.mysql.literals import can_resume_after
 from connector_runner.sources.mysql.server import Server
 from connector_runner.sources.mysql.settings import Mode
+
+# Engines that keep a table's rows themselves and change them only by statements that this server logs.
+LOGGED_ENGINES = frozenset({"innodb", "myisam", "aria", "memory", "archive", "csv", "rocksdb", "tokudb"})
 
 
 @dataclass(frozen=True)
@@ -57,15 +61,28 @@ def table_problems(server: Server, table: FoundTable, account: str, *, ignores_c
     problems = []
     if table.kind != "BASE TABLE":
         problems.append(f"it is a {table.kind.lower()}, whose rows the log does not show")
+    elif table.engine and table.engine.lower() not in LOGGED_ENGINES:
+        problems.append(
+            f"its engine is {table.engine}: rows may change elsewhere (in the parts of a MERGE table, on another server) without this "
+            "server's log showing it, or are logged and not kept. Follow the tables that hold the rows, or ALTER TABLE … ENGINE = InnoDB"
+        )
     elif not definition.key:
         problems.append(
             "it has neither a primary key nor a unique index without NULLs: ALTER TABLE … ADD PRIMARY KEY (…)"
         )
     elif not can_resume_after([definition.columns[place] for place in definition.key_places]):
         problems.append(
-            "its key has FLOAT or DOUBLE columns, which can't be compared exactly: use a key of other columns"
+            "its key has columns of FLOAT, DOUBLE or YEAR(2), or an ENUM or SET with labels that the server does not show, which "
+            "can't be compared exactly: use a key of other columns"
         )
     problems += definition.problems()
+    if server.variables.get("binlog_row_metadata", "").upper() != "FULL":
+        problems += [
+            f"column {column.name}: a label of it holds a question mark, or a character that the server does not show; only with names "
+            "in the log it can be told: SET GLOBAL binlog_row_metadata = 'FULL'"
+            for column in definition.columns
+            if has_hidden_labels(column)
+        ]
     if table.cascades and not ignores_cascades and not server.logs_cascades:
         problems.append(_cascade_problem(server, ", ".join(table.cascades), account))
     if server.filters is not None and not is_logged(server.filters, definition.database):

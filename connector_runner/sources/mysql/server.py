@@ -15,7 +15,7 @@ from connector_runner.sources.mysql.position import LogPosition
 _VARIABLES = (
     "version", "server_uuid", "server_id", "log_bin", "binlog_format", "binlog_row_image", "binlog_row_metadata", "gtid_mode",
     "lower_case_table_names", "gtid_domain_id", "log_slave_updates", "log_replica_updates", "binlog_do_db", "binlog_ignore_db",
-    "gtid_binlog_state", "gtid_executed", "gtid_purged", "read_only", "innodb_native_foreign_keys",
+    "partial_revokes", "gtid_binlog_state", "gtid_executed", "gtid_purged", "read_only", "innodb_native_foreign_keys",
 )  # fmt: skip
 
 # SHOW cuts values at 1,024 characters; these may be longer.
@@ -28,34 +28,57 @@ class Grants:
 
     Attributes:
         lines: What SHOW GRANTS answered; None where it could not be asked.
+        has_wildcards: Whether % and _ in a database's name stand for others (not with MySQL's partial_revokes).
     """
 
     lines: tuple[str, ...] | None = None
+    has_wildcards: bool = True
 
     def has(self, privilege: str, database: str = "*", table: str = "*") -> bool:
         """Whether a privilege is granted on the table, its database or everything; true where it is not known."""
         if self.lines is None:
             return True
-        return any(_allows(line, privilege, database, table) for line in self.lines)
+        levels = {
+            (found["word"].upper(), level)
+            for found in map(_GRANT.match, self.lines)
+            if found and (level := self._level(found, privilege, database, table))
+        }
+        if ("GRANT", "everything") in levels and ("REVOKE", "database") not in levels:
+            return True
+        return ("GRANT", "database") in levels or ("GRANT", "table") in levels
+
+    def _level(self, found: re.Match[str], privilege: str, database: str, table: str) -> str:
+        """What a line is about, if it is about this privilege on this table: `everything`, `database` or `table`."""
+        # A privilege on single columns, SELECT (a, b), is none on the table.
+        named = {part.strip().upper() for part in re.sub(r"\w+ \([^)]*\)", "", found["privileges"]).split(",")}
+        if privilege not in named and not {"ALL", "ALL PRIVILEGES"} & named:
+            return ""
+        base, name = (_unquote(found[part]) for part in ("base", "name"))
+        if base == "*":
+            return "everything"
+        if database == "*":
+            return ""
+        if name != "*":
+            return "table" if (base, name) == (database, table) else ""
+        is_pattern = self.has_wildcards and found["word"].upper() == "GRANT"
+        pattern = _PATTERN_PART.sub(_as_regex, base) if is_pattern else re.escape(base)
+        return "database" if re.fullmatch(pattern, database, re.DOTALL) else ""
 
 
-_GRANT = re.compile(r"^GRANT (?P<privileges>.+?) ON (?P<scope>\S+) TO ", re.IGNORECASE)
+_NAME = r"`(?:[^`]|``)*`|\*|[^\s.`]+"
+_GRANT = re.compile(
+    rf"^(?P<word>GRANT|REVOKE) (?P<privileges>.+?) ON (?P<base>{_NAME})\.(?P<name>{_NAME}) (?:TO|FROM) ",
+    re.IGNORECASE | re.DOTALL,
+)
+_PATTERN_PART = re.compile(r"\\(.)|.", re.DOTALL)
 
 
-def _allows(line: str, privilege: str, database: str, table: str) -> bool:
-    found = _GRANT.match(line)
-    if found is None:
-        return False
-    # A privilege on single columns, SELECT (a, b), is none on the table.
-    named = {part.strip().upper() for part in re.sub(r"\w+ \([^)]*\)", "", found["privileges"]).split(",")}
-    if privilege not in named and not {"ALL", "ALL PRIVILEGES"} & named:
-        return False
-    scope = found["scope"].replace("`", "")
-    if scope == "*.*":
-        return True
-    base, _, name = scope.partition(".")
-    pattern = re.escape(base).replace("%", ".*").replace(r"\_", "_").replace("\\\\_", "_")
-    return database != "*" and re.fullmatch(pattern, database) is not None and name in {"*", table}
+def _unquote(name: str) -> str:
+    return name[1:-1].replace("``", "`") if name.startswith("`") else name
+
+
+def _as_regex(part: re.Match[str]) -> str:
+    return re.escape(part[1]) if part[1] else {"%": ".*", "_": "."}.get(part[0], re.escape(part[0]))
 
 
 @dataclass(frozen=True)
@@ -115,7 +138,7 @@ def read_server(connection: Connection) -> Server:
     return Server(
         connection.is_mariadb,
         variables,
-        _read_grants(connection),
+        _read_grants(connection, has_wildcards=variables.get("partial_revokes", "OFF").upper() != "ON"),
         _read_filters(connection, variables),
         _read_is_replica(connection),
     )
@@ -145,13 +168,13 @@ def _read_is_replica(connection: Connection) -> bool | None:
     return str(running[0][1]) != "0" if running else None
 
 
-def _read_grants(connection: Connection) -> Grants:
+def _read_grants(connection: Connection, *, has_wildcards: bool) -> Grants:
     try:
         statement = "SHOW GRANTS"
         if not connection.is_mariadb:
             roles = str(connection.value("SELECT CURRENT_ROLE()") or "NONE")
             statement = "SHOW GRANTS FOR CURRENT_USER()" + ("" if roles == "NONE" else f" USING {roles}")
-        return Grants(tuple(str(row[0]) for row in connection.rows(statement)))
+        return Grants(tuple(str(row[0]) for row in connection.rows(statement)), has_wildcards)
     except pymysql.MySQLError:
         return Grants()
 

@@ -10,15 +10,21 @@ from typing import Any, TypeVar
 import pymysql
 
 from connector_runner.protocols.batch import Batch, Incident
-from connector_runner.protocols.errors import ActionRequiredError, InvalidConfigError, UnknownStreamError
+from connector_runner.protocols.errors import (
+    ActionRequiredError,
+    InvalidConfigError,
+    TransientError,
+    UnknownStreamError,
+)
 from connector_runner.protocols.source import Checkpoint, Opened, SourceContext
 from connector_runner.schemas.catalogue import Catalogue
 from connector_runner.sources.mysql.connection import Connection, connect
 from connector_runner.sources.mysql.definitions import FoundTable, read_definition
 from connector_runner.sources.mysql.discovery import find_table, read_account, read_catalogue
 from connector_runner.sources.mysql.failures import LogGoneError, translate
-from connector_runner.sources.mysql.follower import Follower, Place, Progress
+from connector_runner.sources.mysql.follower import Follower
 from connector_runner.sources.mysql.history import check_history
+from connector_runner.sources.mysql.place import Place, Progress
 from connector_runner.sources.mysql.polling import Poller
 from connector_runner.sources.mysql.preflight import judge
 from connector_runner.sources.mysql.resolver import Resolver
@@ -27,6 +33,8 @@ from connector_runner.sources.mysql.settings import Mode, Settings, parse_settin
 from connector_runner.sources.mysql.table import TableDefinition
 
 Result = TypeVar("Result")
+# So often a table may be altered between two questions about it, at the start.
+_DEFINITION_TRIES = 20
 
 
 class MysqlSource:
@@ -68,8 +76,9 @@ class MysqlSource:
             connection = connect(self._settings, purpose="discovery")
             try:
                 return question(connection, read_server(connection))
-            except (pymysql.MySQLError, OSError) as error:
-                raise translate(error, f"asking {self._settings.host}:{self._settings.port}") from None
+            except Exception as error:
+                failure = translate(error, f"asking {self._settings.host}:{self._settings.port}")
+                raise failure from (None if isinstance(error, pymysql.MySQLError | OSError) else error)
             finally:
                 connection.discard()
 
@@ -123,16 +132,19 @@ class MysqlSource:
     def _first_place(self, connection: Connection, server: Server, table: FoundTable) -> Place:
         """The log's end now, with the definition that holds there."""
         definition = table.definition
-        while True:
+        for _ in range(_DEFINITION_TRIES):
             _refuse_prepared(connection)
             position = read_position(connection, server)
             connection.query("COMMIT")
             again = read_definition(connection, definition.database, definition.name)
             if again is None or again == definition:
-                break
+                copies = self._settings.snapshot != "never"
+                return Place(position, definition, Progress(is_cleared=True) if copies else None)
             definition = again
-        copies = self._settings.snapshot != "never"
-        return Place(position, definition, Progress(is_cleared=True) if copies else None)
+        raise TransientError(
+            f"{definition.id} had another definition each time it was asked for, {_DEFINITION_TRIES} times",
+            reason="DefinitionChanged",
+        )
 
     def _resumed(
         self, connection: Connection, server: Server, table: FoundTable, checkpoint: Checkpoint
@@ -159,7 +171,7 @@ class MysqlSource:
 
 def _with_defaults(known: TableDefinition, current: TableDefinition) -> TableDefinition:
     """The checkpoint's definition; the present one where they agree (it also knows the columns' defaults)."""
-    return replace(current, dropped=known.dropped) if current.equals(known) else known
+    return replace(current, dropped=known.dropped, order=known.order) if current.equals(known) else known
 
 
 def _refuse_prepared(connection: Connection) -> None:

@@ -23,7 +23,9 @@ class TableDefinition:
         database, name: Its name.
         columns: All of them, in order, invisible and generated ones included.
         key: The primary key's columns, or those of a unique index without NULLs; empty without.
-        index: The name of the key's index.
+        index: The name of the key's index; "" where it is not to be named in a read.
+        order: Of each of the key's columns its collation and " desc" where the index descends; empty where it is not known
+            (checkpoints before version 1.1). What a place in the copy depends on besides the columns' types.
         dropped: Names of columns that it had since the copy: the dataset still holds their last values. No part of what the
             server says, so not compared.
     """
@@ -33,6 +35,7 @@ class TableDefinition:
     columns: tuple[SourceColumn, ...]
     key: tuple[str, ...] = ()
     index: str = "PRIMARY"
+    order: tuple[str, ...] = ()
     dropped: tuple[str, ...] = field(default=(), compare=False)
 
     @property
@@ -72,7 +75,7 @@ class TableDefinition:
             except LookupError as error:
                 problems.append(str(error.args[0]))
             if column.charset and not is_supported(column.charset):
-                problems.append(f"column {column.name}: the character set {column.charset} is not supported")
+                problems.append(f"column {column.name}: the character set {column.charset} is not known")
         return problems
 
     def matches(self, table_map: TableMap) -> bool:
@@ -88,10 +91,18 @@ class TableDefinition:
         plain = [
             None
             if each is None
-            else replace(each, columns=tuple(replace(column, default=None) for column in each.columns))
+            else replace(each, columns=tuple(replace(column, default=None) for column in each.columns), order=())
             for each in (self, other)
         ]
-        return plain[0] == plain[1]
+        return plain[0] == plain[1] and (other is None or self.may_have_order_of(other))
+
+    def may_have_order_of(self, other: TableDefinition) -> bool:
+        """Whether rows may come in the same order of their key; so also where one order is not known."""
+        return not self.order or not other.order or self.order == other.order
+
+    def descends(self, place: int) -> bool:
+        """Whether the copy reads the key's column at this place from high to low."""
+        return bool(self.order) and self.order[place].endswith(" desc")
 
     def after(self, before: TableDefinition) -> TableDefinition:
         """This definition as the one that follows `before`: it remembers which columns are gone."""
@@ -111,6 +122,10 @@ class TableDefinition:
             if column.expression:
                 columns[-1].append(column.expression)
         document: dict[str, Any] = {"columns": columns, "key": list(self.key), "index": self.index}
+        if self.order:
+            document["order"] = list(self.order)
+        if "." in self.database:
+            document["database"] = self.database
         if self.dropped:
             document["dropped"] = list(self.dropped)
         return document
@@ -118,14 +133,14 @@ class TableDefinition:
     @classmethod
     def from_json(cls, stream: str, document: Mapping[str, Any]) -> TableDefinition:
         """The reverse; defaults of columns are not kept."""
-        database, _, name = stream.partition(".")
+        database = document.get("database") or stream.partition(".")[0]
+        name = stream[len(database) + 1 :]
         columns = tuple(
             SourceColumn(name, sql_type, charset, "n" in flags, "j" in flags, None, "g" in flags, *expression)
             for name, sql_type, charset, flags, *expression in document["columns"]
         )
-        return cls(
-            database, name, columns, tuple(document["key"]), document["index"], tuple(document.get("dropped", ()))
-        )
+        key, order, dropped = (tuple(document.get(part, ())) for part in ("key", "order", "dropped"))
+        return cls(database, name, columns, key, document["index"], order, dropped)
 
 
 def keeps_values(before: TableDefinition, after: TableDefinition, rewrites: Rewrites = NO_REWRITES) -> bool:

@@ -226,12 +226,6 @@ def little_endian_signed(raw: bytes) -> int:
     return int.from_bytes(raw, "little", signed=True)
 
 
-@cache
-def enum_labels(labels: tuple[str, ...]) -> tuple[str, ...]:
-    """By the number in the log; 0 is the error value, an empty text."""
-    return ("", *labels)
-
-
 class SetTexts(dict[int, str]):
     """The text of each combination of a SET, remembered."""
 

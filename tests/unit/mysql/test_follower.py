@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
-from connector_runner.sources.mysql.follower import Follower, Place
+from connector_runner.sources.mysql.follower import Follower
 from connector_runner.sources.mysql.logbatch import LogBatch
+from connector_runner.sources.mysql.place import Place
 from connector_runner.sources.mysql.position import LogPosition
 from connector_runner.sources.mysql.server import Server
 from tests.integration.mysql.reading import Told

@@ -7,7 +7,7 @@ import pytest
 
 from connector_runner.protocols.errors import ConnectorError, InvalidConfigError, TransientError
 from connector_runner.sources.mysql.failures import translate
-from connector_runner.sources.mysql.follower import Place
+from connector_runner.sources.mysql.place import Place
 from connector_runner.sources.mysql.settings import parse_settings
 from tests.unit.mysql.logs import TABLE
 
