@@ -141,6 +141,9 @@ def path_step(part: str | int) -> str:
 
 
 def _unknown(config: Any, schema: Schema, path: str) -> Iterator[ConfigProblem]:
+    if isinstance(config, list) and "items" in schema:
+        for index, item in enumerate(config):
+            yield from _unknown(item, schema["items"], path + path_step(index))
     properties = schema.get("properties")
     if properties is None or not isinstance(config, Mapping):
         return

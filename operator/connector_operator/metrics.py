@@ -27,6 +27,11 @@ QUEUE_LENGTH = Gauge("connector_operator_queue_length", "Keys that wait for a wo
 DISCOVERIES = Gauge("connector_operator_discoveries_active", "Discoveries that are running.", registry=REGISTRY)
 CONNECTORS = Gauge("connector_operator_connectors", "Connectors by state.", ("state",), registry=REGISTRY)
 IS_LEADER = Gauge("connector_operator_leader", "1 when this process is the active operator.", registry=REGISTRY)
+DEFAULTS_VALID = Gauge(
+    "connector_operator_runner_defaults_valid",
+    "1 when the file of runners' defaults is good (or there is none), 0 when its last good form counts.",
+    registry=REGISTRY,
+)
 
 
 def render_metrics() -> bytes:

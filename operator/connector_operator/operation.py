@@ -18,6 +18,7 @@ from connector_operator.cluster.observe import Observer
 from connector_operator.cluster.trial import Trials
 from connector_operator.controllers.connector import ConnectorController
 from connector_operator.controllers.dataset import DatasetController
+from connector_operator.defaults import InstallationDefaults
 from connector_operator.engine.line import Key
 from connector_operator.engine.queue import Priority, WorkQueue
 from connector_operator.engine.slots import Slots
@@ -50,6 +51,8 @@ class Operation:
         self.cache = ClusterCache()
         self.queue = WorkQueue()
         self.slots = Slots(settings.discovery_concurrency, lambda key: self.queue.add(key, Priority.PERSON))
+        self.defaults = InstallationDefaults(settings.runner_defaults)
+        runner = settings.runner(self.defaults.layers)
         writer = Writer(client, self.cache)
         self._datasets = DatasetController(writer, self.cache, self.queue, utc_now)
         self._observer = Observer(
@@ -58,11 +61,10 @@ class Operation:
             settings.policy(),
             self._datasets.has_turn,
             self.slots.is_free_for,
-            Trials(client, settings.runner()),
+            Trials(client, runner),
+            self.defaults.layers,
         )
-        self._connectors = ConnectorController(
-            self._observer, writer, self.cache, self.slots, settings.runner(), utc_now
-        )
+        self._connectors = ConnectorController(self._observer, writer, self.cache, self.slots, runner, utc_now)
         self.workers = Workers(self.queue, self._visit, settings.workers)
         self._generations: dict[Key, tuple[str, int]] = {}
         self._uses: dict[Key, str] = {}

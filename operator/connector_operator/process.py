@@ -8,6 +8,7 @@ import os
 import secrets
 import signal
 import socket
+import sys
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, cast
@@ -15,12 +16,13 @@ from typing import Any, cast
 import kopf
 
 from connector_operator.cluster.client import ApiError, KubeClient, load_configuration, own_namespace
+from connector_operator.defaults import DefaultsError, InstallationDefaults
 from connector_operator.handlers import build_registry
 from connector_operator.leader import Leadership
 from connector_operator.operation import Operation
 from connector_operator.probes import serve_probes
 from connector_operator.settings import Settings
-from connector_operator.startup import check_cluster
+from connector_operator.startup import check_cluster, gives_own_ids
 
 _PATIENCE = 60
 """Seconds that the API server has to answer at the start, in attempts a second apart."""
@@ -49,18 +51,27 @@ async def check(settings: Settings) -> None:
     Raises:
         StartError: What is missing.
     """
+    defaults = InstallationDefaults(settings.runner_defaults)
     client = await connect(settings)
     try:
-        await _check(client, settings)
+        await _check(client, settings, defaults)
     finally:
         await client.close()
+    sys.stdout.write(
+        f"# What each runner's pod is made from, unless spec.runner says otherwise:\n{defaults.describe()}"
+    )
     log.info("custom resources and rights are as they should be")
 
 
-async def _check(client: KubeClient, settings: Settings) -> None:
+async def _check(client: KubeClient, settings: Settings, defaults: InstallationDefaults) -> None:
+    try:
+        defaults.load()
+    except DefaultsError as error:
+        raise StartError("\n".join(f"--runner-defaults {line}" for line in str(error).splitlines())) from None
     for attempt in range(_PATIENCE):
         try:
             problems = await check_cluster(client, settings.namespaces, lease_namespace(settings))
+            defaults.is_cluster_choosing = await gives_own_ids(client)
             break
         except ApiError as error:
             if not error.is_transient or attempt == _PATIENCE - 1:
@@ -97,7 +108,9 @@ async def run(settings: Settings) -> None:
     identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{secrets.token_hex(3)}"
     leadership = Leadership(client, lease_namespace(settings), settings.lease_name, identity, settings.lease_duration)
     try:
-        if await _before(stop, _check(client, settings)) and await _before(stop, leadership.acquire()):
+        if await _before(stop, _check(client, settings, operation.defaults)) and await _before(
+            stop, leadership.acquire()
+        ):
             is_active = True
             try:
                 await _operate(operation, leadership, settings, stop)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 import msgspec
 
 from connector_operator.decide.observation import Policy
+from connector_operator.resources.runner_rules import ALLOWANCES
 from connector_operator.workloads.jobs import RunnerSettings
+from connector_operator.workloads.layers import Layer
 
 
 class SettingError(ValueError):
@@ -25,6 +27,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     runner_pull_policy: str = "IfNotPresent"
     runner_grace: int = 60
     runner_log_format: str = "json"
+    runner_defaults: str = ""
+    runner_allow: tuple[str, ...] = ()
     service_accounts: tuple[str, ...] = ()
     discovery_concurrency: int = 10
     discovery_deadline: int = 120
@@ -51,16 +55,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             node_lost_after=timedelta(seconds=self.node_lost_after),
             stable_after=timedelta(seconds=self.stable_after),
             service_accounts=self.service_accounts,
+            allowances=self.runner_allow,
         )
 
-    def runner(self) -> RunnerSettings:
-        """What pods depend on."""
+    def runner(self, layers: Callable[[], Iterable[Layer]]) -> RunnerSettings:
+        """What pods depend on; `layers` tells what a Connector's runner is laid over."""
         return RunnerSettings(
             image=self.runner_image,
             pull_policy=self.runner_pull_policy,
             grace_seconds=self.runner_grace,
             discovery_deadline_seconds=self.discovery_deadline,
             log_format=self.runner_log_format,
+            layers=layers,
         )
 
 
@@ -93,6 +99,18 @@ def read_one_of(*choices: str) -> Callable[[str], str]:
 def read_names(text: str) -> tuple[str, ...]:
     """Reads names that are separated by commas."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def read_some_of(*choices: str) -> Callable[[str], tuple[str, ...]]:
+    """Reads some of some words, by commas."""
+
+    def read(text: str) -> tuple[str, ...]:
+        names = read_names(text)
+        if unknown := [name for name in names if name not in choices]:
+            raise SettingError(f"must be some of {', '.join(choices)}, not {', '.join(unknown)}")
+        return names
+
+    return read
 
 
 def read_text(text: str) -> str:
@@ -146,6 +164,16 @@ OPTIONS = (
         "How long a runner has to commit and leave, unless the connector says, in seconds.",
     ),
     Option("runner_log_format", read_one_of("json", "text"), "How runners log."),
+    Option(
+        "runner_defaults",
+        read_text,
+        "A YAML file with fields of spec.runner that hold for all connectors; read anew when it changes. See [pods](pods.md).",
+    ),
+    Option(
+        "runner_allow",
+        read_some_of(*ALLOWANCES),
+        f"What spec.runner may ask for beyond the profile restricted, by commas: {', '.join(ALLOWANCES)}.",
+    ),
     Option(
         "service_accounts",
         read_names,

@@ -51,6 +51,17 @@ async def check_cluster(client: KubeClient, namespaces: Iterable[str], lease_nam
     return problems
 
 
+async def gives_own_ids(client: KubeClient) -> bool:
+    """Whether the cluster gives pods their users, groups and profiles, and refuses others: OpenShift, told by its API group."""
+    try:
+        await client.request("GET", "/apis/security.openshift.io")
+    except ApiError as error:
+        if error.status in {403, 404}:
+            return False
+        raise
+    return True
+
+
 async def check_resources(client: KubeClient) -> list[str]:
     """Whether both kinds are there, and know every field that this operator writes or passes on."""
     try:

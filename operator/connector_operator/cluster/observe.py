@@ -17,7 +17,9 @@ from connector_operator.engine.line import Key
 from connector_operator.resources import names
 from connector_operator.resources.connector import ConnectorSpec, parse_spec, parse_status
 from connector_operator.resources.dataset import resolve_dataset
+from connector_operator.resources.runner_rules import conflicts
 from connector_operator.resources.workload import ObservedPod, read_pods
+from connector_operator.workloads.layers import Layer, merge_layers
 from connector_runner.schemas.catalogue import CatalogueSummary, parse_line
 
 _LOG_LIMIT = 4 * 1024 * 1024
@@ -45,6 +47,7 @@ class Observer:
         has_turn: Callable[[Key, str], bool],
         has_slot: Callable[[Key], bool],
         trials: Trials,
+        layers: Callable[[], Iterable[Layer]],
     ) -> None:
         self._client = client
         self._cache = cache
@@ -52,6 +55,7 @@ class Observer:
         self._has_turn = has_turn
         self._has_slot = has_slot
         self._trials = trials
+        self._layers = layers
 
     def observe(self, key: Key, now: datetime, trouble: str) -> tuple[Observation, str] | None:
         """What the cache knows of a Connector, and the version of it; None when it is gone. No request."""
@@ -60,6 +64,7 @@ class Observer:
             return None
         meta = raw["metadata"]
         spec, problems = parse_spec(raw["spec"])
+        problems += self._conflicts(spec)
         dataset_id = raw["spec"].get("datasetId") or ""
         dataset = resolve_dataset(dataset_id, self._cache.datasets(key.namespace))
         wanted = raw["spec"].get("status")
@@ -85,6 +90,13 @@ class Observer:
             policy=self._own_policy(spec),
         )
         return msgspec.structs.replace(seen, trial=self._trials.known(seen)), meta["resourceVersion"]
+
+    def _conflicts(self, spec: ConnectorSpec | None) -> tuple[str, ...]:
+        """Where a Connector's files would stand in the place of the installation's."""
+        if spec is None or not (spec.runner.volumes or spec.runner.volume_mounts):
+            return ()
+        runner = spec.runner.raw()
+        return tuple(conflicts(runner, merge_layers(self._layers()), "spec.runner"))
 
     def _own_policy(self, spec: ConnectorSpec | None) -> Policy:
         own = spec.runner.termination_grace_period_seconds if spec else None

@@ -15,6 +15,7 @@ from connector_operator.resources.connector import (
     LastExecution,
     config_hash,
 )
+from connector_operator.resources.runner_rules import restricted_problems
 from connector_operator.resources.times import format_time
 from connector_operator.resources.workload import ObservedJob
 from connector_runner.schemas.catalogue import CatalogueSummary
@@ -232,9 +233,12 @@ def _seen_before(seen: Observation) -> str:
 
 def problems_of(seen: Observation) -> tuple[str, ...]:
     """Everything wrong with the spec, this installation's own rules included."""
-    account = seen.spec.runner.service_account_name if seen.spec else ""
-    allowed = seen.policy.service_accounts
+    if seen.spec is None:
+        return seen.problems
+    problems = [*seen.problems]
+    account, allowed = seen.spec.runner.service_account_name, seen.policy.service_accounts
     if account and account not in allowed and "*" not in allowed:
         choice = f"allowed are {', '.join(allowed)}" if allowed else "this installation allows none to be named"
-        return (*seen.problems, f"spec.runner.serviceAccountName: {account!r} may not be used; {choice}")
-    return seen.problems
+        problems.append(f"spec.runner.serviceAccountName: {account!r} may not be used; {choice}")
+    runner = seen.spec.runner.raw()
+    return (*problems, *restricted_problems(runner, seen.policy.allowances, "spec.runner"))

@@ -42,6 +42,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     look_after: timedelta = timedelta(seconds=5)
     stable_after: timedelta = timedelta(minutes=10)
     service_accounts: tuple[str, ...] = ()
+    allowances: tuple[str, ...] = ()
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):

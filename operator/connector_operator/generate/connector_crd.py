@@ -11,13 +11,13 @@ from connector_operator.generate.parts import (
     map_list,
     number,
     object_of,
-    opaque,
     text,
     text_map,
     yes_no,
 )
 from connector_operator.generate.union import build_rules, build_union
 from connector_operator.resources import names
+from connector_operator.resources.runner_shape import runner_shape
 from connector_runner.schemas.config import config_schema, connector_types
 
 STATES = ["pending", "received", "ready", "running", "stopped", "errored"]
@@ -108,33 +108,12 @@ def _spec(schemas: dict[str, Any]) -> dict[str, Any]:
             "status": text("What is asked for: running or stopped; absent, not started.", enum=["running", "stopped"]),
             "restartedAt": text("Any new text (such as a time) restarts a running connector once.", maxLength=128),
             "rediscoverAt": text("Any new text (such as a time) lists the streams anew once.", maxLength=128),
-            "runner": _runner(),
+            "runner": runner_shape(),
         },
         required=["connectorType"],
     )
     spec["x-kubernetes-validations"] = build_rules(schemas)
     return spec
-
-
-def _runner() -> dict[str, Any]:
-    reference = object_of("A Secret.", {"name": text("Its name.")})
-    return object_of(
-        "What the runner's pod should be like; all of it optional.",
-        {
-            "resources": opaque("Requests and limits of the container, as in any pod."),
-            "serviceAccountName": text("The pod's service account; only those that the installation allows."),
-            "nodeSelector": text_map("Labels that the node must have."),
-            "tolerations": list_of("Taints that the pod tolerates, as in any pod.", opaque("One toleration.")),
-            "affinity": opaque("Affinity, as in any pod."),
-            "priorityClassName": text("The pod's priority class."),
-            "imagePullSecrets": list_of("Secrets to pull the runner's image with.", reference),
-            "podLabels": text_map("More labels for the pod."),
-            "podAnnotations": text_map("More annotations for the pod."),
-            "terminationGracePeriodSeconds": number(
-                "How long it may take to commit and leave.", minimum=5, maximum=3600
-            ),
-        },
-    )
 
 
 def _status() -> dict[str, Any]:

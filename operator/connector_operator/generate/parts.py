@@ -29,6 +29,11 @@ def text_map(description: str, **limits: Any) -> Schema:
     return {"type": "object", "description": description, "additionalProperties": {"type": "string"}, **limits}
 
 
+def quantity(description: str) -> Schema:
+    """A quantity of Kubernetes, as 64Mi or 1."""
+    return {"description": description, "x-kubernetes-int-or-string": True, "maxLength": 64}
+
+
 def opaque(description: str) -> Schema:
     """An object whose fields Kubernetes itself checks when the pod is made."""
     return {"type": "object", "description": description, "x-kubernetes-preserve-unknown-fields": True}
@@ -120,3 +125,15 @@ def definition(
             ],
         },
     }
+
+
+def without_kubernetes(schema: Any) -> Any:
+    """The same as plain JSON Schema, for checks outside of the API server."""
+    if isinstance(schema, list):
+        return [without_kubernetes(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    plain = {key: without_kubernetes(value) for key, value in schema.items() if not key.startswith("x-kubernetes-")}
+    if schema.get("x-kubernetes-int-or-string"):
+        plain["type"] = ["integer", "string"]
+    return plain

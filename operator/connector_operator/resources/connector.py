@@ -7,6 +7,9 @@ from typing import Any, Literal
 import msgspec
 
 from connector_operator.resources.names import LARGEST_COUNT, hash_value
+from connector_operator.resources.runner import FIRST_FIELDS, RunnerSpec
+from connector_operator.resources.runner_rules import own_problems
+from connector_operator.resources.runner_shape import plain_shape
 from connector_runner.schemas.catalogue import StreamSummary
 from connector_runner.schemas.config import config_problems, config_schema, connector_types, fill_defaults
 from connector_runner.schemas.manifest import MOST_CONFIG_BYTES
@@ -35,21 +38,6 @@ class ConfigSource(msgspec.Struct, frozen=True, rename="camel"):
         if self.keys is None and not self.optional:
             return self.secret_ref.name
         return [self.secret_ref.name, self.keys, self.optional]
-
-
-class RunnerSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """What a person may say of the runner's pod; all optional."""
-
-    resources: dict[str, Any] = {}
-    service_account_name: str = ""
-    node_selector: dict[str, str] = {}
-    tolerations: tuple[dict[str, Any], ...] = ()
-    affinity: dict[str, Any] = {}
-    priority_class_name: str = ""
-    image_pull_secrets: tuple[dict[str, str], ...] = ()
-    pod_labels: dict[str, str] = {}
-    pod_annotations: dict[str, str] = {}
-    termination_grace_period_seconds: int | None = None
 
 
 class ConnectorSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -226,12 +214,22 @@ def parse_spec(raw: Any) -> tuple[ConnectorSpec | None, tuple[str, ...]]:
     problems = list(config_problems(filled, schema, partial=bool(spec.config_from), path="spec.config"))
     for index, source in enumerate(spec.config_from):
         problems += mapping_problems(source.source(), schema, f"spec.configFrom[{index}]")
+    problems += _runner_problems(spec.runner)
     size = len(msgspec.json.encode(spec.config))
     if size > MOST_CONFIG_BYTES:
         problems.append(
             f"spec.config: is {size} bytes of JSON, at most {MOST_CONFIG_BYTES} reach a runner; take large values (abi) from a Secret"
         )
     return spec, tuple(problems)
+
+
+def _runner_problems(runner: RunnerSpec) -> list[str]:
+    """What the API server tells, too, where it has our schema; the fields of the first version are Kubernetes' to check."""
+    raw = {name: value for name, value in runner.raw().items() if name not in FIRST_FIELDS}
+    if not raw:
+        return []
+    problems = list(config_problems(raw, plain_shape(), path="spec.runner"))
+    return problems or list(own_problems(raw, "spec.runner"))
 
 
 def parse_status(raw: Any) -> ConnectorStatus:

@@ -6,6 +6,7 @@ document in the environment.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -13,23 +14,38 @@ import msgspec
 from connector_operator.resources import names
 from connector_operator.resources.connector import ConnectorSpec, config_hash, spec_hash
 from connector_operator.resources.dataset import DatasetView
+from connector_operator.resources.runner import RunnerSpec
+from connector_operator.workloads.layers import Layer, built_in, effective_runner
 from connector_runner.schemas import manifest as orders
 from connector_runner.schemas.outcome import ExitCode
 
 TERMINATION_LOG = "/dev/termination-log"
-RUNNER_USER = 65532
 DATASET_URL_FILE = "url"
-DEFAULT_RESOURCES = {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}
+POD_FIELDS = (
+    "serviceAccountName", "nodeSelector", "tolerations", "affinity", "priorityClassName", "imagePullSecrets", "securityContext",
+    "topologySpreadConstraints", "runtimeClassName", "schedulerName", "hostAliases", "dnsPolicy", "dnsConfig", "hostNetwork", "hostPID",
+    "hostIPC",
+)  # fmt: skip
+"""Fields of `spec.runner` that are a pod's under the same name."""
 
 
 class RunnerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The installation's part of what a pod looks like (times in seconds)."""
+    """The installation's part of what a pod looks like (times in seconds).
+
+    Attributes:
+        layers: Tells what a Connector's runner is laid over, as it is now, from the lowest up.
+    """
 
     image: str
     pull_policy: str = "IfNotPresent"
     grace_seconds: int = 60
     discovery_deadline_seconds: int = 120
     log_format: str = "json"
+    layers: Callable[[], Iterable[Layer]] = lambda: (built_in(),)
+
+    def runner_of(self, spec: ConnectorSpec) -> RunnerSpec:
+        """What a pod for this spec is made from, now."""
+        return effective_runner(spec.runner, self.layers())
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -51,14 +67,15 @@ def build_runner_job(
     """
     spec = subject.spec
     annotations = {names.ANNOTATION_SPEC: spec_hash(spec), names.ANNOTATION_DATASET: dataset.hash}
-    pod = _build_pod(subject, settings, _manifest(subject, run, dataset, unmoved), ["run"], dataset)
+    runner = settings.runner_of(spec)
+    pod = _build_pod(subject, settings, runner, _manifest(subject, run, dataset, unmoved), ["run"], dataset)
     container = pod["containers"][0]
     container["ports"] = [{"name": "probes", "containerPort": orders.PROBE_PORT}]
     # Generous: a hung loop is killed, a busy machine is not. Readiness never kills.
     container["startupProbe"] = _probe("/healthz", periodSeconds=1, failureThreshold=120, timeoutSeconds=5)
     container["livenessProbe"] = _probe("/healthz", periodSeconds=10, failureThreshold=6, timeoutSeconds=5)
     container["readinessProbe"] = _probe("/readyz", periodSeconds=2, failureThreshold=3, timeoutSeconds=5)
-    body = _build_job(subject, job, names.ROLE_RUNNER, run, annotations, pod)
+    body = _build_job(subject, runner, job, names.ROLE_RUNNER, run, annotations, pod)
     body["spec"]["podFailurePolicy"] = {
         "rules": [
             _fail_on("In", ExitCode.ACTION_REQUIRED),
@@ -82,8 +99,9 @@ def build_discovery_job(subject: Subject, job: str, attempt: int, settings: Runn
         names.ANNOTATION_REDISCOVER: spec.rediscover_at,
         names.ANNOTATION_STREAM: spec.selected_stream,
     }
-    pod = _build_pod(subject, settings, _manifest(subject, 0, None), ["discover"], None)
-    body = _build_job(subject, job, names.ROLE_DISCOVERY, attempt, annotations, pod)
+    runner = settings.runner_of(spec)
+    pod = _build_pod(subject, settings, runner, _manifest(subject, 0, None), ["discover"], None)
+    body = _build_job(subject, runner, job, names.ROLE_DISCOVERY, attempt, annotations, pod)
     body["spec"]["activeDeadlineSeconds"] = settings.discovery_deadline_seconds
     pod["terminationGracePeriodSeconds"] = 5
     return body
@@ -108,18 +126,23 @@ def _manifest(subject: Subject, run: int, dataset: DatasetView | None, unmoved: 
 
 
 def _build_job(
-    subject: Subject, job: str, role: str, run: int, annotations: dict[str, str], pod: dict[str, Any]
+    subject: Subject,
+    runner: RunnerSpec,
+    job: str,
+    role: str,
+    run: int,
+    annotations: dict[str, str],
+    pod: dict[str, Any],
 ) -> dict[str, Any]:
     labels = build_labels(subject.name, role, run)
-    runner = subject.spec.runner
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
             "name": job,
             "namespace": subject.namespace,
-            "labels": labels,
-            "annotations": annotations,
+            "labels": {**runner.job_labels, **labels},
+            "annotations": {**runner.job_annotations, **annotations},
             "ownerReferences": [
                 {
                     "apiVersion": names.API_VERSION,
@@ -165,11 +188,11 @@ def _probe(path: str, **times: int) -> dict[str, Any]:
 def _build_pod(
     subject: Subject,
     settings: RunnerSettings,
+    runner: RunnerSpec,
     manifest: orders.RunnerManifest,
     arguments: list[str],
     dataset: DatasetView | None,
 ) -> dict[str, Any]:
-    runner = subject.spec.runner
     volumes, mounts, environment = _volumes(subject.spec, dataset)
     environment |= orders.encode_variables(manifest)
     environment[orders.TERMINATION_LOG_VARIABLE] = TERMINATION_LOG
@@ -177,47 +200,35 @@ def _build_pod(
     variables += [
         {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
         {"name": orders.PROBE_ADDRESS_VARIABLE, "value": f"$(POD_IP):{orders.PROBE_PORT}"},
+        *runner.env,
     ]
     container = {
         "name": names.CONTAINER,
         "image": settings.image,
-        "imagePullPolicy": settings.pull_policy,
+        "imagePullPolicy": runner.image_pull_policy or settings.pull_policy,
         "args": arguments,
         "env": variables,
-        "resources": runner.resources or DEFAULT_RESOURCES,
+        "resources": runner.resources,
         "terminationMessagePath": TERMINATION_LOG,
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
-        "volumeMounts": mounts,
-    }
-    optional = {
-        "serviceAccountName": runner.service_account_name,
-        "nodeSelector": runner.node_selector,
-        "tolerations": list(runner.tolerations),
-        "affinity": runner.affinity,
-        "priorityClassName": runner.priority_class_name,
-        "imagePullSecrets": list(runner.image_pull_secrets),
+        "securityContext": runner.container_security_context,
+        "volumeMounts": [*mounts, *runner.volume_mounts],
     }
     return {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": grace_of(subject.spec, settings),
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": RUNNER_USER,
-            "runAsGroup": RUNNER_USER,
-            "fsGroup": RUNNER_USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
         "containers": [container],
-        "volumes": volumes,
-        **{name: value for name, value in optional.items() if value},
+        "volumes": [*volumes, *runner.volumes],
+        **_passed_on(runner),
     }
+
+
+def _passed_on(runner: RunnerSpec) -> dict[str, Any]:
+    """The fields that are the pod's own, by the same names."""
+    raw = runner.raw()
+    return {name: raw[name] for name in POD_FIELDS if name in raw}
 
 
 def grace_of(spec: ConnectorSpec, settings: RunnerSettings) -> int:
