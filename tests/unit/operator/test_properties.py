@@ -56,7 +56,8 @@ def happen(world: World, event: tuple[str, object]) -> None:
             for job in world.live():
                 world.vanish(job.name)
                 for pod in [p for p in world.pods.values() if p.job == job.name]:
-                    world.pods[pod.name] = replace(pod, deleting=world.now)  # the garbage collector's work
+                    # The garbage collector's work; a deletionTimestamp that is set never moves to a later time.
+                    world.pods[pod.name] = replace(pod, deleting=pod.deleting or world.now)
         case "orphan", _:
             for job in world.live():
                 world.orphan(job.name)

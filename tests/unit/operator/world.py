@@ -135,7 +135,7 @@ class World:
                 job = self.jobs[act.job]
                 self.jobs[act.job] = replace(job, deleting=job.deleting or self.now)
                 for pod in [p for p in self.pods.values() if p.job == act.job]:
-                    self.pods[pod.name] = replace(pod, deleting=self.now + self.policy.grace)
+                    self.pods[pod.name] = replace(pod, deleting=pod.deleting or self.now + self.policy.grace)
             else:
                 self.vanish(act.job)
             return
