@@ -1,4 +1,4 @@
-"""The installation's defaults of `spec.runner`: a YAML file, normally a mounted ConfigMap, read anew when its content changes."""
+"""The installation's defaults of `spec.runner`: YAML in a file or folder, normally a mounted ConfigMap, read anew when it changes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,26 @@ import yaml
 from connector_operator.metrics import DEFAULTS_VALID
 from connector_operator.workloads.layers import Layer, built_in, defaults_problems, merge_layers
 
+Texts = tuple[tuple[str, str], ...]
+"""File names and their contents."""
 log = logging.getLogger(__name__)
 
 
 class DefaultsError(ValueError):
     """The file can't be used; the message says why, a sentence a line."""
+
+
+def read_texts(path: Path) -> Texts:
+    """A file's text, or those of a folder's YAML files by name; a folder may be empty, as one of an optional ConfigMap is.
+
+    Raises:
+        DefaultsError: It can't be read.
+    """
+    try:
+        files = sorted(f for f in path.iterdir() if f.suffix in {".yaml", ".yml"}) if path.is_dir() else [path]
+        return tuple((str(file), file.read_text(encoding="utf-8")) for file in files)
+    except (OSError, UnicodeDecodeError) as error:
+        raise DefaultsError(f"{path} can't be read: {error}") from error
 
 
 def parse_defaults(text: str, path: str) -> Layer:
@@ -43,49 +58,43 @@ class InstallationDefaults:
     """
 
     def __init__(self, path: str) -> None:
-        self._path = path
-        self._seen: str | None = None
-        self._layer: Layer = {}
+        self._path = Path(path) if path else None
+        self._seen: Texts | None = None
+        self._layers: tuple[Layer, ...] = ()
         self._said = ""
         self.is_cluster_choosing = False
 
     def load(self) -> None:
-        """Reads the file for the first time.
+        """Reads the file, or the folder's files, for the first time.
 
         Raises:
             DefaultsError: It can't be read or used.
         """
-        if self._path:
-            self._seen = self._read()
-            self._layer = parse_defaults(self._seen, self._path)
+        if self._path is not None:
+            self._seen = read_texts(self._path)
+            self._layers = tuple(parse_defaults(text, name) for name, text in self._seen)
         DEFAULTS_VALID.set(1)
-
-    def _read(self) -> str:
-        try:
-            return Path(self._path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise DefaultsError(f"{self._path} can't be read: {error}") from error
 
     def layers(self) -> tuple[Layer, ...]:
         """From the lowest up. What has become bad is told, once for each text, and the last good one counts."""
-        if self._path:
-            self._follow()
-        return (built_in(is_cluster_choosing=self.is_cluster_choosing), self._layer)
+        if self._path is not None:
+            self._follow(self._path)
+        return (built_in(is_cluster_choosing=self.is_cluster_choosing), *self._layers)
 
-    def _follow(self) -> None:
-        text: str | None = None
+    def _follow(self, path: Path) -> None:
+        texts: Texts | None = None
         try:
-            text = self._read()
-            if text == self._seen:
+            texts = read_texts(path)
+            if texts == self._seen:
                 return
-            self._layer = parse_defaults(text, self._path)
+            self._layers = tuple(parse_defaults(text, name) for name, text in texts)
         except DefaultsError as error:
             self._complain(str(error))
         else:
             self._said = ""
             DEFAULTS_VALID.set(1)
             log.info("the defaults of runners have changed; executions that run go on as they are")
-        self._seen = text
+        self._seen = texts
 
     def _complain(self, problem: str) -> None:
         DEFAULTS_VALID.set(0)

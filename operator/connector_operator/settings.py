@@ -167,7 +167,7 @@ OPTIONS = (
     Option(
         "runner_defaults",
         read_text,
-        "A YAML file with fields of spec.runner that hold for all connectors; read anew when it changes. See [pods](pods.md).",
+        "A YAML file, or a folder of them, with fields of spec.runner that hold for all connectors; read anew when it changes; see [pods](pods.md).",
     ),
     Option(
         "runner_allow",

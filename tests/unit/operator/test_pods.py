@@ -279,6 +279,20 @@ def test_defaults_are_followed_and_bad_ones_are_not(tmp_path: Path, caplog: pyte
         InstallationDefaults(str(tmp_path / "absent")).load()
 
 
+def test_a_folder_is_as_good_as_a_file_and_may_be_empty(tmp_path: Path) -> None:
+    defaults = InstallationDefaults(str(tmp_path))
+    defaults.load()
+    (tmp_path / "a.yaml").write_text("nodeSelector: {pool: a, disk: b}\npriorityClassName: low")
+    (tmp_path / "b.yml").write_text(
+        "nodeSelector: {pool: c}\npriorityClassName: null\nsecurityContext: {fsGroup: null}"
+    )
+    (tmp_path / "notes.txt").write_text("{")
+    merged = merge_layers(defaults.layers())
+    assert merged["nodeSelector"] == {"pool": "c", "disk": "b"}
+    assert "priorityClassName" not in merged
+    assert "fsGroup" not in merged["securityContext"]
+
+
 @pytest.mark.parametrize(
     ("one", "other", "meets"),
     [
