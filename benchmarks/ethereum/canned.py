@@ -12,6 +12,8 @@ import msgspec
 from aiohttp import web
 
 from connector_runner.sources.ethereum.bloom import bloom_of
+from connector_runner.sources.ethereum.decode.encodings import receipts_roots, transactions_root
+from connector_runner.sources.ethereum.decode.trie import EMPTY_ROOT
 
 TRANSACTIONS, LOGS_EACH, TEMPLATES = 200, 2, 48
 NUMBER, OWN, PARENT = "0xfffffff0", "0x" + "f0" * 32, "0x" + "0f" * 32  # placeholders, as long as what replaces them
@@ -70,10 +72,10 @@ class Canned:
             )  # fmt: skip
         block = {
             "number": NUMBER, "hash": OWN, "parentHash": PARENT, "timestamp": "0x66000000", "miner": parties[0],
-            "logsBloom": f"0x{bloom_of(logs):0512x}", "gasLimit": "0x1c9c380", "gasUsed": "0x1000000", "size": "0x9000",
+            "logsBloom": f"0x{bloom_of(logs):0512x}", "gasLimit": "0x1c9c380", "gasUsed": hex(21000 * TRANSACTIONS), "size": "0x9000",
             "baseFeePerGas": "0x2540be400", "difficulty": "0x0", "extraData": "0x", "mixHash": text(32), "uncles": [],
-            "nonce": "0x0000000000000000", "stateRoot": text(32), "transactionsRoot": text(32), "receiptsRoot": text(32),
-            "sha3Uncles": text(32), "withdrawalsRoot": text(32), "blobGasUsed": "0x0", "excessBlobGas": "0x0",
+            "nonce": "0x0000000000000000", "stateRoot": text(32), "transactionsRoot": transactions_root(transactions),
+            "receiptsRoot": receipts_roots(receipts)[0](), "sha3Uncles": text(32), "withdrawalsRoot": EMPTY_ROOT, "blobGasUsed": "0x0", "excessBlobGas": "0x0",
             "parentBeaconBlockRoot": text(32), "requestsHash": text(32), "withdrawals": [],
         }  # fmt: skip
         hashes = [transaction["hash"] for transaction in transactions]

@@ -11,8 +11,9 @@ from functools import lru_cache
 from typing import Any
 
 from connector_runner.sources.ethereum import bloom
-from connector_runner.sources.ethereum.decode.answers import Header
-from connector_runner.sources.ethereum.decode.rows import Json, MalformedAnswerError, are_objects, values_of
+from connector_runner.sources.ethereum.decode.answers import Header, lowered
+from connector_runner.sources.ethereum.decode.rows import Json, MalformedAnswerError, are_objects, values_of, whole_text
+from connector_runner.sources.ethereum.families import ETHEREUM, Family
 from connector_runner.sources.ethereum.settings import LogFilter
 
 # Roots of an empty trie (the Keccak-256 of RLP's empty text), of chains that have none, and of nodes that don't tell.
@@ -39,7 +40,7 @@ def _require(holds: bool, header: Header, message: str) -> None:
 def whole(value: Any) -> int:
     """A quantity or plain number."""
     try:
-        return value if type(value) is int else int(value, 16)
+        return value if type(value) is int else whole_text(value)
     except (TypeError, ValueError):
         raise MalformedAnswerError("an index or number is not a quantity") from None
 
@@ -66,10 +67,10 @@ def check_number(header: Header, number: int) -> Header:
     return header
 
 
-def check_contents(header: Header, block: Json) -> None:
+def check_contents(header: Header, block: Json, family: Family = ETHEREUM) -> None:
     """A block that has transactions by its root has them in its list, too."""
     _require(
-        bool(block.get("transactions")) or block.get("transactionsRoot") in _NOTHING,
+        bool(block.get("transactions")) or block.get("transactionsRoot") in _NOTHING or not family.transactions,
         header,
         "its transactions are left out, but its transactionsRoot is not that of none",
     )
@@ -85,42 +86,86 @@ def check_transactions(header: Header, block: Json) -> list[Json]:
     return transactions
 
 
-def check_withdrawals(header: Header, block: Json) -> list[Json]:
+def check_withdrawals(header: Header, block: Json, family: Family = ETHEREUM) -> list[Json]:
     """The block's withdrawals: some where its root says so."""
     withdrawals = block.get("withdrawals") or []
     if not isinstance(withdrawals, list) or not are_objects(withdrawals):
         raise MalformedAnswerError("block: withdrawals is not a list of objects")
     _require(
-        bool(withdrawals) or block.get("withdrawalsRoot") in _NOTHING,
+        bool(withdrawals) or block.get("withdrawalsRoot") in _NOTHING or not family.withdrawals,
         header,
         "its withdrawals are left out, but its withdrawalsRoot is not that of none",
     )
     return withdrawals
 
 
-def check_receipts(header: Header, hashes: Sequence[str], receipts: Sequence[Json]) -> list[Json]:
-    """One receipt a transaction, in order, of this block; with all the logs that the blooms have. Returns the logs."""
+def check_receipts(
+    header: Header,
+    hashes: Sequence[str] | None,
+    receipts: Sequence[Json],
+    family: Family = ETHEREUM,
+    *,
+    by_bloom: bool = True,
+) -> list[Json]:
+    """One receipt a transaction (None: they are not known), in order, of this block; the last one is there. Returns the logs.
+
+    Where their root is not recomputed, they must have all logs that the blooms have (`by_bloom`).
+    """
     _require(_are_of(receipts, header), header, "a receipt names another block")
     found = [receipt.get("transactionHash") for receipt in receipts]
-    _require(found == list(hashes), header, f"{len(receipts)} receipts do not match its {len(hashes)} transactions")
+    _require(
+        hashes is None or found == list(hashes),
+        header,
+        f"{len(receipts)} receipts do not match its {len(hashes or ())} transactions",
+    )
     _require(_are_counted(receipts, "transactionIndex"), header, "its receipts are not numbered 0, 1, 2, …")
     logs: list[Json] = []
-    union = 0
     for receipt in receipts:
-        own, told = receipt.get("logs"), receipt.get("logsBloom")
+        own = receipt.get("logs")
         if not isinstance(own, list) or not are_objects(own):
             raise MalformedAnswerError("receipt: logs is not a list of objects")
         logs += own
-        has = _bloom_of(own) if told is None else whole(told)
-        _require(bool(has) == bool(own), header, "a receipt's logs do not match its bloom")
-        union |= has
-    _require(_are_counted(logs, "logIndex"), header, "its receipts' logs are not numbered 0, 1, 2, …")
-    _require(not (header.bloom or 0) & ~union, header, "its receipts do not make up its bloom")
+    if family.gas and header.gas_used is not None and receipts:
+        told = receipts[-1].get("cumulativeGasUsed")
+        _require(told is None or whole(told) == header.gas_used, header, "its receipts do not use its gas up")
+    _check_numbering(header, logs, family, "its receipts' logs")
+    if _have_capitals(logs):
+        logs = lowered(logs)
+    if by_bloom and family.bloom:
+        check_receipts_bloom(header, receipts)
     return logs
 
 
-def check_logs(header: Header, logs: Sequence[Json]) -> None:
-    """All logs of this block, none left out.
+def check_receipts_bloom(header: Header, receipts: Sequence[Json]) -> None:
+    """All logs that the blooms have; for receipts whose root is not proven."""
+    union = 0
+    for receipt in receipts:
+        own, told = receipt["logs"], receipt.get("logsBloom")
+        has = _bloom_of(own) if told is None else whole(told)
+        _require(bool(has) == bool(own), header, "a receipt's logs do not match its bloom")
+        union |= has
+    _require(not (header.bloom or 0) & ~union, header, "its receipts do not make up its bloom")
+
+
+def _check_numbering(header: Header, logs: Sequence[Json], family: Family, what: str) -> None:
+    if family.numbering:
+        _require(_are_counted(logs, "logIndex"), header, f"{what} are not numbered 0, 1, 2, …")
+    else:
+        numbers = [*map(whole, values_of(logs, "logIndex"))]
+        _require(numbers == sorted(set(numbers)), header, f"{what} have the same number twice, or are out of order")
+
+
+def _have_capitals(logs: Sequence[Json]) -> bool:
+    """Whether an address or topic has; what has more than hexadecimal digits was looked at before."""
+    try:
+        joined = "".join(("".join(values_of(logs, "address")), *map("".join, values_of(logs, "topics"))))
+    except TypeError:  # malformed, which is found elsewhere
+        return False
+    return any(letter in joined for letter in "ABDF")
+
+
+def check_logs(header: Header, logs: Sequence[Json], family: Family = ETHEREUM) -> bool:
+    """All logs of this block, none left out. Returns whether its bloom holds them all; where it has none, nothing is said by it.
 
     The block's bloom must come out of them again, which costs more than decoding them, but finds even one that is missing at the
     end (unless its address and all its topics occur in the block's other logs, too).
@@ -128,12 +173,18 @@ def check_logs(header: Header, logs: Sequence[Json]) -> None:
     _require(_are_of(logs, header), header, "a log names another block")
     _require(not any(values_of(logs, "removed")), header, "a log is marked as removed")
     _require(set(map(type, values_of(logs, "topics"))) <= {list}, header, "a log has no topics")
-    _require(_are_counted(logs, "logIndex"), header, "its logs are not numbered 0, 1, 2, …")
+    _check_numbering(header, logs, family, "its logs")
     found = _bloom_of(logs)
-    if header.bloom is not None:
-        _require(bool(header.bloom) == bool(logs), header, f"{len(logs)} logs do not match its bloom")
-        # More than the bloom has is no omission: some chains add logs that their headers don't commit to.
-        _require(not header.bloom & ~found, header, "its logs do not make up its bloom")
+    if header.bloom is None or not family.bloom:
+        return True
+    # More than the bloom has is no omission: some chains add logs that their headers don't commit to.
+    _require(not header.bloom & ~found, header, f"its {len(logs)} logs do not make up its bloom")
+    return not found & ~header.bloom
+
+
+def holds_logs(header: Header, logs: Sequence[Json]) -> bool:
+    """Whether the block's bloom has all of its logs."""
+    return header.bloom is None or not _bloom_of(logs) & ~header.bloom
 
 
 def _require_bytes(texts: Sequence[str]) -> None:

@@ -28,28 +28,76 @@ class DeepReorganisationError(ActionRequiredError):
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """What is known of the dataset besides its blocks.
+
+    Attributes:
+        told: What was told as an incident, once and for all.
+        left_out: First and last block that a bloom may have left out, None: all were read.
+        is_bloom_refuted: A bloom did not hold all logs: none leaves out anything any more.
+        event: The event that a stream of events is about, "" for other streams and where it is not recorded.
+        since: The first block whose blooms were tried before they were believed; older versions believed all.
+    """
+
+    told: frozenset[str] = frozenset()
+    left_out: tuple[int, int] | None = None
+    is_bloom_refuted: bool = False
+    event: str = ""
+    since: int = 0
+
+    @property
+    def must_reread(self) -> bool:
+        """Whether blocks that were left out may lack rows."""
+        return self.is_bloom_refuted and self.left_out is not None
+
+    def to_position(self) -> dict[str, Any]:
+        """Members of a position; those that say nothing are not there."""
+        found = {
+            "_told": sorted(self.told), "_left_out": list(self.left_out or ()), "_bloom_refuted": self.is_bloom_refuted,
+            "_event": self.event,
+        }  # fmt: skip
+        return {"_since": self.since, **{name: value for name, value in found.items() if value}}
+
+    @classmethod
+    def from_position(cls, position: Position) -> Standing:
+        """The reverse; of an older position nothing is known.
+
+        Raises:
+            TypeError, ValueError: It was not written by this source.
+        """
+        first_last = tuple(map(int, position.get("_left_out") or ()))
+        left_out = (first_last[0], first_last[1]) if len(first_last) == 2 else None
+        told = frozenset(map(str, position.get("_told") or ()))
+        since = int(position.get("_since", position["number"] + 1))
+        return cls(told, left_out, bool(position.get("_bloom_refuted")), str(position.get("_event") or ""), since)
+
+
+@dataclass(frozen=True, slots=True)
 class Chain:
     """The blocks that the dataset has, as far as they may still be replaced.
 
     Attributes:
         start: Number of the first block of the dataset.
         number: Number of its last block; `start - 1` when it has none.
-        hashes: Of its last blocks, oldest first, at most `RING_BLOCKS`; ends with the hash of block `number`.
+        hashes: Of its last blocks, oldest first, at most `RING_BLOCKS`; ends with the hash of block `number`. A height without a
+            block has the hash of the block before.
+        standing: What is known of the dataset besides.
     """
 
     start: int
     number: int
     hashes: tuple[str, ...] = ()
+    standing: Standing = Standing()
 
     @classmethod
     def starting_at(cls, start: int) -> Chain:
         """A dataset without blocks, the first of which will be `start`."""
-        return cls(start, start - 1)
+        return cls(start, start - 1, standing=Standing(since=start))
 
     @property
     def head(self) -> str | None:
         """Hash of the last block, None when there is none."""
-        return self.hashes[-1] if self.hashes else None
+        return (self.hashes[-1] or None) if self.hashes else None
 
     @property
     def oldest(self) -> int:
@@ -61,25 +109,32 @@ class Chain:
         return self.hashes[number - self.oldest] if self.oldest <= number <= self.number else None
 
     def is_parent_of(self, header: Header) -> bool:
-        """Whether a block continues this chain."""
-        return header.number == self.number + 1 and self.head in (None, header.parent_hash)
+        """Whether a block (or a height without one) continues this chain."""
+        return header.number == self.number + 1 and (header.is_absent or self.head in (None, header.parent_hash))
 
     def extended(self, header: Header) -> Chain:
         """With one more block."""
-        return Chain(self.start, header.number, (*self.hashes[1 - RING_BLOCKS :], header.hash))
+        own = header.hash or self.head or ""
+        return Chain(self.start, header.number, (*self.hashes[1 - RING_BLOCKS :], own), self.standing)
 
     def cut(self, number: int) -> Chain:
         """Up to and with the block `number`."""
-        return Chain(self.start, number, self.hashes[: number - self.oldest + 1])
+        return Chain(self.start, number, self.hashes[: number - self.oldest + 1], self.standing)
 
     def orphans(self, ancestor: int) -> tuple[str, ...]:
         """Hashes of the blocks above `ancestor`, newest first."""
-        return self.hashes[ancestor - self.oldest + 1 :][::-1]
+        above = dict.fromkeys(self.hashes[ancestor - self.oldest + 1 :][::-1])
+        return tuple(own for own in above if own not in ("", self.hash_at(ancestor)))
+
+    def with_standing(self, standing: Standing) -> Chain:
+        """The same blocks."""
+        return Chain(self.start, self.number, self.hashes, standing)
 
 
 def to_position(chain: Chain) -> Position:
-    """As checkpoints carry it; the ring stays out of rows and logs."""
-    return {"number": chain.number, "hash": chain.head, "start": chain.start, "_ring": list(chain.hashes)}
+    """As checkpoints carry it; the ring and the standing stay out of rows and logs."""
+    own = {"number": chain.number, "hash": chain.head, "start": chain.start, "_ring": list(chain.hashes)}
+    return {**own, **chain.standing.to_position()}
 
 
 def from_position(position: Position) -> Chain:
@@ -89,7 +144,8 @@ def from_position(position: Position) -> Chain:
         ActionRequiredError: It was not written by this source.
     """
     try:
-        chain = Chain(int(position["start"]), int(position["number"]), tuple(map(str, position["_ring"])))
+        ring = tuple(map(str, position["_ring"]))
+        chain = Chain(int(position["start"]), int(position["number"]), ring, Standing.from_position(position))
     except (KeyError, TypeError, ValueError):
         chain = None
     if chain is None or len(chain.hashes) > chain.number - chain.start + 1 or not _is_whole(chain):
@@ -149,8 +205,9 @@ def next_step(chain: Chain, head: Header, waited: float) -> Step:
 
 
 def ancestor_at(chain: Chain, header: Header) -> bool:
-    """Whether the node's block of that height is the dataset's too."""
-    return chain.hash_at(header.number) == header.hash
+    """Whether the node's block of that height is the dataset's too; or that neither has one."""
+    own, before = chain.hash_at(header.number), chain.hash_at(header.number - 1)
+    return own is not None and (own in (before, "") if header.is_absent else own == header.hash and own != before)
 
 
 def lowest_ancestor(chain: Chain) -> int:

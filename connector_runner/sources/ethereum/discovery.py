@@ -12,6 +12,7 @@ from connector_runner.schemas.catalogue import Catalogue, ColumnInfo, StreamInfo
 from connector_runner.sources.ethereum.connection import build_web3
 from connector_runner.sources.ethereum.decode.events import find_events
 from connector_runner.sources.ethereum.failures import NodeFailure, Verdict, judge_status
+from connector_runner.sources.ethereum.families import describe
 from connector_runner.sources.ethereum.fetch import TRACE_METHODS
 from connector_runner.sources.ethereum.pacing import RateLimit
 from connector_runner.sources.ethereum.probing import LOGS, RECEIPTS, NodeFacts, Probe, find_facts
@@ -119,6 +120,8 @@ def build_catalogue(facts: NodeFacts, plans: Mapping[str, StreamPlan], settings:
 def _notes(facts: NodeFacts, settings: Settings) -> list[str]:
     client = facts.client or "a client that does not tell its name"
     notes = [f"chain {facts.chain_id}, {client}, head at block {facts.head}"]
+    if said := describe(facts.chain_id, settings.proofs):
+        notes.append(said)
     notes += find_events(settings.abi, settings.events).unreadable
     if isinstance(settings.finality, Tag) and settings.finality not in (Tag.LATEST, *facts.finality):
         notes.append(

@@ -90,6 +90,7 @@ RULES = (
     Rule("MethodMissing", Verdict.UNSUPPORTED, (), r"method .{0,60}(not (found|supported|available|enabled|allowed|whitelisted|exist)|does not exist|is (disabled|unavailable|unsupported))|unsupported method|not (supported|available) on (this|your|the current) (plan|network|node)"),
     Rule("MethodMissing", Verdict.UNSUPPORTED, (), r"tracer.{0,40}(not (found|defined|supported|available|known)|unknown|unsupported|invalid)|(unknown|unsupported|invalid|no such).{0,20}tracer", ("debug_traceBlockByHash",)),
     Rule("Unauthorised", Verdict.FINAL, (), r"unauthori[sz]ed|forbidden|invalid (api|access|project|app).{0,10}(key|token|id)|must be authenticated|authentication|api key (is )?(missing|required|disabled|not)", (), _CREDENTIALS),
+    Rule("BlockMissing", Verdict.MISSING, (), r"null round"),
     Rule("BlockMissing", Verdict.MISSING, (-39001,), ""),
     Rule("BlockMissing", Verdict.MISSING, (), r"(unknown|missing|unfinalized) (block|header|ancestor)|(block|header|hash|receipts?|transactions?).{0,40}(not found|not available|not yet|unavailable|does ?n.t exist|could not be found)|cannot find|could not find|one of the blocks specified|after last accepted block|(ahead of|beyond|greater than|higher than).{0,30}(head|latest|current)|future block|block number .{0,20}out of range"),
     Rule("TooManyResults", Verdict.SHRINK, (-32005, -32602), "", _LOGS),

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Iterator
+from dataclasses import replace
 
-from connector_runner.protocols.batch import Batch, Operation, Row
+from connector_runner.protocols.batch import Batch, Incident, Operation, Row
 from connector_runner.sources.ethereum.checks import StaleAnswerError
 from connector_runner.sources.ethereum.cursor import Chain, ancestor_at, check_depth, lowest_ancestor, to_position
 from connector_runner.sources.ethereum.decode.answers import Header, Unit
 from connector_runner.sources.ethereum.fetch import Fetcher
 from connector_runner.sources.ethereum.pacing import MOST_AHEAD, ReadAhead
+from connector_runner.sources.ethereum.proofs import Ledger
+from connector_runner.sources.ethereum.rereading import bloom_incident
 from connector_runner.sources.ethereum.streams import StreamPlan
 
 BATCH_BYTES = 1_000_000
@@ -25,11 +28,12 @@ class Reading:
     Attributes:
         chain: The dataset's, as far as batches were delivered.
         has_diverged: A block came that does not continue it: the chain was reorganised.
+        has_refuted: A block came that has logs which its bloom does not hold: what blooms left out is to be read again.
     """
 
     def __init__(self, fetcher: Fetcher, plan: StreamPlan, chain: Chain, safe_below: int) -> None:
         self.chain = chain
-        self.has_diverged = False
+        self.has_diverged = self.has_refuted = False
         self._fetcher = fetcher
         self._plan = plan
         self._safe_below = safe_below
@@ -51,7 +55,7 @@ class Reading:
                     yield self._batch(units)
                 if failure is not None:
                     raise failure
-                if self.has_diverged or not units:
+                if self.has_diverged or self.has_refuted or not units:
                     return
         finally:
             await self.close()
@@ -97,12 +101,14 @@ class Reading:
             chain = chain.extended(unit.header)
             units.append(unit)
             size += unit.size
+            if unit.refutes_bloom and not chain.standing.is_bloom_refuted:
+                self.has_refuted = self._fetcher.is_bloom_refuted = True
+                break
         return units, None
 
     def _batch(self, units: list[Unit]) -> Batch:
-        for unit in units:
-            self.chain = self.chain.extended(unit.header)
-        return build_batch(self._plan, self.chain, units)
+        self.chain, incidents = settle(self.chain, units, self._fetcher.ledger)
+        return build_batch(self._plan, self.chain, units, incidents=incidents)
 
     async def close(self) -> None:
         """Gives up what is being fetched."""
@@ -112,7 +118,31 @@ class Reading:
         await asyncio.gather(*pending, return_exceptions=True)
 
 
-def build_batch(plan: StreamPlan, chain: Chain, units: list[Unit], orphans: tuple[str, ...] = ()) -> Batch:
+def settle(chain: Chain, units: list[Unit], ledger: Ledger) -> tuple[Chain, tuple[Incident, ...]]:
+    """The chain after some blocks, and what is to be told with them."""
+    standing = chain.standing
+    incidents = []
+    for unit in units:
+        chain = chain.extended(unit.header)
+        if unit.is_left_out:
+            first, _ = standing.left_out or (unit.header.number, 0)
+            standing = replace(standing, left_out=(first, unit.header.number))
+        elif unit.refutes_bloom and not standing.is_bloom_refuted:
+            standing = replace(standing, is_bloom_refuted=True)
+            incidents.append(bloom_incident(chain.with_standing(standing), unit.header))
+    if new := [key for key in ledger.told if key not in standing.told]:
+        standing = replace(standing, told=standing.told.union(new))
+        incidents += [ledger.told[key] for key in new]
+    return chain.with_standing(standing), tuple(incidents)
+
+
+def build_batch(
+    plan: StreamPlan,
+    chain: Chain,
+    units: list[Unit],
+    orphans: tuple[str, ...] = (),
+    incidents: tuple[Incident, ...] = (),
+) -> Batch:
     """Rows of consecutive blocks, after the retraction of orphaned ones, and the position after them."""
     rows: list[Row] = [(orphan,) for orphan in orphans]
     for unit in units:
@@ -124,7 +154,8 @@ def build_batch(plan: StreamPlan, chain: Chain, units: list[Unit], orphans: tupl
         to_position(chain),
         operations if orphans else None,
         size=max(1, sum(unit.size for unit in units)),
-        event_time=float(units[-1].header.seconds) if units else None,
+        incidents=incidents,
+        event_time=float(units[-1].header.seconds) if units and not units[-1].header.is_absent else None,
     )
 
 
@@ -152,7 +183,7 @@ async def replace_branch(
     if number == top:
         raise StaleAnswerError(f"the node told another chain, but its block {top} is the dataset's")
     orphans = chain.orphans(number)
-    replaced = chain.cut(number)
+    replaced = branch = chain.cut(number)
     units = await _branch(fetcher, plan, number + 1, min(head.number, chain.number))
     for unit in units:
         if not replaced.is_parent_of(unit.header) or unit.header.hash in orphans:
@@ -160,7 +191,8 @@ async def replace_branch(
                 f"the chain changed again at block {unit.header.number} while its new branch was read"
             )
         replaced = replaced.extended(unit.header)
-    return build_batch(plan, replaced, units, orphans), replaced, len(orphans)
+    replaced, incidents = settle(branch, units, fetcher.ledger)
+    return build_batch(plan, replaced, units, orphans, incidents), replaced, len(orphans)
 
 
 async def _branch(fetcher: Fetcher, plan: StreamPlan, first: int, last: int) -> list[Unit]:

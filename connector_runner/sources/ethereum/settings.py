@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from connector_runner.protocols.errors import InvalidConfigError
+from connector_runner.sources.ethereum.families import Proofs
 
 SCHEMES = ("http", "https", "ws", "wss")
 ADDRESS_BYTES, TOPIC_BYTES = 20, 32
@@ -101,6 +102,8 @@ class Settings:
         abi: Entries of type event as in Solidity's JSON ABI.
         requests_per_second: None: no limit.
         max_block_range: Blocks a log query may cover.
+        proofs: What the chain's blocks are said to commit to, None: by the table of families.
+        prove_backfill: Whether the roots of lists are recomputed in a backfill, too.
     """
 
     endpoints: tuple[Endpoint, ...]
@@ -111,6 +114,8 @@ class Settings:
     events: tuple[str, ...] = ()
     requests_per_second: int | None = None
     max_block_range: int = 2000
+    proofs: Proofs | None = None
+    prove_backfill: bool = True
 
 
 def parse_settings(config: Mapping[str, Any]) -> Settings:
@@ -138,6 +143,8 @@ def parse_settings(config: Mapping[str, Any]) -> Settings:
         events=tuple(config.get("events") or ()),
         requests_per_second=config.get("requestsPerSecond"),
         max_block_range=config.get("maxBlockRange", 2000),
+        proofs=Proofs(config["proofs"]) if config.get("proofs") else None,
+        prove_backfill=config.get("proveBackfill", True),
     )
     if problems:
         raise InvalidConfigError(problems)

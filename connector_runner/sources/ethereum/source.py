@@ -7,9 +7,10 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
+from dataclasses import replace
 
 from connector_runner.protocols.batch import Batch
-from connector_runner.protocols.errors import TransientError, UnknownStreamError
+from connector_runner.protocols.errors import TransientError
 from connector_runner.protocols.schema import APPEND_COLUMNS
 from connector_runner.protocols.source import Checkpoint, Opened, SourceContext, WriteMode
 from connector_runner.schemas.catalogue import Catalogue
@@ -28,12 +29,15 @@ from connector_runner.sources.ethereum.cursor import (
 from connector_runner.sources.ethereum.decode.answers import Header
 from connector_runner.sources.ethereum.decode.rows import MalformedAnswerError
 from connector_runner.sources.ethereum.failures import NodeFailure, Verdict
+from connector_runner.sources.ethereum.families import chain_of, describe, family_of
 from connector_runner.sources.ethereum.fetch import Fetcher
 from connector_runner.sources.ethereum.nodes import Nodes
 from connector_runner.sources.ethereum.pacing import backoff
+from connector_runner.sources.ethereum.proofs import Ledger
 from connector_runner.sources.ethereum.reading import Reading, replace_branch
+from connector_runner.sources.ethereum.rereading import reread
 from connector_runner.sources.ethereum.settings import Tag, parse_settings
-from connector_runner.sources.ethereum.streams import StreamPlan, build_plans
+from connector_runner.sources.ethereum.streams import StreamPlan, build_plans, choose_plan
 from connector_runner.sources.ethereum.subscription import HeadFeed
 from connector_runner.sources.ethereum.trouble import Trouble
 
@@ -54,7 +58,8 @@ class EthereumSource:
         reserved = APPEND_COLUMNS if context.write_mode is WriteMode.APPEND else ()
         self._plans = build_plans(self._settings, context.report, reserved)
         self._nodes = Nodes(self._settings, context.report)
-        self._fetcher = Fetcher(self._nodes, self._settings.max_block_range)
+        self._ledger = Ledger(proves_all=self._settings.prove_backfill)
+        self._fetcher = Fetcher(self._nodes, self._settings.max_block_range, self._ledger)
         self._plan: StreamPlan | None = None
         self._chain: Chain | None = None
         self._running: AsyncGenerator[Batch, None] | None = None
@@ -74,15 +79,23 @@ class EthereumSource:
 
     async def open(self, stream: str, checkpoint: Checkpoint | None) -> Opened:
         """Connects to the first endpoint that is on the checkpoint's chain."""
-        plan = self._plans.get(stream)
-        if plan is None:
-            raise UnknownStreamError(f"there is no stream {stream!r}; choose one of {', '.join(self._plans)}")
-        if checkpoint is not None:
-            self._chain = from_position(checkpoint.position)
+        if checkpoint is None:
+            plan = choose_plan(self._plans, stream)
+        else:
+            chain = from_position(checkpoint.position)
+            plan = choose_plan(self._plans, stream, chain.standing.event, checkpoint.schema_version)
+            self._chain = chain.with_standing(replace(chain.standing, event=plan.event))
+            self._fetcher.is_bloom_refuted = chain.standing.is_bloom_refuted
         identity = await self._nodes.connect(checkpoint.identity if checkpoint else None)
         self._plan = plan
+        self._learn_family(chain_of(identity))
         self._report.connected()
         return Opened(plan.schema, identity)
+
+    def _learn_family(self, chain: int) -> None:
+        self._ledger.family = family_of(chain, self._settings.proofs)
+        if self._ledger.family.lacks and (said := describe(chain, self._settings.proofs)):
+            self._ledger.tell(f"family {self._ledger.family.name}", f"chain {chain}", said)
 
     def batches(self) -> AsyncIterator[Batch]:
         """Extends, waits and walks back, as the node's head asks for; never ends."""
@@ -133,7 +146,10 @@ class EthereumSource:
         latest = await self._nodes.header(Tag.LATEST.value)
         if latest is None or latest.number < finality:
             return None
-        return (await self._fetcher.header(latest.number - finality))[0]
+        number = latest.number - finality
+        while (header := (await self._fetcher.header(number))[0]).is_absent and number > 0:
+            number -= 1
+        return header
 
     async def _step(self, head: Header | None, diverged: bool) -> AsyncGenerator[Batch, None]:
         assert self._plan is not None  # noqa: S101 - opened
@@ -142,7 +158,13 @@ class EthereumSource:
             self._stalled.failed(f"{self._nodes.endpoint.shown} knows no {self._settings.finality} block")
             await self._wait(Wait(), head)
             return
-        chain = self._chain = self._chain or Chain.starting_at(self._first_block(head))
+        chain = self._chain = self._chain or self._new_chain(head)
+        self._ledger.head_from = head.number - RING_BLOCKS + 1
+        if chain.standing.must_reread:
+            async for batch, after in reread(self._fetcher, self._plan, chain):
+                self._chain = after
+                yield batch
+            return
         self._note_height(chain, head)
         step = next_step(chain, head, time.monotonic() - (self._lower_since or time.monotonic()))
         if diverged and head.number >= chain.number:
@@ -173,6 +195,11 @@ class EthereumSource:
                 else:
                     self._stalled.passed()
                 await self._wait(step, head)
+
+    def _new_chain(self, head: Header) -> Chain:
+        assert self._plan is not None  # noqa: S101 - opened
+        chain = Chain.starting_at(self._first_block(head))
+        return chain.with_standing(replace(chain.standing, event=self._plan.event))
 
     def _first_block(self, head: Header) -> int:
         start = self._settings.start

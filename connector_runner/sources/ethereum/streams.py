@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from functools import partial
 
 from connector_runner.protocols.batch import Row
+from connector_runner.protocols.errors import ActionRequiredError, UnknownStreamError
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.source import Report
 from connector_runner.sources.ethereum.checks import check_transactions, check_withdrawals
 from connector_runner.sources.ethereum.decode import tables
 from connector_runner.sources.ethereum.decode.abi import Event
 from connector_runner.sources.ethereum.decode.answers import Header, Unit
-from connector_runner.sources.ethereum.decode.events import event_rows, event_schema, find_events
+from connector_runner.sources.ethereum.decode.events import PREFIX, event_rows, event_schema, find_events
 from connector_runner.sources.ethereum.decode.rows import Json
 from connector_runner.sources.ethereum.decode.traces import TRACE_SCHEMA, call_tree_rows, flat_trace_rows
 from connector_runner.sources.ethereum.decode.transfers import TOPICS, TRANSFER_SCHEMA, transfer_rows
-from connector_runner.sources.ethereum.fetch import Fetcher, hashes_of
+from connector_runner.sources.ethereum.fetch import BlockLogs, Fetcher, hashes_of
 from connector_runner.sources.ethereum.settings import LogFilter, Settings
 
 FetchPiece = Callable[[Fetcher, int, int], Awaitable[list[Unit]]]
@@ -37,6 +38,7 @@ class StreamPlan:
         methods: What the node must offer, besides eth_chainId.
         fetch_block: One block of it (first and last are equal), as surely as it can be had.
         fetch_range: Several blocks that don't change any more in fewer requests, None where there is no such way.
+        event: The event that it is about, by its identity; "" for other streams.
     """
 
     schema: StreamSchema
@@ -44,33 +46,40 @@ class StreamPlan:
     methods: tuple[str, ...]
     fetch_block: FetchPiece = dataclass_field(repr=False)
     fetch_range: FetchPiece | None = dataclass_field(default=None, repr=False)
+    event: str = ""
 
 
 async def _blocks(fetcher: Fetcher, number: int, _last: int) -> list[Unit]:
-    header, block, size = await fetcher.block(number, full=False)
-    return [Unit(header, tables.block_rows(header, block), size)]
+    header, block, size = await fetcher.proven_block(number)
+    if fetcher.ledger.proves(number):
+        fetcher.ledger.prove_withdrawals(header, check_withdrawals(header, block, fetcher.ledger.family))
+    return [Unit(header, [] if header.is_absent else tables.block_rows(header, block), size)]
 
 
 async def _transactions(fetcher: Fetcher, number: int, _last: int) -> list[Unit]:
-    header, block, size = await fetcher.block(number, full=True)
-    return [Unit(header, tables.transaction_rows(header, check_transactions(header, block)), size)]
+    header, block, size = await fetcher.block(number, full=True, known=tables.KnownFullBlock)
+    rows = [] if header.is_absent else tables.transaction_rows(header, check_transactions(header, block))
+    return [Unit(header, rows, size)]
 
 
 async def _withdrawals(fetcher: Fetcher, number: int, _last: int) -> list[Unit]:
-    header, block, size = await fetcher.block(number, full=False)
-    return [Unit(header, tables.withdrawal_rows(header, check_withdrawals(header, block)), size)]
+    header, block, size = await fetcher.block(number)
+    withdrawals = check_withdrawals(header, block, fetcher.ledger.family)
+    if fetcher.ledger.proves(number):
+        fetcher.ledger.prove_withdrawals(header, withdrawals)
+    return [Unit(header, tables.withdrawal_rows(header, withdrawals), size)]
 
 
 async def _receipts(fetcher: Fetcher, number: int, _last: int) -> list[Unit]:
-    header, block, size = await fetcher.block(number, full=False)
+    header, block, size = await fetcher.block(number)
     receipts, _, more = await fetcher.receipts(header, hashes_of(block))
     return [Unit(header, tables.receipt_rows(header, receipts), size + more)]
 
 
 async def _traces(fetcher: Fetcher, number: int, _last: int) -> list[Unit]:
-    header, block, size = await fetcher.block(number, full=False)
+    header, block, size = await fetcher.proven_block(number)
     hashes = hashes_of(block)
-    if number == 0:  # genesis has no traces, and nodes refuse to make them
+    if number == 0 or header.is_absent:  # genesis has no traces, and nodes refuse to make them
         return [Unit(header, [], size)]
     are_trees, traces, more = await fetcher.traces(header)
     rows = (call_tree_rows if are_trees else flat_trace_rows)(header, hashes, traces)
@@ -78,13 +87,16 @@ async def _traces(fetcher: Fetcher, number: int, _last: int) -> list[Unit]:
 
 
 async def _logs(make: LogRows, wanted: LogFilter, fetcher: Fetcher, number: int, _last: int) -> list[Unit]:
-    header, logs, size = await fetcher.logs_of_block(number, wanted)
-    return [Unit(header, make(header, logs), size)]
+    return [_log_unit(make, await fetcher.logs_of_block(number, wanted))]
 
 
 async def _log_range(make: LogRows, wanted: LogFilter, fetcher: Fetcher, first: int, last: int) -> list[Unit]:
-    found = await fetcher.logs_of_range(first, last, wanted)
-    return [Unit(header, make(header, logs), size) for header, logs, size in found]
+    return [_log_unit(make, found) for found in await fetcher.logs_of_range(first, last, wanted)]
+
+
+def _log_unit(make: LogRows, found: BlockLogs) -> Unit:
+    rows = make(found.header, found.logs)
+    return Unit(found.header, rows, found.size, found.is_outside_bloom, found.is_left_out, found.refutes_bloom)
 
 
 def _log_plan(schema: StreamSchema, description: str, make: LogRows, wanted: LogFilter) -> StreamPlan:
@@ -101,12 +113,51 @@ def _counted_transfers(report: Report, header: Header, logs: Sequence[Json]) -> 
 
 
 def _event_plan(stream: str, event: Event, addresses: tuple[str, ...]) -> StreamPlan:
-    return _log_plan(
+    plan = _log_plan(
         event_schema(event, stream),
         f"Logs of the event {event.identity}, an argument a column.",
         partial(event_rows, event),
         LogFilter(addresses, () if event.anonymous else ((event.topic,),)),
     )
+    return replace(plan, event=event.identity)
+
+
+def choose_plan(
+    plans: Mapping[str, StreamPlan], stream: str, recorded: str | None = None, version: str = ""
+) -> StreamPlan:
+    """The plan of a stream. A stream of events goes on with the event that it was begun with, wherever that stands in the ABI now.
+
+    Args:
+        plans: Of the configuration, by id.
+        stream: The id that was selected.
+        recorded: The event that the checkpoint names, "" when it names none (an older one); None without a checkpoint.
+        version: Of the checkpoint's schema.
+
+    Raises:
+        UnknownStreamError: There is no such stream.
+        ActionRequiredError: The event is not in the configuration any more.
+    """
+    plan = plans.get(stream)
+    if recorded is None or not stream.startswith(PREFIX):
+        if plan is None:
+            raise UnknownStreamError(f"there is no stream {stream!r}; choose one of {', '.join(plans)}")
+        return plan
+    if recorded:
+        fitting = [other for other in plans.values() if other.event == recorded]
+    else:
+        name = stream.removeprefix(PREFIX) if plan is None else plan.event.partition("(")[0]
+        own = [plan] if plan is not None else []
+        same = [other for other in plans.values() if other.event.partition("(")[0] == name and other is not plan]
+        fitting = [other for other in (*own, *same) if other.schema.version == version]
+    if not fitting:
+        filled = f"by the event {recorded}" if recorded else "by an event with other columns"
+        now = f"{stream} is {plan.event} now" if plan is not None else f"there is no {stream} now"
+        raise ActionRequiredError(
+            f"the dataset's table was filled {filled}, which is not in abi or events any more ({now}); "
+            "put that event back, or choose another table (datasetId) for this one",
+            reason="EventChanged",
+        )
+    return replace(fitting[0], schema=replace(fitting[0].schema, stream=stream))
 
 
 def build_plans(settings: Settings, report: Report, reserved: Iterable[str] = ()) -> dict[str, StreamPlan]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from connector_runner.protocols.errors import ActionRequiredError
+from connector_runner.sources.ethereum.decode.encodings import withdrawals_root
 from tests.integration.ethereum.chains import EVENTS, EXPECTED, canonical, comparable
 from tests.integration.ethereum.running import running, sqlite_dataset, until_head
 from tests.servers.anvil import AnvilServer
@@ -92,7 +93,8 @@ async def test_passing_faults_change_nothing(
     stream, method, change = PASSING[name]
     dataset = sqlite_dataset(tmp_path)
     fault = proxy.inject(method, change=change, times=4)
-    config = {"url": proxy.url, "startBlock": 1, "maxBlockRange": 8, "events": EVENTS}
+    # Where lists are proven by their roots, logs are read from receipts.
+    config = {"url": proxy.url, "startBlock": 1, "maxBlockRange": 8, "events": EVENTS, "proveBackfill": method != LOGS}
     async with running(config, stream, dataset) as task:
         await until_head(dataset, node, task)
     columns, _ = EXPECTED[stream]
@@ -107,7 +109,8 @@ async def test_filtered_logs_are_whole(
     node, actors = chain
     dataset = sqlite_dataset(tmp_path)
     injected = proxy.inject(LOGS, change=result(fault), times=4)
-    config = {"url": proxy.url, "startBlock": 1, "maxBlockRange": 8, "addresses": [actors.emitter]}
+    addresses = [actors.emitter]
+    config = {"url": proxy.url, "startBlock": 1, "maxBlockRange": 8, "addresses": addresses, "proveBackfill": False}
     async with running(config, "logs", dataset) as task:
         await until_head(dataset, node, task)
     columns, _ = EXPECTED["logs"]
@@ -140,11 +143,11 @@ async def test_withdrawals_are_all_there(chain: tuple[AnvilServer, Actors], prox
 
     def paid(_params: list[Any], found: Any) -> Any:
         serial = int(found["number"], 16) * 2
-        withdrawals = [
+        withdrawals: list[Any] = [
             {"index": hex(serial + place), "validatorIndex": hex(place), "address": f"0x{place:040x}", "amount": hex(2**63 + place)}
             for place in range(2)
         ]  # fmt: skip
-        return {**found, "withdrawalsRoot": FOREIGN, "withdrawals": withdrawals}
+        return {**found, "withdrawalsRoot": withdrawals_root(withdrawals), "withdrawals": withdrawals}
 
     left_out = proxy.inject(
         BLOCK, change=result(lambda _p, found: {**found, "withdrawalsRoot": FOREIGN, "withdrawals": []}), times=4

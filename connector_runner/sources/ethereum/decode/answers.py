@@ -5,7 +5,7 @@ Fields by https://ethereum.github.io/execution-apis/. Hashes are compared, never
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -13,19 +13,20 @@ from typing import Any
 import msgspec
 
 from connector_runner.protocols.batch import Row
-from connector_runner.sources.ethereum.decode.rows import Json, MalformedAnswerError, Members, block_time
+from connector_runner.sources.ethereum.decode.rows import Json, MalformedAnswerError, Members, block_time, whole_text
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(msgspec.Struct, frozen=True, gc=False):
     """What links a block to its chain and what its contents are checked against.
 
     Attributes:
         number: Height.
-        hash: 0x and 64 lower-case hexadecimal digits.
+        hash: 0x and 64 lower-case hexadecimal digits; "" where the height has no block (Filecoin).
         parent_hash: As `hash`.
         seconds: The block's time, seconds since the epoch.
         bloom: Bloom filter of its logs, 0 when it has none; None when the node does not tell.
+        transactions_root, receipts_root, withdrawals_root: As the node tells them, None where it does not.
+        gas_used: Gas of all its transactions, None where the node does not tell.
     """
 
     number: int
@@ -33,6 +34,15 @@ class Header:
     parent_hash: str
     seconds: int
     bloom: int | None
+    transactions_root: str | None = None
+    receipts_root: str | None = None
+    withdrawals_root: str | None = None
+    gas_used: int | None = None
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether the chain has no block of this height."""
+        return not self.hash
 
     @property
     def time(self) -> datetime | str:
@@ -45,27 +55,36 @@ class Header:
         return (self.hash, self.number, self.time)
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(msgspec.Struct, frozen=True, gc=False):
     """One block of a stream, decoded and checked, ready to be delivered.
 
     Attributes:
         header: Of the block.
         rows: Of the stream; often none.
         size: Bytes of the answers that it was made from.
+        is_outside_bloom: The block's bloom says that it has no logs that are wanted.
+        is_left_out: Its logs were not asked for, as the bloom says that none are wanted.
+        refutes_bloom: It has logs that its bloom does not hold.
     """
 
     header: Header
     rows: list[Row]
     size: int
+    is_outside_bloom: bool = False
+    is_left_out: bool = False
+    refutes_bloom: bool = False
 
 
-class _HeaderOnly(msgspec.Struct):
-    number: str
+class _HeaderOnly(msgspec.Struct, gc=False):
+    number: str | int
     hash: str
     parentHash: str  # noqa: N815 - names of the specification
     timestamp: str | int
     logsBloom: str | None = None  # noqa: N815
+    transactionsRoot: str | None = None  # noqa: N815
+    receiptsRoot: str | None = None  # noqa: N815
+    withdrawalsRoot: str | None = None  # noqa: N815
+    gasUsed: str | int | None = None  # noqa: N815
 
 
 _header_decoder = msgspec.json.Decoder(_HeaderOnly | None)
@@ -83,7 +102,11 @@ def decode_header(raw: bytes | msgspec.Raw) -> Header | None:
         found = _header_decoder.decode(raw)
     except msgspec.DecodeError as error:
         raise MalformedAnswerError(f"block: {error}") from None
-    return None if found is None else _header(msgspec.structs.asdict(found))
+    return None if found is None else _header(*msgspec.structs.astuple(found))
+
+
+_MEMBERS = ("number", "hash", "parentHash", "timestamp")
+_MORE_MEMBERS = ("logsBloom", "transactionsRoot", "receiptsRoot", "withdrawalsRoot", "gasUsed")
 
 
 def header_of(block: Json) -> Header:
@@ -93,30 +116,65 @@ def header_of(block: Json) -> Header:
         MalformedAnswerError: A member is missing, null (a pending block) or has the wrong type.
     """
     try:
-        return _header(block)
+        return _header(*(block[name] for name in _MEMBERS), *map(block.get, _MORE_MEMBERS))
     except KeyError as error:
         raise MalformedAnswerError(f"block: lacks {error}") from None
 
 
-def _header(block: Json) -> Header:
-    own, parent = block["hash"], block["parentHash"]
+def _header(
+    number: Any, own: Any, parent: Any, seconds: Any, bloom: Any, transactions: Any, receipts: Any, withdrawals: Any, gas: Any
+) -> Header:  # fmt: skip
     if not (_is_hash(own) and _is_hash(parent)):
         raise MalformedAnswerError("block: hash and parentHash are not 32 bytes in hexadecimal")
-    bloom = block.get("logsBloom")
     return Header(
-        _whole(block["number"]), own, parent, _whole(block["timestamp"]), None if bloom is None else _whole(bloom)
-    )
+        _whole(number), own.lower(), parent.lower(), _whole(seconds),
+        None if bloom is None or bloom == "0x" else _whole(bloom),  # a bloom without bytes says nothing
+        _root(transactions), _root(receipts), _root(withdrawals), None if gas is None else _whole(gas),
+    )  # fmt: skip
 
 
 def _is_hash(value: Any) -> bool:
-    return isinstance(value, str) and len(value) == 66 and value.startswith("0x")
+    return isinstance(value, str) and len(value) == 66 and value[:2] in ("0x", "0X")
+
+
+def _root(value: Any) -> str | None:
+    return value.lower() if isinstance(value, str) else None
 
 
 def _whole(value: Any) -> int:
     try:
-        return value if type(value) is int else int(value, 16)
+        return value if type(value) is int else whole_text(value)
     except (TypeError, ValueError):
-        raise MalformedAnswerError("block: number, timestamp or logsBloom is not a quantity") from None
+        raise MalformedAnswerError("block: number, timestamp, gasUsed or logsBloom is not a quantity") from None
+
+
+_CAPITALS = b"ABCDEFX"
+_RARE = b"CEX"
+"""Those that are in no usual member's name, but in nearly every hash or address that is written in capitals."""
+_WITHOUT_CAPITALS: set[type[Members] | None] = set()
+
+
+def names_have_no_capitals(known: type[Members]) -> None:
+    """Says that no member of such objects has a letter from A to F or X in capitals in its name."""
+    _WITHOUT_CAPITALS.add(known)
+
+
+def may_have_capitals(raw: bytes | msgspec.Raw, letters: bytes = _RARE) -> bool:
+    """Whether hexadecimal digits in an answer may be capitals."""
+    text = raw if isinstance(raw, bytes) else bytes(raw)
+    return any(letter in text for letter in letters)
+
+
+_HEXADECIMAL = re.compile(r"0[xX][0-9a-fA-F]*")
+
+
+def lowered(value: Any) -> Any:
+    """A decoded value with all hexadecimal texts in lower case, as nodes write them and rows keep them."""
+    if isinstance(value, str):
+        return value.lower() if _HEXADECIMAL.fullmatch(value) else value
+    if isinstance(value, dict):
+        return {name: lowered(item) for name, item in value.items()}
+    return [lowered(item) for item in value] if isinstance(value, list) else value
 
 
 @cache
@@ -126,12 +184,14 @@ def _known_decoder(known: type[Members], is_list: bool) -> msgspec.json.Decoder[
 
 def _decode(raw: bytes | msgspec.Raw, known: type[Members] | None, is_list: bool) -> Any:
     """As `known`, else, where something in it is unknown or absent, as dicts."""
-    if known is not None:
+    has_capitals = may_have_capitals(raw, _CAPITALS if known in _WITHOUT_CAPITALS else _RARE)
+    if known is not None and not has_capitals:
         try:
             return _known_decoder(known, is_list).decode(raw)
         except msgspec.ValidationError:
             pass
-    return (_objects_decoder if is_list else _object_decoder).decode(raw)
+    found = (_objects_decoder if is_list else _object_decoder).decode(raw)
+    return lowered(found) if has_capitals else found
 
 
 def decode_block(raw: bytes | msgspec.Raw, known: type[Members] | None = None) -> tuple[Header, Json] | None:

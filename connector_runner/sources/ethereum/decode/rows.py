@@ -76,6 +76,17 @@ def as_is(values: Sequence[Any]) -> Sequence[Any]:
     return values
 
 
+def addresses(values: Sequence[Any]) -> Sequence[Any]:
+    """Addresses in lower case; some nodes write capitals as a checksum (EIP-55)."""
+    try:
+        joined = "".join(values)
+    except TypeError:
+        joined = "".join(filter(None, values))
+    if any(letter in joined for letter in "ABCDEFX"):
+        return [value and value.lower() for value in values]
+    return values
+
+
 def quantities(values: Sequence[Any]) -> Sequence[Any]:
     """Hexadecimal quantities of any size; plain numbers (some development nodes) and null as they are."""
     try:
@@ -84,9 +95,18 @@ def quantities(values: Sequence[Any]) -> Sequence[Any]:
     except (KeyError, TypeError):
         pass
     try:
-        return [int(value, 16) for value in values]
-    except TypeError:
-        return [value if value is None or type(value) is int else int(value, 16) for value in values]
+        return [int(value, 0) for value in values]
+    except (TypeError, ValueError):
+        return [value if value is None or type(value) is int else whole_text(value) for value in values]
+
+
+def whole_text(text: str) -> int:
+    """A quantity: hexadecimal with 0x, of any length (some nodes write nothing after it for 0), or a decimal number.
+
+    Raises:
+        ValueError, TypeError: It is something else.
+    """
+    return 0 if text in ("0x", "0X") else int(text, 0)
 
 
 def json_texts(values: Sequence[Any]) -> Sequence[Any]:
@@ -112,6 +132,11 @@ class Field:
 def text(member: str, name: str, description: str, *, nullable: bool = False) -> Field:
     """A field that stays text."""
     return Field(Column(name, STRING, nullable, description), member, as_is)
+
+
+def address(member: str, name: str, description: str, *, nullable: bool = False) -> Field:
+    """A field of an address."""
+    return Field(Column(name, STRING, nullable, description), member, addresses)
 
 
 def number(member: str, name: str, type_: LogicalType, description: str, *, nullable: bool = False) -> Field:

@@ -14,13 +14,14 @@ from typing import Any
 from connector_runner.protocols.batch import Row
 from connector_runner.protocols.schema import Column
 from connector_runner.protocols.types import INT64, INT256, JSON, STRING, UINT64
-from connector_runner.sources.ethereum.decode.answers import Header
+from connector_runner.sources.ethereum.decode.answers import Header, names_have_no_capitals
 from connector_runner.sources.ethereum.decode.rows import (
     EXTRA,
     Field,
     Json,
     Members,
     RowDecoder,
+    address,
     build_schema,
     json_texts,
     nested,
@@ -49,7 +50,7 @@ def _topic(place: int, description: str) -> Field:
 BLOCKS = (
     text("parentHash", "parent_hash", "Hash of the block before."),
     number("timestamp", "timestamp", INT64, "Time of the block, seconds since the epoch."),
-    text("miner", "miner", "Address that the fees go to.", nullable=True),
+    address("miner", "miner", "Address that the fees go to.", nullable=True),
     number("gasLimit", "gas_limit", UINT64, "The most gas its transactions may use."),
     number("gasUsed", "gas_used", INT64, "Gas its transactions used."),
     number("baseFeePerGas", "base_fee_per_gas", INT256, "Base fee in wei (EIP-1559).", nullable=True),
@@ -76,8 +77,8 @@ TRANSACTIONS = (
     number("transactionIndex", "transaction_index", INT64, "Place in the block, from 0."),
     text("hash", "transaction_hash", "Hash of the transaction."),
     number("type", "type", INT64, "Type by EIP-2718: 0 legacy, 1, 2, 3, 4, …", nullable=True),
-    text("from", "from_address", "Sender."),
-    text("to", "to_address", "Receiver; null when a contract is created.", nullable=True),
+    address("from", "from_address", "Sender."),
+    address("to", "to_address", "Receiver; null when a contract is created.", nullable=True),
     number("value", "value", INT256, "Wei transferred."),
     number("nonce", "nonce", INT64, "The sender's count."),
     number("gas", "gas", UINT64, "Gas limit."),
@@ -100,9 +101,9 @@ RECEIPTS = (
     text("transactionHash", "transaction_hash", "Hash of the transaction."),
     number("type", "type", INT64, "Type of the transaction (EIP-2718).", nullable=True),
     number("status", "status", INT64, "1 when it succeeded, 0 when it was reverted; null before EIP-658.", nullable=True),
-    text("from", "from_address", "Sender."),
-    text("to", "to_address", "Receiver; null when a contract was created.", nullable=True),
-    text("contractAddress", "contract_address", "Contract that was created.", nullable=True),
+    address("from", "from_address", "Sender."),
+    address("to", "to_address", "Receiver; null when a contract was created.", nullable=True),
+    address("contractAddress", "contract_address", "Contract that was created.", nullable=True),
     number("gasUsed", "gas_used", INT64, "Gas used."),
     number("cumulativeGasUsed", "cumulative_gas_used", INT64, "Gas used in the block up to here."),
     number("effectiveGasPrice", "effective_gas_price", INT256, "Wei paid for each gas.", nullable=True),
@@ -126,7 +127,7 @@ LOGS = (
 WITHDRAWALS = (
     number("index", "withdrawal_index", INT64, "Number of the withdrawal, counted over the whole chain."),
     number("validatorIndex", "validator_index", INT64, "The validator."),
-    text("address", "address", "Who gets it."),
+    address("address", "address", "Who gets it."),
     number("amount", "amount", UINT64, "Gwei."),
 )
 
@@ -144,6 +145,7 @@ _logs = RowDecoder(LOGS, (*OF_THE_BLOCK, "removed"))
 _withdrawals = RowDecoder(WITHDRAWALS)
 
 KNOWN_BLOCK, KNOWN_LOG = _blocks.known, _logs.known
+names_have_no_capitals(KNOWN_LOG)
 _KnownTransaction = _transactions.known
 
 
@@ -157,6 +159,9 @@ class KnownFullBlock(Members, gc=False):
     transactions: list[_KnownTransaction]  # type: ignore[valid-type]
     logsBloom: Any = None  # noqa: N815
     transactionsRoot: Any = None  # noqa: N815
+    receiptsRoot: Any = None  # noqa: N815
+    withdrawalsRoot: Any = None  # noqa: N815
+    gasUsed: Any = None  # noqa: N815
 
 
 def block_rows(header: Header, block: Json) -> list[Row]:

@@ -1,0 +1,186 @@
+"""Blocks, receipts and traces, from a node: asked for and checked, still as the node's objects.
+
+By block hash wherever an answer does not name its block all through; a block itself by its number, as the chain of parent
+hashes proves it. What can't be believed is a `StaleAnswerError`, for the caller to ask again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from connector_runner.protocols.errors import ActionRequiredError
+from connector_runner.sources.ethereum.checks import (
+    StaleAnswerError,
+    check_contents,
+    check_number,
+    check_receipts,
+    check_receipts_bloom,
+    check_transactions,
+)
+from connector_runner.sources.ethereum.decode import tables
+from connector_runner.sources.ethereum.decode.answers import Header, decode_block, decode_header, decode_objects
+from connector_runner.sources.ethereum.decode.rows import Json, Members
+from connector_runner.sources.ethereum.decode.traces import are_call_trees
+from connector_runner.sources.ethereum.failures import NodeFailure, Verdict
+from connector_runner.sources.ethereum.nodes import Nodes
+from connector_runner.sources.ethereum.proofs import Ledger
+from connector_runner.sources.ethereum.transports import Answer
+
+TRACE_METHODS = ("debug_traceBlockByHash", "trace_block")
+CALL_TRACER = {"tracer": "callTracer"}
+
+
+class BlockFetcher:
+    """Asks the nodes for blocks, their receipts and their traces.
+
+    Attributes:
+        nodes: The endpoints.
+        ledger: What is proven of the answers.
+        missing: Endpoints (their places) and the methods that they do not offer.
+    """
+
+    def __init__(self, nodes: Nodes, ledger: Ledger) -> None:
+        self.nodes = nodes
+        self.ledger = ledger
+        self.missing: set[tuple[int, str]] = set()
+
+    async def _ask_block(self, number: int, full: bool = False) -> Answer:
+        try:
+            return await self.nodes.call("eth_getBlockByNumber", hex(number), full)
+        except NodeFailure as failure:
+            if failure.verdict is Verdict.MISSING and not self.ledger.family.heights:
+                return msgspec.Raw(b"null")
+            raise
+
+    async def header(self, number: int) -> tuple[Header, int]:
+        """A block's header; an absent one where the chain may have no block of that height.
+
+        Raises:
+            StaleAnswerError: The node has no such block.
+        """
+        return self._header(await self._ask_block(number), number)
+
+    def _header(self, answer: Answer, number: int) -> tuple[Header, int]:
+        header = decode_header(answer)
+        if header is None:
+            return self._absent(number), len(memoryview(answer))
+        return check_number(header, number), len(memoryview(answer))
+
+    def _absent(self, number: int) -> Header:
+        """Whether it is so shows when the next block comes: it names its parent."""
+        if self.ledger.family.heights:
+            raise StaleAnswerError(f"the node does not have block {number}")
+        return Header(number, "", "", 0, 0)
+
+    async def headers(self, first: int, last: int) -> list[tuple[Header, int]]:
+        """Headers of a range, in batches."""
+        numbers = range(first, last + 1)
+        if not self.ledger.family.heights:  # one that is refused would refuse its batch
+            return list(await asyncio.gather(*map(self.header, numbers)))
+        answers = await self.nodes.call_many([("eth_getBlockByNumber", [hex(number), False]) for number in numbers])
+        return [self._header(answer, number) for number, answer in zip(numbers, answers, strict=True)]
+
+    async def block(
+        self, number: int, *, full: bool = False, known: type[Members] = tables.KNOWN_BLOCK
+    ) -> tuple[Header, Json, int]:
+        """A block with the hashes of its transactions, or with its transactions, which are proven then where that is wanted.
+
+        Raises:
+            StaleAnswerError: The node has no such block, or left out what is in it.
+        """
+        answer = await self._ask_block(number, full)
+        found = decode_block(answer, known)
+        if found is None:
+            return self._absent(number), {}, len(memoryview(answer))
+        header, block = found
+        check_contents(check_number(header, number), block, self.ledger.family)
+        if full and self.ledger.proves(number):
+            self.ledger.prove_transactions(header, check_transactions(header, block))
+        return header, block, len(memoryview(answer))
+
+    async def proven_block(self, number: int) -> tuple[Header, Json, int]:
+        """A block whose list of transactions is proven where that is wanted; for streams that count or name them."""
+        return await self.block(number, full=self.ledger.proves(number) and self.ledger.family.transactions)
+
+    async def offered(self, method: str, *params: Any) -> Answer | None:
+        """The result; None from an endpoint that does not offer the method, which is then not asked for it again."""
+        lacking = self.nodes.place, method
+        if lacking in self.missing:
+            return None
+        try:
+            return await self.nodes.call(method, *params)
+        except NodeFailure as failure:
+            if failure.verdict is not Verdict.UNSUPPORTED:
+                raise
+            self.missing.add(lacking)
+            return None
+
+    async def receipts(self, header: Header, hashes: Sequence[str]) -> tuple[list[Json], list[Json], int]:
+        """A block's receipts, one a transaction and in their order; their logs; and the bytes that it took."""
+        if not hashes:
+            return [], [], 0
+        answer = await self.offered("eth_getBlockReceipts", header.hash)
+        if answer is None:
+            singles = await self._single_receipts(hashes)
+            raw = b"[" + b",".join(map(bytes, singles)) + b"]"
+        else:
+            raw = bytes(answer)
+        receipts = found_objects(decode_objects(raw, "receipts"), header, "receipts")
+        logs = check_receipts(header, hashes, receipts, self.ledger.family, by_bloom=False)
+        is_proven = self.ledger.proves(header.number) and self.ledger.prove_receipts(header, receipts)
+        if not is_proven and self.ledger.family.bloom:
+            check_receipts_bloom(header, receipts)
+        return receipts, logs, len(raw)
+
+    async def _single_receipts(self, hashes: Sequence[str]) -> list[Answer]:
+        answers = await self.nodes.call_many([("eth_getTransactionReceipt", [own]) for own in hashes])
+        if any(bytes(answer) == b"null" for answer in answers):
+            raise StaleAnswerError("the node does not have a receipt of a transaction whose block it has")
+        return answers
+
+    async def traces(self, header: Header) -> tuple[bool, list[Json], int]:
+        """A block's traces; True when they are call trees (geth), False when they are flat.
+
+        Raises:
+            ActionRequiredError: No endpoint has either method.
+        """
+        used = self.nodes.place
+        answer = await self.offered(TRACE_METHODS[0], header.hash, CALL_TRACER)
+        if answer is not None:
+            traces = found_objects(decode_objects(answer, "traces"), header, "traces")
+            if are_call_trees(traces):
+                return True, traces, len(memoryview(answer))
+            # Besu makes struct logs whatever tracer is asked for.
+            self.missing.add((used, TRACE_METHODS[0]))
+        answer = await self.offered(TRACE_METHODS[1], hex(header.number))
+        if answer is not None:
+            return False, found_objects(decode_objects(answer, "traces"), header, "traces"), len(memoryview(answer))
+        message = (
+            f"{self.nodes.endpoint.shown} offers neither debug_traceBlockByHash nor trace_block, which the stream traces "
+            "needs; use a node that has the debug or trace methods enabled"
+        )
+        lacking = (self.missing >= {(place, method) for method in TRACE_METHODS} for place in range(self.nodes.count))
+        if not all(lacking):
+            await self.nodes.rotate(message, used)
+            raise StaleAnswerError(message)
+        raise ActionRequiredError(message, reason="MethodMissing")
+
+
+def found_objects(objects: list[Json] | None, header: Header, what: str) -> list[Json]:
+    """What a node answered about a block.
+
+    Raises:
+        StaleAnswerError: It answered null.
+    """
+    if objects is None:
+        raise StaleAnswerError(f"the node does not have the {what} of block {header.number} ({header.hash})")
+    return objects
+
+
+def hashes_of(block: Json) -> list[str]:
+    """Hashes of a block's transactions, whether it was asked for with or without them."""
+    return [item if isinstance(item, str) else item["hash"] for item in block.get("transactions") or ()]

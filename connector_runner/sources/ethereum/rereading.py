@@ -1,0 +1,69 @@
+"""What follows when a bloom turns out not to hold all logs: what blooms left out is read again without them, and told."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+
+from connector_runner.protocols.batch import Batch, Incident, Operation, Row
+from connector_runner.sources.ethereum.checks import StaleAnswerError
+from connector_runner.sources.ethereum.cursor import Chain, to_position
+from connector_runner.sources.ethereum.decode.answers import Header, Unit
+from connector_runner.sources.ethereum.fetch import Fetcher
+from connector_runner.sources.ethereum.streams import StreamPlan
+
+
+def bloom_incident(chain: Chain, header: Header) -> Incident:
+    """A block's bloom lacks some of its logs."""
+    said = [
+        f"block {header.number} ({header.hash}) has logs that its bloom does not hold: from here on all blocks are read, whatever their bloom says"
+    ]
+    if chain.standing.left_out:
+        first, last = chain.standing.left_out
+        said.append(f"blocks {first} to {last}, some of which were left out by their blooms, are read again")
+    if chain.standing.since > chain.start:
+        said.append(
+            f"blocks {chain.start} to {chain.standing.since - 1} were read by a version that believed blooms without trying them, and may lack "
+            "rows: to have them read again, run `connector-runner checkpoint reset` and start over"
+        )
+    detail = {"block": header.number, "hash": header.hash, "left_out": list(chain.standing.left_out or ())}
+    return Incident("bloom", f"block {header.number}", "; ".join(said), detail)
+
+
+async def reread(fetcher: Fetcher, plan: StreamPlan, chain: Chain) -> AsyncGenerator[tuple[Batch, Chain], None]:
+    """Batches of the blocks that may have been left out wrongly, each with the chain after it; may be interrupted between them.
+
+    Raises:
+        StaleAnswerError: The node has another chain now.
+    """
+    assert chain.standing.left_out is not None  # noqa: S101 - why it is called
+    assert plan.fetch_range is not None  # noqa: S101 - only such streams leave out anything
+    first, last = chain.standing.left_out
+    last = min(last, chain.number)
+    while first <= last:
+        end = min(last, first + fetcher.tuner.size - 1)
+        units = await plan.fetch_range(fetcher, first, end)
+        for unit in units:
+            if chain.hash_at(unit.header.number) not in (None, unit.header.hash):
+                raise StaleAnswerError(f"the node has another block {unit.header.number} than the dataset")
+        first = end + 1
+        chain = chain.with_standing(replace(chain.standing, left_out=(first, last) if first <= last else None))
+        yield _batch(plan, chain, units), chain
+    if chain.standing.left_out is not None:  # a reorganisation took all of them
+        chain = chain.with_standing(replace(chain.standing, left_out=None))
+        yield _batch(plan, chain, []), chain
+
+
+def _batch(plan: StreamPlan, chain: Chain, units: list[Unit]) -> Batch:
+    """Only blocks that a bloom may have left out: others have their rows already, and a history would have them twice.
+
+    One that was read all the same, to try its bloom, is replaced by itself.
+    """
+    rows: list[Row] = []
+    operations = bytearray()
+    for unit in units:
+        if unit.is_outside_bloom and unit.rows:
+            rows += [(unit.header.hash,), *unit.rows]
+            operations += bytes([Operation.REPLACE, *[Operation.UPSERT] * len(unit.rows)])
+    size = max(1, sum(unit.size for unit in units))
+    return Batch(plan.schema, rows, to_position(chain), bytes(operations) if rows else None, size=size)
