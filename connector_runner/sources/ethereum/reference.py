@@ -6,10 +6,11 @@ import re
 from typing import Any
 
 from connector_runner.protocols.schema import StreamSchema
+from connector_runner.sources.ethereum.families import FAMILIES
 from connector_runner.sources.ethereum.settings import Endpoint, Settings
 from connector_runner.sources.ethereum.streams import StreamPlan, build_plans
 
-BEGIN, END = "<!-- streams: begin (make generate) -->", "<!-- streams: end -->"
+MARKS = "<!-- {0}: begin (make generate) -->", "<!-- {0}: end -->"
 
 
 # Of each stream: what the dataset has after its orphaned rows were taken out.
@@ -33,18 +34,32 @@ class _Silent:
 
 
 def fill_page(text: str) -> str:
-    """The page with its streams as they are.
+    """The page with its streams and the families of chains as they are.
 
     Raises:
         ValueError: The page has no place for them.
     """
     silent: Any = _Silent()
     plans = build_plans(Settings((Endpoint("http://localhost"),)), silent)
-    block = "\n".join([BEGIN, *map(_section, plans.values()), END])
-    filled, count = re.subn(f"{re.escape(BEGIN)}.*{re.escape(END)}", lambda _: block, text, flags=re.DOTALL)
+    text = _fill(text, "families", _families())
+    return _fill(text, "streams", "\n".join(map(_section, plans.values())))
+
+
+def _fill(text: str, name: str, body: str) -> str:
+    begin, end = (mark.format(name) for mark in MARKS)
+    block = f"{begin}\n{body}\n{end}"
+    filled, count = re.subn(f"{re.escape(begin)}.*{re.escape(end)}", lambda _: block, text, flags=re.DOTALL)
     if count != 1:
-        raise ValueError(f"the page needs one block {BEGIN} … {END}")
+        raise ValueError(f"the page needs one block {begin} … {end}")
     return filled
+
+
+def _families() -> str:
+    rows = ["| family | chains | not provable there | because |", "|---|---|---|---|"]
+    for family, chains in FAMILIES:
+        listed = ", ".join(f"{name} ({chain})" for chain, name in chains.items())
+        rows.append(f"| {family.name} | {listed} | {'; '.join(family.lacks) or 'all is'} | {family.why} |")
+    return "\n".join(rows)
 
 
 def _section(plan: StreamPlan) -> str:
