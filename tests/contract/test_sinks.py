@@ -116,6 +116,21 @@ async def test_append_keeps_the_history_and_retracts_what_is_replaced(dataset: D
     assert len(found) == 10
 
 
+@pytest.mark.needs_tables
+async def test_rows_without_a_key_are_taken_back_all_at_once(dataset: Dataset) -> None:
+    """A table without a key, or a view, that is copied as a whole again and again."""
+    keyless = StreamSchema("test", (Column("v", STRING),))
+    copies = [["a", "a", "b"], ["c"], [], ["d"]]
+    operations = [((REPLACE, ()), *((UPSERT, (value,)) for value in values)) for values in copies]
+    batches = [batch(keyless, number, *each) for number, each in enumerate(operations, 1)]
+    await run_to_end(batches, context(dataset, write_mode=WriteMode.APPEND))
+    found = dataset.read(keyless, "rows", extra=["_op"], order="_id")
+    assert found == [
+        ("a", "upsert"), ("a", "upsert"), ("b", "upsert"), ("a", "delete"), ("a", "delete"), ("b", "delete"),
+        ("c", "upsert"), ("c", "delete"), ("d", "upsert"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("wait", [True, False])
 @pytest.mark.needs_tables
 async def test_refused_rows_become_dead_letters_and_the_others_are_stored(dataset: Dataset, wait: bool) -> None:
@@ -255,6 +270,17 @@ class TestFitting:
         batches = [batch(narrow, 1, (UPSERT, (1, -5))), batch(wide, 2, (UPSERT, (2, 2**64 - 1, "[]")))]
         await run_to_end(batches, context(dataset))
         assert dataset.read(wide, "rows") == [(1, -5, None), (2, 2**64 - 1, "[]")]
+
+    async def test_a_column_that_changes_only_its_case_goes_on(self, dataset: Dataset) -> None:
+        """SQLite takes both for one column, PostgreSQL for two."""
+        before = StreamSchema("test", (Column("k", INT64), Column("v", INT64), Column("w", STRING)), ("k",))
+        after = StreamSchema("test", (Column("K", INT64), Column("V", UINT64), Column("w", STRING)), ("K",))
+        if dataset.name != "sqlite":
+            after = StreamSchema("test", (Column("k", INT64), Column("V", UINT64), Column("w", STRING)), ("k",))
+        batches = [batch(before, 1, (UPSERT, (1, -5, "x"))), batch(after, 2, (UPSERT, (2, 2**64 - 1, "y")))]
+        await run_to_end(batches, context(dataset))
+        first = -5 if dataset.name == "sqlite" else None
+        assert dataset.read(after, "rows") == [(1, first, "x"), (2, 2**64 - 1, "y")]
 
     async def test_a_table_of_somebody_else_that_does_not_fit_is_left_alone(self, dataset: Dataset) -> None:
         dataset.execute("CREATE TABLE rows (k text, w text)")

@@ -155,7 +155,7 @@ class PostgresSink:
     async def _index_history(self, session: Session, transaction: Transaction) -> None:
         """Once a session, when the first replacement comes."""
         replaces = any(batch.operations and Operation.REPLACE in batch.operations for batch in transaction.batches)
-        if self._rows is None or not self._append or self._is_indexed or not replaces:
+        if self._rows is None or not self._rows.schema.key or not self._append or self._is_indexed or not replaces:
             return
         try:
             async with session.ordinary() as connection:

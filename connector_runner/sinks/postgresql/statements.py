@@ -248,6 +248,13 @@ class RowSql:
 
     def _retract(self, length: int) -> str:
         key = quote_all(self.schema.key)
+        if not key:
+            # Rows without a key are only ever taken back all at once: live are those after the last retraction.
+            return (
+                f"WITH own AS (SELECT * FROM {self.names.rows} WHERE {OWN}) INSERT INTO {self.names.rows} ({self.append_columns}) "
+                f"SELECT {self.columns}, 'delete', $1::text, {self._owner(2)}, now() FROM own "
+                "WHERE _id > (SELECT coalesce(max(_id), 0) FROM own WHERE _op = 'delete') ORDER BY _id"
+            )
         return (
             f"INSERT INTO {self.names.rows} ({self.append_columns}) "
             f"SELECT {self.columns}, 'delete', $1::text, {self._owner(2)}, now() FROM "

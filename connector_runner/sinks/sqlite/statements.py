@@ -117,6 +117,14 @@ def retract_prefix(schema: StreamSchema, names: TableNames, length: int) -> str:
     """
     columns, key = quote_all(schema.names), quote_all(schema.key)
     own = "((_connector = ? AND _stream = ?) OR _connector IS NULL)"
+    if not schema.key:
+        own_numbered = "((_connector = ?4 AND _stream = ?5) OR _connector IS NULL)"
+        # Rows without a key are only ever taken back all at once: live are those after the last retraction.
+        return (
+            f"INSERT INTO {names.rows} ({columns}, {ADDED}) WITH own AS (SELECT * FROM {names.rows} WHERE {own_numbered}) "
+            f"SELECT {columns}, {NOW}, 'delete', ?1, ?2, ?3 FROM own "
+            "WHERE _id > (SELECT coalesce(max(_id), 0) FROM own WHERE _op = 'delete') ORDER BY _id"
+        )
     return (
         f"INSERT INTO {names.rows} ({columns}, {ADDED}) SELECT {columns}, {NOW}, 'delete', ?, ?, ? FROM {names.rows} "
         f"WHERE _id IN (SELECT max(_id) FROM {names.rows} WHERE {own} AND {_equals(schema.key[:length])} GROUP BY {key}) "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 
 from connector_runner.datasets.fitting import FoundColumn, FoundTable, fit_table
 from connector_runner.datasets.names import TableNames, quote
@@ -31,6 +32,24 @@ def read_table(connection: sqlite3.Connection, names: TableNames) -> FoundTable 
         if unique and not partial:
             others.append(tuple(row[2] for row in connection.execute(f"PRAGMA index_info({quote(index)})").fetchall()))
     return FoundTable(columns, tuple(keyed[place] for place in sorted(keyed)), tuple(others))
+
+
+def _respelled(found: FoundTable, wanted: Iterable[str]) -> FoundTable:
+    """With the names as the stream spells them: SQLite takes names for the same that differ in the case of ASCII letters."""
+    spellings = {_fold(name): name for name in wanted}
+
+    def spell(name: str) -> str:
+        return spellings.get(_fold(name), name)
+
+    return FoundTable(
+        {spell(name): column for name, column in found.columns.items()},
+        tuple(map(spell, found.key)),
+        tuple(tuple(map(spell, key)) for key in found.other_keys),
+    )
+
+
+def _fold(name: str) -> str:
+    return name.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
 
 
 def ensure_tables(
@@ -62,6 +81,7 @@ def _alter(
     types = declared_types(schema)
     if append:
         types.update(METADATA_TYPES)
+    found = _respelled(found, types)
     alteration = fit_table(schema, found, types, table=names.text, own=own, widens=WIDENS, append=append)
     for column in alteration.added:
         connection.execute(f"ALTER TABLE {names.rows} ADD COLUMN {quote(column)} {types[column]}")

@@ -96,7 +96,8 @@ class TransactionWriter:
 
     def _append_history(self, history: History) -> None:
         for prefix, batch in history.replaced:
-            self.connection.execute(create_history_index(self._schema, self._names))
+            if self._schema.key:
+                self.connection.execute(create_history_index(self._schema, self._names))
             self.connection.execute(
                 retract_prefix(self._schema, self._names, len(prefix)),
                 (encode_position(place_of(batch.position)), *self._who, *self._who, *self._key_values(prefix)),

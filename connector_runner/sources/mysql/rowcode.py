@@ -1,97 +1,34 @@
 """Compiles a table's fields into Python functions that decode rows without asking what a column is.
 
-One function is made for each pattern of NULLs that occurs (tables have few), since then every offset and every conversion
-is known when it is written: runs of fixed-size columns are one `struct` call, and a row is one tuple display. Measured an
-order of magnitude faster than a loop over columns.
+One function is made for each pattern of NULLs that occurs often, since then every offset and every conversion is known when
+it is written: runs of fixed-size columns are one `struct` call, and a row is one tuple display. Measured an order of
+magnitude faster than a loop over columns. Sparse tables have about as many patterns as rows: beyond some, one function
+that looks at the NULLs (`rowcode_sparse`) takes them all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from struct import Struct
 from typing import Any, TypeVar
 
-from connector_runner.sources.mysql.fields import LENGTH_ENCODED, Field, Use
+from connector_runner.sources.mysql.fields import Field
+from connector_runner.sources.mysql.rowcode_sparse import write_sparse_row
+from connector_runner.sources.mysql.rowwriter import Writer
 
 # decode(buffer, position, end, append) -> position; stops at a row with other NULLs (or, in results, at the end).
 RowLoop = Callable[[bytes, int, int, Callable[[tuple[Any, ...]], None]], int]
 Function = TypeVar("Function")
 RowReader = Callable[[bytes, int], tuple[tuple[Any, ...], int]]
 
-# A table whose rows show more patterns of NULLs than this is decoded with functions made anew; bounds the memory.
-PATTERN_LIMIT = 1024
-
-
-def read_length(buffer: bytes, position: int, first: int) -> tuple[int, int]:
-    """The rest of a length-encoded number of more than 250: (number, position after it)."""
-    size = {0xFC: 2, 0xFD: 3, 0xFE: 8}[first]
-    return int.from_bytes(buffer[position : position + size], "little"), position + size
-
-
-class _Writer:
-    """Writes the statements that read some fields at `p` of `b`."""
-
-    def __init__(self, indent: str) -> None:
-        self.indent = indent
-        self.lines: list[str] = []
-        self.names: dict[str, Any] = {"read_length": read_length}
-        self._codes: list[str] = []
-        self._targets: list[str] = []
-
-    def read(self, place: int, field: Field, *, wanted: bool) -> None:
-        if field.code:
-            size = Struct(f"<{field.code}").size
-            self._codes.append(field.code if wanted else f"{size}x")
-            if wanted:
-                self._targets.append(f"v{place}")
-            return
-        self.flush()
-        self._variable(place, field, wanted)
-
-    def flush(self) -> None:
-        """Ends a run of fixed-size columns."""
-        if not self._codes:
-            return
-        layout = Struct("<" + "".join(self._codes))
-        if self._targets:
-            name = f"unpack{len(self.names)}"
-            self.names[name] = layout.unpack_from
-            self._line(f"{', '.join(self._targets)}, = {name}(b, p)")
-        self._line(f"p += {layout.size}")
-        self._codes, self._targets = [], []
-
-    def _variable(self, place: int, field: Field, wanted: bool) -> None:
-        if field.prefix == LENGTH_ENCODED:
-            self._line("n = b[p]; p += 1")
-            self._line("if n > 250: n, p = read_length(b, p, n)")
-        elif field.prefix == 1:
-            self._line("n = b[p]; p += 1")
-        elif field.prefix == 2:
-            self._line("n = b[p] | b[p + 1] << 8; p += 2")
-        else:
-            self._line(f"n = int.from_bytes(b[p:p + {field.prefix}], 'little'); p += {field.prefix}")
-        if wanted:
-            self._line("q = p + n")
-            self._line(f"v{place} = {self.expression(place, field, 'b[p:q]')}; p = q")
-        else:
-            self._line("p += n")
-
-    def expression(self, place: int, field: Field, value: str) -> str:
-        if field.use in {Use.CALL, Use.INDEX}:
-            self.names[f"f{place}"] = field.convert
-        return field.use.value.format(v=value, f=f"f{place}")
-
-    def value(self, place: int, field: Field) -> str:
-        """The expression of a field that was read."""
-        return self.expression(place, field, f"v{place}") if field.code else f"v{place}"
-
-    def _line(self, text: str) -> None:
-        self.lines.append(f"{self.indent}{text}")
+# So many patterns of NULLs get a function of their own at once (fewer in wide tables, where each takes milliseconds to make).
+FIRST_PATTERNS, FIRST_COLUMNS = 16, 4096
+# One that comes back as often gets its own later, up to a bound for the memory.
+OFTEN, PATTERN_LIMIT, COUNTED = 32, 1024, 4096
 
 
 def _write_row(
     fields: Sequence[tuple[int, Field]], nulls: int, layout: Sequence[int], indent: str
-) -> tuple[_Writer, str]:
+) -> tuple[Writer, str]:
     """Statements and the tuple for one row.
 
     Args:
@@ -100,7 +37,7 @@ def _write_row(
         layout: Places of the row's values; a place that is not present or NULL becomes None.
         indent: Of the statements.
     """
-    writer = _Writer(indent)
+    writer = Writer(indent)
     read = {}
     for bit, (place, field) in enumerate(fields):
         if not nulls >> bit & 1:
@@ -118,17 +55,31 @@ def _compile(lines: list[str], names: dict[str, Any], name: str) -> Any:
 
 
 class _Patterns(dict[bytes, Function]):
-    """Functions by their NULL bitmap, made when first asked for."""
+    """Functions by their NULL bitmap: some patterns' own, made when first asked for, and one for all others."""
 
-    def __init__(self, build: Callable[[bytes], Function]) -> None:
+    def __init__(
+        self, columns: int, build: Callable[[bytes], Function], build_any: Callable[[_Patterns[Any]], Function]
+    ) -> None:
         super().__init__()
-        self._build = build
+        self._build, self._build_any = build, build_any
+        self._first = max(FIRST_PATTERNS, FIRST_COLUMNS // max(1, columns))
+        self._counts: dict[bytes, int] = {}
+        self._any: Function | None = None
 
     def __missing__(self, nulls: bytes) -> Function:
-        if len(self) >= PATTERN_LIMIT:
-            self.clear()
+        if len(self) >= self._first and not self._is_frequent(nulls):
+            if self._any is None:
+                self._any = self._build_any(self)
+            return self._any
         function = self[nulls] = self._build(nulls)
         return function
+
+    def _is_frequent(self, nulls: bytes) -> bool:
+        count = self._counts.get(nulls, 0) + 1
+        if len(self._counts) >= COUNTED:
+            self._counts.clear()
+        self._counts[nulls] = count
+        return count >= OFTEN and len(self) < PATTERN_LIMIT
 
 
 class LogRows:
@@ -142,8 +93,9 @@ class LogRows:
     def __init__(self, fields: Sequence[tuple[int, Field]], layout: Sequence[int]) -> None:
         self._fields, self._layout = fields, layout
         self.null_bytes = (len(fields) + 7) // 8
-        self.loops: _Patterns[RowLoop] = _Patterns(self._build_loop)
-        self.readers: _Patterns[RowReader] = _Patterns(self._build_reader)
+        count = len(fields)
+        self.loops: _Patterns[RowLoop] = _Patterns(count, self._build_loop, self._build_any_loop)
+        self.readers: _Patterns[RowReader] = _Patterns(count, self._build_reader, self._build_any_reader)
 
     def decode(self, buffer: bytes, position: int, end: int, append: Callable[[tuple[Any, ...]], None]) -> None:
         """Decodes all row images in buffer[position:end]."""
@@ -170,6 +122,20 @@ class LogRows:
         reader: RowReader = _compile(["def read(b, p):", *writer.lines, f"    return {row}, p"], writer.names, "read")
         return reader
 
+    def _build_any_loop(self, known: _Patterns[RowLoop]) -> RowLoop:
+        writer, row = write_sparse_row(self._fields, 0, self._layout, " " * 8)
+        size = self.null_bytes
+        lines = ["def loop(b, p, end, append):", "    while p < end:", f"        if b[p:p + {size}] in known: return p"]
+        lines += ["        o = p", f"        p += {size}", *writer.lines, f"        append({row})", "    return p"]
+        loop: RowLoop = _compile(lines, writer.names | {"known": known}, "loop")
+        return loop
+
+    def _build_any_reader(self, _known: _Patterns[RowReader]) -> RowReader:
+        writer, row = write_sparse_row(self._fields, 0, self._layout, " " * 4)
+        lines = ["def read(b, p):", f"    o = p - {self.null_bytes}", *writer.lines, f"    return {row}, p"]
+        reader: RowReader = _compile(lines, writer.names, "read")
+        return reader
+
 
 class ResultRows:
     """Decodes packets of a binary result set, as they lie in the stream (length, sequence, 0x00, NULLs, values)."""
@@ -177,7 +143,7 @@ class ResultRows:
     def __init__(self, fields: Sequence[Field]) -> None:
         self._fields = list(enumerate(fields))
         self._null_bytes = (len(fields) + 9) // 8
-        self._loops: _Patterns[RowLoop] = _Patterns(self._build_loop)
+        self._loops: _Patterns[RowLoop] = _Patterns(len(fields), self._build_loop, self._build_any_loop)
 
     def decode(self, buffer: bytes, end: int, append: Callable[[tuple[Any, ...]], None]) -> int:
         """Decodes whole rows in buffer[:end] up to the first packet that is incomplete, of 16 MB, or no row; returns its start."""
@@ -216,4 +182,23 @@ class ResultRows:
             "    return p",
         ]
         loop: RowLoop = _compile(lines, writer.names, "loop")
+        return loop
+
+    def _build_any_loop(self, known: _Patterns[RowLoop]) -> RowLoop:
+        writer, row = write_sparse_row(self._fields, 2, range(len(self._fields)), " " * 8)
+        start = 5 + self._null_bytes
+        lines = [
+            "def loop(b, p, end, append):",
+            f"    while p + {start} <= end:",
+            "        n = b[p] | b[p + 1] << 8 | b[p + 2] << 16",
+            "        s = p + 4 + n",
+            f"        if s > end or n == 0xFFFFFF or b[p + 4] or b[p + 5:p + {start}] in known: return p",
+            "        o = p + 5",
+            f"        p += {start}",
+            *writer.lines,
+            f"        append({row})",
+            "        p = s",
+            "    return p",
+        ]
+        loop: RowLoop = _compile(lines, writer.names | {"known": known}, "loop")
         return loop
