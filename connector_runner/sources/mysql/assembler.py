@@ -6,12 +6,13 @@ nothing more is fed until it was answered with `adopt`.
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from connector_runner.protocols.batch import Incident
+from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.sources.mysql import events
-from connector_runner.sources.mysql.ddl import NO_REWRITES, Effect, effect_of, rewrites_of
+from connector_runner.sources.mysql.alterations import UNKNOWN, read_alteration
+from connector_runner.sources.mysql.ddl import Effect
 from connector_runner.sources.mysql.decoder import IncompleteRowsError
 from connector_runner.sources.mysql.decoders import REMEMBERED, Decoders
 from connector_runner.sources.mysql.events import ARTIFICIAL, HEADER_SIZE, ROW_EVENTS, Event, read_header
@@ -19,6 +20,7 @@ from connector_runner.sources.mysql.frames import Frames
 from connector_runner.sources.mysql.logbatch import Again, LogBatch, Question
 from connector_runner.sources.mysql.pending import Pending
 from connector_runner.sources.mysql.position import Gtid, LogPosition, LogState
+from connector_runner.sources.mysql.statements import Statements
 from connector_runner.sources.mysql.table import TableDefinition
 
 _ROTATE, _PARTIAL = int(Event.ROTATE), int(Event.PARTIAL_UPDATE_ROWS)
@@ -33,19 +35,24 @@ class Assembler:
         is_mariadb: The dialect.
         has_gtids: Whether the server's ids make up whole sets.
         folds_case: lower_case_table_names is not 0.
+        charsets: Names of character sets by the number of a collation.
     """
 
     def __init__(
-        self, definition: TableDefinition, position: LogPosition, *, is_mariadb: bool, has_gtids: bool = True, folds_case: bool = False
+        self, definition: TableDefinition, position: LogPosition, *, is_mariadb: bool, has_gtids: bool = True,
+        folds_case: bool = False, charsets: Mapping[int, str] | None = None,
     ) -> None:  # fmt: skip
         self.definition = definition
         self.state = LogState(position, is_mariadb=is_mariadb, has_gtids=has_gtids)
         self.question: Question | None = None
         self._pending = Pending(position, self.state)
-        self._folds_case = folds_case
+        self.statements = Statements(
+            (definition.database, definition.name), is_mariadb=is_mariadb, folds_case=folds_case, charsets=charsets, shadows=position.shadows,
+        )  # fmt: skip
+        self._is_mariadb, self._flags = is_mariadb, 0
         self._then: Callable[[], None] | None = None  # what happens once the question is answered
         self._doubt: Question | None = None  # why the rows of the open transaction can't be trusted
-        self._decoders = Decoders(definition, folds_case=folds_case)
+        self._decoders = Decoders(definition, folds_case=folds_case, is_mariadb=is_mariadb, charsets=charsets or {})
         self.frames = Frames(self._take_in)  # events are fed here
         self._incidents: list[Incident] = []
         self._again: Again | None = None
@@ -77,7 +84,7 @@ class Assembler:
             self._row_event(kind, buffer, start, end)
             return
         _, _, server, _, offset, flags = read_header(buffer, start)
-        offset = whole or offset
+        offset, self._flags = whole or offset, flags
         if handler is not None:
             handler(buffer[start + HEADER_SIZE : end], server, offset)
         # The position moves past an event that raises a question only together with its answer. A rotation's end position is
@@ -113,7 +120,12 @@ class Assembler:
             self._ask(Question(Effect.ALTERED, table_map=table_map), lambda: self._note_again(body))
 
     def _note_again(self, body: bytes) -> None:
-        self._decoders.note(body, self.definition)
+        if self._decoders.note(body, self.definition) is not None:
+            raise ActionRequiredError(
+                f"{self.definition.id}: the log describes its next rows in a way that fits no known definition. Start over with "
+                "`connector-runner checkpoint reset`, and report this",
+                reason="UnknownDefinition",
+            )
 
     # --- transactions
 
@@ -146,17 +158,11 @@ class Assembler:
             then()
 
     def _gtid_event(self, body: bytes, _server: int, _offset: int) -> None:
-        raw, number = events.parse_gtid(body)
-        source = self._sources.get(raw)
-        if source is None:
-            source = self._sources[raw] = str(uuid.UUID(bytes=raw))
+        source, number = events.parse_gtid(body)
         self._begin((source, number))
 
-    _sources: dict[bytes, str] = {}  # noqa: RUF012 - a cache of texts that never change
-
     def _tagged(self, body: bytes, _server: int, _offset: int) -> None:
-        raw, tag, number = events.parse_tagged_gtid(body)
-        source = str(uuid.UUID(bytes=raw))
+        source, tag, number = events.parse_tagged_gtid(body)
         self._begin((f"{source}:{tag}" if tag else source, number))
 
     def _anonymous(self, _body: bytes, _server: int, _offset: int) -> None:
@@ -165,6 +171,7 @@ class Assembler:
     def _maria_gtid(self, body: bytes, server: int, _offset: int) -> None:
         domain, number, flags = events.parse_maria_gtid(body)
         is_explicit, is_xa = not flags & events.STANDALONE, bool(flags & events.PREPARED_XA)
+        self.statements.begin(events.parse_alter_phase(body))
         self._begin((domain, server, number), is_explicit=is_explicit, is_xa=is_xa)
 
     def _xid(self, _body: bytes, _server: int, offset: int) -> None:
@@ -197,8 +204,7 @@ class Assembler:
         if body[0]:  # one phase: a plain commit
             self._commit(offset)
             return
-        sizes = int.from_bytes(body[5:9], "little"), int.from_bytes(body[9:13], "little")
-        xid = f"{body[13 : 13 + sizes[0]].hex()},{body[13 + sizes[0] : 13 + sum(sizes)].hex()}"
+        xid = events.parse_xid(body)
         # Statements in it may have changed rows as well.
         has_rows = self._pending.has_rows or self._doubt is not None
         self._doubt = None
@@ -206,17 +212,17 @@ class Assembler:
 
     # --- statements
 
-    def _query_compressed(self, body: bytes, _server: int, offset: int) -> None:
-        self._statement(events.parse_query(body, is_compressed=True), offset)
+    def _query_compressed(self, body: bytes, server: int, offset: int) -> None:
+        self._statement(self.statements.read(body, server, self._flags, is_compressed=True), offset)
 
-    def _load(self, body: bytes, _server: int, offset: int) -> None:
-        self._statement(events.parse_query(body, is_load=True), offset)
+    def _load(self, body: bytes, server: int, offset: int) -> None:
+        self._statement(self.statements.read(body, server, self._flags, is_load=True), offset)
 
-    def _query(self, body: bytes, _server: int, offset: int) -> None:
+    def _query(self, body: bytes, server: int, offset: int) -> None:
         if body.endswith(b"\0BEGIN"):
             self._pending.is_open = self._pending.is_explicit = True
             return
-        self._statement(events.parse_query(body), offset)
+        self._statement(self.statements.read(body, server, self._flags), offset)
 
     def _statement(self, query: events.Query, offset: int) -> None:
         text = query.statement.lstrip()
@@ -237,10 +243,12 @@ class Assembler:
         if word.startswith(("XA COMMIT", "XA ROLLBA")):
             self._finish_xa(text, offset)
             return
-        effect = effect_of(
-            text, query.database, (self.definition.database, self.definition.name), folds_case=self._folds_case
-        )
-        question = Question(effect, text[:500], rewrites=rewrites_of(text) if effect is Effect.ALTERED else NO_REWRITES)
+        effect = self.statements.judge(query)
+        self.state.shadows = self.statements.shadows
+        alteration = UNKNOWN
+        if effect is Effect.ALTERED:
+            alteration = read_alteration(text, sql_mode=query.sql_mode, is_mariadb=self._is_mariadb)
+        question = Question(effect, text[:500], alteration=alteration)
         if effect is Effect.NONE:
             if not self._pending.is_explicit:  # a definition change stands alone, rows lie between BEGIN and COMMIT
                 self._commit(offset)
@@ -256,8 +264,7 @@ class Assembler:
         if "ONE PHASE" in text.upper():
             self._commit(offset)
             return
-        parts = text.split(None, 2)[2].replace("X'", "").replace("'", "").split(",") if text.count(" ") > 1 else []
-        xid = ",".join(parts[:2]).lower()
+        xid = events.parse_xid_text(text)
 
         def finish() -> None:
             self.state.finish(xid)
@@ -274,8 +281,11 @@ class Assembler:
         file, offset = events.parse_rotate(body)
         self.state.rotate(file, offset)
 
-    def _format(self, body: bytes, _server: int, _offset: int) -> None:
+    def _format(self, body: bytes, server: int, _offset: int) -> None:
         self._decoders.forget_numbers()
+        if events.is_server_start(body):
+            self.statements.forget(server)
+            self.state.shadows = self.statements.shadows
         if self._pending.is_open:  # a server that starts begins another file
             self._end_half(self._pending.abandon)
 

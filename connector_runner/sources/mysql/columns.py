@@ -7,7 +7,7 @@ literals in which the copy resumes (`literals`), and the generated table in the 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
 from connector_runner.protocols.types import (
@@ -117,6 +117,7 @@ class SourceColumn:
         default: COLUMN_DEFAULT, None without one; only compared, never interpreted.
         is_generated: Computed from other columns.
         expression: How, as the server shows it; "" where it is not known.
+        is_auto: AUTO_INCREMENT; not compared, since older checkpoints do not know it.
     """
 
     name: str
@@ -127,6 +128,7 @@ class SourceColumn:
     default: str | None = None
     is_generated: bool = False
     expression: str = ""
+    is_auto: bool = field(default=False, compare=False)
 
     @cached_property
     def type(self) -> SqlType:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from connector_runner.sources.mysql.decoder import TableDecoder
+from connector_runner.sources.mysql.mapped import describes
+from connector_runner.sources.mysql.names import fold_table
 from connector_runner.sources.mysql.table import TableDefinition
 from connector_runner.sources.mysql.tablemap import TableMap, parse_table_map
 
 # Numbers and maps that are remembered.
 REMEMBERED = 4096
-
-
-def fold(name: tuple[str, str], *, folds_case: bool) -> tuple[str, str]:
-    """A table's name as it is compared."""
-    return (name[0].lower(), name[1].lower()) if folds_case else name
 
 
 class Decoders:
@@ -21,11 +20,15 @@ class Decoders:
     Args:
         definition: Of the followed table.
         folds_case: lower_case_table_names is not 0.
+        is_mariadb: The dialect.
+        charsets: Names of character sets by the number of a collation.
     """
 
-    def __init__(self, definition: TableDefinition, *, folds_case: bool) -> None:
-        self._folds_case = folds_case
-        self._name = fold((definition.database, definition.name), folds_case=folds_case)
+    def __init__(
+        self, definition: TableDefinition, *, folds_case: bool, is_mariadb: bool, charsets: Mapping[int, str]
+    ) -> None:
+        self._folds_case, self._is_mariadb, self._charsets = folds_case, is_mariadb, charsets
+        self._name = fold_table((definition.database, definition.name), folds_case=folds_case)
         self._by_number: dict[int, TableDecoder | None] = {}
         self._by_map: dict[bytes, TableDecoder | None] = {}
 
@@ -45,11 +48,11 @@ class Decoders:
         names = raw[1 : 1 + size].decode(), raw[size + 3 : size + 3 + name_size].decode()
         if len(self._by_map) > REMEMBERED:
             self._by_map.clear()
-        if fold(names, folds_case=self._folds_case) != self._name:
+        if fold_table(names, folds_case=self._folds_case) != self._name:
             self._by_number[number] = self._by_map[raw] = None
             return None
-        table_map = parse_table_map(raw)
-        if not definition.matches(table_map):
+        table_map = parse_table_map(raw, is_mariadb=self._is_mariadb)
+        if not describes(table_map, definition, self._charsets):
             return table_map
         self._by_number[number] = self._by_map[raw] = TableDecoder(table_map, definition)
         return None

@@ -62,10 +62,16 @@ def read_tables(connection: Connection, database: str = "", table: str = "") -> 
     return found
 
 
+def read_table(connection: Connection, database: str, table: str) -> FoundTable | None:
+    """One table, None if it is not there."""
+    found = read_tables(connection, database, table)
+    return found[0] if found else None
+
+
 def read_definition(connection: Connection, database: str, table: str) -> TableDefinition | None:
     """One table's definition, None if it is not there."""
-    found = read_tables(connection, database, table)
-    return found[0].definition if found else None
+    found = read_table(connection, database, table)
+    return found.definition if found else None
 
 
 def _filter(database: str, table: str) -> tuple[str, tuple[str, ...]]:
@@ -105,6 +111,7 @@ def _read_columns(
                 default=None if default is None or (connection.is_mariadb and default == "NULL") else str(default),
                 is_generated="GENERATED" in str(extra).upper().replace("DEFAULT_GENERATED", ""),
                 expression=str(expression or ""),
+                is_auto="auto_increment" in str(extra).lower(),
             )
         )
     return columns, collations

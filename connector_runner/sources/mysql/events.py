@@ -5,11 +5,15 @@ Format: `libbinlogevents` of MySQL 8.0 and 9.x, `log_event.h` of MariaDB 10.11.
 
 from __future__ import annotations
 
+import uuid
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from struct import Struct
 
+from connector_runner.sources.mysql.charsets import is_supported, text_decoder
 from connector_runner.sources.mysql.gtid import MariaGtids
 
 
@@ -86,23 +90,105 @@ def read_packed(buffer: bytes, position: int) -> tuple[int, int]:
     return int.from_bytes(buffer[position + 1 : position + 1 + size], "little"), position + 1 + size
 
 
+USES_TEMPORARY = 0x4  # flag: of a statement that uses some temporary table (LOG_EVENT_THREAD_SPECIFIC_F)
+
+
 @dataclass(frozen=True)
 class Query:
-    """A statement in the log, with the database it ran in."""
+    """A statement in the log.
+
+    Attributes:
+        database: In which it ran.
+        statement: Its text.
+        sql_mode: Of the session, as the server's bits.
+        server, thread: Whose session it was.
+        uses_temporary: Whether it uses some temporary table.
+    """
 
     database: str
     statement: str
+    sql_mode: int = 0
+    server: int = 0
+    thread: int = 0
+    uses_temporary: bool = False
 
 
-def parse_query(body: bytes, *, is_compressed: bool = False, is_load: bool = False) -> Query:
-    """Reads a query event's body; that of an EXECUTE_LOAD_QUERY has 13 bytes about the loaded file more."""
+# Sizes of what stands in a query event's status block, by number (`Query_event_status_vars`); of others the first byte tells more.
+_STATUS_SIZES = {
+    0: 4,
+    1: 8,
+    3: 4,
+    4: 6,
+    7: 2,
+    8: 2,
+    9: 8,
+    10: 4,
+    13: 3,
+    16: 1,
+    17: 8,
+    18: 2,
+    19: 1,
+    20: 1,
+    128: 3,
+    129: 8,
+}
+_SQL_MODE, _CHARSET = 1, 4
+
+
+def parse_query(
+    body: bytes, server: int = 0, flags: int = 0, charsets: Mapping[int, str] | None = None, *,
+    is_compressed: bool = False, is_load: bool = False,
+) -> Query:  # fmt: skip
+    """Reads a query event's body.
+
+    Args:
+        body: Without its header.
+        server: Whose event it is, of the header.
+        flags: Of the header.
+        charsets: Names of character sets by the number of a collation: texts are in the session's own one.
+        is_compressed: Of MariaDB's compressed event.
+        is_load: Of an EXECUTE_LOAD_QUERY, which has 13 bytes about the loaded file more.
+    """
     database_size = body[8]
-    status_size = int.from_bytes(body[11:13], "little")
-    at = 13 + 13 * is_load + status_size
+    start = 13 + 13 * is_load
+    at = start + int.from_bytes(body[11:13], "little")
+    status = _parse_status(body[start:at])
     text = body[at + database_size + 1 :]
     if is_compressed:
         text = decompress_maria(text)
-    return Query(body[at : at + database_size].decode("utf-8", "replace"), text.decode("utf-8", "replace"))
+    charset = (charsets or {}).get(int.from_bytes(status.get(_CHARSET, b"")[:2], "little"), "")
+    return Query(
+        body[at : at + database_size].decode("utf-8", "surrogateescape"),
+        _decode(text, charset),
+        int.from_bytes(status.get(_SQL_MODE, b""), "little"),
+        server,
+        int.from_bytes(body[:4], "little"),
+        bool(flags & USES_TEMPORARY),
+    )
+
+
+def _parse_status(block: bytes) -> dict[int, bytes]:
+    """The values of a status block up to the first whose size is not known: what is asked for stands before it."""
+    found: dict[int, bytes] = {}
+    at = 0
+    while at < len(block):
+        kind = block[at]
+        at += 1
+        if kind in {5, 6}:  # the time zone, the catalogue: a byte with its length, and the text
+            size = 1 + block[at] if at < len(block) else 0
+        elif kind in _STATUS_SIZES:
+            size = _STATUS_SIZES[kind]
+        else:
+            break
+        found[kind] = block[at : at + size]
+        at += size
+    return found
+
+
+def _decode(text: bytes, charset: str) -> str:
+    if not text.isascii() and is_supported(charset):
+        return text_decoder(charset)(text)
+    return text.decode("utf-8", "surrogateescape")
 
 
 def decompress_maria(raw: bytes) -> bytes:
@@ -110,9 +196,14 @@ def decompress_maria(raw: bytes) -> bytes:
     return zlib.decompress(raw[1 + (raw[0] & 0x07) :])
 
 
-def parse_gtid(body: bytes) -> tuple[bytes, int]:
-    """MySQL's GTID event: (uuid as 16 bytes, number)."""
-    return body[1:17], int.from_bytes(body[17:25], "little")
+@lru_cache(maxsize=1024)
+def _uuid_text(raw: bytes) -> str:
+    return str(uuid.UUID(bytes=raw))
+
+
+def parse_gtid(body: bytes) -> tuple[str, int]:
+    """MySQL's GTID event: (uuid, number)."""
+    return _uuid_text(body[1:17]), int.from_bytes(body[17:25], "little")
 
 
 def _serialised(raw: bytes, at: int) -> tuple[int, int]:
@@ -125,12 +216,12 @@ def _serialised(raw: bytes, at: int) -> tuple[int, int]:
     return number >> (more + 1 if more < 8 else 8), at + more + 1
 
 
-def parse_tagged_gtid(body: bytes) -> tuple[bytes, str, int]:
+def parse_tagged_gtid(body: bytes) -> tuple[str, str, int]:
     """MySQL 8.3's tagged GTID event: (uuid, tag, number); see `libs/mysql/serialization/readme.md` of its source."""
     _, at = _serialised(body, 0)  # version
     _, at = _serialised(body, at)  # size
     _, at = _serialised(body, at)  # last field that must be understood
-    uuid, tag, number = b"", "", 0
+    source, tag, number = "", "", 0
     while at < len(body):
         identifier, at = _serialised(body, at)
         if identifier == 0:  # flags
@@ -140,7 +231,7 @@ def parse_tagged_gtid(body: bytes) -> tuple[bytes, str, int]:
             for _ in range(16):
                 part, at = _serialised(body, at)
                 parts.append(part)
-            uuid = bytes(parts)
+            source = _uuid_text(bytes(parts))
         elif identifier == 2:
             packed, at = _serialised(body, at)
             number = packed >> 1  # signed numbers carry their sign lowest
@@ -150,7 +241,7 @@ def parse_tagged_gtid(body: bytes) -> tuple[bytes, str, int]:
             break
         else:
             break
-    return uuid, tag, number
+    return source, tag, number
 
 
 STANDALONE, PREPARED_XA, COMPLETED_XA = 1, 0x40, 0x80
@@ -159,6 +250,21 @@ STANDALONE, PREPARED_XA, COMPLETED_XA = 1, 0x40, 0x80
 def parse_maria_gtid(body: bytes) -> tuple[int, int, int]:
     """MariaDB's GTID event: (domain, number, flags); the server's id is in the header."""
     return int.from_bytes(body[8:12], "little"), int.from_bytes(body[:8], "little"), body[12]
+
+
+# An ALTER TABLE of binlog_alter_two_phase is logged when it starts and again when it ends, also when it fails.
+START_ALTER, COMMIT_ALTER, ROLLBACK_ALTER = 2, 4, 8
+_HAS_COMMIT_ID = 2
+
+
+def parse_alter_phase(body: bytes) -> int:
+    """The phase of such an ALTER TABLE that a GTID event of MariaDB announces; 0 for all else."""
+    flags, at = body[12], 13
+    if flags & _HAS_COMMIT_ID:
+        at += 8
+    if flags & (PREPARED_XA | COMPLETED_XA):
+        at += 6 + body[at + 4] + body[at + 5]
+    return body[at] & (START_ALTER | COMMIT_ALTER | ROLLBACK_ALTER) if at < len(body) else 0
 
 
 def parse_maria_gtid_list(body: bytes) -> MariaGtids:
@@ -170,9 +276,28 @@ def parse_maria_gtid_list(body: bytes) -> MariaGtids:
     return gtids
 
 
+def parse_xid(body: bytes) -> str:
+    """The id of an XA transaction, from the event that prepares it: its two parts in hexadecimal digits."""
+    sizes = int.from_bytes(body[5:9], "little"), int.from_bytes(body[9:13], "little")
+    return f"{body[13 : 13 + sizes[0]].hex()},{body[13 + sizes[0] : 13 + sum(sizes)].hex()}"
+
+
+def parse_xid_text(statement: str) -> str:
+    """The same from XA COMMIT or XA ROLLBACK, as servers write them into the log: `X'…',X'…',1`."""
+    parts = (
+        statement.split(None, 2)[2].replace("X'", "").replace("'", "").split(",") if statement.count(" ") > 1 else []
+    )
+    return ",".join(parts[:2]).lower()
+
+
 def parse_rotate(body: bytes) -> tuple[str, int]:
     """The next file and the position in it."""
     return body[8:].decode("utf-8"), int.from_bytes(body[:8], "little")
+
+
+def is_server_start(body: bytes) -> bool:
+    """Whether a format description is of the first file after the server was started: it tells when it was made."""
+    return any(body[52:56])
 
 
 def is_intact(buffer: bytes, start: int, end: int) -> bool:

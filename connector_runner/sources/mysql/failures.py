@@ -23,6 +23,12 @@ class UnloggedChangeError(LogGoneError):
     reason = "UnloggedChange"
 
 
+class UnknownDefinitionError(LogGoneError):
+    """The log has rows of the table that nothing describes: those between two statements, without names."""
+
+    reason = "UnknownDefinition"
+
+
 class ServerIdTakenError(TransientError):
     """Another reader uses the same server id; the later one evicts the earlier."""
 

@@ -139,8 +139,9 @@ class Follower:
             is_mariadb=self._server.is_mariadb,
             has_gtids=self._server.has_gtids,
             folds_case=self._server.folds_case,
+            charsets=self._server.charsets,
         )
-        resolver = Resolver(self._settings, folds_case=self._server.folds_case)
+        resolver = Resolver(self._settings, self._server)
         return LogReader(self._settings, assembler, place.log, resolver)
 
     # --- the log

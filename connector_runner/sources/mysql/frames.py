@@ -77,8 +77,7 @@ def _read_checksum_size(buffer: bytes, start: int, end: int) -> int:
         ActionRequiredError: The algorithm is not known.
     """
     algorithm = buffer[end - 5]
-    # Of a file without checksums the server sends the one of the file again, changed, with the old checksum; it ends at 0.
-    if algorithm or _end(buffer, start):
+    if algorithm:  # of a file without checksums the server may send it changed, with the old checksum
         _require_intact(buffer, start, end)
     size = _CHECKSUMS.get(algorithm)
     if size is None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from connector_runner.protocols.batch import Incident, Row
-from connector_runner.sources.mysql.ddl import NO_REWRITES, Effect, Rewrites
+from connector_runner.sources.mysql.alterations import UNKNOWN, Alteration
+from connector_runner.sources.mysql.ddl import Effect
 from connector_runner.sources.mysql.position import Commit, LogPosition
 from connector_runner.sources.mysql.table import TableDefinition
 from connector_runner.sources.mysql.tablemap import TableMap
@@ -59,10 +60,10 @@ class Question:
         effect: Of a statement on the table; `ALTERED` also for a table map that does not fit (then without statement).
         statement: Its text, shortened.
         table_map: The map that does not fit.
-        rewrites: Of an `ALTERED` statement.
+        alteration: An `ALTERED` statement, taken apart.
     """
 
     effect: Effect
     statement: str = ""
     table_map: TableMap | None = None
-    rewrites: Rewrites = NO_REWRITES
+    alteration: Alteration = UNKNOWN

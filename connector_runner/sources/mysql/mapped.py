@@ -1,6 +1,8 @@
-"""A definition from the log's own words (binlog_row_metadata=FULL), for rows between two statements."""
+"""What a table map says, compared with a definition; and a definition from its own words alone (binlog_row_metadata=FULL)."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from connector_runner.sources.mysql.charsets import text_decoder
 from connector_runner.sources.mysql.columns import SourceColumn, quote_label
@@ -34,10 +36,38 @@ _GEOMETRIES = (
 _BINARY = "binary"
 
 
+def describes(table_map: TableMap, definition: TableDefinition, charsets: Mapping[int, str]) -> bool:
+    """Whether a map is of a definition, by all that it says: types, names, signs, character sets, labels."""
+    return definition.matches(table_map) and all(
+        _agrees(column, table_map, place, charsets) for place, column in enumerate(definition.columns)
+    )
+
+
+def _agrees(column: SourceColumn, table_map: TableMap, place: int, charsets: Mapping[int, str]) -> bool:
+    """Whether the map says nothing of a column that its definition denies; its type is compared elsewhere (`fits`)."""
+    if (
+        table_map.wires[place] in _INTEGERS
+        and table_map.is_unsigned.get(place, column.type.is_unsigned) != column.type.is_unsigned
+    ):
+        return False
+    collation = table_map.collations.get(place, table_map.enum_collations.get(place, -1))
+    charset = charsets.get(collation, "")
+    if charset and _name(charset) != _name(column.charset or _BINARY):
+        return False
+    labels = table_map.labels.get(place)
+    if labels is None or not column.charset:
+        return True
+    return tuple(map(text_decoder(column.charset), labels)) == column.type.labels
+
+
+def _name(charset: str) -> str:
+    return "utf8mb3" if charset == "utf8" else charset
+
+
 def build_definition(
-    table_map: TableMap, before: TableDefinition, after: TableDefinition | None, charsets: dict[int, str]
+    table_map: TableMap, before: TableDefinition, after: TableDefinition | None, charsets: Mapping[int, str]
 ) -> TableDefinition:
-    """The table as a map with full metadata describes it.
+    """The table as a map with full metadata describes it: a guess, since it does not say all of a definition.
 
     A column that a known definition has under the same name with a fitting type is taken from there (the log can't tell a
     UUID from a BINARY(16)). Values of new columns are assumed to have come without the log showing them.
@@ -47,23 +77,40 @@ def build_definition(
         before: The definition known before it.
         after: The definition of now.
         charsets: By collation number.
+
+    Raises:
+        LookupError: The map names a collation that the server does not list.
     """
-    known = {column.name: column for definition in (after, before) if definition for column in definition.columns}
     columns = []
     for place, name in enumerate(table_map.names):
-        column = known.get(name)
-        if column is None or not fits(column, table_map.wires[place], table_map.metas[place]):
-            column = _column(table_map, place, charsets)
-        columns.append(column)
+        known = [
+            column
+            for definition in (before, after)
+            if definition
+            for column in definition.columns
+            if column.name == name
+        ]
+        fitting = (
+            column
+            for column in known
+            if fits(column, table_map.wires[place], table_map.metas[place])
+            and _agrees(column, table_map, place, charsets)
+        )
+        columns.append(next(fitting, None) or _column(table_map, place, charsets))
     key = tuple(table_map.names[place] for place in table_map.key)
     if not key:
         key = before.key if set(before.key) <= set(table_map.names) else ()
-    return TableDefinition(before.database, before.name, tuple(columns), key, before.index)
+    order = before.order if key == before.key else ()
+    return TableDefinition(before.database, before.name, tuple(columns), key, before.index, order, is_guess=True)
 
 
-def _column(table_map: TableMap, place: int, charsets: dict[int, str]) -> SourceColumn:
+def _column(table_map: TableMap, place: int, charsets: Mapping[int, str]) -> SourceColumn:
     collation = table_map.collations.get(place, table_map.enum_collations.get(place))
-    charset = charsets.get(collation, "utf8mb4") if collation is not None else ""
+    if collation is not None and collation not in charsets:
+        raise LookupError(
+            f"column {table_map.names[place]} has the collation {collation} in the log, which the server does not list"
+        )
+    charset = charsets[collation] if collation is not None else ""
     sql_type = _sql_type(table_map, place, charset)
     kept = "" if charset == _BINARY else charset
     # A default that nobody knows: "" is not None, so that old rows are read again.

@@ -26,6 +26,7 @@ class LogPosition:
         others: Those without rows of the table. One that is in neither was prepared before the log was followed.
         transaction: The id of the transaction that `rows` are of, "" where it has none; another one's rows must not be left
             out in its place.
+        shadows: Sessions that have a temporary table of the table's name, as `server id-thread`.
     """
 
     file: str = ""
@@ -35,6 +36,7 @@ class LogPosition:
     prepared: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     transaction: str = ""
+    shadows: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """For checkpoints; what is empty is left out."""
@@ -49,6 +51,8 @@ class LogPosition:
             document["others"] = list(self.others)
         if self.transaction:
             document["transaction"] = self.transaction
+        if self.shadows:
+            document["shadows"] = list(self.shadows)
         return document
 
     @classmethod
@@ -62,6 +66,7 @@ class LogPosition:
             tuple(document.get("prepared", ())),
             tuple(document.get("others", ())),
             document.get("transaction", ""),
+            tuple(document.get("shadows", ())),
         )
 
     def has_reached(self, target: LogPosition) -> bool:
@@ -117,6 +122,7 @@ class LogState:
         elif has_gtids and (position.gtids or not position.file):
             self._gtids = MysqlGtids.parse(position.gtids)
         self._prepared, self._others = list(position.prepared), list(position.others)
+        self.shadows = position.shadows
 
     def rotate(self, file: str, offset: int) -> None:
         """Another file begins; when a stream starts anew in the same file, what is known stays."""
@@ -152,4 +158,5 @@ class LogState:
         """The position now, `rows` into the transaction that follows."""
         gtids = "" if self._gtids is None else str(self._gtids)
         inside = transaction if rows else ""
-        return LogPosition(self.file, self.offset, gtids, rows, tuple(self._prepared), tuple(self._others), inside)
+        prepared, others = tuple(self._prepared), tuple(self._others)
+        return LogPosition(self.file, self.offset, gtids, rows, prepared, others, inside, self.shadows)

@@ -46,13 +46,14 @@ _TYPES: list[tuple[str, str, bool, str]] = [
 _EFFECTS: dict[Effect, tuple[str, str]] = {
     Effect.ALTERED: (
         "ALTER TABLE, CREATE INDEX, DROP INDEX",
-        "Followed. When values of old rows change (a default, a rename, another type, a generated column, a name that was "
-        "dropped before) they are read again beside the log, recorded as an incident `refresh`; a new key or MariaDB's ALTER IGNORE "
-        "means a new copy.",
+        "Followed. When values of old rows may change (a default, a rename, another type, NOT NULL, a generated column, a name that was "
+        "dropped before) they are read again beside the log, recorded as an incident `refresh` (with `snapshot: never` it is only recorded); "
+        "another key, other values in the key, MariaDB's ALTER IGNORE or an engine that keeps no rows mean a new copy. What is asked before "
+        "a table is followed is asked again: a foreign key that changes rows ends the stream.",
     ),
     Effect.TRUNCATED: ("TRUNCATE TABLE", "All rows of the dataset are removed; recorded as an incident `truncate`."),
     Effect.DROPPED: (
-        "DROP TABLE, DROP DATABASE",
+        "DROP TABLE, DROP DATABASE, CREATE OR REPLACE DATABASE",
         "An error that names the statement; the dataset keeps its last state.",
     ),
     Effect.RENAMED: (
@@ -70,6 +71,10 @@ _EFFECTS: dict[Effect, tuple[str, str]] = {
     Effect.STATEMENT: (
         "INSERT, UPDATE, DELETE, LOAD DATA, … logged as statements; XA COMMIT of rows prepared before; a lost-events incident",
         "An error that names the statement, or with `onLogGap: resnapshot` a new copy.",
+    ),
+    Effect.SHADOWED: (
+        "a statement on a temporary table of the same name (sessions that log statements)",
+        "Nothing, if its CREATE was read; else an error that names the statement, or with `onLogGap: resnapshot` a new copy.",
     ),
     Effect.INCOMPLETE: (
         "rows logged without some of their columns (a session with another `binlog_row_image` than FULL)",

@@ -7,38 +7,55 @@ the table first: without one, the definition of now is that of then. With one, o
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pymysql
 
 from connector_runner.protocols.batch import Incident
 from connector_runner.protocols.errors import ActionRequiredError
-from connector_runner.sources.mysql import events
+from connector_runner.sources.mysql.ahead import Ahead
+from connector_runner.sources.mysql.alterations import Change, judge_text
 from connector_runner.sources.mysql.assembler import Assembler
-from connector_runner.sources.mysql.connection import Connection, connect
-from connector_runner.sources.mysql.ddl import Effect, effect_of
-from connector_runner.sources.mysql.decoders import fold
-from connector_runner.sources.mysql.definitions import read_definition
-from connector_runner.sources.mysql.events import Event
-from connector_runner.sources.mysql.failures import translate
+from connector_runner.sources.mysql.connection import connect
+from connector_runner.sources.mysql.ddl import Effect
+from connector_runner.sources.mysql.definitions import FoundTable, read_table
+from connector_runner.sources.mysql.failures import UnknownDefinitionError, translate
 from connector_runner.sources.mysql.logbatch import Again, Question
-from connector_runner.sources.mysql.mapped import build_definition
+from connector_runner.sources.mysql.mapped import build_definition, describes
+from connector_runner.sources.mysql.old_rows import judge, remember_dropped
 from connector_runner.sources.mysql.position import LogPosition
+from connector_runner.sources.mysql.preflight import table_problems
 from connector_runner.sources.mysql.scan import scan
+from connector_runner.sources.mysql.server import Server
 from connector_runner.sources.mysql.settings import Settings
-from connector_runner.sources.mysql.table import TableDefinition, keeps_values
-from connector_runner.sources.mysql.tablemap import TableMap, parse_table_map
+from connector_runner.sources.mysql.statements import Statements
+from connector_runner.sources.mysql.table import TableDefinition
+from connector_runner.sources.mysql.tablemap import TableMap
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where in the log a question is asked: the definition up to there, the position, and what is known of statements."""
+
+    known: TableDefinition
+    position: LogPosition
+    statements: Statements
+
 
 Answer = tuple[TableDefinition, Again | None, Incident | None]
 _REASONS = {Effect.INCOMPLETE: "IncompleteRows"}
 
 
 class Resolver:
-    """Answers an assembler's questions, with connections of its own."""
+    """Answers an assembler's questions, with connections of its own.
 
-    def __init__(self, settings: Settings, *, folds_case: bool) -> None:
-        self._settings = settings
-        self._folds_case = folds_case
+    Args:
+        settings: Whereto.
+        server: Its facts.
+    """
+
+    def __init__(self, settings: Settings, server: Server) -> None:
+        self._settings, self._server = settings, server
 
     def answer(self, assembler: Assembler) -> None:
         """Answers the question there is.
@@ -50,16 +67,18 @@ class Resolver:
         question = assembler.question
         if question is None:
             return
-        definition, again, incident = self._decide(question, assembler.definition, assembler.state.position())
+        place = _Place(assembler.definition, assembler.state.position(), assembler.statements)
+        definition, again, incident = self._decide(question, place)
         assembler.adopt(definition, again=again, incident=incident)
 
-    def _decide(self, question: Question, known: TableDefinition, position: LogPosition) -> Answer:
+    def _decide(self, question: Question, place: _Place) -> Answer:
+        known = place.known
         match question.effect:
             case Effect.TRUNCATED:
                 message = f"{known.id} was emptied by: {question.statement}"
                 return known, Again.CLEAR, Incident("truncate", known.id, message, {"statement": question.statement})
             case Effect.ALTERED:
-                return self._altered(question, known, position)
+                return self._altered(question, place)
             case Effect.DROPPED | Effect.RENAMED:
                 raise ActionRequiredError(
                     f"{known.id} was {question.effect.value} by: {question.statement}. The dataset keeps its last state; select "
@@ -67,76 +86,97 @@ class Resolver:
                     reason="TableGone",
                 )
             case _:
-                return self._gap(question, known, position)
+                why = f"{question.effect.value}, which the log does not show row by row"
+                return self._gap(why, question, place, replaces=question.effect is Effect.REPLACED)
 
-    def _gap(self, question: Question, known: TableDefinition, position: LogPosition) -> Answer:
-        why = f"{question.effect.value}, which the log does not show row by row: {question.statement}"
+    def _gap(self, why: str, question: Question, place: _Place, *, replaces: bool = False) -> Answer:
+        known, why = place.known, f"{why}: {question.statement}"
         if not self._settings.resnapshots:
             raise ActionRequiredError(
                 f"{known.id}: {why}. Set onLogGap: resnapshot to have the table copied again in such a case",
                 reason=_REASONS.get(question.effect, "LogGap"),
             )
-        definition = self._after(question, known, position) if question.effect is Effect.REPLACED else known
+        definition = self._after(question, place) if replaces else known
         return self._restarted(definition, why, question.statement)
 
-    def _altered(self, question: Question, known: TableDefinition, position: LogPosition) -> Answer:
-        definition = self._after(question, known, position).after(known)
+    def _altered(self, question: Question, place: _Place) -> Answer:
+        known, alteration = place.known, question.alteration
+        after = self._after(question, place)
+        if after.is_guess and alteration.has_cascades and not self._may_cascade:
+            why = "until a later statement its rows may have been changed by a foreign key"
+            return self._gap(why, question, replace(place, known=replace(after, is_guess=True)))
+        definition = replace(after, dropped=remember_dropped(known, after, alteration))
         statement = question.statement or "a statement before the log's rows"
-        if question.rewrites.deletes:
-            return self._restarted(definition, f"rows may have been removed by: {statement}", statement)
-        if definition.key != known.key:
-            return self._restarted(definition, f"it has another key since: {statement}", statement)
-        if keeps_values(known, definition, question.rewrites):
-            return definition, None, None
-        message = f"{known.id}: rows may have changed without the log showing it by: {statement}; they are read again"
-        return definition, Again.REFRESH, Incident("refresh", known.id, message, {"statement": statement})
+        match judge(known, after, alteration):
+            case Change.NONE:
+                return definition, None, None
+            case Change.KEYS:
+                why = (
+                    "rows may have been removed by"
+                    if alteration.ignores
+                    else "it may have another key, or other values in its key, since"
+                )
+                if not self._settings.copies and not self._settings.resnapshots:
+                    return self._gap(why, question, place)
+                return self._restarted(definition, f"{why}: {statement}", statement)
+            case _:
+                return self._refreshed(definition, statement)
+
+    @property
+    def _may_cascade(self) -> bool:
+        return self._settings.ignores_cascades or self._server.logs_cascades
+
+    def _refreshed(self, definition: TableDefinition, statement: str) -> Answer:
+        told = "they are read again"
+        if not self._settings.copies:
+            told = "with snapshot: never they are not read again, and those in the dataset keep the values they had"
+        message = f"{definition.id}: rows may have changed without the log showing it by: {statement}; {told}"
+        incident = Incident("refresh", definition.id, message, {"statement": statement})
+        return definition, Again.REFRESH if self._settings.copies else None, incident
 
     def _restarted(self, definition: TableDefinition, why: str, statement: str) -> Answer:
         message = f"{definition.id}: {why}; it is copied again"
         incident = Incident("resnapshot", definition.id, message, {"statement": statement})
         return replace(definition, dropped=()), Again.RESTART, incident
 
-    def _after(self, question: Question, known: TableDefinition, position: LogPosition) -> TableDefinition:
-        """The definition right after the statement."""
+    def _after(self, question: Question, place: _Place) -> TableDefinition:
+        """The definition right after the statement: certain if it is the last one, else a guess that fits the rows that follow."""
+        known, mapped = place.known, question.table_map
         while True:
             current = self._read(known)
-            later, between = self._look_ahead(known, position, passes=1 if question.statement else 0)
+            later, between = self._look_ahead(place, passes=1 if question.statement else 0)
             if later is not None or current is None or self._read(known) == current:
                 break  # else it was altered meanwhile, and the log has the statement now
-        if current is not None:
-            is_last = later is None and (not question.table_map or current.matches(question.table_map))
+        if later is None and current is not None and (mapped is None or self._describes(mapped, current.definition)):
+            self._require_followable(current, question.statement)
+            return current.definition
+        alteration = question.alteration
+        if mapped is None and alteration.keeps_columns and judge_text(alteration, known) is Change.NONE:
+            return known
+        table_map = mapped or between
+        if later is not None and table_map is None:
             # Without rows up to the next statement it does not matter what they would look like; that one is asked about in turn.
-            if is_last or (later is not None and not question.table_map and between is None):
-                self._require_readable(current)
-                return current
-        table_map = question.table_map or between
+            return replace(known if current is None else current.definition, is_guess=True)
         if table_map is not None and table_map.names:
-            return self._from_map(table_map, known, current)
-        raise ActionRequiredError(
+            return self._from_map(table_map, known, None if current is None else current.definition)
+        raise UnknownDefinitionError(
             f"{known.id} was changed by: {question.statement or 'an unknown statement'}, and again by: {later or 'another one'}; with "
             "binlog_row_metadata below FULL the log does not say what the rows between them look like. Set binlog_row_metadata = "
-            "'FULL' for the future, and copy the table again",
-            reason="UnknownDefinition",
+            "'FULL' for the future, and copy the table again (by itself with onLogGap: resnapshot)"
         )
+
+    def _describes(self, table_map: TableMap, definition: TableDefinition) -> bool:
+        return describes(table_map, definition, self._server.charsets)
 
     def _from_map(
         self, table_map: TableMap, known: TableDefinition, current: TableDefinition | None
     ) -> TableDefinition:
-        if current is not None and current.matches(table_map):
-            self._require_readable(current)
-            return current
-        connection = self._connect()
         try:
-            collations = {
-                int(number): str(charset)
-                for number, charset in connection.rows(
-                    "SELECT ID, CHARACTER_SET_NAME FROM information_schema.COLLATIONS WHERE ID IS NOT NULL"
-                )
-                if charset is not None
-            }
-        finally:
-            connection.close()
-        definition = build_definition(table_map, known, current, collations)
+            definition = build_definition(table_map, known, current, self._server.charsets)
+        except LookupError as error:
+            raise UnknownDefinitionError(
+                f"{known.id}: the log's rows can't be read: {error.args[0]}. Copy the table again (by itself with onLogGap: resnapshot)"
+            ) from None
         self._require_readable(definition)
         return definition
 
@@ -148,13 +188,20 @@ class Resolver:
                 f"{definition.id} lost its key; add a primary key or a unique index without NULLs", reason="NoKey"
             )
 
-    def _connect(self) -> Connection:
-        return connect(self._settings, purpose="definitions")
+    def _require_followable(self, table: FoundTable, statement: str) -> None:
+        """What is asked before a table is followed is asked again after each statement on it."""
+        self._require_readable(table.definition)
+        ignores = self._settings.ignores_cascades
+        if problems := table_problems(self._server, table, "the account", ignores_cascades=ignores):
+            raise ActionRequiredError(
+                f"{table.definition.id} can't be followed any more since: {statement or 'an unknown statement'}: {'; '.join(problems)}",
+                reason="Preflight",
+            )
 
-    def _read(self, known: TableDefinition) -> TableDefinition | None:
-        connection = self._connect()
+    def _read(self, known: TableDefinition) -> FoundTable | None:
+        connection = connect(self._settings, purpose="definitions")
         try:
-            return read_definition(connection, known.database, known.name)
+            return read_table(connection, known.database, known.name)
         except pymysql.MySQLError as error:
             raise translate(error, f"reading the definition of {known.id}") from None
         finally:
@@ -162,32 +209,15 @@ class Resolver:
 
     def later_statement(self, known: TableDefinition, position: LogPosition) -> str | None:
         """The next statement that alters the table between the position and the log's end."""
-        return self._look_ahead(known, position, passes=0)[0]
+        server = self._server
+        statements = Statements(
+            (known.database, known.name), is_mariadb=server.is_mariadb, folds_case=server.folds_case, charsets=server.charsets,
+            shadows=position.shadows,
+        )  # fmt: skip
+        return self._look_ahead(_Place(known, position, statements), passes=0)[0]
 
-    def _look_ahead(
-        self, known: TableDefinition, position: LogPosition, *, passes: int
-    ) -> tuple[str | None, TableMap | None]:
+    def _look_ahead(self, place: _Place, *, passes: int) -> tuple[str | None, TableMap | None]:
         """The next statement that alters the table, after `passes` of them, and the first table map (of rows) before it."""
-        statements: list[str] = []
-        maps: list[TableMap] = []
-
-        def look(buffer: bytes, start: int, end: int, _offset: int) -> None:
-            kind = buffer[start + 4]
-            if len(statements) > passes:
-                return
-            if kind == Event.TABLE_MAP and not maps:
-                table_map = parse_table_map(buffer[start + events.HEADER_SIZE + 8 : end])
-                names = (table_map.database, table_map.table), (known.database, known.name)
-                if fold(names[0], folds_case=self._folds_case) == fold(names[1], folds_case=self._folds_case):
-                    maps.append(table_map)
-            elif kind in {Event.QUERY, Event.MARIA_QUERY_COMPRESSED}:
-                body = buffer[start + events.HEADER_SIZE : end]
-                query = events.parse_query(body, is_compressed=kind == Event.MARIA_QUERY_COMPRESSED)
-                effect = effect_of(
-                    query.statement, query.database, (known.database, known.name), folds_case=self._folds_case
-                )
-                if effect not in {Effect.NONE, Effect.STATEMENT, Effect.TRUNCATED}:
-                    statements.append(query.statement[:500])
-
-        scan(self._settings, position, look, lambda: len(statements) > passes)
-        return statements[passes] if len(statements) > passes else None, maps[0] if maps else None
+        ahead = Ahead(place.known, place.statements.copy(), self._server, passes)
+        scan(self._settings, place.position, ahead.look, lambda: ahead.is_done)
+        return ahead.later, ahead.table_map

@@ -18,6 +18,7 @@ _VARIABLES = (
     "partial_revokes", "gtid_binlog_state", "gtid_executed", "gtid_purged", "read_only", "innodb_native_foreign_keys",
 )  # fmt: skip
 
+_UNKNOWN_COLUMN = 1054
 # SHOW cuts values at 1,024 characters; these may be longer.
 _LONG = frozenset({"gtid_binlog_state", "gtid_executed", "gtid_purged", "binlog_do_db", "binlog_ignore_db"})
 
@@ -91,6 +92,7 @@ class Server:
         grants: Of the account.
         filters: binlog_do_db and binlog_ignore_db, None where the account may not ask.
         is_replica: Whether it applies another server's transactions, None where the account may not ask.
+        charsets: Names of character sets by the numbers of their collations.
     """
 
     is_mariadb: bool
@@ -98,6 +100,7 @@ class Server:
     grants: Grants = field(default_factory=Grants)
     filters: tuple[str, str] | None = None
     is_replica: bool | None = False
+    charsets: dict[int, str] = field(default_factory=dict)
 
     @property
     def has_gtids(self) -> bool:
@@ -141,7 +144,24 @@ def read_server(connection: Connection) -> Server:
         _read_grants(connection, has_wildcards=variables.get("partial_revokes", "OFF").upper() != "ON"),
         _read_filters(connection, variables),
         _read_is_replica(connection),
+        _read_charsets(connection),
     )
+
+
+def _read_charsets(connection: Connection) -> dict[int, str]:
+    """Of all collations; MariaDB has the numbers of those that are of several character sets in another table (from 10.10 on)."""
+    found: dict[int, str] = {}
+    for table in ("COLLATIONS", "COLLATION_CHARACTER_SET_APPLICABILITY"):
+        try:
+            rows = connection.rows(
+                f"SELECT ID, CHARACTER_SET_NAME FROM information_schema.{table} WHERE ID IS NOT NULL"  # noqa: S608 - fixed words
+            )
+        except pymysql.MySQLError as error:
+            if error.args[0] != _UNKNOWN_COLUMN:
+                raise
+            continue
+        found |= {int(number): str(charset) for number, charset in rows if charset is not None}
+    return found
 
 
 def _read_variables(connection: Connection) -> dict[str, str]:

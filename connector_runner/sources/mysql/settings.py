@@ -41,6 +41,11 @@ class Settings:
     password: Secret
     ssl: Secret
 
+    @property
+    def copies(self) -> bool:
+        """Whether the table is copied at all; else the dataset has only what came after the start."""
+        return self.snapshot != "never"
+
 
 class Secret:
     """A value that never shows itself."""

@@ -110,7 +110,7 @@ class MysqlSource:
         if self._settings.mode is not Mode.LOG_BASED or checkpoint is None or "log" not in checkpoint.position:
             return None
         place = Place.from_json(stream, checkpoint.position)
-        resolver = Resolver(self._settings, folds_case=server.folds_case)
+        resolver = Resolver(self._settings, server)
         if checkpoint.identity != server.identity or resolver.later_statement(place.definition, place.log) is None:
             return None
         return FoundTable(place.definition, "BASE TABLE", "")
@@ -138,8 +138,7 @@ class MysqlSource:
             connection.query("COMMIT")
             again = read_definition(connection, definition.database, definition.name)
             if again is None or again == definition:
-                copies = self._settings.snapshot != "never"
-                return Place(position, definition, Progress(is_cleared=True) if copies else None)
+                return Place(position, definition, Progress(is_cleared=True) if self._settings.copies else None)
             definition = again
         raise TransientError(
             f"{definition.id} had another definition each time it was asked for, {_DEFINITION_TRIES} times",

@@ -10,7 +10,6 @@ from typing import Any
 from connector_runner.protocols.schema import Column, StreamSchema
 from connector_runner.sources.mysql.charsets import is_supported
 from connector_runner.sources.mysql.columns import SourceColumn
-from connector_runner.sources.mysql.ddl import NO_REWRITES, Rewrites
 from connector_runner.sources.mysql.fields import fits
 from connector_runner.sources.mysql.tablemap import TableMap
 
@@ -28,6 +27,7 @@ class TableDefinition:
             (checkpoints before version 1.1). What a place in the copy depends on besides the columns' types.
         dropped: Names of columns that it had since the copy: the dataset still holds their last values. No part of what the
             server says, so not compared.
+        is_guess: Not certain: a later statement was in the log already when it was asked for. Not compared either.
     """
 
     database: str
@@ -37,6 +37,7 @@ class TableDefinition:
     index: str = "PRIMARY"
     order: tuple[str, ...] = ()
     dropped: tuple[str, ...] = field(default=(), compare=False)
+    is_guess: bool = field(default=False, compare=False)
 
     @property
     def id(self) -> str:
@@ -104,11 +105,6 @@ class TableDefinition:
         """Whether the copy reads the key's column at this place from high to low."""
         return bool(self.order) and self.order[place].endswith(" desc")
 
-    def after(self, before: TableDefinition) -> TableDefinition:
-        """This definition as the one that follows `before`: it remembers which columns are gone."""
-        gone = {*before.dropped, *before.names} - set(self.names)
-        return replace(self, dropped=tuple(sorted(gone)))
-
     def to_json(self) -> dict[str, Any]:
         """For checkpoints; short, since it is written with each one."""
         columns = []
@@ -117,6 +113,7 @@ class TableDefinition:
                 ("n" if column.nullable else "")
                 + ("j" if column.is_json else "")
                 + ("g" if column.is_generated else "")
+                + ("a" if column.is_auto else "")
             )
             columns.append([column.name, column.sql_type, column.charset, flags])
             if column.expression:
@@ -128,6 +125,8 @@ class TableDefinition:
             document["database"] = self.database
         if self.dropped:
             document["dropped"] = list(self.dropped)
+        if self.is_guess:
+            document["guess"] = True
         return document
 
     @classmethod
@@ -136,47 +135,18 @@ class TableDefinition:
         database = document.get("database") or stream.partition(".")[0]
         name = stream[len(database) + 1 :]
         columns = tuple(
-            SourceColumn(name, sql_type, charset, "n" in flags, "j" in flags, None, "g" in flags, *expression)
+            SourceColumn(
+                name,
+                sql_type,
+                charset,
+                "n" in flags,
+                "j" in flags,
+                None,
+                "g" in flags,
+                "".join(expression),
+                "a" in flags,
+            )
             for name, sql_type, charset, flags, *expression in document["columns"]
         )
         key, order, dropped = (tuple(document.get(part, ())) for part in ("key", "order", "dropped"))
-        return cls(database, name, columns, key, document["index"], order, dropped)
-
-
-def keeps_values(before: TableDefinition, after: TableDefinition, rewrites: Rewrites = NO_REWRITES) -> bool:
-    """Whether rows that were stored under `before` are right under `after` without being read again.
-
-    That is so when each column of `after` is unchanged or only widened, or is new, may be NULL and has no default: then all
-    old rows hold NULL, as the dataset does. Anything else (a default, a rename, another type, a name that a dropped column had)
-    changes rows without the log showing it.
-    """
-    old = {column.name: column for column in before.columns}
-    if rewrites.renames or (rewrites.dropped | set(before.dropped)) & set(after.names):
-        return False
-    if set(after.names) - set(before.names) and set(before.names) - set(after.names):
-        return False  # perhaps a rename
-    return before.key == after.key and all(
-        _is_widened(old[column.name], column)
-        if column.name in old
-        else column.nullable and column.default is None and not column.is_generated
-        for column in after.columns
-    )
-
-
-def _is_widened(before: SourceColumn, after: SourceColumn) -> bool:
-    old, new = before.type, after.type
-    kept = ("charset", "is_generated", "expression")
-    if any(getattr(before, name) != getattr(after, name) for name in kept) or old.is_unsigned != new.is_unsigned:
-        return False
-    if before.sql_type == after.sql_type:
-        return True
-    if old.base in _INTEGERS and new.base in _INTEGERS:
-        return _INTEGERS.index(new.base) >= _INTEGERS.index(old.base)
-    if old.base == new.base in {"varchar", "varbinary"}:
-        return new.numbers >= old.numbers
-    if old.base == new.base in {"enum", "set"}:
-        return new.labels[: len(old.labels)] == old.labels
-    return False
-
-
-_INTEGERS = ("tinyint", "smallint", "mediumint", "int", "bigint")
+        return cls(database, name, columns, key, document["index"], order, dropped, bool(document.get("guess")))

@@ -66,8 +66,12 @@ _TEXTUAL = {Wire.VARCHAR, Wire.BLOB, Wire.VAR_STRING, Wire.STRING}
 
 
 @lru_cache(maxsize=256)
-def parse_table_map(body: bytes) -> TableMap:
+def parse_table_map(body: bytes, *, is_mariadb: bool = False) -> TableMap:
     """Reads a table map's body after its table id (6 bytes) and flags (2 bytes).
+
+    Args:
+        body: The bytes.
+        is_mariadb: The dialect: which columns have a character set there.
 
     Raises:
         ValueError: It holds a column type that is not known.
@@ -85,8 +89,9 @@ def parse_table_map(body: bytes) -> TableMap:
     nulls = int.from_bytes(body[at : at + (count + 7) // 8], "little")
     nullable = tuple(bool(nulls >> place & 1) for place in range(count))
     optional = _optional(body, at + (count + 7) // 8)
-    text = [i for i in range(count) if _is_textual(wires[i], metas[i])]
-    listed = [i for i in range(count) if wires[i] == Wire.STRING and string_meta(metas[i])[0] in {Wire.ENUM, Wire.SET}]
+    textual = _TEXTUAL | ({Wire.GEOMETRY} if is_mariadb else {Wire.VECTOR})
+    text = [i for i in range(count) if wires[i] in textual and not _is_listed(wires[i], metas[i])]
+    listed = [i for i in range(count) if _is_listed(wires[i], metas[i])]
     return TableMap(
         database, table, wires, metas, nullable,
         names=_names(optional.get(_COLUMN_NAME, b"")),
@@ -117,8 +122,9 @@ def _metas(wires: tuple[int, ...], raw: bytes, table: str) -> tuple[int, ...]:
     return tuple(metas)
 
 
-def _is_textual(wire: int, meta: int) -> bool:
-    return wire in _TEXTUAL and not (wire == Wire.STRING and string_meta(meta)[0] in {Wire.ENUM, Wire.SET})
+def _is_listed(wire: int, meta: int) -> bool:
+    """Whether it is an enum or a set, whose character sets stand in lists of their own."""
+    return wire == Wire.STRING and string_meta(meta)[0] in {Wire.ENUM, Wire.SET}
 
 
 def _optional(body: bytes, at: int) -> dict[int, bytes]:

@@ -15,6 +15,7 @@ from connector_runner.sources.mysql.log import work
 from connector_runner.sources.mysql.logbatch import LogBatch
 from connector_runner.sources.mysql.position import LogPosition
 from connector_runner.sources.mysql.resolver import Resolver
+from connector_runner.sources.mysql.server import Server
 from connector_runner.sources.mysql.settings import Settings, parse_settings
 from connector_runner.sources.mysql.table import TableDefinition
 
@@ -105,7 +106,7 @@ class Reader:
         self, position: LogPosition, *, is_mariadb: bool = False, has_gtids: bool = True, definition: TableDefinition = TABLE, **options: str
     ) -> None:  # fmt: skip
         self.assembler = Assembler(definition, position, is_mariadb=is_mariadb, has_gtids=has_gtids)
-        self._resolver = Resolver(settings(**options), folds_case=False)
+        self._resolver = Resolver(settings(**options), Server(is_mariadb))
         self.position = position
         self.batches: list[LogBatch] = []
 

@@ -58,7 +58,7 @@ def test_each_file_tells_its_own_algorithm() -> None:
 
 def test_a_damaged_or_unknown_description_is_told() -> None:
     with pytest.raises(TransientError, match="arrived damaged"):
-        read([described(0).replace(b"a new", b"a nEw")])
+        read([described(1).replace(b"a new", b"a nEw")])
     with pytest.raises(ActionRequiredError, match=r"checksums of an unknown kind \(9\)"):
         read([described(9)])
 

@@ -160,4 +160,4 @@ def test_a_tagged_gtid_event_names_its_transaction(uuid: str, number: int) -> No
         serialised(4) + serialised(17),
     ]
     body = serialised(1) + serialised(90) + serialised(4) + b"".join(fields)
-    assert parse_tagged_gtid(body) == (raw, "etl", number)
+    assert parse_tagged_gtid(body) == (uuid, "etl", number)

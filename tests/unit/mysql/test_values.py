@@ -16,12 +16,11 @@ from hypothesis import strategies as st
 from connector_runner.sources.mysql import jsonb, jsondiff, values
 from connector_runner.sources.mysql.charsets import is_supported, text_decoder
 from connector_runner.sources.mysql.columns import SourceColumn, parse_sql_type, quote_label
-from connector_runner.sources.mysql.ddl import Rewrites
 from connector_runner.sources.mysql.definitions import choose_key
 from connector_runner.sources.mysql.fields import Field, Use, fits, string_meta
 from connector_runner.sources.mysql.literals import after_condition, literal
 from connector_runner.sources.mysql.rowcode import LogRows, ResultRows
-from connector_runner.sources.mysql.table import TableDefinition, keeps_values
+from connector_runner.sources.mysql.table import TableDefinition
 
 
 def pack_decimal(text: str, precision: int, scale: int) -> bytes:
@@ -212,41 +211,6 @@ def definition(*columns: SourceColumn) -> TableDefinition:
 
 
 ID = SourceColumn("id", "int", nullable=False)
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "kept"),
-    [
-        (["a int"], ["a bigint"], True), (["a bigint"], ["a int"], False), (["a varchar(5)"], ["a varchar(9)"], True), (["a int"], ["a int unsigned"], False),
-        (["a int"], ["a int", "b int"], True), (["a int"], ["b int"], False), (["a int", "b int"], ["b int", "a int"], True), (["a int"], [], True),
-        (["a enum('x')"], ["a enum('x','y')"], True), (["a enum('x','y')"], ["a enum('y','x')"], False), (["a char(3)"], ["a varchar(3)"], False),
-    ],
-)  # fmt: skip
-def test_when_old_rows_stay_right(before: list[str], after: list[str], kept: bool) -> None:
-    def build(texts: list[str]) -> TableDefinition:
-        return definition(ID, *(SourceColumn(text.split(" ", 1)[0], text.split(" ", 1)[1]) for text in texts))
-
-    assert keeps_values(build(before), build(after)) is kept
-    with_default = SourceColumn("z", "int", default="5")
-    assert not keeps_values(build(before), definition(*build(before).columns, with_default))
-
-
-def test_what_was_dropped_or_renamed_is_not_what_it_was() -> None:
-    a, b, c = (SourceColumn(name, "int") for name in "abc")
-    swapped = definition(ID, b, a)
-    assert keeps_values(definition(ID, a, b), swapped)
-    assert not keeps_values(definition(ID, a, b), swapped, Rewrites(renames=True))
-    assert not keeps_values(definition(ID, a), definition(ID, a), Rewrites(dropped=frozenset({"a"})))
-    without = definition(ID, a, b).after(definition(ID, a, b, c))
-    assert without.dropped == ("c",)
-    assert not keeps_values(without, definition(ID, a, b, c)), "the dataset still has the values of the old c"
-    assert definition(ID, a, b, c).after(without).dropped == ()
-
-
-def test_another_expression_changes_old_rows() -> None:
-    before, after = (SourceColumn("g", "int", is_generated=True, expression=text) for text in ("`id` + 1", "`id` + 2"))
-    assert keeps_values(definition(ID, before), definition(ID, before))
-    assert not keeps_values(definition(ID, before), definition(ID, after))
 
 
 def test_a_definition_survives_the_checkpoint() -> None:

@@ -253,7 +253,7 @@ OTHERS = [
     Kind("create or replace table", REPLACED, 1.2, create_or_replace), Kind("create if not exists", "beside", 0.7, create_if_not_exists),
     Kind("partitions", PARTITIONS, 4, partitions), Kind("logged as a statement", STATEMENTS, 1.5, logged_as_statement),
     Kind("another table's rows as a statement", "beside", 0.7, other_statement), Kind("small row image", "rows logged without some of their columns", 1.2, small_image),
-    Kind("temporary namesake", "beside", 2, temporary), Kind("from a temporary table", STATEMENTS, 1, from_temporary),
+    Kind("temporary namesake", "a statement on a temporary table of the same name", 2, temporary), Kind("from a temporary table", STATEMENTS, 1, from_temporary),
     Kind("through a view", "rows", 0.7, through_a_view), Kind("through a trigger", "rows", 0.7, through_a_trigger),
     Kind("statements on other objects", "beside", 2.5, beside),
 ]  # fmt: skip

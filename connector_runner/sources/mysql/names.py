@@ -1,0 +1,23 @@
+"""Names as the server compares them."""
+
+from __future__ import annotations
+
+TableName = tuple[str, str]
+
+
+def fold_table(name: TableName, *, folds_case: bool) -> TableName:
+    """A table's (database, name) as it is compared.
+
+    Args:
+        name: As it was written.
+        folds_case: lower_case_table_names is not 0.
+    """
+    return (fold_column(name[0]), fold_column(name[1])) if folds_case else name
+
+
+def fold_column(name: str) -> str:
+    """A column's or index's name as it is compared: always without regard to case.
+
+    Servers fold fewer letters than this (compared with them, letter by letter): two names that are one to a server are one here.
+    """
+    return "".join(character.lower()[:1] for character in name)
