@@ -8,6 +8,7 @@ What it does stands in the query of the connector's `config.url`, such as `ws://
   after     seconds until `run` exits
   ready     yes (default), never
   term      143 (default), ignore
+  lock      a folder: a file there, named after the connector, is held while it runs; who finds it held says so in `overlaps`
   needs     a file that must be among the mounted Secrets, else exit 78
 
 Only the standard library's fast parts, so that a thousand of them can start on two cores.
@@ -69,7 +70,25 @@ def discover(behaviour: dict[str, str], selected: str) -> None:
         file.write(json.dumps(proof))
 
 
-def run(behaviour: dict[str, str], number: int) -> None:
+def hold(folder: str, name: str, number: int) -> int:
+    """Takes the connector's lock for as long as this process lives; two at once are written down."""
+    import fcntl
+
+    file = os.open(f"{folder}/{name}.lock", os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        with open(f"{folder}/overlaps", "a") as told:  # noqa: PTH123
+            told.write(f"{name} run {number} at {time.time():.1f} beside {os.read(file, 100).decode()}\n")
+        return file
+    os.ftruncate(file, 0)
+    os.write(file, f"run {number} since {time.time():.1f}".encode())
+    return file
+
+
+def run(behaviour: dict[str, str], number: int, name: str) -> None:
+    if "lock" in behaviour:
+        hold(behaviour["lock"], name, number)
     how = behaviour.get("run", "forever")
     signal.signal(signal.SIGTERM, signal.SIG_IGN if behaviour.get("term") == "ignore" else lambda *_: os._exit(143))
     if "after" not in behaviour:
@@ -104,7 +123,7 @@ def main() -> None:
     if sys.argv[1] == "discover":
         discover(behaviour, manifest.get("stream", ""))
     else:
-        run(behaviour, manifest.get("run", 0))
+        run(behaviour, manifest.get("run", 0), manifest.get("name", ""))
 
 
 main()

@@ -1,0 +1,275 @@
+"""An adversary with cluster rights: random legal things to every object of a namespace, drawn from a seed; and what must hold.
+
+The draws of a seed are always the same; what they meet depends on the cluster's pace, as with people.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from random import Random
+from typing import Any
+
+import urllib3
+
+from tests.e2e import policies
+from tests.e2e.kit import OPERATOR_NAMESPACE, Kit, find_process
+from tests.localkube.cluster import KubectlError, LocalKube
+
+NAMES = ("c0", "c1", "c2", "c3")
+FOREIGN = ("foreign-job", "foreign-pod", "foreign-map")
+URL = "ws://null?lock=/data"
+PULL = 1.0
+"""Seconds between two acts."""
+
+
+class Adversary:
+    """One run of a seed in one namespace; `log` tells every act, `drawn` how often each was drawn, `done` how often it met its object."""
+
+    def __init__(self, kit: Kit, cluster: LocalKube, seed: int) -> None:
+        self.kit = kit
+        self.cluster = cluster
+        self.random = Random(seed)
+        self.log: list[str] = []
+        self.drawn: Counter[str] = Counter()
+        self.done: Counter[str] = Counter()
+        self._obstacles: dict[str, ExitStack] = {}
+        self._statuses: list[tuple[str, Any]] = []
+        self._begun = time.monotonic()
+
+    # What it is done to.
+
+    def set_up(self) -> None:
+        """A claim, Datasets, a Secret, connectors that run, and objects of other people."""
+        kit = self.kit
+        claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
+        self._apply("v1", "PersistentVolumeClaim", "rows", spec=claim)
+        kit.kubectl("create", "secret", "generic", "key", "--from-literal=key=k")
+        self._dataset()
+        label = {"apperate.io/connector": "c0", "apperate.io/role": "runner"}
+        pod = {
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 1,
+            "containers": [{"name": "x", "image": "sh:test", "args": ["exec sleep 3600"]}],
+        }
+        template = {"metadata": {"labels": label}, "spec": pod}
+        self._apply("batch/v1", "Job", "foreign-job", labels=label, spec={"template": template, "backoffLimit": 0})
+        self._apply("v1", "Pod", "foreign-pod", labels={"app": "x"}, spec=pod)
+        self._apply("v1", "ConfigMap", "foreign-map", labels=label)
+        for name in NAMES:
+            self._connector(name)
+
+    def _apply(self, version: str, kind: str, name: str, labels: dict[str, str] | None = None, **rest: Any) -> None:
+        meta = {"name": name, "namespace": self.kit.namespace, "labels": labels or {}}
+        self.kit.kubectl(
+            "apply", "-f", "-", input=json.dumps({"apiVersion": version, "kind": kind, "metadata": meta, **rest})
+        )
+
+    def _dataset(self) -> None:
+        self.kit.dataset("rows", url="sqlite:///rows.db", volumeClaim="rows")
+
+    def _connector(self, name: str) -> None:
+        spec = {"selectedStream": "ticker", "status": "running", "configFrom": [{"secretRef": {"name": "key"}}]}
+        self.kit.apply(name, URL, **spec, runner={"terminationGracePeriodSeconds": 5})
+
+    # What it does.
+
+    def act(self) -> None:
+        """Draws one act and one target, and does it; an object that is not there (yet) is no failure."""
+        (name,) = self.random.choices(list(ACTS), weights=[weight for weight, _ in ACTS.values()])
+        target = self.random.choice(NAMES)
+        self.drawn[name] += 1
+        told = "done"
+        try:
+            ACTS[name][1](self, target)
+            self.done[name] += 1
+        except (KubectlError, LookupError, OSError, RuntimeError, urllib3.exceptions.HTTPError) as error:
+            told = f"met nothing: {str(error)[:120]}"
+        self.log.append(f"{time.monotonic() - self._begun:6.1f} {name} {target}: {told}")
+
+    def stop(self, *, heals: bool) -> None:
+        """Ends; `heals`: takes its obstacles (quotas, policies, cordons, missing Secrets and Datasets) away, too."""
+        for component in ("kubelet", "kube-scheduler", "kube-controller-manager"):
+            with contextlib.suppress(RuntimeError):
+                self.cluster.component(component).start()
+        self.kit.cluster.kubectl("uncordon", "localhost")
+        if heals:
+            for name in list(self._obstacles):
+                self._obstacles.pop(name).close()
+            self.kit.kubectl("delete", "resourcequota", "--all")
+            self._secret("key", "k")
+            self._dataset()
+
+    def close(self) -> None:
+        """Leaves the cluster as it was."""
+        self.stop(heals=True)
+
+    def patch(self, name: str, **spec: Any) -> None:
+        path = f"/apis/apperate.io/v1/namespaces/{self.kit.namespace}/connectors/{name}"
+        self.kit.api.merge(path, {"spec": spec})
+
+    def _job(self, name: str) -> str:
+        jobs = sorted(j["metadata"]["name"] for j in self.kit.jobs(name, "") if j["metadata"]["name"] not in FOREIGN)
+        if not jobs:
+            raise LookupError(f"{name} has no Job")
+        return str(self.random.choice(jobs))
+
+    def _pod(self, name: str) -> str:
+        pods = sorted(
+            p["metadata"]["name"] for p in self.kit.pods(name, "") if not p["metadata"]["name"].startswith("foreign")
+        )
+        if not pods:
+            raise LookupError(f"{name} has no pod")
+        return str(self.random.choice(pods))
+
+    def edit_job(self, name: str, body: dict[str, Any]) -> None:
+        self.kit.api.merge(f"/apis/batch/v1/namespaces/{self.kit.namespace}/jobs/{self._job(name)}", body)
+
+    def delete_job(self, name: str, cascade: str) -> None:
+        self.kit.kubectl("delete", "job", self._job(name), f"--cascade={cascade}", "--wait=false")
+
+    def delete_pod(self, name: str) -> None:
+        self.kit.kubectl("delete", "pod", self._pod(name), "--wait=false")
+
+    def evict(self, name: str) -> None:
+        pod = self._pod(name)
+        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
+        path = f"/api/v1/namespaces/{self.kit.namespace}/pods/{pod}/eviction"
+        self.kit.kubectl("create", "--raw", path, "-f", "-", input=json.dumps(body))
+
+    def kill(self, name: str) -> None:
+        os.kill(find_process(f"POD_IP={self.kit.live_pod(name)['status']['podIP']}"), signal.SIGKILL)
+
+    def mark(self, name: str) -> None:
+        self.kit.kubectl("label", "pod", self._pod(name), f"other={self.random.randrange(9)}", "--overwrite")
+
+    def delete(self, name: str, cascade: str) -> None:
+        self.kit.kubectl("delete", "connector", name, f"--cascade={cascade}", "--wait=false")
+
+    def again(self, name: str) -> None:
+        self._connector(name)
+
+    def remember(self, name: str) -> None:
+        self._statuses.append((name, self.kit.status(name)))
+
+    def restore(self, name: str) -> None:
+        told = [status for of, status in self._statuses if of == name]
+        if not told:
+            raise LookupError(f"no status of {name} is remembered")
+        self._write_status(name, self.random.choice(told))
+
+    def wipe(self, name: str) -> None:
+        self._write_status(name, {"observedGeneration": -1})
+
+    def _write_status(self, name: str, status: Any) -> None:
+        body = {**self.kit.get(name), "status": status}
+        path = f"/apis/apperate.io/v1/namespaces/{self.kit.namespace}/connectors/{name}/status"
+        self.kit.kubectl("replace", "--raw", path, "-f", "-", input=json.dumps(body))
+
+    def toggle(self, obstacle: str, raising: Callable[[], Any]) -> None:
+        """Puts an obstacle there, or takes it away."""
+        if obstacle in self._obstacles:
+            self._obstacles.pop(obstacle).close()
+            return
+        stack = ExitStack()
+        stack.enter_context(raising())
+        self._obstacles[obstacle] = stack
+
+    def quota(self, _: str) -> None:
+        if self.random.random() < 0.5:
+            self.kit.kubectl("delete", "resourcequota", "--all")
+        else:
+            hard = self.random.choice(["pods=0", "pods=3", "count/jobs.batch=1", "count/jobs.batch=6"])
+            self.kit.kubectl("delete", "resourcequota", "--all")
+            self.kit.kubectl("create", "quota", "q", f"--hard={hard}")
+
+    def _secret(self, name: str, value: str) -> None:
+        self._apply("v1", "Secret", name, stringData={"key": value})
+
+    def rotate(self, _: str) -> None:
+        if self.random.random() < 0.4:
+            self.kit.kubectl("delete", "secret", "key")
+        else:
+            self._secret("key", f"k{self.random.randrange(9)}")
+
+    def move(self, _: str) -> None:
+        kind = self.random.randrange(3)
+        if kind == 0:
+            self.kit.kubectl("delete", "dataset", "rows")
+        elif kind == 1:
+            self._dataset()
+        else:
+            self.kit.dataset("rows", url=f"sqlite:///rows{self.random.randrange(3)}.db", volumeClaim="rows")
+
+    def cordon(self, _: str) -> None:
+        self.kit.cluster.kubectl("cordon" if self.random.random() < 0.5 else "uncordon", "localhost")
+
+    def crash(self, _: str) -> None:
+        part = self.random.choice(["kubelet", "kube-scheduler", "kube-controller-manager", "kube-apiserver"])
+        self.cluster.component(part).crash()
+
+    def kill_operator(self, _: str) -> None:
+        how = self.random.choice([["--wait=false"], ["--force", "--grace-period=0", "--wait=false"]])
+        self.kit.cluster.kubectl("-n", OPERATOR_NAMESPACE, "delete", "pods", "--all", *how)
+
+    def drop_lease(self, _: str) -> None:
+        self.kit.cluster.kubectl("-n", OPERATOR_NAMESPACE, "delete", "lease", "connector-operator")
+
+    def drop_events(self, _: str) -> None:
+        self.kit.kubectl("delete", "events", "--all")
+
+
+SUSPEND = '[JSONPatch{op: "add", path: "/spec/suspend", value: true}]'
+BAD_LABEL = {"podLabels": {"a": "b c"}, "terminationGracePeriodSeconds": 5}
+NOWHERE = {"nodeSelector": {"no": "node"}, "terminationGracePeriodSeconds": 5}
+PLAIN = {"podLabels": None, "nodeSelector": None}
+Act = Callable[[Adversary, str], None]
+ACTS: dict[str, tuple[int, Act]] = {
+    "ask-running": (6, lambda a, c: a.patch(c, status="running")),
+    "ask-stopped": (3, lambda a, c: a.patch(c, status="stopped")),
+    "ask-nothing": (1, lambda a, c: a.patch(c, status=None)),
+    "restart": (3, lambda a, c: a.patch(c, restartedAt=str(a.random.random()))),
+    "rediscover": (2, lambda a, c: a.patch(c, rediscoverAt=str(a.random.random()))),
+    "select": (2, lambda a, c: a.patch(c, selectedStream=a.random.choice(["ticker", "matches", "nonsense"]))),
+    "reconfigure": (2, lambda a, c: a.patch(c, config={"productId": [a.random.choice(["A-B", "C-D"])]})),
+    "bad-label": (2, lambda a, c: a.patch(c, runner=BAD_LABEL)),
+    "nowhere": (2, lambda a, c: a.patch(c, runner=NOWHERE)),
+    "plain-runner": (4, lambda a, c: a.patch(c, runner=PLAIN)),
+    "job-suspend": (3, lambda a, c: a.edit_job(c, {"spec": {"suspend": True}})),
+    "job-resume": (2, lambda a, c: a.edit_job(c, {"spec": {"suspend": False}})),
+    "job-scale": (1, lambda a, c: a.edit_job(c, {"spec": {"parallelism": 0}})),
+    "job-unlabel": (2, lambda a, c: a.edit_job(c, {"metadata": {"labels": {"apperate.io/connector": None}}})),
+    "job-annotate": (2, lambda a, c: a.edit_job(c, {"metadata": {"annotations": {"x": str(a.random.random())}}})),
+    "job-disown": (1, lambda a, c: a.edit_job(c, {"metadata": {"ownerReferences": None}})),
+    "job-delete": (3, lambda a, c: a.delete_job(c, a.random.choice(["background", "foreground"]))),
+    "job-orphan": (1, lambda a, c: a.delete_job(c, "orphan")),
+    "pod-delete": (3, lambda a, c: a.delete_pod(c)),
+    "pod-evict": (3, lambda a, c: a.evict(c)),
+    "pod-kill": (3, lambda a, c: a.kill(c)),
+    "pod-label": (1, lambda a, c: a.mark(c)),
+    "delete": (2, lambda a, c: a.delete(c, a.random.choice(["background", "foreground"]))),
+    "delete-orphan": (1, lambda a, c: a.delete(c, "orphan")),
+    "create-again": (5, lambda a, c: a.again(c)),
+    "status-remember": (4, lambda a, c: a.remember(c)),
+    "status-restore": (3, lambda a, c: a.restore(c)),
+    "status-wipe": (2, lambda a, c: a.wipe(c)),
+    "quota": (3, lambda a, c: a.quota(c)),
+    "suspend-policy": (2, lambda a, c: a.toggle("suspend", lambda: policies.mutate(a.kit, "jobs", SUSPEND))),
+    "refuse-jobs": (2, lambda a, c: a.toggle("jobs", lambda: policies.refuse(a.kit, "jobs", "no Jobs today"))),
+    "refuse-pods": (1, lambda a, c: a.toggle("pods", lambda: policies.refuse(a.kit, "pods", "no pods today"))),
+    "mesh": (2, lambda a, c: a.toggle("mesh", lambda: policies.mutate(a.kit, "pods", policies.SIDECAR))),
+    "secret": (3, lambda a, c: a.rotate(c)),
+    "dataset": (3, lambda a, c: a.move(c)),
+    "cordon": (2, lambda a, c: a.cordon(c)),
+    "component": (1, lambda a, c: a.crash(c)),
+    "operator": (2, lambda a, c: a.kill_operator(c)),
+    "lease": (1, lambda a, c: a.drop_lease(c)),
+    "events": (1, lambda a, c: a.drop_events(c)),
+}
+"""Weight and act, by name."""
