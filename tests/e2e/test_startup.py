@@ -45,6 +45,17 @@ def test_from_nothing_to_a_good_start(bare: LocalKube, tmp_path: Path) -> None:
     bare.kubectl("apply", "--server-side", "-f", str(ROOT / "crds/connectors.yaml"))
     assert eventually_check(bare, "as they should be").returncode == 0
 
+    defaults = tmp_path / "runner.yaml"
+    defaults.write_text("nodeSelector: {pool: data}\n")
+    shown = check(bare.kubeconfig, f"--runner-defaults={defaults}")
+    assert shown.returncode == 0
+    assert "nodeSelector:\n  pool: data\n" in shown.stdout
+    assert "runAsNonRoot: true" in shown.stdout
+    defaults.write_text("nodeselector: {pool: data}\n")
+    refused = check(bare.kubeconfig, f"--runner-defaults={defaults}")
+    assert refused.returncode == 1
+    assert f"--runner-defaults {defaults}: nodeselector: not a known property" in refused.stderr
+
     bare.kubectl("create", "serviceaccount", "weak")
     token = bare.kubectl("create", "token", "weak").strip()
     weak = check(as_account(bare, token, tmp_path), "--namespaces=default")

@@ -17,6 +17,7 @@ import msgspec
 
 from connector_runner.datasets.letters import RefusedError
 from connector_runner.protocols.errors import ActionRequiredError, InvalidConfigError, TransientError
+from connector_runner.sinks.http.proxy import proxy_for
 
 SECONDS = 60.0
 # Connecting can't be interrupted, so it must be over within the time that a runner has for leaving.
@@ -70,19 +71,24 @@ class Client:
         self._parts = _split(url)
         self.where = f"{self._parts.scheme}://{self._parts.hostname}{self._parts.path}"
         self._authorization = basic_authorization(self._parts)
+        self._proxy = proxy_for(self._parts)
         self._connection: http.client.HTTPConnection | None = None
         self._leaving = leaving or threading.Event()
 
     def _connect(self) -> http.client.HTTPConnection:
         if self._connection is None:
             host, port = self._parts.hostname or "", self._parts.port
+            proxy = self._proxy
+            where = (proxy.host, proxy.port) if proxy is not None else (host, port)
             if self._parts.scheme == "https":
                 context = ssl.create_default_context()
                 fresh: http.client.HTTPConnection = http.client.HTTPSConnection(
-                    host, port, timeout=CONNECT_SECONDS, context=context
+                    *where, timeout=CONNECT_SECONDS, context=context
                 )
+                if proxy is not None:
+                    fresh.set_tunnel(host, port or 443, proxy.headers)
             else:
-                fresh = http.client.HTTPConnection(host, port, timeout=CONNECT_SECONDS)
+                fresh = http.client.HTTPConnection(*where, timeout=CONNECT_SECONDS)
             fresh.connect()
             fresh.sock.settimeout(SECONDS)
             self._connection = fresh
@@ -112,7 +118,9 @@ class Client:
             connection = self._connect()
             if self._leaving.is_set():
                 raise ConnectionAbortedError("the runner is leaving")
-            connection.request("POST", f"{self._parts.path or '/'}?{query}", body, {**self._authorization, **headers})
+            connection.request(
+                "POST", f"{self._place()}?{query}", body, {**self._proxy_headers(), **self._authorization, **headers}
+            )
             answer = connection.getresponse()
             text = answer.read()
         except (OSError, http.client.HTTPException) as error:
@@ -123,6 +131,17 @@ class Client:
         if answer.will_close:
             self.close()
         self._judge(answer.status, text, answer.getheader("Retry-After"))
+
+    def _place(self) -> str:
+        """What is asked for: the path; of a proxy the whole."""
+        path = self._parts.path or "/"
+        if self._proxy is None or self._parts.scheme == "https":
+            return path
+        return f"http://{self._parts.netloc.rpartition('@')[2]}{path}"
+
+    def _proxy_headers(self) -> dict[str, str]:
+        """Within a tunnel nothing is for the proxy."""
+        return self._proxy.headers if self._proxy is not None and self._parts.scheme == "http" else {}
 
     def _judge(self, status: int, text: bytes, after: str | None) -> None:
         said = f"{status} {text[:300].decode(errors='replace')}"
