@@ -260,10 +260,19 @@ ACTS: dict[str, tuple[int, Act]] = {
     "status-restore": (3, lambda a, c: a.restore(c)),
     "status-wipe": (2, lambda a, c: a.wipe(c)),
     "quota": (3, lambda a, c: a.quota(c)),
-    "suspend-policy": (2, lambda a, c: a.toggle("suspend", lambda: policies.mutate(a.kit, "jobs", SUSPEND))),
-    "refuse-jobs": (2, lambda a, c: a.toggle("jobs", lambda: policies.refuse(a.kit, "jobs", "no Jobs today"))),
-    "refuse-pods": (1, lambda a, c: a.toggle("pods", lambda: policies.refuse(a.kit, "pods", "no pods today"))),
-    "mesh": (2, lambda a, c: a.toggle("mesh", lambda: policies.mutate(a.kit, "pods", policies.SIDECAR))),
+    "suspend-policy": (
+        2,
+        lambda a, c: a.toggle("suspend", lambda: policies.mutate(a.kit, "jobs", SUSPEND, waits=False)),
+    ),
+    "refuse-jobs": (
+        2,
+        lambda a, c: a.toggle("jobs", lambda: policies.refuse(a.kit, "jobs", "no Jobs today", waits=False)),
+    ),
+    "refuse-pods": (
+        1,
+        lambda a, c: a.toggle("pods", lambda: policies.refuse(a.kit, "pods", "no pods today", waits=False)),
+    ),
+    "mesh": (2, lambda a, c: a.toggle("mesh", lambda: policies.mutate(a.kit, "pods", policies.SIDECAR, waits=False))),
     "secret": (3, lambda a, c: a.rotate(c)),
     "dataset": (3, lambda a, c: a.move(c)),
     "cordon": (2, lambda a, c: a.cordon(c)),

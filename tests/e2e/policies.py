@@ -53,14 +53,20 @@ def _probe(kit: Kit, resource: str) -> Any:
 
 @contextmanager
 def refuse(
-    kit: Kit, resource: str, message: str, expression: str = "false", operations: tuple[str, ...] = ("CREATE",)
+    kit: Kit,
+    resource: str,
+    message: str,
+    expression: str = "false",
+    operations: tuple[str, ...] = ("CREATE",),
+    *,
+    waits: bool = True,
 ) -> Iterator[None]:
-    """Refuses what does not fulfil a CEL expression; holds when the block begins."""
+    """Refuses what does not fulfil a CEL expression; holds when the block begins, if it `waits` for that."""
     spec = _base(kit, "refuse", resource, list(operations)) | {
         "validations": [{"expression": expression, "message": message}]
     }
     with _policy(kit, "ValidatingAdmissionPolicy", "refuse", spec, {"validationActions": ["Deny"]}):
-        if expression == "false" and "CREATE" in operations:
+        if waits and expression == "false" and "CREATE" in operations:
 
             def holds() -> bool:
                 try:
@@ -74,8 +80,8 @@ def refuse(
 
 
 @contextmanager
-def mutate(kit: Kit, resource: str, patch: str) -> Iterator[None]:
-    """Changes what is created, by a JSON patch in CEL; holds when the block begins."""
+def mutate(kit: Kit, resource: str, patch: str, *, waits: bool = True) -> Iterator[None]:
+    """Changes what is created, by a JSON patch in CEL; holds when the block begins, if it `waits` for that."""
     mark = '[JSONPatch{op: "add", path: "/metadata/annotations", value: {"mutated": "yes"}}]'
     guarded = f'has(object.metadata.name) && object.metadata.name == "probe" ? {mark} : ({patch})'
     spec = _base(kit, "mutate", resource, ["CREATE"]) | {
@@ -84,8 +90,9 @@ def mutate(kit: Kit, resource: str, patch: str) -> Iterator[None]:
         "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": guarded}}],
     }
     with _policy(kit, "MutatingAdmissionPolicy", "mutate", spec, {}):
-        eventually(
-            lambda: _probe(kit, resource)["metadata"].get("annotations", {}).get("mutated") == "yes",
-            what="the mutation holds",
-        )
+        if waits:
+            eventually(
+                lambda: _probe(kit, resource)["metadata"].get("annotations", {}).get("mutated") == "yes",
+                what="the mutation holds",
+            )
         yield
