@@ -32,6 +32,7 @@ from connector_runner.sources.ethereum.transports import Answer
 
 TRACE_METHODS = ("debug_traceBlockByHash", "trace_block")
 CALL_TRACER = {"tracer": "callTracer"}
+RECEIPTS = "eth_getBlockReceipts"
 
 
 class BlockFetcher:
@@ -119,11 +120,30 @@ class BlockFetcher:
             self.missing.add(lacking)
             return None
 
+    async def _offered_somehow(self, method: str, *ways: Sequence[Any]) -> Answer | None:
+        """The result by the first way to ask that an endpoint does not refuse; None where it refuses all."""
+        place = self.nodes.place
+        for number, params in enumerate(ways):
+            if (lacking := (place, f"{method} {number}")) in self.missing:
+                continue
+            try:
+                return await self.nodes.call(method, *params)
+            except NodeFailure as failure:
+                if failure.verdict is not Verdict.UNSUPPORTED:
+                    raise
+            self.missing.add(lacking)
+        self.missing.add((place, method))
+        return None
+
+    async def block_receipts(self, header: Header) -> Answer | None:
+        """All receipts of a block at once; some endpoints take only numbers. None where that is not offered."""
+        return await self._offered_somehow(RECEIPTS, (header.hash,), (hex(header.number),))
+
     async def receipts(self, header: Header, hashes: Sequence[str]) -> tuple[list[Json], list[Json], int]:
         """A block's receipts, one a transaction and in their order; their logs; and the bytes that it took."""
         if not hashes:
             return [], [], 0
-        answer = await self.offered("eth_getBlockReceipts", header.hash)
+        answer = await self.block_receipts(header)
         if answer is None:
             singles = await self._single_receipts(hashes)
             raw = b"[" + b",".join(map(bytes, singles)) + b"]"
@@ -149,7 +169,13 @@ class BlockFetcher:
             ActionRequiredError: No endpoint has either method.
         """
         used = self.nodes.place
-        answer = await self.offered(TRACE_METHODS[0], header.hash, CALL_TRACER)
+        # A tracer gives a transaction 5 s unless it is told otherwise; more than we wait for the whole helps nobody.
+        seconds = self.nodes.limits.patience(TRACE_METHODS[0]).seconds
+        patient = {**CALL_TRACER, "timeout": f"{seconds:.0f}s"}
+        answer = None
+        if (used, TRACE_METHODS[0]) not in self.missing:
+            ways = (header.hash, patient), (header.hash, CALL_TRACER)
+            answer = await self._offered_somehow(TRACE_METHODS[0], *ways)
         if answer is not None:
             traces = found_objects(decode_objects(answer, "traces"), header, "traces")
             if are_call_trees(traces):

@@ -95,6 +95,8 @@ RULES = (
     Rule("BlockMissing", Verdict.MISSING, (), r"(unknown|missing|unfinalized) (block|header|ancestor)|(block|header|hash|receipts?|transactions?).{0,40}(not found|not available|not yet|unavailable|does ?n.t exist|could not be found)|cannot find|could not find|one of the blocks specified|after last accepted block|(ahead of|beyond|greater than|higher than).{0,30}(head|latest|current)|future block|block number .{0,20}out of range"),
     Rule("TooManyResults", Verdict.SHRINK, (-32005, -32602), "", _LOGS),
     Rule("NodeBusy", Verdict.TRANSIENT, (-32002, -32603, -32000, -32001, -32003, -32005, -32010), ""),
+    # There are other ways to ask for the same.
+    Rule("MethodMissing", Verdict.UNSUPPORTED, (-32600, -32602, -32700), "", ("eth_getBlockReceipts", "debug_traceBlockByHash", "trace_block")),
     Rule("RequestRefused", Verdict.FINAL, (-32600, -32602, -32700), "", (), "the node does not accept what the specification says; use another node"),
     Rule("NodeError", Verdict.TRANSIENT),
 )  # fmt: skip

@@ -109,7 +109,7 @@ class Fetcher(BlockFetcher):
         """From receipts, whose root proves them all; None where they are not offered at once, or prove nothing."""
         if header.receipts_root is None:
             return None
-        answer = await self.offered("eth_getBlockReceipts", header.hash)
+        answer = await self.block_receipts(header)
         if answer is None:
             self.ledger.tell(
                 "eth_getBlockReceipts",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from connector_runner.sources.ethereum import limits, trouble
+from connector_runner.sources.ethereum import limits
 from connector_runner.sources.ethereum.failures import NodeFailure
 from connector_runner.sources.ethereum.limits import forget_limits, limits_of
 from tests.integration.ethereum.chains import EXPECTED, canonical, comparable
@@ -17,7 +17,7 @@ from tests.integration.ethereum.running import Lines, running, sqlite_dataset, u
 from tests.integration.ethereum.test_nodes import BLOCK, LOGS, connected, serving, transport_to
 from tests.servers.anvil import AnvilServer
 from tests.simulators.ethereum.contracts import Actors
-from tests.simulators.ethereum.proxy import Answer, Change, CutError, FaultProxy, Page, error, result
+from tests.simulators.ethereum.proxy import Answer, Change, CutError, FaultProxy, Page, error
 from tests.simulators.ethereum.wordings import WORDINGS, Wording
 
 
@@ -249,26 +249,3 @@ async def test_ids_that_come_back_as_another_type(proxy: FaultProxy, change: str
         proxy.inject(change=rewritten)
         assert len(await nodes.call_many([("eth_blockNumber", [])] * 3)) == 3
         assert nodes.limits.batch.size == 40
-
-
-@pytest.mark.parametrize(
-    ("method", "change", "config", "words"),
-    [
-        ("eth_getBlockByNumber", result(lambda params, found: None if params[0] == "finalized" else found), {"finality": "finalized"}, "no finalized block"),
-        ("eth_getLogs", error(-32603, "the moon is full"), {}, "the moon is full"),
-        ("eth_getLogs", lambda _p, _a: Page(500, "<html>out of cheese</html>"), {}, "out of cheese"),
-        ("eth_getLogs", result(lambda _p, _f: None), {}, "does not have the logs"),
-    ],
-)  # fmt: skip
-async def test_a_person_is_told_what_the_node_said(
-    chain: tuple[AnvilServer, Actors], proxy: FaultProxy, method: str, change: Change, config: dict[str, Any],
-    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    monkeypatch.setattr(trouble, "TOLD_AFTER", 1.0)
-    proxy.inject(method, change=change)
-    log = Lines()
-    config = {"url": proxy.url, "startBlock": chain[0].head() - 2, **config}
-    async with running(config, "logs", sqlite_dataset(tmp_path), log=log) as task:
-        await until(
-            lambda: any(line.startswith("warning") and words in line for line in log.lines), f"told: {words}", task
-        )

@@ -1,0 +1,53 @@
+"""The net: whatever a node does to its answers, each stream's dataset is the truth, or a person is told.
+
+One seed again: `NET_SEEDS=17 pytest tests/integration/ethereum/test_net.py`; some: `NET_SEEDS=0-99`.
+"""
+
+import os
+
+import pytest
+
+from tests.integration.ethereum.net import hurried, run_seed
+from tests.simulators.draws import Report
+from tests.simulators.ethereum.recording import Recording, record
+
+FEW, MANY, CHUNK = 24, 2000, 100
+
+
+@pytest.fixture(scope="module")
+def recording() -> Recording:
+    return record()
+
+
+def chosen(default: range) -> range:
+    """The seeds that are asked for by hand, else the default."""
+    first, _, last = os.environ.get("NET_SEEDS", "").partition("-")
+    return range(int(first), int(last or first) + 1) if first else default
+
+
+async def caught(seeds: range, recording: Recording) -> Report:
+    """What became of them; printed, for how often each misbehaviour was drawn."""
+    report = Report()
+    async with hurried():
+        for seed in seeds:
+            outcome = await run_seed(seed, recording)
+            if outcome.fault:
+                report.fail(seed, f"{outcome.stream}, {', '.join(outcome.draws.active)}: {outcome.fault}")
+            else:
+                report.add(outcome.draws, bool(outcome.told))
+    print(report.text())
+    return report
+
+
+@pytest.mark.timeout(900)
+async def test_a_few_seeds(recording: Recording) -> None:
+    report = await caught(chosen(range(FEW)), recording)
+    assert not report.failures, report.text()
+
+
+@pytest.mark.fault
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("first", range(0, MANY, CHUNK))
+async def test_two_thousand_seeds(recording: Recording, first: int) -> None:
+    report = await caught(range(first, first + CHUNK), recording)
+    assert not report.failures, report.text()

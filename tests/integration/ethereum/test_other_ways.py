@@ -1,0 +1,110 @@
+"""What is refused is asked for in another way, waited for longer, or told to a person with the node's words."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from connector_runner.sources.ethereum import limits, trouble
+from connector_runner.sources.ethereum.fetch import Fetcher
+from connector_runner.sources.ethereum.limits import limits_of
+from tests.integration.ethereum.chains import EXPECTED, canonical, comparable
+from tests.integration.ethereum.running import Lines, running, sqlite_dataset, until, until_head
+from tests.integration.ethereum.test_limits import read
+from tests.integration.ethereum.test_nodes import connected, serving
+from tests.servers.anvil import AnvilServer
+from tests.simulators.ethereum.contracts import Actors
+from tests.simulators.ethereum.proxy import Answer, Change, FaultProxy, Page, error, result
+
+
+@pytest.mark.parametrize(
+    ("method", "change", "config", "words"),
+    [
+        ("eth_getBlockByNumber", result(lambda params, found: None if params[0] == "finalized" else found), {"finality": "finalized"}, "no finalized block"),
+        ("eth_getBlockReceipts", error(-32603, "the moon is full"), {}, "the moon is full"),
+        ("eth_getBlockReceipts", lambda _p, _a: Page(500, "<html>out of cheese</html>"), {}, "out of cheese"),
+        ("eth_getBlockReceipts", result(lambda _p, _f: None), {}, "does not have the receipts"),
+    ],
+)  # fmt: skip
+async def test_a_person_is_told_what_the_node_said(
+    chain: tuple[AnvilServer, Actors], proxy: FaultProxy, method: str, change: Change, config: dict[str, Any],
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(trouble, "TOLD_AFTER", 1.0)
+    proxy.inject(method, change=change)
+    log = Lines()
+    config = {"url": proxy.url, "startBlock": chain[0].head() - 2, **config}
+    async with running(config, "receipts", sqlite_dataset(tmp_path), log=log) as task:
+        await until(
+            lambda: any(line.startswith("warning") and words in line for line in log.lines), f"told: {words}", task
+        )
+
+
+async def test_receipts_where_only_numbers_are_taken(
+    chain: tuple[AnvilServer, Actors], proxy: FaultProxy, tmp_path: Path
+) -> None:
+    """As on Moonbeam and cdk-erigon."""
+    refusal = error(-32602, "invalid argument 0: hex number > 64 bits")
+    proxy.inject(
+        "eth_getBlockReceipts",
+        change=lambda params, answer: refusal(params, answer) if len(params[0]) == 66 else answer,
+    )
+    proxy.inject("eth_getTransactionReceipt", change=error(-32601, "Method not found"))
+    await read(proxy, chain[0], "receipts", tmp_path)
+
+
+async def test_receipts_one_by_one_where_neither_is_taken(
+    chain: tuple[AnvilServer, Actors], proxy: FaultProxy, tmp_path: Path
+) -> None:
+    proxy.inject("eth_getBlockReceipts", change=error(-32602, "invalid params"))
+    await read(proxy, chain[0], "receipts", tmp_path)
+
+
+@pytest.mark.parametrize("takes_timeout", [True, False])
+async def test_a_tracer_is_given_as_long_as_it_is_waited_for(
+    chain: tuple[AnvilServer, Actors], proxy: FaultProxy, takes_timeout: bool
+) -> None:
+    seen: list[dict[str, Any]] = []
+
+    def traced(params: list[Any], answer: Answer) -> Answer:
+        seen.append(params[1])
+        if "timeout" in params[1] and not takes_timeout:
+            return {"jsonrpc": "2.0", "id": answer["id"], "error": {"code": -32602, "message": "unknown field timeout"}}
+        calls = [{"result": {"type": "CALL"}}] * len(chain[0].block(1)["transactions"])
+        return {"jsonrpc": "2.0", "id": answer["id"], "result": calls}
+
+    proxy.inject("debug_traceBlockByHash", change=traced)
+    async with connected([proxy]) as nodes:
+        fetcher = Fetcher(nodes, 10)
+        header, _ = await fetcher.header(1)
+        limits_of(proxy.url).patience("debug_traceBlockByHash").timed_out(40.0)
+        for _ in range(2):
+            assert (await fetcher.traces(header))[0]
+    patient = {"tracer": "callTracer", "timeout": "80s"}
+    assert seen == ([patient] * 2 if takes_timeout else [patient, {"tracer": "callTracer"}, {"tracer": "callTracer"}])
+
+
+async def test_an_answer_whose_first_byte_comes_late(
+    chain: tuple[AnvilServer, Actors], proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shortened: a second instead of 30; the answer takes three."""
+    monkeypatch.setattr(limits, "SILENCE_SECONDS", 1.0)
+    first = chain[0].head() - 1
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        calls = json.loads(await request.read())
+        if not isinstance(calls, list) and calls["method"] == "debug_traceBlockByHash":
+            await asyncio.sleep(3.0)
+        async with proxy._session.post(proxy.upstream, json=calls) as answer:
+            return web.Response(body=await answer.read(), content_type="application/json")
+
+    dataset = sqlite_dataset(tmp_path)
+    async with serving(handle) as place:
+        async with running({"url": f"http://{place}", "startBlock": first}, "traces", dataset) as task:
+            await until_head(dataset, chain[0], task)
+        assert limits_of(f"http://{place}").patience("debug_traceBlockByHash").seconds >= 4.0
+    columns, _ = EXPECTED["traces"]
+    assert comparable(dataset.query(f"SELECT {columns} FROM chain")) == canonical(chain[0], "traces", first)
