@@ -11,7 +11,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from tests.fuzz.mysql.report import Report
-from tests.fuzz.mysql.running.group import AT_ONCE, GROUP, Result, run_group
+from tests.fuzz.mysql.running.group import AT_ONCE, GROUP, Result, group_results
 from tests.fuzz.mysql.shrinking import shrink
 from tests.fuzz.mysql.versions import VERSIONS
 
@@ -53,15 +53,6 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, default=Path(".build/fuzz-mysql"))
     return parser.parse_args()
-
-
-def group_results(
-    seed: str, version: str, numbers: list[int], at_once: int, patience: float, without: list[str]
-) -> list[Result]:
-    """In a process of its own."""
-    results: list[Result] = []
-    asyncio.run(run_group(seed, version, numbers, results.append, at_once, patience, without))
-    return results
 
 
 def run_version(version: str, given: argparse.Namespace, processes: ProcessPoolExecutor) -> int:

@@ -85,5 +85,14 @@ async def run_group(
             await one(last, may_kill=len(numbers) == 1 or group % 4 == 1)
 
 
+def group_results(
+    seed: str, version: str, numbers: list[int], at_once: int, patience: float, without: list[str]
+) -> list[Result]:
+    """In a process of its own."""
+    results: list[Result] = []
+    asyncio.run(run_group(seed, version, numbers, results.append, at_once, patience, without))
+    return results
+
+
 def _fast_folder() -> str | None:
     return "/dev/shm" if Path("/dev/shm").is_dir() else None
