@@ -11,7 +11,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from tests.fuzz.mysql.report import Report
-from tests.fuzz.mysql.running.group import AT_ONCE, GROUP, Result, group_results
+from tests.fuzz.mysql.running.group import AT_ONCE, GROUP, Plan, Result, group_results
 from tests.fuzz.mysql.shrinking import shrink
 from tests.fuzz.mysql.versions import VERSIONS
 
@@ -59,6 +59,8 @@ def run_version(version: str, given: argparse.Namespace, processes: ProcessPoolE
     """All histories of one version; returns how many were defects."""
     report, start = Report(version, given.seed), time.monotonic()
     failed: list[Result] = []
+    known = None if given.until_new is None else frozenset(map(int, filter(None, given.until_new.split(","))))
+    plan = Plan(given.seed, version, given.at_once, given.patience, tuple(given.without.split(",")), known)
     numbers = range(given.first, given.first + given.histories)
     groups = [
         [number for number in numbers if number // GROUP == group]
@@ -72,17 +74,7 @@ def run_version(version: str, given: argparse.Namespace, processes: ProcessPoolE
             and len(running) < given.jobs
             and not (given.minutes and time.monotonic() - start > given.minutes * 60)
         ):
-            running.append(
-                processes.submit(
-                    group_results,
-                    given.seed,
-                    version,
-                    waiting.pop(0),
-                    given.at_once,
-                    given.patience,
-                    given.without.split(","),
-                )
-            )
+            running.append(processes.submit(group_results, plan, waiting.pop(0)))
         if not running:
             break
         for result in running.pop(0).result():
@@ -90,7 +82,8 @@ def run_version(version: str, given: argparse.Namespace, processes: ProcessPoolE
             if result.verdict.is_defect:
                 failed.append(result)
                 result.history.save(given.out / f"{version}-{given.seed}-{result.number}.json")
-                print(f"  {result.number} {result.verdict.outcome}: {result.verdict.detail[:300]}", flush=True)
+        if known is not None and any(result.number not in known for result in failed):
+            waiting = []
         report.seconds = time.monotonic() - start
         report.save(given.out)
         print(

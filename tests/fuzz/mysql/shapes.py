@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-TABLE, OTHER, PARENT, SPARE = "t", "o", "p", "s"
+OTHER, PARENT, SPARE, PART = "o", "p", "s", "m1"
 _LABEL = re.compile(r"'((?:[^']|'')*)'")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tests.fuzz.mysql import texts
 from tests.fuzz.mysql.draw import Draw, quoted
 from tests.fuzz.mysql.grammar.scene import Kind, Scene
-from tests.fuzz.mysql.shapes import OTHER, PARENT, Column
+from tests.fuzz.mysql.shapes import OTHER, PARENT, PART, Column
 from tests.fuzz.mysql.values import literal
 
 
@@ -166,7 +166,9 @@ def xa(scene: Scene, draw: Draw) -> list[str] | None:
     return [f"XA START {xid}", *inner, f"XA END {xid}", *finish]
 
 
-def other_rows(_scene: Scene, draw: Draw) -> list[str] | None:
+def other_rows(scene: Scene, draw: Draw) -> list[str] | None:
+    if scene.shape.engine.startswith("MRG"):
+        return [f"INSERT IGNORE INTO {PART} VALUES ({draw.number(200, 999)}, 'part')"]
     return [draw.pick([
         f"REPLACE INTO {OTHER} VALUES ({draw.number(1, 9)}, {texts.literal(texts.text(draw, 20))})", f"DELETE FROM {OTHER} WHERE id = {draw.number(1, 9)}",
         f"INSERT IGNORE INTO {PARENT} VALUES ({draw.number(1, 9)}, {draw.number(1, 9)})",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tests.fuzz.mysql.draw import Draw, quoted
-from tests.fuzz.mysql.shapes import OTHER, PARENT, Shape
+from tests.fuzz.mysql.shapes import OTHER, PARENT, PART, Shape
 
 INTEGERS = ("TINYINT", "SMALLINT", "MEDIUMINT", "INT", "BIGINT")
 LABELS = ("''", "'a'", "'A'", "'b''c'", "'é'", "'日本'", "'x y'", "'ss'", "'ß'")
@@ -59,6 +59,8 @@ def _labels(draw: Draw) -> str:
     charset, collation = draw.charset() if draw.chance(0.3) else ("utf8mb4", "utf8mb4_bin")
     labels = draw.some(LABELS if charset in {"utf8mb4", "utf8mb3"} else LABELS[:4], 1, 5)
     kind = "ENUM" if draw.chance(0.5) or "''" in labels else "SET"
+    if draw.chance(0.08):
+        charset, collation = "binary", "binary"
     return f"{kind}({', '.join(labels)}) CHARACTER SET {charset} COLLATE {collation}"
 
 
@@ -99,7 +101,9 @@ def random_type(draw: Draw) -> str:
         case "labels":
             return _labels(draw)
         case "time":
-            kind = draw.pick(["DATE", "DATETIME", "TIMESTAMP", "TIME", "YEAR"])
+            kind = draw.pick(
+                ["DATE", "DATETIME", "TIMESTAMP", "TIME", "YEAR(2)" if draw.is_mariadb and draw.chance(0.3) else "YEAR"]
+            )
             return (
                 kind
                 + (_fraction(draw) if kind in {"DATETIME", "TIMESTAMP", "TIME"} else "")
@@ -255,4 +259,13 @@ def side_tables() -> list[str]:
         f"INSERT INTO {PARENT} VALUES (1, 1), (2, 2), (3, 3), (4, 4), (5, 5)",
         f"CREATE TABLE {OTHER} (id INT PRIMARY KEY, v VARCHAR(50)) ENGINE=InnoDB",
         f"INSERT INTO {OTHER} VALUES (1, 'one'), (2, 'two'), (3, 'three')",
+    ]
+
+
+def merge_tables(name: str) -> list[str]:
+    """A table of the engine MERGE over one part, whose rows are the table's."""
+    columns = "(k0 INT NOT NULL, v VARCHAR(20), PRIMARY KEY (k0))"
+    return [
+        f"CREATE TABLE {PART} {columns} ENGINE=MyISAM",
+        f"CREATE TABLE {name} {columns} ENGINE=MERGE UNION=({PART}) INSERT_METHOD=LAST",
     ]

@@ -18,7 +18,7 @@ from tests.fuzz.mysql.steps import History, Step
 from tests.servers.mysqld import DatabaseServer
 
 # Errors that tell a state of the table or the server rather than one statement.
-STATES = ("Preflight", "PreparedTransactions", "UnknownStream", "IncompleteRows")
+STATES = ("Preflight", "PreparedTransactions", "UnknownStream", "IncompleteRows", "AmbiguousKey")
 NAMED = 16  # characters of a statement that a message must have to name it
 
 
@@ -68,6 +68,7 @@ class Doing:
         self.connectors: list[Connector] = []
         self.verdict = Verdict()
         self.is_over = False
+        self.where = ""  # what is being done
         self._said: list[str] = []
         self._generation = 0
         self._start = time.monotonic()
@@ -79,6 +80,7 @@ class Doing:
 
     async def do(self, step: Step) -> bool:
         """Whether it was done: False when the server refused it."""
+        self.where = f"{step.kind} {step.sql[:200]}"
         match step.kind:
             case "start":
                 if not self.connectors:
@@ -231,13 +233,18 @@ class Doing:
             )
 
 
+_OPENED = re.compile(r"/\*M?!\d*(.*?)\*/", re.DOTALL)
 _LEFT_OUT = re.compile(r"/\*.*?\*/|[\s`\"]", re.DOTALL)
 
 
 def _names_one_of(message: str, statements: list[str]) -> bool:
     """Whether the message has the beginning of a statement; servers write some of them anew, with other quotes and comments."""
-    squeezed = _LEFT_OUT.sub("", message).lower()
-    return any((start := _LEFT_OUT.sub("", text).lower()[:NAMED]) and start in squeezed for text in statements)
+    squeezed = _squeeze(message)
+    return any((start := _squeeze(text)[:NAMED]) and start in squeezed for text in statements)
+
+
+def _squeeze(text: str) -> str:
+    return _LEFT_OUT.sub("", _OPENED.sub(r"\1", text)).lower()
 
 
 async def replay(server: DatabaseServer, history: History, name: str, folder: Path, patience: float = 60.0) -> Verdict:

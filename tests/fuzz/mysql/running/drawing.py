@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 from tests.fuzz.mysql.draw import Dialect, Draw, quoted
@@ -12,26 +11,24 @@ from tests.fuzz.mysql.grammar.changes import insert
 from tests.fuzz.mysql.grammar.kinds import pick_kind, pick_last
 from tests.fuzz.mysql.grammar.scene import Scene, Session
 from tests.fuzz.mysql.grammar.settings import server_setting, session_setting
-from tests.fuzz.mysql.grammar.tables import TABLE_NAMES, create_table, side_tables
+from tests.fuzz.mysql.grammar.tables import TABLE_NAMES, create_table, merge_tables, side_tables
 from tests.fuzz.mysql.running.doing import Doing, Verdict
 from tests.fuzz.mysql.shapes import read_shape
-from tests.fuzz.mysql.steps import DATABASE, History, Step
-from tests.fuzz.mysql.versions import options_of
+from tests.fuzz.mysql.steps import History, Step
 from tests.servers.mysqld import DatabaseServer
 
 SUFFIXES = (*[""] * 12, ".db", "ö", "-x", " y", "%")
 
 
-def draw_head(draw: Draw, seed: str, version: str, group: int) -> History:
+def draw_head(seed: str, version: str, options: list[str]) -> History:
     """Everything but the steps."""
+    draw = Draw(f"{seed}/head", Dialect(version.startswith("mariadb"), ()))
     config = {
         "onLogGap": draw.weighted({"resnapshot": 3.0, "fail": 1.0}),
         "chunkRows": draw.pick([1, 2, 3, 7, 50, 20000]),
     }
     modes = draw.weighted({("upsert",): 5.0, ("upsert", "append"): 3.0, ("append",): 1.0})
-    return History(
-        seed, version, options_of(version, group), draw.pick(SUFFIXES), draw.pick(TABLE_NAMES), config, [*modes]
-    )
+    return History(seed, version, options, draw.pick(SUFFIXES), draw.pick(TABLE_NAMES), config, [*modes])
 
 
 class Drawing:
@@ -39,32 +36,21 @@ class Drawing:
 
     Args:
         server: A running one, shared.
-        dialect: Of it.
-        seed: Of the history.
-        version, group: Where it belongs.
+        draw: What decides.
+        history: Its head; it gets the steps that were done.
         name: Unique on the server.
         folder: For datasets.
+        patience: Seconds until a connector counts as stuck.
         may_kill: Whether the server may be killed: nobody else uses it.
     """
 
     def __init__(
-        self,
-        server: DatabaseServer,
-        dialect: Dialect,
-        seed: str,
-        version: str,
-        group: int,
-        name: str,
-        folder: Path,
-        *,
-        patience: float = 60.0,
+        self, server: DatabaseServer, draw: Draw, history: History, name: str, folder: Path, *, patience: float = 60.0,
         may_kill: bool = False,
-        without: Sequence[str] = (),
-    ) -> None:
-        self.draw = Draw(seed, dialect, without)
-        self.history = draw_head(self.draw, seed, version, group)
-        self.doing = Doing(server, self.history, name, folder, patience)
-        self.scene = Scene(self.history.table, sessions={key: Session(key) for key in ("a", "b", "c")})
+    ) -> None:  # fmt: skip
+        self.draw, self.history = draw, history
+        self.doing = Doing(server, history, name, folder, patience)
+        self.scene = Scene(history.table, sessions={key: Session(key) for key in ("a", "b", "c")})
         self.drawn: Counter[str] = Counter()
         self._may_kill = may_kill
 
@@ -102,8 +88,13 @@ class Drawing:
         for statement in side_tables():
             await self._do(Step("create", statement))
         name = quoted(self.history.table)
+        if draw.chance(0.02):
+            for statement in merge_tables(name):
+                await self._do(Step("merge table", statement))
         for _ in range(12):
-            if await self._do(Step("create", f"CREATE TABLE {name} {create_table(draw)}")):
+            if "merge table" in self.drawn or await self._do(
+                Step("create", f"CREATE TABLE {name} {create_table(draw)}")
+            ):
                 break
         else:
             await self._do(Step("create", f"CREATE TABLE {name} (k0 INT PRIMARY KEY, v VARCHAR(20))"))
@@ -182,6 +173,3 @@ class Drawing:
                 await self._say(kind.name, statements, is_definition=True)
         await self._do(Step("start"))
         await self._do(Step("sync"))
-
-
-__all__ = ["DATABASE", "Drawing"]

@@ -5,22 +5,42 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from connector_runner.sources.mysql import follower
+from tests.fuzz.mysql.draw import Draw
 from tests.fuzz.mysql.running.doing import Verdict
-from tests.fuzz.mysql.running.drawing import Drawing
+from tests.fuzz.mysql.running.drawing import Drawing, draw_head
 from tests.fuzz.mysql.steps import History
 from tests.fuzz.mysql.versions import build_server, options_of, read_dialect
 
 GROUP = 40
 """Histories that share a server."""
 AT_ONCE = 10
-LONGEST = 300.0
+LONGEST = 150.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How histories are drawn and done.
+
+    Attributes:
+        seed, version: Of all of them.
+        at_once: How many side by side.
+        patience: Seconds until a connector that goes on no more counts as stuck.
+        without: Kinds of statements and settings that are not drawn.
+        known: Numbers of histories that fail anyway; after another failure nothing more is begun. None: all are done.
+    """
+
+    seed: str
+    version: str
+    at_once: int = AT_ONCE
+    patience: float = 60.0
+    without: tuple[str, ...] = ()
+    known: frozenset[int] | None = None
 
 
 @dataclass
@@ -33,64 +53,81 @@ class Result:
     drawn: dict[str, int]
 
 
-async def run_group(
-    seed: str,
-    version: str,
-    numbers: list[int],
-    tell: Callable[[Result], None],
-    at_once: int = AT_ONCE,
-    patience: float = 60.0,
-    without: Sequence[str] = (),
-) -> None:
+async def run_group(plan: Plan, numbers: list[int], tell: Callable[[Result], None]) -> None:
     """Histories of one group (`numbers` // GROUP is the same), on a server of their own."""
-    loop = asyncio.get_running_loop()
-    loop.set_default_executor(ThreadPoolExecutor(400))
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(400))
     follower.QUIET_SECONDS = 0.1  # positions of quiet streams come sooner, so that a history takes less time
-    group = numbers[0] // GROUP
+    version, group = plan.version, numbers[0] // GROUP
+    options = options_of(version, group)
     with (
         tempfile.TemporaryDirectory(prefix="fuzz-", dir=_fast_folder()) as name,
-        build_server(version, options_of(version, group)) as server,
+        build_server(version, options) as server,
     ):
         dialect = read_dialect(server)
-        free = asyncio.Semaphore(at_once)
+        free = asyncio.Semaphore(plan.at_once)
+        is_enough = False
 
         async def one(number: int, *, may_kill: bool = False) -> None:
+            nonlocal is_enough
             async with free:
+                if is_enough:
+                    return
+                seed = f"{plan.seed}/{version}/{number}"
                 drawing = Drawing(
-                    server,
-                    dialect,
-                    f"{seed}/{version}/{number}",
-                    version,
-                    group,
-                    f"h{number}",
-                    Path(name),
-                    patience=patience,
-                    may_kill=may_kill,
-                    without=without,
+                    server, Draw(seed, dialect, plan.without), draw_head(seed, version, options), f"h{number}", Path(name),
+                    patience=plan.patience, may_kill=may_kill,
+                )  # fmt: skip
+                result = await _finish(drawing, number)
+                is_enough = is_enough or (
+                    plan.known is not None and result.verdict.is_defect and number not in plan.known
                 )
-                started = time.monotonic()
-                verdict = drawing.doing.verdict
-                try:
-                    await asyncio.wait_for(drawing.run(), LONGEST)
-                except TimeoutError:
-                    verdict.outcome, verdict.detail = "stuck", f"the history took more than {LONGEST:.0f} s"
-                except Exception as error:
-                    verdict.outcome, verdict.detail = "broken", f"{type(error).__name__}: {error}"
-                verdict.seconds = time.monotonic() - started
-                tell(Result(number, drawing.history, verdict, dict(drawing.drawn)))
+                tell(result)
 
         *many, last = numbers
         await asyncio.gather(*(one(number) for number in many))
-        with suppress(Exception):
-            await one(last, may_kill=len(numbers) == 1 or group % 4 == 1)
+        # The last one has the server for itself, and may kill it; in one group of four it does.
+        await one(last, may_kill=len(numbers) == 1 or group % 4 == 1)
 
 
-def group_results(
-    seed: str, version: str, numbers: list[int], at_once: int, patience: float, without: list[str]
-) -> list[Result]:
+async def _finish(drawing: Drawing, number: int) -> Result:
+    started = time.monotonic()
+    verdict = drawing.doing.verdict
+    task = asyncio.create_task(drawing.run())
+    await asyncio.wait({task}, timeout=LONGEST)
+    if not task.done():
+        verdict.outcome = "stuck"
+        verdict.detail = f"the history took more than {LONGEST:.0f} s, in: {drawing.doing.where}; {_where(task)}"
+        task.cancel()
+        await asyncio.wait({task}, timeout=30)
+    elif error := task.exception():
+        verdict.outcome, verdict.detail = "broken", f"{type(error).__name__}: {error}"
+    verdict.seconds = time.monotonic() - started
+    return Result(number, drawing.history, verdict, dict(drawing.drawn))
+
+
+def _where(task: asyncio.Task[Verdict]) -> str:
+    """What a task waits for, from its outermost call to its innermost."""
+    names, inner = [], task.get_coro()
+    while inner is not None:
+        names.append(getattr(inner, "__qualname__", repr(inner)[:80]))
+        inner = getattr(inner, "cr_await", None)
+    return " > ".join(names)
+
+
+def group_results(plan: Plan, numbers: list[int]) -> list[Result]:
     """In a process of its own."""
     results: list[Result] = []
-    asyncio.run(run_group(seed, version, numbers, results.append, at_once, patience, without))
+
+    def tell(result: Result) -> None:
+        results.append(result)
+        verdict = result.verdict
+        print(
+            f"{plan.version} {result.number} ({len(results)} of {len(numbers)}): {verdict.outcome}, {verdict.statements} statements, "
+            f"{verdict.seconds:.0f} s. {verdict.detail[:300]}",
+            flush=True,
+        )
+
+    asyncio.run(run_group(plan, numbers, tell))
     return results
 
 

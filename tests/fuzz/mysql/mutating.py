@@ -1,0 +1,146 @@
+"""Is it a net? Puts known faults back, one at a time, and looks whether the net finds them: `python -m tests.fuzz.mysql.mutating`.
+
+A fault is data (`faults/*.json`): texts of the source that are replaced in a copy of it. What the net says of the source as it is,
+in the same histories, does not count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[3]
+FAULTS = Path(__file__).parent / "faults"
+COPIED = ("connector_runner", "tests")
+
+
+@dataclass
+class Found:
+    """What came of one fault."""
+
+    row: str
+    what: str
+    is_found: bool
+    version: str = ""
+    histories: int = 0
+    seconds: float = 0.0
+    detail: str = ""
+
+
+def read_faults() -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in sorted(FAULTS.glob("*.json"))]
+
+
+def apply(fault: dict[str, Any], root: Path) -> None:
+    """Puts it into the copy at `root`.
+
+    Raises:
+        LookupError: The source has changed: a text is not there, or more than once.
+    """
+    for edit in fault["edits"]:
+        path = root / edit["file"]
+        text = path.read_text()
+        if text.count(edit["find"]) != 1:
+            raise LookupError(
+                f"row {fault['row']}: {edit['file']} has the text {text.count(edit['find'])} times: {edit['find']!r}"
+            )
+        path.write_text(text.replace(edit["find"], edit["replace"]))
+
+
+def run_net(root: Path, version: str, given: argparse.Namespace, known: set[int], out: Path) -> tuple[list[str], int]:
+    """Runs histories in the copy until one fails that did not fail before; returns the lines of failures, and how many were run."""
+    command = [
+        sys.executable, "-m", "tests.fuzz.mysql", "--seed", given.seed, "--version", version, "--histories", str(given.histories),
+        "--shrink", "0", "--patience", str(given.patience), "--at-once", str(given.at_once), "--out", str(out),
+    ]  # fmt: skip
+    if given.stops_early:
+        command += ["--until-new", ",".join(map(str, known))]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    failed: list[str] = []
+    count = 0
+    with subprocess.Popen(
+        command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if " of " not in line or ": " not in line or not line.startswith(f"{version} "):
+                continue
+            count += 1
+            number, outcome = int(line.split(" ")[1]), line.split(": ")[1].split(",")[0]
+            if outcome in {"mismatch", "stuck", "crash", "letters", "vague"} and number not in known:
+                failed.append(line.strip())
+    return failed, count
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz.mysql.mutating", description=__doc__)
+    parser.add_argument("--seed", default="net")
+    parser.add_argument("--histories", type=int, default=120, help="of each version: the budget")
+    parser.add_argument("--patience", type=float, default=25.0)
+    parser.add_argument("--at-once", type=int, default=10)
+    parser.add_argument("--rows", default="", help="only these faults, separated by commas")
+    parser.add_argument("--out", type=Path, default=Path(".build/fuzz-mysql/faults.json"))
+    given = parser.parse_args()
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    faults = [fault for fault in read_faults() if not given.rows or fault["row"] in given.rows.split(",")]
+    known = {
+        version: _baseline(version, given)
+        for version in sorted({version for fault in faults for version in fault["servers"]})
+    }
+    results = []
+    for fault in faults:
+        results.append(_try(fault, given, known))
+        print(
+            f"row {results[-1].row}: {'found' if results[-1].is_found else 'NOT FOUND'}, {results[-1].version}, {results[-1].histories} histories, {results[-1].seconds:.0f} s: {results[-1].what}. {results[-1].detail[:200]}",
+            flush=True,
+        )
+        given.out.write_text(json.dumps([asdict(result) for result in results], indent=1, ensure_ascii=False) + "\n")
+    print(f"{sum(result.is_found for result in results)} of {len(results)} found")
+    return 0
+
+
+def _copy(folder: Path) -> Path:
+    for name in COPIED:
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / ".build").mkdir()
+    (folder / ".build" / "servers").symlink_to((ROOT / ".build" / "servers").resolve())
+    return folder
+
+
+def _baseline(version: str, given: argparse.Namespace) -> set[int]:
+    """The numbers of histories that fail without any fault put back."""
+    with tempfile.TemporaryDirectory(prefix="net-") as name:
+        whole = argparse.Namespace(**{**vars(given), "stops_early": False})
+        failed, count = run_net(_copy(Path(name)), version, whole, set(), Path(name) / "out")
+    numbers = {int(line.split(" ")[1]) for line in failed}
+    print(
+        f"{version}: {len(numbers)} of {count} histories fail without a fault put back: {sorted(numbers)}", flush=True
+    )
+    return numbers
+
+
+def _try(fault: dict[str, Any], given: argparse.Namespace, known: dict[str, set[int]]) -> Found:
+    start, total = time.monotonic(), 0
+    early = argparse.Namespace(**{**vars(given), "stops_early": True})
+    for version in fault["servers"]:
+        with tempfile.TemporaryDirectory(prefix="net-") as name:
+            root = _copy(Path(name))
+            apply(fault, root)
+            failed, count = run_net(root, version, early, known[version], Path(name) / "out")
+        total += count
+        if failed:
+            return Found(fault["row"], fault["what"], True, version, total, time.monotonic() - start, failed[0])
+    return Found(fault["row"], fault["what"], False, "", total, time.monotonic() - start)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
