@@ -52,6 +52,9 @@ def _arguments() -> argparse.Namespace:
         "--minutes", type=float, default=0, help="no group of histories is begun after so long; 0: no limit"
     )
     parser.add_argument("--out", type=Path, default=Path(".build/fuzz-mysql"))
+    parser.add_argument(
+        "--until-new", help="stops after the first failure whose number is not among these, separated by commas"
+    )
     return parser.parse_args()
 
 

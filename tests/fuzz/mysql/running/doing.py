@@ -233,14 +233,19 @@ class Doing:
             )
 
 
+_LEFT_OUT_BUT_COMMENTS = re.compile(r"\s")
 _OPENED = re.compile(r"/\*M?!\d*(.*?)\*/", re.DOTALL)
 _LEFT_OUT = re.compile(r"/\*.*?\*/|[\s`\"]", re.DOTALL)
 
 
 def _names_one_of(message: str, statements: list[str]) -> bool:
-    """Whether the message has the beginning of a statement; servers write some of them anew, with other quotes and comments."""
+    """Whether the message has the beginning of a statement; servers write DROP anew, one table a statement, with other quotes."""
     squeezed = _squeeze(message)
-    return any((start := _squeeze(text)[:NAMED]) and start in squeezed for text in statements)
+    if any((start := _squeeze(text)[:NAMED]) and start in squeezed for text in statements):
+        return True
+    return "generatedbyserver" in _LEFT_OUT_BUT_COMMENTS.sub("", message).lower() and any(
+        "drop" in _squeeze(text) for text in statements
+    )
 
 
 def _squeeze(text: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from connector_runner.sources.mysql import follower
 from tests.fuzz.mysql.draw import Draw
@@ -107,7 +108,8 @@ async def _finish(drawing: Drawing, number: int) -> Result:
 
 def _where(task: asyncio.Task[Verdict]) -> str:
     """What a task waits for, from its outermost call to its innermost."""
-    names, inner = [], task.get_coro()
+    names: list[str] = []
+    inner: Any = task.get_coro()
     while inner is not None:
         names.append(getattr(inner, "__qualname__", repr(inner)[:80]))
         inner = getattr(inner, "cr_await", None)
