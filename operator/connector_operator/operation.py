@@ -170,7 +170,9 @@ class Operation:
         """Visits everything now and then though nothing happened, and soon after a watch had to list its objects anew."""
         while True:
             try:
-                await asyncio.wait_for(self._listed_anew.wait(), self._settings.resync)
+                # Not `wait_for`: before Python 3.12 it loses a cancellation that comes together with the event.
+                async with asyncio.timeout(self._settings.resync):
+                    await self._listed_anew.wait()
                 await asyncio.sleep(_LISTING_DELAY)
             except TimeoutError:
                 pass

@@ -151,7 +151,10 @@ class Follower:
         if not self._is_untold:
             return self._from_log(await log.next())
         try:
-            return self._from_log(await asyncio.wait_for(log.next(), QUIET_SECONDS))
+            # Not `asyncio.wait_for`: before Python 3.12 it loses a cancellation that comes together with a batch.
+            async with asyncio.timeout(QUIET_SECONDS):
+                log_batch = await log.next()
+            return self._from_log(log_batch)
         except TimeoutError:
             self._told, self._is_untold = time.time(), False
             return [Batch(self._place.definition.schema, [], self._place.to_json())]

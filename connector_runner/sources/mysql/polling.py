@@ -101,7 +101,8 @@ class Poller:
                 yield Batch(schema, [], self._position(None))
                 return
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._closed.wait(), self._settings.poll_seconds)
+                async with asyncio.timeout(self._settings.poll_seconds):
+                    await self._closed.wait()
 
     def _position(self, last: tuple[str, ...] | None) -> Position:
         return {"last": last and list(last), "done": self._done, "order": list(self._order)}

@@ -136,12 +136,13 @@ def read_dataset(path: Path, table: str, shape: Shape, mode: str) -> Counter[Row
     connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=20)
     try:
         found = connection.execute(f'SELECT * FROM "{table}"' + (" ORDER BY _id" if mode == "append" else ""))
-        names = [entry[0].lower() for entry in found.description]
+        names = [entry[0] for entry in found.description]
         places = []
         for column in shape.columns:
-            if column.name.lower() not in names:
+            place = _place(column.name, names)
+            if place is None:
                 return f"the dataset has no column {column.name}"
-            places.append(names.index(column.name.lower()))
+            places.append(place)
         forms = [_canonical(column, is_key=column.name in shape.key) for column in shape.columns]
         kinds = [*zip(places, shape.columns, forms, strict=True)]
         rows = [(dict(zip(names, row, strict=True)).get("_op"), _row(row, kinds)) for row in found.fetchall()]
@@ -152,6 +153,14 @@ def read_dataset(path: Path, table: str, shape: Shape, mode: str) -> Counter[Row
     if mode != "append":
         return Counter(row for _, row in rows)
     return Counter(_last_states(rows, shape))
+
+
+def _place(name: str, names: Sequence[str]) -> int | None:
+    """Where the dataset has a column: SQLite takes names for the same that differ in the case of ASCII letters."""
+    folded = [known.encode().lower() for known in names]
+    if name in names:
+        return names.index(name)
+    return folded.index(name.encode().lower()) if name.encode().lower() in folded else None
 
 
 def _row(row: Sequence[Any], kinds: Sequence[tuple[int, Column, Callable[[str], str]]]) -> Row:

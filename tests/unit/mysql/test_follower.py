@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
+import pytest
+
 from connector_runner.sources.mysql.follower import Follower
+from connector_runner.sources.mysql.log import LogReader
 from connector_runner.sources.mysql.logbatch import LogBatch
 from connector_runner.sources.mysql.place import Place
 from connector_runner.sources.mysql.position import LogPosition
@@ -38,3 +42,27 @@ def test_the_lag_is_zero_only_at_the_end_of_the_log() -> None:
     behind, caught_up = told.lags
     assert behind >= 500
     assert caught_up == 0
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_cancellation_that_comes_with_a_batch_is_not_lost(turns: int) -> None:
+    """Else a runner that is asked to stop in that moment goes on, and who waits for its end waits for ever."""
+    start = LogPosition("binlog.000001", 4)
+    follower = Follower(settings(), Server(False), Place(start, TABLE, None), None, Told())
+    follower._is_untold = True  # a position is held back: what comes next is waited for only so long
+    log = follower._open_log()
+    following = asyncio.create_task(_follow_on(follower, log))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    log._hand_over(LogBatch(TABLE, [(1, 1)], b"\0", LogPosition("binlog.000001", 10)))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    following.cancel()
+    await asyncio.wait({following}, timeout=10)
+    assert following.done()
+    assert following.cancelled()
+
+
+async def _follow_on(follower: Follower, log: LogReader) -> None:
+    while True:
+        await follower._follow(log)
