@@ -53,10 +53,28 @@ def wire_fields(shape: type[Struct]) -> tuple[tuple[str, Any, bool], ...]:
     )
 
 
+@cache
+def moment_names(shape: type[Struct]) -> frozenset[str]:
+    """The fields that are times."""
+    return frozenset(name for name, kind, _ in wire_fields(shape) if plain_type(kind) is datetime)
+
+
+@cache
+def optional_names(shape: type[Struct]) -> frozenset[str]:
+    """The fields that have a default."""
+    return frozenset(field.name for field in fields(shape) if not field.required)
+
+
+@cache
+def told_fields(shape: type[Struct]) -> tuple[tuple[str, Any], ...]:
+    """The fields that a message tells, each with its default: by attribute."""
+    return tuple((field.name, field.default) for field in fields(shape) if field.encode_name != EXTRA_WIRE_NAME)
+
+
+@cache
 def colons(shape: type[Struct]) -> int | None:
     """How many colons a documented message of this shape has; None where fields are optional, or times several."""
-    moments = sum(plain_type(kind) is datetime for _, kind, _ in wire_fields(shape))
-    if moments > 1 or not all(required for _, _, required in wire_fields(shape)):
+    if len(moment_names(shape)) > 1 or not all(required for _, _, required in wire_fields(shape)):
         return None
     is_tagged = shape.__struct_config__.tag is not None
     return sum(3 if plain_type(kind) is datetime else 1 for _, kind, _ in wire_fields(shape)) + is_tagged
@@ -126,9 +144,9 @@ def is_exact(message: Struct, raw: bytes) -> bool:
     if isinstance(message, Status):  # its entries are read one by one, later
         return raw.count(b":") == 3 + sum(bytes(item).count(b":") for item in (*message.products, *message.currencies))
     keys, has_time = 1, False
-    for field in fields(message.__class__):
-        value = getattr(message, field.name)
-        if value is not None and value is not field.default and field.encode_name != EXTRA_WIRE_NAME:
+    for name, default in told_fields(message.__class__):
+        value = getattr(message, name)
+        if value is not None and value is not default:
             is_time = isinstance(value, datetime)
             has_time |= is_time
             keys += 3 if is_time else 1
@@ -161,9 +179,12 @@ def build(shape: type[S], found: Mapping[str, Raw], known: Mapping[str, Any] | N
     """
     values: dict[str, Any] = dict(known or {})
     extra = dict(found)
+    moments, optional = moment_names(shape), optional_names(shape)
     for name, kind, _ in wire_fields(shape):
         if name not in values:
-            raw, is_cut = _cut(found[name], kind) if name in found else (None, False)
+            raw, is_cut = found.get(name), False
+            if raw is not None and name in moments:
+                raw, is_cut = _cut(raw)
             value = None if raw is None else _convert(raw, kind)
             values[name] = value
             if (value is not None and not is_cut) or (raw is not None and is_null(raw)):
@@ -173,7 +194,6 @@ def build(shape: type[S], found: Mapping[str, Raw], known: Mapping[str, Any] | N
     for name in required_names(shape):
         if values.get(name) is None:
             raise MalformedError(f"{shape.__name__}: {name} is missing or not of its type")
-    optional = {field.name for field in fields(shape) if not field.required}
     given = {name: value for name, value in values.items() if value is not None or name not in optional}
     if extra and _has_extra(shape):
         try:
@@ -238,10 +258,8 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)
 
 
-def _cut(raw: Raw, kind: Any) -> tuple[Raw, bool]:
-    """An unread value without what a time has behind its microseconds, and whether that was more than zeros."""
-    if plain_type(kind) is not datetime:
-        return raw, False
+def _cut(raw: Raw) -> tuple[Raw, bool]:
+    """An unread time without what it has behind its microseconds, and whether that was more than zeros."""
     text = bytes(raw)
     return Raw(_CUT.sub(rb"\1", text)), FINER.search(text) is not None
 

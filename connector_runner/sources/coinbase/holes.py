@@ -89,6 +89,7 @@ class ProductTrades:
         ask_at: When to ask REST for the hole.
         asked: Whether an answer is awaited.
         is_void: The answer that is awaited is about numbers that are over.
+        is_probing: REST is asked for its newest trades, as it lacks the one that was handed over last.
         page: The most trades that a page of REST has, as far as is known.
         search: See `Search`; None where the hole is climbed page by page.
         doubt: The ids that REST lacked when it was asked before (first, last), and since when.
@@ -112,6 +113,7 @@ class ProductTrades:
     ask_at: float = 0.0
     asked: bool = False
     is_void: bool = False
+    is_probing: bool = False
     page: int = PAGE
     search: Search | None = None
     doubt: tuple[int, int, float] | None = None
@@ -152,6 +154,8 @@ class ProductTrades:
         """What REST is asked now."""
         first, end = self.hole()
         margin = min(MARGIN, self.page // 2)
+        if self.is_probing:
+            return Request(product, first, end, max(self.seen, end) + margin + 1, self.page)
         last = min(end, first + max(0, self.page - 2 - margin) if self.search is None else self.search.ceiling)
         after = last + margin + 1
         return Request(product, first, last, after, min(self.page, after - min(self.row, first - 1)))

@@ -134,7 +134,9 @@ class MatchesReader(TradeReader):
             return
         known = {trade.trade_id: trade for trade in page}
         newest = max(known, default=0)
+        was_probing, trades.is_probing = trades.is_probing, False
         if not known or newest < min(trades.row, request.first - 1):
+            trades.is_probing = bool(known) and not was_probing
             what = f"restUrl does not know trades of {request.product} that the feed told long ago"
             self._disregard(trades, f"{what}; is it the REST interface of the same exchange?", draft, now)
             return
@@ -143,6 +145,9 @@ class MatchesReader(TradeReader):
         ):
             return
         trades.useless_since = None
+        if was_probing:  # it knows newer ones: what it lacks is that one trade, not all that is new
+            trades.row = 0
+            return
         is_short = len(known) < request.limit
         if is_short and trades.recent and min(known) > max(trades.row, request.first):
             trades.page = len(

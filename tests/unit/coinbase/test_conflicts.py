@@ -268,6 +268,15 @@ def test_rest_that_tells_another_trade_than_was_handed_over_fills_nothing() -> N
     assert "tells another trade 100" in resumed.notes[0]
 
 
+def test_rest_that_lacks_only_the_newest_trade_that_was_handed_over_is_believed() -> None:
+    bench = Bench(100, hidden=[6])
+    bench.feed(4, 5, 6, 9)
+    while bench.reader.open_holes:
+        bench.ask(SECOND_LOOK)
+        assert bench.now < STALE
+    assert (bench.ids, bench.gaps) == ([4, 5, 6, 7, 8, 9], [])
+
+
 @pytest.mark.parametrize("cap", [100, 999])
 def test_rest_with_shorter_pages_than_asked_for_loses_nothing(cap: int) -> None:
     bench = Bench(2000)

@@ -1,0 +1,241 @@
+"""One seed of the net: the simulated exchange, a relay that misbehaves, a reader with a clock, REST, and a dataset in memory.
+
+Everything follows from the seed. What is true is known (`net_truth` compares): each stream's dataset equals it, or a person is told.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from connector_runner.protocols.batch import Incident, Operation, Row
+from connector_runner.sources.coinbase.decode import decode_page
+from connector_runner.sources.coinbase.draft import Draft
+from connector_runner.sources.coinbase.marks import RestartedIds
+from connector_runner.sources.coinbase.readers import Reader
+from connector_runner.sources.coinbase.source import build_reader
+from connector_runner.sources.coinbase.streams import STREAMS, Proof
+from connector_runner.sources.coinbase.trades import MatchesReader, Request
+from tests.simulators.coinbase import messages
+from tests.simulators.coinbase.exchange import Exchange
+from tests.simulators.coinbase.faults import Fault
+from tests.simulators.coinbase.limits import Credentials
+from tests.simulators.coinbase.relay import BEATS, KINDS, LIFE, REST, SAID, Relay, Told
+from tests.simulators.coinbase.session import Session
+from tests.simulators.coinbase.shifting import ShiftingMarket
+from tests.simulators.draws import Draws
+
+START = 1_780_000_000_000_000
+STEP = 0.25
+ACTIVE_SECONDS, TRADING_SECONDS = 30.0, 10.0
+QUIET_SECONDS = {"matches": 32.0}
+"""Long enough for REST to be given up; others need only what is on its way."""
+PRODUCTS = ("BTC-USD", "ETH-USD")
+WEIGHTS = {"matches": 12, "full": 3, "balance": 3, "ticker": 3}
+COUNTED = {"ticker", "ticker_batch", "full", "user", "rfq_matches", "matches"}
+MODES = ("standAside", "overwrite", "append")
+
+
+def kinds_of(stream: str) -> dict[str, float]:
+    """The misbehaviours that mean something to a stream."""
+    whole = {"garbage", "new_channel", *LIFE}
+    if STREAMS[stream].proof in {Proof.BOOK, Proof.STATE}:
+        return {kind: KINDS[kind] for kind in whole}
+    wanted = whole | SAID.keys() | {"repeat", "repeat_later", "reorder"}
+    if stream in COUNTED:
+        wanted |= {"restart", "jump"}
+        wanted |= BEATS.keys()
+    if stream == "matches":
+        wanted |= {"unfillable", "contradict", "far_id", *REST}
+    if stream in {"matches", "full"}:
+        wanted.add("lose")
+    if stream == "balance":
+        wanted.add("same_time")
+    if stream.startswith("ticker"):
+        wanted.add("untraded")
+    return {kind: KINDS[kind] for kind in wanted}
+
+
+@dataclass
+class Stored:
+    """The dataset: what was written to each key, in order, and the state by key."""
+
+    key: tuple[int, ...]
+    width: int
+    writes: dict[tuple[Any, ...], list[Row]] = field(default_factory=lambda: defaultdict(list))
+    state: dict[tuple[Any, ...], Row] = field(default_factory=dict)
+
+    def apply(self, draft: Draft) -> None:
+        operations = draft.operations or bytes(len(draft.rows))
+        for row, operation in zip(draft.rows, operations, strict=True):
+            if operation == Operation.REPLACE:
+                self.state = {key: kept for key, kept in self.state.items() if key[: len(row)] != row}
+                continue
+            key = tuple(row[index] for index in self.key)
+            if operation == Operation.DELETE:
+                self.state.pop(key, None)
+            elif operation != Operation.INSERT or key not in self.state:
+                self.state[key] = row
+                self.writes[key].append(row)
+
+
+class World:
+    """One seed, from its start to its end.
+
+    Attributes:
+        told: The messages of the stream as they reached the reader, in order.
+        incidents: What was told, with notes beside them.
+        questions: How many pages REST was asked for.
+    """
+
+    def __init__(self, seed: int) -> None:
+        chance = random.Random(f"stream:{seed}")
+        names = list(STREAMS)
+        self.stream = chance.choices(names, [WEIGHTS.get(name, 1) for name in names])[0]
+        self.mode = chance.choice(MODES)
+        self.draws = Draws(seed, kinds_of(self.stream), needs=dict.fromkeys(REST, "lose"))
+        self.spec = STREAMS[self.stream]
+        self.market = ShiftingMarket(seed, PRODUCTS, history=chance.choice([0, 1, 60, 300]), start=START)
+        self.exchange = Exchange(self.market, Credentials(), depth=8)
+        self.relay = Relay(self.draws, self.stream, self.stream in {"matches", "full"})
+        self.stored = Stored(self.spec.schema.key_indices, len(self.spec.schema.columns))
+        self.told: list[Told] = []
+        self.incidents: list[Incident] = []
+        self.notes: list[str] = []
+        self.restarts: list[str] = []
+        self.questions = 0
+        self.seconds = 0.0
+        self._asked: list[tuple[float, Request]] = []
+        self._position: dict[str, Any] | None = None
+        self.reader = self._build()
+        self.session = self._connect()
+
+    @property
+    def now(self) -> int:
+        return START + round(self.seconds * 1e6)
+
+    def run(self) -> None:
+        """Misbehaves for a while, then comes to an end that must be right."""
+        while self.seconds < ACTIVE_SECONDS + TRADING_SECONDS + QUIET_SECONDS.get(self.stream, 6.0):
+            if self.seconds == ACTIVE_SECONDS:
+                self.draws.calm()
+                self._read(self.relay.flush())
+            self._step(is_trading=self.seconds < ACTIVE_SECONDS + TRADING_SECONDS)
+            self.seconds += STEP
+
+    def _step(self, *, is_trading: bool) -> None:
+        chance = self.draws.random
+        self._shift()
+        if is_trading:
+            self.exchange.trade(self.now, chance.choice([0, 0, 1, 2]))
+            self.exchange.move_books(self.now, 2)
+        if self.seconds % 1 == 0:
+            self.exchange.beat(self.now)
+        raws = [raw for raw in self.session.outgoing if isinstance(raw, bytes)]
+        self.session.outgoing.clear()
+        self._read(self.relay.carry(raw for raw in raws if b'"subscriptions"' not in raw and b'"activate"' not in raw))
+        if isinstance(self.reader, MatchesReader):
+            self._fill(self.reader)
+        if self.draws.strikes("kill"):
+            self.reader = self._build()
+            self._asked.clear()
+            self.session = self._connect()
+        elif self.draws.strikes("disconnect"):
+            self.session = self._connect()
+
+    def _shift(self) -> None:
+        """What the exchange itself does."""
+        chance = self.draws.random
+        product = chance.choice(PRODUCTS)
+        if product not in self.restarts and self.seconds > 3 and self.draws.strikes("restart"):
+            self.restarts.append(product)
+            last = self.market.series(product).last_id
+            self.market.restart(product, chance.choice([0, 0, max(0, last - chance.randint(1, 300))]))
+        if self.draws.strikes("jump"):
+            self.market.jump(product, chance.choice([1, 50, 948, 5000, 70_000, 3_000_000]))
+        if self.draws.strikes("unfillable"):
+            self.exchange.arm(Fault.UNFILLABLE)
+        if self.stream == "status" and self.seconds < ACTIVE_SECONDS and chance.random() < 0.05:
+            self.exchange.states[product] = chance.choice(["online", "offline", "delisted"])
+
+    def _build(self) -> Reader:
+        restarts = RestartedIds.STAND_ASIDE if self.mode == "standAside" else RestartedIds.OVERWRITE
+        position = None if self._position is None else json.loads(json.dumps(self._position))
+        return build_reader(self.spec, position, PRODUCTS, restarts)
+
+    def _connect(self) -> Session:
+        """A new connection: what was on its way on the old one is lost, and the exchange greets."""
+        self.exchange.sessions.clear()
+        self.relay.forget()
+        session = Session(self.exchange.faults)
+        self.exchange.sessions.add(session)
+        asked = list(messages.ACCOUNTS) if self.stream == "balance" else list(PRODUCTS)
+        channels = [{"name": self.stream, "product_ids": [] if self.stream == "status" else asked}]
+        if self.stream != "heartbeat":
+            channels.append({"name": "heartbeat", "product_ids": list(PRODUCTS)})
+        known = self.exchange.credentials
+        self.exchange.credentials = Anyone()
+        states, self.exchange.states = self.exchange.states, {}
+        self.exchange.receive(session, {"type": "subscribe", "channels": channels, "signature": "x"}, self.now)
+        self.exchange.credentials, self.exchange.states = known, states
+        if self.stream == "status":
+            session.outgoing.clear()
+        draft = Draft()
+        self.reader.begin(PRODUCTS, draft, self.seconds)
+        self._keep(draft)
+        return session
+
+    def _read(self, told: list[Told]) -> None:
+        for one in told:
+            if one.message is not None:
+                self.told.append(one)
+        draft = Draft()
+        self.reader.read([one.raw for one in told], draft, self.seconds)
+        self._keep(draft)
+        if draft.distrust:
+            self.session = self._connect()
+
+    def _fill(self, reader: MatchesReader) -> None:
+        for request in reader.due(self.seconds, 4):
+            self.questions += 1
+            self._asked.append((self.seconds + STEP, request))
+        due = [request for at, request in self._asked if at <= self.seconds]
+        self._asked = [(at, request) for at, request in self._asked if at > self.seconds]
+        for request in due:
+            if self.draws.strikes("rest_fails"):
+                reader.failed(request, self.seconds + 1)
+                continue
+            draft = Draft()
+            reader.fill(request, decode_page(self._page(request)), draft, self.seconds)
+            self._keep(draft)
+
+    def _page(self, request: Request) -> bytes:
+        """What REST answers."""
+        page = self.market.page(request.product, request.limit, request.after, None, 0)
+        if self.draws.strikes("rest_stale"):
+            page = page[self.draws.random.randint(1, 4) :]
+        if self.draws.strikes("rest_short"):
+            page = page[: self.draws.random.randint(2, 40)]
+        if self.draws.strikes("rest_shuffled"):
+            self.draws.random.shuffle(page)
+        keys = ("time", "trade_id", "price", "size", "side")
+        return messages.encode([{key: getattr(trade, key) for key in keys} for trade in page])  # type: ignore[arg-type]
+
+    def _keep(self, draft: Draft) -> None:
+        """Commits: rows, incidents and the position together."""
+        self.stored.apply(draft)
+        self.incidents += draft.incidents
+        self.notes += draft.notes
+        if draft.rows or draft.incidents:
+            self._position = dict(self.reader.position())
+
+
+class Anyone(Credentials):
+    """Accepts every signature: signing is not what this is about."""
+
+    def refusal(self, request: dict[str, object], path: str = "/users/self/verify") -> str | None:
+        del request, path
+        return None
