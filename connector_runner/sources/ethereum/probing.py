@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from connector_runner.sources.ethereum.checks import whole
 from connector_runner.sources.ethereum.decode.traces import are_call_trees
 from connector_runner.sources.ethereum.failures import (
     NodeFailure,
@@ -141,10 +142,10 @@ async def find_facts(probe: Probe, settings: Settings) -> NodeFacts:
         NodeFailure: The chain's id, block 0 or the newest block were not told.
         TypeError, ValueError, KeyError: They were told as no node does.
     """
-    chain_id = int(await probe.ask("eth_chainId"), 16)
+    chain_id = whole(await probe.ask("eth_chainId"))
     genesis = (await probe.ask("eth_getBlockByNumber", "0x0", False))["hash"]
     latest = await probe.ask("eth_getBlockByNumber", "latest", False)
-    head = int(latest["number"], 16)
+    head = whole(latest["number"])
     tags = (Tag.SAFE, Tag.FINALIZED)
     known = tuple([tag for tag in tags if await probe.has(tag.value, "eth_getBlockByNumber", tag.value, False)])
     return NodeFacts(

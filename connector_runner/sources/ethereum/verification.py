@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from connector_runner.sources.ethereum.decode.answers import decode_header
-from connector_runner.sources.ethereum.decode.rows import MalformedAnswerError
+from connector_runner.sources.ethereum.decode.rows import MalformedAnswerError, whole_text
 from connector_runner.sources.ethereum.failures import NodeFailure, Verdict
 from connector_runner.sources.ethereum.transports import Answer, Transport
 
-_text = msgspec.json.Decoder(str)
+_quantity = msgspec.json.Decoder(str | int)
 
 
 def whole_number(answer: Answer) -> int:
@@ -19,7 +19,8 @@ def whole_number(answer: Answer) -> int:
         MalformedAnswerError: It is something else.
     """
     try:
-        return int(_text.decode(answer), 16)
+        found = _quantity.decode(answer)
+        return found if isinstance(found, int) else whole_text(found)
     except (msgspec.DecodeError, ValueError):
         raise MalformedAnswerError("expected a quantity") from None
 

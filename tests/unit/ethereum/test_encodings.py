@@ -159,6 +159,17 @@ def test_receipts_are_encoded_as_the_protocol_says(kind: int, status: dict[str, 
         assert bytes.fromhex(encode_receipt(told)) == prefix + rlp.encode([*fields, 9, 1])
 
 
+def test_a_deposit_is_encoded_as_the_op_stack_says() -> None:
+    told = {
+        "type": "0x7e", "sourceHash": OWN, "from": ALICE, "to": None, "mint": "0x5", "value": "0x7", "gas": "0x5208",
+        "isSystemTx": True, "input": "0x12",
+    }  # fmt: skip
+    fields = [bytes.fromhex(OWN[2:]), bytes.fromhex(ALICE[2:]), b"", 5, 7, 0x5208, 1, b"\x12"]
+    assert bytes.fromhex(encode_transaction(told)) == b"\x7e" + rlp.encode(fields)
+    with pytest.raises(UnknownTypeError):  # a provider that tells less of it
+        encode_transaction({**told, "sourceHash": None})
+
+
 def test_withdrawals_are_encoded_as_the_protocol_says() -> None:
     told = {"index": "0x0", "validatorIndex": "0x7f", "address": ALICE, "amount": "0x10"}
     assert bytes.fromhex(encode_withdrawal(told)) == rlp.encode([0, 0x7F, bytes.fromhex(ALICE[2:]), 16])

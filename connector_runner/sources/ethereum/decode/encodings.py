@@ -89,6 +89,7 @@ TRANSACTIONS: Mapping[int, _Table] = {
     ),
 }  # fmt: skip
 """What a transaction of each type is made of, in order."""
+DEPOSIT = 0x7E
 _TYPED_RECEIPTS = frozenset(TRANSACTIONS) - {0, 0x7B}
 _OTHER_NAMES = {"input": "data", "yParity": "v", "gas": "gasLimit"}
 
@@ -100,7 +101,7 @@ def _kind(item: Json) -> int:
 
 def _member(item: Json, name: str) -> Any:
     value = item.get(name)
-    return item.get(_OTHER_NAMES[name]) if value is None and name in _OTHER_NAMES else value
+    return _get(item, _OTHER_NAMES[name]) if value is None and name in _OTHER_NAMES else value
 
 
 def _get(item: Json, name: str) -> Any:
@@ -117,7 +118,9 @@ def encode_transaction(item: Json) -> str:
         UnknownTypeError: Its type is unknown.
     """
     kind = _kind(item)
-    if (table := TRANSACTIONS.get(kind)) is None:
+    table = TRANSACTIONS.get(kind)
+    # The type is another chain's own, too; and some providers tell only what all transactions have.
+    if table is None or (kind == DEPOSIT and _get(item, "sourceHash") is None):
         raise UnknownTypeError(kind)
     body = rlp_list([encode(_member(item, name)) for name, encode in table])
     return f"{kind:02x}{body}" if kind else body
@@ -140,7 +143,7 @@ def encode_receipt(item: Json, bloom: str | None = None) -> str:
     root = item.get("root")
     status = _number(item.get("status")) if root is None or item.get("status") is not None else _data(root)
     parts = [status, _number(item["cumulativeGasUsed"]), rlp_bytes(told), rlp_list(logs)]
-    if kind == 0x7E and (version := _get(item, "depositReceiptVersion")) is not None:
+    if kind == DEPOSIT and (version := _get(item, "depositReceiptVersion")) is not None:
         parts += [_number(_get(item, "depositNonce")), _number(version)]
     body = rlp_list(parts)
     return f"{kind:02x}{body}" if kind else body

@@ -45,10 +45,13 @@ class Members(msgspec.Struct):
     __getitem__ = get = object.__getattribute__
 
 
-def members_type(name: str, members: Iterable[str], required: Iterable[str]) -> type[Members]:
-    """The type of objects with these members, whatever their values are."""
-    needed = frozenset(required)
-    fields = [(member, Any) if member in needed else (member, Any, None) for member in members]
+def members_type(
+    name: str, members: Iterable[str], required: Iterable[str], texts: Iterable[str] = ()
+) -> type[Members]:
+    """The type of objects with these members, whatever their values are; `texts` are texts or null."""
+    needed, plain = frozenset(required), frozenset(texts)
+    types: dict[str, Any] = {member: str | None if member in plain else Any for member in members}
+    fields = [(member, type_) if member in needed else (member, type_, None) for member, type_ in types.items()]
     # Values come from JSON, which has no cycles.
     options: dict[str, Any] = {"forbid_unknown_fields": True, "kw_only": True, "gc": False}
     made: Any = msgspec.defstruct(name, fields, bases=(Members,), **options)
@@ -98,6 +101,11 @@ def quantities(values: Sequence[Any]) -> Sequence[Any]:
         return [int(value, 0) for value in values]
     except (TypeError, ValueError):
         return [value if value is None or type(value) is int else whole_text(value) for value in values]
+
+
+def quantities_or_zero(values: Sequence[Any]) -> Sequence[Any]:
+    """As `quantities`, for what some nodes leave out where it means nothing."""
+    return [0 if value is None else value for value in quantities(values)]
 
 
 def whole_text(text: str) -> int:
@@ -165,6 +173,19 @@ def build_schema(
     return StreamSchema(stream, (*BLOCK_COLUMNS, *(field.column for field in fields), *more), ("block_hash", *key))
 
 
+def _as_text(value: Any, member: str) -> str | None:
+    """Text, also where a node writes a JSON number in place of a quantity.
+
+    Raises:
+        MalformedAnswerError: It is something else.
+    """
+    if value is None or isinstance(value, str):
+        return value
+    if type(value) is not int:
+        raise MalformedAnswerError(f"{member}: {type(value).__name__}")
+    return hex(value)
+
+
 class RowDecoder:
     """Makes rows by a table of fields.
 
@@ -178,19 +199,23 @@ class RowDecoder:
         self._members = tuple(field.member for field in fields)
         self._required = [field.member for field in fields if not field.column.nullable]
         self._converts = [(index, field.convert) for index, field in enumerate(fields) if field.convert is not as_is]
+        self._texts = [index for index, field in enumerate(fields) if field.convert in (as_is, addresses)]
+        self._fillable = frozenset(field.member for field in fields if field.convert is quantities_or_zero)
         self._known = frozenset(self._members) | frozenset(ignored)
         self._get = itemgetter(*self._members)
         ordered = [*dict.fromkeys((*self._members, *ignored))]
-        self.known = members_type("Known", ordered, self._required)
+        texts = [self._members[index] for index in self._texts]
+        self.known = members_type("Known", ordered, self._required, texts)
         self._places = [ordered.index(member) for member in self._members]
         # Objects of a chain have few shapes (member names in order); what each lacks and has too much is worked out once.
         self._shapes: dict[tuple[str, ...], tuple[tuple[str, ...], tuple[str, ...]]] = {}
 
     def _shape(self, members: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        if missing := [name for name in self._required if name not in members]:
+        missing = [name for name in self._required if name not in members]
+        if not self._fillable.issuperset(missing):
             raise MalformedAnswerError(f"an object lacks {', '.join(missing)}")
         absent = tuple(name for name in self._members if name not in members)
-        extra = tuple(name for name in members if name not in self._known)
+        extra = (*(name for name in members if name not in self._known), *missing)
         if len(self._shapes) < 1000:
             self._shapes[members] = absent, extra
         return absent, extra
@@ -209,7 +234,10 @@ class RowDecoder:
             for name in absent:
                 item[name] = None
             extras.append(msgspec.json.encode({name: item[name] for name in extra}).decode() if extra else None)
-        return list(zip(*map(self._get, dicts), strict=True)), extras
+        columns: list[Sequence[Any]] = [*zip(*map(self._get, dicts), strict=True)]
+        for index in self._texts:
+            columns[index] = [_as_text(value, self._members[index]) for value in columns[index]]
+        return columns, extras
 
     def rows(self, block: Sequence[Any], objects: Sequence[Json]) -> list[Row]:
         """One row an object, in order; `block` holds the values of the block columns. The objects are not used afterwards.

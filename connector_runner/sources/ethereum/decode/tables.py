@@ -26,6 +26,7 @@ from connector_runner.sources.ethereum.decode.rows import (
     json_texts,
     nested,
     number,
+    quantities_or_zero,
     text,
 )
 
@@ -80,7 +81,7 @@ TRANSACTIONS = (
     address("from", "from_address", "Sender."),
     address("to", "to_address", "Receiver; null when a contract is created.", nullable=True),
     number("value", "value", INT256, "Wei transferred."),
-    number("nonce", "nonce", INT64, "The sender's count."),
+    Field(Column("nonce", INT64, False, "The sender's count; 0 where a node tells none (deposits of the OP stack)."), "nonce", quantities_or_zero),
     number("gas", "gas", UINT64, "Gas limit."),
     number("gasPrice", "gas_price", INT256, "Wei for each gas.", nullable=True),
     number("maxFeePerGas", "max_fee_per_gas", INT256, "The most wei for each gas (EIP-1559).", nullable=True),
