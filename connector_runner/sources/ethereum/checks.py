@@ -127,7 +127,7 @@ def check_receipts(
         logs += own
     if family.gas and header.gas_used is not None and receipts:
         told = receipts[-1].get("cumulativeGasUsed")
-        _require(told is None or whole(told) == header.gas_used, header, "its receipts do not use its gas up")
+        _require(told is None or whole(told) == whole(header.gas_used), header, "its receipts do not use its gas up")
     _check_numbering(header, logs, family, "its receipts' logs")
     if _have_capitals(logs):
         logs = lowered(logs)

@@ -97,7 +97,7 @@ class Fetcher(BlockFetcher):
 
     async def _whole_logs(self, header: Header) -> tuple[list[Json], int, bool]:
         """All logs of a block, as surely as they can be had; the bytes that it took; and whether its bloom holds them."""
-        if self.ledger.family.receipts and header.receipts_root == EMPTY_ROOT:
+        if self.ledger.family.receipts and (header.receipts_root or "").lower() == EMPTY_ROOT:
             return [], 0, True
         if self.ledger.proves(header.number) and self.ledger.family.receipts:
             found = await self._logs_by_root(header)

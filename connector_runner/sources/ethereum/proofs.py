@@ -67,7 +67,7 @@ class Ledger:
         except UnknownTypeError as error:
             self._tell_type(error, header, "transactions", "transactionsRoot")
             return
-        if found != header.transactions_root:
+        if found != header.transactions_root.lower():
             raise _mismatch(header, len(transactions), "transactions", "transactionsRoot")
 
     def prove_receipts(self, header: Header, receipts: Sequence[Json]) -> bool:
@@ -79,7 +79,7 @@ class Ledger:
         if not self.family.receipts or header.receipts_root is None:
             return False
         try:
-            if any(root() == header.receipts_root for root in receipts_roots(receipts)):
+            if any(root() == header.receipts_root.lower() for root in receipts_roots(receipts)):
                 return True
         except UnknownTypeError as error:
             self._tell_type(error, header, "receipts and logs", "receiptsRoot")
@@ -94,7 +94,7 @@ class Ledger:
         """
         if not self.family.withdrawals or header.withdrawals_root is None:
             return
-        if withdrawals_root(withdrawals) != header.withdrawals_root and (
+        if withdrawals_root(withdrawals) != header.withdrawals_root.lower() and (
             withdrawals or set(header.withdrawals_root[2:]) != {"0"}
         ):
             raise _mismatch(header, len(withdrawals), "withdrawals", "withdrawalsRoot")

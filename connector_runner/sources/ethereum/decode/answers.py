@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 
 from connector_runner.protocols.batch import Row
-from connector_runner.sources.ethereum.decode.rows import Json, MalformedAnswerError, Members, block_time, whole_text
+from connector_runner.sources.ethereum.decode.rows import Json, MalformedAnswerError, Members, block_time
 
 
 class Header(msgspec.Struct, frozen=True, gc=False):
@@ -26,7 +27,7 @@ class Header(msgspec.Struct, frozen=True, gc=False):
         seconds: The block's time, seconds since the epoch.
         bloom: Bloom filter of its logs, 0 when it has none; None when the node does not tell.
         transactions_root, receipts_root, withdrawals_root: As the node tells them, None where it does not.
-        gas_used: Gas of all its transactions, None where the node does not tell.
+        gas_used: Gas of all its transactions, the quantity that the node tells.
     """
 
     number: int
@@ -37,7 +38,7 @@ class Header(msgspec.Struct, frozen=True, gc=False):
     transactions_root: str | None = None
     receipts_root: str | None = None
     withdrawals_root: str | None = None
-    gas_used: int | None = None
+    gas_used: Any = None
 
     @property
     def is_absent(self) -> bool:
@@ -84,7 +85,7 @@ class _HeaderOnly(msgspec.Struct, gc=False):
     transactionsRoot: str | None = None  # noqa: N815
     receiptsRoot: str | None = None  # noqa: N815
     withdrawalsRoot: str | None = None  # noqa: N815
-    gasUsed: str | int | None = None  # noqa: N815
+    gasUsed: Any = None  # noqa: N815
 
 
 _header_decoder = msgspec.json.Decoder(_HeaderOnly | None)
@@ -105,8 +106,7 @@ def decode_header(raw: bytes | msgspec.Raw) -> Header | None:
     return None if found is None else _header(*msgspec.structs.astuple(found))
 
 
-_MEMBERS = ("number", "hash", "parentHash", "timestamp")
-_MORE_MEMBERS = ("logsBloom", "transactionsRoot", "receiptsRoot", "withdrawalsRoot", "gasUsed")
+_members_of = attrgetter(*_HeaderOnly.__struct_fields__)
 
 
 def header_of(block: Json) -> Header:
@@ -115,10 +115,13 @@ def header_of(block: Json) -> Header:
     Raises:
         MalformedAnswerError: A member is missing, null (a pending block) or has the wrong type.
     """
+    if isinstance(block, Members):
+        return _header(*_members_of(block))
     try:
-        return _header(*(block[name] for name in _MEMBERS), *map(block.get, _MORE_MEMBERS))
+        needed = (block["number"], block["hash"], block["parentHash"], block["timestamp"])
     except KeyError as error:
         raise MalformedAnswerError(f"block: lacks {error}") from None
+    return _header(*needed, *map(block.get, _HeaderOnly.__struct_fields__[4:]))
 
 
 def _header(
@@ -126,43 +129,27 @@ def _header(
 ) -> Header:  # fmt: skip
     if not (_is_hash(own) and _is_hash(parent)):
         raise MalformedAnswerError("block: hash and parentHash are not 32 bytes in hexadecimal")
-    return Header(
-        _whole(number), own.lower(), parent.lower(), _whole(seconds),
-        None if bloom is None or bloom == "0x" else _whole(bloom),  # a bloom without bytes says nothing
-        _root(transactions), _root(receipts), _root(withdrawals), None if gas is None else _whole(gas),
-    )  # fmt: skip
+    try:
+        return Header(
+            number if type(number) is int else int(number, 0), own.lower(), parent.lower(),
+            seconds if type(seconds) is int else int(seconds, 0),
+            None if bloom is None or bloom == "0x" else int(bloom, 0),  # a bloom without bytes says nothing
+            transactions, receipts, withdrawals, gas,
+        )  # fmt: skip
+    except (TypeError, ValueError):
+        raise MalformedAnswerError("block: number, timestamp or logsBloom is not a quantity") from None
 
 
 def _is_hash(value: Any) -> bool:
     return isinstance(value, str) and len(value) == 66 and value[:2] in ("0x", "0X")
 
 
-def _root(value: Any) -> str | None:
-    return value.lower() if isinstance(value, str) else None
-
-
-def _whole(value: Any) -> int:
-    try:
-        return value if type(value) is int else whole_text(value)
-    except (TypeError, ValueError):
-        raise MalformedAnswerError("block: number, timestamp, gasUsed or logsBloom is not a quantity") from None
-
-
-_CAPITALS = b"ABCDEFX"
-_RARE = b"CEX"
-"""Those that are in no usual member's name, but in nearly every hash or address that is written in capitals."""
 _WITHOUT_CAPITALS: set[type[Members] | None] = set()
 
 
 def names_have_no_capitals(known: type[Members]) -> None:
     """Says that no member of such objects has a letter from A to F or X in capitals in its name."""
     _WITHOUT_CAPITALS.add(known)
-
-
-def may_have_capitals(raw: bytes | msgspec.Raw, letters: bytes = _RARE) -> bool:
-    """Whether hexadecimal digits in an answer may be capitals."""
-    text = raw if isinstance(raw, bytes) else bytes(raw)
-    return any(letter in text for letter in letters)
 
 
 _HEXADECIMAL = re.compile(r"0[xX][0-9a-fA-F]*")
@@ -184,7 +171,11 @@ def _known_decoder(known: type[Members], is_list: bool) -> msgspec.json.Decoder[
 
 def _decode(raw: bytes | msgspec.Raw, known: type[Members] | None, is_list: bool) -> Any:
     """As `known`, else, where something in it is unknown or absent, as dicts."""
-    has_capitals = may_have_capitals(raw, _CAPITALS if known in _WITHOUT_CAPITALS else _RARE)
+    text = raw if type(raw) is bytes else bytes(raw)
+    # C, E and X are in no usual member's name, but in nearly every hash or address that is written in capitals.
+    has_capitals = 67 in text or 69 in text or 88 in text
+    if known in _WITHOUT_CAPITALS and not has_capitals:
+        has_capitals = 65 in text or 66 in text or 68 in text or 70 in text
     if known is not None and not has_capitals:
         try:
             return _known_decoder(known, is_list).decode(raw)

@@ -85,7 +85,16 @@ def addresses(values: Sequence[Any]) -> Sequence[Any]:
         joined = "".join(values)
     except TypeError:
         joined = "".join(filter(None, values))
-    if any(letter in joined for letter in "ABCDEFX"):
+    # One letter after the other is searched for as quickly as memory is read.
+    if (
+        "A" in joined
+        or "B" in joined
+        or "C" in joined
+        or "D" in joined
+        or "E" in joined
+        or "F" in joined
+        or "X" in joined
+    ):
         return [value and value.lower() for value in values]
     return values
 
@@ -105,7 +114,10 @@ def quantities(values: Sequence[Any]) -> Sequence[Any]:
 
 def quantities_or_zero(values: Sequence[Any]) -> Sequence[Any]:
     """As `quantities`, for what some nodes leave out where it means nothing."""
-    return [0 if value is None else value for value in quantities(values)]
+    try:
+        return [int(value, 0) for value in values]
+    except (TypeError, ValueError):
+        return [0 if value is None else value for value in quantities(values)]
 
 
 def whole_text(text: str) -> int:
