@@ -7,6 +7,7 @@ the catalogue and the message its length and hash.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 
 import msgspec
 
@@ -87,13 +88,28 @@ class CatalogueProof(msgspec.Struct, frozen=True):
     sha256: str
 
 
+def with_unique_streams(summary: CatalogueSummary) -> CatalogueSummary:
+    """The same with the first of each id, and a note for those that came more than once: an id is what a person selects by."""
+    first = {stream.id: stream for stream in reversed(summary.streams)}
+    if len(first) == len(summary.streams):
+        return summary
+    counts = Counter(stream.id for stream in summary.streams)
+    twice = ", ".join(f"{name!r} ({count} times)" for name, count in counts.items() if count > 1)
+    note = f"The source lists streams more than once under one name; the first of each counts: {twice}."
+    unique = tuple(stream for stream in summary.streams if first[stream.id] is stream)
+    total = max(len(unique), summary.total - len(summary.streams) + len(unique))
+    return CatalogueSummary(unique, total, summary.identity, (*summary.notes, note))
+
+
 def summarise(catalogue: Catalogue, selected: str | None, limit: int = MAX_STREAMS) -> CatalogueSummary:
     """Caps a catalogue to `limit` streams in order; `selected`, if it exists, takes the last place when it would be cut off."""
     streams = list(catalogue.streams[:limit])
     if selected is not None and all(stream.id != selected for stream in streams):
         streams[limit - 1 :] = [stream for stream in catalogue.streams if stream.id == selected] or streams[limit - 1 :]
     short = tuple(StreamSummary(s.id, s.key, s.modes, len(s.columns)) for s in streams)
-    return CatalogueSummary(short, max(catalogue.total, len(short)), catalogue.identity, catalogue.notes)
+    return with_unique_streams(
+        CatalogueSummary(short, max(catalogue.total, len(short)), catalogue.identity, catalogue.notes)
+    )
 
 
 def encode_line(summary: CatalogueSummary) -> tuple[str, str]:

@@ -14,6 +14,7 @@ import kopf
 from connector_operator.cluster.apply import Writer
 from connector_operator.cluster.cache import ClusterCache, Index, cache_job
 from connector_operator.cluster.client import SERVICE_ACCOUNT, ApiError, KubeClient
+from connector_operator.cluster.jobs import JobPoster
 from connector_operator.cluster.observe import Observer
 from connector_operator.cluster.trial import Trials
 from connector_operator.controllers.connector import ConnectorController
@@ -53,7 +54,8 @@ class Operation:
         self.slots = Slots(settings.discovery_concurrency, lambda key: self.queue.add(key, Priority.PERSON))
         self.defaults = InstallationDefaults(settings.runner_defaults)
         runner = settings.runner(self.defaults.layers)
-        writer = Writer(client, self.cache)
+        poster = JobPoster(client)
+        writer = Writer(client, self.cache, poster)
         self._datasets = DatasetController(writer, self.cache, self.queue, utc_now)
         self._observer = Observer(
             client,
@@ -61,8 +63,9 @@ class Operation:
             settings.policy(),
             self._datasets.has_turn,
             self.slots.is_free_for,
-            Trials(client, runner),
+            Trials(poster, runner),
             self.defaults.layers,
+            runner.form,
         )
         self._connectors = ConnectorController(self._observer, writer, self.cache, self.slots, runner, utc_now)
         self.workers = Workers(self.queue, self._visit, settings.workers)

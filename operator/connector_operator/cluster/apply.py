@@ -8,9 +8,11 @@ from typing import Any
 
 from connector_operator.cluster.cache import ClusterCache
 from connector_operator.cluster.client import APPLY, MERGE, ApiError, KubeClient
+from connector_operator.cluster.jobs import JobPoster, jobs_path
 from connector_operator.engine.line import Key
 from connector_operator.resources import names
 from connector_operator.resources.times import format_time
+from connector_operator.resources.workload import read_job
 
 _EVENTS_REMEMBERED = 4096
 _MESSAGE_LIMIT = 1024
@@ -23,16 +25,12 @@ def object_path(key: Key) -> str:
     return f"/apis/{names.API_VERSION}/namespaces/{key.namespace}/{PLURALS[key.kind]}/{key.name}"
 
 
-def jobs_path(namespace: str, job: str = "") -> str:
-    """The API path of a namespace's Jobs, or of one."""
-    return f"/apis/batch/v1/namespaces/{namespace}/jobs{'/' + job if job else ''}"
-
-
 class Writer:
     """Writes, and tells the cache what it wrote."""
 
-    def __init__(self, client: KubeClient, cache: ClusterCache) -> None:
+    def __init__(self, client: KubeClient, cache: ClusterCache, poster: JobPoster) -> None:
         self._client = client
+        self._poster = poster
         self._cache = cache
         self._events: OrderedDict[tuple[str, str, str], tuple[str, int]] = OrderedDict()
 
@@ -62,15 +60,13 @@ class Writer:
         """
         name = body["metadata"]["name"]
         try:
-            made = await self._client.request("POST", jobs_path(key.namespace), body=body)
+            made = await self._poster.post(key.namespace, body)
         except ApiError as error:
             if error.reason != "AlreadyExists":
                 raise
             made = await self._client.request("GET", jobs_path(key.namespace, name))
-            meta, wanted = made["metadata"], body["metadata"]
-            mine = [o["uid"] for o in meta.get("ownerReferences", ())] == [o["uid"] for o in wanted["ownerReferences"]]
-            same = mine and meta.get("labels", {}).get(names.LABEL_RUN) == wanted["labels"][names.LABEL_RUN]
-            if not same or "deletionTimestamp" in meta:
+            job, uid = read_job(made), body["metadata"]["ownerReferences"][0]["uid"]
+            if job.owner != uid or job.deleting is not None:
                 raise ApiError(409, "NameTaken", f"Job {name} exists and is not this execution's; delete it") from None
         self._cache.note_job(key, made)
 

@@ -138,7 +138,7 @@ class ClusterCache:
         return written is not None and version_of(written) == version_of(body)
 
     def jobs(self, key: Key) -> tuple[ObservedJob, ...]:
-        """The newest form known of a connector's Jobs."""
+        """The newest form known of a connector's Jobs; those that only bear its label are not among them."""
         indexed = self._jobs.get((key.namespace, key.name), ())
         shown = {c.job.uid: c for c in indexed if c.job.uid not in self._missed}
         now = time.monotonic()
@@ -149,7 +149,8 @@ class ClusterCache:
                 del written[uid]
             else:
                 shown[uid] = cached
-        return tuple(c.job for uid, c in shown.items() if now - self._deleted_jobs.get(uid, -1e9) > _TRUST_SECONDS)
+        known = (c.job for uid, c in shown.items() if now - self._deleted_jobs.get(uid, -1e9) > _TRUST_SECONDS)
+        return tuple(job for job in known if job.is_ours)
 
     def note_job(self, key: Key, raw: Mapping[str, Any]) -> None:
         """We created a Job, or started its deletion in the foreground."""

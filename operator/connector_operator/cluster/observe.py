@@ -48,6 +48,7 @@ class Observer:
         has_slot: Callable[[Key], bool],
         trials: Trials,
         layers: Callable[[], Iterable[Layer]],
+        installation: Callable[[], str],
     ) -> None:
         self._client = client
         self._cache = cache
@@ -56,6 +57,7 @@ class Observer:
         self._has_slot = has_slot
         self._trials = trials
         self._layers = layers
+        self._installation = installation
 
     def observe(self, key: Key, now: datetime, trouble: str) -> tuple[Observation, str] | None:
         """What the cache knows of a Connector, and the version of it; None when it is gone. No request."""
@@ -100,7 +102,8 @@ class Observer:
 
     def _own_policy(self, spec: ConnectorSpec | None) -> Policy:
         own = spec.runner.termination_grace_period_seconds if spec else None
-        return self._policy if own is None else msgspec.structs.replace(self._policy, grace=timedelta(seconds=own))
+        policy = msgspec.structs.replace(self._policy, installation=self._installation())
+        return policy if own is None else msgspec.structs.replace(policy, grace=timedelta(seconds=own))
 
     async def look(self, seen: Observation, looks: frozenset[Look]) -> Observation:
         """Completes an observation by requests."""
@@ -140,10 +143,11 @@ class Observer:
         return found
 
     async def _pods(self, seen: Observation) -> tuple[ObservedPod, ...]:
-        """All pods under the connector's name, an earlier namesake's included."""
+        """All pods that were made for this connector or an earlier namesake; not those that only bear its label."""
         path = f"/api/v1/namespaces/{seen.namespace}/pods"
         found = await self._client.request("GET", path, query={"labelSelector": f"{names.LABEL_CONNECTOR}={seen.name}"})
-        return read_pods(found["items"])
+        known = {job.name for job in (*seen.jobs, *seen.vanished.values())}
+        return tuple(pod for pod in read_pods(found["items"]) if pod.maker or pod.job in known)
 
     async def _told(self, seen: Observation, pods: tuple[ObservedPod, ...]) -> tuple[Told, ...]:
         """What warnings say of Jobs without a pod, and of pods that don't start: only events tell that."""

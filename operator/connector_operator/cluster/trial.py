@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from connector_operator.cluster.apply import jobs_path
-from connector_operator.cluster.client import ApiError, KubeClient
+from connector_operator.cluster.client import ApiError
+from connector_operator.cluster.jobs import JobPoster
 from connector_operator.decide import endings
 from connector_operator.decide.observation import Observation, Trial
 from connector_operator.resources import names
@@ -31,8 +31,8 @@ class Refusal(msgspec.Struct, frozen=True):
 class Trials:
     """Remembers refusals, so that events of a connector that is held cost no request."""
 
-    def __init__(self, client: KubeClient, settings: RunnerSettings) -> None:
-        self._client = client
+    def __init__(self, poster: JobPoster, settings: RunnerSettings) -> None:
+        self._poster = poster
         self._settings = settings
         self._refusals: dict[str, Refusal] = {}
 
@@ -56,7 +56,7 @@ class Trials:
         job = names.execution_job_name(seen.name, seen.uid, run)
         body = build_runner_job(subject, job, run, seen.dataset, self._settings)
         try:
-            await self._client.request("POST", jobs_path(seen.namespace), query={"dryRun": "All"}, body=body)
+            await self._poster.post(seen.namespace, body, is_trial=True)
         except ApiError as error:
             if error.is_transient:
                 raise

@@ -14,11 +14,12 @@ from connector_operator.resources.connector import (
     Discovery,
     LastExecution,
     config_hash,
+    form_hash,
 )
 from connector_operator.resources.runner_rules import restricted_problems
 from connector_operator.resources.times import format_time
 from connector_operator.resources.workload import ObservedJob
-from connector_runner.schemas.catalogue import CatalogueSummary
+from connector_runner.schemas.catalogue import CatalogueSummary, with_unique_streams
 from connector_runner.schemas.outcome import ExitCode
 
 replace = msgspec.structs.replace
@@ -153,6 +154,18 @@ def undone_discovery(seen: Observation) -> ObservedJob | None:
     return ended[-1] if ended else None
 
 
+def has_outdated_form(seen: Observation, job: ObservedJob) -> bool:
+    """Whether a Job's pod was to be otherwise than one that is made now, and has never started.
+
+    What has started goes on: a setting of the installation is no reason to restart what runs.
+    """
+    if seen.spec is None or seen.pods is None or job.ready or job.is_suspended:
+        return False
+    pods = [p for p in seen.pods if p.job == job.name]
+    has_started = any(p.started is not None or p.exit_code is not None for p in pods)
+    return not has_started and job.form != form_hash(seen.spec, seen.policy.installation)
+
+
 def has_listed(seen: Observation, job: ObservedJob) -> bool:
     """Whether a discovery has ended well, so that its log holds the list."""
     return bool(job.finished) or outlived_code(seen, job) == ExitCode.END_OF_STREAM
@@ -178,6 +191,7 @@ def _absorb_discovery(seen: Observation, status: ConnectorStatus) -> ConnectorSt
 def _record_catalogue(
     seen: Observation, status: ConnectorStatus, job: ObservedJob, catalogue: CatalogueSummary
 ) -> ConnectorStatus:
+    catalogue = with_unique_streams(catalogue)
     selected = seen.spec.selected_stream if seen.spec else ""
     missing = bool(selected) and all(stream.id != selected for stream in catalogue.streams)
     discovery = Discovery(
@@ -193,13 +207,17 @@ def _record_catalogue(
     return replace(status, discovery=discovery, streams=catalogue.streams, streams_total=catalogue.total)
 
 
-def discovery_subject(config: str, rediscover_at: str) -> str:
-    """What a row of failed attempts belongs to."""
-    return names.hash_value([config, rediscover_at])
+def discovery_subject(seen: Observation) -> str:
+    """What a row of failed attempts belongs to: what is listed, and how the pod that lists it is to be."""
+    if seen.spec is None:
+        return ""
+    return names.hash_value(
+        [config_hash(seen.spec), seen.spec.rediscover_at, form_hash(seen.spec, seen.policy.installation)]
+    )
 
 
 def _failed(seen: Observation, before: Discovery, job: ObservedJob) -> Discovery:
-    subject = discovery_subject(job.config_hash, job.rediscover_at)
+    subject = discovery_subject(seen)
     failures = before.failures + 1 if before.failed_for == subject else 1
     ending = endings.judge(job, seen.pods or ())
     refused = ending.outcome == endings.REFUSED

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from connector_operator.decide import endings
 from connector_operator.decide.absorb import (
     discovery_subject,
+    has_outdated_form,
     is_asked_for,
     is_underway,
     outlived_code,
@@ -145,6 +146,8 @@ def classify_live(seen: Observation, status: ConnectorStatus, job: ObservedJob) 
         return outdated
     if seen.dataset.hash and job.dataset_hash != seen.dataset.hash:
         return outdated if seen.has_turn or not job.ready else Execution.QUEUED
+    if has_outdated_form(seen, job):
+        return outdated
     if job.is_suspended:
         return Execution.SUSPENDED
     return Execution.READY if job.ready else Execution.WAITING
@@ -188,7 +191,7 @@ def has_failed(seen: Observation, status: ConnectorStatus) -> bool:
     """Whether the last attempts to list what the spec asks for failed."""
     if seen.spec is None or not status.discovery.failures:
         return False
-    return status.discovery.failed_for == discovery_subject(config_hash(seen.spec), seen.spec.rediscover_at)
+    return status.discovery.failed_for == discovery_subject(seen)
 
 
 def classify_listing(seen: Observation, status: ConnectorStatus) -> ListingSituation:
@@ -236,8 +239,9 @@ def _classify_job(seen: Observation, status: ConnectorStatus) -> Listing:
         return Listing.ENDING
     done = undone_discovery(seen)
     if jobs and (done is None or done.run <= status.discovery.attempts or len(jobs) > 1):
-        is_good = len(jobs) == 1 and is_asked_for(seen, jobs[0]) and outlived_code(seen, jobs[0]) is None
-        return Listing.ACTIVE if is_good else Listing.OUTDATED
+        job, is_alone = jobs[0], len(jobs) == 1
+        is_over = outlived_code(seen, job) is not None or has_outdated_form(seen, job)
+        return Listing.ACTIVE if is_alone and is_asked_for(seen, job) and not is_over else Listing.OUTDATED
     if done is None or done.run <= status.discovery.attempts:
         return Listing.NONE
     return Listing.DONE if is_asked_for(seen, done) else Listing.OUTDATED

@@ -45,6 +45,7 @@ from connector_operator.resources.connector import (
     State,
     build_status,
     config_hash,
+    form_hash,
     spec_hash,
 )
 from connector_operator.resources.times import format_time, parse_time
@@ -159,6 +160,7 @@ def _note_discovery(seen: Observation, memory: ConnectorStatus, acts: tuple[Act,
         config_hash=config_hash(seen.spec),
         rediscover_at=seen.spec.rediscover_at,
         stream=seen.spec.selected_stream,
+        form=form_hash(seen.spec, seen.policy.installation),
     )
     return replace(memory, discovery=replace(memory.discovery, ordered=ordered))
 
@@ -174,7 +176,8 @@ def _carry_on(seen: Observation, memory: ConnectorStatus, row: Row, situation: S
         memory = replace(memory, last_execution=finish(seen, last))
     if row.action is Action.START and seen.spec is not None:
         run = next_run(seen, memory)
-        ordered = Ordered(run=run, spec_hash=spec_hash(seen.spec), dataset_hash=seen.dataset.hash)
+        form = form_hash(seen.spec, seen.policy.installation)
+        ordered = Ordered(run=run, spec_hash=spec_hash(seen.spec), dataset_hash=seen.dataset.hash, form=form)
         return replace(memory, run=run, ordered=ordered)
     if row.action is Action.STOP:
         job = live_jobs(seen)[-1]

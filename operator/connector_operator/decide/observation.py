@@ -33,7 +33,7 @@ class Trial(msgspec.Struct, frozen=True):
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings that decisions depend on."""
+    """The settings that decisions depend on; `installation` stands for all that pods depend on."""
 
     failed_history: int = 3
     completed_history: int = 1
@@ -43,6 +43,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     stable_after: timedelta = timedelta(minutes=10)
     service_accounts: tuple[str, ...] = ()
     allowances: tuple[str, ...] = ()
+    installation: str = ""
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):

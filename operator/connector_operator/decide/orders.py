@@ -23,8 +23,9 @@ def _as_ordered(job: ObservedJob, status: ConnectorStatus) -> ObservedJob:
         made = status.ordered
         if made.run != job.run or not made.spec_hash:
             return job
-        return replace(job, spec_hash=made.spec_hash, dataset_hash=made.dataset_hash)
+        return replace(job, spec_hash=made.spec_hash, dataset_hash=made.dataset_hash, form=made.form)
     made = status.discovery.ordered
     if made.run != job.run or not made.config_hash:
         return job
-    return replace(job, config_hash=made.config_hash, rediscover_at=made.rediscover_at, stream=made.stream)
+    asked = {"config_hash": made.config_hash, "rediscover_at": made.rediscover_at, "stream": made.stream}
+    return replace(job, form=made.form, **asked)

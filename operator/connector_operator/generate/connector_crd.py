@@ -227,5 +227,6 @@ def _ordered(description: str) -> dict[str, Any]:
             "configHash": text("The configuration of a discovery."),
             "rediscoverAt": text("The spec.rediscoverAt of a discovery."),
             "stream": text("The stream that was selected at a discovery."),
+            "form": text("How its pod was to be: spec.runner and the installation's settings."),
         },
     )

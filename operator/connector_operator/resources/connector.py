@@ -133,6 +133,7 @@ class Ordered(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
         run: The execution's number, or the discovery's.
         spec_hash, dataset_hash: What the execution was made from.
         config_hash, rediscover_at, stream: What the discovery was made from.
+        form: How its pod was to be: spec.runner, and the installation's settings.
     """
 
     run: int = 0
@@ -141,6 +142,7 @@ class Ordered(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     config_hash: str = ""
     rediscover_at: str = ""
     stream: str = ""
+    form: str = ""
 
 
 class Discovery(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -289,6 +291,11 @@ def config_hash(spec: ConnectorSpec) -> str:
     return hash_value(
         [spec.connector_type, without_defaults(spec.config, schema), [source.form() for source in spec.config_from]]
     )
+
+
+def form_hash(spec: ConnectorSpec, installation: str) -> str:
+    """How a pod is to be; `installation` stands for the operator's own settings."""
+    return hash_value([msgspec.to_builtins(spec.runner), installation])
 
 
 def spec_hash(spec: ConnectorSpec) -> str:

@@ -19,6 +19,7 @@ LABEL_CONNECTOR = f"{GROUP}/connector"
 LABEL_ROLE = f"{GROUP}/role"
 LABEL_RUN = f"{GROUP}/run"
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+ANNOTATION_UID = f"{GROUP}/connector-uid"
 ANNOTATION_SPEC = f"{GROUP}/spec-hash"
 ANNOTATION_DATASET = f"{GROUP}/dataset-hash"
 ANNOTATION_CONFIG = f"{GROUP}/config-hash"
@@ -72,6 +73,13 @@ def execution_job_name(connector: str, uid: str, run: int) -> str:
 def discovery_job_name(connector: str, uid: str, attempt: int) -> str:
     """The Job of one attempt to list the streams."""
     return f"{connector}-{_suffix(uid, ROLE_DISCOVERY, attempt)}"
+
+
+def is_derived(job: str, connector: str, uid: str, role: str, run: int) -> bool:
+    """Whether a Job's name is the one that follows from its connector, role and run: a copy, or somebody else's, has another."""
+    if role == ROLE_RUNNER:
+        return job == execution_job_name(connector, uid, run)
+    return role == ROLE_DISCOVERY and job == discovery_job_name(connector, uid, run)
 
 
 def execution_id(namespace: str, connector: str, job: str) -> str:

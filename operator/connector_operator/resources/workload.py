@@ -10,17 +10,20 @@ import msgspec
 
 from connector_operator.resources import names
 from connector_operator.resources.times import parse_time
+from connector_runner.schemas.manifest import MANIFEST_VARIABLE, parse_manifest
 
 
 class ObservedJob(msgspec.Struct, frozen=True, kw_only=True):
     """One of our Jobs.
 
     Attributes:
-        owner: UID of the Connector it belongs to (an earlier namesake's has another).
+        owner: UID of the Connector that controls it (an earlier namesake's has another); "" when none does.
+        maker: UID of the Connector it was made for, where nobody controls it any more: left by `--cascade=orphan`.
         role: `runner` or `discovery`.
         run: The execution's number; 0 for a discovery.
         spec_hash, dataset_hash: What the execution was made from.
         config_hash, rediscover_at, stream: What the discovery was made from.
+        form: How its pod was to be; "" when not known.
         finished: None while it goes on, else True for complete and False for failed.
         reason, message: Of the Job's condition when it failed, or is about to.
         deadline: How long it may take.
@@ -32,6 +35,7 @@ class ObservedJob(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     uid: str = ""
     owner: str = ""
+    maker: str = ""
     role: str = names.ROLE_RUNNER
     run: int = 0
     spec_hash: str = ""
@@ -39,6 +43,7 @@ class ObservedJob(msgspec.Struct, frozen=True, kw_only=True):
     config_hash: str = ""
     rediscover_at: str = ""
     stream: str = ""
+    form: str = ""
     created: datetime | None = None
     started: datetime | None = None
     ended: datetime | None = None
@@ -52,12 +57,18 @@ class ObservedJob(msgspec.Struct, frozen=True, kw_only=True):
     is_suspended: bool = False
     is_altered: bool = False
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether the operator made it; a label, which anybody may set, is no proof."""
+        return bool(self.owner or self.maker)
+
 
 class ObservedPod(msgspec.Struct, frozen=True, kw_only=True):
     """One pod of a connector.
 
     Attributes:
         job: The Job it belongs to, by name.
+        maker: UID of the Connector it was made for; "" when its Job's name does not prove it.
         unready_since: Since when it is not ready; None when it is.
         deleting: When its grace ends (Kubernetes sets deletionTimestamp ahead by the grace period).
         is_orphan: No Job owns it, so nothing ends it.
@@ -73,6 +84,7 @@ class ObservedPod(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     job: str = ""
+    maker: str = ""
     role: str = names.ROLE_RUNNER
     phase: str = ""
     created: datetime | None = None
@@ -111,13 +123,23 @@ def read_job(raw: Mapping[str, Any]) -> ObservedJob:
     # Comes with the same words, and for sure before the pod may be removed.
     failing = conditions.get("Failed") or conditions.get("FailureTarget") or {}
     run = labels.get(names.LABEL_RUN, "0")
+    count = int(run) if run.isdecimal() and int(run) <= names.LARGEST_COUNT else 0
     grace = spec.get("template", {}).get("spec", {}).get("terminationGracePeriodSeconds")
+    connector, role = labels.get(names.LABEL_CONNECTOR, ""), labels.get(names.LABEL_ROLE, "")
+    controller = next((o for o in meta.get("ownerReferences") or () if o.get("controller")), None)
+    uid = (
+        _controlling_connector(controller, connector)
+        if controller
+        else _made_for(annotations, spec.get("template", {}))
+    )
+    proven = uid if names.is_derived(meta.get("name", ""), connector, uid, role, count) else ""
     return ObservedJob(
         name=meta.get("name", ""),
         uid=meta.get("uid", ""),
-        owner=next((o.get("uid", "") for o in meta.get("ownerReferences") or () if o.get("kind") == "Connector"), ""),
-        role=labels.get(names.LABEL_ROLE, ""),
-        run=int(run) if run.isdecimal() and int(run) <= names.LARGEST_COUNT else 0,
+        owner=proven if controller else "",
+        maker="" if controller else proven,
+        role=role,
+        run=count,
         spec_hash=annotations.get(names.ANNOTATION_SPEC, ""),
         dataset_hash=annotations.get(names.ANNOTATION_DATASET, ""),
         config_hash=annotations.get(names.ANNOTATION_CONFIG, ""),
@@ -138,6 +160,27 @@ def read_job(raw: Mapping[str, Any]) -> ObservedJob:
     )
 
 
+def _controlling_connector(controller: Mapping[str, Any], name: str) -> str:
+    is_connector = controller.get("kind") == "Connector" and controller.get("apiVersion", "").startswith(
+        f"{names.GROUP}/"
+    )
+    return str(controller.get("uid", "")) if is_connector and controller.get("name") == name else ""
+
+
+def _made_for(annotations: Mapping[str, Any], template: Mapping[str, Any]) -> str:
+    """The Connector's UID as an annotation has it, or (an earlier operator's) the orders in the pod's environment."""
+    if names.ANNOTATION_UID in annotations:
+        return str(annotations[names.ANNOTATION_UID])
+    for container in template.get("spec", {}).get("containers") or ():
+        orders = {v.get("name"): v.get("value") or "" for v in container.get("env") or ()}.get(MANIFEST_VARIABLE)
+        if orders and container.get("name") == names.CONTAINER:
+            try:
+                return parse_manifest(orders).uid
+            except msgspec.MsgspecError:
+                return ""
+    return ""
+
+
 def _makes_more(parallelism: int, completions: int | None) -> bool:
     return parallelism > 1 if completions is None else completions > 1
 
@@ -145,7 +188,14 @@ def _makes_more(parallelism: int, completions: int | None) -> bool:
 def read_pod(raw: Mapping[str, Any]) -> ObservedPod:
     """A raw pod as a value; missing parts count as absent."""
     meta, status = raw.get("metadata", {}), raw.get("status", {})
-    labels = meta.get("labels") or {}
+    labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
+    job, role, run = (
+        labels.get("batch.kubernetes.io/job-name", ""),
+        labels.get(names.LABEL_ROLE, ""),
+        labels.get(names.LABEL_RUN, ""),
+    )
+    uid = _made_for(annotations, raw)
+    is_proven = run.isdecimal() and names.is_derived(job, labels.get(names.LABEL_CONNECTOR, ""), uid, role, int(run))
     conditions = {c.get("type"): c for c in status.get("conditions") or ()}
     containers = {c.get("name"): c for c in status.get("containerStatuses") or ()}
     container: dict[str, Any] = containers.pop(names.CONTAINER, {})
@@ -157,8 +207,9 @@ def read_pod(raw: Mapping[str, Any]) -> ObservedPod:
     scheduled, disrupted = conditions.get("PodScheduled", {}), conditions.get("DisruptionTarget", {})
     return ObservedPod(
         name=meta.get("name", ""),
-        job=labels.get("batch.kubernetes.io/job-name", ""),
-        role=labels.get(names.LABEL_ROLE, ""),
+        job=job,
+        maker=uid if is_proven else "",
+        role=role,
         phase=status.get("phase", ""),
         created=parse_time(meta.get("creationTimestamp")),
         started=parse_time(running.get("startedAt") or terminated.get("startedAt")),

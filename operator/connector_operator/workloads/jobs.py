@@ -43,6 +43,11 @@ class RunnerSettings(msgspec.Struct, frozen=True, kw_only=True):
     log_format: str = "json"
     layers: Callable[[], Iterable[Layer]] = lambda: (built_in(),)
 
+    def form(self) -> str:
+        """Stands for all that pods depend on besides a Connector, as it is now."""
+        own = [self.image, self.pull_policy, self.grace_seconds, self.discovery_deadline_seconds, self.log_format]
+        return names.hash_value([own, [dict(layer) for layer in self.layers()]])
+
     def runner_of(self, spec: ConnectorSpec) -> RunnerSpec:
         """What a pod for this spec is made from, now."""
         return effective_runner(spec.runner, self.layers())
@@ -142,7 +147,7 @@ def _build_job(
             "name": job,
             "namespace": subject.namespace,
             "labels": {**runner.job_labels, **labels},
-            "annotations": {**runner.job_annotations, **annotations},
+            "annotations": {**runner.job_annotations, names.ANNOTATION_UID: subject.uid, **annotations},
             "ownerReferences": [
                 {
                     "apiVersion": names.API_VERSION,
@@ -150,7 +155,7 @@ def _build_job(
                     "name": subject.name,
                     "uid": subject.uid,
                     "controller": True,
-                    "blockOwnerDeletion": False,
+                    "blockOwnerDeletion": True,
                 }
             ],
         },
@@ -163,7 +168,11 @@ def _build_job(
                 "metadata": {
                     "labels": {**runner.pod_labels, **labels},
                     # Argo CD shows pods that are not restarted in place as Progressing, unless told.
-                    "annotations": {"argocd.argoproj.io/ignore-restart-policy": "true", **runner.pod_annotations},
+                    "annotations": {
+                        "argocd.argoproj.io/ignore-restart-policy": "true",
+                        **runner.pod_annotations,
+                        names.ANNOTATION_UID: subject.uid,
+                    },
                 },
                 "spec": pod,
             },

@@ -9,6 +9,7 @@ from connector_operator.cluster.trial import is_unknown
 from connector_operator.decide.acts import DeleteJob
 from connector_operator.decide.observation import Trial
 from connector_operator.resources import names
+from connector_runner.schemas.catalogue import CatalogueSummary, StreamSummary
 from tests.unit.operator.test_states import make
 from tests.unit.operator.world import World, replace
 
@@ -185,6 +186,56 @@ def test_a_sidecar_that_has_ended_is_told() -> None:
     world.pass_time(6)
     world.settle()
     assert (world.condition("Ready")["reason"], world.flags) == ("SidecarEnded", "S")
+
+
+@pytest.mark.parametrize("state", ["starting", "pending"])
+@pytest.mark.parametrize("what", ["installation", "runner"])
+def test_what_never_started_is_made_anew_when_its_form_changes(state: str, what: str) -> None:
+    world = make(state)
+    role = names.ROLE_RUNNER if state == "starting" else names.ROLE_DISCOVERY
+    old = world.live(role)[0].name
+    world.pods = {n: replace(p, phase="Pending", started=None, unschedulable="no") for n, p in world.pods.items()}
+    world.pass_time(6)
+    world.settle()
+    if what == "installation":
+        world.policy = replace(world.policy, installation="changed")
+    else:
+        world.patch(runner={"nodeSelector": {"a": "b"}})
+    world.pass_time(1)
+    for _ in range(3):
+        world.settle()
+        world.leave()
+    assert old not in world.jobs
+    assert len(world.live(role)) == 1
+
+
+@pytest.mark.parametrize("state", ["starting", "running", "pending"])
+def test_what_has_started_is_left_alone_when_the_installation_changes(state: str) -> None:
+    world = make(state)
+    jobs = dict(world.jobs)
+    world.policy = replace(world.policy, installation="changed")
+    world.pass_time(6)
+    world.settle()
+    assert world.jobs == jobs
+
+
+def test_a_failed_discovery_is_tried_at_once_when_the_runners_pod_changes() -> None:
+    world = make("pending")
+    world.end(1, '{"reason":"Broken","message":"It broke."}', role=names.ROLE_DISCOVERY)
+    world.settle()
+    assert not world.live(names.ROLE_DISCOVERY)
+    world.patch(runner={"nodeSelector": {"a": "b"}})
+    world.settle()
+    assert len(world.live(names.ROLE_DISCOVERY)) == 1
+
+
+def test_a_catalogue_with_one_id_twice_is_taken_once_and_told() -> None:
+    world = make("pending")
+    world.catalogue = CatalogueSummary((StreamSummary("a"), StreamSummary("b", columns=2), StreamSummary("a")), 3)
+    world.discover()
+    assert [stream["id"] for stream in world.status["streams"]] == ["a", "b"]
+    assert world.status["streamsTotal"] == 2
+    assert "'a' (2 times)" in world.condition("Discovered")["message"]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from connector_operator.controllers.connector import is_malformed
 from connector_operator.decide.acts import DeleteJob
 from connector_operator.decide.endings import Ending, exit_code_of, next_retry
 from connector_operator.engine.line import Key
+from connector_operator.resources import names
 from connector_operator.resources.connector import Retry
 from connector_operator.resources.workload import ObservedJob
 from tests.unit.operator.test_states import make
@@ -204,9 +205,10 @@ def test_a_job_that_is_gone_is_remembered_as_it_was_last() -> None:
     connector = {"metadata": {"name": "c", "namespace": "default", "uid": "u"}, "spec": {}, "status": {}}
     cache.bind({("default", "c"): [connector]}, {}, {})
     failing = {"type": "FailureTarget", "status": "True", "reason": "PodFailurePolicy", "message": "exit code 137 by"}
-    owner = {"kind": "Connector", "uid": "u"}
-    labels = {"apperate.io/role": "runner", "apperate.io/run": "3"}
-    meta = {"name": "c-x", "uid": "j", "labels": labels, "ownerReferences": [owner]}
+    owner = {"apiVersion": names.API_VERSION, "kind": "Connector", "name": "c", "uid": "u", "controller": True}
+    labels = {"apperate.io/connector": "c", "apperate.io/role": "runner", "apperate.io/run": "3"}
+    name = names.execution_job_name("c", "u", 3)
+    meta = {"name": name, "uid": "j", "labels": labels, "ownerReferences": [owner]}
     cache.note_job_gone(key, cache_job({"metadata": meta, "status": {"conditions": [failing]}}).job)
     assert exit_code_of(cache.vanished(key)[3]) == 137
 

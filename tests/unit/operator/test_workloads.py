@@ -21,6 +21,7 @@ from tests.unit.operator.world import DATASET, SPEC, START
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 SETTINGS = RunnerSettings(image="runner:1")
+NAME = names.execution_job_name("your-connector", "uid-1", 7)
 
 
 def subject(**spec: Any) -> Subject:
@@ -37,7 +38,7 @@ def container_of(job: dict[str, Any]) -> dict[str, Any]:
 def test_the_runners_job_keeps_to_the_restricted_profile_and_tells_the_orders() -> None:
     view = resolve_dataset("YOUR_DATASET", {"your-dataset": DATASET})
     config = {**SPEC["config"], "url": "wss://feed.example/$(POD_IP)"}
-    job = build_runner_job(subject(config=config, selectedStream="ticker"), "job-1", 7, view, SETTINGS)
+    job = build_runner_job(subject(config=config, selectedStream="ticker"), NAME, 7, view, SETTINGS)
     pod, container = job["spec"]["template"]["spec"], container_of(job)
     assert job["spec"]["backoffLimit"] == 0
     assert pod["automountServiceAccountToken"] is False
