@@ -32,6 +32,9 @@ DEFAULTS_VALID = Gauge(
     "1 when the file of runners' defaults is good (or there is none), 0 when its last good form counts.",
     registry=REGISTRY,
 )
+UNSERVED = Gauge(
+    "connector_operator_unserved_namespaces", "Namespaces of --namespaces that can't be watched.", registry=REGISTRY
+)
 
 
 def render_metrics() -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -72,6 +72,7 @@ class Operation:
         self._generations: dict[Key, tuple[str, int]] = {}
         self._uses: dict[Key, str] = {}
         self._shown: set[str] = set()
+        self._served = settings.namespaces
         self._listed_anew = asyncio.Event()
 
     async def _visit(self, key: Key) -> float | None:
@@ -90,6 +91,11 @@ class Operation:
             token=path.read_text().strip(),
             default_namespace=None,
         )
+
+    def serve(self, namespaces: Sequence[str]) -> None:
+        """Other namespaces are watched from now on (none: all): the indices that come with them are to be taken."""
+        self._served = tuple(namespaces)
+        self.cache.is_bound = False
 
     def bind(self, connectors: Index, datasets: Index, jobs: Index) -> None:
         """Takes Kopf's indices with the first event; counts the discoveries that run already."""
@@ -187,9 +193,11 @@ class Operation:
 
         Three lists of metadata, and no request for a connector where nothing is to be done.
         """
+        if self._settings.namespaces and not self._served:
+            return
         shown = self.cache.shown()  # before the lists: what comes meanwhile is in neither
         try:
-            existing = await self._observer.existing(self._settings.namespaces)
+            existing = await self._observer.existing(self._served)
         except ApiError as error:
             log.warning("what is gone could not be looked for: %s", error)
         else:

@@ -9,23 +9,21 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
-from typing import Any, cast
-
-import kopf
 
 from connector_operator.cluster.client import ApiError, KubeClient, load_configuration, own_namespace
 from connector_operator.defaults import DefaultsError, InstallationDefaults
-from connector_operator.handlers import build_registry
 from connector_operator.leader import Leadership
 from connector_operator.operation import Operation
 from connector_operator.probes import serve_probes
 from connector_operator.settings import Settings
-from connector_operator.startup import check_cluster, gives_own_ids
+from connector_operator.startup import check_cluster, check_start, gives_own_ids, granted_namespaces
+from connector_operator.watching import Watches
 
 _PATIENCE = 60
 """Seconds that the API server has to answer at the start, in attempts a second apart."""
+Check = Callable[[KubeClient, Iterable[str], str], Awaitable[list[str]]]
 log = logging.getLogger(__name__)
 
 
@@ -54,7 +52,7 @@ async def check(settings: Settings) -> None:
     defaults = InstallationDefaults(settings.runner_defaults)
     client = await connect(settings)
     try:
-        await _check(client, settings, defaults)
+        await _check(client, settings, defaults, check_cluster)
     finally:
         await client.close()
     sys.stdout.write(
@@ -63,14 +61,14 @@ async def check(settings: Settings) -> None:
     log.info("custom resources and rights are as they should be")
 
 
-async def _check(client: KubeClient, settings: Settings, defaults: InstallationDefaults) -> None:
+async def _check(client: KubeClient, settings: Settings, defaults: InstallationDefaults, look: Check) -> None:
     try:
         defaults.load()
     except DefaultsError as error:
         raise StartError("\n".join(f"--runner-defaults {line}" for line in str(error).splitlines())) from None
     for attempt in range(_PATIENCE):
         try:
-            problems = await check_cluster(client, settings.namespaces, lease_namespace(settings))
+            problems = await look(client, settings.namespaces, lease_namespace(settings))
             defaults.is_cluster_choosing = await gives_own_ids(client)
             break
         except ApiError as error:
@@ -108,12 +106,12 @@ async def run(settings: Settings) -> None:
     identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{secrets.token_hex(3)}"
     leadership = Leadership(client, lease_namespace(settings), settings.lease_name, identity, settings.lease_duration)
     try:
-        if await _before(stop, _check(client, settings, operation.defaults)) and await _before(
+        if await _before(stop, _check(client, settings, operation.defaults, check_start)) and await _before(
             stop, leadership.acquire()
         ):
             is_active = True
             try:
-                await _operate(operation, leadership, settings, stop)
+                await _operate(client, operation, leadership, settings, stop)
             finally:
                 await leadership.release()
     finally:
@@ -136,20 +134,18 @@ async def _before(stop: asyncio.Event, work: Coroutine[None, None, None]) -> boo
     return False
 
 
-async def _operate(operation: Operation, leadership: Leadership, settings: Settings, stop: asyncio.Event) -> None:
-    watches = asyncio.create_task(
-        kopf.operator(
-            registry=build_registry(operation),
-            settings=kopf.OperatorSettings(),
-            # else Kopf asks for the user's name, which a container may not have
-            identity=cast("Any", leadership.identity),
-            namespaces=settings.namespaces,
-            clusterwide=not settings.namespaces,
-            standalone=True,
-            stop_flag=stop,
-        )
-    )
-    tasks = {watches, asyncio.create_task(operation.run()), asyncio.create_task(leadership.keep())}
+async def _operate(
+    client: KubeClient, operation: Operation, leadership: Leadership, settings: Settings, stop: asyncio.Event
+) -> None:
+    async def granted(namespaces: Sequence[str]) -> list[str]:
+        return await granted_namespaces(client, namespaces)
+
+    watches = Watches(operation, leadership.identity, settings.namespaces, granted, stop)
+    tasks = {
+        asyncio.create_task(watches.run()),
+        asyncio.create_task(operation.run()),
+        asyncio.create_task(leadership.keep()),
+    }
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in tasks - done:
         task.cancel()

@@ -37,14 +37,47 @@ async def check_cluster(client: KubeClient, namespaces: Iterable[str], lease_nam
     """
     problems = await check_resources(client)
     watched = list(namespaces) or [""]
-    asked = [(namespace, right) for namespace in watched for right in RIGHTS]
-    asked += [(lease_namespace, right) for right in LEASE_RIGHTS]
+    missing = await lacking_rights(client, [(namespace, right) for namespace in watched for right in RIGHTS])
+    missing_lease = await lacking_rights(client, [(lease_namespace, right) for right in LEASE_RIGHTS])
+    return [*problems, *describe_lacking(missing), *describe_lacking(missing_lease)]
+
+
+async def check_start(client: KubeClient, namespaces: Iterable[str], lease_namespace: str) -> list[str]:
+    """As `check_cluster`, but rights that are missing in some of several namespaces don't keep the others from being served.
+
+    Raises:
+        ApiError: The API server can't be reached at all.
+    """
+    watched = list(namespaces)
+    granted = await granted_namespaces(client, watched) if len(watched) > 1 else []
+    return await check_cluster(client, granted or watched, lease_namespace)
+
+
+async def granted_namespaces(client: KubeClient, namespaces: Iterable[str]) -> list[str]:
+    """Those in which the operator has all its rights.
+
+    Raises:
+        ApiError: The API server can't be reached.
+    """
+    asked = list(namespaces)
+    missing = await lacking_rights(client, [(namespace, right) for namespace in asked for right in RIGHTS])
+    return [namespace for namespace in asked if namespace not in missing]
+
+
+async def lacking_rights(client: KubeClient, asked: list[tuple[str, Right]]) -> dict[str, list[str]]:
+    """Which of some rights are missing, by namespace, in words."""
     granted = await asyncio.gather(*(_is_granted(client, *one) for one in asked))
     missing: dict[str, list[str]] = {}
     for (namespace, (group, resource, verb)), is_granted in zip(asked, granted, strict=True):
         if not is_granted:
             name = f"{resource}.{group}" if group else resource
             missing.setdefault(namespace, []).append(f"{verb} {name}")
+    return missing
+
+
+def describe_lacking(missing: dict[str, list[str]]) -> list[str]:
+    """A sentence for each namespace."""
+    problems = []
     for namespace, rights in missing.items():
         where = f"in namespace {namespace!r}" if namespace else "in all namespaces (is this the namespaced install?)"
         problems.append(f"The operator's service account lacks rights {where}: {', '.join(rights)}; see manifests/.")

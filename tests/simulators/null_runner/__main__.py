@@ -4,6 +4,7 @@ What it does stands in the query of the connector's `config.url`, such as `ws://
   discover  ok (default), hang, exit-1, exit-78, garbled (the log's line is cut), without-NAME (exits 1 until NAME is among
             the mounted Secrets)
   streams   how many more streams there are besides ticker and matches
+  twice     a stream that is listed twice
   run       forever (default), exit-0, exit-1, exit-78, crash-below-N (exits 1 in runs below N)
   after     seconds until `run` exits
   ready     yes (default), never
@@ -58,6 +59,7 @@ def discover(behaviour: dict[str, str], selected: str) -> None:
         exit_as_told("exit-1", 0)
     exit_as_told(how, 0)
     streams = ["ticker", "matches", *(f"table{i:05}" for i in range(int(behaviour.get("streams", "0"))))]
+    streams += [behaviour["twice"]] if "twice" in behaviour else []
     shown = streams[:500]
     if selected in streams and selected not in shown:
         shown[-1] = selected

@@ -1,0 +1,125 @@
+"""Kopf's watches, over the named namespaces that may be watched: one that is deleted, or whose rights go, takes none of the others along."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any, cast
+
+import kopf
+
+from connector_operator.cluster.client import ApiError
+from connector_operator.handlers import build_registry
+from connector_operator.metrics import UNSERVED
+from connector_operator.operation import Operation
+
+RECHECK = 15.0
+"""Seconds between looks whether a namespace that could not be watched can be."""
+log = logging.getLogger(__name__)
+
+Granted = Callable[[Sequence[str]], Awaitable[list[str]]]
+"""Which of some namespaces the operator has all its rights in."""
+
+
+class Watches:
+    """Runs Kopf, and runs it anew when the namespaces that may be watched change.
+
+    Args:
+        operation: What events lead to.
+        identity: Of this process, for Kopf.
+        namespaces: Those that are asked for; none: all, by one watch each kind.
+        granted: Looks which may be watched.
+        stop: Ends everything.
+    """
+
+    def __init__(
+        self, operation: Operation, identity: str, namespaces: Sequence[str], granted: Granted, stop: asyncio.Event
+    ) -> None:
+        self._operation = operation
+        self._identity = identity
+        self._namespaces = list(namespaces)
+        self._granted = granted
+        self._stop = stop
+
+    async def run(self) -> None:
+        """Returns when told to stop.
+
+        Raises:
+            Exception: Kopf's, when the rights are all there and it failed none the less.
+        """
+        served = await self._look(self._namespaces) if len(self._namespaces) > 1 else self._namespaces
+        while not self._stop.is_set():
+            self._tell(served)
+            served = await self._serve(served)
+
+    async def _serve(self, served: list[str]) -> list[str]:
+        """Watches some namespaces until others may be watched; returns these."""
+        self._operation.serve(served)
+        enough = asyncio.Event()
+        watching = asyncio.create_task(self._watch(served, enough))
+        changed = asyncio.create_task(self._until_more(served))
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({watching, changed, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if changed.done() and not watching.done():
+                enough.set()
+                await watching
+                return changed.result()
+        finally:
+            for task in (changed, stopping):
+                task.cancel()
+            enough.set()
+            with suppress(Exception):
+                await asyncio.wait({watching})
+        if self._stop.is_set():
+            return served
+        now = await self._look(self._namespaces)
+        if now == served or not self._namespaces:
+            watching.result()
+            raise RuntimeError("Kopf's watches ended by themselves")
+        return now
+
+    async def _watch(self, served: list[str], enough: asyncio.Event) -> None:
+        if self._namespaces and not served:
+            await enough.wait()
+            return
+        await kopf.operator(
+            registry=build_registry(self._operation),
+            settings=kopf.OperatorSettings(),
+            # else Kopf asks for the user's name, which a container may not have
+            identity=cast("Any", self._identity),
+            namespaces=served,
+            clusterwide=not self._namespaces,
+            standalone=True,
+            stop_flag=enough,
+        )
+
+    async def _until_more(self, served: list[str]) -> list[str]:
+        """Returns when a namespace that could not be watched can be."""
+        lost = [namespace for namespace in self._namespaces if namespace not in served]
+        while True:
+            await asyncio.sleep(RECHECK)
+            if lost and (found := await self._look(lost)):
+                return [namespace for namespace in self._namespaces if namespace in {*served, *found}]
+
+    async def _look(self, namespaces: list[str]) -> list[str]:
+        while True:
+            try:
+                return await self._granted(namespaces)
+            except ApiError as error:
+                log.warning("the rights could not be looked at: %s", error)
+                await asyncio.sleep(1)
+
+    def _tell(self, served: list[str]) -> None:
+        lost = [namespace for namespace in self._namespaces if namespace not in served]
+        UNSERVED.set(len(lost))
+        if lost:
+            log.warning(
+                "not watched, as the rights are missing there or the namespace is gone: %s; watched are %s. They are "
+                "looked at again every %d seconds; to end this, take them out of --namespaces or mend the RoleBinding",
+                ", ".join(lost),
+                ", ".join(served) or "none",
+                RECHECK,
+            )

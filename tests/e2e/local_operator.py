@@ -1,0 +1,55 @@
+"""An operator as a process of this machine, on a cluster of its own: for settings that a whole installation has."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.e2e.kit import ROOT, null_runner_command
+from tests.localkube.cluster import LocalKube
+from tests.localkube.plugin import default_images
+
+
+def start_bare(folder: Path, *, audit: bool = False) -> LocalKube:
+    """A cluster with the custom resources, without an operator."""
+    images: dict[str, Any] = {**default_images(), "null-runner:test": null_runner_command()}
+    cluster = LocalKube.start(folder, images, audit)
+    cluster.kubectl("apply", "--server-side", "-k", str(ROOT / "crds"))
+    cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    return cluster
+
+
+def as_account(cluster: LocalKube, namespace: str, account: str, folder: Path) -> Path:
+    """A kubeconfig of a service account."""
+    token = cluster.kubectl("create", "token", account, "-n", namespace, "--duration=1h").strip()
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    for user in config["users"]:
+        user["user"] = {"token": token}
+    path = folder / account
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+@contextmanager
+def operator(kubeconfig: Path, folder: Path, *flags: str) -> Iterator[Path]:
+    """A running operator; yields its log."""
+    command = [str(Path(sys.executable).with_name("connector-operator")), "run", "--listen=127.0.0.1:0"]
+    command += ["--lease-duration=3", "--log-format=text", *flags]
+    log = folder / f"operator-{len(list(folder.glob('operator-*')))}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env={**os.environ, "KUBECONFIG": str(kubeconfig)}, stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        yield log
+        assert process.poll() is None, f"the operator has ended: {log.read_text()[-3000:]}"
+    finally:
+        process.terminate()
+        process.wait(30)
