@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from connector_runner.protocols.batch import Position
 from connector_runner.protocols.errors import (
+    ActionRequiredError,
     ClaimRefusedError,
     FenceLostError,
     SchemaConflictError,
@@ -15,6 +16,7 @@ from connector_runner.protocols.errors import (
     TransientError,
 )
 from connector_runner.protocols.source import Checkpoint
+from connector_runner.schemas.manifest import TakeOver
 
 # Columns of the checkpoint table, in this order everywhere; the first three are its key.
 COLUMNS = (
@@ -118,7 +120,68 @@ def next_epoch(holder: Holder | None, uid: str, run: int, *, tried: int = 0, unm
     return holder.epoch + 1
 
 
-def require_alone(others: Sequence[Holder], connector: str, stream: str, table: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A table that is taken over from another connector or stream.
+
+    Attributes:
+        holder: Whom from.
+        keeps_position: It is the same stream, so it goes on where that one stood; else the rows stay and it starts over.
+    """
+
+    holder: Holder
+    keeps_position: bool
+
+    @property
+    def incident(self) -> tuple[str, str, str, str, str]:
+        """Kind, subject, message, detail (JSON) and position of the incident that tells of it."""
+        holder = self.holder
+        how = "goes on at its position" if self.keeps_position else "starts over; the rows stay"
+        message = f"taken over from connector {holder.connector}, stream {holder.stream} (epoch {holder.epoch}), as asked; {how}"
+        detail = {
+            "connector": holder.connector,
+            "stream": holder.stream,
+            "epoch": holder.epoch,
+            "keepsPosition": self.keeps_position,
+        }
+        return ("takeover", holder.table, message, json.dumps(detail), holder.position or "null")
+
+
+def find_taken(
+    others: Sequence[Holder], take_over: TakeOver | None, connector: str, stream: str, *, append: bool
+) -> Taken | None:
+    """What is taken over: only from just the holder that was named, at just the epoch that was named.
+
+    Args:
+        others: All rows of the checkpoint table with the same table.
+        take_over: Who was named; None: nobody.
+        connector: Who asks.
+        stream: What for.
+        append: Whether the table is a history, which many may share.
+
+    Raises:
+        ActionRequiredError: A history: its rows bear the name of the connector that wrote them.
+    """
+    if take_over is None:
+        return None
+    named = (take_over.connector, take_over.epoch)
+    for other in others:
+        is_other = (other.connector, other.stream) != (connector, stream) and not other.is_reset
+        if is_other and (other.connector, other.epoch) == named:
+            if append:
+                raise ActionRequiredError(
+                    f"spec.takeOver: table {other.table} is a history (writeMode append), whose rows bear the name of the "
+                    "connector that wrote them; several may share it, so take spec.takeOver away: nothing has to be taken over",
+                    reason="TakeOverRefused",
+                )
+            mine = any((o.connector, o.stream) == (connector, stream) and o.position is not None for o in others)
+            return Taken(other, other.stream == stream and not mine)
+    return None
+
+
+def require_alone(
+    others: Sequence[Holder], connector: str, stream: str, table: str, take_over: TakeOver | None = None
+) -> None:
     """Upsert mode: one stream a table.
 
     Args:
@@ -126,16 +189,22 @@ def require_alone(others: Sequence[Holder], connector: str, stream: str, table: 
         connector: Who asks.
         stream: What for.
         table: Where to.
+        take_over: Who was named as the one that the table is taken over from.
 
     Raises:
         SchemaConflictError: Another connector or stream fills it.
     """
     for other in others:
         if (other.connector, other.stream) != (connector, stream) and not other.is_reset:
+            patch = json.dumps({"spec": {"takeOver": {"connector": other.connector, "epoch": other.epoch}}})
+            namespace, _, name = connector.rpartition("/")
+            named = take_over is not None and take_over.connector == other.connector and take_over.epoch != other.epoch
+            late = f" (spec.takeOver names epoch {take_over.epoch})" if named and take_over is not None else ""
             raise SchemaConflictError(
-                f"table {table} is filled by stream {other.stream} of connector {other.connector}; two streams in one table "
-                "would overwrite each other: choose another table, set writeMode: append on both, or let go of the other "
-                "with `connector-runner checkpoint reset`"
+                f"table {table} is filled by stream {other.stream} of connector {other.connector}, with epoch {other.epoch}"
+                f"{late}; two streams in one table would overwrite each other: choose another table, set writeMode: append on "
+                "both, or stop the other one and take its table over: "
+                f"kubectl patch connector {name} -n {namespace or 'default'} --type=merge -p '{patch}'"
             )
 
 

@@ -16,6 +16,7 @@ from connector_runner.protocols.batch import Batch, Position
 from connector_runner.protocols.errors import TransientError
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.source import Checkpoint, WriteMode
+from connector_runner.schemas.manifest import TakeOver
 
 REFUSAL_LIMIT = 1000
 
@@ -38,6 +39,7 @@ class SinkContext:
         stream: The selected stream.
         uid, run: Of the Connector and its execution; the fence refuses a run that is older than one it has seen of this uid.
         unmoved: The mark of the holder that an earlier run of this connector was refused by; see `claims.next_epoch`.
+        take_over: Whom the table is taken over from; see `claims.find_taken`.
         wait: False: several calls of `write` may be under way at once.
         directory: Where relative file URLs start.
         refusal_limit: How many rows in a row may be refused before the run ends.
@@ -50,6 +52,7 @@ class SinkContext:
     uid: str = ""
     run: int = 0
     unmoved: str = ""
+    take_over: TakeOver | None = None
     write_mode: WriteMode = WriteMode.UPSERT
     refused_rows: RefusedRows = RefusedRows.DEAD_LETTER
     wait: bool = True

@@ -56,6 +56,18 @@ class DatasetTarget(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     url_from: SecretKey | None = None
 
 
+class TakeOver(msgspec.Struct, frozen=True):
+    """Whom a table is taken over from.
+
+    Attributes:
+        connector: `namespace/name`.
+        epoch: With which it must still hold the table; with another one nothing is taken.
+    """
+
+    connector: str
+    epoch: int
+
+
 class RunnerManifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One execution's orders.
 
@@ -70,6 +82,7 @@ class RunnerManifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         stream: The selected stream; "" when none is (discovery).
         dataset: None for a discovery.
         unmoved: The mark of the run that holds the dataset, told to an earlier run: only while it stands may this one claim.
+        take_over: Whom the dataset's table is taken over from, if it still holds it so.
     """
 
     namespace: str
@@ -84,6 +97,7 @@ class RunnerManifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     stream: str = ""
     dataset: DatasetTarget | None = None
     unmoved: str = ""
+    take_over: TakeOver | None = None
 
 
 def encode_manifest(manifest: RunnerManifest) -> str:

@@ -24,6 +24,9 @@ DATASET_REASONS = frozenset(
 """Reasons with which sinks, and they alone, say that the dataset can't be reached or used; never the fault of rows."""
 
 
+_LAST_LINES = 5
+
+
 class ExitCode(IntEnum):
     """Exit codes of `connector-runner`; the operator's and the Job's podFailurePolicy follow them."""
 
@@ -73,4 +76,19 @@ def parse_termination(text: str) -> Termination:
     try:
         return msgspec.json.decode(text, type=Termination)
     except msgspec.MsgspecError:
-        return Termination("Crashed", text.strip())
+        return Termination("Crashed", _readable(text))
+
+
+def _readable(text: str) -> str:
+    """The end of a log as people read it: of lines that are JSON their message; a line that was cut at its start is left out."""
+    said: list[str] = []
+    for place, line in enumerate(text.strip().splitlines()):
+        try:
+            entry = msgspec.json.decode(line)
+        except msgspec.MsgspecError:
+            is_cut = place == 0 and line.endswith("}") and not line.startswith("{")
+            said += [] if is_cut or not line.strip() else [line.rstrip()]
+            continue
+        message = entry.get("message") if isinstance(entry, dict) else None
+        said.append(message if isinstance(message, str) else line)
+    return "\n".join(said[-_LAST_LINES:])

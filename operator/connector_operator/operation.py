@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import kopf
@@ -38,11 +37,6 @@ log = logging.getLogger(__name__)
 STATES = ("pending", "received", "ready", "running", "stopped", "errored")
 
 
-def utc_now() -> datetime:
-    """The clock that decisions are given."""
-    return datetime.now(UTC)
-
-
 class Operation:
     """Everything that lives as long as this process is the active operator."""
 
@@ -56,7 +50,7 @@ class Operation:
         runner = settings.runner(self.defaults.layers)
         poster = JobPoster(client)
         writer = Writer(client, self.cache, poster)
-        self._datasets = DatasetController(writer, self.cache, self.queue, utc_now)
+        self._datasets = DatasetController(writer, self.cache, self.queue, client.clock.now)
         self._observer = Observer(
             client,
             self.cache,
@@ -67,7 +61,7 @@ class Operation:
             self.defaults.layers,
             runner.form,
         )
-        self._connectors = ConnectorController(self._observer, writer, self.cache, self.slots, runner, utc_now)
+        self._connectors = ConnectorController(self._observer, writer, self.cache, self.slots, runner, client.clock.now)
         self.workers = Workers(self.queue, self._visit, settings.workers)
         self._generations: dict[Key, tuple[str, int]] = {}
         self._uses: dict[Key, str] = {}

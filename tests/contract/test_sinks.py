@@ -21,6 +21,7 @@ from connector_runner.protocols.source import SourceContext, WriteMode
 from connector_runner.protocols.types import INT64, JSON, STRING, UINT64, UUID
 from connector_runner.registry import build_inspector, build_sink
 from connector_runner.schemas.config import fill_defaults
+from connector_runner.schemas.manifest import TakeOver
 from connector_runner.schemas.outcome import ExitCode
 from tests.contract.datasets import Dataset
 from tests.contract.driving import ListSource, Run, batch, context, run_to_end, until
@@ -232,6 +233,40 @@ async def test_two_connectors_in_one_table_are_refused_by_name_unless_both_appen
         sink = context(dataset, "history", connector=f"default/{name}", write_mode=WriteMode.APPEND)
         await run_to_end([batch(SMALL, 1, (UPSERT, (1, name)))], sink)
     assert dataset.read(SMALL, "history", order="_id") == [(1, "one"), (1, "two")]
+
+
+@pytest.mark.needs_tables
+async def test_a_table_is_taken_over_with_its_position_and_that_is_recorded(dataset: Dataset) -> None:
+    await run_to_end([batch(SMALL, 1, (UPSERT, (1, "a")))], context(dataset, connector="default/old"))
+    batches = [batch(SMALL, 1, (UPSERT, (1, "WRONG"))), batch(SMALL, 2, (UPSERT, (2, "b")))]
+    new = {"connector": "default/new", "uid": "uid-2"}
+    late = TakeOver("default/old", 2)
+    with pytest.raises(SchemaConflictError, match=r'"connector": "default/old", "epoch": 1'):
+        await run_to_end(batches, context(dataset, **new, run=1, take_over=late))
+    named = TakeOver("default/old", 1)
+    await run_to_end(batches, context(dataset, **new, run=2, take_over=named))
+    assert dataset.read(SMALL, "rows") == [(1, "a"), (2, "b")]
+    told = dataset.query("SELECT connector, kind, subject, detail FROM rows_incidents")
+    assert [row[:3] for row in told] == [("default/new", "takeover", "rows")]
+    assert dataset.query("SELECT connector, epoch FROM _connector_checkpoints") == [("default/new", 2)]
+    await run_to_end(batches, context(dataset, **new, run=3, take_over=named))  # it stays in Git
+    assert dataset.query("SELECT count(*) FROM rows_incidents") == [(1,)]
+    with pytest.raises(SchemaConflictError, match="default/new"):
+        await run_to_end(batches, context(dataset, connector="default/old", run=2))
+
+
+@pytest.mark.needs_tables
+async def test_another_stream_takes_a_table_over_and_starts_anew(dataset: Dataset) -> None:
+    await run_to_end([batch(SMALL, 1, (UPSERT, (1, "a")))], context(dataset, connector="default/old"))
+    inspector = build_inspector(context(dataset, connector="default/old"))
+    other = context(dataset, connector="default/new", stream="another", take_over=TakeOver("default/old", 1))
+    sink = build_sink(other)
+    claim = await sink.claim()
+    assert claim.checkpoint is None
+    await sink.close()
+    assert inspector.checkpoints()[0].position is None
+    inspector.close()
+    assert dataset.query("SELECT count(*) FROM rows_incidents") == [(1,)]
 
 
 async def test_another_source_is_an_error_that_names_both(dataset: Dataset) -> None:

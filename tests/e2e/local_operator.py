@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,10 +38,10 @@ def as_account(cluster: LocalKube, namespace: str, account: str, folder: Path) -
 
 
 @contextmanager
-def operator(kubeconfig: Path, folder: Path, *flags: str) -> Iterator[Path]:
+def operator(kubeconfig: Path, folder: Path, *flags: str, program: Sequence[str] = ()) -> Iterator[Path]:
     """A running operator; yields its log."""
-    command = [str(Path(sys.executable).with_name("connector-operator")), "run", "--listen=127.0.0.1:0"]
-    command += ["--lease-duration=3", "--log-format=text", *flags]
+    command = [*(program or [str(Path(sys.executable).with_name("connector-operator"))]), "run", "--listen=127.0.0.1:0"]
+    command += ["--lease-duration=60", "--log-format=text", *flags]
     log = folder / f"operator-{len(list(folder.glob('operator-*')))}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(

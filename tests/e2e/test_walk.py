@@ -17,6 +17,14 @@ CREATE = {
 }
 SELECT = {"patch connectors/status": 1, "create events": 1}
 RUN = {"list pods": 1, "patch connectors/status": 2, "create jobs": 1, "create events": 1}
+# The Job that follows is tried by a dry run before the old one is told to leave.
+CHANGE = {
+    "patch connectors/status": 3,
+    "create jobs": 2,
+    "delete jobs": 1,
+    "list pods": 1,
+    "create events": 2,
+}
 STOP = {"patch connectors/status": 2, "delete jobs": 1, "list pods": 1, "create events": 1}
 
 
@@ -76,6 +84,10 @@ def test_the_seeds_walk(kit: Kit, localkube: LocalKube) -> None:
     bill.add(RUN)
     assert "run 1 serves" in kit.kubectl("logs", f"job/{job}")
 
+    kit.patch("your-connector", restartedAt="now")
+    kit.wait_next_run("your-connector", 1)
+    bill.add(CHANGE)
+
     kit.patch("your-connector", status="stopped")
     status = kit.wait("your-connector", "stopped", ready=True)
     # Nothing runs when it says so; the ended pod's object may take the garbage collector a moment longer.
@@ -83,12 +95,12 @@ def test_the_seeds_walk(kit: Kit, localkube: LocalKube) -> None:
     kit.wait_gone("your-connector")
     assert status["state"]["execId"] == ""
     assert status["lastExecution"]["reason"] == "Stopped"
-    assert status["lastExecution"]["run"] == 1
+    assert status["lastExecution"]["run"] == 2
     bill.add(STOP)
 
     kit.patch("your-connector", status="running")
-    status = kit.wait_next_run("your-connector", 1)
-    assert status["run"] == 2
+    status = kit.wait_next_run("your-connector", 2)
+    assert status["run"] == 3
     table = kit.kubectl("get", "connectors")
     assert table.split("\n")[0].split() == ["NAME", "TYPE", "STREAM", "DATASET", "STATUS", "READY", "REASON", "AGE"]
     assert " running " in table

@@ -75,10 +75,7 @@ class PostgresInspector:
         with self._explained():
             if not self._has_checkpoints():
                 return 0
-            sql = (
-                f"UPDATE {self._names.checkpoints} SET epoch = epoch + 1, uid = '', run = 0, identity = '', position = NULL, "
-                "updated = now() WHERE connector = %s AND stream = %s AND table_name = %s"
-            )
+            sql = FenceSql(self._names, self._key).release
             return self._connection.execute(sql.encode(), self._key).rowcount
 
     @contextmanager

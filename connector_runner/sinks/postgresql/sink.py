@@ -9,7 +9,14 @@ from typing import Any
 
 import psycopg
 
-from connector_runner.datasets.claims import Holder, encode_position, explain_refused_commit, next_epoch, require_alone
+from connector_runner.datasets.claims import (
+    Holder,
+    encode_position,
+    explain_refused_commit,
+    find_taken,
+    next_epoch,
+    require_alone,
+)
 from connector_runner.datasets.letters import Refusals, incident_rows
 from connector_runner.datasets.names import check_column_names, parse_table, require_key
 from connector_runner.datasets.plan import plan_append, plan_upsert
@@ -21,7 +28,7 @@ from connector_runner.protocols.source import WriteMode
 from connector_runner.sinks.postgresql.careful import VALUE_ERRORS, CarefulWriter
 from connector_runner.sinks.postgresql.failures import Meaning, connection_failure, meaning_of, statement_failure
 from connector_runner.sinks.postgresql.session import Command, Session, StatementError
-from connector_runner.sinks.postgresql.statements import CREATE_CHECKPOINTS, FenceSql, RowSql
+from connector_runner.sinks.postgresql.statements import CREATE_CHECKPOINTS, CREATE_INCIDENTS, FenceSql, RowSql
 from connector_runner.sinks.postgresql.tables import create_missing, ensure_tables, resolve_schema
 
 LONGEST_NAME = 63
@@ -111,22 +118,41 @@ class PostgresSink:
             await connection.execute("SET LOCAL lock_timeout = '10s'")
             await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [self._names.text])
             # Locked, because the backend of an older runner may still commit: it is that commit's position that counts.
+            await self._take_over(connection, self._fence)
             holder = await self._read_holder(connection, " FOR UPDATE")
             if not self._append:
-                require_alone(await self._read_holders(connection), *self._key)
+                require_alone(await self._read_holders(connection), *self._key, context.take_over)
             self._epoch = next_epoch(holder, context.uid, context.run, tried=self._epoch, unmoved=context.unmoved)
             values = [*self._key, self._epoch, context.uid, context.run, context.write_mode.value]
             await connection.execute("SET LOCAL synchronous_commit = on")
             await connection.execute(self._fence.claim.encode(), values)
         return Claim(holder.checkpoint() if holder else None, self._epoch, holder.number if holder else 0)
 
+    async def _take_over(self, connection: psycopg.AsyncConnection[Any], fence: FenceSql) -> None:
+        """Takes the table over from whom the orders name, if it still holds it so; that is recorded as an incident."""
+        if self._context.take_over is None:
+            return
+        others = await self._read_holders(connection, " FOR UPDATE")
+        taken = find_taken(others, self._context.take_over, *self._key[:2], append=self._append)
+        if taken is None:
+            return
+        theirs = [taken.holder.connector, taken.holder.stream, taken.holder.table]
+        if taken.keeps_position:
+            await connection.execute(fence.remove.encode(), self._key)  # at most the rest of a reset
+            await connection.execute(fence.move.encode(), [*self._key, *theirs])
+        else:
+            await connection.execute(fence.release.encode(), theirs)
+        incidents = self._names.incidents
+        await create_missing(connection, incidents, CREATE_INCIDENTS.format(table=incidents))
+        await connection.execute(fence.incident.encode(), [*self._key[:2], *taken.incident])
+
     async def _read_holder(self, connection: psycopg.AsyncConnection[Any], locking: str = "") -> Holder | None:
         row = await (await connection.execute((self._fence.read + locking).encode(), self._key)).fetchone()
         return Holder(*row[:-1]) if row else None
 
-    async def _read_holders(self, connection: psycopg.AsyncConnection[Any]) -> list[Holder]:
+    async def _read_holders(self, connection: psycopg.AsyncConnection[Any], locking: str = "") -> list[Holder]:
         """All who write into the table."""
-        cursor = await connection.execute(self._fence.read_table.encode(), self._key[2:])
+        cursor = await connection.execute((self._fence.read_table + locking).encode(), self._key[2:])
         return [Holder(*row[:-1]) for row in await cursor.fetchall()]
 
     async def prepare(self, schema: StreamSchema) -> None:

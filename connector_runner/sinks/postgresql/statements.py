@@ -66,6 +66,17 @@ class FenceSql:
             f"UPDATE {table} SET schema_version = %s WHERE {where.format('%s', '%s', '%s')} AND epoch = %s "
             "AND schema_version = ''"
         )
+        theirs = where.format("%s", "%s", "%s")
+        self.move = f"UPDATE {table} SET connector = %s, stream = %s, table_name = %s WHERE {theirs}"
+        self.release = (
+            f"UPDATE {table} SET epoch = epoch + 1, uid = '', run = 0, identity = '', position = NULL, updated = now() "
+            f"WHERE {theirs}"
+        )
+        self.remove = f"DELETE FROM {table} WHERE {theirs}"
+        self.incident = (
+            f"INSERT INTO {names.incidents} (at, connector, stream, kind, subject, message, detail, position) "
+            "VALUES (now(), %s, %s, %s, %s, %s, %s, %s)"
+        )
         held = f"WHERE {where.format('$1', '$2', '$3')} AND epoch = $4::text::bigint AND number = $5::text::bigint - 1"
         # The division fails when the row is not as expected, and with it all that follows up to the synchronisation point.
         self._commit, self._touch = (

@@ -9,7 +9,7 @@ from connector_runner.datasets.claims import COLUMNS, decode_position
 from connector_runner.datasets.names import CHECKPOINTS, parse_table
 from connector_runner.protocols.sink import SinkContext, StoredCheckpoint
 from connector_runner.sinks.sqlite.connection import connect, explained
-from connector_runner.sinks.sqlite.statements import NOW, build_fence_sql, table_key
+from connector_runner.sinks.sqlite.statements import build_fence_sql, table_key
 from connector_runner.sinks.sqlite.tables import read_table
 
 
@@ -53,11 +53,7 @@ class SqliteInspector:
         with explained(self._path):
             if not self._has_checkpoints():
                 return 0
-            return self._connection.execute(
-                f"UPDATE {self._names.checkpoints} SET epoch = epoch + 1, uid = '', run = 0, identity = '', position = NULL, "
-                f"updated = {NOW} WHERE connector = ? AND stream = ? AND table_name = ?",
-                self._key,
-            ).rowcount
+            return self._connection.execute(build_fence_sql(self._names).release, self._key).rowcount
 
     def close(self) -> None:
         """See `Inspector.close`."""

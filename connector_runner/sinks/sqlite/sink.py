@@ -9,7 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from connector_runner.datasets.claims import Holder, encode_position, explain_refused_commit, next_epoch, require_alone
+from connector_runner.datasets.claims import (
+    Holder,
+    encode_position,
+    explain_refused_commit,
+    find_taken,
+    next_epoch,
+    require_alone,
+)
 from connector_runner.datasets.letters import Refusals
 from connector_runner.datasets.names import check_column_names, parse_table, require_key
 from connector_runner.protocols.batch import Batch
@@ -18,7 +25,7 @@ from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.sink import Claim, Receipt, SinkContext, Transaction
 from connector_runner.protocols.source import WriteMode
 from connector_runner.sinks.sqlite.connection import connect, explained
-from connector_runner.sinks.sqlite.statements import build_fence_sql, table_key
+from connector_runner.sinks.sqlite.statements import CREATE_INCIDENTS, build_fence_sql, table_key
 from connector_runner.sinks.sqlite.tables import ensure_tables, read_table
 from connector_runner.sinks.sqlite.writer import TransactionWriter
 
@@ -93,14 +100,30 @@ class SqliteSink:
         connection, context = self._connected(), self._context
         with explained(self._path), Begun(connection):
             connection.execute(self._sql.create)
+            self._take_over(connection)
             holder = self._read_holder()
             if not self._append:
-                require_alone(self._read_holders(), *self._key)
+                require_alone(self._read_holders(), *self._key, context.take_over)
             self._epoch = next_epoch(holder, context.uid, context.run, tried=self._epoch, unmoved=context.unmoved)
             connection.execute(
                 self._sql.claim, (*self._key, self._epoch, context.uid, context.run, context.write_mode.value)
             )
         return Claim(holder.checkpoint() if holder else None, self._epoch, holder.number if holder else 0)
+
+    def _take_over(self, connection: sqlite3.Connection) -> None:
+        """Takes the table over from whom the orders name, if it still holds it so; that is recorded as an incident."""
+        others, key = self._read_holders(), self._key
+        taken = find_taken(others, self._context.take_over, *key[:2], append=self._append)
+        if taken is None:
+            return
+        theirs = (taken.holder.connector, taken.holder.stream, taken.holder.table)
+        if taken.keeps_position:
+            connection.execute(self._sql.remove, key)  # at most the rest of a reset
+            connection.execute(self._sql.move, (*key, *theirs))
+        else:
+            connection.execute(self._sql.release, theirs)
+        connection.execute(CREATE_INCIDENTS.format(table=self._names.incidents))
+        connection.execute(self._sql.incident, (*key[:2], *taken.incident))
 
     def _read_holder(self) -> Holder | None:
         row = self._connected().execute(self._sql.read, self._key).fetchone()

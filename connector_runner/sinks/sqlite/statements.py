@@ -36,6 +36,9 @@ class FenceSql:
     read_table: str
     claim: str
     adopt: str
+    move: str
+    release: str
+    remove: str
     commit: str
     touch: str
     dead_letter: str
@@ -62,6 +65,12 @@ def build_fence_sql(names: TableNames) -> FenceSql:
             "run = excluded.run, write_mode = excluded.write_mode, updated = excluded.updated"
         ),
         adopt=f"UPDATE {table} SET schema_version = ? WHERE {key} AND epoch = ? AND schema_version = ''",
+        move=f"UPDATE {table} SET connector = ?, stream = ?, table_name = ? WHERE {key}",
+        release=(
+            f"UPDATE {table} SET epoch = epoch + 1, uid = '', run = 0, identity = '', position = NULL, updated = {NOW} "
+            f"WHERE {key}"
+        ),
+        remove=f"DELETE FROM {table} WHERE {key}",
         commit=f"UPDATE {table} SET number = ?, identity = ?, schema_version = ?, position = ?, updated = {NOW} {held}",
         touch=f"UPDATE {table} SET number = ?, updated = {NOW} {held}",
         dead_letter=(

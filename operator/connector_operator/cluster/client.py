@@ -18,6 +18,7 @@ from urllib.parse import quote
 import aiohttp
 from kubernetes.aio import client, config
 
+from connector_operator.cluster.clock import ServerClock, local_now
 from connector_operator.metrics import API_REQUESTS
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -103,6 +104,7 @@ class KubeClient:
         self.configuration = configuration
         self._api = client.ApiClient(configuration)
         self._limit = RateLimit(requests_per_second)
+        self.clock = ServerClock()
 
     async def close(self) -> None:
         """Closes connections."""
@@ -154,6 +156,7 @@ class KubeClient:
         return text if is_text else json.loads(text)
 
     async def _send(self, method: str, url: str, headers: dict[str, str], body: Any) -> tuple[int, str, float]:
+        sent = local_now()
         try:
             answer = await self._api.rest_client.request(  # type: ignore[no-untyped-call]
                 method, url, headers=headers, body=body, _request_timeout=REQUEST_TIMEOUT
@@ -161,6 +164,7 @@ class KubeClient:
             text = (await answer.read()).decode("utf-8", errors="replace")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return 0, f"the API server could not be reached: {type(error).__name__} {error}", 0
+        self.clock.note(answer.headers.get("Date", ""), sent, local_now())
         wait = answer.headers.get("Retry-After", "")
         return answer.status, text, float(wait) if wait.isdecimal() else 0
 

@@ -21,6 +21,7 @@ from connector_operator.resources.runner_rules import conflicts
 from connector_operator.resources.workload import ObservedPod, read_pods
 from connector_operator.workloads.layers import Layer, merge_layers
 from connector_runner.schemas.catalogue import CatalogueSummary, parse_line
+from connector_runner.schemas.manifest import TakeOver
 
 _LOG_LIMIT = 4 * 1024 * 1024
 _LOG_TRIES = 3
@@ -91,7 +92,21 @@ class Observer:
             trouble=trouble,
             policy=self._own_policy(spec),
         )
-        return msgspec.structs.replace(seen, trial=self._trials.known(seen)), meta["resourceVersion"]
+        take_over = self._take_over(key, spec)
+        return msgspec.structs.replace(seen, trial=self._trials.known(seen), take_over=take_over), meta[
+            "resourceVersion"
+        ]
+
+    def _take_over(self, key: Key, spec: ConnectorSpec | None) -> TakeOver | None:
+        """Whom the table may be taken over from, with its whole name; None while that one has a live execution."""
+        if spec is None or spec.take_over is None:
+            return None
+        namespace, _, name = spec.take_over.connector.rpartition("/")
+        other = Key("connector", namespace or key.namespace, name)
+        jobs = () if other == key else self._cache.jobs(other)
+        if any(job.role == names.ROLE_RUNNER and job.finished is None for job in jobs):
+            return None
+        return TakeOver(f"{other.namespace}/{other.name}", spec.take_over.epoch)
 
     def _conflicts(self, spec: ConnectorSpec | None) -> tuple[str, ...]:
         """Where a Connector's files would stand in the place of the installation's."""

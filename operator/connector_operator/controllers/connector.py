@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 from connector_operator.cluster.apply import Writer
 from connector_operator.cluster.cache import ClusterCache
@@ -13,6 +14,7 @@ from connector_operator.cluster.client import ApiError
 from connector_operator.cluster.observe import Observer
 from connector_operator.decide.absorb import is_underway
 from connector_operator.decide.acts import Act, CreateDiscovery, CreateRunner, DeleteJob
+from connector_operator.decide.conditions import has_changed, refused_status
 from connector_operator.decide.decision import Decision, decide
 from connector_operator.decide.observation import Observation
 from connector_operator.engine.line import Key
@@ -20,7 +22,7 @@ from connector_operator.engine.slots import Slots
 from connector_operator.engine.workers import VisitError
 from connector_operator.metrics import DECISIONS, DISCOVERIES
 from connector_operator.resources import names
-from connector_operator.workloads.jobs import RunnerSettings, Subject, build_discovery_job, build_runner_job
+from connector_operator.workloads.jobs import Claim, RunnerSettings, Subject, build_discovery_job, build_runner_job
 
 _MOST_LOOKS = 4
 _MALFORMED_DELAY = 300.0
@@ -103,6 +105,7 @@ class ConnectorController:
                 # The server can't take this status (a CRD of another version, a hand on the schema): repeating won't help.
                 message = f"the API server refuses the status: {error.message}"
                 await self._tell(key, seen, "StatusRefused", message, is_warning=True)
+                await self._admit_refusal(key, seen, version, decision.status, message)
                 raise VisitError("StatusRefused", message, delay=_MALFORMED_DELAY) from None
             raise VisitError(
                 "StatusFailed", f"writing the status failed: {error}", delay=error.retry_after or None
@@ -117,6 +120,18 @@ class ConnectorController:
             )
             if not told.is_quiet:
                 await self._tell(key, seen, told.reason, told.message, is_warning=told.is_warning)
+
+    async def _admit_refusal(
+        self, key: Key, seen: Observation, version: str, status: dict[str, Any], message: str
+    ) -> None:
+        """Says so in the status that was taken last, as far as that one is taken."""
+        bare = refused_status(seen.stored, status, f"T{message[1:]}.", seen.now)
+        if not has_changed(seen.stored, bare):
+            return
+        try:
+            await self._writer.write_status(key, version, bare)
+        except ApiError as error:
+            log.warning("that a status was refused could not be said in it: %s", error)
 
     async def _tell(self, key: Key, seen: Observation, reason: str, message: str, *, is_warning: bool) -> None:
         try:
@@ -144,7 +159,9 @@ class ConnectorController:
         elif seen.spec is not None:
             subject = Subject(seen.namespace, seen.name, seen.uid, seen.spec)
             if isinstance(act, CreateRunner):
-                body = build_runner_job(subject, act.job, act.run, seen.dataset, self._settings, act.unmoved)
+                body = build_runner_job(
+                    subject, act.job, act.run, seen.dataset, self._settings, Claim(act.unmoved, act.take_over)
+                )
             else:
                 body = build_discovery_job(subject, act.job, act.attempt, self._settings)
             await self._writer.create_job(key, body)

@@ -11,14 +11,16 @@ from connector_operator.decide.situation import Action, ListingAction
 from connector_operator.resources import names
 from connector_operator.resources.connector import ConnectorStatus
 from connector_operator.resources.workload import ObservedJob
+from connector_runner.schemas.manifest import TakeOver
 
 
 class CreateRunner(msgspec.Struct, frozen=True):
-    """Create the Job of the execution that the status has reserved; `unmoved`: see `Held.mark`."""
+    """Create the Job of the execution that the status has reserved; `unmoved`: see `Held.mark`; `take_over`: see the spec."""
 
     job: str
     run: int
     unmoved: str = ""
+    take_over: TakeOver | None = None
 
 
 class CreateDiscovery(msgspec.Struct, frozen=True):
@@ -54,7 +56,7 @@ def act_on_execution(seen: Observation, status: ConnectorStatus, action: Action)
     """The acts of a row of the table of executions; `status` has the run reserved."""
     if action is Action.START:
         job = names.execution_job_name(seen.name, seen.uid, status.run)
-        return (CreateRunner(job, status.run, status.held.mark),)
+        return (CreateRunner(job, status.run, status.held.mark, seen.take_over),)
     live = live_jobs(seen)
     if action is Action.STOP:
         return tuple(_leave(job) for job in live)

@@ -30,7 +30,7 @@ from connector_operator.decide.situation import (
     Timer,
 )
 from connector_operator.resources import names
-from connector_operator.resources.connector import ConnectorStatus, config_hash, spec_hash
+from connector_operator.resources.connector import ConnectorStatus, config_hash, spec_hash, take_over_hash
 from connector_operator.resources.dataset import Resolution
 from connector_operator.resources.times import parse_time
 from connector_operator.resources.workload import ObservedJob, ObservedPod
@@ -104,7 +104,8 @@ def classify_memory(seen: Observation, status: ConnectorStatus) -> Memory:
     if retry.outcome == endings.DISRUPTED or endings.is_due(retry.at, seen.now):
         return Memory.CLEAR
     if retry.outcome == endings.REFUSED:
-        return Memory.REFUSED
+        is_new = seen.take_over is not None and status.ordered.take_over != take_over_hash(seen.take_over)
+        return Memory.CLEAR if is_new else Memory.REFUSED
     return Memory.FAILING if retry.failures >= endings.FAILING_FROM else Memory.CRASHED
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from connector_operator.decide.absorb import problems_of
@@ -133,6 +134,20 @@ def _settled(status: Any) -> Any:
 def has_changed(stored: dict[str, Any], desired: dict[str, Any]) -> bool:
     """Whether a status must be written: `updated` and times of transitions alone are no reason; foreign conditions neither."""
     return bool(_settled(stored) != _settled(desired))
+
+
+def refused_status(stored: dict[str, Any], desired: dict[str, Any], message: str, now: datetime) -> dict[str, Any]:
+    """The stored status with the conditions of a desired one that was refused, and that said in Ready and Stalled."""
+    said = dict(Ready="False", Reconciling="False", Stalled="True")  # noqa: C408
+    conditions = []
+    for condition in desired["conditions"]:
+        kind = condition["type"]
+        if kind in said:
+            times = {"lastTransitionTime": format_time(now)} if condition["status"] != said[kind] else {}
+            condition = {**condition, **times, "status": said[kind], "reason": "StatusRefused", "message": message}
+        conditions.append(condition)
+    kept = {name: value for name, value in stored.items() if name != "conditions"}
+    return {**kept, "observedGeneration": desired["observedGeneration"], "conditions": conditions}
 
 
 def transition(before: ConnectorStatus, after: dict[str, Any]) -> str | None:

@@ -47,6 +47,7 @@ from connector_operator.resources.connector import (
     config_hash,
     form_hash,
     spec_hash,
+    take_over_hash,
 )
 from connector_operator.resources.times import format_time, parse_time
 from connector_operator.resources.workload import ObservedJob
@@ -177,7 +178,13 @@ def _carry_on(seen: Observation, memory: ConnectorStatus, row: Row, situation: S
     if row.action is Action.START and seen.spec is not None:
         run = next_run(seen, memory)
         form = form_hash(seen.spec, seen.policy.installation)
-        ordered = Ordered(run=run, spec_hash=spec_hash(seen.spec), dataset_hash=seen.dataset.hash, form=form)
+        ordered = Ordered(
+            run=run,
+            spec_hash=spec_hash(seen.spec),
+            dataset_hash=seen.dataset.hash,
+            form=form,
+            take_over=take_over_hash(seen.take_over),
+        )
         return replace(memory, run=run, ordered=ordered)
     if row.action is Action.STOP:
         job = live_jobs(seen)[-1]

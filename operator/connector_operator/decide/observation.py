@@ -12,6 +12,7 @@ from connector_operator.resources.connector import ConnectorSpec, ConnectorStatu
 from connector_operator.resources.dataset import DatasetView, Resolution
 from connector_operator.resources.workload import ObservedJob, ObservedPod
 from connector_runner.schemas.catalogue import CatalogueSummary
+from connector_runner.schemas.manifest import TakeOver
 
 UNRESOLVED = DatasetView(Resolution.MISSING, "DatasetNotNamed", "spec.datasetId is not set; name a Dataset there.")
 
@@ -61,6 +62,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
         vanished_attempts: The highest discovery whose Job was seen to go.
         has_slot: Whether one more discovery may start now.
         has_turn: Whether this connector may follow a changed Dataset now.
+        take_over: Whom the table may be taken over from now: named by the spec, and without a live Job.
         trial: Whether the API server would take the Job that follows a replaced one; None: not asked.
         trouble: Why the API server refused the acts of the last visit, as a sentence; "" when it didn't.
     """
@@ -86,6 +88,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     vanished_attempts: int = 0
     has_slot: bool = True
     has_turn: bool = True
+    take_over: TakeOver | None = None
     trial: Trial | None = None
     trouble: str = ""
     policy: Policy = Policy()

@@ -183,14 +183,24 @@ REASONS = (
         "At its start nothing, unless another one lives: then end one of them. While it ran: end the other one, then set `spec.restartedAt` to any new text.",
     ),
     Reason(
+        "SchemaConflict",
+        "Of a last execution: the table is filled by another connector or stream, or can't be made to fit; the message says which.",
+        "Choose another table; or stop the other one and take its table over, with the command in the message (`spec.takeOver`).",
+    ),
+    Reason(
+        "TakeOverRefused",
+        "Of a last execution: `spec.takeOver` was asked for a history (writeMode append), whose rows bear the name of the connector that wrote them.",
+        "Take `spec.takeOver` away: histories may be shared.",
+    ),
+    Reason(
         "ActionRequired",
         "Of a last execution: it exited 78, and its own reason was lost with its pod.",
         "Read `kubectl logs job/…`.",
     ),
     Reason(
         "StatusRefused",
-        "An event: the API server does not take the status, so the CRD is of another version.",
-        "Install the operator's CRDs with `kubectl apply --server-side -f crds/`.",
+        "The API server does not take the status; the message is its own. What was decided is not done; the last status that it took stands, with this condition.",
+        "If a field is not declared, the CRD is of another version: `kubectl apply --server-side -k crds/`. Else report it, with the message.",
     ),
     Reason("Valid", "Of ConfigValid, or of a Dataset: no problem was found.", NOTHING),
     Reason("Discovered", "Of Discovered: the streams are those of this configuration.", NOTHING),

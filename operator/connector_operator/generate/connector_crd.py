@@ -108,6 +108,19 @@ def _spec(schemas: dict[str, Any]) -> dict[str, Any]:
             "status": text("What is asked for: running or stopped; absent, not started.", enum=["running", "stopped"]),
             "restartedAt": text("Any new text (such as a time) restarts a running connector once.", maxLength=128),
             "rediscoverAt": text("Any new text (such as a time) lists the streams anew once.", maxLength=128),
+            "takeOver": object_of(
+                "Whom the table is taken over from: works only while just that connector holds it with just that epoch and has no "
+                "live Job; without effect afterwards. The message of SchemaConflict has both.",
+                {
+                    "connector": text(
+                        "Its name, or namespace/name.",
+                        pattern="^([a-z0-9]([-a-z0-9]*[a-z0-9])?/)?[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+                        maxLength=128,
+                    ),
+                    "epoch": number("With which it holds the table.", minimum=1, format="int64"),
+                },
+                required=["connector", "epoch"],
+            ),
             "runner": runner_shape(),
         },
         required=["connectorType"],
@@ -227,6 +240,7 @@ def _ordered(description: str) -> dict[str, Any]:
             "configHash": text("The configuration of a discovery."),
             "rediscoverAt": text("The spec.rediscoverAt of a discovery."),
             "stream": text("The stream that was selected at a discovery."),
+            "takeOver": text("Whom its table was to be taken over from."),
             "form": text("How its pod was to be: spec.runner and the installation's settings."),
         },
     )

@@ -12,7 +12,7 @@ from connector_operator.resources.runner_rules import own_problems
 from connector_operator.resources.runner_shape import plain_shape
 from connector_runner.schemas.catalogue import StreamSummary
 from connector_runner.schemas.config import config_problems, config_schema, connector_types, fill_defaults
-from connector_runner.schemas.manifest import MOST_CONFIG_BYTES
+from connector_runner.schemas.manifest import MOST_CONFIG_BYTES, TakeOver
 from connector_runner.schemas.secrets import SecretSource, mapping_problems
 
 
@@ -53,6 +53,7 @@ class ConnectorSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=T
     status: Literal["running", "stopped"] | None = None
     restarted_at: str = ""
     rediscover_at: str = ""
+    take_over: TakeOver | None = None
     runner: RunnerSpec = RunnerSpec()
 
 
@@ -134,6 +135,7 @@ class Ordered(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
         spec_hash, dataset_hash: What the execution was made from.
         config_hash, rediscover_at, stream: What the discovery was made from.
         form: How its pod was to be: spec.runner, and the installation's settings.
+        take_over: Stands for whom the execution was to take its table over from; "" for nobody.
     """
 
     run: int = 0
@@ -143,6 +145,7 @@ class Ordered(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     rediscover_at: str = ""
     stream: str = ""
     form: str = ""
+    take_over: str = ""
 
 
 class Discovery(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -296,6 +299,11 @@ def config_hash(spec: ConnectorSpec) -> str:
 def form_hash(spec: ConnectorSpec, installation: str) -> str:
     """How a pod is to be; `installation` stands for the operator's own settings."""
     return hash_value([msgspec.to_builtins(spec.runner), installation])
+
+
+def take_over_hash(take_over: TakeOver | None) -> str:
+    """Stands for whom a table is taken over from; no part of `spec_hash`, as adding or removing it must restart nothing."""
+    return hash_value([take_over.connector, take_over.epoch]) if take_over is not None else ""
 
 
 def spec_hash(spec: ConnectorSpec) -> str:

@@ -53,6 +53,13 @@ class RunnerSettings(msgspec.Struct, frozen=True, kw_only=True):
         return effective_runner(spec.runner, self.layers())
 
 
+class Claim(msgspec.Struct, frozen=True):
+    """What a runner is told of those that hold its dataset; see `RunnerManifest`."""
+
+    unmoved: str = ""
+    take_over: orders.TakeOver | None = None
+
+
 class Subject(msgspec.Struct, frozen=True):
     """The connector that a Job is made for."""
 
@@ -63,7 +70,7 @@ class Subject(msgspec.Struct, frozen=True):
 
 
 def build_runner_job(
-    subject: Subject, job: str, run: int, dataset: DatasetView, settings: RunnerSettings, unmoved: str = ""
+    subject: Subject, job: str, run: int, dataset: DatasetView, settings: RunnerSettings, claim: Claim | None = None
 ) -> dict[str, Any]:
     """The Job of one execution.
 
@@ -73,7 +80,7 @@ def build_runner_job(
     spec = subject.spec
     annotations = {names.ANNOTATION_SPEC: spec_hash(spec), names.ANNOTATION_DATASET: dataset.hash}
     runner = settings.runner_of(spec)
-    pod = _build_pod(subject, settings, runner, _manifest(subject, run, dataset, unmoved), ["run"], dataset)
+    pod = _build_pod(subject, settings, runner, _manifest(subject, run, dataset, claim), ["run"], dataset)
     container = pod["containers"][0]
     container["ports"] = [{"name": "probes", "containerPort": orders.PROBE_PORT}]
     # Generous: a hung loop is killed, a busy machine is not. Readiness never kills.
@@ -112,7 +119,9 @@ def build_discovery_job(subject: Subject, job: str, attempt: int, settings: Runn
     return body
 
 
-def _manifest(subject: Subject, run: int, dataset: DatasetView | None, unmoved: str = "") -> orders.RunnerManifest:
+def _manifest(
+    subject: Subject, run: int, dataset: DatasetView | None, claim: Claim | None = None
+) -> orders.RunnerManifest:
     spec = subject.spec
     return orders.RunnerManifest(
         namespace=subject.namespace,
@@ -126,7 +135,8 @@ def _manifest(subject: Subject, run: int, dataset: DatasetView | None, unmoved: 
         wait=spec.wait,
         stream=spec.selected_stream,
         dataset=dataset.target() if dataset is not None else None,
-        unmoved=unmoved,
+        unmoved=claim.unmoved if claim else "",
+        take_over=claim.take_over if claim else None,
     )
 
 

@@ -16,6 +16,7 @@ from connector_operator.resources.connector import config_hash, parse_spec, pars
 from connector_operator.resources.dataset import resolve_dataset
 from connector_operator.resources.workload import ObservedJob, ObservedPod
 from connector_runner.schemas.catalogue import CatalogueSummary, StreamSummary
+from connector_runner.schemas.manifest import TakeOver
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SPEC: dict[str, Any] = {
@@ -49,6 +50,7 @@ class World:
         self.trouble = ""
         self.trial = Trial()
         self.trials = 0
+        self.take_over: TakeOver | None = None
         self.policy = Policy()
         self.writes = 0
         self.history: list[Decision] = []
@@ -89,6 +91,7 @@ class World:
             has_slot=self.has_slot,
             has_turn=self.has_turn,
             trouble=self.trouble,
+            take_over=self.take_over,
             policy=self.policy,
         )
 

@@ -13,16 +13,19 @@ from connector_runner.datasets.claims import (
     decode_position,
     encode_position,
     explain_refused_commit,
+    find_taken,
     next_epoch,
     require_alone,
 )
 from connector_runner.protocols.errors import (
+    ActionRequiredError,
     ClaimRefusedError,
     FenceLostError,
     SchemaConflictError,
     TakenOverError,
     TransientError,
 )
+from connector_runner.schemas.manifest import TakeOver
 
 HOLDER = Holder("ns/c", "s", "t", 4, 17, "uid", 2, "source", "abc", '{"n":1}', "upsert")
 
@@ -78,6 +81,34 @@ def test_two_streams_in_one_table() -> None:
         require_alone([HOLDER], "ns/other", "s", "t")
     with pytest.raises(SchemaConflictError, match="stream s"):
         require_alone([HOLDER], "ns/c", "another stream", "t")
+
+
+def test_a_table_is_taken_over_only_from_whom_was_named() -> None:
+    named = TakeOver("ns/c", 4)
+    same = find_taken([HOLDER], named, "ns/new", "s", append=False)
+    assert same is not None
+    assert same.keeps_position
+    other = find_taken([HOLDER], named, "ns/new", "another", append=False)
+    assert other is not None
+    assert not other.keeps_position
+    assert other.incident[0] == "takeover"
+    assert find_taken([HOLDER], None, "ns/new", "s", append=False) is None
+    for wrong in (TakeOver("ns/c", 3), TakeOver("ns/c", 5), TakeOver("other/c", 4)):
+        assert find_taken([HOLDER], wrong, "ns/new", "s", append=False) is None
+    assert find_taken([HOLDER], named, "ns/c", "s", append=False) is None, "it is its own"
+    assert find_taken([replace(HOLDER, uid="", position=None)], named, "ns/new", "s", append=False) is None
+    with pytest.raises(ActionRequiredError, match="history"):
+        find_taken([HOLDER], named, "ns/new", "s", append=True)
+
+
+def test_a_table_that_is_filled_by_another_is_told_with_the_command_that_takes_it_over() -> None:
+    with pytest.raises(SchemaConflictError) as refused:
+        require_alone([HOLDER], "ns/new", "s", "t", TakeOver("ns/c", 2))
+    assert "spec.takeOver names epoch 2" in refused.value.message
+    assert (
+        'kubectl patch connector new -n ns --type=merge -p \'{"spec": {"takeOver": {"connector": "ns/c", "epoch": 4}}}\''
+        in refused.value.message
+    )
 
 
 @pytest.mark.parametrize(
