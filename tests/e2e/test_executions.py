@@ -97,7 +97,12 @@ def test_what_is_taken_away_comes_back(kit: Kit, how: str) -> None:
         cascade = "background" if how == "job-deleted" else "foreground"
         kit.kubectl("delete", "job", job, f"--cascade={cascade}", "--wait=false")
     status = kit.wait_next_run("c", 1)
-    reasons = {"deleted": "Disrupted", "evicted": "Disrupted", "job-suspended": "Replaced", "job-scaled": "Replaced"}
+    reasons = {
+        "deleted": "Disrupted",
+        "evicted": "Disrupted",
+        "job-suspended": "JobSuspended",
+        "job-scaled": "JobSuspended",
+    }
     assert status["lastExecution"]["reason"] in {reasons.get(how, "JobDeleted"), "PodLost", "Disrupted"}
     assert len([p for p in kit.pods("c") if p["status"]["phase"] == "Running"]) == 1
 

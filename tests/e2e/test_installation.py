@@ -72,6 +72,7 @@ def bind(cluster: LocalKube, namespace: str) -> None:
     cluster.kubectl("create", "rolebinding", ROLE, f"--role={ROLE}", f"--serviceaccount=a:{ROLE}", "-n", namespace)
 
 
+@pytest.mark.fault
 def test_a_namespace_that_goes_takes_no_other_along(bare: LocalKube, tmp_path: Path) -> None:
     kits = {name: make_namespace(bare, name) for name in ("a", "b")}
     bare.kubectl("create", "serviceaccount", ROLE, "-n", "a")

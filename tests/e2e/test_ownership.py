@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from tests.e2e.kit import Kit
 from tests.localkube.cluster import eventually
 
@@ -52,6 +54,7 @@ def test_a_persons_jobs_with_our_labels_are_left_alone_and_hinder_nothing(kit: K
     assert kit.kubectl("get", "jobs,pods", "-o", "name") == before
 
 
+@pytest.mark.fault
 def test_a_copy_of_our_job_is_not_ours(kit: Kit) -> None:
     kit.run("c")
     job = {"apiVersion": "batch/v1", "kind": "Job", **kit.jobs("c")[0]}
@@ -87,6 +90,7 @@ def test_a_stuck_discovery_follows_a_mended_pod_at_once(kit: Kit) -> None:
     kit.wait("c", "received", ready=True, timeout=30)
 
 
+@pytest.mark.fault
 def test_a_catalogue_with_one_id_twice_is_taken_and_told(kit: Kit) -> None:
     kit.apply("c", "ws://null?twice=ticker")
     status = kit.wait("c", "received", ready=True)

@@ -4,6 +4,8 @@ import os
 import signal
 import time
 
+import pytest
+
 from tests.e2e.kit import Audit, Kit, find_process
 from tests.e2e.policies import SIDECAR, mutate, refuse
 from tests.localkube.cluster import LocalKube, eventually
@@ -30,13 +32,14 @@ def test_a_refused_change_leaves_the_execution_alone(kit: Kit, localkube: LocalK
     assert "a valid label must" in kit.condition("c")["message"]
     assert kit.condition("c", "Stalled")["status"] == "True"
     audit = Audit(localkube)
-    assert rate(audit, kit, 20) <= MOST_A_MINUTE
+    assert rate(audit, kit, 10) <= MOST_A_MINUTE
     assert kit.live_pod("c")["metadata"]["uid"] == pod
     kit.patch("c", runner={"podLabels": {"a": "b"}})
     kit.wait_next_run("c", 1)
     assert kit.status("c")["run"] == 2
 
 
+@pytest.mark.fault
 def test_a_policy_that_begins_to_refuse_jobs_takes_nothing_away(kit: Kit) -> None:
     kit.run("c")
     pod = kit.live_pod("c")["metadata"]["uid"]
@@ -48,6 +51,7 @@ def test_a_policy_that_begins_to_refuse_jobs_takes_nothing_away(kit: Kit) -> Non
     kit.wait_next_run("c", 1)
 
 
+@pytest.mark.fault
 def test_a_quota_that_one_job_fits_in_does_not_hinder_a_change(kit: Kit) -> None:
     kit.run("c")
     kit.kubectl("create", "quota", "one", "--hard=count/jobs.batch=1")
@@ -56,6 +60,7 @@ def test_a_quota_that_one_job_fits_in_does_not_hinder_a_change(kit: Kit) -> None
     kit.wait_next_run("c", 1)
 
 
+@pytest.mark.fault
 def test_a_quota_that_no_job_fits_in_leaves_the_execution_alone(kit: Kit) -> None:
     kit.run("c")
     kit.kubectl("create", "quota", "none", "--hard=count/jobs.batch=0")
@@ -80,10 +85,10 @@ def test_suspended_jobs_wait_to_be_admitted(kit: Kit, localkube: LocalKube) -> N
         audit = Audit(localkube)
         kit.apply("c", **RUNNING)
         kit.wait("c", "pending", reason="AwaitingAdmission", ready=False)
-        assert rate(audit, kit, 20) <= MOST_A_MINUTE
+        assert rate(audit, kit, 10) <= MOST_A_MINUTE
         admit(kit, "discovery")
         kit.wait("c", "running", reason="AwaitingAdmission", ready=False)
-        assert rate(audit, kit, 20) <= MOST_A_MINUTE
+        assert rate(audit, kit, 10) <= MOST_A_MINUTE
         assert kit.status("c")["run"] == 1
         admit(kit, "runner")
         kit.wait("c", "running", ready=True)
@@ -95,11 +100,12 @@ def admit(kit: Kit, role: str) -> None:
     kit.kubectl("patch", "job", job, "--type=merge", "-p", '{"spec":{"suspend":false}}')
 
 
+@pytest.mark.fault
 def test_jobs_without_our_annotations_are_as_good(kit: Kit, localkube: LocalKube) -> None:
     with mutate(kit, "jobs", STRIP):
         audit = Audit(localkube)
         kit.run("c")
-        assert rate(audit, kit, 20) <= MOST_A_MINUTE
+        assert rate(audit, kit, 10) <= MOST_A_MINUTE
         assert kit.status("c")["run"] == 1
 
 
@@ -115,6 +121,7 @@ def test_a_sidecar_hinders_neither_discovery_nor_runner(kit: Kit) -> None:
         kit.wait_gone("c")
 
 
+@pytest.mark.fault
 def test_a_discovery_that_fails_beside_a_sidecar_says_why(kit: Kit) -> None:
     with mutate(kit, "pods", SIDECAR):
         kit.apply("c", "ws://null?discover=exit-78")

@@ -123,6 +123,7 @@ sys.exit(main())
 """
 
 
+@pytest.mark.fault
 @pytest.mark.parametrize("ahead", [timedelta(minutes=5)], ids=["5-min-ahead"])
 def test_a_clock_that_is_ahead_kills_and_loses_nothing(place: Kit, tmp_path: Path, ahead: timedelta) -> None:
     script = tmp_path / "operator.py"
