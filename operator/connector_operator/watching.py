@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, cast
@@ -75,14 +76,18 @@ class Watches:
                 await asyncio.wait({watching})
         if self._stop.is_set():
             return served
+        if watching.exception() is None:  # Kopf took the signal: its handler stands in the place of ours while it runs
+            self._stop.set()
+            return served
         now = await self._look(self._namespaces)
         if now == served or not self._namespaces:
             watching.result()
-            raise RuntimeError("Kopf's watches ended by themselves")
         return now
 
     async def _watch(self, served: list[str], enough: asyncio.Event) -> None:
         if self._namespaces and not served:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
             await enough.wait()
             return
         await kopf.operator(

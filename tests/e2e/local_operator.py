@@ -19,7 +19,7 @@ from tests.localkube.plugin import default_images
 
 def start_bare(folder: Path, *, audit: bool = False) -> LocalKube:
     """A cluster with the custom resources, without an operator."""
-    images: dict[str, Any] = {**default_images(), "null-runner:test": null_runner_command()}
+    images: dict[str, Any] = {**default_images(), "null-runner:test": {"command": null_runner_command(), "user": 65532}}
     cluster = LocalKube.start(folder, images, audit)
     cluster.kubectl("apply", "--server-side", "-k", str(ROOT / "crds"))
     cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
@@ -52,4 +52,5 @@ def operator(kubeconfig: Path, folder: Path, *flags: str, program: Sequence[str]
         assert process.poll() is None, f"the operator has ended: {log.read_text()[-3000:]}"
     finally:
         process.terminate()
-        process.wait(30)
+        ended = process.wait(30)
+    assert ended == 0, f"the operator did not leave well: {log.read_text()[-3000:]}"

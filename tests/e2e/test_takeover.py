@@ -126,7 +126,7 @@ sys.exit(main())
 @pytest.mark.fault
 @pytest.mark.parametrize("ahead", [timedelta(minutes=5)], ids=["5-min-ahead"])
 def test_a_clock_that_is_ahead_kills_and_loses_nothing(place: Kit, tmp_path: Path, ahead: timedelta) -> None:
-    script = tmp_path / "operator.py"
+    script = tmp_path / "fast_clock.py"
     script.write_text(FAST_CLOCK.replace("SECONDS", str(ahead.total_seconds())))
     images = ("--runner-image=null-runner:test", "--runner-pull-policy=Never")
     program = [sys.executable, str(script)]
