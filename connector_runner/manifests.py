@@ -17,7 +17,7 @@ from connector_runner.orders import Orders
 from connector_runner.protocols.errors import InvalidConfigError
 from connector_runner.schemas import manifest as shared
 from connector_runner.schemas.dataset_url import url_problems
-from connector_runner.schemas.manifest import DatasetTarget, RunnerManifest, parse_manifest
+from connector_runner.schemas.manifest import DatasetTarget, RunnerManifest, TakeOver, parse_manifest
 from connector_runner.schemas.secrets import SecretKey, SecretSource
 
 API_VERSION = "apperate.io/v1"
@@ -123,6 +123,7 @@ class _ConnectorSpec(msgspec.Struct, rename="camel", forbid_unknown_fields=True)
     status: str = ""
     restarted_at: str = ""
     rediscover_at: str = ""
+    take_over: TakeOver | None = None
     runner: dict[str, Any] = {}
 
 
@@ -177,6 +178,7 @@ def orders_from_file(path: Path, name: str | None = None, stream: str | None = N
         namespace=metadata.get("namespace") or "default", name=_name_of(connector), uid=f"by-hand-{uuid4()}", run=1,
         connector_type=spec.connector_type, config=spec.config, config_from=len(used), secrets=sources, wait=spec.wait,
         stream=stream if stream is not None else spec.selected_stream, dataset=target,
+        take_over=spec.take_over and spec.take_over.within(metadata.get("namespace") or "default"),
     )  # fmt: skip
     data = os.environ.get(shared.DATA_DIRECTORY_VARIABLE, ".")
     return Orders(manifest, read_secrets=lambda: used, read_url=lambda: url, directory=Path(data))

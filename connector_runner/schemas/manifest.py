@@ -60,12 +60,16 @@ class TakeOver(msgspec.Struct, frozen=True):
     """Whom a table is taken over from.
 
     Attributes:
-        connector: `namespace/name`.
+        connector: `namespace/name`; as a person says it, also a mere name.
         epoch: With which it must still hold the table; with another one nothing is taken.
     """
 
     connector: str
     epoch: int
+
+    def within(self, namespace: str) -> TakeOver:
+        """With the whole name, where a mere name means one of this namespace."""
+        return self if "/" in self.connector else TakeOver(f"{namespace}/{self.connector}", self.epoch)
 
 
 class RunnerManifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

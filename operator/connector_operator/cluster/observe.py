@@ -101,12 +101,12 @@ class Observer:
         """Whom the table may be taken over from, with its whole name; None while that one has a live execution."""
         if spec is None or spec.take_over is None:
             return None
-        namespace, _, name = spec.take_over.connector.rpartition("/")
-        other = Key("connector", namespace or key.namespace, name)
+        named = spec.take_over.within(key.namespace)
+        other = Key("connector", *named.connector.split("/", 1))
         jobs = () if other == key else self._cache.jobs(other)
         if any(job.role == names.ROLE_RUNNER and job.finished is None for job in jobs):
             return None
-        return TakeOver(f"{other.namespace}/{other.name}", spec.take_over.epoch)
+        return named
 
     def _conflicts(self, spec: ConnectorSpec | None) -> tuple[str, ...]:
         """Where a Connector's files would stand in the place of the installation's."""
