@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from connector_operator.cluster.cache import ClusterCache, cache_job
+from connector_operator.cluster.client import ApiError, KubeClient
+from connector_operator.cluster.jobs import JobPoster
 from connector_operator.engine.line import Key
 from connector_operator.resources import names
 from connector_operator.resources.connector import parse_spec
@@ -95,6 +97,32 @@ CHANGES = [
 @pytest.mark.parametrize("change", CHANGES)
 def test_other_peoples_jobs_are_nobodys(change: str) -> None:
     assert not read_job(foreign(change)).is_ours
+
+
+class Strict:
+    """An API server that checks who may block a deletion (OwnerReferencesPermissionEnforcement), as far as Jobs go."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[bool, dict[str, str]]] = []
+
+    async def request(self, method: str, path: str, *, query: dict[str, str], body: dict[str, Any]) -> dict[str, Any]:
+        assert (method, path) == ("POST", "/apis/batch/v1/namespaces/default/jobs")
+        blocks = any(owner["blockOwnerDeletion"] for owner in body["metadata"]["ownerReferences"])
+        self.asked.append((blocks, query))
+        if blocks:
+            message = (
+                "cannot set blockOwnerDeletion if an ownerReference refers to a resource you can't set finalizers on"
+            )
+            raise ApiError(403, "Forbidden", message)
+        return body
+
+
+async def test_where_blocking_a_deletion_takes_a_right_that_is_missing_jobs_are_made_without_it() -> None:
+    server = Strict()
+    poster = JobPoster(cast("KubeClient", server))
+    await poster.post("default", build(), is_trial=True)
+    await poster.post("default", build())
+    assert server.asked == [(True, {"dryRun": "All"}), (False, {"dryRun": "All"}), (False, {})]
 
 
 def test_the_cache_never_shows_other_peoples_jobs() -> None:
