@@ -6,6 +6,7 @@ error. Nothing that fails here is believed: it is asked again.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -210,6 +211,30 @@ def _bloom_of(logs: Sequence[Json]) -> int:
 def check_traces(header: Header, hashes: Sequence[str], found: Sequence[str | None]) -> None:
     """Every transaction of the block was traced; `found` are the transactions' hashes in the order of the answer."""
     _require(list(dict.fromkeys(found)) == list(hashes), header, "its traces do not match its transactions")
+
+
+def check_calls(header: Header, traces: Sequence[Json]) -> None:
+    """The flat traces of transactions: each call is there that another one, or its number among its siblings, tells of."""
+    children: Counter[tuple[Any, ...]] = Counter()
+    told: dict[tuple[Any, ...], int] = {}
+    try:
+        for trace in traces:
+            place = (trace["transactionHash"], *trace["traceAddress"])
+            told[place] = int(trace["subtraces"])
+            if len(place) > 1:
+                _require(
+                    place[-1] == children[place[:-1]], header, "a call is missing before another one in its traces"
+                )
+                children[place[:-1]] += 1
+    except (KeyError, TypeError, ValueError) as error:
+        raise MalformedAnswerError(f"trace: {type(error).__name__} {error}") from None
+    # More than are told of is no omission: some clients do not count the end of a contract.
+    _require(
+        all(children[place] >= count for place, count in told.items()),
+        header,
+        "a call that its caller tells of is missing",
+    )
+    _require(children.keys() <= told.keys(), header, "the caller of a call is missing in its traces")
 
 
 LogPredicate = Callable[[Json], bool]

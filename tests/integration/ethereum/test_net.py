@@ -12,6 +12,8 @@ from tests.simulators.draws import Report
 from tests.simulators.ethereum.recording import Recording, record
 
 FEW, MANY, CHUNK = 24, 2000, 100
+ENOUGH = 3
+"""Failures after which no more seeds are run."""
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +32,8 @@ async def caught(seeds: range, recording: Recording) -> Report:
     report = Report()
     async with hurried():
         for seed in seeds:
+            if len(report.failures) == ENOUGH:
+                break
             outcome = await run_seed(seed, recording)
             if outcome.fault:
                 report.fail(seed, f"{outcome.stream}, {', '.join(outcome.draws.active)}: {outcome.fault}")

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from connector_runner.protocols.batch import Row
 from connector_runner.protocols.types import INT64, INT256, UINT64
-from connector_runner.sources.ethereum.checks import StaleAnswerError, check_traces
+from connector_runner.sources.ethereum.checks import StaleAnswerError, check_calls, check_traces
 from connector_runner.sources.ethereum.decode.answers import Header
 from connector_runner.sources.ethereum.decode.rows import (
     Json,
@@ -50,6 +50,7 @@ def flat_trace_rows(header: Header, hashes: Sequence[str], traces: Sequence[Json
         raise StaleAnswerError(f"block {header.number} ({header.hash}): a trace names another block")
     inside = [trace for trace in traces if trace.get("transactionHash") is not None]
     check_traces(header, hashes, [trace["transactionHash"] for trace in inside])
+    check_calls(header, inside)
     rewards = 0
     objects = []
     for trace in traces:
