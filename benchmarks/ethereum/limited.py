@@ -124,7 +124,7 @@ async def plain(url: str, requests: int = 400) -> float:
 async def read(url: str, count: int) -> float:
     """Seconds until the last block was handed over."""
     telemetry = Telemetry(lambda *_args, **_fields: None, NoMeters())
-    config = {"url": url, "startBlock": 1, "maxBlockRange": 2000}
+    config = {"url": url, "startBlock": 1, "maxBlockRange": 2000, "proveBackfill": False}
     source = build_source(SourceContext(config, "bench/chain", WriteMode.UPSERT, telemetry))
     start = time.perf_counter()
     await source.open("logs", None)

@@ -47,6 +47,8 @@ def copied_tree() -> Iterator[Path]:
                 shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
             else:
                 shutil.copy(source, target)
+        if (built := ROOT / ".build").exists():  # the servers that tests start
+            (Path(folder) / ".build").symlink_to(built.resolve())
         yield Path(folder)
 
 

@@ -38,9 +38,14 @@ def beyond(limit: int, refusal: Callable[[list[Any], Answer], Any]) -> Change:
     return lambda params, answer: refusal(params, answer) if width(params) > limit else answer
 
 
+def config_of(url: str) -> dict[str, Any]:
+    """With roots in a backfill, logs come from receipts, one block at a time; here it is about log queries and batches."""
+    return {"url": url, "startBlock": 1, "proveBackfill": False}
+
+
 async def read(proxy: FaultProxy, node: AnvilServer, stream: str, folder: Path, log: Lines | None = None) -> None:
     dataset = sqlite_dataset(folder)
-    async with running({"url": proxy.url, "startBlock": 1}, stream, dataset, log=log) as task:
+    async with running(config_of(proxy.url), stream, dataset, log=log) as task:
         await until_head(dataset, node, task)
     columns, _ = EXPECTED[stream]
     assert comparable(dataset.query(f"SELECT {columns} FROM chain")) == canonical(node, stream, 1)
@@ -82,8 +87,17 @@ async def test_a_provider_that_takes_few_requests_a_batch(
     chain: tuple[AnvilServer, Actors], proxy: FaultProxy, name: str, limit: int, tmp_path: Path
 ) -> None:
     node, _ = chain
-    proxy.refuse = lambda calls: BATCH_REFUSALS[name](calls) if isinstance(calls, list) and len(calls) > limit else None
+    refused = []
+
+    def refuse(calls: Any) -> Page | None:
+        if not isinstance(calls, list) or len(calls) <= limit:
+            return None
+        refused.append(len(calls))
+        return BATCH_REFUSALS[name](calls)
+
+    proxy.refuse = refuse
     await read(proxy, node, "logs", tmp_path)
+    assert refused
     assert limits_of(proxy.url).batch.size <= limit + 1
 
 
@@ -125,8 +139,15 @@ WIDE_REFUSALS: dict[str, Callable[[list[Any], Answer], Any]] = {
 async def test_a_wide_query_that_fails_is_asked_for_in_pieces_whatever_it_fails_of(
     chain: tuple[AnvilServer, Actors], proxy: FaultProxy, name: str, tmp_path: Path
 ) -> None:
-    proxy.inject("eth_getLogs", change=beyond(3, WIDE_REFUSALS[name]))
+    refused = []
+
+    def refusal(params: list[Any], answer: Answer) -> Any:
+        refused.append(width(params))
+        return WIDE_REFUSALS[name](params, answer)
+
+    proxy.inject("eth_getLogs", change=beyond(3, refusal))
     await read(proxy, chain[0], "logs", tmp_path)
+    assert refused
 
 
 async def test_a_wide_query_that_is_never_answered(
@@ -146,7 +167,7 @@ async def test_a_wide_query_that_is_never_answered(
     node, _ = chain
     async with serving(handle) as place:
         dataset = sqlite_dataset(tmp_path)
-        async with running({"url": f"http://{place}", "startBlock": 1}, "logs", dataset) as task:
+        async with running(config_of(f"http://{place}"), "logs", dataset) as task:
             await until_head(dataset, node, task)
     columns, _ = EXPECTED["logs"]
     assert comparable(dataset.query(f"SELECT {columns} FROM chain")) == canonical(node, "logs", 1)
@@ -171,7 +192,7 @@ async def test_a_range_is_found_whatever_the_words(
 
     proxy.inject("eth_getLogs", change=beyond(5, refusal))
     dataset = sqlite_dataset(tmp_path)
-    async with running({"url": proxy.url, "startBlock": 1}, "logs", dataset) as task:
+    async with running(config_of(proxy.url), "logs", dataset) as task:
         await until(lambda: dataset.position().get("number", 0) >= node.head() - 128, "the ranges are read", task)
     assert 1 <= len(refused) <= (1 if wording.tells else 6), refused
 
@@ -210,7 +231,7 @@ async def test_fewer_requests_at_a_time_where_many_are_refused(
     node, _ = chain
     async with serving(handle) as place:
         dataset = sqlite_dataset(tmp_path)
-        async with running({"url": f"http://{place}", "startBlock": 1}, "logs", dataset) as task:
+        async with running(config_of(f"http://{place}"), "logs", dataset) as task:
             await until_head(dataset, node, task)
         assert limits_of(f"http://{place}").at_once.size < limits.AT_ONCE
     assert most == 2
