@@ -1,6 +1,6 @@
 """web3.py, kept to where its comfort matters and its speed does not, and kept from telling secrets.
 
-Importing it takes about a second and 35 MB, so that only discovery and a subscription do it, and late.
+Importing it takes about a second and 35 MB, so that only discovery does it, and late.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """JSON-RPC that hands over raw bytes, and its way over HTTP (over streams: `sockets`): results stay undecoded until a decoder wants them.
 
 web3.py decodes and formats each answer as it comes, which takes many times as long as the rest of the work here; it is
-used where that does not matter (`subscription`, `discovery`).
+used where that does not matter (`discovery`).
 """
 
 from __future__ import annotations
