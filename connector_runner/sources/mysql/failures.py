@@ -97,7 +97,7 @@ def translate(error: BaseException, doing: str, user: str = "") -> ConnectorErro
         )
     if code in _REFUSED or isinstance(error, _REFUSALS):
         return ActionRequiredError(what, reason="Refused")
-    if isinstance(error, _PASSING):
+    if isinstance(error, _PASSING) or type(error) is RuntimeError:
         return TransientError(what)
     return DecodingFailedError(
         f"{what}. The bytes do not mean what the table's definition says, or the runner has a fault; please report it. Going on: "
@@ -108,8 +108,8 @@ def translate(error: BaseException, doing: str, user: str = "") -> ConnectorErro
 _REFUSALS = (
     pymysql.err.ProgrammingError, pymysql.err.DataError, pymysql.err.IntegrityError, pymysql.err.NotSupportedError,
 )  # fmt: skip
-# Of the network and the client library (which raises RuntimeError, too), and of a machine that is short of memory.
-_PASSING = (pymysql.err.MySQLError, OSError, EOFError, RuntimeError, MemoryError)
+# Of the network and the client library (which raises plain RuntimeErrors, too), and of a machine that is short of memory.
+_PASSING = (pymysql.err.MySQLError, OSError, EOFError, MemoryError)
 
 
 def _parts(error: BaseException) -> tuple[int, str]:

@@ -22,7 +22,7 @@ _TYPES: list[tuple[str, str, bool, str]] = [
         "varchar(100)",
         "latin1",
         False,
-        "decoded from the column's own character set; invalid bytes become lone surrogates",
+        "decoded from the column's own character set as the server converts it; codes without a character become lone surrogates",
     ),
     ("longtext", "utf8mb4", False, "also tinytext, text, mediumtext"),
     ("binary(16)", "", False, "padded with zero bytes to its length"),
@@ -34,13 +34,13 @@ _TYPES: list[tuple[str, str, bool, str]] = [
     ("datetime(6)", "", False, "without a zone; zero as text: `0000-00-00T00:00:00`"),
     ("timestamp(6)", "", False, "UTC; zero as text: `0000-00-00T00:00:00Z`"),
     ("time(3)", "", False, "text, since it is no time of day: `-838:59:59.000`"),
-    ("year", "", False, "0 for 0000"),
+    ("year", "", False, "0 for 0000; MariaDB's YEAR(2) has two digits, as the server shows it"),
     ("json", "", False, "MySQL: the text that the server prints"),
     ("longtext", "utf8mb4", True, "MariaDB's JSON: the text that was stored"),
     ("geometry", "", False, "WKB, without the SRID; also point, linestring, …"),
     ("uuid", "", False, "MariaDB"),
     ("inet6", "", False, "MariaDB; also inet4; as the server prints it"),
-    ("vector(3)", "", False, "MySQL 9: little-endian 32-bit floats"),
+    ("vector(3)", "", False, "MySQL 9, MariaDB 11.7: little-endian 32-bit floats"),
 ]
 
 _EFFECTS: dict[Effect, tuple[str, str]] = {

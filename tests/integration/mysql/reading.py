@@ -24,6 +24,7 @@ class Told:
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
         self.steps: list[tuple[int, int | None]] = []
+        self.notes: list[str] = []
 
     def connected(self) -> None:
         pass
@@ -42,7 +43,7 @@ class Told:
         self.counts[name] = self.counts.get(name, 0) + amount
 
     def note(self, message: str, **fields: Any) -> None:
-        pass
+        self.notes.append(message)
 
 
 def build_config(server: DatabaseServer, **options: Any) -> dict[str, Any]:
@@ -116,6 +117,10 @@ class Reading:
         self.incidents += batch.incidents
         position = json.loads(json.dumps(batch.position))
         self.checkpoint = Checkpoint(position, self.opened.identity, batch.schema.version)
+
+    def is_copied(self) -> bool:
+        """Whether the copy is complete."""
+        return self.checkpoint is not None and "copy" not in self.checkpoint.position
 
     def as_of_now(self) -> dict[Row, Row]:
         """The rows in the columns of the last batch: what a dataset holds whose table grew new columns without values."""

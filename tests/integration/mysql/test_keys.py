@@ -17,7 +17,7 @@ async def read_all(database: Database, table: str = "t", **options: Any) -> Read
     """A reading that holds as many rows as the table, after one more change came through the log."""
     reading = Reading(database.server, f"{database.name}.{table}", **options)
     (count,) = database.query(f"SELECT COUNT(*) FROM `{table}`")[0]
-    await reading.until(lambda: len(reading.table) >= int(str(count)) and "copy" not in reading.checkpoint.position)  # type: ignore[union-attr]
+    await reading.until(lambda: len(reading.table) >= int(str(count)) and reading.is_copied())
     return reading
 
 
@@ -35,7 +35,7 @@ async def test_a_key_that_sorts_otherwise_is_copied_anew(database: Database, var
         await reading.until(lambda: len(reading.table) >= 300)
         await reading.crash()
         database.execute(f"ALTER TABLE t {change}", "INSERT INTO t VALUES ('b', 1)")
-        await reading.until(lambda: "copy" not in reading.checkpoint.position, heals=True)  # type: ignore[union-attr]
+        await reading.until(reading.is_copied, heals=True)
         await reading.until(lambda: ("b",) in reading.table)
         assert set(reading.table) == set(database.query("SELECT k FROM t"))
         assert len(reading.table) == 801
@@ -67,7 +67,7 @@ async def test_an_index_that_is_hidden_while_it_is_read(database: Database, vari
     async with Reading(database.server, f"{database.name}.t", chunkRows=100) as reading:
         await reading.until(lambda: len(reading.table) >= 300)
         database.execute(f"ALTER TABLE t ALTER INDEX u {hidden}")
-        await reading.until(lambda: "copy" not in reading.checkpoint.position, heals=True)  # type: ignore[union-attr]
+        await reading.until(reading.is_copied, heals=True)
         assert len(reading.table) == 1000
 
 

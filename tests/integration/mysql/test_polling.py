@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from connector_runner.protocols.errors import (
 )
 from tests.integration.mysql.conftest import Database, variants
 from tests.integration.mysql.reading import Reading
+from tests.integration.mysql.running import Runner
 
 
 @pytest.fixture(params=variants("mysql-gtids", "mariadb"))
@@ -81,3 +83,24 @@ async def test_incremental_and_full_table(database: Database) -> None:
         while await whole.step():
             pass
         assert {row for _, row in whole.history if row} == {(10,), (20,), (30,)}
+
+
+@pytest.mark.parametrize("kind", ["view", "table"])
+def test_what_has_no_key_is_copied_whole_again_and_again_into_a_history(
+    database: Database, kind: str, tmp_path: Path
+) -> None:
+    database.execute(
+        "CREATE TABLE b (v INT)", "INSERT INTO b VALUES (1), (1), (2)", "CREATE VIEW w AS SELECT v + 0 AS v FROM b"
+    )
+    stream = f"{database.name}.{'w' if kind == 'view' else 'b'}"
+    runner = Runner(
+        tmp_path, database.server, stream, "sqlite:///data.db", "whole", write_mode="append", mode="FULL_TABLE"
+    )
+    for run in range(2):
+        runner.start()
+        assert runner.wait() == 0, runner.output()
+        database.execute("DELETE FROM b WHERE v = 1", f"INSERT INTO b VALUES ({run + 7})")
+    found = runner.ask("SELECT v, _op FROM whole ORDER BY _id")
+    assert sorted(found[:3]) == [(1, "upsert"), (1, "upsert"), (2, "upsert")]
+    assert sorted(found[3:6]) == [(1, "delete"), (1, "delete"), (2, "delete")]
+    assert sorted(found[6:]) == [(2, "upsert"), (7, "upsert")]

@@ -192,6 +192,11 @@ async def test_json_that_is_changed_in_part(database: Database, variant: str) ->
             "UPDATE t SET j = JSON_REPLACE(j, '$.l[1]', 'changed', '$.a', NULL), k = JSON_SET(k, '$.z', 2) WHERE id = 1",
             "UPDATE t SET j = JSON_REMOVE(j, '$.l[0]'), v = 10 WHERE id = 1",
             "UPDATE t SET j = JSON_SET(j, '$[1].deep', 5), k = '{}' WHERE id = 2",
+            "UPDATE t SET j = JSON_SET(j, '$.l[last]', 'end') WHERE id = 1",
+            """UPDATE t SET j = JSON_SET(j, '$ . "l" [ last - 1 ]', 'before', '$.pad[0]', 'short', '$."q u"', 8) WHERE id = 1""",
+            "UPDATE t SET j = JSON_ARRAY_APPEND(JSON_ARRAY_INSERT(j, '$.l[last-1]', 'in'), '$.l', 'more') WHERE id = 1",
+            "UPDATE t SET j = JSON_REMOVE(JSON_SET(j, '$.l[99]', 'far'), '$.l[last-2]') WHERE id = 1",
+            "UPDATE t SET j = JSON_SET(j, '$[last].deep[last]', 'd', '$[last-1]', 0), k = JSON_SET(k, '$.\u00e9', 1) WHERE id = 2",
             "UPDATE t SET j = JSON_SET(j, '$.a', 1), id = id + 10 WHERE id IN (1, 3)",
         )
         wanted = {(key,): (key, v, j, k) for key, v, j, k in database.query("SELECT id, v, j, k FROM t")}

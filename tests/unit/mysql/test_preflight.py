@@ -7,7 +7,7 @@ import pytest
 from connector_runner.sources.mysql.columns import SourceColumn
 from connector_runner.sources.mysql.definitions import FoundTable
 from connector_runner.sources.mysql.preflight import server_problems, table_problems
-from connector_runner.sources.mysql.server import Server
+from connector_runner.sources.mysql.server import Grants, Server
 from connector_runner.sources.mysql.table import TableDefinition
 
 MYSQL = {"log_bin": "ON", "gtid_mode": "ON", "log_replica_updates": "OFF"}
@@ -50,3 +50,28 @@ def test_what_foreign_keys_do_must_be_in_the_log(
     table = FoundTable(definition, "BASE TABLE", cascades=("goes",))
     found = table_problems(Server(False, variables, is_replica=is_replica), table, "'x'@'%'")
     assert [text.endswith(problem) for text in found] == ([True] if problem else [])
+
+
+@pytest.mark.parametrize(
+    ("line", "database", "allowed"),
+    [
+        ("GRANT SELECT ON `my_db`.* TO `u`@`%`", "my_db", True), ("GRANT SELECT ON `my_db`.* TO `u`@`%`", "myXdb", True),
+        (r"GRANT SELECT ON `my\_db`.* TO `u`@`%`", "my_db", True), (r"GRANT SELECT ON `my\_db`.* TO `u`@`%`", "myXdb", False),
+        ("GRANT SELECT ON `my%`.* TO `u`@`%`", "my.db", True), (r"GRANT SELECT ON `my\%`.* TO `u`@`%`", "mydb", False),
+        ("GRANT SELECT ON `a b``c`.* TO `u`@`%`", "a b`c", True), ("GRANT SELECT ON `my_db`.`t` TO `u`@`%`", "myXdb", False),
+        ("GRANT SELECT ON `my_db`.`t` TO `u`@`%`", "my_db", True), ("GRANT SELECT (a, b) ON `my_db`.`t` TO `u`@`%`", "my_db", False),
+        ("GRANT ALL PRIVILEGES ON *.* TO `u`@`%` WITH GRANT OPTION", "x", True), ("GRANT INSERT, SELECT ON *.* TO 'u'@'%'", "x", True),
+        ("GRANT EXECUTE ON PROCEDURE `d`.`p` TO `u`@`%`", "d", False),
+    ],
+)  # fmt: skip
+def test_grants_are_read_as_the_server_means_them(line: str, database: str, allowed: bool) -> None:
+    assert Grants((line,)).has("SELECT", database, "t") is allowed
+
+
+def test_partial_revokes() -> None:
+    lines = ("GRANT SELECT ON *.* TO `u`@`%`", "REVOKE SELECT ON `my_db`.* FROM `u`@`%`")
+    grants = Grants(lines, has_wildcards=False)
+    assert not grants.has("SELECT", "my_db", "t")
+    assert grants.has("SELECT", "myXdb", "t")
+    assert Grants((*lines, "GRANT SELECT ON `my_db`.`t` TO `u`@`%`"), has_wildcards=False).has("SELECT", "my_db", "t")
+    assert not Grants(("GRANT SELECT ON `my_db`.* TO `u`@`%`",), has_wildcards=False).has("SELECT", "myXdb", "t")

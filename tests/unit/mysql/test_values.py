@@ -131,6 +131,46 @@ def test_json_differences() -> None:
         jsondiff.apply_differences(tree, bytes([2, 3]) + b"$.z")
 
 
+def path_bytes(path: str, value: bytes, operation: int = 0) -> bytes:
+    raw = path.encode()
+    return bytes([operation, len(raw)]) + raw + (b"" if operation == 2 else bytes([len(value)]) + value)
+
+
+@pytest.mark.parametrize(
+    ("operation", "path", "found"),
+    [
+        (0, "$.l[last]", '{"a": 7, "l": [1, 2, "x"]}'), (0, '$ . "l" [ last - 1 ] ', '{"a": 7, "l": [1, "x", 3]}'), (0, "$.a[0]", '{"a": "x", "l": [1, 2, 3]}'),
+        (0, "$.a[last]", '{"a": "x", "l": [1, 2, 3]}'), (0, "$[0].a", '{"a": "x", "l": [1, 2, 3]}'), (0, "$", '"x"'), (1, "$.l[last]", '{"a": 7, "l": [1, 2, "x", 3]}'),
+        (1, "$.l[9]", '{"a": 7, "l": [1, 2, 3, "x"]}'), (1, "$.l[last-9]", '{"a": 7, "l": ["x", 1, 2, 3]}'), (1, '$."a.b[0]"', '{"a": 7, "l": [1, 2, 3], "a.b[0]": "x"}'),
+        (1, "$.\u00e9", '{"a": 7, "l": [1, 2, 3], "é": "x"}'), (2, "$.l[last-2]", '{"a": 7, "l": [2, 3]}'), (2, "$.l", '{"a": 7}'),
+    ],
+)  # fmt: skip
+def test_paths_of_differences(operation: int, path: str, found: str) -> None:
+    tree = {"a": "7", "l": ["1", "2", "3"]}
+    assert jsonb.render(jsondiff.apply_differences(tree, path_bytes(path, small_json("x"), operation))) == found
+
+
+@pytest.mark.parametrize("path", ["$.l[3]", "$.l[last-3]", "$.z", "$.a.b", "$.l[*]", "$.l[1 to 2]", "$**.a"])
+def test_paths_that_do_not_fit(path: str) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        jsondiff.apply_differences({"a": "7", "l": ["1", "2", "3"]}, path_bytes(path, small_json("x")))
+
+
+@given(st.binary(max_size=60))
+def test_damaged_differences_are_an_error_and_nothing_else(raw: bytes) -> None:
+    with suppress(ValueError):
+        jsondiff.apply_differences({"a": "7"}, raw)
+
+
+def test_json_numbers_and_bytes_as_the_server_prints_them() -> None:
+    """Decimals never with an exponent; base64 in lines of 76."""
+    decimal = bytes([20, 10]) + pack_decimal("0.0000001000", 20, 10)
+    assert jsonb.json_text(b"\x0f\xf6" + bytes([len(decimal)]) + decimal) == "0.0000001000"
+    text = jsonb.json_text(b"\x0f\x0f" + bytes([58]) + b"ab" * 29)
+    assert text.startswith('"base64:type15:YWJh')
+    assert text.count("\\n") == 1
+
+
 @given(st.binary(max_size=60))
 def test_damaged_json_is_an_error_and_nothing_else(raw: bytes) -> None:
     with suppress(ValueError):
