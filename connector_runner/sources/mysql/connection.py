@@ -22,12 +22,12 @@ from connector_runner.sources.mysql.settings import Settings
 # - No conversion of text by the server: columns come as they are stored (`charsets` decodes both paths).
 # - UTC, so that TIMESTAMP means the same as in the log.
 # - No PAD_CHAR_TO_FULL_LENGTH, no ANSI_QUOTES; and impossible dates, which tables hold, may be compared with.
-# - No limit cuts a result, ends a statement or refuses it (max_join_size).
+# - No limit cuts a result, ends a statement or refuses it (max_join_size); keys are sorted by their whole length.
 # - COMMIT opens nothing; names are quoted; the hidden primary keys that MySQL 8.0.30 and later make are shown.
 SESSION = (
     "SET SESSION time_zone = '+00:00', sql_mode = 'ALLOW_INVALID_DATES', character_set_results = NULL, net_write_timeout = 600, "
     "wait_timeout = 3600, sql_big_selects = 1, sql_select_limit = 18446744073709551615, completion_type = 0, "
-    "sql_quote_show_create = 1, sql_auto_is_null = 0 /*!50700 , max_execution_time = 0 */ "
+    "sql_quote_show_create = 1, sql_auto_is_null = 0, max_sort_length = 8388608 /*!50700 , max_execution_time = 0 */ "
     "/*!80030 , show_gipk_in_create_table_and_information_schema = 1 */ /*M!100100 , max_statement_time = 0 */"
 )
 CONNECT_SECONDS = 10

@@ -24,6 +24,7 @@ from connector_runner.sources.mysql.discovery import find_table, read_account, r
 from connector_runner.sources.mysql.failures import LogGoneError, translate
 from connector_runner.sources.mysql.follower import Follower
 from connector_runner.sources.mysql.history import check_history
+from connector_runner.sources.mysql.labels import has_hidden_labels
 from connector_runner.sources.mysql.place import Place, Progress
 from connector_runner.sources.mysql.polling import Poller
 from connector_runner.sources.mysql.preflight import judge
@@ -127,6 +128,12 @@ class MysqlSource:
             raise InvalidConfigError(
                 [f"config.cursorColumn: {table.definition.id} has no column {self._settings.cursor_column!r}; it has "
                  f"{', '.join(table.definition.names)}"]
+            )  # fmt: skip
+        cursor = [column for column in table.definition.columns if column.name == self._settings.cursor_column]
+        if mode is Mode.INCREMENTAL and any(map(has_hidden_labels, cursor)):
+            raise InvalidConfigError(
+                [f"config.cursorColumn: the labels of {self._settings.cursor_column!r} can't be compared exactly, since the server does "
+                 "not show all of them; choose another column"]
             )  # fmt: skip
 
     def _first_place(self, connection: Connection, server: Server, table: FoundTable) -> Place:

@@ -81,6 +81,18 @@ async def test_a_hidden_index_from_the_start(database: Database, variant: str) -
     await (await read_all(database, chunkRows=100)).close()
 
 
+@pytest.mark.parametrize("variant", variants("mariadb"))
+async def test_long_texts_as_keys(database: Database, variant: str) -> None:
+    """Unique by hashes: they are sorted, by default only by their first 1,024 bytes."""
+    database.execute(
+        "CREATE TABLE t (k TEXT NOT NULL, v INT, UNIQUE u (k))",
+        "INSERT INTO t SELECT CONCAT(REPEAT('a', 5000), LPAD(1000 - seq, 5, '0')), seq FROM seq_1_to_300",
+    )
+    reading = await read_all(database, chunkRows=50)
+    await reading.close()
+    assert {row[1] for row in reading.table.values()} == set(range(1, 301))
+
+
 @pytest.mark.parametrize("variant", EACH)
 @pytest.mark.parametrize("kind", ["DATE", "DATETIME"])
 async def test_impossible_dates_as_keys(database: Database, variant: str, kind: str) -> None:
@@ -172,7 +184,7 @@ async def test_what_sessions_inherit_changes_nothing(database: Database, variant
         "completion_type": 1,
     }
     settings |= {"max_statement_time": 0.000001} if is_mariadb(variant) else {"max_execution_time": 1}
-    settings |= {"sql_quote_show_create": 0, "sql_auto_is_null": 1}
+    settings |= {"sql_quote_show_create": 0, "sql_auto_is_null": 1, "max_sort_length": 64}
     before = {name: database.server.query(f"SELECT @@GLOBAL.{name}")[0][0] for name in settings}
     database.execute(
         "CREATE TABLE t (k CHAR(9) PRIMARY KEY, v INT)",

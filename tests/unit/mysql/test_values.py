@@ -14,13 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector_runner.sources.mysql import jsonb, jsondiff, values
-from connector_runner.sources.mysql.charsets import is_supported, text_decoder
+from connector_runner.sources.mysql.charsets import encode_raw, is_supported, key_decoder, text_decoder
 from connector_runner.sources.mysql.columns import SourceColumn, parse_sql_type, quote_label
 from connector_runner.sources.mysql.definitions import choose_key
 from connector_runner.sources.mysql.fields import Field, Use, fits, string_meta
+from connector_runner.sources.mysql.labels import enum_texts, exact_labels, has_hidden_labels, set_texts
 from connector_runner.sources.mysql.literals import after_condition, literal
 from connector_runner.sources.mysql.rowcode import LogRows, ResultRows
 from connector_runner.sources.mysql.table import TableDefinition
+from connector_runner.sources.mysql.undecodable import UndecodableError
 
 
 def pack_decimal(text: str, precision: int, scale: int) -> bytes:
@@ -233,6 +235,8 @@ def test_literals_and_conditions() -> None:
         == "'2024-01-02 03:04:05.006000'"
     )
     assert after_condition(["a`b"], ["1"]) == "`a``b` > 1"
+    assert after_condition(["a", "b"], ["1", "2"], [False, True]) == "`a` >= 1 AND ((`a` > 1) OR (`a` = 1 AND `b` < 2))"
+    assert after_condition(["a"], ["1"], [True]) == "`a` < 1"
     assert after_condition(["a", "b"], ["1", "2"]) == "`a` >= 1 AND ((`a` > 1) OR (`a` = 1 AND `b` > 2))"
 
 
@@ -264,6 +268,70 @@ def test_a_definition_survives_the_checkpoint() -> None:
     found = TableDefinition.from_json("d.t", known.to_json())
     assert (found, found.dropped) == (known, ("old",))
     assert found.equals(definition(*(replace(column, default="5") for column in known.columns)))
+
+
+def test_checkpoints_of_before_go_on_in_the_order_that_they_had() -> None:
+    """They know nothing of collations and directions: all ascend, until a statement tells."""
+    now = replace(definition(ID), order=(" desc",))
+    old = {part: value for part, value in now.to_json().items() if part != "order"}
+    known = TableDefinition.from_json("d.t", old)
+    assert known.order == ()
+    assert not known.descends(0)
+    assert now.descends(0)
+    assert known.equals(now)
+    assert not replace(now, order=("",)).equals(now)
+    assert TableDefinition.from_json("d.t", now.to_json()) == now
+
+
+def test_a_database_with_dots_survives_the_checkpoint() -> None:
+    dotted = replace(definition(ID), database="my.db", name="t.u")
+    found = TableDefinition.from_json("my.db.t.u", json.loads(json.dumps(dotted.to_json())))
+    assert (found.database, found.name, found.id) == ("my.db", "t.u", "my.db.t.u")
+    assert "database" not in definition(ID).to_json()
+
+
+def test_labels_that_are_told_apart_or_refused() -> None:
+    column = SourceColumn("e", "enum('','a','a')", "latin1")
+    texts = enum_texts(column, in_key=True)
+    assert (texts[1], texts[2]) == ("", "a")
+    for number in (0, 3, 9):
+        with pytest.raises(UndecodableError):
+            _ = texts[number]
+    assert enum_texts(column)[0] == enum_texts(column)[1] == ""
+    hidden = SourceColumn("e", "enum('?','b')", "utf8mb4")
+    assert has_hidden_labels(hidden)
+    assert not has_hidden_labels(replace(hidden, charset="latin1"))
+    assert enum_texts(hidden, ("🎈", "b"))[1] == "🎈"
+    assert exact_labels(hidden, ("🎈".encode(), b"b")) == ("🎈", "b")
+    with pytest.raises(UndecodableError, match="binlog_row_metadata"):
+        _ = enum_texts(hidden)[1]
+    sets = set_texts(SourceColumn("s", "set('','a')", "latin1"), in_key=True)
+    assert (sets[0], sets[2]) == ("", "a")
+    assert sets[3] == ",a"
+    with pytest.raises(UndecodableError):
+        _ = sets[1]
+
+
+@given(
+    st.sampled_from(
+        ["latin1", "cp1250", "greek", "swe7", "big5", "cp932", "eucjpms", "gb18030", "sjis", "ujis", "euckr"]
+    ),
+    st.binary(max_size=12),
+)
+def test_no_bytes_are_lost_in_any_charset(charset: str, raw: bytes) -> None:
+    """What has no character can be written again as it was."""
+    text = text_decoder(charset)(raw)
+    written = encode_raw(charset, text)
+    assert written is None or text_decoder(charset)(written) == text
+
+
+def test_keys_refuse_codes_that_read_alike() -> None:
+    assert key_decoder("cp932")(b"\x81\xbe") == text_decoder("cp932")(b"\x87\x9c") == "\u222a"
+    with pytest.raises(UndecodableError, match="0x879c"):
+        key_decoder("cp932")(b"\x87\x9c")
+    with pytest.raises(UndecodableError, match="0xa5"):
+        key_decoder("armscii8")(b"\xa5")
+    assert key_decoder("latin1")(b"\xe9") == "é"
 
 
 ROW = st.tuples(
