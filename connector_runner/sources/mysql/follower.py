@@ -59,16 +59,13 @@ class Follower:
         self, settings: Settings, server: Server, place: Place, estimate: int | None, report: Report, incident: Incident | None = None
     ) -> None:  # fmt: skip
         self._settings, self._server, self._place = settings, server, place
-        self._incident = incident
-        self._is_untold = False
+        self._incident, self._is_untold = incident, False
         self._estimate, self._report = estimate, report
         self._chunks = ChunkReader(settings, server)
         self._log: LogReader | None = None
         self._reading: asyncio.Task[Chunk] | None = None
         self._is_closed = False
-        self._told = 0.0
-        self._misses = 0
-        self._failures = 0
+        self._told, self._misses, self._failures = 0.0, 0, 0
         self._failed_at: LogPosition | None = None
 
     async def batches(self) -> AsyncIterator[Batch]:
@@ -83,8 +80,11 @@ class Follower:
                     raise
                 await self._close_log()
                 yield await asyncio.to_thread(self._start_over, error)
-            except DecodingFailedError as error:
-                await self._try_again(error)
+            except Exception as error:
+                failure = translate(error, f"following {self._place.definition.id}")
+                if not isinstance(failure, DecodingFailedError):
+                    raise failure from error.__cause__
+                await self._try_again(failure)
 
     async def _try_again(self, error: DecodingFailedError) -> None:
         """Waits and lets the log be read again from the place: bytes may have been damaged on their way.

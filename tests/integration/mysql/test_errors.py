@@ -35,6 +35,8 @@ LOOPS: dict[str, tuple[Any, str, dict[str, Any], str]] = {
     "rows of the copy": (ResultRows, "decode", {}, ""),
     "statements of the copy": (ChunkReader, "stream", {}, ""),
     "rows of the log": (TableDecoder, "decode", {}, "INSERT INTO t VALUES (2, 2)"),
+    "batches of the log": (follower.Follower, "_from_log", {}, "INSERT INTO t VALUES (2, 2)"),
+    "chunks": (follower.Follower, "_store", {}, ""),
     "questions about statements": (Resolver, "answer", {}, "ALTER TABLE t ADD COLUMN w INT"),
     "polls": (ResultRows, "decode", {"mode": "INCREMENTAL", "cursorColumn": "id", "pollSeconds": 1}, ""),
     "full copies": (ResultRows, "decode", {"mode": "FULL_TABLE"}, ""),
