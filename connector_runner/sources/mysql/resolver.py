@@ -96,13 +96,13 @@ class Resolver:
                 f"{known.id}: {why}. Set onLogGap: resnapshot to have the table copied again in such a case",
                 reason=_REASONS.get(question.effect, "LogGap"),
             )
-        definition = self._after(question, place) if replaces else known
+        definition = self._after(question, place)[0] if replaces else known
         return self._restarted(definition, why, question.statement)
 
     def _altered(self, question: Question, place: _Place) -> Answer:
         known, alteration = place.known, question.alteration
-        after = self._after(question, place)
-        if after.is_guess and alteration.has_cascades and not self._may_cascade:
+        after, is_last = self._after(question, place)
+        if not is_last and alteration.has_cascades and not self._may_cascade:
             why = "until a later statement its rows may have been changed by a foreign key"
             return self._gap(why, question, replace(place, known=replace(after, is_guess=True)))
         definition = replace(after, dropped=remember_dropped(known, after, alteration))
@@ -139,8 +139,8 @@ class Resolver:
         incident = Incident("resnapshot", definition.id, message, {"statement": statement})
         return replace(definition, dropped=()), Again.RESTART, incident
 
-    def _after(self, question: Question, place: _Place) -> TableDefinition:
-        """The definition right after the statement: certain if it is the last one, else a guess that fits the rows that follow."""
+    def _after(self, question: Question, place: _Place) -> tuple[TableDefinition, bool]:
+        """The definition right after the statement, and whether it is the last one; else it may be a guess that fits the rows that follow."""
         known, mapped = place.known, question.table_map
         while True:
             current = self._read(known)
@@ -149,16 +149,19 @@ class Resolver:
                 break  # else it was altered meanwhile, and the log has the statement now
         if later is None and current is not None and (mapped is None or self._describes(mapped, current.definition)):
             self._require_followable(current, question.statement)
-            return current.definition
+            return current.definition, True
         alteration = question.alteration
-        if mapped is None and alteration.keeps_columns and judge_text(alteration, known) is Change.NONE:
-            return known
+        if mapped is None and alteration.keeps_columns:
+            is_same = judge_text(alteration, known) is Change.NONE
+            return known if is_same else replace(known, is_guess=True), False
         table_map = mapped or between
         if later is not None and table_map is None:
             # Without rows up to the next statement it does not matter what they would look like; that one is asked about in turn.
-            return replace(known if current is None else current.definition, is_guess=True)
+            return replace(known if current is None else current.definition, is_guess=True), False
         if table_map is not None and table_map.names:
-            return self._from_map(table_map, known, None if current is None else current.definition)
+            definition = self._from_map(table_map, known, None if current is None else current.definition)
+            self._require_readable(definition, question.statement)
+            return definition, False
         raise UnknownDefinitionError(
             f"{known.id} was changed by: {question.statement or 'an unknown statement'}, and again by: {later or 'another one'}; with "
             "binlog_row_metadata below FULL the log does not say what the rows between them look like. Set binlog_row_metadata = "
@@ -172,25 +175,28 @@ class Resolver:
         self, table_map: TableMap, known: TableDefinition, current: TableDefinition | None
     ) -> TableDefinition:
         try:
-            definition = build_definition(table_map, known, current, self._server.charsets)
+            return build_definition(table_map, known, current, self._server.charsets)
         except LookupError as error:
             raise UnknownDefinitionError(
                 f"{known.id}: the log's rows can't be read: {error.args[0]}. Copy the table again (by itself with onLogGap: resnapshot)"
             ) from None
-        self._require_readable(definition)
-        return definition
 
-    def _require_readable(self, definition: TableDefinition) -> None:
+    def _require_readable(self, definition: TableDefinition, statement: str) -> None:
+        since = statement or "an unknown statement"
         if problems := definition.problems():
-            raise ActionRequiredError(f"{definition.id}: {'; '.join(problems)}", reason="UnsupportedColumn")
+            raise ActionRequiredError(
+                f"{definition.id} can't be read any more since: {since}: {'; '.join(problems)}",
+                reason="UnsupportedColumn",
+            )
         if not definition.key:
             raise ActionRequiredError(
-                f"{definition.id} lost its key; add a primary key or a unique index without NULLs", reason="NoKey"
+                f"{definition.id} lost its key by: {since}. Add a primary key or a unique index without NULLs",
+                reason="NoKey",
             )
 
     def _require_followable(self, table: FoundTable, statement: str) -> None:
         """What is asked before a table is followed is asked again after each statement on it."""
-        self._require_readable(table.definition)
+        self._require_readable(table.definition, statement)
         ignores = self._settings.ignores_cascades
         if problems := table_problems(self._server, table, "the account", ignores_cascades=ignores):
             raise ActionRequiredError(

@@ -1,0 +1,286 @@
+"""Several changes of a definition one after the other: what each did to the rows that were there, and to the key."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from connector_runner.protocols.errors import ActionRequiredError
+from tests.integration.mysql.conftest import VARIANTS, Database, is_mariadb, variants
+from tests.integration.mysql.reading import Reading
+from tests.integration.mysql.test_soak import is_complete, read_all
+
+
+@pytest.fixture(params=variants("mysql-gtids", "mariadb", long=("mysql-files", "mariadb-compressed")))
+def variant(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+async def copied(database: Database, **options: Any) -> Reading:
+    database.execute(
+        "CREATE TABLE t (id INT PRIMARY KEY, v DECIMAL(10,2), s VARCHAR(20))", "INSERT INTO t VALUES (1, 1.55, '007'), (2, 2.5, '8'), (3, NULL, NULL)"
+    )  # fmt: skip
+    reading = Reading(database.server, f"{database.name}.t", connector=f"test/{database.name}", **options)
+    await reading.until(lambda: is_complete(reading))
+    return reading
+
+
+@pytest_asyncio.fixture
+async def reading(database: Database) -> AsyncIterator[Reading]:
+    opened = await copied(database)
+    yield opened
+    await opened.close()
+
+
+async def settle(reading: Reading, database: Database, number: int = 99) -> None:
+    database.execute("SET SESSION sql_mode = ''", f"INSERT INTO t (id) VALUES ({number})")
+    await reading.until(lambda: (number,) in reading.table and is_complete(reading))
+    assert await read_all(database.server, f"{database.name}.t") == reading.as_of_now()
+
+
+THERE_AND_BACK: dict[str, Sequence[str]] = {
+    "a default that is dropped": ["ADD COLUMN c INT DEFAULT 5 NULL", "ALTER c DROP DEFAULT"],
+    "another default": ["ADD COLUMN c INT DEFAULT 5", "ALTER c SET DEFAULT NULL", "ADD INDEX (c)"],
+    "a migration and its way back": ["MODIFY v INT, MODIFY s INT", "MODIFY v DECIMAL(10,2), MODIFY s VARCHAR(20)"],
+    "a name in another case": ["DROP COLUMN V, ADD COLUMN v DECIMAL(10,2)"],
+    "dropped and made again": ["DROP COLUMN v", "ADD COLUMN v DECIMAL(10,2)"],
+    "dropped and made again in another case": ["DROP COLUMN v", "ADD COLUMN V DECIMAL(10,2)", "CHANGE V v DECIMAL(10,2)"],
+    "renamed in a circle": ["ADD COLUMN w DECIMAL(10,2)", "RENAME COLUMN v TO x, RENAME COLUMN w TO v", "RENAME COLUMN x TO w", "DROP COLUMN w"],
+    "NULLs that become values": ["MODIFY v DECIMAL(10,2) NOT NULL DEFAULT 3", "MODIFY v DECIMAL(10,2)"],
+    "a character set and back": ["MODIFY s VARCHAR(20) CHARACTER SET latin1", "MODIFY s VARCHAR(20)"],
+    "a generated column made an ordinary one": ["ADD g INT AS (id * 2) STORED", "MODIFY g INT"],
+    "behind an index": ["ADD INDEX (v)", "MODIFY s INT", "DROP INDEX v", "MODIFY s VARCHAR(20)"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("is_away", [True, False], ids=["away", "live"])
+@pytest.mark.parametrize("name", THERE_AND_BACK)
+async def test_what_each_statement_did_to_old_rows(
+    reading: Reading, database: Database, name: str, is_away: bool
+) -> None:
+    if is_away:
+        await reading.crash()
+    database.execute("SET SESSION sql_mode = ''", *(f"ALTER TABLE t {text}" for text in THERE_AND_BACK[name]))
+    await settle(reading, database)
+    assert "refresh" in {incident.kind for incident in reading.incidents}
+
+
+async def test_a_change_that_proves_nothing_is_not_read_again(reading: Reading, database: Database) -> None:
+    await reading.crash()
+    database.execute(
+        "ALTER TABLE t ADD COLUMN c INT", "ALTER TABLE t ADD INDEX (c)", "CREATE UNIQUE INDEX u ON t (c)", "ALTER TABLE t DROP COLUMN v",
+        "ALTER TABLE t COMMENT 'x', ALGORITHM=COPY", "DROP INDEX u ON t", "ALTER TABLE t ADD COLUMN d VARCHAR(5) DEFAULT NULL",
+    )  # fmt: skip
+    await settle(reading, database)
+    assert not reading.incidents
+
+
+async def test_rows_before_an_index_need_no_names(reading: Reading, database: Database) -> None:
+    """A statement that is about no column leaves rows as they were."""
+    await reading.crash()
+    database.execute(
+        "ALTER TABLE t ADD INDEX (v)", "INSERT INTO t VALUES (4, 4, '4')", "ALTER TABLE t DROP INDEX v, COMMENT 'x'", "INSERT INTO t VALUES (5, 5, '5')",
+        "ALTER TABLE t ADD COLUMN c INT",
+    )  # fmt: skip
+    await settle(reading, database)
+    assert not reading.incidents
+    assert {(4,), (5,)} <= set(reading.table)
+
+
+async def test_by_option_rows_that_nothing_describes_mean_a_new_copy(database: Database, variant: str) -> None:
+    reading = await copied(database, onLogGap="resnapshot")
+    await reading.crash()
+    database.execute(
+        "ALTER TABLE t CHANGE v x DECIMAL(10,2), CHANGE s v VARCHAR(20)",
+        "INSERT INTO t VALUES (4, 4, '4')",
+        "ALTER TABLE t DROP COLUMN v",
+    )
+    await settle(reading, database)
+    await reading.close()
+    expected = {"refresh"} if VARIANTS[variant].has_names else {"resnapshot"}
+    assert {incident.kind for incident in reading.incidents} == expected
+
+
+async def test_a_key_that_is_lost_is_told_with_the_statement(reading: Reading, database: Database) -> None:
+    database.execute("ALTER TABLE t DROP PRIMARY KEY")
+    with pytest.raises(ActionRequiredError, match="lost its key by: ALTER TABLE t DROP PRIMARY KEY") as failure:
+        await reading.until(lambda: False)
+    assert failure.value.reason == "NoKey"
+
+
+@pytest.mark.parametrize("variant", variants("mysql-gtids", "mariadb-compressed"))
+async def test_rows_between_are_read_with_all_that_the_log_says(database: Database) -> None:
+    """Signs and labels do not show in the types: the same bytes mean other values."""
+    database.execute(
+        "CREATE TABLE t (id INT PRIMARY KEY, n INT, e ENUM('x', 'y'), s VARCHAR(9) CHARACTER SET latin1)",
+        "INSERT INTO t VALUES (1, -1, 'x', 'é')",
+    )
+    reading = Reading(database.server, f"{database.name}.t", connector=f"test/{database.name}")
+    await reading.until(lambda: is_complete(reading))
+    await reading.crash()
+    database.execute(
+        "DELETE FROM t", "ALTER TABLE t MODIFY n INT UNSIGNED, MODIFY e ENUM('y', 'x'), MODIFY s VARCHAR(9) CHARACTER SET cp1251",
+        "INSERT INTO t VALUES (2, 4000000000, 'y', 'ж')",
+        "ALTER TABLE t MODIFY n BIGINT, MODIFY e ENUM('x', 'y'), MODIFY s VARCHAR(9) CHARACTER SET utf8mb4",
+    )  # fmt: skip
+    await settle(reading, database)
+    await reading.close()
+    rows = [row for _, row in reading.history if row[:1] == (2,)]
+    assert set(rows) == {(2, 4000000000, "y", "ж")}
+
+
+COLLATED: dict[str, tuple[str, str]] = {
+    "utf8": ("x VARCHAR(10) CHARACTER SET utf8", "s VARCHAR(20)"),
+    "uca1400": (
+        "x VARCHAR(10) CHARACTER SET utf8mb3 COLLATE utf8mb3_uca1400_ai_ci",
+        "s VARCHAR(20) COLLATE utf8mb4_uca1400_as_cs",
+    ),
+    "point": ("x POINT FIRST", "s VARCHAR(20) CHARACTER SET latin1"),
+    "vector": ("x VECTOR(3) FIRST", "s VARCHAR(20) CHARACTER SET latin1"),
+    "others": (
+        "x TEXT CHARACTER SET utf16, ADD y CHAR(3) CHARACTER SET ucs2, ADD z ENUM('é') CHARACTER SET latin1",
+        "s VARCHAR(20) CHARACTER SET utf32",
+    ),
+}
+
+
+def collated(*names: str, long: tuple[str, ...] = ()) -> list[Any]:
+    found = []
+    for parameter in variants(*names, long=long):
+        name = parameter if isinstance(parameter, str) else parameter.values[0]
+        marks = [] if isinstance(parameter, str) else [pytest.mark.fault]
+        for case in COLLATED:
+            has_vector = name.startswith("mysql-9") or "11.8" in name
+            if (case == "uca1400" and not is_mariadb(name)) or (case == "vector" and not has_vector):
+                continue
+            found.append(pytest.param(name, case, marks=marks))
+    return found
+
+
+@pytest.mark.parametrize(("variant", "case"), collated("mysql-gtids", "mariadb-compressed"))
+async def test_rows_between_two_changes_in_every_kind_of_text(database: Database, case: str) -> None:
+    """The log's list of character sets is counted as the server counts, and its numbers are known."""
+    added, text = COLLATED[case]
+    database.execute(f"CREATE TABLE t (id INT PRIMARY KEY, {text})", "INSERT INTO t VALUES (1, 'é'), (2, 'ß')")
+    reading = Reading(database.server, f"{database.name}.t", connector=f"test/{database.name}")
+    await reading.until(lambda: is_complete(reading))
+    await reading.crash()
+    database.execute(
+        f"ALTER TABLE t ADD {added}", "INSERT INTO t (id, s) VALUES (4, 'é日')" if "latin1" not in text else "INSERT INTO t (id, s) VALUES (4, 'éñ')",
+        "DELETE FROM t WHERE id = 1", "UPDATE t SET id = 20 WHERE id = 2", "ALTER TABLE t DROP x", "INSERT INTO t (id, s) VALUES (5, 'ö')",
+    )  # fmt: skip
+    await settle(reading, database)
+    await reading.close()
+    assert set(reading.table) == {(4,), (5,), (20,), (99,)}
+    between = next(row for _, row in reading.history if 4 in row)
+    assert {"é日", "éñ"} & set(between)
+
+
+# --- what preflight asks is asked again
+
+
+def refuses_cascades(variant: str) -> bool:
+    return not variant.startswith("mysql-9")
+
+
+LINK = "ALTER TABLE t ADD CONSTRAINT goes FOREIGN KEY (p) REFERENCES p (id) ON DELETE CASCADE"
+
+
+async def child(database: Database, **options: Any) -> Reading:
+    database.execute(
+        "CREATE TABLE p (id INT PRIMARY KEY)", "INSERT INTO p VALUES (1), (2)", "CREATE TABLE t (id INT PRIMARY KEY, p INT)",
+        "INSERT INTO t VALUES (10, 1), (20, 2)",
+    )  # fmt: skip
+    reading = Reading(database.server, f"{database.name}.t", connector=f"test/{database.name}", **options)
+    await reading.until(lambda: is_complete(reading))
+    return reading
+
+
+async def test_a_foreign_key_that_changes_rows_ends_the_stream(database: Database, variant: str) -> None:
+    reading = await child(database)
+    database.execute(LINK, "DELETE FROM p WHERE id = 1", "INSERT INTO t VALUES (30, 2)")
+    if refuses_cascades(variant):
+        with pytest.raises(
+            ActionRequiredError, match=r"since: ALTER TABLE t ADD CONSTRAINT goes.*the foreign key goes changes"
+        ) as failure:
+            await reading.until(lambda: (30,) in reading.table)
+        assert failure.value.reason == "Preflight"
+    else:
+        await reading.until(lambda: set(reading.table) == {(20,), (30,)})
+    await reading.close()
+
+
+async def test_a_foreign_key_that_has_come_and_gone_is_a_gap(database: Database, variant: str) -> None:
+    reading = await child(database)
+    await reading.crash()
+    database.execute(
+        LINK, "DELETE FROM p WHERE id = 1", "ALTER TABLE t DROP FOREIGN KEY goes", "INSERT INTO t VALUES (30, 2)"
+    )
+    if refuses_cascades(variant):
+        with pytest.raises(ActionRequiredError, match="ADD CONSTRAINT goes") as failure:
+            await reading.until(lambda: (30,) in reading.table)
+        assert failure.value.reason == "LogGap"
+        await reading.crash()
+        reading.config["onLogGap"] = "resnapshot"
+    await settle(reading, database)
+    await reading.close()
+    assert set(reading.table) == {(20,), (30,), (99,)}
+
+
+ENGINES = pytest.mark.parametrize("variant", variants("mysql-gtids", long=("mysql-files",)))
+"""Where BLACKHOLE is built in."""
+
+
+@ENGINES
+async def test_another_engine_that_can_not_be_followed_ends_the_stream(reading: Reading, database: Database) -> None:
+    database.execute("ALTER TABLE t ENGINE = BLACKHOLE")
+    with pytest.raises(ActionRequiredError, match=r"since: ALTER TABLE t ENGINE.*engine is BLACKHOLE") as failure:
+        await reading.until(lambda: False)
+    assert failure.value.reason == "Preflight"
+
+
+@ENGINES
+async def test_rows_that_went_with_an_engine(reading: Reading, database: Database) -> None:
+    await reading.crash()
+    database.execute("ALTER TABLE t ENGINE = BLACKHOLE", "ALTER TABLE t ENGINE = InnoDB")
+    await settle(reading, database)
+    assert set(reading.table) == {(99,)}
+
+
+async def test_keys_that_collide_between_two_changes(reading: Reading, database: Database) -> None:
+    """Without its key the table may hold a row twice; one of them is removed again."""
+    await reading.crash()
+    database.execute(
+        "ALTER TABLE t DROP PRIMARY KEY", "INSERT INTO t VALUES (1, 1.55, '007')", "DELETE FROM t WHERE id = 1 LIMIT 1",
+        "ALTER TABLE t ADD PRIMARY KEY (id)",
+    )  # fmt: skip
+    await settle(reading, database)
+    assert {incident.kind for incident in reading.incidents} == {"resnapshot"}
+
+
+# --- snapshot: never
+
+
+async def test_without_a_copy_nothing_is_copied_for_a_default(database: Database) -> None:
+    database.execute("CREATE TABLE t (id INT PRIMARY KEY, a INT)", "INSERT INTO t VALUES (1, 1), (2, 2)")
+    async with Reading(
+        database.server, f"{database.name}.t", connector=f"test/{database.name}", snapshot="never"
+    ) as reading:
+        await reading.step()
+        database.execute(
+            "INSERT INTO t VALUES (3, 3)",
+            "ALTER TABLE t ADD COLUMN c INT NOT NULL DEFAULT 7",
+            "INSERT INTO t VALUES (4, 4, 4)",
+        )
+        await reading.until(lambda: (4,) in reading.table)
+        assert set(reading.table.values()) == {(3, 3), (4, 4, 4)}
+        assert [incident.kind for incident in reading.incidents] == ["refresh"]
+        assert "with snapshot: never they are not read again" in reading.incidents[0].message
+        database.execute("ALTER TABLE t DROP PRIMARY KEY, ADD PRIMARY KEY (a)")
+        with pytest.raises(ActionRequiredError, match="DROP PRIMARY KEY") as failure:
+            await reading.until(lambda: False)
+        assert failure.value.reason == "LogGap"
