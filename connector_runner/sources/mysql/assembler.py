@@ -87,6 +87,10 @@ class Assembler:
         offset, self._flags = whole or offset, flags
         if handler is not None:
             handler(buffer[start + HEADER_SIZE : end], server, offset)
+        elif not events.may_be_passed_over(kind, flags):
+            raise ActionRequiredError(
+                f"the log has an event of the unknown type {kind} at {offset}", reason="UnknownEvent"
+            )
         # The position moves past an event that raises a question only together with its answer. A rotation's end position is
         # one of the file before.
         is_quiet = not self._pending.is_open and self.question is None
@@ -117,14 +121,8 @@ class Assembler:
     def _table_map(self, body: bytes, _server: int, _offset: int) -> None:
         table_map = self._decoders.note(body, self.definition)
         if table_map is not None:
-            self._ask(Question(Effect.ALTERED, table_map=table_map), lambda: self._note_again(body))
-
-    def _note_again(self, body: bytes) -> None:
-        if self._decoders.note(body, self.definition) is not None:
-            raise ActionRequiredError(
-                f"{self.definition.id}: the log describes its next rows in a way that fits no known definition. Start over with "
-                "`connector-runner checkpoint reset`, and report this",
-                reason="UnknownDefinition",
+            self._ask(
+                Question(Effect.ALTERED, table_map=table_map), lambda: self._decoders.require(body, self.definition)
             )
 
     # --- transactions

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.sources.mysql.decoder import TableDecoder
 from connector_runner.sources.mysql.mapped import describes
 from connector_runner.sources.mysql.names import fold_table
@@ -56,6 +57,19 @@ class Decoders:
             return table_map
         self._by_number[number] = self._by_map[raw] = TableDecoder(table_map, definition)
         return None
+
+    def require(self, body: bytes, definition: TableDefinition) -> None:
+        """Takes in a table map event's body that must fit the definition.
+
+        Raises:
+            ActionRequiredError: It does not: the rows that come next can't be read, and are never left out.
+        """
+        if self.note(body, definition) is not None:
+            raise ActionRequiredError(
+                f"{definition.id}: the log describes its next rows in a way that fits no known definition. Start over with "
+                "`connector-runner checkpoint reset`, and report this",
+                reason="UnknownDefinition",
+            )
 
     def forget_numbers(self, *, above: int = 0) -> None:
         """Between transactions: each statement names its tables anew."""

@@ -74,6 +74,17 @@ ROW_EVENTS: dict[int, tuple[int, bool, bool]] = {
     int(Event.MARIA_DELETE_ROWS_COMPRESSED): (DELETES, True, True),
 }
 
+# Types that say nothing of rows or definitions, besides those of `Event`: STOP, INTVAR, CREATE_FILE, APPEND_BLOCK, DELETE_FILE, RAND,
+# USER_VAR, TRANSACTION_CONTEXT, VIEW_CHANGE; MariaDB: ANNOTATE_ROWS, BINLOG_CHECKPOINT, START_ENCRYPTION.
+_QUIET = frozenset({3, 5, 8, 9, 11, 13, 14, 36, 37, 160, 161, 164}) | {int(kind) for kind in Event}
+_IGNORABLE = 0x80  # flag: whoever does not know the event may pass over it
+
+
+def may_be_passed_over(kind: int, flags: int) -> bool:
+    """Whether an event that is not read can hold nothing of the table."""
+    return kind in _QUIET or bool(flags & _IGNORABLE)
+
+
 HEADER_SIZE = 19
 # timestamp (seconds), type, server id, event size, end position, flags
 read_header = Struct("<IBIIIH").unpack_from

@@ -177,7 +177,9 @@ class MysqlSource:
 
 def _with_defaults(known: TableDefinition, current: TableDefinition) -> TableDefinition:
     """The checkpoint's definition; the present one where they agree (it also knows the columns' defaults)."""
-    return replace(current, dropped=known.dropped, order=known.order) if current.equals(known) else known
+    if not current.equals(known):
+        return known
+    return replace(current, dropped=known.dropped, order=known.order, is_guess=known.is_guess)
 
 
 def _refuse_prepared(connection: Connection) -> None:

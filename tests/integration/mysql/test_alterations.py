@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+import pymysql
 import pytest
 import pytest_asyncio
 
 from connector_runner.protocols.errors import ActionRequiredError
-from tests.integration.mysql.conftest import VARIANTS, Database, is_mariadb, variants
+from tests.integration.mysql.conftest import NAMES, VARIANTS, Database, is_mariadb, start, variants
 from tests.integration.mysql.reading import Reading
 from tests.integration.mysql.test_soak import is_complete, read_all
 
@@ -284,3 +285,43 @@ async def test_without_a_copy_nothing_is_copied_for_a_default(database: Database
         with pytest.raises(ActionRequiredError, match="DROP PRIMARY KEY") as failure:
             await reading.until(lambda: False)
         assert failure.value.reason == "LogGap"
+
+
+async def test_what_is_not_certain_is_remembered_as_such(reading: Reading, database: Database) -> None:
+    """A crash after the first of two changes, when the second was known to be there already."""
+    await reading.crash()
+    database.execute(
+        "SET SESSION sql_mode = ''",
+        "ALTER TABLE t ADD COLUMN c INT",
+        "ALTER TABLE t MODIFY s INT, MODIFY v INT",
+        "INSERT INTO t (id) VALUES (4)",
+    )
+    for _ in range(6):  # after each of the first batches
+        await reading.step()
+        await reading.crash()
+    await settle(reading, database)
+    assert reading.table[1,] == (1, 2, 7, None)
+
+
+@pytest.mark.parametrize("variant", variants("mariadb"))
+async def test_an_alteration_that_is_logged_when_it_starts_and_when_it_ends(variant: str) -> None:
+    """Also when it fails: then it has never happened."""
+    with start(variant, "--binlog-alter-two-phase=ON", NAMES) as server:
+        server.execute(
+            "CREATE DATABASE d", "CREATE TABLE d.t (id INT PRIMARY KEY, a INT)", "INSERT INTO d.t VALUES (1, 1), (2, 1)"
+        )
+        reading = Reading(server, "d.t", connector="test/phases")
+        await reading.until(lambda: is_complete(reading))
+        await reading.crash()
+        with pytest.raises(pymysql.MySQLError):
+            server.execute("ALTER TABLE d.t ADD UNIQUE (a), ADD COLUMN gone INT")
+        server.execute("ALTER TABLE d.t ADD COLUMN c INT DEFAULT 5", "INSERT INTO d.t VALUES (3, 3, 3)")
+        for number in (4, 5):
+            await reading.until(lambda number=number: (number - 1,) in reading.table and is_complete(reading))  # type: ignore[misc]
+            server.execute(
+                f"ALTER TABLE d.t MODIFY a BIGINT, ADD COLUMN x{number} INT", f"INSERT INTO d.t (id) VALUES ({number})"
+            )
+        await reading.until(lambda: (5,) in reading.table and is_complete(reading))
+        await reading.close()
+        assert await read_all(server, "d.t") == reading.as_of_now()
+        assert {incident.kind for incident in reading.incidents} == {"refresh"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.sources.mysql import log as log_module
 from connector_runner.sources.mysql import pending
+from connector_runner.sources.mysql.columns import SourceColumn
 from connector_runner.sources.mysql.logbatch import Again
 from connector_runner.sources.mysql.position import Commit, LogPosition
-from tests.unit.mysql.logs import SERVER, Log, Reader
+from tests.unit.mysql.logs import SERVER, TABLE, Log, Reader
 
 BOTH = pytest.mark.parametrize("is_mariadb", [False, True], ids=["mysql", "mariadb"])
 
@@ -295,3 +297,29 @@ def test_a_crash_anywhere_neither_loses_nor_repeats_a_row(
             seen += reader.rows
             position = reader.position
     assert [row[0] for row in seen] == list(range(key))
+
+
+def test_an_event_that_nobody_knows_is_told_unless_it_may_be_passed_over() -> None:
+    log = Log()
+    log.add(99, b"future", flags=0x80)
+    log.add(160, b"UPDATE t")
+    reader = Reader(LogPosition("binlog.000001", 4), has_gtids=False).feed(log.events)
+    log.add(99, b"future")
+    with pytest.raises(ActionRequiredError, match="unknown type 99") as failure:
+        reader.feed(log.events[2:])
+    assert failure.value.reason == "UnknownEvent"
+
+
+def test_rows_that_nothing_describes_are_never_left_out() -> None:
+    """The answer to the question does not fit the map either."""
+    log = Log()
+    log.begin(10)
+    log.rows([(1, 1)])
+    wrong = replace(TABLE, columns=(*TABLE.columns, SourceColumn("x", "int")))
+    reader = Reader(start(is_mariadb=False), definition=wrong)
+    for event in log.events[:3]:
+        reader.assembler.frames.feed(event, 0, len(event))
+    assert reader.assembler.question is not None
+    with pytest.raises(ActionRequiredError, match="fits no known definition") as failure:
+        reader.assembler.adopt(wrong)
+    assert failure.value.reason == "UnknownDefinition"
