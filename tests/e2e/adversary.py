@@ -20,7 +20,7 @@ import urllib3
 
 from tests.e2e import policies
 from tests.e2e.kit import OPERATOR_NAMESPACE, Kit, find_process
-from tests.localkube.cluster import KubectlError, LocalKube
+from tests.localkube.cluster import KubectlError, LocalKube, eventually
 
 NAMES = ("c0", "c1", "c2", "c3")
 FOREIGN = ("foreign-job", "foreign-pod", "foreign-map")
@@ -95,16 +95,22 @@ class Adversary:
 
     def stop(self, *, heals: bool) -> None:
         """Ends; `heals`: takes its obstacles (quotas, policies, cordons, missing Secrets and Datasets) away, too."""
-        for component in ("kubelet", "kube-scheduler", "kube-controller-manager"):
-            with contextlib.suppress(RuntimeError):
-                self.cluster.component(component).start()
-        self.kit.cluster.kubectl("uncordon", "localhost")
+        self._surely("--namespace=default", "uncordon", "localhost")
         if heals:
             for name in list(self._obstacles):
-                self._obstacles.pop(name).close()
-            self.kit.kubectl("delete", "resourcequota", "--all")
+                with contextlib.suppress(KubectlError):  # what is left is taken away below
+                    self._obstacles.pop(name).close()
+            for resource in ("jobs", "pods"):
+                for kind, verb in (("validating", "refuse"), ("mutating", "mutate")):
+                    kinds = f"{kind}admissionpolicybinding,{kind}admissionpolicy"
+                    self._surely("delete", kinds, f"{verb}-{resource}-{self.kit.namespace}", "--ignore-not-found")
+            self._surely("delete", "resourcequota", "--all")
             self._secret("key", "k")
             self._dataset()
+
+    def _surely(self, *arguments: str) -> None:
+        """A command that must succeed, whichever component is on its way back."""
+        eventually(lambda: bool(self.kit.kubectl(*arguments) or True), what=" ".join(arguments))
 
     def close(self) -> None:
         """Leaves the cluster as it was."""

@@ -42,7 +42,7 @@ def _policy(kit: Kit, kind: str, name: str, spec: dict[str, Any], binding: dict[
     try:
         yield
     finally:
-        kit.kubectl("delete", f"{kind.lower()}binding,{kind.lower()}", full)
+        kit.kubectl("delete", f"{kind.lower()}binding,{kind.lower()}", full, "--ignore-not-found")
 
 
 def _probe(kit: Kit, resource: str) -> Any:
@@ -65,7 +65,7 @@ def refuse(
     spec = _base(kit, "refuse", resource, list(operations)) | {
         "validations": [{"expression": expression, "message": message}]
     }
-    with _policy(kit, "ValidatingAdmissionPolicy", "refuse", spec, {"validationActions": ["Deny"]}):
+    with _policy(kit, "ValidatingAdmissionPolicy", f"refuse-{resource}", spec, {"validationActions": ["Deny"]}):
         if waits and expression == "false" and "CREATE" in operations:
 
             def holds() -> bool:
@@ -89,7 +89,7 @@ def mutate(kit: Kit, resource: str, patch: str, *, waits: bool = True) -> Iterat
         "reinvocationPolicy": "Never",
         "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": guarded}}],
     }
-    with _policy(kit, "MutatingAdmissionPolicy", "mutate", spec, {}):
+    with _policy(kit, "MutatingAdmissionPolicy", f"mutate-{resource}", spec, {}):
         if waits:
             eventually(
                 lambda: _probe(kit, resource)["metadata"].get("annotations", {}).get("mutated") == "yes",

@@ -19,7 +19,7 @@ from tests.e2e.kit import READS, Audit, Kit, wait_operator
 from tests.localkube.cluster import LocalKube, eventually
 
 SEEDS = [int(seed) for seed in os.environ.get("ADVERSARY_SEEDS", "").split(",") if seed] or list(range(1, 31))
-SECONDS = float(os.environ.get("ADVERSARY_SECONDS", "75"))
+SECONDS = float(os.environ.get("ADVERSARY_SECONDS", "45"))
 BUSY = {"Starting", "Stopping", "Replacing", "Discovering", "AwaitingSlot"}
 """Reasons that say only that something is under way: a minute later they must be over."""
 MOST_IN_TEN_SECONDS = 300
@@ -51,7 +51,7 @@ def run_seed(kit: Kit, cluster: LocalKube, made: list[Adversary], seed: int, sec
         time.sleep(PULL * adversary.random.random())
     adversary.stop(heals=bool(seed % 2))
     wait_operator(cluster)
-    told = "\n".join(adversary.log)
+    told, found = "\n".join(adversary.log), ""
     try:
         for name in NAMES:
             check_settled(kit, name)
@@ -59,15 +59,16 @@ def run_seed(kit: Kit, cluster: LocalKube, made: list[Adversary], seed: int, sec
         check_audit(audit, kit.namespace)
         check_rest(cluster, kit)
     except AssertionError as error:
-        raise AssertionError(f"seed {seed}:\n{told}\n{error}") from error
+        found = f"seed {seed}:\n{told}\n{error}"
+        raise AssertionError(found) from error
     finally:
-        report(seed, adversary)
+        report(seed, adversary, found)
 
 
-def report(seed: int, adversary: Adversary) -> None:
+def report(seed: int, adversary: Adversary, found: str) -> None:
     """How often each act was drawn and met its object; added up over seeds in the file that ADVERSARY_REPORT names."""
-    line = json.dumps({"seed": seed, "drawn": adversary.drawn, "done": adversary.done}, sort_keys=True)
-    print(line)
+    line = json.dumps({"seed": seed, "drawn": adversary.drawn, "done": adversary.done, "found": found}, sort_keys=True)
+    print(line.replace("\\n", "\n"))
     if path := os.environ.get("ADVERSARY_REPORT"):
         with Path(path).open("a") as file:
             file.write(f"{line}\n")
@@ -134,6 +135,7 @@ def test_an_adversary_for_a_short_while(kit: Kit, localkube: LocalKube, adversar
 
 
 @pytest.mark.fault
+@pytest.mark.timeout(SECONDS * 3 + 600)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_an_adversary(kit: Kit, localkube: LocalKube, adversaries: list[Adversary], seed: int) -> None:
     run_seed(kit, localkube, adversaries, seed, SECONDS)
