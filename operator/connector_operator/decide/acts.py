@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import msgspec
 
 from connector_operator.decide.absorb import is_over, own_jobs
@@ -10,6 +12,7 @@ from connector_operator.decide.observation import Observation
 from connector_operator.decide.situation import Action, ListingAction
 from connector_operator.resources import names
 from connector_operator.resources.connector import ConnectorStatus
+from connector_operator.resources.times import parse_time
 from connector_operator.resources.workload import ObservedJob
 from connector_runner.schemas.manifest import TakeOver
 
@@ -38,6 +41,8 @@ class DeleteJob(msgspec.Struct, frozen=True):
     in_foreground: bool
 
 
+LATE_WATCH = timedelta(seconds=30)
+"""Longer than a Job that was made takes to show in the watch."""
 Act = CreateRunner | CreateDiscovery | DeleteJob
 
 
@@ -71,13 +76,21 @@ def _clear(seen: Observation, status: ConnectorStatus) -> tuple[Act, ...]:
     """Deletes what stands in the way of the next execution and is not on its way out yet."""
     foreign = [j for j in seen.jobs if j.role == names.ROLE_RUNNER and j.owner != seen.uid]
     known = {job.name for job in seen.jobs}
-    if status.run not in seen.vanished:  # else the watch may only be late: it may be this connector's own, and healthy
+    if status.run not in seen.vanished and not _is_long_unready(seen):
+        # The watch may only be late: it may be this connector's own, and healthy.
         known.add(names.job_of_execution(status.state.exec_id))
     left = {p.job for p in alive_pods(seen) if p.deleting is None and not p.is_orphan and p.job}
     return (
         *(_leave(job) for job in foreign if job.finished is None and job.deleting is None),
         *(DeleteJob(job, "", in_foreground=True) for job in sorted(left - known)),
     )
+
+
+def _is_long_unready(seen: Observation) -> bool:
+    """Whether it lasts so long that no watch is late: its Job has lost its label while nobody looked."""
+    ready = next((c for c in seen.status.conditions if c.type == "Ready" and c.status == "False"), None)
+    since = parse_time(ready.last_transition_time) if ready is not None else None
+    return since is not None and seen.now - since > LATE_WATCH
 
 
 def act_on_listing(seen: Observation, status: ConnectorStatus, action: ListingAction) -> tuple[Act, ...]:

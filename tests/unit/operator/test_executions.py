@@ -157,6 +157,17 @@ def test_a_job_that_the_watch_does_not_show_yet_is_left_alone() -> None:
     assert [act.job for act in world.look().acts if isinstance(act, DeleteJob)] == [job.name]
 
 
+def test_a_job_that_lost_its_label_while_nobody_looked_is_ended_after_a_while() -> None:
+    world = make("running")
+    job = world.live()[0].name
+    del world.jobs[job]  # no event told that it went: the operator was down
+    for _ in range(20):
+        assert world.step().acts == ()
+        world.pass_time(1)
+    world.pass_time(15)
+    assert world.step().acts == (DeleteJob(job, "", in_foreground=True),)
+
+
 def test_a_stop_on_a_lost_node_says_so_and_ends_with_the_pod() -> None:
     world = make("stopping")
     world.pass_time(300)
