@@ -24,7 +24,8 @@ from tests.localkube.cluster import KubectlError, LocalKube, eventually
 
 NAMES = ("c0", "c1", "c2", "c3")
 FOREIGN = ("foreign-job", "foreign-pod", "foreign-map")
-URL = "ws://null?lock=/data"
+URL = "ws://null?lock=/data&term=3"
+"""Runners take as long to leave as real ones may, so that two at once meet."""
 PULL = 1.0
 """Seconds between two acts."""
 

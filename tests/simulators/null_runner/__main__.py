@@ -8,7 +8,7 @@ What it does stands in the query of the connector's `config.url`, such as `ws://
   run       forever (default), exit-0, exit-1, exit-78, crash-below-N (exits 1 in runs below N)
   after     seconds until `run` exits
   ready     yes (default), never
-  term      143 (default), ignore
+  term      143 (default), ignore, or how many seconds it takes to leave
   lock      a folder: a file there, named after the connector, is held while it runs; who finds it held says so in `overlaps`
   needs     a file that must be among the mounted Secrets, else exit 78
 
@@ -88,11 +88,16 @@ def hold(folder: str, name: str, number: int) -> int:
     return file
 
 
+def leave(behaviour: dict[str, str]) -> NoReturn:
+    time.sleep(float(behaviour.get("term", "0")))
+    os._exit(143)
+
+
 def run(behaviour: dict[str, str], number: int, name: str) -> None:
     if "lock" in behaviour:
         hold(behaviour["lock"], name, number)
     how = behaviour.get("run", "forever")
-    signal.signal(signal.SIGTERM, signal.SIG_IGN if behaviour.get("term") == "ignore" else lambda *_: os._exit(143))
+    signal.signal(signal.SIGTERM, signal.SIG_IGN if behaviour.get("term") == "ignore" else lambda *_: leave(behaviour))
     if "after" not in behaviour:
         exit_as_told(how, number)
     until = time.monotonic() + float(behaviour.get("after", "1e9"))
