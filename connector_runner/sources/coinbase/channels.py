@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -42,31 +42,32 @@ class TickerReader(Reader):
         super().__init__(spec, position, restarts)
         self._unnumbered: dict[str, Row] = {}
 
-    def read(self, raws: Iterable[bytes], draft: Draft, now: float) -> None:
+    def read(self, raws: Sequence[bytes], draft: Draft, now: float) -> None:
         """As `Reader.read`, faster."""
         shape: Any = self.spec.shapes[0]
         marks, fresh, expected = self._marks.last, self._marks.fresh, colons(shape)
-        strict, tuple_of, size = self._decoder.strict, astuple, 0
+        strict, tuple_of, slow = self._decoder.strict, astuple, 0
         append = draft.rows.append
         for raw in raws:
-            size += len(raw)
             try:
                 message: Any = strict(raw)
                 # As `is_plain`, but for the slower pattern.
                 if (
                     message.__class__ is shape
                     and raw.count(b":") == expected
-                    and raw[raw.rfind(b"Z") - 7] == DOT
-                    and message.sequence > marks.get(product := message.product_id, 0)
+                    and raw[(end := raw.rfind(b"Z")) - 7] == DOT
+                    and end > 0
+                    and (number := message.sequence) > marks.get(product := message.product_id, 0)
                 ):
-                    marks[product] = message.sequence
+                    marks[product] = number
                     fresh[product] = row = tuple_of(message)
                     append(row)
                     continue
             except UNREADABLE:
                 pass
             super().read((raw,), draft, now)
-        draft.size += size
+            slow += len(raw)
+        draft.size += sum(map(len, raws)) - slow
 
     def row(self, message: Struct, draft: Draft, now: float) -> None:
         """Also of a product that never traded: what has no sequence is kept unless it is the same as before."""

@@ -134,7 +134,8 @@ def is_plain(raw: bytes, expected: int) -> bool:
 
     The exchange writes six digits and Z; only what differs is looked for by the slower pattern.
     """
-    return raw.count(b":") == expected and (raw[raw.rfind(b"Z") - 7] == DOT or not FINER.search(raw))
+    end = raw.rfind(b"Z")
+    return raw.count(b":") == expected and ((end > 0 and raw[end - 7] == DOT) or not FINER.search(raw))
 
 
 def is_exact(message: Struct, raw: bytes) -> bool:

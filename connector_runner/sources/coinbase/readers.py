@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -91,7 +91,7 @@ class Reader:
                 {"products": list(products[:100]), "last": self._last_of(products)},
             )
 
-    def read(self, raws: Iterable[bytes], draft: Draft, now: float) -> None:
+    def read(self, raws: Sequence[bytes], draft: Draft, now: float) -> None:
         """Reads messages in their order."""
         decode = self._decoder.decode
         for raw in raws:

@@ -161,7 +161,7 @@ class CoinbaseSource:
                 f"{refusal_text(product, text)}; it is left out, and tried again every {LIST_SECONDS / 60:.0f} minutes"
             )
             draft.tell("refused", product, sentence, {"product_id": product, "answer": text})
-        self._report.count("refused_products", len(self._links.refused))
+            self._report.count("refused_products")
         return draft
 
     def _spec(self, stream: str) -> StreamSpec:

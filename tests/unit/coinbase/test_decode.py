@@ -279,6 +279,13 @@ def test_zeros_behind_the_microseconds_are_nothing_to_be_kept(end: str) -> None:
     assert (row[6], row[-1]) == (TIME, None)
 
 
+def test_a_small_z_hides_no_finer_time() -> None:
+    text = TICKER.replace("22.061769Z", "22.0617699z").replace('"last_size":"11.4396987"', '"last_size":"1.43969"')
+    assert text[-8] == "."
+    row = read("ticker", text).rows[0]
+    assert (row[13].microsecond, json.loads(row[-1])) == (61769, {"time": "2022-10-19T23:28:22.0617699z"})
+
+
 def test_the_last_moment_of_all_does_not_become_the_first_of_none() -> None:
     row = read("matches", MATCH.replace("2014-11-07T08:19:27.028459Z", "9999-12-31T23:59:59.9999999Z")).rows[0]
     assert row[6] == datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)

@@ -49,6 +49,12 @@ def test_what_was_handed_over_does_not_come_again() -> None:
     assert again.counts["duplicates"] == 2
 
 
+def test_a_batch_is_as_large_as_its_messages_whatever_way_they_are_read() -> None:
+    reader = build_reader(STREAMS["ticker"], None, ())
+    raws = [ticker(5), ticker(5), b"{", ticker(6)]
+    assert read(reader, *raws).size == sum(map(len, raws))
+
+
 def test_a_position_survives_json_and_is_not_changed_later() -> None:
     reader = build_reader(STREAMS["heartbeat"], None, ())
     beat = messages.encode(messages.heartbeat(MARKET, "BTC-USD", 1_700_000_000_123_456))
