@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -56,29 +57,30 @@ def apply(fault: dict[str, Any], root: Path) -> None:
         path.write_text(text.replace(edit["find"], edit["replace"]))
 
 
-def run_net(root: Path, version: str, given: argparse.Namespace, known: set[int], out: Path) -> tuple[list[str], int]:
-    """Runs histories in the copy until one fails that did not fail before; returns the lines of failures, and how many were run."""
+def run_net(root: Path, version: str, given: argparse.Namespace, numbers: range, known: set[int]) -> list[str]:
+    """Runs histories in the copy until one fails whose number is not known; the lines of all that were run."""
     command = [
-        sys.executable, "-m", "tests.fuzz.mysql", "--seed", given.seed, "--version", version, "--histories", str(given.histories),
-        "--shrink", "0", "--patience", str(given.patience), "--at-once", str(given.at_once), "--out", str(out),
+        sys.executable, "-m", "tests.fuzz.mysql", "--seed", given.seed, "--version", version, "--first", str(numbers.start),
+        "--histories", str(len(numbers)), "--shrink", "0", "--patience", str(given.patience), "--at-once", str(given.at_once),
+        "--out", str(root / "out"), "--until-new", ",".join(map(str, known)),
     ]  # fmt: skip
-    if given.stops_early:
-        command += ["--until-new", ",".join(map(str, known))]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    failed: list[str] = []
-    count = 0
-    with subprocess.Popen(
-        command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if " of " not in line or ": " not in line or not line.startswith(f"{version} "):
-                continue
-            count += 1
-            number, outcome = int(line.split(" ")[1]), line.split(": ")[1].split(",")[0]
-            if outcome in {"mismatch", "stuck", "crash", "letters", "vague"} and number not in known:
-                failed.append(line.strip())
-    return failed, count
+    done = subprocess.run(
+        command, cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, capture_output=True, text=True, check=False
+    )
+    lines = [line for line in done.stdout.splitlines() if re.match(rf"{re.escape(version)} \d+ \(", line)]
+    if not lines:
+        raise RuntimeError(f"the net did not run in {root}: {(done.stdout + done.stderr)[-2000:]}")
+    return lines
+
+
+def failures(lines: list[str], known: set[int]) -> dict[int, str]:
+    """By number: what is a defect and was not known."""
+    found = {}
+    for line in lines:
+        number, outcome = int(line.split(" ")[1]), line.split(": ")[1].split(",")[0]
+        if outcome in {"mismatch", "stuck", "crash", "letters", "vague"} and number not in known:
+            found[number] = line
+    return found
 
 
 def main() -> int:
@@ -92,13 +94,9 @@ def main() -> int:
     given = parser.parse_args()
     given.out.parent.mkdir(parents=True, exist_ok=True)
     faults = [fault for fault in read_faults() if not given.rows or fault["row"] in given.rows.split(",")]
-    known = {
-        version: _baseline(version, given)
-        for version in sorted({version for fault in faults for version in fault["servers"]})
-    }
     results = []
     for fault in faults:
-        results.append(_try(fault, given, known))
+        results.append(_try(fault, given))
         print(
             f"row {results[-1].row}: {'found' if results[-1].is_found else 'NOT FOUND'}, {results[-1].version}, {results[-1].histories} histories, {results[-1].seconds:.0f} s: {results[-1].what}. {results[-1].detail[:200]}",
             flush=True,
@@ -116,29 +114,24 @@ def _copy(folder: Path) -> Path:
     return folder
 
 
-def _baseline(version: str, given: argparse.Namespace) -> set[int]:
-    """The numbers of histories that fail without any fault put back."""
-    with tempfile.TemporaryDirectory(prefix="net-") as name:
-        whole = argparse.Namespace(**{**vars(given), "stops_early": False})
-        failed, count = run_net(_copy(Path(name)), version, whole, set(), Path(name) / "out")
-    numbers = {int(line.split(" ")[1]) for line in failed}
-    print(
-        f"{version}: {len(numbers)} of {count} histories fail without a fault put back: {sorted(numbers)}", flush=True
-    )
-    return numbers
-
-
-def _try(fault: dict[str, Any], given: argparse.Namespace, known: dict[str, set[int]]) -> Found:
+def _try(fault: dict[str, Any], given: argparse.Namespace) -> Found:
     start, total = time.monotonic(), 0
-    early = argparse.Namespace(**{**vars(given), "stops_early": True})
     for version in fault["servers"]:
-        with tempfile.TemporaryDirectory(prefix="net-") as name:
-            root = _copy(Path(name))
+        known: set[int] = set()
+        with tempfile.TemporaryDirectory(prefix="net-") as name, tempfile.TemporaryDirectory(prefix="net-") as plain:
+            root, whole = _copy(Path(name)), _copy(Path(plain))
             apply(fault, root)
-            failed, count = run_net(root, version, early, known[version], Path(name) / "out")
-        total += count
-        if failed:
-            return Found(fault["row"], fault["what"], True, version, total, time.monotonic() - start, failed[0])
+            while True:
+                lines = run_net(root, version, given, range(given.histories), known)
+                total += len(lines)
+                found = failures(lines, known)
+                for number, line in found.items():
+                    # It counts only if the same history is good without the fault.
+                    if not failures(run_net(whole, version, given, range(number, number + 1), set()), set()):
+                        return Found(fault["row"], fault["what"], True, version, total, time.monotonic() - start, line)
+                    known.add(number)
+                if not found:
+                    break
     return Found(fault["row"], fault["what"], False, "", total, time.monotonic() - start)
 
 

@@ -84,10 +84,14 @@ async def run_group(plan: Plan, numbers: list[int], tell: Callable[[Result], Non
                 )
                 tell(result)
 
-        *many, last = numbers
-        await asyncio.gather(*(one(number) for number in many))
-        # The last one has the server for itself, and may kill it; in one group of four it does.
-        await one(last, may_kill=len(numbers) == 1 or group % 4 == 1)
+        await asyncio.gather(*(one(number) for number in numbers if not kills_server(number)))
+        for number in filter(kills_server, numbers):
+            await one(number, may_kill=True)  # alone: it has the server for itself
+
+
+def kills_server(number: int) -> bool:
+    """The last history of one group in four may kill the server."""
+    return number % (4 * GROUP) == 2 * GROUP - 1
 
 
 async def _finish(drawing: Drawing, number: int) -> Result:
