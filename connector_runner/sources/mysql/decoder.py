@@ -141,6 +141,14 @@ class TableDecoder:
 
     def _require_all(self, present: bytes) -> None:
         if present != self._all:
+            bits = int.from_bytes(present, "little")
+            missing = [column for place, column in enumerate(self.definition.columns) if not bits >> place & 1]
+            if all(column.is_generated for column in missing):
+                names = ", ".join(column.name for column in missing)
+                raise IncompleteRowsError(
+                    f"this server logs updates without generated columns ({names}), as MariaDB 11.8 does whatever binlog_row_image says; "
+                    "make the values in a view, or make them ordinary columns"
+                )
             raise IncompleteRowsError(
                 "a session or the server runs with another binlog_row_image than FULL; set it (SET GLOBAL binlog_row_image = "
                 "'FULL') and reconnect the writers"

@@ -279,3 +279,20 @@ async def test_uuid_and_inet6_as_keys(database: Database) -> None:
         await reading.until(lambda: any(row[2] == -1 for row in reading.table.values()))
         shown = database.query("SELECT CAST(u AS CHAR), CAST(i AS CHAR), v FROM t")
         assert {tuple(map(str, row)) for row in reading.table.values()} == {tuple(map(str, row)) for row in shown}
+
+
+@pytest.mark.parametrize("how", ["VIRTUAL", "STORED"])
+@pytest.mark.parametrize("variant", ["mariadb-11.8"])
+async def test_updates_without_generated_columns_are_told_as_such(database: Database, how: str) -> None:
+    """MariaDB 11.8 leaves them out of both images of an update with binlog_row_image=FULL; 11.4 and 10.11 do not."""
+    database.execute(
+        f"CREATE TABLE t (id INT PRIMARY KEY, a INT, g INT AS (a * 2) {how})", "INSERT INTO t (id, a) VALUES (1, 1)"
+    )
+    async with Reading(database.server, f"{database.name}.t") as reading:
+        await reading.until(lambda: is_complete(reading))
+        database.execute("INSERT INTO t (id, a) VALUES (2, 2)")
+        await reading.until(lambda: reading.table.get((2,)) == (2, 2, 4))
+        database.execute("UPDATE t SET a = 5 WHERE id = 1")
+        with pytest.raises(ActionRequiredError, match=r"logs updates without generated columns \(g\)") as caught:
+            await reading.until(lambda: False)
+        assert caught.value.reason == "IncompleteRows"

@@ -101,7 +101,10 @@ ROWS = 7  # at least as many as the longest list of values
 
 
 def columns_of(database: Database) -> dict[str, tuple[str, list[tuple[str, Any]]]]:
-    return COMMON | (MARIADB if database.server.is_mariadb else MYSQL)
+    columns = COMMON | (MARIADB if database.server.is_mariadb else MYSQL)
+    # MariaDB 11.8 logs updates without generated columns; see test_newer.py.
+    leaves_out = database.server.distribution.name == "mariadb-11.8"
+    return {name: column for name, column in columns.items() if not leaves_out or "GENERATED" not in column[0]}
 
 
 def insert_rows(database: Database, first: int) -> None:
