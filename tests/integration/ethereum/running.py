@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +26,8 @@ from connector_runner.sources.ethereum import build_source
 from tests.servers.anvil import RpcNode
 
 DEADLINE = 60.0
+_runs = count(1)
+"""Each runner is an execution of its own, as the operator numbers them."""
 
 
 @dataclass
@@ -114,7 +117,14 @@ async def running(
     context = SourceContext(checked(config), "tests/chain", mode, telemetry)
     sink = build_sink(
         SinkContext(
-            lambda: dataset.url, dataset.table, "tests/chain", stream, uid="uid", run=run, write_mode=mode, wait=wait
+            lambda: dataset.url,
+            dataset.table,
+            "tests/chain",
+            stream,
+            uid="uid",
+            run=run or next(_runs),
+            write_mode=mode,
+            wait=wait,
         )
     )
     engine = Engine(lambda: build_source(context), sink, stream, telemetry, wait=wait)
