@@ -14,7 +14,8 @@ API = "admissionregistration.k8s.io/v1"
 APIS = {"jobs": "batch", "pods": ""}
 SIDECAR = (
     'object.spec.containers.exists(c, c.name == "mesh") ? [] : [JSONPatch{op: "add", path: "/spec/containers/0", value: '
-    'Object.spec.containers{name: "mesh", image: "sh:test", args: ["trap \'exit 0\' TERM; while :; do sleep 1; done"]}}]'
+    'Object.spec.containers{name: "mesh", image: "sh:test", args: ["trap \'exit 0\' TERM; while :; do sleep 1; done"], '
+    "securityContext: Object.spec.containers.securityContext{runAsUser: 65532}}}]"
 )
 """A mesh's proxy, which comes first and goes on until it is told to leave."""
 
