@@ -88,6 +88,8 @@ class Fetcher(BlockFetcher):
         """Whether a block need not be read; at the head each one is."""
         if header.is_absent:
             return True
+        if header.bloom == 0 and header.receipts_root != EMPTY_ROOT:
+            return False  # of a block with receipts an empty one is what a node that lost it tells, and cheap to look behind
         may_leave_out = self.ledger.family.bloom and not self.is_bloom_refuted and header.number < self.ledger.head_from
         return may_leave_out and not wanted.is_open and self._trust.excludes(header, wanted)
 

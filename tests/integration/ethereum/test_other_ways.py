@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from connector_runner.sources.ethereum import limits, trouble
+from connector_runner.sources.ethereum import limits, proofs, trouble
 from connector_runner.sources.ethereum.fetch import Fetcher
 from connector_runner.sources.ethereum.limits import limits_of
 from tests.integration.ethereum.chains import EXPECTED, canonical, comparable
@@ -108,3 +108,22 @@ async def test_an_answer_whose_first_byte_comes_late(
         assert limits_of(f"http://{place}").patience("debug_traceBlockByHash").seconds >= 4.0
     columns, _ = EXPECTED["traces"]
     assert comparable(dataset.query(f"SELECT {columns} FROM chain")) == canonical(chain[0], "traces", first)
+
+
+async def test_an_empty_bloom_of_a_block_with_receipts_leaves_nothing_out(
+    chain: tuple[AnvilServer, Actors], proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one block, after the blooms of this endpoint were found to hold: found by the net."""
+    monkeypatch.setattr(proofs, "BLOCKS_TO_TRUST", 2)
+    node, actors = chain
+    emptied = proxy.inject(
+        "eth_getBlockByNumber",
+        change=result(lambda params, found: {**found, "logsBloom": "0x" + "00" * 256} if params[0] == "0xa" else found),
+    )
+    dataset = sqlite_dataset(tmp_path)
+    config = {"url": proxy.url, "startBlock": 1, "maxBlockRange": 4, "addresses": [actors.emitter]}
+    async with running(config, "logs", dataset) as task:
+        await until_head(dataset, node, task)
+    assert emptied.hits
+    columns, _ = EXPECTED["logs"]
+    assert comparable(dataset.query(f"SELECT {columns} FROM chain")) == canonical(node, "logs", 1)
