@@ -57,7 +57,7 @@ test-unit: $(STAMP) ## the pure parts, fast
 
 .PHONY: test-servers
 test-servers: $(STAMP) servers ## contract and integration tests against real servers
-	$(PYTEST) tests/contract tests/integration -n 2 --dist loadfile
+	$(PYTEST) tests/contract tests/integration tests/fuzz -n 2 --dist loadfile
 
 # These wait for pods in namespaces of their own, and disturb no neighbour: no operator is restarted, no component taken away.
 SIDE_BY_SIDE := $(patsubst %,tests/e2e/test_%.py,bad_input executions kubectl watches)

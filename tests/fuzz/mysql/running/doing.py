@@ -243,6 +243,10 @@ def _names_one_of(message: str, statements: list[str]) -> bool:
     squeezed = _squeeze(message)
     if any((start := _squeeze(text)[:NAMED]) and start in squeezed for text in statements):
         return True
+    # XA COMMIT is logged with its id in hexadecimal digits.
+    ids = [text.split("'")[1].encode().hex() for text in statements if text.startswith("XA COMMIT '")]
+    if any(f"xacommitx'{digits}'" in squeezed for digits in ids):
+        return True
     return "generatedbyserver" in _LEFT_OUT_BUT_COMMENTS.sub("", message).lower() and any(
         "drop" in _squeeze(text) for text in statements
     )
