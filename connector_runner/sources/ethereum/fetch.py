@@ -195,6 +195,7 @@ class Fetcher(BlockFetcher):
             is_proven = (
                 check_logs(header, logs, self.ledger.family) and header.bloom is not None and self.ledger.family.bloom
             )
+            is_proven = is_proven and (header.bloom != 0 or header.receipts_root in (EMPTY_ROOT, None))
             holds = is_proven
         except StaleAnswerError:
             is_proven = False
