@@ -65,12 +65,20 @@ def text_decoder(charset: str) -> Decoder:
         raise LookupError(f"the character set {charset} is not supported")
     if charset in _WIDE:
         return _wide_decoder(charset)
-    if table := _tables()["bytes"].get(charset):
-        return lambda raw: codecs.charmap_decode(raw, "surrogateescape", table)[0]
+    if charset in _tables()["bytes"]:
+        table = _characters(charset)
+        return lambda raw: codecs.charmap_decode(raw, "strict", table)[0]
     decode = codecs.getdecoder(PYTHON_CODECS[charset])
     if charset not in _tables()["codes"]:
         return lambda raw: decode(raw, "surrogateescape")[0]
     return _corrected_decoder(charset)
+
+
+@cache
+def _characters(charset: str) -> str:
+    """The characters of a set of one byte each, by byte; a byte without one is its lone surrogate."""
+    table: str = _tables()["bytes"][charset]
+    return "".join(_escape(bytes([byte])) if found == UNASSIGNED else found for byte, found in enumerate(table))
 
 
 def _wide_decoder(charset: str) -> Decoder:
@@ -190,11 +198,10 @@ def key_decoder(charset: str) -> Decoder:
 
 def encode_raw(charset: str, text: str) -> bytes | None:
     """The stored bytes of a text with lone surrogates, for the sets in which they stand for single bytes; else None."""
-    if charset in _WIDE or is_utf8(charset) or all(not "\udc80" <= character <= "\udcff" for character in text):
+    if charset in _WIDE or is_utf8(charset) or all(not "\udc00" <= character <= "\udcff" for character in text):
         return None
-    if table := _tables()["bytes"].get(charset):
-        return b"".join(
-            bytes([ord(c) - 0xDC00]) if "\udc80" <= c <= "\udcff" else bytes([table.index(c)]) for c in text
-        )
+    if charset in _tables()["bytes"]:
+        table = _characters(charset)
+        return bytes(table.index(character) for character in text)
     back = {character: code for code, character in _corrections(charset).items()}
     return b"".join(back.get(c) or c.encode(PYTHON_CODECS[charset], "surrogateescape") for c in text)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector_runner.sources.mysql import jsonb, jsondiff, values
-from connector_runner.sources.mysql.charsets import encode_raw, is_supported, key_decoder, text_decoder
+from connector_runner.sources.mysql.charsets import PYTHON_CODECS, encode_raw, is_supported, key_decoder, text_decoder
 from connector_runner.sources.mysql.columns import SourceColumn, parse_sql_type, quote_label
 from connector_runner.sources.mysql.definitions import choose_key
 from connector_runner.sources.mysql.fields import Field, Use, fits, string_meta
@@ -323,6 +323,17 @@ def test_no_bytes_are_lost_in_any_charset(charset: str, raw: bytes) -> None:
     text = text_decoder(charset)(raw)
     written = encode_raw(charset, text)
     assert written is None or text_decoder(charset)(written) == text
+
+
+@pytest.mark.parametrize(
+    "charset", sorted(set(PYTHON_CODECS) | {"armscii8", "dec8", "geostd8", "keybcs2", "latin1", "swe7"})
+)
+def test_every_byte_can_be_read(charset: str) -> None:
+    """Also one below 0x80 that has no character: swe7 has none for 0x7f."""
+    for raw in [*(bytes([byte]) for byte in range(256)), *(bytes([lead, 0x7F]) for lead in range(256))]:
+        text = text_decoder(charset)(raw)
+        written = encode_raw(charset, text)
+        assert written is None or written == raw
 
 
 def test_keys_refuse_codes_that_read_alike() -> None:
