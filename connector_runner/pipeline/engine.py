@@ -82,7 +82,8 @@ class Engine:
             for task in tasks:
                 await _end(task)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._writer.close(), CLOSE_SECONDS)
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self._writer.close()
 
     async def _wind_up(
         self, reading: asyncio.Task[None], writing: asyncio.Task[None], stopping: asyncio.Task[Any]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from asyncio import wait_for
+from asyncio import timeout
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -49,7 +49,8 @@ class FeedConnection(ClientConnection):
         self.on_payload = _ignore
         self.abort()
         with contextlib.suppress(Exception):
-            await wait_for(self.wait_closed(), 1.0)
+            async with timeout(1.0):
+                await self.wait_closed()
 
     @property
     def farewell(self) -> str:
