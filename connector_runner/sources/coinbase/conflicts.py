@@ -28,6 +28,8 @@ STALLED_SECONDS = 300.0
 """A product that does not go on for so long though newer trades are known is told."""
 MAX_SUSPECTS = 1000
 """Rows of one product that are kept until heartbeats tell what they are; more come from REST."""
+KEPT_SUSPECTS = 32
+"""So many of them, the lowest ids, are kept in a position: a runner that is made anew meanwhile judges them, too."""
 
 
 class TradeReader(Reader):
@@ -47,6 +49,9 @@ class TradeReader(Reader):
             row = unpack_trade(product, packed)
             self._products[product].recent.append(row)
             self._products[product].row = row[1]
+        for product, packed_rows in kept.get("_suspects", {}).items():
+            rows = [unpack_trade(product, packed) for packed in packed_rows]
+            self._products[product].suspects = {row[1]: row for row in rows}
         self._changed: set[str] = set()
         self._waiting = 0
 
@@ -56,7 +61,14 @@ class TradeReader(Reader):
             self._packed[product] = pack_trade(self._products[product].recent[-1])
         self._changed.clear()
         aside = {product: list(pair) for product, pair in self._aside.items()}
-        return position_of(self._last.copy(), rows=self._packed, aside=aside, overwritten=self._overwritten)
+        suspects = {
+            product: [pack_trade(trades.suspects[n]) for n in sorted(trades.suspects)[:KEPT_SUSPECTS]]
+            for product, trades in self._products.items()
+            if trades.suspects
+        }
+        return position_of(
+            self._last.copy(), rows=self._packed, aside=aside, overwritten=self._overwritten, suspects=suspects
+        )
 
     def _of(self, product: str) -> ProductTrades:
         trades = self._products.get(product)
@@ -118,6 +130,8 @@ class TradeReader(Reader):
         """What trades were that contradict others, now that a heartbeat came."""
         if not trades.suspects:
             return
+        if trades.suspected_at is None:  # they are a position's, and a clock begins anew with each process
+            trades.suspected_at = now
         if trades.below > 1:
             self._restart_ids(product, trades, newest, draft, now)
         elif now - trades.suspected_at >= CONFLICT_SECONDS:
@@ -142,7 +156,8 @@ class TradeReader(Reader):
             suspects = trades.suspects
             first = min((*suspects, *trades.waiting), default=newest + 1)
             begun = self._products[product] = ProductTrades(first - 1, first - 1, first - 1, is_void=trades.asked)
-            begun.waiting = trades.waiting | suspects
+            # Those of a position are not whole: REST brings them, as it does what was lost before them.
+            begun.waiting = trades.waiting | {n: row for n, row in suspects.items() if row[2] is not None}
             self._waiting += len(begun.waiting)
             self._forget(product, last)
             self._reach(product, begun, first - 1, now)

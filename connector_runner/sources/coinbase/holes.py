@@ -84,7 +84,7 @@ class ProductTrades:
         is_untraded: A heartbeat told 0 before the first trade, which may be true or mean that it does not know.
         below: So many heartbeats in a row told less than was handed over, though they must know it.
         suspects: Trades with ids that were handed over, and another content.
-        suspected_at: When the first of them came.
+        suspected_at: When the first of them came; None: before this process.
         gaps: Ids that were given up.
         ask_at: When to ask REST for the hole.
         asked: Whether an answer is awaited.
@@ -108,7 +108,7 @@ class ProductTrades:
     is_untraded: bool = False
     below: int = 0
     suspects: dict[int, Row] = field(default_factory=dict)
-    suspected_at: float = 0.0
+    suspected_at: float | None = None
     gaps: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=GAPS))
     ask_at: float = 0.0
     asked: bool = False

@@ -78,6 +78,34 @@ def test_a_product_stands_aside_until_a_person_chooses_also_after_a_restart_of_t
     assert (again_later.ids, again_later.operations) == ([13, 14], [Operation.UPSERT])
 
 
+@pytest.mark.parametrize("is_restart", [False, True])
+@pytest.mark.parametrize("restarts", RestartedIds)
+def test_what_contradicts_is_told_also_by_a_runner_that_is_made_anew_meanwhile(
+    restarts: RestartedIds, *, is_restart: bool
+) -> None:
+    bench = Bench(100, restarts=restarts)
+    bench.feed(4, 5)
+    lies = [told(again(), 5)[0], told(bench.market, 4)[0] | {"price": "1.5"}]
+    bench.tell(*(told(again(), 3, 4, 5) if is_restart else lies), *told(again() if is_restart else bench.market, 6))
+    resumed = Bench(100, json.loads(json.dumps(bench.reader.position())), restarts=restarts)
+    resumed.market = again() if is_restart else bench.market
+    beats(resumed, 6, int(CONFLICT_SECONDS) + 2)
+    (incident,) = resumed.incidents
+    assert (incident.kind, incident.detail["trade_id"]) == ("conflict", 3 if is_restart else 4)
+    assert "_suspects" not in resumed.reader.position()
+
+
+def test_ids_that_began_again_before_a_runner_was_made_anew_are_filled_from_the_first_one_that_was_told() -> None:
+    bench = Bench(100, restarts=RestartedIds.OVERWRITE)
+    bench.feed(8, 9)
+    bench.tell(*told(again(), 3, 4), messages.match(bench.market.trade(PRODUCT, 10)))
+    resumed = Bench(100, json.loads(json.dumps(bench.reader.position())), restarts=RestartedIds.OVERWRITE)
+    resumed.market = again(5)
+    beats(resumed, 5)
+    resumed.ask(GRACE)
+    assert (resumed.ids, resumed.from_rest, resumed.kinds()) == ([3, 4, 5], [3, 4, 5], ["restart"])
+
+
 def test_ids_that_begin_again_go_on_where_that_was_chosen() -> None:
     bench = restarted(RestartedIds.OVERWRITE)
     assert bench.ids == [98, 99, 100, 3, 4, 5, 6, 7], "what came before heartbeats told is not lost"
