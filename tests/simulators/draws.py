@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -16,6 +16,7 @@ class Draws:
         kinds: How likely each kind is to strike when it may, 0 … 1.
         most: At most so many kinds are active in one seed, at least one.
         needs: Kinds that can only strike when another one has, with that one: it is active as well.
+        together: Kinds that show something only in one seed: every second seed has one of these groups besides what it draws.
 
     Attributes:
         random: For whatever else a seed decides.
@@ -24,11 +25,18 @@ class Draws:
     """
 
     def __init__(
-        self, seed: int, kinds: Mapping[str, float], most: int = 3, needs: Mapping[str, str] | None = None
+        self,
+        seed: int,
+        kinds: Mapping[str, float],
+        most: int = 3,
+        needs: Mapping[str, str] | None = None,
+        together: Sequence[Sequence[str]] = (),
     ) -> None:
         self.seed = seed
         self.random = random.Random(f"draws:{seed}")
         chosen = self.random.sample(sorted(kinds), self.random.randint(1, min(most, len(kinds))))
+        if together and self.random.random() < 0.5:
+            chosen += self.random.choice(together)
         self.active = tuple(dict.fromkeys([*chosen, *((needs or {}).get(kind, kind) for kind in chosen)]))
         self.drawn: Counter[str] = Counter()
         self._kinds = kinds

@@ -17,7 +17,7 @@ from tests.simulators.draws import Draws
 
 Message = dict[str, Any]
 
-WORLD = {"restart": 0.04, "jump": 0.04, "unfillable": 0.05}
+WORLD = {"restart": 0.04, "jump": 0.04, "unfillable": 0.05, "told_late": 0.1, "no_greeting": 0.9}
 SAID = {
     "fine_time": 0.2,
     "coarse_time": 0.2,

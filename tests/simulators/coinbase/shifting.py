@@ -18,13 +18,13 @@ class Series:
 
 
 class ShiftingMarket(Market):
-    """All series there were are in `past`; `ledgers` and REST know the newest only."""
+    """All series there were are in `past`; `ledgers` and REST know the newest only; the first one's ids begin after `first`."""
 
-    def __init__(self, seed: int, products: Sequence[str], *, history: int, start: int) -> None:
+    def __init__(self, seed: int, products: Sequence[str], *, history: int, start: int, first: int = 0) -> None:
         super().__init__(seed, products, history=history, start=start)
         self.past: dict[str, list[Series]] = {product: [] for product in products}
         for product in products:
-            self._begin(product, 0)
+            self._begin(product, first)
             for n in range(history):
                 self._happen(product, start - (history - n) * 1_000_000)
 

@@ -23,6 +23,7 @@ from tests.simulators.coinbase import messages
 from tests.simulators.coinbase.exchange import Exchange
 from tests.simulators.coinbase.faults import Fault
 from tests.simulators.coinbase.limits import Credentials
+from tests.simulators.coinbase.market import SEQUENCES_A_TRADE
 from tests.simulators.coinbase.relay import BEATS, KINDS, LIFE, REST, SAID, Relay, Told
 from tests.simulators.coinbase.session import Session
 from tests.simulators.coinbase.shifting import ShiftingMarket
@@ -33,9 +34,22 @@ STEP = 0.25
 ACTIVE_SECONDS, TRADING_SECONDS = 30.0, 10.0
 QUIET_SECONDS = {"matches": 32.0}
 """Long enough for REST to be given up; others need only what is on its way."""
+LAST_TRADES_SECONDS, LAST_SECONDS = 3.0, 4.0
+"""After the quiet it trades once more: what was believed wrongly by then shows; and then what is on its way comes."""
 PRODUCTS = ("BTC-USD", "ETH-USD")
 WEIGHTS = {"matches": 12, "full": 3, "balance": 3, "ticker": 3}
 COUNTED = {"ticker", "ticker_batch", "full", "user", "rfq_matches", "matches"}
+TOGETHER = {
+    "matches": [
+        ("restart", "kill"),
+        ("restart", "lose"),
+        ("no_greeting", "zero_beat"),
+        ("no_greeting", "high_beat"),
+        ("unfillable", "told_late"),
+    ]
+}
+"""Kinds that only together show what a reader makes of them."""
+NEEDS = dict.fromkeys(REST, "lose") | {"told_late": "unfillable"}
 MODES = ("standAside", "overwrite", "append")
 
 
@@ -49,7 +63,7 @@ def kinds_of(stream: str) -> dict[str, float]:
         wanted |= {"restart", "jump"}
         wanted |= BEATS.keys()
     if stream == "matches":
-        wanted |= {"unfillable", "contradict", "far_id", *REST}
+        wanted |= {"unfillable", "told_late", "no_greeting", "contradict", "far_id", *REST}
     if stream in {"matches", "full"}:
         wanted.add("lose")
     if stream == "balance":
@@ -88,6 +102,7 @@ class World:
     Attributes:
         told: The messages of the stream as they reached the reader, in order.
         incidents: What was told, with notes beside them.
+        untrue: What was told or written though it can't be so, by what was known at that moment.
         questions: How many pages REST was asked for.
     """
 
@@ -96,9 +111,11 @@ class World:
         names = list(STREAMS)
         self.stream = chance.choices(names, [WEIGHTS.get(name, 1) for name in names])[0]
         self.mode = chance.choice(MODES)
-        self.draws = Draws(seed, kinds_of(self.stream), needs=dict.fromkeys(REST, "lose"))
+        self.draws = Draws(seed, kinds_of(self.stream), needs=NEEDS, together=TOGETHER.get(self.stream, ()))
         self.spec = STREAMS[self.stream]
-        self.market = ShiftingMarket(seed, PRODUCTS, history=chance.choice([0, 1, 60, 300]), start=START)
+        history = chance.choice([0, 1, 60, 300])
+        first = chance.choice([0, 5000, 10**8]) if history else 0
+        self.market = ShiftingMarket(seed, PRODUCTS, history=history, start=START, first=first)
         self.exchange = Exchange(self.market, Credentials(), depth=8)
         self.relay = Relay(self.draws, self.stream, self.stream in {"matches", "full"})
         self.stored = Stored(self.spec.schema.key_indices, len(self.spec.schema.columns))
@@ -106,10 +123,13 @@ class World:
         self.incidents: list[Incident] = []
         self.notes: list[str] = []
         self.restarts: list[str] = []
+        self.untrue: list[str] = []
+        self.aside: set[str] = set()
         self.questions = 0
         self.seconds = 0.0
         self._asked: list[tuple[float, Request]] = []
         self._position: dict[str, Any] | None = None
+        self._opens = chance.choice([0.0, 5.0]) if "no_greeting" in self.draws.active else 0.0
         self.reader = self._build()
         self.session = self._connect()
 
@@ -119,11 +139,13 @@ class World:
 
     def run(self) -> None:
         """Misbehaves for a while, then comes to an end that must be right."""
-        while self.seconds < ACTIVE_SECONDS + TRADING_SECONDS + QUIET_SECONDS.get(self.stream, 6.0):
+        again = ACTIVE_SECONDS + TRADING_SECONDS + QUIET_SECONDS.get(self.stream, 6.0)
+        hours = ((self._opens, ACTIVE_SECONDS + TRADING_SECONDS), (again, again + LAST_TRADES_SECONDS))
+        while self.seconds < again + LAST_TRADES_SECONDS + LAST_SECONDS:
             if self.seconds == ACTIVE_SECONDS:
                 self.draws.calm()
                 self._read(self.relay.flush())
-            self._step(is_trading=self.seconds < ACTIVE_SECONDS + TRADING_SECONDS)
+            self._step(is_trading=any(first <= self.seconds < last for first, last in hours))
             self.seconds += STEP
 
     def _step(self, *, is_trading: bool) -> None:
@@ -153,11 +175,16 @@ class World:
         if product not in self.restarts and self.seconds > 3 and self.draws.strikes("restart"):
             self.restarts.append(product)
             last = self.market.series(product).last_id
-            self.market.restart(product, chance.choice([0, 0, max(0, last - chance.randint(1, 300))]))
+            self.market.restart(
+                product, max(0, chance.choice([0, last - chance.randint(4, 30), last - chance.randint(1, 300)]))
+            )
         if self.draws.strikes("jump"):
             self.market.jump(product, chance.choice([1, 50, 948, 5000, 70_000, 3_000_000]))
         if self.draws.strikes("unfillable"):
             self.exchange.arm(Fault.UNFILLABLE)
+        if (hidden := self.market.hidden[product]) and self.draws.strikes("told_late"):
+            trade = self.market.trade(product, chance.choice(sorted(hidden)))
+            self.session.deliver("matches", product, messages.encode(messages.match(trade)))
         if self.stream == "status" and self.seconds < ACTIVE_SECONDS and chance.random() < 0.05:
             self.exchange.states[product] = chance.choice(["online", "offline", "delisted"])
 
@@ -181,7 +208,7 @@ class World:
         states, self.exchange.states = self.exchange.states, {}
         self.exchange.receive(session, {"type": "subscribe", "channels": channels, "signature": "x"}, self.now)
         self.exchange.credentials, self.exchange.states = known, states
-        if self.stream == "status":
+        if self.stream == "status" or self.draws.strikes("no_greeting"):
             session.outgoing.clear()
         draft = Draft()
         self.reader.begin(PRODUCTS, draft, self.seconds)
@@ -226,11 +253,36 @@ class World:
 
     def _keep(self, draft: Draft) -> None:
         """Commits: rows, incidents and the position together."""
+        self._watch(draft)
         self.stored.apply(draft)
         self.incidents += draft.incidents
         self.notes += draft.notes
         if draft.rows or draft.incidents:
             self._position = dict(self.reader.position())
+
+    def _watch(self, draft: Draft) -> None:
+        """What is wrong by what there is at this moment."""
+        if self.stream not in COUNTED:
+            return
+        self.untrue += [
+            f"{row} was written, but its product stands aside" for row in draft.rows if self.aside & set(row)
+        ]
+        for incident in draft.incidents:
+            product = incident.subject
+            if incident.kind == "gap":
+                newest = max(series.last_id for series in self.market.past[product])
+                if incident.detail["to"] > newest * (1 if self.stream == "matches" else SEQUENCES_A_TRADE):
+                    self.untrue.append(f"{incident.message}; the newest there is has the id {newest}")
+            elif incident.kind == "restart":
+                if product not in self.restarts and not self._was_lied_to(product):
+                    self.untrue.append(f"{incident.message}; but they go on")
+                if product in self.aside:
+                    self.untrue.append(f"{incident.message}; but it stands aside already")
+                if self.mode == "standAside":
+                    self.aside.add(product)
+
+    def _was_lied_to(self, product: str) -> bool:
+        return any(told.is_lie and told.message and told.message["product_id"] == product for told in self.told)
 
 
 class Anyone(Credentials):

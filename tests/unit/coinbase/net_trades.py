@@ -1,0 +1,177 @@
+"""What a dataset of `matches` must hold after one seed of the net: every trade once, from the first that was told, or it is told."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from connector_runner.protocols.batch import Row
+from connector_runner.sources.coinbase.trades import PAGE
+from tests.simulators.coinbase.market import Trade
+from tests.simulators.coinbase.shifting import Series
+from tests.unit.coinbase.net import PRODUCTS, World
+from tests.unit.coinbase.net_rows import Values, expected, gaps_told, kinds_told, values
+
+MOST_QUESTIONS = 250
+
+
+@dataclass
+class Account:
+    """What there is to say about one product.
+
+    Attributes:
+        kinds: Of the incidents that were told of it.
+        gaps: Ids that were told to be lost.
+        written: The rows by id, in the order they were written.
+        told: The ids that the feed told of truly, in their order.
+        lies: Rows that contradict what was told before.
+        truths: What a row of an id may say.
+        goes_on: It began again, and a person has chosen that it goes on.
+    """
+
+    world: World
+    product: str
+    kinds: set[str]
+    gaps: list[tuple[int, int]]
+    written: dict[int, list[Row]]
+    told: list[int] = field(default_factory=list)
+    lies: list[Values] = field(default_factory=list)
+    truths: dict[int, list[Values]] = field(default_factory=lambda: defaultdict(list))
+    goes_on: bool = False
+
+    @classmethod
+    def of(cls, world: World, product: str) -> Account:
+        written = {key[1]: rows for key, rows in world.stored.writes.items() if key[0] == product}
+        account = cls(world, product, kinds_told(world, product), gaps_told(world, product), written)
+        account.goes_on = world.mode != "standAside" and "restart" in account.kinds
+        for told in world.told:
+            message = told.message or {}
+            if message.get("product_id") != product or message["type"] not in {"match", "last_match"}:
+                continue
+            if told.is_lie:
+                account.lies.append(expected("matches", told.raw))
+            else:
+                account.told.append(message["trade_id"])
+                account.truths[message["trade_id"]].append(expected("matches", told.raw))
+        for series in world.market.past[product]:
+            for trade_id, trade in series.known.items():
+                account.truths[trade_id].append(from_rest(trade))
+        return account
+
+    def has(self, trade: Trade) -> bool:
+        return any(belongs(self.world, row, trade) for row in self.written.get(trade.trade_id, ()))
+
+    def waits(self) -> tuple[int, int] | None:
+        """For which ids the product still waits at the end."""
+        trades = self.world.reader._products.get(self.product)  # type: ignore[attr-defined]
+        return trades.hole() if trades is not None and trades.has_hole else None
+
+    def is_lied_about(self, trade_id: int) -> bool:
+        """Whether a lie has a trade's place, and that was told."""
+        return "conflict" in self.kinds and any(
+            values(self.world, row) in self.lies for row in self.written.get(trade_id, ())
+        )
+
+
+def trades(world: World) -> Iterator[str]:
+    """What is wrong and was not told, one sentence each."""
+    for product in PRODUCTS:
+        account = Account.of(world, product)
+        yield from _invented(account)
+        yield from _begun_too_low(account)
+        yield from _missing(account)
+        yield from _waiting(account)
+    if world.questions > MOST_QUESTIONS:
+        yield f"REST was asked {world.questions} times"
+
+
+def from_rest(trade: Trade) -> Values:
+    """What a row holds that REST filled."""
+    told: dict[str, Any] = dict.fromkeys(("sequence", "maker_order_id", "taker_order_id", "extra"))
+    row = asdict(trade) | told
+    return row | {
+        "price": Decimal(trade.price),
+        "size": Decimal(trade.size),
+        "time": datetime.fromisoformat(trade.time),
+    }
+
+
+def belongs(world: World, row: Row, trade: Trade) -> bool:
+    """Whether a row is this trade and no other of the same id, whatever was left out of it."""
+    found = values(world, row)
+    sure = {"maker_order_id": trade.maker_order_id, "size": Decimal(trade.size), "price": Decimal(trade.price)}
+    known = {name: found[name] for name in sure if found[name] is not None}
+    return all(sure[name] == value for name, value in known.items())
+
+
+def _invented(account: Account) -> Iterator[str]:
+    """Rows that nobody told, or that stand more often than there are such trades; numbers that began again unnoticed."""
+    world, product = account.world, account.product
+    series = world.market.past[product]
+    for trade_id, rows in account.written.items():
+        for row in rows:
+            if values(world, row) not in account.truths[trade_id] and not account.is_lied_about(trade_id):
+                yield f"{product} {trade_id}: {values(world, row)} was never told"
+        if len(rows) > (len(series) if account.goes_on else 1):
+            yield f"{product} {trade_id}: written {len(rows)} times"
+    is_noticeable = product in world.restarts and world.market.series(product).known and account.written
+    if is_noticeable and not account.kinds & {"restart", "conflict"} and not account.waits():  # "stalled" comes later
+        yield f"{product}: its ids began again, and nobody was told"
+
+
+def _begun_too_low(account: Account) -> Iterator[str]:
+    """History is read that came before all that was told: only a product that never traded begins with trade 1."""
+    beats = [
+        told.message["last_trade_id"]
+        for told in account.world.told
+        if told.message and told.message["type"] == "heartbeat" and told.message["product_id"] == account.product
+    ]
+    everything = [*account.told, *(row["trade_id"] for row in account.lies), *(beat + 1 for beat in beats if beat)]
+    if not everything or (min(everything) <= PAGE and not all(beats)):
+        return
+    lowest = min([*account.written, *(first for first, _ in account.gaps)], default=min(everything))
+    if lowest < min(everything):
+        yield f"{account.product}: begins with {lowest}, though {min(everything)} was the lowest that was told"
+
+
+def _missing(account: Account) -> Iterator[str]:
+    """From the first trade on that was told, each is there, or a gap is told that nobody could fill."""
+    past = account.world.market.past[account.product]
+    for series in past:
+        if series.number > 0 and (not account.goes_on or "conflict" in account.kinds):
+            continue
+        is_last = series is past[-1]
+        if not is_last and account.kinds & {"restart", "conflict"}:
+            continue  # what was on its way when the numbers began again is gone
+        begins = min((n for n, trade in series.known.items() if account.has(trade)), default=None)
+        if len(past) == 1:
+            begins = min([*account.told[:1], *([] if begins is None else [begins])], default=None)
+        for trade_id, trade in series.known.items():
+            if begins is not None and trade_id >= begins and not _is_right(account, series, trade):
+                yield f"{account.product} {trade_id}: missing, told: {sorted(account.kinds)}"
+                break
+
+
+def _is_right(account: Account, series: Series, trade: Trade) -> bool:
+    """Whether a trade is there, or could not be."""
+    world, trade_id = account.world, trade.trade_id
+    rows = account.written.get(trade_id, [])
+    if account.has(trade):
+        return series.number == 0 or belongs(world, rows[-1], trade)
+    if account.is_lied_about(trade_id):
+        return True
+    is_hidden = trade_id in world.market.hidden[account.product] or series is not world.market.past[account.product][-1]
+    # A runner that is made anew knows of no gaps before it; that the trade is lost was told.
+    was_late = trade_id in account.told and not world.draws.drawn["kill"] and account.product not in world.restarts
+    return is_hidden and not was_late and any(first <= trade_id <= last for first, last in account.gaps)
+
+
+def _waiting(account: Account) -> Iterator[str]:
+    """A product that still waits at the end."""
+    is_excused = account.kinds & {"restart", "stalled"} or account.product in account.world.restarts
+    if (hole := account.waits()) and not is_excused:
+        yield f"{account.product}: still waits for {hole}"
