@@ -14,7 +14,7 @@ from tests.integration.ethereum.running import Lines, running, sqlite_dataset, u
 from tests.servers.anvil import AnvilServer
 from tests.servers.ports import free_port
 from tests.simulators.ethereum.contracts import Actors, erc20
-from tests.simulators.ethereum.proxy import FaultProxy, cut, result
+from tests.simulators.ethereum.proxy import FaultProxy, cut, error, result
 
 BLOCK, LOGS = "eth_getBlockByNumber", "eth_getLogs"
 FOREIGN = "0x" + "ab" * 32
@@ -53,6 +53,8 @@ async def test_a_lie_that_lasts_is_never_stored(
     fault = proxy.inject(LOGS, change=result(lambda _p, found: found[:-1]))
     log = Lines()
     dataset = sqlite_dataset(tmp_path)
+    # With receipts the logs are proven by their root; without, the bloom is what tells.
+    proxy.inject("eth_getBlockReceipts", change=error(-32601, "the method eth_getBlockReceipts does not exist"))
     config = {"url": proxy.url, "startBlock": first, "addresses": [actors.emitter] if is_filtered else []}
     async with running(config, stream, dataset, log=log) as task:
         await until(lambda: any("do not make up its bloom" in line for line in log.lines), "it is said", task)

@@ -142,6 +142,8 @@ async def test_faults_of_answers_over_a_socket(
     node.mine(5)
     fault = proxy.inject(method, change=change, times=3)
     dataset = sqlite_dataset(tmp_path)
+    if method == "eth_getLogs":  # which nobody asks of a node that has receipts
+        proxy.inject("eth_getBlockReceipts", change=error(-32601, "the method eth_getBlockReceipts does not exist"))
     config = {"url": proxy.websocket_url, "startBlock": START}
     async with running(config, "logs", dataset) as task:
         for serial in range(3):

@@ -91,13 +91,13 @@ def start_pod(folder: Path, dataset: Dataset, mode: WriteMode, script: Script, u
 @pytest.mark.parametrize("mode", list(WriteMode))
 @pytest.mark.parametrize(
     ("second", "winner"),
-    [(("uid-a", 3), "second"), (("uid-b", 1), "second"), (("uid-a", 2), "second"), (("uid-a", 1), "first")],
+    [(("uid-a", 3), "second"), (("uid-b", 1), "second"), (("uid-a", 2), "first"), (("uid-a", 1), "first")],
     ids=["a later run", "another object", "the same run", "an older run"],
 )
 def test_two_processes_at_once(
     dataset: Dataset, tmp_path: Path, mode: WriteMode, second: tuple[str, int], winner: str
 ) -> None:
-    """The last to claim writes on and the other one ends; but an older run of the same object is not let in."""
+    """The last to claim writes on and the other one ends; but a run that was there before, or an older one, is not let in."""
     script = Script(seed=33, batches=1_000_000, rows=6)
     (one, two) = folders = (tmp_path / "one", tmp_path / "two")
     for folder in folders:
