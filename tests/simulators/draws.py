@@ -17,6 +17,8 @@ class Draws:
         most: At most so many kinds are active in one seed, at least one.
         needs: Kinds that can only strike when another one has, with that one: it is active as well.
         together: Kinds that show something only in one seed: every second seed has one of these groups besides what it draws.
+        first: One of these is active in any case.
+        also: All of these are.
 
     Attributes:
         random: For whatever else a seed decides.
@@ -31,12 +33,16 @@ class Draws:
         most: int = 3,
         needs: Mapping[str, str] | None = None,
         together: Sequence[Sequence[str]] = (),
+        *,
+        first: Sequence[str] = (),
+        also: Sequence[str] = (),
     ) -> None:
         self.seed = seed
         self.random = random.Random(f"draws:{seed}")
         chosen = self.random.sample(sorted(kinds), self.random.randint(1, min(most, len(kinds))))
         if together and self.random.random() < 0.5:
             chosen += self.random.choice(together)
+        chosen += [*([self.random.choice(first)] if first else []), *also]
         self.active = tuple(dict.fromkeys([*chosen, *((needs or {}).get(kind, kind) for kind in chosen)]))
         self.drawn: Counter[str] = Counter()
         self._kinds = kinds

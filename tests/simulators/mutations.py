@@ -7,6 +7,7 @@ alone, and runs pytest with the arguments: a failure has found it. A patch that 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -30,11 +31,13 @@ class Verdict:
         name: The patch's, without its ending.
         is_found: Whether the net failed with it.
         seconds: How long that took.
+        evidence: The first seed that failed, as the net told it; "" when it tells none.
     """
 
     name: str
     is_found: bool
     seconds: float
+    evidence: str = ""
 
 
 @contextmanager
@@ -72,12 +75,19 @@ def apply(tree: Path, patch: Path, *, back: bool = False) -> None:
         raise ValueError(f"{patch.name} does not fit any more: {done.stderr.strip()}")
 
 
-def run_net(tree: Path, arguments: Sequence[str]) -> int:
-    """The exit code of pytest in a tree, whose packages come before the installed ones."""
+def run_net(tree: Path, arguments: Sequence[str]) -> tuple[int, str]:
+    """The exit code and output of pytest in a tree, whose packages come before the installed ones."""
     paths = f"{tree}{os.pathsep}{tree / 'operator'}"
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *arguments]
     environment = os.environ | {"PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1", "NET_FAILURES": "1"}
-    return subprocess.run(command, cwd=tree, env=environment, capture_output=True, check=False).returncode
+    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout
+
+
+def first_seed(output: str) -> str:
+    """What a net said of the first seed that failed."""
+    found = re.search(r"\bseed \d+: [^\n]*", output)
+    return found[0] if found else ""
 
 
 def measure(patches: Sequence[Path], arguments: Sequence[str]) -> Iterator[Verdict]:
@@ -87,16 +97,21 @@ def measure(patches: Sequence[Path], arguments: Sequence[str]) -> Iterator[Verdi
         ValueError: It does not, or a patch does not fit, or pytest did not run.
     """
     with copied_tree() as tree:
-        if code := run_net(tree, arguments):
+        for patch in patches:  # known at once, not after an hour
+            apply(tree, patch)
+            apply(tree, patch, back=True)
+        code, _ = run_net(tree, arguments)
+        if code:
             raise ValueError(f"the net fails without any fault (exit code {code})")
         for patch in patches:
             apply(tree, patch)
             began = time.monotonic()
-            code = run_net(tree, arguments)
+            code, output = run_net(tree, arguments)
             apply(tree, patch, back=True)
             if code not in {0, EXIT_TESTS_FAILED}:
                 raise ValueError(f"{patch.name}: pytest ended with {code}")
-            yield Verdict(patch.stem, code == EXIT_TESTS_FAILED, time.monotonic() - began)
+            is_found = code == EXIT_TESTS_FAILED
+            yield Verdict(patch.stem, is_found, time.monotonic() - began, first_seed(output) if is_found else "")
 
 
 def main() -> int:
@@ -104,7 +119,10 @@ def main() -> int:
     found = 0
     for verdict in measure(patches, sys.argv[2:]):
         found += verdict.is_found
-        print(f"{'found' if verdict.is_found else 'NOT FOUND':10} {verdict.seconds:6.1f} s  {verdict.name}", flush=True)
+        print(
+            f"{'found' if verdict.is_found else 'NOT FOUND':10} {verdict.seconds:6.1f} s  {verdict.name}  {verdict.evidence[:100]}",
+            flush=True,
+        )
     print(f"{found} of {len(patches)} found")
     return 0 if patches and found >= 0.9 * len(patches) else 1
 

@@ -6,7 +6,7 @@ import asyncio
 import random
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,9 +22,20 @@ from connector_runner.sources.ethereum.limits import forget_limits
 from tests.integration.ethereum.chains import EVENTS, EXPECTED, Rows, canonical, comparable
 from tests.integration.ethereum.running import Counters, Lines, checked
 from tests.simulators.draws import Draws
-from tests.simulators.ethereum.misbehaviours import BLOCK, LOGS, RECEIPT, RECEIPTS, TRACES, kinds_for
+from tests.simulators.ethereum.misbehaviours import (
+    BLOCK,
+    LOGS,
+    NEEDS,
+    OF_BLOOMS,
+    OF_LOG_QUERIES,
+    RECEIPT,
+    RECEIPTS,
+    TRACES,
+    kinds_for,
+)
 from tests.simulators.ethereum.recording import Branch, Recording
 from tests.simulators.ethereum.relay import Relay
+from tests.simulators.ethereum.wordings import WORDINGS
 
 RING, START = 14, 1
 UNPROVEN_WITHOUT_ROOTS = {
@@ -38,6 +49,57 @@ METHODS = {
     "blocks": (BLOCK,), "transactions": (BLOCK,), "receipts": (BLOCK, RECEIPTS, RECEIPT), "traces": (BLOCK, TRACES),
 }  # fmt: skip
 """What a stream asks; all others are made of logs."""
+OTHER_EVENT = "Transfer(address indexed from, address indexed to, uint256 indexed token)"
+"""Of the same name: at each run the ABI has them in another order."""
+OF_OBJECTS = ("blocks", "transactions", "receipts", "logs", "traces")
+"""Streams that have a member without a column in `extra`."""
+
+
+@dataclass(frozen=True)
+class World:
+    """What kind of node and configuration a seed is about.
+
+    Attributes:
+        stream: Which is read.
+        name: "any"; "unproven": lists are not proven in a backfill, and "no receipts": the node has none of whole blocks, so that logs
+            are asked for by ranges; "limits": a node that is honest, and tells in its own words how many blocks a query may cover.
+    """
+
+    stream: str
+    name: str
+
+    @classmethod
+    def of(cls, seed: int) -> World:
+        chance = random.Random(f"net:{seed}")
+        stream = chance.choice(STREAMS)
+        is_of_logs = stream not in METHODS
+        return cls(
+            stream,
+            chance.choice(["any", "any", "unproven", "unproven", "no receipts", "limits"]) if is_of_logs else "any",
+        )
+
+    @property
+    def has_roots(self) -> bool:
+        return self.name == "any"
+
+    def draws(self, seed: int) -> Draws:
+        kinds = kinds_for(METHODS.get(self.stream, (BLOCK, LOGS, RECEIPTS)))
+        also = ["restarts"] if self.stream == "events.Transfer" else []
+        match self.name:
+            case "any":
+                dropped = {"no block receipts"} if self.stream not in METHODS else set()
+                return Draws(seed, _without(kinds, dropped), most=5, needs=NEEDS, also=also)
+            case "limits":
+                shapes = {"more members", "fewer members", "other casing", "numbers as numbers", "few requests a batch"}
+                return Draws(seed, dict.fromkeys(shapes, 1.0), most=2, also=[*also, "few blocks a log query"])
+        also += ["no block receipts"] if self.name == "no receipts" else []
+        often = {kind: 0.5 if kind in OF_LOG_QUERIES and chance < 1 else chance for kind, chance in kinds.items()}
+        first = (*OF_LOG_QUERIES, *5 * ["unknown words"])
+        return Draws(seed, _without(often, OF_BLOOMS), most=4, needs=NEEDS, first=first, also=also)
+
+
+def _without(kinds: dict[str, float], dropped: Collection[str]) -> dict[str, float]:
+    return {kind: chance for kind, chance in kinds.items() if kind not in dropped}
 
 
 class Dataset:
@@ -61,7 +123,10 @@ class Dataset:
         self.checkpoint = Checkpoint(batch.position, identity, "1")
 
     def columns(self, text: str) -> Rows:
-        places = [self.names.index(name.strip(' "')) for name in text.split(",")] if self.rows else []
+        names = [name.strip(' "') for name in text.split(",")]
+        if self.rows and not {*names} <= {*self.names}:
+            return [("columns of another stream", *self.names)]
+        places = [self.names.index(name) for name in names] if self.rows else []
         return lowered(comparable([tuple(row[place] for place in places) for row in self.rows.values()]))
 
 
@@ -113,20 +178,27 @@ async def hurried() -> AsyncIterator[None]:
 
 async def run_seed(seed: int, recording: Recording) -> Outcome:
     """A stream, read while the node misbehaves, then to the end."""
-    stream = random.Random(f"net:{seed}").choice(STREAMS)
-    draws = Draws(seed, kinds_for(METHODS.get(stream, (BLOCK, LOGS, RECEIPTS))), most=5)
+    world = World.of(seed)
+    stream, draws = world.stream, world.draws(seed)
     outcome = Outcome(seed, stream, draws)
     forget_limits()
     dataset = Dataset()
     log = Lines()
-    async with Relay(recording, draws) as relay:
+    async with Relay(recording, draws, has_roots=world.has_roots) as relay:
+        if world.name == "limits":
+            relay.limit, relay.wording = (
+                draws.random.choice([5, 7]),
+                draws.random.choice([one for one in WORDINGS if one.tells]),
+            )
         config = {
-            "url": relay.url, "startBlock": START, "maxBlockRange": draws.random.choice([5, 2000, 2000]), "events": EVENTS,
+            "url": relay.url, "startBlock": START, "maxBlockRange": 2000 if "few blocks a log query" in draws.active else draws.random.choice([3, 5, 2000]),
+            "events": [*EVENTS, OTHER_EVENT],
             "finality": draws.random.choice(["latest", "latest", "latest", "finalized", 2]) if "no tags" not in draws.active else "latest",
         }  # fmt: skip
         if stream == "filtered logs":
             config["addresses"] = [recording.emitter]
-        if not UNPROVEN_WITHOUT_ROOTS & {*draws.active} and draws.random.random() < 0.6:
+        is_safe = world.has_roots and not UNPROVEN_WITHOUT_ROOTS & {*draws.active} and draws.random.random() < 0.6
+        if is_safe or world.name in ("unproven", "limits"):
             config["proveBackfill"] = False
         name = "logs" if stream == "filtered logs" else stream
         reader = asyncio.create_task(_read(checked(config), name, dataset, log, outcome))
@@ -140,6 +212,8 @@ async def run_seed(seed: int, recording: Recording) -> Outcome:
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
         _judge(outcome, dataset, relay.truth, name, config, reached, log)
+        if reached and not outcome.fault:
+            outcome.fault = _misread(world, relay) or _lost_members(draws, name, dataset)
     return outcome
 
 
@@ -161,12 +235,20 @@ def _height(truth: Branch, config: dict[str, Any]) -> int:
 async def _read(config: dict[str, Any], stream: str, dataset: Dataset, log: Lines, outcome: Outcome) -> None:
     """As the pipeline does it: a new source after each passing trouble, from the last position."""
     telemetry = Telemetry(log, Counters(log))
+    draws = outcome.draws
+    pauses = sorted(draws.random.sample(range(1, 12), 3)) if "restarts" in draws.active else []
+    batches = 0
     while True:
         running = build_source(SourceContext(config, "tests/net", WriteMode.UPSERT, telemetry))
         try:
             opened = await running.open(stream, dataset.checkpoint)
             async for batch in running.batches():
                 dataset.apply(batch, opened.identity)
+                batches += 1
+                if batches in pauses:
+                    draws.drawn["restarts"] += 1
+                    config = {**config, "events": config["events"][::-1]}
+                    break
         except ActionRequiredError as error:
             outcome.told.append(f"{error.reason}: {error.message}")
             return
@@ -185,6 +267,23 @@ async def _until(condition: Any, seconds: float, reader: asyncio.Task[None]) -> 
             return True
         await asyncio.sleep(0.005)
     return bool(condition())
+
+
+def _misread(world: World, relay: Relay) -> str:
+    """What a node says would do is asked for: not one block at a time. Some count the difference of both ends, so one less is right, too."""
+    blocks, queries = sum(relay.widths), len(relay.widths)
+    if world.name != "limits" or queries <= blocks // (relay.limit - 1) + 4:
+        return ""
+    return f"{queries} log queries of {relay.widths} blocks, where {relay.limit} are taken: {relay.wording}"
+
+
+def _lost_members(draws: Draws, stream: str, dataset: Dataset) -> str:
+    """What has no column is in `extra`."""
+    if "more members" not in draws.active or stream not in OF_OBJECTS:
+        return ""
+    place = dataset.names.index("extra")
+    lost = sum("someNewMember" not in (row[place] or "") for row in dataset.rows.values())
+    return f"a member without a column is not in extra of {lost} rows" if lost else ""
 
 
 def _judge(

@@ -13,9 +13,9 @@ from tests.simulators.draws import Report
 from tests.simulators.ethereum.recording import Recording, record
 
 FEW, MANY, CHUNK = 24, 2000, 100
-FOUND = (76, 77, 192, 556)
-"""Seeds that once found something."""
-ENOUGH = 3
+FOUND = (28, 42, 44, 46, 47, 57, 91)
+"""Seeds that find faults that were put back, and that no seed below `FEW` finds."""
+ENOUGH = int(os.environ.get("NET_FAILURES", "3"))
 """Failures after which no more seeds are run."""
 
 

@@ -23,11 +23,20 @@ FOREIGN = "0x" + "ab" * 32
 
 
 class Refusal(Exception):  # noqa: N818 - it is an answer
-    """The member `error` instead of a result."""
+    """The member `error` instead of a result; or, with a status or a body of its own, instead of the whole answer."""
 
-    def __init__(self, error: Any) -> None:
+    def __init__(self, error: Any, status: int = 200, body: Callable[[Json], Any] | None = None) -> None:
         super().__init__(str(error))
         self.error = error
+        self.status = status
+        self._body = body
+
+    def answer(self, base: Json) -> Json:
+        """Instead of a result; `_page`, with a status, is instead of all that was to be answered."""
+        if self._body is not None:
+            return {**base, "_page": (self.status, self._body(base))}
+        found = {**base, "error": self.error}
+        return found if self.status == 200 else {**base, "_page": (self.status, found)}
 
 
 def _cut(chance: random.Random, _params: list[Any], found: Result) -> Result:
@@ -153,9 +162,14 @@ PASSING_OF_TRANSPORT = {
 STANDING = (
     "few requests a batch", "few blocks a log query", "few logs a log query", "few requests at a time", "other casing", "more members",
     "fewer members", "numbers as numbers", "no bloom", "zero bloom", "no block receipts", "receipts by number only", "an address is demanded",
-    "no tags", "struct logs", "a reorganisation", "two reorganisations",
+    "no tags", "struct logs", "a reorganisation", "two reorganisations", "restarts",
+    "unknown words",
 )  # fmt: skip
 """How this node, or its chain, is."""
+
+TAKES_LOGS_AWAY = ("logs cut", "logs empty")
+"""Only blooms tell, where there are no receipts."""
+OF_BLOOMS = ("bloom empty", "zero bloom", "no bloom")
 
 KINDS: dict[str, float] = {
     **{name: row[0] for name, row in PASSING.items()},
@@ -167,9 +181,28 @@ KINDS: dict[str, float] = {
 
 ABOUT_ONE_METHOD: dict[str, tuple[str, ...]] = {
     **{name: row[1] for name, row in PASSING.items()},
-    "few blocks a log query": (LOGS,), "few logs a log query": (LOGS,), "an address is demanded": (LOGS,),
+    "few blocks a log query": (LOGS,), "unknown words": (LOGS,), "few logs a log query": (LOGS,), "an address is demanded": (LOGS,),
     "struct logs": (TRACES,), "no block receipts": (RECEIPTS,), "receipts by number only": (RECEIPTS,),
 }  # fmt: skip
+
+
+NEEDS = {"unknown words": "few blocks a log query"}
+OF_LOG_QUERIES = tuple(sorted(kind for kind, methods in ABOUT_ONE_METHOD.items() if methods == (LOGS,)))
+
+
+def hides_its_loss(full: list[Json], kept: list[Json]) -> bool:
+    """Whether nothing but a root of receipts could tell: a block's last logs, when their values occur in its other logs, too."""
+    places = {(log["blockNumber"], log["logIndex"]) for log in kept}
+    for number in {log["blockNumber"] for log in full}:
+        own = [log for log in full if log["blockNumber"] == number]
+        left = [log for log in own if (number, log["logIndex"]) in places]
+        if own[: len(left)] == left != own and _values(own) == _values(left):
+            return True
+    return False
+
+
+def _values(logs: list[Json]) -> set[str]:
+    return {value for log in logs for value in (log["address"], *log["topics"])}
 
 
 def kinds_for(methods: tuple[str, ...]) -> dict[str, float]:
@@ -181,6 +214,16 @@ def kinds_for(methods: tuple[str, ...]) -> dict[str, float]:
     }
 
 
+def struct_logs(transactions: list[Json]) -> list[Json]:
+    """Of each transaction, instead of a call tree: as Besu makes them whatever tracer is asked for."""
+    result = {"gas": 21000, "failed": False, "returnValue": "", "structLogs": []}
+    return [{"txHash": item["hash"], "result": result} for item in transactions]
+
+
+_PLACED = ("hash", "logIndex", "transactionIndex", "traceAddress")
+"""What names an object of a block: these get more members."""
+
+
 def reshaped(active: frozenset[str], value: Any, key: str = "", within: str = "") -> Any:
     """An honest result in another shape that means the same (casing, members, numbers)."""
     if isinstance(value, dict):
@@ -189,7 +232,7 @@ def reshaped(active: frozenset[str], value: Any, key: str = "", within: str = ""
         }
         return (
             {**shaped, "l1Fee": "0x1", "someNewMember": {"a": [1]}}
-            if "more members" in active and "hash" in value
+            if "more members" in active and not value.keys().isdisjoint(_PLACED)
             else shaped
         )
     if isinstance(value, list):

@@ -43,6 +43,11 @@ class Branch:
     def by_hash(self, own: str) -> Block | None:
         return self._by_hash.get(own)
 
+    def receipt(self, own: str, head: int) -> Json | None:
+        """Of a transaction in a block up to `head`."""
+        found = (item for block in self.blocks[: head + 1] for item in block.receipts)
+        return next((item for item in found if item["transactionHash"] == own), None)
+
     def head(self) -> int:
         return len(self.blocks) - 1
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -14,11 +15,15 @@ from tests.simulators.draws import Draws
 from tests.simulators.ethereum.misbehaviours import (
     BLOCK,
     PASSING,
+    TAKES_LOGS_AWAY,
     Refusal,
+    hides_its_loss,
     reshaped,
+    struct_logs,
 )
 from tests.simulators.ethereum.recording import Block, Branch, Recording
-from tests.simulators.ethereum.wordings import WORDINGS
+from tests.simulators.ethereum.unknown_words import unknown_words
+from tests.simulators.ethereum.wordings import WORDINGS, Wording
 
 Call = dict[str, Any]
 ZERO_BLOOM = "0x" + "00" * 256
@@ -27,12 +32,18 @@ ZERO_BLOOM = "0x" + "00" * 256
 class Relay:
     """Serves HTTP on a port of its own, in the test's event loop.
 
+    Args:
+        has_roots: Whether the source can prove lists of logs by receipts all through; else no loss is made that only those tell.
+
     Attributes:
         branch: The chain that is the truth now.
+        limit: Blocks that a log query may cover, where that is limited.
+        widths: How many blocks each log query that was answered has covered.
     """
 
-    def __init__(self, recording: Recording, draws: Draws) -> None:
+    def __init__(self, recording: Recording, draws: Draws, *, has_roots: bool = True) -> None:
         self._recording = recording
+        self._has_roots = has_roots
         self._draws = draws
         self._chance: random.Random = draws.random
         self._active = frozenset(draws.active)
@@ -41,14 +52,16 @@ class Relay:
         self._turns = self._plan()
         self._inside = 0
         self._batch = self._chance.choice([1, 1, 2, 3, 3, 5])
-        self._range = self._chance.choice([1, 2, 3, 4, 7])
+        self.limit = self._chance.choice([1, 2, 3, 4, 7])
+        self.widths: list[int] = []
         self._logs = self._chance.choice([3, 6, 10])
         self._at_once = self._chance.choice([1, 2, 3])
-        self._wording = self._chance.choice(WORDINGS)
-        self._batch_words = self._chance.choice(
-            ["Batch of more than 3 requests are not allowed on free tier", "batch too large", "too many", "no"]
-        )
-        self._batch_form = self._chance.choice(["list", "one", "object", "page", "closed", "text"])
+        is_unknown = "unknown words" in self._active
+        self.wording = unknown_words(self._chance) if is_unknown else self._chance.choice(WORDINGS)
+        known = ["Batch of more than 3 requests are not allowed on free tier", "batch too large", "too many", "no"]
+        self._batch_words = self._chance.choice([*known, *(unknown_words(self._chance).text for _ in known)])
+        self._batch_form = self._chance.choice(["list", "list", "one", "object", "page", "closed", "text"])
+        self._batch_status = self._chance.choice([200, 500, 503])
         self.port = 0
 
     @property
@@ -111,7 +124,7 @@ class Relay:
         pages = [answer["_page"] for answer in answers if "_page" in answer]
         if pages:
             status, body = pages[0]
-            return web.Response(status=status, text=json.dumps(body))
+            return web.Response(status=status, text=body if isinstance(body, str) else json.dumps(body))
         answers = self._reordered(answers)
         body = json.dumps(answers if isinstance(calls, list) else answers[0]).encode()
         if self._draws.strikes("cut body"):
@@ -144,7 +157,9 @@ class Relay:
         error = {"code": 31, "message": self._batch_words}
         match self._batch_form:
             case "list":
-                return web.Response(status=500, text=json.dumps([{"id": call["id"], "error": error} for call in calls]))
+                return web.Response(
+                    status=self._batch_status, text=json.dumps([{"id": call["id"], "error": error} for call in calls])
+                )
             case "one":
                 return web.json_response([{"jsonrpc": "2.0", "id": 0, "error": error}])
             case "object":
@@ -187,12 +202,12 @@ class Relay:
             for kind, (_, methods, change) in PASSING.items():
                 is_verifying = method == BLOCK and params[0] in ("0x0", "latest")
                 if method in methods and not is_verifying and kind in self._active and self._draws.strikes(kind):
-                    found = change(self._chance, params, found)
+                    changed = change(self._chance, params, found)
+                    if self._has_roots or kind not in TAKES_LOGS_AWAY or not hides_its_loss(found, changed):
+                        found = changed
             return {**base, "result": found}
         except Refusal as refusal:
-            if isinstance(refusal.error, dict) and (status := refusal.error.pop("_status", 200)) != 200:
-                return {**base, "_page": (status, {**base, "error": refusal.error})}
-            return {**base, "error": refusal.error}
+            return refusal.answer(base)
 
     def _result(self, method: str, params: list[Any]) -> Any:
         """The honest answer, of the chain as this replica sees it, in this node's shape."""
@@ -233,22 +248,13 @@ class Relay:
             case "eth_getBlockReceipts":
                 return self._receipts(branch, head, params)
             case "eth_getTransactionReceipt":
-                return next(
-                    (r for b in branch.blocks[: head + 1] for r in b.receipts if r["transactionHash"] == params[0]),
-                    None,
-                )
+                return branch.receipt(params[0], head)
             case "eth_getLogs":
                 return self._logs_answer(branch, head, params[0])
             case "debug_traceBlockByHash" if "struct logs" in self._active and self._at(branch, head, params[0]):
                 self._count("struct logs")  # as Besu makes them whatever tracer is asked for
                 block = self._at(branch, head, params[0])
-                return [
-                    {
-                        "txHash": item["hash"],
-                        "result": {"gas": 21000, "failed": False, "returnValue": "", "structLogs": []},
-                    }
-                    for item in (block.full["transactions"] if block else [])
-                ]
+                return struct_logs(block.full["transactions"] if block else [])
             case "trace_block":
                 block = self._at(branch, head, params[0])
                 return None if block is None else block.traces
@@ -296,14 +302,22 @@ class Relay:
         if last > head:
             raise Refusal({"code": -32602, "message": "block range extends beyond current head block"})
         asked = last - first + 1
-        if "few blocks a log query" in self._active and asked > self._range:
+        if "few blocks a log query" in self._active and asked > self.limit:
             self._count("few blocks a log query")
-            raise Refusal({**self._wording.error(self._range, first, asked), "_status": self._wording.status})
+            raise self._too_wide(first, asked)
         found = [log for block in branch.blocks[first : last + 1] for log in block.logs]
         if "few logs a log query" in self._active and len(found) > self._logs:
             self._count("few logs a log query")
             raise Refusal({"code": -32005, "message": f"query returned more than {self._logs} results"})
+        self.widths.append(asked)
         return found
+
+    def _too_wide(self, first: int, asked: int) -> Refusal:
+        wording = self.wording
+        if isinstance(wording, Wording):
+            return Refusal(wording.error(self.limit, first, asked), wording.status)
+        self._count("unknown words")
+        return Refusal(None, wording.status, partial(wording.body, limit=self.limit, asked=asked))
 
 
 async def _dribble(request: web.Request, body: bytes) -> web.StreamResponse:

@@ -1,5 +1,7 @@
 """The table of refusals, by the words of real providers and nodes."""
 
+import random
+
 import pytest
 
 from connector_runner.protocols.errors import ActionRequiredError, TransientError
@@ -13,6 +15,7 @@ from connector_runner.sources.ethereum.failures import (
     read_error,
 )
 from connector_runner.sources.ethereum.suggestions import suggested_range
+from tests.simulators.ethereum.unknown_words import FORMS, unknown_words
 from tests.simulators.ethereum.wordings import WORDINGS, Wording
 
 LOGS, BLOCK = "eth_getLogs", "eth_getBlockByNumber"
@@ -73,6 +76,22 @@ def test_the_words_of_providers_say_how_many_blocks_would_do(wording: Wording, l
     failure = judge(LOGS, error, "https://….example.org", wording.status, None, asked)
     assert failure.suggested == (limit if wording.tells else None)
     assert failure.verdict in (Verdict.SHRINK, Verdict.TRANSIENT)
+
+
+@pytest.mark.parametrize("form", sorted(set(FORMS)))
+def test_no_rule_knows_the_sentences_that_are_made_up(form: str) -> None:
+    made = [found for seed in range(600) if (found := unknown_words(random.Random(seed))).form == form]
+    assert len({refusal.text for refusal in made}) > 30
+    for refusal in made:
+        body = refusal.body({"id": 1}, 5, 16)
+        answer = body[0] if isinstance(body, list) else body
+        error = read_error(answer["error"]) if isinstance(answer, dict) else None
+        known = (
+            judge(LOGS, error, "…", refusal.status, None, 16)
+            if error
+            else judge_status(refusal.status, "…", None, body)
+        )
+        assert known.verdict in (Verdict.TRANSIENT, Verdict.FINAL), refusal
 
 
 def test_so_many_providers_are_known() -> None:
