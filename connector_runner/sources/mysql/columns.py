@@ -46,7 +46,8 @@ GEOMETRIES = frozenset(
 _TYPE = re.compile(
     r"^(?P<base>[a-z0-9]+)(?: precision)?(?:\((?P<arguments>.*)\))?(?P<rest>[^)]*)$", re.IGNORECASE | re.DOTALL
 )
-_LABEL = re.compile(r"'((?:[^']|'')*)'", re.DOTALL)
+# MySQL shows a label that is no text as x'…'.
+_LABEL = re.compile(r"(x?)'((?:[^']|'')*)'", re.DOTALL)
 _SYNONYMS = {"integer": "int", "dec": "decimal", "numeric": "decimal", "real": "double", "bool": "tinyint"}
 
 
@@ -74,7 +75,9 @@ _ESCAPES = {"''": "'", "\\\\": "\\", "\\0": "\0", "\\n": "\n", "\\r": "\r"}
 _ESCAPED = re.compile(r"''|\\[\\0nr]")
 
 
-def _unquote(label: str) -> str:
+def _unquote(form: str, label: str) -> str:
+    if form:  # bytes without a character become lone surrogates, as everywhere
+        return bytes.fromhex(label).decode("utf-8", "surrogateescape")
     return _ESCAPED.sub(lambda found: _ESCAPES[found[0]], label)
 
 
@@ -98,7 +101,7 @@ def parse_sql_type(text: str) -> SqlType:
     base = _SYNONYMS.get(base, base)
     arguments, rest = found["arguments"] or "", found["rest"].lower()
     if base in {"enum", "set"}:
-        return SqlType(base, labels=tuple(map(_unquote, _LABEL.findall(arguments))))
+        return SqlType(base, labels=tuple(_unquote(*found) for found in _LABEL.findall(arguments)))
     numbers = tuple(int(part) for part in arguments.split(",")) if arguments else ()
     unsigned = "unsigned" in rest or "zerofill" in rest
     return SqlType(base, numbers, is_unsigned=unsigned, is_compressed="compressed" in rest)

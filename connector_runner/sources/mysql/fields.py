@@ -242,10 +242,11 @@ def result_field(column: SourceColumn, *, in_key: bool = False) -> Field:
     if plain := _RESULT_PLAIN.get(kind.base):
         return plain
     if kind.base == "time":
-        convert = values.field_time(fractional_digits(kind))
-        return Field(prefix=1, use=Use.CALL, convert=convert)
-    if kind.base in TEXTS or kind.base in {"enum", "set"}:
-        return _text(column, LENGTH_ENCODED, in_key) if column.charset else Field(prefix=LENGTH_ENCODED)
+        return Field(prefix=1, use=Use.CALL, convert=values.field_time(fractional_digits(kind)))
+    if kind.base in {"enum", "set"} and column.charset:
+        return Field(prefix=LENGTH_ENCODED, use=Use.CALL, convert=labels.result_reader(column, in_key=in_key))
+    if kind.base in TEXTS and column.charset:
+        return _text(column, LENGTH_ENCODED, in_key)
     if kind.base in GEOMETRIES:
         return Field(prefix=LENGTH_ENCODED, use=Use.CALL, convert=values.wkb)
     return Field(prefix=LENGTH_ENCODED)

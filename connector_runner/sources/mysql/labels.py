@@ -3,17 +3,23 @@
 COLUMN_TYPE is the only place where the server shows labels without rows, and it shows them in utf8mb3: a character beyond it
 reads as a question mark there. The log has them exactly with binlog_row_metadata=FULL; without it such a label is refused as
 soon as a row has it. In a key also a number is refused whose text another number has as well.
+
+`ALTER TABLE … CONVERT TO CHARACTER SET` leaves the bytes of labels as they were, and the server then calls them text of the new
+set. Where they are none, it shows a part of them, question marks, or nothing: such a label is refused in copy and log.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 
-from connector_runner.sources.mysql.charsets import text_decoder
+from connector_runner.sources.mysql.charsets import key_decoder, text_decoder
 from connector_runner.sources.mysql.columns import SourceColumn
 from connector_runner.sources.mysql.undecodable import UndecodableError
 from connector_runner.sources.mysql.values import SetTexts
 
+# Texts of a column in result sets.
+_REMEMBERED = 4096
 # Sets with characters that COLUMN_TYPE can't show.
 _BEYOND_UTF8MB3 = frozenset({"utf8mb4", "utf16", "utf16le", "utf32", "gb18030", "binary"})
 
@@ -35,11 +41,48 @@ def exact_labels(column: SourceColumn, logged: Sequence[bytes] | None) -> tuple[
     return tuple(map(text_decoder(column.charset or "utf8mb4"), logged))
 
 
+def result_reader(column: SourceColumn, *, in_key: bool) -> Callable[[bytes], str]:
+    """From what a result set has of an ENUM or SET with a character set to its text.
+
+    Raises:
+        UndecodableError: By what is returned, for bytes that are no text.
+    """
+    decode = (key_decoder if in_key else text_decoder)(column.charset)
+
+    @lru_cache(maxsize=_REMEMBERED)
+    def read(raw: bytes) -> str:
+        text = decode(raw)
+        if not _is_text(text):
+            raise _unreadable(column, "a label", text)
+        return text
+
+    return read
+
+
+def _is_text(label: str) -> bool:
+    """Whether a label has no lone surrogates, which stand for bytes that are no character."""
+    return not any("\ud800" <= character <= "\udfff" for character in label)
+
+
+def _unreadable(column: SourceColumn, which: str, label: str) -> UndecodableError:
+    return UndecodableError(
+        f"column {column.name}: {which} ({label!a}) is no text in {column.charset}. ALTER TABLE … CONVERT TO CHARACTER SET leaves the "
+        "bytes of labels as they were: write the labels anew (ALTER TABLE … MODIFY the column with its whole type), see to its rows, "
+        "and copy the table again (`connector-runner checkpoint reset`)",
+        reason="UnreadableLabel",
+    )
+
+
 def _refusals(column: SourceColumn, exact: tuple[str, ...] | None) -> dict[int, UndecodableError]:
     """By place: labels that can't be told."""
+    unreadable = {
+        place: _unreadable(column, f"its label {place + 1}", label)
+        for place, label in enumerate(exact or column.type.labels)
+        if not _is_text(label)
+    }
     if exact is not None or not has_hidden_labels(column):
-        return {}
-    return {
+        return unreadable
+    return unreadable | {
         place: UndecodableError(
             f"column {column.name}: the label {label!r} holds a question mark, or a character that the server does not show there; "
             "only with binlog_row_metadata = 'FULL' the log tells which (SET GLOBAL binlog_row_metadata = 'FULL'). Then copy "

@@ -19,6 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.fuzz.mysql.replaying import KEPT, read_history
+
 ROOT = Path(__file__).parents[3]
 FAULTS = Path(__file__).parent / "faults"
 COPIED = ("connector_runner", "tests")
@@ -70,6 +72,22 @@ def run_net(root: Path, version: str, given: argparse.Namespace, numbers: range,
     lines = [line for line in done.stdout.splitlines() if re.match(rf"{re.escape(version)} \d+ \(", line)]
     if not lines:
         raise RuntimeError(f"the net did not run in {root}: {(done.stdout + done.stderr)[-2000:]}")
+    return lines
+
+
+def replay_kept(fault: dict[str, Any]) -> list[str]:
+    """The kept histories of a fault in a copy that has it: a line each; those that do not end "as expected" find it."""
+    paths = [str(path) for path in KEPT if read_history(path).row == fault["row"]]
+    with tempfile.TemporaryDirectory(prefix="net-") as name:
+        root = _copy(Path(name))
+        apply(fault, root)
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.fuzz.mysql.replaying", *paths], cwd=root, env={**os.environ, "PYTHONPATH": str(root)},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    lines = done.stdout.splitlines()
+    if len(lines) != len(paths):
+        raise RuntimeError(f"{len(lines)} of {len(paths)} histories were done: {(done.stdout + done.stderr)[-2000:]}")
     return lines
 
 

@@ -41,6 +41,8 @@ class History:
         config: Of the connector.
         modes: The datasets' write modes.
         steps: In order.
+        row: Of a kept history: the fault of `faults/` that it finds; "" if that is not there.
+        outcome: Of a kept history: how it must end.
     """
 
     seed: str
@@ -51,6 +53,8 @@ class History:
     config: dict[str, Any] = field(default_factory=dict)
     modes: list[str] = field(default_factory=lambda: ["upsert"])
     steps: list[Step] = field(default_factory=list)
+    row: str = ""
+    outcome: str = "exact"
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {"steps": [[step.kind, step.session, step.sql, step.charset] for step in self.steps]}
@@ -58,7 +62,8 @@ class History:
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> History:
         steps = [Step(kind, sql, session, charset) for kind, session, sql, charset in document["steps"]]
-        known = {name: document[name] for name in ("seed", "version", "options", "suffix", "table", "config", "modes")}
+        names = ("seed", "version", "options", "suffix", "table", "config", "modes", "row", "outcome")
+        known = {name: document[name] for name in names if name in document}
         return cls(**known, steps=steps)
 
     def save(self, path: Path) -> None:

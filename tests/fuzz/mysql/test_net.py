@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.fuzz.mysql.mutating import FAULTS, ROOT, read_faults
-from tests.fuzz.mysql.running.doing import Verdict, replay
+from tests.fuzz.mysql.mutating import FAULTS, ROOT, read_faults, replay_kept
+from tests.fuzz.mysql.replaying import KEPT, Replayed, read_history, replay_all
 from tests.fuzz.mysql.running.group import GROUP, Plan, Result, group_results
-from tests.fuzz.mysql.steps import History
-from tests.fuzz.mysql.versions import VERSIONS, build_server
+from tests.fuzz.mysql.versions import VERSIONS
 
 ORDINARY = ("mysql-8.0", "mariadb-10.11")
-KEPT = sorted((Path(__file__).parent / "histories").glob("*.json"))
+KEPT_OF = {
+    version: found for version in VERSIONS if (found := [path for path in KEPT if path.stem.startswith(version)])
+}
+KEPT_ROWS = {read_history(path).row for path in KEPT}
 
 
 def alone(function: Any, *arguments: Any) -> Any:
@@ -53,23 +51,33 @@ def test_many_histories(version: str) -> None:
         assert_no_defect(alone(group_results, Plan("long", version), [*range(first, first + GROUP)]))
 
 
-def do_again(path: Path, version: str) -> Verdict:
-    history = History.from_json(json.loads(path.read_text()))
-    with tempfile.TemporaryDirectory() as folder, build_server(version, history.options) as server:
-        return asyncio.run(replay(server, history, "kept", Path(folder)))
-
-
 @pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(path, id=path.stem, marks=[] if path.stem.startswith(ORDINARY) else pytest.mark.fault)
-        for path in KEPT
-    ],
+    "version", [pytest.param(name, marks=() if name in ORDINARY else pytest.mark.fault) for name in sorted(KEPT_OF)]
 )
-def test_what_failed_once(path: Path) -> None:
-    version = json.loads(path.read_text())["version"]
-    verdict = alone(do_again, path, version)
-    assert not verdict.is_defect, f"{verdict.outcome}: {verdict.detail}"
+def test_what_failed_once(version: str) -> None:
+    replayed: list[Replayed] = alone(replay_all, KEPT_OF[version])
+    assert len(replayed) == len(KEPT_OF[version])
+    assert [f"{found.name}: {found.objection}" for found in replayed if found.objection] == []
+
+
+def test_the_ordinary_servers_have_kept_histories() -> None:
+    """Else the test above would say nothing."""
+    assert set(ORDINARY) <= set(KEPT_OF)
+    rows = {fault["row"] for fault in read_faults()}
+    assert {history.row for history in map(read_history, KEPT)} <= {
+        "",
+        *rows,
+        "26",
+    }  # 26 is no fault that can be put back
+
+
+@pytest.mark.fault
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "fault", [fault for fault in read_faults() if fault["row"] in KEPT_ROWS], ids=lambda fault: fault["row"]
+)
+def test_kept_histories_find_their_fault(fault: dict[str, Any]) -> None:
+    assert [line for line in replay_kept(fault) if line.endswith(": as expected")] == []
 
 
 @pytest.mark.parametrize("fault", read_faults(), ids=lambda fault: fault["row"])

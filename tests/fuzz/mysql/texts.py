@@ -13,6 +13,12 @@ RANGES = (
 )  # fmt: skip
 # Where encoders of the same name are known to differ from server to server and from language to language.
 TRAPS = "\u2015\u2014\u301c\uff5e\u2016\u2225\u2212\uff0d\u00a2\uffe0\u00a3\uffe1\u00ac\uffe2\u00a6\uffe4\u00a5\\\u203e~\u20ac\u0152\u02dc\u2018\u037a\u20af\x81\x8d\x90\x9d"
+TRAPS_OF = {
+    "big5": "\u7881\u92b9\u88cf\u58bb\u6052\u7ca7\u5afa", "cp866": "\u207f\xb2", "eucjpms": "\uff5e\u2225\uff0d\uffe0\uffe1\uffe2\u2460\u2160\u3349",
+    "greek": "\u02bd\u02bc", "hebrew": "\u203e", "koi8u": "\u2022", "sjis": "\\\uff3c", "ujis": "\uff3c\ue000\ue001\ue03a", "gb18030": "\u1e3f",
+    "latin1": "\x81\x8d\x8f\x90\x9d",
+}  # fmt: skip
+"""Characters of a set that Python's codec of that name has elsewhere, or not at all."""
 EDGES = (
     "",
     "a",
@@ -42,8 +48,10 @@ EDGES = (
 )
 
 
-def text(draw: Draw, longest: int) -> str:
-    """A text of at most `longest` characters."""
+def text(draw: Draw, longest: int, charset: str = "") -> str:
+    """A text of at most `longest` characters; some are made for a character set."""
+    if charset in TRAPS_OF and draw.chance(0.4):
+        return "".join(draw.pick(TRAPS_OF[charset]) for _ in range(draw.number(1, min(6, max(1, longest)))))
     if draw.chance(0.35):
         return draw.pick(EDGES)[:longest]
     if draw.chance(0.25):

@@ -119,7 +119,7 @@ def _text(column: Column, draw: Draw) -> str:
         return texts.literal(_document(draw))
     if column.base in {"text", "mediumtext", "longtext"} and draw.chance(0.02):
         return f"REPEAT({texts.literal(texts.text(draw, 5) or 'x')}, {draw.number(200, 3000)})"
-    return texts.literal(texts.text(draw, longest))
+    return texts.literal(texts.text(draw, longest, column.charset))
 
 
 def _bytes(column: Column, draw: Draw) -> str:

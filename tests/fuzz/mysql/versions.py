@@ -17,14 +17,15 @@ QUICK = ("--innodb-flush-log-at-trx-commit=2", "--sync-binlog=0", "--innodb-doub
          "--max-allowed-packet=64M", "--lower-case-table-names=0")  # fmt: skip
 NAMES = "--binlog-row-metadata=FULL"
 _GTIDS = ("--gtid-mode=ON", "--enforce-gtid-consistency=ON")
+_PARTS = ("--binlog-transaction-compression=ON", "--binlog-row-value-options=PARTIAL_JSON")
+# Without names in the log much is refused: it is one way in ten.
 _MYSQL = (
+    *[(*_GTIDS, NAMES), (*_GTIDS, NAMES), ("--gtid-mode=OFF", NAMES), (*_GTIDS, NAMES, *_PARTS)] * 2,
     (*_GTIDS, NAMES),
-    (*_GTIDS, NAMES),
-    ("--gtid-mode=OFF", NAMES),
     _GTIDS,
-    (*_GTIDS, NAMES, "--binlog-transaction-compression=ON", "--binlog-row-value-options=PARTIAL_JSON"),
 )
-_MARIADB = ((NAMES,), (NAMES,), (), ("--log-bin-compress=ON", "--log-bin-compress-min-len=10", NAMES))
+_COMPRESSED = ("--log-bin-compress=ON", "--log-bin-compress-min-len=10")
+_MARIADB = (*[(NAMES,), (NAMES,), (*_COMPRESSED, NAMES)] * 3, ())
 
 
 def options_of(version: str, group: int) -> list[str]:

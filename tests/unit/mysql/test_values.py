@@ -18,7 +18,6 @@ from connector_runner.sources.mysql.charsets import PYTHON_CODECS, encode_raw, i
 from connector_runner.sources.mysql.columns import SourceColumn, parse_sql_type, quote_label
 from connector_runner.sources.mysql.definitions import choose_key
 from connector_runner.sources.mysql.fields import Field, Use, fits, string_meta
-from connector_runner.sources.mysql.labels import enum_texts, exact_labels, has_hidden_labels, set_texts
 from connector_runner.sources.mysql.literals import after_condition, literal
 from connector_runner.sources.mysql.rowcode import LogRows, ResultRows
 from connector_runner.sources.mysql.table import TableDefinition
@@ -288,28 +287,6 @@ def test_a_database_with_dots_survives_the_checkpoint() -> None:
     found = TableDefinition.from_json("my.db.t.u", json.loads(json.dumps(dotted.to_json())))
     assert (found.database, found.name, found.id) == ("my.db", "t.u", "my.db.t.u")
     assert "database" not in definition(ID).to_json()
-
-
-def test_labels_that_are_told_apart_or_refused() -> None:
-    column = SourceColumn("e", "enum('','a','a')", "latin1")
-    texts = enum_texts(column, in_key=True)
-    assert (texts[1], texts[2]) == ("", "a")
-    for number in (0, 3, 9):
-        with pytest.raises(UndecodableError):
-            _ = texts[number]
-    assert enum_texts(column)[0] == enum_texts(column)[1] == ""
-    hidden = SourceColumn("e", "enum('?','b')", "utf8mb4")
-    assert has_hidden_labels(hidden)
-    assert not has_hidden_labels(replace(hidden, charset="latin1"))
-    assert enum_texts(hidden, ("🎈", "b"))[1] == "🎈"
-    assert exact_labels(hidden, ("🎈".encode(), b"b")) == ("🎈", "b")
-    with pytest.raises(UndecodableError, match="binlog_row_metadata"):
-        _ = enum_texts(hidden)[1]
-    sets = set_texts(SourceColumn("s", "set('','a')", "latin1"), in_key=True)
-    assert (sets[0], sets[2]) == ("", "a")
-    assert sets[3] == ",a"
-    with pytest.raises(UndecodableError):
-        _ = sets[1]
 
 
 @given(

@@ -132,7 +132,7 @@ ALTERATIONS = [
     Kind("set or drop a default", _ROW, 1, one(clauses.set_default)), Kind("character set of the table", _ROW, 1.5, one(clauses.charset)),
     Kind("add, drop, rename, hide an index", _ROW, 3, one(clauses.index)), Kind("another primary key", _ROW, 0.8, one(clauses.primary_key)),
     Kind("alteration that changes nothing", _ROW, 2, one(clauses.nothing)), Kind("another engine", _ROW, 0.7, one(clauses.engine)),
-    Kind("foreign key", _ROW, 1.5, links), Kind("default added and dropped", _ROW, 1.5, default_and_drop),
+    Kind("foreign key", _ROW, 1, links), Kind("default added and dropped", _ROW, 1.5, default_and_drop),
     Kind("migration and its way back", _ROW, 1.5, there_and_back), Kind("column added, rows, column dropped", _ROW, 1.8, add_rows_drop),
     Kind("create index, drop index", _ROW, 1.5, create_index), Kind("alter ignore", _ROW, 0.7, ignoring),
 ]  # fmt: skip

@@ -235,15 +235,15 @@ def engine(_scene: Scene, draw: Draw) -> Clause:
 def foreign_key(scene: Scene, draw: Draw) -> Clause:
     if scene.shape.foreign_keys and draw.chance(0.5):
         return f"DROP FOREIGN KEY {quoted(draw.pick(scene.shape.foreign_keys))}"
-    action = draw.pick(
-        [
-            "",
-            " ON DELETE CASCADE",
-            " ON DELETE SET NULL",
-            " ON UPDATE CASCADE",
-            " ON DELETE CASCADE ON UPDATE CASCADE",
-            " ON DELETE RESTRICT",
-        ]
+    action = draw.weighted(
+        {
+            "": 4.0,
+            " ON DELETE CASCADE": 0.6,
+            " ON DELETE SET NULL": 0.6,
+            " ON UPDATE CASCADE": 0.6,
+            " ON DELETE CASCADE ON UPDATE CASCADE": 0.4,
+            " ON DELETE RESTRICT": 2.0,
+        }
     )
     name = "pid"
     add = "" if any(column.name == "pid" for column in scene.shape.columns) else f"ADD COLUMN {name} INT, "

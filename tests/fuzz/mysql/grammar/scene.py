@@ -9,6 +9,9 @@ from tests.fuzz.mysql.draw import Draw, double_quoted, quoted
 from tests.fuzz.mysql.shapes import Column, Shape
 from tests.fuzz.mysql.steps import DATABASE, Step
 
+KEYWORDS = ("online", "quick", "offline", "extended", "only", "truncate", "temporary")
+"""Words that some server reads as a name where a statement may have them as a word of its own."""
+
 
 @dataclass
 class Session:
@@ -51,7 +54,7 @@ class Scene:
             table.isascii()
             and table.isidentifier()
             and table.lower() not in {"select", "order", "ignore"}
-            and draw.chance(0.4)
+            and draw.chance(0.75 if table in KEYWORDS else 0.4)
         ):
             plain = table
         return f"{quote(DATABASE)}{draw.pick(['.', '.', ' . '])}{plain}" if draw.chance(0.25) else plain

@@ -193,7 +193,7 @@ def temporary(scene: Scene, draw: Draw) -> list[str] | None:
         changes.append(f"CREATE OR REPLACE TEMPORARY TABLE {name} (id INT PRIMARY KEY, v INT)")
     inner = draw.some(changes, 1, 3)
     end = draw.pick([f"DROP TEMPORARY TABLE {name}", f"DROP TABLE {name}", f"DROP TEMPORARY TABLE IF EXISTS {name}"])
-    form = draw.pick(["ROW", "STATEMENT", "STATEMENT", "MIXED"])
+    form = draw.pick(["ROW", "STATEMENT", "STATEMENT", "STATEMENT", "MIXED"])
     return [f"SET SESSION binlog_format = {form}", make, *inner, end, "SET SESSION binlog_format = ROW"]
 
 
@@ -248,12 +248,12 @@ def beside(scene: Scene, draw: Draw) -> list[str] | None:
 
 
 OTHERS = [
-    Kind("truncate", TRUNCATE, 3, truncate), Kind("rename away and back", RENAMED, 0.6, rename_and_back),
+    Kind("truncate", TRUNCATE, 4, truncate), Kind("rename away and back", RENAMED, 0.6, rename_and_back),
     Kind("swap with another table", REPLACED, 1.2, swap), Kind("drop and create", REPLACED, 0.4, drop_and_create),
     Kind("create or replace table", REPLACED, 1.2, create_or_replace), Kind("create if not exists", "beside", 0.7, create_if_not_exists),
     Kind("partitions", PARTITIONS, 4, partitions), Kind("logged as a statement", STATEMENTS, 1.5, logged_as_statement),
     Kind("another table's rows as a statement", "beside", 0.7, other_statement), Kind("small row image", "rows logged without some of their columns", 1.2, small_image),
-    Kind("temporary namesake", "a statement on a temporary table of the same name", 2, temporary), Kind("from a temporary table", STATEMENTS, 1, from_temporary),
+    Kind("temporary namesake", "a statement on a temporary table of the same name", 3, temporary), Kind("from a temporary table", STATEMENTS, 1, from_temporary),
     Kind("through a view", "rows", 0.7, through_a_view), Kind("through a trigger", "rows", 0.7, through_a_trigger),
     Kind("statements on other objects", "beside", 2.5, beside),
 ]  # fmt: skip

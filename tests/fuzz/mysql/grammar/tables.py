@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tests.fuzz.mysql.draw import Draw, quoted
+from tests.fuzz.mysql.grammar.scene import KEYWORDS
 from tests.fuzz.mysql.shapes import OTHER, PARENT, PART, Shape
 
 INTEGERS = ("TINYINT", "SMALLINT", "MEDIUMINT", "INT", "BIGINT")
@@ -127,7 +128,8 @@ def key_type(draw: Draw) -> str:
     kinds = [
         "INT", "INT", "BIGINT", "BIGINT UNSIGNED", "TINYINT", "MEDIUMINT UNSIGNED", "DECIMAL(10,2)", "DATE", f"DATETIME{_fraction(draw)}", f"TIME{_fraction(draw)}",
         f"VARCHAR({draw.pick([10, 30])}) CHARACTER SET {charset} COLLATE {collation}", f"CHAR(10) CHARACTER SET {charset} COLLATE {collation}",
-        "VARCHAR(20)", "BINARY(8)", "VARBINARY(30)", "YEAR", "BIT(10)", f"TIMESTAMP{_fraction(draw)}", "ENUM('', 'a', 'b', 'C')", "SET('a', 'b', 'c')",
+        "VARCHAR(20)", "BINARY(8)", "VARBINARY(30)", "YEAR", "BIT(10)", f"TIMESTAMP{_fraction(draw)}", "SET('a', 'b', 'c')",
+        "ENUM('', 'a', 'b', 'C')" if draw.chance(0.2) else "ENUM('a', 'b', 'C')",
     ]  # fmt: skip
     if draw.is_mariadb:
         kinds += ["UUID", "INET6"]
@@ -240,13 +242,12 @@ TABLE_NAMES = (
     "t",
     "T1",
     "größe",
-    "online",
-    "quick",
+    'we"ird',
     'we"ird',
     "or`der",
     "select",
     "t t",
-    "offline",
+    *KEYWORDS,
     "ignore",
     "表",
 )

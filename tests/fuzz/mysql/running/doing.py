@@ -18,7 +18,7 @@ from tests.fuzz.mysql.steps import History, Step
 from tests.servers.mysqld import DatabaseServer
 
 # Errors that tell a state of the table or the server rather than one statement.
-STATES = ("Preflight", "PreparedTransactions", "UnknownStream", "IncompleteRows", "AmbiguousKey")
+STATES = ("Preflight", "PreparedTransactions", "UnknownStream", "IncompleteRows", "AmbiguousKey", "UnreadableLabel")
 NAMED = 16  # characters of a statement that a message must have to name it
 
 
