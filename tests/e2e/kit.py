@@ -16,7 +16,7 @@ from typing import Any
 import urllib3
 from kubernetes import client, config
 
-from tests.localkube.cluster import AuditLog, Cluster, LocalKube, eventually
+from tests.localkube.cluster import AuditLog, Cluster, Image, LocalKube, eventually
 
 ROOT = Path(__file__).parents[2]
 OPERATOR_USER = "system:serviceaccount:connector-operator:connector-operator"
@@ -183,14 +183,16 @@ class Kit:
         return dict(eventually(check, timeout=PATIENCE, what=f"{name} runs again after run {run}"))
 
 
-def null_runner_command() -> list[str]:
-    return [sys.executable, "-I", "-S", str(ROOT / "tests/simulators/null_runner/__main__.py")]
+def null_runner_image() -> Image:
+    """As a real image it names its user: the operator fixes none."""
+    command = [sys.executable, "-I", "-S", str(ROOT / "tests/simulators/null_runner/__main__.py")]
+    return {"command": command, "user": 65532}
 
 
 def install(cluster: Cluster) -> None:
     """Installs the operator from the manifests that users get, and waits until it works."""
     if isinstance(cluster, LocalKube):
-        cluster.map_images({"null-runner:test": {"command": null_runner_command(), "user": 65532}})
+        cluster.map_images({"null-runner:test": null_runner_image()})
     overlay = "tests/e2e/manifests"
     rendered = cluster.kubectl("kustomize", str(ROOT / overlay))
     for image, variable in {

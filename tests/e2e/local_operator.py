@@ -12,14 +12,14 @@ from typing import Any
 
 import yaml
 
-from tests.e2e.kit import ROOT, null_runner_command
+from tests.e2e.kit import ROOT, null_runner_image
 from tests.localkube.cluster import LocalKube
 from tests.localkube.plugin import default_images
 
 
 def start_bare(folder: Path, *, audit: bool = False) -> LocalKube:
     """A cluster with the custom resources, without an operator."""
-    images: dict[str, Any] = {**default_images(), "null-runner:test": {"command": null_runner_command(), "user": 65532}}
+    images: dict[str, Any] = {**default_images(), "null-runner:test": null_runner_image()}
     cluster = LocalKube.start(folder, images, audit)
     cluster.kubectl("apply", "--server-side", "-k", str(ROOT / "crds"))
     cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.kit import ROOT, Kit, null_runner_command
+from tests.e2e.kit import ROOT, Kit, null_runner_image
 from tests.localkube.cluster import LocalKube
 from tests.localkube.plugin import default_images
 
@@ -38,7 +38,7 @@ patches:
 
 @pytest.fixture
 def installed(local_only: None, tmp_path: Path) -> Iterator[LocalKube]:
-    images: dict[str, Any] = {**default_images(), "null-runner:test": null_runner_command()}
+    images: dict[str, Any] = {**default_images(), "null-runner:test": null_runner_image()}
     cluster = LocalKube.start(tmp_path / "cluster", images)
     try:
         overlay = tmp_path / "install" / "kustomization.yaml"
