@@ -157,7 +157,9 @@ class Resolver:
         table_map = mapped or between
         if later is not None and table_map is None:
             # Without rows up to the next statement it does not matter what they would look like; that one is asked about in turn.
-            return replace(known if current is None else current.definition, is_guess=True), False
+            # But it must be one that a dataset takes: what made the table unreadable, or took its key, is that later statement.
+            is_readable = current is not None and current.definition.key and not current.definition.problems()
+            return replace(current.definition if current and is_readable else known, is_guess=True), False
         if table_map is not None and table_map.names:
             definition = self._from_map(table_map, known, None if current is None else current.definition)
             self._require_readable(definition, question.statement)

@@ -113,6 +113,15 @@ async def test_a_key_that_is_lost_is_told_with_the_statement(reading: Reading, d
     assert failure.value.reason == "NoKey"
 
 
+async def test_a_key_that_is_lost_later_is_told_with_that_statement(reading: Reading, database: Database) -> None:
+    """The first statement is judged when the table has no key any more already."""
+    database.execute("ALTER TABLE t MODIFY v VARCHAR(90)", "ALTER TABLE t DROP PRIMARY KEY")
+    with pytest.raises(ActionRequiredError, match="lost its key by: ALTER TABLE t DROP PRIMARY KEY") as failure:
+        await reading.until(lambda: False)
+    assert failure.value.reason == "NoKey"
+    assert all(batch.schema.key for batch in reading.batches)
+
+
 @pytest.mark.parametrize("variant", variants("mysql-gtids", "mariadb-compressed"))
 async def test_rows_between_are_read_with_all_that_the_log_says(database: Database) -> None:
     """Signs and labels do not show in the types: the same bytes mean other values."""
