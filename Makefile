@@ -36,7 +36,7 @@ types: $(STAMP) ## mypy, strict
 
 .PHONY: generate
 generate: $(STAMP) ## rewrites what is generated: CRDs and reference documents
-	$(BIN)/python -m tests.generate
+	$(BIN)/python -m generate
 
 .PHONY: localkube
 localkube: $(STAMP) ## builds the test cluster's binary (first time: about ten minutes)

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Entrance of the console script; returns the exit code."""
     flags = build_parser().parse_args(arguments)
     if flags.command == "crds":
-        from connector_operator.generate.crds import build_crd_files
+        from connector_operator.crds.files import build_crd_files
 
         sys.stdout.write("---\n".join(build_crd_files().values()))
         return 0

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from connector_operator.cluster.client import ApiError, KubeClient
-from connector_operator.generate.connector_crd import build_connector_crd
-from connector_operator.generate.dataset_crd import build_dataset_crd
+from connector_operator.crds.connector import build_connector_crd
+from connector_operator.crds.dataset import build_dataset_crd
 from connector_operator.resources import names
 
 Right = tuple[str, str, str]

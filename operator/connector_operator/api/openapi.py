@@ -6,7 +6,7 @@ from functools import cache
 from importlib import metadata
 from typing import Any
 
-from connector_operator.api import shapes
+from connector_operator.api import schemas
 from connector_operator.api.problems import MEDIA_TYPE
 from connector_operator.resources.names import MAX_CONNECTOR_NAME
 from connector_runner.schemas.config import config_schema, connector_types
@@ -58,8 +58,8 @@ def build_openapi() -> Node:
         },
         "components": {
             "schemas": {
-                "Problem": shapes.build_problem_shape(),
-                "Connector": shapes.build_answer_shape(),
+                "Problem": schemas.build_problem_schema(),
+                "Connector": schemas.build_connector_schema(),
                 "ConnectorUpdate": _build_update(),
                 **{_title(kind): _build_creation(kind) for kind in connector_types()},
             },
@@ -76,8 +76,8 @@ def _build_creation(kind: str) -> Node:
 
     A required property that has a default may be left out, so the description does not require it.
     """
-    shape = shapes.build_creation_shape()
-    config = shapes.portable(config_schema(kind))
+    shape = schemas.build_create_schema()
+    config = schemas.portable(config_schema(kind))
     config["required"] = [name for name in config.get("required", []) if "default" not in config["properties"][name]]
     config["additionalProperties"] = False
     shape["properties"] |= {"connectorType": {"const": kind}, "config": config}
@@ -87,8 +87,8 @@ def _build_creation(kind: str) -> Node:
 
 def _build_update() -> Node:
     """The body that changes a connector; which config fits depends on the connector's type."""
-    shape = shapes.build_update_shape()
-    configs = [shapes.portable(config_schema(kind)) | {"required": []} for kind in connector_types()]
+    shape = schemas.build_update_schema()
+    configs = [schemas.portable(config_schema(kind)) | {"required": []} for kind in connector_types()]
     shape["properties"]["config"] = {"anyOf": configs, "description": "The whole config, by the connector's type."}
     return shape
 
@@ -185,7 +185,7 @@ def _update() -> Node:
     answer = {
         "type": "object",
         "required": ["id", "state"],
-        "properties": {"id": {"type": "string"}, "state": shapes.build_state_shape()},
+        "properties": {"id": {"type": "string"}, "state": schemas.build_state_schema()},
     }
     body = {"required": True, **_json(_reference("ConnectorUpdate"))}
     return _operation("updateConnector", "Select a stream, start, stop, change", answer, _WRITING, requestBody=body)

@@ -10,15 +10,15 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from connector_operator.api.documents import Creation
 from connector_operator.api.identity import ANNOTATION_ID, is_own_secret
 from connector_operator.api.problems import ProblemError
+from connector_operator.api.requests import CreateRequest
 from connector_operator.resources.names import API_VERSION, LABEL_CONNECTOR
 
 Patch = list[dict[str, Any]]
 
 
-def build_connector(connector_id: str, name: str, creation: Creation, secret: str) -> dict[str, Any]:
+def build_connector(connector_id: str, name: str, creation: CreateRequest, secret: str) -> dict[str, Any]:
     """The Connector of a POST; `secret` is the name of the Secret with what was taken out of its config, or ""."""
     spec = {field: value for field, value in creation.document.items() if value != "" or field == "description"}
     if secret:

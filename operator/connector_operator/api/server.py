@@ -13,7 +13,7 @@ import msgspec
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
-from connector_operator.api import page, shapes
+from connector_operator.api import page, schemas
 from connector_operator.api.admission import Admission
 from connector_operator.api.connections import GuardedConnection
 from connector_operator.api.identity import BadIdError, resource_name
@@ -65,14 +65,14 @@ class ConnectorsApi:
 
     async def list_schemas(self, _: web.Request) -> web.Response:
         """GET /connectors."""
-        return answer_json([shapes.build_type_schema(kind) for kind in connector_types()])
+        return answer_json([schemas.build_type_schema(kind) for kind in connector_types()])
 
     async def read_schema(self, request: web.Request) -> web.Response:
         """GET /connectors/:type."""
         kind = request.match_info["type"].upper()
         if kind not in connector_types():
             raise ProblemError(404, f"there is no type {kind[:80]!r}; there are {', '.join(connector_types())}")
-        return answer_json([shapes.build_type_schema(kind)])
+        return answer_json([schemas.build_type_schema(kind)])
 
     async def list(self, request: web.Request) -> web.Response:
         """GET /connectors/connector."""

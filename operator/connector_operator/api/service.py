@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from connector_operator.api import patches
-from connector_operator.api.answers import build_answer, build_short_answer, is_settled
 from connector_operator.api.cluster import JSON_PATCH, MANAGER, Cluster
-from connector_operator.api.documents import Update, parse_document, read_creation, read_update
 from connector_operator.api.identity import BadIdError, build_secret_name, connector_id, has_id, resource_name
 from connector_operator.api.problems import ProblemError, Violation, not_found
+from connector_operator.api.requests import UpdateRequest, parse_body, parse_create_request, parse_update_request
+from connector_operator.api.responses import build_response, build_update_response, is_settled
 from connector_operator.resources.names import CONNECTORS, GROUP, VERSION
 
 _PAGE = "500"
@@ -39,7 +39,7 @@ class ConnectorService:
         query = {"limit": _PAGE}
         while True:
             page = await self._cluster.request(token, "GET", self._connectors, query=query)
-            answers += [build_answer(item, with_config=with_config) for item in page.get("items") or ()]
+            answers += [build_response(item, with_config=with_config) for item in page.get("items") or ()]
             more = (page.get("metadata") or {}).get("continue")
             if not more:
                 return answers
@@ -47,13 +47,13 @@ class ConnectorService:
 
     async def read(self, token: str, asked: str, *, with_config: bool) -> dict[str, Any]:
         """One connector."""
-        return build_answer(await self._get(token, asked), with_config=with_config)
+        return build_response(await self._get(token, asked), with_config=with_config)
 
     async def create(self, token: str, asked: str, body: bytes) -> dict[str, Any]:
         """Creates a connector, and the Secret with what its config has of secrets."""
         name = _name(asked)
         # A long body takes its time: beside the loop, which has others to serve.
-        creation = await asyncio.to_thread(lambda: read_creation(asked, parse_document(body)))
+        creation = await asyncio.to_thread(lambda: parse_create_request(asked, parse_body(body)))
         secret = build_secret_name(name) if creation.secrets else ""
         if secret:
             # Before anything exists: whether this caller may make the Secret at all.
@@ -90,12 +90,12 @@ class ConnectorService:
 
     async def update(self, token: str, asked: str, body: bytes) -> dict[str, Any]:
         """Changes a connector; returns the resource as it then is."""
-        document = await asyncio.to_thread(parse_document, body)
+        document = await asyncio.to_thread(parse_body, body)
         refusal = ""
         for attempt in range(_ATTEMPTS):
             connector = await self._get(token, asked)
             kind, sources = connector["spec"]["connectorType"], patches.config_sources(connector)
-            update = await asyncio.to_thread(read_update, document, kind, has_secrets=bool(sources))
+            update = await asyncio.to_thread(parse_update_request, document, kind, has_secrets=bool(sources))
             try:
                 if update.secrets:
                     return await self._patch_with_secrets(token, connector, update)
@@ -121,7 +121,7 @@ class ConnectorService:
                 if problem.status == 404:
                     raise
                 break
-        return build_short_answer(connector)
+        return build_update_response(connector)
 
     async def delete(self, token: str, asked: str) -> dict[str, Any]:
         """Deletes a connector; Kubernetes takes its Jobs and its Secret along."""
@@ -173,7 +173,7 @@ class ConnectorService:
         asked = connector_id(connector["metadata"])
         return await self._write(token, "PATCH", path, patch, content_type=JSON_PATCH, connector_id=asked)
 
-    async def _patch_with_secrets(self, token: str, connector: dict[str, Any], update: Update) -> dict[str, Any]:
+    async def _patch_with_secrets(self, token: str, connector: dict[str, Any], update: UpdateRequest) -> dict[str, Any]:
         """Puts a new Secret in the old one's place, in one write with the config that goes with it."""
         old = patches.own_secret(connector)
         kept = await self._read_secret(token, old) if old else {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from connector_operator.generate.parts import (
+from connector_operator.crds.parts import (
     Schema,
     list_of,
     number,

@@ -12,14 +12,14 @@ import msgspec
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from connector_operator.api import shapes
+from connector_operator.api import schemas
 from connector_operator.api.cluster import Location, LocationError, find_cluster
 from connector_operator.api.openapi import PROBLEMS, build_openapi
 from connector_operator.api.problems import ProblemError
 from connector_operator.api.process import ServeError, serving
 from connector_operator.api.server import read_display, read_token
 from connector_operator.api.settings import ApiSettings, describe_settings, read_settings
-from connector_operator.generate.connector_crd import build_connector_crd
+from connector_operator.crds.connector import build_connector_crd
 from connector_operator.settings import SettingError
 from connector_runner.schemas.config import connector_types
 
@@ -35,22 +35,22 @@ EXAMPLE = {
 def test_limits_are_those_of_the_resource() -> None:
     root = build_connector_crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     spec: dict[str, Any] = root["properties"]["spec"]["properties"]
-    assert shapes.DESCRIPTION["maxLength"] == spec["description"]["maxLength"]
-    assert shapes.STREAM["maxLength"] == spec["selectedStream"]["maxLength"]
-    assert shapes.DATASET_ID["pattern"] == f"^$|{spec['datasetId']['pattern']}"
-    assert list(shapes.ORDERS) == spec["status"]["enum"]
-    assert set(shapes.build_update_shape()["properties"]) < set(spec)
+    assert schemas.DESCRIPTION["maxLength"] == spec["description"]["maxLength"]
+    assert schemas.STREAM["maxLength"] == spec["selectedStream"]["maxLength"]
+    assert schemas.DATASET_ID["pattern"] == f"^$|{spec['datasetId']['pattern']}"
+    assert list(schemas.ORDERS) == spec["status"]["enum"]
+    assert set(schemas.build_update_schema()["properties"]) < set(spec)
 
 
 @pytest.mark.parametrize("kind", connector_types())
 def test_a_types_schema_is_plain_json_schema(kind: str) -> None:
-    schema = shapes.build_type_schema(kind)
+    schema = schemas.build_type_schema(kind)
     jsonschema.Draft202012Validator.check_schema(schema)
     assert "x-kubernetes" not in json.dumps(schema)
 
 
 def test_the_documented_example_fits_the_documented_schema() -> None:
-    jsonschema.validate(EXAMPLE, shapes.build_type_schema("COINBASE"))
+    jsonschema.validate(EXAMPLE, schemas.build_type_schema("COINBASE"))
 
 
 def test_every_reference_of_the_description_leads_somewhere() -> None:

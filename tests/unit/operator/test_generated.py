@@ -4,12 +4,12 @@ import re
 
 import pytest
 
+from connector_operator.crds.union import UnionError, build_rules, build_union
 from connector_operator.decide.reasons import REASONS
 from connector_operator.decide.situation import Situation
 from connector_operator.decide.table import ROWS
-from connector_operator.generate.documents import build_states, fill_blocks
-from connector_operator.generate.union import UnionError, build_rules, build_union
-from tests.generate import ROOT, build_files
+from generate.files import ROOT, build_files
+from generate.operator_pages import build_states, fill_blocks
 
 FILES = build_files()
 

@@ -3,9 +3,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from connector_operator.api.answers import LEAVING, build_answer, build_short_answer, is_settled
 from connector_operator.api.problems import from_kubernetes, read_causes
-from connector_operator.api.shapes import build_answer_shape, build_problem_shape
+from connector_operator.api.responses import LEAVING, build_response, build_update_response, is_settled
+from connector_operator.api.schemas import build_connector_schema, build_problem_schema
 from connector_operator.decide.reasons import REASONS
 
 
@@ -41,7 +41,7 @@ def resource(state: str = "", *, asked: str = "", exec_id: str = "", seen: int =
 
 
 def test_the_documented_answer() -> None:
-    answer = build_answer(resource("received"), with_config=False)
+    answer = build_response(resource("received"), with_config=False)
     assert answer == {
         "connectorType": "COINBASE",
         "datasetId": "YOUR_DATASET",
@@ -52,16 +52,16 @@ def test_the_documented_answer() -> None:
         "updated": "2023-03-24T14:56:10.000Z",
         "wait": True,
     }
-    jsonschema.validate(answer, build_answer_shape())
+    jsonschema.validate(answer, build_connector_schema())
 
 
 def test_a_config_is_shown_without_secrets_even_those_put_into_the_spec() -> None:
-    assert build_answer(resource("received"), with_config=True)["config"] == {"productId": ["A"]}
+    assert build_response(resource("received"), with_config=True)["config"] == {"productId": ["A"]}
 
 
 def test_before_the_first_look_it_is_pending() -> None:
     raw = resource() | {"status": {"observedGeneration": -1}}
-    answer = build_answer(raw, with_config=False)
+    answer = build_response(raw, with_config=False)
     assert answer["state"] == {"jobId": "your-connector", "status": "pending"}
     assert answer["updated"] == "2023-03-24T14:00:00.000Z"
     assert not is_settled(raw)
@@ -70,7 +70,7 @@ def test_before_the_first_look_it_is_pending() -> None:
 @pytest.mark.parametrize("status", [None, {}, {"state": 7, "conditions": "none"}, {"streams": [1]}])
 def test_a_status_that_a_hand_wrote_breaks_nothing(status: Any) -> None:
     raw = resource() | {"status": status}
-    assert build_short_answer(raw) == {
+    assert build_update_response(raw) == {
         "id": "YOUR_CONNECTOR",
         "state": {"jobId": "your-connector", "status": "pending"},
     }
@@ -88,7 +88,7 @@ def test_a_status_that_a_hand_wrote_breaks_nothing(status: Any) -> None:
     ],
 )
 def test_trouble_is_told_and_nothing_else(raw: dict[str, Any], is_told: bool) -> None:
-    state = build_short_answer(raw)["state"]
+    state = build_update_response(raw)["state"]
     assert (state.get("reason"), state.get("message")) == (("Bad", "Bad!") if is_told else (None, None))
 
 
@@ -159,7 +159,7 @@ def test_reasons_are_those_of_the_operator() -> None:
 def test_refusals_of_the_cluster(status: int, expected: int) -> None:
     problem = from_kubernetes(status, {"message": "said"}, "x")
     assert problem.status == expected
-    jsonschema.validate(problem.build_body(), build_problem_shape())
+    jsonschema.validate(problem.build_body(), build_problem_schema())
     assert from_kubernetes(status, {}).status == expected
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from connector_operator.api.problems import ProblemError, Violation, invalid
-from connector_operator.api.shapes import build_creation_shape, build_update_shape, portable
+from connector_operator.api.schemas import build_create_schema, build_update_schema, portable
 from connector_runner.schemas.config import (
     ConfigProblem,
     Schema,
@@ -25,10 +25,10 @@ from connector_runner.schemas.config import (
 
 MOST_PROBLEMS = 100
 """A body of a quarter of a megabyte can be wrong in many thousand places; nobody reads them all."""
-_FIELDS = frozenset(build_creation_shape()["properties"]) | frozenset(build_update_shape()["properties"])
+_FIELDS = frozenset(build_create_schema()["properties"]) | frozenset(build_update_schema()["properties"])
 
 
-class Creation(msgspec.Struct, frozen=True):
+class CreateRequest(msgspec.Struct, frozen=True):
     """A checked body of POST.
 
     Attributes:
@@ -42,14 +42,14 @@ class Creation(msgspec.Struct, frozen=True):
     ignored: tuple[str, ...]
 
 
-class Update(msgspec.Struct, frozen=True):
+class UpdateRequest(msgspec.Struct, frozen=True):
     """A checked body of PUT; in `secrets`, None takes a property back."""
 
     document: dict[str, Any]
     secrets: dict[str, str | None]
 
 
-def parse_document(body: bytes) -> dict[str, Any]:
+def parse_body(body: bytes) -> dict[str, Any]:
     """A body as a JSON object; values of fields that no body has are dropped (None), so that nobody keeps them.
 
     Raises:
@@ -66,13 +66,13 @@ def parse_document(body: bytes) -> dict[str, Any]:
     return {name: value if name in _FIELDS else None for name, value in document.items()}
 
 
-def read_creation(connector_id: str, body: dict[str, Any]) -> Creation:
+def parse_create_request(connector_id: str, body: dict[str, Any]) -> CreateRequest:
     """Checks a body of POST for the connector of this id.
 
     Raises:
         ProblemError: 400, with every problem and its path.
     """
-    shape = build_creation_shape()
+    shape = build_create_schema()
     known = {name: value for name, value in body.items() if name in shape["properties"]}
     errors = check_document(known, shape)
     if isinstance(body.get("id"), str) and body["id"] != connector_id:
@@ -85,10 +85,10 @@ def read_creation(connector_id: str, body: dict[str, Any]) -> Creation:
     known.pop("id", None)
     known["config"], taken = split_secrets(known["config"], str(kind))
     present = {path: text for path, text in taken.items() if text is not None}
-    return Creation(known, present, tuple(sorted(set(body) - set(shape["properties"]))))
+    return CreateRequest(known, present, tuple(sorted(set(body) - set(shape["properties"]))))
 
 
-def read_update(body: dict[str, Any], connector_type: str, *, has_secrets: bool) -> Update:
+def parse_update_request(body: dict[str, Any], connector_type: str, *, has_secrets: bool) -> UpdateRequest:
     """Checks a body of PUT for a connector of a type.
 
     Args:
@@ -99,7 +99,7 @@ def read_update(body: dict[str, Any], connector_type: str, *, has_secrets: bool)
     Raises:
         ProblemError: 400, with every problem and its path.
     """
-    shape = build_update_shape()
+    shape = build_update_schema()
     allowed = ", ".join(shape["properties"])
     unknown = (name for name in body if name not in shape["properties"])
     errors = _violations(ConfigProblem(f"${path_step(n)}", f"can't be updated; what can is {allowed}") for n in unknown)
@@ -115,7 +115,7 @@ def read_update(body: dict[str, Any], connector_type: str, *, has_secrets: bool)
         document["config"] = bare
     if errors:
         raise invalid(tuple(errors))
-    return Update(document, taken)
+    return UpdateRequest(document, taken)
 
 
 def check_config(config: Mapping[str, Any], connector_type: str, *, partial: bool = False) -> list[Violation]:

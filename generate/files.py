@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from connector_operator.generate import documents
-from connector_operator.generate.crds import build_crd_files
+from connector_operator.crds.files import build_crd_files
 from connector_runner.protocols.types import PYTHON_FORM
 from connector_runner.sinks.http.rows import TYPES as HTTP
 from connector_runner.sinks.postgresql.values import TYPES as POSTGRESQL
@@ -15,6 +14,7 @@ from connector_runner.sources.ethereum.reference import fill_page as fill_ethere
 from connector_runner.sources.mysql.reference import fill_page
 from demo.document import README
 from demo.document import fill_in as fill_in_story
+from generate import operator_pages
 
 ROOT = Path(__file__).parents[1]
 PAGES_WITH_BLOCKS = ("reference-connector.md", "reference-dataset.md")
@@ -46,14 +46,14 @@ def build_types() -> str:
 def build_files() -> dict[Path, str]:
     """Every generated file, with what should be in it."""
     files = {ROOT / "crds" / name: text for name, text in build_crd_files().items()}
-    files[ROOT / "docs/states.md"] = documents.build_states()
-    files[ROOT / "docs/reasons.md"] = documents.build_reasons()
-    files[ROOT / "docs/settings.md"] = documents.build_settings()
+    files[ROOT / "docs/states.md"] = operator_pages.build_states()
+    files[ROOT / "docs/reasons.md"] = operator_pages.build_reasons()
+    files[ROOT / "docs/settings.md"] = operator_pages.build_settings()
     files[ROOT / "docs/types.md"] = build_types()
     files[README] = fill_in_story(README.read_text(encoding="utf-8"))
     for name in PAGES_WITH_BLOCKS:
         page = ROOT / "docs" / name
-        files[page] = documents.fill_blocks(page.read_text(encoding="utf-8"))
+        files[page] = operator_pages.fill_blocks(page.read_text(encoding="utf-8"))
     coinbase = ROOT / "docs/coinbase.md"
     files[coinbase] = fill_coinbase_page(coinbase.read_text(encoding="utf-8"))
     mysql = ROOT / "docs/mysql.md"
@@ -64,11 +64,8 @@ def build_files() -> dict[Path, str]:
 
 
 def main() -> None:
+    """Writes what has changed."""
     for path, text in build_files().items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
             print(f"wrote {path.relative_to(ROOT)}")
-
-
-if __name__ == "__main__":
-    main()

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector_operator.api import documents, patches
+from connector_operator.api import patches, requests
 from connector_operator.api.problems import ProblemError, Violation
 from connector_runner.schemas.config import config_schema, merge_config
 
@@ -28,34 +28,34 @@ def connector(**spec: Any) -> dict[str, Any]:
 )
 def test_what_is_no_json(body: bytes) -> None:
     with pytest.raises(ProblemError) as error:
-        documents.parse_document(body)
+        requests.parse_body(body)
     assert error.value.status == 400
 
 
 @pytest.mark.parametrize("body", [b"[]", b"1", b"null", b'"x"'])
 def test_what_is_no_object(body: bytes) -> None:
     with pytest.raises(ProblemError) as error:
-        documents.parse_document(body)
+        requests.parse_body(body)
     assert paths(error) == ["$"]
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_an_object_or_a_problem(body: bytes) -> None:
     try:
-        found: Any = documents.parse_document(body)
+        found: Any = requests.parse_body(body)
     except ProblemError as problem:
         found = problem.build_body()
     assert isinstance(found, dict)
 
 
 def test_the_documented_example_is_taken_as_it_is() -> None:
-    creation = documents.read_creation("YOUR_CONNECTOR", BODY)
+    creation = requests.parse_create_request("YOUR_CONNECTOR", BODY)
     assert (creation.document, creation.secrets, creation.ignored) == (BODY, {}, ())
 
 
 def test_required_fields_with_a_default_may_be_left_out() -> None:
     body = {"connectorType": "COINBASE", "config": {"productId": ["A"]}}
-    assert documents.read_creation("x", body).document == body
+    assert requests.parse_create_request("x", body).document == body
 
 
 def test_every_problem_is_told_with_its_path() -> None:
@@ -68,17 +68,17 @@ def test_every_problem_is_told_with_its_path() -> None:
         "config": {"productId": [], "port": 1},
     }
     with pytest.raises(ProblemError) as error:
-        documents.read_creation("x", bad)
+        requests.parse_create_request("x", bad)
     assert paths(error) == ["$.config.port", "$.config.productId", "$.datasetId", "$.id", "$.status", "$.wait"]
 
 
 def test_odd_names_are_quoted_as_in_rfc_9535() -> None:
     with pytest.raises(ProblemError) as error:
-        documents.read_creation("x", {**BODY, "config": {**CONFIG, "a: b": 1, "it's \"\\": 2, "plain_1": 3}})
+        requests.parse_create_request("x", {**BODY, "config": {**CONFIG, "a: b": 1, "it's \"\\": 2, "plain_1": 3}})
     assert paths(error) == ["$.config.plain_1", "$.config['a: b']", "$.config['it\\'s \"\\\\']"]
     assert all(violation.message.startswith("not a known property") for violation in error.value.errors)
     with pytest.raises(ProblemError) as error:
-        documents.read_update({"a: b": 1}, "COINBASE", has_secrets=False)
+        requests.parse_update_request({"a: b": 1}, "COINBASE", has_secrets=False)
     assert paths(error) == ["$['a: b']"]
 
 
@@ -92,33 +92,33 @@ def test_odd_names_are_quoted_as_in_rfc_9535() -> None:
 )
 def test_of_many_problems_the_first_are_told(wrong: dict[str, Any]) -> None:
     with pytest.raises(ProblemError) as error:
-        documents.read_update(wrong, "COINBASE", has_secrets=False)
-    assert len(error.value.errors) == documents.MOST_PROBLEMS + 1
+        requests.parse_update_request(wrong, "COINBASE", has_secrets=False)
+    assert len(error.value.errors) == requests.MOST_PROBLEMS + 1
     assert error.value.errors[0] == Violation("$", "these are the first 100 problems; there may be more")
     assert len(json.dumps(error.value.build_body())) < 50_000
 
 
 def test_values_of_unknown_fields_are_not_kept() -> None:
-    body = documents.parse_document(b'{"connectorType": "COINBASE", "config": {"a": [1]}, "more": [[], []]}')
+    body = requests.parse_body(b'{"connectorType": "COINBASE", "config": {"a": [1]}, "more": [[], []]}')
     assert body == {"connectorType": "COINBASE", "config": {"a": [1]}, "more": None}
 
 
 def test_an_unknown_type_lists_those_there_are() -> None:
     with pytest.raises(ProblemError) as error:
-        documents.read_creation("x", {**BODY, "connectorType": "KAFKA"})
+        requests.parse_create_request("x", {**BODY, "connectorType": "KAFKA"})
     assert paths(error) == ["$.connectorType"]
     assert "COINBASE, ETHEREUM, MYSQL" in error.value.detail
 
 
 def test_the_value_of_a_secret_is_in_no_problem() -> None:
     with pytest.raises(ProblemError) as error:
-        documents.read_creation("x", {**BODY, "config": {**CONFIG, "key": 123456789}})
+        requests.parse_create_request("x", {**BODY, "config": {**CONFIG, "key": 123456789}})
     assert paths(error) == ["$.config.key"]
     assert "123456789" not in json.dumps(error.value.build_body())
 
 
 def test_unknown_fields_are_allowed_and_named() -> None:
-    creation = documents.read_creation("x", {**BODY, "id": "x", "state": {}, "selectedstream": "ticker"})
+    creation = requests.parse_create_request("x", {**BODY, "id": "x", "state": {}, "selectedstream": "ticker"})
     assert creation.ignored == ("selectedstream", "state")
     assert creation.document == BODY
 
@@ -126,20 +126,20 @@ def test_unknown_fields_are_allowed_and_named() -> None:
 @pytest.mark.parametrize("body", [{}, {"id": "x"}, {"state": {}}, {"status": "paused"}, {"wait": 1}, {"config": None}])
 def test_updates_that_are_none(body: dict[str, Any]) -> None:
     with pytest.raises(ProblemError) as error:
-        documents.read_update(body, "COINBASE", has_secrets=False)
+        requests.parse_update_request(body, "COINBASE", has_secrets=False)
     assert len(error.value.errors) == 1
 
 
 def test_an_update_with_a_config_is_checked_against_the_type() -> None:
     with pytest.raises(ProblemError) as error:
-        documents.read_update({"config": {"host": "h"}}, "COINBASE", has_secrets=False)
+        requests.parse_update_request({"config": {"host": "h"}}, "COINBASE", has_secrets=False)
     assert paths(error) == ["$.config.host", "$.config.productId"]
-    assert documents.read_update({"config": {}}, "COINBASE", has_secrets=True).document == {"config": {}}
+    assert requests.parse_update_request({"config": {}}, "COINBASE", has_secrets=True).document == {"config": {}}
 
 
 def test_nested_secrets_and_nulls() -> None:
     config = {"host": "h", "user": "u", "password": None, "ssl": {"mode": "REQUIRED", "key": "pem\n"}}
-    update = documents.read_update({"config": config}, "MYSQL", has_secrets=False)
+    update = requests.parse_update_request({"config": config}, "MYSQL", has_secrets=False)
     assert update.document["config"] == {"host": "h", "user": "u", "ssl": {"mode": "REQUIRED"}}
     assert update.secrets == {"password": None, "ssl.key": "pem\n\n"}
 
@@ -151,7 +151,7 @@ def test_nested_secrets_and_nulls() -> None:
 def test_secrets_come_back_as_they_were(keys: dict[str, str], headers: dict[str, str]) -> None:
     """What is split here is what the runner merges."""
     for kind, config in (("COINBASE", {**CONFIG, **keys}), ("ETHEREUM", {"url": "u", "headers": headers})):
-        bare, taken = documents.split_secrets(config, kind)
+        bare, taken = requests.split_secrets(config, kind)
         assert not set(bare) & {"key", "secret", "passphrase", "headers"}
         texts = {path: text for path, text in taken.items() if text is not None}
         assert merge_config(bare, [texts], config_schema(kind)) == config
@@ -200,7 +200,7 @@ def test_what_a_secret_carries_over() -> None:
 
 
 def test_a_resource_and_its_secret() -> None:
-    creation = documents.read_creation("Y_C", {**BODY, "datasetId": "", "config": {**CONFIG, "key": "k"}})
+    creation = requests.parse_create_request("Y_C", {**BODY, "datasetId": "", "config": {**CONFIG, "key": "k"}})
     made = patches.build_connector("Y_C", "y-c", creation, "y-c-api-00000000")
     assert made["metadata"] == {"name": "y-c", "annotations": {"apperate.io/id": "Y_C"}}
     assert made["spec"]["config"] == CONFIG
@@ -244,7 +244,7 @@ UPDATES = st.fixed_dictionaries({}, optional={**FIELDS, "id": ANYTHING})
 @given(CREATIONS)
 def test_any_creation_is_a_resource_or_a_problem(body: dict[str, Any]) -> None:
     try:
-        creation = documents.read_creation("x", body)
+        creation = requests.parse_create_request("x", body)
     except ProblemError as problem:
         told = problem.build_body()
         assert (told["status"], "hidden-" in json.dumps(told)) == (400, False)
@@ -261,7 +261,7 @@ def test_any_creation_is_a_resource_or_a_problem(body: dict[str, Any]) -> None:
 @given(UPDATES, st.booleans())
 def test_any_update_is_a_patch_or_a_problem(body: dict[str, Any], has_secrets: bool) -> None:
     try:
-        update = documents.read_update(body, "COINBASE", has_secrets=has_secrets)
+        update = requests.parse_update_request(body, "COINBASE", has_secrets=has_secrets)
     except ProblemError as problem:
         told = problem.build_body()
         assert (told["status"], "hidden-" in json.dumps(told)) == (400, False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from connector_operator.generate.parts import conditions, definition, number, object_of, text
+from connector_operator.crds.parts import conditions, definition, number, object_of, text
 from connector_operator.resources import names
 from connector_operator.resources.dataset import FILE_SCHEMES, PASSWORD_PATTERN, URL_PATTERN, VOLUME_NEEDED
 from connector_runner.schemas.dataset_url import FORMS, SCHEME_ALIASES, known_schemes, scheme_problem

@@ -1,4 +1,4 @@
-"""The shapes of bodies as JSON Schema: one source for what is checked, what `GET /connectors` shows, and the OpenAPI document."""
+"""Schemas of bodies: one source for what is checked, what `GET /connectors` shows, and the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Any
 
 from connector_operator.resources.names import DATASET_ID_PATTERN
 from connector_runner.schemas.config import Schema, config_schema, connector_types
-from connector_runner.schemas.connector import ID_PATTERN, STATES, build_connector_schema
+from connector_runner.schemas.connector import ID_PATTERN, STATES
+from connector_runner.schemas.connector import build_connector_schema as build_connector_document
 
 # The limits of the resource's own fields (crds/connectors.yaml); a test compares them.
 DATASET_ID: Schema = {"type": "string", "pattern": f"^$|{DATASET_ID_PATTERN}"}
@@ -33,11 +34,11 @@ def build_type_schema(connector_type: str) -> Schema:
     Raises:
         LookupError: No such type; the message lists them.
     """
-    schema: Schema = portable(build_connector_schema(config_schema(connector_type), connector_types()))
+    schema: Schema = portable(build_connector_document(config_schema(connector_type), connector_types()))
     return schema
 
 
-def build_creation_shape() -> Schema:
+def build_create_schema() -> Schema:
     """The body of POST, its config apart (that depends on the type). Fields that are not in it are allowed, as in the seed."""
     return {
         "type": "object",
@@ -55,7 +56,7 @@ def build_creation_shape() -> Schema:
     }
 
 
-def build_update_shape() -> Schema:
+def build_update_schema() -> Schema:
     """The body of PUT: any of these, nothing else; null takes a field back."""
     return {
         "type": "object",
@@ -79,7 +80,7 @@ def _or_null(schema: Schema) -> Schema:
     return nullable
 
 
-def build_state_shape() -> Schema:
+def build_state_schema() -> Schema:
     """`state` of every answer."""
     text = {"type": "string"}
     return {
@@ -95,7 +96,7 @@ def build_state_shape() -> Schema:
     }
 
 
-def build_answer_shape() -> Schema:
+def build_connector_schema() -> Schema:
     """One connector as GET answers it."""
     text = {"type": "string"}
     stream = {"type": "object", "required": ["id"], "properties": {"id": text}}
@@ -107,7 +108,7 @@ def build_answer_shape() -> Schema:
             "datasetId": text,
             "description": text,
             "id": text,
-            "state": build_state_shape(),
+            "state": build_state_schema(),
             "streams": {"type": "array", "items": stream},
             "selectedStream": {**text, "description": "Only when one is selected."},
             "updated": {**text, "format": "date-time"},
@@ -117,7 +118,7 @@ def build_answer_shape() -> Schema:
     }
 
 
-def build_problem_shape() -> Schema:
+def build_problem_schema() -> Schema:
     """A problem (RFC 9457) beside the seed's `success` and `message`."""
     text = {"type": "string"}
     violation = {"type": "object", "required": ["path", "message"], "properties": {"path": text, "message": text}}

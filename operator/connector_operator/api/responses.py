@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from connector_operator.api.documents import split_secrets
 from connector_operator.api.identity import connector_id
+from connector_operator.api.requests import split_secrets
 from connector_operator.resources.connector import Condition, ConnectorStatus, parse_status
 from connector_operator.resources.times import parse_time
 from connector_runner.schemas.config import connector_types
 
 
-def build_answer(resource: Mapping[str, Any], *, with_config: bool) -> dict[str, Any]:
+def build_response(resource: Mapping[str, Any], *, with_config: bool) -> dict[str, Any]:
     """One connector as GET answers it; with its config, but never with a secret's value."""
     spec, status = resource.get("spec") or {}, parse_status(resource.get("status"))
     metadata = resource["metadata"]
@@ -33,7 +33,7 @@ def build_answer(resource: Mapping[str, Any], *, with_config: bool) -> dict[str,
     return answer
 
 
-def build_short_answer(resource: Mapping[str, Any]) -> dict[str, Any]:
+def build_update_response(resource: Mapping[str, Any]) -> dict[str, Any]:
     """One connector as PUT answers it."""
     metadata = resource["metadata"]
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from connector_operator.generate.parts import (
+from connector_operator.crds.parts import (
     conditions,
     definition,
     list_of,
@@ -15,7 +15,7 @@ from connector_operator.generate.parts import (
     text_map,
     yes_no,
 )
-from connector_operator.generate.union import build_rules, build_union
+from connector_operator.crds.union import build_rules, build_union
 from connector_operator.resources import names
 from connector_operator.resources.runner_shape import runner_shape
 from connector_runner.schemas.config import config_schema, connector_types
