@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from connector_runner.sources.ethereum.bloom import bloom_of
-from connector_runner.sources.ethereum.decode.encodings import receipts_roots, transactions_root
-from connector_runner.sources.ethereum.decode.trie import EMPTY_ROOT
+from connector_runner.sources.ethereum.verify.bloom import bloom_of
+from connector_runner.sources.ethereum.verify.roots import receipts_roots, transactions_root
+from connector_runner.sources.ethereum.verify.trie import EMPTY_ROOT
 
 TRANSACTIONS, LOGS_EACH, TEMPLATES = 200, 2, 48
 NUMBER, OWN, PARENT = "0xfffffff0", "0x" + "f0" * 32, "0x" + "0f" * 32  # placeholders, as long as what replaces them

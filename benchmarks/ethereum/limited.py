@@ -23,7 +23,7 @@ from aiohttp import web
 from connector_runner.pipeline.telemetry import NoMeters, Telemetry
 from connector_runner.protocols.source import SourceContext, WriteMode
 from connector_runner.sources.ethereum import build_source
-from connector_runner.sources.ethereum.bloom import bloom_of
+from connector_runner.sources.ethereum.verify.bloom import bloom_of
 
 ROOT = Path(__file__).parents[2]
 BATCH, RANGE, SECONDS, AT_ONCE = 3, 100, 0.05, 4

@@ -33,9 +33,9 @@ from connector_runner.protocols.sink import Receipt, SinkContext, Transaction
 from connector_runner.protocols.source import SourceContext, WriteMode
 from connector_runner.registry import build_sink
 from connector_runner.sources.ethereum import build_source
-from connector_runner.sources.ethereum.checks import check_logs, check_transactions
 from connector_runner.sources.ethereum.decode import tables
-from connector_runner.sources.ethereum.decode.answers import decode_block, decode_header, decode_objects
+from connector_runner.sources.ethereum.decode.responses import decode_block, decode_header, decode_objects
+from connector_runner.sources.ethereum.verify.consistency import check_logs, check_transactions
 from tests.servers.anvil import AnvilServer
 from tests.servers.postgresql import PostgresServer
 

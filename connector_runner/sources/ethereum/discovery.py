@@ -9,16 +9,16 @@ from contextlib import AsyncExitStack
 from connector_runner.protocols.errors import ConnectorError
 from connector_runner.protocols.source import Report
 from connector_runner.schemas.catalogue import Catalogue, ColumnInfo, StreamInfo
-from connector_runner.sources.ethereum.connection import build_web3
 from connector_runner.sources.ethereum.decode.events import find_events
-from connector_runner.sources.ethereum.failures import NodeFailure, Verdict, judge_status
-from connector_runner.sources.ethereum.families import describe
-from connector_runner.sources.ethereum.fetch import TRACE_METHODS
-from connector_runner.sources.ethereum.pacing import RateLimit
-from connector_runner.sources.ethereum.probing import LOGS, RECEIPTS, NodeFacts, Probe, find_facts
+from connector_runner.sources.ethereum.endpoints.identity import identity_of
+from connector_runner.sources.ethereum.endpoints.probe import LOGS, RECEIPTS, NodeFacts, Probe, find_facts
+from connector_runner.sources.ethereum.fetch.blocks import TRACE_METHODS
+from connector_runner.sources.ethereum.rpc.pacing import RateLimit
+from connector_runner.sources.ethereum.rpc.refusals import NodeFailure, Verdict, judge_status
+from connector_runner.sources.ethereum.rpc.web3_client import build_web3
 from connector_runner.sources.ethereum.settings import Endpoint, Settings, Tag
 from connector_runner.sources.ethereum.streams import StreamPlan
-from connector_runner.sources.ethereum.verification import identity_of
+from connector_runner.sources.ethereum.verify.families import describe
 
 MODES = ("backfill", "live")
 

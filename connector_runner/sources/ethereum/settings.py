@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from connector_runner.protocols.errors import InvalidConfigError
-from connector_runner.sources.ethereum.families import Proofs
+from connector_runner.sources.ethereum.verify.families import Proofs
 
 SCHEMES = ("http", "https", "ws", "wss")
 ADDRESS_BYTES, TOPIC_BYTES = 20, 32

@@ -14,8 +14,7 @@ from connector_runner.protocols.errors import TransientError
 from connector_runner.protocols.schema import APPEND_COLUMNS
 from connector_runner.protocols.source import Checkpoint, Opened, SourceContext, WriteMode
 from connector_runner.schemas.catalogue import Catalogue
-from connector_runner.sources.ethereum.checks import StaleAnswerError
-from connector_runner.sources.ethereum.cursor import (
+from connector_runner.sources.ethereum.chain import (
     RING_BLOCKS,
     Chain,
     Extend,
@@ -26,20 +25,21 @@ from connector_runner.sources.ethereum.cursor import (
     next_step,
     summary,
 )
-from connector_runner.sources.ethereum.decode.answers import Header
+from connector_runner.sources.ethereum.decode.responses import Header
 from connector_runner.sources.ethereum.decode.rows import MalformedAnswerError
-from connector_runner.sources.ethereum.failures import NodeFailure, Verdict
-from connector_runner.sources.ethereum.families import chain_of, describe, family_of
-from connector_runner.sources.ethereum.fetch import Fetcher
-from connector_runner.sources.ethereum.nodes import Nodes
-from connector_runner.sources.ethereum.pacing import backoff
-from connector_runner.sources.ethereum.proofs import Ledger
-from connector_runner.sources.ethereum.reading import Reading, replace_branch
-from connector_runner.sources.ethereum.rereading import reread
+from connector_runner.sources.ethereum.endpoints.outage import Trouble
+from connector_runner.sources.ethereum.endpoints.pool import Nodes
+from connector_runner.sources.ethereum.fetch.logs import Fetcher
+from connector_runner.sources.ethereum.fetch.prefetch import Reading, replace_branch
+from connector_runner.sources.ethereum.fetch.reread import reread
+from connector_runner.sources.ethereum.rpc.pacing import backoff
+from connector_runner.sources.ethereum.rpc.refusals import NodeFailure, Verdict
+from connector_runner.sources.ethereum.rpc.subscription import HeadFeed
 from connector_runner.sources.ethereum.settings import Tag, parse_settings
 from connector_runner.sources.ethereum.streams import StreamPlan, build_plans, choose_plan
-from connector_runner.sources.ethereum.subscription import HeadFeed
-from connector_runner.sources.ethereum.trouble import Trouble
+from connector_runner.sources.ethereum.verify.consistency import StaleAnswerError
+from connector_runner.sources.ethereum.verify.families import chain_of, describe, family_of
+from connector_runner.sources.ethereum.verify.proofs import Ledger
 
 PATIENT_TRIES = 12
 """Answers in a row that can't be believed, over about ten seconds, before the stream is said to be unavailable."""

@@ -11,16 +11,17 @@ from connector_runner.protocols.batch import Row
 from connector_runner.protocols.errors import ActionRequiredError, UnknownStreamError
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.source import Report
-from connector_runner.sources.ethereum.checks import check_transactions, check_withdrawals
 from connector_runner.sources.ethereum.decode import tables
 from connector_runner.sources.ethereum.decode.abi import Event
-from connector_runner.sources.ethereum.decode.answers import Header, Unit
 from connector_runner.sources.ethereum.decode.events import PREFIX, event_rows, event_schema, find_events
+from connector_runner.sources.ethereum.decode.responses import Header, Unit
 from connector_runner.sources.ethereum.decode.rows import Json
 from connector_runner.sources.ethereum.decode.traces import TRACE_SCHEMA, call_tree_rows, flat_trace_rows
 from connector_runner.sources.ethereum.decode.transfers import TOPICS, TRANSFER_SCHEMA, transfer_rows
-from connector_runner.sources.ethereum.fetch import BlockLogs, Fetcher, hashes_of
+from connector_runner.sources.ethereum.fetch.blocks import hashes_of
+from connector_runner.sources.ethereum.fetch.logs import BlockLogs, Fetcher
 from connector_runner.sources.ethereum.settings import LogFilter, Settings
+from connector_runner.sources.ethereum.verify.consistency import check_transactions, check_withdrawals
 
 FetchPiece = Callable[[Fetcher, int, int], Awaitable[list[Unit]]]
 LogRows = Callable[[Header, Sequence[Json]], list[Row]]

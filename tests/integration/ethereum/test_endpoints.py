@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from connector_runner.protocols.errors import SourceChangedError
-from connector_runner.sources.ethereum import cursor, source
+from connector_runner.sources.ethereum import chain as chain_module
+from connector_runner.sources.ethereum import source
 from tests.integration.ethereum.chains import EXPECTED, canonical, comparable
 from tests.integration.ethereum.running import Lines, running, sqlite_dataset, until, until_head
 from tests.servers.anvil import AnvilServer
@@ -85,7 +86,7 @@ async def test_a_foreign_head_that_lasts_retracts_nothing_that_the_node_has(
     chain: tuple[AnvilServer, Actors], proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One replica tells a lower head of a branch that was given up, another one answers by number."""
-    monkeypatch.setattr(cursor, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(chain_module, "PATIENCE_SECONDS", 0.2)
     node, actors = chain
     first = node.head() - 5
 

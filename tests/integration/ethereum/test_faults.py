@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from connector_runner.protocols.errors import ActionRequiredError
-from connector_runner.sources.ethereum.decode.encodings import withdrawals_root
+from connector_runner.sources.ethereum.verify.roots import withdrawals_root
 from tests.integration.ethereum.chains import EVENTS, EXPECTED, canonical, comparable
 from tests.integration.ethereum.running import running, sqlite_dataset, until_head
 from tests.servers.anvil import AnvilServer

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from connector_runner.sources.ethereum import limits, proofs, trouble
-from connector_runner.sources.ethereum.fetch import Fetcher
-from connector_runner.sources.ethereum.limits import limits_of
+from connector_runner.sources.ethereum.endpoints import limits, outage
+from connector_runner.sources.ethereum.endpoints.limits import limits_of
+from connector_runner.sources.ethereum.fetch.logs import Fetcher
+from connector_runner.sources.ethereum.verify import proofs
 from tests.integration.ethereum.chains import EXPECTED, canonical, comparable
 from tests.integration.ethereum.running import Lines, running, sqlite_dataset, until, until_head
 from tests.integration.ethereum.test_limits import read
@@ -33,7 +34,7 @@ async def test_a_person_is_told_what_the_node_said(
     chain: tuple[AnvilServer, Actors], proxy: FaultProxy, method: str, change: Change, config: dict[str, Any],
     words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(trouble, "TOLD_AFTER", 1.0)
+    monkeypatch.setattr(outage, "TOLD_AFTER", 1.0)
     proxy.inject(method, change=change)
     log = Lines()
     config = {"url": proxy.url, "startBlock": chain[0].head() - 2, **config}

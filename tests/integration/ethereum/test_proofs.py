@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from connector_runner.protocols.source import WriteMode
-from connector_runner.sources.ethereum.cursor import RING_BLOCKS
-from connector_runner.sources.ethereum.decode.encodings import withdrawals_root
+from connector_runner.sources.ethereum.chain import RING_BLOCKS
+from connector_runner.sources.ethereum.verify.roots import withdrawals_root
 from tests.integration.ethereum.chains import EVENTS, EXPECTED, canonical, comparable
 from tests.integration.ethereum.running import Dataset, Lines, running, sqlite_dataset, until, until_head
 from tests.servers.anvil import AnvilServer

@@ -10,8 +10,13 @@ from eth_hash.auto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector_runner.sources.ethereum import bloom
-from connector_runner.sources.ethereum.checks import (
+from connector_runner.sources.ethereum.decode import tables
+from connector_runner.sources.ethereum.decode.responses import Header, decode_block, decode_header, decode_objects
+from connector_runner.sources.ethereum.decode.rows import MalformedAnswerError, block_time
+from connector_runner.sources.ethereum.decode.traces import TRACE_SCHEMA, call_tree_rows, flat_trace_rows
+from connector_runner.sources.ethereum.settings import LogFilter
+from connector_runner.sources.ethereum.verify import bloom
+from connector_runner.sources.ethereum.verify.consistency import (
     StaleAnswerError,
     check_contents,
     check_logs,
@@ -21,11 +26,6 @@ from connector_runner.sources.ethereum.checks import (
     check_withdrawals,
     passes,
 )
-from connector_runner.sources.ethereum.decode import tables
-from connector_runner.sources.ethereum.decode.answers import Header, decode_block, decode_header, decode_objects
-from connector_runner.sources.ethereum.decode.rows import MalformedAnswerError, block_time
-from connector_runner.sources.ethereum.decode.traces import TRACE_SCHEMA, call_tree_rows, flat_trace_rows
-from connector_runner.sources.ethereum.settings import LogFilter
 
 OWN, PARENT = "0x" + "11" * 32, "0x" + "22" * 32
 ALICE, BOB = "0x" + "aa" * 20, "0x" + "bb" * 20

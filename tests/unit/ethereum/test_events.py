@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from connector_runner.protocols.errors import InvalidConfigError
 from connector_runner.protocols.schema import APPEND_COLUMNS
 from connector_runner.sources.ethereum.decode.abi import Argument, canonical, parse_signature
-from connector_runner.sources.ethereum.decode.answers import Header
 from connector_runner.sources.ethereum.decode.events import event_rows, event_schema, event_streams, find_events
+from connector_runner.sources.ethereum.decode.responses import Header
 
 OWN, ALICE = "0x" + "11" * 32, "0x" + "aa" * 20
 TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"

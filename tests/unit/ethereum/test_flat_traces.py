@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from connector_runner.sources.ethereum.checks import StaleAnswerError, check_calls
-from connector_runner.sources.ethereum.decode.answers import Header
+from connector_runner.sources.ethereum.decode.responses import Header
+from connector_runner.sources.ethereum.verify.consistency import StaleAnswerError, check_calls
 
 HEADER = Header(7, "0x" + "aa" * 32, "0x" + "bb" * 32, 0, 0)
 WHOLE = [([], 2), ([0], 1), ([0, 0], 0), ([1], 0)]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector_runner.sources.ethereum.limits import (
+from connector_runner.sources.ethereum.endpoints.limits import (
     AT_ONCE,
     FIRST_RANGE,
     GROW_AFTER,

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector_runner.sources.ethereum.pacing import (
+from connector_runner.sources.ethereum.rpc.pacing import (
     MOST_AHEAD,
     READ_AHEAD_BYTES,
     RateLimit,

@@ -14,7 +14,7 @@ from typing import Any
 from connector_runner.protocols.batch import Row
 from connector_runner.protocols.schema import Column
 from connector_runner.protocols.types import INT64, INT256, JSON, STRING, UINT64
-from connector_runner.sources.ethereum.decode.answers import Header, names_have_no_capitals
+from connector_runner.sources.ethereum.decode.responses import Header, names_have_no_capitals
 from connector_runner.sources.ethereum.decode.rows import (
     EXTRA,
     Field,

@@ -11,8 +11,7 @@ from typing import Any, cast
 
 from connector_runner.protocols.batch import Row
 from connector_runner.protocols.types import INT64, INT256, UINT64
-from connector_runner.sources.ethereum.checks import StaleAnswerError, check_calls, check_traces
-from connector_runner.sources.ethereum.decode.answers import Header
+from connector_runner.sources.ethereum.decode.responses import Header
 from connector_runner.sources.ethereum.decode.rows import (
     Json,
     MalformedAnswerError,
@@ -21,6 +20,7 @@ from connector_runner.sources.ethereum.decode.rows import (
     number,
     text,
 )
+from connector_runner.sources.ethereum.verify.consistency import StaleAnswerError, check_calls, check_traces
 
 _FIELDS = (
     number(

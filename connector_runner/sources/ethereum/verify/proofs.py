@@ -1,6 +1,6 @@
 """What a block's roots prove of its lists, and whether its bloom may say what is left out. Pure.
 
-A list is recomputed to the root that the header commits to (`decode.encodings`). A bloom is believed only on an endpoint where it
+A list is recomputed to the root that the header commits to (`verify.roots`). A bloom is believed only on an endpoint where it
 was found to hold all logs of some blocks, and goes on being tried.
 """
 
@@ -10,18 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from connector_runner.protocols.batch import Incident
-from connector_runner.sources.ethereum import bloom
-from connector_runner.sources.ethereum.checks import StaleAnswerError
-from connector_runner.sources.ethereum.decode.answers import Header
-from connector_runner.sources.ethereum.decode.encodings import (
+from connector_runner.sources.ethereum.decode.responses import Header
+from connector_runner.sources.ethereum.decode.rows import Json
+from connector_runner.sources.ethereum.settings import LogFilter
+from connector_runner.sources.ethereum.verify import bloom
+from connector_runner.sources.ethereum.verify.consistency import StaleAnswerError
+from connector_runner.sources.ethereum.verify.families import ETHEREUM, Family
+from connector_runner.sources.ethereum.verify.roots import (
     UnknownTypeError,
     receipts_roots,
     transactions_root,
     withdrawals_root,
 )
-from connector_runner.sources.ethereum.decode.rows import Json
-from connector_runner.sources.ethereum.families import ETHEREUM, Family
-from connector_runner.sources.ethereum.settings import LogFilter
 
 BLOCKS_TO_TRUST = 16
 """Blocks with logs, one after the other, whose bloom must hold them all before one may leave something out."""

@@ -14,11 +14,11 @@ import time
 import msgspec
 
 from connector_runner.protocols.source import Report
-from connector_runner.sources.ethereum.decode.answers import Header, decode_header
+from connector_runner.sources.ethereum.decode.responses import Header, decode_header
 from connector_runner.sources.ethereum.decode.rows import MalformedAnswerError
-from connector_runner.sources.ethereum.pacing import backoff
+from connector_runner.sources.ethereum.rpc.pacing import backoff
+from connector_runner.sources.ethereum.rpc.sockets import SocketTransport, build_transport
 from connector_runner.sources.ethereum.settings import Endpoint
-from connector_runner.sources.ethereum.sockets import SocketTransport, build_transport
 
 LONGEST_BACKOFF = 30.0
 LIVE_SECONDS = 60.0

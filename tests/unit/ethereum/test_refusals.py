@@ -5,7 +5,8 @@ import random
 import pytest
 
 from connector_runner.protocols.errors import ActionRequiredError, TransientError
-from connector_runner.sources.ethereum.failures import (
+from connector_runner.sources.ethereum.rpc.range_hints import suggested_range
+from connector_runner.sources.ethereum.rpc.refusals import (
     RULES,
     RpcError,
     Verdict,
@@ -14,7 +15,6 @@ from connector_runner.sources.ethereum.failures import (
     parse_retry_after,
     read_error,
 )
-from connector_runner.sources.ethereum.suggestions import suggested_range
 from tests.simulators.ethereum.unknown_words import FORMS, unknown_words
 from tests.simulators.ethereum.wordings import WORDINGS, Wording
 

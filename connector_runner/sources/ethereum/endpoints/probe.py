@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from connector_runner.sources.ethereum.checks import whole
 from connector_runner.sources.ethereum.decode.traces import are_call_trees
-from connector_runner.sources.ethereum.failures import (
+from connector_runner.sources.ethereum.endpoints.pool import LONGEST_HOLD
+from connector_runner.sources.ethereum.fetch.blocks import CALL_TRACER, TRACE_METHODS
+from connector_runner.sources.ethereum.rpc.pacing import RateLimit, backoff
+from connector_runner.sources.ethereum.rpc.refusals import (
     NodeFailure,
     RpcError,
     Verdict,
@@ -21,11 +23,9 @@ from connector_runner.sources.ethereum.failures import (
     parse_retry_after,
     read_error,
 )
-from connector_runner.sources.ethereum.fetch import CALL_TRACER, TRACE_METHODS
-from connector_runner.sources.ethereum.nodes import LONGEST_HOLD
-from connector_runner.sources.ethereum.pacing import RateLimit, backoff
+from connector_runner.sources.ethereum.rpc.transport import decode_envelope, width_of
 from connector_runner.sources.ethereum.settings import Endpoint, Settings, Tag
-from connector_runner.sources.ethereum.transports import decode_envelope, width_of
+from connector_runner.sources.ethereum.verify.consistency import whole
 
 if TYPE_CHECKING:
     from web3 import AsyncWeb3

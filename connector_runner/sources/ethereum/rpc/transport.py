@@ -16,7 +16,8 @@ from urllib.request import getproxies, proxy_bypass
 
 import msgspec
 
-from connector_runner.sources.ethereum.failures import (
+from connector_runner.sources.ethereum.endpoints.limits import SILENCE_SECONDS
+from connector_runner.sources.ethereum.rpc.refusals import (
     NodeFailure,
     RpcError,
     Verdict,
@@ -25,7 +26,6 @@ from connector_runner.sources.ethereum.failures import (
     parse_retry_after,
     read_error,
 )
-from connector_runner.sources.ethereum.limits import SILENCE_SECONDS
 from connector_runner.sources.ethereum.settings import Endpoint
 
 MOST_BYTES = 64 * 1024 * 1024

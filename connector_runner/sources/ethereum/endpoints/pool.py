@@ -10,17 +10,17 @@ from typing import Any
 
 from connector_runner.protocols.errors import SourceChangedError
 from connector_runner.protocols.source import Report, require_same_source
-from connector_runner.sources.ethereum.decode.answers import Header, decode_header
+from connector_runner.sources.ethereum.decode.responses import Header, decode_header
 from connector_runner.sources.ethereum.decode.rows import MalformedAnswerError
-from connector_runner.sources.ethereum.failures import NodeFailure, TooLargeError, Verdict
-from connector_runner.sources.ethereum.gate import Gate
-from connector_runner.sources.ethereum.limits import EndpointLimits, limits_of
-from connector_runner.sources.ethereum.pacing import RateLimit, backoff
+from connector_runner.sources.ethereum.endpoints.concurrency import Gate
+from connector_runner.sources.ethereum.endpoints.identity import identify, whole_number
+from connector_runner.sources.ethereum.endpoints.limits import EndpointLimits, limits_of
+from connector_runner.sources.ethereum.endpoints.outage import Trouble
+from connector_runner.sources.ethereum.rpc.pacing import RateLimit, backoff
+from connector_runner.sources.ethereum.rpc.refusals import NodeFailure, TooLargeError, Verdict
+from connector_runner.sources.ethereum.rpc.sockets import build_transport
+from connector_runner.sources.ethereum.rpc.transport import Answer, Call, Transport
 from connector_runner.sources.ethereum.settings import Endpoint, Settings
-from connector_runner.sources.ethereum.sockets import build_transport
-from connector_runner.sources.ethereum.transports import Answer, Call, Transport
-from connector_runner.sources.ethereum.trouble import Trouble
-from connector_runner.sources.ethereum.verification import identify, whole_number
 
 ATTEMPTS = 4
 """Tries of one request before the stream as a whole backs off."""

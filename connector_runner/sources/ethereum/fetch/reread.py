@@ -6,11 +6,11 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 from connector_runner.protocols.batch import Batch, Incident, Operation, Row
-from connector_runner.sources.ethereum.checks import StaleAnswerError
-from connector_runner.sources.ethereum.cursor import Chain, to_position
-from connector_runner.sources.ethereum.decode.answers import Header, Unit
-from connector_runner.sources.ethereum.fetch import Fetcher
+from connector_runner.sources.ethereum.chain import Chain, to_position
+from connector_runner.sources.ethereum.decode.responses import Header, Unit
+from connector_runner.sources.ethereum.fetch.logs import Fetcher
 from connector_runner.sources.ethereum.streams import StreamPlan
+from connector_runner.sources.ethereum.verify.consistency import StaleAnswerError
 
 
 def bloom_incident(chain: Chain, header: Header) -> Incident:

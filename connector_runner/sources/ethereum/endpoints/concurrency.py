@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from connector_runner.sources.ethereum.limits import AtOnce
+from connector_runner.sources.ethereum.endpoints.limits import AtOnce
 
 
 class Gate:

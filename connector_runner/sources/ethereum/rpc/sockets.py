@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from connector_runner.sources.ethereum.failures import NodeFailure, judge_status, parse_retry_after
-from connector_runner.sources.ethereum.limits import SILENCE_SECONDS
-from connector_runner.sources.ethereum.settings import Endpoint
-from connector_runner.sources.ethereum.transports import (
+from connector_runner.sources.ethereum.endpoints.limits import SILENCE_SECONDS
+from connector_runner.sources.ethereum.rpc.refusals import NodeFailure, judge_status, parse_retry_after
+from connector_runner.sources.ethereum.rpc.transport import (
     CONNECT_SECONDS,
     MOST_BYTES,
     Answer,
@@ -23,6 +22,7 @@ from connector_runner.sources.ethereum.transports import (
     Transport,
     decode_envelope,
 )
+from connector_runner.sources.ethereum.settings import Endpoint
 
 SOCKET_ANSWER = 2
 """An answer, which comes in one piece, may take so many times as long as the wait for a byte elsewhere."""

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, TransientError
-from connector_runner.sources.ethereum.suggestions import suggested_range
+from connector_runner.sources.ethereum.rpc.range_hints import suggested_range
 
 
 class Verdict(Enum):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from connector_runner.sources.ethereum.decode.answers import decode_header
+from connector_runner.sources.ethereum.decode.responses import decode_header
 from connector_runner.sources.ethereum.decode.rows import MalformedAnswerError, whole_text
-from connector_runner.sources.ethereum.failures import NodeFailure, Verdict
-from connector_runner.sources.ethereum.transports import Answer, Transport
+from connector_runner.sources.ethereum.rpc.refusals import NodeFailure, Verdict
+from connector_runner.sources.ethereum.rpc.transport import Answer, Transport
 
 _quantity = msgspec.json.Decoder(str | int)
 

@@ -9,9 +9,12 @@ from eth_hash.auto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector_runner.sources.ethereum.checks import StaleAnswerError
-from connector_runner.sources.ethereum.decode.answers import Header
-from connector_runner.sources.ethereum.decode.encodings import (
+from connector_runner.sources.ethereum.decode.responses import Header
+from connector_runner.sources.ethereum.decode.rows import MalformedAnswerError
+from connector_runner.sources.ethereum.verify.consistency import StaleAnswerError
+from connector_runner.sources.ethereum.verify.families import family_of
+from connector_runner.sources.ethereum.verify.proofs import Ledger
+from connector_runner.sources.ethereum.verify.roots import (
     UnknownTypeError,
     encode_receipt,
     encode_transaction,
@@ -20,10 +23,7 @@ from connector_runner.sources.ethereum.decode.encodings import (
     transactions_root,
     withdrawals_root,
 )
-from connector_runner.sources.ethereum.decode.rows import MalformedAnswerError
-from connector_runner.sources.ethereum.decode.trie import EMPTY_ROOT, ordered_root, rlp_bytes, rlp_list, rlp_quantity
-from connector_runner.sources.ethereum.families import family_of
-from connector_runner.sources.ethereum.proofs import Ledger
+from connector_runner.sources.ethereum.verify.trie import EMPTY_ROOT, ordered_root, rlp_bytes, rlp_list, rlp_quantity
 
 KEY = "0x" + "45" * 32
 ALICE, SLOT = "0x" + "17" * 20, "0x" + "01" * 32

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from connector_runner.sources.ethereum.bloom import bloom_of
 from connector_runner.sources.ethereum.decode.rows import Json, MalformedAnswerError, values_of
-from connector_runner.sources.ethereum.decode.trie import ordered_root, rlp_bytes, rlp_list, rlp_quantity
+from connector_runner.sources.ethereum.verify.bloom import bloom_of
+from connector_runner.sources.ethereum.verify.trie import ordered_root, rlp_bytes, rlp_list, rlp_quantity
 
 NO_BLOOM_BYTES = 256
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from connector_runner.protocols.batch import Position
 from connector_runner.protocols.errors import ActionRequiredError
-from connector_runner.sources.ethereum.decode.answers import Header
+from connector_runner.sources.ethereum.decode.responses import Header
 
 RING_BLOCKS = 128
 """How deep a reorganisation may be: twice what finality takes on the main chain (two epochs of 32 blocks)."""

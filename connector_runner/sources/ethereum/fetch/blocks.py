@@ -13,7 +13,14 @@ from typing import Any
 import msgspec
 
 from connector_runner.protocols.errors import ActionRequiredError
-from connector_runner.sources.ethereum.checks import (
+from connector_runner.sources.ethereum.decode import tables
+from connector_runner.sources.ethereum.decode.responses import Header, decode_block, decode_header, decode_objects
+from connector_runner.sources.ethereum.decode.rows import Json, Members
+from connector_runner.sources.ethereum.decode.traces import are_call_trees
+from connector_runner.sources.ethereum.endpoints.pool import Nodes
+from connector_runner.sources.ethereum.rpc.refusals import NodeFailure, Verdict
+from connector_runner.sources.ethereum.rpc.transport import Answer
+from connector_runner.sources.ethereum.verify.consistency import (
     StaleAnswerError,
     check_contents,
     check_number,
@@ -21,14 +28,7 @@ from connector_runner.sources.ethereum.checks import (
     check_receipts_bloom,
     check_transactions,
 )
-from connector_runner.sources.ethereum.decode import tables
-from connector_runner.sources.ethereum.decode.answers import Header, decode_block, decode_header, decode_objects
-from connector_runner.sources.ethereum.decode.rows import Json, Members
-from connector_runner.sources.ethereum.decode.traces import are_call_trees
-from connector_runner.sources.ethereum.failures import NodeFailure, Verdict
-from connector_runner.sources.ethereum.nodes import Nodes
-from connector_runner.sources.ethereum.proofs import Ledger
-from connector_runner.sources.ethereum.transports import Answer
+from connector_runner.sources.ethereum.verify.proofs import Ledger
 
 TRACE_METHODS = ("debug_traceBlockByHash", "trace_block")
 CALL_TRACER = {"tracer": "callTracer"}

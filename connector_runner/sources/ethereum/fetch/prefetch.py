@@ -8,14 +8,14 @@ from collections.abc import AsyncGenerator, Iterator
 from dataclasses import replace
 
 from connector_runner.protocols.batch import Batch, Incident, Operation, Row
-from connector_runner.sources.ethereum.checks import StaleAnswerError
-from connector_runner.sources.ethereum.cursor import Chain, ancestor_at, check_depth, lowest_ancestor, to_position
-from connector_runner.sources.ethereum.decode.answers import Header, Unit
-from connector_runner.sources.ethereum.fetch import Fetcher
-from connector_runner.sources.ethereum.pacing import MOST_AHEAD, ReadAhead
-from connector_runner.sources.ethereum.proofs import Ledger
-from connector_runner.sources.ethereum.rereading import bloom_incident
+from connector_runner.sources.ethereum.chain import Chain, ancestor_at, check_depth, lowest_ancestor, to_position
+from connector_runner.sources.ethereum.decode.responses import Header, Unit
+from connector_runner.sources.ethereum.fetch.logs import Fetcher
+from connector_runner.sources.ethereum.fetch.reread import bloom_incident
+from connector_runner.sources.ethereum.rpc.pacing import MOST_AHEAD, ReadAhead
 from connector_runner.sources.ethereum.streams import StreamPlan
+from connector_runner.sources.ethereum.verify.consistency import StaleAnswerError
+from connector_runner.sources.ethereum.verify.proofs import Ledger
 
 BATCH_BYTES = 1_000_000
 """Bytes of answers that make one batch when there is more at hand."""

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector_runner.protocols.errors import ActionRequiredError
-from connector_runner.sources.ethereum.cursor import (
+from connector_runner.sources.ethereum.chain import (
     PATIENCE_SECONDS,
     RING_BLOCKS,
     Chain,
@@ -21,7 +21,7 @@ from connector_runner.sources.ethereum.cursor import (
     next_step,
     to_position,
 )
-from connector_runner.sources.ethereum.decode.answers import Header
+from connector_runner.sources.ethereum.decode.responses import Header
 
 
 def header(number: int, branch: str = "a", parent: str | None = None) -> Header:

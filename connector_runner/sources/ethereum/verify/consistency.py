@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from connector_runner.sources.ethereum import bloom
-from connector_runner.sources.ethereum.decode.answers import Header, lowered
+from connector_runner.sources.ethereum.decode.responses import Header, lowered
 from connector_runner.sources.ethereum.decode.rows import Json, MalformedAnswerError, are_objects, values_of, whole_text
-from connector_runner.sources.ethereum.families import ETHEREUM, Family
 from connector_runner.sources.ethereum.settings import LogFilter
+from connector_runner.sources.ethereum.verify import bloom
+from connector_runner.sources.ethereum.verify.families import ETHEREUM, Family
 
 # Roots of an empty trie (the Keccak-256 of RLP's empty text), of chains that have none, and of nodes that don't tell.
 _NOTHING = ("0x56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421", "0x" + "00" * 32, None)

@@ -10,9 +10,21 @@ import asyncio
 import msgspec
 
 from connector_runner.protocols.errors import ConnectorError
-from connector_runner.sources.ethereum import bloom
-from connector_runner.sources.ethereum.blocks import CALL_TRACER, TRACE_METHODS, BlockFetcher, found_objects, hashes_of
-from connector_runner.sources.ethereum.checks import (
+from connector_runner.sources.ethereum.decode import tables
+from connector_runner.sources.ethereum.decode.responses import Header, decode_objects
+from connector_runner.sources.ethereum.decode.rows import Json
+from connector_runner.sources.ethereum.endpoints.limits import RangeTuner
+from connector_runner.sources.ethereum.endpoints.pool import Nodes
+from connector_runner.sources.ethereum.fetch.blocks import (
+    BlockFetcher,
+    found_objects,
+    hashes_of,
+)
+from connector_runner.sources.ethereum.rpc.refusals import NodeFailure, TooLargeError, Verdict
+from connector_runner.sources.ethereum.rpc.transport import Answer
+from connector_runner.sources.ethereum.settings import LogFilter
+from connector_runner.sources.ethereum.verify import bloom
+from connector_runner.sources.ethereum.verify.consistency import (
     StaleAnswerError,
     check_logs,
     check_receipts,
@@ -20,18 +32,8 @@ from connector_runner.sources.ethereum.checks import (
     passes,
     whole,
 )
-from connector_runner.sources.ethereum.decode import tables
-from connector_runner.sources.ethereum.decode.answers import Header, decode_objects
-from connector_runner.sources.ethereum.decode.rows import Json
-from connector_runner.sources.ethereum.decode.trie import EMPTY_ROOT
-from connector_runner.sources.ethereum.failures import NodeFailure, TooLargeError, Verdict
-from connector_runner.sources.ethereum.limits import RangeTuner
-from connector_runner.sources.ethereum.nodes import Nodes
-from connector_runner.sources.ethereum.proofs import BloomTrust, Ledger
-from connector_runner.sources.ethereum.settings import LogFilter
-from connector_runner.sources.ethereum.transports import Answer
-
-__all__ = ["CALL_TRACER", "TRACE_METHODS", "BlockLogs", "Fetcher", "hashes_of"]
+from connector_runner.sources.ethereum.verify.proofs import BloomTrust, Ledger
+from connector_runner.sources.ethereum.verify.trie import EMPTY_ROOT
 
 
 class BlockLogs(msgspec.Struct, frozen=True, gc=False):

@@ -1,6 +1,6 @@
 """How many blocks a refusal says would do: the words of providers, as patterns, and a rule for words that nobody knows yet. Pure.
 
-A number that is taken for a limit and is none costs little: too large it is refused again, too small it grows back (`limits`).
+A number that is taken for a limit and is none costs little: too large it is refused again, too small it grows back (`endpoints.limits`).
 """
 
 from __future__ import annotations

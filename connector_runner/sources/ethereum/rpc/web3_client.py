@@ -8,9 +8,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from connector_runner.sources.ethereum.rpc.sockets import direct_connect
+from connector_runner.sources.ethereum.rpc.transport import MOST_BYTES
 from connector_runner.sources.ethereum.settings import Endpoint
-from connector_runner.sources.ethereum.sockets import direct_connect
-from connector_runner.sources.ethereum.transports import MOST_BYTES
 
 if TYPE_CHECKING:
     import aiohttp

@@ -1,0 +1,1 @@
+"""JSON-RPC with one endpoint: requests and raw answers over HTTP, websockets and IPC, and what a refusal means."""
