@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None, registry: SourceRegistry | None = No
 
 def _dispatch(arguments: argparse.Namespace, registry: SourceRegistry, log: LineLog, redactor: Redactor) -> int:
     if arguments.command == "schema":
-        from connector_runner.commands.look import print_schemas
+        from connector_runner.commands.inspect import print_schemas
 
         return print_schemas(registry, arguments.type)
     orders = _load(arguments)
@@ -92,15 +92,15 @@ def _dispatch(arguments: argparse.Namespace, registry: SourceRegistry, log: Line
             tagged, as_json = arguments.file is None, arguments.output == "json"
             return asyncio.run(discover(orders, registry, log, redactor, tagged=tagged, as_json=as_json))
         case "rows":
-            from connector_runner.commands.look import print_rows
+            from connector_runner.commands.inspect import print_rows
 
             return print_rows(orders, redactor, arguments.limit, arguments.output)
         case _:
-            from connector_runner.commands import look
+            from connector_runner.commands import inspect
 
             if arguments.action == "show":
-                return look.print_checkpoints(orders, redactor)
-            return look.reset_checkpoints(orders, redactor, confirmed=arguments.yes)
+                return inspect.print_checkpoints(orders, redactor)
+            return inspect.reset_checkpoints(orders, redactor, confirmed=arguments.yes)
 
 
 def _load(arguments: argparse.Namespace) -> Orders:

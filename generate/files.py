@@ -6,8 +6,8 @@ from pathlib import Path
 
 from connector_operator.crds.files import build_crd_files
 from connector_runner.protocols.types import PYTHON_FORM
-from connector_runner.sinks.http.rows import TYPES as HTTP
-from connector_runner.sinks.postgresql.values import TYPES as POSTGRESQL
+from connector_runner.sinks.http.records import TYPES as HTTP
+from connector_runner.sinks.postgresql.types import TYPES as POSTGRESQL
 from connector_runner.sinks.sqlite.types import TYPES as SQLITE
 from connector_runner.sources.coinbase.reference import fill_page as fill_coinbase_page
 from connector_runner.sources.ethereum.reference import fill_page as fill_ethereum_page

@@ -38,8 +38,8 @@ class SinkContext:
         connector: `namespace/name`; with stream and table the identity of a checkpoint.
         stream: The selected stream.
         uid, run: Of the Connector and its execution; the fence refuses a run that is older than one it has seen of this uid.
-        unmoved: The mark of the holder that an earlier run of this connector was refused by; see `claims.next_epoch`.
-        take_over: Whom the table is taken over from; see `claims.find_taken`.
+        unmoved: The mark of the holder that an earlier run of this connector was refused by; see `fencing.next_epoch`.
+        take_over: Whom the table is taken over from; see `fencing.find_taken`.
         wait: False: several calls of `write` may be under way at once.
         directory: Where relative file URLs start.
         refusal_limit: How many rows in a row may be refused before the run ends.

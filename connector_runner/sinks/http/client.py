@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 import msgspec
 
-from connector_runner.datasets.letters import RefusedError
+from connector_runner.datasets.dead_letters import RefusedError
 from connector_runner.protocols.errors import ActionRequiredError, InvalidConfigError, TransientError
 from connector_runner.sinks.http.proxy import proxy_for
 

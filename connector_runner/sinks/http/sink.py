@@ -10,15 +10,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from connector_runner.datasets.claims import encode_position
-from connector_runner.datasets.letters import Refusals, RefusedError, build_letter, incident_rows
-from connector_runner.datasets.plan import NAMES, operations_of
+from connector_runner.datasets.dead_letters import Refusals, RefusedError, build_letter, incident_rows
+from connector_runner.datasets.fencing import encode_position
+from connector_runner.datasets.write_plan import NAMES, operations_of
 from connector_runner.protocols.batch import Batch, Operation, Row, place_of
 from connector_runner.protocols.errors import ActionRequiredError, TransientError
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.sink import Claim, Receipt, SinkContext, Transaction
 from connector_runner.sinks.http.client import Client
-from connector_runner.sinks.http.rows import build_record
+from connector_runner.sinks.http.records import build_record
 from connector_runner.sinks.sqlite.inspector import SqliteInspector
 from connector_runner.sinks.sqlite.sink import BatchWriter, SqliteSink
 from connector_runner.sinks.sqlite.statements import CREATE_DEAD_LETTERS, CREATE_INCIDENTS, build_fence_sql

@@ -9,10 +9,10 @@ from typing import Any
 
 import psycopg
 
-from connector_runner.datasets.claims import COLUMNS, decode_position
+from connector_runner.datasets.fencing import COLUMNS, decode_position
 from connector_runner.datasets.names import parse_table
 from connector_runner.protocols.sink import SinkContext, StoredCheckpoint
-from connector_runner.sinks.postgresql.failures import connection_failure, statement_failure
+from connector_runner.sinks.postgresql.errors import connection_failure, statement_failure
 from connector_runner.sinks.postgresql.session import connection_info, describe
 from connector_runner.sinks.postgresql.statements import FIND_SCHEMA, FenceSql
 

@@ -18,7 +18,7 @@ from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from connector_runner.protocols.errors import TransientError
-from connector_runner.sinks.postgresql.failures import connection_failure
+from connector_runner.sinks.postgresql.errors import connection_failure
 
 # A dead network is noticed within about half a minute; a URL may say otherwise.
 DEFAULTS = {

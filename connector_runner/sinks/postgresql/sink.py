@@ -9,7 +9,8 @@ from typing import Any
 
 import psycopg
 
-from connector_runner.datasets.claims import (
+from connector_runner.datasets.dead_letters import Refusals, incident_rows
+from connector_runner.datasets.fencing import (
     Holder,
     encode_position,
     explain_refused_commit,
@@ -17,16 +18,15 @@ from connector_runner.datasets.claims import (
     next_epoch,
     require_alone,
 )
-from connector_runner.datasets.letters import Refusals, incident_rows
 from connector_runner.datasets.names import check_column_names, parse_table, require_key
-from connector_runner.datasets.plan import plan_append, plan_upsert
+from connector_runner.datasets.write_plan import plan_append, plan_upsert
 from connector_runner.protocols.batch import Operation
 from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, TransientError
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.sink import Claim, Receipt, SinkContext, Transaction, WriteAgain
 from connector_runner.protocols.source import WriteMode
-from connector_runner.sinks.postgresql.careful import VALUE_ERRORS, CarefulWriter
-from connector_runner.sinks.postgresql.failures import Meaning, connection_failure, meaning_of, statement_failure
+from connector_runner.sinks.postgresql.bisect import VALUE_ERRORS, BisectingWriter
+from connector_runner.sinks.postgresql.errors import Meaning, connection_failure, meaning_of, statement_failure
 from connector_runner.sinks.postgresql.session import Command, Session, StatementError
 from connector_runner.sinks.postgresql.statements import CREATE_CHECKPOINTS, CREATE_INCIDENTS, FenceSql, RowSql
 from connector_runner.sinks.postgresql.tables import create_missing, ensure_tables, resolve_schema
@@ -58,7 +58,7 @@ class PostgresSink:
         self._session: Session | None = None
         self._rows: RowSql | None = None
         self._is_indexed = False
-        self._careful_number = 0
+        self._bisected_number = 0
         self._epoch = 0
         self._url = ""
 
@@ -199,8 +199,8 @@ class PostgresSink:
             if session is None:
                 raise TransientError("the dataset is not connected")
             await self._index_history(session, transaction)
-            if transaction.number == self._careful_number:
-                return await self._write_carefully(session, transaction)
+            if transaction.number == self._bisected_number:
+                return await self._write_bisected(session, transaction)
             try:
                 answered = session.send([self._advance(transaction), *self._commands(transaction)])
             except VALUE_ERRORS as error:
@@ -237,7 +237,7 @@ class PostgresSink:
 
     def _again(self, transaction: Transaction) -> WriteAgain:
         """Next time this transaction is written row by row where that is needed."""
-        self._careful_number = transaction.number
+        self._bisected_number = transaction.number
         return WriteAgain(f"transaction {transaction.number} has rows that the dataset refuses")
 
     async def _why(self, session: Session, transaction: Transaction, error: StatementError) -> ConnectorError:
@@ -261,10 +261,10 @@ class PostgresSink:
         except psycopg.Error as error:
             raise self._explain(error, session) from None
 
-    async def _write_carefully(self, session: Session, transaction: Transaction) -> Receipt:
+    async def _write_bisected(self, session: Session, transaction: Transaction) -> Receipt:
         await session.settle()
         before = self._refusals.snapshot()
-        writer = CarefulWriter(session, self._fence, self._rows, self._refusals, append=self._append)
+        writer = BisectingWriter(session, self._fence, self._rows, self._refusals, append=self._append)
         try:
             refused = await writer.write(self._advance(transaction), transaction.batches)
         except StatementError as error:
@@ -279,7 +279,7 @@ class PostgresSink:
         except BaseException:
             self._refusals.restore(before)
             raise
-        self._careful_number = 0
+        self._bisected_number = 0
         return Receipt(refused)
 
     async def recover(self) -> int:

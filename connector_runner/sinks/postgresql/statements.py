@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from connector_runner.datasets.claims import COLUMNS, encode_position
-from connector_runner.datasets.letters import DeadLetter
+from connector_runner.datasets.dead_letters import DeadLetter
+from connector_runner.datasets.fencing import COLUMNS, encode_position
 from connector_runner.datasets.names import ROW_NUMBER, TableNames, quote, quote_all
-from connector_runner.datasets.plan import History, Step
+from connector_runner.datasets.write_plan import History, Step
 from connector_runner.protocols.batch import place_of
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.sinks.postgresql.session import Command
-from connector_runner.sinks.postgresql.values import (
+from connector_runner.sinks.postgresql.types import (
     METADATA_TYPES,
     TEXT,
     Cells,
@@ -203,7 +203,7 @@ class RowSql:
         """A step of upsert mode.
 
         Raises:
-            RefusedError and others: See `values.encode_columns`.
+            RefusedError and others: See `types.encode_columns`.
         """
         commands = []
         for prefix in step.replaced:
@@ -222,7 +222,7 @@ class RowSql:
         """A step of append mode.
 
         Raises:
-            RefusedError and others: See `values.encode_columns`.
+            RefusedError and others: See `types.encode_columns`.
         """
         commands = []
         owner = [part.encode() for part in self.owner]

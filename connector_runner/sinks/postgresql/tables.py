@@ -7,10 +7,10 @@ from typing import Any
 
 import psycopg
 
-from connector_runner.datasets.fitting import FoundColumn, FoundTable, fit_table
 from connector_runner.datasets.names import TableNames, quote
+from connector_runner.datasets.schema_evolution import FoundColumn, FoundTable, fit_table
 from connector_runner.sinks.postgresql.statements import CREATE_DEAD_LETTERS, CREATE_INCIDENTS, FIND_SCHEMA, RowSql
-from connector_runner.sinks.postgresql.values import METADATA_TYPES, WIDENS
+from connector_runner.sinks.postgresql.types import METADATA_TYPES, WIDENS
 
 READ_COLUMNS = """SELECT attname, format_type(atttypid, atttypmod),
   attnotnull AND NOT atthasdef AND attidentity = '' AND attgenerated = ''

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 
-from connector_runner.datasets.letters import RefusedError
+from connector_runner.datasets.dead_letters import RefusedError
 
 EPOCH = dt.datetime(2000, 1, 1)
 EPOCH_UTC = EPOCH.replace(tzinfo=dt.UTC)

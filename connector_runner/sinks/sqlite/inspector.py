@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from connector_runner.datasets.claims import COLUMNS, decode_position
+from connector_runner.datasets.fencing import COLUMNS, decode_position
 from connector_runner.datasets.names import CHECKPOINTS, parse_table
 from connector_runner.protocols.sink import SinkContext, StoredCheckpoint
 from connector_runner.sinks.sqlite.connection import connect, explained

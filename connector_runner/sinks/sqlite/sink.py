@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from connector_runner.datasets.claims import (
+from connector_runner.datasets.dead_letters import Refusals
+from connector_runner.datasets.fencing import (
     Holder,
     encode_position,
     explain_refused_commit,
@@ -17,7 +18,6 @@ from connector_runner.datasets.claims import (
     next_epoch,
     require_alone,
 )
-from connector_runner.datasets.letters import Refusals
 from connector_runner.datasets.names import check_column_names, parse_table, require_key
 from connector_runner.protocols.batch import Batch
 from connector_runner.protocols.errors import TransientError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from connector_runner.datasets.claims import COLUMNS
+from connector_runner.datasets.fencing import COLUMNS
 from connector_runner.datasets.names import ROW_NUMBER, TableNames, quote, quote_all
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.sinks.sqlite.types import METADATA_TYPES, declared_types

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
-from connector_runner.datasets.fitting import FoundColumn, FoundTable, fit_table
 from connector_runner.datasets.names import TableNames, quote
+from connector_runner.datasets.schema_evolution import FoundColumn, FoundTable, fit_table
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.sinks.sqlite.statements import (
     CREATE_DEAD_LETTERS,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
-from connector_runner.datasets.letters import RefusedError
+from connector_runner.datasets.dead_letters import RefusedError
 from connector_runner.datasets.names import METADATA
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.types import Kind

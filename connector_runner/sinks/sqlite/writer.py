@@ -6,10 +6,10 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from connector_runner.datasets.claims import encode_position
-from connector_runner.datasets.letters import DeadLetter, Refusals, RefusedError, build_letter, incident_rows
+from connector_runner.datasets.dead_letters import DeadLetter, Refusals, RefusedError, build_letter, incident_rows
+from connector_runner.datasets.fencing import encode_position
 from connector_runner.datasets.names import TableNames
-from connector_runner.datasets.plan import NAMES, History, Step, operations_of, plan_append, plan_upsert
+from connector_runner.datasets.write_plan import NAMES, History, Step, operations_of, plan_append, plan_upsert
 from connector_runner.protocols.batch import Batch, Operation, Row, place_of
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.sinks.sqlite.connection import is_refusal

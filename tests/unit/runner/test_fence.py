@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector_runner.datasets.claims import (
+from connector_runner.datasets.fencing import (
     Holder,
     decode_position,
     encode_position,

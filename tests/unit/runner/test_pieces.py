@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector_runner.datasets.letters import json_value
+from connector_runner.datasets.dead_letters import json_value
 from connector_runner.datasets.names import parse_table, quote
 from connector_runner.log import BLOT, LineLog, Redactor
 from connector_runner.pipeline.backoff import Backoff
@@ -32,10 +32,10 @@ from connector_runner.protocols.schema import Column, StreamSchema
 from connector_runner.protocols.types import INT64, STRING, Kind
 from connector_runner.registry import FolderRegistry, sink_scheme
 from connector_runner.schemas.connector import build_connector_schema
-from connector_runner.sinks.postgresql.failures import Meaning, connection_failure, meaning_of, statement_failure
+from connector_runner.sinks.postgresql.errors import Meaning, connection_failure, meaning_of, statement_failure
 from connector_runner.sinks.postgresql.session import connection_info, describe
 from connector_runner.sinks.postgresql.times import days_from_civil, parse_iso
-from connector_runner.sinks.postgresql.values import TYPES as POSTGRES_TYPES
+from connector_runner.sinks.postgresql.types import TYPES as POSTGRES_TYPES
 from connector_runner.sinks.sqlite.connection import parse_url
 from connector_runner.sinks.sqlite.types import TYPES as SQLITE_TYPES
 from connector_runner.sinks.sqlite.types import canonical_decimal, decimal_text

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector_runner.datasets.plan import Step, plan_append, plan_upsert
+from connector_runner.datasets.write_plan import Step, plan_append, plan_upsert
 from connector_runner.protocols.batch import Batch, Operation, Row
 from connector_runner.protocols.schema import Column, StreamSchema
 from connector_runner.protocols.types import INT64, STRING

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from connector_runner.datasets.claims import encode_position
-from connector_runner.datasets.plan import NAMES
+from connector_runner.datasets.fencing import encode_position
+from connector_runner.datasets.write_plan import NAMES
 from connector_runner.protocols.batch import Batch, Row, place_of
 from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.protocols.schema import StreamSchema

@@ -5,10 +5,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from connector_runner.datasets.letters import Refusals, RefusedError, build_letter, incident_rows
-from connector_runner.datasets.plan import operations_of, plan_append, plan_upsert
+from connector_runner.datasets.dead_letters import Refusals, RefusedError, build_letter, incident_rows
+from connector_runner.datasets.write_plan import operations_of, plan_append, plan_upsert
 from connector_runner.protocols.batch import Batch, Row
-from connector_runner.sinks.postgresql.failures import Meaning, meaning_of
+from connector_runner.sinks.postgresql.errors import Meaning, meaning_of
 from connector_runner.sinks.postgresql.session import Command, Session, StatementError
 from connector_runner.sinks.postgresql.statements import FenceSql, RowSql
 
@@ -20,7 +20,7 @@ BEGIN, COMMIT, ROLLBACK = Command("BEGIN"), Command("COMMIT"), Command("ROLLBACK
 SAVE, RELEASE, BACK = Command("SAVEPOINT part"), Command("RELEASE part"), Command("ROLLBACK TO part")
 
 
-class CarefulWriter:
+class BisectingWriter:
     """For one transaction."""
 
     def __init__(

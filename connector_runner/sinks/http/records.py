@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from connector_runner.datasets.letters import RefusedError
+from connector_runner.datasets.dead_letters import RefusedError
 from connector_runner.protocols.batch import Row
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.types import Kind

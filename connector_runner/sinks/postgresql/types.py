@@ -14,7 +14,7 @@ from typing import Any
 from psycopg import DataError
 from psycopg.adapt import PyFormat, Transformer
 
-from connector_runner.datasets.letters import RefusedError
+from connector_runner.datasets.dead_letters import RefusedError
 from connector_runner.datasets.names import METADATA
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.types import Kind

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from connector_runner.datasets.letters import json_value
+from connector_runner.datasets.dead_letters import json_value
 from connector_runner.log import Redactor
 from connector_runner.orders import Orders
 from connector_runner.protocols.errors import InvalidConfigError
