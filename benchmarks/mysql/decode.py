@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 from benchmarks.mysql.peers.stopwatch import Stopwatch
 from connector_runner.schemas.config import config_schema, fill_defaults
-from connector_runner.sources.mysql.assembler import Assembler
-from connector_runner.sources.mysql.connection import connect
-from connector_runner.sources.mysql.definitions import read_definition
-from connector_runner.sources.mysql.dump import PacketSplitter, open_dump, read_block
-from connector_runner.sources.mysql.log import BATCH_BYTES
-from connector_runner.sources.mysql.position import LogPosition
+from connector_runner.sources.mysql.binlog.position import LogPosition
+from connector_runner.sources.mysql.log_reader.binlog_decoder import BinlogDecoder
+from connector_runner.sources.mysql.server.connection import connect
+from connector_runner.sources.mysql.server.definitions import read_definition
 from connector_runner.sources.mysql.settings import Settings, parse_settings
+from connector_runner.sources.mysql.streaming.dump import PacketSplitter, open_dump, read_block
+from connector_runner.sources.mysql.streaming.log_thread import BATCH_BYTES
 
 
 def decode(settings: Settings, start: LogPosition, segments: Sequence[int]) -> Stopwatch:
@@ -22,7 +22,7 @@ def decode(settings: Settings, start: LogPosition, segments: Sequence[int]) -> S
     connection = connect(settings, purpose="bench")
     definition = read_definition(connection, "d", "t")
     assert definition is not None
-    assembler = Assembler(definition, start, is_mariadb=connection.is_mariadb)
+    assembler = BinlogDecoder(definition, start, is_mariadb=connection.is_mariadb)
     watch, seen, has_all = Stopwatch(segments), 0, False
 
     def feed(buffer: bytes, begin: int, end: int) -> None:

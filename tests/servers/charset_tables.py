@@ -1,4 +1,4 @@
-"""Makes `connector_runner/sources/mysql/charset_tables.json` from a real server's own conversion to Unicode.
+"""Makes `connector_runner/sources/mysql/types/charset_tables.json` from a real server's own conversion to Unicode.
 
     python -m tests.servers.charset_tables
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pymysql
 
-from connector_runner.sources.mysql.charsets import PYTHON_CODECS, TABLES, UNASSIGNED
+from connector_runner.sources.mysql.types.charsets import PYTHON_CODECS, TABLES, UNASSIGNED
 from tests.servers.mysql import VERSION, mysql
 from tests.servers.mysqld import DatabaseServer
 

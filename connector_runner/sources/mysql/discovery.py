@@ -6,10 +6,10 @@ import difflib
 
 from connector_runner.protocols.errors import UnknownStreamError
 from connector_runner.schemas.catalogue import Catalogue, ColumnInfo, StreamInfo
-from connector_runner.sources.mysql.connection import Connection
-from connector_runner.sources.mysql.definitions import SYSTEM_DATABASES, FoundTable, read_tables
-from connector_runner.sources.mysql.preflight import judge, server_problems
-from connector_runner.sources.mysql.server import Server
+from connector_runner.sources.mysql.server.connection import Connection
+from connector_runner.sources.mysql.server.definitions import SYSTEM_DATABASES, FoundTable, read_tables
+from connector_runner.sources.mysql.server.facts import Server
+from connector_runner.sources.mysql.server.preflight import judge, server_problems
 from connector_runner.sources.mysql.settings import Settings
 
 

@@ -1,162 +1,55 @@
-"""How far the log is applied: file and offset, the set of transactions, and how far into a transaction."""
+"""A whole position of a stream, as checkpoints hold it: place in the log, definition there, and how far the copy is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-from connector_runner.sources.mysql.gtid import MariaGtids, MysqlGtids
-
-Gtids = MysqlGtids | MariaGtids
-# MySQL: (uuid[:tag], number). MariaDB: (domain, server, number).
-Gtid = tuple[Any, ...]
+from connector_runner.protocols.batch import Position
+from connector_runner.sources.mysql.binlog.position import LogPosition
+from connector_runner.sources.mysql.types.table import TableDefinition
 
 
-@dataclass(frozen=True, slots=True)
-class LogPosition:
-    """A point in the log at which reading can go on, between two transactions or inside one.
+@dataclass(frozen=True)
+class Progress:
+    """How far the copy is.
 
     Attributes:
-        file: The log file's name; "" where it is not known (before the first event of a stream that starts by GTID).
-        offset: Bytes into it: the end of the last whole transaction.
-        gtids: All transactions up to there, as text; "" where the server has none.
-        rows: Rows of the table that were already handed over of the transaction that follows.
-        prepared: XA transactions with rows of the table that are prepared and neither committed nor rolled back.
-        others: Those without rows of the table. One that is in neither was prepared before the log was followed.
-        transaction: The id of the transaction that `rows` are of, "" where it has none; another one's rows must not be left
-            out in its place.
-        shadows: Sessions that have a temporary table of the table's name, as `server id-thread`.
+        last: The key of the last row as literals; None before the first.
+        done: Rows copied.
+        is_cleared: Whether the table must be emptied first (a copy that was started again).
     """
 
-    file: str = ""
-    offset: int = 4
-    gtids: str = ""
-    rows: int = 0
-    prepared: tuple[str, ...] = ()
-    others: tuple[str, ...] = ()
-    transaction: str = ""
-    shadows: tuple[str, ...] = ()
+    last: tuple[str, ...] | None = None
+    done: int = 0
+    is_cleared: bool = True
 
-    def to_json(self) -> dict[str, Any]:
-        """For checkpoints; what is empty is left out."""
-        document: dict[str, Any] = {"file": self.file, "offset": self.offset}
-        if self.gtids:
-            document["gtids"] = self.gtids
-        if self.rows:
-            document["rows"] = self.rows
-        if self.prepared:
-            document["prepared"] = list(self.prepared)
-        if self.others:
-            document["others"] = list(self.others)
-        if self.transaction:
-            document["transaction"] = self.transaction
-        if self.shadows:
-            document["shadows"] = list(self.shadows)
+
+@dataclass(frozen=True)
+class StreamPosition:
+    """A whole position: log, definition, and copy (None when it is complete)."""
+
+    log: LogPosition
+    definition: TableDefinition
+    copy: Progress | None
+
+    def to_json(self) -> Position:
+        """For checkpoints."""
+        document: dict[str, Any] = {"log": self.log.to_json(), "_table": self.definition.to_json()}
+        if self.copy is not None:
+            document["copy"] = {"last": self.copy.last and list(self.copy.last), "done": self.copy.done}
+            if not self.copy.is_cleared:
+                document["copy"]["clear"] = True
         return document
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> LogPosition:
-        """The reverse."""
-        return cls(
-            document["file"],
-            document["offset"],
-            document.get("gtids", ""),
-            document.get("rows", 0),
-            tuple(document.get("prepared", ())),
-            tuple(document.get("others", ())),
-            document.get("transaction", ""),
-            tuple(document.get("shadows", ())),
-        )
-
-    def has_reached(self, target: LogPosition) -> bool:
-        """Whether everything up to the target is applied: by files where both are known, else by GTIDs."""
-        if self.file and target.file:
-            return (file_order(self.file), self.offset) >= (file_order(target.file), target.offset)
-        if ":" in target.gtids:
-            return MysqlGtids.parse(self.gtids).covers(MysqlGtids.parse(target.gtids))
-        return MariaGtids.parse(self.gtids).covers(MariaGtids.parse(target.gtids))
-
-
-def file_order(file: str) -> tuple[int, str]:
-    """Sorts log files by their number: `binlog.1000000` comes after `binlog.999999`."""
-    number = file.rpartition(".")[2]
-    return (int(number) if number.isdigit() else 0, file)
-
-
-def gtid_text(gtid: Gtid | None) -> str:
-    """An id as people write it; "" for none."""
-    return "" if gtid is None else (":" if len(gtid) == 2 else "-").join(map(str, gtid))
-
-
-class Commit(NamedTuple):
-    """A transaction in a batch of the log.
-
-    Attributes:
-        rows: How many rows of the batch lie before its end.
-        gtid: Its id, None without.
-        file, offset: Where it ends (of an unfinished one: where it was left).
-    """
-
-    rows: int
-    gtid: Gtid | None
-    file: str
-    offset: int
-
-
-class LogState:
-    """The applied position while it moves.
-
-    Args:
-        position: Where it starts.
-        is_mariadb: The dialect.
-        has_gtids: Whether the server's ids make up a whole set. While gtid_mode is being changed they don't, nor do they
-            behind a position that knows only file and offset: a set with holes would bring old transactions again.
-    """
-
-    def __init__(self, position: LogPosition, *, is_mariadb: bool, has_gtids: bool = True) -> None:
-        self.file, self.offset = position.file, position.offset
-        self._gtids: Gtids | None = None
-        if is_mariadb:
-            self._gtids = MariaGtids.parse(position.gtids)
-        elif has_gtids and (position.gtids or not position.file):
-            self._gtids = MysqlGtids.parse(position.gtids)
-        self._prepared, self._others = list(position.prepared), list(position.others)
-        self.shadows = position.shadows
-
-    def rotate(self, file: str, offset: int) -> None:
-        """Another file begins; when a stream starts anew in the same file, what is known stays."""
-        if file != self.file:
-            self.file, self.offset = file, offset
-
-    def advance(self, offset: int) -> None:
-        """An event that belongs to no transaction, or a heartbeat."""
-        self.offset = max(self.offset, offset)
-
-    def commit(self, gtid: Gtid | None, offset: int) -> None:
-        """A transaction has ended at this offset."""
-        if gtid is not None and self._gtids is not None:
-            self._gtids.add(*gtid)
-        self.offset = max(self.offset, offset)
-
-    def prepare(self, xid: str, *, has_rows: bool) -> None:
-        """An XA transaction is prepared."""
-        self.finish(xid)
-        (self._prepared if has_rows else self._others).append(xid)
-
-    def is_harmless(self, xid: str) -> bool:
-        """Whether an XA transaction is known to have no rows of the table."""
-        return xid in self._others
-
-    def finish(self, xid: str) -> None:
-        """An XA transaction is committed or rolled back."""
-        for xids in (self._prepared, self._others):
-            if xid in xids:
-                xids.remove(xid)
-
-    def position(self, rows: int = 0, transaction: str = "") -> LogPosition:
-        """The position now, `rows` into the transaction that follows."""
-        gtids = "" if self._gtids is None else str(self._gtids)
-        inside = transaction if rows else ""
-        prepared, others = tuple(self._prepared), tuple(self._others)
-        return LogPosition(self.file, self.offset, gtids, rows, prepared, others, inside, self.shadows)
+    def from_json(cls, stream: str, document: Mapping[str, Any]) -> StreamPosition:
+        """The reverse; older positions name the definition `table`."""
+        copy = document.get("copy")
+        progress = None
+        if copy is not None:
+            last = copy["last"]
+            progress = Progress(None if last is None else tuple(last), copy["done"], not copy.get("clear"))
+        definition = TableDefinition.from_json(stream, document.get("_table") or document["table"])
+        return cls(LogPosition.from_json(document["log"]), definition, progress)

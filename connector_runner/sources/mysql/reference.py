@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from connector_runner.sources.mysql.columns import SourceColumn
-from connector_runner.sources.mysql.ddl import Effect
+from connector_runner.sources.mysql.ddl.effects import Effect
+from connector_runner.sources.mysql.types.columns import SourceColumn
 
 # A type of each kind, and what a reader should know about its values.
 _TYPES: list[tuple[str, str, bool, str]] = [

@@ -18,20 +18,20 @@ from connector_runner.protocols.errors import (
 )
 from connector_runner.protocols.source import Checkpoint, Opened, SourceContext
 from connector_runner.schemas.catalogue import Catalogue
-from connector_runner.sources.mysql.connection import Connection, connect
-from connector_runner.sources.mysql.definitions import FoundTable, read_definition
 from connector_runner.sources.mysql.discovery import find_table, read_account, read_catalogue
-from connector_runner.sources.mysql.failures import LogGoneError, translate
-from connector_runner.sources.mysql.follower import Follower
-from connector_runner.sources.mysql.history import check_history
-from connector_runner.sources.mysql.labels import has_hidden_labels
-from connector_runner.sources.mysql.place import Place, Progress
-from connector_runner.sources.mysql.polling import Poller
-from connector_runner.sources.mysql.preflight import judge
-from connector_runner.sources.mysql.resolver import Resolver
-from connector_runner.sources.mysql.server import Server, read_position, read_server
+from connector_runner.sources.mysql.errors import LogGoneError, translate
+from connector_runner.sources.mysql.position import Progress, StreamPosition
+from connector_runner.sources.mysql.server.connection import Connection, connect
+from connector_runner.sources.mysql.server.definitions import FoundTable, read_definition
+from connector_runner.sources.mysql.server.facts import Server, read_position, read_server
+from connector_runner.sources.mysql.server.preflight import judge
 from connector_runner.sources.mysql.settings import Mode, Settings, parse_settings
-from connector_runner.sources.mysql.table import TableDefinition
+from connector_runner.sources.mysql.snapshot.polling import Poller
+from connector_runner.sources.mysql.streaming.log_based import LogBasedStream
+from connector_runner.sources.mysql.streaming.resolver import Resolver
+from connector_runner.sources.mysql.streaming.resume_check import check_resume
+from connector_runner.sources.mysql.types.labels import has_hidden_labels
+from connector_runner.sources.mysql.types.table import TableDefinition
 
 Result = TypeVar("Result")
 # So often a table may be altered between two questions about it, at the start.
@@ -44,7 +44,7 @@ class MysqlSource:
     def __init__(self, context: SourceContext) -> None:
         self._context = context
         self._settings: Settings = parse_settings(context.config, context.connector)
-        self._reader: Follower | Poller | None = None
+        self._reader: LogBasedStream | Poller | None = None
 
     async def discover(self, selected: str | None) -> Catalogue:
         """See `Source.discover`."""
@@ -103,14 +103,14 @@ class MysqlSource:
             place, incident = self._resumed(connection, server, table, checkpoint)
         if place.log.file and not place.log.gtids:
             server = server.without_gtids()
-        self._reader = Follower(self._settings, server, place, table.rows, self._context.report, incident)
+        self._reader = LogBasedStream(self._settings, server, place, table.rows, self._context.report, incident)
         return Opened(place.definition.schema, server.identity)
 
     def _vanished(self, server: Server, stream: str, checkpoint: Checkpoint | None) -> FoundTable | None:
         """A table that was dropped or renamed since the checkpoint: the log is followed to the statement, which is then told."""
         if self._settings.mode is not Mode.LOG_BASED or checkpoint is None or "log" not in checkpoint.position:
             return None
-        place = Place.from_json(stream, checkpoint.position)
+        place = StreamPosition.from_json(stream, checkpoint.position)
         resolver = Resolver(self._settings, server)
         if checkpoint.identity != server.identity or resolver.later_statement(place.definition, place.log) is None:
             return None
@@ -136,7 +136,7 @@ class MysqlSource:
                  "not show all of them; choose another column"]
             )  # fmt: skip
 
-    def _first_place(self, connection: Connection, server: Server, table: FoundTable) -> Place:
+    def _first_place(self, connection: Connection, server: Server, table: FoundTable) -> StreamPosition:
         """The log's end now, with the definition that holds there."""
         definition = table.definition
         for _ in range(_DEFINITION_TRIES):
@@ -145,7 +145,9 @@ class MysqlSource:
             connection.query("COMMIT")
             again = read_definition(connection, definition.database, definition.name)
             if again is None or again == definition:
-                return Place(position, definition, Progress(is_cleared=True) if self._settings.copies else None)
+                return StreamPosition(
+                    position, definition, Progress(is_cleared=True) if self._settings.copies else None
+                )
             definition = again
         raise TransientError(
             f"{definition.id} had another definition each time it was asked for, {_DEFINITION_TRIES} times",
@@ -154,7 +156,7 @@ class MysqlSource:
 
     def _resumed(
         self, connection: Connection, server: Server, table: FoundTable, checkpoint: Checkpoint
-    ) -> tuple[Place, Incident | None]:
+    ) -> tuple[StreamPosition, Incident | None]:
         stream = table.definition.id
         if "log" not in checkpoint.position:
             raise ActionRequiredError(
@@ -162,17 +164,17 @@ class MysqlSource:
                 "with `connector-runner checkpoint reset`",
                 reason="ModeChanged",
             )
-        place = Place.from_json(stream, checkpoint.position)
+        place = StreamPosition.from_json(stream, checkpoint.position)
         try:
-            log = check_history(connection, self._settings, server, checkpoint.identity, place.log)
+            log = check_resume(connection, self._settings, server, checkpoint.identity, place.log)
         except LogGoneError as error:
             if not self._settings.resnapshots:
                 raise
             log = read_position(connection, server)
             self._context.report.count("resnapshots")
             incident = Incident("resnapshot", stream, f"{error.message}; the table is copied again", {})
-            return Place(log, table.definition, Progress(is_cleared=False)), incident
-        return Place(log, _with_defaults(place.definition, table.definition), place.copy), None
+            return StreamPosition(log, table.definition, Progress(is_cleared=False)), incident
+        return StreamPosition(log, _with_defaults(place.definition, table.definition), place.copy), None
 
 
 def _with_defaults(known: TableDefinition, current: TableDefinition) -> TableDefinition:

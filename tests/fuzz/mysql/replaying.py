@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from connector_runner.sources.mysql import follower
+from connector_runner.sources.mysql.streaming import log_based
 from tests.fuzz.mysql.running.doing import Verdict, replay
 from tests.fuzz.mysql.steps import History
 from tests.fuzz.mysql.versions import build_server
@@ -45,7 +45,7 @@ def read_history(path: Path) -> History:
 async def _replay_on_one(paths: list[Path], patience: float) -> list[Replayed]:
     """All have the same server."""
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(100))
-    follower.QUIET_SECONDS = 0.1
+    log_based.QUIET_SECONDS = 0.1
     free = asyncio.Semaphore(AT_ONCE)
     first = read_history(paths[0])
     with tempfile.TemporaryDirectory(prefix="kept-") as folder, build_server(first.version, first.options) as server:

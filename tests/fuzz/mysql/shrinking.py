@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from connector_runner.sources.mysql import follower
+from connector_runner.sources.mysql.streaming import log_based
 from tests.fuzz.mysql.running.doing import Verdict, replay
 from tests.fuzz.mysql.steps import History, Step
 from tests.fuzz.mysql.versions import build_server
@@ -39,7 +39,7 @@ async def shrink_steps(steps: list[Step], fails: Fails) -> list[Step]:
 async def shrink(history: History, patience: float = 10.0, tries: int = 250) -> tuple[History, Verdict]:
     """The history with as few steps as show the same outcome, and what it then says."""
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(100))
-    follower.QUIET_SECONDS = 0.1
+    log_based.QUIET_SECONDS = 0.1
     with (
         tempfile.TemporaryDirectory(prefix="shrink-") as folder,
         build_server(history.version, history.options) as server,

@@ -11,12 +11,13 @@ import pymysql
 import pytest
 
 from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, TransientError
-from connector_runner.sources.mysql import discovery, follower
-from connector_runner.sources.mysql.chunks import ChunkReader
-from connector_runner.sources.mysql.decoder import TableDecoder
-from connector_runner.sources.mysql.place import Place
-from connector_runner.sources.mysql.resolver import Resolver
-from connector_runner.sources.mysql.rowcode import ResultRows
+from connector_runner.sources.mysql import discovery
+from connector_runner.sources.mysql.binlog.row_events import TableDecoder
+from connector_runner.sources.mysql.decode.row_compiler import ResultRows
+from connector_runner.sources.mysql.position import StreamPosition
+from connector_runner.sources.mysql.snapshot.chunks import ChunkReader
+from connector_runner.sources.mysql.streaming import log_based
+from connector_runner.sources.mysql.streaming.resolver import Resolver
 from tests.integration.mysql.conftest import Database, variants
 from tests.integration.mysql.reading import Reading
 
@@ -35,13 +36,13 @@ LOOPS: dict[str, tuple[Any, str, dict[str, Any], str]] = {
     "rows of the copy": (ResultRows, "decode", {}, ""),
     "statements of the copy": (ChunkReader, "stream", {}, ""),
     "rows of the log": (TableDecoder, "decode", {}, "INSERT INTO t VALUES (2, 2)"),
-    "batches of the log": (follower.Follower, "_from_log", {}, "INSERT INTO t VALUES (2, 2)"),
-    "chunks": (follower.Follower, "_store", {}, ""),
+    "batches of the log": (log_based.LogBasedStream, "_from_log", {}, "INSERT INTO t VALUES (2, 2)"),
+    "chunks": (log_based.LogBasedStream, "_store", {}, ""),
     "questions about statements": (Resolver, "answer", {}, "ALTER TABLE t ADD COLUMN w INT"),
     "polls": (ResultRows, "decode", {"mode": "INCREMENTAL", "cursorColumn": "id", "pollSeconds": 1}, ""),
     "full copies": (ResultRows, "decode", {"mode": "FULL_TABLE"}, ""),
     "the start": (discovery, "read_tables", {}, ""),
-    "checkpoints": (Place, "from_json", {}, "resume"),
+    "checkpoints": (StreamPosition, "from_json", {}, "resume"),
 }
 
 
@@ -58,7 +59,7 @@ def fail(error: Exception, calls: list[int]) -> Callable[..., Any]:
 async def test_every_error_of_every_loop(
     database: Database, variant: str, loop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(follower, "TRY_SECONDS", 0.001)
+    monkeypatch.setattr(log_based, "TRY_SECONDS", 0.001)
     where, name, options, statement = LOOPS[loop]
     changed = CHANGED if loop == "statements of the copy" else []
     for number, error in enumerate([*FOR_A_PERSON, *PASSING, *changed]):
@@ -81,5 +82,5 @@ async def test_every_error_of_every_loop(
         wanted = TransientError if error in PASSING else ActionRequiredError
         assert isinstance(told.value, wanted), f"{error!r}: {told.value!r}"
         assert "on purpose" in told.value.message or "martian" in told.value.message
-        assert 1 <= len(calls) <= 2 * follower.TRIES, "counted anew when the log has moved on"
+        assert 1 <= len(calls) <= 2 * log_based.TRIES, "counted anew when the log has moved on"
         assert len(reading.told.notes) >= len(calls) - 1, "each further try was told"

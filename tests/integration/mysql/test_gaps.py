@@ -8,7 +8,7 @@ from connector_runner.protocols.errors import (
     ActionRequiredError,
     SourceChangedError,
 )
-from connector_runner.sources.mysql.failures import LogGoneError, ServerIdTakenError
+from connector_runner.sources.mysql.errors import LogGoneError, ServerIdTakenError
 from tests.integration.mysql.conftest import GTIDS, NAMES, Database, is_mariadb, make_table, start, variants
 from tests.integration.mysql.reading import Reading
 from tests.integration.mysql.test_soak import is_complete, read_all

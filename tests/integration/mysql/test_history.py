@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from connector_runner.protocols.errors import SourceChangedError
-from connector_runner.sources.mysql import history
-from connector_runner.sources.mysql.gtid import MariaGtids
-from connector_runner.sources.mysql.scan import read_maria_gtids
+from connector_runner.sources.mysql.binlog.gtid import MariaGtids
 from connector_runner.sources.mysql.settings import parse_settings
+from connector_runner.sources.mysql.streaming import resume_check
+from connector_runner.sources.mysql.streaming.scan import read_maria_gtids
 from tests.integration.mysql.conftest import variants
 from tests.integration.mysql.reading import Reading, build_config
 from tests.integration.mysql.test_soak import is_complete
@@ -60,7 +60,7 @@ async def test_the_log_has_the_last_word(own: DatabaseServer, is_reset: bool, mo
     if is_reset:
         reset(own)
     own.execute("INSERT INTO d.t VALUES (6, 'x')")
-    monkeypatch.setattr(history, "_gtids_at", lambda *_: "0-1-1")
+    monkeypatch.setattr(resume_check, "_gtids_at", lambda *_: "0-1-1")
     if is_reset:
         with pytest.raises(SourceChangedError, match="holds other transactions"):
             await reading.until(lambda: (6,) in reading.table)

@@ -8,16 +8,16 @@ import zlib
 from collections.abc import Iterable, Sequence
 
 from connector_runner.protocols.batch import Row
-from connector_runner.sources.mysql.assembler import Assembler
-from connector_runner.sources.mysql.columns import SourceColumn
-from connector_runner.sources.mysql.events import PREPARED_XA, STANDALONE, Event
-from connector_runner.sources.mysql.log import work
-from connector_runner.sources.mysql.logbatch import LogBatch
-from connector_runner.sources.mysql.position import LogPosition
-from connector_runner.sources.mysql.resolver import Resolver
-from connector_runner.sources.mysql.server import Server
+from connector_runner.sources.mysql.binlog.events import PREPARED_XA, STANDALONE, Event
+from connector_runner.sources.mysql.binlog.position import LogPosition
+from connector_runner.sources.mysql.log_reader.binlog_decoder import BinlogDecoder
+from connector_runner.sources.mysql.log_reader.log_batch import LogBatch
+from connector_runner.sources.mysql.server.facts import Server
 from connector_runner.sources.mysql.settings import Settings, parse_settings
-from connector_runner.sources.mysql.table import TableDefinition
+from connector_runner.sources.mysql.streaming.log_thread import work
+from connector_runner.sources.mysql.streaming.resolver import Resolver
+from connector_runner.sources.mysql.types.columns import SourceColumn
+from connector_runner.sources.mysql.types.table import TableDefinition
 
 SERVER = uuid.UUID(int=7)
 TABLE = TableDefinition(
@@ -105,7 +105,7 @@ class Reader:
     def __init__(
         self, position: LogPosition, *, is_mariadb: bool = False, has_gtids: bool = True, definition: TableDefinition = TABLE, **options: str
     ) -> None:  # fmt: skip
-        self.assembler = Assembler(definition, position, is_mariadb=is_mariadb, has_gtids=has_gtids)
+        self.assembler = BinlogDecoder(definition, position, is_mariadb=is_mariadb, has_gtids=has_gtids)
         self._resolver = Resolver(settings(**options), Server(is_mariadb))
         self.position = position
         self.batches: list[LogBatch] = []

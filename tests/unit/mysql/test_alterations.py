@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector_runner.sources.mysql.alterations import UNKNOWN, Change, judge_text, read_alteration
-from connector_runner.sources.mysql.columns import SourceColumn
-from connector_runner.sources.mysql.old_rows import judge, judge_definitions, remember_dropped
-from connector_runner.sources.mysql.table import TableDefinition
+from connector_runner.sources.mysql.ddl.alterations import UNKNOWN, Change, judge_text, read_alteration
+from connector_runner.sources.mysql.ddl.old_rows import judge, judge_definitions, remember_dropped
+from connector_runner.sources.mysql.types.columns import SourceColumn
+from connector_runner.sources.mysql.types.table import TableDefinition
 
 ID = SourceColumn("id", "int", nullable=False)
 KNOWN = TableDefinition(

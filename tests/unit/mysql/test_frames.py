@@ -9,9 +9,9 @@ import pytest
 import zstandard
 
 from connector_runner.protocols.errors import ActionRequiredError, TransientError
-from connector_runner.sources.mysql import frames
-from connector_runner.sources.mysql.events import Event
-from connector_runner.sources.mysql.frames import Frames, Payload
+from connector_runner.sources.mysql.binlog import frames
+from connector_runner.sources.mysql.binlog.events import Event
+from connector_runner.sources.mysql.binlog.frames import Frames, Payload
 
 
 def event(kind: int, body: bytes, *, offset: int = 0, checksum: bool = False) -> bytes:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector_runner.sources.mysql.events import parse_tagged_gtid
-from connector_runner.sources.mysql.gtid import MariaGtids, MysqlGtids, has_history, merge_intervals
-from connector_runner.sources.mysql.position import Commit, LogPosition, LogState, file_order
-from connector_runner.sources.mysql.window import ExactBounds, ExecutedBounds
+from connector_runner.sources.mysql.binlog.events import parse_tagged_gtid
+from connector_runner.sources.mysql.binlog.gtid import MariaGtids, MysqlGtids, has_history, merge_intervals
+from connector_runner.sources.mysql.binlog.position import Commit, LogPosition, LogState, file_order
+from connector_runner.sources.mysql.snapshot.watermark import ExactBounds, ExecutedBounds
 
 A, B = "3e11fa47-71ca-11e1-9e33-c80aa9429562", "4e11fa47-71ca-11e1-9e33-c80aa9429562"
 numbers = st.sets(st.integers(1, 60), max_size=40)

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from connector_runner.sources.mysql.charsets import PYTHON_CODECS
-from connector_runner.sources.mysql.columns import SourceColumn
-from connector_runner.sources.mysql.fields import result_field
-from connector_runner.sources.mysql.labels import enum_texts, exact_labels, has_hidden_labels, set_texts
-from connector_runner.sources.mysql.undecodable import UndecodableError
+from connector_runner.sources.mysql.decode.fields import result_field
+from connector_runner.sources.mysql.decode.undecodable import UndecodableError
+from connector_runner.sources.mysql.types.charsets import PYTHON_CODECS
+from connector_runner.sources.mysql.types.columns import SourceColumn
+from connector_runner.sources.mysql.types.labels import enum_texts, exact_labels, has_hidden_labels, set_texts
 
 
 def test_labels_that_are_told_apart_or_refused() -> None:

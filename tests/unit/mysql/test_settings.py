@@ -6,8 +6,8 @@ import pymysql
 import pytest
 
 from connector_runner.protocols.errors import ConnectorError, InvalidConfigError, TransientError
-from connector_runner.sources.mysql.failures import translate
-from connector_runner.sources.mysql.place import Place
+from connector_runner.sources.mysql.errors import translate
+from connector_runner.sources.mysql.position import StreamPosition
 from connector_runner.sources.mysql.settings import parse_settings
 from tests.unit.mysql.logs import TABLE
 
@@ -32,7 +32,7 @@ def test_a_login_method_that_is_not_known_does_not_mend_itself(code: int, kind: 
 
 def test_only_the_checkpoint_keeps_the_definition_and_older_positions_are_read() -> None:
     document = {"log": {"file": "binlog.000001", "offset": 4}, "table": TABLE.to_json()}
-    place = Place.from_json("d.t", document)
+    place = StreamPosition.from_json("d.t", document)
     assert place.definition == TABLE
     assert set(place.to_json()) == {"log", "_table"}
-    assert Place.from_json("d.t", place.to_json()) == place
+    assert StreamPosition.from_json("d.t", place.to_json()) == place

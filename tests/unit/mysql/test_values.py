@@ -13,15 +13,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector_runner.sources.mysql import jsonb, jsondiff, values
-from connector_runner.sources.mysql.charsets import PYTHON_CODECS, encode_raw, is_supported, key_decoder, text_decoder
-from connector_runner.sources.mysql.columns import SourceColumn, parse_sql_type, quote_label
-from connector_runner.sources.mysql.definitions import choose_key
-from connector_runner.sources.mysql.fields import Field, Use, fits, string_meta
-from connector_runner.sources.mysql.literals import after_condition, literal
-from connector_runner.sources.mysql.rowcode import LogRows, ResultRows
-from connector_runner.sources.mysql.table import TableDefinition
-from connector_runner.sources.mysql.undecodable import UndecodableError
+from connector_runner.sources.mysql.decode import json_binary, json_diff, values
+from connector_runner.sources.mysql.decode.fields import Field, Use, fits, string_meta
+from connector_runner.sources.mysql.decode.row_compiler import LogRows, ResultRows
+from connector_runner.sources.mysql.decode.undecodable import UndecodableError
+from connector_runner.sources.mysql.server.definitions import choose_key
+from connector_runner.sources.mysql.types.charsets import (
+    PYTHON_CODECS,
+    encode_raw,
+    is_supported,
+    key_decoder,
+    text_decoder,
+)
+from connector_runner.sources.mysql.types.columns import SourceColumn, parse_sql_type, quote_label
+from connector_runner.sources.mysql.types.literals import after_condition, literal
+from connector_runner.sources.mysql.types.table import TableDefinition
 
 
 def pack_decimal(text: str, precision: int, scale: int) -> bytes:
@@ -115,7 +121,7 @@ def small_json(value: object) -> bytes:
     )
 )
 def test_json_scalars_mean_the_same(value: object) -> None:
-    text = jsonb.json_text(
+    text = json_binary.json_text(
         small_json(value) if not isinstance(value, str) or len(value.encode()) < 128 else b"\x0c\x00"
     )
     if not isinstance(value, str) or len(value.encode()) < 128:
@@ -123,13 +129,13 @@ def test_json_scalars_mean_the_same(value: object) -> None:
 
 
 def test_json_differences() -> None:
-    tree = jsonb.parse(b"\x00" + struct.pack("<HHHHBH", 1, 12, 11, 1, 5, 7) + b"a")
-    assert jsonb.render(tree) == '{"a": 7}'
+    tree = json_binary.parse(b"\x00" + struct.pack("<HHHHBH", 1, 12, 11, 1, 5, 7) + b"a")
+    assert json_binary.render(tree) == '{"a": 7}'
     change = bytes([1, 5]) + b'$."b"' + bytes([len(small_json("x"))]) + small_json("x")
-    assert jsonb.render(jsondiff.apply_differences(tree, change)) == '{"a": 7, "b": "x"}'
-    assert jsonb.render(jsondiff.apply_differences(tree, bytes([2, 3]) + b"$.a")) == '{"b": "x"}'
+    assert json_binary.render(json_diff.apply_differences(tree, change)) == '{"a": 7, "b": "x"}'
+    assert json_binary.render(json_diff.apply_differences(tree, bytes([2, 3]) + b"$.a")) == '{"b": "x"}'
     with pytest.raises(ValueError, match="does not fit"):
-        jsondiff.apply_differences(tree, bytes([2, 3]) + b"$.z")
+        json_diff.apply_differences(tree, bytes([2, 3]) + b"$.z")
 
 
 def path_bytes(path: str, value: bytes, operation: int = 0) -> bytes:
@@ -148,26 +154,26 @@ def path_bytes(path: str, value: bytes, operation: int = 0) -> bytes:
 )  # fmt: skip
 def test_paths_of_differences(operation: int, path: str, found: str) -> None:
     tree = {"a": "7", "l": ["1", "2", "3"]}
-    assert jsonb.render(jsondiff.apply_differences(tree, path_bytes(path, small_json("x"), operation))) == found
+    assert json_binary.render(json_diff.apply_differences(tree, path_bytes(path, small_json("x"), operation))) == found
 
 
 @pytest.mark.parametrize("path", ["$.l[3]", "$.l[last-3]", "$.z", "$.a.b", "$.l[*]", "$.l[1 to 2]", "$**.a"])
 def test_paths_that_do_not_fit(path: str) -> None:
     with pytest.raises(ValueError, match="JSON"):
-        jsondiff.apply_differences({"a": "7", "l": ["1", "2", "3"]}, path_bytes(path, small_json("x")))
+        json_diff.apply_differences({"a": "7", "l": ["1", "2", "3"]}, path_bytes(path, small_json("x")))
 
 
 @given(st.binary(max_size=60))
 def test_damaged_differences_are_an_error_and_nothing_else(raw: bytes) -> None:
     with suppress(ValueError):
-        jsondiff.apply_differences({"a": "7"}, raw)
+        json_diff.apply_differences({"a": "7"}, raw)
 
 
 def test_json_numbers_and_bytes_as_the_server_prints_them() -> None:
     """Decimals never with an exponent; base64 in lines of 76."""
     decimal = bytes([20, 10]) + pack_decimal("0.0000001000", 20, 10)
-    assert jsonb.json_text(b"\x0f\xf6" + bytes([len(decimal)]) + decimal) == "0.0000001000"
-    text = jsonb.json_text(b"\x0f\x0f" + bytes([58]) + b"ab" * 29)
+    assert json_binary.json_text(b"\x0f\xf6" + bytes([len(decimal)]) + decimal) == "0.0000001000"
+    text = json_binary.json_text(b"\x0f\x0f" + bytes([58]) + b"ab" * 29)
     assert text.startswith('"base64:type15:YWJh')
     assert text.count("\\n") == 1
 
@@ -175,12 +181,12 @@ def test_json_numbers_and_bytes_as_the_server_prints_them() -> None:
 @given(st.binary(max_size=60))
 def test_damaged_json_is_an_error_and_nothing_else(raw: bytes) -> None:
     with suppress(ValueError):
-        assert isinstance(jsonb.json_text(raw), str)
+        assert isinstance(json_binary.json_text(raw), str)
 
 
 def test_a_damaged_count_is_noticed_at_once() -> None:
     with pytest.raises(ValueError, match="does not fit"):
-        jsonb.json_text(b"\x01" + b"\xff\xff\xff\xff" * 2 + bytes(20))
+        json_binary.json_text(b"\x01" + b"\xff\xff\xff\xff" * 2 + bytes(20))
 
 
 def test_text_never_loses_a_byte() -> None:

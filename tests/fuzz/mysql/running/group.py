@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from connector_runner.sources.mysql import follower
+from connector_runner.sources.mysql.streaming import log_based
 from tests.fuzz.mysql.draw import Draw
 from tests.fuzz.mysql.running.doing import Verdict
 from tests.fuzz.mysql.running.drawing import Drawing, draw_head
@@ -57,7 +57,7 @@ class Result:
 async def run_group(plan: Plan, numbers: list[int], tell: Callable[[Result], None]) -> None:
     """Histories of one group (`numbers` // GROUP is the same), on a server of their own."""
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(400))
-    follower.QUIET_SECONDS = 0.1  # positions of quiet streams come sooner, so that a history takes less time
+    log_based.QUIET_SECONDS = 0.1  # positions of quiet streams come sooner, so that a history takes less time
     version, group = plan.version, numbers[0] // GROUP
     options = options_of(version, group)
     with (

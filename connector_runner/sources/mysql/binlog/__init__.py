@@ -1,0 +1,1 @@
+"""The binary log, from bytes to events and rows. No I/O."""

@@ -1,0 +1,108 @@
+"""What a change of the definition does to rows that are stored already: nothing, other values, or other keys.
+
+Judged statement by statement: by the definitions right before and after it where both are certain, else by its text alone.
+"""
+
+from __future__ import annotations
+
+from connector_runner.sources.mysql.ddl.alterations import Alteration, Change, Spec, dropped_by, judge_text
+from connector_runner.sources.mysql.types.columns import SourceColumn
+from connector_runner.sources.mysql.types.names import fold_column
+from connector_runner.sources.mysql.types.table import TableDefinition
+
+
+def judge(before: TableDefinition, after: TableDefinition, alteration: Alteration) -> Change:
+    """What a statement did to old rows.
+
+    Args:
+        before: The definition before it.
+        after: The one after it; a guess says nothing of what happened in between.
+        alteration: The statement.
+    """
+    if before.is_guess or after.is_guess:
+        change = judge_text(alteration, before)
+        return change if before.key == after.key else Change.KEYS
+    return judge_definitions(before, after, alteration)
+
+
+def remember_dropped(before: TableDefinition, after: TableDefinition, alteration: Alteration) -> tuple[str, ...]:
+    """Names of columns whose last values the dataset still holds after a statement."""
+    gone = {*before.dropped, *before.names} - set(after.names)
+    if before.is_guess or after.is_guess:
+        gone |= {*before.dropped, *dropped_by(alteration)} - {""}
+    else:
+        there = {fold_column(name) for name in after.names}
+        gone = {name for name in gone if fold_column(name) not in there}
+    return tuple(sorted(gone))
+
+
+def judge_definitions(before: TableDefinition, after: TableDefinition, alteration: Alteration) -> Change:
+    """The same, by the definitions right before and after the statement.
+
+    Rows are right as they are when each column is unchanged or only widened, or is new, may be NULL and has no default: then all
+    old rows hold NULL, as the dataset does. Anything else (a default, a rename, another type, a name that a dropped column had)
+    changes rows without the log showing it.
+    """
+    if alteration.ignores or before.key != after.key:
+        return Change.KEYS
+    if not alteration.is_known:
+        return max(Change.VALUES, _judge_columns(before, after))
+    return max(_judge_names(before, after, alteration), _judge_columns(before, after))
+
+
+def _judge_names(before: TableDefinition, after: TableDefinition, alteration: Alteration) -> Change:
+    """A name may stand for another column than before."""
+    old, new = set(before.names), set(after.names)
+    if new - old and old - new:
+        return Change.VALUES  # perhaps a rename
+    gone = {fold_column(name) for name in (*before.dropped, *dropped_by(alteration))} - {""}
+    is_renamed = any(_renames(spec) for spec in alteration.specs)
+    return Change.VALUES if is_renamed or gone & {fold_column(name) for name in after.names} else Change.NONE
+
+
+def _renames(spec: Spec) -> bool:
+    """Whether a part of an ALTER TABLE gives a column another name, be it in another case."""
+    keys = [token.key for token in spec]
+    if keys[:1] == ["CHANGE"]:
+        names = [token.name for token in spec[1:] if token.key != "COLUMN"]
+        return names[:1] != names[1:2]
+    return keys[:2] == ["RENAME", "COLUMN"]
+
+
+def _judge_columns(before: TableDefinition, after: TableDefinition) -> Change:
+    old = {column.name: column for column in before.columns}
+    change = Change.NONE
+    for column in after.columns:
+        is_key = column.name in after.key
+        known = old.get(column.name)
+        if known is None:
+            is_kept = column.nullable and column.default is None and not column.is_generated
+        else:
+            is_kept = is_widened(known, column)
+        if not is_kept:
+            change = max(change, Change.KEYS if is_key else Change.VALUES)
+    return change
+
+
+def is_widened(before: SourceColumn, after: SourceColumn) -> bool:
+    """Whether each value that the column had is the same under its new definition."""
+    old, new = before.type, after.type
+    kept = ("charset", "is_generated", "expression")
+    if any(getattr(before, name) != getattr(after, name) for name in kept) or old.is_unsigned != new.is_unsigned:
+        return False
+    if before.nullable and not after.nullable:
+        return False  # a NULL may have become an empty value
+    if after.is_auto and not before.is_auto:
+        return False  # a zero has become the next number
+    if before.sql_type == after.sql_type:
+        return True
+    if old.base in _INTEGERS and new.base in _INTEGERS:
+        return _INTEGERS.index(new.base) >= _INTEGERS.index(old.base)
+    if old.base == new.base in {"varchar", "varbinary"}:
+        return new.numbers >= old.numbers
+    if old.base == new.base in {"enum", "set"}:
+        return new.labels[: len(old.labels)] == old.labels
+    return False
+
+
+_INTEGERS = ("tinyint", "smallint", "mediumint", "int", "bigint")

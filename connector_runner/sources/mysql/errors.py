@@ -1,0 +1,119 @@
+"""The server's errors, translated: what passes by itself, what a person must mend, and how."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+import pymysql
+
+from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, InvalidConfigError, TransientError
+from connector_runner.sources.mysql.decode.undecodable import DecodingFailedError
+
+
+class LogGoneError(ActionRequiredError):
+    """The server no longer has the log from the position on (error 1236 by its text)."""
+
+    reason = "LogPurged"
+
+
+class UnloggedChangeError(LogGoneError):
+    """The table was changed without a statement in the log."""
+
+    reason = "UnloggedChange"
+
+
+class UnknownDefinitionError(LogGoneError):
+    """The log has rows of the table that nothing describes: those between two statements, without names."""
+
+    reason = "UnknownDefinition"
+
+
+class ServerIdTakenError(TransientError):
+    """Another reader uses the same server id; the later one evicts the earlier."""
+
+    reason = "ServerIdTaken"
+
+
+# Error 1236 means many things; its text tells which (measured on MySQL 8.0, 9.7 and MariaDB 10.11).
+_GONE = (
+    "could not find first log file", "purged binary logs", "purged required binary logs", "is not in the master's binlog",
+    "which is not in the source's binlog", "has been purged", "missing transactions", "replicating more up-to-date",
+    "has already been purged", "contains gtids", "start replication from impossible position", "impossible position",
+    "client requested master to start replication from", "client requested source to start replication from",
+    "slave has more gtids", "replica has more gtids", "could not find gtid state", "not found in the master's binlog",
+    "binlog truncated in the middle", "bogus data in log event", "log event entry exceeded",
+)  # fmt: skip
+_ID_CLASH = ("same server_uuid/server_id", "same server_id", "a slave with the same", "a replica with the same")
+
+_LOGIN = {1044, 1045, 1049, 1130, 1251, 1524, 1698, 1862, 3118, 3159, 4151, 2059, 2061}
+_MISSING = {1051, 1109, 1146}
+# Statements that the server refuses whenever they are sent: too large a join, a value or a mix of collations that it does not
+# take, a damaged table.
+_REFUSED = {1034, 1104, 1194, 1195, 1267, 1270, 1271, 1292, 1300, 1366, 1525}
+_DENIED = {1142, 1143, 1227, 1370, 3566}
+
+
+def log_error(code: int, text: str) -> ConnectorError:
+    """Of an error that ended the stream of the log.
+
+    Args:
+        code: The server's error number.
+        text: Its message.
+    """
+    lower = text.lower()
+    if any(part in lower for part in _ID_CLASH):
+        return ServerIdTakenError(
+            f"the server ended the stream: another replica uses the same server id ({text}); give one of them another serverId"
+        )
+    if code == 1236 and any(part in lower for part in _GONE):
+        return LogGoneError(
+            f"the server no longer has the binary log that comes next: {text} (was it purged, or the server reset?). "
+            "Set onLogGap: resnapshot to copy the table again, and keep logs longer (binlog_expire_logs_seconds)"
+        )
+    return translate(pymysql.err.OperationalError(code, text), "reading the binary log")
+
+
+def translate(error: BaseException, doing: str, user: str = "") -> ConnectorError:
+    """Any error of the client or the network while doing something."""
+    if isinstance(error, ConnectorError):
+        return error
+    code, text = _parts(error)
+    what = f"{doing}: {text} ({code})" if code else f"{doing}: {text}"
+    if code in _LOGIN:
+        return InvalidConfigError(
+            [
+                f"config.user, config.password: {what}; check the account{f' {user!r}' if user else ''}, its password and hosts"
+            ],
+            reason="AccessDenied",
+        )
+    if code in _DENIED:
+        return ActionRequiredError(f"{what}; grant what is missing", reason="MissingGrant")
+    if code in _MISSING:
+        return ActionRequiredError(what, reason="UnknownTable")
+    if isinstance(error, ssl.SSLCertVerificationError) or "CERTIFICATE_VERIFY_FAILED" in text:
+        return InvalidConfigError(
+            [f"config.ssl: the server's certificate is not trusted: {text}"], reason="UntrustedServer"
+        )
+    if code in _REFUSED or isinstance(error, _REFUSALS):
+        return ActionRequiredError(what, reason="Refused")
+    if isinstance(error, _PASSING) or type(error) is RuntimeError:
+        return TransientError(what)
+    return DecodingFailedError(
+        f"{what}. The bytes do not mean what the table's definition says, or the runner has a fault; please report it. Going on: "
+        "copy the table again (`connector-runner checkpoint reset`)"
+    )
+
+
+_REFUSALS = (
+    pymysql.err.ProgrammingError, pymysql.err.DataError, pymysql.err.IntegrityError, pymysql.err.NotSupportedError,
+)  # fmt: skip
+# Of the network and the client library (which raises plain RuntimeErrors, too), and of a machine that is short of memory.
+_PASSING = (pymysql.err.MySQLError, OSError, EOFError, MemoryError)
+
+
+def _parts(error: BaseException) -> tuple[int, str]:
+    arguments: tuple[Any, ...] = error.args
+    if isinstance(error, pymysql.err.MySQLError) and len(arguments) >= 2 and isinstance(arguments[0], int):
+        return arguments[0], str(arguments[1])
+    return 0, f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

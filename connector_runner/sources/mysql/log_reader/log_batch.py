@@ -1,0 +1,69 @@
+"""What the log hands over: rows between two positions, and questions that only the server or a person can answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from connector_runner.protocols.batch import Incident, Row
+from connector_runner.sources.mysql.binlog.position import Commit, LogPosition
+from connector_runner.sources.mysql.binlog.table_map import TableMap
+from connector_runner.sources.mysql.ddl.alterations import UNKNOWN, Alteration
+from connector_runner.sources.mysql.ddl.effects import Effect
+from connector_runner.sources.mysql.types.table import TableDefinition
+
+
+class Again(Enum):
+    """What the copy must do after a batch."""
+
+    REFRESH = "refresh"
+    """Read all rows again over those that are there: values changed, no row is missing in the log."""
+    CLEAR = "clear"
+    """Remove all rows; the log has everything that follows."""
+    RESTART = "restart"
+    """Remove all rows and read the table from its start: the log can't tell what happened."""
+
+
+@dataclass(slots=True)
+class LogBatch:
+    """Rows of the log between two positions.
+
+    Attributes:
+        definition: Of the rows.
+        rows, operations: As in `Batch`.
+        position: After them.
+        commits: The transactions whose rows are in it, in order.
+        size: Bytes in the log.
+        event_time: When the newest was made, in seconds since the epoch, None without rows.
+        incidents: To be told with it.
+        again: What the copy must do from here on.
+        is_at_end: Nothing more has arrived: the log is read up to now.
+    """
+
+    definition: TableDefinition
+    rows: list[Row]
+    operations: bytes
+    position: LogPosition
+    commits: tuple[Commit, ...] = ()
+    size: int = 1
+    event_time: float | None = None
+    incidents: tuple[Incident, ...] = ()
+    again: Again | None = None
+    is_at_end: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the assembler can't know by itself.
+
+    Attributes:
+        effect: Of a statement on the table; `ALTERED` also for a table map that does not fit (then without statement).
+        statement: Its text, shortened.
+        table_map: The map that does not fit.
+        alteration: An `ALTERED` statement, taken apart.
+    """
+
+    effect: Effect
+    statement: str = ""
+    table_map: TableMap | None = None
+    alteration: Alteration = UNKNOWN

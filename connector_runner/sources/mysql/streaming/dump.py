@@ -1,0 +1,156 @@
+"""Asks a server for its binary log and yields the events as they arrive."""
+
+from __future__ import annotations
+
+import hashlib
+import select
+import struct
+import uuid
+from collections.abc import Callable
+
+import pymysql
+
+from connector_runner.protocols.errors import TransientError
+from connector_runner.sources.mysql.binlog.gtid import MysqlGtids
+from connector_runner.sources.mysql.binlog.position import LogPosition
+from connector_runner.sources.mysql.errors import log_error, translate
+from connector_runner.sources.mysql.server.connection import Connection, connect
+from connector_runner.sources.mysql.settings import Settings
+
+_REGISTER, _DUMP, _DUMP_GTID = 0x15, 0x12, 0x1E
+_NON_BLOCKING = 1
+HEARTBEAT_SECONDS = 1
+# Heartbeats come each second: a longer silence is a dead connection.
+SILENCE_SECONDS = 30.0
+_LARGEST_PACKET = 0xFFFFFF
+
+
+def open_dump(settings: Settings, position: LogPosition, *, server_id: int, blocks: bool = True) -> Connection:
+    """A connection on which the log streams from `position` on.
+
+    Args:
+        settings: Whereto.
+        position: Where to start; its `rows` are for the reader to skip.
+        server_id: Shown to the server; the newer of two readers with the same one evicts the older.
+        blocks: Whether the stream goes on at the log's end (else it ends there).
+
+    Raises:
+        ConnectorError: The server can't be reached, or refuses.
+    """
+    connection = connect(settings, purpose="binlog", read_seconds=SILENCE_SECONDS)
+    try:
+        _prepare(connection, position, server_id)
+        flags = 0 if blocks else _NON_BLOCKING
+        if position.gtids and not connection.is_mariadb:
+            gtids = MysqlGtids.parse(position.gtids).encode()
+            payload = struct.pack("<HIIQI", flags, server_id, 0, 4, len(gtids)) + gtids
+            connection.send_command(_DUMP_GTID, payload)
+        else:
+            starts_by_gtid = connection.is_mariadb and position.gtids
+            file, offset = ("", 4) if starts_by_gtid else (position.file, position.offset)
+            connection.send_command(_DUMP, struct.pack("<IHI", offset, flags, server_id) + file.encode())
+    except (pymysql.MySQLError, OSError, RuntimeError) as error:
+        connection.abort()
+        raise translate(error, "asking for the binary log") from None
+    return connection
+
+
+def _prepare(connection: Connection, position: LogPosition, server_id: int) -> None:
+    """Session variables that the server looks at when the dump begins."""
+    identity = uuid.UUID(bytes=hashlib.sha256(str(server_id).encode()).digest()[:16])
+    assignments = [
+        f"@master_heartbeat_period = {HEARTBEAT_SECONDS * 10**9}",
+        f"@source_heartbeat_period = {HEARTBEAT_SECONDS * 10**9}",
+        "@master_binlog_checksum = @@GLOBAL.binlog_checksum",
+        "@source_binlog_checksum = @@GLOBAL.binlog_checksum",
+        f"@slave_uuid = '{identity}'",
+        f"@replica_uuid = '{identity}'",
+    ]
+    if connection.is_mariadb:
+        # Capability 4: GTID events as they are. Strict: a position that the log does not have is an error.
+        assignments += ["@mariadb_slave_capability = 4", "@slave_gtid_ignore_duplicates = 0"]
+        if position.gtids:
+            assignments += [f"@slave_connect_state = '{position.gtids}'", "@slave_gtid_strict_mode = 1"]
+    connection.query(f"SET {', '.join(assignments)}")
+    # Registered replicas are shown by SHOW REPLICAS, with this name.
+    name = b"connector-runner"
+    payload = struct.pack("<IB", server_id, len(name)) + name + b"\0\0" + struct.pack("<HII", 0, 0, 0)
+    connection.send_command(_REGISTER, payload)
+    connection._read_ok_packet()
+
+
+class PacketSplitter:
+    """Cuts the stream into events."""
+
+    def __init__(self, feed: Callable[[bytes, int, int], None]) -> None:
+        self._feed = feed
+        self.has_ended = False
+
+    def split(self, buffer: bytes) -> int:
+        """Feeds all whole events in the buffer; returns where the first incomplete one starts.
+
+        Raises:
+            ConnectorError: The server ended the stream with an error.
+        """
+        position, end, feed = 0, len(buffer), self._feed
+        while end - position > 4:
+            size = buffer[position] | buffer[position + 1] << 8 | buffer[position + 2] << 16
+            stop = position + 4 + size
+            if stop > end:
+                break
+            first = buffer[position + 4]
+            if size == _LARGEST_PACKET:
+                event, stop = _join(buffer, position)
+                if not stop:
+                    break
+                feed(event, 1, len(event))
+            elif not first:
+                feed(buffer, position + 5, stop)
+            elif first == 0xFF:
+                code = buffer[position + 5] | buffer[position + 6] << 8
+                raise log_error(code, buffer[position + 13 : stop].decode("utf-8", "replace"))
+            else:
+                self.has_ended = True
+                return stop
+            position = stop
+        return position
+
+
+def _join(buffer: bytes, position: int) -> tuple[bytes, int]:
+    """An event of 16 MB or more, sent in several packets: (event, position after it); (b"", 0) if not all has arrived."""
+    parts = []
+    while True:
+        size = int.from_bytes(buffer[position : position + 3], "little")
+        stop = position + 4 + size
+        if stop > len(buffer) or len(buffer) < position + 4:
+            return b"", 0
+        parts.append(buffer[position + 4 : stop])
+        position = stop
+        if size < _LARGEST_PACKET:
+            return b"".join(parts), position
+
+
+def has_more(connection: Connection) -> bool:
+    """Whether more bytes have arrived already."""
+    sock = connection.socket
+    pending = getattr(sock, "pending", None)
+    if pending is not None and pending():
+        return True
+    return bool(select.select([sock], [], [], 0)[0])
+
+
+def read_block(connection: Connection) -> bytes:
+    """What has arrived.
+
+    Raises:
+        TransientError: The connection is gone, or silent.
+    """
+    try:
+        block = connection.read_block()
+    except TimeoutError:
+        raise TransientError(f"the server sent nothing, not even a heartbeat, for {SILENCE_SECONDS:.0f} s") from None
+    except (OSError, ValueError, AttributeError) as error:
+        raise TransientError(f"the connection for the binary log broke: {error}") from None
+    if not block:
+        raise TransientError("the server closed the connection for the binary log")
+    return block

@@ -1,0 +1,333 @@
+"""LOG_BASED: the copy in chunks and the log, woven into one stream of batches with exact positions."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pymysql
+
+from connector_runner.protocols.batch import Batch, Incident, Operation
+from connector_runner.protocols.errors import ActionRequiredError, TransientError
+from connector_runner.protocols.source import Report
+from connector_runner.sources.mysql.binlog.position import LogPosition
+from connector_runner.sources.mysql.decode.undecodable import DecodingFailedError
+from connector_runner.sources.mysql.errors import (
+    LogGoneError,
+    UnloggedChangeError,
+    translate,
+)
+from connector_runner.sources.mysql.log_reader.binlog_decoder import BinlogDecoder
+from connector_runner.sources.mysql.log_reader.log_batch import Again, LogBatch
+from connector_runner.sources.mysql.position import Progress, StreamPosition
+from connector_runner.sources.mysql.server.connection import connect
+from connector_runner.sources.mysql.server.definitions import read_definition
+from connector_runner.sources.mysql.server.facts import Server, read_position
+from connector_runner.sources.mysql.settings import Settings
+from connector_runner.sources.mysql.snapshot.chunks import Chunk, ChunkReader, DefinitionChangedError, key_literals
+from connector_runner.sources.mysql.snapshot.watermark import Watermark
+from connector_runner.sources.mysql.streaming.log_thread import LogThread
+from connector_runner.sources.mysql.streaming.resolver import Resolver
+from connector_runner.sources.mysql.types.table import TableDefinition
+
+PIECE_ROWS = 5000
+# News of the position alone is handed on at most this often.
+QUIET_SECONDS = 1.0
+# How often the table may be another one than the log says, with all of the log applied, until nobody waits for it any more.
+MISSES = 3
+# How often a chunk may fail although the table is as the log says, and what can't be decoded may be read again, until a person
+# is called; and the seconds between these tries, a few more each time.
+TRIES = 5
+TRY_SECONDS = 0.5
+
+
+class LogBasedStream:
+    """One stream from a place on.
+
+    Args:
+        settings, server: Whereto.
+        place: Where to begin.
+        estimate: Rows of the table, for progress.
+        report: Where to tell.
+        incident: Why the table must be emptied first, if it must.
+    """
+
+    def __init__(
+        self, settings: Settings, server: Server, place: StreamPosition, estimate: int | None, report: Report, incident: Incident | None = None
+    ) -> None:  # fmt: skip
+        self._settings, self._server, self._place = settings, server, place
+        self._incident, self._is_untold = incident, False
+        self._estimate, self._report = estimate, report
+        self._chunks = ChunkReader(settings, server)
+        self._log: LogThread | None = None
+        self._reading: asyncio.Task[Chunk] | None = None
+        self._is_closed = False
+        self._told, self._misses, self._failures = 0.0, 0, 0
+        self._failed_at: LogPosition | None = None
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        """All batches from the place on; ends only when just a copy was asked for."""
+        while True:
+            try:
+                async for batch in self._run():
+                    yield batch
+                return
+            except LogGoneError as error:
+                if not self._settings.resnapshots:
+                    raise
+                await self._close_log()
+                yield await asyncio.to_thread(self._start_over, error)
+            except Exception as error:
+                failure = translate(error, f"following {self._place.definition.id}")
+                if not isinstance(failure, DecodingFailedError):
+                    raise failure from error.__cause__
+                await self._try_again(failure)
+
+    async def _try_again(self, error: DecodingFailedError) -> None:
+        """Waits and lets the log be read again from the place: bytes may have been damaged on their way.
+
+        Raises:
+            DecodingFailedError: It was tried often enough.
+        """
+        self._failures = self._failures + 1 if self._failed_at == self._place.log else 1
+        self._failed_at = self._place.log
+        if self._failures >= TRIES:
+            raise error
+        self._report.note(f"{error.message} (try {self._failures} of {TRIES})")
+        await self._close_log()
+        await asyncio.sleep(TRY_SECONDS * self._failures)
+
+    def _start_over(self, error: LogGoneError) -> Batch:
+        """The first batch of a new copy after the log was lost."""
+        position, current = self._ask_server()
+        definition = current or self._place.definition
+        self._report.count("resnapshots")
+        incident = Incident("resnapshot", definition.id, f"{error.message}; the table is copied again", {})
+        self._place = StreamPosition(position, definition, Progress(is_cleared=True))
+        return self._clearing(incident)
+
+    def _clearing(self, incident: Incident | None = None) -> Batch:
+        incidents = () if incident is None else (incident,)
+        return Batch(
+            self._place.definition.schema, [()], self._place.to_json(), bytes([Operation.REPLACE]), incidents=incidents
+        )
+
+    async def _run(self) -> AsyncIterator[Batch]:
+        self._log = self._open_log()
+        self._log.start()
+        if self._place.copy is not None and not self._place.copy.is_cleared:
+            self._place = replace(self._place, copy=replace(self._place.copy, is_cleared=True))
+            yield self._clearing(self._incident)
+        while True:
+            if self._place.copy is None:
+                if self._settings.snapshot == "only":
+                    return
+                for batch in await self._follow(self._log):
+                    yield batch
+            else:
+                async for batch in self._copy_chunk():
+                    yield batch
+
+    def _open_log(self) -> LogThread:
+        place = self._place
+        assembler = BinlogDecoder(
+            place.definition,
+            place.log,
+            is_mariadb=self._server.is_mariadb,
+            has_gtids=self._server.has_gtids,
+            folds_case=self._server.folds_case,
+            charsets=self._server.charsets,
+        )
+        resolver = Resolver(self._settings, self._server)
+        return LogThread(self._settings, assembler, place.log, resolver)
+
+    # --- the log
+
+    async def _follow(self, log: LogThread) -> list[Batch]:
+        """What comes next; when nothing does, the position that was held back."""
+        if not self._is_untold:
+            return self._from_log(await log.next())
+        try:
+            # Not `asyncio.wait_for`: before Python 3.12 it loses a cancellation that comes together with a batch.
+            async with asyncio.timeout(QUIET_SECONDS):
+                log_batch = await log.next()
+            return self._from_log(log_batch)
+        except TimeoutError:
+            self._told, self._is_untold = time.time(), False
+            return [Batch(self._place.definition.schema, [], self._place.to_json())]
+
+    def _from_log(self, log_batch: LogBatch) -> list[Batch]:
+        """The batches of a batch of the log; moves the place on."""
+        copy, incidents = self._place.copy, log_batch.incidents
+        if log_batch.again in {Again.RESTART, Again.REFRESH}:
+            copy = Progress()
+            self._report.count("resnapshots")
+        elif copy is not None and copy.last is not None and log_batch.definition.order != self._place.definition.order:
+            copy = Progress()
+            message = (
+                f"{log_batch.definition.id}: its key sorts otherwise than when the copy began, so that the rows behind the last one copied "
+                "are others; all are read again"
+            )
+            incidents = (*incidents, Incident("refresh", log_batch.definition.id, message, {}))
+            self._report.count("resnapshots")
+        self._place = StreamPosition(log_batch.position, log_batch.definition, copy)
+        now = time.time()
+        if log_batch.event_time is not None:
+            self._report.lag(max(0.0, now - log_batch.event_time))
+        elif log_batch.is_at_end:
+            self._report.lag(0.0)
+        has_news = log_batch.rows or incidents or log_batch.again
+        if not has_news and now - self._told < QUIET_SECONDS:
+            self._is_untold = True
+            return []
+        self._told, self._is_untold = now, False
+        operations = log_batch.operations if any(log_batch.operations) else None
+        rows: list[Any] = log_batch.rows
+        if log_batch.again in {Again.RESTART, Again.CLEAR}:
+            rows, operations = [*rows, ()], (log_batch.operations + bytes([Operation.REPLACE]))
+        return [
+            Batch(
+                log_batch.definition.schema,
+                rows,
+                self._place.to_json(),
+                operations,
+                log_batch.size,
+                incidents,
+                log_batch.event_time,
+            )
+        ]
+
+    # --- the copy
+
+    def _read_ahead(self) -> asyncio.Task[Chunk]:
+        if self._is_closed:  # a batch was just asked for
+            raise TransientError("the source was closed")
+        place = self._place
+        last = place.copy.last if place.copy else None
+        return asyncio.create_task(asyncio.to_thread(self._chunks.read, place.definition, last, place.log))
+
+    async def _copy_chunk(self) -> AsyncIterator[Batch]:
+        """One chunk: read it while the log stands still, let the log come to it, store it."""
+        assert self._log is not None  # noqa: S101 - opened by _run
+        self._reading = self._reading or self._read_ahead()
+        try:
+            chunk = await asyncio.shield(
+                self._reading
+            )  # its thread outlives a cancelled wait, and `close` waits for it
+        except DefinitionChangedError as error:
+            self._reading = None
+            async for batch in self._catch_up(error):
+                yield batch
+            return
+        self._reading, self._misses = None, 0
+        window = Watermark(chunk.bounds, chunk.definition.key_places)
+        while not chunk.bounds.is_reached(self._place.log):
+            log_batch = await self._log.next()
+            window.note(log_batch)
+            for batch in self._from_log(log_batch):
+                yield batch
+            if log_batch.again is not None or log_batch.definition != chunk.definition or window.is_full:
+                return  # the chunk is read again
+        for batch in self._store(chunk, window):
+            yield batch
+        if chunk.target is not None:
+            # The chunk is newer than the log that was applied: a statement that lies between may ask for another copy.
+            stored = self._place.copy
+            while self._place.copy is stored and not self._place.log.has_reached(chunk.target):
+                async for batch in self._drain(chunk.target):
+                    yield batch
+            if chunk.is_end and self._place.copy is stored:
+                self._place = replace(self._place, copy=None)
+                yield Batch(self._place.definition.schema, [], self._place.to_json())
+        if self._place.copy is None:
+            await asyncio.to_thread(self._chunks.close)
+
+    def _store(self, chunk: Chunk, window: Watermark) -> list[Batch]:
+        """The chunk's batches; moves the place on, and begins to read the next chunk."""
+        copy = self._place.copy or Progress()
+        rows = window.remaining(chunk.rows)
+        start = self._place
+        done = copy.done + len(chunk.rows)
+        end = None if chunk.is_end and chunk.target is None else Progress(chunk.last or copy.last, done)
+        self._place = replace(start, copy=end)
+        if end is not None and chunk.target is None:
+            self._reading = self._read_ahead()
+        self._report.progress(done, max(done, self._estimate or 0) if end else done, "rows")
+        batches = []
+        schema = chunk.definition.schema
+        size = max(1, chunk.size // max(1, len(chunk.rows)))
+        for at in range(0, max(1, len(rows)), PIECE_ROWS):
+            piece = rows[at : at + PIECE_ROWS]
+            place = self._place
+            if at + PIECE_ROWS < len(rows):
+                place = replace(
+                    start, copy=Progress(key_literals(chunk.definition, piece[-1]), copy.done + at + len(piece))
+                )
+            batches.append(Batch(schema, piece, place.to_json(), None, max(1, size * len(piece))))
+        return batches
+
+    async def _catch_up(self, error: DefinitionChangedError) -> AsyncIterator[Batch]:
+        """The log has the statement that changed the table; it must be applied before the table can be read on."""
+        known = self._place.definition
+        end, current = await asyncio.to_thread(self._ask_server)
+        self._misses += 1
+        if known.equals(current):
+            # It was altered and altered back, or it is not the definition that is in the way.
+            if self._misses >= TRIES:
+                raise ActionRequiredError(
+                    f"{error.message}, though {known.id} is defined as the log says; tried {TRIES} times",
+                    reason=error.reason if error.reason != DefinitionChangedError.reason else "Refused",
+                )
+            self._report.note(f"{error.message} (try {self._misses} of {TRIES})")
+            await asyncio.sleep(TRY_SECONDS * self._misses)
+        elif self._misses > MISSES:
+            raise UnloggedChangeError(
+                f"{error.message}, but the log has no statement that changed it (SET sql_log_bin = 0 keeps them out). Set onLogGap: "
+                "resnapshot to copy the table again as it is now, or start over with `connector-runner checkpoint reset`"
+            )
+        async for batch in self._drain(end):
+            yield batch
+
+    def _ask_server(self) -> tuple[LogPosition, TableDefinition | None]:
+        """Where the log ends now, and then the table's definition."""
+        connection = connect(self._settings, purpose="definitions")
+        try:
+            position, known = read_position(connection, self._server), self._place.definition
+            connection.query("COMMIT")
+            return position, read_definition(connection, known.database, known.name)
+        except pymysql.MySQLError as error:
+            raise translate(error, f"reading the definition of {self._place.definition.id}") from None
+        finally:
+            connection.discard()
+
+    async def _drain(self, target: LogPosition) -> AsyncIterator[Batch]:
+        """Lets the log catch up, until it has something else to do first."""
+        assert self._log is not None  # noqa: S101 - opened by _run
+        while not self._place.log.has_reached(target):
+            log_batch = await self._log.next()
+            changes = log_batch.again is not None or log_batch.definition != self._place.definition
+            for batch in self._from_log(log_batch):
+                yield batch
+            if changes:
+                self._misses = 0
+                return
+
+    async def _close_log(self) -> None:
+        reading, self._reading = self._reading, None
+        while reading is not None and not reading.done():
+            self._chunks.abort()  # again and again: it may be about to connect
+            await asyncio.wait({reading}, timeout=0.1)
+        if reading is not None:
+            await asyncio.gather(reading, return_exceptions=True)
+        self._chunks.close()
+        if self._log is not None:
+            await self._log.close()
+            self._log = None
+
+    async def close(self) -> None:
+        """Ends all threads and connections."""
+        self._is_closed = True
+        await self._close_log()

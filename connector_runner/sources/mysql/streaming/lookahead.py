@@ -1,0 +1,55 @@
+"""What comes later in the log: the next statement on a table, and how rows before it are described. No I/O."""
+
+from __future__ import annotations
+
+from connector_runner.sources.mysql.binlog import events
+from connector_runner.sources.mysql.binlog.events import HEADER_SIZE, Event, read_header
+from connector_runner.sources.mysql.binlog.table_map import TableMap, parse_table_map
+from connector_runner.sources.mysql.ddl.effects import Effect
+from connector_runner.sources.mysql.ddl.statements import Statements
+from connector_runner.sources.mysql.server.facts import Server
+from connector_runner.sources.mysql.types.names import fold_table
+from connector_runner.sources.mysql.types.table import TableDefinition
+
+_KEEP_DEFINITION = frozenset({Effect.NONE, Effect.STATEMENT, Effect.TRUNCATED})
+
+
+class Lookahead:
+    """Looks at events until the next statement that changes the definition.
+
+    Args:
+        known: The table.
+        statements: Judges them; reads on from where it is.
+        server: Its facts.
+        passes: How many such statements are let pass.
+    """
+
+    def __init__(self, known: TableDefinition, statements: Statements, server: Server, passes: int) -> None:
+        self._server, self._statements, self._passes = server, statements, passes
+        self._table = fold_table((known.database, known.name), folds_case=server.folds_case)
+        self.later: str | None = None
+        self.table_map: TableMap | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the statement was found."""
+        return self.later is not None
+
+    def look(self, buffer: bytes, start: int, end: int, _offset: int) -> None:
+        """Takes in an event."""
+        if self.is_done:
+            return
+        _, kind, server, _, _, flags = read_header(buffer, start)
+        body = buffer[start + HEADER_SIZE : end]
+        if kind == Event.TABLE_MAP and self.table_map is None:
+            table_map = parse_table_map(body[8:], is_mariadb=self._server.is_mariadb)
+            if fold_table((table_map.database, table_map.table), folds_case=self._server.folds_case) == self._table:
+                self.table_map = table_map
+        elif kind == Event.MARIA_GTID:
+            self._statements.begin(events.parse_alter_phase(body))
+        elif kind in {Event.QUERY, Event.MARIA_QUERY_COMPRESSED}:
+            query = self._statements.read(body, server, flags, is_compressed=kind == Event.MARIA_QUERY_COMPRESSED)
+            if self._statements.judge(query) not in _KEEP_DEFINITION:
+                if self._passes == 0:
+                    self.later = query.statement[:500]
+                self._passes -= 1

@@ -1,0 +1,165 @@
+"""What the numbers of an ENUM or SET stand for, and when that can't be told.
+
+COLUMN_TYPE is the only place where the server shows labels without rows, and it shows them in utf8mb3: a character beyond it
+reads as a question mark there. The log has them exactly with binlog_row_metadata=FULL; without it such a label is refused as
+soon as a row has it. In a key also a number is refused whose text another number has as well.
+
+`ALTER TABLE … CONVERT TO CHARACTER SET` leaves the bytes of labels as they were, and the server then calls them text of the new
+set. Where they are none, it shows a part of them, question marks, or nothing: such a label is refused in copy and log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+
+from connector_runner.sources.mysql.decode.undecodable import UndecodableError
+from connector_runner.sources.mysql.decode.values import SetTexts
+from connector_runner.sources.mysql.types.charsets import key_decoder, text_decoder
+from connector_runner.sources.mysql.types.columns import SourceColumn
+
+# Texts of a column in result sets.
+_REMEMBERED = 4096
+# Sets with characters that COLUMN_TYPE can't show.
+_BEYOND_UTF8MB3 = frozenset({"utf8mb4", "utf16", "utf16le", "utf32", "gb18030", "binary"})
+
+
+def has_hidden_labels(column: SourceColumn) -> bool:
+    """Whether a label may be another one than COLUMN_TYPE shows."""
+    return column.charset in _BEYOND_UTF8MB3 and any("?" in label for label in column.type.labels)
+
+
+def is_ambiguous(column: SourceColumn) -> bool:
+    """Whether two values of an ENUM or SET read alike: a label is empty, as the error value and the empty set are, or is there twice."""
+    return column.type.base in {"enum", "set"} and len({"", *column.type.labels}) <= len(column.type.labels)
+
+
+def exact_labels(column: SourceColumn, logged: Sequence[bytes] | None) -> tuple[str, ...] | None:
+    """The labels as the log's table map gives them; None where it does not."""
+    if not logged or len(logged) != len(column.type.labels):
+        return None
+    return tuple(map(text_decoder(column.charset or "utf8mb4"), logged))
+
+
+def result_reader(column: SourceColumn, *, in_key: bool) -> Callable[[bytes], str]:
+    """From what a result set has of an ENUM or SET with a character set to its text.
+
+    Raises:
+        UndecodableError: By what is returned, for bytes that are no text.
+    """
+    decode = (key_decoder if in_key else text_decoder)(column.charset)
+
+    @lru_cache(maxsize=_REMEMBERED)
+    def read(raw: bytes) -> str:
+        text = decode(raw)
+        if not _is_text(text):
+            raise _unreadable(column, "a label", text)
+        return text
+
+    return read
+
+
+def _is_text(label: str) -> bool:
+    """Whether a label has no lone surrogates, which stand for bytes that are no character."""
+    return not any("\ud800" <= character <= "\udfff" for character in label)
+
+
+def _unreadable(column: SourceColumn, which: str, label: str) -> UndecodableError:
+    return UndecodableError(
+        f"column {column.name}: {which} ({label!a}) is no text in {column.charset}. ALTER TABLE … CONVERT TO CHARACTER SET leaves the "
+        "bytes of labels as they were: write the labels anew (ALTER TABLE … MODIFY the column with its whole type), see to its rows, "
+        "and copy the table again (`connector-runner checkpoint reset`)",
+        reason="UnreadableLabel",
+    )
+
+
+def _refusals(column: SourceColumn, exact: tuple[str, ...] | None) -> dict[int, UndecodableError]:
+    """By place: labels that can't be told."""
+    unreadable = {
+        place: _unreadable(column, f"its label {place + 1}", label)
+        for place, label in enumerate(exact or column.type.labels)
+        if not _is_text(label)
+    }
+    if exact is not None or not has_hidden_labels(column):
+        return unreadable
+    return unreadable | {
+        place: UndecodableError(
+            f"column {column.name}: the label {label!r} holds a question mark, or a character that the server does not show there; "
+            "only with binlog_row_metadata = 'FULL' the log tells which (SET GLOBAL binlog_row_metadata = 'FULL'). Then copy "
+            "the table again (`connector-runner checkpoint reset`)",
+            reason="HiddenLabel",
+        )
+        for place, label in enumerate(column.type.labels)
+        if "?" in label
+    }
+
+
+def _alike(column: SourceColumn, text: str) -> UndecodableError:
+    return UndecodableError(
+        f"the key's column {column.name} holds two different values that both read {text!r} ({column.sql_type}): the dataset would "
+        "take their rows for one. Change one of the values, or use another key",
+        reason="AmbiguousKey",
+    )
+
+
+class _CheckedLabels(dict[int, str]):
+    """The texts of an ENUM's numbers, without those that are refused."""
+
+    def __init__(self, texts: Mapping[int, str], refused: Mapping[int, UndecodableError]) -> None:
+        super().__init__({number: text for number, text in texts.items() if number not in refused})
+        self._refused = refused
+
+    def __missing__(self, number: int) -> str:
+        raise self._refused.get(number) or UndecodableError(f"an ENUM of {len(self)} labels has the number {number}")
+
+
+def enum_texts(
+    column: SourceColumn, exact: tuple[str, ...] | None = None, *, in_key: bool = False
+) -> Mapping[int, str] | tuple[str, ...]:
+    """The texts of an ENUM by number; 0 is the error value, an empty text.
+
+    Raises:
+        UndecodableError: When a number is looked up whose text can't be told, or (in a key) is also that of another.
+    """
+    texts = ("", *(exact or column.type.labels))
+    refused = {place + 1: error for place, error in _refusals(column, exact).items()}
+    if in_key:
+        # An empty label is likelier than the error value: it keeps the empty text.
+        first = {text: number for number, text in reversed(list(enumerate(texts))) if number or "" not in texts[1:]}
+        refused |= {number: _alike(column, text) for number, text in enumerate(texts) if first[text] != number}
+    return _CheckedLabels(dict(enumerate(texts)), refused) if refused else texts
+
+
+class _CheckedSets(SetTexts):
+    """The texts of a SET's combinations, without those that are refused."""
+
+    def __init__(
+        self, column: SourceColumn, labels: tuple[str, ...], refused: Mapping[int, UndecodableError], *, in_key: bool
+    ) -> None:
+        super().__init__(labels)
+        self._column, self._refused = column, refused
+        self._is_ambiguous = in_key and is_ambiguous(column)
+
+    def __missing__(self, bits: int) -> str:
+        for place, error in self._refused.items():
+            if bits >> place & 1:
+                raise error
+        text = super().__missing__(bits)
+        if self._is_ambiguous and bits != bits_of(self.labels, text):
+            del self[bits]
+            raise _alike(self._column, text)
+        return text
+
+
+def bits_of(labels: Sequence[str], text: str) -> int:
+    """The number of a SET's text: of several the one with the first labels."""
+    chosen = text.split(",") if text else []
+    return sum({1 << labels.index(label) for label in chosen})
+
+
+def set_texts(column: SourceColumn, exact: tuple[str, ...] | None = None, *, in_key: bool = False) -> SetTexts:
+    """The texts of a SET by number; refused as in `enum_texts`."""
+    labels, refused = exact or column.type.labels, _refusals(column, exact)
+    if refused or (in_key and is_ambiguous(column)):
+        return _CheckedSets(column, labels, refused, in_key=in_key)
+    return SetTexts(labels)

@@ -1,0 +1,78 @@
+"""Keys as SQL literals: the copy goes on after a key by comparing in the server, by the server's own order.
+
+Python can't order keys by a collation, so a position holds the last key as text that the server compares exactly: texts as
+UTF-8 with an introducer (the column's collation wins the comparison), enums and sets by number, as they are sorted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from connector_runner.sources.mysql.types.charsets import encode_raw
+from connector_runner.sources.mysql.types.columns import SourceColumn, is_short_year
+from connector_runner.sources.mysql.types.labels import bits_of, has_hidden_labels
+
+# Types in which equality or order of a literal is not exact; a table keyed by one is read in one piece.
+_INEXACT = frozenset({"float", "double", "json", "vector"})
+
+
+def can_resume_after(columns: Sequence[SourceColumn]) -> bool:
+    """Whether a key of these columns can be compared exactly."""
+    return bool(columns) and all(
+        column.type.base not in _INEXACT and not is_short_year(column) and not has_hidden_labels(column)
+        for column in columns
+    )
+
+
+def quote_name(name: str) -> str:
+    """An identifier in backticks."""
+    return f"`{name.replace('`', '``')}`"
+
+
+def literal(column: SourceColumn, value: Any) -> str:
+    """A key's value as the text of an SQL expression that equals it."""
+    base = column.type.base
+    if base == "enum":
+        labels = column.type.labels
+        return str(labels.index(value) + 1 if value in labels else 0)
+    if base == "set":
+        return str(bits_of(column.type.labels, value))
+    if isinstance(value, bytes):
+        return f"X'{value.hex()}'"
+    if isinstance(value, datetime):
+        return f"'{value.replace(tzinfo=None).isoformat(' ')}'"
+    if isinstance(value, date):
+        return f"'{value.isoformat()}'"
+    if isinstance(value, str):
+        if base in {"date", "datetime", "timestamp"}:  # a zero or impossible date
+            return f"'{value.replace('T', ' ').removesuffix('Z')}'"
+        if raw := encode_raw(column.charset, value):
+            return f"_{column.charset} X'{raw.hex()}'"
+        if column.charset:
+            return f"_utf8mb4 X'{value.encode('utf-8', 'surrogateescape').hex()}'"
+        return f"'{value}'"
+    if isinstance(value, Decimal):
+        return f"{value:f}"  # never with an exponent: that would be a double
+    return str(value)
+
+
+def after_condition(names: Sequence[str], literals: Sequence[str], descending: Sequence[bool] = ()) -> str:
+    """The condition for keys that sort after this one: spelled out, since servers do not use an index for (a, b) > (x, y).
+
+    Args:
+        names: Of the key's columns.
+        literals: Their values.
+        descending: Which of them sort from high to low; none when empty.
+    """
+    quoted = [quote_name(name) for name in names]
+    signs = ["<" if is_down else ">" for is_down in descending] or [">"] * len(quoted)
+    options = []
+    for place, (name, value) in enumerate(zip(quoted, literals, strict=True)):
+        equal = [f"{quoted[before]} = {literals[before]}" for before in range(place)]
+        options.append(" AND ".join([*equal, f"{name} {signs[place]} {value}"]))
+    condition = " OR ".join(f"({option})" for option in options)
+    # The first bound alone lets the server start at the right place of the index.
+    return f"{quoted[0]} {signs[0]}= {literals[0]} AND ({condition})" if len(quoted) > 1 else options[0]

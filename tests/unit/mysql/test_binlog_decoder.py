@@ -1,0 +1,325 @@
+"""Transactions of the log become batches whose positions can be resumed from, whatever the log holds; events made by hand."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector_runner.protocols.errors import ActionRequiredError
+from connector_runner.sources.mysql.binlog.position import Commit, LogPosition
+from connector_runner.sources.mysql.log_reader import transaction_buffer
+from connector_runner.sources.mysql.log_reader.log_batch import Again
+from connector_runner.sources.mysql.streaming import log_thread as log_module
+from connector_runner.sources.mysql.types.columns import SourceColumn
+from tests.unit.mysql.logs import SERVER, TABLE, Log, Reader
+
+BOTH = pytest.mark.parametrize("is_mariadb", [False, True], ids=["mysql", "mariadb"])
+
+
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_module, "BATCH_BYTES", 20)
+
+
+def start(*, is_mariadb: bool) -> LogPosition:
+    return LogPosition("binlog.000001", 4, "0-1-9" if is_mariadb else f"{SERVER}:1-9")
+
+
+def resume(log: Log, position: LogPosition, gaps: str = "fail") -> Reader:
+    return Reader(position, is_mariadb=log.is_mariadb, onLogGap=gaps)
+
+
+@BOTH
+def test_a_transaction_is_handed_over_with_the_position_after_it(is_mariadb: bool) -> None:
+    log = Log(is_mariadb=is_mariadb)
+    log.begin(10)
+    log.rows([(1, 1), (2, 2)])
+    log.commit()
+    reader = resume(log, start(is_mariadb=is_mariadb)).feed(log.events)
+    assert reader.rows == [(1, 1), (2, 2)]
+    assert reader.position == LogPosition("binlog.000001", log.at, "0-1-10" if is_mariadb else f"{SERVER}:1-10")
+    # A copy that begins later may need them: the log is read ahead of it.
+    gtid = (0, 1, 10) if is_mariadb else (str(SERVER), 10)
+    assert reader.batches[0].commits == (Commit(2, gtid, "binlog.000001", log.at),)
+
+
+XA_COMMIT = "XA COMMIT X'7831',X'',1"
+
+
+def prepared(*, is_mariadb: bool, table: str = "t") -> Log:
+    log = Log(is_mariadb=is_mariadb)
+    log.begin(10, xa=True)
+    log.rows([(1, 1)], table=table)
+    log.prepare()
+    return log
+
+
+@BOTH
+def test_an_xa_commit_is_not_behind_the_position_before_it_was_answered(is_mariadb: bool) -> None:
+    log = prepared(is_mariadb=is_mariadb)
+    reader = resume(log, start(is_mariadb=is_mariadb)).feed(log.events)
+    before = reader.position
+    assert before.prepared == ("7831,",)
+    commit = Log(is_mariadb=is_mariadb)
+    commit.statement(11, XA_COMMIT)
+    for _ in range(2):  # each start meets it again
+        reader = resume(log, reader.position)
+        with pytest.raises(ActionRequiredError, match="XA COMMIT") as failure:
+            reader.feed(commit.events)
+        assert failure.value.reason == "LogGap"
+        assert reader.position == before
+        assert not reader.rows
+    again = resume(log, before, gaps="resnapshot").feed(commit.events)
+    assert again.batches[-1].again is Again.RESTART
+    assert again.position.prepared == ()
+    assert again.position.gtids == ("0-1-11" if is_mariadb else f"{SERVER}:1-11")
+
+
+@BOTH
+@pytest.mark.parametrize(("table", "is_known"), [("t", False), ("other", False), ("other", True)])
+def test_an_xa_transaction_is_harmless_only_if_its_rows_were_seen(is_mariadb: bool, table: str, is_known: bool) -> None:
+    log = prepared(is_mariadb=is_mariadb, table=table) if is_known else Log(is_mariadb=is_mariadb)
+    log.statement(11, XA_COMMIT)
+    reader = resume(log, start(is_mariadb=is_mariadb))
+    if is_known:
+        reader.feed(log.events)
+        assert (reader.position.others, reader.rows) == ((), [])
+    else:
+        with pytest.raises(ActionRequiredError, match="XA COMMIT"):
+            reader.feed(log.events)
+
+
+@BOTH
+def test_an_xa_rollback_leaves_nothing(is_mariadb: bool) -> None:
+    log = prepared(is_mariadb=is_mariadb)
+    log.statement(11, "XA ROLLBACK X'7831',X'',1")
+    log.begin(12)
+    log.rows([(5, 5)])
+    log.commit()
+    reader = resume(log, start(is_mariadb=is_mariadb)).feed(log.events)
+    assert reader.rows == [(5, 5)]
+    assert reader.position.prepared == ()
+
+
+@BOTH
+def test_a_large_xa_transaction_is_neither_split_nor_kept(is_mariadb: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_module, "BATCH_BYTES", 20)
+    monkeypatch.setattr(transaction_buffer, "XA_BYTES", 200)
+    log = Log(is_mariadb=is_mariadb)
+    log.begin(10, xa=True)
+    for number in range(50):
+        log.rows([(number, number)])
+    log.prepare()
+    reader = resume(log, start(is_mariadb=is_mariadb))
+    for event in log.events:
+        reader.feed([event], is_quiet=False)
+        assert reader.assembler.waiting < 25
+    reader.feed([])
+    assert reader.rows == []
+    assert reader.position.prepared == ("7831,",)
+
+
+@BOTH
+def test_a_statement_of_load_data_is_a_gap(is_mariadb: bool) -> None:
+    log = Log(is_mariadb=is_mariadb)
+    log.begin(10)
+    log.load("LOAD DATA INFILE '/tmp/x' INTO TABLE `t` (id, v)")
+    log.commit()
+    reader = resume(log, start(is_mariadb=is_mariadb))
+    with pytest.raises(ActionRequiredError, match="LOAD DATA INFILE"):
+        reader.feed(log.events)
+    assert reader.position == start(is_mariadb=is_mariadb)
+
+
+@BOTH
+def test_what_statements_change_is_copied_once_their_transaction_is_over(is_mariadb: bool) -> None:
+    """A copy that is read before the commit does not show it."""
+    log = Log(is_mariadb=is_mariadb)
+    log.begin(10)
+    log.query("UPDATE t SET v = 1")
+    reader = resume(log, start(is_mariadb=is_mariadb), gaps="resnapshot").feed(log.events)
+    assert not reader.batches or reader.batches[-1].again is None
+    seen = len(log.events)
+    log.rows([(1, 1)])
+    log.commit()
+    reader.feed(log.events[seen:])
+    assert reader.batches[-1].again is Again.RESTART
+    assert reader.batches[-1].position.gtids == ("0-1-10" if is_mariadb else f"{SERVER}:1-10")
+
+
+def test_a_transaction_that_the_server_did_not_finish_writing_never_happened() -> None:
+    log = Log(is_mariadb=True)
+    log.begin(10)
+    log.rows([(1, 1)])
+    log.start_file("binlog.000002")
+    log.begin(10)
+    log.rows([(2, 2)])
+    log.commit()
+    reader = resume(log, start(is_mariadb=True)).feed(log.events)
+    assert reader.rows == [(2, 2)]
+    assert reader.position == LogPosition("binlog.000002", log.at, "0-1-10")
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_an_unfinished_transaction_that_was_applied_in_part_is_a_gap() -> None:
+    log = Log(is_mariadb=True)
+    log.begin(10)
+    log.rows([(1, 1), (2, 2), (3, 3)])
+    log.start_file("binlog.000002")
+    log.begin(10)
+    log.rows([(9, 9)])
+    log.commit()
+    reader = resume(log, start(is_mariadb=True))
+    for _ in range(2):
+        with pytest.raises(ActionRequiredError, match="has no end in the log"):
+            reader.feed(log.events)
+        reader = resume(log, reader.position)
+    again = resume(log, reader.position, gaps="resnapshot").feed(log.events)
+    assert Again.RESTART in [batch.again for batch in again.batches]
+    assert again.rows == [(9, 9)]
+
+
+@BOTH
+@pytest.mark.usefixtures("small_batches")
+def test_rows_of_another_transaction_are_never_left_out(is_mariadb: bool) -> None:
+    """A server that took over may have transactions in another order."""
+    log = Log(is_mariadb=is_mariadb)
+    log.begin(11)
+    log.rows([(1, 1), (2, 2)])
+    reader = resume(log, start(is_mariadb=is_mariadb)).feed(log.events)
+    assert reader.position.rows == 2
+    assert reader.position.transaction == ("0-1-11" if is_mariadb else f"{SERVER}:11")
+    other = Log(is_mariadb=is_mariadb)
+    other.begin(10)
+    other.rows([(7, 7), (8, 8), (9, 9)])
+    other.commit()
+    with pytest.raises(ActionRequiredError, match="not the one that comes next"):
+        resume(other, reader.position).feed(other.events)
+
+
+@BOTH
+@pytest.mark.usefixtures("small_batches")
+def test_a_rollback_to_a_savepoint_after_a_part_was_applied_is_a_gap(is_mariadb: bool) -> None:
+    log = Log(is_mariadb=is_mariadb)
+    log.begin(10)
+    log.query("SAVEPOINT s")
+    log.rows([(1, 1), (2, 2)])
+    log.query("ROLLBACK TO `s`")
+    log.commit()
+    reader = resume(log, start(is_mariadb=is_mariadb))
+    with pytest.raises(ActionRequiredError, match="ROLLBACK TO"):
+        reader.feed(log.events)
+    again = resume(log, reader.position, gaps="resnapshot").feed(log.events)
+    assert again.batches[-1].again is Again.RESTART
+    assert again.rows == []
+
+
+@BOTH
+def test_rows_without_all_columns_are_a_gap(is_mariadb: bool) -> None:
+    log = Log(is_mariadb=is_mariadb)
+    log.begin(10)
+    log.rows([(1, 1)], present=1)
+    log.commit()
+    with pytest.raises(ActionRequiredError, match="binlog_row_image") as failure:
+        resume(log, start(is_mariadb=is_mariadb)).feed(log.events)
+    assert failure.value.reason == "IncompleteRows"
+    again = resume(log, start(is_mariadb=is_mariadb), gaps="resnapshot").feed(log.events)
+    assert again.batches[-1].again is Again.RESTART
+
+
+def test_a_lost_events_incident_is_met_at_each_start() -> None:
+    log = Log()
+    log.add(26, b"\1\0\0")
+    reader = Reader(LogPosition("binlog.000001", 4), has_gtids=False)
+    for _ in range(2):
+        with pytest.raises(ActionRequiredError, match="incident"):
+            reader.feed(log.events)
+        assert reader.position == LogPosition("binlog.000001", 4)
+
+
+@pytest.mark.parametrize("has_gtids", [True, False])
+def test_a_position_without_gtids_never_gets_a_set_with_holes(has_gtids: bool) -> None:
+    log = Log()
+    log.begin(10)
+    log.commit()
+    reader = Reader(LogPosition("binlog.000001", 4), has_gtids=has_gtids).feed(log.events)
+    assert reader.position == LogPosition("binlog.000001", log.at)
+
+
+def test_numbers_of_tables_are_not_remembered_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connector_runner.sources.mysql.log_reader.binlog_decoder.REMEMBERED", 0)
+    log = Log()
+    for number in (10, 11):
+        log.begin(number)
+        log.rows([(1, 1)], table="other")
+        log.rows([(number, 1)])
+        log.commit()
+    reader = resume(log, start(is_mariadb=False)).feed(log.events)
+    assert reader.rows == [(10, 1), (11, 1)]
+
+
+# What a random log is made of: how many rows a transaction has, in how many events; 0 rows: one of another table.
+TRANSACTIONS = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=5), min_size=1, max_size=5)
+
+
+@BOTH
+@given(plan=TRANSACTIONS, data=st.data())
+def test_a_crash_anywhere_neither_loses_nor_repeats_a_row(
+    is_mariadb: bool, plan: list[list[int]], data: st.DataObject
+) -> None:
+    """Also at positions that come without rows, and again and again inside one transaction."""
+    log = Log(is_mariadb=is_mariadb)
+    starts, key = [], 0
+    for number, sizes in enumerate(plan, 10):
+        starts.append(len(log.events))
+        log.begin(number)
+        for size in sizes:
+            log.rows([(key + n, 0) for n in range(size)] or [(0, 0)], table="t" if size else "other")
+            key += size
+        log.commit()
+    position, seen, done = start(is_mariadb=is_mariadb), [], 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(log_module, "BATCH_BYTES", 25)
+        while done < len(log.events):
+            # The server sends what comes after the last whole transaction of the position.
+            applied = int(re.findall(r"\d+$", position.gtids)[0])
+            first = ([*starts, len(log.events)])[applied - 9]
+            done = data.draw(st.integers(done + 1, len(log.events)), label="crash before event")
+            reader = resume(log, position)
+            for event in log.events[first:done]:
+                reader.feed([event], is_quiet=data.draw(st.booleans(), label="nothing more has arrived"))
+            if done == len(log.events):
+                reader.feed([])
+            seen += reader.rows
+            position = reader.position
+    assert [row[0] for row in seen] == list(range(key))
+
+
+def test_an_event_that_nobody_knows_is_told_unless_it_may_be_passed_over() -> None:
+    log = Log()
+    log.add(99, b"future", flags=0x80)
+    log.add(160, b"UPDATE t")
+    reader = Reader(LogPosition("binlog.000001", 4), has_gtids=False).feed(log.events)
+    log.add(99, b"future")
+    with pytest.raises(ActionRequiredError, match="unknown type 99") as failure:
+        reader.feed(log.events[2:])
+    assert failure.value.reason == "UnknownEvent"
+
+
+def test_rows_that_nothing_describes_are_never_left_out() -> None:
+    """The answer to the question does not fit the map either."""
+    log = Log()
+    log.begin(10)
+    log.rows([(1, 1)])
+    wrong = replace(TABLE, columns=(*TABLE.columns, SourceColumn("x", "int")))
+    reader = Reader(start(is_mariadb=False), definition=wrong)
+    for event in log.events[:3]:
+        reader.assembler.frames.feed(event, 0, len(event))
+    assert reader.assembler.question is not None
+    with pytest.raises(ActionRequiredError, match="fits no known definition") as failure:
+        reader.assembler.adopt(wrong)
+    assert failure.value.reason == "UnknownDefinition"
