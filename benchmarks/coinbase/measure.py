@@ -21,8 +21,9 @@ from connector_runner.protocols.batch import Batch
 from connector_runner.protocols.sink import Claim, Receipt, RefusedRows, SinkContext, Transaction
 from connector_runner.protocols.source import SourceContext, WriteMode
 from connector_runner.registry import build_sink
-from connector_runner.sources.coinbase import build_source, messages
-from connector_runner.sources.coinbase.draft import Draft
+from connector_runner.sources.coinbase import build_source
+from connector_runner.sources.coinbase.decode import messages
+from connector_runner.sources.coinbase.readers.batch_builder import BatchBuilder
 from connector_runner.sources.coinbase.source import build_reader
 from connector_runner.sources.coinbase.streams import STREAMS
 
@@ -171,9 +172,9 @@ async def bare_sink(url: str, count: int) -> dict[str, float]:
     raws = payloads("ticker", count)
     reader, prepared = build_reader(spec, None, ()), []
     for start in range(0, count, 2500):
-        draft = Draft()
-        reader.read(raws[start : start + 2500], draft, 0.0)
-        prepared.append(draft.batch(spec.schema, reader.position()))
+        builder = BatchBuilder()
+        reader.read(raws[start : start + 2500], builder, 0.0)
+        prepared.append(builder.build(spec.schema, reader.position()))
     await sink.claim()
     await sink.prepare(spec.schema)
     clock = Clock()
@@ -203,7 +204,7 @@ def decode_only(count: int) -> dict[str, float]:
         reader = build_reader(STREAMS["ticker"], None, ())
         began = time.process_time()
         for chunk in chunks:
-            reader.read(chunk, Draft(), 0.0)
+            reader.read(chunk, BatchBuilder(), 0.0)
         figures["rows"] = min(figures["rows"], time.process_time() - began)
     return figures
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from connector_runner.protocols.errors import InvalidConfigError, TransientError
-from connector_runner.sources.coinbase.decode import UNREADABLE, reason_of
+from connector_runner.sources.coinbase.decode.decoder import UNREADABLE, reason_of
 
 ALL = "*"
 

@@ -17,28 +17,28 @@ from connector_runner.protocols.errors import (
 )
 from connector_runner.protocols.source import Checkpoint, Opened, SourceContext, WriteMode, require_same_source
 from connector_runner.schemas.catalogue import Catalogue
-from connector_runner.sources.coinbase.books import BookReader
-from connector_runner.sources.coinbase.channels import HeartbeatReader, OrderReader, TickerReader
-from connector_runner.sources.coinbase.draft import Draft
-from connector_runner.sources.coinbase.filling import Filler
-from connector_runner.sources.coinbase.link import BUFFER_BYTES, Link, LinkSettings
-from connector_runner.sources.coinbase.links import Links, is_accepted
-from connector_runner.sources.coinbase.listing import LIST_SECONDS, Listing
-from connector_runner.sources.coinbase.marks import RestartedIds
-from connector_runner.sources.coinbase.pacing import Pacer
-from connector_runner.sources.coinbase.products import ProductsChangedError, ProductsRefusedError, nearest
-from connector_runner.sources.coinbase.readers import Reader
-from connector_runner.sources.coinbase.rest import RestClient
-from connector_runner.sources.coinbase.silence import MUTE_PRODUCT_SECONDS, QUIET_PRODUCT_SECONDS, SilenceWatch
-from connector_runner.sources.coinbase.status import StatusReader
-from connector_runner.sources.coinbase.streams import STREAMS, Proof, StreamSpec, available_streams
-from connector_runner.sources.coinbase.subscription import (
+from connector_runner.sources.coinbase.discovery import LIST_SECONDS, ProductDiscovery
+from connector_runner.sources.coinbase.feed.liveness import MUTE_PRODUCT_SECONDS, QUIET_PRODUCT_SECONDS, LivenessWatch
+from connector_runner.sources.coinbase.feed.pool import SessionPool, is_accepted
+from connector_runner.sources.coinbase.feed.session import BUFFER_BYTES, FeedSession, SessionSettings
+from connector_runner.sources.coinbase.feed.subscription import (
     WITHOUT_PRODUCTS,
     Subscription,
     build_subscriptions,
     read_credentials,
 )
-from connector_runner.sources.coinbase.trades import MatchesReader
+from connector_runner.sources.coinbase.pacing import Pacer
+from connector_runner.sources.coinbase.products import ProductsChangedError, ProductsRefusedError, nearest
+from connector_runner.sources.coinbase.readers.batch_builder import BatchBuilder
+from connector_runner.sources.coinbase.readers.books import BookReader
+from connector_runner.sources.coinbase.readers.channels import HeartbeatReader, OrderReader, TickerReader
+from connector_runner.sources.coinbase.readers.reader import Reader
+from connector_runner.sources.coinbase.readers.status import StatusReader
+from connector_runner.sources.coinbase.readers.watermarks import RestartedIds
+from connector_runner.sources.coinbase.rest.backfill import Backfill
+from connector_runner.sources.coinbase.rest.client import RestClient
+from connector_runner.sources.coinbase.streams import STREAMS, Proof, StreamSpec, available_streams
+from connector_runner.sources.coinbase.trades.reader import MatchesReader
 
 BATCH_BYTES = 2**20
 CONNECTIONS_A_SECOND = 4.0
@@ -58,12 +58,12 @@ class CoinbaseSource:
         self._rest = RestClient(str(config["restUrl"]), self._credentials)
         self._pacer = Pacer(CONNECTIONS_A_SECOND, 4)
         self._wake = asyncio.Event()
-        self._links = Links()
-        self._settings: LinkSettings | None = None
+        self._sessions = SessionPool()
+        self._settings: SessionSettings | None = None
         self._reader: Reader | None = None
-        self._filler = Filler(self._rest, self._wake)
-        self._silence = SilenceWatch()
-        self._listing = Listing(config["productId"], self._rest, self._note)
+        self._backfill = Backfill(self._rest, self._wake)
+        self._liveness = LivenessWatch()
+        self._discovery = ProductDiscovery(config["productId"], self._rest, self._note)
         # In a history nothing is overwritten: rows of ids that began again stand beside the old ones.
         is_history = context.write_mode is WriteMode.APPEND
         chosen = RestartedIds(config.get("restartedIds", RestartedIds.STAND_ASIDE))
@@ -78,13 +78,13 @@ class CoinbaseSource:
     async def discover(self, selected: str | None) -> Catalogue:
         """See the protocol; subscribes to every configured product to see that the exchange accepts it."""
         try:
-            products = await self._listing.find()
+            products = await self._discovery.find()
             subscriptions = list(build_subscriptions(STREAMS["ticker"], products, ()))
             if self._credentials is not None:
                 subscriptions.append(Subscription({"user": tuple(products[:1]), "heartbeat": tuple(products[:1])}))
             await self._connect(subscriptions)
-            refused = [f"{refusal_text(*entry)}; it would be left out" for entry in self._links.refused.items()]
-            notes = (*await self._listing.rest_notes(), *refused)
+            refused = [f"{refusal_text(*entry)}; it would be left out" for entry in self._sessions.refused.items()]
+            notes = (*await self._discovery.rest_notes(), *refused)
         finally:
             await self.close()
         streams = tuple(spec.info for spec in available_streams(self._credentials is not None))
@@ -98,11 +98,11 @@ class CoinbaseSource:
         spec = self._spec(stream)
         if checkpoint is not None:
             require_same_source(checkpoint.identity, self.identity)
-        products = await self._listing.find()
+        products = await self._discovery.find()
         accounts = await self._rest.accounts() if spec.id == "balance" else ()
         self._reader = build_reader(spec, checkpoint.position if checkpoint else None, products, self._restarts)
         await self._connect_without_refused(spec, products, accounts)
-        self._listing.watch(tuple(self._links.refused), self._is_accepted, self._wake)
+        self._discovery.watch(tuple(self._sessions.refused), self._is_accepted, self._wake)
         return Opened(spec.schema, self.identity)
 
     async def batches(self) -> AsyncIterator[Batch]:
@@ -113,12 +113,12 @@ class CoinbaseSource:
         opening = [self._news()]
         while True:
             found = False
-            for draft in chain(opening, self._drain(reader)):
-                for text in draft.notes:
+            for builder in chain(opening, self._drain(reader)):
+                for text in builder.notes:
                     self._note(text)
-                if draft.rows or draft.incidents:
+                if builder.rows or builder.incidents:
                     found = True
-                    batch = draft.batch(reader.spec.schema, reader.position())
+                    batch = builder.build(reader.spec.schema, reader.position())
                     self._tell_lag(batch)
                     yield batch
             opening.clear()
@@ -128,9 +128,9 @@ class CoinbaseSource:
 
     async def close(self) -> None:
         """See the protocol."""
-        await self._listing.close()
-        await self._filler.close()
-        await self._links.stop()
+        await self._discovery.close()
+        await self._backfill.close()
+        await self._sessions.stop()
         await self._rest.close()
 
     async def _connect_without_refused(
@@ -141,10 +141,10 @@ class CoinbaseSource:
             try:
                 return await self._connect(build_subscriptions(spec, products, accounts))
             except ProductsRefusedError:
-                products = [product for product in products if product not in self._links.refused]
+                products = [product for product in products if product not in self._sessions.refused]
                 if spec.channel not in WITHOUT_PRODUCTS or not products:
                     raise
-                await self._links.stop()
+                await self._sessions.stop()
 
     async def _is_accepted(self, product: str) -> bool:
         """Whether the feed takes a product now that it refused before."""
@@ -153,16 +153,16 @@ class CoinbaseSource:
         settings = replace(self._settings, on_change=lambda *_: None, wake=asyncio.Event())
         return await is_accepted(build_subscriptions(self._reader.spec, (product,), ())[0], settings)
 
-    def _news(self) -> Draft:
+    def _news(self) -> BatchBuilder:
         """What is to be told of the opening, with the first batch."""
-        draft = Draft()
-        for product, text in self._links.refused.items():
+        builder = BatchBuilder()
+        for product, text in self._sessions.refused.items():
             sentence = (
                 f"{refusal_text(product, text)}; it is left out, and tried again every {LIST_SECONDS / 60:.0f} minutes"
             )
-            draft.tell("refused", product, sentence, {"product_id": product, "answer": text})
+            builder.add_incident("refused", product, sentence, {"product_id": product, "answer": text})
             self._report.count("refused_products")
-        return draft
+        return builder
 
     def _spec(self, stream: str) -> StreamSpec:
         available = {spec.id: spec for spec in available_streams(self._credentials is not None)}
@@ -178,59 +178,59 @@ class CoinbaseSource:
         raise UnknownStreamError(f"the stream {stream} is not among {', '.join(available)}{hint}")
 
     async def _connect(self, subscriptions: Sequence[Subscription]) -> None:
-        settings = LinkSettings(
+        settings = SessionSettings(
             url=self._url,
             credentials=self._credentials,
-            judge=self._listing.meaning,
+            judge=self._discovery.meaning,
             pacer=self._pacer,
-            on_change=self._link_changed,
+            on_change=self._session_changed,
             wake=self._wake,
             buffer_bytes=max(2**20, BUFFER_BYTES // max(1, len(subscriptions))),
         )
         self._settings = settings
         try:
-            await self._links.start(subscriptions, settings)
+            await self._sessions.start(subscriptions, settings)
         except ConnectorError as error:
-            raise await self._listing.explain(error) from None
+            raise await self._discovery.explain(error) from None
 
-    def _link_changed(self, is_up: bool, message: str) -> None:
+    def _session_changed(self, is_up: bool, message: str) -> None:
         if is_up:
-            if all(link.is_up for link in self._links.up):
+            if all(session.is_up for session in self._sessions.up):
                 self._report.connected()
         else:
             self._report.disconnected(message)
 
-    def _drain(self, reader: Reader) -> Iterable[Draft]:
-        """What the connections received and REST answered, as drafts."""
+    def _drain(self, reader: Reader) -> Iterable[BatchBuilder]:
+        """What the connections received and REST answered, as builders."""
         self._wake.clear()
-        for link in self._links.up:
-            began, payloads = link.take(BATCH_BYTES)
+        for session in self._sessions.up:
+            began, payloads = session.take(BATCH_BYTES)
             if not began and not payloads:
                 continue
-            draft, now = Draft(), time.monotonic()
+            builder, now = BatchBuilder(), time.monotonic()
             if began:
-                reader.begin(link.subscription.channels["heartbeat"], draft, now)
-            reader.read(payloads, draft, now)
-            if link.items:
+                reader.begin(session.subscription.channels["heartbeat"], builder, now)
+            reader.read(payloads, builder, now)
+            if session.items:
                 self._wake.set()
-            self._heed(draft, link)
-            yield draft
+            self._heed(builder, session)
+            yield builder
         if isinstance(reader, MatchesReader):
-            yield from self._filler.drain(reader)
+            yield from self._backfill.drain(reader)
 
-    def _heed(self, draft: Draft, link: Link) -> None:
+    def _heed(self, builder: BatchBuilder, session: FeedSession) -> None:
         """Acts on what the messages said beside their rows."""
-        for error in draft.errors:
-            meaning = self._listing.meaning(error)
+        for error in builder.errors:
+            meaning = self._discovery.meaning(error)
             if isinstance(meaning, ActionRequiredError | ProductsChangedError):
                 raise meaning
-            link.drop(meaning.message)
-        if draft.distrust:
-            link.drop(draft.distrust)
+            session.drop(meaning.message)
+        if builder.distrust:
+            session.drop(builder.distrust)
 
     def _tend(self, reader: Reader) -> None:
         """Between batches: failures, counts, holes, products that fell silent."""
-        for failure in (self._listing.failure, *(link.failure for link in self._links.up)):
+        for failure in (self._discovery.failure, *(session.failure for session in self._sessions.up)):
             if failure is not None:
                 raise failure
         for name, amount in reader.counts.items():
@@ -239,22 +239,22 @@ class CoinbaseSource:
         reader.counts.clear()
         now = time.monotonic()
         if isinstance(reader, MatchesReader):
-            self._filler.ask(reader, now)
+            self._backfill.ask(reader, now)
         if not self._wake.is_set():
             self._look_for_silence(reader, now)
 
     def _look_for_silence(self, reader: Reader, now: float) -> None:
-        for link in self._links.up:
-            if not link.is_up:
+        for session in self._sessions.up:
+            if not session.is_up:
                 continue
-            silent, mute = self._silence.fresh(link.subscription.channels["heartbeat"], reader, now)
+            silent, mute = self._liveness.fresh(session.subscription.channels["heartbeat"], reader, now)
             if silent or mute:
                 self._report.count("silent_products", len({*silent, *mute}))
             if silent:
-                link.drop(f"no heartbeat of {', '.join(silent[:10])} for {QUIET_PRODUCT_SECONDS:.0f} s")
+                session.drop(f"no heartbeat of {', '.join(silent[:10])} for {QUIET_PRODUCT_SECONDS:.0f} s")
             if mute:
                 what = f"{reader.spec.channel} told nothing of {', '.join(mute[:10])} for {MUTE_PRODUCT_SECONDS:.0f} s"
-                link.drop(f"{what} though heartbeats did")
+                session.drop(f"{what} though heartbeats did")
 
     def _note(self, text: str) -> None:
         now = time.monotonic()
@@ -280,7 +280,7 @@ class CoinbaseSource:
     def _is_behind(self) -> bool:
         """Whether there is news that was not handed over, or can't be heard of."""
         has_holes = isinstance(self._reader, MatchesReader) and self._reader.open_holes > 0
-        return has_holes or not all(link.is_up for link in self._links.up)
+        return has_holes or not all(session.is_up for session in self._sessions.up)
 
 
 def refusal_text(product: str, text: str) -> str:

@@ -25,8 +25,8 @@ from connector_runner.protocols.types import (
     LogicalType,
 )
 from connector_runner.schemas.catalogue import ColumnInfo, StreamInfo
-from connector_runner.sources.coinbase import messages
-from connector_runner.sources.coinbase.decode import plain_type
+from connector_runner.sources.coinbase.decode import messages
+from connector_runner.sources.coinbase.decode.decoder import plain_type
 
 PLAIN_TYPES: dict[Any, LogicalType] = {
     Decimal: DECIMAL,

@@ -9,7 +9,7 @@ import pytest
 
 from connector_runner.protocols.errors import InvalidConfigError, SourceChangedError, TransientError, UnknownStreamError
 from connector_runner.protocols.source import Checkpoint
-from connector_runner.sources.coinbase import link
+from connector_runner.sources.coinbase.feed import session
 from connector_runner.sources.coinbase.streams import STREAMS
 from tests.integration.coinbase.feeding import Reading, reading, source_of
 from tests.servers.ports import free_port
@@ -224,13 +224,13 @@ async def test_a_slow_dataset_makes_the_source_let_go_before_memory_grows(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("connector_runner.sources.coinbase.source.BUFFER_BYTES", 2**20)
-    monkeypatch.setattr(link, "STUCK_SECONDS", 1.0)
+    monkeypatch.setattr(session, "STUCK_SECONDS", 1.0)
     async with reading(simulator.config(*PRODUCTS), "matches") as read:
         await read.until(lambda read: len(read.rows()) > 10)
         read.gate.clear()
         simulator.market(burst=20_000)
         await read.until(lambda read: "the dataset is slower than the feed" in read.report.losses)
-        (only,) = read.source._links.up
+        (only,) = read.source._sessions.up
         assert only._size < 4 * 2**20
         simulator.market(rate=0, burst=10_000)
         newest = simulator.truth()["last_trade_id"]

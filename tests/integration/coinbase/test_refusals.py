@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from connector_runner.protocols.errors import InvalidConfigError, TransientError
-from connector_runner.sources.coinbase import listing
+from connector_runner.sources.coinbase import discovery
 from connector_runner.sources.coinbase.products import ProductsChangedError
 from connector_runner.sources.coinbase.streams import STREAMS
 from tests.integration.coinbase.feeding import reading, source_of
@@ -46,7 +46,7 @@ async def test_streams_without_products_take_another_heartbeat(simulator: Simula
     config = simulator.config("*", with_key=STREAMS[stream].is_private)
     async with reading(config, stream) as read:
         await read.until(lambda read: len(read.rows()) > 1)
-        assert read.source._links.up[0].subscription.channels["heartbeat"] == ("ETH-USD",)
+        assert read.source._sessions.up[0].subscription.channels["heartbeat"] == ("ETH-USD",)
 
 
 async def test_a_product_that_is_refused_later_does_not_end_the_others(simulator: Simulator) -> None:
@@ -61,7 +61,7 @@ async def test_a_product_that_is_refused_later_does_not_end_the_others(simulator
 
 
 async def test_a_refused_product_is_tried_again(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "LIST_SECONDS", 0.1)
+    monkeypatch.setattr(discovery, "LIST_SECONDS", 0.1)
     simulator.market(refused={"ETH-USD": WORDS[0]})
     async with reading(simulator.config("*"), "ticker") as read:
         await read.until(lambda read: len(read.rows()) > 20)

@@ -13,20 +13,21 @@ from aiohttp import web
 from connector_runner.pipeline.telemetry import NoMeters, Telemetry
 from connector_runner.protocols.errors import ActionRequiredError, TransientError
 from connector_runner.protocols.source import SourceContext, WriteMode
-from connector_runner.sources.coinbase import build_source, filling, listing
-from connector_runner.sources.coinbase.filling import Filler
-from connector_runner.sources.coinbase.messages import RestTrade
+from connector_runner.sources.coinbase import build_source, discovery
+from connector_runner.sources.coinbase.decode.messages import RestTrade
 from connector_runner.sources.coinbase.products import ProductsChangedError
-from connector_runner.sources.coinbase.rest import RestClient
+from connector_runner.sources.coinbase.rest import backfill
+from connector_runner.sources.coinbase.rest.backfill import Backfill
+from connector_runner.sources.coinbase.rest.client import RestClient
 from connector_runner.sources.coinbase.streams import STREAMS
-from connector_runner.sources.coinbase.trades import MatchesReader, Request
+from connector_runner.sources.coinbase.trades.reader import MatchesReader, Request
 from tests.integration.coinbase.feeding import Reading, reading, source_of
 from tests.servers.ports import free_port
 from tests.simulators.coinbase.faults import Fault
 from tests.simulators.coinbase.process import Simulator
 
 PRODUCTS = ("BTC-USD", "ETH-USD")
-SILENCE = "connector_runner.sources.coinbase.silence"
+SILENCE = "connector_runner.sources.coinbase.feed.liveness"
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ async def test_a_rest_interface_that_is_something_else_never_makes_a_gap(
 async def test_questions_that_fail_are_asked_again_and_told_once(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(filling, "RETRY_SECONDS", (0.01, 0.04))
+    monkeypatch.setattr(backfill, "RETRY_SECONDS", (0.01, 0.04))
     simulator.arm(Fault.UNAVAILABLE, 5)
     async with reading(simulator.config("BTC-USD"), "matches") as read:
         await read.until(lambda read: len(read.rows()) > 5)
@@ -123,7 +124,7 @@ def reader_with_a_hole() -> MatchesReader:
 
 async def test_what_nobody_foresaw_in_a_question_ends_the_reading_and_not_only_the_task() -> None:
     wake, reader = asyncio.Event(), reader_with_a_hole()
-    filler = Filler(FailingRest(RuntimeError("not foreseen")), wake)
+    filler = Backfill(FailingRest(RuntimeError("not foreseen")), wake)
     filler.ask(reader, 10.0)
     await wake.wait()
     with pytest.raises(RuntimeError, match="not foreseen"):
@@ -133,14 +134,14 @@ async def test_what_nobody_foresaw_in_a_question_ends_the_reading_and_not_only_t
 
 async def test_a_question_waits_longer_after_each_failure() -> None:
     wake, reader = asyncio.Event(), reader_with_a_hole()
-    filler = Filler(FailingRest(TransientError("not now")), wake)
+    filler = Backfill(FailingRest(TransientError("not now")), wake)
     for whole in (1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0):
         wake.clear()
         before = time.monotonic()
         filler.ask(reader, float("inf"))
         await wake.wait()
-        (draft,) = filler.drain(reader)
-        assert draft.notes == ["trades can't be filled yet: not now"]
+        (builder,) = filler.drain(reader)
+        assert builder.notes == ["trades can't be filled yet: not now"]
         assert before + 0.5 * whole <= reader._products["A-B"].ask_at <= time.monotonic() + 1.5 * whole
     await filler.close()
 
@@ -160,7 +161,7 @@ async def test_a_product_that_is_delisted_while_all_are_read_makes_the_source_be
 async def test_products_that_come_while_all_are_read_are_found(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listing, "LIST_SECONDS", 0.05)
+    monkeypatch.setattr(discovery, "LIST_SECONDS", 0.05)
     simulator.market(states={"ETH-USD": "offline"})
     async with reading(simulator.config("*"), "ticker") as read:
         await read.until(lambda read: len(read.rows()) > 5)
@@ -172,7 +173,7 @@ async def test_products_that_come_while_all_are_read_are_found(
 async def test_a_list_that_can_not_be_had_again_changes_nothing(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listing, "LIST_SECONDS", 0.05)
+    monkeypatch.setattr(discovery, "LIST_SECONDS", 0.05)
     async with reading(simulator.config("*"), "ticker") as read:
         simulator.arm(Fault.UNAVAILABLE, 3)
         await read.until(lambda _: simulator.truth()["faults"][Fault.UNAVAILABLE] == 3)
@@ -207,7 +208,7 @@ async def test_a_product_that_falls_silent_alone_is_asked_for_anew(
 
 async def test_an_outage_is_no_silence_of_status(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"{SILENCE}.QUIET_PRODUCT_SECONDS", 2.5)
-    monkeypatch.setattr("connector_runner.sources.coinbase.link.BACKOFF_SECONDS", (6.0, 6.0))
+    monkeypatch.setattr("connector_runner.sources.coinbase.feed.session.BACKOFF_SECONDS", (6.0, 6.0))
     async with reading(simulator.config(*PRODUCTS), "status") as read:
         await read.until(lambda read: len(read.rows()) > 3)
         simulator.arm(Fault.DROP_SOCKET)
@@ -223,7 +224,7 @@ async def test_an_outage_is_no_silence_of_status(simulator: Simulator, monkeypat
 async def test_lag_is_not_told_as_nothing_while_the_feed_is_lost(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("connector_runner.sources.coinbase.link.BACKOFF_SECONDS", (600.0, 600.0))
+    monkeypatch.setattr("connector_runner.sources.coinbase.feed.session.BACKOFF_SECONDS", (600.0, 600.0))
     async with reading(simulator.config(*PRODUCTS), "matches") as read:
         await read.until(lambda read: 0.0 in read.report.lags)
         simulator.arm(Fault.DROP_SOCKET)

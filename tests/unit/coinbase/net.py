@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connector_runner.protocols.batch import Incident, Operation, Row
-from connector_runner.sources.coinbase.decode import decode_page
-from connector_runner.sources.coinbase.draft import Draft
-from connector_runner.sources.coinbase.marks import RestartedIds
-from connector_runner.sources.coinbase.readers import Reader
+from connector_runner.sources.coinbase.decode.decoder import decode_page
+from connector_runner.sources.coinbase.readers.batch_builder import BatchBuilder
+from connector_runner.sources.coinbase.readers.reader import Reader
+from connector_runner.sources.coinbase.readers.watermarks import RestartedIds
 from connector_runner.sources.coinbase.source import build_reader
 from connector_runner.sources.coinbase.streams import STREAMS, Proof
-from connector_runner.sources.coinbase.trades import MatchesReader, Request
+from connector_runner.sources.coinbase.trades.reader import MatchesReader, Request
 from tests.simulators.coinbase import messages
 from tests.simulators.coinbase.exchange import Exchange
 from tests.simulators.coinbase.faults import Fault
@@ -82,9 +82,9 @@ class Stored:
     writes: dict[tuple[Any, ...], list[Row]] = field(default_factory=lambda: defaultdict(list))
     state: dict[tuple[Any, ...], Row] = field(default_factory=dict)
 
-    def apply(self, draft: Draft) -> None:
-        operations = draft.operations or bytes(len(draft.rows))
-        for row, operation in zip(draft.rows, operations, strict=True):
+    def apply(self, builder: BatchBuilder) -> None:
+        operations = builder.operations or bytes(len(builder.rows))
+        for row, operation in zip(builder.rows, operations, strict=True):
             if operation == Operation.REPLACE:
                 self.state = {key: kept for key, kept in self.state.items() if key[: len(row)] != row}
                 continue
@@ -210,19 +210,19 @@ class World:
         self.exchange.credentials, self.exchange.states = known, states
         if self.stream == "status" or self.draws.strikes("no_greeting"):
             session.outgoing.clear()
-        draft = Draft()
-        self.reader.begin(PRODUCTS, draft, self.seconds)
-        self._keep(draft)
+        builder = BatchBuilder()
+        self.reader.begin(PRODUCTS, builder, self.seconds)
+        self._keep(builder)
         return session
 
     def _read(self, told: list[Told]) -> None:
         for one in told:
             if one.message is not None:
                 self.told.append(one)
-        draft = Draft()
-        self.reader.read([one.raw for one in told], draft, self.seconds)
-        self._keep(draft)
-        if draft.distrust:
+        builder = BatchBuilder()
+        self.reader.read([one.raw for one in told], builder, self.seconds)
+        self._keep(builder)
+        if builder.distrust:
             self.session = self._connect()
 
     def _fill(self, reader: MatchesReader) -> None:
@@ -235,9 +235,9 @@ class World:
             if self.draws.strikes("rest_fails"):
                 reader.failed(request, self.seconds + 1)
                 continue
-            draft = Draft()
-            reader.fill(request, decode_page(self._page(request)), draft, self.seconds)
-            self._keep(draft)
+            builder = BatchBuilder()
+            reader.fill(request, decode_page(self._page(request)), builder, self.seconds)
+            self._keep(builder)
 
     def _page(self, request: Request) -> bytes:
         """What REST answers."""
@@ -251,23 +251,23 @@ class World:
         keys = ("time", "trade_id", "price", "size", "side")
         return messages.encode([{key: getattr(trade, key) for key in keys} for trade in page])  # type: ignore[arg-type]
 
-    def _keep(self, draft: Draft) -> None:
+    def _keep(self, builder: BatchBuilder) -> None:
         """Commits: rows, incidents and the position together."""
-        self._watch(draft)
-        self.stored.apply(draft)
-        self.incidents += draft.incidents
-        self.notes += draft.notes
-        if draft.rows or draft.incidents:
+        self._watch(builder)
+        self.stored.apply(builder)
+        self.incidents += builder.incidents
+        self.notes += builder.notes
+        if builder.rows or builder.incidents:
             self._position = dict(self.reader.position())
 
-    def _watch(self, draft: Draft) -> None:
+    def _watch(self, builder: BatchBuilder) -> None:
         """What is wrong by what there is at this moment."""
         if self.stream not in COUNTED:
             return
         self.untrue += [
-            f"{row} was written, but its product stands aside" for row in draft.rows if self.aside & set(row)
+            f"{row} was written, but its product stands aside" for row in builder.rows if self.aside & set(row)
         ]
-        for incident in draft.incidents:
+        for incident in builder.incidents:
             product = incident.subject
             if incident.kind == "gap":
                 newest = max(series.last_id for series in self.market.past[product])

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from connector_runner.protocols.batch import Row
-from connector_runner.sources.coinbase.trades import PAGE
+from connector_runner.sources.coinbase.trades.reader import PAGE
 from tests.simulators.coinbase.market import Trade
 from tests.simulators.coinbase.shifting import Series
 from tests.unit.coinbase.net import PRODUCTS, World

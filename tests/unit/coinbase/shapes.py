@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from connector_runner.sources.coinbase import messages
+from connector_runner.sources.coinbase.decode import messages
 
 TIME = datetime(2014, 11, 7, 8, 19, 27, 28459, tzinfo=UTC)
 MAKER, TAKER = "ac928c66-ca53-498f-9c13-a110027a60e8", "132fb6ae-456b-4654-b4e0-d681ac05cea1"

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from connector_runner.protocols.batch import Operation
-from connector_runner.sources.coinbase.conflicts import CONFLICT_SECONDS, STALLED_SECONDS
-from connector_runner.sources.coinbase.draft import Draft
-from connector_runner.sources.coinbase.marks import RestartedIds
+from connector_runner.sources.coinbase.readers.batch_builder import BatchBuilder
+from connector_runner.sources.coinbase.readers.watermarks import RestartedIds
 from connector_runner.sources.coinbase.streams import STREAMS
-from connector_runner.sources.coinbase.trades import GRACE, SECOND_LOOK, STALE, MatchesReader
+from connector_runner.sources.coinbase.trades.conflicts import CONFLICT_SECONDS, STALLED_SECONDS
+from connector_runner.sources.coinbase.trades.reader import GRACE, SECOND_LOOK, STALE, MatchesReader
 from tests.simulators.coinbase import messages
 from tests.simulators.coinbase.market import Market, Trade
 from tests.unit.coinbase.trading import PRODUCT, Bench
@@ -65,8 +65,8 @@ def test_a_product_stands_aside_until_a_person_chooses_also_after_a_restart_of_t
     assert (same.ids, same.reader.open_holes) == ([], 0)
     chosen = Bench(20, position, restarts=RestartedIds.OVERWRITE)
     chosen.market = again()
-    chosen.reader.begin((PRODUCT,), draft := Draft(), 0.0)
-    assert [incident.kind for incident in draft.incidents] == ["restart"]
+    chosen.reader.begin((PRODUCT,), builder := BatchBuilder(), 0.0)
+    assert [incident.kind for incident in builder.incidents] == ["restart"]
     chosen.tell(*told(chosen.market, 9, 12))
     chosen.ask(GRACE)
     assert chosen.ids == [9, 10, 11, 12]
@@ -337,6 +337,6 @@ def test_positions_hold_what_is_compared_later() -> None:
     trade = bench.market.trade(PRODUCT, 100)
     assert position["_rows"][PRODUCT][:4] == [100, trade.side, trade.price, trade.size]
     again_read = MatchesReader(STREAMS["matches"], json.loads(json.dumps(position)))
-    draft = Draft()
-    again_read.read([messages.encode(messages.match(trade))], draft, 0.0)
-    assert (draft.rows, again_read.counts["duplicates"]) == ([], 1)
+    builder = BatchBuilder()
+    again_read.read([messages.encode(messages.match(trade))], builder, 0.0)
+    assert (builder.rows, again_read.counts["duplicates"]) == ([], 1)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from msgspec.structs import astuple
 
 from connector_runner.protocols.types import Kind
-from connector_runner.sources.coinbase import messages
-from connector_runner.sources.coinbase.decode import Decoder, MalformedError, colons, decode_page, price_key
-from connector_runner.sources.coinbase.draft import Draft
+from connector_runner.sources.coinbase.decode import messages
+from connector_runner.sources.coinbase.decode.decoder import Decoder, MalformedError, colons, decode_page, price_key
+from connector_runner.sources.coinbase.readers.batch_builder import BatchBuilder
 from connector_runner.sources.coinbase.source import build_reader
 from connector_runner.sources.coinbase.streams import STREAMS
 from tests.unit.coinbase.shapes import (
@@ -38,10 +38,10 @@ PYTHON_TYPES: dict[Kind, type] = {
 }
 
 
-def read(stream: str, *texts: str) -> Draft:
-    draft = Draft()
-    build_reader(STREAMS[stream], None, ()).read([text.encode() for text in texts], draft, 0.0)
-    return draft
+def read(stream: str, *texts: str) -> BatchBuilder:
+    builder = BatchBuilder()
+    build_reader(STREAMS[stream], None, ()).read([text.encode() for text in texts], builder, 0.0)
+    return builder
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,8 @@ def test_documented_lists_become_rows(stream: str, texts: list[str], expected: l
 @pytest.mark.parametrize(("text", "expected"), CONTROL, ids=["subscriptions", "error"])
 def test_documented_answers_are_understood(text: str, expected: messages.Subscriptions | messages.FeedError) -> None:
     assert Decoder(()).decode(text.encode()) == expected
-    draft = read("ticker", text)
-    assert (draft.rows, draft.errors) == ([], [expected] if isinstance(expected, messages.FeedError) else [])
+    builder = read("ticker", text)
+    assert (builder.rows, builder.errors) == ([], [expected] if isinstance(expected, messages.FeedError) else [])
 
 
 @pytest.mark.parametrize("spec", STREAMS.values(), ids=STREAMS)
@@ -138,9 +138,9 @@ def test_no_unknown_field_is_lost(unknown: dict[str, Any], separators: tuple[str
 @pytest.mark.parametrize("text", ["", "{", "null", "[1]", "12", '"ticker"', '{"type":"ticker"', "\ufffd", TICKER[:-5]])
 def test_garbage_is_counted_and_nothing_else(text: str) -> None:
     reader = build_reader(STREAMS["ticker"], None, ())
-    draft = Draft()
-    reader.read([text.encode(), b"\xc3\x28", TICKER.encode()], draft, 0.0)
-    assert len(draft.rows) == 1
+    builder = BatchBuilder()
+    reader.read([text.encode(), b"\xc3\x28", TICKER.encode()], builder, 0.0)
+    assert len(builder.rows) == 1
     assert reader.counts["malformed_messages"] == 2
 
 
@@ -168,9 +168,9 @@ def test_no_bytes_break_a_reader(valid: tuple[str, str], changes: list[tuple[flo
         start = int(place * len(raw))
         raw = raw[:start] + noise + raw[start + length :]
     schema = STREAMS[stream].schema
-    draft = Draft()
-    build_reader(STREAMS[stream], None, ()).read([raw], draft, 0.0)
-    for row in draft.rows:
+    builder = BatchBuilder()
+    build_reader(STREAMS[stream], None, ()).read([raw], builder, 0.0)
+    for row in builder.rows:
         if len(row) == len(schema.columns):
             for column, value in zip(schema.columns, row, strict=True):
                 assert column.nullable if value is None else type(value) is PYTHON_TYPES[column.type.kind], column
@@ -182,24 +182,24 @@ def test_an_unknown_field_that_can_not_be_read_makes_the_message_malformed(spec:
     reader = build_reader(spec, None, ())
     tag = str(spec.shapes[0].__struct_config__.tag)
     text = next(text for _, text in VALID if json.loads(text)["type"] == tag)
-    reader.read([text.encode()[:-1] + b',"novelty":' + value + b"}"], draft := Draft(), 0.0)
-    assert (draft.rows, reader.counts["malformed_messages"]) == ([], 1)
+    reader.read([text.encode()[:-1] + b',"novelty":' + value + b"}"], builder := BatchBuilder(), 0.0)
+    assert (builder.rows, reader.counts["malformed_messages"]) == ([], 1)
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "1e30"])
 def test_a_timestamp_that_is_no_time_makes_the_message_malformed(value: str) -> None:
     reader = build_reader(STREAMS["user"], None, ())
     text = next(text for _, text, _ in SHAPES if '"activate"' in text).replace("1483736448.299000", value)
-    reader.read([text.encode()], draft := Draft(), 0.0)
-    assert (draft.rows, reader.counts["malformed_messages"]) == ([], 1)
+    reader.read([text.encode()], builder := BatchBuilder(), 0.0)
+    assert (builder.rows, reader.counts["malformed_messages"]) == ([], 1)
 
 
 @pytest.mark.parametrize("stream", ["heartbeat", "auctionfeed", "balance"])
 def test_a_key_time_without_a_zone_makes_the_message_malformed(stream: str) -> None:
     reader = build_reader(STREAMS[stream], None, ())
     text = next(text for name, text, _ in SHAPES if name == stream).replace("Z", "")
-    reader.read([text.encode()], draft := Draft(), 0.0)
-    assert (draft.rows, reader.counts["malformed_messages"]) == ([], 1)
+    reader.read([text.encode()], builder := BatchBuilder(), 0.0)
+    assert (builder.rows, reader.counts["malformed_messages"]) == ([], 1)
 
 
 def test_another_time_without_a_zone_is_kept_beside_the_columns() -> None:
@@ -209,9 +209,9 @@ def test_another_time_without_a_zone_is_kept_beside_the_columns() -> None:
 
 def test_messages_that_nobody_knows_are_ignored_and_counted() -> None:
     reader = build_reader(STREAMS["ticker"], None, ())
-    draft = Draft()
-    reader.read([b'{"type":"novelty","x":1}', b'{"no":"type"}'], draft, 0.0)
-    assert draft.rows == []
+    builder = BatchBuilder()
+    reader.read([b'{"type":"novelty","x":1}', b'{"no":"type"}'], builder, 0.0)
+    assert builder.rows == []
     assert reader.counts["unknown_messages"] == 2
 
 
@@ -262,10 +262,10 @@ FINE = [
 def test_a_time_finer_than_a_microsecond_is_cut_and_its_text_is_kept(
     stream: str, text: str, end: str, microsecond: int
 ) -> None:
-    reader, draft = build_reader(STREAMS[stream], None, ()), Draft()
+    reader, builder = build_reader(STREAMS[stream], None, ()), BatchBuilder()
     snapshot = [SNAPSHOT.encode()] if stream == "level2" else []
-    reader.read([*snapshot, text.replace("27.028459Z", end).encode()], draft, 0.0)
-    names, row = STREAMS[stream].schema.names, draft.rows[-1]
+    reader.read([*snapshot, text.replace("27.028459Z", end).encode()], builder, 0.0)
+    names, row = STREAMS[stream].schema.names, builder.rows[-1]
     moments = {name: value for name, value in zip(names, row, strict=True) if isinstance(value, datetime)}
     assert moments
     assert set(moments.values()) == {TIME.replace(microsecond=microsecond)}, "cut, never rounded"

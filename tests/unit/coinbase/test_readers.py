@@ -1,4 +1,4 @@
-"""Marks, books, status, sequences: what each reader makes of messages, resumes, and can't know."""
+"""Watermarks, books, status, sequences: what each reader makes of messages, resumes, and can't know."""
 
 import json
 from datetime import UTC, datetime
@@ -8,9 +8,9 @@ import pytest
 
 from connector_runner.protocols.batch import Operation, place_of
 from connector_runner.protocols.errors import ActionRequiredError
-from connector_runner.sources.coinbase.books import BookReader
-from connector_runner.sources.coinbase.draft import Draft
-from connector_runner.sources.coinbase.readers import Reader
+from connector_runner.sources.coinbase.readers.batch_builder import BatchBuilder
+from connector_runner.sources.coinbase.readers.books import BookReader
+from connector_runner.sources.coinbase.readers.reader import Reader
 from connector_runner.sources.coinbase.source import build_reader
 from connector_runner.sources.coinbase.streams import STREAMS
 from tests.simulators.coinbase import messages
@@ -27,10 +27,10 @@ def full(trade_id: int) -> list[bytes]:
     return [messages.encode(message) for message in messages.full(MARKET.trade("BTC-USD", trade_id))]
 
 
-def read(reader: Reader, *raws: bytes) -> Draft:
-    draft = Draft()
-    reader.read(raws, draft, 0.0)
-    return draft
+def read(reader: Reader, *raws: bytes) -> BatchBuilder:
+    builder = BatchBuilder()
+    reader.read(raws, builder, 0.0)
+    return builder
 
 
 def snapshot(bids: list[list[str]], asks: list[list[str]], product: str = "BTC-USD") -> bytes:
@@ -84,43 +84,43 @@ def test_a_position_of_another_format_is_not_guessed_at() -> None:
 
 @pytest.mark.parametrize("stream", ["ticker", "user", "rfq_matches", "auctionfeed", "balance", "heartbeat"])
 def test_an_interruption_of_an_unprovable_stream_is_told(stream: str) -> None:
-    reader, draft = build_reader(STREAMS[stream], None, ()), Draft()
-    reader.begin(("BTC-USD",), draft, 0.0)
-    assert draft.incidents == []
-    reader.begin(("BTC-USD",), draft, 0.0)
-    assert [incident.kind for incident in draft.incidents] == ["interruption"]
-    resumed, draft = build_reader(STREAMS[stream], reader.position(), ()), Draft()
-    resumed.begin(("BTC-USD",), draft, 0.0)
-    assert [incident.kind for incident in draft.incidents] == ["interruption"]
+    reader, builder = build_reader(STREAMS[stream], None, ()), BatchBuilder()
+    reader.begin(("BTC-USD",), builder, 0.0)
+    assert builder.incidents == []
+    reader.begin(("BTC-USD",), builder, 0.0)
+    assert [incident.kind for incident in builder.incidents] == ["interruption"]
+    resumed, builder = build_reader(STREAMS[stream], reader.position(), ()), BatchBuilder()
+    resumed.begin(("BTC-USD",), builder, 0.0)
+    assert [incident.kind for incident in builder.incidents] == ["interruption"]
 
 
 def test_the_first_start_is_no_interruption_however_many_connections_there_are() -> None:
-    reader, draft = build_reader(STREAMS["ticker"], None, ()), Draft()
-    reader.begin(("BTC-USD",), draft, 0.0)
+    reader, builder = build_reader(STREAMS["ticker"], None, ()), BatchBuilder()
+    reader.begin(("BTC-USD",), builder, 0.0)
     read(reader, ticker(5))
-    reader.begin(("ETH-USD",), draft, 0.0)
-    assert draft.incidents == []
-    reader.begin(("BTC-USD",), draft, 1.0)
-    assert [incident.detail for incident in draft.incidents] == [{"products": ["BTC-USD"], "last": {"BTC-USD": 24}}]
+    reader.begin(("ETH-USD",), builder, 0.0)
+    assert builder.incidents == []
+    reader.begin(("BTC-USD",), builder, 1.0)
+    assert [incident.detail for incident in builder.incidents] == [{"products": ["BTC-USD"], "last": {"BTC-USD": 24}}]
 
 
 def test_an_unreadable_message_is_recorded_where_nothing_else_shows_the_loss() -> None:
     reader, told = build_reader(STREAMS["ticker"], None, ()), []
     for now, raw in ((0.0, b'{"a'), (1.0, b'{"abc'), (2.0, ticker(5).replace(b"product_id", b"x")), (61.0, b'{"')):
-        draft = Draft()
-        reader.read([raw], draft, now)
-        told.append([(incident.kind, incident.subject) for incident in draft.incidents])
-        assert draft.notes == []
+        builder = BatchBuilder()
+        reader.read([raw], builder, now)
+        told.append([(incident.kind, incident.subject) for incident in builder.incidents])
+        assert builder.notes == []
     assert told == [[("unreadable", "ticker")], [], [("unreadable", "ticker")], [("unreadable", "ticker")]]
     assert reader.counts["malformed_messages"] == 4
 
 
 @pytest.mark.parametrize("stream", ["matches", "full", "level2_batch", "status"])
 def test_an_unreadable_message_is_noted_where_the_loss_shows_by_itself(stream: str) -> None:
-    draft = read(build_reader(STREAMS[stream], None, ()), b"{", b"{")
-    assert draft.incidents == []
-    assert len(draft.notes) == 1
-    assert draft.notes[0].startswith(f"a message of {stream} can't be read: ")
+    builder = read(build_reader(STREAMS[stream], None, ()), b"{", b"{")
+    assert builder.incidents == []
+    assert len(builder.notes) == 1
+    assert builder.notes[0].startswith(f"a message of {stream} can't be read: ")
 
 
 def test_full_records_a_jump_of_the_sequence_as_a_gap() -> None:
@@ -138,9 +138,9 @@ def test_full_records_a_jump_of_the_sequence_as_a_gap() -> None:
 def test_user_orders_have_no_contiguous_sequences() -> None:
     reader = build_reader(STREAMS["user"], None, ())
     activate = messages.encode(messages.activate(MARKET.trade("BTC-USD", 10)))
-    draft = read(reader, *full(5), activate, *full(10))
-    assert draft.incidents == []
-    assert [(row[1], row[2]) for row in draft.rows][5] == (25, "activate"), "it takes the last sequence seen"
+    builder = read(reader, *full(5), activate, *full(10))
+    assert builder.incidents == []
+    assert [(row[1], row[2]) for row in builder.rows][5] == (25, "activate"), "it takes the last sequence seen"
 
 
 def test_an_order_message_without_a_sequence_is_malformed() -> None:
@@ -151,7 +151,7 @@ def test_an_order_message_without_a_sequence_is_malformed() -> None:
 
 def test_a_snapshot_replaces_the_book_and_changes_follow() -> None:
     reader = build_reader(STREAMS["level2_batch"], None, ["BTC-USD"])
-    draft = read(
+    builder = read(
         reader,
         update(["buy", "9.00", "1"]),
         snapshot([["10.10", "0.4"]], [["10.20", "0.5"]]),
@@ -159,7 +159,7 @@ def test_a_snapshot_replaces_the_book_and_changes_follow() -> None:
         update(["buy", "10.05", "3"], time=messages.ZERO_TIME),
     )
     when = datetime(2026, 8, 14, 20, 42, 27, 265000, tzinfo=UTC)
-    assert draft.rows == [
+    assert builder.rows == [
         ("BTC-USD",),
         ("BTC-USD", "buy", Decimal("10.1"), Decimal("0.4"), None, None),
         ("BTC-USD", "sell", Decimal("10.2"), Decimal("0.5"), None, None),
@@ -167,30 +167,30 @@ def test_a_snapshot_replaces_the_book_and_changes_follow() -> None:
         ("BTC-USD", "sell", Decimal("10.2"), Decimal("0E-8"), when, None),
         ("BTC-USD", "buy", Decimal("10.05"), Decimal(3), None, None),
     ]
-    assert [str(row[2]) for row in draft.rows[1:]] == ["10.1", "10.2", "10.1", "10.2", "10.05"], "keys have one form"
-    operations = [Operation(value) for value in draft.operations or b""]
+    assert [str(row[2]) for row in builder.rows[1:]] == ["10.1", "10.2", "10.1", "10.2", "10.05"], "keys have one form"
+    operations = [Operation(value) for value in builder.operations or b""]
     upsert, delete = Operation.UPSERT, Operation.DELETE
     assert operations == [Operation.REPLACE, upsert, upsert, upsert, delete, upsert]
-    assert draft.incidents == []
+    assert builder.incidents == []
     assert reader.counts["updates_without_book"] == 1
 
 
 def test_a_new_connection_needs_a_new_snapshot_and_says_so() -> None:
     reader = build_reader(STREAMS["level2_batch"], None, ["BTC-USD"])
     read(reader, snapshot([["10", "1"]], []))
-    draft = Draft()
-    reader.begin(("BTC-USD",), draft, 0.0)
-    reader.read([update(["buy", "10", "2"]), snapshot([["11", "1"]], [])], draft, 0.0)
-    assert draft.rows == [("BTC-USD",), ("BTC-USD", "buy", Decimal(11), Decimal(1), None, None)]
-    assert [incident.kind for incident in draft.incidents] == ["resnapshot"]
+    builder = BatchBuilder()
+    reader.begin(("BTC-USD",), builder, 0.0)
+    reader.read([update(["buy", "10", "2"]), snapshot([["11", "1"]], [])], builder, 0.0)
+    assert builder.rows == [("BTC-USD",), ("BTC-USD", "buy", Decimal(11), Decimal(1), None, None)]
+    assert [incident.kind for incident in builder.incidents] == ["resnapshot"]
 
 
 def test_books_of_products_that_are_no_longer_configured_are_emptied() -> None:
     before = build_reader(STREAMS["level2_batch"], None, ["BTC-USD", "ETH-USD"])
     read(before, snapshot([["10", "1"]], []), snapshot([["5", "1"]], [], "ETH-USD"))
-    reader, draft = build_reader(STREAMS["level2_batch"], before.position(), ["BTC-USD"]), Draft()
-    reader.begin(("BTC-USD",), draft, 0.0)
-    assert (draft.rows, draft.operations) == ([("ETH-USD",)], bytearray([Operation.REPLACE]))
+    reader, builder = build_reader(STREAMS["level2_batch"], before.position(), ["BTC-USD"]), BatchBuilder()
+    reader.begin(("BTC-USD",), builder, 0.0)
+    assert (builder.rows, builder.operations) == ([("ETH-USD",)], bytearray([Operation.REPLACE]))
     assert "ETH-USD" not in reader.position()["_last"]
 
 
@@ -205,16 +205,16 @@ def test_a_book_that_missed_something_is_not_trusted(wrong: bytes) -> None:
 
 def test_levels_with_more_fields_than_documented_are_understood() -> None:
     reader = build_reader(STREAMS["level2_batch"], None, ["BTC-USD"])
-    draft = read(reader, snapshot([["10", "1", "7"]], []), update(["buy", "10", "2", "9"]))
-    assert [row[:4] for row in draft.rows[1:]] == [("BTC-USD", "buy", Decimal(10), Decimal(n)) for n in (1, 2)]
-    assert [row[5] for row in draft.rows[1:]] == ['{"level":["7"]}', '{"level":["9"]}']
+    builder = read(reader, snapshot([["10", "1", "7"]], []), update(["buy", "10", "2", "9"]))
+    assert [row[:4] for row in builder.rows[1:]] == [("BTC-USD", "buy", Decimal(10), Decimal(n)) for n in (1, 2)]
+    assert [row[5] for row in builder.rows[1:]] == ['{"level":["7"]}', '{"level":["9"]}']
 
 
 def test_a_book_keeps_nothing_of_a_failed_message() -> None:
     reader = build_reader(STREAMS["level2_batch"], None, ["BTC-USD"])
     assert isinstance(reader, BookReader)
-    draft = read(reader, snapshot([["10", "1"], ["11", "x"]], []))
-    assert (draft.rows, reader.position()["_last"]) == ([], {})
+    builder = read(reader, snapshot([["10", "1"], ["11", "x"]], []))
+    assert (builder.rows, reader.position()["_last"]) == ([], {})
 
 
 def test_status_tells_what_has_changed() -> None:
@@ -255,8 +255,8 @@ def test_an_item_of_status_that_can_not_be_read_keeps_its_last_row() -> None:
     reader = build_reader(STREAMS["status"], None, ())
     read(reader, messages.encode(messages.status(["BTC-USD"], {})))
     bad = messages.encode(messages.status(["BTC-USD"], {})).replace(b'"type":"spot"', b'"type":"\xc3\x28"')
-    draft = read(reader, bad)
-    assert (draft.rows, reader.counts["malformed_messages"]) == ([], 1)
+    builder = read(reader, bad)
+    assert (builder.rows, reader.counts["malformed_messages"]) == ([], 1)
 
 
 def beat(newest: int, sequence: int) -> bytes:
@@ -276,14 +276,14 @@ def beat(newest: int, sequence: int) -> bytes:
 def test_heartbeats_show_that_a_stream_has_fallen_behind(stream: str, data: list[bytes]) -> None:
     reader = build_reader(STREAMS[stream], None, ())
     for now, raw in ((0.0, data[0]), (1.0, beat(5, 29)), (2.0, beat(5, 29))):
-        reader.read([raw], Draft(), now)
+        reader.read([raw], BatchBuilder(), now)
         assert reader.behind == {}, "nothing has happened since"
-    reader.read([beat(6, 34)], Draft(), 3.0)
-    reader.read([beat(7, 39)], Draft(), 4.0)
+    reader.read([beat(6, 34)], BatchBuilder(), 3.0)
+    reader.read([beat(7, 39)], BatchBuilder(), 4.0)
     assert reader.behind == {"BTC-USD": 3.0}
-    reader.begin(("BTC-USD",), Draft(), 5.0)
+    reader.begin(("BTC-USD",), BatchBuilder(), 5.0)
     assert reader.behind == {"BTC-USD": 5.0}, "a new connection has its time"
-    reader.read([data[1], beat(8, 44)], Draft(), 6.0)
+    reader.read([data[1], beat(8, 44)], BatchBuilder(), 6.0)
     assert reader.behind == {}
 
 
@@ -291,7 +291,7 @@ def test_heartbeats_show_that_a_stream_has_fallen_behind(stream: str, data: list
 def test_heartbeats_say_nothing_of_streams_that_may_be_quiet(stream: str) -> None:
     reader = build_reader(STREAMS[stream], None, ())
     for n in range(5):
-        reader.read([beat(n, n)], Draft(), float(n))
+        reader.read([beat(n, n)], BatchBuilder(), float(n))
     assert reader.behind == {}
 
 

@@ -7,7 +7,16 @@ import pytest
 
 from connector_runner.protocols.errors import InvalidConfigError
 from connector_runner.schemas.config import config_problems, config_schema, fill_defaults
-from connector_runner.sources.coinbase.messages import Channel, FeedError
+from connector_runner.sources.coinbase.decode.messages import Channel, FeedError
+from connector_runner.sources.coinbase.feed.subscription import (
+    Credentials,
+    Subscription,
+    Trouble,
+    build_subscriptions,
+    judge,
+    named_products,
+    read_credentials,
+)
 from connector_runner.sources.coinbase.products import (
     ListedProduct,
     decode_products,
@@ -17,15 +26,6 @@ from connector_runner.sources.coinbase.products import (
     wants_all,
 )
 from connector_runner.sources.coinbase.streams import STREAMS
-from connector_runner.sources.coinbase.subscription import (
-    Credentials,
-    Subscription,
-    Trouble,
-    build_subscriptions,
-    judge,
-    named_products,
-    read_credentials,
-)
 from tests.simulators.coinbase.limits import Credentials as SimulatorCredentials
 
 LISTED = [ListedProduct("BTC-USD"), ListedProduct("BTC-USDT"), ListedProduct("LINK-USD"), ListedProduct("OLD-USD", "delisted")]  # fmt: skip

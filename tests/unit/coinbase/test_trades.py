@@ -7,11 +7,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import astuple
 
-from connector_runner.sources.coinbase import trades as trades_module
-from connector_runner.sources.coinbase.decode import decode_page
-from connector_runner.sources.coinbase.draft import Draft
+from connector_runner.sources.coinbase.decode.decoder import decode_page
+from connector_runner.sources.coinbase.readers.batch_builder import BatchBuilder
 from connector_runner.sources.coinbase.streams import STREAMS
-from connector_runner.sources.coinbase.trades import GRACE, MARGIN, PAGE, SECOND_LOOK, STALE, MatchesReader, Request
+from connector_runner.sources.coinbase.trades import reader as trades_module
+from connector_runner.sources.coinbase.trades.reader import (
+    GRACE,
+    MARGIN,
+    PAGE,
+    SECOND_LOOK,
+    STALE,
+    MatchesReader,
+    Request,
+)
 from tests.simulators.coinbase import messages
 from tests.unit.coinbase.trading import PRODUCT, Bench
 
@@ -184,7 +192,7 @@ def test_holes_are_asked_for_oldest_first_and_a_few_at_a_time() -> None:
     reader = MatchesReader(STREAMS["matches"], {"format": 2, "_last": {"A-B": 1, "C-D": 1, "E-F": 1}})
     for number, product in enumerate(("E-F", "A-B", "C-D")):
         beat = {"type": "heartbeat", "sequence": 1, "last_trade_id": 3, "product_id": product}
-        reader.read([messages.encode(beat | {"time": "2026-01-01T00:00:00Z"})], Draft(), float(number))
+        reader.read([messages.encode(beat | {"time": "2026-01-01T00:00:00Z"})], BatchBuilder(), float(number))
     assert [request.product for request in reader.due(100.0, 2)] == ["E-F", "A-B"]
     assert [request.product for request in reader.due(100.0, 2)] == ["C-D"]
 
@@ -209,7 +217,7 @@ def test_every_trade_comes_once_in_order_or_is_a_gap(seed: int, length: int) -> 
         if chance.random() < 0.05:
             # the runner is killed and resumes at what was handed over
             bench.reader = MatchesReader(STREAMS["matches"], bench.reader.position())
-            bench.reader.read([], Draft(), bench.now)
+            bench.reader.read([], BatchBuilder(), bench.now)
     bench.beat(length)
     for _ in range(4 * length + 60):
         bench.ask(SECOND_LOOK)
@@ -221,17 +229,17 @@ def test_every_trade_comes_once_in_order_or_is_a_gap(seed: int, length: int) -> 
 def test_a_filled_row_is_the_feed_row_without_what_rest_lacks() -> None:
     bench = Bench(10)
     trade = bench.market.trade(PRODUCT, 4)
-    draft = Draft()
-    bench.reader.read([messages.encode(messages.match(trade))], draft, 0.0)
+    builder = BatchBuilder()
+    bench.reader.read([messages.encode(messages.match(trade))], builder, 0.0)
     filled = Bench(10, {"format": 2, "_last": {PRODUCT: 3}})
     keys = ("time", "trade_id", "price", "size", "side")
     page = decode_page(messages.encode([{key: getattr(trade, key) for key in keys}]))  # type: ignore[arg-type]
     filled.beat(4)
-    other = Draft()
+    other = BatchBuilder()
     filled.reader.fill(Request(PRODUCT, 4, 4, 5, 1), page, other, 0.0)
     without = {"sequence", "maker_order_id", "taker_order_id"}
     names = STREAMS["matches"].schema.names
     assert other.rows[0] == tuple(
-        None if name in without else value for name, value in zip(names, draft.rows[0], strict=True)
+        None if name in without else value for name, value in zip(names, builder.rows[0], strict=True)
     )
     assert len(astuple(page[0])) == 6

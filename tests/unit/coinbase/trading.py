@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 
 from connector_runner.protocols.batch import Incident, Operation, Position, Row
-from connector_runner.sources.coinbase.decode import decode_page
-from connector_runner.sources.coinbase.draft import Draft
-from connector_runner.sources.coinbase.marks import RestartedIds
+from connector_runner.sources.coinbase.decode.decoder import decode_page
+from connector_runner.sources.coinbase.readers.batch_builder import BatchBuilder
+from connector_runner.sources.coinbase.readers.watermarks import RestartedIds
 from connector_runner.sources.coinbase.streams import STREAMS
-from connector_runner.sources.coinbase.trades import MatchesReader, Request
+from connector_runner.sources.coinbase.trades.reader import MatchesReader, Request
 from tests.simulators.coinbase import messages
 from tests.simulators.coinbase.market import Market, Trade
 
@@ -53,23 +53,23 @@ class Bench:
         self._do(*map(messages.encode, trades))
 
     def _do(self, *raws: bytes) -> None:
-        draft = Draft()
-        self.reader.read(raws, draft, self.now)
-        self.keep(draft)
+        builder = BatchBuilder()
+        self.reader.read(raws, builder, self.now)
+        self.keep(builder)
 
-    def keep(self, draft: Draft) -> None:
-        operations = draft.operations or bytes(len(draft.rows))
-        for row, operation in zip(draft.rows, operations, strict=True):
+    def keep(self, builder: BatchBuilder) -> None:
+        operations = builder.operations or bytes(len(builder.rows))
+        for row, operation in zip(builder.rows, operations, strict=True):
             self.ids.append(row[1])
             self.rows.append(row)
             assert row[2] is None or operation == Operation.UPSERT
             if row[2] is None:
                 self.from_rest.append(row[1])
                 self.operations.append(Operation(operation))
-        self.notes += draft.notes
-        gaps = [incident.detail for incident in draft.incidents if incident.kind == "gap"]
+        self.notes += builder.notes
+        gaps = [incident.detail for incident in builder.incidents if incident.kind == "gap"]
         self.gaps += [(gap["from"], gap["to"]) for gap in gaps]
-        self.incidents += draft.incidents
+        self.incidents += builder.incidents
 
     def ask(self, seconds: float = 0.0) -> None:
         """Lets time pass, then answers what is due from the market."""
@@ -82,6 +82,6 @@ class Bench:
     def answer(self, request: Request, page: list[Trade]) -> None:
         keys = ("time", "trade_id", "price", "size", "side")
         text = messages.encode([{key: getattr(trade, key) for key in keys} for trade in page])  # type: ignore[arg-type]
-        draft = Draft()
-        self.reader.fill(request, decode_page(text), draft, self.now)
-        self.keep(draft)
+        builder = BatchBuilder()
+        self.reader.fill(request, decode_page(text), builder, self.now)
+        self.keep(builder)

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from connector_runner.protocols.errors import InvalidConfigError
-from connector_runner.sources.coinbase.messages import Channel, FeedError
+from connector_runner.sources.coinbase.decode.messages import Channel, FeedError
 from connector_runner.sources.coinbase.streams import StreamSpec
 
 # The exchange acknowledges these channels by other names than they were asked for by.

@@ -1,4 +1,4 @@
-"""Readers turn messages into rows, each by its stream's proof of completeness. They are pure: bytes and a clock in, a draft out.
+"""Readers turn messages into rows, each by its stream's proof of completeness. They are pure: bytes and a clock in, a builder out.
 
 A reader skips what was handed over before (the feed repeats the newest message after each subscription), so that a position
 resumes exactly; what is only *not newer* is looked at by `marks`.
@@ -16,14 +16,14 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from connector_runner.protocols.batch import Position, Row
-from connector_runner.sources.coinbase.decode import Decoder, MalformedError
-from connector_runner.sources.coinbase.draft import Draft
-from connector_runner.sources.coinbase.marks import NOTHING, Marks, RestartedIds, Verdict
-from connector_runner.sources.coinbase.messages import (
+from connector_runner.sources.coinbase.decode.decoder import Decoder, MalformedError
+from connector_runner.sources.coinbase.decode.messages import (
     FeedError,
     Heartbeat,
     Subscriptions,
 )
+from connector_runner.sources.coinbase.readers.batch_builder import BatchBuilder
+from connector_runner.sources.coinbase.readers.watermarks import NOTHING, RestartedIds, Verdict, Watermarks
 from connector_runner.sources.coinbase.streams import Proof, StreamSpec
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -70,20 +70,20 @@ class Reader:
         self._pulses: dict[str, tuple[int, int]] = {}
         shapes: tuple[type[Struct], ...] = spec.shapes if Heartbeat in spec.shapes else (*spec.shapes, Heartbeat)
         self._decoder = Decoder(shapes)
-        self._marks = Marks.of(position)
+        self._marks = Watermarks.of(position)
         self._restarts = restarts
         self._is_resumed = position is not None
         self._told: dict[str, float] = {}
 
-    def begin(self, products: Sequence[str], draft: Draft, now: float) -> None:
+    def begin(self, products: Sequence[str], builder: BatchBuilder, now: float) -> None:
         """A connection with heartbeats of these products has been acknowledged; its messages follow."""
         is_first = self.began.keys().isdisjoint(products) and not self._is_resumed
         self.began.update(dict.fromkeys(products, now))
         self.behind.update(dict.fromkeys(self.behind.keys() & products, now))
         if self._restarts is RestartedIds.OVERWRITE:
-            self._go_on(draft)
+            self._go_on(builder)
         if not is_first and self.spec.proof is Proof.NONE:
-            draft.tell(
+            builder.add_incident(
                 "interruption",
                 self.spec.channel,
                 f"the connection for {len(products)} product(s) was made anew; what {self.spec.channel} told in between "
@@ -91,43 +91,43 @@ class Reader:
                 {"products": list(products[:100]), "last": self._last_of(products)},
             )
 
-    def read(self, raws: Sequence[bytes], draft: Draft, now: float) -> None:
+    def read(self, raws: Sequence[bytes], builder: BatchBuilder, now: float) -> None:
         """Reads messages in their order."""
         decode = self._decoder.decode
         for raw in raws:
-            draft.size += len(raw)
+            builder.size += len(raw)
             try:
                 message = decode(raw)
                 if message is not None:
-                    self.dispatch(message, draft, now)
+                    self.dispatch(message, builder, now)
             except MalformedError as error:
-                self.malformed(error, draft, now)
+                self.malformed(error, builder, now)
         self.counts.update(self._decoder.counts)
         self._decoder.counts.clear()
 
-    def dispatch(self, message: Struct, draft: Draft, now: float) -> None:
+    def dispatch(self, message: Struct, builder: BatchBuilder, now: float) -> None:
         """Sorts a message.
 
         Raises:
             MalformedError: It is well-formed but says nothing that can be understood.
         """
         if isinstance(message, FeedError):
-            draft.errors.append(message)
+            builder.errors.append(message)
         elif isinstance(message, Heartbeat):
             self.beats[message.product_id] = now
             if self.spec.order == "sequence" and message.sequence:
                 self._marks.beats[message.product_id] = message.sequence
             if self.spec.pulse:
                 self._compare_pulse(message, getattr(message, self.spec.pulse), now)
-            self.beat(message, draft, now)
+            self.beat(message, builder, now)
         elif not isinstance(message, Subscriptions):
-            self.message(message, draft, now)
+            self.message(message, builder, now)
 
-    def message(self, message: Struct, draft: Draft, now: float) -> None:
+    def message(self, message: Struct, builder: BatchBuilder, now: float) -> None:
         """One message of the stream."""
-        self.row(message, draft, now)
+        self.row(message, builder, now)
 
-    def beat(self, beat: Heartbeat, draft: Draft, now: float) -> None:
+    def beat(self, beat: Heartbeat, builder: BatchBuilder, now: float) -> None:
         """A heartbeat, already noted as a sign of life."""
 
     def told(self, product: str) -> int:
@@ -144,7 +144,7 @@ class Reader:
         elif (pulse or 0) > known[1]:
             self.behind.setdefault(product, now)
 
-    def malformed(self, error: MalformedError, draft: Draft, now: float) -> None:
+    def malformed(self, error: MalformedError, builder: BatchBuilder, now: float) -> None:
         """A message that can't be read: counted, the first of its kind told; recorded where nothing else shows the loss."""
         self.counts["malformed_messages"] += 1
         kind = re.sub(r"\d+", "#", str(error))
@@ -155,11 +155,11 @@ class Reader:
             f"a message of {self.spec.channel} can't be read: {error}; more of this kind are only counted for a while"
         )
         if self.spec.proof is Proof.NONE:
-            draft.tell("unreadable", self.spec.channel, text, {"reason": str(error)})
+            builder.add_incident("unreadable", self.spec.channel, text, {"reason": str(error)})
         else:
-            draft.notes.append(text)
+            builder.notes.append(text)
 
-    def row(self, message: Struct, draft: Draft, now: float) -> None:
+    def row(self, message: Struct, builder: BatchBuilder, now: float) -> None:
         """A message as a row, unless it was handed over before or contradicts what was."""
         row = astuple(message)
         order = getattr(message, self.spec.order)
@@ -168,12 +168,12 @@ class Reader:
         product = row[0]
         if mark > self._marks.last.get(product, NOTHING):
             self._marks.reach(product, mark, row, time)
-            draft.extend([row])
+            builder.extend([row])
         else:
             verdict = self._marks.weigh(product, mark, row, time)
-            self._judge(verdict, Old(product, mark, row, time, now), draft)
+            self._judge(verdict, Old(product, mark, row, time, now), builder)
 
-    def _judge(self, verdict: Verdict, old: Old, draft: Draft) -> None:
+    def _judge(self, verdict: Verdict, old: Old, builder: BatchBuilder) -> None:
         """What becomes of a row that is not newer than the last one of its product."""
         is_state = self.spec.order not in self.spec.schema.key
         match verdict:
@@ -181,25 +181,25 @@ class Reader:
                 self.counts["duplicates"] += 1
             case Verdict.ASIDE:
                 self.counts["rows_aside"] += 1
-                draft.notes.append(self._aside_text(old.product))
+                builder.notes.append(self._aside_text(old.product))
             case Verdict.RESTART:
-                self._restart(old, draft)
+                self._restart(old, builder)
             case Verdict.CHANGED:
                 self.counts["changed_messages"] += 1
                 self._marks.reach(old.product, old.mark, old.row, old.time)
-                draft.extend([old.row])
+                builder.extend([old.row])
                 if self.keeps_late and not is_state:
-                    self._tell_once("conflict", old, "came twice and not the same; the later one is kept", draft)
+                    self._tell_once("conflict", old, "came twice and not the same; the later one is kept", builder)
             case Verdict.LATE if self.keeps_late and not is_state:
                 self.counts["late_messages"] += 1
                 self._marks.remember(old.product, old.row, old.time)
-                draft.extend([old.row])
-                self._tell_once("late", old, "came after newer ones; it is kept", draft)
+                builder.extend([old.row])
+                self._tell_once("late", old, "came after newer ones; it is kept", builder)
             case Verdict.LATE | Verdict.SUSPICIOUS:
                 self.counts["out_of_order"] += 1
-                self._tell_once("out_of_order", old, "came after newer ones; it is left out", draft)
+                self._tell_once("out_of_order", old, "came after newer ones; it is left out", builder)
 
-    def _tell_once(self, kind: str, old: Old, what: str, draft: Draft) -> None:
+    def _tell_once(self, kind: str, old: Old, what: str, builder: BatchBuilder) -> None:
         """An incident; the next of its kind and product are only counted for a while."""
         at = f"{kind}:{old.product}"
         if old.now - self._told.get(at, float("-inf")) < TOLD_AGAIN_SECONDS:
@@ -207,14 +207,14 @@ class Reader:
         self._told[at] = old.now
         last = self._marks.real(old.product)
         text = f"{old.product}: {self.spec.order} {old.mark} of {self.spec.channel} {what} (the newest is {last})"
-        draft.tell(
+        builder.add_incident(
             kind,
             old.product,
             f"{text}; more of this kind are only counted for a while",
             {"key": old.product, self.spec.order: old.mark, "last": last},
         )
 
-    def _restart(self, old: Old, draft: Draft) -> None:
+    def _restart(self, old: Old, builder: BatchBuilder) -> None:
         """The numbers of a product began again: it stands aside, or a person has chosen that it goes on."""
         last = self._marks.last[old.product]
         self.counts["restarts"] += 1
@@ -224,17 +224,17 @@ class Reader:
         else:
             self._marks.forget(old.product)
             self._marks.reach(old.product, old.mark, old.row, old.time)
-            draft.extend([old.row])
+            builder.extend([old.row])
             what = "it goes on with the new numbers"
         text = f"{old.product}: the numbers of {self.spec.channel} began again ({last} was the newest, now it is {old.mark}); {what}"
-        draft.tell("restart", old.product, text, {"product_id": old.product, "last": last, "now": old.mark})
+        builder.add_incident("restart", old.product, text, {"product_id": old.product, "last": last, "now": old.mark})
 
-    def _go_on(self, draft: Draft) -> None:
+    def _go_on(self, builder: BatchBuilder) -> None:
         """Products that stood aside, now that a person has chosen to overwrite."""
         for product in list(self._marks.aside):
             last, told = self._marks.go_on(product)
             text = f"{product}: goes on after its numbers began again ({last} was the newest, then came {told})"
-            draft.tell(
+            builder.add_incident(
                 "restart",
                 product,
                 f"{text}; what it told meanwhile is not known",

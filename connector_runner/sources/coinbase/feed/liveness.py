@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from connector_runner.sources.coinbase.readers import Reader
+from connector_runner.sources.coinbase.readers.reader import Reader
 
 QUIET_PRODUCT_SECONDS = 12.0
 """A product whose heartbeat misses for so long is silent."""
@@ -12,7 +12,7 @@ MUTE_PRODUCT_SECONDS = 30.0
 """A product whose heartbeats tell of news for so long, while the stream brings none, is mute."""
 
 
-class SilenceWatch:
+class LivenessWatch:
     """Remembers for which products a connection was already given up: doing so again and again would mend nothing."""
 
     def __init__(self) -> None:

@@ -12,7 +12,14 @@ from connector_runner.protocols.errors import (
     TransientError,
     UnknownStreamError,
 )
-from connector_runner.sources.coinbase.messages import FeedError
+from connector_runner.sources.coinbase.decode.messages import FeedError
+from connector_runner.sources.coinbase.feed.subscription import (
+    Trouble,
+    describe,
+    is_foreseen,
+    judge,
+    named_products,
+)
 from connector_runner.sources.coinbase.products import (
     ProductsChangedError,
     ProductsRefusedError,
@@ -22,14 +29,7 @@ from connector_runner.sources.coinbase.products import (
     unknown_products,
     wants_all,
 )
-from connector_runner.sources.coinbase.rest import RestClient
-from connector_runner.sources.coinbase.subscription import (
-    Trouble,
-    describe,
-    is_foreseen,
-    judge,
-    named_products,
-)
+from connector_runner.sources.coinbase.rest.client import RestClient
 
 LIST_SECONDS = 600.0
 """How often the products that `*` means are listed again, and those tried again that the feed refused."""
@@ -37,7 +37,7 @@ TRIED_AGAIN = 20
 """At most so many refused products are tried again at a time."""
 
 
-class Listing:
+class ProductDiscovery:
     """`productId` of one configuration.
 
     Attributes:

@@ -9,13 +9,13 @@ from typing import Any
 
 from connector_runner.protocols.batch import Batch, Incident, Operation, Position, Row
 from connector_runner.protocols.schema import StreamSchema
-from connector_runner.sources.coinbase.messages import FeedError
+from connector_runner.sources.coinbase.decode.messages import FeedError
 
 REST_ROW_BYTES = 150
 
 
 @dataclass(slots=True)
-class Draft:
+class BatchBuilder:
     """What one drain of the inbox came to.
 
     Attributes:
@@ -50,12 +50,12 @@ class Draft:
         if self.operations is not None:
             self.operations += bytes(len(rows))
 
-    def tell(self, kind: str, subject: str, message: str, detail: Mapping[str, Any]) -> None:
+    def add_incident(self, kind: str, subject: str, message: str, detail: Mapping[str, Any]) -> None:
         """Records an incident."""
         self.incidents.append(Incident(kind, subject, message, detail))
 
-    def batch(self, schema: StreamSchema, position: Position) -> Batch:
-        """The batch; the draft is given away with it."""
+    def build(self, schema: StreamSchema, position: Position) -> Batch:
+        """The batch; the builder is given away with it."""
         return Batch(
             schema=schema,
             rows=self.rows,

@@ -73,7 +73,7 @@ async def open_connection(url: str, on_payload: Callable[[bytes], None]) -> Feed
             max_size=LARGEST_MESSAGE,
             open_timeout=CONNECT_SECONDS,
             close_timeout=1,
-            ping_interval=None,  # heartbeats every second and the link's watch see more than pings do
+            ping_interval=None,  # heartbeats every second and the session's watch see more than pings do
             create_connection=cast("type[ClientConnection]", create),
         ),
     )

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from connector_runner.protocols.errors import ActionRequiredError, InvalidConfigError, TransientError
-from connector_runner.sources.coinbase.decode import UNREADABLE, MalformedError, decode_page, reason_of
-from connector_runner.sources.coinbase.messages import RestTrade
+from connector_runner.sources.coinbase.decode.decoder import UNREADABLE, MalformedError, decode_page, reason_of
+from connector_runner.sources.coinbase.decode.messages import RestTrade
+from connector_runner.sources.coinbase.feed.subscription import Credentials
 from connector_runner.sources.coinbase.pacing import Pacer
 from connector_runner.sources.coinbase.products import ListedProduct, decode_products
-from connector_runner.sources.coinbase.subscription import Credentials
-from connector_runner.sources.coinbase.trades import Request
+from connector_runner.sources.coinbase.trades.reader import Request
 
 if TYPE_CHECKING:
     import aiohttp

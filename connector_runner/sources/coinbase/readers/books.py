@@ -15,11 +15,11 @@ import msgspec
 from msgspec import Struct
 
 from connector_runner.protocols.batch import Operation, Position
-from connector_runner.sources.coinbase.decode import MalformedError, price_key
-from connector_runner.sources.coinbase.draft import Draft
-from connector_runner.sources.coinbase.marks import position_of
-from connector_runner.sources.coinbase.messages import Level2Update, Snapshot
-from connector_runner.sources.coinbase.readers import Reader
+from connector_runner.sources.coinbase.decode.decoder import MalformedError, price_key
+from connector_runner.sources.coinbase.decode.messages import Level2Update, Snapshot
+from connector_runner.sources.coinbase.readers.batch_builder import BatchBuilder
+from connector_runner.sources.coinbase.readers.reader import Reader
+from connector_runner.sources.coinbase.readers.watermarks import position_of
 from connector_runner.sources.coinbase.streams import StreamSpec
 
 # How levels are called by the side that a row has.
@@ -41,31 +41,31 @@ class BookReader(Reader):
         """Its messages so far."""
         return self._messages[product]
 
-    def begin(self, products: Sequence[str], draft: Draft, now: float) -> None:
+    def begin(self, products: Sequence[str], builder: BatchBuilder, now: float) -> None:
         """Books begin anew: changes count only after the snapshot."""
-        super().begin(products, draft, now)
+        super().begin(products, builder, now)
         self._current.difference_update(products)
         for product in self._gone:
-            draft.add((product,), Operation.REPLACE)
+            builder.add((product,), Operation.REPLACE)
             self._stored.discard(product)
         self._gone = []
 
-    def message(self, message: Struct, draft: Draft, now: float) -> None:
+    def message(self, message: Struct, builder: BatchBuilder, now: float) -> None:
         """A snapshot or changes."""
         try:
             if isinstance(message, Snapshot):
-                self._snapshot(message, draft)
+                self._snapshot(message, builder)
             elif isinstance(message, Level2Update):
-                self._update(message, draft)
+                self._update(message, builder)
         except (InvalidOperation, ValueError, LookupError):
             raise MalformedError(f"a level of {type(message).__name__} is no side, price and size") from None
 
-    def malformed(self, error: MalformedError, draft: Draft, now: float) -> None:
+    def malformed(self, error: MalformedError, builder: BatchBuilder, now: float) -> None:
         """What was in it is unknown, so the books of this connection can't be trusted any more."""
-        super().malformed(error, draft, now)
-        draft.distrust = f"an unreadable message: {error}"
+        super().malformed(error, builder, now)
+        builder.distrust = f"an unreadable message: {error}"
 
-    def _snapshot(self, message: Snapshot, draft: Draft) -> None:
+    def _snapshot(self, message: Snapshot, builder: BatchBuilder) -> None:
         product, time = message.product_id, known_time(message.time)
         levels = [
             (product, side, price_key(level[0]), Decimal(level[1]), time, _extra(message.extra, level[2:]))
@@ -74,7 +74,7 @@ class BookReader(Reader):
         ]
         if product in self._stored:
             self.counts["resnapshots"] += 1
-            draft.tell(
+            builder.add_incident(
                 "resnapshot",
                 product,
                 f"{product}: the book was taken anew with {len(levels)} levels; changes in between are not known one by one",
@@ -83,10 +83,10 @@ class BookReader(Reader):
         self._messages[product] += 1
         self._current.add(product)
         self._stored.add(product)
-        draft.add((product,), Operation.REPLACE)
-        draft.extend(levels)
+        builder.add((product,), Operation.REPLACE)
+        builder.extend(levels)
 
-    def _update(self, message: Level2Update, draft: Draft) -> None:
+    def _update(self, message: Level2Update, builder: BatchBuilder) -> None:
         product, time = message.product_id, known_time(message.time)
         self._messages[product] += 1
         if product not in self._current:
@@ -97,7 +97,7 @@ class BookReader(Reader):
             for side, price, size, *more in message.changes
         ]
         for row in rows:
-            draft.add(row, Operation.UPSERT if row[3] else Operation.DELETE)
+            builder.add(row, Operation.UPSERT if row[3] else Operation.DELETE)
 
     def position(self) -> Position:
         """The books that the dataset has; the books themselves come again."""

@@ -11,11 +11,11 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from connector_runner.protocols.batch import Position, Row
-from connector_runner.sources.coinbase.decode import DOT, UNREADABLE, MalformedError, colons
-from connector_runner.sources.coinbase.draft import Draft
-from connector_runner.sources.coinbase.marks import RestartedIds
-from connector_runner.sources.coinbase.messages import Activate, Heartbeat, OrderMessage, Ticker
-from connector_runner.sources.coinbase.readers import EPOCH, Reader
+from connector_runner.sources.coinbase.decode.decoder import DOT, UNREADABLE, MalformedError, colons
+from connector_runner.sources.coinbase.decode.messages import Activate, Heartbeat, OrderMessage, Ticker
+from connector_runner.sources.coinbase.readers.batch_builder import BatchBuilder
+from connector_runner.sources.coinbase.readers.reader import EPOCH, Reader
+from connector_runner.sources.coinbase.readers.watermarks import RestartedIds
 from connector_runner.sources.coinbase.streams import Proof, StreamSpec
 
 
@@ -42,12 +42,12 @@ class TickerReader(Reader):
         super().__init__(spec, position, restarts)
         self._unnumbered: dict[str, Row] = {}
 
-    def read(self, raws: Sequence[bytes], draft: Draft, now: float) -> None:
+    def read(self, raws: Sequence[bytes], builder: BatchBuilder, now: float) -> None:
         """As `Reader.read`, faster."""
         shape: Any = self.spec.shapes[0]
         marks, fresh, expected = self._marks.last, self._marks.fresh, colons(shape)
         strict, tuple_of, slow = self._decoder.strict, astuple, 0
-        append = draft.rows.append
+        append = builder.rows.append
         for raw in raws:
             try:
                 message: Any = strict(raw)
@@ -65,11 +65,11 @@ class TickerReader(Reader):
                     continue
             except UNREADABLE:
                 pass
-            super().read((raw,), draft, now)
+            super().read((raw,), builder, now)
             slow += len(raw)
-        draft.size += sum(map(len, raws)) - slow
+        builder.size += sum(map(len, raws)) - slow
 
-    def row(self, message: Struct, draft: Draft, now: float) -> None:
+    def row(self, message: Struct, builder: BatchBuilder, now: float) -> None:
         """Also of a product that never traded: what has no sequence is kept unless it is the same as before."""
         if isinstance(message, Ticker) and message.sequence <= 0:
             row = astuple(message)
@@ -77,23 +77,23 @@ class TickerReader(Reader):
                 self.counts["duplicates"] += 1
                 return
             self._unnumbered[row[0]] = row
-            draft.extend([row])
+            builder.extend([row])
             return
-        super().row(message, draft, now)
+        super().row(message, builder, now)
 
 
 class HeartbeatReader(Reader):
     """`heartbeat`: the beats are the rows."""
 
-    def beat(self, beat: Heartbeat, draft: Draft, now: float) -> None:
+    def beat(self, beat: Heartbeat, builder: BatchBuilder, now: float) -> None:
         """A row."""
-        self.row(beat, draft, now)
+        self.row(beat, builder, now)
 
 
 class OrderReader(Reader):
     """`full` and `user`: messages of several types in one table; `full` proves its sequences."""
 
-    def message(self, message: Struct, draft: Draft, now: float) -> None:
+    def message(self, message: Struct, builder: BatchBuilder, now: float) -> None:
         """A row, and a gap where the sequence jumps."""
         if not isinstance(message, OrderMessage):
             return
@@ -103,18 +103,18 @@ class OrderReader(Reader):
             message.sequence = max(last or 0, message.sequence)
             if message.timestamp is not None and message.time is None:
                 message.time = moment_of(message.timestamp)
-            draft.extend([astuple(message)])
+            builder.extend([astuple(message)])
             return
         if message.sequence < 0:
             raise MalformedError("an order message without a sequence")
         is_aside = message.product_id in self._marks.aside
         if self.spec.proof is Proof.SEQUENCE and last is not None and message.sequence > last + 1 and not is_aside:
-            self._gap(message.product_id, last + 1, message.sequence - 1, draft)
-        self.row(message, draft, now)
+            self._gap(message.product_id, last + 1, message.sequence - 1, builder)
+        self.row(message, builder, now)
 
-    def _gap(self, product: str, first: int, last: int, draft: Draft) -> None:
+    def _gap(self, product: str, first: int, last: int, builder: BatchBuilder) -> None:
         self.counts["gaps"] += 1
-        draft.tell(
+        builder.add_incident(
             "gap",
             product,
             f"{product}: sequences {first} to {last} of {self.spec.channel} never came, and the exchange does not repeat them",

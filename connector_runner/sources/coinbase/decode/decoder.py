@@ -24,7 +24,7 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import fields
 
-from connector_runner.sources.coinbase.messages import CONTROL, EXTRA_WIRE_NAME, OrderMessage, RestTrade, Status
+from connector_runner.sources.coinbase.decode.messages import CONTROL, EXTRA_WIRE_NAME, OrderMessage, RestTrade, Status
 
 TYPE_WIRE_NAME = "(type)"
 DOT = ord(".")

@@ -9,18 +9,18 @@ from __future__ import annotations
 from typing import Any
 
 from connector_runner.protocols.batch import Position, Row
-from connector_runner.sources.coinbase.draft import REST_ROW_BYTES, Draft
-from connector_runner.sources.coinbase.holes import (
+from connector_runner.sources.coinbase.decode.messages import RestTrade
+from connector_runner.sources.coinbase.readers.batch_builder import REST_ROW_BYTES, BatchBuilder
+from connector_runner.sources.coinbase.readers.reader import CHOICES, TOLD_AGAIN_SECONDS, Reader
+from connector_runner.sources.coinbase.readers.watermarks import RestartedIds, position_of
+from connector_runner.sources.coinbase.streams import StreamSpec
+from connector_runner.sources.coinbase.trades.product_trades import (
     ProductTrades,
     describe_trade,
     is_same_trade,
     pack_trade,
     unpack_trade,
 )
-from connector_runner.sources.coinbase.marks import RestartedIds, position_of
-from connector_runner.sources.coinbase.messages import RestTrade
-from connector_runner.sources.coinbase.readers import CHOICES, TOLD_AGAIN_SECONDS, Reader
-from connector_runner.sources.coinbase.streams import StreamSpec
 
 CONFLICT_SECONDS = 10.0
 """Seconds for heartbeats to tell whether ids began again, when a trade came that contradicts another."""
@@ -82,13 +82,13 @@ class TradeReader(Reader):
         trades.doubt, trades.moved_at, trades.is_told = None, now, False
 
     def _hand_over(self, product: str, trades: ProductTrades, row: Row, now: float) -> None:
-        """A row that is in the draft already."""
+        """A row that is in the builder already."""
         self._reach(product, trades, row[1], now)
         trades.row = row[1]
         trades.recent.append(row)
         self._changed.add(product)
 
-    def _release(self, product: str, trades: ProductTrades, draft: Draft, now: float) -> None:
+    def _release(self, product: str, trades: ProductTrades, builder: BatchBuilder, now: float) -> None:
         """Hands over what waited and is next now."""
         last = -1 if trades.last is None else trades.last
         rows = []
@@ -96,13 +96,13 @@ class TradeReader(Reader):
             rows.append(row)
             last += 1
         if rows:
-            draft.extend(rows)
-            draft.size += REST_ROW_BYTES * len(rows)
+            builder.extend(rows)
+            builder.size += REST_ROW_BYTES * len(rows)
             self._waiting -= len(rows)
             for row in rows:
                 self._hand_over(product, trades, row, now)
 
-    def _older(self, product: str, trades: ProductTrades, row: Row, draft: Draft, now: float) -> None:
+    def _older(self, product: str, trades: ProductTrades, row: Row, builder: BatchBuilder, now: float) -> None:
         """A trade whose id is not newer than what was handed over."""
         is_same = trades.weigh(row)
         if is_same:
@@ -110,39 +110,41 @@ class TradeReader(Reader):
         elif is_same is None:
             self.counts["late_messages"] += 1
             trades.take_late(row)
-            draft.extend([row])
+            builder.extend([row])
             self._tell_once_more(
-                "late", product, row, "was given up as a gap and came after all; it is stored", draft, now
+                "late", product, row, "was given up as a gap and came after all; it is stored", builder, now
             )
         elif row[1] not in trades.suspects and len(trades.suspects) < MAX_SUSPECTS:
             if not trades.suspects:
                 trades.suspected_at = now
             trades.suspects[row[1]] = row
 
-    def _repeated(self, product: str, known: Row, row: Row, draft: Draft, now: float) -> None:
+    def _repeated(self, product: str, known: Row, row: Row, builder: BatchBuilder, now: float) -> None:
         """A trade that waits already."""
         if is_same_trade(known, row):
             self.counts["duplicates"] += 1
         else:
-            self._tell_conflict(product, row, "came twice and not the same; the first one is kept", draft, now)
+            self._tell_conflict(product, row, "came twice and not the same; the first one is kept", builder, now)
 
-    def _judge_suspects(self, product: str, trades: ProductTrades, newest: int, draft: Draft, now: float) -> None:
+    def _judge_suspects(
+        self, product: str, trades: ProductTrades, newest: int, builder: BatchBuilder, now: float
+    ) -> None:
         """What trades were that contradict others, now that a heartbeat came."""
         if not trades.suspects:
             return
         if trades.suspected_at is None:  # they are a position's, and a clock begins anew with each process
             trades.suspected_at = now
         if trades.below > 1:
-            self._restart_ids(product, trades, newest, draft, now)
+            self._restart_ids(product, trades, newest, builder, now)
         elif now - trades.suspected_at >= CONFLICT_SECONDS:
             suspects, trades.suspects = trades.suspects, {}
             if trades.newest_time is None:  # nothing to compare with: what the feed repeats after a start
                 self.counts["duplicates"] += len(suspects)
                 return
             for row in suspects.values():
-                self._tell_conflict(product, row, "is another one than was handed over; it is not stored", draft, now)
+                self._tell_conflict(product, row, "is another one than was handed over; it is not stored", builder, now)
 
-    def _restart_ids(self, product: str, trades: ProductTrades, newest: int, draft: Draft, now: float) -> None:
+    def _restart_ids(self, product: str, trades: ProductTrades, newest: int, builder: BatchBuilder, now: float) -> None:
         """The ids of a product began again: it stands aside, or a person has chosen that it goes on."""
         last = trades.last or 0
         self.counts["restarts"] += 1
@@ -162,10 +164,10 @@ class TradeReader(Reader):
             self._forget(product, last)
             self._reach(product, begun, first - 1, now)
             begun.notice(max((newest, *begun.waiting)), now)
-            self._release(product, begun, draft, now)
+            self._release(product, begun, builder, now)
             what = f"it goes on with the new ids from {first}"
         text = f"{product}: the trade ids began again ({last} was the newest, now heartbeats tell {newest}); {what}"
-        draft.tell("restart", product, text, {"product_id": product, "last": last, "now": newest})
+        builder.add_incident("restart", product, text, {"product_id": product, "last": last, "now": newest})
 
     def _forget(self, product: str, last: int) -> None:
         """What was handed over up to `last` is of other numbers; rows of the same ids are to be overwritten."""
@@ -174,39 +176,39 @@ class TradeReader(Reader):
         self._last.pop(product, None)
         self._changed.discard(product)
 
-    def _go_on(self, draft: Draft) -> None:
+    def _go_on(self, builder: BatchBuilder) -> None:
         """Products that stood aside, now that a person has chosen to overwrite: from the next trade on."""
         for product, (last, told) in self._aside.items():
             self._forget(product, last)
             self._products[product] = ProductTrades()
             text = f"{product}: goes on after its trade ids began again ({last} was the newest, then heartbeats told {told})"
             detail = {"product_id": product, "last": last, "now": told}
-            draft.tell("restart", product, f"{text}; what was traded meanwhile is not fetched", detail)
+            builder.add_incident("restart", product, f"{text}; what was traded meanwhile is not fetched", detail)
         self._aside.clear()
 
     def _aside_text(self, product: str) -> str:
         last, told = self._aside[product]
         return f"{product} stands aside since its trade ids began again ({last} was the newest, then {told}). {CHOICES}"
 
-    def _tell_conflict(self, product: str, row: Row, what: str, draft: Draft, now: float) -> None:
+    def _tell_conflict(self, product: str, row: Row, what: str, builder: BatchBuilder, now: float) -> None:
         self.counts["conflicts"] += 1
-        self._tell_once_more("conflict", product, row, what, draft, now)
+        self._tell_once_more("conflict", product, row, what, builder, now)
 
-    def _tell_once_more(self, kind: str, product: str, row: Row, what: str, draft: Draft, now: float) -> None:
+    def _tell_once_more(self, kind: str, product: str, row: Row, what: str, builder: BatchBuilder, now: float) -> None:
         """An incident; the next of its kind and product are only counted for a while."""
         at = f"{kind}:{product}"
         if now - self._told.get(at, float("-inf")) >= TOLD_AGAIN_SECONDS:
             self._told[at] = now
             text = f"{product}: trade {row[1]} {what}; more of this kind are only counted for a while"
-            draft.tell(kind, product, text, {"product_id": product} | describe_trade(row))
+            builder.add_incident(kind, product, text, {"product_id": product} | describe_trade(row))
 
-    def _tell_stalled(self, product: str, trades: ProductTrades, draft: Draft, now: float) -> None:
+    def _tell_stalled(self, product: str, trades: ProductTrades, builder: BatchBuilder, now: float) -> None:
         """A hole that neither fills nor becomes a gap."""
         if trades.has_hole and not trades.is_told and now - trades.moved_at >= STALLED_SECONDS:
             trades.is_told = True
             first, last = trades.hole()
             text = f"{product}: for {STALLED_SECONDS / 60:.0f} minutes trades {first} to {last} are known to exist that neither the feed"
-            draft.tell(
+            builder.add_incident(
                 "stalled",
                 product,
                 f"{text} nor restUrl brings; the product waits for them. The log says what restUrl answers",

@@ -14,11 +14,11 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, TransientError
-from connector_runner.sources.coinbase import link as link_module
-from connector_runner.sources.coinbase.link import Link, LinkSettings
-from connector_runner.sources.coinbase.messages import FeedError
+from connector_runner.sources.coinbase.decode.messages import FeedError
+from connector_runner.sources.coinbase.feed import session as session_module
+from connector_runner.sources.coinbase.feed.session import FeedSession, SessionSettings
+from connector_runner.sources.coinbase.feed.subscription import Subscription, describe
 from connector_runner.sources.coinbase.pacing import Pacer
-from connector_runner.sources.coinbase.subscription import Subscription, describe
 
 SUBSCRIPTION = Subscription({"ticker": ("BTC-USD",), "heartbeat": ("BTC-USD",)})
 CONFIRMED = ("ticker", "heartbeat")
@@ -61,7 +61,7 @@ class Exchange:
 
 
 class Ups:
-    """What a link told of itself."""
+    """What a session told of itself."""
 
     def __init__(self) -> None:
         self.downs: list[str] = []
@@ -80,10 +80,10 @@ def judge(error: FeedError) -> ConnectorError:
 
 
 @asynccontextmanager
-async def linked(
+async def connected(
     *behaviours: Behaviour | Response, told: Callable[[bool, str], None] | None = None
-) -> AsyncIterator[tuple[Link, Exchange]]:
-    """A link to such an exchange, not started yet."""
+) -> AsyncIterator[tuple[FeedSession, Exchange]]:
+    """A session to such an exchange, not started yet."""
     exchange = Exchange(*behaviours)
     async with serve(
         lambda socket: socket.behaviour(socket),  # type: ignore[attr-defined]
@@ -92,14 +92,14 @@ async def linked(
         process_request=exchange.refuse,
     ) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        settings = LinkSettings(
+        settings = SessionSettings(
             f"ws://127.0.0.1:{port}", None, judge, Pacer(1000, 1000), told or Ups(), asyncio.Event()
         )
-        link = Link(SUBSCRIPTION, settings)
+        session = FeedSession(SUBSCRIPTION, settings)
         try:
-            yield link, exchange
+            yield session, exchange
         finally:
-            await link.stop()
+            await session.stop()
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -110,7 +110,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_module, "BACKOFF_SECONDS", (0.01, 0.05))
+    monkeypatch.setattr(session_module, "BACKOFF_SECONDS", (0.01, 0.05))
 
 
 @pytest.mark.parametrize("missing", CONFIRMED)
@@ -120,10 +120,10 @@ async def test_a_channel_that_is_not_confirmed_is_no_connection(missing: str) ->
         await socket.send(confirmation(*(name for name in CONFIRMED if name != missing)))
         await socket.wait_closed()
 
-    async with linked(confirm_half) as (link, _):
+    async with connected(confirm_half) as (session, _):
         with pytest.raises(TransientError, match=f"did not confirm {missing}"):
-            await link.start()
-        assert not link.is_up
+            await session.start()
+        assert not session.is_up
 
 
 async def test_what_was_not_confirmed_once_is_asked_for_again() -> None:
@@ -133,8 +133,8 @@ async def test_what_was_not_confirmed_once_is_asked_for_again() -> None:
         await socket.wait_closed()
 
     told = Ups()
-    async with linked(confirm_and_leave, confirm_nothing, confirm_and_stay, told=told) as (link, exchange):
-        await link.start()
+    async with connected(confirm_and_leave, confirm_nothing, confirm_and_stay, told=told) as (session, exchange):
+        await session.start()
         await until(lambda: told.ups == 2)
         assert exchange.connections == 3
         assert any("did not confirm ticker, heartbeat" in message for message in told.downs)
@@ -142,17 +142,17 @@ async def test_what_was_not_confirmed_once_is_asked_for_again() -> None:
 
 async def test_a_refused_handshake_says_how_long_to_wait() -> None:
     too_many = Response(HTTPStatus.TOO_MANY_REQUESTS, "Too Many Requests", Headers({"Retry-After": "7"}))
-    async with linked(too_many) as (link, _):
+    async with connected(too_many) as (session, _):
         with pytest.raises(TransientError, match="HTTP status 429") as caught:
-            await link.start()
+            await session.start()
         assert caught.value.retry_after == 7
 
 
 async def test_refused_handshakes_are_tried_again() -> None:
     too_many = Response(HTTPStatus.TOO_MANY_REQUESTS, "Too Many Requests", Headers({"Retry-After": "0"}))
     told = Ups()
-    async with linked(confirm_and_leave, too_many, too_many, confirm_and_stay, told=told) as (link, exchange):
-        await link.start()
+    async with connected(confirm_and_leave, too_many, too_many, confirm_and_stay, told=told) as (session, exchange):
+        await session.start()
         await until(lambda: told.ups == 2)
         assert exchange.connections == 4
         assert sum("429" in message for message in told.downs) == 2
@@ -166,10 +166,10 @@ async def test_messages_around_the_confirmation_keep_their_order() -> None:
         await socket.send(['{"type":"novelty",', '"n":2}'])
         await socket.wait_closed()
 
-    async with linked(talk) as (link, _):
-        await link.start()
-        await until(lambda: len(link.items) == 3)
-        assert link.take(2**20) == (True, [b'{"type":"novelty","n":1}', b'{"type":"novelty","n":2}'])
+    async with connected(talk) as (session, _):
+        await session.start()
+        await until(lambda: len(session.items) == 3)
+        assert session.take(2**20) == (True, [b'{"type":"novelty","n":1}', b'{"type":"novelty","n":2}'])
 
 
 async def test_a_key_that_is_refused_later_ends_the_link() -> None:
@@ -178,10 +178,10 @@ async def test_a_key_that_is_refused_later_ends_the_link() -> None:
         await socket.send('{"type":"error","message":"Authentication Failed","reason":"invalid key"}')
         await socket.wait_closed()
 
-    async with linked(confirm_and_leave, refuse_key) as (link, _):
-        await link.start()
-        await until(lambda: link.failure is not None)
-        assert isinstance(link.failure, ActionRequiredError)
+    async with connected(confirm_and_leave, refuse_key) as (session, _):
+        await session.start()
+        await until(lambda: session.failure is not None)
+        assert isinstance(session.failure, ActionRequiredError)
 
 
 async def test_what_nobody_foresaw_is_left_for_the_source_and_not_lost() -> None:
@@ -189,20 +189,20 @@ async def test_what_nobody_foresaw_is_left_for_the_source_and_not_lost() -> None
         if not is_up:
             raise RuntimeError("not foreseen")
 
-    async with linked(confirm_and_leave, told=broken) as (link, _):
-        await link.start()
-        await until(lambda: link.failure is not None)
-        assert str(link.failure) == "not foreseen"
+    async with connected(confirm_and_leave, told=broken) as (session, _):
+        await session.start()
+        await until(lambda: session.failure is not None)
+        assert str(session.failure) == "not foreseen"
 
 
 async def test_a_confirmation_that_never_comes_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     async def say_nothing(socket: ServerConnection) -> None:
         await socket.wait_closed()
 
-    monkeypatch.setattr(link_module, "ACKNOWLEDGE_SECONDS", 0.05)
-    async with linked(say_nothing) as (link, _):
+    monkeypatch.setattr(session_module, "ACKNOWLEDGE_SECONDS", 0.05)
+    async with connected(say_nothing) as (session, _):
         with pytest.raises(TransientError, match="did not answer in time"):
-            await link.start()
+            await session.start()
 
 
 def answer(payload: bytes | str) -> Behaviour:
@@ -224,24 +224,24 @@ def answer(payload: bytes | str) -> Behaviour:
     ],
 )
 async def test_an_answer_that_is_no_message_is_told_at_once(payload: bytes | str, told: str) -> None:
-    async with linked(answer(payload)) as (link, _):
+    async with connected(answer(payload)) as (session, _):
         with pytest.raises(TransientError, match="is it the Exchange's websocket feed") as caught:
-            async with asyncio.timeout(link_module.ACKNOWLEDGE_SECONDS / 2):
-                await link.start()
+            async with asyncio.timeout(session_module.ACKNOWLEDGE_SECONDS / 2):
+                await session.start()
         assert told in caught.value.message
 
 
 async def test_what_came_instead_of_a_confirmation_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_module, "ACKNOWLEDGE_SECONDS", 0.2)
-    async with linked(answer('{"type":"welcome","version":3}')) as (link, _):
+    monkeypatch.setattr(session_module, "ACKNOWLEDGE_SECONDS", 0.2)
+    async with connected(answer('{"type":"welcome","version":3}')) as (session, _):
         with pytest.raises(TransientError, match=r'it said \{"type":"welcome","version":3\}'):
-            await link.start()
+            await session.start()
 
 
 async def test_a_signed_subscription_that_comes_back_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_module, "ACKNOWLEDGE_SECONDS", 0.2)
+    monkeypatch.setattr(session_module, "ACKNOWLEDGE_SECONDS", 0.2)
     echo = '{"type":"subscribe","signature":"s1gn","key":"k3y","passphrase":"p4ss"}'
-    async with linked(answer(echo)) as (link, _):
+    async with connected(answer(echo)) as (session, _):
         with pytest.raises(TransientError, match="that repeat a signed subscription") as caught:
-            await link.start()
+            await session.start()
         assert not any(text in str(caught.value) for text in ("s1gn", "k3y", "p4ss"))

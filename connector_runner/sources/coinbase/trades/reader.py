@@ -15,9 +15,12 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from connector_runner.protocols.batch import Operation
-from connector_runner.sources.coinbase.conflicts import TradeReader, rest_row
-from connector_runner.sources.coinbase.draft import REST_ROW_BYTES, Draft
-from connector_runner.sources.coinbase.holes import (
+from connector_runner.sources.coinbase.decode.messages import Heartbeat, Match, RestTrade
+from connector_runner.sources.coinbase.readers.batch_builder import REST_ROW_BYTES, BatchBuilder
+from connector_runner.sources.coinbase.readers.reader import CHOICES
+from connector_runner.sources.coinbase.readers.watermarks import RestartedIds
+from connector_runner.sources.coinbase.trades.conflicts import TradeReader, rest_row
+from connector_runner.sources.coinbase.trades.product_trades import (
     GRACE,
     MARGIN,
     PAGE,
@@ -25,9 +28,6 @@ from connector_runner.sources.coinbase.holes import (
     Request,
     is_same_trade,
 )
-from connector_runner.sources.coinbase.marks import RestartedIds
-from connector_runner.sources.coinbase.messages import Heartbeat, Match, RestTrade
-from connector_runner.sources.coinbase.readers import CHOICES
 
 __all__ = ["GRACE", "MARGIN", "PAGE", "MatchesReader", "Request"]
 
@@ -47,7 +47,7 @@ class MatchesReader(TradeReader):
         """Products that wait for REST or for late trades."""
         return sum(1 for trades in self._products.values() if trades.has_hole)
 
-    def message(self, message: Struct, draft: Draft, now: float) -> None:
+    def message(self, message: Struct, builder: BatchBuilder, now: float) -> None:
         """A trade: handed over when it is the next one, held back when it is not."""
         if not isinstance(message, Match):
             return
@@ -55,7 +55,7 @@ class MatchesReader(TradeReader):
         trades = self._of(product)
         if self._aside and product in self._aside:
             self.counts["rows_aside"] += 1
-            draft.notes.append(self._aside_text(product))
+            builder.notes.append(self._aside_text(product))
             return
         if trades.last is None:
             # A heartbeat's 0 is true of a product that never traded, and only then has it a small number.
@@ -63,14 +63,14 @@ class MatchesReader(TradeReader):
             trades.notice(max(trades.seen, trade_id - 1), now)
         row = astuple(message)
         if trade_id == trades.last + 1:
-            draft.extend([row])
+            builder.extend([row])
             self._hand_over(product, trades, row, now)
             if trades.waiting:
-                self._release(product, trades, draft, now)
+                self._release(product, trades, builder, now)
         elif trade_id <= trades.last:
-            self._older(product, trades, row, draft, now)
+            self._older(product, trades, row, builder, now)
         elif trade_id in trades.waiting:
-            self._repeated(product, trades.waiting[trade_id], row, draft, now)
+            self._repeated(product, trades.waiting[trade_id], row, builder, now)
         else:
             trades.notice(trade_id, now)
             trades.waiting[trade_id] = row
@@ -78,7 +78,7 @@ class MatchesReader(TradeReader):
             if self._waiting > MAX_WAITING:
                 self._let_go()
 
-    def beat(self, beat: Heartbeat, draft: Draft, now: float) -> None:
+    def beat(self, beat: Heartbeat, builder: BatchBuilder, now: float) -> None:
         """A heartbeat tells the newest trade there is, whether it came or not; 0 and null tell nothing."""
         product, newest = beat.product_id, beat.last_trade_id or 0
         trades = self._of(product)
@@ -91,14 +91,14 @@ class MatchesReader(TradeReader):
             for row in trades.implausible(newest, beat.time):
                 self._waiting -= 1
                 what = f"is above what heartbeats tell ({newest}); it is not stored"
-                self._tell_conflict(product, row, what, draft, now)
+                self._tell_conflict(product, row, what, builder, now)
             trades.beats.note(newest, now, trades.last)
             trades.count_below(newest, beat.time)
             if newest < trades.seen:
                 trades.withdraw(newest)
             trades.notice(newest, now)
-        self._judge_suspects(product, trades, newest, draft, now)
-        self._tell_stalled(product, trades, draft, now)
+        self._judge_suspects(product, trades, newest, builder, now)
+        self._tell_stalled(product, trades, builder, now)
 
     def due(self, now: float, limit: int) -> list[Request]:
         """At most `limit` pages to be fetched now, oldest holes first; each is asked for until `fill` or `failed`."""
@@ -120,7 +120,7 @@ class MatchesReader(TradeReader):
         trades = self._products[request.product]
         trades.asked, trades.ask_at, trades.is_void = False, retry_at, False
 
-    def fill(self, request: Request, page: Sequence[RestTrade], draft: Draft, now: float) -> None:
+    def fill(self, request: Request, page: Sequence[RestTrade], builder: BatchBuilder, now: float) -> None:
         """Takes REST's answer, which came at `now`: rows in the order of their ids; what REST does not know either becomes a gap.
 
         A trade is given up when REST, asked twice, knows newer ones but not this; or knows nothing newer for `STALE` seconds,
@@ -138,10 +138,10 @@ class MatchesReader(TradeReader):
         if not known or newest < min(trades.row, request.first - 1):
             trades.is_probing = bool(known) and not was_probing
             what = f"restUrl does not know trades of {request.product} that the feed told long ago"
-            self._disregard(trades, f"{what}; is it the REST interface of the same exchange?", draft, now)
+            self._disregard(trades, f"{what}; is it the REST interface of the same exchange?", builder, now)
             return
         if (told := known.get(trades.row)) is not None and self._is_contradicted(
-            request.product, trades, told, draft, now
+            request.product, trades, told, builder, now
         ):
             return
         trades.useless_since = None
@@ -156,24 +156,30 @@ class MatchesReader(TradeReader):
             return
         if trades.narrow(request, 0 if is_short else min(known), newest):
             return
-        if self._fill_up_to(request.last, request.product, trades, known, draft, now):
+        if self._fill_up_to(request.last, request.product, trades, known, builder, now):
             trades.search = None
-            self._release(request.product, trades, draft, now)
+            self._release(request.product, trades, builder, now)
 
     def _fill_up_to(
-        self, end: int, product: str, trades: ProductTrades, known: dict[int, RestTrade], draft: Draft, now: float
+        self,
+        end: int,
+        product: str,
+        trades: ProductTrades,
+        known: dict[int, RestTrade],
+        builder: BatchBuilder,
+        now: float,
     ) -> bool:
         """Hands over what is known, and gives up what is not; False: something is to be asked for again first."""
         present = sorted({*known, *trades.waiting})
         while (trade_id := (trades.last or 0) + 1) <= end:
             if trade_id in trades.waiting:
-                self._release(product, trades, draft, now)
+                self._release(product, trades, builder, now)
             elif trade_id in known:
                 row = rest_row(product, known[trade_id])
                 # Of ids that began again the old row is there, and is what a person chose to overwrite.
                 is_old = trade_id <= self._overwritten.get(product, 0)
-                draft.add(row, Operation.UPSERT if is_old else Operation.INSERT)
-                draft.size += REST_ROW_BYTES
+                builder.add(row, Operation.UPSERT if is_old else Operation.INSERT)
+                builder.size += REST_ROW_BYTES
                 self.counts["filled_trades"] += 1
                 self._hand_over(product, trades, row, now)
             else:
@@ -185,19 +191,21 @@ class MatchesReader(TradeReader):
                 if lost is None:
                     trades.ask_at = now + SECOND_LOOK
                     return False
-                self._gap(product, trades, (trade_id, lost), draft)
+                self._gap(product, trades, (trade_id, lost), builder)
                 self._reach(product, trades, lost, now)
         return True
 
     @staticmethod
-    def _disregard(trades: ProductTrades, text: str, draft: Draft, now: float) -> None:
+    def _disregard(trades: ProductTrades, text: str, builder: BatchBuilder, now: float) -> None:
         """An answer that proves nothing: asked again, and told when it stays so."""
         trades.ask_at = now + SECOND_LOOK
         trades.useless_since = now if trades.useless_since is None else trades.useless_since
         if now - trades.useless_since >= STALE:
-            draft.notes.append(f"{text} The product waits for it")
+            builder.notes.append(f"{text} The product waits for it")
 
-    def _is_contradicted(self, product: str, trades: ProductTrades, told: RestTrade, draft: Draft, now: float) -> bool:
+    def _is_contradicted(
+        self, product: str, trades: ProductTrades, told: RestTrade, builder: BatchBuilder, now: float
+    ) -> bool:
         """Whether REST tells another trade than was handed over; where a person chose to overwrite, the ids began again."""
         if not trades.recent or trades.recent[-1][1] != trades.row:
             return False
@@ -205,10 +213,10 @@ class MatchesReader(TradeReader):
             return False
         since = trades.useless_since
         if self._restarts is RestartedIds.OVERWRITE and since is not None and now - since >= SECOND_LOOK:
-            self._restart_ids(product, trades, trades.seen, draft, now)
+            self._restart_ids(product, trades, trades.seen, builder, now)
             return True
         what = f"restUrl tells another trade {trades.row} of {product} than was handed over: its ids began again, or it is another exchange."
-        self._disregard(trades, f"{what} {CHOICES}.", draft, now)
+        self._disregard(trades, f"{what} {CHOICES}.", builder, now)
         return True
 
     def _begin_by_beats(self, product: str, trades: ProductTrades, newest: int, now: float) -> None:
@@ -243,12 +251,12 @@ class MatchesReader(TradeReader):
         self._waiting -= len(trades.waiting)
         trades.waiting.clear()
 
-    def _gap(self, product: str, trades: ProductTrades, ids: tuple[int, int], draft: Draft) -> None:
+    def _gap(self, product: str, trades: ProductTrades, ids: tuple[int, int], builder: BatchBuilder) -> None:
         first, last = ids
         self.counts["gaps"] += 1
         trades.gaps.append(ids)
         count = last - first + 1
-        draft.tell(
+        builder.add_incident(
             "gap",
             product,
             f"{product}: {count} trade(s), {first} to {last}, were told neither by the feed nor by REST",

@@ -1,7 +1,7 @@
 """Which products a connection is given up for, and that it is done once."""
 
-from connector_runner.sources.coinbase.draft import Draft
-from connector_runner.sources.coinbase.silence import MUTE_PRODUCT_SECONDS, QUIET_PRODUCT_SECONDS, SilenceWatch
+from connector_runner.sources.coinbase.feed.liveness import MUTE_PRODUCT_SECONDS, QUIET_PRODUCT_SECONDS, LivenessWatch
+from connector_runner.sources.coinbase.readers.batch_builder import BatchBuilder
 from connector_runner.sources.coinbase.source import build_reader
 from connector_runner.sources.coinbase.streams import STREAMS
 from tests.simulators.coinbase import messages
@@ -17,17 +17,17 @@ class Bench:
     def __init__(self) -> None:
         self.market = Market(1, PRODUCTS, history=10, start=1_700_000_000_000_000)
         self.reader = build_reader(STREAMS["ticker"], None, PRODUCTS)
-        self.watch = SilenceWatch()
+        self.watch = LivenessWatch()
         self.now = 100.0
 
     def connect(self) -> None:
-        self.reader.begin(PRODUCTS, Draft(), self.now)
+        self.reader.begin(PRODUCTS, BatchBuilder(), self.now)
 
     def beat(self, *products: str) -> None:
         raws = [
             messages.encode(messages.heartbeat(self.market, product, 1_700_000_000_000_000)) for product in products
         ]
-        self.reader.read(raws, Draft(), self.now)
+        self.reader.read(raws, BatchBuilder(), self.now)
 
     def look(self) -> tuple[list[str], list[str]]:
         return self.watch.fresh(PRODUCTS, self.reader, self.now)
@@ -77,7 +77,9 @@ def test_a_product_that_heartbeats_tell_of_and_the_stream_does_not_is_mute() -> 
     bench.connect()
     assert bench.seconds(100, *PRODUCTS) == []
     for product in PRODUCTS:
-        bench.reader.read([messages.encode(messages.ticker(bench.market.trade(product, 11)))], Draft(), bench.now)
+        bench.reader.read(
+            [messages.encode(messages.ticker(bench.market.trade(product, 11)))], BatchBuilder(), bench.now
+        )
     assert bench.seconds(100, *PRODUCTS) == [], "nothing has happened since it was heard"
     bench.market.advance(1_700_000_000_000_000, 50)
     assert bench.seconds(100, *PRODUCTS) == [([], [*PRODUCTS])]

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from connector_runner.protocols.errors import ActionRequiredError, ConnectorError
-from connector_runner.sources.coinbase.link import Link, LinkSettings
+from connector_runner.sources.coinbase.feed.session import FeedSession, SessionSettings
+from connector_runner.sources.coinbase.feed.subscription import Subscription
 from connector_runner.sources.coinbase.products import ProductsRefusedError
-from connector_runner.sources.coinbase.subscription import Subscription
 
 
 @dataclass
-class Links:
+class SessionPool:
     """The connections.
 
     Attributes:
@@ -25,10 +25,10 @@ class Links:
         refused: Products that were left out, each with what the feed said.
     """
 
-    up: list[Link] = field(default_factory=list)
+    up: list[FeedSession] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
 
-    async def start(self, subscriptions: Sequence[Subscription], settings: LinkSettings) -> None:
+    async def start(self, subscriptions: Sequence[Subscription], settings: SessionSettings) -> None:
         """Connects all.
 
         Raises:
@@ -52,18 +52,18 @@ class Links:
 
     async def stop(self) -> None:
         """Lets go of all; safe twice."""
-        links, self.up = self.up, []
-        await asyncio.gather(*(link.stop() for link in links))
+        sessions, self.up = self.up, []
+        await asyncio.gather(*(session.stop() for session in sessions))
 
-    async def _start(self, subscription: Subscription, settings: LinkSettings) -> None:
+    async def _start(self, subscription: Subscription, settings: SessionSettings) -> None:
         """One connection, or what is left of it without the products that are refused."""
-        link = Link(subscription, settings)
-        self.up.append(link)
+        session = FeedSession(subscription, settings)
+        self.up.append(session)
         try:
-            await link.start()
+            await session.start()
         except ProductsRefusedError as error:
-            await link.stop()
-            self.up.remove(link)
+            await session.stop()
+            self.up.remove(session)
             for rest in self._without(subscription, error):
                 await self._start(rest, settings)
 
@@ -79,13 +79,13 @@ class Links:
         return [subscription.only(part) for part in parts if part]
 
 
-async def is_accepted(subscription: Subscription, settings: LinkSettings) -> bool:
+async def is_accepted(subscription: Subscription, settings: SessionSettings) -> bool:
     """Whether the feed takes a subscription now; the connection is let go again."""
-    link = Link(subscription, settings)
+    session = FeedSession(subscription, settings)
     try:
-        await link.start()
+        await session.start()
     except ConnectorError:
         return False
     finally:
-        await link.stop()
+        await session.stop()
     return True

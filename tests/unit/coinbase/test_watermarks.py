@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from connector_runner.protocols.batch import Incident
-from connector_runner.sources.coinbase.draft import Draft
-from connector_runner.sources.coinbase.marks import RestartedIds
-from connector_runner.sources.coinbase.readers import Reader
+from connector_runner.sources.coinbase.readers.batch_builder import BatchBuilder
+from connector_runner.sources.coinbase.readers.reader import Reader
+from connector_runner.sources.coinbase.readers.watermarks import RestartedIds
 from connector_runner.sources.coinbase.source import build_reader
 from connector_runner.sources.coinbase.streams import STREAMS
 from tests.simulators.coinbase import messages
@@ -21,9 +21,9 @@ AGAIN = Market(2, ["BTC-USD"], history=100, start=START + 10**9)
 
 
 def read(reader: Reader, *documents: dict[str, Any], now: float = 0.0) -> tuple[list[tuple[Any, ...]], list[Incident]]:
-    draft = Draft()
-    reader.read([messages.encode(document) for document in documents], draft, now)
-    return draft.rows, draft.incidents
+    builder = BatchBuilder()
+    reader.read([messages.encode(document) for document in documents], builder, now)
+    return builder.rows, builder.incidents
 
 
 def balance(available: str, time: str) -> dict[str, Any]:
@@ -111,9 +111,9 @@ def test_numbers_that_begin_again_are_told_and_the_product_stands_aside(stream: 
     assert position["_aside"]["BTC-USD"][0] == last > 0
     resumed = build_reader(STREAMS[stream], position, ())
     assert read(resumed, *BUILD[stream](AGAIN, 50), *BUILD[stream](MARKET, 100)) == ([], [])
-    chosen, draft = build_reader(STREAMS[stream], position, (), RestartedIds.OVERWRITE), Draft()
-    chosen.begin(("BTC-USD",), draft, 0.0)
-    assert "restart" in [incident.kind for incident in draft.incidents]
+    chosen, builder = build_reader(STREAMS[stream], position, (), RestartedIds.OVERWRITE), BatchBuilder()
+    chosen.begin(("BTC-USD",), builder, 0.0)
+    assert "restart" in [incident.kind for incident in builder.incidents]
     assert len(read(chosen, *BUILD[stream](AGAIN, 20))[0]) == len(BUILD[stream](AGAIN, 20))
 
 

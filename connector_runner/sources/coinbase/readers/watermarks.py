@@ -78,7 +78,7 @@ def digest(row: Row) -> int:
 
 
 @dataclass(slots=True)
-class Marks:
+class Watermarks:
     """The marks of one stream.
 
     Attributes:
@@ -99,7 +99,7 @@ class Marks:
     _suspicious: dict[str, tuple[int, int, int]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, position: Position | None) -> Marks:
+    def of(cls, position: Position | None) -> Watermarks:
         """As they were at a position, of any format.
 
         Raises:

@@ -8,18 +8,18 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from connector_runner.protocols.errors import TransientError
-from connector_runner.sources.coinbase.draft import Draft
-from connector_runner.sources.coinbase.messages import RestTrade
+from connector_runner.sources.coinbase.decode.messages import RestTrade
 from connector_runner.sources.coinbase.pacing import backoff
-from connector_runner.sources.coinbase.rest import RestClient
-from connector_runner.sources.coinbase.trades import MatchesReader, Request
+from connector_runner.sources.coinbase.readers.batch_builder import BatchBuilder
+from connector_runner.sources.coinbase.rest.client import RestClient
+from connector_runner.sources.coinbase.trades.reader import MatchesReader, Request
 
 PAGES_AT_ONCE = 4
 RETRY_SECONDS = (1.0, 30.0)
 LONGEST_RETRY_AFTER = 60.0
 
 
-class Filler:
+class Backfill:
     """Requests under way, and answers that wait to be drained."""
 
     def __init__(self, rest: RestClient, wake: asyncio.Event) -> None:
@@ -37,25 +37,25 @@ class Filler:
             self._fetching.add(task)
             task.add_done_callback(self._fetching.discard)
 
-    def drain(self, reader: MatchesReader) -> Iterable[Draft]:
-        """What REST answered, as drafts; each answer counts from when it came.
+    def drain(self, reader: MatchesReader) -> Iterable[BatchBuilder]:
+        """What REST answered, as builders; each answer counts from when it came.
 
         Raises:
             Exception: What no retry can mend.
         """
         while self._answers:
             request, answer, came = self._answers.popleft()
-            draft = Draft()
+            builder = BatchBuilder()
             if isinstance(answer, TransientError):
                 delay = next(self._delays.setdefault(request.product, backoff(*RETRY_SECONDS)))
                 reader.failed(request, came + max(delay, min(answer.retry_after or 0.0, LONGEST_RETRY_AFTER)))
-                draft.notes.append(f"trades can't be filled yet: {answer.message}")
+                builder.notes.append(f"trades can't be filled yet: {answer.message}")
             elif isinstance(answer, Exception):
                 raise answer
             else:
                 self._delays.pop(request.product, None)
-                reader.fill(request, answer, draft, came)
-            yield draft
+                reader.fill(request, answer, builder, came)
+            yield builder
 
     async def close(self) -> None:
         """Lets go; safe twice."""

@@ -9,11 +9,11 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from connector_runner.protocols.batch import Operation, Position
-from connector_runner.sources.coinbase.decode import UNREADABLE, MalformedError, build, read_fields, reason_of
-from connector_runner.sources.coinbase.draft import Draft
-from connector_runner.sources.coinbase.marks import position_of
-from connector_runner.sources.coinbase.messages import Item, Status
-from connector_runner.sources.coinbase.readers import Reader
+from connector_runner.sources.coinbase.decode.decoder import UNREADABLE, MalformedError, build, read_fields, reason_of
+from connector_runner.sources.coinbase.decode.messages import Item, Status
+from connector_runner.sources.coinbase.readers.batch_builder import BatchBuilder
+from connector_runner.sources.coinbase.readers.reader import Reader
+from connector_runner.sources.coinbase.readers.watermarks import position_of
 from connector_runner.sources.coinbase.streams import StreamSpec
 
 BESIDE = ("message", "")
@@ -29,7 +29,7 @@ class StatusReader(Reader):
         super().__init__(spec, position)
         self._known: dict[tuple[str, str], int] | None = None
 
-    def message(self, message: Struct, draft: Draft, now: float) -> None:
+    def message(self, message: Struct, builder: BatchBuilder, now: float) -> None:
         """Upserts of what is new or changed, deletions of what is gone."""
         if not isinstance(message, Status):
             return
@@ -41,24 +41,28 @@ class StatusReader(Reader):
                 try:
                     found[kind, _ID.decode(raw).id] = raw
                 except UNREADABLE as error:
-                    self.malformed(MalformedError(f"a {kind} without an id ({reason_of(error)})"), draft, now)
+                    self.malformed(MalformedError(f"a {kind} without an id ({reason_of(error)})"), builder, now)
         if self._known is None:
-            draft.add((), Operation.REPLACE)
-        self._compare(found, self._known or {}, draft, now)
+            builder.add((), Operation.REPLACE)
+        self._compare(found, self._known or {}, builder, now)
         self._known = {key: hash(raw) for key, raw in found.items()}
 
     def _compare(
-        self, found: Mapping[tuple[str, str], bytes], known: Mapping[tuple[str, str], int], draft: Draft, now: float
+        self,
+        found: Mapping[tuple[str, str], bytes],
+        known: Mapping[tuple[str, str], int],
+        builder: BatchBuilder,
+        now: float,
     ) -> None:
         for key, raw in found.items():
             if known.get(key) != hash(raw):
                 try:
-                    draft.add(astuple(build_item(key, raw)), Operation.UPSERT)
+                    builder.add(astuple(build_item(key, raw)), Operation.UPSERT)
                 except MalformedError as error:  # its last row stays
-                    self.malformed(error, draft, now)
+                    self.malformed(error, builder, now)
         width = len(self.spec.schema.columns)
         for key in known.keys() - found.keys():
-            draft.add((*key, *[None] * (width - 2)), Operation.DELETE)
+            builder.add((*key, *[None] * (width - 2)), Operation.DELETE)
 
     def position(self) -> Position:
         """Nothing to resume from: the full state comes again."""

@@ -16,17 +16,17 @@ from dataclasses import dataclass
 from typing import Protocol, cast
 
 from connector_runner.protocols.errors import ConnectorError, TransientError
-from connector_runner.sources.coinbase.connection import (
+from connector_runner.sources.coinbase.decode.decoder import Decoder, MalformedError
+from connector_runner.sources.coinbase.decode.messages import FeedError, Subscriptions
+from connector_runner.sources.coinbase.feed.connection import (
     FeedConnection,
     as_connector_error,
     glimpse,
     open_connection,
 )
-from connector_runner.sources.coinbase.decode import Decoder, MalformedError
-from connector_runner.sources.coinbase.messages import FeedError, Subscriptions
+from connector_runner.sources.coinbase.feed.subscription import Credentials, Subscription
 from connector_runner.sources.coinbase.pacing import Pacer, backoff
 from connector_runner.sources.coinbase.products import ProductsChangedError
-from connector_runner.sources.coinbase.subscription import Credentials, Subscription
 
 BUFFER_BYTES = 8 * 2**20
 ACKNOWLEDGE_SECONDS = 10.0
@@ -55,7 +55,7 @@ class Judge(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class LinkSettings:
+class SessionSettings:
     """What all connections of a source share.
 
     Attributes:
@@ -63,9 +63,9 @@ class LinkSettings:
         credentials: An API key or None.
         judge: See `Judge`.
         pacer: Spaces connection attempts; the exchange allows 8 a second an address.
-        on_change: Called after a link went up (True) or down (False), with a sentence.
+        on_change: Called after a session went up (True) or down (False), with a sentence.
         wake: Set when there is something to drain.
-        buffer_bytes: Of each link.
+        buffer_bytes: Of each session.
     """
 
     url: str
@@ -77,17 +77,17 @@ class LinkSettings:
     buffer_bytes: int = BUFFER_BYTES
 
 
-class Link:
+class FeedSession:
     """One subscription on one connection after another.
 
     Attributes:
         subscription: What it asks for.
         items: Payloads in their order, each connection's preceded by `BEGAN`.
         is_up: Whether the present connection was acknowledged.
-        failure: Why the link has given up: a person must act, the products have changed, or what nobody foresaw.
+        failure: Why the session has given up: a person must act, the products have changed, or what nobody foresaw.
     """
 
-    def __init__(self, subscription: Subscription, settings: LinkSettings) -> None:
+    def __init__(self, subscription: Subscription, settings: SessionSettings) -> None:
         self.subscription = subscription
         self.items: deque[bytes | Began] = deque()
         self.is_up = False
@@ -165,7 +165,7 @@ class Link:
             self._connection.transport.pause_reading()
 
     async def _keep(self) -> None:
-        """As long as there is hope; whatever ends it is left in `failure`, for a link that is down must not go unnoticed."""
+        """As long as there is hope; whatever ends it is left in `failure`, for a session that is down must not go unnoticed."""
         try:
             await self._stay_connected()
         except Exception as error:

@@ -1,0 +1,1 @@
+"""The websocket feed: connections, subscriptions, whether products are alive."""

@@ -1,0 +1,1 @@
+"""The REST interface: its client, and the trades that it fills in."""

@@ -1,0 +1,1 @@
+"""The stream `matches`: every trade once, proven by its ids, without I/O."""
