@@ -7,7 +7,7 @@ from typing import Any
 import kopf
 
 from connector_operator.cluster.cache import CachedJob, cache_job, trim
-from connector_operator.engine.line import Key
+from connector_operator.engine.fair_queue import Key
 from connector_operator.operation import Operation
 from connector_operator.resources import names
 

@@ -13,13 +13,13 @@ import kopf
 from connector_operator.cluster.apply import Writer
 from connector_operator.cluster.cache import ClusterCache, Index, cache_job
 from connector_operator.cluster.client import SERVICE_ACCOUNT, ApiError, KubeClient
+from connector_operator.cluster.dry_run import DryRuns
 from connector_operator.cluster.jobs import JobPoster
 from connector_operator.cluster.observe import Observer
-from connector_operator.cluster.trial import Trials
 from connector_operator.controllers.connector import ConnectorController
 from connector_operator.controllers.dataset import DatasetController
 from connector_operator.defaults import InstallationDefaults
-from connector_operator.engine.line import Key
+from connector_operator.engine.fair_queue import Key
 from connector_operator.engine.queue import Priority, WorkQueue
 from connector_operator.engine.slots import Slots
 from connector_operator.engine.workers import Workers
@@ -57,7 +57,7 @@ class Operation:
             settings.policy(),
             self._datasets.has_turn,
             self.slots.is_free_for,
-            Trials(poster, runner),
+            DryRuns(poster, runner),
             self.defaults.layers,
             runner.form,
         )

@@ -9,7 +9,7 @@ from kubernetes.aio import client, config
 
 from connector_operator.cluster.cache import cache_job, trim
 from connector_operator.cluster.client import KubeClient
-from connector_operator.engine.line import Key
+from connector_operator.engine.fair_queue import Key
 from connector_operator.operation import Operation
 from connector_operator.resources import names
 from connector_operator.settings import read_settings

@@ -9,7 +9,7 @@ from typing import Any
 from connector_operator.cluster.cache import ClusterCache
 from connector_operator.cluster.client import APPLY, MERGE, ApiError, KubeClient
 from connector_operator.cluster.jobs import JobPoster, jobs_path
-from connector_operator.engine.line import Key
+from connector_operator.engine.fair_queue import Key
 from connector_operator.resources import names
 from connector_operator.resources.times import format_time
 from connector_operator.resources.workload import read_job

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from connector_operator.engine.line import Key
+from connector_operator.engine.fair_queue import Key
 from connector_operator.resources import names
 from connector_operator.resources.workload import ObservedJob, read_job
 

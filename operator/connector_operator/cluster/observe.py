@@ -9,11 +9,11 @@ import msgspec
 
 from connector_operator.cluster.cache import ClusterCache
 from connector_operator.cluster.client import METADATA_LIST, ApiError, KubeClient
-from connector_operator.cluster.trial import Trials
-from connector_operator.decide.absorb import undone_discovery
+from connector_operator.cluster.dry_run import DryRuns
 from connector_operator.decide.decision import Look
+from connector_operator.decide.facts import undone_discovery
 from connector_operator.decide.observation import Observation, Policy, Told
-from connector_operator.engine.line import Key
+from connector_operator.engine.fair_queue import Key
 from connector_operator.resources import names
 from connector_operator.resources.connector import ConnectorSpec, parse_spec, parse_status
 from connector_operator.resources.dataset import resolve_dataset
@@ -47,7 +47,7 @@ class Observer:
         policy: Policy,
         has_turn: Callable[[Key, str], bool],
         has_slot: Callable[[Key], bool],
-        trials: Trials,
+        trials: DryRuns,
         layers: Callable[[], Iterable[Layer]],
         installation: Callable[[], str],
     ) -> None:

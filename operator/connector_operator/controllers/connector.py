@@ -12,12 +12,12 @@ from connector_operator.cluster.apply import Writer
 from connector_operator.cluster.cache import ClusterCache
 from connector_operator.cluster.client import ApiError
 from connector_operator.cluster.observe import Observer
-from connector_operator.decide.absorb import is_underway
-from connector_operator.decide.acts import Act, CreateDiscovery, CreateRunner, DeleteJob
+from connector_operator.decide.actions import CreateDiscovery, CreateRunner, DeleteJob, JobAction
 from connector_operator.decide.conditions import has_changed, refused_status
 from connector_operator.decide.decision import Decision, decide
+from connector_operator.decide.facts import is_underway
 from connector_operator.decide.observation import Observation
-from connector_operator.engine.line import Key
+from connector_operator.engine.fair_queue import Key
 from connector_operator.engine.slots import Slots
 from connector_operator.engine.workers import VisitError
 from connector_operator.metrics import DECISIONS, DISCOVERIES
@@ -153,7 +153,7 @@ class ConnectorController:
                 raise VisitError("JobRefused", self._troubles[key], delay=0.2 if first else None) from None
         self._troubles.pop(key, None)
 
-    async def _do(self, key: Key, seen: Observation, act: Act) -> None:
+    async def _do(self, key: Key, seen: Observation, act: JobAction) -> None:
         if isinstance(act, DeleteJob):
             await self._writer.delete_job(key, act.job, act.uid, in_foreground=act.in_foreground)
         elif seen.spec is not None:

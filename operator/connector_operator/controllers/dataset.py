@@ -10,9 +10,9 @@ from typing import Any
 from connector_operator.cluster.apply import Writer
 from connector_operator.cluster.cache import ClusterCache, Raw
 from connector_operator.cluster.client import ApiError
-from connector_operator.decide.orders import with_orders
+from connector_operator.decide.provenance import with_provenance
 from connector_operator.decide.rollout import User, decide_dataset
-from connector_operator.engine.line import Key
+from connector_operator.engine.fair_queue import Key
 from connector_operator.engine.queue import Priority, WorkQueue
 from connector_operator.engine.workers import VisitError
 from connector_operator.resources import names
@@ -79,7 +79,7 @@ class DatasetController:
     def _user(self, namespace: str, raw: Raw, datasets: dict[str, Raw]) -> User:
         name = raw["metadata"]["name"]
         uid, status = raw["metadata"]["uid"], parse_status(raw["status"])
-        jobs = with_orders(self._cache.jobs(Key("connector", namespace, name)), uid, status)
+        jobs = with_provenance(self._cache.jobs(Key("connector", namespace, name)), uid, status)
         live = [
             j
             for j in jobs

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from connector_operator.decide import endings
-from connector_operator.decide.absorb import (
+from connector_operator.decide import backoff, termination
+from connector_operator.decide.facts import (
     discovery_subject,
     has_outdated_form,
     is_asked_for,
@@ -16,19 +16,19 @@ from connector_operator.decide.absorb import (
     undone_discovery,
     unrecorded,
 )
-from connector_operator.decide.observation import Observation
-from connector_operator.decide.situation import (
+from connector_operator.decide.inputs import (
     Execution,
     Gate,
+    Inputs,
     Listing,
-    ListingSituation,
+    ListingInputs,
     Memory,
     Need,
     Request,
-    Situation,
     Slot,
     Timer,
 )
+from connector_operator.decide.observation import Observation
 from connector_operator.resources import names
 from connector_operator.resources.connector import ConnectorStatus, config_hash, spec_hash, take_over_hash
 from connector_operator.resources.dataset import Resolution
@@ -38,13 +38,13 @@ from connector_operator.resources.workload import ObservedJob, ObservedPod
 MISS_DELAY = (timedelta(seconds=30), timedelta(minutes=10))
 
 
-def classify(seen: Observation, status: ConnectorStatus) -> Situation:
-    """Which row of the table of executions to look for; `status` is the memory after `absorb`."""
+def classify(seen: Observation, status: ConnectorStatus) -> Inputs:
+    """Which row of the table of executions to look for; `status` is the memory after `fold`."""
     request = classify_request(seen)
     gate = classify_gate(seen, status)
     memory = classify_memory(seen, status) if request is Request.RUNNING else Memory.CLEAR
     starts = request is Request.RUNNING and gate is Gate.OPEN and memory is Memory.CLEAR
-    return Situation(request, classify_execution(seen, status, request, starts), gate, memory)
+    return Inputs(request, classify_execution(seen, status, request, starts), gate, memory)
 
 
 def classify_request(seen: Observation) -> Request:
@@ -97,16 +97,16 @@ def classify_memory(seen: Observation, status: ConnectorStatus) -> Memory:
         return Memory.CLEAR
     if seen.dataset.hash and retry.dataset_hash != seen.dataset.hash:
         return Memory.CLEAR
-    if retry.outcome == endings.COMPLETED:
+    if retry.outcome == termination.COMPLETED:
         return Memory.COMPLETED
-    if retry.outcome == endings.FENCED:
+    if retry.outcome == termination.FENCED:
         return Memory.FENCED
-    if retry.outcome == endings.DISRUPTED or endings.is_due(retry.at, seen.now):
+    if retry.outcome == termination.DISRUPTED or backoff.is_due(retry.at, seen.now):
         return Memory.CLEAR
-    if retry.outcome == endings.REFUSED:
+    if retry.outcome == termination.REFUSED:
         is_new = seen.take_over is not None and status.ordered.take_over != take_over_hash(seen.take_over)
         return Memory.CLEAR if is_new else Memory.REFUSED
-    return Memory.FAILING if retry.failures >= endings.FAILING_FROM else Memory.CRASHED
+    return Memory.FAILING if retry.failures >= backoff.FAILING_FROM else Memory.CRASHED
 
 
 def live_jobs(seen: Observation) -> list[ObservedJob]:
@@ -195,7 +195,7 @@ def has_failed(seen: Observation, status: ConnectorStatus) -> bool:
     return status.discovery.failed_for == discovery_subject(seen)
 
 
-def classify_listing(seen: Observation, status: ConnectorStatus) -> ListingSituation:
+def classify_listing(seen: Observation, status: ConnectorStatus) -> ListingInputs:
     """Which row of the table of discoveries to look for."""
     need, timer = Need.NO, Timer.DUE
     if seen.spec is not None and not problems_of(seen):
@@ -208,7 +208,7 @@ def classify_listing(seen: Observation, status: ConnectorStatus) -> ListingSitua
         elif at is not None and at > seen.now:
             timer = Timer.LATER
     slot = Slot.FREE if seen.has_slot else Slot.TAKEN
-    return ListingSituation(need, _classify_job(seen, status), timer, slot)
+    return ListingInputs(need, _classify_job(seen, status), timer, slot)
 
 
 def is_asked_anew(seen: Observation, status: ConnectorStatus) -> bool:
@@ -231,7 +231,7 @@ def next_listing(seen: Observation, status: ConnectorStatus) -> datetime | None:
     at = parse_time(status.discovery.at)
     if at is None or is_asked_anew(seen, status) or not is_missed(seen, status):
         return None
-    return at + endings.delay_after(max(status.discovery.misses, 1), MISS_DELAY, seen.uid)
+    return at + backoff.delay_after(max(status.discovery.misses, 1), MISS_DELAY, seen.uid)
 
 
 def _classify_job(seen: Observation, status: ConnectorStatus) -> Listing:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from connector_operator.decide.absorb import problems_of
 from connector_operator.decide.classify import live_jobs
+from connector_operator.decide.facts import problems_of
+from connector_operator.decide.inputs import ListingAction
+from connector_operator.decide.messages import Messages, say_discovered, sentence
 from connector_operator.decide.observation import Observation
-from connector_operator.decide.situation import ListingAction
 from connector_operator.decide.table import ListingRow, Row
-from connector_operator.decide.words import Words, say_discovered, sentence
 from connector_operator.resources.connector import Condition, ConnectorStatus
 from connector_operator.resources.dataset import Resolution
 from connector_operator.resources.times import format_time
@@ -50,7 +50,7 @@ UNHEALTHY_ROWS = frozenset(
 
 
 def build_conditions(
-    seen: Observation, memory: ConnectorStatus, row: Row, listing: ListingRow, words: Words
+    seen: Observation, memory: ConnectorStatus, row: Row, listing: ListingRow, words: Messages
 ) -> tuple[Condition, ...]:
     """All conditions of a status; the time of the last transition is kept where the status is the same."""
     said: dict[str, Said] = {
@@ -77,7 +77,7 @@ def _if(holds: bool, reason: str, message: str, other_reason: str, other: str) -
     return ("True", reason, message) if holds else ("False", other_reason, other)
 
 
-def _reconciling(row: Row, listing: ListingRow, words: Words) -> Said:
+def _reconciling(row: Row, listing: ListingRow, words: Messages) -> Said:
     if "P" in words.flags:
         return "True", words.reason, words.message
     if "S" in words.flags:
@@ -105,7 +105,7 @@ def _dataset_resolved(seen: Observation) -> Said:
     )
 
 
-def _runner_healthy(seen: Observation, row: Row, words: Words) -> Said:
+def _runner_healthy(seen: Observation, row: Row, words: Messages) -> Said:
     live = live_jobs(seen)
     if row.name in UNHEALTHY_ROWS:
         return "False", words.reason, words.message

@@ -8,33 +8,33 @@ from typing import Any
 
 import msgspec
 
-from connector_operator.decide.absorb import (
-    absorb,
-    finish,
-    has_listed,
-    overdue_at,
-    own_jobs,
-    record_ending,
-    undone_discovery,
+from connector_operator.decide.actions import (
+    CreateDiscovery,
+    JobAction,
+    execution_actions,
+    listing_actions,
+    next_run,
+    prune,
 )
-from connector_operator.decide.acts import Act, CreateDiscovery, act_on_execution, act_on_listing, next_run, prune
 from connector_operator.decide.classify import classify, classify_listing, live_jobs, next_listing
 from connector_operator.decide.conditions import build_conditions, has_changed, transition
-from connector_operator.decide.observation import Observation
-from connector_operator.decide.orders import with_orders
-from connector_operator.decide.situation import (
+from connector_operator.decide.facts import has_listed, overdue_at, own_jobs, undone_discovery
+from connector_operator.decide.fold import finish, fold, record_ending
+from connector_operator.decide.inputs import (
     Action,
     Execution,
+    Inputs,
     Listing,
     ListingAction,
-    ListingSituation,
+    ListingInputs,
     Request,
-    Situation,
 )
-from connector_operator.decide.spent import judge_spent
+from connector_operator.decide.messages import Messages, build_messages
+from connector_operator.decide.observation import Observation
+from connector_operator.decide.pod_problems import is_look_due, next_look
+from connector_operator.decide.provenance import with_provenance
 from connector_operator.decide.table import ListingRow, Row, find_listing_row, find_row
-from connector_operator.decide.waiting import is_look_due, next_look
-from connector_operator.decide.words import Words, gather_words
+from connector_operator.decide.termination import read_spent_ending
 from connector_operator.resources import names
 from connector_operator.resources.connector import (
     ConnectorStatus,
@@ -89,15 +89,15 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     listing_row: ListingRow
     looks: frozenset[Look] = frozenset()
     status: dict[str, Any] | None = None
-    acts: tuple[Act, ...] = ()
+    acts: tuple[JobAction, ...] = ()
     announcement: Announcement | None = None
     again: datetime | None = None
 
 
 def decide(seen: Observation) -> Decision:
     """Decides what to do about one connector. Pure: equal observations give equal decisions."""
-    seen = replace(seen, jobs=with_orders(seen.jobs, seen.uid, seen.status))
-    memory = absorb(seen)
+    seen = replace(seen, jobs=with_provenance(seen.jobs, seen.uid, seen.status))
+    memory = fold(seen)
     situation, listing = classify(seen, memory), classify_listing(seen, memory)
     row, listing_row = find_row(situation), find_listing_row(listing)
     if situation.request is Request.DELETED:
@@ -106,13 +106,13 @@ def decide(seen: Observation) -> Decision:
     if looks:
         return Decision(row=row, listing_row=listing_row, looks=looks)
     memory = _carry_on(seen, memory, row, situation)
-    listed = act_on_listing(seen, memory, listing_row.action)
-    acts = act_on_execution(seen, memory, row.action) + listed
+    listed = listing_actions(seen, memory, listing_row.action)
+    acts = execution_actions(seen, memory, row.action) + listed
     memory = _note_discovery(seen, memory, listed)
     if listing_row.action is ListingAction.CANCEL:
         attempts = [memory.discovery.attempts, *(j.run for j in own_jobs(seen, names.ROLE_DISCOVERY))]
         memory = replace(memory, discovery=replace(memory.discovery, attempts=max(attempts)))
-    words = gather_words(seen, memory, row, listing_row, situation)
+    words = build_messages(seen, memory, row, listing_row, situation)
     status = _compose(seen, memory, row, listing_row, situation, words)
     changed = has_changed(seen.stored, status)
     return Decision(
@@ -125,7 +125,7 @@ def decide(seen: Observation) -> Decision:
     )
 
 
-def needed_looks(seen: Observation, row: Row, listing: ListingRow, situation: Situation) -> frozenset[Look]:
+def needed_looks(seen: Observation, row: Row, listing: ListingRow, situation: Inputs) -> frozenset[Look]:
     """What is not seen yet and must be; the same observation completed by it never asks again."""
     looks: set[Look] = set()
     waits = _waiting_jobs(seen, situation)
@@ -143,7 +143,7 @@ def needed_looks(seen: Observation, row: Row, listing: ListingRow, situation: Si
     return frozenset(looks)
 
 
-def _waiting_jobs(seen: Observation, situation: Situation) -> list[ObservedJob]:
+def _waiting_jobs(seen: Observation, situation: Inputs) -> list[ObservedJob]:
     """Jobs that live without a ready pod."""
     jobs = [j for j in own_jobs(seen, names.ROLE_DISCOVERY) if j.finished is None and j.deleting is None]
     if situation.execution in {Execution.WAITING, Execution.OUTDATED, Execution.LOST}:
@@ -151,7 +151,7 @@ def _waiting_jobs(seen: Observation, situation: Situation) -> list[ObservedJob]:
     return [job for job in jobs if not job.ready and not job.is_suspended]
 
 
-def _note_discovery(seen: Observation, memory: ConnectorStatus, acts: tuple[Act, ...]) -> ConnectorStatus:
+def _note_discovery(seen: Observation, memory: ConnectorStatus, acts: tuple[JobAction, ...]) -> ConnectorStatus:
     """Memory with what a discovery that starts now is made from."""
     made = next((act for act in acts if isinstance(act, CreateDiscovery)), None)
     if made is None or seen.spec is None:
@@ -166,7 +166,7 @@ def _note_discovery(seen: Observation, memory: ConnectorStatus, acts: tuple[Act,
     return replace(memory, discovery=replace(memory.discovery, ordered=ordered))
 
 
-def _carry_on(seen: Observation, memory: ConnectorStatus, row: Row, situation: Situation) -> ConnectorStatus:
+def _carry_on(seen: Observation, memory: ConnectorStatus, row: Row, situation: Inputs) -> ConnectorStatus:
     """Memory after the row: the run reserved, the stop noted, the end noted, what a stop empties emptied."""
     if situation.request is not Request.RUNNING:
         memory = replace(memory, retry=Retry())
@@ -201,11 +201,11 @@ def _note_spent(seen: Observation, memory: ConnectorStatus, job: ObservedJob) ->
     """How it ended is taken in once, before its Job goes."""
     if memory.last_execution.run == job.run and memory.last_execution.reason:
         return memory
-    memory = record_ending(seen, memory, job, judge_spent(seen, job))
+    memory = record_ending(seen, memory, job, read_spent_ending(seen, job))
     return replace(memory, last_execution=replace(memory.last_execution, finished_at=""))
 
 
-def _execution(seen: Observation, memory: ConnectorStatus, row: Row, situation: Situation) -> str:
+def _execution(seen: Observation, memory: ConnectorStatus, row: Row, situation: Inputs) -> str:
     """`execId`: of the execution that is, is being made or is leaving; "" when no Job and no pod is left."""
     if row.action is Action.START:
         job = names.execution_job_name(seen.name, seen.uid, memory.run)
@@ -219,7 +219,7 @@ def _execution(seen: Observation, memory: ConnectorStatus, row: Row, situation: 
 
 
 def _compose(
-    seen: Observation, memory: ConnectorStatus, row: Row, listing: ListingRow, situation: Situation, words: Words
+    seen: Observation, memory: ConnectorStatus, row: Row, listing: ListingRow, situation: Inputs, words: Messages
 ) -> dict[str, Any]:
     status = replace(
         memory,
@@ -232,7 +232,7 @@ def _compose(
     return build_status(status)
 
 
-def _announce(seen: Observation, status: dict[str, Any], row: Row, words: Words) -> Announcement | None:
+def _announce(seen: Observation, status: dict[str, Any], row: Row, words: Messages) -> Announcement | None:
     reason = transition(seen.status, status)
     if reason is None:
         return None
@@ -252,7 +252,7 @@ QUIET_REASONS = {"Discovering", "AwaitingSlot", "Starting", "Stopping", "Awaitin
 
 
 def _again(
-    seen: Observation, memory: ConnectorStatus, row: Row, situation: Situation, listing: ListingSituation
+    seen: Observation, memory: ConnectorStatus, row: Row, situation: Inputs, listing: ListingInputs
 ) -> datetime | None:
     """The earliest moment at which time alone changes the decision."""
     moments: list[datetime | None] = []

@@ -21,7 +21,7 @@ Told = tuple[str, str]
 """Which Job or pod an event is about, by name, and its message."""
 
 
-class Trial(msgspec.Struct, frozen=True):
+class DryRun(msgspec.Struct, frozen=True):
     """What the API server said to a dry run of the Job that would follow.
 
     Attributes:
@@ -89,6 +89,6 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     has_slot: bool = True
     has_turn: bool = True
     take_over: TakeOver | None = None
-    trial: Trial | None = None
+    trial: DryRun | None = None
     trouble: str = ""
     policy: Policy = Policy()

@@ -11,17 +11,17 @@ from typing import TypeVar
 
 import msgspec
 
-from connector_operator.decide.situation import (
+from connector_operator.decide.inputs import (
     Action,
     Execution,
     Gate,
+    Inputs,
     Listing,
     ListingAction,
-    ListingSituation,
+    ListingInputs,
     Memory,
     Need,
     Request,
-    Situation,
     Slot,
     Timer,
 )
@@ -43,7 +43,7 @@ class Row(msgspec.Struct, frozen=True):
     flags: str
     says: str
 
-    def has(self, situation: Situation) -> bool:
+    def has(self, situation: Inputs) -> bool:
         """Whether the row holds in this situation."""
         return (
             situation.request in self.requests
@@ -63,7 +63,7 @@ class ListingRow(msgspec.Struct, frozen=True):
     slots: frozenset[Slot]
     action: ListingAction
 
-    def has(self, situation: ListingSituation) -> bool:
+    def has(self, situation: ListingInputs) -> bool:
         """Whether the row holds in this situation."""
         return (
             situation.need in self.needs
@@ -147,11 +147,11 @@ LISTING_ROWS = (
 # fmt: on
 
 
-def find_row(situation: Situation) -> Row:
+def find_row(situation: Inputs) -> Row:
     """The one row that holds; the enumerated test proves that there is always exactly one."""
     return next(row for row in ROWS if row.has(situation))
 
 
-def find_listing_row(situation: ListingSituation) -> ListingRow:
+def find_listing_row(situation: ListingInputs) -> ListingRow:
     """The one row that holds."""
     return next(row for row in LISTING_ROWS if row.has(situation))

@@ -9,7 +9,7 @@ import asyncio
 import heapq
 from enum import IntEnum
 
-from connector_operator.engine.line import FairLine, Key
+from connector_operator.engine.fair_queue import FairQueue, Key
 
 
 class Priority(IntEnum):
@@ -28,7 +28,7 @@ class WorkQueue:
     """Not thread-safe: for one event loop."""
 
     def __init__(self) -> None:
-        self._lines = {priority: FairLine() for priority in Priority}
+        self._lines = {priority: FairQueue() for priority in Priority}
         self._active: set[Key] = set()
         self._again: dict[Key, Priority] = {}
         self._heap: list[tuple[float, int, Key]] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from connector_operator.engine.line import FairLine, Key
+from connector_operator.engine.fair_queue import FairQueue, Key
 
 
 class Slots:
@@ -14,7 +14,7 @@ class Slots:
         self._limit = limit
         self._wake = wake
         self._held: set[Key] = set()
-        self._line = FairLine()
+        self._line = FairQueue()
 
     def __len__(self) -> int:
         return len(self._held)

@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 
-from connector_operator.engine.line import Key
+from connector_operator.engine.fair_queue import Key
 from connector_operator.engine.queue import Priority, WorkQueue
 from connector_operator.metrics import FAILURES, QUEUE_LENGTH, VISIT_SECONDS
 

@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 
 from connector_operator.cluster.client import ApiError
-from connector_operator.cluster.trial import is_unknown
-from connector_operator.decide.acts import DeleteJob
-from connector_operator.decide.observation import Trial
+from connector_operator.cluster.dry_run import is_unknown
+from connector_operator.decide.actions import DeleteJob
+from connector_operator.decide.observation import DryRun
 from connector_operator.resources import names
 from connector_runner.schemas.catalogue import CatalogueSummary, StreamSummary
 from tests.unit.operator.test_states import make
@@ -15,7 +15,7 @@ from tests.unit.operator.world import World, replace
 
 
 def refuse(world: World) -> None:
-    world.trial = Trial("The API server would refuse the Job: no.", world.now + timedelta(seconds=30))
+    world.trial = DryRun("The API server would refuse the Job: no.", world.now + timedelta(seconds=30))
 
 
 def test_a_change_is_tried_once_before_the_old_execution_is_told_to_leave() -> None:

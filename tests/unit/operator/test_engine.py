@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from connector_operator.engine.line import FairLine, Key
+from connector_operator.engine.fair_queue import FairQueue, Key
 from connector_operator.engine.queue import Priority, WorkQueue
 from connector_operator.engine.slots import Slots
 from connector_operator.engine.workers import HEARTBEAT, VisitError, Workers
@@ -15,7 +15,7 @@ def key(name: str, namespace: str = "a") -> Key:
 
 
 def test_namespaces_take_turns() -> None:
-    line = FairLine()
+    line = FairQueue()
     for name in "123":
         line.push(key(name, "big"))
     line.push(key("1", "small"))
@@ -27,7 +27,7 @@ def test_namespaces_take_turns() -> None:
 
 
 def test_a_discarded_key_is_not_served() -> None:
-    line = FairLine()
+    line = FairQueue()
     line.push(key("1"))
     line.discard(key("1"))
     line.discard(key("2"))

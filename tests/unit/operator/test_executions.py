@@ -8,9 +8,10 @@ import pytest
 from connector_operator.cluster.cache import ClusterCache, cache_job
 from connector_operator.cluster.client import ApiError
 from connector_operator.controllers.connector import is_malformed
-from connector_operator.decide.acts import DeleteJob
-from connector_operator.decide.endings import Ending, exit_code_of, next_retry
-from connector_operator.engine.line import Key
+from connector_operator.decide.actions import DeleteJob
+from connector_operator.decide.backoff import next_retry
+from connector_operator.decide.termination import Ending, exit_code_of
+from connector_operator.engine.fair_queue import Key
 from connector_operator.resources import names
 from connector_operator.resources.connector import Retry
 from connector_operator.resources.workload import ObservedJob

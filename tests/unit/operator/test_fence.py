@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connector_operator.decide.acts import CreateRunner
-from connector_operator.decide.endings import STILL
+from connector_operator.decide.actions import CreateRunner
+from connector_operator.decide.backoff import STILL
 from connector_runner.datasets.fencing import Holder, explain_refused_commit, next_epoch
 from connector_runner.protocols.errors import ClaimRefusedError, TakenOverError
 from connector_runner.schemas.outcome import Termination, encode_termination

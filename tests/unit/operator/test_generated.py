@@ -5,8 +5,8 @@ import re
 import pytest
 
 from connector_operator.crds.union import UnionError, build_rules, build_union
+from connector_operator.decide.inputs import Inputs
 from connector_operator.decide.reasons import REASONS
-from connector_operator.decide.situation import Situation
 from connector_operator.decide.table import ROWS
 from generate.files import ROOT, build_files
 from generate.operator_pages import build_states, fill_blocks
@@ -27,7 +27,7 @@ def test_every_reason_that_the_code_gives_is_documented() -> None:
     folder = ROOT / "operator/connector_operator"
     sources = [*folder.glob("decide/*.py"), *folder.glob("controllers/*.py"), folder / "resources/dataset.py"]
     text = "\n".join(path.read_text() for path in sources if path.name != "reasons.py")
-    given = set(re.findall(r'(?:Wait|Ending|DatasetView)\([^()"]*"([A-Z][A-Za-z0-9]+)"', text))
+    given = set(re.findall(r'(?:Explanation|Ending|DatasetView)\([^()"]*"([A-Z][A-Za-z0-9]+)"', text))
     given |= set(re.findall(r'"(?:True|False|Unknown)", "([A-Z][A-Za-z0-9]+)"', text))
     assert len(given) > 15
     assert given <= known, given - known
@@ -43,7 +43,7 @@ def test_the_installed_operator_listens_where_port_forward_comes_from() -> None:
 def test_every_row_is_in_the_states_page() -> None:
     page = build_states()
     assert all(f"**{row.name}**" in page for row in ROWS)
-    assert Situation.__doc__
+    assert Inputs.__doc__
 
 
 def test_blocks_are_filled_again_and_again() -> None:

@@ -9,7 +9,7 @@ import pytest
 from connector_operator.cluster.cache import ClusterCache, cache_job
 from connector_operator.cluster.client import ApiError, KubeClient
 from connector_operator.cluster.jobs import JobPoster
-from connector_operator.engine.line import Key
+from connector_operator.engine.fair_queue import Key
 from connector_operator.resources import names
 from connector_operator.resources.connector import parse_spec
 from connector_operator.resources.dataset import resolve_dataset

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector_operator.crds.files import build_crd_files
-from connector_operator.decide.absorb import problems_of
+from connector_operator.decide.facts import problems_of
 from connector_operator.decide.observation import Policy
 from connector_operator.defaults import DefaultsError, InstallationDefaults, parse_defaults
 from connector_operator.resources.connector import parse_spec

@@ -3,7 +3,7 @@
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connector_operator.decide.acts import CreateRunner
+from connector_operator.decide.actions import CreateRunner
 from connector_operator.resources import names
 from tests.unit.operator.world import CATALOGUE, DATASET, World, replace
 

@@ -4,26 +4,26 @@ from itertools import product
 
 import pytest
 
-from connector_operator.decide.situation import (
+from connector_operator.decide.inputs import (
     Action,
     Execution,
     Gate,
+    Inputs,
     Listing,
-    ListingSituation,
+    ListingInputs,
     Memory,
     Need,
     Request,
-    Situation,
     Slot,
     Timer,
 )
 from connector_operator.decide.table import LISTING_ROWS, ROWS, find_listing_row, find_row
 
-POSSIBLE = [s for s in (Situation(*words) for words in product(Request, Execution, Gate, Memory)) if s.is_possible]
-LISTINGS = [ListingSituation(*words) for words in product(Need, Listing, Timer, Slot)]
+POSSIBLE = [s for s in (Inputs(*words) for words in product(Request, Execution, Gate, Memory)) if s.is_possible]
+LISTINGS = [ListingInputs(*words) for words in product(Need, Listing, Timer, Slot)]
 
 
-def expected_row(s: Situation) -> str:
+def expected_row(s: Inputs) -> str:
     """The behaviour in words, by request first."""
     if s.request is Request.DELETED:
         return "deleted"
@@ -42,7 +42,7 @@ def expected_row(s: Situation) -> str:
     return {Gate.UNSELECTED: "received", Gate.OPEN: "ready", Gate.UNDISCOVERED: "pending"}.get(s.gate, s.gate.value)
 
 
-def expected_when_running(s: Situation) -> str:
+def expected_when_running(s: Inputs) -> str:
     fixed = {
         Execution.READY: "running",
         Execution.WAITING: "starting",
@@ -69,7 +69,7 @@ def expected_when_running(s: Situation) -> str:
     return rows[s.memory]
 
 
-def expected_listing_row(s: ListingSituation) -> str:
+def expected_listing_row(s: ListingInputs) -> str:
     """What is on its way first, then what is there though nobody needs it."""
     if s.listing in {Listing.OUTDATED, Listing.ENDING}:
         return "change" if s.listing is Listing.OUTDATED else "leave"
@@ -97,13 +97,13 @@ def test_every_row_is_used_and_named_once() -> None:
 
 
 @pytest.mark.parametrize("situation", LISTINGS, ids=lambda s: "-".join([s.need, s.listing, s.timer, s.slot]))
-def test_each_discovery_is_in_just_the_row_that_names_it(situation: ListingSituation) -> None:
+def test_each_discovery_is_in_just_the_row_that_names_it(situation: ListingInputs) -> None:
     assert [row.name for row in LISTING_ROWS if row.has(situation)] == [expected_listing_row(situation)]
 
 
 def test_nothing_starts_unless_it_is_asked_for_and_nothing_else_is_there() -> None:
     starts = [s for s in POSSIBLE if find_row(s).action is Action.START]
-    assert starts == [Situation(Request.RUNNING, Execution.NONE, Gate.OPEN, Memory.CLEAR)]
+    assert starts == [Inputs(Request.RUNNING, Execution.NONE, Gate.OPEN, Memory.CLEAR)]
 
 
 def test_ready_and_stalled_never_meet_and_no_other_flags_exist() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from connector_operator.cluster import clock
 from connector_operator.cluster.clock import ServerClock
-from connector_operator.decide.acts import CreateRunner
+from connector_operator.decide.actions import CreateRunner
 from connector_operator.decide.conditions import refused_status
 from connector_operator.resources.connector import ConnectorSpec, parse_spec, parse_status, spec_hash
 from connector_runner.schemas.manifest import TakeOver

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from connector_operator.decide.endings import Ending, delay_after, judge, next_retry
+from connector_operator.decide.backoff import delay_after, next_retry
 from connector_operator.decide.observation import Policy
+from connector_operator.decide.pod_problems import explain_unready
 from connector_operator.decide.rollout import User, decide_dataset
-from connector_operator.decide.waiting import explain_waiting
+from connector_operator.decide.termination import Ending, read_ending
 from connector_operator.resources import names
 from connector_operator.resources.connector import Retry, config_hash, parse_spec
 from connector_operator.resources.dataset import DatasetStatus, dataset_hash, parse_dataset, resolve_dataset
@@ -172,7 +173,7 @@ def pod(**fields: Any) -> ObservedPod:
     ],
 )
 def test_each_end_is_judged(job: ObservedJob, pods: list[ObservedPod], outcome: str, reason: str) -> None:
-    ending = judge(job, pods)
+    ending = read_ending(job, pods)
     assert (ending.outcome, ending.reason) == (outcome, reason)
     assert ending.message
 
@@ -217,7 +218,7 @@ def test_delays_grow_to_their_limit() -> None:
 )
 def test_why_a_pod_is_not_ready(pods: list[dict[str, Any]] | None, told: list[tuple[str, str]], reason: str) -> None:
     seen = None if pods is None else [ObservedPod(name="p", job="job", **fields) for fields in pods]
-    assert explain_waiting(ObservedJob(name="job"), seen, told, START).reason == reason
+    assert explain_unready(ObservedJob(name="job"), seen, told, START).reason == reason
 
 
 def test_raw_pods_are_read_whatever_is_missing() -> None:

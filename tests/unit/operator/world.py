@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from connector_operator.decide.acts import Act, CreateDiscovery, CreateRunner, DeleteJob
+from connector_operator.decide.actions import CreateDiscovery, CreateRunner, DeleteJob, JobAction
 from connector_operator.decide.decision import Decision, Look, decide
-from connector_operator.decide.observation import Observation, Policy, Trial
+from connector_operator.decide.observation import DryRun, Observation, Policy
 from connector_operator.resources import names
 from connector_operator.resources.connector import config_hash, parse_spec, parse_status, spec_hash
 from connector_operator.resources.dataset import resolve_dataset
@@ -48,7 +48,7 @@ class World:
         self.has_turn = True
         self.has_slot = True
         self.trouble = ""
-        self.trial = Trial()
+        self.trial = DryRun()
         self.trials = 0
         self.take_over: TakeOver | None = None
         self.policy = Policy()
@@ -132,7 +132,7 @@ class World:
                 return decision
         raise AssertionError("does not settle: " + ", ".join(d.row.name for d in self.history[-most:]))
 
-    def do(self, act: Act) -> None:
+    def do(self, act: JobAction) -> None:
         if isinstance(act, DeleteJob):
             if act.job in self.jobs and act.in_foreground:
                 job = self.jobs[act.job]

@@ -14,7 +14,7 @@ class Key(NamedTuple):
     name: str
 
 
-class FairLine:
+class FairQueue:
     """First come, first served within a namespace; namespaces in turn. Each key stands in it once."""
 
     def __init__(self) -> None:

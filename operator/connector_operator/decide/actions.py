@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import msgspec
 
-from connector_operator.decide.absorb import is_over, own_jobs
 from connector_operator.decide.classify import alive_pods, live_jobs
+from connector_operator.decide.facts import is_over, own_jobs
+from connector_operator.decide.inputs import Action, ListingAction
 from connector_operator.decide.observation import Observation
-from connector_operator.decide.situation import Action, ListingAction
 from connector_operator.resources import names
 from connector_operator.resources.connector import ConnectorStatus
 from connector_operator.resources.times import parse_time
@@ -43,7 +43,7 @@ class DeleteJob(msgspec.Struct, frozen=True):
 
 LATE_WATCH = timedelta(seconds=30)
 """Longer than a Job that was made takes to show in the watch."""
-Act = CreateRunner | CreateDiscovery | DeleteJob
+JobAction = CreateRunner | CreateDiscovery | DeleteJob
 
 
 def next_run(seen: Observation, status: ConnectorStatus) -> int:
@@ -57,7 +57,7 @@ def next_run(seen: Observation, status: ConnectorStatus) -> int:
     return status.run if is_unused else max([status.run, status.held.run, *seen.vanished]) + 1
 
 
-def act_on_execution(seen: Observation, status: ConnectorStatus, action: Action) -> tuple[Act, ...]:
+def execution_actions(seen: Observation, status: ConnectorStatus, action: Action) -> tuple[JobAction, ...]:
     """The acts of a row of the table of executions; `status` has the run reserved."""
     if action is Action.START:
         job = names.execution_job_name(seen.name, seen.uid, status.run)
@@ -72,7 +72,7 @@ def act_on_execution(seen: Observation, status: ConnectorStatus, action: Action)
     return ()
 
 
-def _clear(seen: Observation, status: ConnectorStatus) -> tuple[Act, ...]:
+def _clear(seen: Observation, status: ConnectorStatus) -> tuple[JobAction, ...]:
     """Deletes what stands in the way of the next execution and is not on its way out yet."""
     foreign = [j for j in seen.jobs if j.role == names.ROLE_RUNNER and j.owner != seen.uid]
     known = {job.name for job in seen.jobs}
@@ -93,7 +93,7 @@ def _is_long_unready(seen: Observation) -> bool:
     return since is not None and seen.now - since > LATE_WATCH
 
 
-def act_on_listing(seen: Observation, status: ConnectorStatus, action: ListingAction) -> tuple[Act, ...]:
+def listing_actions(seen: Observation, status: ConnectorStatus, action: ListingAction) -> tuple[JobAction, ...]:
     """The acts of a row of the table of discoveries."""
     jobs = own_jobs(seen, names.ROLE_DISCOVERY)
     if action is ListingAction.START:
@@ -112,7 +112,7 @@ def _leave(job: ObservedJob) -> DeleteJob:
     return DeleteJob(job.name, job.uid, in_foreground=True)
 
 
-def prune(seen: Observation) -> tuple[Act, ...]:
+def prune(seen: Observation) -> tuple[JobAction, ...]:
     """Finished Jobs beyond the history, and only those that the *stored* status has taken in.
 
     Also those that a namesake left when it was deleted with `--cascade=orphan`: nothing else would ever remove them.

@@ -13,12 +13,12 @@ from connector_operator.resources.workload import ObservedJob
 replace = msgspec.structs.replace
 
 
-def with_orders(jobs: Iterable[ObservedJob], uid: str, status: ConnectorStatus) -> tuple[ObservedJob, ...]:
+def with_provenance(jobs: Iterable[ObservedJob], uid: str, status: ConnectorStatus) -> tuple[ObservedJob, ...]:
     """Jobs with what they were made from; where the status does not tell (an earlier operator's), as the Job says."""
-    return tuple(_as_ordered(job, status) if job.owner == uid else job for job in jobs)
+    return tuple(_as_made(job, status) if job.owner == uid else job for job in jobs)
 
 
-def _as_ordered(job: ObservedJob, status: ConnectorStatus) -> ObservedJob:
+def _as_made(job: ObservedJob, status: ConnectorStatus) -> ObservedJob:
     if job.role == names.ROLE_RUNNER:
         made = status.ordered
         if made.run != job.run or not made.spec_hash:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import msgspec
 
-from connector_operator.decide.absorb import own_jobs, problems_of
 from connector_operator.decide.classify import alive_pods, has_failed, is_fresh, live_jobs
+from connector_operator.decide.facts import own_jobs, problems_of
+from connector_operator.decide.inputs import Action, Gate, Inputs, ListingAction
 from connector_operator.decide.observation import Observation
-from connector_operator.decide.situation import Action, Gate, ListingAction, Situation
-from connector_operator.decide.spent import judge_spent
+from connector_operator.decide.pod_problems import Explanation, explain_suspended, explain_unready
 from connector_operator.decide.table import ListingRow, Row
-from connector_operator.decide.waiting import Wait, explain_suspended, explain_waiting
+from connector_operator.decide.termination import read_spent_ending
 from connector_operator.resources import names
 from connector_operator.resources.connector import ConnectorStatus
 from connector_operator.resources.times import format_time
@@ -21,7 +21,7 @@ _MOST_NAMED = 20
 GOES_ON = "; its Dataset can't be used any more, so it goes on until it is stopped or restarted"
 
 
-class Words(msgspec.Struct, frozen=True):
+class Messages(msgspec.Struct, frozen=True):
     """What is said of one situation.
 
     Attributes:
@@ -36,8 +36,8 @@ class Words(msgspec.Struct, frozen=True):
     message: str
     flags: str
     told: str
-    listing: Wait
-    pod: Wait
+    listing: Explanation
+    pod: Explanation
 
     @property
     def is_trouble(self) -> bool:
@@ -45,17 +45,17 @@ class Words(msgspec.Struct, frozen=True):
         return "S" in self.flags
 
 
-def gather_words(
-    seen: Observation, memory: ConnectorStatus, row: Row, listing: ListingRow, situation: Situation
-) -> Words:
+def build_messages(
+    seen: Observation, memory: ConnectorStatus, row: Row, listing: ListingRow, situation: Inputs
+) -> Messages:
     """Everything that is said of one situation; pure text, the same for the same observation."""
     listed = say_listing(seen, memory, listing)
     gate = say_gate(seen, memory, situation.gate, listed)
     live = live_jobs(seen)
-    pod = explain_waiting(live[-1], seen.pods, seen.told, seen.now) if live else Wait("NoExecution", "")
+    pod = explain_unready(live[-1], seen.pods, seen.told, seen.now) if live else Explanation("NoExecution", "")
     last = memory.last_execution
     if seen.trouble and row.action in {Action.START, Action.STOP, Action.TRIM}:
-        return Words("JobRefused", seen.trouble, "S", seen.trouble, listed, pod)
+        return Messages("JobRefused", seen.trouble, "S", seen.trouble, listed, pod)
     reason = {"<gate>": gate.reason, "<pod>": pod.reason, "<last>": last.reason}.get(row.reason, row.reason)
     message = row.says.format(
         gate=gate.message,
@@ -76,7 +76,7 @@ def gather_words(
     message = message if "{when}" in message else f"{message}{{when}}"
     is_helpless = (row.reason == "<pod>" and is_stuck(pod)) or (row.reason == "<gate>" and is_stuck(gate))
     flags = "S" if is_helpless and "P" in row.flags else row.flags
-    return Words(reason, message.replace("{when}", when), flags, message.replace("{when}", ""), listed, pod)
+    return Messages(reason, message.replace("{when}", when), flags, message.replace("{when}", ""), listed, pod)
 
 
 _WAITS_ITSELF = frozenset({"RunnerNotReady", "SidecarNotReady"})
@@ -85,7 +85,7 @@ _POD_TROUBLE = frozenset(
 )
 
 
-def is_stuck(wait: Wait) -> bool:
+def is_stuck(wait: Explanation) -> bool:
     """Whether a pod or Job can't come to be unless somebody mends something; a source that is away is no such thing."""
     return wait.is_trouble and wait.reason in _POD_TROUBLE
 
@@ -101,7 +101,7 @@ def say_when(seen: Observation, memory: ConnectorStatus, row: Row) -> str:
 
 def say_spent(seen: Observation) -> str:
     """Why a Job that lives must go."""
-    ending = judge_spent(seen, live_jobs(seen)[-1]) if live_jobs(seen) else None
+    ending = read_spent_ending(seen, live_jobs(seen)[-1]) if live_jobs(seen) else None
     return f"{ending.message} Its Job makes way for the next execution." if ending is not None else ""
 
 
@@ -139,46 +139,46 @@ def sentence(texts: Sequence[str]) -> str:
     return "; ".join(texts) + "."
 
 
-def say_listing(seen: Observation, memory: ConnectorStatus, row: ListingRow) -> Wait:
+def say_listing(seen: Observation, memory: ConnectorStatus, row: ListingRow) -> Explanation:
     """Why the streams of this configuration are not known, or how far their listing is."""
     discovery = memory.discovery
     if seen.trouble and row.action is ListingAction.START:
-        return Wait("JobRefused", seen.trouble, is_trouble=True)
+        return Explanation("JobRefused", seen.trouble, is_trouble=True)
     if row.name == "line":
-        return Wait("AwaitingSlot", "Other discoveries are running; this one is in line.")
+        return Explanation("AwaitingSlot", "Other discoveries are running; this one is in line.")
     jobs = [j for j in own_jobs(seen, names.ROLE_DISCOVERY) if j.finished is None and j.deleting is None]
     if jobs and row.name == "active":
-        wait = explain_waiting(jobs[-1], seen.pods, seen.told, seen.now)
+        wait = explain_unready(jobs[-1], seen.pods, seen.told, seen.now)
         if (wait.is_trouble and wait.reason not in _WAITS_ITSELF) or wait.reason == "AwaitingAdmission":
             return wait
     if has_failed(seen, memory):
         when = "" if row.name == "rest" else f" Tried again at {discovery.retry_at}, and at once when the spec changes."
-        return Wait(discovery.reason, closed(discovery.message), is_trouble=True, when=when)
-    return Wait("Discovering", "The streams of this configuration are being listed.")
+        return Explanation(discovery.reason, closed(discovery.message), is_trouble=True, when=when)
+    return Explanation("Discovering", "The streams of this configuration are being listed.")
 
 
-def say_gate(seen: Observation, memory: ConnectorStatus, gate: Gate, listed: Wait) -> Wait:
+def say_gate(seen: Observation, memory: ConnectorStatus, gate: Gate, listed: Explanation) -> Explanation:
     """What stands between the spec and a start."""
     stream = seen.spec.selected_stream if seen.spec else ""
     match gate:
         case Gate.INVALID:
-            return Wait("InvalidConfig", sentence(problems_of(seen)))
+            return Explanation("InvalidConfig", sentence(problems_of(seen)))
         case Gate.REFUSED | Gate.UNDISCOVERED:
             return listed
         case Gate.UNSELECTED:
-            return Wait(
+            return Explanation(
                 "StreamNotSelected",
                 f"Running is asked for, but no stream is selected: set spec.selectedStream. {say_streams(memory)}",
             )
         case Gate.UNKNOWN:
-            return Wait("UnknownStream", f"The source has no stream {stream!r}. {say_streams(memory)}")
+            return Explanation("UnknownStream", f"The source has no stream {stream!r}. {say_streams(memory)}")
         case Gate.HOMELESS | Gate.MISDIRECTED:
-            return Wait(seen.dataset.reason, seen.dataset.message)
+            return Explanation(seen.dataset.reason, seen.dataset.message)
         case Gate.OPEN:
-            return Wait("ReadyToRun", "")
+            return Explanation("ReadyToRun", "")
 
 
-def say_discovered(seen: Observation, memory: ConnectorStatus, listed: Wait) -> tuple[str, str, str]:
+def say_discovered(seen: Observation, memory: ConnectorStatus, listed: Explanation) -> tuple[str, str, str]:
     """Status, reason and message of the Discovered condition."""
     if seen.spec is None or problems_of(seen):
         return "False", "InvalidConfig", "The configuration has problems; see the condition ConfigValid."

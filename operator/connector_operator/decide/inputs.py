@@ -153,7 +153,7 @@ class ListingAction(StrEnum):
     CANCEL = "delete the Job"
 
 
-class Situation(msgspec.Struct, frozen=True):
+class Inputs(msgspec.Struct, frozen=True):
     """Which row of the table of executions holds."""
 
     request: Request
@@ -167,7 +167,7 @@ class Situation(msgspec.Struct, frozen=True):
         return self.memory is Memory.CLEAR or self.request is Request.RUNNING
 
 
-class ListingSituation(msgspec.Struct, frozen=True):
+class ListingInputs(msgspec.Struct, frozen=True):
     """Which row of the table of discoveries holds."""
 
     need: Need

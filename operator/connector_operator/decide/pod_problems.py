@@ -15,7 +15,7 @@ LONG = timedelta(minutes=2)
 _FIRST_LOOK, _LAST_LOOK = timedelta(seconds=5), timedelta(seconds=60)
 
 
-class Wait(msgspec.Struct, frozen=True):
+class Explanation(msgspec.Struct, frozen=True):
     """Why something is not ready yet.
 
     Attributes:
@@ -29,9 +29,11 @@ class Wait(msgspec.Struct, frozen=True):
     when: str = ""
 
 
-def explain_waiting(job: ObservedJob, pods: Sequence[ObservedPod] | None, told: Sequence[Told], now: datetime) -> Wait:
+def explain_unready(
+    job: ObservedJob, pods: Sequence[ObservedPod] | None, told: Sequence[Told], now: datetime
+) -> Explanation:
     """The most telling reason; `pods` None and no events: nothing is known yet."""
-    starting = Wait("Starting", f"Execution {job.name} is starting.")
+    starting = Explanation("Starting", f"Execution {job.name} is starting.")
     if job.is_suspended:
         return explain_suspended(job)
     if pods is None:
@@ -40,44 +42,48 @@ def explain_waiting(job: ObservedJob, pods: Sequence[ObservedPod] | None, told: 
     about = {job.name, *(p.name for p in mine)}
     said = next((message for subject, message in reversed(told) if subject in about), "")
     if not mine:
-        return Wait("PodRefused", f"No pod could be made for {job.name}: {said}", is_trouble=True) if said else starting
+        return (
+            Explanation("PodRefused", f"No pod could be made for {job.name}: {said}", is_trouble=True)
+            if said
+            else starting
+        )
     pod = mine[-1]
     if pod.unschedulable:
-        return Wait("Unschedulable", f"No node takes the pod: {pod.unschedulable}", is_trouble=True)
+        return Explanation("Unschedulable", f"No node takes the pod: {pod.unschedulable}", is_trouble=True)
     if pod.container_reason in {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}:
-        return Wait("ImageNotPulled", f"The runner's image could not be pulled: {pod.waiting}", is_trouble=True)
+        return Explanation("ImageNotPulled", f"The runner's image could not be pulled: {pod.waiting}", is_trouble=True)
     if said and pod.phase == "Pending":
         reason = "SecretNotFound" if "secret" in said and "not found" in said else "PodNotStarted"
-        return Wait(reason, f"The pod can't start: {said}", is_trouble=True)
+        return Explanation(reason, f"The pod can't start: {said}", is_trouble=True)
     if pod.container_reason == "CreateContainerConfigError":
-        return Wait("PodNotStarted", f"The container can't start: {pod.waiting}", is_trouble=True)
+        return Explanation("PodNotStarted", f"The container can't start: {pod.waiting}", is_trouble=True)
     if pod.is_up and pod.ended_others:
         ended = ", ".join(pod.ended_others)
         message = (
             f"The runner works, but its pod does not count as ready: of the containers beside it has ended {ended}."
         )
-        return Wait("SidecarEnded", message, is_trouble=True)
+        return Explanation("SidecarEnded", message, is_trouble=True)
     if pod.is_up and pod.others:
         message = f"The runner works, but the pod's other containers are not all ready: {', '.join(pod.others)}."
-        return Wait("SidecarNotReady", message)
+        return Explanation("SidecarNotReady", message)
     if (
         pod.phase == "Running"
         and pod.started is not None
         and now - max(pod.started, pod.unready_since or pod.started) > LONG
     ):
         message = f"The runner is up but not ready: it has no connection yet; see kubectl logs job/{job.name}."
-        return Wait("RunnerNotReady", message, is_trouble=True)
+        return Explanation("RunnerNotReady", message, is_trouble=True)
     return starting
 
 
-def explain_suspended(job: ObservedJob) -> Wait:
+def explain_suspended(job: ObservedJob) -> Explanation:
     """A Job that somebody holds back: it may come by itself, and who holds it is not known to us."""
     message = (
         f"Job {job.name} is suspended, or scaled to nothing: whatever admits Jobs here (a queue, a policy, a person) has not "
         "let it start. It starts when that happens; to let it start by hand: "
         f"""kubectl patch job {job.name} --type=merge -p '{{"spec":{{"suspend":false,"parallelism":1}}}}'."""
     )
-    return Wait("AwaitingAdmission", message)
+    return Explanation("AwaitingAdmission", message)
 
 
 def next_look(created: datetime | None, now: datetime) -> datetime:

@@ -9,8 +9,8 @@ import msgspec
 
 from connector_operator.cluster.client import ApiError
 from connector_operator.cluster.jobs import JobPoster
-from connector_operator.decide import endings
-from connector_operator.decide.observation import Observation, Trial
+from connector_operator.decide import backoff
+from connector_operator.decide.observation import DryRun, Observation
 from connector_operator.resources import names
 from connector_operator.resources.connector import spec_hash
 from connector_operator.workloads.jobs import RunnerSettings, Subject, build_runner_job
@@ -25,10 +25,10 @@ class Refusal(msgspec.Struct, frozen=True):
 
     orders: tuple[str, str]
     count: int
-    trial: Trial
+    trial: DryRun
 
 
-class Trials:
+class DryRuns:
     """Remembers refusals, so that events of a connector that is held cost no request."""
 
     def __init__(self, poster: JobPoster, settings: RunnerSettings) -> None:
@@ -36,21 +36,21 @@ class Trials:
         self._settings = settings
         self._refusals: dict[str, Refusal] = {}
 
-    def known(self, seen: Observation) -> Trial | None:
+    def known(self, seen: Observation) -> DryRun | None:
         """The last refusal of the same orders, as long as it is not to be asked again."""
         refusal = self._refusals.get(seen.uid)
         if refusal is None or refusal.orders != _orders(seen) or refusal.trial.again is None:
             return None
         return refusal.trial if seen.now < refusal.trial.again else None
 
-    async def ask(self, seen: Observation) -> Trial:
+    async def ask(self, seen: Observation) -> DryRun:
         """One dry run.
 
         Raises:
             ApiError: The API server could not be asked.
         """
         if seen.spec is None:
-            return Trial()
+            return DryRun()
         run = max([seen.status.run, *seen.vanished, *(job.run for job in seen.jobs)]) + 1
         subject = Subject(seen.namespace, seen.name, seen.uid, seen.spec)
         job = names.execution_job_name(seen.name, seen.uid, run)
@@ -63,14 +63,14 @@ class Trials:
             if not is_unknown(error):
                 return self._refuse(seen, f"The API server would refuse the Job that is to follow: {error.message}.")
         self._refusals.pop(seen.uid, None)
-        return Trial()
+        return DryRun()
 
-    def _refuse(self, seen: Observation, message: str) -> Trial:
+    def _refuse(self, seen: Observation, message: str) -> DryRun:
         orders, before = _orders(seen), self._refusals.get(seen.uid)
         count = before.count + 1 if before is not None and before.orders == orders else 1
-        wait: timedelta = endings.delay_after(count, endings.REFUSED_DELAY, seen.uid)
+        wait: timedelta = backoff.delay_after(count, backoff.REFUSED_DELAY, seen.uid)
         again: datetime = seen.now + wait
-        trial = Trial(message.replace("..", "."), again)
+        trial = DryRun(message.replace("..", "."), again)
         self._refusals[seen.uid] = Refusal(orders, count, trial)
         if len(self._refusals) > _KEPT:
             del self._refusals[next(iter(self._refusals))]

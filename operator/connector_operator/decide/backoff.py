@@ -1,0 +1,59 @@
+"""When the next execution or discovery may start: what is remembered of failures, and delays that double."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from datetime import datetime, timedelta
+
+from connector_operator.decide.observation import Policy
+from connector_operator.decide.termination import CRASHED, DISRUPTED, FENCED, REFUSED, Ending
+from connector_operator.resources.connector import Retry
+from connector_operator.resources.times import format_time, parse_time
+from connector_operator.resources.workload import ObservedJob
+
+CRASH_DELAY = (timedelta(seconds=1), timedelta(minutes=5))
+REFUSED_DELAY = (timedelta(seconds=30), timedelta(minutes=10))
+DISCOVERY_DELAY = (timedelta(seconds=2), timedelta(minutes=5))
+STILL = timedelta(minutes=1)
+"""A dataset that another run of the connector holds is taken over only when its checkpoint has not moved for so long (a
+runner with nothing to write moves it every two seconds)."""
+FAILING_FROM = 5
+"""From this many failures in a row on a connector is errored."""
+SHORTEST_CALM = timedelta(minutes=1)
+"""A run that is disrupted sooner, and not for the first time, counts as a crash: else a node that evicts everything, or
+somebody who deletes or suspends each Job, would make the operator spin."""
+
+
+def delay_after(failures: int, limits: tuple[timedelta, timedelta], seed: str) -> timedelta:
+    """Doubles from the first limit to the second; a tenth more or less, the same for the same seed, spreads the herd."""
+    first, longest = limits
+    spread = 0.9 + 0.2 * hashlib.sha256(seed.encode()).digest()[0] / 255
+    exact = min(longest, first * (1 << min(max(failures - 1, 0), 20))) * spread
+    return timedelta(seconds=math.ceil(exact.total_seconds()))  # as whole as the times in a status
+
+
+def next_retry(before: Retry, job: ObservedJob, ending: Ending, ended: datetime, policy: Policy) -> Retry:
+    """What is remembered after an execution ended: the row of failures goes on only for the same orders and unstable runs."""
+    same = before.spec_hash == job.spec_hash and before.dataset_hash == job.dataset_hash
+    duration = ended - (job.started or ended)
+    failures = before.failures if same and duration < policy.stable_after else 0
+    outcome = ending.outcome
+    if outcome == DISRUPTED and duration < SHORTEST_CALM and before.outcome in {DISRUPTED, CRASHED}:
+        outcome = CRASHED
+    wait = timedelta(0)
+    if outcome in {CRASHED, REFUSED, FENCED}:
+        failures += 1
+        if outcome == REFUSED:
+            wait = delay_after(failures, REFUSED_DELAY, job.uid)
+            wait = max(wait, STILL) if ending.held.mark else wait
+        elif duration < policy.stable_after:
+            wait = delay_after(failures, CRASH_DELAY, job.uid)
+    since = before.since if failures > 1 and before.since else format_time(ended) if failures else ""
+    return Retry(outcome, failures, since, format_time(ended + wait), job.spec_hash, job.dataset_hash)
+
+
+def is_due(at: str, now: datetime) -> bool:
+    """Whether a remembered time has come; an unreadable one has."""
+    moment = parse_time(at)
+    return moment is None or moment <= now
