@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from connector_runner.commands.session import conclude
-from connector_runner.log import LineLog, Redactor
+from connector_runner.log import LineLog
 from connector_runner.manifests import orders_from_environment, orders_from_file
 from connector_runner.orders import Orders
+from connector_runner.redaction import Redactor
 from connector_runner.registry import FolderRegistry, SourceRegistry
 from connector_runner.schemas.manifest import MANIFEST_VARIABLE, PROBE_ADDRESS_VARIABLE
 

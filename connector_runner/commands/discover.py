@@ -8,9 +8,10 @@ import sys
 import msgspec
 
 from connector_runner.commands.session import build_source_context, write_termination
-from connector_runner.log import LineLog, Redactor
+from connector_runner.log import LineLog
 from connector_runner.orders import Orders
 from connector_runner.pipeline.telemetry import NoMeters, Telemetry
+from connector_runner.redaction import Redactor
 from connector_runner.registry import SourceRegistry
 from connector_runner.schemas.catalogue import Catalogue, StreamInfo, encode_line, summarise
 from connector_runner.schemas.outcome import ExitCode

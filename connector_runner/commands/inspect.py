@@ -10,10 +10,10 @@ from dataclasses import asdict
 from typing import Any
 
 from connector_runner.datasets.dead_letters import json_value
-from connector_runner.log import Redactor
 from connector_runner.orders import Orders
 from connector_runner.protocols.errors import InvalidConfigError
 from connector_runner.protocols.sink import Inspector
+from connector_runner.redaction import Redactor
 from connector_runner.registry import SourceRegistry, build_inspector
 from connector_runner.schemas.connector import build_connector_schema
 from connector_runner.schemas.outcome import ExitCode

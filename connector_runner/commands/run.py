@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from connector_runner.commands.session import build_sink_context, build_source_context
-from connector_runner.log import LineLog, Redactor
+from connector_runner.log import LineLog
 from connector_runner.orders import Orders
 from connector_runner.pipeline.engine import Engine
 from connector_runner.pipeline.health import Health
@@ -20,6 +20,7 @@ from connector_runner.pipeline.rotation import fingerprint, watch_files
 from connector_runner.pipeline.telemetry import NoMeters, Telemetry
 from connector_runner.protocols.errors import InvalidConfigError
 from connector_runner.protocols.source import Source
+from connector_runner.redaction import Redactor
 from connector_runner.registry import SourceRegistry, build_sink
 from connector_runner.schemas.outcome import ExitCode
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from connector_runner.log import LineLog, Redactor
+from connector_runner.log import LineLog
 from connector_runner.orders import Orders
 from connector_runner.protocols.errors import (
     ActionRequiredError,
@@ -21,6 +21,7 @@ from connector_runner.protocols.errors import (
 )
 from connector_runner.protocols.sink import RefusedRows, SinkContext
 from connector_runner.protocols.source import Report, SourceContext, WriteMode
+from connector_runner.redaction import Redactor
 from connector_runner.registry import SourceRegistry
 from connector_runner.schemas.config import Schema
 from connector_runner.schemas.manifest import TERMINATION_LOG_VARIABLE

@@ -9,7 +9,6 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from connector_runner.pipeline.backoff import Backoff
 from connector_runner.pipeline.queue import BatchQueue, Limits
 from connector_runner.pipeline.reader import Reader
 from connector_runner.pipeline.telemetry import Telemetry
@@ -17,6 +16,7 @@ from connector_runner.pipeline.writer import Pace, Writer
 from connector_runner.protocols.batch import place_of
 from connector_runner.protocols.sink import Sink
 from connector_runner.protocols.source import Opened, Source
+from connector_runner.resilience.backoff import Backoff
 from connector_runner.schemas.outcome import ExitCode
 
 # Within the grace period that the operator gives (30 s and more): what was read is still committed.

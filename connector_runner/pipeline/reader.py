@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-from connector_runner.pipeline.backoff import Backoff
 from connector_runner.pipeline.queue import BatchQueue
 from connector_runner.pipeline.telemetry import Telemetry
 from connector_runner.protocols.batch import Batch
 from connector_runner.protocols.errors import TransientError
 from connector_runner.protocols.source import Checkpoint, Opened, Source
+from connector_runner.resilience.backoff import Backoff
 
 # A source that never waits would keep the writer from sending; after so many batches the loop gets its turn.
 BATCHES_A_TURN = 64

@@ -9,13 +9,13 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from connector_runner.pipeline.backoff import Backoff
 from connector_runner.pipeline.queue import BatchQueue, Group
 from connector_runner.pipeline.telemetry import Telemetry
 from connector_runner.protocols.batch import Batch
 from connector_runner.protocols.errors import TransientError
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.sink import Claim, Receipt, Sink, Transaction, WriteAgain
+from connector_runner.resilience.backoff import Backoff
 
 # With `wait: false`: transactions on their way at once.
 IN_FLIGHT = 4

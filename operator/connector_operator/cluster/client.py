@@ -20,6 +20,8 @@ from kubernetes.aio import client, config
 
 from connector_operator.cluster.clock import ServerClock, local_now
 from connector_operator.metrics import API_REQUESTS
+from connector_runner.resilience.rate_limit import RateLimit
+from connector_runner.resilience.retry_after import parse_retry_after
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 APPLY = "application/apply-patch+yaml"
@@ -28,6 +30,8 @@ JSON = "application/json"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 """A list without specs and statuses (https://kubernetes.io/docs/reference/using-api/api-concepts/#metadata-only-fetches)."""
 REQUEST_TIMEOUT = 30
+BURST_SECONDS = 2.0
+"""After a pause so many seconds' worth of requests may go at once."""
 _BEARER = "BearerToken"
 
 
@@ -52,24 +56,6 @@ class ApiError(Exception):
     def is_transient(self) -> bool:
         """Whether the same request may succeed later; a 500 for a malformed object would not."""
         return self.status in {0, 429, 502, 503, 504}
-
-
-class RateLimit:
-    """A token bucket: `rate` requests a second in the long run, twice that at once."""
-
-    def __init__(self, rate: int) -> None:
-        self._rate = rate
-        self._tokens = float(rate * 2)
-        self._last = time.monotonic()
-
-    async def take(self) -> None:
-        """Waits for a token."""
-        now = time.monotonic()
-        self._tokens = min(self._rate * 2.0, self._tokens + (now - self._last) * self._rate)
-        self._last = now
-        self._tokens -= 1
-        if self._tokens < 0:
-            await asyncio.sleep(-self._tokens / self._rate)
 
 
 async def load_configuration() -> client.Configuration:
@@ -103,7 +89,7 @@ class KubeClient:
     def __init__(self, configuration: client.Configuration, requests_per_second: int) -> None:
         self.configuration = configuration
         self._api = client.ApiClient(configuration)
-        self._limit = RateLimit(requests_per_second)
+        self._limit = RateLimit(requests_per_second, BURST_SECONDS)
         self.clock = ServerClock()
 
     async def close(self) -> None:
@@ -138,7 +124,7 @@ class KubeClient:
             ApiError: Refused, or not reached.
         """
         if not is_urgent:
-            await self._limit.take()
+            await self._take_turn()
         headers = {"Accept": accept, "Content-Type": content_type}
         if self.configuration.refresh_api_key_hook is not None:
             refreshed = self.configuration.refresh_api_key_hook(self.configuration)
@@ -155,6 +141,10 @@ class KubeClient:
             raise _error(status, text, retry_after)
         return text if is_text else json.loads(text)
 
+    async def _take_turn(self) -> None:
+        if (seconds := self._limit.reserve(time.monotonic())) > 0:
+            await asyncio.sleep(seconds)
+
     async def _send(self, method: str, url: str, headers: dict[str, str], body: Any) -> tuple[int, str, float]:
         sent = local_now()
         try:
@@ -165,8 +155,8 @@ class KubeClient:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return 0, f"the API server could not be reached: {type(error).__name__} {error}", 0
         self.clock.note(answer.headers.get("Date", ""), sent, local_now())
-        wait = answer.headers.get("Retry-After", "")
-        return answer.status, text, float(wait) if wait.isdecimal() else 0
+        asked = parse_retry_after(answer.headers.get("Retry-After"), self.clock.now())
+        return answer.status, text, asked or 0
 
 
 def _resource(path: str) -> str:

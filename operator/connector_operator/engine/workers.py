@@ -11,11 +11,13 @@ from collections.abc import Awaitable, Callable
 from connector_operator.engine.fair_queue import Key
 from connector_operator.engine.queue import Priority, WorkQueue
 from connector_operator.metrics import FAILURES, QUEUE_LENGTH, VISIT_SECONDS
+from connector_runner.resilience.backoff import backoff_delay
 
 HEARTBEAT = Key("heartbeat", "", "")
 _BEAT_SECONDS = 5.0
 _LONGEST_VISIT = 180.0
 _SHORTEST_DELAY, _LONGEST_DELAY = 0.5, 300.0
+_JITTER = (0.8, 1.2)
 
 log = logging.getLogger(__name__)
 
@@ -95,8 +97,7 @@ class Workers:
 
     def _delay(self, key: Key) -> float:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        longest = min(_LONGEST_DELAY, _SHORTEST_DELAY * (1 << min(failures - 1, 12)))
-        return longest * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load, keeps no secret
+        return backoff_delay(failures - 1, _SHORTEST_DELAY, _LONGEST_DELAY, random.random(), _JITTER)  # noqa: S311
 
 
 def _about(key: Key) -> dict[str, str]:

@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from connector_runner.commands.session import build_source_context
-from connector_runner.log import BLOT, LineLog, Redactor
+from connector_runner.log import LineLog
 from connector_runner.manifests import orders_from_file
+from connector_runner.redaction import BLOT, Redactor
 from connector_runner.registry import FolderRegistry
 
 

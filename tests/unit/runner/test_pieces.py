@@ -18,8 +18,7 @@ from hypothesis import strategies as st
 
 from connector_runner.datasets.dead_letters import json_value
 from connector_runner.datasets.names import parse_table, quote
-from connector_runner.log import BLOT, LineLog, Redactor
-from connector_runner.pipeline.backoff import Backoff
+from connector_runner.log import LineLog
 from connector_runner.pipeline.health import Health
 from connector_runner.pipeline.probes import parse_address
 from connector_runner.pipeline.queue import BatchQueue, Limits
@@ -30,7 +29,9 @@ from connector_runner.protocols.batch import Batch
 from connector_runner.protocols.errors import ActionRequiredError, InvalidConfigError, TransientError
 from connector_runner.protocols.schema import Column, StreamSchema
 from connector_runner.protocols.types import INT64, STRING, Kind
+from connector_runner.redaction import BLOT, Redactor
 from connector_runner.registry import FolderRegistry, sink_scheme
+from connector_runner.resilience.backoff import Backoff
 from connector_runner.schemas.connector import build_connector_schema
 from connector_runner.sinks.postgresql.errors import Meaning, connection_failure, meaning_of, statement_failure
 from connector_runner.sinks.postgresql.session import connection_info, describe

@@ -9,7 +9,6 @@ from contextlib import suppress
 import pytest
 
 from connector_runner.pipeline import writer
-from connector_runner.pipeline.backoff import Backoff
 from connector_runner.pipeline.metrics import PrometheusMeters
 from connector_runner.pipeline.queue import BatchQueue, Limits
 from connector_runner.pipeline.reader import Reader
@@ -19,6 +18,7 @@ from connector_runner.protocols.errors import TransientError
 from connector_runner.protocols.schema import Column, StreamSchema
 from connector_runner.protocols.sink import Claim, Receipt, Transaction
 from connector_runner.protocols.types import INT64
+from connector_runner.resilience.backoff import Backoff
 from connector_runner.schemas.outcome import ExitCode
 from tests.contract.driving import ListSource, Run, batch, until
 
