@@ -1,4 +1,4 @@
-"""Where the stream is on the chain, and what to do next: the whole of following a chain as values, without a socket or a clock.
+"""The chain of the dataset's blocks, and what to do about a node's head: following a chain as values, without a socket or a clock.
 
 The position of a stream is the last block and a ring of the hashes before it. A node's head is compared with the ring; from
 that follows whether to go on, to wait, or to walk back to the common ancestor.
@@ -11,20 +11,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from connector_runner.protocols.batch import Position
-from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.sources.ethereum.decode.responses import Header
+from connector_runner.sources.ethereum.errors import DeepReorganisationError
 
 RING_BLOCKS = 128
 """How deep a reorganisation may be: twice what finality takes on the main chain (two epochs of 32 blocks)."""
 PATIENCE_SECONDS = 30.0
 """How long a shorter chain that differs is taken for a lagging replica before it is believed."""
-
-
-class DeepReorganisationError(ActionRequiredError):
-    """The chain was replaced from below the ring on."""
-
-    reason = "DeepReorganisation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,27 +42,6 @@ class Standing:
     def must_reread(self) -> bool:
         """Whether blocks that were left out may lack rows."""
         return self.is_bloom_refuted and self.left_out is not None
-
-    def to_position(self) -> dict[str, Any]:
-        """Members of a position; those that say nothing are not there."""
-        found = {
-            "_told": sorted(self.told), "_left_out": list(self.left_out or ()), "_bloom_refuted": self.is_bloom_refuted,
-            "_event": self.event,
-        }  # fmt: skip
-        return {"_since": self.since, **{name: value for name, value in found.items() if value}}
-
-    @classmethod
-    def from_position(cls, position: Position) -> Standing:
-        """The reverse; of an older position nothing is known.
-
-        Raises:
-            TypeError, ValueError: It was not written by this source.
-        """
-        first_last = tuple(map(int, position.get("_left_out") or ()))
-        left_out = (first_last[0], first_last[1]) if len(first_last) == 2 else None
-        told = frozenset(map(str, position.get("_told") or ()))
-        since = int(position.get("_since", position["number"] + 1))
-        return cls(told, left_out, bool(position.get("_bloom_refuted")), str(position.get("_event") or ""), since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,36 +101,6 @@ class Chain:
     def with_standing(self, standing: Standing) -> Chain:
         """The same blocks."""
         return Chain(self.start, self.number, self.hashes, standing)
-
-
-def to_position(chain: Chain) -> Position:
-    """As checkpoints carry it; the ring and the standing stay out of rows and logs."""
-    own = {"number": chain.number, "hash": chain.head, "start": chain.start, "_ring": list(chain.hashes)}
-    return {**own, **chain.standing.to_position()}
-
-
-def from_position(position: Position) -> Chain:
-    """The reverse.
-
-    Raises:
-        ActionRequiredError: It was not written by this source.
-    """
-    try:
-        ring = tuple(map(str, position["_ring"]))
-        chain = Chain(int(position["start"]), int(position["number"]), ring, Standing.from_position(position))
-    except (KeyError, TypeError, ValueError):
-        chain = None
-    if chain is None or len(chain.hashes) > chain.number - chain.start + 1 or not _is_whole(chain):
-        raise ActionRequiredError(
-            "the checkpoint of this dataset was not written by this version of the ETHEREUM source; "
-            "start over with `connector-runner checkpoint reset`",
-            reason="CheckpointUnreadable",
-        )
-    return chain
-
-
-def _is_whole(chain: Chain) -> bool:
-    return bool(chain.hashes) or chain.number == chain.start - 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,14 @@ from connector_runner.protocols.source import Report
 from connector_runner.schemas.catalogue import Catalogue, ColumnInfo, StreamInfo
 from connector_runner.sources.ethereum.decode.events import find_events
 from connector_runner.sources.ethereum.endpoints.identity import identity_of
-from connector_runner.sources.ethereum.endpoints.probe import LOGS, RECEIPTS, NodeFacts, Probe, find_facts
-from connector_runner.sources.ethereum.fetch.blocks import TRACE_METHODS
+from connector_runner.sources.ethereum.endpoints.probe import NodeFacts, Probe, find_facts
+from connector_runner.sources.ethereum.errors import NodeFailure, Verdict
+from connector_runner.sources.ethereum.fetch.plan import StreamPlan
+from connector_runner.sources.ethereum.rpc.methods import LOGS, RECEIPTS, TRACE_METHODS
 from connector_runner.sources.ethereum.rpc.pacing import RateLimit
-from connector_runner.sources.ethereum.rpc.refusals import NodeFailure, Verdict, judge_status
+from connector_runner.sources.ethereum.rpc.refusals import judge_status
 from connector_runner.sources.ethereum.rpc.web3_client import build_web3
 from connector_runner.sources.ethereum.settings import Endpoint, Settings, Tag
-from connector_runner.sources.ethereum.streams import StreamPlan
 from connector_runner.sources.ethereum.verify.families import describe
 
 MODES = ("backfill", "live")
@@ -41,7 +42,6 @@ async def discover(
             first = first or failure.as_error()
             report.note(failure.message)
         else:
-            report.connected()
             return build_catalogue(facts, plans, settings)
     assert first is not None  # noqa: S101 - there is at least one endpoint
     raise first

@@ -6,8 +6,9 @@ import re
 from typing import Any
 
 from connector_runner.protocols.schema import StreamSchema
+from connector_runner.sources.ethereum.fetch.plan import StreamPlan
 from connector_runner.sources.ethereum.settings import Endpoint, Settings
-from connector_runner.sources.ethereum.streams import StreamPlan, build_plans
+from connector_runner.sources.ethereum.streams import build_plans
 from connector_runner.sources.ethereum.verify.families import FAMILIES
 
 MARKS = "<!-- {0}: begin (make generate) -->", "<!-- {0}: end -->"

@@ -17,7 +17,6 @@ from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from connector_runner.protocols.errors import InvalidConfigError
-from connector_runner.sources.ethereum.verify.families import Proofs
 
 SCHEMES = ("http", "https", "ws", "wss")
 ADDRESS_BYTES, TOPIC_BYTES = 20, 32
@@ -32,6 +31,13 @@ class Tag(StrEnum):
     LATEST = "latest"
     SAFE = "safe"
     FINALIZED = "finalized"
+
+
+class Proofs(StrEnum):
+    """The setting: everything is proven as on Ethereum, or nothing that other chains lack."""
+
+    ETHEREUM = "ethereum"
+    RELAXED = "relaxed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,24 +20,24 @@ from connector_runner.sources.ethereum.chain import (
     Extend,
     Wait,
     WalkBack,
-    from_position,
     median_interval,
     next_step,
     summary,
 )
 from connector_runner.sources.ethereum.decode.responses import Header
-from connector_runner.sources.ethereum.decode.rows import MalformedAnswerError
 from connector_runner.sources.ethereum.endpoints.outage import Trouble
 from connector_runner.sources.ethereum.endpoints.pool import Nodes
+from connector_runner.sources.ethereum.errors import MalformedAnswerError, NodeFailure, StaleAnswerError, Verdict
 from connector_runner.sources.ethereum.fetch.logs import Fetcher
-from connector_runner.sources.ethereum.fetch.prefetch import Reading, replace_branch
+from connector_runner.sources.ethereum.fetch.plan import StreamPlan
+from connector_runner.sources.ethereum.fetch.prefetch import Reading
+from connector_runner.sources.ethereum.fetch.reorganisation import replace_branch
 from connector_runner.sources.ethereum.fetch.reread import reread
+from connector_runner.sources.ethereum.position import from_position
 from connector_runner.sources.ethereum.rpc.pacing import backoff
-from connector_runner.sources.ethereum.rpc.refusals import NodeFailure, Verdict
 from connector_runner.sources.ethereum.rpc.subscription import HeadFeed
 from connector_runner.sources.ethereum.settings import Tag, parse_settings
-from connector_runner.sources.ethereum.streams import StreamPlan, build_plans, choose_plan
-from connector_runner.sources.ethereum.verify.consistency import StaleAnswerError
+from connector_runner.sources.ethereum.streams import build_plans, choose_plan
 from connector_runner.sources.ethereum.verify.families import chain_of, describe, family_of
 from connector_runner.sources.ethereum.verify.proofs import Ledger
 
@@ -89,7 +89,6 @@ class EthereumSource:
         identity = await self._nodes.connect(checkpoint.identity if checkpoint else None)
         self._plan = plan
         self._learn_family(chain_of(identity))
-        self._report.connected()
         return Opened(plan.schema, identity)
 
     def _learn_family(self, chain: int) -> None:

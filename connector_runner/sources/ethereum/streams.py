@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from dataclasses import field as dataclass_field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from connector_runner.protocols.batch import Row
@@ -20,34 +19,13 @@ from connector_runner.sources.ethereum.decode.traces import TRACE_SCHEMA, call_t
 from connector_runner.sources.ethereum.decode.transfers import TOPICS, TRANSFER_SCHEMA, transfer_rows
 from connector_runner.sources.ethereum.fetch.blocks import hashes_of
 from connector_runner.sources.ethereum.fetch.logs import BlockLogs, Fetcher
+from connector_runner.sources.ethereum.fetch.plan import StreamPlan
+from connector_runner.sources.ethereum.rpc.methods import BLOCK, LOGS, RECEIPT, RECEIPTS, TRACE_METHODS
 from connector_runner.sources.ethereum.settings import LogFilter, Settings
 from connector_runner.sources.ethereum.verify.consistency import check_transactions, check_withdrawals
+from connector_runner.sources.ethereum.verify.traces import check_call_trees, check_flat_traces
 
-FetchPiece = Callable[[Fetcher, int, int], Awaitable[list[Unit]]]
 LogRows = Callable[[Header, Sequence[Json]], list[Row]]
-_BLOCK = "eth_getBlockByNumber"
-_LOGS = "eth_getLogs"
-
-
-@dataclass(frozen=True)
-class StreamPlan:
-    """One stream.
-
-    Attributes:
-        schema: Of its rows.
-        description: One sentence for catalogues and documentation.
-        methods: What the node must offer, besides eth_chainId.
-        fetch_block: One block of it (first and last are equal), as surely as it can be had.
-        fetch_range: Several blocks that don't change any more in fewer requests, None where there is no such way.
-        event: The event that it is about, by its identity; "" for other streams.
-    """
-
-    schema: StreamSchema
-    description: str
-    methods: tuple[str, ...]
-    fetch_block: FetchPiece = dataclass_field(repr=False)
-    fetch_range: FetchPiece | None = dataclass_field(default=None, repr=False)
-    event: str = ""
 
 
 async def _blocks(fetcher: Fetcher, number: int, _last: int) -> list[Unit]:
@@ -83,8 +61,11 @@ async def _traces(fetcher: Fetcher, number: int, _last: int) -> list[Unit]:
     if number == 0 or header.is_absent:  # genesis has no traces, and nodes refuse to make them
         return [Unit(header, [], size)]
     are_trees, traces, more = await fetcher.traces(header)
-    rows = (call_tree_rows if are_trees else flat_trace_rows)(header, hashes, traces)
-    return [Unit(header, rows, size + more)]
+    if are_trees:
+        check_call_trees(header, hashes, traces)
+        return [Unit(header, call_tree_rows(header, hashes, traces), size + more)]
+    check_flat_traces(header, hashes, traces)
+    return [Unit(header, flat_trace_rows(header, traces), size + more)]
 
 
 async def _logs(make: LogRows, wanted: LogFilter, fetcher: Fetcher, number: int, _last: int) -> list[Unit]:
@@ -102,7 +83,7 @@ def _log_unit(make: LogRows, found: BlockLogs) -> Unit:
 
 def _log_plan(schema: StreamSchema, description: str, make: LogRows, wanted: LogFilter) -> StreamPlan:
     return StreamPlan(
-        schema, description, (_BLOCK, _LOGS), partial(_logs, make, wanted), partial(_log_range, make, wanted)
+        schema, description, (BLOCK, LOGS), partial(_logs, make, wanted), partial(_log_range, make, wanted)
     )
 
 
@@ -169,12 +150,12 @@ def build_plans(settings: Settings, report: Report, reserved: Iterable[str] = ()
     """
     addresses = settings.filter.addresses
     plans = [
-        StreamPlan(tables.BLOCK_SCHEMA, "One row a block.", (_BLOCK,), _blocks),
-        StreamPlan(tables.TRANSACTION_SCHEMA, "One row a transaction, as it was sent.", (_BLOCK,), _transactions),
+        StreamPlan(tables.BLOCK_SCHEMA, "One row a block.", (BLOCK,), _blocks),
+        StreamPlan(tables.TRANSACTION_SCHEMA, "One row a transaction, as it was sent.", (BLOCK,), _transactions),
         StreamPlan(
             tables.RECEIPT_SCHEMA,
             "One row a transaction, what became of it.",
-            (_BLOCK, "eth_getBlockReceipts (or eth_getTransactionReceipt)"),
+            (BLOCK, f"{RECEIPTS} (or {RECEIPT})"),
             _receipts,
         ),
         _log_plan(tables.LOG_SCHEMA, "One row a log, by addresses and topics.", tables.log_rows, settings.filter),
@@ -184,11 +165,11 @@ def build_plans(settings: Settings, report: Report, reserved: Iterable[str] = ()
             partial(_counted_transfers, report),
             LogFilter(addresses, (TOPICS,)),
         ),
-        StreamPlan(tables.WITHDRAWAL_SCHEMA, "One row a withdrawal of a validator.", (_BLOCK,), _withdrawals),
+        StreamPlan(tables.WITHDRAWAL_SCHEMA, "One row a withdrawal of a validator.", (BLOCK,), _withdrawals),
         StreamPlan(
             TRACE_SCHEMA,
             "One row a call inside a transaction.",
-            (_BLOCK, "debug_traceBlockByHash or trace_block"),
+            (BLOCK, " or ".join(TRACE_METHODS)),
             _traces,
         ),
     ]

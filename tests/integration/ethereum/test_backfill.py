@@ -11,8 +11,7 @@ from connector_runner.pipeline.telemetry import NoMeters, Telemetry
 from connector_runner.protocols.source import SourceContext, WriteMode
 from connector_runner.sources.ethereum import build_source
 from connector_runner.sources.ethereum.endpoints.limits import RANGE_BYTES
-from connector_runner.sources.ethereum.fetch.prefetch import BATCH_BYTES
-from connector_runner.sources.ethereum.rpc.pacing import READ_AHEAD_BYTES
+from connector_runner.sources.ethereum.fetch.prefetch import BATCH_BYTES, READ_AHEAD_BYTES
 from tests.integration.ethereum.running import checked
 
 BLOCKS = 400

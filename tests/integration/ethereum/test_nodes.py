@@ -13,17 +13,15 @@ from connector_runner.pipeline.telemetry import Telemetry
 from connector_runner.protocols.errors import ActionRequiredError, TransientError
 from connector_runner.sources.ethereum.discovery import probe_endpoint
 from connector_runner.sources.ethereum.endpoints.pool import Nodes
+from connector_runner.sources.ethereum.errors import NodeFailure, StaleAnswerError, Verdict
 from connector_runner.sources.ethereum.fetch.logs import Fetcher
-from connector_runner.sources.ethereum.rpc import sockets
-from connector_runner.sources.ethereum.rpc import transport as transport_module
+from connector_runner.sources.ethereum.rpc import http, sockets
 from connector_runner.sources.ethereum.rpc.pacing import RateLimit
-from connector_runner.sources.ethereum.rpc.refusals import NodeFailure, Verdict
 from connector_runner.sources.ethereum.rpc.sockets import build_transport
 from connector_runner.sources.ethereum.rpc.subscription import HeadFeed
 from connector_runner.sources.ethereum.rpc.transport import Call, Transport
 from connector_runner.sources.ethereum.rpc.web3_client import build_web3
 from connector_runner.sources.ethereum.settings import Endpoint, Settings, parse_settings
-from connector_runner.sources.ethereum.verify.consistency import StaleAnswerError
 from tests.integration.ethereum.running import Counters, Lines, until
 from tests.servers.anvil import AnvilServer
 from tests.simulators.ethereum.contracts import Actors
@@ -203,8 +201,8 @@ async def test_a_body_without_an_answer_is_judged_by_its_status(
 @pytest.mark.parametrize("call", [LOGS, BLOCK])
 async def test_an_answer_that_is_too_large_is_not_read_to_its_end(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sent in chunks, so that nobody says beforehand how large it is."""
-    monkeypatch.setattr(transport_module, "MOST_BYTES", 2**20)
-    monkeypatch.setattr(transport_module, "MOST_LOG_BYTES", 2**20)
+    monkeypatch.setattr(http, "MOST_BYTES", 2**20)
+    monkeypatch.setattr(http, "MOST_LOG_BYTES", 2**20)
     ended = asyncio.Event()
 
     async def endless(request: web.Request) -> web.StreamResponse:

@@ -9,19 +9,18 @@ from connector_runner.sources.ethereum.chain import (
     PATIENCE_SECONDS,
     RING_BLOCKS,
     Chain,
-    DeepReorganisationError,
     Extend,
     Step,
     Wait,
     WalkBack,
     ancestor_at,
     check_depth,
-    from_position,
     median_interval,
     next_step,
-    to_position,
 )
 from connector_runner.sources.ethereum.decode.responses import Header
+from connector_runner.sources.ethereum.errors import DeepReorganisationError
+from connector_runner.sources.ethereum.position import from_position, to_position
 
 
 def header(number: int, branch: str = "a", parent: str | None = None) -> Header:

@@ -12,20 +12,20 @@ from hypothesis import strategies as st
 
 from connector_runner.sources.ethereum.decode import tables
 from connector_runner.sources.ethereum.decode.responses import Header, decode_block, decode_header, decode_objects
-from connector_runner.sources.ethereum.decode.rows import MalformedAnswerError, block_time
+from connector_runner.sources.ethereum.decode.rows import block_time
 from connector_runner.sources.ethereum.decode.traces import TRACE_SCHEMA, call_tree_rows, flat_trace_rows
+from connector_runner.sources.ethereum.errors import MalformedAnswerError, StaleAnswerError
 from connector_runner.sources.ethereum.settings import LogFilter
 from connector_runner.sources.ethereum.verify import bloom
 from connector_runner.sources.ethereum.verify.consistency import (
-    StaleAnswerError,
     check_contents,
     check_logs,
     check_receipts,
-    check_traces,
     check_transactions,
     check_withdrawals,
     passes,
 )
+from connector_runner.sources.ethereum.verify.traces import check_call_trees, check_flat_traces, check_traces
 
 OWN, PARENT = "0x" + "11" * 32, "0x" + "22" * 32
 ALICE, BOB = "0x" + "aa" * 20, "0x" + "bb" * 20
@@ -334,13 +334,13 @@ def test_both_forms_of_traces_make_the_same_rows() -> None:
     call = {"type": "CALL", "from": ALICE, "to": BOB, "value": "0x5", "gas": "0x10", "gasUsed": "0x1", "input": "0x", "output": "0xff"}  # fmt: skip
     tree = [{"txHash": OWN, "result": {**call, "calls": [{**call, "calls": [call]}, call]}}]
     flats = [flat([], subtraces=2), flat([0], subtraces=1), flat([0, 0]), flat([1])]
-    assert call_tree_rows(header(), [OWN], tree) == flat_trace_rows(header(), [OWN], flats)
+    assert call_tree_rows(header(), [OWN], tree) == flat_trace_rows(header(), flats)
 
 
 def test_rewards_and_creations() -> None:
     reward = flat([], type="reward", action={"author": BOB, "rewardType": "block", "value": "0x2"}, result=None, transactionHash=None, transactionPosition=None)  # fmt: skip
     create = flat([], type="create", action={"from": ALICE, "gas": "0x1", "init": "0x60", "value": "0x0"}, result={"address": BOB, "code": "0x00", "gasUsed": "0x1"})  # fmt: skip
-    one, two = flat_trace_rows(header(), [OWN], [create, reward])
+    one, two = flat_trace_rows(header(), [create, reward])
     pick = ("transaction_index", "type", "from_address", "to_address", "input", "output", "value")
     assert [column(TRACE_SCHEMA, one, name) for name in pick] == [0, "create", ALICE, BOB, "0x60", "0x00", 0]
     assert [column(TRACE_SCHEMA, two, name) for name in pick] == [-1, "reward", None, BOB, None, None, 2]
@@ -357,15 +357,15 @@ def test_missing_traces_are_not_believed() -> None:
     with pytest.raises(StaleAnswerError):
         check_traces(header(), [OWN, PARENT], [OWN])
     with pytest.raises(StaleAnswerError):
-        flat_trace_rows(header(), [OWN], [flat([], blockHash=PARENT)])
+        check_flat_traces(header(), [OWN], [flat([], blockHash=PARENT)])
     with pytest.raises(StaleAnswerError):
-        call_tree_rows(header(), [OWN], [{"txHash": OWN, "error": "execution timeout"}])
+        check_call_trees(header(), [OWN], [{"txHash": OWN, "error": "execution timeout"}])
 
 
 @pytest.mark.parametrize(("kind", "to"), [("block", ALICE), ("uncle", BOB)])
 def test_what_a_reward_is_for_is_kept(kind: str, to: str) -> None:
     reward = flat([], type="reward", action={"author": to, "rewardType": kind, "value": "0x2"}, result=None, transactionHash=None, transactionPosition=None)  # fmt: skip
-    (row,) = flat_trace_rows(header(), [], [reward])
+    (row,) = flat_trace_rows(header(), [reward])
     assert json.loads(column(TRACE_SCHEMA, row, "extra")) == {"rewardType": kind}
 
 
@@ -373,7 +373,7 @@ def test_members_of_traces_that_have_no_column_are_kept() -> None:
     one = flat([], vmTrace={"ops": []}, subtraces=0)
     one["action"] = {**one["action"], "feeCurrency": ALICE}
     one["result"] = {**one["result"], "gas": "0x7", "refund": "0x1"}
-    (row,) = flat_trace_rows(header(), [OWN], [one])
+    (row,) = flat_trace_rows(header(), [one])
     kept = {"vmTrace": {"ops": []}, "feeCurrency": ALICE, "_gas": "0x7", "refund": "0x1"}
     assert json.loads(column(TRACE_SCHEMA, row, "extra")) == kept
 

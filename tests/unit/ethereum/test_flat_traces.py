@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from connector_runner.sources.ethereum.decode.responses import Header
-from connector_runner.sources.ethereum.verify.consistency import StaleAnswerError, check_calls
+from connector_runner.sources.ethereum.errors import StaleAnswerError
+from connector_runner.sources.ethereum.verify.traces import check_calls
 
 HEADER = Header(7, "0x" + "aa" * 32, "0x" + "bb" * 32, 0, 0)
 WHOLE = [([], 2), ([0], 1), ([0, 0], 0), ([1], 0)]

@@ -11,7 +11,6 @@ from connector_runner.sources.ethereum.endpoints.limits import (
     LONGEST_SILENCE,
     QUICK_ANSWERS,
     RANGE_BYTES,
-    SILENCE_SECONDS,
     AtOnce,
     Limit,
     Patience,
@@ -19,6 +18,7 @@ from connector_runner.sources.ethereum.endpoints.limits import (
     forget_limits,
     limits_of,
 )
+from connector_runner.sources.ethereum.rpc.transport import SILENCE_SECONDS
 
 
 def grown(maximum: int) -> RangeTuner:

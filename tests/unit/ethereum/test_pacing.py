@@ -3,13 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector_runner.sources.ethereum.rpc.pacing import (
-    MOST_AHEAD,
-    READ_AHEAD_BYTES,
-    RateLimit,
-    ReadAhead,
-    backoff,
-)
+from connector_runner.sources.ethereum.fetch.prefetch import MOST_AHEAD, READ_AHEAD_BYTES, ReadAhead
+from connector_runner.sources.ethereum.rpc.pacing import RateLimit, backoff
 
 
 @given(st.lists(st.floats(0, 0.2), min_size=50, max_size=200), st.integers(1, 200))

@@ -5,11 +5,11 @@ import random
 import pytest
 
 from connector_runner.protocols.errors import ActionRequiredError, TransientError
+from connector_runner.sources.ethereum.errors import Verdict
 from connector_runner.sources.ethereum.rpc.range_hints import suggested_range
 from connector_runner.sources.ethereum.rpc.refusals import (
     RULES,
     RpcError,
-    Verdict,
     judge,
     judge_status,
     parse_retry_after,

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector_runner.sources.ethereum.decode.responses import Header
-from connector_runner.sources.ethereum.decode.rows import MalformedAnswerError
-from connector_runner.sources.ethereum.verify.consistency import StaleAnswerError
+from connector_runner.sources.ethereum.errors import MalformedAnswerError, StaleAnswerError
 from connector_runner.sources.ethereum.verify.families import family_of
 from connector_runner.sources.ethereum.verify.proofs import Ledger
 from connector_runner.sources.ethereum.verify.roots import (

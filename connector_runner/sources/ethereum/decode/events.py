@@ -15,8 +15,9 @@ from connector_runner.protocols.schema import Column, StreamSchema
 from connector_runner.protocols.types import STRING
 from connector_runner.sources.ethereum.decode.abi import Event, UnreadableTypeError, parse_entry, parse_signature
 from connector_runner.sources.ethereum.decode.responses import Header
-from connector_runner.sources.ethereum.decode.rows import BLOCK_COLUMNS, EXTRA, Json, MalformedAnswerError, build_schema
+from connector_runner.sources.ethereum.decode.rows import BLOCK_COLUMNS, EXTRA, Json, build_schema
 from connector_runner.sources.ethereum.decode.tables import LOGS, log_rows
+from connector_runner.sources.ethereum.errors import MalformedAnswerError
 
 PREFIX = "events."
 UNDECODED = Column(

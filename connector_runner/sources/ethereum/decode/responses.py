@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 
 from connector_runner.protocols.batch import Row
-from connector_runner.sources.ethereum.decode.rows import Json, MalformedAnswerError, Members, block_time
+from connector_runner.sources.ethereum.decode.rows import Json, Members, block_time
+from connector_runner.sources.ethereum.errors import MalformedAnswerError
 
 
 class Header(msgspec.Struct, frozen=True, gc=False):

@@ -21,12 +21,9 @@ import msgspec
 from connector_runner.protocols.batch import Row
 from connector_runner.protocols.schema import Column, StreamSchema
 from connector_runner.protocols.types import INT64, JSON, STRING, TIMESTAMPTZ, LogicalType
+from connector_runner.sources.ethereum.errors import MalformedAnswerError
 
 ConvertColumn = Callable[[Sequence[Any]], Sequence[Any]]
-
-
-class MalformedAnswerError(ValueError):
-    """A node's answer is not what the JSON-RPC specification says; the message has no value of it but types and names."""
 
 
 class Json(Protocol):
@@ -127,6 +124,14 @@ def whole_text(text: str) -> int:
         ValueError, TypeError: It is something else.
     """
     return 0 if text in ("0x", "0X") else int(text, 0)
+
+
+def whole(value: Any) -> int:
+    """A quantity or plain number."""
+    try:
+        return value if type(value) is int else whole_text(value)
+    except (TypeError, ValueError):
+        raise MalformedAnswerError("an index or number is not a quantity") from None
 
 
 def json_texts(values: Sequence[Any]) -> Sequence[Any]:

@@ -12,15 +12,8 @@ from typing import Any, cast
 from connector_runner.protocols.batch import Row
 from connector_runner.protocols.types import INT64, INT256, UINT64
 from connector_runner.sources.ethereum.decode.responses import Header
-from connector_runner.sources.ethereum.decode.rows import (
-    Json,
-    MalformedAnswerError,
-    RowDecoder,
-    build_schema,
-    number,
-    text,
-)
-from connector_runner.sources.ethereum.verify.consistency import StaleAnswerError, check_calls, check_traces
+from connector_runner.sources.ethereum.decode.rows import Json, RowDecoder, build_schema, number, text
+from connector_runner.sources.ethereum.errors import MalformedAnswerError
 
 _FIELDS = (
     number(
@@ -44,13 +37,8 @@ _rows = RowDecoder(_FIELDS)
 REWARD_INDEX = -1
 
 
-def flat_trace_rows(header: Header, hashes: Sequence[str], traces: Sequence[Json]) -> list[Row]:
-    """Rows from `trace_block`."""
-    if any(trace.get("blockHash") != header.hash for trace in traces):
-        raise StaleAnswerError(f"block {header.number} ({header.hash}): a trace names another block")
-    inside = [trace for trace in traces if trace.get("transactionHash") is not None]
-    check_traces(header, hashes, [trace["transactionHash"] for trace in inside])
-    check_calls(header, inside)
+def flat_trace_rows(header: Header, traces: Sequence[Json]) -> list[Row]:
+    """Rows from `trace_block`; see `verify.traces` for whether the traces are whole."""
     rewards = 0
     objects = []
     for trace in traces:
@@ -118,14 +106,9 @@ def are_call_trees(traces: Sequence[Any]) -> bool:
 
 
 def call_tree_rows(header: Header, hashes: Sequence[str], traces: Sequence[Any]) -> list[Row]:
-    """Rows from `debug_traceBlockByHash` with the callTracer: one tree a transaction, in order."""
-    # Older nodes leave txHash out; the order is the block's then.
-    found = [trace.get("txHash", hashes[index] if index < len(hashes) else None) for index, trace in enumerate(traces)]
-    check_traces(header, hashes, found)
+    """Rows from `debug_traceBlockByHash` with the callTracer: one tree a transaction, in order; see `verify.traces`."""
     objects: list[Json] = []
     for index, (own, trace) in enumerate(zip(hashes, traces, strict=True)):
-        if not isinstance(trace.get("result"), dict):
-            raise StaleAnswerError(f"block {header.number} ({header.hash}): transaction {index} could not be traced")
         place = {"transaction_index": index, "transaction_hash": own}
         objects += _calls({**_rest(_OF_TRACE, trace), **trace["result"]}, place)
     return _rows.rows(header.columns, objects)

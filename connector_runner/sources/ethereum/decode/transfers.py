@@ -13,8 +13,7 @@ from connector_runner.protocols.batch import Row
 from connector_runner.protocols.schema import Column
 from connector_runner.protocols.types import INT64, INT256, STRING
 from connector_runner.sources.ethereum.decode.responses import Header
-from connector_runner.sources.ethereum.decode.rows import Json, build_schema
-from connector_runner.sources.ethereum.verify.consistency import whole
+from connector_runner.sources.ethereum.decode.rows import Json, build_schema, whole
 
 # Keccak-256 of the events' signatures: https://eips.ethereum.org/EIPS/eip-20, eip-721, eip-1155.
 TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"

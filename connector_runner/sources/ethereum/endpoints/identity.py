@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from connector_runner.sources.ethereum.decode.responses import decode_header
-from connector_runner.sources.ethereum.decode.rows import MalformedAnswerError, whole_text
-from connector_runner.sources.ethereum.rpc.refusals import NodeFailure, Verdict
+from connector_runner.sources.ethereum.decode.rows import whole_text
+from connector_runner.sources.ethereum.errors import MalformedAnswerError, NodeFailure, Verdict
+from connector_runner.sources.ethereum.rpc.methods import BLOCK, CHAIN_ID
 from connector_runner.sources.ethereum.rpc.transport import Answer, Transport
 
 _quantity = msgspec.json.Decoder(str | int)
@@ -37,8 +38,8 @@ async def identify(transport: Transport) -> str:
         NodeFailure: It does not tell.
     """
     try:
-        chain = await transport.send([("eth_chainId", [])])
-        genesis = decode_header((await transport.send([("eth_getBlockByNumber", ["0x0", False])]))[0])
+        chain = await transport.send([(CHAIN_ID, [])])
+        genesis = decode_header((await transport.send([(BLOCK, ["0x0", False])]))[0])
         if genesis is None:
             raise transport_failure(transport, "has no block 0; it may still be starting")
         return identity_of(whole_number(chain[0]), genesis.hash)

@@ -7,12 +7,14 @@ smallest piece gets, too, is trouble of another kind.
 
 from __future__ import annotations
 
+from connector_runner.sources.ethereum.rpc.transport import SILENCE_SECONDS
+
 GROW_AFTER, LONGEST_PATIENCE = 10, 640
 """Answers in a row after which more is tried than is known to work; twice as many after each trial that failed, up to the second."""
 AT_ONCE = 32
 """Requests in flight at most."""
-SILENCE_SECONDS, LONGEST_SILENCE = 30.0, 600.0
-"""How long a request may wait for the next byte: at first, and at most."""
+LONGEST_SILENCE = 600.0
+"""How long a request may wait for the next byte at most; at first `SILENCE_SECONDS`."""
 BATCH_SIZE = 40
 """Requests in one HTTP batch at first; many providers refuse 50 and more."""
 FIRST_RANGE = 16

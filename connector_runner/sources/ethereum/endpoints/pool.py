@@ -11,13 +11,13 @@ from typing import Any
 from connector_runner.protocols.errors import SourceChangedError
 from connector_runner.protocols.source import Report, require_same_source
 from connector_runner.sources.ethereum.decode.responses import Header, decode_header
-from connector_runner.sources.ethereum.decode.rows import MalformedAnswerError
 from connector_runner.sources.ethereum.endpoints.concurrency import Gate
 from connector_runner.sources.ethereum.endpoints.identity import identify, whole_number
 from connector_runner.sources.ethereum.endpoints.limits import EndpointLimits, limits_of
 from connector_runner.sources.ethereum.endpoints.outage import Trouble
+from connector_runner.sources.ethereum.errors import MalformedAnswerError, NodeFailure, TooLargeError, Verdict
+from connector_runner.sources.ethereum.rpc.methods import BLOCK, HEAD_NUMBER
 from connector_runner.sources.ethereum.rpc.pacing import RateLimit, backoff
-from connector_runner.sources.ethereum.rpc.refusals import NodeFailure, TooLargeError, Verdict
 from connector_runner.sources.ethereum.rpc.sockets import build_transport
 from connector_runner.sources.ethereum.rpc.transport import Answer, Call, Transport
 from connector_runner.sources.ethereum.settings import Endpoint, Settings
@@ -296,7 +296,7 @@ class Nodes:
     async def leave_if_behind(self, least: int) -> None:
         """Goes over to the endpoint of this chain whose newest block is the highest, when it is at least `least` blocks ahead."""
         used = self._current
-        head = whole_number(await self.call("eth_blockNumber"))
+        head = whole_number(await self.call(HEAD_NUMBER))
         heads = await self.heads_of_others()
         if used == self._current and heads and max(heads.values()) >= head + least:
             place = max(heads, key=lambda place: heads[place])
@@ -313,7 +313,7 @@ class Nodes:
                 async with asyncio.timeout(10):
                     await transport.connect()
                     await self._verify(transport)
-                    heads[place] = whole_number((await transport.send([("eth_blockNumber", [])]))[0])
+                    heads[place] = whole_number((await transport.send([(HEAD_NUMBER, [])]))[0])
             except (NodeFailure, SourceChangedError, MalformedAnswerError, TimeoutError):
                 continue
             finally:
@@ -323,7 +323,7 @@ class Nodes:
     async def header(self, number: int | str) -> Header | None:
         """A block's header by number or tag; None when the node has no such block."""
         tag = hex(number) if isinstance(number, int) else number
-        return decode_header(await self.call("eth_getBlockByNumber", tag, False))
+        return decode_header(await self.call(BLOCK, tag, False))
 
     async def close(self) -> None:
         """Closes the connection in use."""

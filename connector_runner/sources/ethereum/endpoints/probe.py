@@ -10,29 +10,29 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from connector_runner.sources.ethereum.decode.rows import whole
 from connector_runner.sources.ethereum.decode.traces import are_call_trees
 from connector_runner.sources.ethereum.endpoints.pool import LONGEST_HOLD
-from connector_runner.sources.ethereum.fetch.blocks import CALL_TRACER, TRACE_METHODS
-from connector_runner.sources.ethereum.rpc.pacing import RateLimit, backoff
-from connector_runner.sources.ethereum.rpc.refusals import (
-    NodeFailure,
-    RpcError,
-    Verdict,
-    judge,
-    judge_status,
-    parse_retry_after,
-    read_error,
+from connector_runner.sources.ethereum.errors import NodeFailure, Verdict
+from connector_runner.sources.ethereum.rpc.methods import (
+    BLOCK,
+    CALL_TRACER,
+    CHAIN_ID,
+    FLAT_TRACES,
+    LOGS,
+    RECEIPTS,
+    TRACE_METHODS,
 )
+from connector_runner.sources.ethereum.rpc.pacing import RateLimit, backoff
+from connector_runner.sources.ethereum.rpc.refusals import RpcError, judge, judge_status, parse_retry_after, read_error
 from connector_runner.sources.ethereum.rpc.transport import decode_envelope, width_of
 from connector_runner.sources.ethereum.settings import Endpoint, Settings, Tag
-from connector_runner.sources.ethereum.verify.consistency import whole
 
 if TYPE_CHECKING:
     from web3 import AsyncWeb3
 
 TRIES = 3
 """Of a request that is refused because there are too many."""
-LOGS, RECEIPTS = "eth_getLogs", "eth_getBlockReceipts"
 # An address that nothing emits from: the range is what is asked about.
 _NOBODY = "0x00000000000000000000000000000000000000a1"
 
@@ -142,12 +142,12 @@ async def find_facts(probe: Probe, settings: Settings) -> NodeFacts:
         NodeFailure: The chain's id, block 0 or the newest block were not told.
         TypeError, ValueError, KeyError: They were told as no node does.
     """
-    chain_id = whole(await probe.ask("eth_chainId"))
-    genesis = (await probe.ask("eth_getBlockByNumber", "0x0", False))["hash"]
-    latest = await probe.ask("eth_getBlockByNumber", "latest", False)
+    chain_id = whole(await probe.ask(CHAIN_ID))
+    genesis = (await probe.ask(BLOCK, "0x0", False))["hash"]
+    latest = await probe.ask(BLOCK, "latest", False)
     head = whole(latest["number"])
     tags = (Tag.SAFE, Tag.FINALIZED)
-    known = tuple([tag for tag in tags if await probe.has(tag.value, "eth_getBlockByNumber", tag.value, False)])
+    known = tuple([tag for tag in tags if await probe.has(tag.value, BLOCK, tag.value, False)])
     return NodeFacts(
         chain_id,
         genesis,
@@ -176,7 +176,7 @@ async def _earliest(probe: Probe, head: int) -> int | None:
     async def is_there(number: int) -> bool:
         # By logs: every node has them by number, and a pruned one says so.
         try:
-            block = await probe.ask("eth_getBlockByNumber", hex(number), False)
+            block = await probe.ask(BLOCK, hex(number), False)
             return block is not None and await probe.ask(LOGS, {"blockHash": block["hash"]}) is not None
         except NodeFailure as failure:
             if failure.verdict is Verdict.SHRINK:
@@ -227,7 +227,7 @@ async def _trace_method(probe: Probe, head: str, number: str) -> str:
                 probe.refused[method] = failure
                 continue
         else:
-            if method != TRACE_METHODS[1] and isinstance(found, list) and not are_call_trees(found):
+            if method != FLAT_TRACES and isinstance(found, list) and not are_call_trees(found):
                 continue
         return method
     return ""

@@ -18,10 +18,18 @@ from connector_runner.sources.ethereum.decode.responses import Header, decode_bl
 from connector_runner.sources.ethereum.decode.rows import Json, Members
 from connector_runner.sources.ethereum.decode.traces import are_call_trees
 from connector_runner.sources.ethereum.endpoints.pool import Nodes
-from connector_runner.sources.ethereum.rpc.refusals import NodeFailure, Verdict
+from connector_runner.sources.ethereum.errors import NodeFailure, StaleAnswerError, Verdict
+from connector_runner.sources.ethereum.rpc.methods import (
+    BLOCK,
+    CALL_TRACER,
+    CALL_TREES,
+    FLAT_TRACES,
+    RECEIPT,
+    RECEIPTS,
+    TRACE_METHODS,
+)
 from connector_runner.sources.ethereum.rpc.transport import Answer
 from connector_runner.sources.ethereum.verify.consistency import (
-    StaleAnswerError,
     check_contents,
     check_number,
     check_receipts,
@@ -29,10 +37,6 @@ from connector_runner.sources.ethereum.verify.consistency import (
     check_transactions,
 )
 from connector_runner.sources.ethereum.verify.proofs import Ledger
-
-TRACE_METHODS = ("debug_traceBlockByHash", "trace_block")
-CALL_TRACER = {"tracer": "callTracer"}
-RECEIPTS = "eth_getBlockReceipts"
 
 
 class BlockFetcher:
@@ -51,7 +55,7 @@ class BlockFetcher:
 
     async def _ask_block(self, number: int, full: bool = False) -> Answer:
         try:
-            return await self.nodes.call("eth_getBlockByNumber", hex(number), full)
+            return await self.nodes.call(BLOCK, hex(number), full)
         except NodeFailure as failure:
             if failure.verdict is Verdict.MISSING and not self.ledger.family.heights:
                 return msgspec.Raw(b"null")
@@ -82,7 +86,7 @@ class BlockFetcher:
         numbers = range(first, last + 1)
         if not self.ledger.family.heights:  # one that is refused would refuse its batch
             return list(await asyncio.gather(*map(self.header, numbers)))
-        answers = await self.nodes.call_many([("eth_getBlockByNumber", [hex(number), False]) for number in numbers])
+        answers = await self.nodes.call_many([(BLOCK, [hex(number), False]) for number in numbers])
         return [self._header(answer, number) for number, answer in zip(numbers, answers, strict=True)]
 
     async def block(
@@ -157,7 +161,7 @@ class BlockFetcher:
         return receipts, logs, len(raw)
 
     async def _single_receipts(self, hashes: Sequence[str]) -> list[Answer]:
-        answers = await self.nodes.call_many([("eth_getTransactionReceipt", [own]) for own in hashes])
+        answers = await self.nodes.call_many([(RECEIPT, [own]) for own in hashes])
         if any(bytes(answer) == b"null" for answer in answers):
             raise StaleAnswerError("the node does not have a receipt of a transaction whose block it has")
         return answers
@@ -170,19 +174,19 @@ class BlockFetcher:
         """
         used = self.nodes.place
         # A tracer gives a transaction 5 s unless it is told otherwise; more than we wait for the whole helps nobody.
-        seconds = self.nodes.limits.patience(TRACE_METHODS[0]).seconds
+        seconds = self.nodes.limits.patience(CALL_TREES).seconds
         patient = {**CALL_TRACER, "timeout": f"{seconds:.0f}s"}
         answer = None
-        if (used, TRACE_METHODS[0]) not in self.missing:
+        if (used, CALL_TREES) not in self.missing:
             ways = (header.hash, patient), (header.hash, CALL_TRACER)
-            answer = await self._offered_somehow(TRACE_METHODS[0], *ways)
+            answer = await self._offered_somehow(CALL_TREES, *ways)
         if answer is not None:
             traces = found_objects(decode_objects(answer, "traces"), header, "traces")
             if are_call_trees(traces):
                 return True, traces, len(memoryview(answer))
             # Besu makes struct logs whatever tracer is asked for.
-            self.missing.add((used, TRACE_METHODS[0]))
-        answer = await self.offered(TRACE_METHODS[1], hex(header.number))
+            self.missing.add((used, CALL_TREES))
+        answer = await self.offered(FLAT_TRACES, hex(header.number))
         if answer is not None:
             return False, found_objects(decode_objects(answer, "traces"), header, "traces"), len(memoryview(answer))
         message = (

@@ -12,26 +12,16 @@ import msgspec
 from connector_runner.protocols.errors import ConnectorError
 from connector_runner.sources.ethereum.decode import tables
 from connector_runner.sources.ethereum.decode.responses import Header, decode_objects
-from connector_runner.sources.ethereum.decode.rows import Json
+from connector_runner.sources.ethereum.decode.rows import Json, whole
 from connector_runner.sources.ethereum.endpoints.limits import RangeTuner
 from connector_runner.sources.ethereum.endpoints.pool import Nodes
-from connector_runner.sources.ethereum.fetch.blocks import (
-    BlockFetcher,
-    found_objects,
-    hashes_of,
-)
-from connector_runner.sources.ethereum.rpc.refusals import NodeFailure, TooLargeError, Verdict
+from connector_runner.sources.ethereum.errors import NodeFailure, StaleAnswerError, TooLargeError, Verdict
+from connector_runner.sources.ethereum.fetch.blocks import BlockFetcher, found_objects, hashes_of
+from connector_runner.sources.ethereum.rpc.methods import LOGS, RECEIPTS
 from connector_runner.sources.ethereum.rpc.transport import Answer
 from connector_runner.sources.ethereum.settings import LogFilter
 from connector_runner.sources.ethereum.verify import bloom
-from connector_runner.sources.ethereum.verify.consistency import (
-    StaleAnswerError,
-    check_logs,
-    check_receipts,
-    holds_logs,
-    passes,
-    whole,
-)
+from connector_runner.sources.ethereum.verify.consistency import check_logs, check_receipts, holds_logs, passes
 from connector_runner.sources.ethereum.verify.proofs import BloomTrust, Ledger
 from connector_runner.sources.ethereum.verify.trie import EMPTY_ROOT
 
@@ -116,7 +106,7 @@ class Fetcher(BlockFetcher):
         answer = await self.block_receipts(header)
         if answer is None:
             self.ledger.tell(
-                "eth_getBlockReceipts",
+                RECEIPTS,
                 "logs",
                 "the node does not offer eth_getBlockReceipts: a block's last log can't be proven to be there when its address "
                 "and all its topics occur in the block's other logs, too",
@@ -131,7 +121,7 @@ class Fetcher(BlockFetcher):
     async def _logs_by_hash(self, header: Header) -> tuple[list[Json], int, bool]:
         """All of them, as only that can be proven."""
         try:
-            answer = await self.nodes.call("eth_getLogs", {"blockHash": header.hash})
+            answer = await self.nodes.call(LOGS, {"blockHash": header.hash})
         except NodeFailure as failure:
             if failure.verdict is not Verdict.SHRINK:
                 raise
@@ -165,7 +155,7 @@ class Fetcher(BlockFetcher):
         return found
 
     def _reads_by_root(self, first: int) -> bool:
-        is_offered = (self.nodes.place, "eth_getBlockReceipts") not in self.missing
+        is_offered = (self.nodes.place, RECEIPTS) not in self.missing
         return self.ledger.proves(first) and self.ledger.family.receipts and is_offered
 
     async def _proven_range(
@@ -249,4 +239,4 @@ class Fetcher(BlockFetcher):
 
     async def _logs_between(self, first: int, count: int) -> Answer:
         bounds = {"fromBlock": hex(first), "toBlock": hex(first + count - 1)}
-        return await self.nodes.call("eth_getLogs", bounds, width=count)
+        return await self.nodes.call(LOGS, bounds, width=count)

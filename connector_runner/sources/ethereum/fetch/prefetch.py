@@ -1,25 +1,43 @@
-"""Fetching ahead and delivering in order; and replacing a branch of the chain as one batch."""
+"""Fetching ahead, bounded in bytes, and delivering in order."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Iterator
-from dataclasses import replace
 
-from connector_runner.protocols.batch import Batch, Incident, Operation, Row
-from connector_runner.sources.ethereum.chain import Chain, ancestor_at, check_depth, lowest_ancestor, to_position
-from connector_runner.sources.ethereum.decode.responses import Header, Unit
+from connector_runner.protocols.batch import Batch
+from connector_runner.sources.ethereum.chain import Chain
+from connector_runner.sources.ethereum.decode.responses import Unit
+from connector_runner.sources.ethereum.fetch.batches import build_batch, settle
 from connector_runner.sources.ethereum.fetch.logs import Fetcher
-from connector_runner.sources.ethereum.fetch.reread import bloom_incident
-from connector_runner.sources.ethereum.rpc.pacing import MOST_AHEAD, ReadAhead
-from connector_runner.sources.ethereum.streams import StreamPlan
-from connector_runner.sources.ethereum.verify.consistency import StaleAnswerError
-from connector_runner.sources.ethereum.verify.proofs import Ledger
+from connector_runner.sources.ethereum.fetch.plan import StreamPlan
 
 BATCH_BYTES = 1_000_000
 """Bytes of answers that make one batch when there is more at hand."""
+READ_AHEAD_BYTES = 12_000_000
+"""Answers that may wait for their turn; decoded rows take about three times as much."""
+MOST_AHEAD = 16
+"""Pieces that may be asked for at once."""
 Piece = asyncio.Task[list[Unit]]
+
+
+class ReadAhead:
+    """How many pieces to have in flight, from the size of those that came: one at first, at most twice as many after each."""
+
+    def __init__(self) -> None:
+        self._average = 1.0
+        self._most = 1
+
+    def arrived(self, size: int) -> None:
+        """A piece of so many bytes came; larger ones count at once, smaller ones slowly."""
+        self._average = max(1.0, float(size) if size > self._average else self._average * 0.9 + size * 0.1)
+        self._most = min(MOST_AHEAD, 2 * self._most)
+
+    @property
+    def pieces(self) -> int:
+        """1 … `MOST_AHEAD`."""
+        return max(1, min(self._most, int(READ_AHEAD_BYTES / self._average)))
 
 
 class Reading:
@@ -116,96 +134,3 @@ class Reading:
         for piece in pending:
             piece.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
-
-
-def settle(chain: Chain, units: list[Unit], ledger: Ledger) -> tuple[Chain, tuple[Incident, ...]]:
-    """The chain after some blocks, and what is to be told with them."""
-    standing = chain.standing
-    incidents = []
-    for unit in units:
-        chain = chain.extended(unit.header)
-        if unit.is_left_out:
-            first, _ = standing.left_out or (unit.header.number, 0)
-            standing = replace(standing, left_out=(first, unit.header.number))
-        elif unit.refutes_bloom and not standing.is_bloom_refuted:
-            standing = replace(standing, is_bloom_refuted=True)
-            incidents.append(bloom_incident(chain.with_standing(standing), unit.header))
-    if new := [key for key in ledger.told if key not in standing.told]:
-        standing = replace(standing, told=standing.told.union(new))
-        incidents += [ledger.told[key] for key in new]
-    return chain.with_standing(standing), tuple(incidents)
-
-
-def build_batch(
-    plan: StreamPlan,
-    chain: Chain,
-    units: list[Unit],
-    orphans: tuple[str, ...] = (),
-    incidents: tuple[Incident, ...] = (),
-) -> Batch:
-    """Rows of consecutive blocks, after the retraction of orphaned ones, and the position after them."""
-    rows: list[Row] = [(orphan,) for orphan in orphans]
-    for unit in units:
-        rows += unit.rows
-    operations = bytes([Operation.REPLACE]) * len(orphans) + bytes([Operation.UPSERT]) * (len(rows) - len(orphans))
-    return Batch(
-        plan.schema,
-        rows,
-        to_position(chain),
-        operations if orphans else None,
-        size=max(1, sum(unit.size for unit in units)),
-        incidents=incidents,
-        event_time=float(units[-1].header.seconds) if units and not units[-1].header.is_absent else None,
-    )
-
-
-async def replace_branch(
-    fetcher: Fetcher, plan: StreamPlan, chain: Chain, head: Header, top: int
-) -> tuple[Batch, Chain, int]:
-    """Walks back from block `top` to the common ancestor, and makes one batch of retractions and replacements.
-
-    Returns:
-        The batch, the chain after it and the number of orphans.
-
-    Raises:
-        DeepReorganisationError: There is no common ancestor in the ring.
-        StaleAnswerError: The chain changed while it was read; or block `top`, which was said to differ, does not (a node that
-            changed its mind, or another replica behind the same address).
-    """
-    number = top
-    while True:
-        check_depth(chain, number)
-        if number < chain.oldest and number == lowest_ancestor(chain):
-            break
-        if ancestor_at(chain, (await fetcher.header(number))[0]):
-            break
-        number -= 1
-    if number == top:
-        raise StaleAnswerError(f"the node told another chain, but its block {top} is the dataset's")
-    orphans = chain.orphans(number)
-    replaced = branch = chain.cut(number)
-    units = await _branch(fetcher, plan, number + 1, min(head.number, chain.number))
-    for unit in units:
-        if not replaced.is_parent_of(unit.header) or unit.header.hash in orphans:
-            raise StaleAnswerError(
-                f"the chain changed again at block {unit.header.number} while its new branch was read"
-            )
-        replaced = replaced.extended(unit.header)
-    replaced, incidents = settle(branch, units, fetcher.ledger)
-    return build_batch(plan, replaced, units, orphans, incidents), replaced, len(orphans)
-
-
-async def _branch(fetcher: Fetcher, plan: StreamPlan, first: int, last: int) -> list[Unit]:
-    limit = asyncio.Semaphore(MOST_AHEAD)
-
-    async def one(number: int) -> list[Unit]:
-        async with limit:
-            return await plan.fetch_block(fetcher, number, number)
-
-    tasks = [asyncio.create_task(one(number)) for number in range(first, last + 1)]
-    try:
-        return [unit for units in await asyncio.gather(*tasks) for unit in units]
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

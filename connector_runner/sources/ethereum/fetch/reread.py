@@ -6,11 +6,12 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 from connector_runner.protocols.batch import Batch, Incident, Operation, Row
-from connector_runner.sources.ethereum.chain import Chain, to_position
+from connector_runner.sources.ethereum.chain import Chain
 from connector_runner.sources.ethereum.decode.responses import Header, Unit
+from connector_runner.sources.ethereum.errors import StaleAnswerError
 from connector_runner.sources.ethereum.fetch.logs import Fetcher
-from connector_runner.sources.ethereum.streams import StreamPlan
-from connector_runner.sources.ethereum.verify.consistency import StaleAnswerError
+from connector_runner.sources.ethereum.fetch.plan import StreamPlan
+from connector_runner.sources.ethereum.position import to_position
 
 
 def bloom_incident(chain: Chain, header: Header) -> Incident:

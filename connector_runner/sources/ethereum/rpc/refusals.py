@@ -8,28 +8,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 import msgspec
 
-from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, TransientError
+from connector_runner.sources.ethereum.errors import NodeFailure, Verdict
+from connector_runner.sources.ethereum.rpc.methods import CALL_TREES, FLAT_TRACES, LOGS, RECEIPTS
 from connector_runner.sources.ethereum.rpc.range_hints import suggested_range
-
-
-class Verdict(Enum):
-    """What follows from a refusal."""
-
-    TRANSIENT = "transient"
-    """The same request may succeed later."""
-    SHRINK = "shrink"
-    """The same request for fewer blocks may succeed."""
-    MISSING = "missing"
-    """The node does not have that block (yet, or any more)."""
-    UNSUPPORTED = "unsupported"
-    """The node does not offer the method."""
-    FINAL = "final"
-    """A person must act."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +46,7 @@ class Rule:
         )
 
 
-_LOGS = ("eth_getLogs",)
+_LOGS = (LOGS,)
 _CREDENTIALS = "check the key in url or headers, normally in the Secret named in configFrom"
 _ARCHIVE = "use a node that keeps that history (an archive node), or a later startBlock in a new dataset"
 
@@ -88,7 +73,7 @@ RULES = (
     Rule("RateLimited", Verdict.TRANSIENT, (), r"rate.?limit|too many requests|requests? per (second|minute|day)|(request|daily|credits?|capacity|throughput|compute units).{0,30}(exceeded|limit|exhausted)|project id request rate|slow down|limit exceeded|over quota"),
     Rule("MethodMissing", Verdict.UNSUPPORTED, (-32601, -32004), ""),
     Rule("MethodMissing", Verdict.UNSUPPORTED, (), r"method .{0,60}(not (found|supported|available|enabled|allowed|whitelisted|exist)|does not exist|is (disabled|unavailable|unsupported))|unsupported method|not (supported|available) on (this|your|the current) (plan|network|node)"),
-    Rule("MethodMissing", Verdict.UNSUPPORTED, (), r"tracer.{0,40}(not (found|defined|supported|available|known)|unknown|unsupported|invalid)|(unknown|unsupported|invalid|no such).{0,20}tracer", ("debug_traceBlockByHash",)),
+    Rule("MethodMissing", Verdict.UNSUPPORTED, (), r"tracer.{0,40}(not (found|defined|supported|available|known)|unknown|unsupported|invalid)|(unknown|unsupported|invalid|no such).{0,20}tracer", (CALL_TREES,)),
     Rule("Unauthorised", Verdict.FINAL, (), r"unauthori[sz]ed|forbidden|invalid (api|access|project|app).{0,10}(key|token|id)|must be authenticated|authentication|api key (is )?(missing|required|disabled|not)", (), _CREDENTIALS),
     Rule("BlockMissing", Verdict.MISSING, (), r"null round"),
     Rule("BlockMissing", Verdict.MISSING, (-39001,), ""),
@@ -96,72 +81,12 @@ RULES = (
     Rule("TooManyResults", Verdict.SHRINK, (-32005, -32602), "", _LOGS),
     Rule("NodeBusy", Verdict.TRANSIENT, (-32002, -32603, -32000, -32001, -32003, -32005, -32010), ""),
     # There are other ways to ask for the same.
-    Rule("MethodMissing", Verdict.UNSUPPORTED, (-32600, -32602, -32700), "", ("eth_getBlockReceipts", "debug_traceBlockByHash", "trace_block")),
+    Rule("MethodMissing", Verdict.UNSUPPORTED, (-32600, -32602, -32700), "", (RECEIPTS, CALL_TREES, FLAT_TRACES)),
     Rule("RequestRefused", Verdict.FINAL, (-32600, -32602, -32700), "", (), "the node does not accept what the specification says; use another node"),
     Rule("NodeError", Verdict.TRANSIENT),
 )  # fmt: skip
 """Providers' words, oldest acquaintances: Infura and Alchemy (suggested ranges), QuickNode, Ankr, Chainstack, Cloudflare, and geth,
 Erigon, Nethermind, Besu, Reth, anvil. Unknown refusals are tried again, as most are a provider's passing trouble."""
-
-
-class NodeFailure(Exception):  # noqa: N818 - it carries a verdict, and is turned into one of the protocol's errors
-    """A request was not answered.
-
-    Attributes:
-        verdict, reason: By the table.
-        message: Without secrets.
-        retry_after: Seconds that the other side asked to wait, or None.
-        suggested: Blocks that would be accepted, or None.
-        is_silence: Nothing came in time.
-        is_unreachable: No connection was made, so that it is not about what was asked.
-    """
-
-    def __init__(
-        self,
-        verdict: Verdict,
-        reason: str,
-        message: str,
-        *,
-        retry_after: float | None = None,
-        suggested: int | None = None,
-        is_silence: bool = False,
-        is_unreachable: bool = False,
-    ) -> None:
-        super().__init__(message)
-        self.verdict = verdict
-        self.reason = reason
-        self.message = message
-        self.retry_after = retry_after
-        self.suggested = suggested
-        self.is_silence = is_silence
-        self.is_unreachable = is_unreachable
-
-    @property
-    def may_be_size(self) -> bool:
-        """Whether a smaller request might be answered: anything that was said of a request that arrived, but that blocks are missing."""
-        return not self.is_unreachable and self.verdict is not Verdict.MISSING
-
-    def as_error(self) -> ConnectorError:
-        """As the pipeline knows it."""
-        if self.verdict in (Verdict.FINAL, Verdict.UNSUPPORTED):
-            return ActionRequiredError(self.message, reason=self.reason)
-        return TransientError(self.message, reason=self.reason, retry_after=self.retry_after)
-
-
-class TooLargeError(Exception):
-    """A request failed, and a smaller one might not. What was known of the endpoint's limits knows it, too.
-
-    Attributes:
-        failure: What came.
-        is_certain: Whether it is known for a limit by its words.
-        place: Of the endpoint.
-    """
-
-    def __init__(self, failure: NodeFailure, place: int) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
-        self.is_certain = failure.verdict is Verdict.SHRINK
-        self.place = place
 
 
 class RpcError(msgspec.Struct, frozen=True):

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from connector_runner.sources.ethereum.endpoints.limits import SILENCE_SECONDS
-from connector_runner.sources.ethereum.rpc.refusals import NodeFailure, judge_status, parse_retry_after
+from connector_runner.sources.ethereum.errors import NodeFailure
+from connector_runner.sources.ethereum.rpc.http import HttpTransport
+from connector_runner.sources.ethereum.rpc.refusals import judge_status, parse_retry_after
 from connector_runner.sources.ethereum.rpc.transport import (
     CONNECT_SECONDS,
     MOST_BYTES,
+    SILENCE_SECONDS,
     Answer,
     Call,
     Envelope,
-    HttpTransport,
     Transport,
     decode_envelope,
 )

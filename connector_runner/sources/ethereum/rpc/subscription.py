@@ -15,7 +15,7 @@ import msgspec
 
 from connector_runner.protocols.source import Report
 from connector_runner.sources.ethereum.decode.responses import Header, decode_header
-from connector_runner.sources.ethereum.decode.rows import MalformedAnswerError
+from connector_runner.sources.ethereum.errors import MalformedAnswerError
 from connector_runner.sources.ethereum.rpc.pacing import backoff
 from connector_runner.sources.ethereum.rpc.sockets import SocketTransport, build_transport
 from connector_runner.sources.ethereum.settings import Endpoint

@@ -6,13 +6,12 @@ error. Nothing that fails here is believed: it is asked again.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
 
 from connector_runner.sources.ethereum.decode.responses import Header, lowered
-from connector_runner.sources.ethereum.decode.rows import Json, MalformedAnswerError, are_objects, values_of, whole_text
+from connector_runner.sources.ethereum.decode.rows import Json, are_objects, values_of, whole
+from connector_runner.sources.ethereum.errors import MalformedAnswerError, StaleAnswerError
 from connector_runner.sources.ethereum.settings import LogFilter
 from connector_runner.sources.ethereum.verify import bloom
 from connector_runner.sources.ethereum.verify.families import ETHEREUM, Family
@@ -21,29 +20,10 @@ from connector_runner.sources.ethereum.verify.families import ETHEREUM, Family
 _NOTHING = ("0x56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421", "0x" + "00" * 32, None)
 
 
-class StaleAnswerError(Exception):
-    """The node lacks what it should have, or contradicts itself: ask again later or elsewhere.
-
-    Attributes:
-        message: A sentence that names the block.
-    """
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
-
-
-def _require(holds: bool, header: Header, message: str) -> None:
+def require(holds: bool, header: Header, message: str) -> None:
+    """Raises StaleAnswerError, which names the block, unless it holds."""
     if not holds:
         raise StaleAnswerError(f"block {header.number} ({header.hash}): {message}")
-
-
-def whole(value: Any) -> int:
-    """A quantity or plain number."""
-    try:
-        return value if type(value) is int else whole_text(value)
-    except (TypeError, ValueError):
-        raise MalformedAnswerError("an index or number is not a quantity") from None
 
 
 def _are_counted(objects: Sequence[Json], member: str) -> bool:
@@ -70,7 +50,7 @@ def check_number(header: Header, number: int) -> Header:
 
 def check_contents(header: Header, block: Json, family: Family = ETHEREUM) -> None:
     """A block that has transactions by its root has them in its list, too."""
-    _require(
+    require(
         bool(block.get("transactions")) or block.get("transactionsRoot") in _NOTHING or not family.transactions,
         header,
         "its transactions are left out, but its transactionsRoot is not that of none",
@@ -82,8 +62,8 @@ def check_transactions(header: Header, block: Json) -> list[Json]:
     transactions = block.get("transactions")
     if not isinstance(transactions, list) or not are_objects(transactions):
         raise MalformedAnswerError("block: transactions is not a list of objects")
-    _require(_are_of(transactions, header), header, "a transaction in it names another block")
-    _require(_are_counted(transactions, "transactionIndex"), header, "its transactions are not numbered 0, 1, 2, …")
+    require(_are_of(transactions, header), header, "a transaction in it names another block")
+    require(_are_counted(transactions, "transactionIndex"), header, "its transactions are not numbered 0, 1, 2, …")
     return transactions
 
 
@@ -92,7 +72,7 @@ def check_withdrawals(header: Header, block: Json, family: Family = ETHEREUM) ->
     withdrawals = block.get("withdrawals") or []
     if not isinstance(withdrawals, list) or not are_objects(withdrawals):
         raise MalformedAnswerError("block: withdrawals is not a list of objects")
-    _require(
+    require(
         bool(withdrawals) or block.get("withdrawalsRoot") in _NOTHING or not family.withdrawals,
         header,
         "its withdrawals are left out, but its withdrawalsRoot is not that of none",
@@ -112,14 +92,14 @@ def check_receipts(
 
     Where their root is not recomputed, they must have all logs that the blooms have (`by_bloom`).
     """
-    _require(_are_of(receipts, header), header, "a receipt names another block")
+    require(_are_of(receipts, header), header, "a receipt names another block")
     found = [receipt.get("transactionHash") for receipt in receipts]
-    _require(
+    require(
         hashes is None or found == list(hashes),
         header,
         f"{len(receipts)} receipts do not match its {len(hashes or ())} transactions",
     )
-    _require(_are_counted(receipts, "transactionIndex"), header, "its receipts are not numbered 0, 1, 2, …")
+    require(_are_counted(receipts, "transactionIndex"), header, "its receipts are not numbered 0, 1, 2, …")
     logs: list[Json] = []
     for receipt in receipts:
         own = receipt.get("logs")
@@ -128,7 +108,7 @@ def check_receipts(
         logs += own
     if family.gas and header.gas_used is not None and receipts:
         told = receipts[-1].get("cumulativeGasUsed")
-        _require(told is None or whole(told) == whole(header.gas_used), header, "its receipts do not use its gas up")
+        require(told is None or whole(told) == whole(header.gas_used), header, "its receipts do not use its gas up")
     _check_numbering(header, logs, family, "its receipts' logs")
     if _have_capitals(logs):
         logs = lowered(logs)
@@ -143,17 +123,17 @@ def check_receipts_bloom(header: Header, receipts: Sequence[Json]) -> None:
     for receipt in receipts:
         own, told = receipt["logs"], receipt.get("logsBloom")
         has = _bloom_of(own) if told in (None, "0x") else whole(told)
-        _require(bool(has) == bool(own), header, "a receipt's logs do not match its bloom")
+        require(bool(has) == bool(own), header, "a receipt's logs do not match its bloom")
         union |= has
-    _require(not (header.bloom or 0) & ~union, header, "its receipts do not make up its bloom")
+    require(not (header.bloom or 0) & ~union, header, "its receipts do not make up its bloom")
 
 
 def _check_numbering(header: Header, logs: Sequence[Json], family: Family, what: str) -> None:
     if family.numbering:
-        _require(_are_counted(logs, "logIndex"), header, f"{what} are not numbered 0, 1, 2, …")
+        require(_are_counted(logs, "logIndex"), header, f"{what} are not numbered 0, 1, 2, …")
     else:
         numbers = [*map(whole, values_of(logs, "logIndex"))]
-        _require(numbers == sorted(set(numbers)), header, f"{what} have the same number twice, or are out of order")
+        require(numbers == sorted(set(numbers)), header, f"{what} have the same number twice, or are out of order")
 
 
 def _have_capitals(logs: Sequence[Json]) -> bool:
@@ -171,15 +151,15 @@ def check_logs(header: Header, logs: Sequence[Json], family: Family = ETHEREUM) 
     The block's bloom must come out of them again, which costs more than decoding them, but finds even one that is missing at the
     end (unless its address and all its topics occur in the block's other logs, too).
     """
-    _require(_are_of(logs, header), header, "a log names another block")
-    _require(not any(values_of(logs, "removed")), header, "a log is marked as removed")
-    _require(set(map(type, values_of(logs, "topics"))) <= {list}, header, "a log has no topics")
+    require(_are_of(logs, header), header, "a log names another block")
+    require(not any(values_of(logs, "removed")), header, "a log is marked as removed")
+    require(set(map(type, values_of(logs, "topics"))) <= {list}, header, "a log has no topics")
     _check_numbering(header, logs, family, "its logs")
     found = _bloom_of(logs)
     if header.bloom is None or not family.bloom:
         return True
     # More than the bloom has is no omission: some chains add logs that their headers don't commit to.
-    _require(not header.bloom & ~found, header, f"its {len(logs)} logs do not make up its bloom")
+    require(not header.bloom & ~found, header, f"its {len(logs)} logs do not make up its bloom")
     return not found & ~header.bloom
 
 
@@ -206,35 +186,6 @@ def _bloom_of(logs: Sequence[Json]) -> int:
         return bloom.bloom_of(logs)
     except (KeyError, TypeError, ValueError) as error:
         raise MalformedAnswerError(f"a log's address, topics or data: {type(error).__name__}") from None
-
-
-def check_traces(header: Header, hashes: Sequence[str], found: Sequence[str | None]) -> None:
-    """Every transaction of the block was traced; `found` are the transactions' hashes in the order of the answer."""
-    _require(list(dict.fromkeys(found)) == list(hashes), header, "its traces do not match its transactions")
-
-
-def check_calls(header: Header, traces: Sequence[Json]) -> None:
-    """The flat traces of transactions: each call is there that another one, or its number among its siblings, tells of."""
-    children: Counter[tuple[Any, ...]] = Counter()
-    told: dict[tuple[Any, ...], int] = {}
-    try:
-        for trace in traces:
-            place = (trace["transactionHash"], *trace["traceAddress"])
-            told[place] = int(trace["subtraces"])
-            if len(place) > 1:
-                _require(
-                    place[-1] == children[place[:-1]], header, "a call is missing before another one in its traces"
-                )
-                children[place[:-1]] += 1
-    except (KeyError, TypeError, ValueError) as error:
-        raise MalformedAnswerError(f"trace: {type(error).__name__} {error}") from None
-    # More than are told of is no omission: some clients do not count the end of a contract.
-    _require(
-        all(children[place] >= count for place, count in told.items()),
-        header,
-        "a call that its caller tells of is missing",
-    )
-    _require(children.keys() <= told.keys(), header, "the caller of a call is missing in its traces")
 
 
 LogPredicate = Callable[[Json], bool]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields, replace
-from enum import StrEnum
+
+from connector_runner.sources.ethereum.settings import Proofs
 
 PROOF_NAMES = {
     "transactions": "transactions (transactionsRoot)",
@@ -19,13 +20,6 @@ PROOF_NAMES = {
     "gas": "that the last receipt is there (gasUsed)",
     "heights": "that each height has a block",
 }
-
-
-class Proofs(StrEnum):
-    """The setting: everything is proven as on Ethereum, or nothing that other chains lack."""
-
-    ETHEREUM = "ethereum"
-    RELAXED = "relaxed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from connector_runner.protocols.batch import Incident
 from connector_runner.sources.ethereum.decode.responses import Header
 from connector_runner.sources.ethereum.decode.rows import Json
+from connector_runner.sources.ethereum.errors import StaleAnswerError
 from connector_runner.sources.ethereum.settings import LogFilter
 from connector_runner.sources.ethereum.verify import bloom
-from connector_runner.sources.ethereum.verify.consistency import StaleAnswerError
 from connector_runner.sources.ethereum.verify.families import ETHEREUM, Family
 from connector_runner.sources.ethereum.verify.roots import (
     UnknownTypeError,

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from connector_runner.sources.ethereum.decode.rows import Json, MalformedAnswerError, values_of
+from connector_runner.sources.ethereum.decode.rows import Json, values_of
+from connector_runner.sources.ethereum.errors import MalformedAnswerError
 from connector_runner.sources.ethereum.verify.bloom import bloom_of
 from connector_runner.sources.ethereum.verify.trie import ordered_root, rlp_bytes, rlp_list, rlp_quantity
 

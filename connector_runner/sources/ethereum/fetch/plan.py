@@ -1,0 +1,33 @@
+"""How a stream is fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from connector_runner.protocols.schema import StreamSchema
+from connector_runner.sources.ethereum.decode.responses import Unit
+from connector_runner.sources.ethereum.fetch.logs import Fetcher
+
+FetchPiece = Callable[[Fetcher, int, int], Awaitable[list[Unit]]]
+
+
+@dataclass(frozen=True)
+class StreamPlan:
+    """One stream.
+
+    Attributes:
+        schema: Of its rows.
+        description: One sentence for catalogues and documentation.
+        methods: What the node must offer, besides eth_chainId.
+        fetch_block: One block of it (first and last are equal), as surely as it can be had.
+        fetch_range: Several blocks that don't change any more in fewer requests, None where there is no such way.
+        event: The event that it is about, by its identity; "" for other streams.
+    """
+
+    schema: StreamSchema
+    description: str
+    methods: tuple[str, ...]
+    fetch_block: FetchPiece = field(repr=False)
+    fetch_range: FetchPiece | None = field(default=None, repr=False)
+    event: str = ""

@@ -1,0 +1,66 @@
+"""Replacing a branch of the chain as one batch."""
+
+from __future__ import annotations
+
+import asyncio
+
+from connector_runner.protocols.batch import Batch
+from connector_runner.sources.ethereum.chain import Chain, ancestor_at, check_depth, lowest_ancestor
+from connector_runner.sources.ethereum.decode.responses import Header, Unit
+from connector_runner.sources.ethereum.errors import StaleAnswerError
+from connector_runner.sources.ethereum.fetch.batches import build_batch, settle
+from connector_runner.sources.ethereum.fetch.logs import Fetcher
+from connector_runner.sources.ethereum.fetch.plan import StreamPlan
+from connector_runner.sources.ethereum.fetch.prefetch import MOST_AHEAD
+
+
+async def replace_branch(
+    fetcher: Fetcher, plan: StreamPlan, chain: Chain, head: Header, top: int
+) -> tuple[Batch, Chain, int]:
+    """Walks back from block `top` to the common ancestor, and makes one batch of retractions and replacements.
+
+    Returns:
+        The batch, the chain after it and the number of orphans.
+
+    Raises:
+        DeepReorganisationError: There is no common ancestor in the ring.
+        StaleAnswerError: The chain changed while it was read; or block `top`, which was said to differ, does not (a node that
+            changed its mind, or another replica behind the same address).
+    """
+    number = top
+    while True:
+        check_depth(chain, number)
+        if number < chain.oldest and number == lowest_ancestor(chain):
+            break
+        if ancestor_at(chain, (await fetcher.header(number))[0]):
+            break
+        number -= 1
+    if number == top:
+        raise StaleAnswerError(f"the node told another chain, but its block {top} is the dataset's")
+    orphans = chain.orphans(number)
+    replaced = branch = chain.cut(number)
+    units = await _branch(fetcher, plan, number + 1, min(head.number, chain.number))
+    for unit in units:
+        if not replaced.is_parent_of(unit.header) or unit.header.hash in orphans:
+            raise StaleAnswerError(
+                f"the chain changed again at block {unit.header.number} while its new branch was read"
+            )
+        replaced = replaced.extended(unit.header)
+    replaced, incidents = settle(branch, units, fetcher.ledger)
+    return build_batch(plan, replaced, units, orphans, incidents), replaced, len(orphans)
+
+
+async def _branch(fetcher: Fetcher, plan: StreamPlan, first: int, last: int) -> list[Unit]:
+    limit = asyncio.Semaphore(MOST_AHEAD)
+
+    async def one(number: int) -> list[Unit]:
+        async with limit:
+            return await plan.fetch_block(fetcher, number, number)
+
+    tasks = [asyncio.create_task(one(number)) for number in range(first, last + 1)]
+    try:
+        return [unit for units in await asyncio.gather(*tasks) for unit in units]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

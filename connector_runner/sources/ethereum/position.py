@@ -1,0 +1,64 @@
+"""The position of a stream, as checkpoints carry it: the last block, a ring of the hashes before it, and what is known besides.
+
+Members that begin with `_` stay out of rows and logs. Positions of older versions lack some of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from connector_runner.protocols.batch import Position
+from connector_runner.protocols.errors import ActionRequiredError
+from connector_runner.sources.ethereum.chain import Chain, Standing
+
+
+def to_position(chain: Chain) -> Position:
+    """As checkpoints carry it."""
+    own = {"number": chain.number, "hash": chain.head, "start": chain.start, "_ring": list(chain.hashes)}
+    return {**own, **_standing_members(chain.standing)}
+
+
+def _standing_members(standing: Standing) -> dict[str, Any]:
+    """Members of a position; those that say nothing are not there."""
+    found = {
+        "_told": sorted(standing.told), "_left_out": list(standing.left_out or ()), "_bloom_refuted": standing.is_bloom_refuted,
+        "_event": standing.event,
+    }  # fmt: skip
+    return {"_since": standing.since, **{name: value for name, value in found.items() if value}}
+
+
+def from_position(position: Position) -> Chain:
+    """The reverse.
+
+    Raises:
+        ActionRequiredError: It was not written by this source.
+    """
+    try:
+        ring = tuple(map(str, position["_ring"]))
+        chain = Chain(int(position["start"]), int(position["number"]), ring, _standing(position))
+    except (KeyError, TypeError, ValueError):
+        chain = None
+    if chain is None or len(chain.hashes) > chain.number - chain.start + 1 or not _is_whole(chain):
+        raise ActionRequiredError(
+            "the checkpoint of this dataset was not written by this version of the ETHEREUM source; "
+            "start over with `connector-runner checkpoint reset`",
+            reason="CheckpointUnreadable",
+        )
+    return chain
+
+
+def _standing(position: Position) -> Standing:
+    """What a position tells; of an older one nothing is known.
+
+    Raises:
+        TypeError, ValueError: It was not written by this source.
+    """
+    first_last = tuple(map(int, position.get("_left_out") or ()))
+    left_out = (first_last[0], first_last[1]) if len(first_last) == 2 else None
+    told = frozenset(map(str, position.get("_told") or ()))
+    since = int(position.get("_since", position["number"] + 1))
+    return Standing(told, left_out, bool(position.get("_bloom_refuted")), str(position.get("_event") or ""), since)
+
+
+def _is_whole(chain: Chain) -> bool:
+    return bool(chain.hashes) or chain.number == chain.start - 1
