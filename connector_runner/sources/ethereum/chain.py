@@ -21,7 +21,7 @@ PATIENCE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class StreamState:
     """What is known of the dataset besides its blocks.
 
     Attributes:
@@ -53,18 +53,18 @@ class Chain:
         number: Number of its last block; `start - 1` when it has none.
         hashes: Of its last blocks, oldest first, at most `RING_BLOCKS`; ends with the hash of block `number`. A height without a
             block has the hash of the block before.
-        standing: What is known of the dataset besides.
+        state: What is known of the dataset besides.
     """
 
     start: int
     number: int
     hashes: tuple[str, ...] = ()
-    standing: Standing = Standing()
+    state: StreamState = StreamState()
 
     @classmethod
     def starting_at(cls, start: int) -> Chain:
         """A dataset without blocks, the first of which will be `start`."""
-        return cls(start, start - 1, standing=Standing(since=start))
+        return cls(start, start - 1, state=StreamState(since=start))
 
     @property
     def head(self) -> str | None:
@@ -87,20 +87,20 @@ class Chain:
     def extended(self, header: Header) -> Chain:
         """With one more block."""
         own = header.hash or self.head or ""
-        return Chain(self.start, header.number, (*self.hashes[1 - RING_BLOCKS :], own), self.standing)
+        return Chain(self.start, header.number, (*self.hashes[1 - RING_BLOCKS :], own), self.state)
 
     def cut(self, number: int) -> Chain:
         """Up to and with the block `number`."""
-        return Chain(self.start, number, self.hashes[: number - self.oldest + 1], self.standing)
+        return Chain(self.start, number, self.hashes[: number - self.oldest + 1], self.state)
 
     def orphans(self, ancestor: int) -> tuple[str, ...]:
         """Hashes of the blocks above `ancestor`, newest first."""
         above = dict.fromkeys(self.hashes[ancestor - self.oldest + 1 :][::-1])
         return tuple(own for own in above if own not in ("", self.hash_at(ancestor)))
 
-    def with_standing(self, standing: Standing) -> Chain:
+    def with_state(self, state: StreamState) -> Chain:
         """The same blocks."""
-        return Chain(self.start, self.number, self.hashes, standing)
+        return Chain(self.start, self.number, self.hashes, state)
 
 
 @dataclass(frozen=True, slots=True)

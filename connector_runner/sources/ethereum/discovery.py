@@ -16,7 +16,7 @@ from connector_runner.sources.ethereum.errors import NodeFailure, Verdict
 from connector_runner.sources.ethereum.fetch.plan import StreamPlan
 from connector_runner.sources.ethereum.rpc.methods import LOGS, RECEIPTS, TRACE_METHODS
 from connector_runner.sources.ethereum.rpc.pacing import RateLimit
-from connector_runner.sources.ethereum.rpc.refusals import judge_status
+from connector_runner.sources.ethereum.rpc.refusals import classify_status
 from connector_runner.sources.ethereum.rpc.web3_client import build_web3
 from connector_runner.sources.ethereum.settings import Endpoint, Settings, Tag
 from connector_runner.sources.ethereum.verify.families import describe
@@ -66,7 +66,7 @@ async def probe_endpoint(endpoint: Endpoint, settings: Settings, rate: RateLimit
                 if isinstance(
                     status := getattr(getattr(error.__cause__ or error, "response", None), "status_code", None), int
                 ):
-                    raise judge_status(status, endpoint.shown) from None
+                    raise classify_status(status, endpoint.shown) from None
                 raise NodeFailure(
                     Verdict.TRANSIENT, "Unavailable", f"{endpoint.shown} can't be reached ({said})"
                 ) from None

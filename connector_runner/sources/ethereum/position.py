@@ -9,22 +9,22 @@ from typing import Any
 
 from connector_runner.protocols.batch import Position
 from connector_runner.protocols.errors import ActionRequiredError
-from connector_runner.sources.ethereum.chain import Chain, Standing
+from connector_runner.sources.ethereum.chain import Chain, StreamState
 
 
 def to_position(chain: Chain) -> Position:
     """As checkpoints carry it."""
     own = {"number": chain.number, "hash": chain.head, "start": chain.start, "_ring": list(chain.hashes)}
-    return {**own, **_standing_members(chain.standing)}
+    return {**own, **_state_members(chain.state)}
 
 
-def _standing_members(standing: Standing) -> dict[str, Any]:
+def _state_members(state: StreamState) -> dict[str, Any]:
     """Members of a position; those that say nothing are not there."""
     found = {
-        "_told": sorted(standing.told), "_left_out": list(standing.left_out or ()), "_bloom_refuted": standing.is_bloom_refuted,
-        "_event": standing.event,
+        "_told": sorted(state.told), "_left_out": list(state.left_out or ()), "_bloom_refuted": state.is_bloom_refuted,
+        "_event": state.event,
     }  # fmt: skip
-    return {"_since": standing.since, **{name: value for name, value in found.items() if value}}
+    return {"_since": state.since, **{name: value for name, value in found.items() if value}}
 
 
 def from_position(position: Position) -> Chain:
@@ -35,7 +35,7 @@ def from_position(position: Position) -> Chain:
     """
     try:
         ring = tuple(map(str, position["_ring"]))
-        chain = Chain(int(position["start"]), int(position["number"]), ring, _standing(position))
+        chain = Chain(int(position["start"]), int(position["number"]), ring, _state(position))
     except (KeyError, TypeError, ValueError):
         chain = None
     if chain is None or len(chain.hashes) > chain.number - chain.start + 1 or not _is_whole(chain):
@@ -47,7 +47,7 @@ def from_position(position: Position) -> Chain:
     return chain
 
 
-def _standing(position: Position) -> Standing:
+def _state(position: Position) -> StreamState:
     """What a position tells; of an older one nothing is known.
 
     Raises:
@@ -57,7 +57,7 @@ def _standing(position: Position) -> Standing:
     left_out = (first_last[0], first_last[1]) if len(first_last) == 2 else None
     told = frozenset(map(str, position.get("_told") or ()))
     since = int(position.get("_since", position["number"] + 1))
-    return Standing(told, left_out, bool(position.get("_bloom_refuted")), str(position.get("_event") or ""), since)
+    return StreamState(told, left_out, bool(position.get("_bloom_refuted")), str(position.get("_event") or ""), since)
 
 
 def _is_whole(chain: Chain) -> bool:

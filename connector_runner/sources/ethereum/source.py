@@ -25,21 +25,21 @@ from connector_runner.sources.ethereum.chain import (
     summary,
 )
 from connector_runner.sources.ethereum.decode.responses import Header
-from connector_runner.sources.ethereum.endpoints.outage import Trouble
-from connector_runner.sources.ethereum.endpoints.pool import Nodes
+from connector_runner.sources.ethereum.endpoints.outage import Outage
+from connector_runner.sources.ethereum.endpoints.pool import EndpointPool
 from connector_runner.sources.ethereum.errors import MalformedAnswerError, NodeFailure, StaleAnswerError, Verdict
 from connector_runner.sources.ethereum.fetch.logs import Fetcher
 from connector_runner.sources.ethereum.fetch.plan import StreamPlan
-from connector_runner.sources.ethereum.fetch.prefetch import Reading
+from connector_runner.sources.ethereum.fetch.prefetch import Prefetcher
 from connector_runner.sources.ethereum.fetch.reorganisation import replace_branch
 from connector_runner.sources.ethereum.fetch.reread import reread
 from connector_runner.sources.ethereum.position import from_position
 from connector_runner.sources.ethereum.rpc.pacing import backoff
-from connector_runner.sources.ethereum.rpc.subscription import HeadFeed
+from connector_runner.sources.ethereum.rpc.subscription import HeadSubscription
 from connector_runner.sources.ethereum.settings import Tag, parse_settings
 from connector_runner.sources.ethereum.streams import build_plans, choose_plan
 from connector_runner.sources.ethereum.verify.families import chain_of, describe, family_of
-from connector_runner.sources.ethereum.verify.proofs import Ledger
+from connector_runner.sources.ethereum.verify.proofs import Prover
 
 PATIENT_TRIES = 12
 """Answers in a row that can't be believed, over about ten seconds, before the stream is said to be unavailable."""
@@ -57,17 +57,17 @@ class EthereumSource:
         self._settings = parse_settings(context.config)
         reserved = APPEND_COLUMNS if context.write_mode is WriteMode.APPEND else ()
         self._plans = build_plans(self._settings, context.report, reserved)
-        self._nodes = Nodes(self._settings, context.report)
-        self._ledger = Ledger(proves_all=self._settings.prove_backfill)
-        self._fetcher = Fetcher(self._nodes, self._settings.max_block_range, self._ledger)
+        self._pool = EndpointPool(self._settings, context.report)
+        self._ledger = Prover(proves_all=self._settings.prove_backfill)
+        self._fetcher = Fetcher(self._pool, self._settings.max_block_range, self._ledger)
         self._plan: StreamPlan | None = None
         self._chain: Chain | None = None
         self._running: AsyncGenerator[Batch, None] | None = None
-        self._feed: HeadFeed | None = None
-        self._reading: Reading | None = None
+        self._subscription: HeadSubscription | None = None
+        self._prefetcher: Prefetcher | None = None
         self._announced: Header | None = None
         self._lower_since: float | None = None
-        self._stalled = Trouble(context.report)
+        self._stalled = Outage(context.report)
         self._moved_at = self._compared_at = time.monotonic()
         self._times: deque[int] = deque(maxlen=16)
 
@@ -83,10 +83,10 @@ class EthereumSource:
             plan = choose_plan(self._plans, stream)
         else:
             chain = from_position(checkpoint.position)
-            plan = choose_plan(self._plans, stream, chain.standing.event, checkpoint.schema_version)
-            self._chain = chain.with_standing(replace(chain.standing, event=plan.event))
-            self._fetcher.is_bloom_refuted = chain.standing.is_bloom_refuted
-        identity = await self._nodes.connect(checkpoint.identity if checkpoint else None)
+            plan = choose_plan(self._plans, stream, chain.state.event, checkpoint.schema_version)
+            self._chain = chain.with_state(replace(chain.state, event=plan.event))
+            self._fetcher.is_bloom_refuted = chain.state.is_bloom_refuted
+        identity = await self._pool.connect(checkpoint.identity if checkpoint else None)
         self._plan = plan
         self._learn_family(chain_of(identity))
         return Opened(plan.schema, identity)
@@ -112,8 +112,8 @@ class EthereumSource:
                     async for batch in step:
                         doubts = 0
                         yield batch
-                    diverged = self._reading is not None and self._reading.has_diverged
-                    self._reading = None
+                    diverged = self._prefetcher is not None and self._prefetcher.has_diverged
+                    self._prefetcher = None
             except (StaleAnswerError, MalformedAnswerError) as error:
                 await self._doubt(doubts, str(error))
                 doubts += 1
@@ -129,7 +129,7 @@ class EthereumSource:
         if doubts >= PATIENT_TRIES:
             raise TransientError(message, reason="NodeInconsistent")
         if doubts % 4 == 3:
-            await self._nodes.rotate(message)
+            await self._pool.rotate(message)
         await asyncio.sleep(backoff(doubts, 1.0))
 
     async def _head(self) -> Header | None:
@@ -141,8 +141,8 @@ class EthereumSource:
                 return announced  # what it leads to is fetched and checked all the same
             finality = Tag.LATEST
         if isinstance(finality, Tag):
-            return await self._nodes.header(finality.value)
-        latest = await self._nodes.header(Tag.LATEST.value)
+            return await self._pool.header(finality.value)
+        latest = await self._pool.header(Tag.LATEST.value)
         if latest is None or latest.number < finality:
             return None
         number = latest.number - finality
@@ -154,12 +154,12 @@ class EthereumSource:
         assert self._plan is not None  # noqa: S101 - opened
         if head is None:
             self._stalled.asked(time.monotonic())
-            self._stalled.failed(f"{self._nodes.endpoint.shown} knows no {self._settings.finality} block")
+            self._stalled.failed(f"{self._pool.endpoint.shown} knows no {self._settings.finality} block")
             await self._wait(Wait(), head)
             return
         chain = self._chain = self._chain or self._new_chain(head)
         self._ledger.head_from = head.number - RING_BLOCKS + 1
-        if chain.standing.must_reread:
+        if chain.state.must_reread:
             async for batch, after in reread(self._fetcher, self._plan, chain):
                 self._chain = after
                 yield batch
@@ -171,14 +171,14 @@ class EthereumSource:
         match step:
             case Extend(first, last):
                 if not chain.hashes:  # no parent's hash says which chain the first block is of
-                    await self._nodes.reconnect()
-                self._reading = Reading(self._fetcher, self._plan, chain, self._safe_below(head))
-                async with aclosing(self._reading.batches(first, last)) as batches:
+                    await self._pool.reconnect()
+                self._prefetcher = Prefetcher(self._fetcher, self._plan, chain, self._safe_below(head))
+                async with aclosing(self._prefetcher.batches(first, last)) as batches:
                     async for batch in batches:
-                        self._arrived(self._reading.chain, batch, last)
+                        self._arrived(self._prefetcher.chain, batch, last)
                         yield batch
             case WalkBack(top):
-                await self._nodes.reconnect()  # which tells another chain behind the same address from a reorganisation
+                await self._pool.reconnect()  # which tells another chain behind the same address from a reorganisation
                 batch, self._chain, orphans = await replace_branch(self._fetcher, self._plan, chain, head, top)
                 self._lower_since = None
                 self._report.count("reorganisations")
@@ -189,7 +189,7 @@ class EthereumSource:
                 if step.behind:
                     self._stalled.asked(time.monotonic())
                     self._stalled.failed(
-                        f"the newest block of {self._nodes.endpoint.shown} is {head.number}, {step.behind} below the dataset's last one"
+                        f"the newest block of {self._pool.endpoint.shown} is {head.number}, {step.behind} below the dataset's last one"
                     )
                 else:
                     self._stalled.passed()
@@ -198,7 +198,7 @@ class EthereumSource:
     def _new_chain(self, head: Header) -> Chain:
         assert self._plan is not None  # noqa: S101 - opened
         chain = Chain.starting_at(self._first_block(head))
-        return chain.with_standing(replace(chain.standing, event=self._plan.event))
+        return chain.with_state(replace(chain.state, event=self._plan.event))
 
     def _first_block(self, head: Header) -> int:
         start = self._settings.start
@@ -228,15 +228,15 @@ class EthereumSource:
 
     async def _wait(self, step: Wait, head: Header | None) -> None:
         """Until a new head is announced, or it is time to look."""
-        if self._feed is None or self._feed.endpoint is not self._nodes.endpoint:
-            await self._close_feed()
-            self._feed = HeadFeed(self._nodes.endpoint, self._report)
+        if self._subscription is None or self._subscription.endpoint is not self._pool.endpoint:
+            await self._close_subscription()
+            self._subscription = HeadSubscription(self._pool.endpoint, self._report)
         if not step.behind:
             self._report.lag(0.0)
         interval = median_interval(list(self._times), 1.0)
-        seconds = min(30.0, max(2.0, 2 * interval)) if self._feed.is_live else min(3.0, max(0.2, interval / 4))
-        self._announced = await self._feed.wait(seconds)
-        if self._nodes.count > 1:
+        seconds = min(30.0, max(2.0, 2 * interval)) if self._subscription.is_live else min(3.0, max(0.2, interval / 4))
+        self._announced = await self._subscription.wait(seconds)
+        if self._pool.count > 1:
             await self._compare(5 * interval)
 
     async def _compare(self, longest: float) -> None:
@@ -245,17 +245,17 @@ class EthereumSource:
         is_standing = now - self._moved_at > max(STALL_SECONDS, longest)
         if now - self._compared_at > (STALL_SECONDS if is_standing else COMPARE_SECONDS):
             self._compared_at = now
-            await self._nodes.leave_if_behind(1 if is_standing else MOST_BEHIND)
+            await self._pool.leave_if_behind(1 if is_standing else MOST_BEHIND)
 
-    async def _close_feed(self) -> None:
-        if self._feed is not None:
-            await self._feed.close()
-            self._feed = None
+    async def _close_subscription(self) -> None:
+        if self._subscription is not None:
+            await self._subscription.close()
+            self._subscription = None
 
     async def close(self) -> None:
         """Ends the subscription, what is being fetched, and the connection."""
         if self._running is not None:
             with suppress(RuntimeError):  # it is being read: whoever reads ends with the connection
                 await self._running.aclose()
-        await self._close_feed()
-        await self._nodes.close()
+        await self._close_subscription()
+        await self._pool.close()

@@ -13,7 +13,7 @@ from connector_runner.protocols.source import Report
 from connector_runner.sources.ethereum.decode import tables
 from connector_runner.sources.ethereum.decode.abi import Event
 from connector_runner.sources.ethereum.decode.events import PREFIX, event_rows, event_schema, find_events
-from connector_runner.sources.ethereum.decode.responses import Header, Unit
+from connector_runner.sources.ethereum.decode.responses import BlockRows, Header
 from connector_runner.sources.ethereum.decode.rows import Json
 from connector_runner.sources.ethereum.decode.traces import TRACE_SCHEMA, call_tree_rows, flat_trace_rows
 from connector_runner.sources.ethereum.decode.transfers import TOPICS, TRANSFER_SCHEMA, transfer_rows
@@ -28,57 +28,57 @@ from connector_runner.sources.ethereum.verify.traces import check_call_trees, ch
 LogRows = Callable[[Header, Sequence[Json]], list[Row]]
 
 
-async def _blocks(fetcher: Fetcher, number: int, _last: int) -> list[Unit]:
+async def _blocks(fetcher: Fetcher, number: int, _last: int) -> list[BlockRows]:
     header, block, size = await fetcher.proven_block(number)
-    if fetcher.ledger.proves(number):
-        fetcher.ledger.prove_withdrawals(header, check_withdrawals(header, block, fetcher.ledger.family))
-    return [Unit(header, [] if header.is_absent else tables.block_rows(header, block), size)]
+    if fetcher.prover.proves(number):
+        fetcher.prover.prove_withdrawals(header, check_withdrawals(header, block, fetcher.prover.family))
+    return [BlockRows(header, [] if header.is_absent else tables.block_rows(header, block), size)]
 
 
-async def _transactions(fetcher: Fetcher, number: int, _last: int) -> list[Unit]:
+async def _transactions(fetcher: Fetcher, number: int, _last: int) -> list[BlockRows]:
     header, block, size = await fetcher.block(number, full=True, known=tables.KnownFullBlock)
     rows = [] if header.is_absent else tables.transaction_rows(header, check_transactions(header, block))
-    return [Unit(header, rows, size)]
+    return [BlockRows(header, rows, size)]
 
 
-async def _withdrawals(fetcher: Fetcher, number: int, _last: int) -> list[Unit]:
+async def _withdrawals(fetcher: Fetcher, number: int, _last: int) -> list[BlockRows]:
     header, block, size = await fetcher.block(number)
-    withdrawals = check_withdrawals(header, block, fetcher.ledger.family)
-    if fetcher.ledger.proves(number):
-        fetcher.ledger.prove_withdrawals(header, withdrawals)
-    return [Unit(header, tables.withdrawal_rows(header, withdrawals), size)]
+    withdrawals = check_withdrawals(header, block, fetcher.prover.family)
+    if fetcher.prover.proves(number):
+        fetcher.prover.prove_withdrawals(header, withdrawals)
+    return [BlockRows(header, tables.withdrawal_rows(header, withdrawals), size)]
 
 
-async def _receipts(fetcher: Fetcher, number: int, _last: int) -> list[Unit]:
+async def _receipts(fetcher: Fetcher, number: int, _last: int) -> list[BlockRows]:
     header, block, size = await fetcher.block(number)
     receipts, _, more = await fetcher.receipts(header, hashes_of(block))
-    return [Unit(header, tables.receipt_rows(header, receipts), size + more)]
+    return [BlockRows(header, tables.receipt_rows(header, receipts), size + more)]
 
 
-async def _traces(fetcher: Fetcher, number: int, _last: int) -> list[Unit]:
+async def _traces(fetcher: Fetcher, number: int, _last: int) -> list[BlockRows]:
     header, block, size = await fetcher.proven_block(number)
     hashes = hashes_of(block)
     if number == 0 or header.is_absent:  # genesis has no traces, and nodes refuse to make them
-        return [Unit(header, [], size)]
+        return [BlockRows(header, [], size)]
     are_trees, traces, more = await fetcher.traces(header)
     if are_trees:
         check_call_trees(header, hashes, traces)
-        return [Unit(header, call_tree_rows(header, hashes, traces), size + more)]
+        return [BlockRows(header, call_tree_rows(header, hashes, traces), size + more)]
     check_flat_traces(header, hashes, traces)
-    return [Unit(header, flat_trace_rows(header, traces), size + more)]
+    return [BlockRows(header, flat_trace_rows(header, traces), size + more)]
 
 
-async def _logs(make: LogRows, wanted: LogFilter, fetcher: Fetcher, number: int, _last: int) -> list[Unit]:
+async def _logs(make: LogRows, wanted: LogFilter, fetcher: Fetcher, number: int, _last: int) -> list[BlockRows]:
     return [_log_unit(make, await fetcher.logs_of_block(number, wanted))]
 
 
-async def _log_range(make: LogRows, wanted: LogFilter, fetcher: Fetcher, first: int, last: int) -> list[Unit]:
+async def _log_range(make: LogRows, wanted: LogFilter, fetcher: Fetcher, first: int, last: int) -> list[BlockRows]:
     return [_log_unit(make, found) for found in await fetcher.logs_of_range(first, last, wanted)]
 
 
-def _log_unit(make: LogRows, found: BlockLogs) -> Unit:
+def _log_unit(make: LogRows, found: BlockLogs) -> BlockRows:
     rows = make(found.header, found.logs)
-    return Unit(found.header, rows, found.size, found.is_outside_bloom, found.is_left_out, found.refutes_bloom)
+    return BlockRows(found.header, rows, found.size, found.is_outside_bloom, found.is_left_out, found.refutes_bloom)
 
 
 def _log_plan(schema: StreamSchema, description: str, make: LogRows, wanted: LogFilter) -> StreamPlan:

@@ -233,7 +233,7 @@ async def test_fewer_requests_at_a_time_where_many_are_refused(
         dataset = sqlite_dataset(tmp_path)
         async with running(config_of(f"http://{place}"), "logs", dataset) as task:
             await until_head(dataset, node, task)
-        assert limits_of(f"http://{place}").at_once.size < limits.AT_ONCE
+        assert limits_of(f"http://{place}").concurrency.size < limits.AT_ONCE
     assert most == 2
 
 

@@ -12,13 +12,13 @@ from web3.providers.persistent import WebSocketProvider
 from connector_runner.pipeline.telemetry import Telemetry
 from connector_runner.protocols.errors import ActionRequiredError, TransientError
 from connector_runner.sources.ethereum.discovery import probe_endpoint
-from connector_runner.sources.ethereum.endpoints.pool import Nodes
+from connector_runner.sources.ethereum.endpoints.pool import EndpointPool
 from connector_runner.sources.ethereum.errors import NodeFailure, StaleAnswerError, Verdict
 from connector_runner.sources.ethereum.fetch.logs import Fetcher
 from connector_runner.sources.ethereum.rpc import http, sockets
 from connector_runner.sources.ethereum.rpc.pacing import RateLimit
 from connector_runner.sources.ethereum.rpc.sockets import build_transport
-from connector_runner.sources.ethereum.rpc.subscription import HeadFeed
+from connector_runner.sources.ethereum.rpc.subscription import HeadSubscription
 from connector_runner.sources.ethereum.rpc.transport import Call, Transport
 from connector_runner.sources.ethereum.rpc.web3_client import build_web3
 from connector_runner.sources.ethereum.settings import Endpoint, Settings, parse_settings
@@ -49,10 +49,10 @@ async def proxies(node: AnvilServer) -> AsyncIterator[list[FaultProxy]]:
 
 
 @asynccontextmanager
-async def connected(proxies: list[FaultProxy], log: Lines | None = None) -> AsyncIterator[Nodes]:
+async def connected(proxies: list[FaultProxy], log: Lines | None = None) -> AsyncIterator[EndpointPool]:
     first, *others = (proxy.url for proxy in proxies)
     log = log or Lines()
-    nodes = Nodes(parse_settings({"url": first, "fallbackUrls": others}), Telemetry(log, Counters(log)))
+    nodes = EndpointPool(parse_settings({"url": first, "fallbackUrls": others}), Telemetry(log, Counters(log)))
     await nodes.connect(None)
     try:
         yield nodes
@@ -316,7 +316,7 @@ async def test_keys_do_not_follow_a_redirection_in_discovery(scheme: str) -> Non
 async def test_keys_do_not_follow_a_redirection_of_the_subscription() -> None:
     log = Lines()
     async with redirecting("ws") as (endpoint, asked):
-        feed = HeadFeed(endpoint, Telemetry(log, Counters(log)))
+        feed = HeadSubscription(endpoint, Telemetry(log, Counters(log)))
         try:
             await until(lambda: any("no subscription to new heads" in line for line in log.lines), "it is refused")
         finally:

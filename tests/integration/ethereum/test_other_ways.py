@@ -81,7 +81,7 @@ async def test_a_tracer_is_given_as_long_as_it_is_waited_for(
     async with connected([proxy]) as nodes:
         fetcher = Fetcher(nodes, 10)
         header, _ = await fetcher.header(1)
-        limits_of(proxy.url).patience("debug_traceBlockByHash").timed_out(40.0)
+        limits_of(proxy.url).read_timeout("debug_traceBlockByHash").timed_out(40.0)
         for _ in range(2):
             assert (await fetcher.traces(header))[0]
     patient = {"tracer": "callTracer", "timeout": "80s"}
@@ -106,7 +106,7 @@ async def test_an_answer_whose_first_byte_comes_late(
     async with serving(handle) as place:
         async with running({"url": f"http://{place}", "startBlock": first}, "traces", dataset) as task:
             await until_head(dataset, chain[0], task)
-        assert limits_of(f"http://{place}").patience("debug_traceBlockByHash").seconds >= 4.0
+        assert limits_of(f"http://{place}").read_timeout("debug_traceBlockByHash").seconds >= 4.0
     columns, _ = EXPECTED["traces"]
     assert comparable(dataset.query(f"SELECT {columns} FROM chain")) == canonical(chain[0], "traces", first)
 

@@ -1,4 +1,4 @@
-"""Nodes and chains of other shapes: what they answer is read as it is, or a person is told."""
+"""EndpointPool and chains of other shapes: what they answer is read as it is, or a person is told."""
 
 from pathlib import Path
 from typing import Any

@@ -11,10 +11,10 @@ from connector_runner.sources.ethereum.endpoints.limits import (
     LONGEST_SILENCE,
     QUICK_ANSWERS,
     RANGE_BYTES,
-    AtOnce,
+    ConcurrencyLimit,
     Limit,
-    Patience,
     RangeTuner,
+    ReadTimeout,
     forget_limits,
     limits_of,
 )
@@ -135,20 +135,20 @@ def test_a_suggestion_that_was_refused_itself_is_taken_for_the_difference_of_bot
 
 
 def test_fewer_requests_at_a_time_and_more_again() -> None:
-    at_once = AtOnce()
+    concurrency = ConcurrencyLimit()
     for _ in range(AT_ONCE):  # all that are on their way fail together
-        at_once.failed(AT_ONCE)
-    assert at_once.size == AT_ONCE // 2
+        concurrency.failed(AT_ONCE)
+    assert concurrency.size == AT_ONCE // 2
     for in_flight in (16, 8, 4, 2, 1, 1):
-        at_once.failed(in_flight)
-    assert at_once.size == 1
+        concurrency.failed(in_flight)
+    assert concurrency.size == 1
     for _ in range(AT_ONCE * AT_ONCE):
-        at_once.answered()
-    assert at_once.size == AT_ONCE
+        concurrency.answered()
+    assert concurrency.size == AT_ONCE
 
 
 def test_a_slow_answer_is_waited_for_longer_each_time() -> None:
-    patience = Patience()
+    patience = ReadTimeout()
     seen = []
     for _ in range(8):
         patience.timed_out(patience.seconds)

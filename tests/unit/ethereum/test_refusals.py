@@ -10,8 +10,8 @@ from connector_runner.sources.ethereum.rpc.range_hints import suggested_range
 from connector_runner.sources.ethereum.rpc.refusals import (
     RULES,
     RpcError,
-    judge,
-    judge_status,
+    classify_error,
+    classify_status,
     parse_retry_after,
     read_error,
 )
@@ -62,7 +62,7 @@ TABLE: list[tuple[str, int, str, Verdict, str, int | None]] = [
 
 @pytest.mark.parametrize(("method", "code", "message", "verdict", "reason", "suggested"), TABLE)
 def test_refusals(method: str, code: int, message: str, verdict: Verdict, reason: str, suggested: int | None) -> None:
-    failure = judge(method, RpcError(code, message), "https://….example.org")
+    failure = classify_error(method, RpcError(code, message), "https://….example.org")
     assert (failure.verdict, failure.reason, failure.suggested) == (verdict, reason, suggested)
     assert "https://….example.org" in failure.message
     error = failure.as_error()
@@ -73,7 +73,7 @@ def test_refusals(method: str, code: int, message: str, verdict: Verdict, reason
 @pytest.mark.parametrize(("limit", "asked"), [(5, 16), (100, 128), (2000, 5000), (10_000, 50_000)])
 def test_the_words_of_providers_say_how_many_blocks_would_do(wording: Wording, limit: int, asked: int) -> None:
     error = read_error(wording.error(limit, 17_000_000, asked))
-    failure = judge(LOGS, error, "https://….example.org", wording.status, None, asked)
+    failure = classify_error(LOGS, error, "https://….example.org", wording.status, None, asked)
     assert failure.suggested == (limit if wording.tells else None)
     assert failure.verdict in (Verdict.SHRINK, Verdict.TRANSIENT)
 
@@ -87,9 +87,9 @@ def test_no_rule_knows_the_sentences_that_are_made_up(form: str) -> None:
         answer = body[0] if isinstance(body, list) else body
         error = read_error(answer["error"]) if isinstance(answer, dict) else None
         known = (
-            judge(LOGS, error, "…", refusal.status, None, 16)
+            classify_error(LOGS, error, "…", refusal.status, None, 16)
             if error
-            else judge_status(refusal.status, "…", None, body)
+            else classify_status(refusal.status, "…", None, body)
         )
         assert known.verdict in (Verdict.TRANSIENT, Verdict.FINAL), refusal
 
@@ -111,7 +111,7 @@ def test_so_many_providers_are_known() -> None:
 )
 @pytest.mark.parametrize("code", [-32602, -32000, -32001, 0])
 def test_what_lies_beyond_the_head_of_a_replica_is_missing_and_not_too_wide(code: int, message: str) -> None:
-    assert judge(LOGS, RpcError(code, message), "x", 200, None, 100).verdict is Verdict.MISSING
+    assert classify_error(LOGS, RpcError(code, message), "x", 200, None, 100).verdict is Verdict.MISSING
 
 
 @pytest.mark.parametrize(
@@ -151,11 +151,11 @@ def test_nothing_is_suggested_where_nothing_is(message: str) -> None:
      (500, Verdict.TRANSIENT), (503, Verdict.TRANSIENT), (200, Verdict.TRANSIENT)],
 )  # fmt: skip
 def test_statuses(status: int, verdict: Verdict) -> None:
-    assert judge_status(status, "x").verdict is verdict
+    assert classify_status(status, "x").verdict is verdict
 
 
 def test_retry_after_travels_to_the_pipeline() -> None:
-    error = judge_status(429, "x", parse_retry_after("7")).as_error()
+    error = classify_status(429, "x", parse_retry_after("7")).as_error()
     assert isinstance(error, TransientError)
     assert error.retry_after == 7.0
 

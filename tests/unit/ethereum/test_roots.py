@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from connector_runner.sources.ethereum.decode.responses import Header
 from connector_runner.sources.ethereum.errors import MalformedAnswerError, StaleAnswerError
 from connector_runner.sources.ethereum.verify.families import family_of
-from connector_runner.sources.ethereum.verify.proofs import Ledger
+from connector_runner.sources.ethereum.verify.proofs import Prover
 from connector_runner.sources.ethereum.verify.roots import (
     UnknownTypeError,
     encode_receipt,
@@ -191,14 +191,14 @@ def test_what_is_left_out_is_found_by_the_root() -> None:
         receipts_roots(receipts)[0](),
         withdrawals_root(withdrawals),
     )
-    ledger = Ledger()
-    ledger.prove_transactions(header, transactions)
-    ledger.prove_withdrawals(header, withdrawals)
-    assert ledger.prove_receipts(header, receipts)
+    prover = Prover()
+    prover.prove_transactions(header, transactions)
+    prover.prove_withdrawals(header, withdrawals)
+    assert prover.prove_receipts(header, receipts)
     for prove, items, root in (
-        (ledger.prove_transactions, transactions, "transactionsRoot"),
-        (ledger.prove_withdrawals, withdrawals, "withdrawalsRoot"),
-        (ledger.prove_receipts, receipts, "receiptsRoot"),
+        (prover.prove_transactions, transactions, "transactionsRoot"),
+        (prover.prove_withdrawals, withdrawals, "withdrawalsRoot"),
+        (prover.prove_receipts, receipts, "receiptsRoot"),
     ):
         for wrong in (items[:-1], items[1:], items[::-1], []):
             with pytest.raises(StaleAnswerError, match=f"block 7 .*{root}.*proofs: relaxed"):
@@ -210,22 +210,22 @@ def test_a_root_made_from_blooms_that_are_not_told_is_found() -> None:
     by_logs = receipts_roots(logs)[-1]()
     header = Header(7, OWN, OWN, 0, None, None, by_logs)
     for told in (None, BLOOM, "0x"):
-        assert Ledger().prove_receipts(header, [receipt(logsBloom=told), receipt(logsBloom=told)])
+        assert Prover().prove_receipts(header, [receipt(logsBloom=told), receipt(logsBloom=told)])
 
 
 def test_a_type_without_a_known_encoding_is_told_once_and_not_taken_for_a_fault() -> None:
-    ledger = Ledger()
+    prover = Prover()
     odd = [{"type": "0x6a"}]
     with pytest.raises(UnknownTypeError):
         encode_transaction(odd[0])
     header = Header(7, OWN, OWN, 0, None, OWN, OWN)
     for _ in range(2):
-        ledger.prove_transactions(header, odd)
-    assert not ledger.prove_receipts(header, [receipt(type="0x6a")])
-    assert [(key, incident.kind) for key, incident in ledger.told.items()] == [
+        prover.prove_transactions(header, odd)
+    assert not prover.prove_receipts(header, [receipt(type="0x6a")])
+    assert [(key, incident.kind) for key, incident in prover.told.items()] == [
         ("transactionsRoot 0x6a", "unproven"), ("receiptsRoot 0x6a", "unproven"),
     ]  # fmt: skip
-    assert "block 7" in ledger.told["transactionsRoot 0x6a"].message
+    assert "block 7" in prover.told["transactionsRoot 0x6a"].message
 
 
 @pytest.mark.parametrize("change", [{"nonce": "many"}, {"nonce": []}, {"input": "0x1"}, {"accessList": [{}]}])
@@ -235,9 +235,9 @@ def test_what_is_no_transaction_is_malformed(change: dict[str, Any]) -> None:
 
 
 def test_a_family_without_roots_proves_nothing_by_them() -> None:
-    ledger = Ledger(family_of(324, None))
+    prover = Prover(family_of(324, None))
     header = Header(7, OWN, OWN, 0, None, OWN, OWN, OWN)
-    ledger.prove_transactions(header, [])
-    ledger.prove_withdrawals(header, [])
-    assert not ledger.prove_receipts(header, [])
-    assert ledger.told == {}
+    prover.prove_transactions(header, [])
+    prover.prove_withdrawals(header, [])
+    assert not prover.prove_receipts(header, [])
+    assert prover.told == {}

@@ -57,7 +57,7 @@ class Header(msgspec.Struct, frozen=True, gc=False):
         return (self.hash, self.number, self.time)
 
 
-class Unit(msgspec.Struct, frozen=True, gc=False):
+class BlockRows(msgspec.Struct, frozen=True, gc=False):
     """One block of a stream, decoded and checked, ready to be delivered.
 
     Attributes:

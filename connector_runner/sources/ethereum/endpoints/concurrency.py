@@ -7,13 +7,13 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from connector_runner.sources.ethereum.endpoints.limits import AtOnce
+from connector_runner.sources.ethereum.endpoints.limits import ConcurrencyLimit
 
 
-class Gate:
+class AdaptiveSemaphore:
     """A semaphore whose size may change."""
 
-    def __init__(self, limit: AtOnce) -> None:
+    def __init__(self, limit: ConcurrencyLimit) -> None:
         self._limit = limit
         self._inside = 0
         self._waiting: deque[asyncio.Future[None]] = deque()

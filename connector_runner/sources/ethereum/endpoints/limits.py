@@ -132,7 +132,7 @@ class RangeTuner(Limit):
             self.answered(asked, may_grow=2 * size <= RANGE_BYTES)
 
 
-class AtOnce:
+class ConcurrencyLimit:
     """How many requests may be on their way: halved when they fail as those of a busy server do, one more after as many answers.
 
     Attributes:
@@ -156,7 +156,7 @@ class AtOnce:
             self._answers = 0
 
 
-class Patience:
+class ReadTimeout:
     """How long to wait for the next byte of an answer to a method's requests: twice as long after each that did not come in time.
 
     Attributes:
@@ -185,22 +185,22 @@ class EndpointLimits:
 
     Attributes:
         batch: Requests in one HTTP batch.
-        at_once: Requests on their way.
+        concurrency: Requests on their way.
     """
 
     def __init__(self) -> None:
         self.batch = Limit(BATCH_SIZE, BATCH_SIZE)
-        self.at_once = AtOnce()
+        self.concurrency = ConcurrencyLimit()
         self._ranges: dict[int, RangeTuner] = {}
-        self._patience: dict[str, Patience] = {}
+        self._read_timeouts: dict[str, ReadTimeout] = {}
 
     def log_range(self, maximum: int) -> RangeTuner:
         """Blocks in one log query, at most as many as are configured."""
         return self._ranges.setdefault(maximum, RangeTuner(maximum))
 
-    def patience(self, method: str) -> Patience:
+    def read_timeout(self, method: str) -> ReadTimeout:
         """For the requests of a method."""
-        return self._patience.setdefault(method, Patience())
+        return self._read_timeouts.setdefault(method, ReadTimeout())
 
 
 _known: dict[str, EndpointLimits] = {}

@@ -10,7 +10,7 @@ TOLD_AFTER = 60.0
 """Seconds without an answer after which it is told, and again after as many."""
 
 
-class Trouble:
+class Outage:
     """From the first request that is not answered to the next answer."""
 
     def __init__(self, report: Report) -> None:

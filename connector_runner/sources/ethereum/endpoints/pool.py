@@ -11,10 +11,10 @@ from typing import Any
 from connector_runner.protocols.errors import SourceChangedError
 from connector_runner.protocols.source import Report, require_same_source
 from connector_runner.sources.ethereum.decode.responses import Header, decode_header
-from connector_runner.sources.ethereum.endpoints.concurrency import Gate
+from connector_runner.sources.ethereum.endpoints.concurrency import AdaptiveSemaphore
 from connector_runner.sources.ethereum.endpoints.identity import identify, whole_number
 from connector_runner.sources.ethereum.endpoints.limits import EndpointLimits, limits_of
-from connector_runner.sources.ethereum.endpoints.outage import Trouble
+from connector_runner.sources.ethereum.endpoints.outage import Outage
 from connector_runner.sources.ethereum.errors import MalformedAnswerError, NodeFailure, TooLargeError, Verdict
 from connector_runner.sources.ethereum.rpc.methods import BLOCK, HEAD_NUMBER
 from connector_runner.sources.ethereum.rpc.pacing import RateLimit, backoff
@@ -28,7 +28,7 @@ LONGEST_HOLD = 10.0
 """Seconds of Retry-After that are waited for inside; longer ones are the pipeline's to wait."""
 
 
-class Nodes:
+class EndpointPool:
     """Sends requests to the endpoint in use, and uses the next one when that fails.
 
     Attributes:
@@ -42,8 +42,8 @@ class Nodes:
         self._transport: Transport | None = None
         self._lock = asyncio.Lock()
         self._limits = [limits_of(endpoint.url) for endpoint in settings.endpoints]
-        self._gates = [Gate(limits.at_once) for limits in self._limits]
-        self._trouble = Trouble(report)
+        self._semaphores = [AdaptiveSemaphore(limits.concurrency) for limits in self._limits]
+        self._outage = Outage(report)
         self._rate = RateLimit(settings.requests_per_second)
         self._free_at = [0.0] * len(self._endpoints)
         self.identity: str | None = None
@@ -137,7 +137,7 @@ class Nodes:
 
         Raises:
             NodeFailure: Shrink, missing and unsupported ones, which are the caller's to act on.
-            TransientError, ActionRequiredError: Trouble that did not pass, or that only a person can mend.
+            TransientError, ActionRequiredError: Outage that did not pass, or that only a person can mend.
         """
         # There are no batches over a stream, as they would save nothing.
         most = min(most or len(calls), len(calls)) if self.endpoint.kind == "http" else 1
@@ -145,7 +145,7 @@ class Nodes:
         place = 0
         try:
             while place < len(calls) and not any(task.done() and task.exception() for task in tasks):
-                await self._gates[
+                await self._semaphores[
                     self._current
                 ].room()  # so that each batch is as large as is known when its turn comes
                 size = self.limits.batch.take(min(most, len(calls) - place))
@@ -180,7 +180,7 @@ class Nodes:
                 failure = NodeFailure(Verdict.TRANSIENT, "SourceChanged", error.message, is_unreachable=True)
             except NodeFailure as refusal:
                 failure = refusal
-            self._trouble.failed(failure.message)
+            self._outage.failed(failure.message)
             self._ask_less(failure, calls, width, used, attempt)
             if failure.verdict in (Verdict.SHRINK, Verdict.MISSING, Verdict.UNSUPPORTED):
                 raise failure
@@ -196,25 +196,25 @@ class Nodes:
     async def _sent(self, transport: Transport, calls: Sequence[Call], used: int) -> list[Answer]:
         """One request or batch, within the limits that are known; what comes of it makes them known better."""
         limits = self._limits[used]
-        async with self._gates[used].passed() as in_flight:
+        async with self._semaphores[used].passed() as in_flight:
             await self._pace(len(calls), used)
-            patience = limits.patience(calls[0][0])
-            silence, start = patience.seconds, time.monotonic()
-            self._trouble.asked(start)
+            timeout = limits.read_timeout(calls[0][0])
+            silence, start = timeout.seconds, time.monotonic()
+            self._outage.asked(start)
             try:
                 answers = await transport.send(calls, silence)
             except NodeFailure as failure:
                 if failure.reason == "RateLimited" or (failure.is_silence and len(calls) == 1):
-                    limits.at_once.failed(in_flight)
+                    limits.concurrency.failed(in_flight)
                 if failure.is_silence:
-                    patience.timed_out(silence)
+                    timeout.timed_out(silence)
                 raise
         now = time.monotonic()
-        patience.answered(now - start)
-        limits.at_once.answered()
+        timeout.answered(now - start)
+        limits.concurrency.answered()
         if transport.endpoint.kind == "http":
             limits.batch.answered(len(calls))
-        self._trouble.passed()
+        self._outage.passed()
         return answers
 
     def _ask_less(self, failure: NodeFailure, calls: Sequence[Call], width: int, used: int, attempt: int) -> None:

@@ -24,7 +24,13 @@ from connector_runner.sources.ethereum.rpc.methods import (
     TRACE_METHODS,
 )
 from connector_runner.sources.ethereum.rpc.pacing import RateLimit, backoff
-from connector_runner.sources.ethereum.rpc.refusals import RpcError, judge, judge_status, parse_retry_after, read_error
+from connector_runner.sources.ethereum.rpc.refusals import (
+    RpcError,
+    classify_error,
+    classify_status,
+    parse_retry_after,
+    read_error,
+)
 from connector_runner.sources.ethereum.rpc.transport import decode_envelope, width_of
 from connector_runner.sources.ethereum.settings import Endpoint, Settings, Tag
 
@@ -104,13 +110,13 @@ class Probe:
             raise NodeFailure(Verdict.TRANSIENT, "Unavailable", f"{shown} answered with something that is not JSON-RPC")
         if (refusal := answer.get("error")) is not None:
             found = dict(refusal) if isinstance(refusal, Mapping) else refusal
-            raise self._judged(method, params, found)
+            raise self._classified(method, params, found)
         return answer.get("result")
 
-    def _judged(self, method: str, params: Any, found: Any, status: int = 200) -> NodeFailure:
+    def _classified(self, method: str, params: Any, found: Any, status: int = 200) -> NodeFailure:
         error = read_error(found)
         shown = RpcError(error.code, self._endpoint.redact(error.message))
-        return judge(method, shown, self._endpoint.shown, status, asked=width_of((method, params)))
+        return classify_error(method, shown, self._endpoint.shown, status, asked=width_of((method, params)))
 
     def _refused_by_status(self, method: str, params: Any, status: int, error: Exception) -> NodeFailure:
         """By what is in the body, if it is an answer, else by the status."""
@@ -121,8 +127,8 @@ class Probe:
         except msgspec.DecodeError:
             found = None
         if isinstance(found, dict):
-            return self._judged(method, params, found, status)
-        return judge_status(status, self._endpoint.shown, retry_after, self._endpoint.redact(body))
+            return self._classified(method, params, found, status)
+        return classify_status(status, self._endpoint.shown, retry_after, self._endpoint.redact(body))
 
     async def has(self, name: str, method: str, *params: Any) -> bool:
         """Whether a method is offered and has an answer to this. A refusal, whatever it says, is kept under the name."""

@@ -6,35 +6,35 @@ from dataclasses import replace
 
 from connector_runner.protocols.batch import Batch, Incident, Operation, Row
 from connector_runner.sources.ethereum.chain import Chain
-from connector_runner.sources.ethereum.decode.responses import Unit
+from connector_runner.sources.ethereum.decode.responses import BlockRows
 from connector_runner.sources.ethereum.fetch.plan import StreamPlan
 from connector_runner.sources.ethereum.fetch.reread import bloom_incident
 from connector_runner.sources.ethereum.position import to_position
-from connector_runner.sources.ethereum.verify.proofs import Ledger
+from connector_runner.sources.ethereum.verify.proofs import Prover
 
 
-def settle(chain: Chain, units: list[Unit], ledger: Ledger) -> tuple[Chain, tuple[Incident, ...]]:
+def settle(chain: Chain, units: list[BlockRows], prover: Prover) -> tuple[Chain, tuple[Incident, ...]]:
     """The chain after some blocks, and what is to be told with them."""
-    standing = chain.standing
+    state = chain.state
     incidents = []
     for unit in units:
         chain = chain.extended(unit.header)
         if unit.is_left_out:
-            first, _ = standing.left_out or (unit.header.number, 0)
-            standing = replace(standing, left_out=(first, unit.header.number))
-        elif unit.refutes_bloom and not standing.is_bloom_refuted:
-            standing = replace(standing, is_bloom_refuted=True)
-            incidents.append(bloom_incident(chain.with_standing(standing), unit.header))
-    if new := [key for key in ledger.told if key not in standing.told]:
-        standing = replace(standing, told=standing.told.union(new))
-        incidents += [ledger.told[key] for key in new]
-    return chain.with_standing(standing), tuple(incidents)
+            first, _ = state.left_out or (unit.header.number, 0)
+            state = replace(state, left_out=(first, unit.header.number))
+        elif unit.refutes_bloom and not state.is_bloom_refuted:
+            state = replace(state, is_bloom_refuted=True)
+            incidents.append(bloom_incident(chain.with_state(state), unit.header))
+    if new := [key for key in prover.told if key not in state.told]:
+        state = replace(state, told=state.told.union(new))
+        incidents += [prover.told[key] for key in new]
+    return chain.with_state(state), tuple(incidents)
 
 
 def build_batch(
     plan: StreamPlan,
     chain: Chain,
-    units: list[Unit],
+    units: list[BlockRows],
     orphans: tuple[str, ...] = (),
     incidents: tuple[Incident, ...] = (),
 ) -> Batch:

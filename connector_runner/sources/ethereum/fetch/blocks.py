@@ -17,7 +17,7 @@ from connector_runner.sources.ethereum.decode import tables
 from connector_runner.sources.ethereum.decode.responses import Header, decode_block, decode_header, decode_objects
 from connector_runner.sources.ethereum.decode.rows import Json, Members
 from connector_runner.sources.ethereum.decode.traces import are_call_trees
-from connector_runner.sources.ethereum.endpoints.pool import Nodes
+from connector_runner.sources.ethereum.endpoints.pool import EndpointPool
 from connector_runner.sources.ethereum.errors import NodeFailure, StaleAnswerError, Verdict
 from connector_runner.sources.ethereum.rpc.methods import (
     BLOCK,
@@ -36,28 +36,28 @@ from connector_runner.sources.ethereum.verify.consistency import (
     check_receipts_bloom,
     check_transactions,
 )
-from connector_runner.sources.ethereum.verify.proofs import Ledger
+from connector_runner.sources.ethereum.verify.proofs import Prover
 
 
 class BlockFetcher:
     """Asks the nodes for blocks, their receipts and their traces.
 
     Attributes:
-        nodes: The endpoints.
-        ledger: What is proven of the answers.
+        pool: The endpoints.
+        prover: What is proven of the answers.
         missing: Endpoints (their places) and the methods that they do not offer.
     """
 
-    def __init__(self, nodes: Nodes, ledger: Ledger) -> None:
-        self.nodes = nodes
-        self.ledger = ledger
+    def __init__(self, pool: EndpointPool, prover: Prover) -> None:
+        self.pool = pool
+        self.prover = prover
         self.missing: set[tuple[int, str]] = set()
 
     async def _ask_block(self, number: int, full: bool = False) -> Answer:
         try:
-            return await self.nodes.call(BLOCK, hex(number), full)
+            return await self.pool.call(BLOCK, hex(number), full)
         except NodeFailure as failure:
-            if failure.verdict is Verdict.MISSING and not self.ledger.family.heights:
+            if failure.verdict is Verdict.MISSING and not self.prover.family.heights:
                 return msgspec.Raw(b"null")
             raise
 
@@ -77,16 +77,16 @@ class BlockFetcher:
 
     def _absent(self, number: int) -> Header:
         """Whether it is so shows when the next block comes: it names its parent."""
-        if self.ledger.family.heights:
+        if self.prover.family.heights:
             raise StaleAnswerError(f"the node does not have block {number}")
         return Header(number, "", "", 0, 0)
 
     async def headers(self, first: int, last: int) -> list[tuple[Header, int]]:
         """Headers of a range, in batches."""
         numbers = range(first, last + 1)
-        if not self.ledger.family.heights:  # one that is refused would refuse its batch
+        if not self.prover.family.heights:  # one that is refused would refuse its batch
             return list(await asyncio.gather(*map(self.header, numbers)))
-        answers = await self.nodes.call_many([(BLOCK, [hex(number), False]) for number in numbers])
+        answers = await self.pool.call_many([(BLOCK, [hex(number), False]) for number in numbers])
         return [self._header(answer, number) for number, answer in zip(numbers, answers, strict=True)]
 
     async def block(
@@ -102,22 +102,22 @@ class BlockFetcher:
         if found is None:
             return self._absent(number), {}, len(memoryview(answer))
         header, block = found
-        check_contents(check_number(header, number), block, self.ledger.family)
-        if full and self.ledger.proves(number):
-            self.ledger.prove_transactions(header, check_transactions(header, block))
+        check_contents(check_number(header, number), block, self.prover.family)
+        if full and self.prover.proves(number):
+            self.prover.prove_transactions(header, check_transactions(header, block))
         return header, block, len(memoryview(answer))
 
     async def proven_block(self, number: int) -> tuple[Header, Json, int]:
         """A block whose list of transactions is proven where that is wanted; for streams that count or name them."""
-        return await self.block(number, full=self.ledger.proves(number) and self.ledger.family.transactions)
+        return await self.block(number, full=self.prover.proves(number) and self.prover.family.transactions)
 
     async def offered(self, method: str, *params: Any) -> Answer | None:
         """The result; None from an endpoint that does not offer the method, which is then not asked for it again."""
-        lacking = self.nodes.place, method
+        lacking = self.pool.place, method
         if lacking in self.missing:
             return None
         try:
-            return await self.nodes.call(method, *params)
+            return await self.pool.call(method, *params)
         except NodeFailure as failure:
             if failure.verdict is not Verdict.UNSUPPORTED:
                 raise
@@ -126,12 +126,12 @@ class BlockFetcher:
 
     async def _offered_somehow(self, method: str, *ways: Sequence[Any]) -> Answer | None:
         """The result by the first way to ask that an endpoint does not refuse; None where it refuses all."""
-        place = self.nodes.place
+        place = self.pool.place
         for number, params in enumerate(ways):
             if (lacking := (place, f"{method} {number}")) in self.missing:
                 continue
             try:
-                return await self.nodes.call(method, *params)
+                return await self.pool.call(method, *params)
             except NodeFailure as failure:
                 if failure.verdict is not Verdict.UNSUPPORTED:
                     raise
@@ -154,14 +154,14 @@ class BlockFetcher:
         else:
             raw = bytes(answer)
         receipts = found_objects(decode_objects(raw, "receipts"), header, "receipts")
-        logs = check_receipts(header, hashes, receipts, self.ledger.family, by_bloom=False)
-        is_proven = self.ledger.proves(header.number) and self.ledger.prove_receipts(header, receipts)
-        if not is_proven and self.ledger.family.bloom:
+        logs = check_receipts(header, hashes, receipts, self.prover.family, by_bloom=False)
+        is_proven = self.prover.proves(header.number) and self.prover.prove_receipts(header, receipts)
+        if not is_proven and self.prover.family.bloom:
             check_receipts_bloom(header, receipts)
         return receipts, logs, len(raw)
 
     async def _single_receipts(self, hashes: Sequence[str]) -> list[Answer]:
-        answers = await self.nodes.call_many([(RECEIPT, [own]) for own in hashes])
+        answers = await self.pool.call_many([(RECEIPT, [own]) for own in hashes])
         if any(bytes(answer) == b"null" for answer in answers):
             raise StaleAnswerError("the node does not have a receipt of a transaction whose block it has")
         return answers
@@ -172,9 +172,9 @@ class BlockFetcher:
         Raises:
             ActionRequiredError: No endpoint has either method.
         """
-        used = self.nodes.place
+        used = self.pool.place
         # A tracer gives a transaction 5 s unless it is told otherwise; more than we wait for the whole helps nobody.
-        seconds = self.nodes.limits.patience(CALL_TREES).seconds
+        seconds = self.pool.limits.read_timeout(CALL_TREES).seconds
         patient = {**CALL_TRACER, "timeout": f"{seconds:.0f}s"}
         answer = None
         if (used, CALL_TREES) not in self.missing:
@@ -190,12 +190,12 @@ class BlockFetcher:
         if answer is not None:
             return False, found_objects(decode_objects(answer, "traces"), header, "traces"), len(memoryview(answer))
         message = (
-            f"{self.nodes.endpoint.shown} offers neither debug_traceBlockByHash nor trace_block, which the stream traces "
+            f"{self.pool.endpoint.shown} offers neither debug_traceBlockByHash nor trace_block, which the stream traces "
             "needs; use a node that has the debug or trace methods enabled"
         )
-        lacking = (self.missing >= {(place, method) for method in TRACE_METHODS} for place in range(self.nodes.count))
+        lacking = (self.missing >= {(place, method) for method in TRACE_METHODS} for place in range(self.pool.count))
         if not all(lacking):
-            await self.nodes.rotate(message, used)
+            await self.pool.rotate(message, used)
             raise StaleAnswerError(message)
         raise ActionRequiredError(message, reason="MethodMissing")
 

@@ -14,7 +14,7 @@ from connector_runner.sources.ethereum.decode import tables
 from connector_runner.sources.ethereum.decode.responses import Header, decode_objects
 from connector_runner.sources.ethereum.decode.rows import Json, whole
 from connector_runner.sources.ethereum.endpoints.limits import RangeTuner
-from connector_runner.sources.ethereum.endpoints.pool import Nodes
+from connector_runner.sources.ethereum.endpoints.pool import EndpointPool
 from connector_runner.sources.ethereum.errors import NodeFailure, StaleAnswerError, TooLargeError, Verdict
 from connector_runner.sources.ethereum.fetch.blocks import BlockFetcher, found_objects, hashes_of
 from connector_runner.sources.ethereum.rpc.methods import LOGS, RECEIPTS
@@ -22,7 +22,7 @@ from connector_runner.sources.ethereum.rpc.transport import Answer
 from connector_runner.sources.ethereum.settings import LogFilter
 from connector_runner.sources.ethereum.verify import bloom
 from connector_runner.sources.ethereum.verify.consistency import check_logs, check_receipts, holds_logs, passes
-from connector_runner.sources.ethereum.verify.proofs import BloomTrust, Ledger
+from connector_runner.sources.ethereum.verify.proofs import BloomTrust, Prover
 from connector_runner.sources.ethereum.verify.trie import EMPTY_ROOT
 
 
@@ -34,7 +34,7 @@ class BlockLogs(msgspec.Struct, frozen=True, gc=False):
         logs: In order.
         size: Bytes of the answers that they came in.
         asked: Bytes that were asked for besides the header.
-        is_outside_bloom, is_left_out, refutes_bloom: See `Unit`.
+        is_outside_bloom, is_left_out, refutes_bloom: See `BlockRows`.
     """
 
     header: Header
@@ -53,8 +53,8 @@ class Fetcher(BlockFetcher):
         is_bloom_refuted: A block of this dataset had logs that its bloom did not hold: none is believed any more.
     """
 
-    def __init__(self, nodes: Nodes, max_block_range: int, ledger: Ledger | None = None) -> None:
-        super().__init__(nodes, ledger or Ledger())
+    def __init__(self, pool: EndpointPool, max_block_range: int, prover: Prover | None = None) -> None:
+        super().__init__(pool, prover or Prover())
         self.is_bloom_refuted = False
         self._max_block_range = max_block_range
         self._trusts: dict[int, BloomTrust] = {}
@@ -62,7 +62,7 @@ class Fetcher(BlockFetcher):
     @property
     def tuner(self) -> RangeTuner:
         """The range of log queries of the endpoint in use."""
-        return self.nodes.limits.log_range(self._max_block_range)
+        return self.pool.limits.log_range(self._max_block_range)
 
     async def logs_of_block(self, number: int, wanted: LogFilter) -> BlockLogs:
         """A block's logs by its hash."""
@@ -82,18 +82,18 @@ class Fetcher(BlockFetcher):
             return True
         if header.bloom == 0 and header.receipts_root != EMPTY_ROOT:
             return False  # of a block with receipts an empty one is what a node that lost it tells, and cheap to look behind
-        may_leave_out = self.ledger.family.bloom and not self.is_bloom_refuted and header.number < self.ledger.head_from
+        may_leave_out = self.prover.family.bloom and not self.is_bloom_refuted and header.number < self.prover.head_from
         return may_leave_out and not wanted.is_open and self._trust.excludes(header, wanted)
 
     @property
     def _trust(self) -> BloomTrust:
-        return self._trusts.setdefault(self.nodes.place, BloomTrust())
+        return self._trusts.setdefault(self.pool.place, BloomTrust())
 
     async def _whole_logs(self, header: Header) -> tuple[list[Json], int, bool]:
         """All logs of a block, as surely as they can be had; the bytes that it took; and whether its bloom holds them."""
-        if self.ledger.family.receipts and (header.receipts_root or "").lower() == EMPTY_ROOT:
+        if self.prover.family.receipts and (header.receipts_root or "").lower() == EMPTY_ROOT:
             return [], 0, True
-        if self.ledger.proves(header.number) and self.ledger.family.receipts:
+        if self.prover.proves(header.number) and self.prover.family.receipts:
             found = await self._logs_by_root(header)
             if found is not None:
                 return found
@@ -105,7 +105,7 @@ class Fetcher(BlockFetcher):
             return None
         answer = await self.block_receipts(header)
         if answer is None:
-            self.ledger.tell(
+            self.prover.tell(
                 RECEIPTS,
                 "logs",
                 "the node does not offer eth_getBlockReceipts: a block's last log can't be proven to be there when its address "
@@ -113,27 +113,27 @@ class Fetcher(BlockFetcher):
             )
             return None
         receipts = found_objects(decode_objects(bytes(answer), "receipts"), header, "receipts")
-        logs = check_receipts(header, None, receipts, self.ledger.family, by_bloom=False)
-        if not self.ledger.prove_receipts(header, receipts):
+        logs = check_receipts(header, None, receipts, self.prover.family, by_bloom=False)
+        if not self.prover.prove_receipts(header, receipts):
             return None
         return logs, len(memoryview(answer)), holds_logs(header, logs)
 
     async def _logs_by_hash(self, header: Header) -> tuple[list[Json], int, bool]:
         """All of them, as only that can be proven."""
         try:
-            answer = await self.nodes.call(LOGS, {"blockHash": header.hash})
+            answer = await self.pool.call(LOGS, {"blockHash": header.hash})
         except NodeFailure as failure:
             if failure.verdict is not Verdict.SHRINK:
                 raise
             return await self._logs_from_receipts(header)
         logs = found_objects(decode_objects(answer, "logs", tables.KNOWN_LOG), header, "logs")
-        return logs, len(memoryview(answer)), check_logs(header, logs, self.ledger.family)
+        return logs, len(memoryview(answer)), check_logs(header, logs, self.prover.family)
 
     async def _logs_from_receipts(self, header: Header) -> tuple[list[Json], int, bool]:
         """Where the provider does not give even one block's logs in one answer."""
         _, block, _ = await self.block(header.number)
         _, logs, size = await self.receipts(header, hashes_of(block))
-        return logs, size, check_logs(header, logs, self.ledger.family)
+        return logs, size, check_logs(header, logs, self.prover.family)
 
     async def logs_of_range(self, first: int, last: int, wanted: LogFilter) -> list[BlockLogs]:
         """Logs of a range of blocks that don't change any more.
@@ -155,8 +155,8 @@ class Fetcher(BlockFetcher):
         return found
 
     def _reads_by_root(self, first: int) -> bool:
-        is_offered = (self.nodes.place, RECEIPTS) not in self.missing
-        return self.ledger.proves(first) and self.ledger.family.receipts and is_offered
+        is_offered = (self.pool.place, RECEIPTS) not in self.missing
+        return self.prover.proves(first) and self.prover.family.receipts and is_offered
 
     async def _proven_range(
         self, headers: list[tuple[Header, int]], answers: list[Answer], wanted: LogFilter
@@ -185,7 +185,7 @@ class Fetcher(BlockFetcher):
         holds = False
         try:
             is_proven = (
-                check_logs(header, logs, self.ledger.family) and header.bloom is not None and self.ledger.family.bloom
+                check_logs(header, logs, self.prover.family) and header.bloom is not None and self.prover.family.bloom
             )
             is_proven = is_proven and (header.bloom != 0 or header.receipts_root in (EMPTY_ROOT, None))
             holds = is_proven
@@ -199,7 +199,7 @@ class Fetcher(BlockFetcher):
         self, header: Header, size: int, logs: list[Json], more: int, holds: bool, wanted: LogFilter
     ) -> BlockLogs:
         """The logs that pass, with their share of the bytes; and what their block's bloom is worth."""
-        if logs and self.ledger.family.bloom and header.bloom is not None:
+        if logs and self.prover.family.bloom and header.bloom is not None:
             self._trust.observe(holds)
         kept = logs if wanted.is_open else list(filter(passes(wanted), logs))
         return BlockLogs(
@@ -208,7 +208,7 @@ class Fetcher(BlockFetcher):
             size + more * len(kept) // max(1, len(logs)),
             asked=more,
             is_outside_bloom=not wanted.is_open and not bloom.may_match(header.bloom, wanted),
-            refutes_bloom=not holds and self.ledger.family.bloom,
+            refutes_bloom=not holds and self.prover.family.bloom,
         )
 
     async def _answers_by_range(self, first: int, last: int) -> list[Answer]:
@@ -239,4 +239,4 @@ class Fetcher(BlockFetcher):
 
     async def _logs_between(self, first: int, count: int) -> Answer:
         bounds = {"fromBlock": hex(first), "toBlock": hex(first + count - 1)}
-        return await self.nodes.call(LOGS, bounds, width=count)
+        return await self.pool.call(LOGS, bounds, width=count)

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from connector_runner.protocols.schema import StreamSchema
-from connector_runner.sources.ethereum.decode.responses import Unit
+from connector_runner.sources.ethereum.decode.responses import BlockRows
 from connector_runner.sources.ethereum.fetch.logs import Fetcher
 
-FetchPiece = Callable[[Fetcher, int, int], Awaitable[list[Unit]]]
+FetchPiece = Callable[[Fetcher, int, int], Awaitable[list[BlockRows]]]
 
 
 @dataclass(frozen=True)

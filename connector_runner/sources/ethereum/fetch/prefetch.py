@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Iterator
 
 from connector_runner.protocols.batch import Batch
 from connector_runner.sources.ethereum.chain import Chain
-from connector_runner.sources.ethereum.decode.responses import Unit
+from connector_runner.sources.ethereum.decode.responses import BlockRows
 from connector_runner.sources.ethereum.fetch.batches import build_batch, settle
 from connector_runner.sources.ethereum.fetch.logs import Fetcher
 from connector_runner.sources.ethereum.fetch.plan import StreamPlan
@@ -19,7 +19,7 @@ READ_AHEAD_BYTES = 12_000_000
 """Answers that may wait for their turn; decoded rows take about three times as much."""
 MOST_AHEAD = 16
 """Pieces that may be asked for at once."""
-Piece = asyncio.Task[list[Unit]]
+Piece = asyncio.Task[list[BlockRows]]
 
 
 class ReadAhead:
@@ -40,7 +40,7 @@ class ReadAhead:
         return max(1, min(self._most, int(READ_AHEAD_BYTES / self._average)))
 
 
-class Reading:
+class Prefetcher:
     """A stretch of blocks that should continue the dataset's chain.
 
     Attributes:
@@ -57,7 +57,7 @@ class Reading:
         self._safe_below = safe_below
         self._ahead = ReadAhead()
         self._pending: deque[Piece] = deque()
-        self._ready: deque[Unit] = deque()
+        self._ready: deque[BlockRows] = deque()
 
     async def batches(self, first: int, last: int) -> AsyncGenerator[Batch, None]:
         """Batches of these blocks, each of about `BATCH_BYTES` or of what is at hand.
@@ -94,9 +94,9 @@ class Reading:
             fetch = self._plan.fetch_range if is_range and self._plan.fetch_range else self._plan.fetch_block
             self._pending.append(asyncio.ensure_future(fetch(self._fetcher, first, last)))
 
-    async def _gather(self, pieces: Iterator[tuple[int, int]]) -> tuple[list[Unit], Exception | None]:
+    async def _gather(self, pieces: Iterator[tuple[int, int]]) -> tuple[list[BlockRows], Exception | None]:
         """Linked blocks that are at hand, at least one and about `BATCH_BYTES`, and what ended them."""
-        units: list[Unit] = []
+        units: list[BlockRows] = []
         size = 0
         chain = self.chain
         while size < BATCH_BYTES:
@@ -119,13 +119,13 @@ class Reading:
             chain = chain.extended(unit.header)
             units.append(unit)
             size += unit.size
-            if unit.refutes_bloom and not chain.standing.is_bloom_refuted:
+            if unit.refutes_bloom and not chain.state.is_bloom_refuted:
                 self.has_refuted = self._fetcher.is_bloom_refuted = True
                 break
         return units, None
 
-    def _batch(self, units: list[Unit]) -> Batch:
-        self.chain, incidents = settle(self.chain, units, self._fetcher.ledger)
+    def _batch(self, units: list[BlockRows]) -> Batch:
+        self.chain, incidents = settle(self.chain, units, self._fetcher.prover)
         return build_batch(self._plan, self.chain, units, incidents=incidents)
 
     async def close(self) -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 from connector_runner.protocols.batch import Batch
 from connector_runner.sources.ethereum.chain import Chain, ancestor_at, check_depth, lowest_ancestor
-from connector_runner.sources.ethereum.decode.responses import Header, Unit
+from connector_runner.sources.ethereum.decode.responses import BlockRows, Header
 from connector_runner.sources.ethereum.errors import StaleAnswerError
 from connector_runner.sources.ethereum.fetch.batches import build_batch, settle
 from connector_runner.sources.ethereum.fetch.logs import Fetcher
@@ -46,14 +46,14 @@ async def replace_branch(
                 f"the chain changed again at block {unit.header.number} while its new branch was read"
             )
         replaced = replaced.extended(unit.header)
-    replaced, incidents = settle(branch, units, fetcher.ledger)
+    replaced, incidents = settle(branch, units, fetcher.prover)
     return build_batch(plan, replaced, units, orphans, incidents), replaced, len(orphans)
 
 
-async def _branch(fetcher: Fetcher, plan: StreamPlan, first: int, last: int) -> list[Unit]:
+async def _branch(fetcher: Fetcher, plan: StreamPlan, first: int, last: int) -> list[BlockRows]:
     limit = asyncio.Semaphore(MOST_AHEAD)
 
-    async def one(number: int) -> list[Unit]:
+    async def one(number: int) -> list[BlockRows]:
         async with limit:
             return await plan.fetch_block(fetcher, number, number)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from connector_runner.protocols.batch import Batch, Incident, Operation, Row
 from connector_runner.sources.ethereum.chain import Chain
-from connector_runner.sources.ethereum.decode.responses import Header, Unit
+from connector_runner.sources.ethereum.decode.responses import BlockRows, Header
 from connector_runner.sources.ethereum.errors import StaleAnswerError
 from connector_runner.sources.ethereum.fetch.logs import Fetcher
 from connector_runner.sources.ethereum.fetch.plan import StreamPlan
@@ -19,15 +19,15 @@ def bloom_incident(chain: Chain, header: Header) -> Incident:
     said = [
         f"block {header.number} ({header.hash}) has logs that its bloom does not hold: from here on all blocks are read, whatever their bloom says"
     ]
-    if chain.standing.left_out:
-        first, last = chain.standing.left_out
+    if chain.state.left_out:
+        first, last = chain.state.left_out
         said.append(f"blocks {first} to {last}, some of which were left out by their blooms, are read again")
-    if chain.standing.since > chain.start:
+    if chain.state.since > chain.start:
         said.append(
-            f"blocks {chain.start} to {chain.standing.since - 1} were read by a version that believed blooms without trying them, and may lack "
+            f"blocks {chain.start} to {chain.state.since - 1} were read by a version that believed blooms without trying them, and may lack "
             "rows: to have them read again, run `connector-runner checkpoint reset` and start over"
         )
-    detail = {"block": header.number, "hash": header.hash, "left_out": list(chain.standing.left_out or ())}
+    detail = {"block": header.number, "hash": header.hash, "left_out": list(chain.state.left_out or ())}
     return Incident("bloom", f"block {header.number}", "; ".join(said), detail)
 
 
@@ -37,9 +37,9 @@ async def reread(fetcher: Fetcher, plan: StreamPlan, chain: Chain) -> AsyncGener
     Raises:
         StaleAnswerError: The node has another chain now.
     """
-    assert chain.standing.left_out is not None  # noqa: S101 - why it is called
+    assert chain.state.left_out is not None  # noqa: S101 - why it is called
     assert plan.fetch_range is not None  # noqa: S101 - only such streams leave out anything
-    first, last = chain.standing.left_out
+    first, last = chain.state.left_out
     last = min(last, chain.number)
     while first <= last:
         end = min(last, first + fetcher.tuner.size - 1)
@@ -48,14 +48,14 @@ async def reread(fetcher: Fetcher, plan: StreamPlan, chain: Chain) -> AsyncGener
             if chain.hash_at(unit.header.number) not in (None, unit.header.hash):
                 raise StaleAnswerError(f"the node has another block {unit.header.number} than the dataset")
         first = end + 1
-        chain = chain.with_standing(replace(chain.standing, left_out=(first, last) if first <= last else None))
+        chain = chain.with_state(replace(chain.state, left_out=(first, last) if first <= last else None))
         yield _batch(plan, chain, units), chain
-    if chain.standing.left_out is not None:  # a reorganisation took all of them
-        chain = chain.with_standing(replace(chain.standing, left_out=None))
+    if chain.state.left_out is not None:  # a reorganisation took all of them
+        chain = chain.with_state(replace(chain.state, left_out=None))
         yield _batch(plan, chain, []), chain
 
 
-def _batch(plan: StreamPlan, chain: Chain, units: list[Unit]) -> Batch:
+def _batch(plan: StreamPlan, chain: Chain, units: list[BlockRows]) -> Batch:
     """Only blocks that a bloom may have left out: others have their rows already, and a history would have them twice.
 
     One that was read all the same, to try its bloom, is replaced by itself.

@@ -10,7 +10,7 @@ from urllib.request import getproxies, proxy_bypass
 import msgspec
 
 from connector_runner.sources.ethereum.rpc.methods import LOGS
-from connector_runner.sources.ethereum.rpc.refusals import judge_status, parse_retry_after
+from connector_runner.sources.ethereum.rpc.refusals import classify_status, parse_retry_after
 from connector_runner.sources.ethereum.rpc.transport import (
     CONNECT_SECONDS,
     MOST_BYTES,
@@ -84,7 +84,7 @@ class HttpTransport(Transport):
             return found
         if status != 200:
             said = self.endpoint.redact(body[:1000].decode(errors="replace"))
-            raise judge_status(status, self.endpoint.shown, retry_after, said)
+            raise classify_status(status, self.endpoint.shown, retry_after, said)
         raise self._failure("answered with something that is not JSON-RPC")
 
     async def _post(self, body: bytes, call: Call, silence: float) -> tuple[int, float | None, bytes]:

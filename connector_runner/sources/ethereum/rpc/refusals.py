@@ -139,7 +139,7 @@ _STATUS = {
 }
 
 
-def judge(
+def classify_error(
     method: str,
     error: RpcError,
     shown: str,
@@ -164,7 +164,7 @@ def judge(
     )
 
 
-def judge_status(status: int, shown: str, retry_after: float | None = None, said: str = "") -> NodeFailure:
+def classify_status(status: int, shown: str, retry_after: float | None = None, said: str = "") -> NodeFailure:
     """An HTTP status whose body is no JSON-RPC answer (HTML pages, proxies); `said`: its text, without secrets."""
     verdict, reason, cure = _STATUS.get(status, (Verdict.TRANSIENT, "Unavailable", ""))
     message = f"{shown} answered with HTTP status {status}"

@@ -12,7 +12,7 @@ import msgspec
 
 from connector_runner.sources.ethereum.errors import NodeFailure
 from connector_runner.sources.ethereum.rpc.http import HttpTransport
-from connector_runner.sources.ethereum.rpc.refusals import judge_status, parse_retry_after
+from connector_runner.sources.ethereum.rpc.refusals import classify_status, parse_retry_after
 from connector_runner.sources.ethereum.rpc.transport import (
     CONNECT_SECONDS,
     MOST_BYTES,
@@ -166,7 +166,7 @@ class WebSocketTransport(SocketTransport):
             )  # fmt: skip
         except InvalidStatus as error:
             retry_after = parse_retry_after(error.response.headers.get("Retry-After"))
-            raise judge_status(error.response.status_code, self.endpoint.shown, retry_after) from None
+            raise classify_status(error.response.status_code, self.endpoint.shown, retry_after) from None
         except (InvalidHandshake, OSError, TimeoutError, EOFError) as error:
             raise self._failure("can't be reached", error) from None
         self._start_reading()

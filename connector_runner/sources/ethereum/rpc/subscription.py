@@ -25,7 +25,7 @@ LIVE_SECONDS = 60.0
 """A subscription that lasted so long was a good one: the next is made at once."""
 
 
-class HeadFeed:
+class HeadSubscription:
     """A subscription to an endpoint's new heads, renewed when it breaks.
 
     Attributes:

@@ -15,7 +15,7 @@ import msgspec
 
 from connector_runner.sources.ethereum.errors import NodeFailure, Verdict
 from connector_runner.sources.ethereum.rpc.methods import LOGS
-from connector_runner.sources.ethereum.rpc.refusals import RpcError, judge, read_error
+from connector_runner.sources.ethereum.rpc.refusals import RpcError, classify_error, read_error
 from connector_runner.sources.ethereum.settings import Endpoint
 
 MOST_BYTES = 64 * 1024 * 1024
@@ -87,7 +87,7 @@ class Transport(ABC):
         if envelope.error is not None:
             error = read_error(envelope.error)
             shown = RpcError(error.code, self.endpoint.redact(error.message))
-            raise judge(call[0], shown, self.endpoint.shown, status, retry_after, width_of(call))
+            raise classify_error(call[0], shown, self.endpoint.shown, status, retry_after, width_of(call))
         if not envelope.result:
             raise self._failure(f"answered {call[0]} with neither a result nor an error")
         return envelope.result

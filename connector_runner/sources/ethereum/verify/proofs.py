@@ -31,7 +31,7 @@ CURE = "if this chain makes its blocks otherwise, set proofs: relaxed; else use 
 
 
 @dataclass
-class Ledger:
+class Prover:
     """What is proven on the chain in use, and what a person must be told.
 
     Attributes:
