@@ -8,12 +8,13 @@ from collections.abc import Sequence
 
 from benchmarks.mysql.peers.stopwatch import Stopwatch
 from connector_runner.schemas.config import config_schema, fill_defaults
+from connector_runner.sources.mysql.binlog.packets import PacketSplitter
 from connector_runner.sources.mysql.binlog.position import LogPosition
 from connector_runner.sources.mysql.log_reader.binlog_decoder import BinlogDecoder
 from connector_runner.sources.mysql.server.connection import connect
 from connector_runner.sources.mysql.server.definitions import read_definition
 from connector_runner.sources.mysql.settings import Settings, parse_settings
-from connector_runner.sources.mysql.streaming.dump import PacketSplitter, open_dump, read_block
+from connector_runner.sources.mysql.streaming.dump import open_dump, read_block
 from connector_runner.sources.mysql.streaming.log_thread import BATCH_BYTES
 
 

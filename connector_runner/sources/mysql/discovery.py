@@ -7,10 +7,11 @@ import difflib
 from connector_runner.protocols.errors import UnknownStreamError
 from connector_runner.schemas.catalogue import Catalogue, ColumnInfo, StreamInfo
 from connector_runner.sources.mysql.server.connection import Connection
-from connector_runner.sources.mysql.server.definitions import SYSTEM_DATABASES, FoundTable, read_tables
+from connector_runner.sources.mysql.server.definitions import SYSTEM_DATABASES, read_tables
 from connector_runner.sources.mysql.server.facts import Server
 from connector_runner.sources.mysql.server.preflight import judge, server_problems
 from connector_runner.sources.mysql.settings import Settings
+from connector_runner.sources.mysql.types.table import FoundTable
 
 
 def read_account(connection: Connection) -> str:

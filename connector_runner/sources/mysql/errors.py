@@ -1,14 +1,8 @@
-"""The server's errors, translated: what passes by itself, what a person must mend, and how."""
+"""The server's errors, by their numbers and texts: what passes by itself, what a person must fix, and how. No I/O."""
 
 from __future__ import annotations
 
-import ssl
-from typing import Any
-
-import pymysql
-
 from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, InvalidConfigError, TransientError
-from connector_runner.sources.mysql.decode.undecodable import DecodingFailedError
 
 
 class LogGoneError(ActionRequiredError):
@@ -71,15 +65,18 @@ def log_error(code: int, text: str) -> ConnectorError:
             f"the server no longer has the binary log that comes next: {text} (was it purged, or the server reset?). "
             "Set onLogGap: resnapshot to copy the table again, and keep logs longer (binlog_expire_logs_seconds)"
         )
-    return translate(pymysql.err.OperationalError(code, text), "reading the binary log")
+    what = f"reading the binary log: {text} ({code})"
+    return server_error(code, what) or TransientError(what)
 
 
-def translate(error: BaseException, doing: str, user: str = "") -> ConnectorError:
-    """Any error of the client or the network while doing something."""
-    if isinstance(error, ConnectorError):
-        return error
-    code, text = _parts(error)
-    what = f"{doing}: {text} ({code})" if code else f"{doing}: {text}"
+def server_error(code: int, what: str, user: str = "") -> ConnectorError | None:
+    """Of an error number that asks for a person; None for all others.
+
+    Args:
+        code: The server's (or the client library's) error number.
+        what: What was being done, and the message.
+        user: The account, where it may be at fault.
+    """
     if code in _LOGIN:
         return InvalidConfigError(
             [
@@ -91,29 +88,6 @@ def translate(error: BaseException, doing: str, user: str = "") -> ConnectorErro
         return ActionRequiredError(f"{what}; grant what is missing", reason="MissingGrant")
     if code in _MISSING:
         return ActionRequiredError(what, reason="UnknownTable")
-    if isinstance(error, ssl.SSLCertVerificationError) or "CERTIFICATE_VERIFY_FAILED" in text:
-        return InvalidConfigError(
-            [f"config.ssl: the server's certificate is not trusted: {text}"], reason="UntrustedServer"
-        )
-    if code in _REFUSED or isinstance(error, _REFUSALS):
+    if code in _REFUSED:
         return ActionRequiredError(what, reason="Refused")
-    if isinstance(error, _PASSING) or type(error) is RuntimeError:
-        return TransientError(what)
-    return DecodingFailedError(
-        f"{what}. The bytes do not mean what the table's definition says, or the runner has a fault; please report it. Going on: "
-        "copy the table again (`connector-runner checkpoint reset`)"
-    )
-
-
-_REFUSALS = (
-    pymysql.err.ProgrammingError, pymysql.err.DataError, pymysql.err.IntegrityError, pymysql.err.NotSupportedError,
-)  # fmt: skip
-# Of the network and the client library (which raises plain RuntimeErrors, too), and of a machine that is short of memory.
-_PASSING = (pymysql.err.MySQLError, OSError, EOFError, MemoryError)
-
-
-def _parts(error: BaseException) -> tuple[int, str]:
-    arguments: tuple[Any, ...] = error.args
-    if isinstance(error, pymysql.err.MySQLError) and len(arguments) >= 2 and isinstance(arguments[0], int):
-        return arguments[0], str(arguments[1])
-    return 0, f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return None

@@ -19,19 +19,21 @@ from connector_runner.protocols.errors import (
 from connector_runner.protocols.source import Checkpoint, Opened, SourceContext
 from connector_runner.schemas.catalogue import Catalogue
 from connector_runner.sources.mysql.discovery import find_table, read_account, read_catalogue
-from connector_runner.sources.mysql.errors import LogGoneError, translate
+from connector_runner.sources.mysql.errors import LogGoneError
 from connector_runner.sources.mysql.position import Progress, StreamPosition
+from connector_runner.sources.mysql.server.client_errors import translate
 from connector_runner.sources.mysql.server.connection import Connection, connect
-from connector_runner.sources.mysql.server.definitions import FoundTable, read_definition
-from connector_runner.sources.mysql.server.facts import Server, read_position, read_server
+from connector_runner.sources.mysql.server.definitions import read_definition
+from connector_runner.sources.mysql.server.facts import Server
 from connector_runner.sources.mysql.server.preflight import judge
+from connector_runner.sources.mysql.server.queries import read_position, read_server
 from connector_runner.sources.mysql.settings import Mode, Settings, parse_settings
 from connector_runner.sources.mysql.snapshot.polling import Poller
 from connector_runner.sources.mysql.streaming.log_based import LogBasedStream
 from connector_runner.sources.mysql.streaming.resolver import Resolver
 from connector_runner.sources.mysql.streaming.resume_check import check_resume
 from connector_runner.sources.mysql.types.labels import has_hidden_labels
-from connector_runner.sources.mysql.types.table import TableDefinition
+from connector_runner.sources.mysql.types.table import FoundTable, TableDefinition
 
 Result = TypeVar("Result")
 # So often a table may be altered between two questions about it, at the start.

@@ -11,7 +11,7 @@ from connector_runner.protocols.errors import (
     UnknownStreamError,
 )
 from connector_runner.sources.mysql.server.connection import connect
-from connector_runner.sources.mysql.server.facts import read_snapshot_position
+from connector_runner.sources.mysql.server.queries import read_snapshot_position
 from connector_runner.sources.mysql.settings import parse_settings
 from tests.integration.mysql.conftest import Database, make_table, start, variants
 from tests.integration.mysql.reading import Reading, build_config

@@ -11,7 +11,7 @@ from connector_runner.protocols.errors import ActionRequiredError, SourceChanged
 from connector_runner.sources.mysql.binlog.gtid import MysqlGtids
 from connector_runner.sources.mysql.errors import LogGoneError
 from connector_runner.sources.mysql.server.connection import connect
-from connector_runner.sources.mysql.server.facts import read_log_status
+from connector_runner.sources.mysql.server.queries import read_log_status
 from connector_runner.sources.mysql.settings import parse_settings
 from tests.integration.mysql.conftest import Database, start
 from tests.integration.mysql.reading import Reading, build_config

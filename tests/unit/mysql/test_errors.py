@@ -11,7 +11,7 @@ import pytest
 
 from connector_runner.protocols.errors import ActionRequiredError, TransientError
 from connector_runner.sources.mysql.decode.undecodable import DecodingFailedError
-from connector_runner.sources.mysql.errors import translate
+from connector_runner.sources.mysql.server.client_errors import translate
 
 UNEXPECTED: list[Exception] = [
     ValueError("on purpose"), KeyError("on purpose"), IndexError("on purpose"), LookupError("on purpose"), TypeError("on purpose"), AttributeError("on purpose"),

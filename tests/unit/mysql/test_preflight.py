@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from connector_runner.sources.mysql.server.definitions import FoundTable
 from connector_runner.sources.mysql.server.facts import Grants, Server
 from connector_runner.sources.mysql.server.preflight import server_problems, table_problems
 from connector_runner.sources.mysql.types.columns import SourceColumn
-from connector_runner.sources.mysql.types.table import TableDefinition
+from connector_runner.sources.mysql.types.table import FoundTable, TableDefinition
 
 MYSQL = {"log_bin": "ON", "gtid_mode": "ON", "log_replica_updates": "OFF"}
 MARIADB = {"log_bin": "ON", "log_slave_updates": "OFF"}

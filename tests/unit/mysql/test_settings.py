@@ -6,8 +6,8 @@ import pymysql
 import pytest
 
 from connector_runner.protocols.errors import ConnectorError, InvalidConfigError, TransientError
-from connector_runner.sources.mysql.errors import translate
 from connector_runner.sources.mysql.position import StreamPosition
+from connector_runner.sources.mysql.server.client_errors import translate
 from connector_runner.sources.mysql.settings import parse_settings
 from tests.unit.mysql.logs import TABLE
 

@@ -15,7 +15,7 @@ import pymysql
 from pymysql.constants import CLIENT
 
 from connector_runner.protocols.errors import InvalidConfigError
-from connector_runner.sources.mysql.errors import translate
+from connector_runner.sources.mysql.server.client_errors import translate
 from connector_runner.sources.mysql.settings import Settings
 
 # What a session inherits from the server's global variables must not change what is read:

@@ -5,33 +5,13 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from connector_runner.sources.mysql.server.connection import Connection
 from connector_runner.sources.mysql.types.columns import SourceColumn
-from connector_runner.sources.mysql.types.table import TableDefinition
+from connector_runner.sources.mysql.types.table import FoundTable, TableDefinition
 
 SYSTEM_DATABASES = ("information_schema", "mysql", "performance_schema", "sys")
-
-
-@dataclass(frozen=True)
-class FoundTable:
-    """A table or view as information_schema lists it.
-
-    Attributes:
-        definition: Its columns and key.
-        kind: `BASE TABLE`, `VIEW`, `SYSTEM VERSIONED`, `SEQUENCE`, …
-        engine: Its storage engine; "" for views.
-        rows: The estimated number of rows, None where the server has none.
-        cascades: Names of foreign keys whose actions change this table without the log showing it.
-    """
-
-    definition: TableDefinition
-    kind: str
-    engine: str = ""
-    rows: int | None = None
-    cascades: tuple[str, ...] = ()
 
 
 def read_tables(connection: Connection, database: str = "", table: str = "") -> list[FoundTable]:

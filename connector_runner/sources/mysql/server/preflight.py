@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from connector_runner.sources.mysql.server.definitions import FoundTable
 from connector_runner.sources.mysql.server.facts import Server
 from connector_runner.sources.mysql.settings import Mode
 from connector_runner.sources.mysql.types.labels import has_hidden_labels
 from connector_runner.sources.mysql.types.literals import can_resume_after
+from connector_runner.sources.mysql.types.table import FoundTable
 
 # Engines that keep a table's rows themselves and change them only by statements that this server logs.
 LOGGED_ENGINES = frozenset({"innodb", "myisam", "aria", "memory", "archive", "csv", "rocksdb", "tokudb"})

@@ -15,9 +15,10 @@ from connector_runner.sources.mysql.binlog.position import LogPosition
 from connector_runner.sources.mysql.decode.fields import Field, is_read_as_number, result_field
 from connector_runner.sources.mysql.decode.row_compiler import ResultRows
 from connector_runner.sources.mysql.decode.undecodable import DecodingFailedError
-from connector_runner.sources.mysql.errors import translate
+from connector_runner.sources.mysql.server.client_errors import translate
 from connector_runner.sources.mysql.server.connection import Connection, connect
-from connector_runner.sources.mysql.server.facts import Server, read_executed, read_position, read_snapshot_position
+from connector_runner.sources.mysql.server.facts import Server
+from connector_runner.sources.mysql.server.queries import read_executed, read_position, read_snapshot_position
 from connector_runner.sources.mysql.settings import Settings
 from connector_runner.sources.mysql.snapshot.watermark import Bounds, ExactBounds, ExecutedBounds, HeldBounds
 from connector_runner.sources.mysql.types.literals import after_condition, literal, quote_name

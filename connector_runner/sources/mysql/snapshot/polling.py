@@ -12,13 +12,14 @@ from connector_runner.protocols.batch import Batch, Operation, Position, Row
 from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.protocols.source import Checkpoint, Report, require_same_source
 from connector_runner.sources.mysql.decode.undecodable import DecodingFailedError
-from connector_runner.sources.mysql.errors import translate
+from connector_runner.sources.mysql.server.client_errors import translate
 from connector_runner.sources.mysql.server.connection import connect
-from connector_runner.sources.mysql.server.definitions import FoundTable, read_definition
+from connector_runner.sources.mysql.server.definitions import read_definition
 from connector_runner.sources.mysql.server.facts import Server
 from connector_runner.sources.mysql.settings import Mode, Settings
 from connector_runner.sources.mysql.snapshot.chunks import ChunkReader, DefinitionChangedError, select_list
 from connector_runner.sources.mysql.types.literals import after_condition, can_resume_after, literal, quote_name
+from connector_runner.sources.mysql.types.table import FoundTable
 
 
 class Poller:

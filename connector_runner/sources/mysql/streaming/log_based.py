@@ -15,17 +15,15 @@ from connector_runner.protocols.errors import ActionRequiredError, TransientErro
 from connector_runner.protocols.source import Report
 from connector_runner.sources.mysql.binlog.position import LogPosition
 from connector_runner.sources.mysql.decode.undecodable import DecodingFailedError
-from connector_runner.sources.mysql.errors import (
-    LogGoneError,
-    UnloggedChangeError,
-    translate,
-)
+from connector_runner.sources.mysql.errors import LogGoneError, UnloggedChangeError
 from connector_runner.sources.mysql.log_reader.binlog_decoder import BinlogDecoder
 from connector_runner.sources.mysql.log_reader.log_batch import Again, LogBatch
 from connector_runner.sources.mysql.position import Progress, StreamPosition
+from connector_runner.sources.mysql.server.client_errors import translate
 from connector_runner.sources.mysql.server.connection import connect
 from connector_runner.sources.mysql.server.definitions import read_definition
-from connector_runner.sources.mysql.server.facts import Server, read_position
+from connector_runner.sources.mysql.server.facts import Server
+from connector_runner.sources.mysql.server.queries import read_position
 from connector_runner.sources.mysql.settings import Settings
 from connector_runner.sources.mysql.snapshot.chunks import Chunk, ChunkReader, DefinitionChangedError, key_literals
 from connector_runner.sources.mysql.snapshot.watermark import Watermark

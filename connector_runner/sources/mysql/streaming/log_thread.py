@@ -8,13 +8,14 @@ from collections import deque
 from collections.abc import Callable
 
 from connector_runner.protocols.errors import ConnectorError, TransientError
+from connector_runner.sources.mysql.binlog.packets import PacketSplitter
 from connector_runner.sources.mysql.binlog.position import LogPosition
-from connector_runner.sources.mysql.errors import translate
 from connector_runner.sources.mysql.log_reader.binlog_decoder import BinlogDecoder
 from connector_runner.sources.mysql.log_reader.log_batch import LogBatch
+from connector_runner.sources.mysql.server.client_errors import translate
 from connector_runner.sources.mysql.server.connection import Connection
 from connector_runner.sources.mysql.settings import Settings
-from connector_runner.sources.mysql.streaming.dump import PacketSplitter, has_more, open_dump, read_block
+from connector_runner.sources.mysql.streaming.dump import has_more, open_dump, read_block
 from connector_runner.sources.mysql.streaming.resolver import Resolver
 
 # A batch of the log is handed over at this size, also in the middle of a transaction.

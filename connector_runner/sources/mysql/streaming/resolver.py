@@ -20,17 +20,18 @@ from connector_runner.sources.mysql.ddl.alterations import Change, judge_text
 from connector_runner.sources.mysql.ddl.effects import Effect
 from connector_runner.sources.mysql.ddl.old_rows import judge, remember_dropped
 from connector_runner.sources.mysql.ddl.statements import Statements
-from connector_runner.sources.mysql.errors import UnknownDefinitionError, translate
+from connector_runner.sources.mysql.errors import UnknownDefinitionError
 from connector_runner.sources.mysql.log_reader.binlog_decoder import BinlogDecoder
 from connector_runner.sources.mysql.log_reader.log_batch import Again, Question
+from connector_runner.sources.mysql.server.client_errors import translate
 from connector_runner.sources.mysql.server.connection import connect
-from connector_runner.sources.mysql.server.definitions import FoundTable, read_table
+from connector_runner.sources.mysql.server.definitions import read_table
 from connector_runner.sources.mysql.server.facts import Server
 from connector_runner.sources.mysql.server.preflight import table_problems
 from connector_runner.sources.mysql.settings import Settings
 from connector_runner.sources.mysql.streaming.lookahead import Lookahead
 from connector_runner.sources.mysql.streaming.scan import scan
-from connector_runner.sources.mysql.types.table import TableDefinition
+from connector_runner.sources.mysql.types.table import FoundTable, TableDefinition
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from connector_runner.sources.mysql.binlog import events
 from connector_runner.sources.mysql.binlog.events import Event
 from connector_runner.sources.mysql.binlog.frames import Frames, Take
 from connector_runner.sources.mysql.binlog.gtid import MariaGtids
+from connector_runner.sources.mysql.binlog.packets import PacketSplitter
 from connector_runner.sources.mysql.binlog.position import LogPosition
 from connector_runner.sources.mysql.settings import Settings
-from connector_runner.sources.mysql.streaming.dump import PacketSplitter, open_dump, read_block
+from connector_runner.sources.mysql.streaming.dump import open_dump, read_block
 
 
 def scan(settings: Settings, position: LogPosition, look: Take, is_done: Callable[[], bool]) -> None:

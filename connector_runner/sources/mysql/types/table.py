@@ -150,3 +150,22 @@ class TableDefinition:
         )
         key, order, dropped = (tuple(document.get(part, ())) for part in ("key", "order", "dropped"))
         return cls(database, name, columns, key, document["index"], order, dropped, bool(document.get("guess")))
+
+
+@dataclass(frozen=True)
+class FoundTable:
+    """A table or view as information_schema lists it.
+
+    Attributes:
+        definition: Its columns and key.
+        kind: `BASE TABLE`, `VIEW`, `SYSTEM VERSIONED`, `SEQUENCE`, …
+        engine: Its storage engine; "" for views.
+        rows: The estimated number of rows, None where the server has none.
+        cascades: Names of foreign keys whose actions change this table without the log showing it.
+    """
+
+    definition: TableDefinition
+    kind: str
+    engine: str = ""
+    rows: int | None = None
+    cascades: tuple[str, ...] = ()

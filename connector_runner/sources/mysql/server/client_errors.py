@@ -1,0 +1,48 @@
+"""Errors of the client library and of the network, translated into those of the runner."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+import pymysql
+
+from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, InvalidConfigError, TransientError
+from connector_runner.sources.mysql.decode.undecodable import DecodingFailedError
+from connector_runner.sources.mysql.errors import server_error
+
+
+def translate(error: BaseException, doing: str, user: str = "") -> ConnectorError:
+    """Any error of the client or the network while doing something."""
+    if isinstance(error, ConnectorError):
+        return error
+    code, text = _parts(error)
+    what = f"{doing}: {text} ({code})" if code else f"{doing}: {text}"
+    if known := server_error(code, what, user):
+        return known
+    if isinstance(error, ssl.SSLCertVerificationError) or "CERTIFICATE_VERIFY_FAILED" in text:
+        return InvalidConfigError(
+            [f"config.ssl: the server's certificate is not trusted: {text}"], reason="UntrustedServer"
+        )
+    if isinstance(error, _REFUSALS):
+        return ActionRequiredError(what, reason="Refused")
+    if isinstance(error, _PASSING) or type(error) is RuntimeError:
+        return TransientError(what)
+    return DecodingFailedError(
+        f"{what}. The bytes do not mean what the table's definition says, or the runner has a fault; please report it. Going on: "
+        "copy the table again (`connector-runner checkpoint reset`)"
+    )
+
+
+_REFUSALS = (
+    pymysql.err.ProgrammingError, pymysql.err.DataError, pymysql.err.IntegrityError, pymysql.err.NotSupportedError,
+)  # fmt: skip
+# Of the network and the client library (which raises plain RuntimeErrors, too), and of a machine that is short of memory.
+_PASSING = (pymysql.err.MySQLError, OSError, EOFError, MemoryError)
+
+
+def _parts(error: BaseException) -> tuple[int, str]:
+    arguments: tuple[Any, ...] = error.args
+    if isinstance(error, pymysql.err.MySQLError) and len(arguments) >= 2 and isinstance(arguments[0], int):
+        return arguments[0], str(arguments[1])
+    return 0, f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
