@@ -167,6 +167,12 @@ def _corrected_decoder(charset: str) -> Decoder:
 
 
 @cache
+def _seconds(charset: str) -> frozenset[bytes]:
+    """Codes whose character has another code as well."""
+    return frozenset(map(bytes.fromhex, _tables()["seconds"].get(charset, ())))
+
+
+@cache
 def key_decoder(charset: str) -> Decoder:
     """As `text_decoder`, for keys: what reads like another code's text is refused, since the dataset would take both for one key.
 
@@ -174,7 +180,7 @@ def key_decoder(charset: str) -> Decoder:
         LookupError: As there.
     """
     plain = text_decoder(charset)
-    seconds = frozenset(map(bytes.fromhex, _tables()["seconds"].get(charset, ())))
+    seconds = _seconds(charset)
     if not seconds:
         return plain
     read_alike = frozenset(plain(code) for code in seconds)
@@ -203,5 +209,12 @@ def encode_raw(charset: str, text: str) -> bytes | None:
     if charset in _tables()["bytes"]:
         table = _characters(charset)
         return bytes(table.index(character) for character in text)
-    back = {character: code for code, character in _corrections(charset).items()}
+    back = _codes(charset)
     return b"".join(back.get(c) or c.encode(PYTHON_CODECS[charset], "surrogateescape") for c in text)
+
+
+@cache
+def _codes(charset: str) -> dict[str, bytes]:
+    """The codes of characters that Python's codec writes otherwise than the server; of two codes the one that is not refused in keys."""
+    seconds = _seconds(charset)
+    return {character: code for code, character in _corrections(charset).items() if code not in seconds}
