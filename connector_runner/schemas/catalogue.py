@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from typing import Annotated
 
 import msgspec
+
+from connector_runner.schemas.kinds.declare import described
 
 # Where status stays small: 500 streams are about 36 kB of JSON.
 MAX_STREAMS = 500
@@ -63,12 +66,20 @@ class Catalogue(msgspec.Struct, frozen=True):
 
 
 class StreamSummary(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One stream as the Connector's status shows it: like `StreamInfo`, with the number of columns instead of the columns."""
+    """One stream.
 
-    id: str
-    key: tuple[str, ...] = ()
-    modes: tuple[str, ...] = ()
-    columns: int = 0
+    As the Connector's status shows it: like `StreamInfo`, with the number of columns instead of the columns.
+    """
+
+    id: Annotated[str, described("What selectedStream takes.")]
+    key: Annotated[
+        tuple[Annotated[str, described("A column.")], ...],
+        described("The columns that identify a row; none: append mode only."),
+    ] = ()
+    modes: Annotated[
+        tuple[Annotated[str, described("A mode.")], ...], described("What the source can do with the stream.")
+    ] = ()
+    columns: Annotated[int, described("How many columns it has, where that is known.")] = 0
 
 
 class CatalogueSummary(msgspec.Struct, frozen=True):

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from connector_runner.schemas.config import Schema
-
-STATES = ("pending", "received", "ready", "running", "stopped", "errored")
-ID_PATTERN = "^[a-zA-Z0-9-_]+$"
+from connector_runner.schemas.kinds.connector_status import STATES
+from connector_runner.schemas.kinds.naming import ID_PATTERN
 
 
 def build_connector_schema(config: Schema, connector_types: Sequence[str]) -> dict[str, Any]:

@@ -6,10 +6,12 @@ The operator builds it, the runner reads it; by hand the runner builds the same 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
+from connector_runner.schemas.kinds import naming
+from connector_runner.schemas.kinds.declare import described
 from connector_runner.schemas.secrets import SecretKey, SecretSource
 
 MANIFEST_VARIABLE = "CONNECTOR_MANIFEST"
@@ -57,15 +59,12 @@ class DatasetTarget(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class TakeOver(msgspec.Struct, frozen=True):
-    """Whom a table is taken over from.
+    """The connector that a table is taken over from: `namespace/name`, with the epoch that it must still hold it with."""
 
-    Attributes:
-        connector: `namespace/name`; as a person says it, also a mere name.
-        epoch: With which it must still hold the table; with another one nothing is taken.
-    """
-
-    connector: str
-    epoch: int
+    connector: Annotated[
+        str, described("Its name, or namespace/name.", pattern=naming.OTHER_NAME_PATTERN, maxLength=128)
+    ]
+    epoch: Annotated[int, described("The epoch with which it holds the table.", minimum=1, format="int64")]
 
     def within(self, namespace: str) -> TakeOver:
         """With the whole name, where a mere name means one of this namespace."""

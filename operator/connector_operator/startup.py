@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from connector_operator.cluster.client import ApiError, KubeClient
-from connector_operator.crds.connector import build_connector_crd
-from connector_operator.crds.dataset import build_dataset_crd
+from connector_operator.crds.definitions import build_connector_crd, build_dataset_crd
 from connector_operator.resources import names
 
 Right = tuple[str, str, str]

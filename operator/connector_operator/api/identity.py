@@ -7,8 +7,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from connector_operator.resources.names import GROUP, MAX_CONNECTOR_NAME, NAME_PATTERN
-from connector_runner.schemas.connector import ID_PATTERN
+from connector_runner.schemas.kinds.naming import GROUP, ID_PATTERN, MAX_CONNECTOR_NAME, NAME_PATTERN
 
 ANNOTATION_ID = f"{GROUP}/id"
 """Where the id is kept as it was given, since a resource's name can't have its capitals and underscores."""

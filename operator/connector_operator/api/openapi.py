@@ -8,9 +8,8 @@ from typing import Any
 
 from connector_operator.api import schemas
 from connector_operator.api.problems import MEDIA_TYPE
-from connector_operator.resources.names import MAX_CONNECTOR_NAME
 from connector_runner.schemas.config import config_schema, connector_types
-from connector_runner.schemas.connector import ID_PATTERN
+from connector_runner.schemas.kinds.naming import ID_PATTERN, MAX_CONNECTOR_NAME
 
 Node = dict[str, Any]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from connector_operator.resources.names import DATASET_ID_PATTERN
 from connector_runner.schemas.config import Schema, config_schema, connector_types
-from connector_runner.schemas.connector import ID_PATTERN, STATES
 from connector_runner.schemas.connector import build_connector_schema as build_connector_document
+from connector_runner.schemas.kinds.connector_status import STATES
+from connector_runner.schemas.kinds.naming import DATASET_ID_PATTERN, ID_PATTERN
 
 # The limits of the resource's own fields (crds/connectors.yaml); a test compares them.
 DATASET_ID: Schema = {"type": "string", "pattern": f"^$|{DATASET_ID_PATTERN}"}

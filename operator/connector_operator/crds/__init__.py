@@ -1,1 +1,1 @@
-"""What is generated from the schemas and tables: custom resource definitions and reference documents. Pure."""
+"""The custom resource definitions, derived from the declarations of the kinds. Pure."""

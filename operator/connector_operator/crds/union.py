@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-Schema = dict[str, Any]
+from connector_runner.schemas.config import Schema
 
 _LIMITS = {
     "pattern": "{value}.matches({limit})",
@@ -89,7 +89,7 @@ def owners(schemas: Mapping[str, Schema]) -> dict[str, list[str]]:
 
 
 def build_union(schemas: Mapping[str, Schema]) -> Schema:
-    """The schema of `spec.config`.
+    """The type and properties of `spec.config`.
 
     Raises:
         UnionError: Two types give one name different shapes.
@@ -110,7 +110,6 @@ def build_union(schemas: Mapping[str, Schema]) -> Schema:
         properties[name] = merged
     return {
         "type": "object",
-        "description": "How to reach the source, by connectorType; each field says which types have it.",
         "properties": properties,
     }
 

@@ -2,205 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from connector_operator.resources.names import LARGEST_COUNT, hash_value
-from connector_operator.resources.runner import FIRST_FIELDS, RunnerSpec
-from connector_operator.resources.runner_rules import own_problems
-from connector_operator.resources.runner_shape import plain_shape
-from connector_runner.schemas.catalogue import StreamSummary
 from connector_runner.schemas.config import config_problems, config_schema, connector_types, fill_defaults
+from connector_runner.schemas.kinds.conditions import Condition
+from connector_runner.schemas.kinds.connector import ConnectorSpec
+from connector_runner.schemas.kinds.connector_status import (
+    ConnectorStatus,
+    Discovery,
+    EffectiveDataset,
+    Held,
+    LastExecution,
+    Ordered,
+    Retry,
+    State,
+)
+from connector_runner.schemas.kinds.reserved import own_problems
+from connector_runner.schemas.kinds.runner import FIRST_FIELDS, RunnerSpec, plain_shape
 from connector_runner.schemas.manifest import MOST_CONFIG_BYTES, TakeOver
-from connector_runner.schemas.secrets import SecretSource, mapping_problems
+from connector_runner.schemas.secrets import mapping_problems
 
-
-class SecretReference(msgspec.Struct, frozen=True):
-    """A Secret of the connector's namespace."""
-
-    name: str
-
-
-class ConfigSource(msgspec.Struct, frozen=True, rename="camel"):
-    """One entry of `configFrom`: each key of the Secret is one more config property, or what `keys` makes of it."""
-
-    secret_ref: SecretReference
-    keys: dict[str, str] | None = None
-    optional: bool = False
-
-    def source(self) -> SecretSource:
-        """As the runner is told."""
-        return SecretSource(name=self.secret_ref.name, keys=self.keys, optional=self.optional)
-
-    def form(self) -> Any:
-        """What of it a hash sees: the name alone where nothing else is said, as before there was anything else to say."""
-        if self.keys is None and not self.optional:
-            return self.secret_ref.name
-        return [self.secret_ref.name, self.keys, self.optional]
-
-
-class ConnectorSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """What is asked for; see the reference of the Connector for each field."""
-
-    connector_type: str
-    description: str = ""
-    dataset_id: str = ""
-    wait: bool = True
-    config: dict[str, Any] = {}
-    config_from: tuple[ConfigSource, ...] = ()
-    selected_stream: str = ""
-    status: Literal["running", "stopped"] | None = None
-    restarted_at: str = ""
-    rediscover_at: str = ""
-    take_over: TakeOver | None = None
-    runner: RunnerSpec = RunnerSpec()
-
-
-class Condition(msgspec.Struct, frozen=True, rename="camel"):
-    """One condition, in Kubernetes' form."""
-
-    type: str
-    status: str
-    reason: str
-    message: str
-    last_transition_time: str = ""
-    observed_generation: int = 0
-
-
-class State(msgspec.Struct, frozen=True, rename="camel"):
-    """`state` as the Connectors API answers it."""
-
-    status: str = ""
-    job_id: str = ""
-    exec_id: str = ""
-
-
-class LastExecution(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """How the latest execution that has ended, or is being ended, ended.
-
-    Attributes:
-        run: Its number; 0 when there was none.
-        exit_code: None when nobody could see it (stopped, or its pod was lost).
-        finished_at: "" while its pod is still leaving.
-    """
-
-    run: int = 0
-    exec_id: str = ""
-    started_at: str = ""
-    finished_at: str = ""
-    exit_code: int | None = None
-    reason: str = ""
-    message: str = ""
-
-
-class Retry(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """What the next start depends on; emptied by a stop, void when the hashes no longer match.
-
-    Attributes:
-        outcome: completed, refused (exit 78), crashed, disrupted, fenced; "" for nothing.
-        failures: Failures in a row.
-        since: When the row of failures began.
-        at: When the next execution may start.
-    """
-
-    outcome: str = ""
-    failures: int = 0
-    since: str = ""
-    at: str = ""
-    spec_hash: str = ""
-    dataset_hash: str = ""
-
-
-class Held(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What held the dataset when the last execution was refused there.
-
-    Attributes:
-        run: The number of the connector's run that holds it; 0: the last execution was not refused.
-        mark: How far its checkpoint had come.
-    """
-
-    run: int = 0
-    mark: str = ""
-
-
-class Ordered(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """What the last reserved execution, or the last discovery, was made from.
-
-    It stands here and not only in the Job, because whatever admits a Job may change it: what was asked for is compared,
-    never what was read back.
-
-    Attributes:
-        run: The execution's number, or the discovery's.
-        spec_hash, dataset_hash: What the execution was made from.
-        config_hash, rediscover_at, stream: What the discovery was made from.
-        form: How its pod was to be: spec.runner, and the installation's settings.
-        take_over: Stands for whom the execution was to take its table over from; "" for nobody.
-    """
-
-    run: int = 0
-    spec_hash: str = ""
-    dataset_hash: str = ""
-    config_hash: str = ""
-    rediscover_at: str = ""
-    stream: str = ""
-    form: str = ""
-    take_over: str = ""
-
-
-class Discovery(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """What the streams in status are the streams of, and how attempts to list them went.
-
-    Attributes:
-        config_hash, rediscover_at, stream, at: Of the last good catalogue: what was asked, and when it was received.
-        notes: Sentences that came with it.
-        misses: How many catalogues in a row lacked the selected stream.
-        attempts: How many Jobs were made, ever (names the next).
-        failures: Failed attempts in a row, for what `failed_for` stands for.
-        refused: Whether the last failed for what a person must mend.
-        retry_at: When it is tried again.
-        ordered: What the last attempt was made from.
-    """
-
-    config_hash: str = ""
-    rediscover_at: str = ""
-    stream: str = ""
-    at: str = ""
-    notes: tuple[str, ...] = ()
-    misses: int = 0
-    attempts: int = 0
-    failures: int = 0
-    failed_for: str = ""
-    refused: bool = False
-    reason: str = ""
-    message: str = ""
-    retry_at: str = ""
-    ordered: Ordered = Ordered()
-
-
-class EffectiveDataset(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """The Dataset that `datasetId` was resolved to, and the table there."""
-
-    name: str = ""
-    table: str = ""
-
-
-class ConnectorStatus(msgspec.Struct, frozen=True, rename="camel"):
-    """What is: written by the operator alone."""
-
-    observed_generation: int = -1
-    state: State = State()
-    streams: tuple[StreamSummary, ...] = ()
-    streams_total: int = 0
-    dataset: EffectiveDataset = EffectiveDataset()
-    run: int = 0
-    ordered: Ordered = Ordered()
-    held: Held = Held()
-    last_execution: LastExecution = LastExecution()
-    retry: Retry = Retry()
-    discovery: Discovery = Discovery()
-    conditions: tuple[Condition, ...] = ()
-    updated: str = ""
+__all__ = [
+    "Condition",
+    "ConnectorSpec",
+    "ConnectorStatus",
+    "Discovery",
+    "EffectiveDataset",
+    "Held",
+    "LastExecution",
+    "Ordered",
+    "Retry",
+    "State",
+    "build_status",
+    "config_hash",
+    "form_hash",
+    "parse_spec",
+    "parse_status",
+    "spec_hash",
+    "take_over_hash",
+    "without_defaults",
+]
 
 
 def parse_spec(raw: Any) -> tuple[ConnectorSpec | None, tuple[str, ...]]:

@@ -5,67 +5,28 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from connector_operator.resources.connector import Condition
-from connector_operator.resources.names import DEFAULT_DATASET, dataset_name, hash_value
+from connector_operator.resources.names import hash_value
 from connector_runner.schemas.dataset_url import url_problems
+from connector_runner.schemas.kinds.dataset import DATASET, URL_PATTERN, DatasetSpec, DatasetStatus
+from connector_runner.schemas.kinds.naming import DEFAULT_DATASET, dataset_name
 from connector_runner.schemas.manifest import DatasetTarget
 from connector_runner.schemas.secrets import SecretKey
 
-URL_PATTERN = "^[a-z][a-z0-9+.-]*:(//)?.+"
-PASSWORD_PATTERN = "^[^:]+://[^/@]*:[^/@]*@"  # noqa: S105 - a pattern, not a password
-FILE_SCHEMES = ("sqlite", "http", "https")
-"""Schemes that keep a file, and so need a volume: rows and position of SQLite, the position of what goes out by HTTP."""
-VOLUME_NEEDED = (
-    "sqlite and http keep a file (rows, position): name a PersistentVolumeClaim, or it is lost with each runner's pod"
-)
-
-
-class KeyReference(msgspec.Struct, frozen=True):
-    """One key of a Secret of the dataset's namespace."""
-
-    name: str
-    key: str
-
-
-class UrlSource(msgspec.Struct, frozen=True, rename="camel"):
-    """Where a URL with secrets in it comes from."""
-
-    secret_key_ref: KeyReference
-
-
-class DatasetSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """Where rows go; see the reference of the Dataset for each field."""
-
-    url: str = ""
-    url_from: UrlSource | None = None
-    volume_claim: str = ""
-    table: str = ""
-    refused_rows: Literal["deadLetter", "stop"] = "deadLetter"
-    write_mode: Literal["upsert", "append"] = "upsert"
-
-
-class DatasetStatus(msgspec.Struct, frozen=True, rename="camel"):
-    """What is: written by the operator alone.
-
-    Attributes:
-        connectors: How many connectors resolve to it.
-        running: How many of them have a live execution.
-        outdated: How many of those still run with an earlier form of it.
-        hash: Stands for the spec that the status is about.
-        changed_at: When that spec was first seen.
-    """
-
-    observed_generation: int = -1
-    connectors: int = 0
-    running: int = 0
-    outdated: int = 0
-    hash: str = ""
-    changed_at: str = ""
-    conditions: tuple[Condition, ...] = ()
+__all__ = [
+    "DatasetSpec",
+    "DatasetStatus",
+    "DatasetView",
+    "Resolution",
+    "dataset_hash",
+    "parse_dataset",
+    "parse_dataset_status",
+    "resolve_dataset",
+    "resolved_name",
+]
 
 
 class Resolution(StrEnum):
@@ -129,18 +90,17 @@ def parse_dataset(raw: Any) -> tuple[DatasetSpec | None, tuple[str, ...]]:
         spec = msgspec.convert(raw, DatasetSpec)
     except msgspec.ValidationError as error:
         return None, (f"spec: {error}",)
-    problems = []
-    if bool(spec.url) == (spec.url_from is not None):
-        problems.append("spec.url: give either url, or urlFrom when the URL holds a password")
+    problems = _broken_rules(spec, ".url")
     if spec.url and not re.match(URL_PATTERN, spec.url):
         problems.append("spec.url: is not a URL, as sqlite:///rows.db or postgresql://host:5432/database is")
-    if spec.url and re.match(PASSWORD_PATTERN, spec.url):
-        problems.append("spec.url: holds a password; put the URL into a Secret and name it in spec.urlFrom")
-    elif spec.url and not problems:
+    if spec.url and not problems:
         problems += [f"spec.url: {problem}" for problem in url_problems(spec.url)]
-    if spec.url.partition(":")[0] in FILE_SCHEMES and not spec.volume_claim:
-        problems.append(f"spec.volumeClaim: {VOLUME_NEEDED}")
-    return spec, tuple(problems)
+    return spec, (*problems, *_broken_rules(spec, ".volumeClaim"))
+
+
+def _broken_rules(spec: DatasetSpec, field: str) -> list[str]:
+    rules = (rule for rule in DATASET.spec_rules if rule.field == field)
+    return [f"spec{field}: {rule.message}" for rule in rules if rule.is_kept is not None and not rule.is_kept(spec)]
 
 
 def parse_dataset_status(raw: Any) -> DatasetStatus:

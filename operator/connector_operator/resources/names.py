@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from typing import Any
 
-GROUP = "apperate.io"
-VERSION = "v1"
-API_VERSION = f"{GROUP}/{VERSION}"
-CONNECTORS = "connectors"
-DATASETS = "datasets"
+from connector_runner.schemas.kinds import naming
+
+# What the runner must know too is declared with the kinds.
+GROUP, VERSION, API_VERSION = naming.GROUP, naming.VERSION, naming.API_VERSION
+CONNECTORS, DATASETS, DEFAULT_DATASET = naming.CONNECTORS, naming.DATASETS, naming.DEFAULT_DATASET
+LABEL_MANAGED_BY = naming.LABEL_MANAGED_BY
+
 MANAGER = "connector-operator"
 """Field manager of all that the operator applies, and the value of `app.kubernetes.io/managed-by`."""
 
 LABEL_CONNECTOR = f"{GROUP}/connector"
 LABEL_ROLE = f"{GROUP}/role"
 LABEL_RUN = f"{GROUP}/run"
-LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 ANNOTATION_UID = f"{GROUP}/connector-uid"
 ANNOTATION_SPEC = f"{GROUP}/spec-hash"
 ANNOTATION_DATASET = f"{GROUP}/dataset-hash"
@@ -31,12 +31,6 @@ CONTAINER = "runner"
 
 ROLE_DISCOVERY = "discovery"
 ROLE_RUNNER = "runner"
-
-MAX_CONNECTOR_NAME = 51
-"""Leaves 57 characters for a Job's name and 63 for its pods', the limit of a label."""
-NAME_PATTERN = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
-DATASET_ID_PATTERN = "^[A-Za-z0-9]([A-Za-z0-9_-]{0,46}[A-Za-z0-9])?$"
-DEFAULT_DATASET = "default"
 
 LARGEST_COUNT = 10**12
 """No count of runs or attempts comes so far; a higher one was written by hand, and what it stands in counts as absent."""
@@ -90,13 +84,3 @@ def execution_id(namespace: str, connector: str, job: str) -> str:
 def job_of_execution(execution: str) -> str:
     """The Job's name in an `execId`; "" for none."""
     return execution.rpartition("/")[2]
-
-
-def dataset_name(dataset_id: str) -> str:
-    """The Dataset that a `datasetId` means: lower case, `_` as `-`."""
-    return dataset_id.lower().replace("_", "-").strip("-")
-
-
-def is_connector_name(name: str) -> bool:
-    """Whether a Connector may have this name."""
-    return len(name) <= MAX_CONNECTOR_NAME and re.match(NAME_PATTERN, name) is not None

@@ -1,4 +1,4 @@
-"""What may not be said of a runner's pod: what is the operator's own, and what would give more than creating Connectors does.
+"""What a Connector may not say of its runner's pod unless the installation allows it: what would give more than creating Connectors does.
 
 Who may create Connectors may perhaps not create pods. So a Connector takes no token, no part of the host, no privilege, and no
 code of its own into the runner, unless the installation allows the first three by name (`--runner-allow`).
@@ -9,19 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from connector_operator.resources import names
-from connector_runner.schemas.manifest import CONFIG_DIRECTORY, DATA_DIRECTORY
+from connector_runner.schemas.kinds.reserved import overlaps
 
 ALLOWANCES = ("hostPath", "hostNetwork", "hostPID", "hostIPC", "privileged")
 """What an installation may allow to Connectors, by name."""
-OWN_VARIABLES = ("POD_IP",)
-OWN_PREFIX = "CONNECTOR_"
 CODE_PREFIXES = ("PYTHON", "LD_", "OPENSSL_")
 CODE_VARIABLES = ("PATH", "GCONV_PATH")
 """With such a variable and a volume somebody else's code would run in the runner."""
-OWN_VOLUMES = ("tmp", "data", "dataset")
-OWN_VOLUME_PREFIX = "config-"
-OWN_PATHS = ("/tmp", DATA_DIRECTORY, CONFIG_DIRECTORY.rpartition("/")[0], "/dev", "/proc", "/sys")  # noqa: S108 - the pod's own
 CODE_PATHS: tuple[str, ...] = (
     "/bin",
     "/sbin",
@@ -33,49 +27,10 @@ CODE_PATHS: tuple[str, ...] = (
     "/etc/ld.so.preload",
 )
 CODE_PATHS += ("/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/ld.so.cache", "/etc/ssl/openssl.cnf")
-OWN_LABEL_PREFIXES = (f"{names.GROUP}/", "batch.kubernetes.io/")
-OWN_LABELS = (names.LABEL_MANAGED_BY, "job-name", "controller-uid")
 SAFE_CAPABILITIES = {"NET_BIND_SERVICE"}
 SAFE_PROFILES = {"RuntimeDefault", "Localhost"}
 
 Raw = Mapping[str, Any]
-
-
-def overlaps(path: str, other: str) -> bool:
-    """Whether a mount at `path` would cover or lie in `other`."""
-    mine, theirs = _steps(path), _steps(other)
-    shorter = min(len(mine), len(theirs))
-    return mine[:shorter] == theirs[:shorter]
-
-
-def _steps(path: str) -> list[str]:
-    steps: list[str] = []
-    for step in path.split("/"):
-        if step == "..":
-            del steps[-1:]
-        elif step not in {"", "."}:
-            steps.append(step)
-    return steps
-
-
-def own_problems(runner: Raw, path: str) -> Iterator[str]:
-    """What is the operator's own, whoever says it."""
-    for index, variable in enumerate(runner.get("env") or ()):
-        name = str(variable.get("name"))
-        if name.startswith(OWN_PREFIX) or name in OWN_VARIABLES:
-            yield f"{path}.env[{index}].name: {name} is the operator's own; names that begin with {OWN_PREFIX}, and {', '.join(OWN_VARIABLES)}, can't be set"
-    for index, volume in enumerate(runner.get("volumes") or ()):
-        name = str(volume.get("name"))
-        if name in OWN_VOLUMES or name.startswith(OWN_VOLUME_PREFIX):
-            yield f"{path}.volumes[{index}].name: {name} is the operator's own; choose another name"
-    for index, mount in enumerate(runner.get("volumeMounts") or ()):
-        taken = next((own for own in OWN_PATHS if overlaps(str(mount.get("mountPath")), own)), None)
-        if taken is not None:
-            yield f"{path}.volumeMounts[{index}].mountPath: {mount.get('mountPath')} meets {taken}, which is the runner's own"
-    for field in ("jobLabels", "jobAnnotations"):
-        for key in runner.get(field) or ():
-            if key.startswith(OWN_LABEL_PREFIXES) or key in OWN_LABELS:
-                yield f"{path}.{field}: {key} is not yours to set"
 
 
 def restricted_problems(runner: Raw, allowed: Collection[str], path: str) -> Iterator[str]:

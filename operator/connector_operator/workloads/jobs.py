@@ -14,9 +14,9 @@ import msgspec
 from connector_operator.resources import names
 from connector_operator.resources.connector import ConnectorSpec, config_hash, spec_hash
 from connector_operator.resources.dataset import DatasetView
-from connector_operator.resources.runner import RunnerSpec
 from connector_operator.workloads.layers import Layer, built_in, effective_runner
 from connector_runner.schemas import manifest as orders
+from connector_runner.schemas.kinds.runner import RunnerSpec
 from connector_runner.schemas.outcome import ExitCode
 
 TERMINATION_LOG = "/dev/termination-log"

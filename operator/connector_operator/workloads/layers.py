@@ -10,10 +10,9 @@ from typing import Any
 
 import msgspec
 
-from connector_operator.resources.runner import RunnerSpec
-from connector_operator.resources.runner_rules import own_problems
-from connector_operator.resources.runner_shape import plain_shape
 from connector_runner.schemas.config import config_problems
+from connector_runner.schemas.kinds.reserved import own_problems
+from connector_runner.schemas.kinds.runner import RunnerSpec, plain_shape
 
 Layer = Mapping[str, Any]
 FS_GROUP = 65532

@@ -19,7 +19,7 @@ from connector_operator.api.problems import ProblemError
 from connector_operator.api.process import ServeError, serving
 from connector_operator.api.server import read_display, read_token
 from connector_operator.api.settings import ApiSettings, describe_settings, read_settings
-from connector_operator.crds.connector import build_connector_crd
+from connector_operator.crds.definitions import build_connector_crd
 from connector_operator.settings import SettingError
 from connector_runner.schemas.config import connector_types
 

@@ -14,7 +14,7 @@ from connector_operator.api.identity import (
     is_own_secret,
     resource_name,
 )
-from connector_operator.resources.names import is_connector_name
+from connector_runner.schemas.kinds.naming import is_connector_name
 
 
 def metadata(name: str, given_id: str | None = None) -> dict[str, Any]:

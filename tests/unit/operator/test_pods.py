@@ -19,11 +19,11 @@ from connector_operator.decide.observation import Policy
 from connector_operator.defaults import DefaultsError, InstallationDefaults, parse_defaults
 from connector_operator.resources.connector import parse_spec
 from connector_operator.resources.dataset import resolve_dataset
-from connector_operator.resources.runner import FIRST_FIELDS, RunnerSpec
-from connector_operator.resources.runner_rules import ALLOWANCES, conflicts, overlaps
-from connector_operator.resources.runner_shape import plain_shape
+from connector_operator.resources.runner_rules import ALLOWANCES, conflicts
 from connector_operator.workloads.jobs import RunnerSettings, Subject, build_discovery_job, build_runner_job
 from connector_operator.workloads.layers import built_in, merge_layers
+from connector_runner.schemas.kinds.reserved import overlaps
+from connector_runner.schemas.kinds.runner import FIRST_FIELDS, RunnerSpec, plain_shape
 from tests.unit.operator.world import DATASET, SPEC, World
 
 FULL: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""The shapes of `spec.runner`: one for the custom resource definition, the check of the installation's defaults, and the documents.
+"""The schemas of those fields of `spec.runner` that hold objects and lists, as Kubernetes has them in a pod. Pure.
 
 Each field is named and shaped as in any pod. What would hand out tokens (service account tokens, certificates in the pod's name)
 or leave the namespace is not in the shape at all.
@@ -6,10 +6,9 @@ or leave the namespace is not in the shape at all.
 
 from __future__ import annotations
 
-from functools import cache
-
-from connector_operator.crds.parts import (
-    Schema,
+from connector_runner.schemas.config import Schema
+from connector_runner.schemas.kinds import reserved
+from connector_runner.schemas.kinds.vocabulary import (
     list_of,
     number,
     object_of,
@@ -17,63 +16,27 @@ from connector_operator.crds.parts import (
     quantity,
     text,
     text_map,
-    without_kubernetes,
     yes_no,
 )
-from connector_operator.resources import runner_rules as rules
 
 _NAME = {"minLength": 1, "maxLength": 253}
-_LABEL_VALUE = {"type": "string", "maxLength": 63, "pattern": "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$"}
+LABEL_VALUE = {"type": "string", "maxLength": 63, "pattern": "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$"}
 
 
-def runner_shape() -> Schema:
-    """The schema of `spec.runner`."""
-    reference = object_of("A Secret.", {"name": text("Its name.")})
-    return object_of(
-        "What the runner's pod should be like, each field as in any pod; all of it optional. What is absent is as the installation's defaults have it.",
-        {
-            "resources": opaque("Requests and limits of the container, as in any pod."),
-            "serviceAccountName": text("The pod's service account; only those that the installation allows."),
-            "nodeSelector": text_map("Labels that the node must have."),
-            "tolerations": list_of("Taints that the pod tolerates, as in any pod.", opaque("One toleration.")),
-            "affinity": opaque("Affinity, as in any pod."),
-            "priorityClassName": text("The pod's priority class."),
-            "imagePullSecrets": list_of("Secrets to pull the runner's image with.", reference),
-            "podLabels": text_map("More labels for the pod."),
-            "podAnnotations": text_map("More annotations for the pod."),
-            "terminationGracePeriodSeconds": number(
-                "How long it may take to commit and leave.", minimum=5, maximum=3600
-            ),
-            "jobLabels": _own_keys(
-                "More labels for the Job, such as kueue.x-k8s.io/queue-name.", _LABEL_VALUE
-            ),
-            "jobAnnotations": _own_keys("More annotations for the Job.", {"type": "string", "maxLength": 65536}),
-            "env": _env(),
-            "volumes": _volumes(),
-            "volumeMounts": _mounts(),
-            "securityContext": _pod_security(),
-            "containerSecurityContext": _container_security(),
-            "topologySpreadConstraints": _spread(),
-            "runtimeClassName": text("The container runtime's class.", maxLength=253),
-            "schedulerName": text("Which scheduler places the pod.", maxLength=253),
-            "imagePullPolicy": text("When the image is pulled.", enum=["Always", "IfNotPresent", "Never"]),
-            "hostAliases": list_of(
-                "More entries for the pod's /etc/hosts.",
-                object_of("One address.", {"ip": text("The address.", maxLength=45), "hostnames": _texts("Its names.")}, ["ip"]),
-                maxItems=100,
-            ),
-            "dnsPolicy": text(
-                "Where names are looked up.", enum=["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"]
-            ),
-            "dnsConfig": _dns(),
-            "hostNetwork": yes_no("Uses the node's network; only where the installation allows it."),
-            "hostPID": yes_no("Sees the node's processes; only where the installation allows it."),
-            "hostIPC": yes_no("Shares the node's IPC; only where the installation allows it."),
-        },
-    )  # fmt: skip
+def secret_reference() -> Schema:
+    """A Secret by its name."""
+    return object_of("A Secret.", {"name": text("Its name.")})
 
 
-def _texts(description: str) -> Schema:
+def host_aliases() -> Schema:
+    """More entries of /etc/hosts."""
+    fields = {"ip": text("The address.", maxLength=45), "hostnames": texts("Its names.")}
+    item = object_of("One address.", fields, ["ip"])
+    return list_of("More entries for the pod's /etc/hosts.", item, maxItems=100)
+
+
+def texts(description: str) -> Schema:
+    """A list of short texts."""
     return list_of(description, text("One.", maxLength=253), maxItems=100)
 
 
@@ -85,11 +48,12 @@ def _cel_list(values: tuple[str, ...]) -> str:
     return "[" + ", ".join(f"'{value}'" for value in values) + "]"
 
 
-def _own_keys(description: str, value: Schema) -> Schema:
-    prefixes = " && ".join(f"!k.startsWith('{prefix}')" for prefix in rules.OWN_LABEL_PREFIXES)
+def own_keys(description: str, value: Schema) -> Schema:
+    """A map of labels or annotations, without the operator's own keys."""
+    prefixes = " && ".join(f"!k.startsWith('{prefix}')" for prefix in reserved.OWN_LABEL_PREFIXES)
     schema: Schema = {"type": "object", "description": description, "additionalProperties": value, "maxProperties": 64}
-    holds = f"self.all(k, {prefixes} && !(k in {_cel_list(rules.OWN_LABELS)}))"
-    message = f"keys that begin with {' or '.join(rules.OWN_LABEL_PREFIXES)} and {', '.join(rules.OWN_LABELS)} are not yours to set"
+    holds = f"self.all(k, {prefixes} && !(k in {_cel_list(reserved.OWN_LABELS)}))"
+    message = f"keys that begin with {' or '.join(reserved.OWN_LABEL_PREFIXES)} and {', '.join(reserved.OWN_LABELS)} are not yours to set"
     return schema | {"x-kubernetes-validations": [_rule(holds, message)]}
 
 
@@ -107,7 +71,8 @@ def _field_of() -> Schema:
     return object_of("A field of the pod.", fields, ["fieldPath"])
 
 
-def _env() -> Schema:
+def env() -> Schema:
+    """Environment variables of the container."""
     resource = object_of(
         "Resources of the container.",
         {"containerName": text("runner."), "resource": text("As in limits.memory."), "divisor": quantity("The unit.")},
@@ -133,8 +98,8 @@ def _env() -> Schema:
     )
     item["x-kubernetes-validations"] = [
         _rule(
-            f"!self.name.startsWith('{rules.OWN_PREFIX}') && !(self.name in {_cel_list(rules.OWN_VARIABLES)})",
-            f"names that begin with {rules.OWN_PREFIX}, and {', '.join(rules.OWN_VARIABLES)}, are the operator's own",
+            f"!self.name.startsWith('{reserved.OWN_PREFIX}') && !(self.name in {_cel_list(reserved.OWN_VARIABLES)})",
+            f"names that begin with {reserved.OWN_PREFIX}, and {', '.join(reserved.OWN_VARIABLES)}, are the operator's own",
         ),
         _rule("!has(self.value) || !has(self.valueFrom)", "give either value or valueFrom"),
     ]
@@ -157,7 +122,8 @@ def _optional() -> Schema:
     return yes_no("Whether it may be absent.")
 
 
-def _volumes() -> Schema:
+def volumes() -> Schema:
+    """Volumes of the pod; no kind that hands out tokens."""
     mode = number("Mode of the files.")
     bundle = {
         "name": text("The bundle's name."),
@@ -198,8 +164,8 @@ def _volumes() -> Schema:
         ["name"],
     )
     count = " + ".join(f"(has(self.{kind}) ? 1 : 0)" for kind in kinds)
-    own = f"!(self.name in {_cel_list(rules.OWN_VOLUMES)}) && !self.name.startsWith('{rules.OWN_VOLUME_PREFIX}')"
-    taken = f"{', '.join(rules.OWN_VOLUMES)} and names that begin with {rules.OWN_VOLUME_PREFIX} are the operator's own"
+    own = f"!(self.name in {_cel_list(reserved.OWN_VOLUMES)}) && !self.name.startsWith('{reserved.OWN_VOLUME_PREFIX}')"
+    taken = f"{', '.join(reserved.OWN_VOLUMES)} and names that begin with {reserved.OWN_VOLUME_PREFIX} are the operator's own"
     item["x-kubernetes-validations"] = [
         _rule(own, taken),
         _rule(f"{count} == 1", f"give one of {', '.join(kinds)}"),
@@ -207,7 +173,8 @@ def _volumes() -> Schema:
     return _keyed("Volumes beside the operator's own.", item, "name")
 
 
-def _mounts() -> Schema:
+def mounts() -> Schema:
+    """Where volumes are mounted."""
     item = object_of(
         "One mount.",
         {
@@ -220,8 +187,8 @@ def _mounts() -> Schema:
         },
         ["name", "mountPath"],
     )  # fmt: skip
-    own = "|".join(path.removeprefix("/") for path in rules.OWN_PATHS)
-    message = f"the root, and {', '.join(rules.OWN_PATHS)} with what is in them, are the runner's own"
+    own = "|".join(path.removeprefix("/") for path in reserved.OWN_PATHS)
+    message = f"the root, and {', '.join(reserved.OWN_PATHS)} with what is in them, are the runner's own"
     item["x-kubernetes-validations"] = [_rule(f"!self.mountPath.matches('^/+(({own})(/.*)?)?$')", message)]
     return _keyed("Where volumes are mounted.", item, "mountPath")
 
@@ -243,7 +210,8 @@ def _common_security() -> dict[str, Schema]:
     }
 
 
-def _pod_security() -> Schema:
+def pod_security() -> Schema:
+    """The pod's security context."""
     number_of = number("A group's number.", minimum=0, format="int64")
     sysctl = object_of("One.", {"name": text("Its name."), "value": text("Its value.")}, ["name", "value"])
     return object_of(
@@ -261,8 +229,9 @@ def _pod_security() -> Schema:
     )
 
 
-def _container_security() -> Schema:
-    lists = {"add": _texts("Added."), "drop": _texts("Dropped.")}
+def container_security() -> Schema:
+    """The container's security context."""
+    lists = {"add": texts("Added."), "drop": texts("Dropped.")}
     return object_of(
         "The container's security context. More than the profile restricted allows only where the installation does (privileged).",
         {
@@ -276,11 +245,12 @@ def _container_security() -> Schema:
     )
 
 
-def _spread() -> Schema:
+def spread() -> Schema:
+    """Topology spread constraints."""
     expression = {
         "key": text("The label."),
         "operator": text("In, NotIn, Exists, DoesNotExist."),
-        "values": _texts("Its values."),
+        "values": texts("Its values."),
     }
     selector = object_of(
         "Which pods are counted.",
@@ -297,7 +267,7 @@ def _spread() -> Schema:
             "topologyKey": text("The label of the nodes.", **_NAME),
             "whenUnsatisfiable": text("What then.", enum=["DoNotSchedule", "ScheduleAnyway"]),
             "labelSelector": selector,
-            "matchLabelKeys": _texts("Labels whose values must be this pod's."),
+            "matchLabelKeys": texts("Labels whose values must be this pod's."),
             "minDomains": number("The least number of domains.", minimum=1),
             "nodeAffinityPolicy": text("Whether node affinity counts.", enum=honor),
             "nodeTaintsPolicy": text("Whether taints count.", enum=honor),
@@ -307,20 +277,14 @@ def _spread() -> Schema:
     return list_of("How pods are spread over the nodes.", item, maxItems=20)
 
 
-def _dns() -> Schema:
+def dns() -> Schema:
+    """The pod's DNS configuration."""
     option = object_of("One.", {"name": text("Its name."), "value": text("Its value.")})
     return object_of(
         "How names are looked up.",
         {
-            "nameservers": _texts("Addresses of servers."),
-            "searches": _texts("Domains that are tried."),
+            "nameservers": texts("Addresses of servers."),
+            "searches": texts("Domains that are tried."),
             "options": list_of("The resolver's options.", option, maxItems=50),
         },
     )
-
-
-@cache
-def plain_shape() -> Schema:
-    """The same as plain JSON Schema, for checks outside of the API server; not to be changed."""
-    plain: Schema = without_kubernetes(runner_shape())
-    return plain

@@ -1,0 +1,147 @@
+"""The kind Connector: its spec, field by field."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from connector_runner.schemas.config import connector_types
+from connector_runner.schemas.kinds import naming
+from connector_runner.schemas.kinds.connector_status import ConnectorStatus
+from connector_runner.schemas.kinds.declare import Column, Http, Kind, Rule, described
+from connector_runner.schemas.kinds.runner import RunnerSpec
+from connector_runner.schemas.manifest import TakeOver
+from connector_runner.schemas.secrets import SecretSource
+
+
+class SecretReference(msgspec.Struct, frozen=True):
+    """A Secret of this namespace."""
+
+    name: Annotated[str, described("Its name.", minLength=1, maxLength=253)]
+
+
+class ConfigSource(msgspec.Struct, frozen=True, rename="camel"):
+    """One Secret."""
+
+    secret_ref: SecretReference
+    keys: Annotated[
+        dict[str, str] | None,
+        described(
+            "Which key of the Secret is which config property, as in {username: user}, for a Secret whose keys have other names. "
+            "With it, keys that are neither named here nor properties are ignored. Without it, every key must be a property.",
+            minProperties=1,
+            maxProperties=100,
+        ),
+    ] = None
+    optional: Annotated[bool, described("Whether the Secret, and the keys named in keys, may be absent.")] = False
+
+    def source(self) -> SecretSource:
+        """As the runner gets it."""
+        return SecretSource(name=self.secret_ref.name, keys=self.keys, optional=self.optional)
+
+    def form(self) -> Any:
+        """What of it a hash sees: the name alone where nothing else is said, as before there was anything else to say."""
+        if self.keys is None and not self.optional:
+            return self.secret_ref.name
+        return [self.secret_ref.name, self.keys, self.optional]
+
+
+class ConnectorSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """What you ask for."""
+
+    connector_type: Annotated[
+        str,
+        described(
+            "The type of the source. It can't be changed later.",
+            http=Http(update=False, read="always"),
+            rules=[Rule(holds="self == oldSelf", message="can't be changed; create another Connector instead")],
+            enum=list(connector_types()),
+        ),
+    ]
+    description: Annotated[str, described("A note for people.", http=Http(read="always"), maxLength=1000)] = ""
+    dataset_id: Annotated[
+        str,
+        described(
+            "Where rows go: the Dataset of this name (in lower case, _ as -), or else the Dataset named default, with this as the name of the table.",
+            http=Http(read="always"),
+            pattern=naming.DATASET_ID_PATTERN,
+        ),
+    ] = ""
+    wait: Annotated[
+        bool,
+        described(
+            "Whether each batch is confirmed before the next one is sent; false is faster.", http=Http(read="always")
+        ),
+    ] = True
+    config: Annotated[
+        dict[str, Any],
+        described(
+            "How to reach the source, by connectorType; each field says which types have it.", http=Http(read="never")
+        ),
+    ] = {}
+    config_from: Annotated[
+        tuple[ConfigSource, ...],
+        described(
+            "Secrets whose keys are further config properties. A later Secret wins over an earlier one, and all win over config. "
+            "Note: whoever may create Connectors can have any Secret of the namespace mounted this way.",
+            maxItems=20,
+        ),
+    ] = ()
+    selected_stream: Annotated[
+        str, described("The stream to carry: one of status.streams.", http=Http(), maxLength=512)
+    ] = ""
+    status: Annotated[
+        Literal["running", "stopped"] | None,
+        described(
+            "Whether the connector should run: running or stopped. Absent: it is not started.", http=Http(read="never")
+        ),
+    ] = None
+    restarted_at: Annotated[
+        str, described("Any new text, such as a time, restarts a running connector once.", maxLength=128)
+    ] = ""
+    rediscover_at: Annotated[
+        str, described("Any new text, such as a time, lists the streams once more.", maxLength=128)
+    ] = ""
+    take_over: Annotated[
+        TakeOver | None,
+        described(
+            "The connector to take the table over from. It works only while just that connector holds the table with just that epoch "
+            "and has no live Job; afterwards it has no effect. The message of the reason SchemaConflict has both values."
+        ),
+    ] = None
+    runner: RunnerSpec = RunnerSpec()
+
+
+_READY = '.status.conditions[?(@.type=="Ready")]'
+CONNECTOR = Kind(
+    name="Connector",
+    plural=naming.CONNECTORS,
+    short="conn",
+    description="A Connector carries one stream of a source into a dataset, and keeps it running until you stop it.",
+    spec=ConnectorSpec,
+    status=ConnectorStatus,
+    columns=(
+        Column("Type", ".spec.connectorType", "The type of the source."),
+        Column("Stream", ".spec.selectedStream", "The selected stream."),
+        Column("Dataset", ".spec.datasetId", "Where its rows go."),
+        Column("Status", ".status.state.status", "The connector's state."),
+        Column("Ready", f"{_READY}.status", "Whether the connector does what you ask for."),
+        Column("Reason", f"{_READY}.reason", "Why."),
+        Column("Age", ".metadata.creationTimestamp"),
+        Column(
+            "Execution", ".status.state.execId", "The execution; its last part is the name of its Job.", is_wide=True
+        ),
+        Column("Message", f"{_READY}.message", "Why, in a sentence.", is_wide=True),
+    ),
+    selectable=(".spec.connectorType", ".spec.datasetId", ".status.state.status"),
+    rules=(
+        Rule(
+            holds=f"oldSelf.hasValue() || (size(self.metadata.name) <= {naming.MAX_CONNECTOR_NAME} && "
+            f"self.metadata.name.matches('{naming.NAME_PATTERN}'))",
+            message=f"metadata.name: at most {naming.MAX_CONNECTOR_NAME} lower case letters, digits and dashes, "
+            "beginning and ending with a letter or digit (Jobs and pods are named after it)",
+            with_old=True,
+        ),
+    ),
+)

@@ -1,0 +1,126 @@
+"""The status of a Connector, field by field. The operator alone writes it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from connector_runner.schemas.catalogue import StreamSummary
+from connector_runner.schemas.kinds.conditions import Conditions, ObservedGeneration
+from connector_runner.schemas.kinds.declare import described
+
+STATES = ("pending", "received", "ready", "running", "stopped", "errored")
+
+
+class State(msgspec.Struct, frozen=True, rename="camel"):
+    """The state, as the Connectors API answers it."""
+
+    status: Annotated[str, described("One of the six states.", enum=list(STATES))] = ""
+    job_id: Annotated[str, described("The connector's name.")] = ""
+    exec_id: Annotated[str, described("The current execution; its last part is the name of its Job.")] = ""
+
+
+class LastExecution(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """The last execution that has ended, or is being ended."""
+
+    run: Annotated[int, described("Its number; absent when there was none.")] = 0
+    exec_id: Annotated[str, described("Its execution id.")] = ""
+    started_at: Annotated[str, described("When its process started.")] = ""
+    finished_at: Annotated[str, described("When its process ended; absent while its pod is still ending.")] = ""
+    exit_code: Annotated[
+        int | None, described("Its exit code; absent when nobody could see it (stopped, or its pod was lost).")
+    ] = None
+    reason: Annotated[str, described("Why it ended.")] = ""
+    message: Annotated[str, described("The runner's own message.")] = ""
+
+
+class Retry(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """What the next start depends on. A stop clears it, and so does a change of the spec or of the Dataset."""
+
+    outcome: Annotated[
+        str,
+        described(
+            "How the last execution with this spec ended: completed, refused (exit code 78), crashed, disrupted or fenced."
+        ),
+    ] = ""
+    failures: Annotated[int, described("How many executions in a row have failed.")] = 0
+    since: Annotated[str, described("When the first of these failures happened.")] = ""
+    at: Annotated[str, described("When the next execution may start.")] = ""
+    spec_hash: Annotated[str, described("Hash of the spec that this is about.")] = ""
+    dataset_hash: Annotated[str, described("Hash of the Dataset that this is about.")] = ""
+
+
+class Held(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What held the dataset when it refused the last execution."""
+
+    run: Annotated[
+        int, described("The run of this connector that holds it; absent when it was not refused.", format="int64")
+    ] = 0
+    mark: Annotated[str, described("How far that run's checkpoint had come.")] = ""
+
+
+class Ordered(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """What the last reserved execution, or the last discovery, was made from.
+
+    It stands here and not only in the Job, because whatever admits a Job may change it: what was asked for is compared,
+    never what was read back.
+    """
+
+    run: Annotated[int, described("The number of the execution or discovery.", format="int64")] = 0
+    spec_hash: Annotated[str, described("Of an execution: hash of the spec.")] = ""
+    dataset_hash: Annotated[str, described("Of an execution: hash of the Dataset.")] = ""
+    config_hash: Annotated[str, described("Of a discovery: hash of the configuration.")] = ""
+    rediscover_at: Annotated[str, described("Of a discovery: spec.rediscoverAt at that time.")] = ""
+    stream: Annotated[str, described("Of a discovery: the stream that was selected at that time.")] = ""
+    form: Annotated[str, described("Hash of spec.runner and of the installation's settings for its pod.")] = ""
+    take_over: Annotated[str, described("Hash of the connector that its table was to be taken over from.")] = ""
+
+
+class Discovery(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """What the streams were listed for, and how the last attempts to list them ended."""
+
+    config_hash: Annotated[str, described("Hash of the configuration that the streams belong to.")] = ""
+    rediscover_at: Annotated[str, described("The spec.rediscoverAt that they were listed for.")] = ""
+    stream: Annotated[str, described("The stream that was selected then.")] = ""
+    at: Annotated[str, described("When the streams were received.")] = ""
+    notes: Annotated[
+        tuple[Annotated[str, described("A sentence.")], ...], described("Remarks of the source about the streams.")
+    ] = ()
+    misses: Annotated[int, described("How many lists in a row did not have the selected stream.")] = 0
+    attempts: Annotated[int, described("How many attempts were made, ever.")] = 0
+    failures: Annotated[int, described("How many attempts in a row have failed.")] = 0
+    failed_for: Annotated[str, described("Hash of what the failed attempts were made for.")] = ""
+    refused: Annotated[bool, described("Whether the last attempt failed for something that a person must fix.")] = False
+    reason: Annotated[str, described("Why the last attempt failed.")] = ""
+    message: Annotated[str, described("Why, in a sentence.")] = ""
+    retry_at: Annotated[str, described("When the next attempt is made.")] = ""
+    ordered: Annotated[Ordered, described("What the last attempt was made from.")] = Ordered()
+
+
+class EffectiveDataset(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """The Dataset that datasetId means."""
+
+    name: Annotated[str, described("The Dataset's name.")] = ""
+    table: Annotated[str, described("The table in it.")] = ""
+
+
+class ConnectorStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """What the operator observes. Only the operator writes it."""
+
+    observed_generation: ObservedGeneration = -1
+    state: State = State()
+    streams: Annotated[
+        tuple[StreamSummary, ...],
+        described("The source's streams, at most 500; the selected one is always among them.", key="id"),
+    ] = ()
+    streams_total: Annotated[int, described("How many streams the source has.")] = 0
+    dataset: EffectiveDataset = EffectiveDataset()
+    run: Annotated[int, described("How many executions have been reserved so far.", format="int64")] = 0
+    ordered: Annotated[Ordered, described("What the last reserved execution was made from.")] = Ordered()
+    held: Held = Held()
+    last_execution: LastExecution = LastExecution()
+    retry: Retry = Retry()
+    discovery: Discovery = Discovery()
+    conditions: Conditions = ()
+    updated: Annotated[str, described("When this status last changed.")] = ""

@@ -1,0 +1,144 @@
+"""The kind Dataset: its spec and status, field by field."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+import msgspec
+
+from connector_runner.schemas.dataset_url import FORMS, SCHEME_ALIASES, known_schemes, scheme_problem
+from connector_runner.schemas.kinds import naming
+from connector_runner.schemas.kinds.conditions import Conditions, ObservedGeneration
+from connector_runner.schemas.kinds.declare import Column, Kind, Rule, described
+
+URL_PATTERN = "^[a-z][a-z0-9+.-]*:(//)?.+"
+PASSWORD_PATTERN = "^[^:]+://[^/@]*:[^/@]*@"  # noqa: S105 - a pattern, not a password
+FILE_SCHEMES = ("sqlite", "http", "https")
+"""Schemes that keep a file, and so need a volume: rows and position of SQLite, the position of what goes out by HTTP."""
+VOLUME_NEEDED = (
+    "sqlite and http keep a file (rows, position): name a PersistentVolumeClaim, or it is lost with each runner's pod"
+)
+
+
+class KeyReference(msgspec.Struct, frozen=True):
+    """One key of a Secret of this namespace."""
+
+    name: Annotated[str, described("The Secret.", minLength=1)]
+    key: Annotated[str, described("The key.", minLength=1)]
+
+
+class UrlSource(msgspec.Struct, frozen=True, rename="camel"):
+    """Takes the URL from a Secret, for a URL with a password in it."""
+
+    secret_key_ref: KeyReference
+
+
+class DatasetSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """Where rows go, and how."""
+
+    url: Annotated[
+        str,
+        described(
+            "Where rows go; the scheme chooses the sink, as in postgresql://db:5432/market, sqlite:///rows.db or https://host/records. "
+            "For a URL with a password, use urlFrom.",
+            pattern=URL_PATTERN,
+            maxLength=2048,
+        ),
+    ] = ""
+    url_from: UrlSource | None = None
+    volume_claim: Annotated[
+        str,
+        described(
+            "The PersistentVolumeClaim that is mounted at /data. sqlite and http need one, because they keep a file.",
+            maxLength=253,
+        ),
+    ] = ""
+    table: Annotated[
+        str, described("The table, with its schema if needed. Default: the connector's datasetId.", maxLength=128)
+    ] = ""
+    refused_rows: Annotated[
+        Literal["deadLetter", "stop"],
+        described(
+            "What happens to rows that the dataset refuses: deadLetter stores them in <table>_dead_letters, stop ends the runner."
+        ),
+    ] = "deadLetter"
+    write_mode: Annotated[
+        Literal["upsert", "append"],
+        described("upsert keeps the last row of each key; append keeps every change, with its operation and position."),
+    ] = "upsert"
+
+
+class DatasetStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """What the operator observes. Only the operator writes it."""
+
+    observed_generation: ObservedGeneration = -1
+    connectors: Annotated[int, described("How many connectors use this Dataset.")] = 0
+    running: Annotated[int, described("How many of them have a live execution.")] = 0
+    outdated: Annotated[int, described("How many of those still run with an earlier spec of this Dataset.")] = 0
+    hash: Annotated[str, described("Hash of the spec that this status is about.")] = ""
+    changed_at: Annotated[str, described("When that spec was first seen.")] = ""
+    conditions: Conditions = ()
+
+
+def scheme_of(url: str) -> str:
+    """The scheme, as it is written."""
+    return url.partition(":")[0]
+
+
+def _rule(holds: str, message: str, field: str, is_kept: Callable[[DatasetSpec], bool] | None = None) -> Rule:
+    unchanged = "(oldSelf.hasValue() && oldSelf.value() == self)"
+    return Rule(holds=f"{unchanged} || {holds}", message=message, field=field, with_old=True, is_kept=is_kept)
+
+
+def _form_rule(sink: str, pattern: str, expected: str) -> Rule:
+    """What the URLs of one sink must look like; `url_problems` is the same in Python, and more."""
+    schemes = [sink, *(alias for alias, meant in SCHEME_ALIASES.items() if meant == sink)]
+    is_other = f"!(self.url.split(':')[0] in {json.dumps(schemes)})"
+    return _rule(f"!has(self.url) || {is_other} || self.url.matches({json.dumps(pattern)})", expected, ".url")
+
+
+_FILES = ", ".join(f"'{scheme}'" for scheme in FILE_SCHEMES)
+_READY = '.status.conditions[?(@.type=="Ready")]'
+DATASET = Kind(
+    name="Dataset",
+    plural=naming.DATASETS,
+    short="dset",
+    description="A Dataset is where connectors put their rows; one named default serves every datasetId without its own.",
+    spec=DatasetSpec,
+    status=DatasetStatus,
+    columns=(
+        Column("Mode", ".spec.writeMode", "upsert (also when empty) or append."),
+        Column("Connectors", ".status.connectors", "How many connectors use it."),
+        Column("Running", ".status.running", "How many of them run."),
+        Column("Ready", f"{_READY}.status", "Whether it can be used."),
+        Column("Reason", f"{_READY}.reason", "Why."),
+        Column("Age", ".metadata.creationTimestamp"),
+        Column("Message", f"{_READY}.message", "Why, in a sentence.", is_wide=True),
+    ),
+    selectable=(".spec.volumeClaim",),
+    spec_rules=(
+        _rule(
+            "has(self.url) != has(self.urlFrom)",
+            "give either url or urlFrom",
+            ".url",
+            lambda spec: bool(spec.url) != (spec.url_from is not None),
+        ),
+        _rule(
+            f"!has(self.url) || !self.url.matches('{PASSWORD_PATTERN}')",
+            "holds a password; put the URL into a Secret and name it in urlFrom",
+            ".url",
+            lambda spec: not re.match(PASSWORD_PATTERN, spec.url),
+        ),
+        _rule(
+            f"!has(self.url) || !(self.url.split(':')[0] in [{_FILES}]) || has(self.volumeClaim)",
+            VOLUME_NEEDED,
+            ".volumeClaim",
+            lambda spec: scheme_of(spec.url) not in FILE_SCHEMES or bool(spec.volume_claim),
+        ),
+        _rule(f"!has(self.url) || self.url.split(':')[0] in {json.dumps(known_schemes())}", scheme_problem(), ".url"),
+        *(_form_rule(sink, *form) for sink, form in FORMS.items()),
+    ),
+)
