@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 
 from connector_runner.protocols.errors import ConnectorError
 from connector_runner.protocols.source import Report
+from connector_runner.resilience.rate_limit import RateLimit
 from connector_runner.schemas.catalogue import Catalogue, ColumnInfo, StreamInfo
 from connector_runner.sources.ethereum.decode.events import find_events
 from connector_runner.sources.ethereum.endpoints.identity import identity_of
@@ -15,7 +16,6 @@ from connector_runner.sources.ethereum.endpoints.probe import NodeFacts, Probe, 
 from connector_runner.sources.ethereum.errors import NodeFailure, Verdict
 from connector_runner.sources.ethereum.fetch.plan import StreamPlan
 from connector_runner.sources.ethereum.rpc.methods import LOGS, RECEIPTS, TRACE_METHODS
-from connector_runner.sources.ethereum.rpc.pacing import RateLimit
 from connector_runner.sources.ethereum.rpc.refusals import classify_status
 from connector_runner.sources.ethereum.rpc.web3_client import build_web3
 from connector_runner.sources.ethereum.settings import Endpoint, Settings, Tag

@@ -72,14 +72,12 @@ class TooLargeError(Exception):
     Attributes:
         failure: What came.
         is_certain: Whether it is known for a limit by its words.
-        place: Of the endpoint.
     """
 
-    def __init__(self, failure: NodeFailure, place: int) -> None:
+    def __init__(self, failure: NodeFailure) -> None:
         super().__init__(failure.message)
         self.failure = failure
         self.is_certain = failure.verdict is Verdict.SHRINK
-        self.place = place
 
 
 class StaleAnswerError(Exception):

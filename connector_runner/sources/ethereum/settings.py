@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from connector_runner.protocols.errors import InvalidConfigError
+from connector_runner.redaction import redact
 
 SCHEMES = ("http", "https", "ws", "wss")
 ADDRESS_BYTES, TOPIC_BYTES = 20, 32
@@ -58,9 +59,7 @@ class Endpoint:
 
     def redact(self, text: str) -> str:
         """A foreign text (a client library's or a node's message) without any piece of the URL or the headers."""
-        for secret in sorted(self._secrets(), key=len, reverse=True):
-            text = text.replace(secret, "…")
-        return text
+        return redact(text, self._secrets(), blot="…")
 
     def _secrets(self) -> set[str]:
         if self.kind == "ipc":

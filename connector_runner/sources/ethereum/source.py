@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -13,6 +14,7 @@ from connector_runner.protocols.batch import Batch
 from connector_runner.protocols.errors import TransientError
 from connector_runner.protocols.schema import APPEND_COLUMNS
 from connector_runner.protocols.source import Checkpoint, Opened, SourceContext, WriteMode
+from connector_runner.resilience.backoff import backoff_delay
 from connector_runner.schemas.catalogue import Catalogue
 from connector_runner.sources.ethereum.chain import (
     RING_BLOCKS,
@@ -34,8 +36,8 @@ from connector_runner.sources.ethereum.fetch.prefetch import Prefetcher
 from connector_runner.sources.ethereum.fetch.reorganisation import replace_branch
 from connector_runner.sources.ethereum.fetch.reread import reread
 from connector_runner.sources.ethereum.position import from_position
-from connector_runner.sources.ethereum.rpc.pacing import backoff
 from connector_runner.sources.ethereum.rpc.subscription import HeadSubscription
+from connector_runner.sources.ethereum.rpc.transport import FIRST_BACKOFF
 from connector_runner.sources.ethereum.settings import Tag, parse_settings
 from connector_runner.sources.ethereum.streams import build_plans, choose_plan
 from connector_runner.sources.ethereum.verify.families import chain_of, describe, family_of
@@ -130,7 +132,7 @@ class EthereumSource:
             raise TransientError(message, reason="NodeInconsistent")
         if doubts % 4 == 3:
             await self._pool.rotate(message)
-        await asyncio.sleep(backoff(doubts, 1.0))
+        await asyncio.sleep(backoff_delay(doubts, FIRST_BACKOFF, 1.0, random.random()))  # noqa: S311 - no secret
 
     async def _head(self) -> Header | None:
         """The newest block that finality allows; None when there is none yet."""

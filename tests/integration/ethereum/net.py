@@ -163,8 +163,10 @@ async def hurried() -> AsyncIterator[None]:
         for module in modules:
             if hasattr(module, "RING_BLOCKS"):
                 patch.setattr(module, "RING_BLOCKS", RING)
-            if hasattr(module, "backoff"):
-                patch.setattr(module, "backoff", lambda attempt, cap: min(cap, 0.002 * 2**attempt))
+            if hasattr(module, "backoff_delay"):
+                patch.setattr(
+                    module, "backoff_delay", lambda attempt, _first, cap, _chance: min(cap, 0.002 * 2**attempt)
+                )
             if hasattr(module, "PATIENCE_SECONDS"):
                 patch.setattr(module, "PATIENCE_SECONDS", 0.2)
             if hasattr(module, "TOLD_AFTER"):

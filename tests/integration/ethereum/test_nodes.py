@@ -11,12 +11,12 @@ from web3.providers.persistent import WebSocketProvider
 
 from connector_runner.pipeline.telemetry import Telemetry
 from connector_runner.protocols.errors import ActionRequiredError, TransientError
+from connector_runner.resilience.rate_limit import RateLimit
 from connector_runner.sources.ethereum.discovery import probe_endpoint
 from connector_runner.sources.ethereum.endpoints.pool import EndpointPool
 from connector_runner.sources.ethereum.errors import NodeFailure, StaleAnswerError, Verdict
 from connector_runner.sources.ethereum.fetch.logs import Fetcher
 from connector_runner.sources.ethereum.rpc import http, sockets
-from connector_runner.sources.ethereum.rpc.pacing import RateLimit
 from connector_runner.sources.ethereum.rpc.sockets import build_transport
 from connector_runner.sources.ethereum.rpc.subscription import HeadSubscription
 from connector_runner.sources.ethereum.rpc.transport import Call, Transport

@@ -5,6 +5,7 @@ import random
 import pytest
 
 from connector_runner.protocols.errors import ActionRequiredError, TransientError
+from connector_runner.resilience.retry_after import parse_retry_after
 from connector_runner.sources.ethereum.errors import Verdict
 from connector_runner.sources.ethereum.rpc.range_hints import suggested_range
 from connector_runner.sources.ethereum.rpc.refusals import (
@@ -12,9 +13,9 @@ from connector_runner.sources.ethereum.rpc.refusals import (
     RpcError,
     classify_error,
     classify_status,
-    parse_retry_after,
     read_error,
 )
+from connector_runner.sources.ethereum.rpc.transport import LONGEST_RETRY_AFTER
 from tests.simulators.ethereum.unknown_words import FORMS, unknown_words
 from tests.simulators.ethereum.wordings import WORDINGS, Wording
 
@@ -165,4 +166,4 @@ def test_retry_after_travels_to_the_pipeline() -> None:
     [(None, None), ("3", 3.0), ("1e9", 300.0), ("-1", 0.0), ("Wed, 21 Oct 2026 07:28:00 GMT", None)],
 )
 def test_retry_after(text: str | None, seconds: float | None) -> None:
-    assert parse_retry_after(text) == seconds
+    assert parse_retry_after(text, longest=LONGEST_RETRY_AFTER) == seconds

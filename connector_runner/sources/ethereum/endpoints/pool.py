@@ -1,26 +1,28 @@
-"""The endpoints of a configuration as one: connected, verified to be on the right chain, retried, rate-limited, changed on failure."""
+"""The endpoints of a configuration as one: requests are limited, retried, and sent elsewhere on failure."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from connector_runner.protocols.errors import SourceChangedError
-from connector_runner.protocols.source import Report, require_same_source
+from connector_runner.protocols.source import Report
+from connector_runner.resilience.backoff import backoff_delay
+from connector_runner.resilience.rate_limit import RateLimit
 from connector_runner.sources.ethereum.decode.responses import Header, decode_header
 from connector_runner.sources.ethereum.endpoints.concurrency import AdaptiveSemaphore
-from connector_runner.sources.ethereum.endpoints.identity import identify, whole_number
+from connector_runner.sources.ethereum.endpoints.identity import whole_number
 from connector_runner.sources.ethereum.endpoints.limits import EndpointLimits, limits_of
 from connector_runner.sources.ethereum.endpoints.outage import Outage
-from connector_runner.sources.ethereum.errors import MalformedAnswerError, NodeFailure, TooLargeError, Verdict
+from connector_runner.sources.ethereum.endpoints.selection import EndpointSelection
+from connector_runner.sources.ethereum.errors import NodeFailure, TooLargeError, Verdict
 from connector_runner.sources.ethereum.rpc.methods import BLOCK, HEAD_NUMBER
-from connector_runner.sources.ethereum.rpc.pacing import RateLimit, backoff
-from connector_runner.sources.ethereum.rpc.sockets import build_transport
-from connector_runner.sources.ethereum.rpc.transport import Answer, Call, Transport
-from connector_runner.sources.ethereum.settings import Endpoint, Settings
+from connector_runner.sources.ethereum.rpc.transport import FIRST_BACKOFF, Answer, Call, Transport
+from connector_runner.sources.ethereum.settings import Settings
 
 ATTEMPTS = 4
 """Tries of one request before the stream as a whole backs off."""
@@ -28,101 +30,20 @@ LONGEST_HOLD = 10.0
 """Seconds of Retry-After that are waited for inside; longer ones are the pipeline's to wait."""
 
 
-class EndpointPool:
-    """Sends requests to the endpoint in use, and uses the next one when that fails.
-
-    Attributes:
-        identity: Of the chain, once it is known; endpoints of another one are not used.
-    """
+class EndpointPool(EndpointSelection):
+    """Sends requests to the endpoint in use, and uses the next one when that fails."""
 
     def __init__(self, settings: Settings, report: Report) -> None:
-        self._endpoints = settings.endpoints
-        self._report = report
-        self._current = 0
-        self._transport: Transport | None = None
-        self._lock = asyncio.Lock()
+        super().__init__(settings.endpoints, report)
         self._limits = [limits_of(endpoint.url) for endpoint in settings.endpoints]
         self._semaphores = [AdaptiveSemaphore(limits.concurrency) for limits in self._limits]
         self._outage = Outage(report)
         self._rate = RateLimit(settings.requests_per_second)
-        self._free_at = [0.0] * len(self._endpoints)
-        self.identity: str | None = None
-
-    @property
-    def endpoint(self) -> Endpoint:
-        """The one in use."""
-        return self._endpoints[self._current]
-
-    @property
-    def place(self) -> int:
-        """Its place among them, from 0."""
-        return self._current
 
     @property
     def limits(self) -> EndpointLimits:
         """Of the one in use."""
         return self._limits[self._current]
-
-    @property
-    def count(self) -> int:
-        """How many endpoints there are."""
-        return len(self._endpoints)
-
-    async def connect(self, recorded: str | None) -> str:
-        """Finds the first endpoint that answers, on the recorded chain if there is one; returns its identity.
-
-        Raises:
-            SourceChangedError: All that answer are on another chain.
-            TransientError, ActionRequiredError: None answers; what the first one said.
-        """
-        failures: list[Exception] = []
-        self.identity = recorded
-        for _ in self._endpoints:
-            try:
-                await self._link()
-                assert self.identity is not None  # noqa: S101 - set by the link
-                return self.identity
-            except (NodeFailure, SourceChangedError) as failure:
-                failures.append(failure)
-                self._report.note(str(failure))
-                self._current = (self._current + 1) % len(self._endpoints)
-        changed = [failure for failure in failures if isinstance(failure, SourceChangedError)]
-        if len(changed) == len(failures):
-            raise changed[0]
-        refusals = [failure for failure in failures if isinstance(failure, NodeFailure)]
-        # One that may come back on the right chain is waited for, whatever the others say.
-        transient = [refusal for refusal in refusals if refusal.verdict is Verdict.TRANSIENT]
-        raise (transient or refusals)[0].as_error()
-
-    async def _link(self) -> Transport:
-        async with self._lock:
-            while self._transport is None:
-                used = self._current
-                transport = build_transport(self.endpoint)
-                try:
-                    await transport.connect()
-                    await self._verify(transport)
-                except BaseException:
-                    await transport.close()
-                    raise
-                if used == self._current:
-                    self._transport = transport
-                else:  # another request went over to the next endpoint meanwhile
-                    await transport.close()
-            return self._transport
-
-    async def _verify(self, transport: Transport) -> None:
-        """The chain id and the genesis block are those that are known.
-
-        Raises:
-            SourceChangedError: They are not.
-        """
-        found = await identify(transport)
-        self.identity = self.identity or found
-        try:
-            require_same_source(self.identity, found)
-        except SourceChangedError as error:
-            raise SourceChangedError(f"{transport.endpoint.shown}: {error.message}") from None
 
     async def call(self, method: str, *params: Any, width: int = 1) -> Answer:
         """One request's result as raw JSON; see `call_many`. `width`: it can be asked in so many pieces.
@@ -137,7 +58,7 @@ class EndpointPool:
 
         Raises:
             NodeFailure: Shrink, missing and unsupported ones, which are the caller's to act on.
-            TransientError, ActionRequiredError: Outage that did not pass, or that only a person can mend.
+            TransientError, ActionRequiredError: Trouble that did not pass, or that only a person can solve.
         """
         # There are no batches over a stream, as they would save nothing.
         most = min(most or len(calls), len(calls)) if self.endpoint.kind == "http" else 1
@@ -145,9 +66,8 @@ class EndpointPool:
         place = 0
         try:
             while place < len(calls) and not any(task.done() and task.exception() for task in tasks):
-                await self._semaphores[
-                    self._current
-                ].room()  # so that each batch is as large as is known when its turn comes
+                # So that each batch is as large as is known when its turn comes.
+                await self._semaphores[self._current].room()
                 size = self.limits.batch.take(min(most, len(calls) - place))
                 tasks.append(asyncio.create_task(self._batch(calls[place : place + size])))
                 await asyncio.sleep(0)  # it takes its place
@@ -233,7 +153,7 @@ class EndpointPool:
         self._report.count("requests_made_smaller")
         if len(calls) > 1:
             batch.refused(len(calls), is_certain="batch" in failure.message)
-        raise TooLargeError(failure, used)
+        raise TooLargeError(failure)
 
     async def _pace(self, requests: int, used: int) -> None:
         now = time.monotonic()
@@ -250,48 +170,18 @@ class EndpointPool:
             await self._drop(transport)
         if attempt > 0 or transport is None or failure.verdict is Verdict.FINAL:
             await self.rotate(failure.message, used)
-        await asyncio.sleep(backoff(attempt, 2.0))
+        await asyncio.sleep(_backoff(attempt, 2.0))
 
     async def _heed_limit(self, failure: NodeFailure, used: int, attempt: int) -> None:
         """The endpoint rests as long as it asked for; the one that is free first is used meanwhile."""
         now = time.monotonic()
-        self._free_at[used] = now + (failure.retry_after or backoff(attempt, 5.0))
+        self._free_at[used] = now + (failure.retry_after or _backoff(attempt, 5.0))
 
         place = min(range(self.count), key=partial(self._turn, now))
         if self._free_at[place] > now + LONGEST_HOLD:
             raise failure.as_error() from None
         if place != self._current:
             await self._go_over(place, why=failure.message)
-
-    def _turn(self, now: float, place: int) -> tuple[float, int]:
-        """Who comes first: endpoints that need not rest, from the current one on."""
-        return max(now, self._free_at[place]), (place - self._current) % self.count
-
-    async def _drop(self, transport: Transport | None) -> None:
-        """Closes a connection; the next request makes a new one. One that is no longer in use is left alone."""
-        if transport is not None and transport is self._transport:
-            self._transport = None
-            await transport.close()
-
-    async def reconnect(self) -> None:
-        """The next request makes a new connection, which verifies the chain again."""
-        await self._drop(self._transport)
-
-    async def rotate(self, why: str, used: int | None = None) -> None:
-        """Goes over to the next endpoint, if there is one that need not rest; not if another request has left the one `used` already."""
-        now = time.monotonic()
-        place = min(range(self.count), key=lambda place: (place == self._current, *self._turn(now, place)))
-        if used in (None, self._current) and place != self._current and self._free_at[place] <= now:
-            await self._go_over(place, why=why)
-
-    async def _go_over(self, place: int, **why: Any) -> None:
-        # Changed before anything is waited for, so that of several that fail at once only the first does it.
-        self._current = place
-        left, self._transport = self._transport, None
-        self._report.count("endpoint_changes")
-        self._report.note(f"going over to {self.endpoint.shown}", **why)
-        if left is not None:
-            await left.close()
 
     async def leave_if_behind(self, least: int) -> None:
         """Goes over to the endpoint of this chain whose newest block is the highest, when it is at least `least` blocks ahead."""
@@ -302,29 +192,11 @@ class EndpointPool:
             place = max(heads, key=lambda place: heads[place])
             await self._go_over(place, why="it is ahead", head=head, ahead=heads[place])
 
-    async def heads_of_others(self) -> dict[int, int]:
-        """Block numbers of the other endpoints that answer, by their place; for finding out whether one is ahead."""
-        heads = {}
-        for place, endpoint in enumerate(self._endpoints):
-            if place == self._current:
-                continue
-            transport = build_transport(endpoint)
-            try:
-                async with asyncio.timeout(10):
-                    await transport.connect()
-                    await self._verify(transport)
-                    heads[place] = whole_number((await transport.send([(HEAD_NUMBER, [])]))[0])
-            except (NodeFailure, SourceChangedError, MalformedAnswerError, TimeoutError):
-                continue
-            finally:
-                await transport.close()
-        return heads
-
     async def header(self, number: int | str) -> Header | None:
         """A block's header by number or tag; None when the node has no such block."""
         tag = hex(number) if isinstance(number, int) else number
         return decode_header(await self.call(BLOCK, tag, False))
 
-    async def close(self) -> None:
-        """Closes the connection in use."""
-        await self._drop(self._transport)
+
+def _backoff(attempt: int, longest: float) -> float:
+    return backoff_delay(attempt, FIRST_BACKOFF, longest, random.random())  # noqa: S311 - no secret

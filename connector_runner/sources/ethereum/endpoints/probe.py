@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from connector_runner.resilience.backoff import backoff_delay
+from connector_runner.resilience.rate_limit import RateLimit
 from connector_runner.sources.ethereum.decode.rows import whole
 from connector_runner.sources.ethereum.decode.traces import are_call_trees
 from connector_runner.sources.ethereum.endpoints.pool import LONGEST_HOLD
@@ -23,15 +26,13 @@ from connector_runner.sources.ethereum.rpc.methods import (
     RECEIPTS,
     TRACE_METHODS,
 )
-from connector_runner.sources.ethereum.rpc.pacing import RateLimit, backoff
 from connector_runner.sources.ethereum.rpc.refusals import (
     RpcError,
     classify_error,
     classify_status,
-    parse_retry_after,
     read_error,
 )
-from connector_runner.sources.ethereum.rpc.transport import decode_envelope, width_of
+from connector_runner.sources.ethereum.rpc.transport import FIRST_BACKOFF, asked_wait, decode_envelope, width_of
 from connector_runner.sources.ethereum.settings import Endpoint, Settings, Tag
 
 if TYPE_CHECKING:
@@ -94,7 +95,8 @@ class Probe:
             except NodeFailure as failure:
                 if failure.reason != "RateLimited" or attempt == TRIES - 1 or (failure.retry_after or 0) > LONGEST_HOLD:
                     raise
-                await asyncio.sleep(failure.retry_after or backoff(attempt, LONGEST_HOLD))
+                own = backoff_delay(attempt, FIRST_BACKOFF, LONGEST_HOLD, random.random())  # noqa: S311 - no secret
+                await asyncio.sleep(failure.retry_after or own)
             attempt += 1
 
     async def _ask_once(self, method: str, *params: Any) -> Any:
@@ -120,7 +122,7 @@ class Probe:
 
     def _refused_by_status(self, method: str, params: Any, status: int, error: Exception) -> NodeFailure:
         """By what is in the body, if it is an answer, else by the status."""
-        retry_after = parse_retry_after((getattr(error, "headers", None) or {}).get("Retry-After"))
+        retry_after = asked_wait(getattr(error, "headers", None) or {})
         body = str(getattr(error, "message", ""))
         try:
             found = decode_envelope(body.encode()).error

@@ -113,7 +113,7 @@ class BlockFetcher:
 
     async def offered(self, method: str, *params: Any) -> Answer | None:
         """The result; None from an endpoint that does not offer the method, which is then not asked for it again."""
-        lacking = self.pool.place, method
+        lacking = self.pool.index, method
         if lacking in self.missing:
             return None
         try:
@@ -126,7 +126,7 @@ class BlockFetcher:
 
     async def _offered_somehow(self, method: str, *ways: Sequence[Any]) -> Answer | None:
         """The result by the first way to ask that an endpoint does not refuse; None where it refuses all."""
-        place = self.pool.place
+        place = self.pool.index
         for number, params in enumerate(ways):
             if (lacking := (place, f"{method} {number}")) in self.missing:
                 continue
@@ -172,7 +172,7 @@ class BlockFetcher:
         Raises:
             ActionRequiredError: No endpoint has either method.
         """
-        used = self.pool.place
+        used = self.pool.index
         # A tracer gives a transaction 5 s unless it is told otherwise; more than we wait for the whole helps nobody.
         seconds = self.pool.limits.read_timeout(CALL_TREES).seconds
         patient = {**CALL_TRACER, "timeout": f"{seconds:.0f}s"}

@@ -87,7 +87,7 @@ class Fetcher(BlockFetcher):
 
     @property
     def _trust(self) -> BloomTrust:
-        return self._trusts.setdefault(self.pool.place, BloomTrust())
+        return self._trusts.setdefault(self.pool.index, BloomTrust())
 
     async def _whole_logs(self, header: Header) -> tuple[list[Json], int, bool]:
         """All logs of a block, as surely as they can be had; the bytes that it took; and whether its bloom holds them."""
@@ -155,7 +155,7 @@ class Fetcher(BlockFetcher):
         return found
 
     def _reads_by_root(self, first: int) -> bool:
-        is_offered = (self.pool.place, RECEIPTS) not in self.missing
+        is_offered = (self.pool.index, RECEIPTS) not in self.missing
         return self.prover.proves(first) and self.prover.family.receipts and is_offered
 
     async def _proven_range(

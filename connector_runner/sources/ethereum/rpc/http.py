@@ -10,7 +10,7 @@ from urllib.request import getproxies, proxy_bypass
 import msgspec
 
 from connector_runner.sources.ethereum.rpc.methods import LOGS
-from connector_runner.sources.ethereum.rpc.refusals import classify_status, parse_retry_after
+from connector_runner.sources.ethereum.rpc.refusals import classify_status
 from connector_runner.sources.ethereum.rpc.transport import (
     CONNECT_SECONDS,
     MOST_BYTES,
@@ -20,6 +20,7 @@ from connector_runner.sources.ethereum.rpc.transport import (
     Call,
     Envelope,
     Transport,
+    asked_wait,
     decode_envelope,
     decode_envelopes,
 )
@@ -96,7 +97,7 @@ class HttpTransport(Transport):
                 self.endpoint.url, data=body, proxy=self._proxy, allow_redirects=False,
                 timeout=self._timeout(WHOLE_ANSWER * silence, sock_connect=CONNECT_SECONDS, sock_read=silence),
             ) as response:  # fmt: skip
-                retry_after = parse_retry_after(response.headers.get("Retry-After"))
+                retry_after = asked_wait(response.headers)
                 most = MOST_LOG_BYTES if call[0] == LOGS else MOST_BYTES
                 if (response.content_length or 0) > most:
                     raise self._too_large(call, most)

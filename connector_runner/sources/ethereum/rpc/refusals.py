@@ -171,11 +171,3 @@ def classify_status(status: int, shown: str, retry_after: float | None = None, s
     if words := " ".join(re.sub(r"<[^>]*>", " ", said).split())[:200]:
         message = f"{message}: {words}"
     return NodeFailure(verdict, reason, f"{message}; {cure}" if cure else message, retry_after=retry_after)
-
-
-def parse_retry_after(text: str | None, limit: float = 300.0) -> float | None:
-    """Seconds from a Retry-After header (RFC 9110 10.2.3: seconds; a date is left to the backoff), capped."""
-    try:
-        return None if text is None else max(0.0, min(limit, float(text)))
-    except ValueError:
-        return None

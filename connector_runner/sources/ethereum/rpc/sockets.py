@@ -12,7 +12,7 @@ import msgspec
 
 from connector_runner.sources.ethereum.errors import NodeFailure
 from connector_runner.sources.ethereum.rpc.http import HttpTransport
-from connector_runner.sources.ethereum.rpc.refusals import classify_status, parse_retry_after
+from connector_runner.sources.ethereum.rpc.refusals import classify_status
 from connector_runner.sources.ethereum.rpc.transport import (
     CONNECT_SECONDS,
     MOST_BYTES,
@@ -21,6 +21,7 @@ from connector_runner.sources.ethereum.rpc.transport import (
     Call,
     Envelope,
     Transport,
+    asked_wait,
     decode_envelope,
 )
 from connector_runner.sources.ethereum.settings import Endpoint
@@ -165,7 +166,7 @@ class WebSocketTransport(SocketTransport):
                 open_timeout=CONNECT_SECONDS, ping_timeout=SILENCE_SECONDS, compression=None, max_queue=64,
             )  # fmt: skip
         except InvalidStatus as error:
-            retry_after = parse_retry_after(error.response.headers.get("Retry-After"))
+            retry_after = asked_wait(error.response.headers)
             raise classify_status(error.response.status_code, self.endpoint.shown, retry_after) from None
         except (InvalidHandshake, OSError, TimeoutError, EOFError) as error:
             raise self._failure("can't be reached", error) from None

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import time
 
 import msgspec
 
 from connector_runner.protocols.source import Report
+from connector_runner.resilience.backoff import backoff_delay
 from connector_runner.sources.ethereum.decode.responses import Header, decode_header
 from connector_runner.sources.ethereum.errors import MalformedAnswerError
-from connector_runner.sources.ethereum.rpc.pacing import backoff
 from connector_runner.sources.ethereum.rpc.sockets import SocketTransport, build_transport
+from connector_runner.sources.ethereum.rpc.transport import FIRST_BACKOFF
 from connector_runner.sources.ethereum.settings import Endpoint
 
 LONGEST_BACKOFF = 30.0
@@ -64,7 +66,8 @@ class HeadSubscription:
             attempt = 0 if self.is_live and time.monotonic() - start > LIVE_SECONDS else attempt + 1
             self.is_live = False
             self._report.count("subscription_breaks")
-            await asyncio.sleep(backoff(attempt, LONGEST_BACKOFF))
+            seconds = backoff_delay(attempt, FIRST_BACKOFF, LONGEST_BACKOFF, random.random())  # noqa: S311 - no secret
+            await asyncio.sleep(seconds)
 
     async def _subscribe(self) -> None:
         transport = build_transport(self.endpoint)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
+from connector_runner.resilience.retry_after import parse_retry_after
 from connector_runner.sources.ethereum.errors import NodeFailure, Verdict
 from connector_runner.sources.ethereum.rpc.methods import LOGS
 from connector_runner.sources.ethereum.rpc.refusals import RpcError, classify_error, read_error
@@ -23,11 +25,19 @@ MOST_BYTES = 64 * 1024 * 1024
 MOST_LOG_BYTES = 16 * 1024 * 1024
 """The largest answer to a log query, which can be asked for in smaller pieces."""
 CONNECT_SECONDS = 15.0
+LONGEST_RETRY_AFTER = 300.0
+FIRST_BACKOFF = 0.1
+"""Seconds of the first wait between tries, which doubles (`resilience.backoff`)."""
 SILENCE_SECONDS = 30.0
 """How long a request may wait for the next byte, as long as nothing is known of the endpoint (`endpoints.limits`)."""
 
 Call = tuple[str, Sequence[Any]]
 Answer = msgspec.Raw
+
+
+def asked_wait(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the header Retry-After asks to wait, at most `LONGEST_RETRY_AFTER`; None when there is none."""
+    return parse_retry_after(headers.get("Retry-After"), datetime.now(UTC), longest=LONGEST_RETRY_AFTER)
 
 
 class Envelope(msgspec.Struct):
