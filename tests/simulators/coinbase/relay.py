@@ -40,7 +40,7 @@ TOLD = {
     "same_time": 0.2,
     "untraded": 0.1,
 }
-BEATS = {"high_beat": 0.1, "low_beat": 0.2, "zero_beat": 0.4, "no_beat": 0.4}
+BEATS = {"high_beat": 0.3, "low_beat": 0.2, "zero_beat": 0.4, "no_beat": 0.4}
 LIFE = {"disconnect": 0.02, "kill": 0.02}
 REST = {"rest_fails": 0.4, "rest_stale": 0.4, "rest_short": 0.7, "rest_shuffled": 0.7}
 KINDS = WORLD | SAID | TOLD | BEATS | LIFE | REST

@@ -42,9 +42,11 @@ COUNTED = {"ticker", "ticker_batch", "full", "user", "rfq_matches", "matches"}
 TOGETHER = {
     "matches": [
         ("restart", "kill"),
+        ("restart", "kill"),
         ("restart", "lose"),
         ("no_greeting", "zero_beat"),
         ("no_greeting", "high_beat"),
+        ("no_greeting", "high_beat", "kill"),
         ("unfillable", "told_late"),
     ]
 }
@@ -101,6 +103,7 @@ class World:
 
     Attributes:
         told: The messages of the stream as they reached the reader, in order.
+        restarts: Products whose ids began again, each with how many messages had reached the reader by then.
         incidents: What was told, with notes beside them.
         untrue: What was told or written though it can't be so, by what was known at that moment.
         questions: How many pages REST was asked for.
@@ -122,14 +125,14 @@ class World:
         self.told: list[Told] = []
         self.incidents: list[Incident] = []
         self.notes: list[str] = []
-        self.restarts: list[str] = []
+        self.restarts: dict[str, int] = {}
         self.untrue: list[str] = []
         self.aside: set[str] = set()
         self.questions = 0
         self.seconds = 0.0
         self._asked: list[tuple[float, Request]] = []
         self._position: dict[str, Any] | None = None
-        self._opens = chance.choice([0.0, 5.0]) if "no_greeting" in self.draws.active else 0.0
+        self._opens = chance.choice([0.0, 5.0, 5.0, 10.0]) if "no_greeting" in self.draws.active else 0.0
         self.reader = self._build()
         self.session = self._connect()
 
@@ -172,8 +175,9 @@ class World:
         """What the exchange itself does."""
         chance = self.draws.random
         product = chance.choice(PRODUCTS)
-        if product not in self.restarts and self.seconds > 3 and self.draws.strikes("restart"):
-            self.restarts.append(product)
+        is_begun = self.seconds > 3 and self.market.series(product).known
+        if is_begun and product not in self.restarts and self.draws.strikes("restart"):
+            self.restarts[product] = len(self.told)
             last = self.market.series(product).last_id
             self.market.restart(
                 product, max(0, chance.choice([0, last - chance.randint(4, 30), last - chance.randint(1, 300)]))

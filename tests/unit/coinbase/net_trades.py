@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -12,6 +12,7 @@ from typing import Any
 from connector_runner.protocols.batch import Row
 from connector_runner.sources.coinbase.trades.reader import PAGE
 from tests.simulators.coinbase.market import Trade
+from tests.simulators.coinbase.relay import Told
 from tests.simulators.coinbase.shifting import Series
 from tests.unit.coinbase.net import PRODUCTS, World
 from tests.unit.coinbase.net_rows import Values, expected, gaps_told, kinds_told, values
@@ -27,7 +28,9 @@ class Account:
         kinds: Of the incidents that were told of it.
         gaps: Ids that were told to be lost.
         written: The rows by id, in the order they were written.
+        past: The numberings there were, from the first one of which anything was told or stored.
         told: The ids that the feed told of truly, in their order.
+        floor: What heartbeats told before the first trade, where they start the account; None where they don't.
         lies: Rows that contradict what was told before.
         truths: What a row of an id may say.
         goes_on: It began again, and a person has chosen that it goes on.
@@ -38,7 +41,9 @@ class Account:
     kinds: set[str]
     gaps: list[tuple[int, int]]
     written: dict[int, list[Row]]
+    past: Sequence[Series] = ()
     told: list[int] = field(default_factory=list)
+    floor: int | None = None
     lies: list[Values] = field(default_factory=list)
     truths: dict[int, list[Values]] = field(default_factory=lambda: defaultdict(list))
     goes_on: bool = False
@@ -49,15 +54,20 @@ class Account:
         account = cls(world, product, kinds_told(world, product), gaps_told(world, product), written)
         account.goes_on = world.mode != "standAside" and "restart" in account.kinds
         for told in world.told:
-            message = told.message or {}
-            if message.get("product_id") != product or message["type"] not in {"match", "last_match"}:
+            if not is_trade(told, product):
                 continue
+            row = expected("matches", told.raw)
             if told.is_lie:
-                account.lies.append(expected("matches", told.raw))
+                account.lies.append(row)
             else:
-                account.told.append(message["trade_id"])
-                account.truths[message["trade_id"]].append(expected("matches", told.raw))
-        for series in world.market.past[product]:
+                account.told.append(row["trade_id"])
+                account.truths[row["trade_id"]].append(row)
+        account.floor = told_by_beats(world, product)
+        past = world.market.past[product]
+        before = world.told[: world.restarts.get(product, 0)]
+        is_known = any(is_trade(one, product) for one in before) or any(map(account.has, past[0].known.values()))
+        account.past = past if is_known else past[1:] or past
+        for series in past:
             for trade_id, trade in series.known.items():
                 account.truths[trade_id].append(from_rest(trade))
         return account
@@ -72,9 +82,30 @@ class Account:
 
     def is_lied_about(self, trade_id: int) -> bool:
         """Whether a lie has a trade's place, and that was told."""
-        return "conflict" in self.kinds and any(
+        return bool(self.kinds & {"conflict", "restart"}) and any(
             values(self.world, row) in self.lies for row in self.written.get(trade_id, ())
         )
+
+
+def is_trade(told: Told, product: str) -> bool:
+    """Whether a message is a trade of a product."""
+    message = told.message or {}
+    return message.get("product_id") == product and message["type"] in {"match", "last_match"}
+
+
+def told_by_beats(world: World, product: str) -> int | None:
+    """The lowest id that heartbeats told before the first trade, where two start the account; None: the first trade does."""
+    if product in world.restarts or world.draws.drawn["kill"]:
+        return None  # what a position keeps of it depends on other products
+    beats: list[int] = []
+    is_begun = False
+    for told in world.told:
+        if is_trade(told, product):
+            break
+        if told.message and told.message.get("product_id") == product and (newest := told.message["last_trade_id"]):
+            is_begun |= bool(beats) and newest >= min(beats)
+            beats.append(newest)
+    return min(beats) if is_begun and max(beats) - min(beats) <= PAGE else None
 
 
 def trades(world: World) -> Iterator[str]:
@@ -111,14 +142,14 @@ def belongs(world: World, row: Row, trade: Trade) -> bool:
 def _invented(account: Account) -> Iterator[str]:
     """Rows that nobody told, or that stand more often than there are such trades; numbers that began again unnoticed."""
     world, product = account.world, account.product
-    series = world.market.past[product]
+    series = account.past
     for trade_id, rows in account.written.items():
         for row in rows:
             if values(world, row) not in account.truths[trade_id] and not account.is_lied_about(trade_id):
                 yield f"{product} {trade_id}: {values(world, row)} was never told"
         if len(rows) > (len(series) if account.goes_on else 1):
             yield f"{product} {trade_id}: written {len(rows)} times"
-    is_noticeable = product in world.restarts and world.market.series(product).known and account.written
+    is_noticeable = len(account.past) > 1 and account.past[-1].known and account.written
     if is_noticeable and not account.kinds & {"restart", "conflict"} and not account.waits():  # "stalled" comes later
         yield f"{product}: its ids began again, and nobody was told"
 
@@ -140,16 +171,17 @@ def _begun_too_low(account: Account) -> Iterator[str]:
 
 def _missing(account: Account) -> Iterator[str]:
     """From the first trade on that was told, each is there, or a gap is told that nobody could fill."""
-    past = account.world.market.past[account.product]
+    past = account.past
     for series in past:
-        if series.number > 0 and (not account.goes_on or "conflict" in account.kinds):
+        if series is not past[0] and (not account.goes_on or "conflict" in account.kinds):
             continue
         is_last = series is past[-1]
         if not is_last and account.kinds & {"restart", "conflict"}:
             continue  # what was on its way when the numbers began again is gone
         begins = min((n for n, trade in series.known.items() if account.has(trade)), default=None)
         if len(past) == 1:
-            begins = min([*account.told[:1], *([] if begins is None else [begins])], default=None)
+            told = [*account.told[:1], *([] if account.floor is None else [account.floor + 1])]
+            begins = min([*told, *([] if begins is None else [begins])], default=None)
         for trade_id, trade in series.known.items():
             if begins is not None and trade_id >= begins and not _is_right(account, series, trade):
                 yield f"{account.product} {trade_id}: missing, told: {sorted(account.kinds)}"
@@ -161,10 +193,10 @@ def _is_right(account: Account, series: Series, trade: Trade) -> bool:
     world, trade_id = account.world, trade.trade_id
     rows = account.written.get(trade_id, [])
     if account.has(trade):
-        return series.number == 0 or belongs(world, rows[-1], trade)
+        return series is account.past[0] or belongs(world, rows[-1], trade)
     if account.is_lied_about(trade_id):
         return True
-    is_hidden = trade_id in world.market.hidden[account.product] or series is not world.market.past[account.product][-1]
+    is_hidden = trade_id in world.market.hidden[account.product] or series is not account.past[-1]
     # A runner that is made anew knows of no gaps before it; that the trade is lost was told.
     was_late = trade_id in account.told and not world.draws.drawn["kill"] and account.product not in world.restarts
     return is_hidden and not was_late and any(first <= trade_id <= last for first, last in account.gaps)

@@ -49,6 +49,8 @@ class TradeReader(Reader):
             row = unpack_trade(product, packed)
             self._products[product].recent.append(row)
             self._products[product].row = row[1]
+        for product in kept.get("_floors", {}):
+            self._products[product].is_floor, self._products[product].row = True, 0
         for product, packed_rows in kept.get("_suspects", {}).items():
             rows = [unpack_trade(product, packed) for packed in packed_rows]
             self._products[product].suspects = {row[1]: row for row in rows}
@@ -67,7 +69,12 @@ class TradeReader(Reader):
             if trades.suspects
         }
         return position_of(
-            self._last.copy(), rows=self._packed, aside=aside, overwritten=self._overwritten, suspects=suspects
+            self._last.copy(),
+            rows=self._packed,
+            aside=aside,
+            overwritten=self._overwritten,
+            suspects=suspects,
+            floors={product: self._last[product] for product, trades in self._products.items() if trades.is_floor},
         )
 
     def _of(self, product: str) -> ProductTrades:
@@ -84,7 +91,7 @@ class TradeReader(Reader):
     def _hand_over(self, product: str, trades: ProductTrades, row: Row, now: float) -> None:
         """A row that is in the builder already."""
         self._reach(product, trades, row[1], now)
-        trades.row = row[1]
+        trades.row, trades.is_floor = row[1], False
         trades.recent.append(row)
         self._changed.add(product)
 
@@ -158,6 +165,7 @@ class TradeReader(Reader):
             suspects = trades.suspects
             first = min((*suspects, *trades.waiting), default=newest + 1)
             begun = self._products[product] = ProductTrades(first - 1, first - 1, first - 1, is_void=trades.asked)
+            begun.is_floor = True
             # Those of a position are not whole: REST brings them, as it does what was lost before them.
             begun.waiting = trades.waiting | {n: row for n, row in suspects.items() if row[2] is not None}
             self._waiting += len(begun.waiting)

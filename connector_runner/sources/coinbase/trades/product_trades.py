@@ -81,6 +81,8 @@ class ProductTrades:
         recent: The rows that were handed over last.
         beats: See `Beats`.
         first_beat: The lowest id that heartbeats told when no trade had come yet.
+        is_floor: `last` is what heartbeats told and no row has proved: a trade at or below it was not handed over.
+        low_beat: The id far below the floor that the last heartbeat told; None: it told none.
         is_untraded: A heartbeat told 0 before the first trade, which may be true or mean that it does not know.
         below: So many heartbeats in a row told less than was handed over, though they must know it.
         suspects: Trades with ids that were handed over, and another content.
@@ -105,6 +107,8 @@ class ProductTrades:
     recent: deque[Row] = field(default_factory=lambda: deque(maxlen=RECENT))
     beats: Beats = field(default_factory=Beats)
     first_beat: int | None = None
+    is_floor: bool = False
+    low_beat: int | None = None
     is_untraded: bool = False
     below: int = 0
     suspects: dict[int, Row] = field(default_factory=dict)
@@ -144,6 +148,27 @@ class ProductTrades:
         self.seen = max(self.last or 0, newest, *self.waiting) if self.waiting else max(self.last or 0, newest)
         if not self.has_hole:
             self.search = self.doubt = self.useless_since = None
+
+    def lowered(self, newest: int) -> int | None:
+        """The floor after a heartbeat that tells less; None: it stays.
+
+        One that is far below is believed when the next one tells the like: else a single one would have the history read.
+        """
+        before, self.low_beat = self.low_beat, None
+        if not self.is_floor or self.last is None or newest >= self.last:
+            return None
+        if self.last - newest <= PAGE:
+            return newest
+        if before is not None and abs(before - newest) <= PAGE:
+            return min(before, newest)
+        self.low_beat = newest
+        return None
+
+    def ask_again(self, now: float) -> None:
+        """The hole begins elsewhere: whatever was asked before tells nothing of it."""
+        self.search = self.doubt = self.useless_since = None
+        self.is_void, self.is_probing = self.asked, False
+        self.ask_at = now + GRACE
 
     def hole(self) -> tuple[int, int]:
         """The lowest hole: its first and last id."""

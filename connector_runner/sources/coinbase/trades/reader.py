@@ -19,7 +19,7 @@ from connector_runner.sources.coinbase.decode.messages import Heartbeat, Match, 
 from connector_runner.sources.coinbase.readers.batch_builder import REST_ROW_BYTES, BatchBuilder
 from connector_runner.sources.coinbase.readers.reader import CHOICES
 from connector_runner.sources.coinbase.readers.watermarks import RestartedIds
-from connector_runner.sources.coinbase.trades.conflicts import TradeReader, rest_row
+from connector_runner.sources.coinbase.trades.conflicts import rest_row
 from connector_runner.sources.coinbase.trades.product_trades import (
     GRACE,
     MARGIN,
@@ -28,6 +28,7 @@ from connector_runner.sources.coinbase.trades.product_trades import (
     Request,
     is_same_trade,
 )
+from connector_runner.sources.coinbase.trades.starts import StartingReader
 
 __all__ = ["GRACE", "MARGIN", "PAGE", "MatchesReader", "Request"]
 
@@ -39,7 +40,7 @@ MAX_WAITING = 20_000
 """Rows held back behind holes, in all; beyond it they are let go and come from REST, in constant memory."""
 
 
-class MatchesReader(TradeReader):
+class MatchesReader(StartingReader):
     """`matches`."""
 
     @property
@@ -57,17 +58,16 @@ class MatchesReader(TradeReader):
             self.counts["rows_aside"] += 1
             builder.notes.append(self._aside_text(product))
             return
-        if trades.last is None:
-            # A heartbeat's 0 is true of a product that never traded, and only then has it a small number.
-            trades.last = 0 if trades.is_untraded and trade_id <= PAGE else trade_id - 1
-            trades.notice(max(trades.seen, trade_id - 1), now)
+        if trades.last is None or (trades.is_floor and trade_id <= trades.last):
+            self._begin_by_trade(product, trades, trade_id, now)
         row = astuple(message)
-        if trade_id == trades.last + 1:
+        last = trades.last or 0
+        if trade_id == last + 1:
             builder.extend([row])
             self._hand_over(product, trades, row, now)
             if trades.waiting:
                 self._release(product, trades, builder, now)
-        elif trade_id <= trades.last:
+        elif trade_id <= last:
             self._older(product, trades, row, builder, now)
         elif trade_id in trades.waiting:
             self._repeated(product, trades.waiting[trade_id], row, builder, now)
@@ -88,6 +88,8 @@ class MatchesReader(TradeReader):
             self._begin_by_beats(product, trades, newest, now)
             return
         if newest > 0:
+            if (floor := trades.lowered(newest)) is not None:
+                self._begin(product, trades, floor, now)
             for row in trades.implausible(newest, beat.time):
                 self._waiting -= 1
                 what = f"is above what heartbeats tell ({newest}); it is not stored"
@@ -218,16 +220,6 @@ class MatchesReader(TradeReader):
         what = f"restUrl tells another trade {trades.row} of {product} than was handed over: its ids began again, or it is another exchange."
         self._disregard(trades, f"{what} {CHOICES}.", builder, now)
         return True
-
-    def _begin_by_beats(self, product: str, trades: ProductTrades, newest: int, now: float) -> None:
-        """No last_match came: from the second heartbeat on every trade is accounted for, from the lowest that was told."""
-        if newest <= 0:
-            trades.is_untraded = True
-        elif trades.first_beat is None or newest < trades.first_beat:
-            trades.first_beat = newest
-        else:
-            self._reach(product, trades, trades.first_beat, now)
-            trades.notice(newest, now)
 
     @staticmethod
     def _lost(trades: ProductTrades, missing: tuple[int, int], newer_known: bool, now: float) -> int | None:
