@@ -20,8 +20,8 @@ from pathlib import Path
 import aiohttp
 from kubernetes import client, config
 
-from tests.e2e.api_kit import make_account, serving
-from tests.e2e.kit import ROOT
+from tests.kit.cluster import ROOT
+from tests.kit.http_api import make_account, serving
 from tests.localkube.cluster import LocalKube
 from tests.localkube.plugin import default_images
 

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.kit import OPERATOR_USER, Audit, Kit, find_process, install, operator_pods, restart_operator
+from tests.kit.cluster import OPERATOR_USER, Audit, Kit, find_process, install, operator_pods, restart_operator
 from tests.localkube.cluster import Cluster, LocalKube
 from tests.localkube.plugin import default_images
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.datasets import DATASETS, WITH_TABLES, Dataset, fresh_dataset
+from tests.kit.datasets import DATASETS, WITH_TABLES, Dataset, fresh_dataset
 from tests.servers.fixtures import postgres_server
 
 __all__ = ["postgres_server"]

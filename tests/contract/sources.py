@@ -19,8 +19,7 @@ from connector_runner.protocols.errors import ActionRequiredError, InvalidConfig
 from connector_runner.protocols.source import Checkpoint
 from connector_runner.sources.coinbase.streams import STREAMS as COINBASE_STREAMS
 from connector_runner.sources.coinbase.streams import Proof
-from tests.contract.reading import Reading
-from tests.integration.ethereum.chains import busy_block
+from tests.kit.reading import Reading
 from tests.scripted.script import Script, build_script
 from tests.scripted.source import STREAMS as SCRIPTED_STREAMS
 from tests.servers.anvil import AnvilServer
@@ -29,6 +28,7 @@ from tests.servers.mysql import mysql
 from tests.servers.mysqld import ADMIN_PASSWORD, ADMIN_USER, DatabaseServer
 from tests.servers.ports import free_port
 from tests.simulators.coinbase.process import Simulator
+from tests.simulators.ethereum.chains import busy_block
 from tests.simulators.ethereum.contracts import Actors
 
 

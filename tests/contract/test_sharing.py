@@ -11,9 +11,8 @@ from connector_runner.protocols.sink import Sink, Transaction, WriteAgain
 from connector_runner.protocols.source import WriteMode
 from connector_runner.protocols.types import INT64, STRING
 from connector_runner.registry import build_inspector, build_sink
-from tests.contract.datasets import Dataset
-from tests.contract.driving import ListSource, Run, batch, context, run_to_end
-from tests.contract.test_sinks import SMALL
+from tests.kit.datasets import Dataset
+from tests.kit.pipeline import SMALL, ListSource, Run, batch, context, run_to_end
 
 pytestmark = pytest.mark.needs_tables
 UPSERT, DELETE, INSERT, REPLACE = Operation

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 
@@ -17,35 +16,17 @@ from connector_runner.protocols.errors import (
 )
 from connector_runner.protocols.schema import Column, StreamSchema
 from connector_runner.protocols.sink import RefusedRows, Transaction
-from connector_runner.protocols.source import SourceContext, WriteMode
+from connector_runner.protocols.source import WriteMode
 from connector_runner.protocols.types import INT64, JSON, STRING, UINT64, UUID
 from connector_runner.registry import build_inspector, build_sink
-from connector_runner.schemas.config import fill_defaults
 from connector_runner.schemas.manifest import TakeOver
 from connector_runner.schemas.outcome import ExitCode
-from tests.contract.datasets import Dataset
-from tests.contract.driving import ListSource, Run, batch, context, run_to_end, until
+from tests.kit.datasets import Dataset
+from tests.kit.pipeline import PAIR, SMALL, ListSource, Run, batch, context, run_to_end, until
 from tests.scripted.script import SCHEMA, WIDER, Script
-from tests.scripted.source import CONFIG_SCHEMA, ScriptedSource
+from tests.scripted.source import scripted
 
 UPSERT, DELETE, INSERT, REPLACE = Operation
-SMALL = StreamSchema("test", (Column("k", INT64, nullable=False), Column("v", STRING)), ("k",))
-PAIR = StreamSchema("test", (Column("a", STRING), Column("b", INT64), Column("v", STRING)), ("a", "b"))
-
-
-def scripted(script: Script, run: Run | None = None, **config: Any) -> Any:
-    """Builds scripted sources, as the pipeline asks for one after each lost connection."""
-    settings = {"seed": script.seed, "batches": script.batches, "rows": script.rows, "ids": script.ids, **config}
-
-    def build() -> ScriptedSource:
-        from connector_runner.pipeline.telemetry import NoMeters, Telemetry
-
-        report = run.telemetry if run else Telemetry(lambda *_, **__: None, NoMeters())
-        return ScriptedSource(
-            SourceContext(fill_defaults(settings, CONFIG_SCHEMA), "default/test", WriteMode.UPSERT, report)
-        )
-
-    return build
 
 
 @pytest.mark.parametrize("wait", [True, False])

@@ -25,8 +25,8 @@ from connector_runner.protocols.errors import (
 )
 from connector_runner.protocols.source import Checkpoint, Source, SourceContext, WriteMode
 from connector_runner.schemas.config import config_problems, connector_types, fill_defaults
-from tests.contract.reading import Reading, Told
 from tests.contract.sources import SOURCES, Resumes, Servers, SourceCase, World
+from tests.kit.reading import Reading, Told
 from tests.scripted.source import TestRegistry
 
 REGISTRY = TestRegistry()

@@ -19,7 +19,7 @@ from typing import Any
 import urllib3
 
 from tests.e2e import policies
-from tests.e2e.kit import OPERATOR_NAMESPACE, Kit, find_process
+from tests.kit.cluster import OPERATOR_NAMESPACE, Kit, find_process
 from tests.localkube.cluster import KubectlError, LocalKube, eventually
 
 NAMES = ("c0", "c1", "c2", "c3")

@@ -16,7 +16,7 @@ from typing import Any
 import urllib3
 from kubernetes import client, config
 
-from tests.e2e.api_kit import make_certificate, write_kubeconfig
+from tests.kit.http_api import make_certificate, write_kubeconfig
 from tests.localkube.cluster import Cluster
 
 

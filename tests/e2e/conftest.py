@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e.kit import Kit, install
+from tests.kit.cluster import Kit, install
 from tests.localkube.cluster import Cluster
 from tests.localkube.plugin import *  # noqa: F403
 

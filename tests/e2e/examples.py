@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from tests.e2e.kit import ROOT, Kit
+from tests.kit.cluster import ROOT, Kit
 
 Documents = dict[str, dict[str, Any]]
 """The documents of a manifest by their kind."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from tests.e2e.kit import ROOT, null_runner_image
+from tests.kit.cluster import ROOT, null_runner_image
 from tests.localkube.cluster import LocalKube
 from tests.localkube.plugin import default_images
 

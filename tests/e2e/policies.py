@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tests.e2e.kit import Kit
+from tests.kit.cluster import Kit
 from tests.localkube.cluster import KubectlError, eventually
 
 API = "admissionregistration.k8s.io/v1"

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.adversary import FOREIGN, NAMES, PULL, Adversary
-from tests.e2e.kit import READS, Audit, Kit, wait_operator
+from tests.kit.cluster import READS, Audit, Kit, wait_operator
 from tests.localkube.cluster import LocalKube, eventually
 
 SEEDS = [int(seed) for seed in os.environ.get("ADVERSARY_SEEDS", "").split(",") if seed] or list(range(1, 31))

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import urllib3
 
-from tests.e2e.api_kit import CONFIG, CONNECTORS, Api, make_account, serving, speak
-from tests.e2e.kit import ROOT
+from tests.kit.cluster import ROOT
+from tests.kit.http_api import CONFIG, CONNECTORS, Api, make_account, serving, speak
 from tests.localkube.cluster import Cluster, eventually
 from tests.localkube.plugin import FAILED, describe_namespace
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from tests.e2e.api_kit import CONFIG, Api, connect, resident_mebibytes, serving, speak
 from tests.e2e.api_peers import silent_server
+from tests.kit.http_api import CONFIG, Api, connect, resident_mebibytes, serving, speak
 from tests.localkube.cluster import eventually
 
 MOST = 65_536

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from tests.e2e.api_kit import (
+from tests.e2e.api_peers import late_server, lossy_proxy, refusing_webhook, silent_server
+from tests.kit.cluster import ROOT
+from tests.kit.http_api import (
     CONFIG,
     Answer,
     Api,
@@ -22,8 +24,6 @@ from tests.e2e.api_kit import (
     serving,
     write_kubeconfig,
 )
-from tests.e2e.api_peers import late_server, lossy_proxy, refusing_webhook, silent_server
-from tests.e2e.kit import ROOT
 from tests.localkube.cluster import Cluster, LocalKube, eventually
 
 POD_LIMIT = 384  # MiB, as manifests/api has it

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.kit import PATIENCE, Kit
+from tests.kit.cluster import PATIENCE, Kit
 from tests.localkube.cluster import KubectlError, eventually
 
 GOOD = {"url": "ws://null", "productId": ["BTC-USD"]}

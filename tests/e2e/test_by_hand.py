@@ -11,9 +11,9 @@ import pytest
 from connector_runner.kubectl_yaml import KubectlYamlError, load_documents
 from connector_runner.manifests import orders_from_file
 from connector_runner.protocols.errors import InvalidConfigError
-from tests.e2e.kit import Kit
+from tests.kit.cluster import Kit
+from tests.kit.yaml_values import DOCUMENTS, SCALARS, random_scalar
 from tests.localkube.cluster import Cluster, KubectlError
-from tests.unit.runner.yaml_values import DOCUMENTS, SCALARS, random_scalar
 
 
 def read_by_kubectl(cluster: Cluster, text: str) -> Any:

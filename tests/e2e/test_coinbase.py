@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from connector_runner.sources.coinbase.streams import STREAMS
-from tests.e2e.kit import Kit, wait_operator
+from tests.kit.cluster import Kit, wait_operator
 from tests.localkube.cluster import LocalKube, eventually
 from tests.localkube.plugin import KUBECONFIG_VARIABLE, default_images
 from tests.simulators.coinbase.process import Simulator

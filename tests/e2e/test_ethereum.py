@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from tests.e2e.examples import Documents, rows_in, type_readme
-from tests.e2e.kit import Kit
+from tests.kit.cluster import Kit
 from tests.localkube.cluster import LocalKube, eventually
 from tests.servers.anvil import AnvilServer
 from tests.servers.postgresql import PostgresServer

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.kit import Audit, Kit, find_process
+from tests.kit.cluster import Audit, Kit, find_process
 from tests.localkube.cluster import KubectlError, LocalKube, eventually
 
 RUNNING = {"selectedStream": "ticker", "status": "running"}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.kit import Kit
 from tests.e2e.local_operator import as_account, operator, start_bare
+from tests.kit.cluster import Kit
 from tests.localkube.cluster import LocalKube, eventually
 
 ROLE = "connector-operator"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.kit import ROOT, Kit, null_runner_image
+from tests.kit.cluster import ROOT, Kit, null_runner_image
 from tests.localkube.cluster import LocalKube
 from tests.localkube.plugin import default_images
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e.kit import Kit
+from tests.kit.cluster import Kit
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from tests.e2e.examples import Documents, rows_in, type_readme
-from tests.e2e.kit import ROOT, Kit
+from tests.kit.cluster import ROOT, Kit
 from tests.localkube.cluster import LocalKube, eventually
 from tests.servers.mysql import mysql
 from tests.servers.mysqld import DatabaseServer

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import urllib3
 
-from tests.e2e.kit import (
+from tests.kit.cluster import (
     OPERATOR_NAMESPACE,
     Audit,
     Kit,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.kit import Kit
+from tests.kit.cluster import Kit
 from tests.localkube.cluster import eventually
 
 LABELS = {

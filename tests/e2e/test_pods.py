@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.kit import OPERATOR_NAMESPACE, Kit, restart_operator
+from tests.kit.cluster import OPERATOR_NAMESPACE, Kit, restart_operator
 from tests.localkube.cluster import Cluster, KubectlError, eventually
 
 DEFAULTS = "connector-runner-defaults"

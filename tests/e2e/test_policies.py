@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from tests.e2e.kit import Audit, Kit, find_process
 from tests.e2e.policies import SIDECAR, mutate, refuse
+from tests.kit.cluster import Audit, Kit, find_process
 from tests.localkube.cluster import LocalKube, eventually
 
 RUNNING = {"selectedStream": "ticker", "status": "running"}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.kit import ROOT
+from tests.kit.cluster import ROOT
 from tests.localkube.cluster import LocalKube
 from tests.localkube.plugin import default_images
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.kit import Kit
 from tests.e2e.local_operator import operator, start_bare
 from tests.e2e.test_coinbase import VOLUME
+from tests.kit.cluster import Kit
 from tests.localkube.cluster import LocalKube, eventually
 from tests.simulators.coinbase.process import Simulator
 

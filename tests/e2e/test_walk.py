@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 
-from tests.e2e.kit import PATIENCE, Audit, Kit
+from tests.kit.cluster import PATIENCE, Audit, Kit
 from tests.localkube.cluster import LocalKube, eventually
 
 # Requests of the operator a step, by verb and resource; docs/how-the-operator-thinks.md says why each is needed.

@@ -13,7 +13,7 @@ from connector_operator.engine.fair_queue import Key
 from connector_operator.operation import Operation
 from connector_operator.resources import names
 from connector_operator.settings import read_settings
-from tests.e2e.kit import Kit
+from tests.kit.cluster import Kit
 
 
 @pytest.fixture

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
+from connector_runner.pipeline.telemetry import NoMeters, Telemetry
 from connector_runner.protocols.batch import Batch
 from connector_runner.protocols.errors import TransientError, UnknownStreamError
-from connector_runner.protocols.source import Checkpoint, Opened, Source, SourceContext, require_same_source
+from connector_runner.protocols.source import Checkpoint, Opened, Source, SourceContext, WriteMode, require_same_source
 from connector_runner.registry import FolderRegistry
 from connector_runner.schemas.catalogue import Catalogue, ColumnInfo, StreamInfo
-from connector_runner.schemas.config import Schema
+from connector_runner.schemas.config import Schema, fill_defaults
+from tests.kit.pipeline import Run
 from tests.scripted.script import SCHEMA, Script, build_script
 
 STREAMS = ("mixed", "upserts", "widening")
@@ -72,6 +75,19 @@ class ScriptedSource:
 
     async def close(self) -> None:
         self.closed = True
+
+
+def scripted(script: Script, run: Run | None = None, **config: Any) -> Any:
+    """Builds scripted sources, as the pipeline asks for one after each lost connection."""
+    settings = {"seed": script.seed, "batches": script.batches, "rows": script.rows, "ids": script.ids, **config}
+
+    def build() -> ScriptedSource:
+        report = run.telemetry if run else Telemetry(lambda *_, **__: None, NoMeters())
+        return ScriptedSource(
+            SourceContext(fill_defaults(settings, CONFIG_SCHEMA), "default/test", WriteMode.UPSERT, report)
+        )
+
+    return build
 
 
 @dataclass(frozen=True)

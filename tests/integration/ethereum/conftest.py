@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.ethereum.chains import busy_block
 from tests.integration.ethereum.running import Dataset, sqlite_dataset
 from tests.servers.anvil import AnvilServer
 from tests.servers.postgresql import PostgresServer
+from tests.simulators.ethereum.chains import busy_block
 from tests.simulators.ethereum.contracts import Actors, LogEntry
 from tests.simulators.ethereum.proxy import FaultProxy
 

@@ -19,9 +19,9 @@ from connector_runner.protocols.errors import ActionRequiredError, ConnectorErro
 from connector_runner.protocols.source import Checkpoint, SourceContext, WriteMode
 from connector_runner.sources.ethereum import build_source, source  # noqa: F401 - what `hurried` patches is imported
 from connector_runner.sources.ethereum.endpoints.limits import forget_limits
-from tests.integration.ethereum.chains import EVENTS, EXPECTED, Rows, canonical, comparable
 from tests.integration.ethereum.running import Counters, Lines, checked
 from tests.simulators.draws import Draws
+from tests.simulators.ethereum.chains import EVENTS, EXPECTED, Rows, canonical, comparable
 from tests.simulators.ethereum.misbehaviours import (
     BLOCK,
     LOGS,

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.integration.ethereum.chains import busy_block
 from tests.integration.ethereum.running import running, sqlite_dataset, until_head
 from tests.servers.anvil import AnvilServer
 from tests.servers.ethereum_etl import export_blocks, export_receipts, read
+from tests.simulators.ethereum.chains import busy_block
 from tests.simulators.ethereum.contracts import Actors
 
 # Names that differ: theirs to ours.

@@ -10,10 +10,10 @@ import pytest
 from connector_runner.protocols.errors import SourceChangedError
 from connector_runner.sources.ethereum import chain as chain_module
 from connector_runner.sources.ethereum import source
-from tests.integration.ethereum.chains import EXPECTED, canonical, comparable
 from tests.integration.ethereum.running import Lines, running, sqlite_dataset, until, until_head
 from tests.servers.anvil import AnvilServer
 from tests.servers.ports import free_port
+from tests.simulators.ethereum.chains import EXPECTED, canonical, comparable
 from tests.simulators.ethereum.contracts import Actors, erc20
 from tests.simulators.ethereum.proxy import FaultProxy, cut, error, result
 

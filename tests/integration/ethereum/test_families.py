@@ -10,9 +10,9 @@ import pytest
 from connector_runner.pipeline.telemetry import NoMeters, Telemetry
 from connector_runner.protocols.source import SourceContext, WriteMode
 from connector_runner.sources.ethereum import build_source
-from tests.integration.ethereum.chains import EVENTS, EXPECTED, canonical, comparable
 from tests.integration.ethereum.running import Dataset, Lines, checked, running, sqlite_dataset, until, until_head
 from tests.servers.anvil import AnvilServer
+from tests.simulators.ethereum.chains import EVENTS, EXPECTED, canonical, comparable
 from tests.simulators.ethereum.contracts import Actors
 from tests.simulators.ethereum.proxy import FaultProxy, error, result
 

@@ -8,9 +8,9 @@ import pytest
 
 from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.sources.ethereum.verify.roots import withdrawals_root
-from tests.integration.ethereum.chains import EVENTS, EXPECTED, canonical, comparable
 from tests.integration.ethereum.running import running, sqlite_dataset, until_head
 from tests.servers.anvil import AnvilServer
+from tests.simulators.ethereum.chains import EVENTS, EXPECTED, canonical, comparable
 from tests.simulators.ethereum.contracts import Actors
 from tests.simulators.ethereum.proxy import Change, FaultProxy, Page, Slowly, cut, error, result
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.ethereum.chains import EXPECTED, busy_block, canonical, comparable
 from tests.integration.ethereum.running import Lines, running, sqlite_dataset, until, until_head
 from tests.servers.geth import GethServer, geth
+from tests.simulators.ethereum.chains import EXPECTED, busy_block, canonical, comparable
 from tests.simulators.ethereum.contracts import Actors
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(1500)]  # the first run builds geth

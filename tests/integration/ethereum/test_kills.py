@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.ethereum.chains import EXPECTED, busy_block, canonical, comparable
 from tests.integration.ethereum.running import Dataset, Lines, running, sqlite_dataset, until_head
 from tests.servers.anvil import AnvilServer
+from tests.simulators.ethereum.chains import EXPECTED, busy_block, canonical, comparable
 from tests.simulators.ethereum.contracts import Actors
 
 RUNNER = Path(sys.executable).with_name("connector-runner")

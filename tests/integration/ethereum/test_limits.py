@@ -12,10 +12,10 @@ from aiohttp import web
 from connector_runner.sources.ethereum.endpoints import limits
 from connector_runner.sources.ethereum.endpoints.limits import forget_limits, limits_of
 from connector_runner.sources.ethereum.errors import NodeFailure
-from tests.integration.ethereum.chains import EXPECTED, canonical, comparable
 from tests.integration.ethereum.running import Lines, running, sqlite_dataset, until, until_head
 from tests.integration.ethereum.test_nodes import BLOCK, LOGS, connected, serving, transport_to
 from tests.servers.anvil import AnvilServer
+from tests.simulators.ethereum.chains import EXPECTED, canonical, comparable
 from tests.simulators.ethereum.contracts import Actors
 from tests.simulators.ethereum.proxy import Answer, Change, CutError, FaultProxy, Page, error
 from tests.simulators.ethereum.wordings import WORDINGS, Wording

@@ -12,11 +12,11 @@ from connector_runner.sources.ethereum.endpoints import limits, outage
 from connector_runner.sources.ethereum.endpoints.limits import limits_of
 from connector_runner.sources.ethereum.fetch.logs import Fetcher
 from connector_runner.sources.ethereum.verify import proofs
-from tests.integration.ethereum.chains import EXPECTED, canonical, comparable
 from tests.integration.ethereum.running import Lines, running, sqlite_dataset, until, until_head
 from tests.integration.ethereum.test_limits import read
 from tests.integration.ethereum.test_nodes import connected, serving
 from tests.servers.anvil import AnvilServer
+from tests.simulators.ethereum.chains import EXPECTED, canonical, comparable
 from tests.simulators.ethereum.contracts import Actors
 from tests.simulators.ethereum.proxy import Answer, Change, FaultProxy, Page, error, result
 

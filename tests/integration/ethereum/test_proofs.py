@@ -9,9 +9,9 @@ import pytest
 from connector_runner.protocols.source import WriteMode
 from connector_runner.sources.ethereum.chain import RING_BLOCKS
 from connector_runner.sources.ethereum.verify.roots import withdrawals_root
-from tests.integration.ethereum.chains import EVENTS, EXPECTED, canonical, comparable
 from tests.integration.ethereum.running import Dataset, Lines, running, sqlite_dataset, until, until_head
 from tests.servers.anvil import AnvilServer
+from tests.simulators.ethereum.chains import EVENTS, EXPECTED, canonical, comparable
 from tests.simulators.ethereum.contracts import Actors, erc20
 from tests.simulators.ethereum.proxy import FaultProxy, result
 

@@ -10,9 +10,9 @@ from connector_runner.protocols.sink import SinkContext
 from connector_runner.protocols.source import WriteMode
 from connector_runner.registry import build_inspector
 from connector_runner.sources.ethereum.errors import DeepReorganisationError
-from tests.integration.ethereum.chains import EVENTS, EXPECTED, busy_block, canonical, comparable
 from tests.integration.ethereum.running import Dataset, Lines, running, until_head
 from tests.servers.anvil import AnvilServer
+from tests.simulators.ethereum.chains import EVENTS, EXPECTED, busy_block, canonical, comparable
 from tests.simulators.ethereum.contracts import Actors
 
 START = 3

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.integration.ethereum.chains import EVENTS, EXPECTED, canonical, comparable
 from tests.integration.ethereum.running import running, sqlite_dataset, until_head
 from tests.servers.anvil import AnvilServer
+from tests.simulators.ethereum.chains import EVENTS, EXPECTED, canonical, comparable
 from tests.simulators.ethereum.contracts import Actors
 from tests.simulators.ethereum.proxy import Change, FaultProxy, error, result
 

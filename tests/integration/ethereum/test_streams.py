@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from connector_runner.protocols.source import WriteMode
-from tests.integration.ethereum.chains import EVENTS, EXPECTED, busy_block, canonical, comparable
 from tests.integration.ethereum.running import Lines, running, sqlite_dataset, until, until_head
 from tests.servers.anvil import AnvilServer
+from tests.simulators.ethereum.chains import EVENTS, EXPECTED, busy_block, canonical, comparable
 from tests.simulators.ethereum.contracts import Actors
 
 

@@ -13,9 +13,9 @@ from eth_abi.exceptions import DecodingError
 from web3 import Web3
 from web3.exceptions import Web3Exception
 
-from tests.integration.ethereum.chains import busy_block, comparable
 from tests.integration.ethereum.running import running, sqlite_dataset, until_head
 from tests.servers.anvil import AnvilServer
+from tests.simulators.ethereum.chains import busy_block, comparable
 from tests.simulators.ethereum.contracts import Actors, LogEntry, erc1155_batch, topic, word
 
 

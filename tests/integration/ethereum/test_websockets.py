@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.integration.ethereum.chains import EXPECTED, canonical, comparable
 from tests.integration.ethereum.running import Lines, running, sqlite_dataset, until, until_head
 from tests.servers.anvil import AnvilServer
+from tests.simulators.ethereum.chains import EXPECTED, canonical, comparable
 from tests.simulators.ethereum.contracts import Actors, LogEntry, word
 from tests.simulators.ethereum.proxy import FaultProxy, error, result
 

@@ -15,9 +15,9 @@ import pytest
 
 from connector_runner.protocols.source import WriteMode
 from connector_runner.registry import build_inspector
-from tests.contract.datasets import Dataset, HttpDataset, PostgresDataset, fresh_dataset
-from tests.contract.driving import context, run_to_end
 from tests.integration.sinks.earlier.stream import EARLIER, HISTORY, LATER, SCHEMA, STATE
+from tests.kit.datasets import Dataset, HttpDataset, PostgresDataset, fresh_dataset
+from tests.kit.pipeline import context, run_to_end
 
 FILES = Path(__file__).parent / "earlier"
 GAPS = ["trade 0 can't be had", "trade 4 can't be had"]

@@ -24,11 +24,11 @@ from connector_runner.protocols.types import DECIMAL, FLOAT64, INT64, INT256, JS
 from connector_runner.registry import build_inspector, build_sink
 from connector_runner.schemas.outcome import ExitCode
 from connector_runner.sinks.http.client import retry_after
-from tests.contract.driving import ListSource, Run, batch, until
-from tests.contract.test_sinks import scripted
+from tests.kit.pipeline import ListSource, Run, batch, until
 from tests.scripted.killing import DataDirectory
 from tests.scripted.process import start_runner, write_manifest
 from tests.scripted.script import SCHEMA, Script
+from tests.scripted.source import scripted
 from tests.simulators.record_server import TOKEN, RecordServer
 
 UPSERT, DELETE, INSERT, REPLACE = Operation

@@ -14,8 +14,8 @@ import pytest
 from connector_runner.protocols.source import WriteMode
 from connector_runner.schemas.manifest import MANIFEST_VARIABLE, DatasetTarget, RunnerManifest, encode_manifest
 from connector_runner.schemas.outcome import ExitCode
-from tests.contract.datasets import Dataset
 from tests.integration.sinks.truth import HistoryTruth, Truth, assert_true, committed_position
+from tests.kit.datasets import Dataset
 from tests.scripted.killing import Environment, KillAtStatement
 from tests.scripted.process import Runner, start_runner, wait_until, write_manifest
 from tests.scripted.script import Script

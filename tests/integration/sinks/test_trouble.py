@@ -14,20 +14,23 @@ from typing import Any
 
 import pytest
 
+from connector_runner.protocols.batch import Operation
 from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, FenceLostError, TransientError
 from connector_runner.protocols.sink import Transaction
 from connector_runner.protocols.source import WriteMode
 from connector_runner.registry import build_sink
 from connector_runner.schemas.outcome import ExitCode
-from tests.contract.datasets import Dataset, PostgresDataset, SqliteDataset
-from tests.contract.driving import ListSource, Run, batch, context, until
-from tests.contract.test_sinks import SMALL, UPSERT, scripted
 from tests.integration.sinks.truth import HistoryTruth, Truth, assert_true, committed_position
+from tests.kit.datasets import Dataset, PostgresDataset, SqliteDataset
+from tests.kit.pipeline import SMALL, ListSource, Run, batch, context, until
 from tests.scripted.killing import LargestFile
 from tests.scripted.process import Runner, start_runner, wait_until, write_manifest
 from tests.scripted.script import Script
+from tests.scripted.source import scripted
 from tests.servers.postgresql import PostgresServer
 from tests.servers.proxy import CuttingProxy
+
+UPSERT = Operation.UPSERT
 
 
 @pytest.mark.parametrize("deliver", [False, True], ids=["lost", "unanswered"])

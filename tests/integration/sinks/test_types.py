@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from connector_runner.protocols.batch import Operation
 from connector_runner.protocols.schema import Column, StreamSchema
 from connector_runner.protocols.types import Kind, LogicalType
-from tests.contract.datasets import DATASETS, WITH_TABLES, Dataset, fresh_dataset
-from tests.contract.driving import batch, context, run_to_end
+from tests.kit.datasets import DATASETS, WITH_TABLES, Dataset, fresh_dataset
+from tests.kit.pipeline import batch, context, run_to_end
 
 TEXTS = st.text(st.characters(codec=None), max_size=40)
 FLOATS32 = st.floats(width=32)

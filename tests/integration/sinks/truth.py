@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from connector_runner.protocols.batch import Operation, Row
-from tests.contract.datasets import Dataset
+from tests.kit.datasets import Dataset
 from tests.scripted.script import SCHEMA, Script, apply
 
 

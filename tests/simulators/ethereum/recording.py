@@ -6,8 +6,8 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from tests.integration.ethereum.chains import busy_block
 from tests.servers.anvil import AnvilServer
+from tests.simulators.ethereum.chains import busy_block
 from tests.simulators.ethereum.contracts import Actors, LogEntry
 
 BLOCKS, DEPTH, AFTER = 36, 5, 6

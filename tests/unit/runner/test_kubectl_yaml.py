@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from connector_runner.kubectl_yaml import KubectlYamlError, load_documents
 from connector_runner.manifests import orders_from_file
 from connector_runner.protocols.errors import InvalidConfigError
-from tests.unit.runner.yaml_values import DOCUMENTS, SCALARS
+from tests.kit.yaml_values import DOCUMENTS, SCALARS
 
 CONNECTOR = """apiVersion: apperate.io/v1
 kind: Connector

@@ -20,7 +20,7 @@ from connector_runner.protocols.sink import Claim, Receipt, Transaction
 from connector_runner.protocols.types import INT64
 from connector_runner.resilience.backoff import Backoff
 from connector_runner.schemas.outcome import ExitCode
-from tests.contract.driving import ListSource, Run, batch, until
+from tests.kit.pipeline import ListSource, Run, batch, until
 
 SCHEMA = StreamSchema("test", (Column("k", INT64),), ("k",))
 

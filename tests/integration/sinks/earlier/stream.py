@@ -8,7 +8,7 @@ from decimal import Decimal
 from connector_runner.protocols.batch import Incident, Operation
 from connector_runner.protocols.schema import Column, StreamSchema
 from connector_runner.protocols.types import BYTES, DECIMAL, FLOAT64, INT64, JSON, STRING, TIMESTAMPTZ, UINT64
-from tests.contract.driving import batch
+from tests.kit.pipeline import batch
 
 UPSERT, DELETE, INSERT, REPLACE = Operation
 AT = dt.datetime(2026, 1, 31, 13, 59, 59, 1, tzinfo=dt.UTC)

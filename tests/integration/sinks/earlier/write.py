@@ -16,9 +16,9 @@ from pathlib import Path
 
 from connector_runner.protocols.source import WriteMode
 from connector_runner.registry import build_inspector
-from tests.contract.datasets import Dataset, HttpDataset, PostgresDataset, SqliteDataset
-from tests.contract.driving import context, run_to_end
 from tests.integration.sinks.earlier.stream import EARLIER
+from tests.kit.datasets import Dataset, HttpDataset, PostgresDataset, SqliteDataset
+from tests.kit.pipeline import context, run_to_end
 from tests.servers.postgresql import PostgresServer, postgresql
 
 

@@ -13,15 +13,18 @@ from connector_runner.pipeline.queue import Limits
 from connector_runner.pipeline.telemetry import NoMeters, Telemetry
 from connector_runner.pipeline.writer import Pace
 from connector_runner.protocols.batch import Batch, Operation, Row
-from connector_runner.protocols.schema import StreamSchema
+from connector_runner.protocols.schema import Column, StreamSchema
 from connector_runner.protocols.sink import RefusedRows, Sink, SinkContext
 from connector_runner.protocols.source import Checkpoint, Opened, Source, WriteMode
+from connector_runner.protocols.types import INT64, STRING
 from connector_runner.registry import build_sink
 from connector_runner.schemas.catalogue import Catalogue
 from connector_runner.schemas.outcome import ExitCode
-from tests.contract.datasets import Dataset
+from tests.kit.datasets import Dataset
 
 DEADLINE = 60.0
+SMALL = StreamSchema("test", (Column("k", INT64, nullable=False), Column("v", STRING)), ("k",))
+PAIR = StreamSchema("test", (Column("a", STRING), Column("b", INT64), Column("v", STRING)), ("a", "b"))
 
 
 def context(dataset: Dataset, table: str = "rows", **changes: Any) -> SinkContext:

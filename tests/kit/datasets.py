@@ -24,7 +24,7 @@ from connector_runner.datasets.names import quote, quote_all
 from connector_runner.protocols.batch import Operation
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.types import Kind
-from tests.contract.reading import Table, apply
+from tests.kit.reading import Table, apply
 from tests.servers.postgresql import PostgresServer
 from tests.simulators.record_server import RecordServer
 
