@@ -21,7 +21,8 @@ from connector_runner.sources.ethereum.rpc.sockets import build_transport
 from connector_runner.sources.ethereum.rpc.subscription import HeadSubscription
 from connector_runner.sources.ethereum.rpc.transport import Call, Transport
 from connector_runner.sources.ethereum.rpc.web3_client import build_web3
-from connector_runner.sources.ethereum.settings import Endpoint, Settings, parse_settings
+from connector_runner.sources.ethereum.settings import Endpoint, LogFilter, Settings, parse_settings
+from connector_runner.sources.ethereum.verify.proofs import Prover
 from tests.integration.ethereum.running import Counters, Lines, until
 from tests.servers.anvil import AnvilServer
 from tests.simulators.ethereum.contracts import Actors
@@ -30,6 +31,7 @@ from tests.simulators.ethereum.proxy import FaultProxy, Page, cut, error, result
 SECRET = "verysecretheader"
 LOGS: Call = ("eth_getLogs", [{"fromBlock": "0x0", "toBlock": "0x1"}])
 BLOCK: Call = ("eth_getBlockByNumber", ["latest", True])
+OWN_CLASSES = ("EndpointPool", "Fetcher", "BlockFetcher", "HttpTransport")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -145,6 +147,23 @@ async def test_traces_are_asked_for_where_they_are_offered(proxies: list[FaultPr
                 await fetcher.traces(header)
             refusals.append(caught.value)
         assert "neither debug_traceBlockByHash nor trace_block" in str(refusals[-1])
+
+
+def own_tasks() -> list[str]:
+    """The source's, not those of servers."""
+    names = [str(getattr(task.get_coro(), "__qualname__", "")) for task in asyncio.all_tasks()]
+    return [name for name in names if name.split(".")[0] in OWN_CLASSES]
+
+
+async def test_what_was_asked_beside_a_failure_is_given_up(proxies: list[FaultProxy], node: AnvilServer) -> None:
+    """Else it would go on by itself, and open a connection that nobody closes."""
+    async with connected(proxies[:1]) as nodes:
+        fetcher = Fetcher(nodes, 10, Prover(proves_all=False, head_from=1000))
+        proxies[0].inject("eth_getLogs", change=lambda _p, _a: Page(429, "slow down", {"Retry-After": "9"}))
+        proxies[0].inject("eth_getBlockByNumber", change=result(lambda _p, _found: None))
+        with pytest.raises(StaleAnswerError):
+            await fetcher.logs_of_range(0, node.head(), LogFilter())
+        assert own_tasks() == []
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ from connector_runner.sources.ethereum.endpoints.limits import EndpointLimits, l
 from connector_runner.sources.ethereum.endpoints.outage import Outage
 from connector_runner.sources.ethereum.endpoints.selection import EndpointSelection
 from connector_runner.sources.ethereum.errors import NodeFailure, TooLargeError, Verdict
+from connector_runner.sources.ethereum.rpc.gathering import cancel_all
 from connector_runner.sources.ethereum.rpc.methods import BLOCK, HEAD_NUMBER
 from connector_runner.sources.ethereum.rpc.transport import FIRST_BACKOFF, Answer, Call, Transport
 from connector_runner.sources.ethereum.settings import Settings
@@ -74,9 +75,7 @@ class EndpointPool(EndpointSelection):
                 place += size
             return [answer for found in await asyncio.gather(*tasks) for answer in found]
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cancel_all(tasks)
 
     async def _batch(self, calls: Sequence[Call]) -> list[Answer]:
         try:

@@ -6,7 +6,6 @@ hashes proves it. What can't be believed is a `StaleAnswerError`, for the caller
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from connector_runner.sources.ethereum.decode.rows import Json, Members
 from connector_runner.sources.ethereum.decode.traces import are_call_trees
 from connector_runner.sources.ethereum.endpoints.pool import EndpointPool
 from connector_runner.sources.ethereum.errors import NodeFailure, StaleAnswerError, Verdict
+from connector_runner.sources.ethereum.rpc.gathering import gather_all
 from connector_runner.sources.ethereum.rpc.methods import (
     BLOCK,
     CALL_TRACER,
@@ -85,7 +85,7 @@ class BlockFetcher:
         """Headers of a range, in batches."""
         numbers = range(first, last + 1)
         if not self.prover.family.heights:  # one that is refused would refuse its batch
-            return list(await asyncio.gather(*map(self.header, numbers)))
+            return await gather_all(map(self.header, numbers))
         answers = await self.pool.call_many([(BLOCK, [hex(number), False]) for number in numbers])
         return [self._header(answer, number) for number, answer in zip(numbers, answers, strict=True)]
 

@@ -5,8 +5,6 @@ An answer that was filtered by the node can't be told from one that lacks someth
 
 from __future__ import annotations
 
-import asyncio
-
 import msgspec
 
 from connector_runner.protocols.errors import ConnectorError
@@ -17,6 +15,7 @@ from connector_runner.sources.ethereum.endpoints.limits import RangeTuner
 from connector_runner.sources.ethereum.endpoints.pool import EndpointPool
 from connector_runner.sources.ethereum.errors import NodeFailure, StaleAnswerError, TooLargeError, Verdict
 from connector_runner.sources.ethereum.fetch.blocks import BlockFetcher, found_objects, hashes_of
+from connector_runner.sources.ethereum.rpc.gathering import gather_all, gather_pair
 from connector_runner.sources.ethereum.rpc.methods import LOGS, RECEIPTS
 from connector_runner.sources.ethereum.rpc.transport import Answer
 from connector_runner.sources.ethereum.settings import LogFilter
@@ -144,13 +143,13 @@ class Fetcher(BlockFetcher):
         by hash those of blocks that they do not prove to be whole.
         """
         if wanted.is_open and not self._reads_by_root(first):
-            headers, answers = await asyncio.gather(self.headers(first, last), self._answers_by_range(first, last))
-            return await self._proven_range(headers, answers, wanted)
+            both = gather_pair(self.headers(first, last), self._answers_by_range(first, last))
+            return await self._proven_range(*await both, wanted)
         headers = await self.headers(first, last)
         asked = [header for header, _ in headers if not self._excludes(header, wanted)]
         if not self._reads_by_root(first) and 2 * len(asked) > len(headers):
             return await self._proven_range(headers, await self._answers_by_range(first, last), wanted)
-        found = await asyncio.gather(*(self._logs_of(header, size, wanted) for header, size in headers))
+        found = await gather_all(self._logs_of(header, size, wanted) for header, size in headers)
         self.tuner.measured(len(headers), sum(one.asked for one in found))
         return found
 
@@ -171,10 +170,8 @@ class Fetcher(BlockFetcher):
                     )
                 by_block[number].append(log)
         each = sum(len(memoryview(answer)) for answer in answers) // max(1, sum(map(len, by_block.values())))
-        return list(
-            await asyncio.gather(
-                *(self._proven(header, size, by_block[header.number], each, wanted) for header, size in headers)
-            )
+        return await gather_all(
+            self._proven(header, size, by_block[header.number], each, wanted) for header, size in headers
         )
 
     async def _proven(self, header: Header, size: int, logs: list[Json], each: int, wanted: LogFilter) -> BlockLogs:

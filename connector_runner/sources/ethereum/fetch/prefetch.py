@@ -12,6 +12,7 @@ from connector_runner.sources.ethereum.decode.responses import BlockRows
 from connector_runner.sources.ethereum.fetch.batches import build_batch, settle
 from connector_runner.sources.ethereum.fetch.logs import Fetcher
 from connector_runner.sources.ethereum.fetch.plan import StreamPlan
+from connector_runner.sources.ethereum.rpc.gathering import cancel_all
 
 BATCH_BYTES = 1_000_000
 """Bytes of answers that make one batch when there is more at hand."""
@@ -131,6 +132,4 @@ class Prefetcher:
     async def close(self) -> None:
         """Gives up what is being fetched."""
         pending, self._pending = self._pending, deque()
-        for piece in pending:
-            piece.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
+        await cancel_all(pending)

@@ -12,6 +12,7 @@ from connector_runner.sources.ethereum.fetch.batches import build_batch, settle
 from connector_runner.sources.ethereum.fetch.logs import Fetcher
 from connector_runner.sources.ethereum.fetch.plan import StreamPlan
 from connector_runner.sources.ethereum.fetch.prefetch import MOST_AHEAD
+from connector_runner.sources.ethereum.rpc.gathering import gather_all
 
 
 async def replace_branch(
@@ -57,10 +58,4 @@ async def _branch(fetcher: Fetcher, plan: StreamPlan, first: int, last: int) -> 
         async with limit:
             return await plan.fetch_block(fetcher, number, number)
 
-    tasks = [asyncio.create_task(one(number)) for number in range(first, last + 1)]
-    try:
-        return [unit for units in await asyncio.gather(*tasks) for unit in units]
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    return [unit for units in await gather_all(map(one, range(first, last + 1))) for unit in units]

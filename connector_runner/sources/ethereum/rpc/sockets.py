@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from connector_runner.sources.ethereum.errors import NodeFailure
+from connector_runner.sources.ethereum.rpc.gathering import gather_all
 from connector_runner.sources.ethereum.rpc.http import HttpTransport
 from connector_runner.sources.ethereum.rpc.refusals import classify_status
 from connector_runner.sources.ethereum.rpc.transport import (
@@ -106,7 +107,7 @@ class SocketTransport(Transport):
     async def send(self, calls: Sequence[Call], silence: float = SILENCE_SECONDS) -> list[Answer]:
         """All calls at once; there are no batches over a stream, as they would save nothing."""
         seconds = SOCKET_ANSWER * silence
-        return list(await asyncio.gather(*(self._send_one(call, seconds) for call in calls)))
+        return await gather_all(self._send_one(call, seconds) for call in calls)
 
     async def _send_one(self, call: Call, seconds: float) -> Answer:
         if self._ended is not None:
