@@ -12,7 +12,8 @@ from typing import Any
 
 import psycopg
 
-from connector_runner.sinks.postgresql.session import Command, Session
+from connector_runner.datasets.procedure import Statement
+from connector_runner.sinks.postgresql.session import Session
 
 
 @dataclass
@@ -70,7 +71,7 @@ class KillAtStatement:
             self._after()
             return result
 
-        def sent(session: Session, commands: Sequence[Command]) -> Any:
+        def sent(session: Session, commands: Sequence[Statement]) -> Any:
             self._before()
             answer = send(session, commands)
             self._after()

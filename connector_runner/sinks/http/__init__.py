@@ -1,7 +1,7 @@
 """The HTTP sink: JSON arrays by POST to a dataset's URL, as the Connectors API's own datasets take them; at least once.
 
-The other side has no transaction that could hold our position. So position, fence, dead letters and incidents lie in a small
-SQLite file in the data directory, committed after the answer: a kill in between sends the same rows again.
+The other side has no transaction that could hold our position. So the ledger (position, fence, dead letters, incidents) lies in a
+small SQLite file in the data directory, committed after the answer: a kill in between sends the same rows again.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from connector_runner.protocols.sink import Inspector, Sink, SinkContext
 
 def build_sink(context: SinkContext) -> Sink:
     """A sink for `http://…` and `https://…`; see docs/guarantees.md for the contract of the other side."""
-    from connector_runner.sinks.http.sink import HttpSink
+    from connector_runner.sinks.http.poster import build_posting_sink
 
-    return HttpSink(context)
+    return build_posting_sink(context)
 
 
 def build_inspector(context: SinkContext) -> Inspector:
-    """Looks at the checkpoint's file; rows can't be read back."""
-    from connector_runner.sinks.http.sink import HttpInspector
+    """Looks at the ledger; rows can't be read back."""
+    from connector_runner.datasets.inspector import LedgerInspector
+    from connector_runner.sinks.http.poster import ledger_file
 
-    return HttpInspector(context)
+    return LedgerInspector(context, ledger_file(context), None)

@@ -14,6 +14,9 @@ def build_sink(context: SinkContext) -> Sink:
 
 def build_inspector(context: SinkContext) -> Inspector:
     """Looks at such a database without claiming it."""
-    from connector_runner.sinks.postgresql.inspector import PostgresInspector
+    from connector_runner.datasets.inspector import LedgerInspector
+    from connector_runner.sinks.postgresql.database import PostgresDatabase
+    from connector_runner.sinks.postgresql.rows import ROWS
 
-    return PostgresInspector(context)
+    database = PostgresDatabase(context.read_url)
+    return LedgerInspector(context, database, ROWS.newest, database.find)

@@ -5,34 +5,34 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from connector_runner.datasets.dead_letters import Refusals, RefusedError, build_letter, incident_rows
+from connector_runner.datasets.dead_letters import RefusedError, build_letter
+from connector_runner.datasets.ledger import Ledger
+from connector_runner.datasets.procedure import Statement
 from connector_runner.datasets.write_plan import operations_of, plan_append, plan_upsert
 from connector_runner.protocols.batch import Batch, Row
+from connector_runner.protocols.sink import Transaction
 from connector_runner.sinks.postgresql.errors import Meaning, meaning_of
-from connector_runner.sinks.postgresql.session import Command, Session, StatementError
-from connector_runner.sinks.postgresql.statements import FenceSql, RowSql
+from connector_runner.sinks.postgresql.session import Session, StatementError
+from connector_runner.sinks.postgresql.statements import RowSql
 
 # What a value raises that has no exact binary form.
 VALUE_ERRORS = (RefusedError, UnicodeError, struct.error, OverflowError, ValueError, TypeError)
 Operations = Sequence[tuple[int, Row, Batch]]
 
-BEGIN, COMMIT, ROLLBACK = Command("BEGIN"), Command("COMMIT"), Command("ROLLBACK")
-SAVE, RELEASE, BACK = Command("SAVEPOINT part"), Command("RELEASE part"), Command("ROLLBACK TO part")
+BEGIN, COMMIT, ROLLBACK = Statement("BEGIN"), Statement("COMMIT"), Statement("ROLLBACK")
+SAVE, RELEASE, BACK = Statement("SAVEPOINT part"), Statement("RELEASE part"), Statement("ROLLBACK TO part")
 
 
 class BisectingWriter:
     """For one transaction."""
 
-    def __init__(
-        self, session: Session, fence: FenceSql, rows: RowSql | None, refusals: Refusals, *, append: bool
-    ) -> None:
+    def __init__(self, session: Session, ledger: Ledger, rows: RowSql | None, *, append: bool) -> None:
         self._session = session
-        self._fence = fence
+        self._ledger = ledger
         self._rows = rows
-        self._refusals = refusals
         self._append = append
 
-    async def write(self, advance: Command, batches: Sequence[Batch]) -> int:
+    async def write(self, transaction: Transaction) -> int:
         """All of it, or nothing; returns how many rows were refused.
 
         Raises:
@@ -41,10 +41,10 @@ class BisectingWriter:
         """
         await self._session.run(BEGIN)
         try:
-            await self._session.run(advance)
-            refused = await self._write(list(operations_of(batches)))
-            if incidents := incident_rows(batches):
-                await self._session.run(self._fence.incidents(incidents))
+            await self._session.run(self._ledger.advance(transaction))
+            refused = await self._write(list(operations_of(transaction.batches)))
+            if incidents := self._ledger.incidents(transaction.batches):
+                await self._session.run(*incidents)
             await self._session.run(COMMIT)
         except BaseException:
             if not self._session.is_lost:
@@ -56,19 +56,19 @@ class BisectingWriter:
         if not operations:
             return 0
         try:
-            commands = self._commands(operations)
+            statements = self._statements(operations)
         except VALUE_ERRORS as error:
             return await self._split(operations, f"{type(error).__name__}: {error}")
         await self._session.run(SAVE)
         try:
-            await self._session.run(*commands)
+            await self._session.run(*statements)
         except StatementError as error:
             await self._session.run(BACK, RELEASE)
             if meaning_of(error.sqlstate) is not Meaning.REFUSED:
                 raise
             return await self._split(operations, f"{error} ({error.sqlstate})")
         await self._session.run(RELEASE)
-        self._refusals.accepted()
+        self._ledger.refusals.accepted()
         return 0
 
     async def _split(self, operations: Operations, reason: str) -> int:
@@ -77,16 +77,15 @@ class BisectingWriter:
             return await self._write(operations[:middle]) + await self._write(operations[middle:])
         operation, row, batch = operations[0]
         letter = build_letter(batch.schema, operation, row, batch, reason)
-        self._refusals.refused(letter, self._rows.names.text if self._rows else "")
-        await self._session.run(self._fence.dead_letter(letter))
+        await self._session.run(self._ledger.dead_letter(letter))
         return 1
 
-    def _commands(self, operations: Operations) -> list[Command]:
+    def _statements(self, operations: Operations) -> list[Statement]:
         if self._rows is None:
             return []
         batches = [
             Batch(batch.schema, [row], batch.position, bytes([operation])) for operation, row, batch in operations
         ]
         if self._append:
-            return [command for history in plan_append(batches) for command in self._rows.append(history)]
-        return [command for step in plan_upsert(self._rows.schema, batches) for command in self._rows.apply(step)]
+            return [statement for history in plan_append(batches) for statement in self._rows.append(history)]
+        return [statement for step in plan_upsert(self._rows.schema, batches) for statement in self._rows.apply(step)]

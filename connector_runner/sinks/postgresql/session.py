@@ -11,14 +11,17 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from connector_runner.datasets.procedure import Procedure, Result, Statement
 from connector_runner.protocols.errors import TransientError
 from connector_runner.sinks.postgresql.errors import connection_failure
+
+T = TypeVar("T")
 
 # A dead network is noticed within about half a minute; a URL may say otherwise.
 DEFAULTS = {
@@ -31,20 +34,12 @@ OPTIONS = "-c plan_cache_mode=force_generic_plan -c client_min_messages=warning"
 DEFAULT_OPTIONS = "-c idle_in_transaction_session_timeout=60s"
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A statement with parameters in binary format."""
-
-    sql: str
-    parameters: Sequence[bytes | None] = ()
-
-
 class StatementError(Exception):
     """A statement of a unit failed; everything of the unit was taken back.
 
     Attributes:
         sqlstate: Five characters.
-        place: Which command of the unit; its length when the commit failed.
+        place: Which statement of the unit; its length when the commit failed.
     """
 
     def __init__(self, sqlstate: str, message: str, place: int) -> None:
@@ -55,13 +50,22 @@ class StatementError(Exception):
 
 @dataclass(slots=True)
 class _Unit:
-    """Commands up to a synchronisation point; `expected` are the places whose results are still to come, then a sync."""
+    """Statements up to a synchronisation point; `expected` are the places whose results are still to come, then a sync."""
 
     done: asyncio.Future[list[pq.abc.PGresult]]
     expected: deque[int]
     names: list[str] = field(default_factory=list)
     results: list[pq.abc.PGresult] = field(default_factory=list)
     error: StatementError | None = None
+
+
+def _encode(value: bytes | str | int | None) -> bytes | None:
+    """A parameter in binary format; whole numbers go as texts, which the statements cast."""
+    if isinstance(value, bytes) or value is None:
+        return value
+    if isinstance(value, int):
+        return b"%d" % value
+    return value.replace("\0", "\\0").encode(errors="replace")
 
 
 def describe(url: str) -> str:
@@ -90,6 +94,24 @@ def connection_info(url: str, application_name: str) -> str:
     return make_conninfo("", **{**DEFAULTS, **given, "application_name": application_name, "options": options})
 
 
+async def run(connection: psycopg.AsyncConnection[Any], procedure: Procedure[T]) -> T:
+    """Does a procedure's statements on psycopg's own connection and returns what it returns."""
+    try:
+        statement = next(procedure)
+        while True:
+            try:
+                cursor = await connection.execute(statement.sql.encode(), statement.parameters)
+                rows = await cursor.fetchall() if cursor.description is not None else []
+            except BaseException:
+                procedure.close()
+                raise
+            columns = [column.name for column in cursor.description or ()]
+            statement = procedure.send(Result(rows, cursor.rowcount, columns))
+    except StopIteration as end:
+        value: T = end.value
+        return value
+
+
 class Session:
     """See the module."""
 
@@ -116,7 +138,9 @@ class Session:
         """
         where = describe(url)
         try:
-            connection = await psycopg.AsyncConnection.connect(connection_info(url, application_name), autocommit=True)
+            connection = await psycopg.AsyncConnection.connect(
+                connection_info(url, application_name), autocommit=True, cursor_factory=psycopg.AsyncRawCursor
+            )
         except psycopg.OperationalError as error:
             raise connection_failure(str(error), where) from None
         connection.prepare_threshold = None
@@ -146,8 +170,8 @@ class Session:
             else:
                 self.lose("the connection was lost")
 
-    def send(self, commands: Sequence[Command]) -> asyncio.Future[list[pq.abc.PGresult]]:
-        """Sends commands and a synchronisation point; without BEGIN they are one transaction.
+    def send(self, statements: Sequence[Statement]) -> asyncio.Future[list[pq.abc.PGresult]]:
+        """Sends statements and a synchronisation point; without BEGIN they are one transaction.
 
         Returns:
             The results; or StatementError, or TransientError when the connection is lost.
@@ -155,16 +179,17 @@ class Session:
         self._raise_if_lost()
         unit = _Unit(self._loop.create_future(), deque())
         try:
-            for place, command in enumerate(commands):
-                name = self._statements.get(command.sql)
+            for place, statement in enumerate(statements):
+                name = self._statements.get(statement.sql)
                 if name is None:
                     self._named += 1
-                    name = self._statements[command.sql] = f"c{self._named}"
-                    self._pgconn.send_prepare(name.encode(), command.sql.encode())
+                    name = self._statements[statement.sql] = f"c{self._named}"
+                    self._pgconn.send_prepare(name.encode(), statement.sql.encode())
                     unit.expected.append(-1 - place)
-                    unit.names.append(command.sql)
-                formats = [pq.Format.BINARY] * len(command.parameters)
-                self._pgconn.send_query_prepared(name.encode(), command.parameters, formats, pq.Format.TEXT)
+                    unit.names.append(statement.sql)
+                parameters = [_encode(value) for value in statement.parameters]
+                formats = [pq.Format.BINARY] * len(parameters)
+                self._pgconn.send_query_prepared(name.encode(), parameters, formats, pq.Format.TEXT)
                 unit.expected.append(place)
             self._pgconn.pipeline_sync()
             self._units.append(unit)
@@ -174,9 +199,9 @@ class Session:
             self._raise_if_lost()
         return unit.done
 
-    async def run(self, *commands: Command) -> list[pq.abc.PGresult]:
+    async def run(self, *statements: Statement) -> list[pq.abc.PGresult]:
         """Sends and awaits."""
-        return await self.send(commands)
+        return await self.send(statements)
 
     async def settle(self) -> None:
         """Until everything that was sent is answered, well or not."""

@@ -1,4 +1,4 @@
-"""The SQL of the PostgreSQL sink; every set of rows is one statement over arrays."""
+"""SQL on the table with the rows; every set of rows is one statement over arrays. Pure."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from connector_runner.datasets.dead_letters import DeadLetter
-from connector_runner.datasets.fencing import COLUMNS, encode_position
-from connector_runner.datasets.names import ROW_NUMBER, TableNames, quote, quote_all
+from connector_runner.datasets.fencing import encode_position
+from connector_runner.datasets.names import TableNames, quote, quote_all
+from connector_runner.datasets.procedure import Statement
 from connector_runner.datasets.write_plan import History, Step
 from connector_runner.protocols.batch import place_of
 from connector_runner.protocols.schema import StreamSchema
-from connector_runner.sinks.postgresql.session import Command
 from connector_runner.sinks.postgresql.types import (
-    METADATA_TYPES,
     TEXT,
     Cells,
     PostgresType,
@@ -25,102 +23,13 @@ from connector_runner.sinks.postgresql.types import (
     encode_texts,
 )
 
-FIND_SCHEMA = """SELECT coalesce((SELECT nspname FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace
-  WHERE pg_class.oid = to_regclass(%s)), current_schema())"""
-CREATE_CHECKPOINTS = """CREATE TABLE {table} (
-  connector text NOT NULL, stream text NOT NULL, table_name text NOT NULL, epoch bigint NOT NULL, number bigint NOT NULL,
-  uid text NOT NULL, run bigint NOT NULL, identity text NOT NULL, schema_version text NOT NULL, position text,
-  write_mode text NOT NULL, updated timestamptz NOT NULL, PRIMARY KEY (connector, stream, table_name)
-) WITH (fillfactor = 50)"""
-CREATE_DEAD_LETTERS = """CREATE TABLE {table} (
-  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at timestamptz NOT NULL, connector text NOT NULL,
-  stream text NOT NULL, reason text NOT NULL, operation text NOT NULL, position text NOT NULL, "row" json NOT NULL
-)"""
-CREATE_INCIDENTS = """CREATE TABLE {table} (
-  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at timestamptz NOT NULL, connector text NOT NULL,
-  stream text NOT NULL, kind text NOT NULL, subject text NOT NULL, message text NOT NULL, detail json NOT NULL,
-  position text NOT NULL
-)"""
-
-
 # Rows without an owner are from before there was that column.
 OWN = "((_connector = $2 AND _stream = $3) OR _connector IS NULL)"
 
 
-class FenceSql:
-    """Statements on the checkpoint and its companions; `key` is (connector, stream, table)."""
-
-    def __init__(self, names: TableNames, key: tuple[str, str, str]) -> None:
-        self._names = names
-        self._key = [part.encode() for part in key]
-        table, listed = names.checkpoints, ", ".join(COLUMNS)
-        where = "connector = {0} AND stream = {1} AND table_name = {2}"
-        self.read = f"SELECT {listed} FROM {table} WHERE {where.format('%s', '%s', '%s')}"
-        self.read_table = f"SELECT {listed} FROM {table} WHERE table_name = %s"
-        self.claim = (
-            f"INSERT INTO {table} ({listed}) VALUES (%s, %s, %s, %s, 0, %s, %s, '', '', NULL, %s, now()) "
-            "ON CONFLICT (connector, stream, table_name) DO UPDATE SET epoch = excluded.epoch, uid = excluded.uid, "
-            "run = excluded.run, write_mode = excluded.write_mode, updated = excluded.updated"
-        )
-        self.adopt = (
-            f"UPDATE {table} SET schema_version = %s WHERE {where.format('%s', '%s', '%s')} AND epoch = %s "
-            "AND schema_version = ''"
-        )
-        theirs = where.format("%s", "%s", "%s")
-        self.move = f"UPDATE {table} SET connector = %s, stream = %s, table_name = %s WHERE {theirs}"
-        self.release = (
-            f"UPDATE {table} SET epoch = epoch + 1, uid = '', run = 0, identity = '', position = NULL, updated = now() "
-            f"WHERE {theirs}"
-        )
-        self.remove = f"DELETE FROM {table} WHERE {theirs}"
-        self.incident = (
-            f"INSERT INTO {names.incidents} (at, connector, stream, kind, subject, message, detail, position) "
-            "VALUES (now(), %s, %s, %s, %s, %s, %s, %s)"
-        )
-        held = f"WHERE {where.format('$1', '$2', '$3')} AND epoch = $4::text::bigint AND number = $5::text::bigint - 1"
-        # The division fails when the row is not as expected, and with it all that follows up to the synchronisation point.
-        self._commit, self._touch = (
-            f"WITH moved AS (UPDATE {table} SET number = $5::text::bigint, {changes}updated = now() {held} RETURNING 1) "
-            "SELECT 1 / count(*) FROM moved"
-            for changes in ("identity = $6, schema_version = $7, position = $8, ", "")
-        )
-
-    def advance(self, epoch: int, number: int, state: tuple[str, str, str] | None) -> Command:
-        """Moves the checkpoint from `number - 1`; fails when somebody else has the epoch.
-
-        Args:
-            epoch: Ours.
-            number: Of this transaction.
-            state: Identity, schema version and position; None to leave them.
-        """
-        parameters = [*self._key, b"%d" % epoch, b"%d" % number]
-        if state is None:
-            return Command(self._touch, parameters)
-        return Command(self._commit, [*parameters, *(text.encode() for text in state)])
-
-    def dead_letter(self, letter: DeadLetter) -> Command:
-        """One refused row."""
-        texts = (letter.reason, letter.operation, letter.position, letter.row)
-        return Command(
-            f'INSERT INTO {self._names.dead_letters} (at, connector, stream, reason, operation, position, "row") '
-            "VALUES (now(), $1, $2, $3, $4, $5, $6::text::json)",
-            [*self._key[:2], *(text.encode(errors="replace") for text in texts)],
-        )
-
-    def incidents(self, rows: Sequence[tuple[str, str, str, str, str]]) -> Command:
-        """Some incidents."""
-        columns = [array_parameter(TEXT.oid, encode_texts(column)) for column in zip(*rows, strict=True)]
-        return Command(
-            f"INSERT INTO {self._names.incidents} (at, connector, stream, kind, subject, message, detail, position) "
-            "SELECT now(), $1, $2, kind, subject, message, detail::json, position FROM "
-            "unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) AS i(kind, subject, message, detail, position)",
-            [*self._key[:2], *columns],
-        )
-
-
 @dataclass(frozen=True)
 class RowSql:
-    """Commands on the table with the rows, for one schema; `owner` is (connector, stream)."""
+    """Statements on the table with the rows, for one schema; `owner` is (connector, stream)."""
 
     schema: StreamSchema
     names: TableNames
@@ -199,42 +108,42 @@ class RowSql:
         types = self._key_types[: len(prefix)]
         return [array_parameter(kind.oid, kind.encode([value])) for kind, value in zip(types, prefix, strict=True)]
 
-    def apply(self, step: Step) -> list[Command]:
+    def apply(self, step: Step) -> list[Statement]:
         """A step of upsert mode.
 
         Raises:
             RefusedError and others: See `types.encode_columns`.
         """
-        commands = []
+        statements = []
         for prefix in step.replaced:
             sql = f"DELETE FROM {self.names.rows} WHERE {self._prefix(len(prefix), 1)}"
-            commands.append(Command(sql, self._prefix_parameters(prefix)))
+            statements.append(Statement(sql, self._prefix_parameters(prefix)))
         if step.deleted:
             keys = [[row[place] for place in self.schema.key_indices] for row in step.deleted]
-            commands.append(Command(self._delete, _arrays(self._key_types, keys)))
+            statements.append(Statement(self._delete, _arrays(self._key_types, keys)))
         if step.upserted:
-            commands.append(Command(self._upsert, _arrays(self.types, step.upserted)))
+            statements.append(Statement(self._upsert, _arrays(self.types, step.upserted)))
         if step.inserted:
-            commands.append(Command(self._insert, _arrays(self.types, step.inserted)))
-        return commands
+            statements.append(Statement(self._insert, _arrays(self.types, step.inserted)))
+        return statements
 
-    def append(self, history: History) -> list[Command]:
+    def append(self, history: History) -> list[Statement]:
         """A step of append mode.
 
         Raises:
             RefusedError and others: See `types.encode_columns`.
         """
-        commands = []
+        statements = []
         owner = [part.encode() for part in self.owner]
         for prefix, batch in history.replaced:
             parameters = [encode_position(place_of(batch.position)).encode(), *owner, *self._prefix_parameters(prefix)]
-            commands.append(Command(self._retract(len(prefix)), parameters))
+            statements.append(Statement(self._retract(len(prefix)), parameters))
         if history.rows:
             oids = [*(kind.oid for kind in self.types), TEXT.oid, TEXT.oid]
             cells = self.history_cells(history)
             arrays = [array_parameter(*pair) for pair in zip(oids, cells, strict=True)]
-            commands.append(Command(self._append, [*arrays, *owner]))
-        return commands
+            statements.append(Statement(self._append, [*arrays, *owner]))
+        return statements
 
     def history_cells(self, history: History) -> list[Cells]:
         """The columns of rows to be appended, operation and position included."""
@@ -272,20 +181,6 @@ class RowSql:
             f"(SELECT DISTINCT ON ({key}) * FROM {self.names.rows} WHERE {OWN} AND {self._prefix(length, 4)} "
             f"ORDER BY {key}, _id DESC) AS latest WHERE _op <> 'delete' ORDER BY _id"
         )
-
-    def create_table(self, *, append: bool) -> str:
-        """Columns of the key are NOT NULL, all others may be null: a stream's guarantees may change, a table's can't."""
-        columns = [
-            f"{quote(column.name)} {kind.name}{' NOT NULL' if column.name in self.schema.key and not append else ''}"
-            for column, kind in zip(self.schema.columns, self.types, strict=True)
-        ]
-        if append:
-            added = [f"{name} {type_} NOT NULL" for name, type_ in METADATA_TYPES.items() if name != ROW_NUMBER]
-            number = f"{ROW_NUMBER} {METADATA_TYPES[ROW_NUMBER]} GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
-            columns = [number, *columns, *added]
-        else:
-            columns.append(f"PRIMARY KEY ({quote_all(self.schema.key)})")
-        return f"CREATE TABLE {self.names.rows} ({', '.join(columns)})"
 
 
 def _unnest(types: Sequence[PostgresType]) -> str:

@@ -15,7 +15,6 @@ from psycopg import DataError
 from psycopg.adapt import PyFormat, Transformer
 
 from connector_runner.datasets.dead_letters import RefusedError
-from connector_runner.datasets.names import METADATA
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.types import Kind
 from connector_runner.sinks.postgresql.times import date_days, time_micros, timestamp_micros, timestamptz_micros
@@ -111,7 +110,6 @@ TYPES: dict[Kind, PostgresType] = {
     Kind.UUID: PostgresType("uuid", 2950, _encode_uuids),
 }
 TEXT = TYPES[Kind.STRING]
-METADATA_TYPES = {name: TYPES[kind].name for name, kind in METADATA.items()}
 
 # (found, wanted) → True: holds it as it is; False: by ALTER COLUMN … TYPE, which loses nothing.
 WIDENS: dict[tuple[str, str], bool] = {

@@ -7,13 +7,17 @@ from connector_runner.protocols.sink import Inspector, Sink, SinkContext
 
 def build_sink(context: SinkContext) -> Sink:
     """A sink for `sqlite:///relative.db` (from the data directory) or `sqlite:////absolute.db`; option `?synchronous=NORMAL`."""
-    from connector_runner.sinks.sqlite.sink import SqliteSink
+    from connector_runner.datasets.blocking_sink import build_table_sink
+    from connector_runner.datasets.sqlite.connection import SqliteFile
+    from connector_runner.sinks.sqlite.rows import ROWS
 
-    return SqliteSink(context)
+    return build_table_sink(context, SqliteFile(context.read_url, context.directory), ROWS)
 
 
 def build_inspector(context: SinkContext) -> Inspector:
     """Looks at such a file without claiming it."""
-    from connector_runner.sinks.sqlite.inspector import SqliteInspector
+    from connector_runner.datasets.inspector import LedgerInspector
+    from connector_runner.datasets.sqlite.connection import SqliteFile
+    from connector_runner.sinks.sqlite.rows import ROWS
 
-    return SqliteInspector(context)
+    return LedgerInspector(context, SqliteFile(context.read_url, context.directory), ROWS.newest)

@@ -7,16 +7,12 @@ TEXT, in a form that is equal for equal values and sorts as they do where possib
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
 from connector_runner.datasets.dead_letters import RefusedError
-from connector_runner.datasets.names import METADATA
-from connector_runner.protocols.schema import StreamSchema
+from connector_runner.datasets.row_dialect import Convert
 from connector_runner.protocols.types import Kind
-
-Convert = Callable[[Any], Any]
 
 # Kind → (declared type, how it is stored); the second is for docs/types.md.
 TYPES: dict[Kind, tuple[str, str]] = {
@@ -39,14 +35,6 @@ TYPES: dict[Kind, tuple[str, str]] = {
 
 # Alterations that lose nothing; False: done by rewriting the column.
 WIDENS: dict[tuple[str, str], bool] = {("INTEGER", "TEXT"): False}
-
-
-METADATA_TYPES = {name: TYPES[kind][0] for name, kind in METADATA.items()}
-
-
-def declared_types(schema: StreamSchema) -> dict[str, str]:
-    """Each column's declared type."""
-    return {column.name: TYPES[column.type.kind][0] for column in schema.columns}
 
 
 def affinity(declared: str) -> str:
@@ -118,48 +106,5 @@ CONVERT: dict[Kind, Convert] = {
     Kind.TIMESTAMP: _timestamp,
     Kind.TIMESTAMPTZ: _timestamptz,
 }
-
-
-def build_converters(schema: StreamSchema) -> list[tuple[int, Convert]]:
-    """(place in the row, conversion) of the columns that need one."""
-    converters = []
-    for place, column in enumerate(schema.columns):
-        convert = CONVERT.get(column.type.kind)
-        if column.type.kind is Kind.DECIMAL and column.name in schema.key:
-            convert = canonical_decimal
-        if convert is not None:
-            converters.append((place, convert))
-    return converters
-
-
-def convert_rows(rows: Sequence[Sequence[Any]], converters: Sequence[tuple[int, Convert]]) -> Sequence[Sequence[Any]]:
-    """Rows ready to be bound; column by column, which is faster than row by row.
-
-    Raises:
-        RefusedError, UnicodeError, …: Some value has no exact form.
-    """
-    if not converters or not rows:
-        return rows
-    columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
-    for place, convert in converters:
-        columns[place] = _convert_column(columns[place], convert)
-    return list(zip(*columns, strict=True))
-
-
-def _convert_column(values: Sequence[Any], convert: Convert) -> Sequence[Any]:
-    if convert is _timestamptz:
-        return _convert_runs(values, convert)
-    if None in values:
-        return [None if value is None else convert(value) for value in values]
-    return list(map(convert, values))
-
-
-def _convert_runs(values: Sequence[Any], convert: Convert) -> Sequence[Any]:
-    """Of the same object in row after row (a block's time in its transactions), only the first is converted."""
-    converted = []
-    last = text = None
-    for value in values:
-        if value is not last:
-            last, text = value, None if value is None else convert(value)
-        converted.append(text)
-    return converted
+# Equal numbers are one key.
+CONVERT_KEY: dict[Kind, Convert] = {Kind.DECIMAL: canonical_decimal}

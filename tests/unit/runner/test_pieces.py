@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from connector_runner.datasets.dead_letters import json_value
 from connector_runner.datasets.names import parse_table, quote
+from connector_runner.datasets.sqlite.connection import parse_url
 from connector_runner.log import LineLog
 from connector_runner.pipeline.health import Health
 from connector_runner.pipeline.probes import parse_address
@@ -37,7 +38,6 @@ from connector_runner.sinks.postgresql.errors import Meaning, connection_failure
 from connector_runner.sinks.postgresql.session import connection_info, describe
 from connector_runner.sinks.postgresql.times import days_from_civil, parse_iso
 from connector_runner.sinks.postgresql.types import TYPES as POSTGRES_TYPES
-from connector_runner.sinks.sqlite.connection import parse_url
 from connector_runner.sinks.sqlite.types import TYPES as SQLITE_TYPES
 from connector_runner.sinks.sqlite.types import canonical_decimal, decimal_text
 
@@ -265,7 +265,7 @@ SOURCE_CONFIGS: dict[str, tuple[dict[str, object], set[str]]] = {
 SINK_URLS = {
     "sqlite:///x.db": ({"sqlite"}, set[str]()),
     "postgresql://db/x": ({"postgresql"}, {"psycopg"}),
-    "http://host/x": ({"http", "sqlite"}, set[str]()),
+    "http://host/x": ({"http"}, set[str]()),
 }
 
 

@@ -1,0 +1,191 @@
+"""A sink of two parts: a ledger in a database whose driver blocks, and something that takes the rows of each stream.
+
+All blocking calls are made on one thread of its own, in the order of the calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, TypeVar
+
+from connector_runner.datasets.blocking import Begun, BlockingConnection, Database
+from connector_runner.datasets.ledger import Ledger
+from connector_runner.datasets.names import check_column_names, require_key
+from connector_runner.datasets.procedure import Procedure, run
+from connector_runner.datasets.row_dialect import RowDialect, ensure_table
+from connector_runner.datasets.row_writer import RowWriter
+from connector_runner.protocols.schema import StreamSchema
+from connector_runner.protocols.sink import Claim, Receipt, SinkContext, Transaction
+from connector_runner.protocols.source import WriteMode
+
+T = TypeVar("T")
+
+
+class StreamWriter(Protocol):
+    """Takes the rows of one schema of one stream."""
+
+    def write(self, connection: BlockingConnection, transaction: Transaction) -> int:
+        """Puts them where they belong, while the ledger's transaction is open; returns how many rows were refused.
+
+        Args:
+            connection: The ledger's.
+            transaction: With batches of that schema.
+        """
+
+
+class Rows(Protocol):
+    """Where the rows go."""
+
+    def check(self) -> None:
+        """Before each claim.
+
+        Raises:
+            ActionRequiredError: Something is missing that only a person can provide.
+        """
+
+    def ensure(self, schema: StreamSchema, own: bool) -> Procedure[bool]:
+        """See `Ledger.prepare`."""
+
+    def build_writer(self, schema: StreamSchema) -> StreamWriter:
+        """For rows of this schema, once the tables fit."""
+
+    def leave(self) -> None:
+        """Called from any thread before the sink closes: what is under way ends as soon as it can."""
+
+    def disconnect(self) -> None:
+        """Lets go of connections; safe twice."""
+
+
+class BlockingSink:
+    """See `Sink`.
+
+    Args:
+        context: What the sink is built from.
+        database: Where the ledger lies.
+        build_rows: Makes of the ledger what takes the rows.
+    """
+
+    def __init__(self, context: SinkContext, database: Database, build_rows: Callable[[Ledger], Rows]) -> None:
+        self._database = database
+        self._ledger = Ledger(context, database.dialect)
+        self._rows = build_rows(self._ledger)
+        self._append = context.write_mode is WriteMode.APPEND
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="dataset")
+        self._connection: BlockingConnection | None = None
+        self._writers: dict[str, StreamWriter] = {}
+        self._closed = False
+
+    async def claim(self) -> Claim:
+        """See `Sink.claim`."""
+        return await self._in_thread(self._claim)
+
+    async def prepare(self, schema: StreamSchema) -> None:
+        """See `Sink.prepare`."""
+        await self._in_thread(lambda: self._prepare(schema))
+
+    async def write(self, transaction: Transaction) -> Receipt:
+        """See `Sink.write`."""
+        return await self._in_thread(lambda: self._write(transaction))
+
+    async def recover(self) -> int:
+        """See `Sink.recover`."""
+        return await self._in_thread(self._recover)
+
+    async def close(self) -> None:
+        """See `Sink.close`."""
+        if not self._closed:
+            self._closed = True
+            self._rows.leave()
+            await self._in_thread(self._disconnect)
+            self._thread.shutdown(wait=False)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _connected(self) -> BlockingConnection:
+        if self._connection is None:
+            self._connection = self._database.connect()
+        return self._connection
+
+    def _disconnect(self) -> None:
+        self._rows.disconnect()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _claim(self) -> Claim:
+        self._rows.check()
+        connection = self._connected()
+        with self._database.explained(), Begun(connection, self._database.begin):
+            run(connection, self._ledger.create())
+            return run(connection, self._ledger.claim())
+
+    def _prepare(self, schema: StreamSchema) -> None:
+        if not self._append:
+            require_key(schema)
+        check_column_names(schema, append=self._append, case_sensitive=self._database.dialect.is_case_sensitive)
+        connection = self._connected()
+        with self._database.explained(), Begun(connection, self._database.begin):
+            run(connection, self._ledger.prepare(schema, lambda own: self._rows.ensure(schema, own)))
+        self._writers[schema.stream] = self._rows.build_writer(schema)
+
+    def _write(self, transaction: Transaction) -> Receipt:
+        connection, refused = self._connected(), 0
+        before = self._ledger.refusals.snapshot()
+        try:
+            with self._database.explained(), Begun(connection, self._database.begin):
+                self._advance(connection, transaction)
+                if transaction.batches:
+                    refused = self._writers[transaction.batches[0].schema.stream].write(connection, transaction)
+                    for incident in self._ledger.incidents(transaction.batches):
+                        connection.execute(incident.sql, incident.parameters)
+        except BaseException:
+            self._ledger.refusals.restore(before)
+            raise
+        return Receipt(refused)
+
+    def _advance(self, connection: BlockingConnection, transaction: Transaction) -> None:
+        statement = self._ledger.advance(transaction)
+        if connection.execute(statement.sql, statement.parameters).rowcount != 1:
+            raise run(connection, self._ledger.why_refused(transaction.number))
+
+    def _recover(self) -> int:
+        self._disconnect()
+        connection = self._connected()
+        with self._database.explained():
+            run(connection, self._ledger.create())
+            return run(connection, self._ledger.recover())
+
+
+class TableRows:
+    """`Rows` in a table of the ledger's own database."""
+
+    def __init__(self, context: SinkContext, database: Database, dialect: RowDialect, ledger: Ledger) -> None:
+        self._database = database
+        self._dialect = dialect
+        self._ledger = ledger
+        self._append = context.write_mode is WriteMode.APPEND
+
+    def check(self) -> None:
+        """Nothing else is needed."""
+
+    def ensure(self, schema: StreamSchema, own: bool) -> Procedure[bool]:
+        """See `Rows.ensure`."""
+        return ensure_table(schema, self._ledger.names, self._dialect, append=self._append, own=own)
+
+    def build_writer(self, schema: StreamSchema) -> RowWriter:
+        """See `Rows.build_writer`."""
+        return RowWriter(self._database, self._ledger, self._dialect, schema, append=self._append)
+
+    def leave(self) -> None:
+        """A statement under way is finished."""
+
+    def disconnect(self) -> None:
+        """The connection is the ledger's."""
+
+
+def build_table_sink(context: SinkContext, database: Database, dialect: RowDialect) -> BlockingSink:
+    """Effectively once: a commit holds rows, dead letters, incidents, position and the check of the epoch."""
+    return BlockingSink(context, database, lambda ledger: TableRows(context, database, dialect, ledger))

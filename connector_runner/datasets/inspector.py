@@ -1,0 +1,91 @@
+"""Looks at a dataset without claiming it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, TypeVar
+
+from connector_runner.datasets.dialect import Dialect
+from connector_runner.datasets.ledger import Ledger
+from connector_runner.datasets.names import TableNames
+from connector_runner.datasets.procedure import Connection, Procedure, run
+from connector_runner.protocols.errors import ActionRequiredError
+from connector_runner.protocols.sink import SinkContext, StoredCheckpoint
+
+T = TypeVar("T")
+Newest = Callable[[TableNames, int], Procedure[tuple[Sequence[str], Sequence[Sequence[Any]]]]]
+
+
+class InspectedConnection(Connection, Protocol):
+    """A blocking connection in autocommit mode."""
+
+    def close(self) -> None:
+        """Lets go of the database."""
+
+
+class InspectedDatabase(Protocol):
+    """What is needed of a database to look at it; see `blocking.Database`."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """Its words."""
+
+    def connect(self, *, create: bool = True) -> InspectedConnection:
+        """A new connection."""
+
+    def explained(self) -> AbstractContextManager[None]:
+        """Within it the driver's errors are raised as the pipeline's."""
+
+
+class LedgerInspector:
+    """See `Inspector`.
+
+    Args:
+        context: Of the dataset.
+        database: Where its ledger lies.
+        newest: Reads rows of the same database (see `RowDialect.newest`); None where rows can't be read back.
+        find: Finds the schema of the table where the database has schemas.
+    """
+
+    def __init__(
+        self,
+        context: SinkContext,
+        database: InspectedDatabase,
+        newest: Newest | None,
+        find: Callable[[TableNames], Procedure[TableNames]] | None = None,
+    ) -> None:
+        self._database = database
+        self._newest = newest
+        self._ledger = Ledger(context, database.dialect)
+        self._connection = database.connect(create=False)
+        if find is not None:
+            self._ledger.locate(self._run(find(self._ledger.names)))
+
+    def _run(self, procedure: Procedure[T]) -> T:
+        with self._database.explained():
+            return run(self._connection, procedure)
+
+    def newest_rows(self, limit: int) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
+        """See `Inspector.newest_rows`.
+
+        Raises:
+            ActionRequiredError: The dataset gives no rows back.
+        """
+        if self._newest is None:
+            raise ActionRequiredError(
+                "rows of this dataset can't be read back; look at the dataset itself", reason="NotPossible"
+            )
+        return self._run(self._newest(self._ledger.names, limit))
+
+    def checkpoints(self) -> Sequence[StoredCheckpoint]:
+        """See `Inspector.checkpoints`."""
+        return self._run(self._ledger.checkpoints())
+
+    def reset_checkpoints(self) -> int:
+        """See `Inspector.reset_checkpoints`."""
+        return self._run(self._ledger.reset())
+
+    def close(self) -> None:
+        """See `Inspector.close`."""
+        self._connection.close()

@@ -1,0 +1,139 @@
+"""The words of one SQL database for the table with the rows, and making that table fit a stream. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from connector_runner.datasets.dialect import Dialect
+from connector_runner.datasets.names import METADATA, ROW_NUMBER, TableNames, quote, quote_all
+from connector_runner.datasets.procedure import Procedure, Statement
+from connector_runner.datasets.schema_evolution import Alteration, FoundTable, fit_table
+from connector_runner.protocols.schema import StreamSchema
+from connector_runner.protocols.types import Kind
+
+Convert = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class RowDialect:
+    """What differs between databases in the table with the rows.
+
+    Attributes:
+        dialect: The ledger's words of the same database.
+        types: Kind → the type of a column, as the database itself spells it.
+        widens: (found type, wanted type) that can be had by altering; True where the found type already holds everything.
+        read: Table, names of the stream's columns → the table as it is, with names as the stream spells them; None without it.
+        alter: Table, what it needs, types by column → statements that alter it.
+        newest: Table, limit → names of its columns, and the rows that were inserted last, the newest last.
+        convert: Kind → makes of a value what the driver takes; kinds that need nothing are left out.
+        convert_key: As `convert`, for the columns of the key.
+        repeating: Kinds whose values are often the same object in row after row.
+    """
+
+    dialect: Dialect
+    types: Mapping[Kind, str]
+    widens: Mapping[tuple[str, str], bool]
+    read: Callable[[TableNames, Collection[str]], Procedure[FoundTable | None]]
+    alter: Callable[[TableNames, Alteration, Mapping[str, str]], Sequence[str]]
+    newest: Callable[[TableNames, int], Procedure[tuple[Sequence[str], Sequence[Sequence[Any]]]]]
+    convert: Mapping[Kind, Convert] = field(default_factory=dict)
+    convert_key: Mapping[Kind, Convert] = field(default_factory=dict)
+    repeating: frozenset[Kind] = frozenset()
+
+    def column_types(self, schema: StreamSchema, *, append: bool) -> dict[str, str]:
+        """By name; in append mode with the columns that it adds."""
+        types = {column.name: self.types[column.type.kind] for column in schema.columns}
+        if append:
+            types.update({name: self.types[kind] for name, kind in METADATA.items()})
+        return types
+
+
+def ensure_table(
+    schema: StreamSchema, names: TableNames, rows: RowDialect, *, append: bool, own: bool
+) -> Procedure[bool]:
+    """The table with the rows fits afterwards; for one transaction of the driver.
+
+    Returns:
+        Whether it was created.
+
+    Raises:
+        SchemaConflictError: It can't be made to fit.
+    """
+    types = rows.column_types(schema, append=append)
+    found = yield from rows.read(names, types)
+    if found is None:
+        yield Statement(build_create_table(schema, names, rows, append=append))
+        return True
+    alteration = fit_table(schema, found, types, table=names.text, own=own, widens=rows.widens, append=append)
+    for statement in rows.alter(names, alteration, types):
+        yield Statement(statement)
+    return False
+
+
+def build_create_table(schema: StreamSchema, names: TableNames, rows: RowDialect, *, append: bool) -> str:
+    """Columns of the key are NOT NULL, all others may be null: a stream's guarantees may change, a table's can't."""
+    types = rows.column_types(schema, append=append)
+    if append:
+        added = [f"{name} {types[name]} NOT NULL" for name in METADATA if name != ROW_NUMBER]
+        number = f"{ROW_NUMBER} {rows.dialect.numbered}"
+        columns = [number, *(f"{quote(name)} {types[name]}" for name in schema.names), *added]
+    else:
+        columns = [f"{quote(name)} {types[name]}{' NOT NULL' if name in schema.key else ''}" for name in schema.names]
+        columns.append(f"PRIMARY KEY ({quote_all(schema.key)})")
+    return f"CREATE TABLE {names.rows} ({', '.join(columns)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What is done to the values of one place of a row."""
+
+    place: int
+    convert: Convert
+    is_repeating: bool = False
+
+
+def build_conversions(schema: StreamSchema, rows: RowDialect) -> list[Conversion]:
+    """For the columns that need one."""
+    found = []
+    for place, column in enumerate(schema.columns):
+        kind = column.type.kind
+        convert = rows.convert_key.get(kind) if column.name in schema.key else None
+        if (convert := convert or rows.convert.get(kind)) is not None:
+            found.append(Conversion(place, convert, kind in rows.repeating))
+    return found
+
+
+def convert_rows(rows: Sequence[Sequence[Any]], conversions: Sequence[Conversion]) -> Sequence[Sequence[Any]]:
+    """Rows ready to be bound; column by column, which is faster than row by row.
+
+    Raises:
+        RefusedError, UnicodeError, …: Some value has no exact form.
+    """
+    if not conversions or not rows:
+        return rows
+    columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
+    for conversion in conversions:
+        columns[conversion.place] = _convert_column(columns[conversion.place], conversion)
+    return list(zip(*columns, strict=True))
+
+
+def _convert_column(values: Sequence[Any], conversion: Conversion) -> Sequence[Any]:
+    convert = conversion.convert
+    if conversion.is_repeating:
+        return _convert_runs(values, convert)
+    if None in values:
+        return [None if value is None else convert(value) for value in values]
+    return list(map(convert, values))
+
+
+def _convert_runs(values: Sequence[Any], convert: Convert) -> Sequence[Any]:
+    """Of the same object in row after row (a block's time in its transactions), only the first is converted."""
+    converted = []
+    last = text = None
+    for value in values:
+        if value is not last:
+            last, text = value, None if value is None else convert(value)
+        converted.append(text)
+    return converted

@@ -1,0 +1,137 @@
+"""Opening SQLite files, and what their errors mean."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from connector_runner.datasets.dead_letters import RefusedError
+from connector_runner.datasets.sqlite.dialect import DIALECT
+from connector_runner.protocols.errors import (
+    ActionRequiredError,
+    ConnectorError,
+    InvalidConfigError,
+    SchemaConflictError,
+    TransientError,
+)
+from connector_runner.schemas.dataset_url import url_problems
+
+LOCK_SECONDS = 2.0
+
+# https://www.sqlite.org/rescode.html: primary result codes that may pass, with what a person should read.
+TRANSIENT = {
+    sqlite3.SQLITE_BUSY: "is locked by another program",
+    sqlite3.SQLITE_LOCKED: "is locked by another program",
+    sqlite3.SQLITE_FULL: "can't grow: the disk is full",
+    sqlite3.SQLITE_IOERR: "can't be read or written (input/output error)",
+    sqlite3.SQLITE_READONLY: "is read-only",
+    sqlite3.SQLITE_CANTOPEN: "can't be opened",
+    sqlite3.SQLITE_PROTOCOL: "is locked by another program",
+    sqlite3.SQLITE_NOMEM: "needs more memory than there is",
+}
+REFUSED = {
+    sqlite3.SQLITE_CONSTRAINT,
+    sqlite3.SQLITE_TOOBIG,
+    sqlite3.SQLITE_MISMATCH,
+}
+
+
+def parse_url(url: str, directory: Path) -> tuple[Path, str]:
+    """The file and the `synchronous` option of a URL.
+
+    Raises:
+        InvalidConfigError: It is no SQLite URL.
+    """
+    if problems := url_problems(url):
+        raise InvalidConfigError([f"dataset.url: {problem}" for problem in problems])
+    parts = urlsplit(url)
+    synchronous = parse_qs(parts.query).get("synchronous", ["FULL"])[-1].upper()
+    path = unquote(parts.path.removeprefix("/"))
+    if path.startswith("//"):  # one slash too many; SQLite would take the first folder for a host
+        path = "/" + path.lstrip("/")
+    return directory / path, synchronous
+
+
+class SqliteFile:
+    """A `Database` in a file.
+
+    Args:
+        read_url: Gives its URL; asked again for each connection.
+        directory: Where relative URLs start.
+    """
+
+    dialect = DIALECT
+    begin = "BEGIN IMMEDIATE"
+    # Out of range, not UTF-8, no exact form.
+    value_errors: tuple[type[Exception], ...] = (RefusedError, OverflowError, UnicodeError, sqlite3.Error)
+
+    def __init__(self, read_url: Callable[[], str], directory: Path) -> None:
+        self._read_url = read_url
+        self._directory = directory
+        self._path = Path()
+
+    def connect(self, *, create: bool = True) -> sqlite3.Connection:
+        """With a write-ahead log.
+
+        Raises:
+            ActionRequiredError: The folder does not exist or may not be entered.
+            TransientError: Locked or unreadable now.
+        """
+        self._path, synchronous = parse_url(self._read_url(), self._directory)
+        if not self._path.parent.is_dir():
+            raise ActionRequiredError(
+                f"the folder of the SQLite file {self._path} does not exist; create it, or give the Dataset a volumeClaim",
+                reason="DatasetUnavailable",
+            )
+        mode = "rwc" if create else "rw"
+        with self.explained():
+            connection = sqlite3.connect(
+                f"file:{_quoted(self._path)}?mode={mode}",
+                uri=True,
+                timeout=LOCK_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            try:
+                if create:  # looking at a file changes nothing in it
+                    connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute(f"PRAGMA synchronous = {synchronous}")
+            except BaseException:
+                connection.close()
+                raise
+        return connection
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """SQLite's errors as the pipeline's."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise explain(error, self._path) from error
+
+    def is_refusal(self, error: Exception) -> bool:
+        """See `Database.is_refusal`."""
+        if isinstance(error, sqlite3.Error):
+            code = getattr(error, "sqlite_errorcode", None)
+            return (code is not None and code & 0xFF in REFUSED) or (
+                code is None and isinstance(error, sqlite3.DataError)
+            )
+        return True
+
+
+def _quoted(path: Path) -> str:
+    return str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+
+
+def explain(error: sqlite3.Error, path: Path) -> ConnectorError:
+    """What an error means for the runner."""
+    code = getattr(error, "sqlite_errorcode", None)
+    primary = code & 0xFF if code is not None else None
+    if primary in TRANSIENT:
+        return TransientError(f"SQLite file {path} {TRANSIENT[primary]}: {error}", reason="DatasetUnavailable")
+    if primary == sqlite3.SQLITE_ERROR:
+        return SchemaConflictError(f"SQLite file {path} does not have the tables that this runner made: {error}")
+    return ActionRequiredError(f"SQLite file {path}: {error}", reason="DatasetError")

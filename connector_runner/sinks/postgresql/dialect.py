@@ -1,0 +1,50 @@
+"""PostgreSQL's words for the ledger. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from connector_runner.datasets.dialect import Dialect
+from connector_runner.datasets.names import TableNames
+from connector_runner.datasets.procedure import Procedure, Statement
+
+FIND_SCHEMA = """SELECT coalesce((SELECT nspname FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace
+  WHERE pg_class.oid = to_regclass($1)), current_schema())"""
+# What the division by zero of a commit that moves nothing is called.
+NOT_MOVED = "22012"
+
+
+def table_key(names: TableNames) -> str:
+    """How the checkpoint names the table: it lies in the table's schema, so the bare name is enough."""
+    return names.table
+
+
+def guard(update: str) -> str:
+    """The division fails when no row was changed, and with it all that follows up to the synchronisation point."""
+    return f"WITH moved AS ({update} RETURNING 1) SELECT 1 / count(*) FROM moved"
+
+
+# Whole numbers and JSON are sent as texts, so that every parameter of a transaction has one format.
+DIALECT = Dialect(
+    text="text",
+    whole="bigint",
+    time="timestamptz",
+    json="json",
+    numbered="bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+    now="now()",
+    find="SELECT 1 WHERE to_regclass($1) IS NOT NULL",
+    text_parameter="${n}",
+    whole_parameter="${n}::text::bigint",
+    json_parameter="${n}::text::json",
+    checkpoint_options=" WITH (fillfactor = 50)",
+    lock=" FOR UPDATE",
+    guard=guard,
+    table_key=table_key,
+    longest_name=63,
+)
+
+
+def find_schema(names: TableNames) -> Procedure[TableNames]:
+    """The same table with its schema, however it was spelled: where it is, else where it would be created."""
+    rows = (yield Statement(FIND_SCHEMA, [names.rows])).rows
+    return replace(names, schema=names.schema or (rows[0][0] if rows else "") or "")
