@@ -22,7 +22,8 @@ from connector_runner.registry import build_inspector, build_sink
 from connector_runner.schemas.manifest import TakeOver
 from connector_runner.schemas.outcome import ExitCode
 from tests.kit.datasets import Dataset
-from tests.kit.pipeline import PAIR, SMALL, ListSource, Run, batch, context, run_to_end, until
+from tests.kit.pipeline import PAIR, SMALL, ListSource, Run, batch, context, run_to_end
+from tests.kit.waiting import until
 from tests.scripted.script import SCHEMA, WIDER, Script
 from tests.scripted.source import scripted
 

@@ -26,7 +26,8 @@ from connector_runner.protocols.errors import (
 from connector_runner.protocols.source import Checkpoint, Source, SourceContext, WriteMode
 from connector_runner.schemas.config import config_problems, connector_types, fill_defaults
 from tests.contract.sources import SOURCES, Resumes, Servers, SourceCase, World
-from tests.kit.reading import Reading, Told
+from tests.kit.reading import Reading
+from tests.kit.report import RecordingReport
 from tests.scripted.source import TestRegistry
 
 REGISTRY = TestRegistry()
@@ -50,17 +51,21 @@ def world(case: SourceCase, servers: Servers) -> World:
     return case.world(servers)
 
 
-def build(case: SourceCase, world: World, report: Told | None = None, **changes: Any) -> Source:
+def build(case: SourceCase, world: World, report: RecordingReport | None = None, **changes: Any) -> Source:
     """As a runner builds it: validated, defaults filled in."""
     schema = REGISTRY.schema(case.connector_type)
     config = fill_defaults({**world.config, **changes}, schema)
     assert not config_problems(config, schema)
-    context = SourceContext(config, "contract/test", WriteMode.UPSERT, report or Told())
+    context = SourceContext(config, "contract/test", WriteMode.UPSERT, report or RecordingReport())
     return REGISTRY.build(case.connector_type, context)
 
 
 def read(
-    case: SourceCase, world: World, checkpoint: Checkpoint | None = None, table: Any = None, report: Told | None = None
+    case: SourceCase,
+    world: World,
+    checkpoint: Checkpoint | None = None,
+    table: Any = None,
+    report: RecordingReport | None = None,
 ) -> Reading:
     return Reading(build(case, world, report), world.stream, checkpoint, table)
 
@@ -120,7 +125,7 @@ async def test_discovery_lists_what_open_gives(case: SourceCase, world: World) -
         source = build(case, world)
         catalogue = await source.discover(world.stream)
         await source.close()
-        told = Told()
+        told = RecordingReport()
         reading = read(case, world, report=told)
         opened = await reading.open()
         await reading.source.close()

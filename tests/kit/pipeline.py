@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -137,13 +136,3 @@ async def run_to_end(batches: Sequence[Batch], sink: SinkContext, *, wait: bool 
     run = Run(lambda: ListSource(batches, identity), sink, wait=wait).start()
     assert await run.end() is ExitCode.END_OF_STREAM
     return run
-
-
-async def until(condition: Callable[[], Any], what: str, seconds: float = DEADLINE) -> Any:
-    """Polls until the condition holds."""
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        if time.monotonic() > end:
-            raise AssertionError(f"not within {seconds} s: {what}")
-        await asyncio.sleep(0.01)
-    return value

@@ -175,30 +175,3 @@ def apply(table: Table, schema: StreamSchema, operation: Operation, row: Row) ->
         table.pop(key, None)
     else:
         table.setdefault(key, row)
-
-
-class Told:
-    """A `Report` that remembers."""
-
-    def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
-        self.is_connected = False
-
-    def connected(self) -> None:
-        self.is_connected = True
-
-    def disconnected(self, message: str) -> None:
-        self.is_connected = False
-
-    def lag(self, seconds: float) -> None:
-        assert seconds >= 0
-
-    def progress(self, done: int, total: int | None, unit: str) -> None:
-        assert done >= 0  # `total` is an estimate
-
-    def count(self, name: str, amount: int = 1) -> None:
-        assert re.fullmatch(r"[a-z][a-z_]*", name)
-        self.counts[name] = self.counts.get(name, 0) + amount
-
-    def note(self, message: str, **fields: Any) -> None:
-        pass

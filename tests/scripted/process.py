@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from tests.kit.waiting import wait_until
 
 # Given to a process before it runs: a hook that lives in the tests, such as one that kills it at a certain statement.
 Hook = Callable[[], None]
@@ -42,14 +43,6 @@ def _run(arguments: Sequence[str], log: str, hook: Hook | None) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
-
-
-def wait_until(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> None:
-    """Polls until the condition holds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"not within {seconds} s: {what}"
-        time.sleep(0.005)
 
 
 @dataclass

@@ -1,9 +1,8 @@
-"""What these tests share: a source read in this process, and a report that remembers."""
+"""What these tests share: a source read in this process."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,40 +11,11 @@ from connector_runner.protocols.batch import Batch
 from connector_runner.protocols.source import Checkpoint, SourceContext, WriteMode
 from connector_runner.sources.coinbase import build_source
 from connector_runner.sources.coinbase.source import CoinbaseSource
+from tests.kit.report import RecordingReport
 
 
-class Remembering:
-    """A `Report` that keeps what it was told."""
-
-    def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-        self.losses: list[str] = []
-        self.lags: list[float] = []
-        self.is_connected = False
-
-    def connected(self) -> None:
-        self.is_connected = True
-
-    def disconnected(self, message: str) -> None:
-        self.is_connected = False
-        self.losses.append(message)
-
-    def lag(self, seconds: float) -> None:
-        assert seconds >= 0
-        self.lags.append(seconds)
-
-    def progress(self, done: int, total: int | None, unit: str) -> None:
-        raise AssertionError(f"no snapshot here: {done} of {total} {unit}")
-
-    def count(self, name: str, amount: int = 1) -> None:
-        self.counts[name] += amount
-
-    def note(self, message: str, **fields: Any) -> None:
-        self.losses.append(message)
-
-
-def source_of(config: Mapping[str, Any], report: Remembering | None = None) -> CoinbaseSource:
-    source = build_source(SourceContext(config, "tests/feed", WriteMode.UPSERT, report or Remembering()))
+def source_of(config: Mapping[str, Any], report: RecordingReport | None = None) -> CoinbaseSource:
+    source = build_source(SourceContext(config, "tests/feed", WriteMode.UPSERT, report or RecordingReport()))
     assert isinstance(source, CoinbaseSource)
     return source
 
@@ -53,7 +23,7 @@ def source_of(config: Mapping[str, Any], report: Remembering | None = None) -> C
 class Reading:
     """A source that is being read into `batches`, by a task of its own; `gate` cleared: the dataset takes nothing."""
 
-    def __init__(self, source: CoinbaseSource, report: Remembering) -> None:
+    def __init__(self, source: CoinbaseSource, report: RecordingReport) -> None:
         self.source = source
         self.report = report
         self.batches: list[Batch] = []
@@ -96,7 +66,7 @@ class Reading:
 async def reading(
     config: Mapping[str, Any], stream: str, checkpoint: Checkpoint | None = None
 ) -> AsyncIterator[Reading]:
-    report = Remembering()
+    report = RecordingReport()
     source = source_of(config, report)
     read = Reading(source, report)
     try:

@@ -19,6 +19,7 @@ from connector_runner.sources.coinbase.feed import session as session_module
 from connector_runner.sources.coinbase.feed.session import FeedSession, SessionSettings
 from connector_runner.sources.coinbase.feed.subscription import Subscription, describe
 from connector_runner.sources.coinbase.pacing import Pacer
+from tests.kit import waiting
 
 SUBSCRIPTION = Subscription({"ticker": ("BTC-USD",), "heartbeat": ("BTC-USD",)})
 CONFIRMED = ("ticker", "heartbeat")
@@ -103,9 +104,7 @@ async def connected(
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await waiting.until(condition, "the session is there")
 
 
 @pytest.fixture(autouse=True)

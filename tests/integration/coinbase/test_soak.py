@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 
 from tests.integration.coinbase.datasets import PostgresDataset, SqliteDataset, StoredDataset
+from tests.kit.waiting import wait_until
 from tests.servers.postgresql import PostgresServer
 from tests.simulators.coinbase.faults import Fault
 from tests.simulators.coinbase.process import Simulator
@@ -198,12 +199,14 @@ def settle(simulator: Simulator, runners: list[Runner]) -> None:
 
 
 def wait_for(condition: Callable[[], bool], seconds: float, runners: list[Runner]) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
+    def check() -> None:
         for runner in runners:
             runner.check()
-        assert time.monotonic() < deadline, "\n".join(f"{runner.folder.name}:\n{runner.log()}" for runner in runners)
-        time.sleep(0.2)
+
+    def logs() -> str:
+        return "\n".join(f"{runner.folder.name}:\n{runner.log()}" for runner in runners)
+
+    wait_until(condition, logs, seconds, check=check, pause=0.2)
 
 
 def compare_trades(simulator: Simulator, dataset: StoredDataset) -> str:

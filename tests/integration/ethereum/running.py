@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -23,9 +22,9 @@ from connector_runner.protocols.source import SourceContext, WriteMode
 from connector_runner.registry import build_sink
 from connector_runner.schemas.config import config_problems, config_schema, fill_defaults
 from connector_runner.sources.ethereum import build_source
+from tests.kit import waiting
 from tests.servers.anvil import RpcNode
 
-DEADLINE = 60.0
 _runs = count(1)
 """Each runner is an execution of its own, as the operator numbers them."""
 
@@ -140,14 +139,8 @@ async def running(
 
 
 async def until(condition: Callable[[], bool], what: str, task: asyncio.Task[Any] | None = None) -> None:
-    """Polls; fails with what the runner died of, or after the deadline."""
-    end = time.monotonic() + DEADLINE
-    while not await asyncio.to_thread(condition):
-        if task is not None and task.done():
-            task.result()
-            raise AssertionError(f"the runner ended while waiting until {what}")
-        assert time.monotonic() < end, f"not within {DEADLINE:.0f} s: {what}"
-        await asyncio.sleep(0.05)
+    """Polls, in a thread; fails with what the runner died of, or after the deadline."""
+    await waiting.until(condition, what, task=task, pause=0.05, blocks=True)
 
 
 async def until_head(dataset: Dataset, node: RpcNode, task: asyncio.Task[Any]) -> None:

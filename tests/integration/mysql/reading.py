@@ -13,37 +13,10 @@ from connector_runner.protocols.errors import TransientError
 from connector_runner.protocols.source import Checkpoint, Opened, Source, SourceContext, WriteMode
 from connector_runner.schemas.config import config_problems, config_schema, fill_defaults
 from connector_runner.sources.mysql import build_source
+from tests.kit.report import RecordingReport
 from tests.servers.mysqld import ADMIN_PASSWORD, ADMIN_USER, DatabaseServer
 
 PATIENCE = 90.0
-
-
-class Told:
-    """A `Report` that remembers."""
-
-    def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
-        self.steps: list[tuple[int, int | None]] = []
-        self.notes: list[str] = []
-
-    def connected(self) -> None:
-        pass
-
-    def disconnected(self, message: str) -> None:
-        pass
-
-    def lag(self, seconds: float) -> None:
-        assert seconds >= 0
-
-    def progress(self, done: int, total: int | None, unit: str) -> None:
-        assert unit == "rows"
-        self.steps.append((done, total))
-
-    def count(self, name: str, amount: int = 1) -> None:
-        self.counts[name] = self.counts.get(name, 0) + amount
-
-    def note(self, message: str, **fields: Any) -> None:
-        self.notes.append(message)
 
 
 def build_config(server: DatabaseServer, **options: Any) -> dict[str, Any]:
@@ -68,7 +41,7 @@ class Reading:
         self.batches: list[Batch] = []
         self.incidents: list[Incident] = []
         self.checkpoint: Checkpoint | None = None
-        self.told = Told()
+        self.told = RecordingReport("rows")
         self.opened: Opened | None = None
         self._source: Source | None = None
         self._iterator: Any = None

@@ -7,7 +7,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import psycopg
 import yaml
 
 from tests.integration.mysql.reading import PATIENCE
+from tests.kit.waiting import wait_until
 from tests.servers.mysqld import ADMIN_PASSWORD, ADMIN_USER, DatabaseServer
 
 
@@ -118,11 +118,10 @@ class Runner:
                 return []
 
     def until(self, is_done: Callable[[], bool], patience: float = PATIENCE) -> None:
-        deadline = time.monotonic() + patience
-        while not is_done():
+        def check() -> None:
             assert self.ended is None, f"the runner ended with {self.ended}:\n{self.output()[-3000:]}"
-            assert time.monotonic() < deadline, f"not reached in {patience:.0f} s:\n{self.output()[-3000:]}"
-            time.sleep(0.05)
+
+        wait_until(is_done, lambda: f"reached; said was:\n{self.output()[-3000:]}", patience, check=check, pause=0.05)
 
     def advance(self, steps: int = 1) -> None:
         """Waits until so many more positions were committed."""

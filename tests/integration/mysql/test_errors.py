@@ -83,4 +83,4 @@ async def test_every_error_of_every_loop(
         assert isinstance(told.value, wanted), f"{error!r}: {told.value!r}"
         assert "on purpose" in told.value.message or "martian" in told.value.message
         assert 1 <= len(calls) <= 2 * log_based.TRIES, "counted anew when the log has moved on"
-        assert len(reading.told.notes) >= len(calls) - 1, "each further try was told"
+        assert len(reading.told.losses) >= len(calls) - 1, "each further try was told"

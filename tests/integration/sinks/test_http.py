@@ -24,7 +24,8 @@ from connector_runner.protocols.types import DECIMAL, FLOAT64, INT64, INT256, JS
 from connector_runner.registry import build_inspector, build_sink
 from connector_runner.schemas.outcome import ExitCode
 from connector_runner.sinks.http.client import retry_after
-from tests.kit.pipeline import ListSource, Run, batch, until
+from tests.kit.pipeline import ListSource, Run, batch
+from tests.kit.waiting import until
 from tests.scripted.killing import DataDirectory
 from tests.scripted.process import start_runner, write_manifest
 from tests.scripted.script import SCHEMA, Script

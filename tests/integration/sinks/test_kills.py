@@ -16,8 +16,9 @@ from connector_runner.schemas.manifest import MANIFEST_VARIABLE, DatasetTarget, 
 from connector_runner.schemas.outcome import ExitCode
 from tests.integration.sinks.truth import HistoryTruth, Truth, assert_true, committed_position
 from tests.kit.datasets import Dataset
+from tests.kit.waiting import wait_until
 from tests.scripted.killing import Environment, KillAtStatement
-from tests.scripted.process import Runner, start_runner, wait_until, write_manifest
+from tests.scripted.process import Runner, start_runner, write_manifest
 from tests.scripted.script import Script
 
 KILLS = 100  # in each write mode

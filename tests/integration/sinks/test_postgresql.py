@@ -15,7 +15,8 @@ from connector_runner.protocols.source import WriteMode
 from connector_runner.protocols.types import DECIMAL, INT64, JSON, STRING, TIMESTAMP, Kind, LogicalType
 from connector_runner.registry import build_sink
 from tests.kit.datasets import PostgresDataset
-from tests.kit.pipeline import SMALL, ListSource, Run, batch, context, run_to_end, until
+from tests.kit.pipeline import SMALL, ListSource, Run, batch, context, run_to_end
+from tests.kit.waiting import until
 from tests.servers.postgresql import PostgresServer
 
 UPSERT, DELETE, INSERT, REPLACE = Operation

@@ -22,9 +22,10 @@ from connector_runner.registry import build_sink
 from connector_runner.schemas.outcome import ExitCode
 from tests.integration.sinks.truth import HistoryTruth, Truth, assert_true, committed_position
 from tests.kit.datasets import Dataset, PostgresDataset, SqliteDataset
-from tests.kit.pipeline import SMALL, ListSource, Run, batch, context, until
+from tests.kit.pipeline import SMALL, ListSource, Run, batch, context
+from tests.kit.waiting import until, wait_until
 from tests.scripted.killing import LargestFile
-from tests.scripted.process import Runner, start_runner, wait_until, write_manifest
+from tests.scripted.process import Runner, start_runner, write_manifest
 from tests.scripted.script import Script
 from tests.scripted.source import scripted
 from tests.servers.postgresql import PostgresServer

@@ -13,23 +13,12 @@ from connector_runner.sources.mysql.position import StreamPosition
 from connector_runner.sources.mysql.server.facts import Server
 from connector_runner.sources.mysql.streaming.log_based import LogBasedStream
 from connector_runner.sources.mysql.streaming.log_thread import LogThread
-from tests.integration.mysql.reading import Told
+from tests.kit.report import RecordingReport
 from tests.unit.mysql.logs import TABLE, settings
 
 
-class Lags(Told):
-    """A `Report` that remembers the lag."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lags: list[float] = []
-
-    def lag(self, seconds: float) -> None:
-        self.lags.append(seconds)
-
-
 def test_the_lag_is_zero_only_at_the_end_of_the_log() -> None:
-    told = Lags()
+    told = RecordingReport()
     start = LogPosition("binlog.000001", 4)
     follower = LogBasedStream(settings(), Server(False), StreamPosition(start, TABLE, None), None, told)
     old = time.time() - 500
@@ -48,7 +37,7 @@ def test_the_lag_is_zero_only_at_the_end_of_the_log() -> None:
 async def test_a_cancellation_that_comes_with_a_batch_is_not_lost(turns: int) -> None:
     """Else a runner that is asked to stop in that moment goes on, and who waits for its end waits for ever."""
     start = LogPosition("binlog.000001", 4)
-    follower = LogBasedStream(settings(), Server(False), StreamPosition(start, TABLE, None), None, Told())
+    follower = LogBasedStream(settings(), Server(False), StreamPosition(start, TABLE, None), None, RecordingReport())
     follower._is_untold = True  # a position is held back: what comes next is waited for only so long
     log = follower._open_log()
     following = asyncio.create_task(_follow_on(follower, log))

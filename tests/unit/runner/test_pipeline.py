@@ -20,7 +20,8 @@ from connector_runner.protocols.sink import Claim, Receipt, Transaction
 from connector_runner.protocols.types import INT64
 from connector_runner.resilience.backoff import Backoff
 from connector_runner.schemas.outcome import ExitCode
-from tests.kit.pipeline import ListSource, Run, batch, until
+from tests.kit.pipeline import ListSource, Run, batch
+from tests.kit.waiting import until
 
 SCHEMA = StreamSchema("test", (Column("k", INT64),), ("k",))
 

@@ -1,0 +1,53 @@
+"""What a source tells of itself, kept."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import Any
+
+
+class RecordingReport:
+    """A `Report` that remembers, and checks what the protocol promises of each call.
+
+    Args:
+        unit: What progress is counted in; None: any.
+
+    Attributes:
+        counts: By name; 0 for a name that was never counted.
+        losses: Messages of lost connections and notes, in order.
+        lags: Seconds, in order.
+        steps: Progress as (done, total).
+        is_connected: As told last.
+    """
+
+    def __init__(self, unit: str | None = None) -> None:
+        self._unit = unit
+        self.counts: Counter[str] = Counter()
+        self.losses: list[str] = []
+        self.lags: list[float] = []
+        self.steps: list[tuple[int, int | None]] = []
+        self.is_connected = False
+
+    def connected(self) -> None:
+        self.is_connected = True
+
+    def disconnected(self, message: str) -> None:
+        self.is_connected = False
+        self.losses.append(message)
+
+    def lag(self, seconds: float) -> None:
+        assert seconds >= 0
+        self.lags.append(seconds)
+
+    def progress(self, done: int, total: int | None, unit: str) -> None:
+        assert done >= 0  # `total` is an estimate
+        assert self._unit in {None, unit}
+        self.steps.append((done, total))
+
+    def count(self, name: str, amount: int = 1) -> None:
+        assert re.fullmatch(r"[a-z][a-z_]*", name)
+        self.counts[name] += amount
+
+    def note(self, message: str, **fields: Any) -> None:
+        self.losses.append(message)
