@@ -10,8 +10,9 @@ from typing import Any
 
 from connector_operator.crds.definitions import build_connector_crd, build_dataset_crd
 from connector_operator.decide import backoff, conditions, inputs, rollout
+from connector_operator.decide.outputs import ReasonFrom
 from connector_operator.decide.reasons import REASONS
-from connector_operator.decide.table import LISTING_ROWS, ROWS
+from connector_operator.decide.table import LISTING_ROWS, ROWS, Row
 from connector_operator.settings import describe_settings
 from connector_runner.schemas.kinds.connector_status import STATES
 
@@ -49,19 +50,23 @@ def _of(values: frozenset[Any], word: type[StrEnum]) -> str:
     return ", ".join(member.value for member in word if member in values)
 
 
+def _true_conditions(row: Row) -> Iterable[tuple[str, bool]]:
+    return (("Ready", row.ready), ("Reconciling", row.reconciling), ("Stalled", row.stalled))
+
+
 def build_states() -> str:
     """`docs/states.md`."""
     rows = [
         (
             f"**{row.name}**",
-            _of(row.requests, inputs.Request),
-            _of(row.executions, inputs.Execution),
-            _of(row.gates, inputs.Gate),
-            _of(row.memories, inputs.Memory),
+            _of(row.when.requests, inputs.Request),
+            _of(row.when.executions, inputs.Execution),
+            _of(row.when.gates, inputs.Gate),
+            _of(row.when.memories, inputs.Memory),
             row.action.value,
             row.state,
-            row.reason.replace("<", "*").replace(">", "*"),
-            ", ".join({"R": "Ready", "P": "Reconciling", "S": "Stalled"}[flag] for flag in row.flags),
+            f"*{row.reason}*" if isinstance(row.reason, ReasonFrom) else row.reason,
+            ", ".join(kind for kind, holds in _true_conditions(row) if holds),
         )
         for row in ROWS
     ]
@@ -126,8 +131,8 @@ def build_diagram() -> str:
 
 def build_reasons() -> str:
     """`docs/reasons.md`."""
-    kinds = [(f"`{kind}`", text) for kind, text in conditions.CONDITIONS.items()]
-    datasets = [(f"`{kind}`", text) for kind, text in rollout.CONDITIONS.items()]
+    kinds = [(f"`{kind.type}`", kind.meaning) for kind in conditions.CONDITIONS]
+    datasets = [(f"`{kind.type}`", kind.meaning) for kind in rollout.CONDITIONS]
     return (
         "# Reasons and their cures\n\n"
         + _MADE

@@ -9,7 +9,8 @@ import msgspec
 
 from connector_operator.cluster.client import ApiError
 from connector_operator.cluster.jobs import JobPoster
-from connector_operator.decide import backoff
+from connector_operator.decide.backoff import REFUSED_DELAY, delay_after
+from connector_operator.decide.facts import Facts
 from connector_operator.decide.observation import DryRun, Observation
 from connector_operator.resources import names
 from connector_operator.resources.connector import spec_hash
@@ -21,11 +22,16 @@ _KEPT = 4096
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """A refusal that holds until it is asked again: for these orders, the how manieth in a row."""
+    """A refusal that holds until it is asked again.
 
-    orders: tuple[str, str]
+    Attributes:
+        asked_for: What the Job was to be made from, by hash.
+        count: How many there were in a row.
+    """
+
+    asked_for: tuple[str, str]
     count: int
-    trial: DryRun
+    dry_run: DryRun
 
 
 class DryRuns:
@@ -37,18 +43,20 @@ class DryRuns:
         self._refusals: dict[str, Refusal] = {}
 
     def known(self, seen: Observation) -> DryRun | None:
-        """The last refusal of the same orders, as long as it is not to be asked again."""
+        """The last refusal of the same Job, as long as it is not to be asked again."""
         refusal = self._refusals.get(seen.uid)
-        if refusal is None or refusal.orders != _orders(seen) or refusal.trial.again is None:
+        if refusal is None or refusal.dry_run.again is None or seen.now >= refusal.dry_run.again:
             return None
-        return refusal.trial if seen.now < refusal.trial.again else None
+        asked_for = (spec_hash(seen.spec) if seen.spec else "", seen.dataset.hash)
+        return refusal.dry_run if refusal.asked_for == asked_for else None
 
-    async def ask(self, seen: Observation) -> DryRun:
+    async def ask(self, facts: Facts) -> DryRun:
         """One dry run.
 
         Raises:
             ApiError: The API server could not be asked.
         """
+        seen = facts.seen
         if seen.spec is None:
             return DryRun()
         run = max([seen.status.run, *seen.vanished, *(job.run for job in seen.jobs)]) + 1
@@ -61,24 +69,21 @@ class DryRuns:
             if error.is_transient:
                 raise
             if not is_unknown(error):
-                return self._refuse(seen, f"The API server would refuse the Job that is to follow: {error.message}.")
+                return self._refuse(facts, f"The API server would refuse the Job that is to follow: {error.message}.")
         self._refusals.pop(seen.uid, None)
         return DryRun()
 
-    def _refuse(self, seen: Observation, message: str) -> DryRun:
-        orders, before = _orders(seen), self._refusals.get(seen.uid)
-        count = before.count + 1 if before is not None and before.orders == orders else 1
-        wait: timedelta = backoff.delay_after(count, backoff.REFUSED_DELAY, seen.uid)
+    def _refuse(self, facts: Facts, message: str) -> DryRun:
+        seen, asked_for = facts.seen, (facts.hashes.spec, facts.seen.dataset.hash)
+        before = self._refusals.get(seen.uid)
+        count = before.count + 1 if before is not None and before.asked_for == asked_for else 1
+        wait: timedelta = delay_after(count, REFUSED_DELAY, seen.uid)
         again: datetime = seen.now + wait
-        trial = DryRun(message.replace("..", "."), again)
-        self._refusals[seen.uid] = Refusal(orders, count, trial)
+        dry_run = DryRun(message.replace("..", "."), again)
+        self._refusals[seen.uid] = Refusal(asked_for, count, dry_run)
         if len(self._refusals) > _KEPT:
             del self._refusals[next(iter(self._refusals))]
-        return trial
-
-
-def _orders(seen: Observation) -> tuple[str, str]:
-    return (spec_hash(seen.spec) if seen.spec else "", seen.dataset.hash)
+        return dry_run
 
 
 def is_unknown(error: ApiError) -> bool:

@@ -11,8 +11,8 @@ from connector_operator.cluster.cache import ClusterCache
 from connector_operator.cluster.client import METADATA_LIST, ApiError, KubeClient
 from connector_operator.cluster.dry_run import DryRuns
 from connector_operator.decide.decision import Look
-from connector_operator.decide.facts import undone_discovery
-from connector_operator.decide.observation import Observation, Policy, Told
+from connector_operator.decide.facts import Facts
+from connector_operator.decide.observation import EventMessage, Observation, Policy
 from connector_operator.engine.fair_queue import Key
 from connector_operator.resources import names
 from connector_operator.resources.connector import ConnectorSpec, parse_spec, parse_status
@@ -25,7 +25,7 @@ from connector_runner.schemas.manifest import TakeOver
 
 _LOG_LIMIT = 4 * 1024 * 1024
 _LOG_TRIES = 3
-_TOLD_MOST = 10
+_MOST_WARNINGS = 10
 _NO_CAUSE = frozenset({"DeadlineExceeded", "BackoffLimitExceeded", "PodFailurePolicy"})
 """Warnings that tell of a Job's end, not of why it has no pod."""
 _PAGE = "500"
@@ -47,7 +47,7 @@ class Observer:
         policy: Policy,
         has_turn: Callable[[Key, str], bool],
         has_slot: Callable[[Key], bool],
-        trials: DryRuns,
+        dry_runs: DryRuns,
         layers: Callable[[], Iterable[Layer]],
         installation: Callable[[], str],
     ) -> None:
@@ -56,11 +56,11 @@ class Observer:
         self._policy = policy
         self._has_turn = has_turn
         self._has_slot = has_slot
-        self._trials = trials
+        self._dry_runs = dry_runs
         self._layers = layers
         self._installation = installation
 
-    def observe(self, key: Key, now: datetime, trouble: str) -> tuple[Observation, str] | None:
+    def observe(self, key: Key, now: datetime, refusal: str) -> tuple[Observation, str] | None:
         """What the cache knows of a Connector, and the version of it; None when it is gone. No request."""
         raw = self._cache.connector(key)
         if raw is None:
@@ -89,11 +89,11 @@ class Observer:
             vanished_attempts=max(self._cache.vanished(key, names.ROLE_DISCOVERY), default=0),
             has_slot=self._has_slot(key),
             has_turn=self._has_turn(key, dataset.name),
-            trouble=trouble,
+            refusal=refusal,
             policy=self._own_policy(spec),
         )
         take_over = self._take_over(key, spec)
-        return msgspec.structs.replace(seen, trial=self._trials.known(seen), take_over=take_over), meta[
+        return msgspec.structs.replace(seen, dry_run=self._dry_runs.known(seen), take_over=take_over), meta[
             "resourceVersion"
         ]
 
@@ -120,16 +120,17 @@ class Observer:
         policy = msgspec.structs.replace(self._policy, installation=self._installation())
         return policy if own is None else msgspec.structs.replace(policy, grace=timedelta(seconds=own))
 
-    async def look(self, seen: Observation, looks: frozenset[Look]) -> Observation:
+    async def look(self, facts: Facts, looks: frozenset[Look]) -> Observation:
         """Completes an observation by requests."""
-        if Look.TRIAL in looks:
-            return msgspec.structs.replace(seen, trial=await self._trials.ask(seen))
+        seen = facts.seen
+        if Look.DRY_RUN in looks:
+            return msgspec.structs.replace(seen, dry_run=await self._dry_runs.ask(facts))
         pods = await self._pods(seen) if Look.PODS in looks else seen.pods or ()
         seen = msgspec.structs.replace(seen, pods=pods)
         if Look.EVENTS in looks:
-            seen = msgspec.structs.replace(seen, told=await self._told(seen, pods))
+            seen = msgspec.structs.replace(seen, warnings=await self._warnings(seen, pods))
         if Look.CATALOGUE in looks:
-            catalogue = await self._catalogue(seen, pods)
+            catalogue = await self._catalogue(facts, pods)
             seen = msgspec.structs.replace(seen, catalogue=catalogue, catalogue_lost=catalogue is None)
         return seen
 
@@ -164,32 +165,32 @@ class Observer:
         known = {job.name for job in (*seen.jobs, *seen.vanished.values())}
         return tuple(pod for pod in read_pods(found["items"]) if pod.maker or pod.job in known)
 
-    async def _told(self, seen: Observation, pods: tuple[ObservedPod, ...]) -> tuple[Told, ...]:
+    async def _warnings(self, seen: Observation, pods: tuple[ObservedPod, ...]) -> tuple[EventMessage, ...]:
         """What warnings say of Jobs without a pod, and of pods that don't start: only events tell that."""
         jobs = [j for j in seen.jobs if j.owner == seen.uid and j.finished is None and not j.ready]
         subjects = []
         for job in jobs:
             mine = [p for p in pods if p.job == job.name]
             subjects += [p.name for p in mine if p.phase == "Pending"] if mine else [job.name]
-        told: list[tuple[str, str, str]] = []
+        found: list[tuple[str, str, str]] = []
         for subject in subjects:
             selector = f"involvedObject.name={subject},type=Warning"
             path = f"/api/v1/namespaces/{seen.namespace}/events"
-            found = await self._client.request("GET", path, query={"fieldSelector": selector, "limit": "50"})
-            told += [
+            events = await self._client.request("GET", path, query={"fieldSelector": selector, "limit": "50"})
+            found += [
                 (e.get("lastTimestamp") or e.get("eventTime") or "", subject, e.get("message", ""))
-                for e in found["items"]
+                for e in events["items"]
                 if e.get("reason") not in _NO_CAUSE
             ]
-        return tuple((subject, message) for _, subject, message in sorted(told)[-_TOLD_MOST:])
+        return tuple((subject, message) for _, subject, message in sorted(found)[-_MOST_WARNINGS:])
 
-    async def _catalogue(self, seen: Observation, pods: tuple[ObservedPod, ...]) -> CatalogueSummary | None:
+    async def _catalogue(self, facts: Facts, pods: tuple[ObservedPod, ...]) -> CatalogueSummary | None:
         """The discovery's answer from its pod's log; None when it can't be had whole."""
-        job = undone_discovery(seen)
-        pod = next((p for p in pods if job is not None and p.job == job.name and p.exit_code == 0), None)
+        unread = facts.unread
+        pod = next((p for p in pods if unread is not None and p.job == unread.job.name and p.exit_code == 0), None)
         if pod is None:
             return None
-        path = f"/api/v1/namespaces/{seen.namespace}/pods/{pod.name}/log"
+        path = f"/api/v1/namespaces/{facts.seen.namespace}/pods/{pod.name}/log"
         for _ in range(_LOG_TRIES):
             try:
                 text = await self._client.request(

@@ -13,10 +13,10 @@ from connector_operator.cluster.cache import ClusterCache
 from connector_operator.cluster.client import ApiError
 from connector_operator.cluster.observe import Observer
 from connector_operator.decide.actions import CreateDiscovery, CreateRunner, DeleteJob, JobAction
-from connector_operator.decide.conditions import has_changed, refused_status
 from connector_operator.decide.decision import Decision, decide
 from connector_operator.decide.facts import is_underway
 from connector_operator.decide.observation import Observation
+from connector_operator.decide.status import has_changed, refused_status
 from connector_operator.engine.fair_queue import Key
 from connector_operator.engine.slots import Slots
 from connector_operator.engine.workers import VisitError
@@ -54,7 +54,7 @@ class ConnectorController:
         self._slots = slots
         self._settings = settings
         self._clock = clock
-        self._troubles: dict[Key, str] = {}
+        self._refusals: dict[Key, str] = {}
 
     async def visit(self, key: Key) -> float | None:
         """Returns after how many seconds to look again, None for not before something happens.
@@ -62,7 +62,7 @@ class ConnectorController:
         Raises:
             VisitError: Look again later.
         """
-        observed = self._observer.observe(key, self._clock(), self._troubles.get(key, ""))
+        observed = self._observer.observe(key, self._clock(), self._refusals.get(key, ""))
         if observed is None:
             self.forget(key)
             return None
@@ -77,14 +77,14 @@ class ConnectorController:
             await self._write(key, seen, version, decision)
         await self._act(key, seen, decision)
         self._settle_slot(key, seen)
-        return max(0.0, (decision.again - seen.now).total_seconds()) if decision.again else None
+        return max(0.0, (decision.wake - seen.now).total_seconds()) if decision.wake else None
 
     async def _decide(self, seen: Observation) -> tuple[Observation, Decision]:
         decision = decide(seen)
         for _ in range(_MOST_LOOKS):
             if not decision.looks:
                 return seen, decision
-            seen = await self._observer.look(seen, decision.looks)
+            seen = await self._observer.look(decision.facts, decision.looks)
             decision = decide(seen)
         raise VisitError("LookFailed", f"still not seen after {_MOST_LOOKS} looks: {', '.join(decision.looks)}")
 
@@ -104,22 +104,22 @@ class ConnectorController:
             if is_malformed(error):
                 # The server can't take this status (a CRD of another version, a hand on the schema): repeating won't help.
                 message = f"the API server refuses the status: {error.message}"
-                await self._tell(key, seen, "StatusRefused", message, is_warning=True)
+                await self._report(key, seen, "StatusRefused", message, is_warning=True)
                 await self._admit_refusal(key, seen, version, decision.status, message)
                 raise VisitError("StatusRefused", message, delay=_MALFORMED_DELAY) from None
             raise VisitError(
                 "StatusFailed", f"writing the status failed: {error}", delay=error.retry_after or None
             ) from None
-        told = decision.announcement
-        if told is not None:
+        news = decision.announcement
+        if news is not None:
             log.info(
                 "%s: %s",
-                told.reason,
-                told.message,
+                news.reason,
+                news.message,
                 extra={"namespace": key.namespace, "object": key.name, "row": decision.row.name},
             )
-            if not told.is_quiet:
-                await self._tell(key, seen, told.reason, told.message, is_warning=told.is_warning)
+            if not news.is_quiet:
+                await self._report(key, seen, news.reason, news.message, is_warning=news.is_warning)
 
     async def _admit_refusal(
         self, key: Key, seen: Observation, version: str, status: dict[str, Any], message: str
@@ -133,44 +133,49 @@ class ConnectorController:
         except ApiError as error:
             log.warning("that a status was refused could not be said in it: %s", error)
 
-    async def _tell(self, key: Key, seen: Observation, reason: str, message: str, *, is_warning: bool) -> None:
+    async def _report(self, key: Key, seen: Observation, reason: str, message: str, *, is_warning: bool) -> None:
         try:
             await self._writer.tell(key, seen.uid, reason, message, is_warning=is_warning, now=seen.now)
         except ApiError as error:
             log.warning("an event could not be posted: %s", error)
 
     async def _act(self, key: Key, seen: Observation, decision: Decision) -> None:
-        for act in decision.acts:
+        for action in decision.actions:
             try:
-                await self._do(key, seen, act)
+                await self._do(key, seen, action)
             except ApiError as error:
                 self._settle_slot(key, seen)
                 if error.is_transient:
-                    raise VisitError("ActionFailed", f"{type(act).__name__} failed: {error}") from None
-                first = key not in self._troubles
-                what = "to delete a Job" if isinstance(act, DeleteJob) else "the Job"
-                self._troubles[key] = f"The API server refuses {what}: {error.message}"
-                raise VisitError("JobRefused", self._troubles[key], delay=0.2 if first else None) from None
-        self._troubles.pop(key, None)
+                    raise VisitError("ActionFailed", f"{type(action).__name__} failed: {error}") from None
+                first = key not in self._refusals
+                what = "to delete a Job" if isinstance(action, DeleteJob) else "the Job"
+                self._refusals[key] = f"The API server refuses {what}: {error.message}"
+                raise VisitError("JobRefused", self._refusals[key], delay=0.2 if first else None) from None
+        self._refusals.pop(key, None)
 
-    async def _do(self, key: Key, seen: Observation, act: JobAction) -> None:
-        if isinstance(act, DeleteJob):
-            await self._writer.delete_job(key, act.job, act.uid, in_foreground=act.in_foreground)
+    async def _do(self, key: Key, seen: Observation, action: JobAction) -> None:
+        if isinstance(action, DeleteJob):
+            await self._writer.delete_job(key, action.job, action.uid, in_foreground=action.in_foreground)
         elif seen.spec is not None:
             subject = Subject(seen.namespace, seen.name, seen.uid, seen.spec)
-            if isinstance(act, CreateRunner):
+            if isinstance(action, CreateRunner):
                 body = build_runner_job(
-                    subject, act.job, act.run, seen.dataset, self._settings, Claim(act.unmoved, act.take_over)
+                    subject,
+                    action.job,
+                    action.run,
+                    seen.dataset,
+                    self._settings,
+                    Claim(action.unmoved, action.take_over),
                 )
             else:
-                body = build_discovery_job(subject, act.job, act.attempt, self._settings)
+                body = build_discovery_job(subject, action.job, action.attempt, self._settings)
             await self._writer.create_job(key, body)
 
     def _keep_slot(self, key: Key, decision: Decision) -> None:
         """Before anything is awaited: two visits must not take the same slot."""
-        if any(isinstance(act, CreateDiscovery) for act in decision.acts):
+        if any(isinstance(action, CreateDiscovery) for action in decision.actions):
             self._slots.hold(key)
-        elif decision.listing_row.name == "line":
+        elif decision.listing_row.waits_for_slot:
             self._slots.wait(key)
         DISCOVERIES.set(len(self._slots))
 
@@ -186,5 +191,5 @@ class ConnectorController:
     def forget(self, key: Key) -> None:
         """The Connector is gone."""
         self._slots.release(key)
-        self._troubles.pop(key, None)
+        self._refusals.pop(key, None)
         self._cache.forget(key)

@@ -10,6 +10,7 @@ from typing import Any
 from connector_operator.cluster.apply import Writer
 from connector_operator.cluster.cache import ClusterCache, Raw
 from connector_operator.cluster.client import ApiError
+from connector_operator.decide.facts import is_live
 from connector_operator.decide.provenance import with_provenance
 from connector_operator.decide.rollout import User, decide_dataset
 from connector_operator.engine.fair_queue import Key
@@ -80,11 +81,7 @@ class DatasetController:
         name = raw["metadata"]["name"]
         uid, status = raw["metadata"]["uid"], parse_status(raw["status"])
         jobs = with_provenance(self._cache.jobs(Key("connector", namespace, name)), uid, status)
-        live = [
-            j
-            for j in jobs
-            if j.role == names.ROLE_RUNNER and j.finished is None and j.deleting is None and j.owner == uid
-        ]
+        live = [j for j in jobs if j.role == names.ROLE_RUNNER and j.owner == uid and is_live(j)]
         last = status.last_execution
         unready = next((c for c in status.conditions if c.type == "Ready" and c.status != "True"), None)
         return User(
@@ -96,7 +93,7 @@ class DatasetController:
             is_starting=status.state.status == "running",
             unready_since=unready.last_transition_time if unready is not None else "",
             failing_since=status.retry.since,
-            trouble=last.message if last.reason in DATASET_REASONS and not live else "",
+            problem=last.message if last.reason in DATASET_REASONS and not live else "",
         )
 
 

@@ -1,4 +1,4 @@
-"""What a decision may do to the cluster, as values, and which acts an action of the tables means."""
+"""What a decision may do to the cluster, as values, and which of it the action of a row means."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from datetime import timedelta
 
 import msgspec
 
-from connector_operator.decide.classify import alive_pods, live_jobs
-from connector_operator.decide.facts import is_over, own_jobs
-from connector_operator.decide.inputs import Action, ListingAction
-from connector_operator.decide.observation import Observation
+from connector_operator.decide.case import Case
+from connector_operator.decide.facts import Facts
+from connector_operator.decide.outputs import Action, ListingAction
 from connector_operator.resources import names
 from connector_operator.resources.connector import ConnectorStatus
-from connector_operator.resources.times import parse_time
 from connector_operator.resources.workload import ObservedJob
 from connector_runner.schemas.manifest import TakeOver
 
@@ -46,92 +44,76 @@ LATE_WATCH = timedelta(seconds=30)
 JobAction = CreateRunner | CreateDiscovery | DeleteJob
 
 
-def next_run(seen: Observation, status: ConnectorStatus) -> int:
-    """The run to reserve: the one that is reserved already, if its Job was never seen, else one more than ever."""
-    reserved = names.job_of_execution(status.state.exec_id)
-    is_unused = (
-        status.run > max(status.last_execution.run, status.held.run)
-        and status.run not in seen.vanished
-        and reserved == names.execution_job_name(seen.name, seen.uid, status.run)
-    )
-    return status.run if is_unused else max([status.run, status.held.run, *seen.vanished]) + 1
+def plan_actions(case: Case) -> tuple[JobAction, ...]:
+    """What both rows mean; the memory has run and attempt reserved."""
+    return _of_execution(case) + _of_listing(case)
 
 
-def execution_actions(seen: Observation, status: ConnectorStatus, action: Action) -> tuple[JobAction, ...]:
-    """The acts of a row of the table of executions; `status` has the run reserved."""
+def _of_execution(case: Case) -> tuple[JobAction, ...]:
+    action, facts, memory = case.row.action, case.facts, case.memory
     if action is Action.START:
-        job = names.execution_job_name(seen.name, seen.uid, status.run)
-        return (CreateRunner(job, status.run, status.held.mark, seen.take_over),)
-    live = live_jobs(seen)
+        job = names.execution_job_name(facts.seen.name, facts.seen.uid, memory.run)
+        return (CreateRunner(job, memory.run, memory.held.mark, facts.seen.take_over),)
     if action is Action.STOP:
-        return tuple(_leave(job) for job in live)
+        return tuple(_leave(live.job) for live in facts.live)
     if action is Action.TRIM:
-        return tuple(_leave(job) for job in live[:-1])
-    if action is Action.CLEAR:
-        return _clear(seen, status)
-    return ()
+        return tuple(_leave(live.job) for live in facts.live[:-1])
+    return _clear(case) if action is Action.CLEAR else ()
 
 
-def _clear(seen: Observation, status: ConnectorStatus) -> tuple[JobAction, ...]:
+def _clear(case: Case) -> tuple[JobAction, ...]:
     """Deletes what stands in the way of the next execution and is not on its way out yet."""
+    facts, memory, seen = case.facts, case.memory, case.facts.seen
     foreign = [j for j in seen.jobs if j.role == names.ROLE_RUNNER and j.owner != seen.uid]
     known = {job.name for job in seen.jobs}
-    if status.run not in seen.vanished and not _is_long_unready(seen):
+    if memory.run not in seen.vanished and not _is_long_unready(facts):
         # The watch may only be late: it may be this connector's own, and healthy.
-        known.add(names.job_of_execution(status.state.exec_id))
-    left = {p.job for p in alive_pods(seen) if p.deleting is None and not p.is_orphan and p.job}
+        known.add(names.job_of_execution(memory.state.exec_id))
+    left = {p.job for p in facts.alive_pods if p.deleting is None and not p.is_orphan and p.job}
     return (
         *(_leave(job) for job in foreign if job.finished is None and job.deleting is None),
         *(DeleteJob(job, "", in_foreground=True) for job in sorted(left - known)),
     )
 
 
-def _is_long_unready(seen: Observation) -> bool:
+def _is_long_unready(facts: Facts) -> bool:
     """Whether it lasts so long that no watch is late: its Job has lost its label while nobody looked."""
-    ready = next((c for c in seen.status.conditions if c.type == "Ready" and c.status == "False"), None)
-    since = parse_time(ready.last_transition_time) if ready is not None else None
-    return since is not None and seen.now - since > LATE_WATCH
+    return facts.unready_since is not None and facts.seen.now - facts.unready_since > LATE_WATCH
 
 
-def listing_actions(seen: Observation, status: ConnectorStatus, action: ListingAction) -> tuple[JobAction, ...]:
-    """The acts of a row of the table of discoveries."""
-    jobs = own_jobs(seen, names.ROLE_DISCOVERY)
+def _of_listing(case: Case) -> tuple[JobAction, ...]:
+    facts, action, discovery = case.facts, case.listing_row.action, case.memory.discovery
     if action is ListingAction.START:
-        attempt = max([status.discovery.attempts, seen.vanished_attempts, *(job.run for job in jobs)]) + 1
-        return (CreateDiscovery(names.discovery_job_name(seen.name, seen.uid, attempt), attempt),)
-    if action is ListingAction.CANCEL:
-        return tuple(
-            _leave(job)
-            for job in jobs
-            if job.deleting is None and (job.finished is None or job.run > status.discovery.attempts)
-        )
-    return ()
+        attempt = discovery.ordered.run
+        return (CreateDiscovery(names.discovery_job_name(facts.seen.name, facts.seen.uid, attempt), attempt),)
+    if action is not ListingAction.CANCEL:
+        return ()
+    return tuple(
+        _leave(d.job)
+        for d in facts.discoveries
+        if d.job.deleting is None and (d.job.finished is None or d.job.run > discovery.attempts)
+    )
 
 
 def _leave(job: ObservedJob) -> DeleteJob:
     return DeleteJob(job.name, job.uid, in_foreground=True)
 
 
-def prune(seen: Observation) -> tuple[JobAction, ...]:
-    """Finished Jobs beyond the history, and only those that the *stored* status has taken in.
+def prune(facts: Facts, status: ConnectorStatus) -> tuple[JobAction, ...]:
+    """Finished Jobs beyond the history, and only those that a *stored* status has taken in.
 
     Also those that a namesake left when it was deleted with `--cascade=orphan`: nothing else would ever remove them.
     """
+    seen = facts.seen
     orphans = [j for j in seen.jobs if not j.owner and j.finished is not None and j.deleting is None]
-    runners = [
-        j
-        for j in own_jobs(seen, names.ROLE_RUNNER)
-        if j.finished is not None and j.deleting is None and j.run <= seen.status.last_execution.run
-    ]
+    ended = [e.job for e in facts.executions if e.job.finished is not None and e.job.deleting is None]
+    runners = [j for j in ended if j.run <= status.last_execution.run]
     failed, done = [j for j in runners if not j.finished], [j for j in runners if j.finished]
-    listings = [
-        j
-        for j in own_jobs(seen, names.ROLE_DISCOVERY)
-        if is_over(j, seen.now, seen.policy) and j.deleting is None and j.run <= seen.status.discovery.attempts
-    ]
+    over = [d.job for d in facts.discoveries if d.is_over and d.job.deleting is None]
+    listings = [j for j in over if j.run <= status.discovery.attempts]
     kept = {j.name for j in failed[max(0, len(failed) - seen.policy.failed_history) :]}
     kept |= {j.name for j in done[max(0, len(done) - seen.policy.completed_history) :]}
-    if seen.status.discovery.failures:  # the log of the last failed attempt may be wanted
+    if status.discovery.failures:  # the log of the last failed attempt may be wanted
         kept |= {j.name for j in listings[-1:] if j.finished is False}
     return tuple(
         DeleteJob(j.name, j.uid, in_foreground=False) for j in [*runners, *listings, *orphans] if j.name not in kept

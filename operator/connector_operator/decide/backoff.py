@@ -15,6 +15,8 @@ from connector_operator.resources.workload import ObservedJob
 CRASH_DELAY = (timedelta(seconds=1), timedelta(minutes=5))
 REFUSED_DELAY = (timedelta(seconds=30), timedelta(minutes=10))
 DISCOVERY_DELAY = (timedelta(seconds=2), timedelta(minutes=5))
+MISS_DELAY = (timedelta(seconds=30), timedelta(minutes=10))
+"""Until the streams are listed again for a selected one that the source did not have."""
 STILL = timedelta(minutes=1)
 """A dataset that another run of the connector holds is taken over only when its checkpoint has not moved for so long (a
 runner with nothing to write moves it every two seconds)."""

@@ -1,21 +1,11 @@
-"""From an observation to the words of the tables."""
+"""From facts and memory to the inputs of the tables."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from connector_operator.decide import backoff, termination
-from connector_operator.decide.facts import (
-    discovery_subject,
-    has_outdated_form,
-    is_asked_for,
-    is_underway,
-    outlived_code,
-    own_jobs,
-    problems_of,
-    undone_discovery,
-    unrecorded,
-)
+from connector_operator.decide.facts import Facts, JobFacts
 from connector_operator.decide.inputs import (
     Execution,
     Gate,
@@ -28,221 +18,167 @@ from connector_operator.decide.inputs import (
     Slot,
     Timer,
 )
-from connector_operator.decide.observation import Observation
+from connector_operator.decide.stream_facts import StreamFacts
 from connector_operator.resources import names
-from connector_operator.resources.connector import ConnectorStatus, config_hash, spec_hash, take_over_hash
+from connector_operator.resources.connector import ConnectorStatus
 from connector_operator.resources.dataset import Resolution
-from connector_operator.resources.times import parse_time
-from connector_operator.resources.workload import ObservedJob, ObservedPod
-
-MISS_DELAY = (timedelta(seconds=30), timedelta(minutes=10))
+from connector_operator.resources.workload import ObservedJob
 
 
-def classify(seen: Observation, status: ConnectorStatus) -> Inputs:
-    """Which row of the table of executions to look for; `status` is the memory after `fold`."""
-    request = classify_request(seen)
-    gate = classify_gate(seen, status)
-    memory = classify_memory(seen, status) if request is Request.RUNNING else Memory.CLEAR
-    starts = request is Request.RUNNING and gate is Gate.OPEN and memory is Memory.CLEAR
-    return Inputs(request, classify_execution(seen, status, request, starts), gate, memory)
+def classify(facts: Facts, memory: ConnectorStatus, streams: StreamFacts) -> tuple[Inputs, ListingInputs]:
+    """Which rows of the tables to look for; `memory` is the status after `fold`."""
+    request, gate = _request(facts), _gate(facts, memory, streams)
+    past = _memory(facts, memory) if request is Request.RUNNING else Memory.CLEAR
+    may_start = request is Request.RUNNING and gate is Gate.OPEN and past is Memory.CLEAR
+    execution = _execution(facts, memory, request, may_start)
+    return Inputs(request, execution, gate, past), _listing(facts, memory, streams, request)
 
 
-def classify_request(seen: Observation) -> Request:
-    """What is asked for; an unknown word (an API server without our schema) counts as absent."""
+def _request(facts: Facts) -> Request:
+    """An unknown word (an API server without our schema) counts as absent."""
+    seen = facts.seen
     if seen.is_deleting:
         return Request.DELETED
     return Request(seen.wanted) if seen.wanted in {"running", "stopped"} else Request.ABSENT
 
 
-def is_fresh(seen: Observation, status: ConnectorStatus) -> bool:
-    """Whether the streams in status are those of the spec's configuration."""
-    return (
-        seen.spec is not None and bool(status.discovery.at) and status.discovery.config_hash == config_hash(seen.spec)
+def _gate(facts: Facts, memory: ConnectorStatus, streams: StreamFacts) -> Gate:
+    """The first thing that stands between the spec and a start."""
+    seen = facts.seen
+    if seen.spec is None or facts.problems:
+        return Gate.INVALID
+    if not streams.is_fresh:
+        return Gate.REFUSED if memory.discovery.refused and streams.has_failed else Gate.UNDISCOVERED
+    if not seen.spec.selected_stream:
+        return Gate.UNSELECTED
+    if not streams.has_selected:
+        return Gate.UNDISCOVERED if streams.is_cut_short else Gate.UNKNOWN
+    return {Resolution.MISSING: Gate.HOMELESS, Resolution.INVALID: Gate.MISDIRECTED}.get(
+        seen.dataset.resolution, Gate.OPEN
     )
 
 
-def is_listed(status: ConnectorStatus, stream: str) -> bool:
-    """Whether a stream is among those in status."""
-    return any(known.id == stream for known in status.streams)
-
-
-def lacks_selected(seen: Observation, status: ConnectorStatus) -> bool:
-    """Whether the list in status was cut, and made without regard to the stream that is now selected."""
-    selected = seen.spec.selected_stream if seen.spec else ""
-    is_cut = status.streams_total > len(status.streams)
-    return bool(selected) and is_cut and not is_listed(status, selected) and status.discovery.stream != selected
-
-
-def classify_gate(seen: Observation, status: ConnectorStatus) -> Gate:
-    """The first thing that stands between the spec and a start."""
-    if seen.spec is None or problems_of(seen):
-        return Gate.INVALID
-    if not is_fresh(seen, status):
-        return Gate.REFUSED if status.discovery.refused and has_failed(seen, status) else Gate.UNDISCOVERED
-    if not seen.spec.selected_stream:
-        return Gate.UNSELECTED
-    if lacks_selected(seen, status):
-        return Gate.UNDISCOVERED
-    if not is_listed(status, seen.spec.selected_stream):
-        return Gate.UNKNOWN
-    if seen.dataset.resolution is Resolution.MISSING:
-        return Gate.HOMELESS
-    return Gate.MISDIRECTED if seen.dataset.resolution is Resolution.INVALID else Gate.OPEN
-
-
-def classify_memory(seen: Observation, status: ConnectorStatus) -> Memory:
-    """What earlier executions of the same orders say against a start now."""
-    retry = status.retry
-    if seen.spec is None or not retry.outcome or retry.spec_hash != spec_hash(seen.spec):
+def _memory(facts: Facts, memory: ConnectorStatus) -> Memory:
+    """What earlier executions made from the same say against a start now."""
+    retry, seen = memory.retry, facts.seen
+    if seen.spec is None or not retry.outcome or retry.spec_hash != facts.hashes.spec:
         return Memory.CLEAR
     if seen.dataset.hash and retry.dataset_hash != seen.dataset.hash:
         return Memory.CLEAR
-    if retry.outcome == termination.COMPLETED:
-        return Memory.COMPLETED
-    if retry.outcome == termination.FENCED:
-        return Memory.FENCED
+    if retry.outcome in _FINAL:
+        return _FINAL[retry.outcome]
     if retry.outcome == termination.DISRUPTED or backoff.is_due(retry.at, seen.now):
         return Memory.CLEAR
     if retry.outcome == termination.REFUSED:
-        is_new = seen.take_over is not None and status.ordered.take_over != take_over_hash(seen.take_over)
+        is_new = seen.take_over is not None and memory.ordered.take_over != facts.hashes.take_over
         return Memory.CLEAR if is_new else Memory.REFUSED
     return Memory.FAILING if retry.failures >= backoff.FAILING_FROM else Memory.CRASHED
 
 
-def live_jobs(seen: Observation) -> list[ObservedJob]:
-    """This connector's executions that neither ended nor are being deleted, by run."""
-    return [j for j in own_jobs(seen, names.ROLE_RUNNER) if j.finished is None and j.deleting is None]
+_FINAL = {termination.COMPLETED: Memory.COMPLETED, termination.FENCED: Memory.FENCED}
 
 
-def classify_execution(seen: Observation, status: ConnectorStatus, request: Request, starts: bool) -> Execution:
-    """What there is of an execution; `starts`: nothing else stands against a start."""
-    if unrecorded(seen) is not None and seen.pods is None:
+def _execution(facts: Facts, memory: ConnectorStatus, request: Request, may_start: bool) -> Execution:
+    """What there is of an execution; `may_start`: nothing else stands against a start."""
+    seen = facts.seen
+    if facts.unrecorded is not None and seen.pods is None:
         return Execution.UNSEEN
-    live = live_jobs(seen)
-    if len(live) > 1:
+    if len(facts.live) > 1:
         return Execution.SURPLUS
-    if live:
-        return classify_live(seen, status, live[0])
-    if any(j.role == names.ROLE_RUNNER and is_leaving(seen, status, j) for j in seen.jobs):
+    if facts.live:
+        return _live_execution(facts, memory, facts.live[0])
+    if any(j.role == names.ROLE_RUNNER and _is_leaving(facts, memory, j) for j in seen.jobs):
         return Execution.ENDING
     if seen.pods is None:
-        return Execution.UNSEEN if starts or status.state.exec_id else Execution.NONE
-    left = [p for p in alive_pods(seen) if request is not Request.RUNNING or not is_lost(seen, p)]
+        return Execution.UNSEEN if may_start or memory.state.exec_id else Execution.NONE
+    return _left_execution(facts, request)
+
+
+def _left_execution(facts: Facts, request: Request) -> Execution:
+    """What there is where no Job is left, by the pods."""
+    left = [p for p in facts.alive_pods if request is not Request.RUNNING or p.name not in facts.lost_pods]
     if not left:
         return Execution.NONE
     if all(p.is_orphan and p.deleting is None for p in left):
         return Execution.ORPHANED
-    return Execution.STRANDED if all(is_lost(seen, p) for p in left) else Execution.ENDING
+    return Execution.STRANDED if all(p.name in facts.lost_pods for p in left) else Execution.ENDING
 
 
-def classify_live(seen: Observation, status: ConnectorStatus, job: ObservedJob) -> Execution:
+def _live_execution(facts: Facts, memory: ConnectorStatus, live: JobFacts) -> Execution:
     """What a single live execution is."""
-    pods = [p for p in alive_pods(seen) if p.job == job.name]
-    if pods and all(is_lost(seen, p) for p in pods):
+    seen, job = facts.seen, live.job
+    pods = [p.name for p in facts.alive_pods if p.job == job.name]
+    if pods and facts.lost_pods.issuperset(pods):
         return Execution.LOST
-    if job.is_altered or outlived_code(seen, job) is not None or (job.is_suspended and has_run(seen, status, job)):
+    if job.is_altered or live.outlived_code is not None or (job.is_suspended and _has_run(facts, memory, job)):
         return Execution.SPENT
-    outdated = Execution.BARRED if seen.trial is not None and seen.trial.refusal else Execution.OUTDATED
-    if seen.spec is None or job.spec_hash != spec_hash(seen.spec):
+    outdated = Execution.BARRED if seen.dry_run is not None and seen.dry_run.refusal else Execution.OUTDATED
+    if seen.spec is None or job.spec_hash != facts.hashes.spec:
         return outdated
     if seen.dataset.hash and job.dataset_hash != seen.dataset.hash:
         return outdated if seen.has_turn or not job.ready else Execution.QUEUED
-    if has_outdated_form(seen, job):
+    if live.has_outdated_form:
         return outdated
+    return _current_execution(job)
+
+
+def _current_execution(job: ObservedJob) -> Execution:
+    """A live execution that is made from what is asked for."""
     if job.is_suspended:
         return Execution.SUSPENDED
     return Execution.READY if job.ready else Execution.WAITING
 
 
-def has_run(seen: Observation, status: ConnectorStatus, job: ObservedJob) -> bool:
+def _has_run(facts: Facts, memory: ConnectorStatus, job: ObservedJob) -> bool:
     """Whether an execution is known to have been ready: a Job that is let go on would then run a second pod."""
-    healthy = any(c.type == "RunnerHealthy" and c.status == "True" for c in seen.status.conditions)
-    is_told = healthy and names.job_of_execution(seen.status.state.exec_id) == job.name
-    return is_told or status.last_execution.run == job.run
+    healthy = facts.conditions.get("RunnerHealthy")
+    was_healthy = healthy is not None and healthy.status == "True"
+    is_reported = was_healthy and names.job_of_execution(facts.seen.status.state.exec_id) == job.name
+    return is_reported or memory.last_execution.run == job.run
 
 
-def alive_pods(seen: Observation) -> list[ObservedPod]:
-    """Runner pods under this connector's name whose process may still run, an earlier namesake's included."""
-    return [p for p in seen.pods or () if p.role == names.ROLE_RUNNER and p.is_alive]
-
-
-def is_lost(seen: Observation, pod: ObservedPod) -> bool:
-    """Whether a pod should have gone long ago: its grace (which deletionTimestamp includes) and a minute are over."""
-    return pod.deleting is not None and seen.now > pod.deleting + seen.policy.node_lost_after
-
-
-def is_leaving(seen: Observation, status: ConnectorStatus, job: ObservedJob) -> bool:
+def _is_leaving(facts: Facts, memory: ConnectorStatus, job: ObservedJob) -> bool:
     """Whether a Job that is not live still stands for a pod: Kubernetes may mark one failed before its pod is removed.
 
     A Job that is deleted in the foreground goes after its pod; one of the history that somebody deletes means nothing.
     """
-    if job.finished is None:
-        return not is_expired(seen, job.deleting)
-    last = status.last_execution
-    is_told = job.deleting is not None and job.owner == seen.uid and job.run == last.run and not last.finished_at
-    return is_told and not is_expired(seen, job.deleting)
-
-
-def is_expired(seen: Observation, deleting: datetime | None) -> bool:
-    """Whether a deleted Job has outlived its pods' grace, so that only its pods can tell."""
-    return deleting is not None and seen.now > deleting + seen.policy.grace + seen.policy.node_lost_after
-
-
-def has_failed(seen: Observation, status: ConnectorStatus) -> bool:
-    """Whether the last attempts to list what the spec asks for failed."""
-    if seen.spec is None or not status.discovery.failures:
+    seen, last = facts.seen, memory.last_execution
+    if _is_expired(facts, job.deleting):
         return False
-    return status.discovery.failed_for == discovery_subject(seen)
-
-
-def classify_listing(seen: Observation, status: ConnectorStatus) -> ListingInputs:
-    """Which row of the table of discoveries to look for."""
-    need, timer = Need.NO, Timer.DUE
-    if seen.spec is not None and not problems_of(seen):
-        missed = classify_request(seen) is Request.RUNNING and is_missed(seen, status)
-        if is_asked_anew(seen, status) or missed:
-            need = Need.YES
-        at = next_listing(seen, status)
-        if has_failed(seen, status) and seen.wanted == "stopped":
-            timer = Timer.NEVER
-        elif at is not None and at > seen.now:
-            timer = Timer.LATER
-    slot = Slot.FREE if seen.has_slot else Slot.TAKEN
-    return ListingInputs(need, _classify_job(seen, status), timer, slot)
-
-
-def is_asked_anew(seen: Observation, status: ConnectorStatus) -> bool:
-    """Whether the streams must be listed again, whatever they are."""
-    if not is_fresh(seen, status) or lacks_selected(seen, status):
+    if job.finished is None:
         return True
-    return seen.spec is not None and status.discovery.rediscover_at != seen.spec.rediscover_at
+    return job.deleting is not None and job.owner == seen.uid and job.run == last.run and not last.finished_at
 
 
-def is_missed(seen: Observation, status: ConnectorStatus) -> bool:
-    """Whether a stream is selected that the source did not have when it was last asked."""
-    selected = seen.spec.selected_stream if seen.spec else ""
-    return bool(selected) and not is_listed(status, selected)
+def _is_expired(facts: Facts, deleting: datetime | None) -> bool:
+    """Whether a deleted Job has outlived its pods' grace, so that only its pods can tell."""
+    policy = facts.seen.policy
+    return deleting is not None and facts.seen.now > deleting + policy.grace + policy.node_lost_after
 
 
-def next_listing(seen: Observation, status: ConnectorStatus) -> datetime | None:
-    """When the next attempt to list the streams is due; None: at once."""
-    if has_failed(seen, status):
-        return parse_time(status.discovery.retry_at)
-    at = parse_time(status.discovery.at)
-    if at is None or is_asked_anew(seen, status) or not is_missed(seen, status):
-        return None
-    return at + backoff.delay_after(max(status.discovery.misses, 1), MISS_DELAY, seen.uid)
+def _listing(facts: Facts, memory: ConnectorStatus, streams: StreamFacts, request: Request) -> ListingInputs:
+    seen, need, timer = facts.seen, Need.NO, Timer.DUE
+    if seen.spec is not None and not facts.problems:
+        if streams.is_list_due or (request is Request.RUNNING and streams.is_missed):
+            need = Need.YES
+        if streams.has_failed and seen.wanted == "stopped":
+            timer = Timer.NEVER
+        elif streams.next_at is not None and streams.next_at > seen.now:
+            timer = Timer.LATER
+    return ListingInputs(need, _discovery(facts, memory), timer, Slot.FREE if seen.has_slot else Slot.TAKEN)
 
 
-def _classify_job(seen: Observation, status: ConnectorStatus) -> Listing:
-    jobs = [j for j in own_jobs(seen, names.ROLE_DISCOVERY) if is_underway(j, seen.now, seen.policy)]
-    if any(j.deleting is not None for j in jobs):
+def _discovery(facts: Facts, memory: ConnectorStatus) -> Listing:
+    """What there is of a discovery."""
+    underway = [d for d in facts.discoveries if not d.is_over]
+    if any(d.job.deleting is not None for d in underway):
         return Listing.ENDING
-    done = undone_discovery(seen)
-    if jobs and (done is None or done.run <= status.discovery.attempts or len(jobs) > 1):
-        job, is_alone = jobs[0], len(jobs) == 1
-        is_over = outlived_code(seen, job) is not None or has_outdated_form(seen, job)
-        return Listing.ACTIVE if is_alone and is_asked_for(seen, job) and not is_over else Listing.OUTDATED
-    if done is None or done.run <= status.discovery.attempts:
+    done = facts.unread if facts.unread is not None and facts.unread.job.run > memory.discovery.attempts else None
+    if underway and (done is None or len(underway) > 1):
+        first = underway[0]
+        is_current = len(underway) == 1 and first.is_asked_for
+        is_spent = first.outlived_code is not None or first.has_outdated_form
+        return Listing.ACTIVE if is_current and not is_spent else Listing.OUTDATED
+    if done is None:
         return Listing.NONE
-    return Listing.DONE if is_asked_for(seen, done) else Listing.OUTDATED
+    return Listing.DONE if done.is_asked_for else Listing.OUTDATED

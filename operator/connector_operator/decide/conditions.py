@@ -1,158 +1,145 @@
-"""The conditions as a table: who says what of each, and which are abnormal when true."""
+"""How conditions are built, for every kind; and a Connector's: each is declared once, with what it means and who says it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Generic, NamedTuple, TypeVar
 
-from connector_operator.decide.classify import live_jobs
-from connector_operator.decide.facts import problems_of
-from connector_operator.decide.inputs import ListingAction
-from connector_operator.decide.messages import Messages, say_discovered, sentence
-from connector_operator.decide.observation import Observation
-from connector_operator.decide.table import ListingRow, Row
-from connector_operator.resources.connector import Condition, ConnectorStatus
+import msgspec
+
+from connector_operator.decide.case import Case
+from connector_operator.decide.messages import Messages, list_problems, say_streams
+from connector_operator.resources.connector import Condition
 from connector_operator.resources.dataset import Resolution
 from connector_operator.resources.times import format_time
 
-Said = tuple[str, str, str]
-"""Status, reason, message."""
+Subject = TypeVar("Subject")
 
-CONDITIONS = {
-    "Ready": "True when the state is what the spec asks for, so that nobody waits for what was not asked.",
-    "Reconciling": "True while something is being changed, or waits for what may come by itself. Abnormal when true.",
-    "Stalled": "True when only a person can mend it. Abnormal when true.",
-    "ConfigValid": "Whether the spec agrees with the type's schema; lists every problem with its path.",
-    "Discovered": "Whether the streams in status are those of the present configuration.",
-    "DatasetResolved": "Whether datasetId leads to a valid Dataset.",
-    "RunnerHealthy": "Whether the execution's pod is ready; Unknown when none is asked for.",
-}
-"""Each condition that the operator owns, and what it means; in the order in which they are written."""
-UNHEALTHY_ROWS = frozenset(
-    [
-        "stop",
-        "stopping",
-        "orphaned",
-        "stranded",
-        "leaving",
-        "replace",
-        "lost",
-        "spent",
-        "trim",
-        "start",
-        "backoff",
-        "failing",
-        "mend",
-        "fenced",
-    ]
-)
-"""Where what is said of Ready is said of the runner's health, too."""
+
+class Said(NamedTuple):
+    """What a condition says."""
+
+    status: str
+    reason: str
+    message: str
+
+
+class ConditionKind(msgspec.Struct, Generic[Subject], frozen=True):
+    """A condition that the operator owns: its type, what it means, and what it says of a subject."""
+
+    type: str
+    meaning: str
+    say: Callable[[Subject], Said]
 
 
 def build_conditions(
-    seen: Observation, memory: ConnectorStatus, row: Row, listing: ListingRow, words: Messages
+    kinds: Sequence[ConditionKind[Subject]],
+    subject: Subject,
+    before: Sequence[Condition],
+    generation: int,
+    now: datetime,
 ) -> tuple[Condition, ...]:
     """All conditions of a status; the time of the last transition is kept where the status is the same."""
-    said: dict[str, Said] = {
-        "Ready": ("True" if "R" in words.flags else "False", words.reason, words.message),
-        "Reconciling": _reconciling(row, listing, words),
-        "Stalled": _if("S" in words.flags, words.reason, words.message, "NotStalled", "Nothing needs a person."),
-        "ConfigValid": _config_valid(seen),
-        "Discovered": say_discovered(seen, memory, words.listing),
-        "DatasetResolved": _dataset_resolved(seen),
-        "RunnerHealthy": _runner_healthy(seen, row, words),
-    }
-    before = {condition.type: condition for condition in seen.status.conditions}
+    known = {condition.type: condition for condition in before}
     built = []
-    for kind in CONDITIONS:
-        status, reason, message = said[kind]
-        old = before.get(kind)
-        kept = old is not None and old.status == status and old.last_transition_time
-        since = old.last_transition_time if old is not None and kept else format_time(seen.now)
-        built.append(Condition(kind, status, reason, message, since, seen.generation))
+    for kind in kinds:
+        said, old = kind.say(subject), known.get(kind.type)
+        is_same = old is not None and old.status == said.status
+        since = (old.last_transition_time if old is not None and is_same else "") or format_time(now)
+        built.append(Condition(kind.type, said.status, said.reason, said.message, since, generation))
     return tuple(built)
 
 
-def _if(holds: bool, reason: str, message: str, other_reason: str, other: str) -> Said:
-    return ("True", reason, message) if holds else ("False", other_reason, other)
+class Report(NamedTuple):
+    """What a Connector's conditions are said of."""
+
+    case: Case
+    messages: Messages
 
 
-def _reconciling(row: Row, listing: ListingRow, words: Messages) -> Said:
-    if "P" in words.flags:
-        return "True", words.reason, words.message
-    if "S" in words.flags:
-        return "False", "Settled", "Nothing is being changed."
-    busy = listing.name in {"begin", "line", "active", "read", "change", "leave", "cancel"}
-    if busy and listing.action is not ListingAction.CANCEL:
-        return "True", words.listing.reason, words.listing.message + words.listing.when
-    return "False", "Settled", "Nothing is being changed."
+def _ready(report: Report) -> Said:
+    messages = report.messages
+    return Said("True" if messages.ready else "False", messages.reason, messages.message)
 
 
-def _config_valid(seen: Observation) -> Said:
-    problems = problems_of(seen)
-    if problems:
-        return "False", "InvalidConfig", sentence(problems)
-    if seen.spec is not None and seen.spec.config_from:
-        return "True", "Valid", "Valid as far as it stands in the spec; what Secrets add is checked by the runner."
-    return "True", "Valid", "The configuration agrees with the type's schema."
+def _reconciling(report: Report) -> Said:
+    messages, settled = report.messages, Said("False", "Settled", "Nothing is being changed.")
+    if messages.reconciling:
+        return Said("True", messages.reason, messages.message)
+    if messages.stalled or not report.case.listing_row.reconciling:
+        return settled
+    return Said("True", messages.listing.reason, messages.listing.message + messages.listing.when)
 
 
-def _dataset_resolved(seen: Observation) -> Said:
-    return (
-        "True" if seen.dataset.resolution is Resolution.RESOLVED else "False",
-        seen.dataset.reason,
-        seen.dataset.message,
-    )
+def _stalled(report: Report) -> Said:
+    messages = report.messages
+    if messages.stalled:
+        return Said("True", messages.reason, messages.message)
+    return Said("False", "NotStalled", "Nothing needs a person.")
 
 
-def _runner_healthy(seen: Observation, row: Row, words: Messages) -> Said:
-    live = live_jobs(seen)
-    if row.name in UNHEALTHY_ROWS:
-        return "False", words.reason, words.message
-    if live and live[-1].ready:
-        return "True", "Running", f"Execution {live[-1].name} is ready."
+def _config_valid(report: Report) -> Said:
+    facts = report.case.facts
+    if facts.problems:
+        return Said("False", "InvalidConfig", list_problems(facts.problems))
+    if facts.seen.spec is not None and facts.seen.spec.config_from:
+        return Said(
+            "True", "Valid", "Valid as far as it stands in the spec; what Secrets add is checked by the runner."
+        )
+    return Said("True", "Valid", "The configuration agrees with the type's schema.")
+
+
+def _discovered(report: Report) -> Said:
+    case, listing = report.case, report.messages.listing
+    if case.facts.seen.spec is None or case.facts.problems:
+        return Said("False", "InvalidConfig", "The configuration has problems; see the condition ConfigValid.")
+    if not case.streams.is_fresh:
+        return Said("False", listing.reason, listing.message + listing.when)
+    notes = " ".join((say_streams(case.memory), *case.memory.discovery.notes))
+    if case.streams.has_failed:
+        notes += f" Listing them anew failed: {listing.message}{listing.when}"
+    return Said("True", "Discovered", notes)
+
+
+def _dataset_resolved(report: Report) -> Said:
+    dataset = report.case.facts.seen.dataset
+    is_resolved = dataset.resolution is Resolution.RESOLVED
+    return Said("True" if is_resolved else "False", dataset.reason, dataset.message)
+
+
+def _runner_healthy(report: Report) -> Said:
+    (case, messages), live = report, report.case.facts.live
+    if case.row.unhealthy:
+        return Said("False", messages.reason, messages.message)
+    if live and live[-1].job.ready:
+        return Said("True", "Running", f"Execution {live[-1].job.name} is ready.")
     if live:
-        return "False", words.pod.reason, words.pod.message
-    return "Unknown", "NoExecution", "No execution is asked for, or none can start."
+        return Said("False", messages.pod.reason, messages.pod.message)
+    return Said("Unknown", "NoExecution", "No execution is asked for, or none can start.")
 
 
-def _settled(status: Any) -> Any:
-    """A raw status without what changes by itself."""
-    if not isinstance(status, dict):
-        return None
-    bare = {key: value for key, value in status.items() if key != "updated"}
-    conditions = bare.get("conditions")
-    if isinstance(conditions, list):  # else a hand wrote it
-        bare["conditions"] = [
-            {key: value for key, value in condition.items() if key != "lastTransitionTime"}
-            for condition in conditions
-            if isinstance(condition, dict) and condition.get("type") in CONDITIONS
-        ]
-    return bare
-
-
-def has_changed(stored: dict[str, Any], desired: dict[str, Any]) -> bool:
-    """Whether a status must be written: `updated` and times of transitions alone are no reason; foreign conditions neither."""
-    return bool(_settled(stored) != _settled(desired))
-
-
-def refused_status(stored: dict[str, Any], desired: dict[str, Any], message: str, now: datetime) -> dict[str, Any]:
-    """The stored status with the conditions of a desired one that was refused, and that said in Ready and Stalled."""
-    said = dict(Ready="False", Reconciling="False", Stalled="True")  # noqa: C408
-    conditions = []
-    for condition in desired["conditions"]:
-        kind = condition["type"]
-        if kind in said:
-            times = {"lastTransitionTime": format_time(now)} if condition["status"] != said[kind] else {}
-            condition = {**condition, **times, "status": said[kind], "reason": "StatusRefused", "message": message}
-        conditions.append(condition)
-    kept = {name: value for name, value in stored.items() if name != "conditions"}
-    return {**kept, "observedGeneration": desired["observedGeneration"], "conditions": conditions}
-
-
-def transition(before: ConnectorStatus, after: dict[str, Any]) -> str | None:
-    """The new Ready reason when state or reason has changed, else None."""
-    ready = next(c for c in after["conditions"] if c["type"] == "Ready")
-    old = next((c for c in before.conditions if c.type == "Ready"), None)
-    same = old is not None and old.reason == ready["reason"] and before.state.status == after["state"]["status"]
-    return None if same else str(ready["reason"])
+CONDITIONS: tuple[ConditionKind[Report], ...] = (
+    ConditionKind(
+        "Ready", "True when the state is what the spec asks for, so that nobody waits for what was not asked.", _ready
+    ),
+    ConditionKind(
+        "Reconciling",
+        "True while something is being changed, or waits for what may come by itself. Abnormal when true.",
+        _reconciling,
+    ),
+    ConditionKind("Stalled", "True when only a person can mend it. Abnormal when true.", _stalled),
+    ConditionKind(
+        "ConfigValid",
+        "Whether the spec agrees with the type's schema; lists every problem with its path.",
+        _config_valid,
+    ),
+    ConditionKind("Discovered", "Whether the streams in status are those of the present configuration.", _discovered),
+    ConditionKind("DatasetResolved", "Whether datasetId leads to a valid Dataset.", _dataset_resolved),
+    ConditionKind(
+        "RunnerHealthy",
+        "Whether the execution's pod is ready; Unknown when none is asked for.",
+        _runner_healthy,
+    ),
+)
+"""In the order in which they are written."""

@@ -1,34 +1,160 @@
-"""What an observation says, before anything is decided: the Jobs by role and phase, the problems of the spec."""
+"""What an observation says, computed once and handed on: Jobs by role and phase, pods, problems, hashes, deadlines."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+import msgspec
+
 from connector_operator.decide.observation import Observation, Policy
+from connector_operator.decide.provenance import with_provenance
 from connector_operator.resources import names
-from connector_operator.resources.connector import config_hash, form_hash
+from connector_operator.resources.connector import (
+    Condition,
+    ConnectorSpec,
+    config_hash,
+    form_hash,
+    spec_hash,
+    take_over_hash,
+)
 from connector_operator.resources.runner_rules import restricted_problems
-from connector_operator.resources.workload import ObservedJob
+from connector_operator.resources.times import parse_time
+from connector_operator.resources.workload import ObservedJob, ObservedPod
 from connector_runner.schemas.outcome import ExitCode
 
 
-def own_jobs(seen: Observation, role: str) -> list[ObservedJob]:
-    """This very connector's Jobs of a role, by run."""
-    return sorted((j for j in seen.jobs if j.owner == seen.uid and j.role == role), key=lambda j: j.run)
+class Hashes(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands for what is asked for now; all "" where the spec can't be read.
+
+    Attributes:
+        config: What the streams depend on.
+        spec: What an execution is made from, the Dataset apart.
+        form: How a pod is to be.
+        listing: What failed attempts to list the streams are counted for: what is listed, and how its pod is to be.
+        take_over: Whom the table may be taken over from; "" for nobody.
+    """
+
+    config: str = ""
+    spec: str = ""
+    form: str = ""
+    listing: str = ""
+    take_over: str = ""
 
 
-def unrecorded(seen: Observation) -> ObservedJob | None:
-    """The newest finished execution that the status doesn't tell of yet."""
-    last = seen.status.last_execution
-    ended = [j for j in own_jobs(seen, names.ROLE_RUNNER) if j.finished is not None and j.deleting is None]
-    # The stop of a run may have been noted, and then not been carried out because the request changed.
-    untold = [j for j in ended if j.run > last.run or (j.run == last.run and not last.finished_at)]
-    return untold[-1] if untold else None
+class JobFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """One of this connector's own Jobs.
+
+    Attributes:
+        is_live: It has neither ended nor is it being deleted.
+        is_over: It has ended, be it with its node: its deadline is long over.
+        overdue_at: When it counts as lost with its node; None: never.
+        outlived_code: The exit code of its container that has ended beside containers that go on.
+        has_outdated_form: Its pod was to be otherwise than one that is made now, and has never started.
+        is_asked_for: As a discovery, it lists what the spec now asks for.
+        has_listed: As a discovery, it has ended well, so that its log holds the list.
+    """
+
+    job: ObservedJob
+    is_live: bool
+    is_over: bool
+    overdue_at: datetime | None
+    outlived_code: int | None
+    has_outdated_form: bool
+    is_asked_for: bool
+    has_listed: bool
 
 
-def has_outstayed(job: ObservedJob, now: datetime) -> bool:
-    """Whether a deleted Job's pod was there until its grace was over, when the kubelet kills."""
-    return job.deleting is not None and job.grace is not None and now >= job.deleting + job.grace
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """One observation, and what follows from it alone.
+
+    Attributes:
+        seen: The observation; its Jobs say what they were made from as the status remembers it.
+        problems: Everything wrong with the spec, this installation's own rules included.
+        conditions: As stored, by type.
+        unready_since: Since when the stored condition Ready is False; None when it is not.
+        executions, discoveries: This very connector's Jobs, by run.
+        live: The executions that neither ended nor are being deleted.
+        unrecorded: The newest finished execution that the stored status does not report yet.
+        unread: The newest discovery that has ended and is not recorded yet.
+        alive_pods: Runner pods under this connector's name whose process may still run, an earlier namesake's included.
+        lost_pods: Names of those that should have gone long ago: grace and `node_lost_after` are over.
+    """
+
+    seen: Observation
+    problems: tuple[str, ...]
+    hashes: Hashes
+    conditions: Mapping[str, Condition]
+    unready_since: datetime | None
+    executions: tuple[JobFacts, ...]
+    discoveries: tuple[JobFacts, ...]
+    live: tuple[JobFacts, ...]
+    unrecorded: ObservedJob | None
+    unread: JobFacts | None
+    alive_pods: tuple[ObservedPod, ...]
+    lost_pods: frozenset[str]
+
+
+def gather_facts(seen: Observation) -> Facts:
+    """Computes them; nothing of an observation is looked at twice for the same question."""
+    seen = msgspec.structs.replace(seen, jobs=with_provenance(seen.jobs, seen.uid, seen.status))
+    hashes = _hash(seen)
+    executions = _job_facts(seen, hashes, names.ROLE_RUNNER)
+    discoveries = _job_facts(seen, hashes, names.ROLE_DISCOVERY)
+    alive = tuple(p for p in seen.pods or () if p.role == names.ROLE_RUNNER and p.is_alive)
+    conditions = {condition.type: condition for condition in reversed(seen.status.conditions)}
+    ready = conditions.get("Ready")
+    return Facts(
+        seen=seen,
+        problems=_problems(seen),
+        hashes=hashes,
+        conditions=conditions,
+        unready_since=parse_time(ready.last_transition_time) if ready is not None and ready.status == "False" else None,
+        executions=executions,
+        discoveries=discoveries,
+        live=tuple(e for e in executions if e.is_live),
+        unrecorded=_unrecorded(seen, executions),
+        unread=_unread(seen, discoveries),
+        alive_pods=alive,
+        lost_pods=frozenset(p.name for p in alive if _is_lost(p, seen)),
+    )
+
+
+def _hash(seen: Observation) -> Hashes:
+    take_over = take_over_hash(seen.take_over)
+    if seen.spec is None:
+        return Hashes(take_over=take_over)
+    config, form = config_hash(seen.spec), form_hash(seen.spec, seen.policy.installation)
+    listing = names.hash_value([config, seen.spec.rediscover_at, form])
+    return Hashes(config=config, spec=spec_hash(seen.spec), form=form, listing=listing, take_over=take_over)
+
+
+def own_jobs(jobs: Iterable[ObservedJob], uid: str, role: str) -> list[ObservedJob]:
+    """The Jobs of a role that one Connector controls, by run."""
+    return sorted((j for j in jobs if j.owner == uid and j.role == role), key=lambda j: j.run)
+
+
+def is_live(job: ObservedJob) -> bool:
+    """Whether a Job has neither ended nor is being deleted."""
+    return job.finished is None and job.deleting is None
+
+
+def _job_facts(seen: Observation, hashes: Hashes, role: str) -> tuple[JobFacts, ...]:
+    return tuple(_one_job(seen, hashes, job) for job in own_jobs(seen.jobs, seen.uid, role))
+
+
+def _one_job(seen: Observation, hashes: Hashes, job: ObservedJob) -> JobFacts:
+    outlived = next((p.exit_code for p in seen.pods or () if p.job == job.name and p.is_outlived), None)
+    return JobFacts(
+        job=job,
+        is_live=is_live(job),
+        is_over=not is_underway(job, seen.now, seen.policy),
+        overdue_at=overdue_at(job, seen.policy),
+        outlived_code=outlived,
+        has_outdated_form=_has_outdated_form(seen, hashes, job),
+        is_asked_for=_is_asked_for(seen.spec, hashes, job),
+        has_listed=bool(job.finished) or outlived == ExitCode.END_OF_STREAM,
+    )
 
 
 def overdue_at(job: ObservedJob, policy: Policy) -> datetime | None:
@@ -47,58 +173,38 @@ def is_underway(job: ObservedJob, now: datetime, policy: Policy) -> bool:
     return job.finished is None and (limit is None or now <= limit)
 
 
-def is_over(job: ObservedJob, now: datetime, policy: Policy) -> bool:
-    """Whether a discovery has ended, be it with its node."""
-    return not is_underway(job, now, policy)
-
-
-def outlived_code(seen: Observation, job: ObservedJob) -> int | None:
-    """The exit code of a Job's container that has ended beside containers that go on; None when it has not."""
-    return next((p.exit_code for p in seen.pods or () if p.job == job.name and p.is_outlived), None)
-
-
-def undone_discovery(seen: Observation) -> ObservedJob | None:
-    """The discovery Job that has ended (or whose container has, beside others) and is not recorded yet."""
-    jobs = own_jobs(seen, names.ROLE_DISCOVERY)
-    new = [j for j in jobs if j.deleting is None and j.run > seen.status.discovery.attempts]
-    ended = [j for j in new if is_over(j, seen.now, seen.policy) or outlived_code(seen, j) is not None]
-    return ended[-1] if ended else None
-
-
-def has_outdated_form(seen: Observation, job: ObservedJob) -> bool:
-    """Whether a Job's pod was to be otherwise than one that is made now, and has never started.
-
-    What has started goes on: a setting of the installation is no reason to restart what runs.
-    """
+def _has_outdated_form(seen: Observation, hashes: Hashes, job: ObservedJob) -> bool:
+    """What has started goes on: a setting of the installation is no reason to restart what runs."""
     if seen.spec is None or seen.pods is None or job.ready or job.is_suspended:
         return False
     pods = [p for p in seen.pods if p.job == job.name]
     has_started = any(p.started is not None or p.exit_code is not None for p in pods)
-    return not has_started and job.form != form_hash(seen.spec, seen.policy.installation)
+    return not has_started and job.form != hashes.form
 
 
-def has_listed(seen: Observation, job: ObservedJob) -> bool:
-    """Whether a discovery has ended well, so that its log holds the list."""
-    return bool(job.finished) or outlived_code(seen, job) == ExitCode.END_OF_STREAM
+def _is_asked_for(spec: ConnectorSpec | None, hashes: Hashes, job: ObservedJob) -> bool:
+    return spec is not None and job.config_hash == hashes.config and job.rediscover_at == spec.rediscover_at
 
 
-def is_asked_for(seen: Observation, job: ObservedJob) -> bool:
-    """Whether a discovery Job lists what the spec now asks for."""
-    spec = seen.spec
-    return spec is not None and job.config_hash == config_hash(spec) and job.rediscover_at == spec.rediscover_at
+def _unrecorded(seen: Observation, executions: tuple[JobFacts, ...]) -> ObservedJob | None:
+    last = seen.status.last_execution
+    ended = [e.job for e in executions if e.job.finished is not None and e.job.deleting is None]
+    # The stop of a run may have been noted, and then not been carried out because the request changed.
+    new = [j for j in ended if j.run > last.run or (j.run == last.run and not last.finished_at)]
+    return new[-1] if new else None
 
 
-def discovery_subject(seen: Observation) -> str:
-    """What a row of failed attempts belongs to: what is listed, and how the pod that lists it is to be."""
-    if seen.spec is None:
-        return ""
-    return names.hash_value(
-        [config_hash(seen.spec), seen.spec.rediscover_at, form_hash(seen.spec, seen.policy.installation)]
-    )
+def _unread(seen: Observation, discoveries: tuple[JobFacts, ...]) -> JobFacts | None:
+    new = [d for d in discoveries if d.job.deleting is None and d.job.run > seen.status.discovery.attempts]
+    ended = [d for d in new if d.is_over or d.outlived_code is not None]
+    return ended[-1] if ended else None
 
 
-def problems_of(seen: Observation) -> tuple[str, ...]:
-    """Everything wrong with the spec, this installation's own rules included."""
+def _is_lost(pod: ObservedPod, seen: Observation) -> bool:
+    return pod.deleting is not None and seen.now > pod.deleting + seen.policy.node_lost_after
+
+
+def _problems(seen: Observation) -> tuple[str, ...]:
     if seen.spec is None:
         return seen.problems
     problems = [*seen.problems]

@@ -91,17 +91,6 @@ class Memory(StrEnum):
     """the stream has come to its end"""
 
 
-class Action(StrEnum):
-    """What is done about the execution."""
-
-    NOTHING = "nothing"
-    LOOK = "look at the pods"
-    START = "reserve the run, then create the Job"
-    STOP = "delete the Job in the foreground"
-    TRIM = "delete all Jobs but the newest"
-    CLEAR = "delete an earlier namesake's Jobs, and those whose pods are left"
-
-
 class Need(StrEnum):
     """Whether streams must be listed."""
 
@@ -142,15 +131,6 @@ class Slot(StrEnum):
 
     FREE = "free"
     TAKEN = "taken"
-
-
-class ListingAction(StrEnum):
-    """What is done about a discovery."""
-
-    NOTHING = "nothing"
-    READ = "read its pod's log"
-    START = "create the Job"
-    CANCEL = "delete the Job"
 
 
 class Inputs(msgspec.Struct, frozen=True):

@@ -1,108 +1,133 @@
-"""The reasons and sentences that the tables leave to the gate, the pod and the last execution."""
+"""What is said of a case: the reasons and sentences that rows leave to the gate, the pod and the last execution."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from string import Formatter
 
 import msgspec
 
-from connector_operator.decide.classify import alive_pods, has_failed, is_fresh, live_jobs
-from connector_operator.decide.facts import own_jobs, problems_of
-from connector_operator.decide.inputs import Action, Gate, Inputs, ListingAction
-from connector_operator.decide.observation import Observation
-from connector_operator.decide.pod_problems import Explanation, explain_suspended, explain_unready
-from connector_operator.decide.table import ListingRow, Row
-from connector_operator.decide.termination import read_spent_ending
+from connector_operator.decide.case import Case
+from connector_operator.decide.inputs import Gate
+from connector_operator.decide.outputs import Action, ListingAction, ReasonFrom, Wake
+from connector_operator.decide.pod_problems import Explanation, WaitsFor, explain_suspended, explain_unready
+from connector_operator.decide.termination import read_live_ending
 from connector_operator.resources import names
 from connector_operator.resources.connector import ConnectorStatus
 from connector_operator.resources.times import format_time
 
 _MOST_NAMED = 20
-GOES_ON = "; its Dataset can't be used any more, so it goes on until it is stopped or restarted"
+_DATASET_GONE = "; its Dataset can't be used any more, so it goes on until it is stopped or restarted"
+_CHANGES_ITS_POD = frozenset({Action.START, Action.STOP, Action.TRIM})
 
 
-class Messages(msgspec.Struct, frozen=True):
-    """What is said of one situation.
+class Messages(msgspec.Struct, frozen=True, kw_only=True):
+    """What is said of one case.
 
     Attributes:
         reason, message: Of the Ready condition.
-        flags: Which conditions are true, as in the row, unless only a person can help: then Stalled and nothing else.
-        told: The message without what changes with the clock, for events.
-        listing: Why the streams are not known (or not known anew).
+        event: The message without what changes with the clock, for events.
+        ready, reconciling, stalled: As in the row, but for what only a person can help: then Stalled and nothing else.
+        listing: Why the streams are not known (or not known again).
         pod: Why the execution's pod is not ready.
     """
 
     reason: str
     message: str
-    flags: str
-    told: str
+    event: str
+    ready: bool = False
+    reconciling: bool = False
+    stalled: bool = False
     listing: Explanation
     pod: Explanation
 
-    @property
-    def is_trouble(self) -> bool:
-        """Whether they tell of something that only a person can mend."""
-        return "S" in self.flags
+
+class _Sayers(msgspec.Struct, frozen=True):
+    """The case, and who gives what a row leaves open."""
+
+    case: Case
+    gate: Explanation
+    pod: Explanation
 
 
-def build_messages(
-    seen: Observation, memory: ConnectorStatus, row: Row, listing: ListingRow, situation: Inputs
-) -> Messages:
-    """Everything that is said of one situation; pure text, the same for the same observation."""
-    listed = say_listing(seen, memory, listing)
-    gate = say_gate(seen, memory, situation.gate, listed)
-    live = live_jobs(seen)
-    pod = explain_unready(live[-1], seen.pods, seen.told, seen.now) if live else Explanation("NoExecution", "")
-    last = memory.last_execution
-    if seen.trouble and row.action in {Action.START, Action.STOP, Action.TRIM}:
-        return Messages("JobRefused", seen.trouble, "S", seen.trouble, listed, pod)
-    reason = {"<gate>": gate.reason, "<pod>": pod.reason, "<last>": last.reason}.get(row.reason, row.reason)
-    message = row.says.format(
-        gate=gate.message,
-        pod=pod.message,
-        last=f"{last.reason}: {last.message}" if row.name not in {"mend", "fenced"} else closed(last.message),
-        failures=memory.retry.failures,
-        stream=seen.spec.selected_stream if seen.spec else "",
-        left=say_left(seen),
-        into=f" into table {seen.dataset.table}" if seen.dataset.table else GOES_ON,
-        streams=say_streams(memory),
-        execution=names.execution_job_name(seen.name, seen.uid, memory.run),
-        trial=seen.trial.refusal if seen.trial else "",
-        spent=say_spent(seen),
-        suspended=explain_suspended(live[-1]).message if live else "",
-        when="{when}",
+def build_messages(case: Case) -> Messages:
+    """Everything that is said of one case; pure text, the same for the same observation."""
+    seen, row = case.facts.seen, case.row
+    listing = _explain_listing(case)
+    gate = _explain_gate(case, listing)
+    live = case.facts.live[-1].job if case.facts.live else None
+    pod = explain_unready(live, seen.pods, seen.warnings, seen.now) if live else Explanation("NoExecution", "")
+    if seen.refusal and row.action in _CHANGES_ITS_POD:
+        return Messages(
+            reason="JobRefused", message=seen.refusal, event=seen.refusal, stalled=True, listing=listing, pod=pod
+        )
+    message = _fill(row.message, _Sayers(case, gate, pod))
+    when = gate.when if row.reason is ReasonFrom.GATE else _say_when(case)
+    giver = {ReasonFrom.GATE: gate, ReasonFrom.POD: pod}.get(row.reason) if isinstance(row.reason, ReasonFrom) else None
+    is_helpless = row.reconciling and giver is not None and giver.waits_for is WaitsFor.PERSON
+    return Messages(
+        reason=_reason(case, giver),
+        message=message + when,
+        event=message,
+        ready=row.ready,
+        reconciling=row.reconciling and not is_helpless,
+        stalled=row.stalled or is_helpless,
+        listing=listing,
+        pod=pod,
     )
-    when = gate.when if row.reason == "<gate>" else say_when(seen, memory, row)
-    message = message if "{when}" in message else f"{message}{{when}}"
-    is_helpless = (row.reason == "<pod>" and is_stuck(pod)) or (row.reason == "<gate>" and is_stuck(gate))
-    flags = "S" if is_helpless and "P" in row.flags else row.flags
-    return Messages(reason, message.replace("{when}", when), flags, message.replace("{when}", ""), listed, pod)
 
 
-_WAITS_ITSELF = frozenset({"RunnerNotReady", "SidecarNotReady"})
-_POD_TROUBLE = frozenset(
-    {"PodRefused", "Unschedulable", "ImageNotPulled", "SecretNotFound", "PodNotStarted", "SidecarEnded", "JobRefused"}
-)
+def _reason(case: Case, giver: Explanation | None) -> str:
+    if giver is not None:
+        return giver.reason
+    is_last = case.row.reason is ReasonFrom.LAST
+    return case.memory.last_execution.reason if is_last else str(case.row.reason)
 
 
-def is_stuck(wait: Explanation) -> bool:
-    """Whether a pod or Job can't come to be unless somebody mends something; a source that is away is no such thing."""
-    return wait.is_trouble and wait.reason in _POD_TROUBLE
+def _fill(message: str, sayers: _Sayers) -> str:
+    """A row's message with its {parts}."""
+    named = {name for _, name, _, _ in Formatter().parse(message) if name}
+    return message.format(**{name: PARTS[name](sayers) for name in named})
 
 
-def say_when(seen: Observation, memory: ConnectorStatus, row: Row) -> str:
+PARTS: dict[str, Callable[[_Sayers], str]] = {
+    "gate": lambda s: s.gate.message,
+    "pod": lambda s: s.pod.message,
+    "last": lambda s: f"{s.case.memory.last_execution.reason}: {s.case.memory.last_execution.message}",
+    "refused": lambda s: close(s.case.memory.last_execution.message),
+    "failures": lambda s: str(s.case.memory.retry.failures),
+    "stream": lambda s: s.case.facts.seen.spec.selected_stream if s.case.facts.seen.spec else "",
+    "into": lambda s: _say_table(s.case.facts.seen.dataset.table),
+    "left": lambda s: _say_left(s.case),
+    "streams": lambda s: say_streams(s.case.memory),
+    "execution": lambda s: names.execution_job_name(s.case.facts.seen.name, s.case.facts.seen.uid, s.case.memory.run),
+    "refusal": lambda s: s.case.facts.seen.dry_run.refusal if s.case.facts.seen.dry_run else "",
+    "over": lambda s: _say_ending(s.case),
+    "suspended": lambda s: explain_suspended(s.case.facts.live[-1].job).message if s.case.facts.live else "",
+}
+"""What the messages of rows may name, and what stands there then."""
+
+
+def _say_ending(case: Case) -> str:
+    """How the execution ended whose Job lives."""
+    if not case.facts.live:
+        return ""
+    live = case.facts.live[-1]
+    return read_live_ending(live.job, case.facts.seen.pods or (), live.outlived_code).message
+
+
+def _say_when(case: Case) -> str:
     """When something is tried again, as a sentence with a space before it; "" where time does not matter."""
-    if row.name == "barred" and seen.trial is not None and seen.trial.again is not None:
-        return f" Asked again at {format_time(seen.trial.again)}, and at once when the spec changes."
-    if row.name in {"backoff", "failing"}:
-        return f" Tried again at {memory.retry.at}."
-    return f" Tried again at {memory.retry.at}, and at once when the spec changes." if row.name == "mend" else ""
+    wake, retry, dry_run = case.row.wake, case.memory.retry, case.facts.seen.dry_run
+    if wake is Wake.DRY_RUN and dry_run is not None and dry_run.again is not None:
+        return f" Asked again at {format_time(dry_run.again)}, and at once when the spec changes."
+    if wake is Wake.RETRY:
+        return f" Tried again at {retry.at}."
+    return f" Tried again at {retry.at}, and at once when the spec changes." if wake is Wake.RETRY_OR_CHANGE else ""
 
 
-def say_spent(seen: Observation) -> str:
-    """Why a Job that lives must go."""
-    ending = read_spent_ending(seen, live_jobs(seen)[-1]) if live_jobs(seen) else None
-    return f"{ending.message} Its Job makes way for the next execution." if ending is not None else ""
+def _say_table(table: str) -> str:
+    return f" into table {table}" if table else _DATASET_GONE
 
 
 def say_streams(status: ConnectorStatus) -> str:
@@ -115,12 +140,12 @@ def say_streams(status: ConnectorStatus) -> str:
     return f"The source has {count}: {', '.join(known[:_MOST_NAMED])}{more}."
 
 
-def say_left(seen: Observation) -> str:
+def _say_left(case: Case) -> str:
     """Which pod is left though nobody wants it, and what to do: the operator may not delete pods."""
-    left = alive_pods(seen)
+    left = case.facts.alive_pods
     if not left:
         return ""
-    command = f"kubectl delete pod -n {seen.namespace} {left[0].name}"
+    command = f"kubectl delete pod -n {case.facts.seen.namespace} {left[0].name}"
     if left[0].is_orphan:
         return f"Pod {left[0].name} runs on without a Job, so nothing ends it; end it with: {command}."
     return (
@@ -129,62 +154,51 @@ def say_left(seen: Observation) -> str:
     )
 
 
-def closed(text: str) -> str:
+def close(text: str) -> str:
     """A runner's message as a sentence, so that another may follow."""
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
-def sentence(texts: Sequence[str]) -> str:
+def list_problems(problems: Sequence[str]) -> str:
     """Problems as one sentence."""
-    return "; ".join(texts) + "."
+    return "; ".join(problems) + "."
 
 
-def say_listing(seen: Observation, memory: ConnectorStatus, row: ListingRow) -> Explanation:
+def _explain_listing(case: Case) -> Explanation:
     """Why the streams of this configuration are not known, or how far their listing is."""
-    discovery = memory.discovery
-    if seen.trouble and row.action is ListingAction.START:
-        return Explanation("JobRefused", seen.trouble, is_trouble=True)
-    if row.name == "line":
+    seen, row, discovery = case.facts.seen, case.listing_row, case.memory.discovery
+    if seen.refusal and row.action is ListingAction.START:
+        return Explanation("JobRefused", seen.refusal, WaitsFor.PERSON)
+    if row.waits_for_slot:
         return Explanation("AwaitingSlot", "Other discoveries are running; this one is in line.")
-    jobs = [j for j in own_jobs(seen, names.ROLE_DISCOVERY) if j.finished is None and j.deleting is None]
-    if jobs and row.name == "active":
-        wait = explain_unready(jobs[-1], seen.pods, seen.told, seen.now)
-        if (wait.is_trouble and wait.reason not in _WAITS_ITSELF) or wait.reason == "AwaitingAdmission":
-            return wait
-    if has_failed(seen, memory):
-        when = "" if row.name == "rest" else f" Tried again at {discovery.retry_at}, and at once when the spec changes."
-        return Explanation(discovery.reason, closed(discovery.message), is_trouble=True, when=when)
+    live = [d.job for d in case.facts.discoveries if d.is_live]
+    if live and row.names_pod_problem:
+        unready = explain_unready(live[-1], seen.pods, seen.warnings, seen.now)
+        if unready.waits_for in {WaitsFor.PERSON, WaitsFor.ADMISSION}:
+            return unready
+    if case.streams.has_failed:
+        when = f" Tried again at {discovery.retry_at}, and at once when the spec changes." if row.retries else ""
+        return Explanation(discovery.reason, close(discovery.message), when=when)
     return Explanation("Discovering", "The streams of this configuration are being listed.")
 
 
-def say_gate(seen: Observation, memory: ConnectorStatus, gate: Gate, listed: Explanation) -> Explanation:
+def _explain_gate(case: Case, listing: Explanation) -> Explanation:
     """What stands between the spec and a start."""
+    seen = case.facts.seen
     stream = seen.spec.selected_stream if seen.spec else ""
-    match gate:
+    match case.inputs.gate:
         case Gate.INVALID:
-            return Explanation("InvalidConfig", sentence(problems_of(seen)))
+            return Explanation("InvalidConfig", list_problems(case.facts.problems))
         case Gate.REFUSED | Gate.UNDISCOVERED:
-            return listed
+            return listing
         case Gate.UNSELECTED:
             return Explanation(
                 "StreamNotSelected",
-                f"Running is asked for, but no stream is selected: set spec.selectedStream. {say_streams(memory)}",
+                f"Running is asked for, but no stream is selected: set spec.selectedStream. {say_streams(case.memory)}",
             )
         case Gate.UNKNOWN:
-            return Explanation("UnknownStream", f"The source has no stream {stream!r}. {say_streams(memory)}")
+            return Explanation("UnknownStream", f"The source has no stream {stream!r}. {say_streams(case.memory)}")
         case Gate.HOMELESS | Gate.MISDIRECTED:
             return Explanation(seen.dataset.reason, seen.dataset.message)
         case Gate.OPEN:
             return Explanation("ReadyToRun", "")
-
-
-def say_discovered(seen: Observation, memory: ConnectorStatus, listed: Explanation) -> tuple[str, str, str]:
-    """Status, reason and message of the Discovered condition."""
-    if seen.spec is None or problems_of(seen):
-        return "False", "InvalidConfig", "The configuration has problems; see the condition ConfigValid."
-    if not is_fresh(seen, memory):
-        return "False", listed.reason, listed.message + listed.when
-    notes = " ".join((say_streams(memory), *memory.discovery.notes))
-    if has_failed(seen, memory):
-        notes += f" Listing them anew failed: {listed.message}{listed.when}"
-    return "True", "Discovered", notes

@@ -17,16 +17,16 @@ from connector_runner.schemas.manifest import TakeOver
 UNRESOLVED = DatasetView(Resolution.MISSING, "DatasetNotNamed", "spec.datasetId is not set; name a Dataset there.")
 
 
-Told = tuple[str, str]
+EventMessage = tuple[str, str]
 """Which Job or pod an event is about, by name, and its message."""
 
 
 class DryRun(msgspec.Struct, frozen=True):
-    """What the API server said to a dry run of the Job that would follow.
+    """What the API server answered to a dry run of the Job that would follow.
 
     Attributes:
         refusal: Why it would be refused, as a sentence; "" when it would not, or when nobody can tell.
-        again: When to ask anew.
+        again: When to ask again.
     """
 
     refusal: str = ""
@@ -56,15 +56,15 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
         wanted: spec.status as it stands.
         jobs: All Jobs with this connector's label, an earlier namesake's included.
         pods: Its pods; None: not looked at yet.
-        told: What events say of its Jobs and pods that don't get ready, latest last; () also when not looked at.
+        warnings: What events say of its Jobs and pods that don't get ready, latest last; () also when not looked at.
         catalogue: Of a discovery Job that has completed; None: not read yet, or lost when `catalogue_lost`.
         vanished: Executions' Jobs that were seen to go, by run, as they were last.
         vanished_attempts: The highest discovery whose Job was seen to go.
         has_slot: Whether one more discovery may start now.
         has_turn: Whether this connector may follow a changed Dataset now.
         take_over: Whom the table may be taken over from now: named by the spec, and without a live Job.
-        trial: Whether the API server would take the Job that follows a replaced one; None: not asked.
-        trouble: Why the API server refused the acts of the last visit, as a sentence; "" when it didn't.
+        dry_run: Whether the API server would take the Job that follows a replaced one; None: not asked.
+        refusal: Why the API server refused the actions of the last visit, as a sentence; "" when it didn't.
     """
 
     now: datetime
@@ -81,7 +81,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     dataset: DatasetView = UNRESOLVED
     jobs: tuple[ObservedJob, ...] = ()
     pods: tuple[ObservedPod, ...] | None = None
-    told: tuple[Told, ...] = ()
+    warnings: tuple[EventMessage, ...] = ()
     catalogue: CatalogueSummary | None = None
     catalogue_lost: bool = False
     vanished: Mapping[int, ObservedJob] = {}
@@ -89,6 +89,6 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     has_slot: bool = True
     has_turn: bool = True
     take_over: TakeOver | None = None
-    trial: DryRun | None = None
-    trouble: str = ""
+    dry_run: DryRun | None = None
+    refusal: str = ""
     policy: Policy = Policy()

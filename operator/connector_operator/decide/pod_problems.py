@@ -1,36 +1,47 @@
-"""Why a pod is not ready, told from the pod and from what events say of it: the reasons that a person would look up."""
+"""Why a pod is not ready, from the pod and from what events say of it: the reasons that a person would look up."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from enum import Enum, auto
 
 import msgspec
 
-from connector_operator.decide.observation import Told
+from connector_operator.decide.observation import EventMessage
 from connector_operator.resources.workload import ObservedJob, ObservedPod
 
 LONG = timedelta(minutes=2)
-"""A runner that is up but has not been ready for longer is told of; it is never replaced for that."""
-_FIRST_LOOK, _LAST_LOOK = timedelta(seconds=5), timedelta(seconds=60)
+"""A runner that is up but has not been ready for longer is reported; it is never replaced for that."""
+_IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
+
+
+class WaitsFor(Enum):
+    """What it takes until something is ready."""
+
+    TIME = auto()
+    """It may come by itself."""
+    ADMISSION = auto()
+    """Whoever holds the Job back must let it start."""
+    PERSON = auto()
+    """It can't come to be unless somebody fixes something; a source that is away is no such thing."""
 
 
 class Explanation(msgspec.Struct, frozen=True):
     """Why something is not ready yet.
 
     Attributes:
-        is_trouble: It won't get ready unless somebody acts.
         when: A sentence about when it is tried again, with a space before it; apart, as it changes with the clock.
     """
 
     reason: str
     message: str
-    is_trouble: bool = False
+    waits_for: WaitsFor = WaitsFor.TIME
     when: str = ""
 
 
 def explain_unready(
-    job: ObservedJob, pods: Sequence[ObservedPod] | None, told: Sequence[Told], now: datetime
+    job: ObservedJob, pods: Sequence[ObservedPod] | None, warnings: Sequence[EventMessage], now: datetime
 ) -> Explanation:
     """The most telling reason; `pods` None and no events: nothing is known yet."""
     starting = Explanation("Starting", f"Execution {job.name} is starting.")
@@ -40,40 +51,55 @@ def explain_unready(
         return starting
     mine = [p for p in pods if p.job == job.name]
     about = {job.name, *(p.name for p in mine)}
-    said = next((message for subject, message in reversed(told) if subject in about), "")
-    if not mine:
+    said = next((message for subject, message in reversed(warnings) if subject in about), "")
+    if mine:
         return (
-            Explanation("PodRefused", f"No pod could be made for {job.name}: {said}", is_trouble=True)
-            if said
-            else starting
+            _explain_start(mine[-1], said)
+            or _explain_sidecars(mine[-1])
+            or _explain_time(job, mine[-1], now)
+            or starting
         )
-    pod = mine[-1]
+    refused = Explanation("PodRefused", f"No pod could be made for {job.name}: {said}", WaitsFor.PERSON)
+    return refused if said else starting
+
+
+def _explain_start(pod: ObservedPod, said: str) -> Explanation | None:
+    """What keeps the pod's container from starting; `said`: the latest warning about it."""
     if pod.unschedulable:
-        return Explanation("Unschedulable", f"No node takes the pod: {pod.unschedulable}", is_trouble=True)
-    if pod.container_reason in {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}:
-        return Explanation("ImageNotPulled", f"The runner's image could not be pulled: {pod.waiting}", is_trouble=True)
+        return Explanation("Unschedulable", f"No node takes the pod: {pod.unschedulable}", WaitsFor.PERSON)
+    if pod.container_reason in _IMAGE_REASONS:
+        message = f"The runner's image could not be pulled: {pod.waiting}"
+        return Explanation("ImageNotPulled", message, WaitsFor.PERSON)
     if said and pod.phase == "Pending":
         reason = "SecretNotFound" if "secret" in said and "not found" in said else "PodNotStarted"
-        return Explanation(reason, f"The pod can't start: {said}", is_trouble=True)
+        return Explanation(reason, f"The pod can't start: {said}", WaitsFor.PERSON)
     if pod.container_reason == "CreateContainerConfigError":
-        return Explanation("PodNotStarted", f"The container can't start: {pod.waiting}", is_trouble=True)
-    if pod.is_up and pod.ended_others:
+        return Explanation("PodNotStarted", f"The container can't start: {pod.waiting}", WaitsFor.PERSON)
+    return None
+
+
+def _explain_sidecars(pod: ObservedPod) -> Explanation | None:
+    if not pod.is_up:
+        return None
+    if pod.ended_others:
         ended = ", ".join(pod.ended_others)
         message = (
             f"The runner works, but its pod does not count as ready: of the containers beside it has ended {ended}."
         )
-        return Explanation("SidecarEnded", message, is_trouble=True)
-    if pod.is_up and pod.others:
+        return Explanation("SidecarEnded", message, WaitsFor.PERSON)
+    if pod.others:
         message = f"The runner works, but the pod's other containers are not all ready: {', '.join(pod.others)}."
         return Explanation("SidecarNotReady", message)
-    if (
-        pod.phase == "Running"
-        and pod.started is not None
-        and now - max(pod.started, pod.unready_since or pod.started) > LONG
-    ):
-        message = f"The runner is up but not ready: it has no connection yet; see kubectl logs job/{job.name}."
-        return Explanation("RunnerNotReady", message, is_trouble=True)
-    return starting
+    return None
+
+
+def _explain_time(job: ObservedJob, pod: ObservedPod, now: datetime) -> Explanation | None:
+    if pod.phase != "Running" or pod.started is None:
+        return None
+    if now - max(pod.started, pod.unready_since or pod.started) <= LONG:
+        return None
+    message = f"The runner is up but not ready: it has no connection yet; see kubectl logs job/{job.name}."
+    return Explanation("RunnerNotReady", message)
 
 
 def explain_suspended(job: ObservedJob) -> Explanation:
@@ -83,15 +109,4 @@ def explain_suspended(job: ObservedJob) -> Explanation:
         "let it start. It starts when that happens; to let it start by hand: "
         f"""kubectl patch job {job.name} --type=merge -p '{{"spec":{{"suspend":false,"parallelism":1}}}}'."""
     )
-    return Explanation("AwaitingAdmission", message)
-
-
-def next_look(created: datetime | None, now: datetime) -> datetime:
-    """When to look at a pod that is not ready: after five seconds, then ever less often."""
-    age = max(now - (created or now), timedelta(0))
-    return now + min(max(age / 2, _FIRST_LOOK), _LAST_LOOK)
-
-
-def is_look_due(job: ObservedJob, now: datetime, after: timedelta) -> bool:
-    """Whether a Job has been without a ready pod for long enough to look at its pods."""
-    return job.created is not None and now - job.created >= after
+    return Explanation("AwaitingAdmission", message, WaitsFor.ADMISSION)

@@ -10,16 +10,11 @@ from typing import Any
 
 import msgspec
 
-from connector_operator.resources.connector import Condition
+from connector_operator.decide.conditions import ConditionKind, Said, build_conditions
+from connector_operator.decide.messages import list_problems
 from connector_operator.resources.dataset import DatasetStatus, dataset_hash, parse_dataset
 from connector_operator.resources.names import hash_value
 from connector_operator.resources.times import format_time
-
-CONDITIONS = {
-    "Ready": "Whether the Dataset can be used.",
-    "Reached": "Whether the latest execution reached it; Unknown when none has run.",
-    "RolledOut": "Whether all running connectors use its present form.",
-}
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +28,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
         is_starting: Whether its state is running.
         unready_since: Since when its condition Ready is not true; "" when it is, or not known.
         failing_since: When its row of failures began; "" when none.
-        trouble: How its last execution failed, if that was about the dataset.
+        problem: How its last execution failed, if that was about the dataset.
     """
 
     name: str
@@ -44,7 +39,26 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     is_starting: bool = False
     unready_since: str = ""
     failing_since: str = ""
-    trouble: str = ""
+    problem: str = ""
+
+
+class Rollout(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the connectors of a Dataset follow its present form.
+
+    Attributes:
+        problems: Everything wrong with the Dataset's spec.
+        users: Its connectors, by name.
+        live: Those with a live execution.
+        outdated: Those of them that must follow a change.
+        blockers: Those that follow it already and are not ready because of it: the others wait for them.
+    """
+
+    status: DatasetStatus
+    problems: tuple[str, ...]
+    users: tuple[User, ...]
+    live: tuple[User, ...]
+    outdated: tuple[User, ...]
+    blockers: tuple[User, ...]
 
 
 class DatasetDecision(msgspec.Struct, frozen=True):
@@ -59,38 +73,34 @@ def decide_dataset(
     name: str, generation: int, raw_spec: Any, status: DatasetStatus, users: list[User], now: datetime
 ) -> DatasetDecision:
     """Decides about one Dataset from its spec, its status and the connectors that use it. Pure."""
-    spec, problems = parse_dataset(raw_spec)
     form = hash_value(raw_spec)
     changed_at = status.changed_at if status.hash == form and status.changed_at else format_time(now)
-    users = sorted(users, key=lambda user: user.name)
-    live = [u for u in users if u.live_hash]
-    outdated = [] if spec is None or problems else [u for u in live if u.is_wanted and _is_outdated(name, spec, u)]
-    late = {u.name for u in outdated}
-    blockers = [u for u in users if u.name not in late and _blocks(u, changed_at)] if outdated else []
-    turn = outdated[0].name if outdated and not blockers else ""
-    said = {
-        "Ready": ("False", "DatasetInvalid", "; ".join(problems) + ".")
-        if problems
-        else ("True", "Valid", "It can be used."),
-        "Reached": _reached(live, users, status),
-        "RolledOut": _rolled_out(outdated, blockers),
-    }
-    before = {condition.type: condition for condition in status.conditions}
-    conditions = []
-    for kind in CONDITIONS:
-        value, reason, message = said[kind]
-        old = before.get(kind)
-        since = (
-            old.last_transition_time if old and old.status == value and old.last_transition_time else format_time(now)
-        )
-        conditions.append(Condition(kind, value, reason, message, since, generation))
-    after = DatasetStatus(generation, len(users), len(live), len(outdated), form, changed_at, tuple(conditions))
-    waiting = tuple(u.name for u in outdated)
+    rollout = _compare(name, raw_spec, status, users, changed_at)
+    conditions = build_conditions(CONDITIONS, rollout, status.conditions, generation, now)
+    counts = (len(rollout.users), len(rollout.live), len(rollout.outdated))
+    after = DatasetStatus(generation, *counts, form, changed_at, conditions)
+    waiting = tuple(u.name for u in rollout.outdated)
+    turn = waiting[0] if waiting and not rollout.blockers else ""
     return DatasetDecision(msgspec.json.decode(msgspec.json.encode(after)) if after != status else None, turn, waiting)
 
 
-def _is_outdated(name: str, spec: Any, user: User) -> bool:
-    return user.live_hash != dataset_hash(name, user.table, spec)
+def _compare(name: str, raw_spec: Any, status: DatasetStatus, users: list[User], changed_at: str) -> Rollout:
+    spec, problems = parse_dataset(raw_spec)
+    users = sorted(users, key=lambda user: user.name)
+    live = [u for u in users if u.live_hash]
+    outdated = []
+    if spec is not None and not problems:
+        outdated = [u for u in live if u.is_wanted and u.live_hash != dataset_hash(name, u.table, spec)]
+    late = {u.name for u in outdated}
+    blockers = [u for u in users if u.name not in late and _blocks(u, changed_at)] if outdated else []
+    return Rollout(
+        status=status,
+        problems=tuple(problems),
+        users=tuple(users),
+        live=tuple(live),
+        outdated=tuple(outdated),
+        blockers=tuple(blockers),
+    )
 
 
 def _blocks(user: User, changed_at: str) -> bool:
@@ -102,27 +112,39 @@ def _blocks(user: User, changed_at: str) -> bool:
     return user.is_starting and (not user.unready_since or user.unready_since >= changed_at)
 
 
-def _reached(live: list[User], users: list[User], status: DatasetStatus) -> tuple[str, str, str]:
-    if any(u.is_ready for u in live):
-        return "True", "Reached", "A running execution is connected."
-    trouble = next((u for u in users if u.trouble), None)
-    if trouble is not None:
-        return "False", "NotReached", f"Connector {trouble.name}: {trouble.trouble}"
-    said = next((c for c in status.conditions if c.type == "Reached" and c.reason == "Reached"), None)
-    if said is not None:
-        return "True", "Reached", "The last execution was connected."
-    return "Unknown", "NotTried", "No execution has reported yet."
+def _ready(rollout: Rollout) -> Said:
+    if rollout.problems:
+        return Said("False", "DatasetInvalid", list_problems(rollout.problems))
+    return Said("True", "Valid", "It can be used.")
 
 
-def _rolled_out(outdated: list[User], blockers: list[User]) -> tuple[str, str, str]:
-    if not outdated:
-        return "True", "RolledOut", "All running connectors use its present form."
-    if blockers:
-        names = ", ".join(u.name for u in blockers[:5])
-        return (
-            "False",
-            "Waiting",
-            f"Connectors go on with the earlier form until these are ready with the present one: {names}. "
-            "Mend or stop them, or set spec.restartedAt of others to have them follow now.",
-        )
-    return "False", "RollingOut", "Running connectors follow one by one."
+def _reached(rollout: Rollout) -> Said:
+    if any(u.is_ready for u in rollout.live):
+        return Said("True", "Reached", "A running execution is connected.")
+    failed = next((u for u in rollout.users if u.problem), None)
+    if failed is not None:
+        return Said("False", "NotReached", f"Connector {failed.name}: {failed.problem}")
+    if any(c.type == "Reached" and c.reason == "Reached" for c in rollout.status.conditions):
+        return Said("True", "Reached", "The last execution was connected.")
+    return Said("Unknown", "NotTried", "No execution has reported yet.")
+
+
+def _rolled_out(rollout: Rollout) -> Said:
+    if not rollout.outdated:
+        return Said("True", "RolledOut", "All running connectors use its present form.")
+    if not rollout.blockers:
+        return Said("False", "RollingOut", "Running connectors follow one by one.")
+    names = ", ".join(u.name for u in rollout.blockers[:5])
+    message = (
+        f"Connectors go on with the earlier form until these are ready with the present one: {names}. "
+        "Mend or stop them, or set spec.restartedAt of others to have them follow now."
+    )
+    return Said("False", "Waiting", message)
+
+
+CONDITIONS: tuple[ConditionKind[Rollout], ...] = (
+    ConditionKind("Ready", "Whether the Dataset can be used.", _ready),
+    ConditionKind("Reached", "Whether the latest execution reached it; Unknown when none has run.", _reached),
+    ConditionKind("RolledOut", "Whether all running connectors use its present form.", _rolled_out),
+)
+"""In the order in which they are written."""

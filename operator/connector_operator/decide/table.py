@@ -1,7 +1,8 @@
-"""The whole behaviour on one page: which situation leads to which action, state and reason.
+"""The whole behaviour on one page: which inputs lead to which action, state and reason.
 
-Every possible combination of the four values is in exactly one row (a test enumerates them), so the order means nothing.
-`docs/states.md` is generated from here. A reason in <brackets> is said by the gate, the pod or the last execution.
+Every possible combination of the four inputs is in exactly one row (a test enumerates them), so the order means nothing.
+`docs/states.md` is generated from here. What a row means for others stands in its fields: nothing outside of this module
+asks for a row's name (`make lint` checks it).
 """
 
 from __future__ import annotations
@@ -12,12 +13,10 @@ from typing import TypeVar
 import msgspec
 
 from connector_operator.decide.inputs import (
-    Action,
     Execution,
     Gate,
     Inputs,
     Listing,
-    ListingAction,
     ListingInputs,
     Memory,
     Need,
@@ -25,133 +24,208 @@ from connector_operator.decide.inputs import (
     Slot,
     Timer,
 )
+from connector_operator.decide.outputs import Action, EventType, ListingAction, ReasonFrom, StopCause, Wake
 
 Word = TypeVar("Word", bound=StrEnum)
 
 
-class Row(msgspec.Struct, frozen=True):
-    """One row: holds where each of the four values is in its set; `flags`: Ready, Progressing (Reconciling), Stalled."""
+def only(*words: Word) -> frozenset[Word]:
+    """These."""
+    return frozenset(words)
 
-    name: str
+
+def all_but(*words: Word) -> frozenset[Word]:
+    """All of their kind but these."""
+    return frozenset(type(words[0])) - frozenset(words)
+
+
+class When(msgspec.Struct, frozen=True):
+    """The inputs with which a row holds: each of the four is in its set."""
+
     requests: frozenset[Request]
     executions: frozenset[Execution]
-    gates: frozenset[Gate]
-    memories: frozenset[Memory]
-    action: Action
-    state: str
-    reason: str
-    flags: str
-    says: str
+    gates: frozenset[Gate] = frozenset(Gate)
+    memories: frozenset[Memory] = frozenset(Memory)
 
-    def has(self, situation: Inputs) -> bool:
-        """Whether the row holds in this situation."""
+
+class Row(msgspec.Struct, frozen=True):
+    """One row.
+
+    Attributes:
+        name: What metrics, logs and the documentation call it.
+        state: `state.status`.
+        reason: Of Ready; who gives it, where the row leaves it open.
+        message: Of Ready; {parts} are filled in by `messages`.
+        ready, reconciling, stalled: Which of these conditions are true; only Stalled where a pod or gate needs a person.
+        unhealthy: What is said of Ready is said of RunnerHealthy, too, which is False; else the pod decides.
+        event: How the change to this row is reported.
+        wake: When to look again though nothing happens.
+        stop: Why an execution is stopped, where the action stops one.
+        needs_dry_run: The API server is asked first whether it takes the Job that follows.
+    """
+
+    name: str
+    when: When
+    action: Action = Action.NOTHING
+    state: str = ""
+    reason: str | ReasonFrom = ""
+    message: str = ""
+    ready: bool = False
+    reconciling: bool = False
+    stalled: bool = False
+    unhealthy: bool = False
+    event: EventType = EventType.WARNING
+    wake: Wake = Wake.NONE
+    stop: StopCause | None = None
+    needs_dry_run: bool = False
+
+    def has(self, inputs: Inputs) -> bool:
+        """Whether the row holds with these inputs."""
+        when = self.when
         return (
-            situation.request in self.requests
-            and situation.execution in self.executions
-            and situation.gate in self.gates
-            and situation.memory in self.memories
+            inputs.request in when.requests
+            and inputs.execution in when.executions
+            and inputs.gate in when.gates
+            and inputs.memory in when.memories
         )
 
 
 class ListingRow(msgspec.Struct, frozen=True):
-    """One row of the table of discoveries."""
+    """One row of the table of discoveries.
+
+    Attributes:
+        reconciling: A list is on its way, which Reconciling says where nothing else is being changed.
+        names_pod_problem: Why the discovery's pod does not start is why the streams are not known.
+        waits_for_slot: It stands in line for a discovery of its own.
+        wakes: Look again when the next attempt is due.
+        retries: It is tried again by itself.
+    """
 
     name: str
     needs: frozenset[Need]
     listings: frozenset[Listing]
-    timers: frozenset[Timer]
-    slots: frozenset[Slot]
-    action: ListingAction
+    timers: frozenset[Timer] = frozenset(Timer)
+    slots: frozenset[Slot] = frozenset(Slot)
+    action: ListingAction = ListingAction.NOTHING
+    reconciling: bool = False
+    names_pod_problem: bool = False
+    waits_for_slot: bool = False
+    wakes: bool = False
+    retries: bool = True
 
-    def has(self, situation: ListingInputs) -> bool:
-        """Whether the row holds in this situation."""
+    def has(self, inputs: ListingInputs) -> bool:
+        """Whether the row holds with these inputs."""
         return (
-            situation.need in self.needs
-            and situation.listing in self.listings
-            and situation.timer in self.timers
-            and situation.slot in self.slots
+            inputs.need in self.needs
+            and inputs.listing in self.listings
+            and inputs.timer in self.timers
+            and inputs.slot in self.slots
         )
 
 
-def _in(words: type[Word], text: str) -> frozenset[Word]:
-    """`*` all, `a b` these, `-a b` all but these."""
-    if text == "*":
-        return frozenset(words)
-    chosen = {words(word) for word in text.removeprefix("-").split()}
-    return frozenset(set(words) - chosen if text.startswith("-") else chosen)
-
-
-def _row(
-    name: str, request: str, execution: str, gate: str, memory: str, then: tuple[Action, str, str, str], says: str
-) -> Row:
-    words = (_in(Request, request), _in(Execution, execution), _in(Gate, gate), _in(Memory, memory))
-    return Row(name, *words, *then, says)
-
-
-def _list(name: str, need: str, listing: str, timer: str, slot: str, action: ListingAction) -> ListingRow:
-    return ListingRow(name, _in(Need, need), _in(Listing, listing), _in(Timer, timer), _in(Slot, slot), action)
-
-
-A = Action
+A, E, G, M, R = Action, Execution, Gate, Memory, Request
+RUNNING, STOPPED, ABSENT = only(R.RUNNING), only(R.STOPPED), only(R.ABSENT)
+NOT_RUNNING, NOT_STOPPED, EXISTING = only(R.ABSENT, R.STOPPED), only(R.ABSENT, R.RUNNING), all_but(R.DELETED)
+LIVE = all_but(E.NONE, E.UNSEEN, E.ENDING, E.ORPHANED, E.STRANDED)
+NONE, ENDING, CHANGED = only(E.NONE), only(E.ENDING), only(E.OUTDATED, E.BARRED)
+OPEN, ANY_GATE, NOT_COMPLETED = only(G.OPEN), frozenset(Gate), all_but(M.COMPLETED)
+UNUSABLE = only(G.INVALID, G.REFUSED, G.UNSELECTED, G.UNKNOWN, G.MISDIRECTED)
+NORMAL = EventType.NORMAL
+LEAVES = "The execution is told to commit and leave."
+MAKES_WAY = "The execution makes way for the next, which starts when its pod is gone."
+GOES_ON = "The execution of the earlier spec goes on."
 # fmt: off
 ROWS = (
-    #    row            request            execution        gate                              memory        action     state       reason             flags
-    _row("deleted",     "deleted",         "*",             "*",                              "*",         (A.NOTHING, "",         "",                ""),  ""),
-    _row("look",        "-deleted",        "unseen",        "*",                              "*",         (A.LOOK,    "",         "",                ""),  ""),
-    _row("stop",        "absent stopped",  "ready waiting outdated barred suspended spent queued surplus lost", "*", "*", (A.STOP,    "running",  "Stopping",        "P"), "The execution is told to commit and leave."),
-    _row("stopping",    "absent stopped",  "ending",        "*",                              "*",         (A.CLEAR,   "running",  "Stopping",        "P"), "The execution is told to commit and leave."),
-    _row("orphaned",    "-deleted",        "orphaned",      "*",                              "*",         (A.NOTHING, "running",  "PodOrphaned",     "S"), "{left}"),
-    _row("stranded",    "-deleted",        "stranded",      "*",                              "*",         (A.NOTHING, "running",  "NodeLost",        "P"), "{left}"),
-    _row("stopped",     "stopped",         "none",          "*",                              "*",         (A.NOTHING, "stopped",  "Stopped",         "R"), "Stopped as asked; set spec.status to running to go on where it left off."),
-    _row("trim",        "running",         "surplus",       "*",                              "*",         (A.TRIM,    "running",  "Replacing",       "P"), "More than one execution was found; all but the newest are told to leave."),
-    _row("lost",        "running",         "lost",          "*",                              "*",         (A.STOP,    "running",  "NodeLost",        "P"), "The execution's node does not answer; another execution takes over."),
-    _row("leaving",     "running",         "ending",        "*",                              "*",         (A.CLEAR,   "running",  "Replacing",       "P"), "The execution makes way for the next, which starts when its pod is gone."),
-    _row("replace",     "running",         "outdated",      "open",                           "*",         (A.STOP,    "running",  "Replacing",       "P"), "The execution makes way for the next, which starts when its pod is gone."),
-    _row("barred",      "running",         "barred",        "open",                           "*",         (A.NOTHING, "running",  "JobRefused",      "S"), "The execution of the earlier spec goes on. {trial}{when}"),
-    _row("spent",       "running",         "spent",         "*",                              "*",         (A.STOP,    "running",  "Replacing",       "P"), "{spent}"),
-    _row("admission",   "running",         "suspended",     "*",                              "*",         (A.NOTHING, "running",  "AwaitingAdmission", "P"), "{suspended}"),
-    _row("held",        "running",         "outdated barred", "undiscovered homeless",        "*",         (A.NOTHING, "running",  "<gate>",          "P"), "The execution of the earlier spec goes on. {gate}"),
-    _row("stuck",       "running",         "outdated barred", "invalid refused unselected unknown misdirected", "*", (A.NOTHING, "running", "<gate>",   "S"), "The execution of the earlier spec goes on. {gate}"),
-    _row("turn",        "running",         "queued",        "*",                              "*",         (A.NOTHING, "running",  "AwaitingTurn",    "RP"), "The Dataset has changed; this connector follows when those before it are ready again."),
-    _row("running",     "running",         "ready",         "*",                              "*",         (A.NOTHING, "running",  "Running",         "R"), "Stream {stream} runs{into}."),
-    _row("starting",    "running",         "waiting",       "*",                              "*",         (A.NOTHING, "running",  "<pod>",           "P"), "{pod}"),
-    _row("completed",   "running",         "none",          "*",                              "completed", (A.NOTHING, "stopped",  "Completed",       "R"), "The stream has come to its end; set spec.restartedAt to any new text to run it again."),
-    _row("invalid",     "absent running",  "none",          "invalid",                        "-completed", (A.NOTHING, "errored", "<gate>",          "S"), "{gate}"),
-    _row("refused",     "absent running",  "none",          "refused",                        "-completed", (A.NOTHING, "errored", "<gate>",          "S"), "{gate}"),
-    _row("pending",     "absent running",  "none",          "undiscovered",                   "-completed", (A.NOTHING, "pending", "<gate>",          "P"), "{gate}"),
-    _row("received",    "absent",          "none",          "unselected",                     "*",         (A.NOTHING, "received", "StreamsReceived", "R"), "{streams} Select one in spec.selectedStream."),
-    _row("unselected",  "running",         "none",          "unselected",                     "-completed", (A.NOTHING, "received", "<gate>",         "S"), "{gate}"),
-    _row("unknown",     "absent running",  "none",          "unknown",                        "-completed", (A.NOTHING, "errored", "<gate>",          "S"), "{gate}"),
-    _row("homeless",    "absent running",  "none",          "homeless",                       "-completed", (A.NOTHING, "received", "<gate>",         "P"), "{gate}"),
-    _row("misdirected", "absent running",  "none",          "misdirected",                    "-completed", (A.NOTHING, "errored", "<gate>",          "S"), "{gate}"),
-    _row("ready",       "absent",          "none",          "open",                           "*",         (A.NOTHING, "ready",    "ReadyToRun",      "R"), "Ready to run stream {stream}{into}; set spec.status to running."),
-    _row("backoff",     "running",         "none",          "open",                           "crashed",   (A.NOTHING, "running",  "CrashBackoff",    "P"), "The last execution failed ({last}).{when}"),
-    _row("failing",     "running",         "none",          "open",                           "failing",   (A.NOTHING, "errored",  "CrashLoop",       "P"), "{failures} executions in a row have failed, the last: {last}.{when}"),
-    _row("mend",        "running",         "none",          "open",                           "refused",   (A.NOTHING, "errored",  "<last>",          "S"), "{last}{when}"),
-    _row("fenced",      "running",         "none",          "open",                           "fenced",    (A.NOTHING, "errored",  "<last>",          "S"), "{last} It does not start again by itself, as two would take the dataset from each other for ever. End the other one (a copy of this connector in another cluster?), then set spec.restartedAt to any new text."),
-    _row("start",       "running",         "none",          "open",                           "clear",     (A.START,   "running",  "Starting",        "P"), "Execution {execution} is starting."),
+    #   row            inputs                                     action     state      reason              message
+    Row("deleted",     When(only(R.DELETED), frozenset(E))),
+    Row("look",        When(EXISTING, only(E.UNSEEN)),            A.LOOK),
+    Row("stop",        When(NOT_RUNNING, LIVE),                   A.STOP,    "running", "Stopping",         LEAVES,
+        reconciling=True, unhealthy=True, event=NORMAL, stop=StopCause.ASKED),
+    Row("stopping",    When(NOT_RUNNING, ENDING),                 A.CLEAR,   "running", "Stopping",         LEAVES,
+        reconciling=True, unhealthy=True, event=NORMAL, wake=Wake.LEAVE),
+    Row("orphaned",    When(EXISTING, only(E.ORPHANED)),          A.NOTHING, "running", "PodOrphaned",      "{left}",
+        stalled=True, unhealthy=True, wake=Wake.LEFT_POD),
+    Row("stranded",    When(EXISTING, only(E.STRANDED)),          A.NOTHING, "running", "NodeLost",         "{left}",
+        reconciling=True, unhealthy=True, wake=Wake.LEFT_POD),
+    Row("stopped",     When(STOPPED, NONE),                       A.NOTHING, "stopped", "Stopped",          "Stopped as asked; set spec.status to running to go on where it left off.",
+        ready=True, event=NORMAL),
+    Row("trim",        When(RUNNING, only(E.SURPLUS)),            A.TRIM,    "running", "Replacing",        "More than one execution was found; all but the newest are told to leave.",
+        reconciling=True, unhealthy=True),
+    Row("lost",        When(RUNNING, only(E.LOST)),               A.STOP,    "running", "NodeLost",         "The execution's node does not answer; another execution takes over.",
+        reconciling=True, unhealthy=True, stop=StopCause.NODE_LOST),
+    Row("leaving",     When(RUNNING, ENDING),                     A.CLEAR,   "running", "Replacing",        MAKES_WAY,
+        reconciling=True, unhealthy=True, event=NORMAL, wake=Wake.LEAVE),
+    Row("replace",     When(RUNNING, only(E.OUTDATED), OPEN),     A.STOP,    "running", "Replacing",        MAKES_WAY,
+        reconciling=True, unhealthy=True, event=NORMAL, stop=StopCause.REPLACED, needs_dry_run=True),
+    Row("barred",      When(RUNNING, only(E.BARRED), OPEN),       A.NOTHING, "running", "JobRefused",       GOES_ON + " {refusal}",
+        stalled=True, wake=Wake.DRY_RUN),
+    Row("spent",       When(RUNNING, only(E.SPENT)),              A.STOP,    "running", "Replacing",        "{over} Its Job makes way for the next execution.",
+        reconciling=True, unhealthy=True, stop=StopCause.OVER),
+    Row("admission",   When(RUNNING, only(E.SUSPENDED)),          A.NOTHING, "running", "AwaitingAdmission", "{suspended}",
+        reconciling=True),
+    Row("held",        When(RUNNING, CHANGED, only(G.UNDISCOVERED, G.HOMELESS)), A.NOTHING, "running", ReasonFrom.GATE, GOES_ON + " {gate}",
+        reconciling=True),
+    Row("stuck",       When(RUNNING, CHANGED, UNUSABLE),          A.NOTHING, "running", ReasonFrom.GATE,    GOES_ON + " {gate}",
+        stalled=True),
+    Row("turn",        When(RUNNING, only(E.QUEUED)),             A.NOTHING, "running", "AwaitingTurn",     "The Dataset has changed; this connector follows when those before it are ready again.",
+        ready=True, reconciling=True, event=NORMAL),
+    Row("running",     When(RUNNING, only(E.READY)),              A.NOTHING, "running", "Running",          "Stream {stream} runs{into}.",
+        ready=True, event=NORMAL),
+    Row("starting",    When(RUNNING, only(E.WAITING)),            A.NOTHING, "running", ReasonFrom.POD,     "{pod}",
+        reconciling=True, event=NORMAL),
+    Row("completed",   When(RUNNING, NONE, ANY_GATE, only(M.COMPLETED)), A.NOTHING, "stopped", "Completed", "The stream has come to its end; set spec.restartedAt to any new text to run it again.",
+        ready=True, event=NORMAL),
+    Row("invalid",     When(NOT_STOPPED, NONE, only(G.INVALID), NOT_COMPLETED), A.NOTHING, "errored", ReasonFrom.GATE, "{gate}",
+        stalled=True),
+    Row("refused",     When(NOT_STOPPED, NONE, only(G.REFUSED), NOT_COMPLETED), A.NOTHING, "errored", ReasonFrom.GATE, "{gate}",
+        stalled=True),
+    Row("pending",     When(NOT_STOPPED, NONE, only(G.UNDISCOVERED), NOT_COMPLETED), A.NOTHING, "pending", ReasonFrom.GATE, "{gate}",
+        reconciling=True),
+    Row("received",    When(ABSENT, NONE, only(G.UNSELECTED)),    A.NOTHING, "received", "StreamsReceived", "{streams} Select one in spec.selectedStream.",
+        ready=True, event=NORMAL),
+    Row("unselected",  When(RUNNING, NONE, only(G.UNSELECTED), NOT_COMPLETED), A.NOTHING, "received", ReasonFrom.GATE, "{gate}",
+        stalled=True),
+    Row("unknown",     When(NOT_STOPPED, NONE, only(G.UNKNOWN), NOT_COMPLETED), A.NOTHING, "errored", ReasonFrom.GATE, "{gate}",
+        stalled=True),
+    Row("homeless",    When(NOT_STOPPED, NONE, only(G.HOMELESS), NOT_COMPLETED), A.NOTHING, "received", ReasonFrom.GATE, "{gate}",
+        reconciling=True),
+    Row("misdirected", When(NOT_STOPPED, NONE, only(G.MISDIRECTED), NOT_COMPLETED), A.NOTHING, "errored", ReasonFrom.GATE, "{gate}",
+        stalled=True),
+    Row("ready",       When(ABSENT, NONE, OPEN),                  A.NOTHING, "ready",   "ReadyToRun",       "Ready to run stream {stream}{into}; set spec.status to running.",
+        ready=True, event=NORMAL),
+    Row("backoff",     When(RUNNING, NONE, OPEN, only(M.CRASHED)), A.NOTHING, "running", "CrashBackoff",    "The last execution failed ({last}).",
+        reconciling=True, unhealthy=True, wake=Wake.RETRY),
+    Row("failing",     When(RUNNING, NONE, OPEN, only(M.FAILING)), A.NOTHING, "errored", "CrashLoop",       "{failures} executions in a row have failed, the last: {last}.",
+        reconciling=True, unhealthy=True, wake=Wake.RETRY),
+    Row("mend",        When(RUNNING, NONE, OPEN, only(M.REFUSED)), A.NOTHING, "errored", ReasonFrom.LAST,   "{refused}",
+        stalled=True, unhealthy=True, wake=Wake.RETRY_OR_CHANGE),
+    Row("fenced",      When(RUNNING, NONE, OPEN, only(M.FENCED)),  A.NOTHING, "errored", ReasonFrom.LAST,   "{refused} It does not start again by itself, as two would take the dataset from each other for ever. End the other one (a copy of this connector in another cluster?), then set spec.restartedAt to any new text.",
+        stalled=True, unhealthy=True),
+    Row("start",       When(RUNNING, NONE, OPEN, only(M.CLEAR)),   A.START,   "running", "Starting",        "Execution {execution} is starting.",
+        reconciling=True, unhealthy=True, event=NORMAL),
 )
+YES, NO, L, T = only(Need.YES), only(Need.NO), Listing, Timer
 LISTING_ROWS = (
-    #     row       need  listing            timer    slot     action
-    _list("known",  "no",  "none",            "*",     "*",     ListingAction.NOTHING),
-    _list("cancel", "no",  "active done",     "*",     "*",     ListingAction.CANCEL),
-    _list("change", "*",   "outdated",        "*",     "*",     ListingAction.CANCEL),
-    _list("leave",  "*",   "ending",          "*",     "*",     ListingAction.NOTHING),
-    _list("read",   "yes", "done",            "*",     "*",     ListingAction.READ),
-    _list("active", "yes", "active",          "*",     "*",     ListingAction.NOTHING),
-    _list("begin",  "yes", "none",            "due",   "free",  ListingAction.START),
-    _list("line",   "yes", "none",            "due",   "taken", ListingAction.NOTHING),
-    _list("later",  "yes", "none",            "later", "*",     ListingAction.NOTHING),
-    _list("rest",   "yes", "none",            "never", "*",     ListingAction.NOTHING),
+    #          row       need             listing                  timer          slot
+    ListingRow("known",  NO,              only(L.NONE)),
+    ListingRow("cancel", NO,              only(L.ACTIVE, L.DONE),  action=ListingAction.CANCEL),
+    ListingRow("change", frozenset(Need), only(L.OUTDATED),        action=ListingAction.CANCEL),
+    ListingRow("leave",  frozenset(Need), only(L.ENDING),          reconciling=True),
+    ListingRow("read",   YES,             only(L.DONE),            action=ListingAction.READ, reconciling=True),
+    ListingRow("active", YES,             only(L.ACTIVE),          reconciling=True, names_pod_problem=True),
+    ListingRow("begin",  YES,             only(L.NONE),            only(T.DUE),   only(Slot.FREE), ListingAction.START, reconciling=True),
+    ListingRow("line",   YES,             only(L.NONE),            only(T.DUE),   only(Slot.TAKEN), reconciling=True, waits_for_slot=True),
+    ListingRow("later",  YES,             only(L.NONE),            only(T.LATER), wakes=True),
+    ListingRow("rest",   YES,             only(L.NONE),            only(T.NEVER), retries=False),
 )
 # fmt: on
 
 
-def find_row(situation: Inputs) -> Row:
+def find_row(inputs: Inputs) -> Row:
     """The one row that holds; the enumerated test proves that there is always exactly one."""
-    return next(row for row in ROWS if row.has(situation))
+    return next(row for row in ROWS if row.has(inputs))
 
 
-def find_listing_row(situation: ListingInputs) -> ListingRow:
+def find_listing_row(inputs: ListingInputs) -> ListingRow:
     """The one row that holds."""
-    return next(row for row in LISTING_ROWS if row.has(situation))
+    return next(row for row in LISTING_ROWS if row.has(inputs))

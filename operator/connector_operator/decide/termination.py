@@ -7,12 +7,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from connector_operator.decide.facts import outlived_code
-from connector_operator.decide.observation import Observation
 from connector_operator.resources.connector import Held
 from connector_operator.resources.names import LARGEST_COUNT
 from connector_operator.resources.workload import ObservedJob, ObservedPod
-from connector_runner.schemas.outcome import ExitCode, parse_termination
+from connector_runner.schemas.outcome import ExitCode, Termination, parse_termination
 
 COMPLETED, REFUSED, CRASHED, DISRUPTED, FENCED = "completed", "refused", "crashed", "disrupted", "fenced"
 
@@ -36,25 +34,26 @@ class Ending(msgspec.Struct, frozen=True):
     held: Held = Held()
 
 
+_END_OF_STREAM = Ending(COMPLETED, "Completed", "The stream has come to its end.", 0)
+
+
 def read_ending(job: ObservedJob, pods: Sequence[ObservedPod]) -> Ending:
-    """Judges a finished Job: by its pod where there is one, else by its own condition (podFailurePolicy says why)."""
+    """How a Job ended: by its pod where there is one, else by its own condition (podFailurePolicy says why)."""
     if job.finished:
-        return Ending(COMPLETED, "Completed", "The stream has come to its end.", 0)
+        return _END_OF_STREAM
     pod = next((p for p in pods if p.job == job.name and p.exit_code is not None), None)
     if job.reason == "DeadlineExceeded":
         return Ending(CRASHED, "DeadlineExceeded", "It did not end in time.")
-    if pod is None:
-        return _read_without_pod(job)
+    return _read_without_pod(job) if pod is None else _read_pod(pod)
+
+
+def _read_pod(pod: ObservedPod) -> Ending:
     if pod.exit_code == ExitCode.END_OF_STREAM:  # beside containers that go on
-        return Ending(COMPLETED, "Completed", "The stream has come to its end.", 0)
+        return _END_OF_STREAM
     said = parse_termination(pod.message)
     message = said.message[:_LONGEST_MESSAGE] or f"The runner ended with exit code {pod.exit_code}."
     if pod.exit_code == ExitCode.ACTION_REQUIRED:
-        if said.is_taken_over:
-            return Ending(FENCED, said.reason, message, pod.exit_code)
-        is_sane = 0 < said.held_by_run <= LARGEST_COUNT
-        held = Held(said.held_by_run, said.held_mark) if is_sane else Held()
-        return Ending(REFUSED, said.reason, message, pod.exit_code, held)
+        return _read_refusal(said, message)
     if pod.disruption or pod.exit_code == ExitCode.TERMINATED:
         why = pod.disruption or "its pod was deleted"
         return Ending(DISRUPTED, "Disrupted", f"The runner was told to leave: {why}.", pod.exit_code)
@@ -62,6 +61,14 @@ def read_ending(job: ObservedJob, pods: Sequence[ObservedPod]) -> Ending:
         message = "The runner needed more memory than spec.runner.resources allows."
         return Ending(CRASHED, "OOMKilled", message, pod.exit_code)
     return Ending(CRASHED, said.reason, message, pod.exit_code)
+
+
+def _read_refusal(said: Termination, message: str) -> Ending:
+    if said.is_taken_over:
+        return Ending(FENCED, said.reason, message, ExitCode.ACTION_REQUIRED)
+    is_sane = 0 < said.held_by_run <= LARGEST_COUNT
+    held = Held(said.held_by_run, said.held_mark) if is_sane else Held()
+    return Ending(REFUSED, said.reason, message, ExitCode.ACTION_REQUIRED, held)
 
 
 def exit_code_of(job: ObservedJob) -> int | None:
@@ -81,10 +88,13 @@ def _read_without_pod(job: ObservedJob) -> Ending:
     return Ending(DISRUPTED, "PodLost", "The execution's pod was removed before anybody could see how it ended.")
 
 
-def read_spent_ending(seen: Observation, job: ObservedJob) -> Ending:
-    """Its runner has ended beside other containers, or somebody changed the Job so that it can't go on as one execution."""
-    if outlived_code(seen, job) is not None:
-        return read_ending(job, seen.pods or ())
+def read_live_ending(job: ObservedJob, pods: Sequence[ObservedPod], outlived_code: int | None) -> Ending:
+    """How an execution ended whose Job lives on.
+
+    Its runner has ended beside other containers, or somebody changed the Job so that it can't go on as one execution.
+    """
+    if outlived_code is not None:
+        return read_ending(job, pods)
     if job.is_altered:
         message = (
             "Somebody changed the Job's completions or parallelism, so that it may make more than one pod; an admission "

@@ -23,7 +23,7 @@ def test_a_change_is_tried_once_before_the_old_execution_is_told_to_leave() -> N
     world.patch(restartedAt="now")
     decision = world.step()
     assert (world.trials, decision.row.name) == (1, "replace")
-    assert [type(act) for act in decision.acts] == [DeleteJob]
+    assert [type(act) for act in decision.actions] == [DeleteJob]
 
 
 def test_a_refused_change_takes_nothing_away_and_is_asked_again() -> None:
@@ -31,8 +31,8 @@ def test_a_refused_change_takes_nothing_away_and_is_asked_again() -> None:
     refuse(world)
     world.patch(restartedAt="now")
     decision = world.settle()
-    assert (decision.row.name, decision.acts, world.flags) == ("barred", (), "S")
-    assert decision.again == world.trial.again
+    assert (decision.row.name, decision.actions, world.flags) == ("barred", (), "S")
+    assert decision.wake == world.trial.again
     assert world.condition("RunnerHealthy")["status"] == "True"
     world.patch(status="stopped")
     assert world.step().row.name == "stop"
@@ -95,7 +95,7 @@ def test_a_job_that_is_suspended_before_it_ran_waits() -> None:
     suspend(world)
     world.pods.clear()
     decision = world.settle()
-    assert (decision.row.name, decision.acts, decision.looks) == ("admission", (), frozenset())
+    assert (decision.row.name, decision.actions, decision.looks) == ("admission", (), frozenset())
     assert (world.condition("Ready")["reason"], world.flags) == ("AwaitingAdmission", "P")
     world.pass_time(86400)
     assert (world.settle().row.name, world.status["run"]) == ("admission", 1)

@@ -110,10 +110,10 @@ def test_an_orphaned_pod_is_told_with_the_command_that_ends_it(status: str) -> N
     assert (world.state, world.flags, world.condition("Ready")["reason"]) == ("running", "S", "PodOrphaned")
     pod = next(iter(world.pods))
     assert f"kubectl delete pod -n default {pod}" in world.condition("Ready")["message"]
-    assert decision.acts == ()
+    assert decision.actions == ()
     waits = []
     for _ in range(10):
-        again = world.look().again
+        again = world.look().wake
         assert again is not None
         waits.append((again - world.now).total_seconds())
         world.pass_time(waits[-1])
@@ -153,9 +153,9 @@ def test_finished_jobs_that_no_connector_owns_are_removed(state: str) -> None:
 def test_a_job_that_the_watch_does_not_show_yet_is_left_alone() -> None:
     world = make("running")
     job = world.jobs.pop(world.live()[0].name)
-    assert world.settle().acts == ()
+    assert world.settle().actions == ()
     world.vanished[job.run] = job  # the watch has shown that it is gone (its label may have been taken away)
-    assert [act.job for act in world.look().acts if isinstance(act, DeleteJob)] == [job.name]
+    assert [act.job for act in world.look().actions if isinstance(act, DeleteJob)] == [job.name]
 
 
 def test_a_job_that_lost_its_label_while_nobody_looked_is_ended_after_a_while() -> None:
@@ -163,10 +163,10 @@ def test_a_job_that_lost_its_label_while_nobody_looked_is_ended_after_a_while() 
     job = world.live()[0].name
     del world.jobs[job]  # no event told that it went: the operator was down
     for _ in range(20):
-        assert world.step().acts == ()
+        assert world.step().actions == ()
         world.pass_time(1)
     world.pass_time(15)
-    assert world.step().acts == (DeleteJob(job, "", in_foreground=True),)
+    assert world.step().actions == (DeleteJob(job, "", in_foreground=True),)
 
 
 def test_a_stop_on_a_lost_node_says_so_and_ends_with_the_pod() -> None:
@@ -175,7 +175,7 @@ def test_a_stop_on_a_lost_node_says_so_and_ends_with_the_pod() -> None:
     world.settle()
     assert (world.state, world.flags, world.condition("Ready")["reason"]) == ("running", "P", "NodeLost")
     assert "--force" in world.condition("Ready")["message"]
-    again = world.look().again
+    again = world.look().wake
     assert again is not None
     assert again > world.now
     world.leave()
@@ -191,7 +191,7 @@ def test_a_discovery_on_a_lost_node_is_given_up_and_tried_again(is_cancelled: bo
     if is_cancelled:
         world.patch(config={"url": "wss://other.example", "productId": ["BTC-USD"]})
         world.settle()
-    again = world.look().again
+    again = world.look().wake
     assert again is not None
     world.pass_time((again - world.now).total_seconds() + 1)
     world.settle()

@@ -52,7 +52,7 @@ class Cluster:
     def turn(self) -> None:
         """The operator looks, then its runner does what it would have done by then."""
         decision = self.world.step()
-        self.unmoved |= {act.run: act.unmoved for act in decision.acts if isinstance(act, CreateRunner)}
+        self.unmoved |= {act.run: act.unmoved for act in decision.actions if isinstance(act, CreateRunner)}
         self.world.leave()
         for job in self.world.live():
             try:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector_operator.crds.files import build_crd_files
-from connector_operator.decide.facts import problems_of
+from connector_operator.decide.facts import gather_facts
 from connector_operator.decide.observation import Policy
 from connector_operator.defaults import DefaultsError, InstallationDefaults, parse_defaults
 from connector_operator.resources.connector import parse_spec
@@ -59,7 +59,7 @@ FULL: dict[str, Any] = {
 def problems(runner: dict[str, Any], *allowed: str) -> tuple[str, ...]:
     world = World(runner=runner)
     world.policy = Policy(allowances=allowed)
-    return problems_of(world.observe())
+    return gather_facts(world.observe()).problems
 
 
 def job(runner: dict[str, Any], *layers: dict[str, Any]) -> dict[str, Any]:

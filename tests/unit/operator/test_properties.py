@@ -94,7 +94,7 @@ def check(world: World, runs: list[int]) -> None:
     alive = {p.job for p in pods if p.role == names.ROLE_RUNNER and p.is_alive}
     assert len(alive) <= 1
     for decision in world.history[-1:]:
-        for act in decision.acts:
+        for act in decision.actions:
             if isinstance(act, CreateRunner):
                 assert not runs or act.run >= runs[-1]
                 assert decision.status is None or decision.status["run"] == act.run
@@ -134,7 +134,7 @@ def test_stop_always_reaches_stopped_and_then_nothing_is_written(
     assert world.state == "stopped"
     assert not world.live()
     again = world.look()
-    assert (again.status, again.acts) == (None, ())
+    assert (again.status, again.actions) == (None, ())
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -170,7 +170,7 @@ def test_a_reserved_run_is_used_and_not_skipped_after_a_crash() -> None:
     world.jobs.pop(job.name)  # as if the operator had died before it made the Job
     world.pods.clear()
     decision = world.step()
-    assert [act.run for act in decision.acts if isinstance(act, CreateRunner)] == [1]
+    assert [act.run for act in decision.actions if isinstance(act, CreateRunner)] == [1]
     assert world.status["run"] == 1
 
 

@@ -206,7 +206,7 @@ def test_a_look_without_a_change_writes_and_does_nothing(state: str) -> None:
     for _ in range(3):
         decision = world.look()
         assert decision.status is None
-        assert decision.acts == ()
+        assert decision.actions == ()
 
 
 @pytest.mark.parametrize("state", [state for state in GRID if state != "new"])
@@ -214,7 +214,7 @@ def test_a_deleted_connector_is_left_alone(state: str) -> None:
     world = make(state)
     world.is_deleting = True
     decision = world.look()
-    assert (decision.acts, decision.status, decision.again) == ((), None, None)
+    assert (decision.actions, decision.status, decision.wake) == ((), None, None)
 
 
 @pytest.mark.parametrize("state", GRID)

@@ -1,11 +1,11 @@
 """Every combination of the four values, each against a row told independently of how the table is written."""
 
 from itertools import product
+from string import Formatter
 
 import pytest
 
 from connector_operator.decide.inputs import (
-    Action,
     Execution,
     Gate,
     Inputs,
@@ -17,6 +17,8 @@ from connector_operator.decide.inputs import (
     Slot,
     Timer,
 )
+from connector_operator.decide.messages import PARTS
+from connector_operator.decide.outputs import Action, EventType
 from connector_operator.decide.table import LISTING_ROWS, ROWS, find_listing_row, find_row
 
 POSSIBLE = [s for s in (Inputs(*words) for words in product(Request, Execution, Gate, Memory)) if s.is_possible]
@@ -106,9 +108,21 @@ def test_nothing_starts_unless_it_is_asked_for_and_nothing_else_is_there() -> No
     assert starts == [Inputs(Request.RUNNING, Execution.NONE, Gate.OPEN, Memory.CLEAR)]
 
 
-def test_ready_and_stalled_never_meet_and_no_other_flags_exist() -> None:
+def test_ready_and_stalled_never_meet_and_no_state_is_without_a_condition() -> None:
     for row in ROWS:
-        assert set(row.flags) <= set("RPS")
-        assert not {"R", "S"} <= set(row.flags), row.name
-        assert not {"P", "S"} <= set(row.flags), row.name
-        assert bool(row.state) == bool(row.flags), row.name
+        assert not (row.ready and row.stalled), row.name
+        assert not (row.reconciling and row.stalled), row.name
+        assert bool(row.state) == (row.ready or row.reconciling or row.stalled), row.name
+
+
+def test_what_a_row_says_of_a_stop_and_of_a_dry_run_goes_with_what_it_does() -> None:
+    for row in ROWS:
+        assert (row.action is Action.STOP) == (row.stop is not None), row.name
+        assert row.action is Action.STOP or not row.needs_dry_run, row.name
+        assert row.event is EventType.NORMAL or not row.ready, row.name
+        assert bool(row.message) == bool(row.reason) == bool(row.state), row.name
+
+
+def test_messages_name_only_parts_that_there_are() -> None:
+    named = {name for row in ROWS for _, name, _, _ in Formatter().parse(row.message) if name}
+    assert named == set(PARTS)

@@ -10,7 +10,7 @@ import pytest
 from connector_operator.cluster import clock
 from connector_operator.cluster.clock import ServerClock
 from connector_operator.decide.actions import CreateRunner
-from connector_operator.decide.conditions import refused_status
+from connector_operator.decide.status import refused_status
 from connector_operator.resources.connector import ConnectorSpec, parse_spec, parse_status, spec_hash
 from connector_runner.schemas.manifest import TakeOver
 from connector_runner.schemas.outcome import parse_termination
@@ -45,7 +45,7 @@ def test_a_connector_that_waits_for_a_table_starts_at_once_when_somebody_is_name
     assert world.settle().row.name == "mend"
     world.take_over = TakeOver("default/old", 3)
     decision = world.step()
-    assert [act.take_over for act in decision.acts if isinstance(act, CreateRunner)] == [world.take_over]
+    assert [act.take_over for act in decision.actions if isinstance(act, CreateRunner)] == [world.take_over]
     world.end(78, CONFLICT)  # the epoch was another one by then
     assert world.settle().row.name == "mend"
     world.take_over = TakeOver("default/old", 4)

@@ -90,7 +90,7 @@ class World:
             vanished_attempts=self.vanished_attempts,
             has_slot=self.has_slot,
             has_turn=self.has_turn,
-            trouble=self.trouble,
+            refusal=self.trouble,
             take_over=self.take_over,
             policy=self.policy,
         )
@@ -102,9 +102,9 @@ class World:
         for _ in range(4):
             if not decision.looks:
                 return decision
-            if Look.TRIAL in decision.looks:
+            if Look.DRY_RUN in decision.looks:
                 self.trials += 1
-                seen = replace(seen, trial=self.trial)
+                seen = replace(seen, dry_run=self.trial)
             else:
                 seen = replace(seen, pods=tuple(self.pods.values()))
             if Look.CATALOGUE in decision.looks:
@@ -119,7 +119,7 @@ class World:
             self.status = json.loads(json.dumps(decision.status))
             self.writes += 1
         if not crash_after_status:
-            for act in decision.acts:
+            for act in decision.actions:
                 self.do(act)
         return decision
 

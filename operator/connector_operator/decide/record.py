@@ -1,0 +1,116 @@
+"""What is about to be done is recorded in memory first: a run is reserved before its Job is made, a stop before it goes."""
+
+from __future__ import annotations
+
+import msgspec
+
+from connector_operator.decide.case import Case
+from connector_operator.decide.fold import finish, record_ending
+from connector_operator.decide.inputs import Execution, Request
+from connector_operator.decide.outputs import Action, ListingAction, StopCause
+from connector_operator.decide.termination import read_live_ending
+from connector_operator.resources import names
+from connector_operator.resources.connector import ConnectorStatus, Held, LastExecution, Ordered, Retry
+from connector_operator.resources.times import format_time
+
+replace = msgspec.structs.replace
+_STOPS = {
+    StopCause.ASKED: ("Stopped", "It was told to commit and leave, as asked."),
+    StopCause.REPLACED: ("Replaced", "It was told to commit and leave, to make way for the next execution."),
+    StopCause.NODE_LOST: ("NodeLost", "Its node did not answer; another execution took over."),
+}
+"""Reason and message of `lastExecution` of an execution that is stopped."""
+
+
+def record(case: Case) -> Case:
+    """The case with the memory that both rows lead to."""
+    memory = _record_row(case, _settle(case))
+    if case.listing_row.action is ListingAction.START:
+        memory = _reserve_attempt(case, memory)
+    return msgspec.structs.replace(case, memory=memory)
+
+
+def _settle(case: Case) -> ConnectorStatus:
+    """What a stop empties emptied, what has worked forgotten, the end of what is gone noted."""
+    memory, inputs = case.memory, case.inputs
+    if inputs.request is not Request.RUNNING:
+        memory = replace(memory, retry=Retry())
+    if inputs.execution is Execution.READY:
+        memory = replace(memory, held=Held())
+    last = memory.last_execution
+    is_gone = inputs.execution is Execution.NONE and bool(last.run) and not last.finished_at
+    return finish(case.facts, memory) if is_gone else memory
+
+
+def _record_row(case: Case, memory: ConnectorStatus) -> ConnectorStatus:
+    if case.row.action is Action.START:
+        return _reserve_run(case, memory)
+    if case.row.stop is StopCause.OVER:
+        return _note_ending(case, memory)
+    return memory if case.row.stop is None else _note_stop(case, memory, case.row.stop)
+
+
+def _reserve_run(case: Case, memory: ConnectorStatus) -> ConnectorStatus:
+    hashes, seen = case.facts.hashes, case.facts.seen
+    run = _next_run(case, memory)
+    ordered = Ordered(
+        run=run,
+        spec_hash=hashes.spec,
+        dataset_hash=seen.dataset.hash,
+        form=hashes.form,
+        take_over=hashes.take_over,
+    )
+    return replace(memory, run=run, ordered=ordered)
+
+
+def _next_run(case: Case, memory: ConnectorStatus) -> int:
+    """The run to reserve: the one that is reserved already, if its Job was never seen, else one more than ever."""
+    seen = case.facts.seen
+    reserved = names.job_of_execution(memory.state.exec_id)
+    is_unused = (
+        memory.run > max(memory.last_execution.run, memory.held.run)
+        and memory.run not in seen.vanished
+        and reserved == names.execution_job_name(seen.name, seen.uid, memory.run)
+    )
+    return memory.run if is_unused else max([memory.run, memory.held.run, *seen.vanished]) + 1
+
+
+def _note_stop(case: Case, memory: ConnectorStatus, cause: StopCause) -> ConnectorStatus:
+    seen, job = case.facts.seen, case.facts.live[-1].job
+    reason, message = _STOPS[cause]
+    execution = names.execution_id(seen.namespace, seen.name, job.name)
+    started = format_time(job.started or job.created or seen.now)
+    return replace(memory, last_execution=LastExecution(job.run, execution, started, "", None, reason, message))
+
+
+def _note_ending(case: Case, memory: ConnectorStatus) -> ConnectorStatus:
+    """How it ended is taken in once, before its Job goes."""
+    facts, live = case.facts, case.facts.live[-1]
+    if memory.last_execution.run == live.job.run and memory.last_execution.reason:
+        return memory
+    ending = read_live_ending(live.job, facts.seen.pods or (), live.outlived_code)
+    memory = record_ending(facts, memory, live.job, ending)
+    return replace(memory, last_execution=replace(memory.last_execution, finished_at=""))
+
+
+def _reserve_attempt(case: Case, memory: ConnectorStatus) -> ConnectorStatus:
+    """With what the discovery that starts now is made from."""
+    seen, discovery, hashes = case.facts.seen, memory.discovery, case.facts.hashes
+    runs = [d.job.run for d in case.facts.discoveries]
+    ordered = Ordered(
+        run=max([discovery.attempts, seen.vanished_attempts, *runs]) + 1,
+        config_hash=hashes.config,
+        rediscover_at=seen.spec.rediscover_at if seen.spec else "",
+        stream=seen.spec.selected_stream if seen.spec else "",
+        form=hashes.form,
+    )
+    return replace(memory, discovery=replace(discovery, ordered=ordered))
+
+
+def forget_cancelled(case: Case) -> Case:
+    """Once they are deleted: discoveries that are not asked for any more are never read."""
+    if case.listing_row.action is not ListingAction.CANCEL:
+        return case
+    discovery = case.memory.discovery
+    attempts = max([discovery.attempts, *(d.job.run for d in case.facts.discoveries)])
+    return msgspec.structs.replace(case, memory=replace(case.memory, discovery=replace(discovery, attempts=attempts)))

@@ -1,0 +1,104 @@
+"""The status that a case leads to, whether it must be written, and which change is to be reported."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from connector_operator.decide.case import Case
+from connector_operator.decide.conditions import CONDITIONS, Report, build_conditions
+from connector_operator.decide.inputs import Execution
+from connector_operator.decide.messages import Messages
+from connector_operator.decide.outputs import Action, EventType
+from connector_operator.resources import names
+from connector_operator.resources.connector import EffectiveDataset, State, build_status
+from connector_operator.resources.times import format_time
+
+_OWN = frozenset(kind.type for kind in CONDITIONS)
+_QUIET_REASONS = {"Discovering", "AwaitingSlot", "Starting", "Stopping", "AwaitingTurn"}
+
+
+class Announcement(msgspec.Struct, frozen=True):
+    """A change to report; a quiet one is for the log, not worth an event."""
+
+    reason: str
+    message: str
+    is_warning: bool
+    is_quiet: bool
+
+
+def compose_status(case: Case, messages: Messages) -> dict[str, Any]:
+    """The whole status, as it is applied."""
+    seen = case.facts.seen
+    dataset = EffectiveDataset(seen.dataset.name, seen.dataset.table) if seen.dataset.spec else EffectiveDataset()
+    status = msgspec.structs.replace(
+        case.memory,
+        observed_generation=seen.generation,
+        state=State(case.row.state, seen.name, _execution_id(case)),
+        dataset=dataset,
+        conditions=build_conditions(
+            CONDITIONS, Report(case, messages), seen.status.conditions, seen.generation, seen.now
+        ),
+        updated=format_time(seen.now),
+    )
+    return build_status(status)
+
+
+def _execution_id(case: Case) -> str:
+    """Of the execution that is, is being made or is leaving; "" when no Job and no pod is left."""
+    seen, live = case.facts.seen, case.facts.live
+    if case.row.action is Action.START:
+        job = names.execution_job_name(seen.name, seen.uid, case.memory.run)
+        return names.execution_id(seen.namespace, seen.name, job)
+    if case.inputs.execution is Execution.NONE:
+        return ""
+    return names.execution_id(seen.namespace, seen.name, live[-1].job.name) if live else case.memory.state.exec_id
+
+
+def announce(case: Case, messages: Messages, status: dict[str, Any]) -> Announcement | None:
+    """What to report of a status that is written: a new state, or a new reason of Ready."""
+    ready = next(c for c in status["conditions"] if c["type"] == "Ready")
+    old = next((c for c in case.facts.seen.status.conditions if c.type == "Ready"), None)
+    is_same_state = case.facts.seen.status.state.status == status["state"]["status"]
+    if old is not None and old.reason == ready["reason"] and is_same_state:
+        return None
+    reason = str(ready["reason"])
+    is_quiet = reason in _QUIET_REASONS
+    is_warning = not is_quiet and (case.row.event is EventType.WARNING or messages.stalled)
+    return Announcement(reason, messages.event, is_warning, is_quiet)
+
+
+def has_changed(stored: dict[str, Any], desired: dict[str, Any]) -> bool:
+    """Whether a status must be written: `updated` and times of transitions alone are no reason; foreign conditions neither."""
+    return bool(_settled(stored) != _settled(desired))
+
+
+def _settled(status: Any) -> Any:
+    """A raw status without what changes by itself."""
+    if not isinstance(status, dict):
+        return None
+    bare = {key: value for key, value in status.items() if key != "updated"}
+    conditions = bare.get("conditions")
+    if isinstance(conditions, list):  # else a hand wrote it
+        bare["conditions"] = [
+            {key: value for key, value in condition.items() if key != "lastTransitionTime"}
+            for condition in conditions
+            if isinstance(condition, dict) and condition.get("type") in _OWN
+        ]
+    return bare
+
+
+def refused_status(stored: dict[str, Any], desired: dict[str, Any], message: str, now: datetime) -> dict[str, Any]:
+    """The stored status with the conditions of a desired one that was refused, and that said in Ready and Stalled."""
+    said = dict.fromkeys(("Ready", "Reconciling"), "False") | {"Stalled": "True"}
+    conditions = []
+    for condition in desired["conditions"]:
+        kind = condition["type"]
+        if kind in said:
+            times = {"lastTransitionTime": format_time(now)} if condition["status"] != said[kind] else {}
+            condition = {**condition, **times, "status": said[kind], "reason": "StatusRefused", "message": message}
+        conditions.append(condition)
+    kept = {name: value for name, value in stored.items() if name != "conditions"}
+    return {**kept, "observedGeneration": desired["observedGeneration"], "conditions": conditions}
