@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -17,10 +17,13 @@ from connector_runner.orders import Orders
 from connector_runner.protocols.errors import InvalidConfigError
 from connector_runner.schemas import manifest as shared
 from connector_runner.schemas.dataset_url import url_problems
-from connector_runner.schemas.manifest import DatasetTarget, RunnerManifest, TakeOver, parse_manifest
-from connector_runner.schemas.secrets import SecretKey, SecretSource
+from connector_runner.schemas.kinds.checks import connector_problems, dataset_problems
+from connector_runner.schemas.kinds.connector import ConnectorSpec
+from connector_runner.schemas.kinds.dataset import DatasetSpec
+from connector_runner.schemas.kinds.naming import API_VERSION, dataset_name
+from connector_runner.schemas.manifest import DatasetTarget, RunnerManifest, parse_manifest
+from connector_runner.schemas.secrets import SecretKey
 
-API_VERSION = "apperate.io/v1"
 T = TypeVar("T")
 
 
@@ -101,55 +104,6 @@ def _read_url(manifest: RunnerManifest, file: str | None) -> str:
 # By hand.
 
 
-class _SecretRef(msgspec.Struct):
-    name: str
-
-
-class _ConfigFrom(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    secret_ref: _SecretRef
-    keys: dict[str, str] | None = None
-    optional: bool = False
-
-
-# By hand some fields mean nothing, but whatever kubectl takes is taken.
-class _ConnectorSpec(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    connector_type: str
-    description: str = ""
-    dataset_id: str = ""
-    wait: bool = True
-    config: dict[str, Any] = {}
-    config_from: list[_ConfigFrom] = []
-    selected_stream: str = ""
-    status: str = ""
-    restarted_at: str = ""
-    rediscover_at: str = ""
-    take_over: TakeOver | None = None
-    runner: dict[str, Any] = {}
-
-
-class _SecretKeyRef(msgspec.Struct):
-    name: str
-    key: str
-
-
-class _UrlFrom(msgspec.Struct, rename="camel"):
-    secret_key_ref: _SecretKeyRef
-
-
-class _DatasetSpec(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    url: str = ""
-    url_from: _UrlFrom | None = None
-    volume_claim: str = ""
-    table: str = ""
-    refused_rows: str = "deadLetter"
-    write_mode: str = "upsert"
-
-
-def dataset_name(dataset_id: str) -> str:
-    """The name of the Dataset that a `datasetId` means: lower case, `_` as `-`, trimmed."""
-    return dataset_id.lower().replace("_", "-").strip("-")
-
-
 def orders_from_file(path: Path, name: str | None = None, stream: str | None = None) -> Orders:
     """What a manifest file asks for.
 
@@ -164,11 +118,11 @@ def orders_from_file(path: Path, name: str | None = None, stream: str | None = N
     documents = _load_documents(path)
     connector = _pick_connector(documents, path, name)
     metadata = connector.get("metadata") or {}
-    spec = _convert(connector.get("spec") or {}, _ConnectorSpec, "spec")
+    spec = _read_spec(connector, connector_problems, ConnectorSpec)
     secrets = {
         _name_of(document): _secret_values(document) for document in documents if document.get("kind") == "Secret"
     }
-    sources = tuple(SecretSource(name=f.secret_ref.name, keys=f.keys, optional=f.optional) for f in spec.config_from)
+    sources = tuple(source.source() for source in spec.config_from)
     used = [
         {} if source.optional and source.name not in secrets else _find_secret(secrets, source.name, "spec.configFrom", path)
         for source in sources
@@ -220,11 +174,12 @@ def _name_of(document: Mapping[str, Any]) -> str:
     return name
 
 
-def _convert(value: Any, kind: type[T], path: str) -> T:
-    try:
-        return msgspec.convert(value, kind, strict=True)
-    except msgspec.ValidationError as error:
-        raise InvalidConfigError([re.sub(r"`\$\.?", f"`{path}.", f"{path}: {error}")]) from error
+def _read_spec(document: Mapping[str, Any], find_problems: Callable[[Any], tuple[str, ...]], kind: type[T]) -> T:
+    """A document's spec; some fields mean nothing by hand, but what kubectl takes is taken, and what it refuses is refused."""
+    raw = document.get("spec") or {}
+    if problems := find_problems(raw):
+        raise InvalidConfigError(list(problems))
+    return msgspec.convert(raw, kind)
 
 
 def _secret_values(document: Mapping[str, Any]) -> dict[str, str]:
@@ -260,7 +215,7 @@ def _find_secret(secrets: Mapping[str, Mapping[str, str]], name: str, where: str
 
 def _resolve_dataset(
     documents: list[dict[str, Any]],
-    spec: _ConnectorSpec,
+    spec: ConnectorSpec,
     connector: str,
     secrets: Mapping[str, Mapping[str, str]],
     path: Path,
@@ -275,7 +230,7 @@ def _resolve_dataset(
                 [f"spec.datasetId: {path} has no Dataset named {wanted or 'default'}; it has {', '.join(datasets)}"]
             )
         return DatasetTarget(name=wanted or "default", table=table), f"sqlite:///{connector}.db"
-    found = _convert(document.get("spec") or {}, _DatasetSpec, "spec")
+    found = _read_spec(document, dataset_problems, DatasetSpec)
     url = found.url
     if found.url_from is not None:
         reference = found.url_from.secret_key_ref

@@ -46,6 +46,7 @@ class DatasetSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tru
             "For a URL with a password, use urlFrom.",
             pattern=URL_PATTERN,
             maxLength=2048,
+            format="password",  # ours: no message repeats it
         ),
     ] = ""
     url_from: UrlSource | None = None
@@ -83,14 +84,19 @@ class DatasetStatus(msgspec.Struct, frozen=True, rename="camel"):
     conditions: Conditions = ()
 
 
-def scheme_of(url: str) -> str:
-    """The scheme, as it is written."""
-    return url.partition(":")[0]
-
-
-def _rule(holds: str, message: str, field: str, is_kept: Callable[[DatasetSpec], bool] | None = None) -> Rule:
-    unchanged = "(oldSelf.hasValue() && oldSelf.value() == self)"
-    return Rule(holds=f"{unchanged} || {holds}", message=message, field=field, with_old=True, is_kept=is_kept)
+def _rule(
+    holds: str,
+    message: str,
+    field: str,
+    is_kept: Callable[[DatasetSpec], bool] | None = None,
+    *,
+    is_cluster_only: bool = False,
+) -> Rule:
+    """A rule that yields to an unchanged spec, so that a new rule never makes an old object impossible to change."""
+    holds = f"(oldSelf.hasValue() && oldSelf.value() == self) || {holds}"
+    return Rule(
+        holds=holds, message=message, field=field, with_old=True, is_kept=is_kept, is_cluster_only=is_cluster_only
+    )
 
 
 def _form_rule(sink: str, pattern: str, expected: str) -> Rule:
@@ -131,12 +137,14 @@ DATASET = Kind(
             "holds a password; put the URL into a Secret and name it in urlFrom",
             ".url",
             lambda spec: not re.match(PASSWORD_PATTERN, spec.url),
+            is_cluster_only=True,
         ),
         _rule(
             f"!has(self.url) || !(self.url.split(':')[0] in [{_FILES}]) || has(self.volumeClaim)",
             VOLUME_NEEDED,
             ".volumeClaim",
-            lambda spec: scheme_of(spec.url) not in FILE_SCHEMES or bool(spec.volume_claim),
+            lambda spec: spec.url.partition(":")[0] not in FILE_SCHEMES or bool(spec.volume_claim),
+            is_cluster_only=True,
         ),
         _rule(f"!has(self.url) || self.url.split(':')[0] in {json.dumps(known_schemes())}", scheme_problem(), ".url"),
         *(_form_rule(sink, *form) for sink, form in FORMS.items()),

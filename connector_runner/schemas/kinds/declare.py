@@ -41,6 +41,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         expression: a CEL expression that says it.
         with_old: The expression compares with the object as it was (`oldSelf`, absent when there was none).
         is_kept: The same in Python, over the struct, for checks outside of the API server; None where another check says it.
+        is_cluster_only: Of clusters only: a manifest that is run by hand may break it.
     """
 
     holds: str
@@ -50,6 +51,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     with_old: bool = False
     is_kept: Callable[[Any], bool] | None = None
+    is_cluster_only: bool = False
 
     def build(self) -> Schema:
         """As an entry of `x-kubernetes-validations`."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Annotated, Any
 
 import msgspec
 
-from connector_runner.schemas.config import Schema
 from connector_runner.schemas.kinds import pod
-from connector_runner.schemas.kinds.declare import build_schema, described, plain, shaped
+from connector_runner.schemas.kinds.declare import described, shaped
 from connector_runner.schemas.kinds.vocabulary import list_of, opaque, text_map
 
 FIRST_FIELDS = frozenset(
@@ -83,10 +81,3 @@ class RunnerSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
         """As in a manifest: what is absent or empty is left out."""
         raw: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
         return raw
-
-
-@cache
-def plain_shape() -> Schema:
-    """The schema of `spec.runner` as plain JSON Schema; not to be changed."""
-    schema: Schema = plain(build_schema(RunnerSpec))
-    return schema

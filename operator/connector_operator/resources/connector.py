@@ -8,6 +8,7 @@ import msgspec
 
 from connector_operator.resources.names import LARGEST_COUNT, hash_value
 from connector_runner.schemas.config import config_problems, config_schema, connector_types, fill_defaults
+from connector_runner.schemas.kinds.checks import plain_schema, type_problem
 from connector_runner.schemas.kinds.conditions import Condition
 from connector_runner.schemas.kinds.connector import ConnectorSpec
 from connector_runner.schemas.kinds.connector_status import (
@@ -21,7 +22,7 @@ from connector_runner.schemas.kinds.connector_status import (
     State,
 )
 from connector_runner.schemas.kinds.reserved import own_problems
-from connector_runner.schemas.kinds.runner import FIRST_FIELDS, RunnerSpec, plain_shape
+from connector_runner.schemas.kinds.runner import FIRST_FIELDS, RunnerSpec
 from connector_runner.schemas.manifest import MOST_CONFIG_BYTES, TakeOver
 from connector_runner.schemas.secrets import mapping_problems
 
@@ -53,10 +54,8 @@ def parse_spec(raw: Any) -> tuple[ConnectorSpec | None, tuple[str, ...]]:
         spec = msgspec.convert(raw, ConnectorSpec)
     except msgspec.ValidationError as error:
         return None, (f"spec: {error}",)
-    if spec.connector_type not in connector_types():
-        return spec, (
-            f"spec.connectorType: {spec.connector_type!r} is not known; choose one of {', '.join(connector_types())}",
-        )
+    if problem := type_problem(spec.connector_type):
+        return spec, (problem,)
     schema = config_schema(spec.connector_type)
     # A required property that has a default may be left out, as the custom resource definition has it.
     filled = fill_defaults(spec.config, schema)
@@ -77,7 +76,7 @@ def _runner_problems(runner: RunnerSpec) -> list[str]:
     raw = {name: value for name, value in runner.raw().items() if name not in FIRST_FIELDS}
     if not raw:
         return []
-    problems = list(config_problems(raw, plain_shape(), path="spec.runner"))
+    problems = list(config_problems(raw, plain_schema(RunnerSpec), path="spec.runner"))
     return problems or list(own_problems(raw, "spec.runner"))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 import msgspec
 
 from connector_operator.resources.names import hash_value
-from connector_runner.schemas.dataset_url import url_problems
-from connector_runner.schemas.kinds.dataset import DATASET, URL_PATTERN, DatasetSpec, DatasetStatus
+from connector_runner.schemas.kinds.checks import rule_problems
+from connector_runner.schemas.kinds.dataset import DatasetSpec, DatasetStatus
 from connector_runner.schemas.kinds.naming import DEFAULT_DATASET, dataset_name
 from connector_runner.schemas.manifest import DatasetTarget
 from connector_runner.schemas.secrets import SecretKey
@@ -90,17 +89,7 @@ def parse_dataset(raw: Any) -> tuple[DatasetSpec | None, tuple[str, ...]]:
         spec = msgspec.convert(raw, DatasetSpec)
     except msgspec.ValidationError as error:
         return None, (f"spec: {error}",)
-    problems = _broken_rules(spec, ".url")
-    if spec.url and not re.match(URL_PATTERN, spec.url):
-        problems.append("spec.url: is not a URL, as sqlite:///rows.db or postgresql://host:5432/database is")
-    if spec.url and not problems:
-        problems += [f"spec.url: {problem}" for problem in url_problems(spec.url)]
-    return spec, (*problems, *_broken_rules(spec, ".volumeClaim"))
-
-
-def _broken_rules(spec: DatasetSpec, field: str) -> list[str]:
-    rules = (rule for rule in DATASET.spec_rules if rule.field == field)
-    return [f"spec{field}: {rule.message}" for rule in rules if rule.is_kept is not None and not rule.is_kept(spec)]
+    return spec, rule_problems(spec)
 
 
 def parse_dataset_status(raw: Any) -> DatasetStatus:

@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 
 from connector_runner.schemas.config import config_problems
+from connector_runner.schemas.kinds.checks import plain_schema
 from connector_runner.schemas.kinds.reserved import own_problems
-from connector_runner.schemas.kinds.runner import RunnerSpec, plain_shape
+from connector_runner.schemas.kinds.runner import RunnerSpec
 
 Layer = Mapping[str, Any]
 FS_GROUP = 65532
@@ -101,7 +102,7 @@ def defaults_problems(raw: Any) -> tuple[str, ...]:
         return ("expected a mapping with fields of spec.runner",)
     problems = [f"{name}: set {flag} instead" for name, flag in SETTINGS_INSTEAD.items() if name in raw]
     bare = _without_nulls(raw)
-    problems += [p.removeprefix("runner.") for p in config_problems(bare, plain_shape(), path="runner")]
+    problems += [p.removeprefix("runner.") for p in config_problems(bare, plain_schema(RunnerSpec), path="runner")]
     if not problems:
         problems += [p.removeprefix("runner.") for p in own_problems(bare, "runner")]
     return tuple(problems)

@@ -22,8 +22,9 @@ from connector_operator.resources.dataset import resolve_dataset
 from connector_operator.resources.runner_rules import ALLOWANCES, conflicts
 from connector_operator.workloads.jobs import RunnerSettings, Subject, build_discovery_job, build_runner_job
 from connector_operator.workloads.layers import built_in, merge_layers
+from connector_runner.schemas.kinds.checks import plain_schema
 from connector_runner.schemas.kinds.reserved import overlaps
-from connector_runner.schemas.kinds.runner import FIRST_FIELDS, RunnerSpec, plain_shape
+from connector_runner.schemas.kinds.runner import FIRST_FIELDS, RunnerSpec
 from tests.unit.operator.world import DATASET, SPEC, World
 
 FULL: dict[str, Any] = {
@@ -310,6 +311,6 @@ def test_paths_meet(one: str, other: str, meets: bool) -> None:
 def test_the_definition_fits_its_bound_and_has_the_fields_of_the_spec() -> None:
     assert all(len(text.encode()) <= 200_000 for text in build_crd_files().values())
     fields = {field.encode_name for field in msgspec.structs.fields(RunnerSpec)}
-    assert fields == set(plain_shape()["properties"])
+    assert fields == set(plain_schema(RunnerSpec)["properties"])
     assert fields > FIRST_FIELDS
-    jsonschema.Draft202012Validator.check_schema(plain_shape())
+    jsonschema.Draft202012Validator.check_schema(plain_schema(RunnerSpec))

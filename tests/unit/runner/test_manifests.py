@@ -10,11 +10,13 @@ import msgspec
 import pytest
 import yaml
 
-from connector_runner import manifests
-from connector_runner.manifests import dataset_name, orders_from_environment, orders_from_file
+from connector_runner.manifests import orders_from_environment, orders_from_file
 from connector_runner.orders import Orders
 from connector_runner.protocols.errors import InvalidConfigError
 from connector_runner.registry import FolderRegistry
+from connector_runner.schemas.kinds.connector import ConnectorSpec
+from connector_runner.schemas.kinds.dataset import DatasetSpec
+from connector_runner.schemas.kinds.naming import dataset_name
 from connector_runner.schemas.manifest import DatasetTarget, RunnerManifest, encode_manifest, encode_variables
 from connector_runner.schemas.secrets import SecretKey, SecretSource
 
@@ -56,13 +58,13 @@ def test_the_dataset_is_found_by_id_or_default(tmp_path: Path) -> None:
     documents = [
         connector(),
         dataset("my-data", url="sqlite:///a.db", table="t", writeMode="append"),
-        dataset("default", url="x:"),
+        dataset("default", url="sqlite:///b.db"),
     ]
     orders = load(tmp_path, *documents)
     assert (orders.read_url(), orders.target()) == (
         "sqlite:///a.db", DatasetTarget(name="my-data", table="t", write_mode="append")
     )  # fmt: skip
-    assert load(tmp_path, connector(datasetId="OTHER"), *documents[1:]).read_url() == "x:"
+    assert load(tmp_path, connector(datasetId="OTHER"), *documents[1:]).read_url() == "sqlite:///b.db"
     with pytest.raises(InvalidConfigError, match="no Dataset named elsewhere; it has my-data"):
         load(tmp_path, connector(datasetId="elsewhere"), documents[1])
 
@@ -119,9 +121,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         orders_from_file(tmp_path / "bad.yaml")
 
 
-@pytest.mark.parametrize(
-    ("crd", "spec"), [("connectors", manifests._ConnectorSpec), ("datasets", manifests._DatasetSpec)]
-)
+@pytest.mark.parametrize(("crd", "spec"), [("connectors", ConnectorSpec), ("datasets", DatasetSpec)])
 def test_by_hand_takes_every_field_that_kubectl_takes(crd: str, spec: type[msgspec.Struct]) -> None:
     definition = yaml.safe_load((ROOT / "crds" / f"{crd}.yaml").read_text())
     schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]

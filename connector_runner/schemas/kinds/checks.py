@@ -1,0 +1,67 @@
+"""What is wrong with a spec, found without an API server: the same that the resource definition refuses, all of it at once. Pure."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from connector_runner.schemas.config import Schema, config_problems, config_schema
+from connector_runner.schemas.dataset_url import url_problems
+from connector_runner.schemas.kinds.connector import CONNECTOR
+from connector_runner.schemas.kinds.dataset import DATASET, URL_PATTERN, DatasetSpec
+from connector_runner.schemas.kinds.declare import build_schema, plain
+from connector_runner.schemas.kinds.reserved import own_problems
+
+
+@cache
+def plain_schema(struct: type[msgspec.Struct]) -> Schema:
+    """The schema of a declared struct as plain JSON Schema; not to be changed."""
+    schema: Schema = plain(build_schema(struct))
+    return schema
+
+
+def type_problem(connector_type: str) -> str | None:
+    """What is wrong with a `connectorType`; None when there is such a type."""
+    try:
+        config_schema(connector_type)
+    except LookupError as error:
+        return f"spec.{error.args[0]}"
+    return None
+
+
+def connector_problems(raw: Any) -> tuple[str, ...]:
+    """Everything that is wrong with the spec of a Connector in a file, but for its type and `config`: the source's registry has those."""
+    problems = config_problems(raw, _schema_of_any_type(), path="spec")
+    return problems or tuple(own_problems(raw.get("runner") or {}, "spec.runner"))
+
+
+@cache
+def _schema_of_any_type() -> Schema:
+    schema = plain(build_schema(CONNECTOR.spec))
+    del schema["properties"]["connectorType"]["enum"]
+    checked: Schema = schema
+    return checked
+
+
+def dataset_problems(raw: Any) -> tuple[str, ...]:
+    """Everything that is wrong with the spec of a Dataset in a file: what only a cluster needs may be absent."""
+    problems = config_problems(raw, plain_schema(DATASET.spec), path="spec")
+    return problems or rule_problems(msgspec.convert(raw, DatasetSpec), is_by_hand=True)
+
+
+def rule_problems(spec: DatasetSpec, *, is_by_hand: bool = False) -> tuple[str, ...]:
+    """What is wrong between the fields of a Dataset, and with its URL; a message never repeats the URL."""
+    problems = _broken(spec, ".url", is_by_hand)
+    if spec.url and not re.match(URL_PATTERN, spec.url):
+        problems.append("spec.url: is not a URL, as sqlite:///rows.db or postgresql://host:5432/database is")
+    if spec.url and not problems:
+        problems += [f"spec.url: {problem}" for problem in url_problems(spec.url)]
+    return (*problems, *_broken(spec, ".volumeClaim", is_by_hand))
+
+
+def _broken(spec: DatasetSpec, field: str, is_by_hand: bool) -> list[str]:
+    rules = (rule for rule in DATASET.spec_rules if rule.field == field and not (is_by_hand and rule.is_cluster_only))
+    return [f"spec{field}: {rule.message}" for rule in rules if rule.is_kept is not None and not rule.is_kept(spec)]
