@@ -8,14 +8,13 @@ from collections.abc import Sequence
 
 from benchmarks.mysql.peers.stopwatch import Stopwatch
 from connector_runner.schemas.config import config_schema, fill_defaults
-from connector_runner.sources.mysql.binlog.packets import PacketSplitter
 from connector_runner.sources.mysql.binlog.position import LogPosition
-from connector_runner.sources.mysql.log_reader.binlog_decoder import BinlogDecoder
+from connector_runner.sources.mysql.log_reader.log_reader import LogReader
 from connector_runner.sources.mysql.server.connection import connect
 from connector_runner.sources.mysql.server.definitions import read_definition
+from connector_runner.sources.mysql.server.queries import read_server
 from connector_runner.sources.mysql.settings import Settings, parse_settings
-from connector_runner.sources.mysql.streaming.dump import open_dump, read_block
-from connector_runner.sources.mysql.streaming.log_thread import BATCH_BYTES
+from connector_runner.sources.mysql.streaming.dump import has_more, open_dump, read_block
 
 
 def decode(settings: Settings, start: LogPosition, segments: Sequence[int]) -> Stopwatch:
@@ -23,27 +22,26 @@ def decode(settings: Settings, start: LogPosition, segments: Sequence[int]) -> S
     connection = connect(settings, purpose="bench")
     definition = read_definition(connection, "d", "t")
     assert definition is not None
-    assembler = BinlogDecoder(definition, start, is_mariadb=connection.is_mariadb)
-    watch, seen, has_all = Stopwatch(segments), 0, False
-
-    def feed(buffer: bytes, begin: int, end: int) -> None:
-        nonlocal seen, has_all
-        assembler.frames.feed(buffer, begin, end)
-        waiting = assembler.waiting
-        if waiting > seen:
-            has_all = has_all or watch.take(waiting - seen)
-            seen = waiting
-            if assembler.size >= BATCH_BYTES:
-                assembler.take(whole=False)
-                seen = assembler.waiting
-
+    reader = LogReader(settings, read_server(connection), definition, start)
+    watch, has_all = Stopwatch(segments), False
     dump = open_dump(settings, start, server_id=4_000_000_001)
-    splitter, rest = PacketSplitter(feed), b""
     while not has_all:
-        rest += read_block(dump)
-        rest = rest[splitter.split(rest) :]
+        reader.receive_data(read_block(dump))
+        has_all = _take(reader, watch)
+        if not has_more(dump):
+            reader.receive_idle()
+            has_all = has_all or _take(reader, watch)
     dump.abort()
     return watch
+
+
+def _take(reader: LogReader, watch: Stopwatch) -> bool:
+    """Drops the batches that are ready; whether all rows have arrived."""
+    has_all = False
+    while batches := reader.events_received():
+        for batch in batches:
+            has_all = has_all or (bool(batch.rows) and watch.take(len(batch.rows)))
+    return has_all
 
 
 def main() -> None:

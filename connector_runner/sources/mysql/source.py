@@ -29,8 +29,8 @@ from connector_runner.sources.mysql.server.preflight import judge
 from connector_runner.sources.mysql.server.queries import read_position, read_server
 from connector_runner.sources.mysql.settings import Mode, Settings, parse_settings
 from connector_runner.sources.mysql.snapshot.polling import Poller
+from connector_runner.sources.mysql.streaming.answers import later_statement
 from connector_runner.sources.mysql.streaming.log_based import LogBasedStream
-from connector_runner.sources.mysql.streaming.resolver import Resolver
 from connector_runner.sources.mysql.streaming.resume_check import check_resume
 from connector_runner.sources.mysql.types.labels import has_hidden_labels
 from connector_runner.sources.mysql.types.table import FoundTable, TableDefinition
@@ -113,8 +113,9 @@ class MysqlSource:
         if self._settings.mode is not Mode.LOG_BASED or checkpoint is None or "log" not in checkpoint.position:
             return None
         place = StreamPosition.from_json(stream, checkpoint.position)
-        resolver = Resolver(self._settings, server)
-        if checkpoint.identity != server.identity or resolver.later_statement(place.definition, place.log) is None:
+        if checkpoint.identity != server.identity:
+            return None
+        if later_statement(self._settings, server, place.definition, place.log) is None:
             return None
         return FoundTable(place.definition, "BASE TABLE", "")
 

@@ -17,7 +17,7 @@ from connector_runner.sources.mysql.decode.row_compiler import ResultRows
 from connector_runner.sources.mysql.position import StreamPosition
 from connector_runner.sources.mysql.snapshot.chunks import ChunkReader
 from connector_runner.sources.mysql.streaming import log_based
-from connector_runner.sources.mysql.streaming.resolver import Resolver
+from connector_runner.sources.mysql.streaming.answers import Answers
 from tests.integration.mysql.conftest import Database, variants
 from tests.integration.mysql.reading import Reading
 
@@ -38,7 +38,7 @@ LOOPS: dict[str, tuple[Any, str, dict[str, Any], str]] = {
     "rows of the log": (TableDecoder, "decode", {}, "INSERT INTO t VALUES (2, 2)"),
     "batches of the log": (log_based.LogBasedStream, "_from_log", {}, "INSERT INTO t VALUES (2, 2)"),
     "chunks": (log_based.LogBasedStream, "_store", {}, ""),
-    "questions about statements": (Resolver, "answer", {}, "ALTER TABLE t ADD COLUMN w INT"),
+    "questions about statements": (Answers, "answer", {}, "ALTER TABLE t ADD COLUMN w INT"),
     "polls": (ResultRows, "decode", {"mode": "INCREMENTAL", "cursorColumn": "id", "pollSeconds": 1}, ""),
     "full copies": (ResultRows, "decode", {"mode": "FULL_TABLE"}, ""),
     "the start": (discovery, "read_tables", {}, ""),

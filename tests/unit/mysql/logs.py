@@ -10,12 +10,10 @@ from collections.abc import Iterable, Sequence
 from connector_runner.protocols.batch import Row
 from connector_runner.sources.mysql.binlog.events import PREPARED_XA, STANDALONE, Event
 from connector_runner.sources.mysql.binlog.position import LogPosition
-from connector_runner.sources.mysql.log_reader.binlog_decoder import BinlogDecoder
 from connector_runner.sources.mysql.log_reader.log_batch import LogBatch
+from connector_runner.sources.mysql.log_reader.log_reader import LogReader
 from connector_runner.sources.mysql.server.facts import Server
 from connector_runner.sources.mysql.settings import Settings, parse_settings
-from connector_runner.sources.mysql.streaming.log_thread import work
-from connector_runner.sources.mysql.streaming.resolver import Resolver
 from connector_runner.sources.mysql.types.columns import SourceColumn
 from connector_runner.sources.mysql.types.table import TableDefinition
 
@@ -99,30 +97,37 @@ def settings(**options: str) -> Settings:
     return parse_settings({"host": "h", "user": "u", **options}, "test/log")
 
 
+def packet(event: bytes) -> bytes:
+    """An event as the server sends it."""
+    return (len(event) + 1).to_bytes(3, "little") + b"\0\0" + event
+
+
 class Reader:
     """A reader of such a log: what it hands over, and where it would go on after a crash."""
 
     def __init__(
         self, position: LogPosition, *, is_mariadb: bool = False, has_gtids: bool = True, definition: TableDefinition = TABLE, **options: str
     ) -> None:  # fmt: skip
-        self.assembler = BinlogDecoder(definition, position, is_mariadb=is_mariadb, has_gtids=has_gtids)
-        self._resolver = Resolver(settings(**options), Server(is_mariadb))
+        server = Server(is_mariadb, {"gtid_mode": "ON" if has_gtids else "OFF"})
+        self.log_reader = LogReader(settings(**options), server, definition, position)
         self.position = position
         self.batches: list[LogBatch] = []
 
     def feed(self, events: Sequence[bytes], *, is_quiet: bool = True) -> Reader:
         """Takes events in; `is_quiet`: nothing more has arrived after the last."""
         for event in events:
-            self.assembler.frames.feed(event, 0, len(event))
-            work(self.assembler, self._resolver.answer, self._hand_over)
+            self.log_reader.receive_data(packet(event))
+            self._take()
         if is_quiet:
-            self._hand_over(self.assembler.take())
+            self.log_reader.receive_idle()
+            self._take()
         return self
 
-    def _hand_over(self, batch: LogBatch | None) -> None:
-        if batch is not None:
-            self.batches.append(batch)
-            self.position = batch.position
+    def _take(self) -> None:
+        while batches := self.log_reader.events_received():
+            self.batches += batches
+            self.position = batches[-1].position
+        assert not self.log_reader.questions_to_ask(), "there is no server to ask"
 
     @property
     def rows(self) -> list[Row]:

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.sources.mysql.binlog.position import Commit, LogPosition
+from connector_runner.sources.mysql.log_reader import log_reader as log_module
 from connector_runner.sources.mysql.log_reader import transaction_buffer
+from connector_runner.sources.mysql.log_reader.binlog_decoder import BinlogDecoder
 from connector_runner.sources.mysql.log_reader.log_batch import Again
-from connector_runner.sources.mysql.streaming import log_thread as log_module
 from connector_runner.sources.mysql.types.columns import SourceColumn
 from tests.unit.mysql.logs import SERVER, TABLE, Log, Reader
 
@@ -117,7 +118,7 @@ def test_a_large_xa_transaction_is_neither_split_nor_kept(is_mariadb: bool, monk
     reader = resume(log, start(is_mariadb=is_mariadb))
     for event in log.events:
         reader.feed([event], is_quiet=False)
-        assert reader.assembler.waiting < 25
+        assert reader.log_reader.waiting < 25
     reader.feed([])
     assert reader.rows == []
     assert reader.position.prepared == ("7831,",)
@@ -311,15 +312,15 @@ def test_an_event_that_nobody_knows_is_told_unless_it_may_be_passed_over() -> No
 
 
 def test_rows_that_nothing_describes_are_never_left_out() -> None:
-    """The answer to the question does not fit the map either."""
+    """What was decided does not fit the map either."""
     log = Log()
     log.begin(10)
     log.rows([(1, 1)])
     wrong = replace(TABLE, columns=(*TABLE.columns, SourceColumn("x", "int")))
-    reader = Reader(start(is_mariadb=False), definition=wrong)
+    decoder = BinlogDecoder(wrong, start(is_mariadb=False), is_mariadb=False)
     for event in log.events[:3]:
-        reader.assembler.frames.feed(event, 0, len(event))
-    assert reader.assembler.question is not None
+        decoder.take_in(event, 0, len(event), 0)
+    assert decoder.interruption is not None
     with pytest.raises(ActionRequiredError, match="fits no known definition") as failure:
-        reader.assembler.adopt(wrong)
+        decoder.adopt(wrong)
     assert failure.value.reason == "UnknownDefinition"

@@ -4,38 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from connector_runner.sources.mysql.binlog.frames import Frames, Take
 from connector_runner.sources.mysql.errors import log_error
 
 _LARGEST_PACKET = 0xFFFFFF
 
 
 class PacketSplitter:
-    """Cuts the stream into events."""
+    """Cuts the stream into events.
 
-    def __init__(self, feed: Callable[[bytes, int, int], None]) -> None:
+    Args:
+        feed: Takes an event, buffer[start:end]; it returns whether to stop behind it for now.
+    """
+
+    def __init__(self, feed: Callable[[bytes, int, int], bool]) -> None:
         self._feed = feed
         self.has_ended = False
 
-    def split(self, buffer: bytes) -> int:
-        """Feeds all whole events in the buffer; returns where the first incomplete one starts.
+    def split(self, buffer: bytes, position: int = 0) -> int:
+        """Feeds the whole events in the buffer from a position on; returns the position after the last one that was fed.
 
         Raises:
             ConnectorError: The server ended the stream with an error.
         """
-        position, end, feed = 0, len(buffer), self._feed
+        end, feed = len(buffer), self._feed
         while end - position > 4:
             size = buffer[position] | buffer[position + 1] << 8 | buffer[position + 2] << 16
             stop = position + 4 + size
             if stop > end:
                 break
             first = buffer[position + 4]
+            is_enough = False
             if size == _LARGEST_PACKET:
                 event, stop = _join(buffer, position)
                 if not stop:
                     break
-                feed(event, 1, len(event))
+                is_enough = feed(event, 1, len(event))
             elif not first:
-                feed(buffer, position + 5, stop)
+                is_enough = feed(buffer, position + 5, stop)
             elif first == 0xFF:
                 code = buffer[position + 5] | buffer[position + 6] << 8
                 raise log_error(code, buffer[position + 13 : stop].decode("utf-8", "replace"))
@@ -43,6 +49,8 @@ class PacketSplitter:
                 self.has_ended = True
                 return stop
             position = stop
+            if is_enough:
+                break
         return position
 
 
@@ -58,3 +66,36 @@ def _join(buffer: bytes, position: int) -> tuple[bytes, int]:
         position = stop
         if size < _LARGEST_PACKET:
             return b"".join(parts), position
+
+
+class EventStream:
+    """All events of a stretch of the log, from the bytes that the server sends.
+
+    Args:
+        take: Takes an event, see `Take`.
+    """
+
+    def __init__(self, take: Take) -> None:
+        self._frames = Frames(take)
+        self._packets = PacketSplitter(self._receive_event)
+        self._data = b""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the server has sent the end of the stretch."""
+        return self._packets.has_ended
+
+    def receive_data(self, data: bytes) -> None:
+        """Takes in bytes of the stream.
+
+        Raises:
+            ConnectorError: The server ended the stream with an error, or an event is damaged.
+        """
+        self._data += data
+        self._data = self._data[self._packets.split(self._data) :]
+
+    def _receive_event(self, buffer: bytes, start: int, end: int) -> bool:
+        self._frames.feed(buffer, start, end)
+        while self._frames.unpack():
+            pass
+        return False

@@ -1,7 +1,7 @@
 """Puts events of the log together to batches of one table's rows with exact positions. No I/O: bytes in, values out.
 
-What only the server or a person can answer (what does the table look like after this statement?) is left in `question`;
-nothing more is fed until it was answered with `adopt`.
+What can't be decided by the events alone (what does the table look like after this statement?) is left in `interruption`;
+nothing more is fed until it was decided, with `adopt`.
 """
 
 from __future__ import annotations
@@ -12,15 +12,14 @@ from connector_runner.protocols.batch import Incident
 from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.sources.mysql.binlog import events
 from connector_runner.sources.mysql.binlog.events import ARTIFICIAL, HEADER_SIZE, ROW_EVENTS, Event, read_header
-from connector_runner.sources.mysql.binlog.frames import Frames
 from connector_runner.sources.mysql.binlog.position import Gtid, LogPosition, LogState
 from connector_runner.sources.mysql.binlog.row_events import IncompleteRowsError
 from connector_runner.sources.mysql.binlog.table_decoders import REMEMBERED, TableDecoders
 from connector_runner.sources.mysql.ddl.alterations import UNKNOWN, read_alteration
 from connector_runner.sources.mysql.ddl.effects import Effect
 from connector_runner.sources.mysql.ddl.statements import Statements
-from connector_runner.sources.mysql.log_reader.log_batch import Again, LogBatch, Question
-from connector_runner.sources.mysql.log_reader.transaction_buffer import TransactionBuffer
+from connector_runner.sources.mysql.log_reader.log_batch import Again, Interruption, LogBatch
+from connector_runner.sources.mysql.log_reader.transactions import Transactions
 from connector_runner.sources.mysql.types.table import TableDefinition
 
 _ROTATE, _PARTIAL = int(Event.ROTATE), int(Event.PARTIAL_UPDATE_ROWS)
@@ -44,18 +43,17 @@ class BinlogDecoder:
     ) -> None:  # fmt: skip
         self.definition = definition
         self.state = LogState(position, is_mariadb=is_mariadb, has_gtids=has_gtids)
-        self.question: Question | None = None
-        self._pending = TransactionBuffer(position, self.state)
+        self.interruption: Interruption | None = None
+        self._transactions = Transactions(position, self.state, self._interrupt)
+        self._buffer = self._transactions.buffer
         self.statements = Statements(
             (definition.database, definition.name), is_mariadb=is_mariadb, folds_case=folds_case, charsets=charsets, shadows=position.shadows,
         )  # fmt: skip
         self._is_mariadb, self._flags = is_mariadb, 0
-        self._then: Callable[[], None] | None = None  # what happens once the question is answered
-        self._doubt: Question | None = None  # why the rows of the open transaction can't be trusted
+        self._then: Callable[[], None] | None = None  # what happens once the interruption is decided
         self._decoders = TableDecoders(
             definition, folds_case=folds_case, is_mariadb=is_mariadb, charsets=charsets or {}
         )
-        self.frames = Frames(self._take_in)  # events are fed here
         self._incidents: list[Incident] = []
         self._again: Again | None = None
         handlers: dict[Event, Callable[[bytes, int, int], None]] = {
@@ -70,16 +68,17 @@ class BinlogDecoder:
     @property
     def size(self) -> int:
         """Bytes of rows that wait to be taken."""
-        return self._pending.size
+        return self._buffer.size
 
     @property
     def waiting(self) -> int:
         """How many rows wait, those of the open transaction included."""
-        return len(self._pending.rows)
+        return len(self._buffer.rows)
 
     # --- events
 
-    def _take_in(self, buffer: bytes, start: int, end: int, whole: int) -> None:
+    def take_in(self, buffer: bytes, start: int, end: int, whole: int) -> None:
+        """Takes in an event, see `frames.Take`."""
         kind = buffer[start + 4]
         handler = self._handlers.get(kind)
         if handler is None and kind in ROW_EVENTS:
@@ -93,9 +92,9 @@ class BinlogDecoder:
             raise ActionRequiredError(
                 f"the log has an event of the unknown type {kind} at {offset}", reason="UnknownEvent"
             )
-        # The position moves past an event that raises a question only together with its answer. A rotation's end position is
+        # The position moves past an event that interrupts only together with what was decided. A rotation's end position is
         # one of the file before.
-        is_quiet = not self._pending.is_open and self.question is None
+        is_quiet = not self._buffer.is_open and self.interruption is None
         if is_quiet and offset and kind != _ROTATE and not flags & ARTIFICIAL:
             self.state.advance(offset)
 
@@ -108,54 +107,25 @@ class BinlogDecoder:
         at += 8
         if has_extra:
             at += int.from_bytes(buffer[at : at + 2], "little")
-        pending = self._pending
-        before = len(pending.rows)
+        rows = self._buffer
+        before = len(rows.rows)
         try:
-            pending.size += decoder.decode(
-                what, buffer[at:end], pending.rows, pending.operations,
+            rows.size += decoder.decode(
+                what, buffer[at:end], rows.rows, rows.operations,
                 is_partial=kind == _PARTIAL, is_compressed=is_compressed,
             )  # fmt: skip
         except IncompleteRowsError as error:
-            self._doubt = Question(Effect.INCOMPLETE, str(error))
-        pending.time = int.from_bytes(buffer[start : start + 4], "little") or pending.time
-        pending.skip(before)
+            self._transactions.doubt = Interruption(Effect.INCOMPLETE, str(error))
+        rows.time = int.from_bytes(buffer[start : start + 4], "little") or rows.time
+        rows.skip(before)
 
     def _table_map(self, body: bytes, _server: int, _offset: int) -> None:
         table_map = self._decoders.note(body, self.definition)
         if table_map is not None:
-            self._ask(
-                Question(Effect.ALTERED, table_map=table_map), lambda: self._decoders.require(body, self.definition)
-            )
+            found = Interruption(Effect.ALTERED, table_map=table_map)
+            self._interrupt(found, lambda: self._decoders.require(body, self.definition))
 
     # --- transactions
-
-    def _begin(self, gtid: Gtid | None, *, is_explicit: bool = False, is_xa: bool = False) -> None:
-        pending = self._pending
-        self._decoders.forget_numbers(above=REMEMBERED)
-        if not pending.is_open and pending.continues(gtid):
-            pending.begin(gtid, is_explicit=is_explicit, is_xa=is_xa)
-            return
-
-        def begin() -> None:
-            self._doubt = None
-            pending.abandon()
-            pending.begin(gtid, is_explicit=is_explicit, is_xa=is_xa)
-
-        if pending.is_open:
-            self._end_half(begin)
-        else:
-            text = "a transaction that was applied in part is not the one that comes next on this server"
-            self._ask(Question(Effect.STATEMENT, text), begin)
-
-    def _end_half(self, then: Callable[[], None]) -> None:
-        """A transaction without an end: MariaDB was killed while it wrote it. It never happened."""
-        if self._pending.emitted:
-            text = (
-                "a transaction that was applied in part has no end in the log: the server was killed while it wrote it"
-            )
-            self._ask(Question(Effect.STATEMENT, text), then)
-        else:
-            then()
 
     def _gtid_event(self, body: bytes, _server: int, _offset: int) -> None:
         source, number = events.parse_gtid(body)
@@ -174,41 +144,15 @@ class BinlogDecoder:
         self.statements.begin(events.parse_alter_phase(body))
         self._begin((domain, server, number), is_explicit=is_explicit, is_xa=is_xa)
 
+    def _begin(self, gtid: Gtid | None, *, is_explicit: bool = False, is_xa: bool = False) -> None:
+        self._decoders.forget_numbers(above=REMEMBERED)
+        self._transactions.begin(gtid, is_explicit=is_explicit, is_xa=is_xa)
+
     def _xid(self, _body: bytes, _server: int, offset: int) -> None:
-        self._commit(offset)
-
-    def _commit(self, offset: int) -> None:
-        """The end of a transaction, unless its rows are in doubt: then it is asked first what to do instead."""
-        if self._doubt is None and not self._pending.has_problem:
-            self._pending.commit(offset)
-            return
-        question, self._doubt = self._doubt or Question(Effect.STATEMENT, self._pending.problem), None
-        self._pending.drop()
-        self._ask(question, lambda: self._pending.commit(offset))
-
-    def _roll_back(self, offset: int, then: Callable[[], None] | None = None) -> None:
-        def end() -> None:
-            self._pending.drop()
-            self._pending.commit(offset)
-            if then is not None:
-                then()
-
-        if self._pending.emitted or self._doubt is not None:
-            question = self._doubt or Question(Effect.STATEMENT, "ROLLBACK of a transaction that was applied in part")
-            self._doubt = None
-            self._ask(question, end)
-        else:
-            end()
+        self._transactions.commit(offset)
 
     def _xa_prepare(self, body: bytes, _server: int, offset: int) -> None:
-        if body[0]:  # one phase: a plain commit
-            self._commit(offset)
-            return
-        xid = events.parse_xid(body)
-        # Statements in it may have changed rows as well.
-        has_rows = self._pending.has_rows or self._doubt is not None
-        self._doubt = None
-        self._roll_back(offset, lambda: self.state.prepare(xid, has_rows=has_rows))
+        self._transactions.prepare(body, offset)
 
     # --- statements
 
@@ -220,60 +164,30 @@ class BinlogDecoder:
 
     def _query(self, body: bytes, server: int, offset: int) -> None:
         if body.endswith(b"\0BEGIN"):
-            self._pending.is_open = self._pending.is_explicit = True
+            self._buffer.is_open = self._buffer.is_explicit = True
             return
         self._statement(self.statements.read(body, server, self._flags), offset)
 
     def _statement(self, query: events.Query, offset: int) -> None:
         text = query.statement.lstrip()
-        word = text[:9].upper()
-        if word.startswith(("BEGIN", "XA START", "SAVEPOINT", "XA END", "RELEASE")):
-            self._pending.is_open = self._pending.is_explicit = True
-            self._pending.is_xa = self._pending.is_xa or word.startswith("XA START")
-            return
-        if word.startswith("COMMIT"):
-            self._commit(offset)
-            return
-        if word.startswith("ROLLBACK"):
-            if " TO " not in text.upper():
-                self._roll_back(offset)
-            elif self._pending.has_rows:
-                self._doubt = Question(Effect.STATEMENT, text[:200])
-            return
-        if word.startswith(("XA COMMIT", "XA ROLLBA")):
-            self._finish_xa(text, offset)
+        if self._transactions.read(text, offset):
             return
         effect = self.statements.judge(query)
         self.state.shadows = self.statements.shadows
         alteration = UNKNOWN
         if effect is Effect.ALTERED:
             alteration = read_alteration(text, sql_mode=query.sql_mode, is_mariadb=self._is_mariadb)
-        question = Question(effect, text[:500], alteration=alteration)
+        found = Interruption(effect, text[:500], alteration=alteration)
         if effect is Effect.NONE:
-            if not self._pending.is_explicit:  # a definition change stands alone, rows lie between BEGIN and COMMIT
-                self._commit(offset)
-        elif not self._pending.is_explicit:
-            self._ask(question, lambda: self._commit(offset))
+            if not self._buffer.is_explicit:  # a definition change stands alone, rows lie between BEGIN and COMMIT
+                self._transactions.commit(offset)
+        elif not self._buffer.is_explicit:
+            self._interrupt(found, lambda: self._transactions.commit(offset))
         elif effect is Effect.STATEMENT:
-            # Asked at the end of the transaction: a copy that is read before would not show what the statement changes.
-            self._doubt = question
+            # Decided at the end of the transaction: a copy that is read before would not show what the statement changes.
+            self._transactions.doubt = found
         else:
-            self._ask(question)
-
-    def _finish_xa(self, text: str, offset: int) -> None:
-        if "ONE PHASE" in text.upper():
-            self._commit(offset)
-            return
-        xid = events.parse_xid_text(text)
-
-        def finish() -> None:
-            self.state.finish(xid)
-            self._commit(offset)
-
-        if text[:9].upper() != "XA COMMIT" or self.state.is_harmless(xid):
-            finish()
-        else:  # it has rows of the table, or was prepared before the log was followed and may have
-            self._ask(Question(Effect.STATEMENT, text[:200]), finish)
+            self._interrupt(found)
 
     # --- the rest
 
@@ -286,30 +200,30 @@ class BinlogDecoder:
         if events.is_server_start(body):
             self.statements.forget(server)
             self.state.shadows = self.statements.shadows
-        if self._pending.is_open:  # a server that starts begins another file
-            self._end_half(self._pending.abandon)
+        if self._buffer.is_open:  # a server that starts begins another file
+            self._transactions.end_half(self._buffer.abandon)
 
     def _heartbeat(self, body: bytes, _server: int, offset: int) -> None:
-        if body.decode("utf-8", "replace").rstrip("\0") == self.state.file and not self._pending.is_open:
+        if body.decode("utf-8", "replace").rstrip("\0") == self.state.file and not self._buffer.is_open:
             self.state.advance(offset)
 
     def _incident(self, _body: bytes, _server: int, offset: int) -> None:
-        what = Question(Effect.STATEMENT, "an incident event: the server lost part of its log")
-        self._ask(what, lambda: self._commit(offset))
+        what = Interruption(Effect.STATEMENT, "an incident event: the server lost part of its log")
+        self._interrupt(what, lambda: self._transactions.commit(offset))
 
-    # --- answers and batches
+    # --- decisions and batches
 
-    def _ask(self, question: Question, then: Callable[[], None] | None = None) -> None:
-        self.question, self._then = question, then
+    def _interrupt(self, found: Interruption, then: Callable[[], None] | None = None) -> None:
+        self.interruption, self._then = found, then
 
     def adopt(
         self, definition: TableDefinition, *, again: Again | None = None, incident: Incident | None = None
     ) -> None:
-        """Answers the question: what the table is from here on, and what the copy must do.
+        """Ends the interruption: what the table is from here on, and what the copy must do.
 
         Call `take` before, so that rows under the old definition are a batch of their own.
         """
-        then, self.question, self._then = self._then, None, None
+        then, self.interruption, self._then = self._then, None, None
         self.definition = definition
         self._decoders.clear()
         self._again = again or self._again
@@ -324,7 +238,7 @@ class BinlogDecoder:
         Args:
             whole: Only finished transactions; else also the part of the open one that has arrived.
         """
-        batch = self._pending.take(self.definition, tuple(self._incidents), self._again, whole=whole)
+        batch = self._buffer.take(self.definition, tuple(self._incidents), self._again, whole=whole)
         if batch is not None:
             self._incidents.clear()
             self._again = None

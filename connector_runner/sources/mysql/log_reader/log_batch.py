@@ -1,4 +1,4 @@
-"""What the log hands over: rows between two positions, and questions that only the server or a person can answer."""
+"""What the log reader hands over: rows between two positions, and what the copy must do because of them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class LogBatch:
         commits: The transactions whose rows are in it, in order.
         size: Bytes in the log.
         event_time: When the newest was made, in seconds since the epoch, None without rows.
-        incidents: To be told with it.
+        incidents: To be reported with it.
         again: What the copy must do from here on.
         is_at_end: Nothing more has arrived: the log is read up to now.
     """
@@ -53,8 +53,8 @@ class LogBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What the assembler can't know by itself.
+class Interruption:
+    """What stops the rows of the log until it is decided how to go on.
 
     Attributes:
         effect: Of a statement on the table; `ALTERED` also for a table map that does not fit (then without statement).

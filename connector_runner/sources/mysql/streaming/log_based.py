@@ -16,8 +16,8 @@ from connector_runner.protocols.source import Report
 from connector_runner.sources.mysql.binlog.position import LogPosition
 from connector_runner.sources.mysql.decode.undecodable import DecodingFailedError
 from connector_runner.sources.mysql.errors import LogGoneError, UnloggedChangeError
-from connector_runner.sources.mysql.log_reader.binlog_decoder import BinlogDecoder
 from connector_runner.sources.mysql.log_reader.log_batch import Again, LogBatch
+from connector_runner.sources.mysql.log_reader.log_reader import LogReader
 from connector_runner.sources.mysql.position import Progress, StreamPosition
 from connector_runner.sources.mysql.server.client_errors import translate
 from connector_runner.sources.mysql.server.connection import connect
@@ -27,8 +27,8 @@ from connector_runner.sources.mysql.server.queries import read_position
 from connector_runner.sources.mysql.settings import Settings
 from connector_runner.sources.mysql.snapshot.chunks import Chunk, ChunkReader, DefinitionChangedError, key_literals
 from connector_runner.sources.mysql.snapshot.watermark import Watermark
+from connector_runner.sources.mysql.streaming.answers import Answers
 from connector_runner.sources.mysql.streaming.log_thread import LogThread
-from connector_runner.sources.mysql.streaming.resolver import Resolver
 from connector_runner.sources.mysql.types.table import TableDefinition
 
 PIECE_ROWS = 5000
@@ -131,16 +131,8 @@ class LogBasedStream:
 
     def _open_log(self) -> LogThread:
         place = self._place
-        assembler = BinlogDecoder(
-            place.definition,
-            place.log,
-            is_mariadb=self._server.is_mariadb,
-            has_gtids=self._server.has_gtids,
-            folds_case=self._server.folds_case,
-            charsets=self._server.charsets,
-        )
-        resolver = Resolver(self._settings, self._server)
-        return LogThread(self._settings, assembler, place.log, resolver)
+        reader = LogReader(self._settings, self._server, place.definition, place.log)
+        return LogThread(self._settings, reader, place.log, Answers(self._settings).answer)
 
     # --- the log
 

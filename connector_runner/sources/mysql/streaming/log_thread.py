@@ -1,4 +1,4 @@
-"""The log as a thread that reads, decodes and hands over batches within a bound of bytes."""
+"""Drives the log reader: a thread that reads the socket, asks its questions, and hands over batches within a bound of bytes."""
 
 from __future__ import annotations
 
@@ -7,45 +7,18 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from connector_runner.protocols.errors import ConnectorError, TransientError
-from connector_runner.sources.mysql.binlog.packets import PacketSplitter
+from connector_runner.protocols.errors import ConnectorError
 from connector_runner.sources.mysql.binlog.position import LogPosition
-from connector_runner.sources.mysql.log_reader.binlog_decoder import BinlogDecoder
 from connector_runner.sources.mysql.log_reader.log_batch import LogBatch
+from connector_runner.sources.mysql.log_reader.log_reader import LogReader
+from connector_runner.sources.mysql.log_reader.questions import Answer, Question
 from connector_runner.sources.mysql.server.client_errors import translate
 from connector_runner.sources.mysql.server.connection import Connection
 from connector_runner.sources.mysql.settings import Settings
 from connector_runner.sources.mysql.streaming.dump import has_more, open_dump, read_block
-from connector_runner.sources.mysql.streaming.resolver import Resolver
 
-# A batch of the log is handed over at this size, also in the middle of a transaction.
-BATCH_BYTES = 256 << 10
-# The position is handed over at least once in as much log, also when it is all of other tables.
-QUIET_BYTES = 16 << 20
 # Batches that wait to be taken hold at most this much.
 QUEUE_BYTES = 4 << 20
-
-
-def work(
-    assembler: BinlogDecoder, answer: Callable[[BinlogDecoder], None], hand_over: Callable[[LogBatch | None], None]
-) -> None:
-    """What follows an event that was fed: questions are answered, large batches handed over, compressed transactions unpacked.
-
-    Raises:
-        ConnectorError: `answer` raises it; what came before was handed over.
-    """
-    while True:
-        while assembler.question is not None:
-            hand_over(assembler.take())
-            answer(assembler)
-            hand_over(assembler.take())
-        if assembler.size >= BATCH_BYTES:
-            batch = assembler.take()
-            hand_over(batch)
-            if batch is None or not batch.rows:
-                hand_over(assembler.take(whole=False))
-        if not assembler.frames.is_packed or not assembler.frames.unpack():
-            return
 
 
 class LogThread:
@@ -53,13 +26,15 @@ class LogThread:
 
     Args:
         settings: Whereto.
-        assembler: Knows the table and the position.
+        reader: Knows the table; owned by the thread.
         start: Where to begin.
-        resolver: Answers the assembler's questions.
+        answer: Answers the reader's questions.
     """
 
-    def __init__(self, settings: Settings, assembler: BinlogDecoder, start: LogPosition, resolver: Resolver) -> None:
-        self._settings, self._assembler, self._start, self._resolver = settings, assembler, start, resolver
+    def __init__(
+        self, settings: Settings, reader: LogReader, start: LogPosition, answer: Callable[[Question], Answer]
+    ) -> None:
+        self._settings, self._reader, self._start, self._answer = settings, reader, start, answer
         self._loop = asyncio.get_running_loop()
         self._ready = asyncio.Event()
         self._space = threading.Condition()
@@ -73,11 +48,6 @@ class LogThread:
     def start(self) -> None:
         """Begins to read."""
         self._thread.start()
-
-    @property
-    def assembler(self) -> BinlogDecoder:
-        """What is known of the table; owned by the thread."""
-        return self._assembler
 
     async def next(self) -> LogBatch:
         """The next batch.
@@ -110,14 +80,7 @@ class LogThread:
 
     # --- in the thread
 
-    def _feed(self, buffer: bytes, start: int, end: int) -> None:
-        self._assembler.frames.feed(buffer, start, end)
-        work(self._assembler, self._resolver.answer, self._hand_over)
-
-    def _hand_over(self, batch: LogBatch | None, *, is_at_end: bool = False) -> None:
-        if batch is None:
-            return
-        batch.is_at_end = is_at_end
+    def _hand_over(self, batch: LogBatch) -> None:
         with self._space:
             while self._bytes > QUEUE_BYTES and not self._is_closed:
                 self._space.wait()
@@ -139,18 +102,24 @@ class LogThread:
 
     def _read(self) -> None:
         connection = self._connection = open_dump(self._settings, self._start, server_id=self._settings.server_id)
-        splitter, rest, quiet = PacketSplitter(self._feed), b"", 0
         while not self._is_closed:
-            block = read_block(connection)
-            rest = rest + block if rest else block
-            rest = rest[splitter.split(rest) :]
-            if splitter.has_ended:
-                raise TransientError("the server ended the stream of its log")
-            quiet += len(block)
-            is_at_end = not has_more(connection)
-            if is_at_end or quiet > QUIET_BYTES:
-                self._hand_over(self._assembler.take(), is_at_end=is_at_end)
-                quiet = 0
+            self._reader.receive_data(read_block(connection))
+            self._work()
+            if not has_more(connection):
+                self._reader.receive_idle()
+                self._work()
+
+    def _work(self) -> None:
+        """Hands over and asks until the reader needs more of the log."""
+        reader = self._reader
+        while not self._is_closed:
+            batches, questions = reader.events_received(), reader.questions_to_ask()
+            for batch in batches:
+                self._hand_over(batch)
+            for question in questions:
+                reader.receive_answer(self._answer(question))
+            if not batches and not questions:
+                return
 
     def _fail(self, error: ConnectorError) -> None:
         if not self._is_closed:

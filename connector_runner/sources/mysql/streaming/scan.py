@@ -2,39 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 from connector_runner.sources.mysql.binlog import events
 from connector_runner.sources.mysql.binlog.events import Event
-from connector_runner.sources.mysql.binlog.frames import Frames, Take
 from connector_runner.sources.mysql.binlog.gtid import MariaGtids
-from connector_runner.sources.mysql.binlog.packets import PacketSplitter
+from connector_runner.sources.mysql.binlog.packets import EventStream
 from connector_runner.sources.mysql.binlog.position import LogPosition
 from connector_runner.sources.mysql.settings import Settings
 from connector_runner.sources.mysql.streaming.dump import open_dump, read_block
 
 
-def scan(settings: Settings, position: LogPosition, look: Take, is_done: Callable[[], bool]) -> None:
-    """Shows the log's events from a position to its present end, or until it is enough.
+class Receiver(Protocol):
+    """What reads a stretch of the log."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has read enough, or the log has ended."""
+
+    def receive_data(self, data: bytes) -> None:
+        """Takes in bytes of the log as the server sends them."""
+
+
+def scan(settings: Settings, position: LogPosition, receiver: Receiver) -> None:
+    """Shows the log from a position to its present end, or until it is enough.
 
     Raises:
         ConnectorError: The server can't be reached, or does not have the position.
     """
-    frames = Frames(look)
-
-    def feed(buffer: bytes, start: int, end: int) -> None:
-        frames.feed(buffer, start, end)
-        while frames.unpack():
-            pass
-
     connection = open_dump(settings, position, server_id=settings.scan_server_id, blocks=False)
-    splitter, rest = PacketSplitter(feed), b""
     try:
-        while not splitter.has_ended and not is_done():
-            rest += read_block(connection)
-            rest = rest[splitter.split(rest) :]
+        while not receiver.is_done:
+            receiver.receive_data(read_block(connection))
     finally:
         connection.abort()
+
+
+class GtidReader:
+    """Reads a file of MariaDB's log from its start up to an offset: the GTID position there.
+
+    Args:
+        offset: In bytes.
+    """
+
+    def __init__(self, offset: int) -> None:
+        self._offset, self._stream = offset, EventStream(self._look)
+        self._gtids, self._is_found, self._is_past = MariaGtids(), False, False
+
+    @property
+    def found(self) -> MariaGtids | None:
+        """The position; None where no transaction ends at the offset."""
+        return self._gtids if self._is_found else None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the offset was reached."""
+        return self._is_past or self._stream.has_ended
+
+    def receive_data(self, data: bytes) -> None:
+        """Takes in bytes of the log as the server sends them."""
+        self._stream.receive_data(data)
+
+    def _look(self, buffer: bytes, start: int, end: int, _whole: int) -> None:
+        if self._is_past:
+            return
+        _, kind, server, _, at, flags = events.read_header(buffer, start)
+        if flags & events.ARTIFICIAL or kind == Event.HEARTBEAT:
+            return
+        body = buffer[start + events.HEADER_SIZE : end]
+        if at <= self._offset and kind == Event.MARIA_GTID_LIST:
+            self._gtids = events.parse_maria_gtid_list(body)
+        elif at <= self._offset and kind == Event.MARIA_GTID:
+            domain, number, _ = events.parse_maria_gtid(body)
+            self._gtids.add(domain, server, number)
+        self._is_found, self._is_past = self._is_found or at == self._offset, at >= self._offset
 
 
 def read_maria_gtids(settings: Settings, file: str, offset: int) -> MariaGtids | None:
@@ -43,22 +84,6 @@ def read_maria_gtids(settings: Settings, file: str, offset: int) -> MariaGtids |
     Raises:
         ConnectorError: The server can't be reached, or does not have the file.
     """
-    gtids, found, is_past = MariaGtids(), False, False
-
-    def look(buffer: bytes, start: int, end: int, _whole: int) -> None:
-        nonlocal gtids, found, is_past
-        if is_past:
-            return
-        _, kind, server, _, at, flags = events.read_header(buffer, start)
-        if flags & events.ARTIFICIAL or kind == Event.HEARTBEAT:
-            return
-        body = buffer[start + events.HEADER_SIZE : end]
-        if at <= offset and kind == Event.MARIA_GTID_LIST:
-            gtids = events.parse_maria_gtid_list(body)
-        elif at <= offset and kind == Event.MARIA_GTID:
-            domain, number, _ = events.parse_maria_gtid(body)
-            gtids.add(domain, server, number)
-        found, is_past = found or at == offset, at >= offset
-
-    scan(settings, LogPosition(file, 4), look, lambda: is_past)
-    return gtids if found else None
+    reader = GtidReader(offset)
+    scan(settings, LogPosition(file, 4), reader)
+    return reader.found

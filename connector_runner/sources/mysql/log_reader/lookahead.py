@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from connector_runner.sources.mysql.binlog import events
 from connector_runner.sources.mysql.binlog.events import HEADER_SIZE, Event, read_header
+from connector_runner.sources.mysql.binlog.packets import EventStream
+from connector_runner.sources.mysql.binlog.position import LogPosition
 from connector_runner.sources.mysql.binlog.table_map import TableMap, parse_table_map
 from connector_runner.sources.mysql.ddl.effects import Effect
 from connector_runner.sources.mysql.ddl.statements import Statements
@@ -15,7 +17,7 @@ _KEEP_DEFINITION = frozenset({Effect.NONE, Effect.STATEMENT, Effect.TRUNCATED})
 
 
 class Lookahead:
-    """Looks at events until the next statement that changes the definition.
+    """Reads the log until the next statement that changes the definition.
 
     Args:
         known: The table.
@@ -27,17 +29,21 @@ class Lookahead:
     def __init__(self, known: TableDefinition, statements: Statements, server: Server, passes: int) -> None:
         self._server, self._statements, self._passes = server, statements, passes
         self._table = fold_table((known.database, known.name), folds_case=server.folds_case)
+        self._stream = EventStream(self._look)
         self.later: str | None = None
         self.table_map: TableMap | None = None
 
     @property
     def is_done(self) -> bool:
-        """Whether the statement was found."""
-        return self.later is not None
+        """Whether the statement was found, or the log has no more."""
+        return self.later is not None or self._stream.has_ended
 
-    def look(self, buffer: bytes, start: int, end: int, _offset: int) -> None:
-        """Takes in an event."""
-        if self.is_done:
+    def receive_data(self, data: bytes) -> None:
+        """Takes in bytes of the log as the server sends them."""
+        self._stream.receive_data(data)
+
+    def _look(self, buffer: bytes, start: int, end: int, _offset: int) -> None:
+        if self.later is not None:
             return
         _, kind, server, _, _, flags = read_header(buffer, start)
         body = buffer[start + HEADER_SIZE : end]
@@ -53,3 +59,12 @@ class Lookahead:
                 if self._passes == 0:
                     self.later = query.statement[:500]
                 self._passes -= 1
+
+
+def from_position(known: TableDefinition, position: LogPosition, server: Server) -> Lookahead:
+    """One that begins where nothing is known of statements but what the position holds."""
+    statements = Statements(
+        (known.database, known.name), is_mariadb=server.is_mariadb, folds_case=server.folds_case, charsets=server.charsets,
+        shadows=position.shadows,
+    )  # fmt: skip
+    return Lookahead(known, statements, server, passes=0)

@@ -1,0 +1,171 @@
+"""One table's changes out of the replication stream, as an object without I/O: bytes in, batches out, questions out.
+
+As a protocol of the `websockets` library, it is driven by whoever holds the connection:
+
+    reader.receive_data(block)                      # or receive_idle(), when nothing more has arrived
+    while ...:
+        batches = reader.events_received()          # hand them over
+        for question in reader.questions_to_ask():  # ask the server
+            reader.receive_answer(answer)
+
+until there is neither a batch nor a question.
+"""
+
+from __future__ import annotations
+
+from connector_runner.protocols.errors import TransientError
+from connector_runner.sources.mysql.binlog.frames import Frames
+from connector_runner.sources.mysql.binlog.packets import PacketSplitter
+from connector_runner.sources.mysql.binlog.position import LogPosition
+from connector_runner.sources.mysql.log_reader.binlog_decoder import BinlogDecoder
+from connector_runner.sources.mysql.log_reader.decisions import Asking, Context, Decision, Decisions
+from connector_runner.sources.mysql.log_reader.log_batch import LogBatch
+from connector_runner.sources.mysql.log_reader.questions import Answer, Question
+from connector_runner.sources.mysql.server.facts import Server
+from connector_runner.sources.mysql.settings import Settings
+from connector_runner.sources.mysql.types.table import TableDefinition
+
+# A batch is handed over at this size, also in the middle of a transaction.
+BATCH_BYTES = 256 << 10
+# The position is handed over at least once in as much log, also when it is all of other tables.
+QUIET_BYTES = 16 << 20
+
+
+class LogReader:
+    """Reads one table's changes out of the log.
+
+    Args:
+        settings: What a person configured: whether a gap means a new copy.
+        server: Its facts.
+        definition: The table at `position`.
+        position: Where the stream of bytes starts.
+    """
+
+    def __init__(self, settings: Settings, server: Server, definition: TableDefinition, position: LogPosition) -> None:
+        self._decoder = BinlogDecoder(
+            definition,
+            position,
+            is_mariadb=server.is_mariadb,
+            has_gtids=server.has_gtids,
+            folds_case=server.folds_case,
+            charsets=server.charsets,
+        )
+        self._decisions = Decisions(settings, server)
+        self._frames = Frames(self._decoder.take_in)
+        self._packets = PacketSplitter(self._receive_event)
+        self._data, self._at, self._quiet = b"", 0, 0
+        self._is_full = False  # a batch is as large as it should be; asked once after each event, since XA rows can't be handed over
+        self._ready: list[LogBatch] = []
+        self._deciding: Asking[Decision] | None = None
+        self._question: Question | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many rows wait to be handed over, those of the open transaction included."""
+        return self._decoder.waiting
+
+    def receive_data(self, data: bytes) -> None:
+        """Takes in bytes of the stream as the server sends them, cut anywhere."""
+        self._data = self._data[self._at :] + data if self._at < len(self._data) else data
+        self._at = 0
+        self._quiet += len(data)
+
+    def receive_idle(self) -> None:
+        """Nothing more has arrived: what is finished is handed over, and the log is read up to now."""
+        self._take(is_at_end=True)
+
+    def events_received(self) -> list[LogBatch]:
+        """The next batches of rows and positions, of at most about `BATCH_BYTES`; to be called until there are none.
+
+        Raises:
+            ConnectorError: The log can't be read any further; all batches before that were returned by earlier calls.
+        """
+        while not self._ready and self._question is None:
+            decoder = self._decoder
+            if decoder.interruption is not None:
+                self._decide()
+            elif self._is_full:
+                self._is_full = False
+                if decoder.size >= BATCH_BYTES:
+                    self._take_part()
+            elif self._frames.is_packed:
+                self._frames.unpack()
+                self._is_full = decoder.size >= BATCH_BYTES
+            elif not self._parse():
+                break
+        ready, self._ready = self._ready, []
+        return ready
+
+    def questions_to_ask(self) -> list[Question]:
+        """What must be asked before the log can be read on: at most one question; answered by `receive_answer`."""
+        return [] if self._question is None else [self._question]
+
+    def receive_answer(self, answer: Answer) -> None:
+        """Takes in the answer to the question.
+
+        Raises:
+            ActionRequiredError: By it, the table can't be followed any further; the message names the statement.
+        """
+        self._question = None
+        self._go_on(answer)
+
+    # --- events
+
+    def _receive_event(self, buffer: bytes, start: int, end: int) -> bool:
+        """Takes in an event; whether something is to be done before the next."""
+        self._frames.feed(buffer, start, end)
+        decoder = self._decoder
+        self._is_full = decoder.size >= BATCH_BYTES
+        return self._is_full or decoder.interruption is not None or self._frames.is_packed
+
+    def _parse(self) -> bool:
+        """Goes on in the bytes that have arrived; False at their end."""
+        before, self._at = self._at, self._packets.split(self._data, self._at)
+        if self._packets.has_ended:
+            raise TransientError("the server ended the stream of its log")
+        if self._at > before:
+            return True
+        if self._quiet > QUIET_BYTES:
+            self._take()
+        return False
+
+    # --- batches and decisions
+
+    def _take(self, *, whole: bool = True, is_at_end: bool = False) -> bool:
+        """Gets a batch ready; whether it has rows."""
+        batch = self._decoder.take(whole=whole)
+        if whole and (is_at_end or self._quiet > QUIET_BYTES):
+            self._quiet = 0
+        if batch is None:
+            return False
+        batch.is_at_end = is_at_end
+        self._ready.append(batch)
+        return bool(batch.rows)
+
+    def _take_part(self) -> None:
+        """The finished transactions; without their rows, what has arrived of the open one."""
+        if not self._take():
+            self._take(whole=False)
+
+    def _decide(self) -> None:
+        if self._deciding is None:
+            decoder = self._decoder
+            assert decoder.interruption is not None  # noqa: S101 - asked by the caller
+            self._take()  # rows under the old definition are a batch of their own
+            context = Context(decoder.definition, decoder.state.position(), decoder.statements)
+            self._deciding = self._decisions.decide(decoder.interruption, context)
+            if self._ready:
+                return
+        self._go_on(None)
+
+    def _go_on(self, answer: Answer) -> None:
+        """Lets the decision go on to its next question or its end."""
+        deciding, self._deciding = self._deciding, None
+        assert deciding is not None  # noqa: S101 - an answer without a question
+        try:
+            self._question = deciding.send(answer)
+            self._deciding = deciding
+        except StopIteration as end:
+            decision: Decision = end.value
+            self._decoder.adopt(decision.definition, again=decision.again, incident=decision.incident)
+            self._take()

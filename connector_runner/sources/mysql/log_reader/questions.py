@@ -1,0 +1,29 @@
+"""What the log reader asks of the outside world: only the server, or the rest of its log, can answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from connector_runner.sources.mysql.binlog.position import LogPosition
+from connector_runner.sources.mysql.log_reader.lookahead import Lookahead
+from connector_runner.sources.mysql.types.table import FoundTable
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeTable:
+    """What is the table now? The answer is as information_schema has it; None if it is not there."""
+
+    database: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class LookAhead:
+    """What comes next in the log? Its bytes from the position on go to `lookahead`, until it is done or the log ends; the answer is None."""
+
+    position: LogPosition
+    lookahead: Lookahead
+
+
+Question = DescribeTable | LookAhead
+Answer = FoundTable | None

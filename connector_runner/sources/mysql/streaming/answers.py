@@ -1,0 +1,60 @@
+"""Answers the log reader's questions, with connections of their own."""
+
+from __future__ import annotations
+
+import pymysql
+
+from connector_runner.sources.mysql.binlog.position import LogPosition
+from connector_runner.sources.mysql.log_reader.lookahead import from_position
+from connector_runner.sources.mysql.log_reader.questions import Answer, DescribeTable, LookAhead, Question
+from connector_runner.sources.mysql.server.client_errors import translate
+from connector_runner.sources.mysql.server.connection import connect
+from connector_runner.sources.mysql.server.definitions import read_table
+from connector_runner.sources.mysql.server.facts import Server
+from connector_runner.sources.mysql.settings import Settings
+from connector_runner.sources.mysql.streaming.scan import scan
+from connector_runner.sources.mysql.types.table import FoundTable, TableDefinition
+
+
+class Answers:
+    """Asks the server.
+
+    Args:
+        settings: Whereto.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def answer(self, question: Question) -> Answer:
+        """The answer to a question.
+
+        Raises:
+            ConnectorError: The server can't be asked now.
+        """
+        match question:
+            case DescribeTable(database, name):
+                return self._describe(database, name)
+            case LookAhead(position, lookahead):
+                scan(self._settings, position, lookahead)
+                return None
+
+    def _describe(self, database: str, name: str) -> FoundTable | None:
+        connection = connect(self._settings, purpose="definitions")
+        try:
+            return read_table(connection, database, name)
+        except pymysql.MySQLError as error:
+            raise translate(error, f"reading the definition of {database}.{name}") from None
+        finally:
+            connection.close()
+
+
+def later_statement(settings: Settings, server: Server, known: TableDefinition, position: LogPosition) -> str | None:
+    """The next statement that alters the table between the position and the log's end.
+
+    Raises:
+        ConnectorError: The server can't be asked now.
+    """
+    lookahead = from_position(known, position, server)
+    scan(settings, position, lookahead)
+    return lookahead.later
