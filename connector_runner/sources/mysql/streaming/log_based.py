@@ -132,7 +132,7 @@ class LogBasedStream:
     def _open_log(self) -> LogThread:
         place = self._place
         reader = LogReader(self._settings, self._server, place.definition, place.log)
-        return LogThread(self._settings, reader, place.log, Answers(self._settings).answer)
+        return LogThread(self._settings, reader, place.log, Answers(self._settings))
 
     # --- the log
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable
 
 from connector_runner.protocols.errors import ConnectorError
 from connector_runner.sources.mysql.binlog.position import LogPosition
 from connector_runner.sources.mysql.log_reader.log_batch import LogBatch
 from connector_runner.sources.mysql.log_reader.log_reader import LogReader
-from connector_runner.sources.mysql.log_reader.questions import Answer, Question
 from connector_runner.sources.mysql.server.client_errors import translate
 from connector_runner.sources.mysql.server.connection import Connection
 from connector_runner.sources.mysql.settings import Settings
+from connector_runner.sources.mysql.streaming.answers import Answers
 from connector_runner.sources.mysql.streaming.dump import has_more, open_dump, read_block
 
 # Batches that wait to be taken hold at most this much.
@@ -28,13 +27,11 @@ class LogThread:
         settings: Whereto.
         reader: Knows the table; owned by the thread.
         start: Where to begin.
-        answer: Answers the reader's questions.
+        answers: Answers the reader's questions.
     """
 
-    def __init__(
-        self, settings: Settings, reader: LogReader, start: LogPosition, answer: Callable[[Question], Answer]
-    ) -> None:
-        self._settings, self._reader, self._start, self._answer = settings, reader, start, answer
+    def __init__(self, settings: Settings, reader: LogReader, start: LogPosition, answers: Answers) -> None:
+        self._settings, self._reader, self._start, self._answers = settings, reader, start, answers
         self._loop = asyncio.get_running_loop()
         self._ready = asyncio.Event()
         self._space = threading.Condition()
@@ -117,7 +114,7 @@ class LogThread:
             for batch in batches:
                 self._hand_over(batch)
             for question in questions:
-                reader.receive_answer(self._answer(question))
+                reader.receive_answer(self._answers.answer(question))
             if not batches and not questions:
                 return
 
