@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from connector_runner.schemas.config import Schema
+from connector_runner.schemas.kinds.connector import CONNECTOR
 from connector_runner.schemas.kinds.connector_status import STATES
+from connector_runner.schemas.kinds.declare import http_fields
 from connector_runner.schemas.kinds.naming import ID_PATTERN
+
+_FIRST = ("datasetId", "description", "wait", "connectorType")
+"""The order of the original; further fields follow as they are declared."""
 
 
 def build_connector_schema(config: Schema, connector_types: Sequence[str]) -> dict[str, Any]:
@@ -18,15 +23,16 @@ def build_connector_schema(config: Schema, connector_types: Sequence[str]) -> di
         connector_types: All types there are.
     """
     title = config.get("title", "Connector")
+    read = {name: field for name, field in http_fields(CONNECTOR.spec).items() if field.http.read != "never"}
+    fields = {name: {"type": read[name].schema["type"]} for name in in_order(read, _FIRST)}
+    fields["datasetId"] |= {"minLength": 0}
+    fields["wait"] |= {"default": read["wait"].default}
+    fields["connectorType"] |= {"enum": list(connector_types)}
     return {
         "type": "object",
         "properties": {
             "id": {"type": "string", "minLength": 1, "pattern": ID_PATTERN, "title": title},
-            "datasetId": {"type": "string", "minLength": 0},
-            "description": {"type": "string"},
-            "wait": {"type": "boolean", "default": True},
-            "connectorType": {"type": "string", "enum": list(connector_types)},
-            "selectedStream": {"type": "string"},
+            **fields,
             "state": {
                 "type": "object",
                 "properties": {"status": {"type": "string", "enum": list(STATES)}},
@@ -38,3 +44,8 @@ def build_connector_schema(config: Schema, connector_types: Sequence[str]) -> di
         "additionalProperties": True,
         "title": f"{title} Schema",
     }
+
+
+def in_order(names: Iterable[str], first: Sequence[str]) -> list[str]:
+    """The names, those of `first` before the others."""
+    return sorted(names, key=lambda name: first.index(name) if name in first else len(first))

@@ -59,7 +59,6 @@ class ConnectorSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=T
             enum=list(connector_types()),
         ),
     ]
-    description: Annotated[str, described("A note for people.", http=Http(read="always"), maxLength=1000)] = ""
     dataset_id: Annotated[
         str,
         described(
@@ -68,12 +67,22 @@ class ConnectorSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=T
             pattern=naming.DATASET_ID_PATTERN,
         ),
     ] = ""
+    description: Annotated[str, described("A note for people.", http=Http(read="always"), maxLength=1000)] = ""
     wait: Annotated[
         bool,
         described(
             "Whether each batch is confirmed before the next one is sent; false is faster.", http=Http(read="always")
         ),
     ] = True
+    selected_stream: Annotated[
+        str, described("The stream to carry: one of status.streams.", http=Http(), maxLength=512)
+    ] = ""
+    status: Annotated[
+        Literal["running", "stopped"] | None,
+        described(
+            "Whether the connector should run: running or stopped. Absent: it is not started.", http=Http(read="never")
+        ),
+    ] = None
     config: Annotated[
         dict[str, Any],
         described(
@@ -88,15 +97,6 @@ class ConnectorSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=T
             maxItems=20,
         ),
     ] = ()
-    selected_stream: Annotated[
-        str, described("The stream to carry: one of status.streams.", http=Http(), maxLength=512)
-    ] = ""
-    status: Annotated[
-        Literal["running", "stopped"] | None,
-        described(
-            "Whether the connector should run: running or stopped. Absent: it is not started.", http=Http(read="never")
-        ),
-    ] = None
     restarted_at: Annotated[
         str, described("Any new text, such as a time, restarts a running connector once.", maxLength=128)
     ] = ""

@@ -31,6 +31,19 @@ class Http(msgspec.Struct, frozen=True, kw_only=True):
     read: Literal["always", "set", "never"] = "set"
 
 
+class HttpField(msgspec.Struct, frozen=True):
+    """A field of spec that the HTTP API has.
+
+    Attributes:
+        schema: Plain JSON Schema, without texts.
+        default: What holds when it is absent; None where it is required.
+    """
+
+    http: Http
+    schema: Schema
+    default: Any
+
+
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """What must hold between fields, as a CEL expression of the API server's.
 
@@ -177,16 +190,19 @@ def _first_paragraph(text: str) -> str:
     return " ".join(text.partition("\n\n")[0].split())
 
 
-def http_fields(struct: type[msgspec.Struct]) -> dict[str, Http]:
+def http_fields(struct: type[msgspec.Struct]) -> dict[str, HttpField]:
     """The fields that the HTTP API has, by their names in JSON, in the order of declaration."""
     hints = get_type_hints(struct, include_extras=True)
-    found: dict[str, Http] = {}
+    properties = build_schema(struct)["properties"]
+    found: dict[str, HttpField] = {}
     for field in msgspec.structs.fields(struct):
         hint = hints[field.name]
         metas = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
         for meta in metas:
             if isinstance(meta, msgspec.Meta) and meta.extra and "http" in meta.extra:
-                found[field.encode_name] = meta.extra["http"]
+                schema = plain({k: v for k, v in properties[field.encode_name].items() if k != "description"})
+                default = None if field.default is msgspec.NODEFAULT else field.default
+                found[field.encode_name] = HttpField(meta.extra["http"], schema, default)
     return found
 
 

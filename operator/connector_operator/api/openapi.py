@@ -9,6 +9,7 @@ from typing import Any
 from connector_operator.api import schemas
 from connector_operator.api.problems import MEDIA_TYPE
 from connector_runner.schemas.config import config_schema, connector_types
+from connector_runner.schemas.kinds.declare import plain
 from connector_runner.schemas.kinds.naming import ID_PATTERN, MAX_CONNECTOR_NAME
 
 Node = dict[str, Any]
@@ -76,7 +77,7 @@ def _build_creation(kind: str) -> Node:
     A required property that has a default may be left out, so the description does not require it.
     """
     shape = schemas.build_create_schema()
-    config = schemas.portable(config_schema(kind))
+    config = plain(config_schema(kind))
     config["required"] = [name for name in config.get("required", []) if "default" not in config["properties"][name]]
     config["additionalProperties"] = False
     shape["properties"] |= {"connectorType": {"const": kind}, "config": config}
@@ -87,7 +88,7 @@ def _build_creation(kind: str) -> Node:
 def _build_update() -> Node:
     """The body that changes a connector; which config fits depends on the connector's type."""
     shape = schemas.build_update_schema()
-    configs = [schemas.portable(config_schema(kind)) | {"required": []} for kind in connector_types()]
+    configs = [plain(config_schema(kind)) | {"required": []} for kind in connector_types()]
     shape["properties"]["config"] = {"anyOf": configs, "description": "The whole config, by the connector's type."}
     return shape
 

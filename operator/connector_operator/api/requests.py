@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from connector_operator.api.problems import ProblemError, Violation, invalid
-from connector_operator.api.schemas import build_create_schema, build_update_schema, portable
+from connector_operator.api.schemas import build_create_schema, build_update_schema
 from connector_runner.schemas.config import (
     ConfigProblem,
     Schema,
@@ -22,6 +22,7 @@ from connector_runner.schemas.config import (
     path_step,
     secret_properties,
 )
+from connector_runner.schemas.kinds.declare import plain
 
 MOST_PROBLEMS = 100
 """A body of a quarter of a megabyte can be wrong in many thousand places; nobody reads them all."""
@@ -120,7 +121,7 @@ def parse_update_request(body: dict[str, Any], connector_type: str, *, has_secre
 
 def check_config(config: Mapping[str, Any], connector_type: str, *, partial: bool = False) -> list[Violation]:
     """What is wrong with a config; what the schema has a default for may be left out."""
-    schema = portable(config_schema(connector_type))
+    schema = plain(config_schema(connector_type))
     filled = fill_defaults(config, schema)
     return _violations(find_problems(filled, schema, partial, "$.config"))
 

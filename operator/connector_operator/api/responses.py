@@ -7,6 +7,7 @@ from typing import Any
 
 from connector_operator.api.identity import connector_id
 from connector_operator.api.requests import split_secrets
+from connector_operator.api.schemas import FIELDS
 from connector_operator.resources.connector import Condition, ConnectorStatus, parse_status
 from connector_operator.resources.times import parse_time
 from connector_runner.schemas.config import connector_types
@@ -17,17 +18,16 @@ def build_response(resource: Mapping[str, Any], *, with_config: bool) -> dict[st
     spec, status = resource.get("spec") or {}, parse_status(resource.get("status"))
     metadata = resource["metadata"]
     answer: dict[str, Any] = {
-        "connectorType": spec.get("connectorType", ""),
-        "datasetId": spec.get("datasetId", ""),
-        "description": spec.get("description", ""),
         "id": connector_id(metadata),
         "state": build_state(metadata["name"], status),
         "streams": [{"id": stream.id} for stream in status.streams],
         "updated": _milliseconds(status.updated or metadata.get("creationTimestamp", "")),
-        "wait": spec.get("wait", True),
     }
-    if spec.get("selectedStream"):
-        answer["selectedStream"] = spec["selectedStream"]
+    for name, field in FIELDS.items():
+        if field.http.read == "always":
+            answer[name] = spec.get(name, "" if field.default is None else field.default)
+    answer = dict(sorted(answer.items()))
+    answer |= {name: spec[name] for name, field in FIELDS.items() if field.http.read == "set" and spec.get(name)}
     if with_config:
         answer["config"] = _open_config(spec)
     return answer

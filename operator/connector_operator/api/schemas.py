@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from connector_runner.schemas.config import Schema, config_schema, connector_types
 from connector_runner.schemas.connector import build_connector_schema as build_connector_document
+from connector_runner.schemas.connector import in_order
+from connector_runner.schemas.kinds.connector import CONNECTOR
 from connector_runner.schemas.kinds.connector_status import STATES
-from connector_runner.schemas.kinds.naming import DATASET_ID_PATTERN, ID_PATTERN
+from connector_runner.schemas.kinds.declare import http_fields, plain
+from connector_runner.schemas.kinds.naming import ID_PATTERN
 
-# The limits of the resource's own fields (crds/connectors.yaml); a test compares them.
-DATASET_ID: Schema = {"type": "string", "pattern": f"^$|{DATASET_ID_PATTERN}"}
-DESCRIPTION: Schema = {"type": "string", "maxLength": 1000}
-STREAM: Schema = {"type": "string", "maxLength": 512}
-ORDERS = ("running", "stopped")
-
-
-def portable(schema: Any) -> Any:
-    """A schema in plain JSON Schema: Kubernetes' own keywords replaced by what they mean."""
-    if isinstance(schema, list):
-        return [portable(part) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    plain = {key: portable(value) for key, value in schema.items() if not key.startswith("x-kubernetes-")}
-    if schema.get("x-kubernetes-int-or-string"):
-        plain["type"] = ["integer", "string"]
-    return plain
+FIELDS = http_fields(CONNECTOR.spec)
+"""The fields of spec that the API has, with the limits of the resource."""
+_UPDATE_FIRST = ("selectedStream", "status", "config", "datasetId", "wait", "description")
+"""The order in which a refusal has always named them."""
+_REQUIRED = ("connectorType", "config")
+_REMARKS = {"selectedStream": "Only when one is selected."}
 
 
 def build_type_schema(connector_type: str) -> Schema:
@@ -34,43 +24,38 @@ def build_type_schema(connector_type: str) -> Schema:
     Raises:
         LookupError: No such type; the message lists them.
     """
-    schema: Schema = portable(build_connector_document(config_schema(connector_type), connector_types()))
+    schema: Schema = plain(build_connector_document(config_schema(connector_type), connector_types()))
     return schema
 
 
 def build_create_schema() -> Schema:
     """The body of POST, its config apart (that depends on the type). Fields that are not in it are allowed, as in the seed."""
+    fields = {name: _with_empty(field.schema) for name, field in FIELDS.items() if field.http.create}
+    for name, schema in fields.items():
+        if FIELDS[name].default is True:
+            schema["default"] = True
     return {
         "type": "object",
-        "required": ["connectorType", "config"],
-        "properties": {
-            "id": {"type": "string", "pattern": ID_PATTERN},
-            "connectorType": {"type": "string", "enum": list(connector_types())},
-            "datasetId": DATASET_ID,
-            "description": DESCRIPTION,
-            "wait": {"type": "boolean", "default": True},
-            "selectedStream": STREAM,
-            "status": {"type": "string", "enum": list(ORDERS)},
-            "config": {"type": "object"},
-        },
+        "required": list(_REQUIRED),
+        "properties": {"id": {"type": "string", "pattern": ID_PATTERN}, **fields},
     }
 
 
 def build_update_schema() -> Schema:
-    """The body of PUT: any of these, nothing else; null takes a field back."""
+    """The body of PUT: any of these, nothing else; null takes a field back, unless it is required."""
+    taken = [name for name, field in FIELDS.items() if field.http.update]
+    fields = {name: _with_empty(FIELDS[name].schema) for name in in_order(taken, _UPDATE_FIRST)}
     return {
         "type": "object",
         "minProperties": 1,
         "additionalProperties": False,
-        "properties": {
-            "selectedStream": _or_null(STREAM),
-            "status": _or_null({"type": "string", "enum": list(ORDERS)}),
-            "config": {"type": "object"},
-            "datasetId": _or_null(DATASET_ID),
-            "wait": _or_null({"type": "boolean"}),
-            "description": _or_null(DESCRIPTION),
-        },
+        "properties": {name: schema if name in _REQUIRED else _or_null(schema) for name, schema in fields.items()},
     }
+
+
+def _with_empty(schema: Schema) -> Schema:
+    """A text that must match a pattern may be empty, too: it then counts as absent."""
+    return {**schema, "pattern": f"^$|{schema['pattern']}"} if "pattern" in schema else dict(schema)
 
 
 def _or_null(schema: Schema) -> Schema:
@@ -100,22 +85,25 @@ def build_connector_schema() -> Schema:
     """One connector as GET answers it."""
     text = {"type": "string"}
     stream = {"type": "object", "required": ["id"], "properties": {"id": text}}
-    return {
-        "type": "object",
-        "required": ["connectorType", "datasetId", "description", "id", "state", "streams", "updated", "wait"],
-        "properties": {
-            "connectorType": text,
-            "datasetId": text,
-            "description": text,
-            "id": text,
-            "state": build_state_schema(),
-            "streams": {"type": "array", "items": stream},
-            "selectedStream": {**text, "description": "Only when one is selected."},
-            "updated": {**text, "format": "date-time"},
-            "wait": {"type": "boolean"},
-            "config": {"type": "object", "description": "Only with displayConfigs=true; never a secret's value."},
-        },
+    types = {name: {"type": field.schema["type"]} for name, field in FIELDS.items()}
+    always: dict[str, Schema] = {name: types[name] for name, field in FIELDS.items() if field.http.read == "always"}
+    always |= {
+        "id": text,
+        "state": build_state_schema(),
+        "streams": {"type": "array", "items": stream},
+        "updated": {**text, "format": "date-time"},
     }
+    properties: dict[str, Schema] = {}
+    for name in sorted(always):
+        properties[name] = always[name]
+        if name == "streams":
+            properties |= {
+                name: {**types[name], "description": _REMARKS.get(name, "Only when it is set.")}
+                for name, field in FIELDS.items()
+                if field.http.read == "set"
+            }
+    properties["config"] = {"type": "object", "description": "Only with displayConfigs=true; never a secret's value."}
+    return {"type": "object", "required": sorted(always), "properties": properties}
 
 
 def build_problem_schema() -> Schema:

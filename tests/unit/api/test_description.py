@@ -35,10 +35,11 @@ EXAMPLE = {
 def test_limits_are_those_of_the_resource() -> None:
     root = build_connector_crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     spec: dict[str, Any] = root["properties"]["spec"]["properties"]
-    assert schemas.DESCRIPTION["maxLength"] == spec["description"]["maxLength"]
-    assert schemas.STREAM["maxLength"] == spec["selectedStream"]["maxLength"]
-    assert schemas.DATASET_ID["pattern"] == f"^$|{spec['datasetId']['pattern']}"
-    assert list(schemas.ORDERS) == spec["status"]["enum"]
+    update = schemas.build_update_schema()["properties"]
+    assert update["description"]["maxLength"] == spec["description"]["maxLength"]
+    assert update["selectedStream"]["maxLength"] == spec["selectedStream"]["maxLength"]
+    assert update["datasetId"]["pattern"] == f"^$|{spec['datasetId']['pattern']}"
+    assert update["status"]["enum"] == [*spec["status"]["enum"], None]
     assert set(schemas.build_update_schema()["properties"]) < set(spec)
 
 
