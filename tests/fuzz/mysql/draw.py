@@ -40,6 +40,7 @@ class Draw:
         self.random = random.Random(seed)
         self.dialect = dialect
         self.without = frozenset(without)  # kinds of statements and settings that are not drawn
+        self.favoured: frozenset[str] = frozenset()  # families of types that this history has more of
 
     @property
     def is_mariadb(self) -> bool:
@@ -53,6 +54,10 @@ class Draw:
 
     def weighted(self, items: Mapping[Item, float]) -> Item:
         return self.random.choices(list(items), list(items.values()))[0]
+
+    def favouring(self, families: Mapping[str, float]) -> str:
+        """One of them; a favoured one more often."""
+        return self.weighted({name: weight * (6 if name in self.favoured else 1) for name, weight in families.items()})
 
     def number(self, low: int, high: int) -> int:
         """Both ends included."""

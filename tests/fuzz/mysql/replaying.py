@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from connector_runner.sources.mysql.streaming import log_based
-from tests.fuzz.mysql.running.doing import Verdict, replay
+from tests.fuzz.mysql.running.doing import replay
+from tests.fuzz.mysql.running.verdict import Verdict
 from tests.fuzz.mysql.steps import History
 from tests.fuzz.mysql.versions import build_server
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fuzz.mysql.grammar.kinds import KINDS
+from tests.fuzz.mysql.grammar.motifs import MOTIFS
 from tests.fuzz.mysql.grammar.statements import LAST
 from tests.fuzz.mysql.running.group import Result
 
@@ -63,7 +64,7 @@ class Report:
     def rows(self) -> dict[str, int]:
         """How many histories had a statement of each row of the table in docs/mysql.md (at most: kinds are counted one by one)."""
         best: Counter[str] = Counter()
-        for kind in [*KINDS, *LAST]:
+        for kind in [*KINDS, *MOTIFS, *LAST]:
             best[kind.row] = max(best[kind.row], sum(self.kinds[kind.name].values()))
         return dict(best)
 

@@ -28,6 +28,28 @@ class Step:
     charset: str = ""
 
 
+@dataclass(frozen=True)
+class CopyOnce:
+    """A run that copies and ends, as the statement of a step has it.
+
+    Attributes:
+        write: The dataset's write mode.
+        config: Of the connector.
+        table: A table or view beside the followed one; "" for that one.
+    """
+
+    write: str
+    config: dict[str, Any]
+    table: str = ""
+
+    def to_text(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_text(cls, text: str) -> CopyOnce:
+        return cls(**json.loads(text))
+
+
 @dataclass
 class History:
     """All that is needed to do it again.

@@ -139,7 +139,7 @@ def _bytes(column: Column, draw: Draw) -> str:
 
 
 def _label(column: Column, draw: Draw) -> str:
-    if draw.chance(0.15):
+    if draw.chance(0.4 if "" in column.labels else 0.15):
         return draw.pick(["''", "0", "'no such label'"])
     if column.base == "enum" or draw.chance(0.3):
         return str(draw.number(1, len(column.labels) if column.base == "enum" else 2 ** len(column.labels) - 1))

@@ -18,14 +18,19 @@ QUICK = ("--innodb-flush-log-at-trx-commit=2", "--sync-binlog=0", "--innodb-doub
 NAMES = "--binlog-row-metadata=FULL"
 _GTIDS = ("--gtid-mode=ON", "--enforce-gtid-consistency=ON")
 _PARTS = ("--binlog-transaction-compression=ON", "--binlog-row-value-options=PARTIAL_JSON")
-# Without names in the log much is refused: it is one way in ten.
+_HIDDEN = "--show-gipk-in-create-table-and-information-schema=OFF"
+# What is done once the server runs; it stands among the options, so that a kept history has it.
+LONG_HISTORY = "@long-history"
+_SOURCES, _DOMAINS = 60, 80
+# Without names in the log much is refused: it is one way in ten. The first three are what a small budget sees.
 _MYSQL = (
-    *[(*_GTIDS, NAMES), (*_GTIDS, NAMES), ("--gtid-mode=OFF", NAMES), (*_GTIDS, NAMES, *_PARTS)] * 2,
-    (*_GTIDS, NAMES),
-    _GTIDS,
-)
+    (*_GTIDS, NAMES, _HIDDEN), (*_GTIDS, NAMES, LONG_HISTORY, *_PARTS), ("--gtid-mode=OFF", NAMES), (*_GTIDS, NAMES),
+    (*_GTIDS, NAMES, *_PARTS), ("--gtid-mode=OFF", NAMES, _HIDDEN), (*_GTIDS, NAMES), (*_GTIDS, NAMES, _HIDDEN), (*_GTIDS, NAMES, LONG_HISTORY), _GTIDS,
+)  # fmt: skip
 _COMPRESSED = ("--log-bin-compress=ON", "--log-bin-compress-min-len=10")
-_MARIADB = (*[(NAMES,), (NAMES,), (*_COMPRESSED, NAMES)] * 3, ())
+_MARIADB = (
+    (NAMES,), (*_COMPRESSED, NAMES, LONG_HISTORY), (NAMES,), (NAMES,), (*_COMPRESSED, NAMES), (NAMES,), (NAMES, LONG_HISTORY), (NAMES,), (NAMES,), (),
+)  # fmt: skip
 
 
 def options_of(version: str, group: int) -> list[str]:
@@ -34,9 +39,38 @@ def options_of(version: str, group: int) -> list[str]:
     return [*ways[group % len(ways)]]
 
 
+class PreparedServer(DatabaseServer):
+    """A server that has a past when it is first used."""
+
+    is_old = False
+
+    def __enter__(self) -> DatabaseServer:
+        super().__enter__()
+        if self.is_old:
+            self.execute(*(_many_domains() if self.is_mariadb else [_many_sources()]))
+        return self
+
+
+def _many_sources() -> str:
+    """As if many servers had been its source, with gaps: the set of all GTIDs is longer than what SHOW prints."""
+    sets = ",".join(f"{number:08x}-1111-2222-3333-444444444444:1-5:7-{number + 9}" for number in range(_SOURCES))
+    return f"SET GLOBAL gtid_purged = '+{sets}'"
+
+
+def _many_domains() -> list[str]:
+    said = [
+        text
+        for number in range(1, _DOMAINS)
+        for text in (f"SET SESSION gtid_domain_id = {number * 7919}", "CREATE DATABASE IF NOT EXISTS past")
+    ]
+    return [*said, "SET SESSION gtid_domain_id = 0", "DROP DATABASE past"]
+
+
 def build_server(version: str, options: list[str]) -> DatabaseServer:
     """Not yet started."""
-    return DatabaseServer(VERSIONS[version](), [*QUICK, *options])
+    server = PreparedServer(VERSIONS[version](), [*QUICK, *(option for option in options if option != LONG_HISTORY)])
+    server.is_old = LONG_HISTORY in options
+    return server
 
 
 def read_dialect(server: DatabaseServer) -> Dialect:

@@ -9,14 +9,17 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz.mysql.draw import Dialect, Draw
+from tests.fuzz.mysql.grammar.beginnings import ANY, MYSQL, draw_beginning
 from tests.fuzz.mysql.grammar.kinds import KINDS
+from tests.fuzz.mysql.grammar.motifs import MOTIFS, in_other_words
 from tests.fuzz.mysql.grammar.scene import Scene, Session
 from tests.fuzz.mysql.grammar.statements import LAST
 from tests.fuzz.mysql.grammar.tables import create_table, random_type
 from tests.fuzz.mysql.oracle import Truth, differences
+from tests.fuzz.mysql.running.verdict import Said, judge_error, needless_gap
 from tests.fuzz.mysql.shapes import Column, Index, Shape
 from tests.fuzz.mysql.shrinking import shrink_steps
-from tests.fuzz.mysql.steps import History, Step
+from tests.fuzz.mysql.steps import CopyOnce, History, Step
 from tests.fuzz.mysql.values import literal
 
 DIALECTS = [
@@ -40,7 +43,7 @@ def scene() -> Scene:
 def test_the_same_seed_draws_the_same(dialect: Dialect) -> None:
     def drawn() -> list[object]:
         draw, place = Draw("seed", dialect), scene()
-        return [create_table(draw), *(kind.write(place, draw) for kind in [*KINDS, *LAST] for _ in range(5))]
+        return [create_table(draw), *(kind.write(place, draw) for kind in [*KINDS, *MOTIFS, *LAST] for _ in range(5))]
 
     assert drawn() == drawn()
 
@@ -48,10 +51,67 @@ def test_the_same_seed_draws_the_same(dialect: Dialect) -> None:
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_every_kind_can_be_drawn(dialect: Dialect) -> None:
     draw = Draw("kinds", dialect)
-    only_mariadb = {"create or replace table", "create or replace database", "alter ignore"}
-    for kind in [*KINDS, *LAST]:
+    only = {
+        "create or replace table": "mariadb", "create or replace database": "mariadb", "alter ignore": "mariadb", "parts of JSON": "mysql",
+    }  # fmt: skip
+    for kind in [*KINDS, *MOTIFS, *LAST]:
         found = [kind.write(scene(), draw) for _ in range(60)]
-        assert any(found) or (kind.name in only_mariadb and not dialect.is_mariadb), kind.name
+        assert any(found) == (only.get(kind.name) in {None, "mariadb" if dialect.is_mariadb else "mysql"}), kind.name
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_every_beginning_can_be_drawn(dialect: Dialect) -> None:
+    draw = Draw("beginnings", dialect)
+    found = [draw_beginning("we`ird", draw) for _ in range(400)]
+    assert len({beginning.kind for beginning in found}) == len(ANY) + (0 if dialect.is_mariadb else len(MYSQL))
+    assert all(any("CREATE TABLE `we``ird` (" in step.sql for step in beginning.steps) for beginning in found)
+
+
+def test_a_favoured_family_is_drawn_more_often() -> None:
+    draw = Draw("favoured", DIALECTS[0])
+    seldom = sum(draw.favouring({"a": 1.0, "b": 1.0}) == "a" for _ in range(400))
+    draw.favoured = frozenset("a")
+    assert sum(draw.favouring({"a": 1.0, "b": 1.0}) == "a" for _ in range(400)) > seldom + 50
+
+
+def test_a_table_is_named_in_a_session_s_own_way() -> None:
+    """A name beyond ASCII in a session that writes another character set; a name with quotes in one that quotes by them."""
+    draw = Draw("words", DIALECTS[0])
+    for table, setting in (
+        ("größe", "SET NAMES latin1"),
+        ("表", "SET NAMES gbk"),
+        ('we"ird', "SET SESSION sql_mode = 'ANSI_QUOTES'"),
+    ):
+        found = [in_other_words(Scene(table, SHAPE, {"a": Session("a")}), draw) or [] for _ in range(40)]
+        first = [words[0].sql for words in found if words and isinstance(words[0], Step)]
+        assert setting in first, table
+
+
+GAP = "LogGap: d.t: rows changed by a statement, which the log does not show row by row: "
+
+
+@pytest.mark.parametrize(
+    ("message", "outcome"),
+    [
+        (f"{GAP}DELETE FROM t WHERE id > 1. Set onLogGap", "told"), (f"{GAP}UPDATE t SET v = 'of a temporary one'. Set", "needless"),
+        ("LogGap: d.t: something", "vague"), ("Preflight: the foreign key", "told"),
+        ("SchemaConflict: table rows can't hold stream d.t: column", "conflict"),
+    ],
+)  # fmt: skip
+def test_an_error_is_judged_by_what_it_names(message: str, outcome: str) -> None:
+    said = [
+        Said("logged as a statement", "DELETE FROM t WHERE id > 1"),
+        Said("temporary namesake", "UPDATE t SET v = 'of a temporary one'"),
+        Said("transaction", "BEGIN"),
+    ]
+    assert judge_error(message, said, is_told=True, has_begun=True) == outcome
+    assert judge_error(message, said, is_told=False, has_begun=True) == "crash"
+    assert bool(needless_gap(message.replace("LogGap", "resnapshot"), said)) == (outcome == "needless")  # fmt: skip
+
+
+def test_a_run_that_ends_by_itself_is_kept_as_text() -> None:
+    copy = CopyOnce("append", {"mode": "FULL_TABLE"}, "the view")
+    assert CopyOnce.from_text(copy.to_text()) == copy
 
 
 def test_each_row_of_the_docs_is_in_the_table_of_kinds() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tests.fuzz.mysql.draw import Draw, double_quoted, quoted
@@ -63,7 +63,9 @@ class Scene:
         return [Step(kind, statement, self.session) for statement in statements]
 
 
-Writer = Callable[[Scene, Draw], list[str] | None]
+Words = Sequence[str | Step] | None
+"""Statements of the speaking session, and steps of whom they name."""
+Writer = Callable[[Scene, Draw], Words]
 
 
 @dataclass(frozen=True)

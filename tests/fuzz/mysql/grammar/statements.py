@@ -14,6 +14,7 @@ RENAMED = "RENAME TABLE, ALTER TABLE … RENAME"
 REPLACED = "another table is renamed to this one, CREATE OR REPLACE TABLE"
 PARTITIONS = "EXCHANGE, DROP, TRUNCATE or CONVERT PARTITION"
 STATEMENTS = "INSERT, UPDATE, DELETE logged as statements"
+TEMPORARY_NAMESAKE = "a statement on a temporary table of the same name"
 
 
 def truncate(scene: Scene, draw: Draw) -> list[str] | None:
@@ -192,6 +193,8 @@ def temporary(scene: Scene, draw: Draw) -> list[str] | None:
     if draw.is_mariadb:
         changes.append(f"CREATE OR REPLACE TEMPORARY TABLE {name} (id INT PRIMARY KEY, v INT)")
     inner = draw.some(changes, 1, 3)
+    if draw.chance(0.5):  # nothing that would be told by itself
+        inner = draw.some(changes[2:4], 1, 2)
     end = draw.pick([f"DROP TEMPORARY TABLE {name}", f"DROP TABLE {name}", f"DROP TEMPORARY TABLE IF EXISTS {name}"])
     form = draw.pick(["ROW", "STATEMENT", "STATEMENT", "STATEMENT", "MIXED"])
     return [f"SET SESSION binlog_format = {form}", make, *inner, end, "SET SESSION binlog_format = ROW"]
@@ -253,11 +256,11 @@ OTHERS = [
     Kind("create or replace table", REPLACED, 1.2, create_or_replace), Kind("create if not exists", "beside", 0.7, create_if_not_exists),
     Kind("partitions", PARTITIONS, 4, partitions), Kind("logged as a statement", STATEMENTS, 1.5, logged_as_statement),
     Kind("another table's rows as a statement", "beside", 0.7, other_statement), Kind("small row image", "rows logged without some of their columns", 1.2, small_image),
-    Kind("temporary namesake", "a statement on a temporary table of the same name", 3, temporary), Kind("from a temporary table", STATEMENTS, 1, from_temporary),
+    Kind("temporary namesake", TEMPORARY_NAMESAKE, 3, temporary), Kind("from a temporary table", STATEMENTS, 1, from_temporary),
     Kind("through a view", "rows", 0.7, through_a_view), Kind("through a trigger", "rows", 0.7, through_a_trigger),
     Kind("statements on other objects", "beside", 2.5, beside),
 ]  # fmt: skip
 LAST = [
     Kind("drop table", GONE, 3, drop, is_last=True), Kind("rename away", RENAMED, 3, rename_away, is_last=True),
-    Kind("drop database", GONE, 1, drop_database, is_last=True), Kind("create or replace database", GONE, 1.5, replace_database, is_last=True),
+    Kind("drop database", GONE, 1, drop_database, is_last=True), Kind("create or replace database", GONE, 3, replace_database, is_last=True),
 ]  # fmt: skip

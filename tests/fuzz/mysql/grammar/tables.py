@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tests.fuzz.mysql.draw import Draw, quoted
-from tests.fuzz.mysql.grammar.scene import KEYWORDS
 from tests.fuzz.mysql.shapes import OTHER, PARENT, PART, Shape
 
 INTEGERS = ("TINYINT", "SMALLINT", "MEDIUMINT", "INT", "BIGINT")
@@ -78,13 +77,15 @@ def _binary(draw: Draw) -> str:
     )
 
 
+FAMILIES = {
+    "integer": 4.0, "decimal": 2.0, "real": 2.0, "bit": 1.0, "text": 5.0, "binary": 2.0, "labels": 2.0, "time": 3.5, "json": 1.5,
+    "geometry": 1.0, "special": 1.0,
+}  # fmt: skip
+
+
 def random_type(draw: Draw) -> str:
     """Any type of a column."""
-    families = {
-        "integer": 4.0, "decimal": 2.0, "real": 2.0, "bit": 1.0, "text": 5.0, "binary": 2.0, "labels": 2.0, "time": 3.5, "json": 1.5,
-        "geometry": 1.0, "special": 1.0,
-    }  # fmt: skip
-    match draw.weighted(families):
+    match draw.favouring(FAMILIES):
         case "integer":
             return draw.pick([*INTEGERS, "TINYINT(1)", "INT ZEROFILL"]) + draw.pick(["", "", " UNSIGNED"])
         case "decimal":
@@ -103,7 +104,7 @@ def random_type(draw: Draw) -> str:
             return _labels(draw)
         case "time":
             kind = draw.pick(
-                ["DATE", "DATETIME", "TIMESTAMP", "TIME", "YEAR(2)" if draw.is_mariadb and draw.chance(0.3) else "YEAR"]
+                ["DATE", "DATETIME", "TIMESTAMP", "TIME", "YEAR(2)" if draw.is_mariadb and draw.chance(0.5) else "YEAR"]
             )
             return (
                 kind
@@ -116,7 +117,7 @@ def random_type(draw: Draw) -> str:
             return draw.pick(["POINT", "GEOMETRY", "LINESTRING", "POLYGON", "GEOMETRYCOLLECTION"])
         case _:
             if draw.is_mariadb:
-                kinds = ["UUID", "INET6", "INET4"] + (["VECTOR(3)"] if draw.dialect.has_vectors else [])
+                kinds = ["UUID", "INET6", "INET4"] + (["VECTOR(3)"] * 3 if draw.dialect.has_vectors else [])
             else:
                 kinds = ["VECTOR(3)", "VECTOR"] if draw.dialect.has_vectors else ["JSON"]
             return draw.pick(kinds)
@@ -236,21 +237,9 @@ def create_table(draw: Draw) -> str:
 
 
 TABLE_NAMES = (
-    "t",
-    "t",
-    "t",
-    "t",
-    "T1",
-    "größe",
-    'we"ird',
-    'we"ird',
-    "or`der",
-    "select",
-    "t t",
-    *KEYWORDS,
-    "ignore",
-    "表",
-)
+    *["t"] * 8, "T1", "or`der", "select", "t t", "ignore", *['we"ird'] * 3, *["größe"] * 2, *["表"] * 2,
+    *["online", "quick", "offline"] * 2, "extended", "only", "truncate", "temporary",
+)  # fmt: skip
 
 
 def side_tables() -> list[str]:

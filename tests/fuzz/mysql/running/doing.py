@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pymysql
@@ -14,37 +12,12 @@ import pymysql
 from tests.fuzz.mysql.oracle import differences, read_dataset, read_side_tables, read_truth
 from tests.fuzz.mysql.running.connector import TABLE, Connector
 from tests.fuzz.mysql.running.sessions import Sessions
-from tests.fuzz.mysql.steps import History, Step
+from tests.fuzz.mysql.running.verdict import Said, Verdict, judge_error, needless_gap
+from tests.fuzz.mysql.steps import CopyOnce, History, Step
 from tests.servers.mysqld import DatabaseServer
 
-# Errors that tell a state of the table or the server rather than one statement.
-STATES = ("Preflight", "PreparedTransactions", "UnknownStream", "IncompleteRows", "AmbiguousKey", "UnreadableLabel")
-NAMED = 16  # characters of a statement that a message must have to name it
-
-
-@dataclass
-class Verdict:
-    """How a history ended.
-
-    Attributes:
-        outcome: `exact`, `told`, `vague` (an error that names no statement), `refused` (at a start), `conflict` (types that the
-            dataset's table can't take, as docs/guarantees.md says), or a defect: `mismatch`, `stuck`,
-            `crash`, `letters`.
-        detail: For people.
-        told: Errors and incidents on the way.
-        statements: How many the server took.
-    """
-
-    outcome: str = "exact"
-    detail: str = ""
-    told: list[str] = field(default_factory=list)
-    statements: int = 0
-    refused: int = 0
-    seconds: float = 0.0
-
-    @property
-    def is_defect(self) -> bool:
-        return self.outcome in {"mismatch", "stuck", "crash", "letters", "vague"}
+GENERATIONS = 4
+"""Of datasets, one after the other, each after somebody was told."""
 
 
 class Doing:
@@ -69,7 +42,8 @@ class Doing:
         self.verdict = Verdict()
         self.is_over = False
         self.where = ""  # what is being done
-        self._said: list[str] = []
+        self._said: list[Said] = []
+        self._ends: list[tuple[str, str]] = []
         self._generation = 0
         self._start = time.monotonic()
 
@@ -94,13 +68,28 @@ class Doing:
             case "kill":
                 for connector in self.connectors:
                     await connector.kill(keeps_error=True)
+            case "kill in copy":
+                for connector in self.connectors:
+                    await self._wait_for_copy(connector)
+                    await connector.kill(keeps_error=True)
             case "sync":
                 await self._sync()
+            case "copy once":
+                await self._copy_once(CopyOnce.from_text(step.sql))
             case "kill server":
                 await asyncio.to_thread(self._restart)
             case _:
                 return await self._say(step)
         return True
+
+    async def _wait_for_copy(self, connector: Connector) -> None:
+        """Until a part of the copy is in the dataset, and not all of it."""
+        deadline = time.monotonic() + self.patience
+        while connector.is_running and time.monotonic() < deadline:
+            position = connector.position()
+            if (position.get("copy") or {}).get("last") or ("copy" not in position and position.get("log")):
+                return
+            await asyncio.sleep(0.002)
 
     def _build(self) -> None:
         self._generation += 1
@@ -127,8 +116,32 @@ class Doing:
             self.verdict.refused += 1
             return False
         self.verdict.statements += 1
-        self._said.append(self.sessions.text(step.sql).strip())
+        self._said.append(Said(step.kind, self.sessions.text(step.sql).strip()))
         return True
+
+    async def _copy_once(self, copy: CopyOnce) -> None:
+        """A run that ends by itself; what it leaves is the table."""
+        self._generation += 1
+        stream, name = copy.table or self.history.table, f"{self.name}-once-{self._generation}"
+        connector = Connector(
+            self._server, f"{self.database}.{stream}", name, copy.write, self._folder, self.history.config | copy.config
+        )
+        connector.start()
+        try:
+            await connector.wait(self.patience)
+            truth = await asyncio.to_thread(lambda: read_truth(self.sessions.oracle(), self.database, stream))
+            if connector.error is not None:
+                self._ended(connector)
+            elif connector.is_running:
+                self._over("stuck", f"{copy}: not at its end after {self.patience:.0f} s; {connector.lines[-2:]}")
+            elif truth is not None:
+                stored = read_dataset(connector.path, TABLE, truth.shape, copy.write)
+                problem = stored if isinstance(stored, str) else differences(truth, stored)
+                if problem:
+                    self._over("mismatch", f"{copy}: {problem}")
+        finally:
+            await connector.kill()
+            self._remove(connector)
 
     # --- comparing
 
@@ -141,10 +154,20 @@ class Doing:
             self._over("lost", f"the server can't be asked: {error}")
             return
         waiting = await self._wait_for(self.connectors, end)
-        for connector in self.connectors:
+        ended = [
             await self._judge(connector, is_stuck=connector in waiting)
-            if self.is_over:
-                return
+            for connector in self.connectors
+            if not self.is_over
+        ]
+        if any(ended) and not self.is_over:
+            await self._start_over()
+
+    async def _start_over(self) -> None:
+        """A person was told and does what the message says: another dataset, into which the table is copied; the history goes on."""
+        for connector in self.connectors:
+            await connector.kill()
+            self._remove(connector)
+        self.connectors = []
 
     async def _wait_for(self, connectors: list[Connector], end: tuple[str, int]) -> list[Connector]:
         """Until all have come there, or ended; returns those that have not."""
@@ -155,61 +178,67 @@ class Doing:
             await asyncio.sleep(0.04)
         return waiting
 
-    async def _judge(self, connector: Connector, *, is_stuck: bool) -> None:
+    async def _judge(self, connector: Connector, *, is_stuck: bool) -> bool:
+        """Whether it has ended in a way that is right, and another may begin."""
         if connector.error is not None and connector.message().startswith("PreparedTransactions"):
             connector.start()  # another history's, or of this one a moment ago: they are finished meanwhile
             await self._wait_for([connector], await asyncio.to_thread(self.sessions.log_end))
         if connector.error is not None:
-            self._ended(connector)
-            return
+            return self._ended(connector)
         try:
             truth = await asyncio.to_thread(
                 lambda: read_truth(self.sessions.oracle(), self.database, self.history.table)
             )
         except pymysql.MySQLError as trouble:
             self._over("lost", f"the server can't be asked: {trouble}")
-            return
+            return False
         if truth is None:
-            await self._await_end(connector)
-            return
+            return await self._await_end(connector)
         stored = read_dataset(connector.path, TABLE, truth.shape, connector.mode)
         letters, incidents = read_side_tables(connector.path, TABLE)
         self.verdict.told = [*self.verdict.told, *incidents][:30]
+        needless = next(filter(None, (needless_gap(text, self._said) for text in incidents)), "")
         problem = stored if isinstance(stored, str) else differences(truth, stored)
         if isinstance(stored, str) and not truth.rows:
             problem = ""
         if connector.error is not None:
-            self._ended(connector)
-        elif is_stuck:
+            return self._ended(connector)
+        if is_stuck:
             self._over(
                 "stuck",
                 f"{connector.mode}: not at the log's end after {self.patience:.0f} s; {problem}; {connector.lines[-2:]}",
             )
+        elif needless:
+            self._over("needless", f"{connector.mode}: {needless}")
         elif letters:
             self._over("letters", f"{connector.mode}: {letters[:2]}"[:1200])
         elif problem:
             self._over("mismatch", f"{connector.mode}: {problem}")
+        return False
 
-    async def _await_end(self, connector: Connector) -> None:
+    async def _await_end(self, connector: Connector) -> bool:
         """The table is gone: that must be told."""
         await connector.wait(min(self.patience, 15))
         if connector.error is None:
             self._over("mismatch", f"{connector.mode}: the table is gone, and nothing is told")
-        else:
-            self._ended(connector)
+            return False
+        return self._ended(connector)
 
-    def _ended(self, connector: Connector) -> None:
+    def _ended(self, connector: Connector) -> bool:
         message = connector.message()
-        if not connector.is_told:
-            self._over("crash", f"{connector.mode}: {message} {connector.lines[-1:]}")
-        elif message.startswith(STATES) and not connector.position():
-            self._over("refused", message)
-        elif message.startswith("SchemaConflict") and "can't hold stream" in message:
-            self._over("conflict", message)
-        elif message.startswith(STATES) or _names_one_of(message, self._said):
-            self._over("told", message)
-        else:
-            self._over("vague", f"{connector.mode}: {message}")
+        outcome = judge_error(message, self._said, is_told=connector.is_told, has_begun=bool(connector.position()))
+        if outcome in {"told", "conflict"}:
+            return self._may_go_on(outcome, message)
+        self._over(outcome, f"{connector.mode}: {message} {connector.lines[-1:]}")
+        return False
+
+    def _may_go_on(self, outcome: str, detail: str) -> bool:
+        """The history ends so, but not necessarily now."""
+        if self._generation >= GENERATIONS:
+            self._over(outcome, detail)
+            return False
+        self._ends.append((outcome, detail))
+        return True
 
     def _over(self, outcome: str, detail: str) -> None:
         self.verdict.outcome, self.verdict.detail = outcome, detail
@@ -218,11 +247,16 @@ class Doing:
     async def close(self) -> Verdict:
         for connector in self.connectors:
             await connector.kill()
-            for path in self._folder.glob(f"{connector.path.name}*"):
-                path.unlink(missing_ok=True)
+            self._remove(connector)
+        if self._ends and self.verdict.outcome in {"exact", "refused"}:
+            self.verdict.outcome, self.verdict.detail = self._ends[0]
         self.verdict.seconds = time.monotonic() - self._start
         await asyncio.to_thread(self._clear)
         return self.verdict
+
+    def _remove(self, connector: Connector) -> None:
+        for path in self._folder.glob(f"{connector.path.name}*"):
+            path.unlink(missing_ok=True)
 
     def _clear(self) -> None:
         self.sessions.close()
@@ -231,29 +265,6 @@ class Doing:
                 *(f"DROP DATABASE IF EXISTS `{name}`" for name in (self.database, f"{self.database}x")),
                 init_command="SET SESSION lock_wait_timeout = 5",
             )
-
-
-_LEFT_OUT_BUT_COMMENTS = re.compile(r"\s")
-_OPENED = re.compile(r"/\*M?!\d*(.*?)\*/", re.DOTALL)
-_LEFT_OUT = re.compile(r"/\*.*?\*/|[\s`\"]", re.DOTALL)
-
-
-def _names_one_of(message: str, statements: list[str]) -> bool:
-    """Whether the message has the beginning of a statement; servers write DROP anew, one table a statement, with other quotes."""
-    squeezed = _squeeze(message)
-    if any((start := _squeeze(text)[:NAMED]) and start in squeezed for text in statements):
-        return True
-    # XA COMMIT is logged with its id in hexadecimal digits.
-    ids = [text.split("'")[1].encode().hex() for text in statements if text.startswith("XA COMMIT '")]
-    if any(f"xacommitx'{digits}'" in squeezed for digits in ids):
-        return True
-    return "generatedbyserver" in _LEFT_OUT_BUT_COMMENTS.sub("", message).lower() and any(
-        "drop" in _squeeze(text) for text in statements
-    )
-
-
-def _squeeze(text: str) -> str:
-    return _LEFT_OUT.sub("", _OPENED.sub(r"\1", text)).lower()
 
 
 async def replay(server: DatabaseServer, history: History, name: str, folder: Path, patience: float = 60.0) -> Verdict:

@@ -7,14 +7,17 @@ from collections import Counter
 from pathlib import Path
 
 from tests.fuzz.mysql.draw import Dialect, Draw, quoted
+from tests.fuzz.mysql.grammar.beginnings import Beginning, draw_beginning
 from tests.fuzz.mysql.grammar.changes import insert
 from tests.fuzz.mysql.grammar.kinds import pick_kind, pick_last
-from tests.fuzz.mysql.grammar.scene import Scene, Session
+from tests.fuzz.mysql.grammar.motifs import key_again, pick_motif
+from tests.fuzz.mysql.grammar.scene import Kind, Scene, Session, Words
 from tests.fuzz.mysql.grammar.settings import server_setting, session_setting
-from tests.fuzz.mysql.grammar.tables import TABLE_NAMES, create_table, merge_tables, side_tables
-from tests.fuzz.mysql.running.doing import Doing, Verdict
+from tests.fuzz.mysql.grammar.tables import FAMILIES, TABLE_NAMES, side_tables
+from tests.fuzz.mysql.running.doing import Doing
+from tests.fuzz.mysql.running.verdict import Verdict
 from tests.fuzz.mysql.shapes import read_shape
-from tests.fuzz.mysql.steps import History, Step
+from tests.fuzz.mysql.steps import CopyOnce, History, Step
 from tests.servers.mysqld import DatabaseServer
 
 SUFFIXES = (*[""] * 12, ".db", "ö", "-x", " y", "%")
@@ -85,41 +88,92 @@ class Drawing:
 
     async def _begin(self) -> None:
         draw = self.draw
+        draw.favoured = frozenset(draw.some([*FAMILIES], 0, 2))
         for statement in side_tables():
             await self._do(Step("create", statement))
-        name = quoted(self.history.table)
-        if draw.chance(0.02):
-            for statement in merge_tables(name):
-                await self._do(Step("merge table", statement))
-        for _ in range(12):
-            if "merge table" in self.drawn or await self._do(
-                Step("create", f"CREATE TABLE {name} {create_table(draw)}")
-            ):
-                break
-        else:
-            await self._do(Step("create", f"CREATE TABLE {name} (k0 INT PRIMARY KEY, v VARCHAR(20))"))
+        beginning = await self._make_table()
         await self._look()
-        for _ in range(draw.number(1, 4)):
-            for statement in insert(self.scene, draw, draw.number(1, 12)) or []:
+        if beginning.rows:
+            for statement in beginning.rows:
                 await self._do(Step("insert", statement))
+        else:
+            for _ in range(draw.number(1, 4)):
+                await self._say_changes("insert", insert(self.scene, draw, draw.number(1, 12)))
         await self._do(Step("start"))
-        if draw.chance(0.5):
+        if beginning.is_copied_in_parts:
+            await self._interrupt_copy()
+        elif draw.chance(0.6):
             await self._do(Step("sync"))
+
+    async def _make_table(self) -> Beginning:
+        """Until the server takes a definition."""
+        draw, name = self.draw, quoted(self.history.table)
+        for _ in range(12):
+            beginning = draw_beginning(self.history.table, draw)
+            taken = [await self._do(step) for step in beginning.steps]
+            if all(taken):
+                self.history.config |= beginning.config
+                return beginning
+        await self._do(Step("create", f"CREATE TABLE {name} (k0 INT PRIMARY KEY, v VARCHAR(20))"))
+        return Beginning("create", [])
+
+    async def _interrupt_copy(self) -> None:
+        """Stops the connector while it copies; meanwhile something happens to the table."""
+        draw = self.draw
+        await self._do(Step("kill in copy"))
+        kind = Kind("key altered in mid-copy", "", 0, key_again) if draw.chance(0.6) else pick_kind(draw)
+        await self._say(kind, kind.write(self.scene, draw))
+        if draw.chance(0.3):
+            await self._say_changes("insert", insert(self.scene, draw))
+        await self._do(Step("start"))
+        await self._do(Step("sync"))
 
     async def _phase(self) -> None:
         """Some statements while the connector follows, or while it is away; then it is compared, or not."""
         draw = self.draw
+        if draw.chance(0.8):
+            await self._motif()
         if draw.chance(0.45):
             await self._do(Step(draw.pick(["stop", "kill", "kill"])))
-        for _ in range(draw.number(4, 9)):
+        for _ in range(draw.number(4, 7)):
             await self._statement()
             if self.doing.is_over:
                 return
         if self._may_kill and draw.chance(0.5):
             await self._do(Step("kill server"))
         await self._do(Step("start"))
-        if draw.chance(0.6):
+        if draw.chance(0.5):
             await self._do(Step("sync"))
+
+    async def _motif(self) -> None:
+        """A motif, from a state that was compared; the datasets are compared right after it."""
+        draw, scene = self.draw, self.scene
+        scene.session = draw.pick(["a", "b", "c"])
+        await self._do(Step("sync"))  # what went wrong before is not this motif's
+        if not self.doing.connectors:
+            await self._see_to_it()
+        if draw.chance(0.4):
+            await self._do(Step(draw.pick(["stop", "kill", "kill"])))
+        for _ in range(6):
+            if not scene.shape.exists or self.doing.is_over:
+                return
+            kind = pick_motif(draw)
+            if kind.name not in draw.without and await self._say(kind, kind.write(scene, draw)):
+                break
+        if draw.chance(0.2):
+            await self._statement()
+        await self._do(Step("start"))
+        if draw.chance(0.9):
+            await self._do(Step("sync"))
+
+    async def _see_to_it(self) -> None:
+        """As a person does who was told that the table can't be followed; then it is copied again."""
+        await self._look()
+        name = quoted(self.history.table)
+        for key in self.scene.shape.foreign_keys:
+            await self._do(Step("foreign key", f"ALTER TABLE {name} DROP FOREIGN KEY {quoted(key)}"))
+        await self._do(Step("start"))
+        await self._do(Step("sync"))
 
     async def _statement(self) -> None:
         draw, scene = self.draw, self.scene
@@ -139,37 +193,71 @@ class Drawing:
             kind = pick_kind(draw)
             if not scene.shape.exists:
                 return
-            statements = kind.write(scene, draw)
-            if statements and kind.name not in draw.without:
-                await self._say(kind.name, statements, is_definition=kind.is_definition)
+            if kind.name not in draw.without and await self._say(kind, kind.write(scene, draw)):
                 return
 
-    async def _say(self, kind: str, statements: list[str], *, is_definition: bool) -> None:
-        scene = self.scene
-        is_taken = False
-        is_grouped = statements[0].startswith(("BEGIN", "START", "XA", "SET SESSION", "USE"))
-        for statement in statements:
-            taken = await self._do(Step(kind, statement, scene.session), counts=False)
+    async def _say_changes(self, kind: str, words: Words) -> None:
+        for text in words or []:
+            await self._do(text if isinstance(text, Step) else Step(kind, text))
+
+    async def _say(self, kind: Kind, words: Words) -> bool:
+        """Whether there was something to say."""
+        if not words:
+            return False
+        steps = [word if isinstance(word, Step) else Step(kind.name, word, self.scene.session) for word in words]
+        is_grouped = steps[0].sql.startswith(("BEGIN", "START", "XA", "SET", "USE"))
+        is_taken = taken = is_without = False
+        for step in steps:
+            if is_without and step is not steps[-1]:
+                continue  # without the temporary table this would be said of the table itself
+            taken = await self._do(step, counts=step.kind != kind.name)
             is_taken = is_taken or taken
-            if not taken and not is_grouped and is_definition:
+            is_without = is_without or (not taken and step.sql.startswith("CREATE TEMPORARY"))
+            if not taken and not is_grouped and kind.is_definition:
                 break
-        if kind == "XA transaction" and not taken:
-            self.doing.sessions.drop(scene.session)
-            xid = statements[0].removeprefix("XA START ")
-            await self.doing.do(Step(kind, f"XA ROLLBACK {xid}", "x"))
-        self.drawn[kind] += is_taken
-        if is_definition:
+        if kind.name == "XA transaction" and not taken:
+            self.doing.sessions.drop(self.scene.session)
+            xid = steps[0].sql.removeprefix("XA START ")
+            await self.doing.do(Step(kind.name, f"XA ROLLBACK {xid}", "x"))
+        self.drawn[kind.name] += is_taken
+        if kind.is_definition:
             await self._look()
+        return True
+
+    async def _copy_once(self) -> None:
+        """A run that ends by itself, of the table, the table without its key, or a view of it."""
+        draw, name, view = self.draw, quoted(self.history.table), ""
+        await self._do(Step("sync"))
+        await self._do(Step("kill"))
+        match draw.number(0, 3):
+            case 0 | 1:
+                for index in dict.fromkeys(found.name for found in self.scene.shape.indexes if found.is_usable):
+                    clause = "DROP PRIMARY KEY" if index == "PRIMARY" else f"DROP INDEX {quoted(index)}"
+                    await self._do(Step("key dropped", f"ALTER TABLE {name} {clause}"))
+            case 2:
+                view = "the view"
+                await self._do(Step("view", f"CREATE VIEW {quoted(view)} AS SELECT * FROM {name}"))
+        await self._look()
+        config = draw.pick([{"mode": "FULL_TABLE"}, {"mode": "FULL_TABLE"}, {"snapshot": "only"}])
+        is_keyed = bool(self.scene.shape.key) and not view
+        if not is_keyed:
+            config = {"mode": "FULL_TABLE"}
+        write = draw.pick(["append", "upsert"]) if is_keyed else "append"
+        if self.scene.shape.exists:
+            await self._do(Step("copy once", CopyOnce(write, config, view).to_text()))
 
     async def _end(self) -> None:
         draw = self.draw
         if draw.chance(0.16):
-            if draw.chance(0.5):
+            await self._copy_once()
+            return
+        if draw.chance(0.16):
+            if draw.chance(0.3):
                 await self._do(Step("kill"))
+            else:
+                await self._do(Step("sync"))
             await self._look()
             kind = pick_last(draw)
-            statements = kind.write(self.scene, draw) if self.scene.shape.exists else None
-            if statements:
-                await self._say(kind.name, statements, is_definition=True)
+            await self._say(kind, kind.write(self.scene, draw) if self.scene.shape.exists else None)
         await self._do(Step("start"))
         await self._do(Step("sync"))

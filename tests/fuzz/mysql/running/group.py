@@ -13,8 +13,8 @@ from typing import Any
 
 from connector_runner.sources.mysql.streaming import log_based
 from tests.fuzz.mysql.draw import Draw
-from tests.fuzz.mysql.running.doing import Verdict
 from tests.fuzz.mysql.running.drawing import Drawing, draw_head
+from tests.fuzz.mysql.running.verdict import Verdict
 from tests.fuzz.mysql.steps import History
 from tests.fuzz.mysql.versions import build_server, options_of, read_dialect
 

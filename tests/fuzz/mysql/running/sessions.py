@@ -43,6 +43,10 @@ class Sessions:
             if code in _LOST or isinstance(error, pymysql.InterfaceError):
                 self.drop(step.session)
             return str(error.args[:2])
+        except (
+            UnicodeDecodeError
+        ) as error:  # the client reads the server's objection in another character set than it is written in
+            return str(error)
         except (OSError, RuntimeError) as error:
             self.drop(step.session)
             return str(error)

@@ -1,0 +1,141 @@
+"""How a history begins: the table, the first rows, and what happens while they are copied."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.fuzz.mysql.draw import Draw, quoted
+from tests.fuzz.mysql.grammar.tables import column_definition, create_table, merge_tables
+from tests.fuzz.mysql.steps import Step
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """A table of a kind.
+
+    Attributes:
+        kind: As the report lists it.
+        steps: Make the table.
+        config: Of the connector, where it matters.
+        rows: Statements that fill it; none: rows are drawn.
+        is_copied_in_parts: The connector is killed in the middle of the first copy.
+    """
+
+    kind: str
+    steps: list[Step]
+    config: dict[str, Any] = field(default_factory=dict)
+    rows: list[str] = field(default_factory=list)
+    is_copied_in_parts: bool = False
+
+
+def _table(kind: str, name: str, text: str) -> list[Step]:
+    return [Step(kind, f"CREATE TABLE {name} {text}")]
+
+
+def _others(draw: Draw, low: int = 1, high: int = 3) -> str:
+    """More columns."""
+    return "".join(f", x{number} {column_definition(draw)}" for number in range(draw.number(low, high)))
+
+
+def ordinary(name: str, draw: Draw) -> Beginning:
+    return Beginning("create", _table("create", name, create_table(draw)))
+
+
+def merge(name: str, _draw: Draw) -> Beginning:
+    return Beginning("merge table", [Step("merge table", text) for text in merge_tables(name)])
+
+
+def unique_keys(name: str, draw: Draw) -> Beginning:
+    """No primary key but unique ones, of which the server may not read by some."""
+    kind = "unique keys alone"
+    hidden = " IGNORED" if draw.is_mariadb else " INVISIBLE"
+    first, second = draw.pick([("", hidden), ("", hidden), (hidden, ""), ("", "")])
+    columns = f"a INT NOT NULL, b {draw.pick(['INT', 'BIGINT', 'VARCHAR(20)', 'DATE'])} NOT NULL{_others(draw)}"
+    return Beginning(kind, _table(kind, name, f"({columns}, UNIQUE KEY x (a, b){first}, UNIQUE KEY u (b){second})"))
+
+
+def generated_key(name: str, draw: Draw) -> Beginning:
+    """A primary key that MySQL makes and may hide, beside a unique one."""
+    kind = "generated invisible key"
+    key = draw.pick(["", ", UNIQUE KEY u (a)"])
+    return Beginning(
+        kind,
+        [
+            Step(kind, "SET SESSION sql_generate_invisible_primary_key = 1"),
+            *_table(kind, name, f"(a INT NOT NULL{_others(draw)}{key})"),
+            Step(kind, "SET SESSION sql_generate_invisible_primary_key = 0"),
+        ],
+    )
+
+
+def odd_labels(name: str, draw: Draw) -> Beginning:
+    """A key of labels that read alike."""
+    kind = "labels in the key"
+    key = draw.pick(["ENUM('', 'a', 'b', 'C')", "ENUM('', 'a')", "ENUM('a', '', 'b')"])
+    second = draw.pick(["", "", ", k1 TINYINT NOT NULL"])
+    names = "k0, k1" if second else "k0"
+    text = f"(k0 {key} NOT NULL{second}{_others(draw)}, PRIMARY KEY ({names}))"
+    return Beginning(kind, _table(kind, name, text))
+
+
+def odd_dates(name: str, draw: Draw) -> Beginning:
+    """A key of dates that no calendar has, copied in small parts."""
+    kind = "dates in the key"
+    key = draw.pick(["DATE", "DATE", "DATETIME"])
+    days = draw.some(
+        ["2020-02-31", "2023-02-29", "1999-11-31", "2020-00-00", "2020-01-00", "0000-00-00", "2021-04-31"], 3, 6
+    )
+    rows = ", ".join(f"('{day}')" for day in days)
+    return Beginning(
+        kind,
+        [Step("sql_mode", "SET SESSION sql_mode = 'ALLOW_INVALID_DATES'"), *_table(kind, name, f"(k0 {key} NOT NULL{_others(draw)}, PRIMARY KEY (k0))")],
+        {"chunkRows": draw.number(1, 3)},
+        [f"INSERT IGNORE INTO {name} (k0) VALUES {rows}"],
+    )  # fmt: skip
+
+
+def long_copy(name: str, draw: Draw) -> Beginning:
+    """A copy that is stopped in its middle; its key is a text."""
+    kind = "copied in parts"
+    collation = draw.pick(
+        ["utf8mb4_general_ci", "utf8mb4_bin", "utf8mb4_unicode_ci", "latin1_swedish_ci", "latin1_bin"]
+    )
+    second = draw.pick(["", "", ", k1 INT NOT NULL DEFAULT 0"])
+    key = "k0, k1" if second else "k0"
+    column = f"k0 VARCHAR(20) CHARACTER SET {collation.split('_')[0]} COLLATE {collation} NOT NULL"
+    numbers = f"WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < {draw.number(150, 400)})"
+    text = "CONCAT(CHAR(65 + (i * 7) % 26 + 32 * (i % 2)), HEX(i * 7919 % 1000), 'x', i)"
+    return Beginning(
+        kind,
+        _table(kind, name, f"({column}{second}{_others(draw, 1, 2)}, PRIMARY KEY ({key}))"),
+        {"chunkRows": draw.number(2, 7)},
+        [f"INSERT IGNORE INTO {name} (k0) {numbers} SELECT {text} FROM n"],
+        is_copied_in_parts=True,
+    )
+
+
+def counted_columns(name: str, draw: Draw) -> Beginning:
+    """Texts of several character sets beside columns that some servers count among them."""
+    kind = "shapes beside texts"
+    vector = "VECTOR(3)" if draw.dialect.has_vectors else "POINT"
+    parts = [
+        f"g {draw.pick(['POINT', 'GEOMETRY', vector])}", "s VARCHAR(20) CHARACTER SET utf8mb4", f"w VARCHAR(9) CHARACTER SET {draw.pick(['latin1', 'gbk', 'ucs2'])}",
+        f"e ENUM('a', 'é') CHARACTER SET {draw.pick(['latin1', 'utf8mb4', 'binary'])}", "y INT",
+    ]  # fmt: skip
+    draw.random.shuffle(parts)
+    return Beginning(kind, _table(kind, name, f"(k0 INT NOT NULL, {', '.join(parts)}, PRIMARY KEY (k0))"))
+
+
+_Makes = Callable[[str, Draw], Beginning]
+ANY: dict[_Makes, float] = {
+    ordinary: 16.0, merge: 0.8, unique_keys: 1.6, odd_labels: 1.4, odd_dates: 1.4, long_copy: 1.6, counted_columns: 1.4,
+}  # fmt: skip
+MYSQL: dict[_Makes, float] = {generated_key: 1.2}
+
+
+def draw_beginning(table: str, draw: Draw) -> Beginning:
+    """Any of them."""
+    has_generated = not draw.is_mariadb and draw.dialect.version >= (8, 0, 30)
+    return draw.weighted({**ANY, **(MYSQL if has_generated else {})})(quoted(table), draw)

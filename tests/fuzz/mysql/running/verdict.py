@@ -1,0 +1,118 @@
+"""How a history may end, and what an error or an incident says about that. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tests.fuzz.mysql.grammar.kinds import KINDS
+from tests.fuzz.mysql.grammar.motifs import MOTIFS
+from tests.fuzz.mysql.grammar.statements import TEMPORARY_NAMESAKE
+
+# Errors that tell a state of the table or the server rather than one statement.
+STATES = (
+    "Preflight", "PreparedTransactions", "UnknownStream", "IncompleteRows", "AmbiguousKey", "UnreadableLabel", "UnloggedChange",
+)  # fmt: skip
+NAMED = 16  # characters of a statement that a message must have to name it
+
+
+DEFECTS = frozenset({"mismatch", "stuck", "crash", "letters", "vague", "needless"})
+# Nothing of these may be a reason to copy the table again: they are followed, or are not about the table.
+_FOLLOWED = {"rows", "beside", TEMPORARY_NAMESAKE}
+HARMLESS = frozenset(kind.name for kind in [*KINDS, *MOTIFS] if kind.row in _FOLLOWED) | {"insert"}
+_WHOLE = 150
+
+
+@dataclass(frozen=True)
+class Said:
+    """A statement that the server took: its kind, and its text."""
+
+    kind: str
+    text: str
+
+
+@dataclass
+class Verdict:
+    """How a history ended.
+
+    Attributes:
+        outcome: `exact`, `told`, `vague` (an error that names no statement), `refused` (at a start), `conflict` (types that the
+            dataset's table can't take, as docs/guarantees.md says), or a defect: `mismatch`, `stuck`,
+            `crash`, `letters`, `needless` (a new copy, or an error, because of a statement that leaves the table alone or is followed).
+        detail: For people.
+        told: Errors and incidents on the way.
+        statements: How many the server took.
+    """
+
+    outcome: str = "exact"
+    detail: str = ""
+    told: list[str] = field(default_factory=list)
+    statements: int = 0
+    refused: int = 0
+    seconds: float = 0.0
+
+    @property
+    def is_defect(self) -> bool:
+        return self.outcome in DEFECTS
+
+
+_LEFT_OUT_BUT_COMMENTS = re.compile(r"\s")
+_OPENED = re.compile(r"/\*M?!\d*(.*?)\*/", re.DOTALL)
+_LEFT_OUT = re.compile(r"/\*.*?\*/|[\s`\"]", re.DOTALL)
+
+
+def judge_error(message: str, said: Sequence[Said], *, is_told: bool, has_begun: bool) -> str:
+    """The outcome that an error at the connector's end means.
+
+    Args:
+        message: Reason and text.
+        said: All that was said so far.
+        is_told: Whether it calls a person.
+        has_begun: Whether the dataset has a position.
+    """
+    if not is_told:
+        return "crash"
+    if message.startswith(STATES):
+        return "told" if has_begun else "refused"
+    if message.startswith("SchemaConflict") and "can't hold stream" in message:
+        return "conflict"
+    if not _names_one_of(message, [statement.text for statement in said]):
+        return "vague"
+    blamed = _blamed(message, said) if message.startswith("LogGap") else set()
+    return "needless" if blamed and blamed <= HARMLESS else "told"
+
+
+def needless_gap(incident: str, said: Sequence[Said]) -> str:
+    """The incident, if it is a new copy for a statement that is no reason for one."""
+    if not incident.startswith("resnapshot"):
+        return ""
+    blamed = _blamed(incident, said)
+    return incident if blamed and blamed <= HARMLESS else ""
+
+
+def _blamed(message: str, said: Sequence[Said]) -> set[str]:
+    """Kinds of the statements that a message has the text of; of those with the longest text."""
+    squeezed = _squeeze(message)
+    found = {statement: _squeeze(statement.text)[:_WHOLE] for statement in said}
+    named = {statement: text for statement, text in found.items() if len(text) >= NAMED and text in squeezed}
+    longest = max(map(len, named.values()), default=0)
+    return {statement.kind for statement, text in named.items() if len(text) == longest}
+
+
+def _names_one_of(message: str, statements: list[str]) -> bool:
+    """Whether the message has the beginning of a statement; servers write DROP anew, one table a statement, with other quotes."""
+    squeezed = _squeeze(message)
+    if any((start := _squeeze(text)[:NAMED]) and start in squeezed for text in statements):
+        return True
+    # XA COMMIT is logged with its id in hexadecimal digits.
+    ids = [text.split("'")[1].encode().hex() for text in statements if text.startswith("XA COMMIT '")]
+    if any(f"xacommitx'{digits}'" in squeezed for digits in ids):
+        return True
+    return "generatedbyserver" in _LEFT_OUT_BUT_COMMENTS.sub("", message).lower() and any(
+        "drop" in _squeeze(text) for text in statements
+    )
+
+
+def _squeeze(text: str) -> str:
+    return _LEFT_OUT.sub("", _OPENED.sub(r"\1", text)).lower()
