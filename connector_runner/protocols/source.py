@@ -28,7 +28,10 @@ class Report(Protocol):
     """Where a source tells what goes on inside it; feeds logs, metrics, readiness and the terminal. Never blocks."""
 
     def connected(self) -> None:
-        """The source is connected and understood."""
+        """The source is connected and understood: before `open` returns, and after each `disconnected`.
+
+        Exactly one module of a source reports it (`make lint` looks).
+        """
 
     def disconnected(self, message: str) -> None:
         """The connection is gone; readiness is false until `connected`."""

@@ -91,6 +91,7 @@ class EthereumSource:
         identity = await self._pool.connect(checkpoint.identity if checkpoint else None)
         self._plan = plan
         self._learn_family(chain_of(identity))
+        self._stalled.opened()
         return Opened(plan.schema, identity)
 
     def _learn_family(self, chain: int) -> None:

@@ -18,6 +18,10 @@ class Outage:
         self._asked_at: float | None = None
         self._told_at: float | None = None
 
+    def opened(self) -> None:
+        """The source is connected and understood; the only module of the source that reports so."""
+        self._report.connected()
+
     def asked(self, now: float) -> None:
         """A request is sent; the first one since the last answer counts."""
         if self._asked_at is None:
