@@ -37,6 +37,8 @@ TOLD = {
     "new_channel": 0.1,
     "contradict": 0.03,
     "far_id": 0.04,
+    "lose_first": 0.6,
+    "high_start": 1.0,
     "same_time": 0.2,
     "untraded": 0.1,
 }
@@ -82,6 +84,8 @@ class Relay:
     _late: list[tuple[int, Told]] = field(default_factory=list)
     _held: list[Told] = field(default_factory=list)
     _count: int = 0
+    _traded: set[str] = field(default_factory=set)
+    _ahead: dict[str, list[int]] = field(default_factory=dict)
 
     def carry(self, raws: Iterable[bytes]) -> list[Told]:
         """Messages on their way, as they reach the reader."""
@@ -139,10 +143,12 @@ class Relay:
         self._count += 1
         due = [late for at, late in self._late if at <= self._count]
         self._late = [(at, late) for at, late in self._late if at > self._count]
-        if self.lost and strikes("lose"):
-            return due
-        out = self._around(told)
         assert told.message is not None
+        product = told.message.get("product_id", "")
+        if self.lost and (strikes("lose") or (product not in self._traded and strikes("lose_first"))):
+            return due
+        self._traded.add(product)
+        out = self._around(told)
         if strikes("repeat"):
             out.append(told)
         if strikes("repeat_later"):
@@ -182,8 +188,19 @@ class Relay:
             return []
         if strikes("zero_beat"):
             message["last_trade_id"] = chance.choice([0, None])
+        elif self._is_ahead(message["product_id"]):
+            message["last_trade_id"] += self._ahead[message["product_id"]][1]
         elif strikes("high_beat"):
             message["last_trade_id"] += chance.choice([1, 30, 5000, 10**7])
         elif strikes("low_beat"):
             message["last_trade_id"] = max(1, message["last_trade_id"] - chance.choice([1, 3]))
         return self._around(Told(msgspec.json.encode(message), message))
+
+    def _is_ahead(self, product: str) -> bool:
+        """Whether heartbeats tell too much before the first trade: two of them, or all."""
+        chance = self.draws.random
+        if product in self._traded or not self.draws.strikes("high_start"):
+            return False
+        ahead = self._ahead.setdefault(product, [chance.choice([2, 2, 10**6]), chance.choice([1, 1, 2, 30, 5000])])
+        ahead[0] -= 1
+        return ahead[0] >= 0

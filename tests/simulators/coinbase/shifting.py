@@ -18,10 +18,15 @@ class Series:
 
 
 class ShiftingMarket(Market):
-    """All series there were are in `past`; `ledgers` and REST know the newest only; the first one's ids begin after `first`."""
+    """All series there were are in `past`; `ledgers` and REST know the newest only; the first one's ids begin after `first`.
+
+    Attributes:
+        open: The products that trade now.
+    """
 
     def __init__(self, seed: int, products: Sequence[str], *, history: int, start: int, first: int = 0) -> None:
         super().__init__(seed, products, history=history, start=start)
+        self.open: Sequence[str] = products
         self.past: dict[str, list[Series]] = {product: [] for product in products}
         for product in products:
             self._begin(product, first)
@@ -40,7 +45,7 @@ class ShiftingMarket(Market):
         self.series(product).last_id += ids
 
     def advance(self, now: int, count: int) -> list[Trade]:
-        return [self._happen(self._random.choice(self.products), now) for _ in range(count)]
+        return [self._happen(self._random.choice(self.open), now) for _ in range(count)] if self.open else []
 
     def trade(self, product: str, trade_id: int) -> Trade:
         return self.series(product).known[trade_id]

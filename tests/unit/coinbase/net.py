@@ -46,7 +46,10 @@ TOGETHER = {
         ("restart", "lose"),
         ("no_greeting", "zero_beat"),
         ("no_greeting", "high_beat"),
-        ("no_greeting", "high_beat", "kill"),
+        ("no_greeting", "high_start", "kill"),
+        ("no_greeting", "high_start", "kill"),
+        ("no_greeting", "high_start", "lose_first"),
+        ("no_greeting", "high_start", "lose_first"),
         ("unfillable", "told_late"),
     ]
 }
@@ -65,7 +68,7 @@ def kinds_of(stream: str) -> dict[str, float]:
         wanted |= {"restart", "jump"}
         wanted |= BEATS.keys()
     if stream == "matches":
-        wanted |= {"unfillable", "told_late", "no_greeting", "contradict", "far_id", *REST}
+        wanted |= {"unfillable", "told_late", "no_greeting", "contradict", "far_id", "lose_first", "high_start", *REST}
     if stream in {"matches", "full"}:
         wanted.add("lose")
     if stream == "balance":
@@ -132,7 +135,8 @@ class World:
         self.seconds = 0.0
         self._asked: list[tuple[float, Request]] = []
         self._position: dict[str, Any] | None = None
-        self._opens = chance.choice([0.0, 5.0, 5.0, 10.0]) if "no_greeting" in self.draws.active else 0.0
+        is_quiet = "no_greeting" in self.draws.active
+        self._opens = {product: chance.choice([0.0, 5.0, 5.0, 15.0]) if is_quiet else 0.0 for product in PRODUCTS}
         self.reader = self._build()
         self.session = self._connect()
 
@@ -143,7 +147,7 @@ class World:
     def run(self) -> None:
         """Misbehaves for a while, then comes to an end that must be right."""
         again = ACTIVE_SECONDS + TRADING_SECONDS + QUIET_SECONDS.get(self.stream, 6.0)
-        hours = ((self._opens, ACTIVE_SECONDS + TRADING_SECONDS), (again, again + LAST_TRADES_SECONDS))
+        hours = ((0.0, ACTIVE_SECONDS + TRADING_SECONDS), (again, again + LAST_TRADES_SECONDS))
         while self.seconds < again + LAST_TRADES_SECONDS + LAST_SECONDS:
             if self.seconds == ACTIVE_SECONDS:
                 self.draws.calm()
@@ -155,6 +159,7 @@ class World:
         chance = self.draws.random
         self._shift()
         if is_trading:
+            self.market.open = [product for product in PRODUCTS if self._opens[product] <= self.seconds]
             self.exchange.trade(self.now, chance.choice([0, 0, 1, 2]))
             self.exchange.move_books(self.now, 2)
         if self.seconds % 1 == 0:

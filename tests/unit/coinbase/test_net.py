@@ -13,7 +13,7 @@ from tests.simulators.draws import Report
 from tests.unit.coinbase.net import World
 from tests.unit.coinbase.net_truth import problems
 
-FEW = range(70)
+FEW = range(150)
 MANY = [range(first, first + 250) for first in range(0, 2000, 250)]
 ENOUGH = int(os.environ.get("NET_FAILURES", "5"))
 """So many failures are shown; more would say nothing new."""
