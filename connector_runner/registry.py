@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from importlib.util import find_spec
+from types import ModuleType
 from typing import Protocol, cast
 
 from connector_runner.protocols.errors import InvalidConfigError
 from connector_runner.protocols.sink import Inspector, Sink, SinkContext
 from connector_runner.protocols.source import Source, SourceContext
 from connector_runner.schemas.config import Schema, config_schema, connector_types
-from connector_runner.schemas.dataset_url import SCHEME_ALIASES, scheme_problem
+from connector_runner.schemas.dataset_url import scheme_problem, sink_of
 
 
 class SourceRegistry(Protocol):
@@ -55,23 +55,21 @@ def sink_scheme(url: str) -> str:
     Raises:
         InvalidConfigError: There is no such sink; the message never repeats the URL, which may hold a password.
     """
-    scheme, separator, _ = url.partition(":")
-    scheme = SCHEME_ALIASES.get(scheme.lower(), scheme.lower())
-    if not separator or not scheme.isidentifier() or find_spec(f"connector_runner.sinks.{scheme}") is None:
-        raise InvalidConfigError(
-            [f"dataset.url: {scheme_problem()}"],
-            reason="InvalidDataset",
-        )
-    return scheme
+    name = sink_of(url)
+    if name is None:
+        raise InvalidConfigError([f"dataset.url: {scheme_problem()}"], reason="InvalidDataset")
+    return name
+
+
+def _sink_module(context: SinkContext) -> ModuleType:
+    return importlib.import_module(f"connector_runner.sinks.{sink_scheme(context.read_url())}")
 
 
 def build_sink(context: SinkContext) -> Sink:
     """The sink that the URL's scheme names."""
-    module = importlib.import_module(f"connector_runner.sinks.{sink_scheme(context.read_url())}")
-    return cast("Sink", module.build_sink(context))
+    return cast("Sink", _sink_module(context).build_sink(context))
 
 
 def build_inspector(context: SinkContext) -> Inspector:
     """Its inspector."""
-    module = importlib.import_module(f"connector_runner.sinks.{sink_scheme(context.read_url())}")
-    return cast("Inspector", module.build_inspector(context))
+    return cast("Inspector", _sink_module(context).build_inspector(context))

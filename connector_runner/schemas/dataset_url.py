@@ -1,4 +1,4 @@
-"""What can be told of a dataset's URL without opening it; the operator, the sinks and the resource definition share it. Pure.
+"""What a dataset's URL says without opening it; the operator, the sinks and the resource definition share it. Pure.
 
 No message repeats the URL, which may hold a password.
 """
@@ -6,18 +6,15 @@ No message repeats the URL, which may hold a password.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from urllib.parse import parse_qsl, urlsplit
 
-SCHEME_ALIASES = {"postgres": "postgresql", "https": "http"}
+from connector_runner.schemas.datasets import DESCRIPTORS
+
+SCHEME_ALIASES = {alias: sink.name for sink in DESCRIPTORS.values() for alias in sink.schemes if alias != sink.name}
 """URL schemes that are another name of a sink's folder."""
-FORMS = {
-    "sqlite": (r"^sqlite:(/|/{3,})?[^/?#]", "expected sqlite:///file.db (in the data directory) or sqlite:////absolute/file.db"),
-    "postgresql": (r"^postgres(ql)?://", "expected postgresql://user@host:port/database?option=…"),
-    "http": (r"^https?://[^/?#]", "expected http(s)://host/path"),
-}  # fmt: skip
+FORMS = {sink.name: (sink.pattern, sink.expected) for sink in DESCRIPTORS.values()}
 """By sink: the form of its URLs, as RE2 and Python read it, and what is said of another."""
-SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+FILE_SCHEMES = tuple(scheme for sink in DESCRIPTORS.values() if sink.needs_volume for scheme in sink.schemes)
+"""Schemes of datasets that keep a file, and so need a volume."""
 
 
 def known_schemes() -> tuple[str, ...]:
@@ -47,42 +44,10 @@ def url_problems(url: str) -> tuple[str, ...]:
     pattern, expected = FORMS[sink]
     if not re.match(pattern, url.partition(":")[0].lower() + url[url.index(":") :]):
         return (expected,)
-    return tuple(_CHECKS[sink](url))
+    return tuple(DESCRIPTORS[sink].check(url))
 
 
-def _check_sqlite(url: str) -> Iterator[str]:
-    options = dict(parse_qsl(urlsplit(url).query))
-    synchronous = options.pop("synchronous", "FULL").upper()
-    if options:
-        yield f"unknown options {', '.join(sorted(options))}; known is synchronous"
-    if synchronous not in {"FULL", "NORMAL"}:
-        yield "synchronous must be FULL or NORMAL"
-
-
-def _check_postgresql(url: str) -> Iterator[str]:
-    rest, _, query = url.partition("://")[2].partition("?")
-    if re.search(r"%(?![0-9A-Fa-f]{2})", rest):
-        yield "a percent sign must be written as %25"
-    hosts = rest.rpartition("@")[2].partition("/")[0] if "@" in rest else rest.partition("/")[0]
-    for host in hosts.split(","):
-        port = re.fullmatch(r"(?:\[[^\]]*\]|[^:\[\]]*)(?::(.*))?", host)
-        if port is None:
-            yield "an IPv6 address must stand in brackets"
-        elif port[1] and not (port[1].isdecimal() and 0 < int(port[1]) < 65536):
-            yield "a port must be a number from 1 to 65535"
-    for name, value in parse_qsl(query, keep_blank_values=True):
-        if name == "sslmode" and value not in SSL_MODES:
-            yield f"sslmode must be one of {', '.join(SSL_MODES)}"
-
-
-def _check_http(url: str) -> Iterator[str]:
-    try:
-        parts = urlsplit(url)
-        is_good = bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_good = False
-    if not is_good:
-        yield "expected http(s)://host/path, with a port from 1 to 65535 if any"
-
-
-_CHECKS = {"sqlite": _check_sqlite, "postgresql": _check_postgresql, "http": _check_http}
+def names_of_file_sinks() -> str:
+    """For sentences: `sqlite and http`."""
+    *names, last = [sink.name for sink in DESCRIPTORS.values() if sink.needs_volume]
+    return f"{', '.join(names)} and {last}" if names else last

@@ -19,6 +19,7 @@ from connector_runner.protocols.sink import RefusedRows, Transaction
 from connector_runner.protocols.source import WriteMode
 from connector_runner.protocols.types import INT64, JSON, STRING, UINT64, UUID
 from connector_runner.registry import build_inspector, build_sink
+from connector_runner.schemas.datasets import DESCRIPTORS
 from connector_runner.schemas.manifest import TakeOver
 from connector_runner.schemas.outcome import ExitCode
 from tests.kit.datasets import Dataset
@@ -373,3 +374,16 @@ async def test_incidents_lie_beside_the_rows(dataset: Dataset) -> None:
     assert (row[:5], detail, json.loads(row[6])) == (
         ("default/test", "test", "gap", "BTC-USD", incident.message), {"first": 5}, {"next": 1}
     )  # fmt: skip
+
+
+async def test_rows_are_read_back_where_the_descriptor_says_so(dataset: Dataset) -> None:
+    await run_to_end([batch(SMALL, 1, (UPSERT, (1, "a")), (UPSERT, (2, "b")))], context(dataset))
+    inspector = build_inspector(context(dataset))
+    if DESCRIPTORS[dataset.name].reads_rows:
+        names, rows = inspector.newest_rows(5)
+        assert (list(names), [tuple(row) for row in rows]) == (["k", "v"], [(1, "a"), (2, "b")])
+    else:
+        with pytest.raises(ActionRequiredError) as caught:
+            inspector.newest_rows(5)
+        assert caught.value.reason in DESCRIPTORS[dataset.name].reasons
+    inspector.close()

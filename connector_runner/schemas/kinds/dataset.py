@@ -9,18 +9,21 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from connector_runner.schemas.dataset_url import FORMS, SCHEME_ALIASES, known_schemes, scheme_problem
+from connector_runner.schemas.dataset_url import (
+    FILE_SCHEMES,
+    FORMS,
+    SCHEME_ALIASES,
+    known_schemes,
+    names_of_file_sinks,
+    scheme_problem,
+)
 from connector_runner.schemas.kinds import naming
 from connector_runner.schemas.kinds.conditions import Conditions, ObservedGeneration
 from connector_runner.schemas.kinds.declare import Column, Kind, Rule, described
 
 URL_PATTERN = "^[a-z][a-z0-9+.-]*:(//)?.+"
 PASSWORD_PATTERN = "^[^:]+://[^/@]*:[^/@]*@"  # noqa: S105 - a pattern, not a password
-FILE_SCHEMES = ("sqlite", "http", "https")
-"""Schemes that keep a file, and so need a volume: rows and position of SQLite, the position of what goes out by HTTP."""
-VOLUME_NEEDED = (
-    "sqlite and http keep a file (rows, position): name a PersistentVolumeClaim, or it is lost with each runner's pod"
-)
+VOLUME_NEEDED = f"{names_of_file_sinks()} keep a file (rows, position): name a PersistentVolumeClaim, or it is lost with each runner's pod"
 
 
 class KeyReference(msgspec.Struct, frozen=True):
@@ -53,7 +56,7 @@ class DatasetSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tru
     volume_claim: Annotated[
         str,
         described(
-            "The PersistentVolumeClaim that is mounted at /data. sqlite and http need one, because they keep a file.",
+            f"The PersistentVolumeClaim that is mounted at /data. {names_of_file_sinks()} need one, because they keep a file.",
             maxLength=253,
         ),
     ] = ""

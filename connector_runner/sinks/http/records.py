@@ -61,23 +61,6 @@ CONVERT: dict[Kind, Callable[[Any], Any]] = {
     Kind.TIMESTAMPTZ: _time,
     Kind.JSON: _raw,
 }
-TYPES: dict[Kind, tuple[str, str]] = {
-    Kind.BOOL: ("boolean", "exact"),
-    Kind.INT64: ("number", "exact, all digits"),
-    Kind.UINT64: ("number", "exact, all digits"),
-    Kind.INT256: ("number", "exact, all digits"),
-    Kind.DECIMAL: ("number", "exact, all digits; NaN and infinities are refused"),
-    Kind.FLOAT32: ("number", "exact; NaN and infinities are refused"),
-    Kind.FLOAT64: ("number", "exact; NaN and infinities are refused"),
-    Kind.STRING: ("string", "exact; lone surrogates are refused"),
-    Kind.BYTES: ("string", "base64"),
-    Kind.DATE: ("string", "ISO text"),
-    Kind.TIME: ("string", "ISO text"),
-    Kind.TIMESTAMP: ("string", "ISO text"),
-    Kind.TIMESTAMPTZ: ("string", "ISO text in UTC, with Z"),
-    Kind.JSON: ("any", "as it came; the JSON null is null; what is no JSON is refused"),
-    Kind.UUID: ("string", "exact"),
-}
 
 
 def build_record(

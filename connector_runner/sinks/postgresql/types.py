@@ -17,6 +17,7 @@ from psycopg.adapt import PyFormat, Transformer
 from connector_runner.datasets.dead_letters import RefusedError
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.types import Kind
+from connector_runner.schemas.datasets.postgresql import POSTGRESQL
 from connector_runner.sinks.postgresql.times import date_days, time_micros, timestamp_micros, timestamptz_micros
 
 NULL = b"\xff\xff\xff\xff"
@@ -78,37 +79,30 @@ class PostgresType:
         name: As `format_type` gives it, without a modifier: a narrower type would round silently.
         oid: Of the type.
         encode: A column of values as cells.
-        note: For docs/types.md.
     """
 
     name: str
     oid: int
     encode: Encode
-    note: str = "exact"
 
 
-_NUMERIC = PostgresType("numeric", 1700, _encode_numbers, "all digits; NaN and infinities too")
-TYPES: dict[Kind, PostgresType] = {
-    Kind.BOOL: PostgresType("boolean", 16, _packed("?", 1)),
-    Kind.INT64: PostgresType("bigint", 20, _packed("q", 8)),
-    Kind.UINT64: PostgresType("numeric", 1700, _encode_numbers),
-    Kind.INT256: PostgresType("numeric", 1700, _encode_numbers),
-    Kind.DECIMAL: _NUMERIC,
-    Kind.FLOAT32: PostgresType("real", 700, _packed("f", 4), "exact; NaN and infinities too"),
-    Kind.FLOAT64: PostgresType("double precision", 701, _packed("d", 8), "exact; NaN and infinities too"),
-    Kind.STRING: PostgresType("text", 25, encode_texts, "exact; NUL and lone surrogates are refused"),
-    Kind.BYTES: PostgresType("bytea", 17, _encode_bytes),
-    Kind.DATE: PostgresType("date", 1082, _packed("i", 4, date_days), "4713 BC to 5874897"),
-    Kind.TIME: PostgresType("time without time zone", 1083, _packed("q", 8, time_micros)),
-    Kind.TIMESTAMP: PostgresType(
-        "timestamp without time zone", 1114, _packed("q", 8, timestamp_micros), "4713 BC to 294276"
-    ),
-    Kind.TIMESTAMPTZ: PostgresType(
-        "timestamp with time zone", 1184, _packed("q", 8, timestamptz_micros), "4713 BC to 294276"
-    ),
-    Kind.JSON: PostgresType("json", 114, encode_texts, "the text as it came; what is no JSON is refused"),
-    Kind.UUID: PostgresType("uuid", 2950, _encode_uuids),
+# By the type's name: its number, and its binary format.
+FORMATS: dict[str, tuple[int, Encode]] = {
+    "boolean": (16, _packed("?", 1)),
+    "bigint": (20, _packed("q", 8)),
+    "numeric": (1700, _encode_numbers),
+    "real": (700, _packed("f", 4)),
+    "double precision": (701, _packed("d", 8)),
+    "text": (25, encode_texts),
+    "bytea": (17, _encode_bytes),
+    "date": (1082, _packed("i", 4, date_days)),
+    "time without time zone": (1083, _packed("q", 8, time_micros)),
+    "timestamp without time zone": (1114, _packed("q", 8, timestamp_micros)),
+    "timestamp with time zone": (1184, _packed("q", 8, timestamptz_micros)),
+    "json": (114, encode_texts),
+    "uuid": (2950, _encode_uuids),
 }
+TYPES = {Kind(kind): PostgresType(stored.type, *FORMATS[stored.type]) for kind, stored in POSTGRESQL.types.items()}
 TEXT = TYPES[Kind.STRING]
 
 # (found, wanted) → True: holds it as it is; False: by ALTER COLUMN … TYPE, which loses nothing.

@@ -76,7 +76,7 @@ def newest_rows(names: TableNames, limit: int) -> Procedure[tuple[Sequence[str],
 
 ROWS = RowDialect(
     dialect=DIALECT,
-    types={kind: declared for kind, (declared, _) in TYPES.items()},
+    types=TYPES,
     widens=WIDENS,
     read=read_table,
     alter=alter_table,

@@ -13,25 +13,10 @@ from typing import Any
 from connector_runner.datasets.dead_letters import RefusedError
 from connector_runner.datasets.row_dialect import Convert
 from connector_runner.protocols.types import Kind
+from connector_runner.schemas.datasets.sqlite import SQLITE
 
-# Kind → (declared type, how it is stored); the second is for docs/types.md.
-TYPES: dict[Kind, tuple[str, str]] = {
-    Kind.BOOL: ("INTEGER", "0 or 1"),
-    Kind.INT64: ("INTEGER", "exact"),
-    Kind.UINT64: ("TEXT", "decimal digits"),
-    Kind.INT256: ("TEXT", "decimal digits"),
-    Kind.DECIMAL: ("TEXT", "all digits; in a key without trailing zeros, so that equal numbers are one key"),
-    Kind.FLOAT32: ("REAL", "exact (-0.0 as 0.0, which is equal); NaN is refused (SQLite would store NULL)"),
-    Kind.FLOAT64: ("REAL", "exact (-0.0 as 0.0, which is equal); NaN is refused (SQLite would store NULL)"),
-    Kind.STRING: ("TEXT", "exact, NUL included; lone surrogates are refused (not UTF-8)"),
-    Kind.BYTES: ("BLOB", "exact"),
-    Kind.DATE: ("TEXT", "2026-01-31"),
-    Kind.TIME: ("TEXT", "13:59:59.000001"),
-    Kind.TIMESTAMP: ("TEXT", "2026-01-31T13:59:59.000001"),
-    Kind.TIMESTAMPTZ: ("TEXT", "2026-01-31T13:59:59.000001Z, always UTC"),
-    Kind.JSON: ("TEXT", "the text as it came"),
-    Kind.UUID: ("TEXT", "36 characters, lower case"),
-}
+# Kind → declared type.
+TYPES = {Kind(kind): stored.type for kind, stored in SQLITE.types.items()}
 
 # Alterations that lose nothing; False: done by rewriting the column.
 WIDENS: dict[tuple[str, str], bool] = {("INTEGER", "TEXT"): False}

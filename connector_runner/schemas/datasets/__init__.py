@@ -1,0 +1,13 @@
+"""What each dataset says of itself, as data: registry, operator, resource definitions and documents read it here. Pure."""
+
+from __future__ import annotations
+
+from connector_runner.schemas.datasets.descriptor import Descriptor, StoredAs
+from connector_runner.schemas.datasets.http import HTTP
+from connector_runner.schemas.datasets.postgresql import POSTGRESQL
+from connector_runner.schemas.datasets.sqlite import SQLITE
+
+__all__ = ["DESCRIPTORS", "Descriptor", "StoredAs"]
+
+DESCRIPTORS = {descriptor.name: descriptor for descriptor in (SQLITE, POSTGRESQL, HTTP)}
+"""By name, in the order of the documents."""

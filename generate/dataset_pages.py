@@ -1,0 +1,60 @@
+"""What the documents say of the datasets, from their descriptors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from connector_runner.protocols.types import PYTHON_FORM
+from connector_runner.schemas.datasets import DESCRIPTORS
+from connector_runner.schemas.datasets.descriptor import COMMON_REASONS
+
+TYPES_HEAD = """# How a value is stored
+
+Each value reaches the dataset exactly, or the whole row goes to the dead letters; never as a silently different value. Generated from
+the code by `make generate`; property tests carry values of every kind into the datasets and back. A time finer than a microsecond is cut by its source, which keeps
+the text beside it (COINBASE in the column `extra`).
+
+"""
+
+
+def build_types() -> str:
+    """docs/types.md: every logical type, and what each dataset makes of it."""
+    datasets = DESCRIPTORS.values()
+    rows = [
+        [kind.value, form, *(": ".join(dataset.types[kind.value]) for dataset in datasets)]
+        for kind, form in PYTHON_FORM.items()
+    ]
+    return TYPES_HEAD + _table(["kind", "in Python", *(dataset.types_title for dataset in datasets)], rows)
+
+
+def _build_promises() -> str:
+    rows = [
+        [dataset.title, dataset.url, dataset.promise, dataset.needs, "yes" if dataset.reads_rows else "no"]
+        for dataset in DESCRIPTORS.values()
+    ]
+    return _table(["sink", "URL", "promise", "what is needed", "`connector-runner rows`"], rows)
+
+
+def _build_reasons() -> str:
+    rows = [[f"`{reason}`", "all", when] for reason, when in COMMON_REASONS.items()]
+    for dataset in DESCRIPTORS.values():
+        rows += [[f"`{reason}`", dataset.title, when] for reason, when in dataset.reasons.items()]
+    return _table(["reason", "dataset", "when"], rows)
+
+
+BLOCKS = {"promises": _build_promises, "reasons": _build_reasons}
+
+
+def fill_guarantees(text: str) -> str:
+    """docs/guarantees.md with its generated blocks, from `<!-- begin: NAME -->` to `<!-- end: NAME -->`."""
+    for name, build in BLOCKS.items():
+        begin, end = f"<!-- begin: {name} -->\n", f"<!-- end: {name} -->"
+        before, _, rest = text.partition(begin)
+        text = f"{before}{begin}{build()}{end}{rest.partition(end)[2]}"
+    return text
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(line)} |" for line in (head, *rows)]
+    lines.insert(1, "|---" * len(head) + "|")
+    return "\n".join(lines) + "\n"
