@@ -55,9 +55,11 @@ class NodeFailure(Exception):  # noqa: N818 - it carries a verdict, and is turne
         self.is_unreachable = is_unreachable
 
     @property
-    def may_be_size(self) -> bool:
-        """Whether a smaller request might be answered: anything that was said of a request that arrived, but that blocks are missing."""
-        return not self.is_unreachable and self.verdict is not Verdict.MISSING
+    def is_refusal(self) -> bool:
+        """Whether it may be about this very question, in words that nobody knows: another one for the same might be answered."""
+        is_unknown = self.verdict is Verdict.TRANSIENT and self.reason != "RateLimited"
+        arrived = not self.is_unreachable and self.verdict is not Verdict.MISSING
+        return arrived and (is_unknown or self.reason == "RequestRefused")
 
     def as_error(self) -> ConnectorError:
         """As the pipeline knows it."""
@@ -78,6 +80,18 @@ class TooLargeError(Exception):
         super().__init__(failure.message)
         self.failure = failure
         self.is_certain = failure.verdict is Verdict.SHRINK
+
+
+class OtherWayError(Exception):
+    """A question that can be asked another way failed at each try, whatever was said: it is time for the other way.
+
+    Attributes:
+        failure: What came last.
+    """
+
+    def __init__(self, failure: NodeFailure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
 
 
 class StaleAnswerError(Exception):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from aiohttp import web
 from connector_runner.sources.ethereum.endpoints import limits, outage
 from connector_runner.sources.ethereum.endpoints.limits import limits_of
 from connector_runner.sources.ethereum.fetch.logs import Fetcher
+from connector_runner.sources.ethereum.settings import LogFilter
 from connector_runner.sources.ethereum.verify import proofs
+from connector_runner.sources.ethereum.verify.proofs import Prover
 from tests.integration.ethereum.running import Lines, running, sqlite_dataset, until, until_head
 from tests.integration.ethereum.test_limits import read
 from tests.integration.ethereum.test_nodes import connected, serving
@@ -62,6 +65,52 @@ async def test_receipts_one_by_one_where_neither_is_taken(
 ) -> None:
     proxy.inject("eth_getBlockReceipts", change=error(-32602, "invalid params"))
     await read(proxy, chain[0], "receipts", tmp_path)
+
+
+UNKNOWN_REFUSALS: dict[str, Callable[[Answer], Answer | Page]] = {
+    "an object": lambda answer: {
+        "id": answer["id"],
+        "error": {"code": -32000, "message": "the cluster gave up on all of it"},
+    },
+    "a code for requests that are wrong": lambda answer: {
+        "id": answer["id"],
+        "error": {"code": -32600, "message": "no"},
+    },
+    "a text": lambda answer: {"id": answer["id"], "error": "would rather not"},
+    "a page": lambda _answer: Page(500, "<html>shard 7f has no room</html>"),
+}
+
+
+@pytest.mark.parametrize("form", UNKNOWN_REFUSALS)
+@pytest.mark.parametrize("takes_hashes", [True, False])
+async def test_logs_of_a_block_that_is_refused_by_itself_come_another_way(
+    chain: tuple[AnvilServer, Actors], proxy: FaultProxy, form: str, takes_hashes: bool, tmp_path: Path
+) -> None:
+    """A limit by the number of results, in words that nobody knows: a smaller question does not help, another one does."""
+
+    def refused(params: list[Any], answer: Answer) -> Answer | Page:
+        is_taken = takes_hashes and "blockHash" in params[0]
+        return answer if is_taken or len(answer["result"]) <= 1 else UNKNOWN_REFUSALS[form](answer)
+
+    refusals = proxy.inject("eth_getLogs", change=refused)
+    log = Lines()
+    await read(proxy, chain[0], "logs", tmp_path, log)
+    assert refusals.hits
+    assert not [line for line in log.lines if line.startswith("warning")]
+
+
+async def test_a_way_that_is_refused_again_and_again_is_not_tried_so_often(
+    chain: tuple[AnvilServer, Actors], proxy: FaultProxy
+) -> None:
+    proxy.inject("eth_getLogs", change=error(-32000, "the cluster gave up on all of it"))
+    async with connected([proxy]) as nodes:
+        fetcher = Fetcher(nodes, 10, Prover(proves_all=False, head_from=1000))
+        asked = []
+        for number in range(1, 4):
+            before = proxy.requests.count("eth_getLogs")
+            await fetcher.logs_of_block(number, LogFilter())
+            asked.append(proxy.requests.count("eth_getLogs") - before)
+    assert asked == [4, 1, 1]
 
 
 @pytest.mark.parametrize("takes_timeout", [True, False])

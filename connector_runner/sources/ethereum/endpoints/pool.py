@@ -19,7 +19,7 @@ from connector_runner.sources.ethereum.endpoints.identity import whole_number
 from connector_runner.sources.ethereum.endpoints.limits import EndpointLimits, limits_of
 from connector_runner.sources.ethereum.endpoints.outage import Outage
 from connector_runner.sources.ethereum.endpoints.selection import EndpointSelection
-from connector_runner.sources.ethereum.errors import NodeFailure, TooLargeError, Verdict
+from connector_runner.sources.ethereum.errors import NodeFailure, OtherWayError, TooLargeError, Verdict
 from connector_runner.sources.ethereum.rpc.gathering import cancel_all
 from connector_runner.sources.ethereum.rpc.methods import BLOCK, HEAD_NUMBER
 from connector_runner.sources.ethereum.rpc.transport import FIRST_BACKOFF, Answer, Call, Transport
@@ -46,13 +46,16 @@ class EndpointPool(EndpointSelection):
         """Of the one in use."""
         return self._limits[self._current]
 
-    async def call(self, method: str, *params: Any, width: int = 1) -> Answer:
-        """One request's result as raw JSON; see `call_many`. `width`: it can be asked in so many pieces.
+    async def call(self, method: str, *params: Any, width: int = 1, tries: int | None = None) -> Answer:
+        """One request's result as raw JSON; see `call_many`.
+
+        `width`: it can be asked in so many pieces. `tries`: it can be asked another way; how often this one is tried before.
 
         Raises:
             TooLargeError: Of a request that can be asked in pieces: it failed, and less should be asked for.
+            OtherWayError: Of a question that can be asked another way: that should be done.
         """
-        return (await self._attempts([(method, params)], width))[0]
+        return (await self._attempts([(method, params)], width, tries))[0]
 
     async def call_many(self, calls: Sequence[Call], most: int | None = None) -> list[Answer]:
         """The results in order, in batches of at most `most`; passing trouble is tried again, on another endpoint if there is one.
@@ -83,9 +86,10 @@ class EndpointPool(EndpointSelection):
         except TooLargeError:  # the limit has shrunk meanwhile; half as many is less in any case
             return await self.call_many(calls, len(calls) // 2)
 
-    async def _attempts(self, calls: Sequence[Call], width: int) -> list[Answer]:
+    async def _attempts(self, calls: Sequence[Call], width: int, tries: int | None = None) -> list[Answer]:
         final: dict[int, NodeFailure] = {}
         passing: NodeFailure | None = None
+        refusals = 0
         for attempt in range(ATTEMPTS + self.count - 1):
             transport: Transport | None = None
             used = self._current
@@ -103,6 +107,9 @@ class EndpointPool(EndpointSelection):
             self._ask_less(failure, calls, width, used, attempt)
             if failure.verdict in (Verdict.SHRINK, Verdict.MISSING, Verdict.UNSUPPORTED):
                 raise failure
+            refusals += failure.is_refusal
+            if tries is not None and failure.is_refusal and (refusals >= tries or failure.verdict is Verdict.FINAL):
+                raise OtherWayError(failure)
             if failure.verdict is Verdict.FINAL:
                 final[used] = failure
                 if len(final) == self.count:  # no endpoint is left that may answer

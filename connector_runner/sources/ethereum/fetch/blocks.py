@@ -16,8 +16,8 @@ from connector_runner.sources.ethereum.decode import tables
 from connector_runner.sources.ethereum.decode.responses import Header, decode_block, decode_header, decode_objects
 from connector_runner.sources.ethereum.decode.rows import Json, Members
 from connector_runner.sources.ethereum.decode.traces import are_call_trees
-from connector_runner.sources.ethereum.endpoints.pool import EndpointPool
-from connector_runner.sources.ethereum.errors import NodeFailure, StaleAnswerError, Verdict
+from connector_runner.sources.ethereum.endpoints.pool import ATTEMPTS, EndpointPool
+from connector_runner.sources.ethereum.errors import NodeFailure, OtherWayError, StaleAnswerError, Verdict
 from connector_runner.sources.ethereum.rpc.gathering import gather_all
 from connector_runner.sources.ethereum.rpc.methods import (
     BLOCK,
@@ -52,6 +52,7 @@ class BlockFetcher:
         self.pool = pool
         self.prover = prover
         self.missing: set[tuple[int, str]] = set()
+        self._refused: set[tuple[int, str]] = set()
 
     async def _ask_block(self, number: int, full: bool = False) -> Answer:
         try:
@@ -138,6 +139,24 @@ class BlockFetcher:
             self.missing.add(lacking)
         self.missing.add((place, method))
         return None
+
+    async def one_way(self, way: str, method: str, *params: Any) -> Answer | None:
+        """The result, by one of several ways to ask for the same. None where it is refused again and again, whatever is said.
+
+        A way that was refused so is tried once from then on, until it is answered.
+        """
+        own = self.pool.index, way
+        try:
+            answer = await self.pool.call(method, *params, tries=1 if own in self._refused else ATTEMPTS)
+        except OtherWayError:
+            self._refused.add(own)
+            return None
+        except NodeFailure as failure:
+            if failure.verdict is not Verdict.SHRINK:
+                raise
+            return None
+        self._refused.discard(own)
+        return answer
 
     async def block_receipts(self, header: Header) -> Answer | None:
         """All receipts of a block at once; some endpoints take only numbers. None where that is not offered."""

@@ -13,7 +13,7 @@ from connector_runner.sources.ethereum.decode.responses import Header, decode_ob
 from connector_runner.sources.ethereum.decode.rows import Json, whole
 from connector_runner.sources.ethereum.endpoints.limits import RangeTuner
 from connector_runner.sources.ethereum.endpoints.pool import EndpointPool
-from connector_runner.sources.ethereum.errors import NodeFailure, StaleAnswerError, TooLargeError, Verdict
+from connector_runner.sources.ethereum.errors import StaleAnswerError, TooLargeError
 from connector_runner.sources.ethereum.fetch.blocks import BlockFetcher, found_objects, hashes_of
 from connector_runner.sources.ethereum.rpc.gathering import gather_all, gather_pair
 from connector_runner.sources.ethereum.rpc.methods import LOGS, RECEIPTS
@@ -119,11 +119,8 @@ class Fetcher(BlockFetcher):
 
     async def _logs_by_hash(self, header: Header) -> tuple[list[Json], int, bool]:
         """All of them, as only that can be proven."""
-        try:
-            answer = await self.pool.call(LOGS, {"blockHash": header.hash})
-        except NodeFailure as failure:
-            if failure.verdict is not Verdict.SHRINK:
-                raise
+        answer = await self.one_way("logs by hash", LOGS, {"blockHash": header.hash})
+        if answer is None:
             return await self._logs_from_receipts(header)
         logs = found_objects(decode_objects(answer, "logs", tables.KNOWN_LOG), header, "logs")
         return logs, len(memoryview(answer)), check_logs(header, logs, self.prover.family)
@@ -221,19 +218,20 @@ class Fetcher(BlockFetcher):
             except TooLargeError as refusal:
                 tuner.refused(count, refusal.failure.suggested, is_certain=refusal.is_certain)
                 continue
-            except NodeFailure as failure:
-                if failure.verdict is Verdict.SHRINK:  # not even one block: its logs come by its hash, or from receipts
-                    first += 1
-                    continue
-                raise
             except ConnectorError:
                 tuner.restore()  # not even the narrowest: the width was not the trouble
                 raise
+            if answer is None:  # not even one block: its logs come by its hash, or from receipts
+                tuner.restore()  # the width was not the trouble
+                first += 1
+                continue
             tuner.measured(count, len(memoryview(answer)))
             answers.append(answer)
             first += count
         return answers
 
-    async def _logs_between(self, first: int, count: int) -> Answer:
+    async def _logs_between(self, first: int, count: int) -> Answer | None:
         bounds = {"fromBlock": hex(first), "toBlock": hex(first + count - 1)}
+        if count == 1:
+            return await self.one_way("logs by number", LOGS, bounds)
         return await self.pool.call(LOGS, bounds, width=count)
