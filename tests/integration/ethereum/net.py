@@ -93,6 +93,7 @@ class World:
                 shapes = {"more members", "fewer members", "other casing", "numbers as numbers", "few requests a batch"}
                 return Draws(seed, dict.fromkeys(shapes, 1.0), most=2, also=[*also, "few blocks a log query"])
         also += ["no block receipts"] if self.name == "no receipts" else []
+        also += ["few requests a batch"] if random.Random(f"batches:{seed}").random() < 0.4 else []
         often = {kind: 0.5 if kind in OF_LOG_QUERIES and chance < 1 else chance for kind, chance in kinds.items()}
         first = (*OF_LOG_QUERIES, *5 * ["unknown words"])
         return Draws(seed, _without(often, OF_BLOOMS), most=4, needs=NEEDS, first=first, also=also)

@@ -163,7 +163,7 @@ STANDING = (
     "few requests a batch", "few blocks a log query", "few logs a log query", "few requests at a time", "other casing", "more members",
     "fewer members", "numbers as numbers", "no bloom", "zero bloom", "no block receipts", "receipts by number only", "an address is demanded",
     "no tags", "struct logs", "a reorganisation", "two reorganisations", "restarts",
-    "unknown words",
+    "unknown words", "few logs, in unknown words",
 )  # fmt: skip
 """How this node, or its chain, is."""
 
@@ -181,7 +181,7 @@ KINDS: dict[str, float] = {
 
 ABOUT_ONE_METHOD: dict[str, tuple[str, ...]] = {
     **{name: row[1] for name, row in PASSING.items()},
-    "few blocks a log query": (LOGS,), "unknown words": (LOGS,), "few logs a log query": (LOGS,), "an address is demanded": (LOGS,),
+    "few blocks a log query": (LOGS,), "unknown words": (LOGS,), "few logs a log query": (LOGS,), "few logs, in unknown words": (LOGS,), "an address is demanded": (LOGS,),
     "struct logs": (TRACES,), "no block receipts": (RECEIPTS,), "receipts by number only": (RECEIPTS,),
 }  # fmt: skip
 

@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from tests.simulators.draws import Draws
+from tests.simulators.ethereum.batch_refusals import BATCH_FORMS, refused_batch
 from tests.simulators.ethereum.misbehaviours import (
     BLOCK,
     PASSING,
@@ -60,7 +61,8 @@ class Relay:
         self.wording = unknown_words(self._chance) if is_unknown else self._chance.choice(WORDINGS)
         known = ["Batch of more than 3 requests are not allowed on free tier", "batch too large", "too many", "no"]
         self._batch_words = self._chance.choice([*known, *(unknown_words(self._chance).text for _ in known)])
-        self._batch_form = self._chance.choice(["list", "list", "one", "object", "page", "closed", "text"])
+        self._results_words = unknown_words(self._chance)
+        self._batch_form = self._chance.choice(BATCH_FORMS)
         self._batch_status = self._chance.choice([200, 500, 503])
         self.port = 0
 
@@ -150,25 +152,10 @@ class Relay:
             return web.Response(status=429, text="too many requests at once")
         if "few requests a batch" in self._active and isinstance(calls, list) and len(calls) > self._batch:
             self._count("few requests a batch")
-            return self._refused_batch(request, calls)
+            return refused_batch(self._batch_form, self._batch_status, self._batch_words, calls) or self._closed(
+                request
+            )
         return None
-
-    def _refused_batch(self, request: web.Request, calls: list[Call]) -> web.Response:
-        error = {"code": 31, "message": self._batch_words}
-        match self._batch_form:
-            case "list":
-                return web.Response(
-                    status=self._batch_status, text=json.dumps([{"id": call["id"], "error": error} for call in calls])
-                )
-            case "one":
-                return web.json_response([{"jsonrpc": "2.0", "id": 0, "error": error}])
-            case "object":
-                return web.json_response({"jsonrpc": "2.0", "id": None, "error": error})
-            case "page":
-                return web.Response(status=400, text="<html>Bad request</html>")
-            case "text":
-                return web.json_response({"error": self._batch_words})
-        return self._closed(request)
 
     def _closed(self, request: web.Request) -> web.Response:
         assert request.transport is not None
@@ -297,7 +284,7 @@ class Relay:
             block = self._at(branch, head, query["blockHash"])
             if block is None:
                 raise Refusal({"code": -32000, "message": "unknown block"})
-            return block.logs
+            return self._few_enough(block.logs)
         first, last = int(query["fromBlock"], 16), int(query["toBlock"], 16)
         if last > head:
             raise Refusal({"code": -32602, "message": "block range extends beyond current head block"})
@@ -310,6 +297,14 @@ class Relay:
             self._count("few logs a log query")
             raise Refusal({"code": -32005, "message": f"query returned more than {self._logs} results"})
         self.widths.append(asked)
+        return self._few_enough(found)
+
+    def _few_enough(self, found: list[Any]) -> list[Any]:
+        """However they are asked for, even of one block."""
+        if "few logs, in unknown words" in self._active and len(found) > self._logs:
+            self._count("few logs, in unknown words")
+            words = self._results_words
+            raise Refusal(None, words.status, partial(words.body, limit=self._logs, asked=len(found)))
         return found
 
     def _too_wide(self, first: int, asked: int) -> Refusal:

@@ -30,7 +30,7 @@ ENDS = (
     "; you wanted {asked}",
 )
 CODES = (0, 1, 17, -32099, -32050, -32000, -32603, -32600, "E_WIDE", None)
-FORMS = ("object", "object", "text", "list", "answer in a list", "page")
+FORMS = ("object", "text", "list", "answer in a list", "page")
 STATUSES = (200, 200, 500, 503, 400)
 
 
