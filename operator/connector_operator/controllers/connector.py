@@ -22,6 +22,7 @@ from connector_operator.engine.slots import Slots
 from connector_operator.engine.workers import VisitError
 from connector_operator.metrics import DECISIONS, DISCOVERIES
 from connector_operator.resources import names
+from connector_operator.resources.reasons import Reason
 from connector_operator.workloads.jobs import Claim, RunnerSettings, Subject, build_discovery_job, build_runner_job
 
 _MOST_LOOKS = 4
@@ -104,7 +105,7 @@ class ConnectorController:
             if is_malformed(error):
                 # The server can't take this status (a CRD of another version, a hand on the schema): repeating won't help.
                 message = f"the API server refuses the status: {error.message}"
-                await self._report(key, seen, "StatusRefused", message, is_warning=True)
+                await self._report(key, seen, Reason.STATUS_REFUSED, message, is_warning=True)
                 await self._admit_refusal(key, seen, version, decision.status, message)
                 raise VisitError("StatusRefused", message, delay=_MALFORMED_DELAY) from None
             raise VisitError(

@@ -39,7 +39,7 @@ def _request(facts: Facts) -> Request:
     seen = facts.seen
     if seen.is_deleting:
         return Request.DELETED
-    return Request(seen.wanted) if seen.wanted in {"running", "stopped"} else Request.ABSENT
+    return {"running": Request.RUNNING, "stopped": Request.STOPPED}.get(seen.wanted, Request.ABSENT)
 
 
 def _gate(facts: Facts, memory: ConnectorStatus, streams: StreamFacts) -> Gate:

@@ -12,6 +12,7 @@ from connector_operator.decide.case import Case
 from connector_operator.decide.messages import Messages, list_problems, say_streams
 from connector_operator.resources.connector import Condition
 from connector_operator.resources.dataset import Resolution
+from connector_operator.resources.reasons import Reason, RunnerReason
 from connector_operator.resources.times import format_time
 
 Subject = TypeVar("Subject")
@@ -21,7 +22,7 @@ class Said(NamedTuple):
     """What a condition says."""
 
     status: str
-    reason: str
+    reason: Reason | RunnerReason
     message: str
 
 
@@ -64,7 +65,7 @@ def _ready(report: Report) -> Said:
 
 
 def _reconciling(report: Report) -> Said:
-    messages, settled = report.messages, Said("False", "Settled", "Nothing is being changed.")
+    messages, settled = report.messages, Said("False", Reason.SETTLED, "Nothing is being changed.")
     if messages.reconciling:
         return Said("True", messages.reason, messages.message)
     if messages.stalled or not report.case.listing_row.reconciling:
@@ -76,30 +77,30 @@ def _stalled(report: Report) -> Said:
     messages = report.messages
     if messages.stalled:
         return Said("True", messages.reason, messages.message)
-    return Said("False", "NotStalled", "Nothing needs a person.")
+    return Said("False", Reason.NOT_STALLED, "Nothing needs a person.")
 
 
 def _config_valid(report: Report) -> Said:
     facts = report.case.facts
     if facts.problems:
-        return Said("False", "InvalidConfig", list_problems(facts.problems))
+        return Said("False", Reason.INVALID_CONFIG, list_problems(facts.problems))
     if facts.seen.spec is not None and facts.seen.spec.config_from:
         return Said(
-            "True", "Valid", "Valid as far as it stands in the spec; what Secrets add is checked by the runner."
+            "True", Reason.VALID, "Valid as far as it stands in the spec; what Secrets add is checked by the runner."
         )
-    return Said("True", "Valid", "The configuration agrees with the type's schema.")
+    return Said("True", Reason.VALID, "The configuration agrees with the type's schema.")
 
 
 def _discovered(report: Report) -> Said:
     case, listing = report.case, report.messages.listing
     if case.facts.seen.spec is None or case.facts.problems:
-        return Said("False", "InvalidConfig", "The configuration has problems; see the condition ConfigValid.")
+        return Said("False", Reason.INVALID_CONFIG, "The configuration has problems; see the condition ConfigValid.")
     if not case.streams.is_fresh:
         return Said("False", listing.reason, listing.message + listing.when)
     notes = " ".join((say_streams(case.memory), *case.memory.discovery.notes))
     if case.streams.has_failed:
         notes += f" Listing them anew failed: {listing.message}{listing.when}"
-    return Said("True", "Discovered", notes)
+    return Said("True", Reason.DISCOVERED, notes)
 
 
 def _dataset_resolved(report: Report) -> Said:
@@ -113,10 +114,10 @@ def _runner_healthy(report: Report) -> Said:
     if case.row.unhealthy:
         return Said("False", messages.reason, messages.message)
     if live and live[-1].job.ready:
-        return Said("True", "Running", f"Execution {live[-1].job.name} is ready.")
+        return Said("True", Reason.RUNNING, f"Execution {live[-1].job.name} is ready.")
     if live:
         return Said("False", messages.pod.reason, messages.pod.message)
-    return Said("Unknown", "NoExecution", "No execution is asked for, or none can start.")
+    return Said("Unknown", Reason.NO_EXECUTION, "No execution is asked for, or none can start.")
 
 
 CONDITIONS: tuple[ConditionKind[Report], ...] = (

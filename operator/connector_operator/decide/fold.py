@@ -10,6 +10,7 @@ from connector_operator.decide import backoff, termination
 from connector_operator.decide.facts import Facts, JobFacts
 from connector_operator.resources import names
 from connector_operator.resources.connector import ConnectorStatus, Discovery, LastExecution
+from connector_operator.resources.reasons import Reason
 from connector_operator.resources.times import format_time
 from connector_operator.resources.workload import ObservedJob
 from connector_runner.schemas.catalogue import CatalogueSummary, with_unique_streams
@@ -91,7 +92,7 @@ def finish(facts: Facts, status: ConnectorStatus) -> ConnectorStatus:
 
 
 def _record_deleted(facts: Facts, status: ConnectorStatus, job: ObservedJob) -> ConnectorStatus:
-    ending = termination.Ending(termination.DISRUPTED, "JobDeleted", "Somebody deleted the execution's Job.")
+    ending = termination.Ending(termination.DISRUPTED, Reason.JOB_DELETED, "Somebody deleted the execution's Job.")
     status = record_ending(facts, status, job, ending)
     return replace(status, last_execution=replace(status.last_execution, finished_at=""))
 
@@ -133,11 +134,11 @@ def _record_failure(facts: Facts, before: Discovery, unread: JobFacts) -> Discov
     is_refused = ending.outcome == termination.REFUSED
     reason, message = ending.reason, ending.message
     if unread.has_listed:
-        reason, message = "CatalogueLost", "The list of streams could not be read whole from the discovery's log."
+        reason, message = Reason.CATALOGUE_LOST, "The list of streams could not be read whole from the discovery's log."
     elif job.finished is None and unread.outlived_code is None:
-        reason, message = "NodeLost", "The node of the discovery's pod does not answer."
-    elif ending.reason == "DeadlineExceeded":
-        reason, message = "DiscoveryTimedOut", "The source did not answer in time." + _seen_before(facts)
+        reason, message = Reason.NODE_LOST, "The node of the discovery's pod does not answer."
+    elif ending.reason is Reason.DEADLINE_EXCEEDED:
+        reason, message = Reason.DISCOVERY_TIMED_OUT, "The source did not answer in time." + _seen_before(facts)
     limits = backoff.REFUSED_DELAY if is_refused else backoff.DISCOVERY_DELAY
     wait: timedelta = backoff.delay_after(failures, limits, job.uid)
     return replace(
@@ -155,5 +156,5 @@ def _record_failure(facts: Facts, before: Discovery, unread: JobFacts) -> Discov
 def _seen_before(facts: Facts) -> str:
     """What was said of the pod while it did not get ready (a missing Secret): the deadline took pod and reason away."""
     said = facts.conditions.get("Discovered")
-    quiet = {"Discovering", "AwaitingAdmission", "AwaitingSlot", "DiscoveryTimedOut"}
+    quiet = {Reason.DISCOVERING, Reason.AWAITING_ADMISSION, Reason.AWAITING_SLOT, Reason.DISCOVERY_TIMED_OUT}
     return "" if said is None or said.status != "False" or said.reason in quiet else f" Last seen: {said.message}"

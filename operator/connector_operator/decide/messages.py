@@ -14,6 +14,7 @@ from connector_operator.decide.pod_problems import Explanation, WaitsFor, explai
 from connector_operator.decide.termination import read_live_ending
 from connector_operator.resources import names
 from connector_operator.resources.connector import ConnectorStatus
+from connector_operator.resources.reasons import Reason, RunnerReason
 from connector_operator.resources.times import format_time
 
 _MOST_NAMED = 20
@@ -32,7 +33,7 @@ class Messages(msgspec.Struct, frozen=True, kw_only=True):
         pod: Why the execution's pod is not ready.
     """
 
-    reason: str
+    reason: Reason | RunnerReason
     message: str
     event: str
     ready: bool = False
@@ -56,10 +57,10 @@ def build_messages(case: Case) -> Messages:
     listing = _explain_listing(case)
     gate = _explain_gate(case, listing)
     live = case.facts.live[-1].job if case.facts.live else None
-    pod = explain_unready(live, seen.pods, seen.warnings, seen.now) if live else Explanation("NoExecution", "")
+    pod = explain_unready(live, seen.pods, seen.warnings, seen.now) if live else Explanation(Reason.NO_EXECUTION, "")
     if seen.refusal and row.action in _CHANGES_ITS_POD:
         return Messages(
-            reason="JobRefused", message=seen.refusal, event=seen.refusal, stalled=True, listing=listing, pod=pod
+            reason=Reason.JOB_REFUSED, message=seen.refusal, event=seen.refusal, stalled=True, listing=listing, pod=pod
         )
     message = _fill(row.message, _Sayers(case, gate, pod))
     when = gate.when if row.reason is ReasonFrom.GATE else _say_when(case)
@@ -77,11 +78,13 @@ def build_messages(case: Case) -> Messages:
     )
 
 
-def _reason(case: Case, giver: Explanation | None) -> str:
+def _reason(case: Case, giver: Explanation | None) -> Reason | RunnerReason:
     if giver is not None:
         return giver.reason
-    is_last = case.row.reason is ReasonFrom.LAST
-    return case.memory.last_execution.reason if is_last else str(case.row.reason)
+    reason = case.row.reason
+    return (
+        RunnerReason(case.memory.last_execution.reason) if reason is None or isinstance(reason, ReasonFrom) else reason
+    )
 
 
 def _fill(message: str, sayers: _Sayers) -> str:
@@ -168,9 +171,9 @@ def _explain_listing(case: Case) -> Explanation:
     """Why the streams of this configuration are not known, or how far their listing is."""
     seen, row, discovery = case.facts.seen, case.listing_row, case.memory.discovery
     if seen.refusal and row.action is ListingAction.START:
-        return Explanation("JobRefused", seen.refusal, WaitsFor.PERSON)
+        return Explanation(Reason.JOB_REFUSED, seen.refusal, WaitsFor.PERSON)
     if row.waits_for_slot:
-        return Explanation("AwaitingSlot", "Other discoveries are running; this one is in line.")
+        return Explanation(Reason.AWAITING_SLOT, "Other discoveries are running; this one is in line.")
     live = [d.job for d in case.facts.discoveries if d.is_live]
     if live and row.names_pod_problem:
         unready = explain_unready(live[-1], seen.pods, seen.warnings, seen.now)
@@ -178,8 +181,8 @@ def _explain_listing(case: Case) -> Explanation:
             return unready
     if case.streams.has_failed:
         when = f" Tried again at {discovery.retry_at}, and at once when the spec changes." if row.retries else ""
-        return Explanation(discovery.reason, close(discovery.message), when=when)
-    return Explanation("Discovering", "The streams of this configuration are being listed.")
+        return Explanation(RunnerReason(discovery.reason), close(discovery.message), when=when)
+    return Explanation(Reason.DISCOVERING, "The streams of this configuration are being listed.")
 
 
 def _explain_gate(case: Case, listing: Explanation) -> Explanation:
@@ -188,17 +191,19 @@ def _explain_gate(case: Case, listing: Explanation) -> Explanation:
     stream = seen.spec.selected_stream if seen.spec else ""
     match case.inputs.gate:
         case Gate.INVALID:
-            return Explanation("InvalidConfig", list_problems(case.facts.problems))
+            return Explanation(Reason.INVALID_CONFIG, list_problems(case.facts.problems))
         case Gate.REFUSED | Gate.UNDISCOVERED:
             return listing
         case Gate.UNSELECTED:
             return Explanation(
-                "StreamNotSelected",
+                Reason.STREAM_NOT_SELECTED,
                 f"Running is asked for, but no stream is selected: set spec.selectedStream. {say_streams(case.memory)}",
             )
         case Gate.UNKNOWN:
-            return Explanation("UnknownStream", f"The source has no stream {stream!r}. {say_streams(case.memory)}")
+            return Explanation(
+                Reason.UNKNOWN_STREAM, f"The source has no stream {stream!r}. {say_streams(case.memory)}"
+            )
         case Gate.HOMELESS | Gate.MISDIRECTED:
             return Explanation(seen.dataset.reason, seen.dataset.message)
         case Gate.OPEN:
-            return Explanation("ReadyToRun", "")
+            return Explanation(Reason.READY_TO_RUN, "")

@@ -10,11 +10,14 @@ import msgspec
 
 from connector_operator.resources.connector import ConnectorSpec, ConnectorStatus
 from connector_operator.resources.dataset import DatasetView, Resolution
+from connector_operator.resources.reasons import Reason
 from connector_operator.resources.workload import ObservedJob, ObservedPod
 from connector_runner.schemas.catalogue import CatalogueSummary
 from connector_runner.schemas.manifest import TakeOver
 
-UNRESOLVED = DatasetView(Resolution.MISSING, "DatasetNotNamed", "spec.datasetId is not set; name a Dataset there.")
+UNRESOLVED = DatasetView(
+    Resolution.MISSING, Reason.DATASET_NOT_NAMED, "spec.datasetId is not set; name a Dataset there."
+)
 
 
 EventMessage = tuple[str, str]

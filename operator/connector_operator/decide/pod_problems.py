@@ -9,6 +9,7 @@ from enum import Enum, auto
 import msgspec
 
 from connector_operator.decide.observation import EventMessage
+from connector_operator.resources.reasons import Reason, RunnerReason
 from connector_operator.resources.workload import ObservedJob, ObservedPod
 
 LONG = timedelta(minutes=2)
@@ -34,7 +35,7 @@ class Explanation(msgspec.Struct, frozen=True):
         when: A sentence about when it is tried again, with a space before it; apart, as it changes with the clock.
     """
 
-    reason: str
+    reason: Reason | RunnerReason
     message: str
     waits_for: WaitsFor = WaitsFor.TIME
     when: str = ""
@@ -44,7 +45,7 @@ def explain_unready(
     job: ObservedJob, pods: Sequence[ObservedPod] | None, warnings: Sequence[EventMessage], now: datetime
 ) -> Explanation:
     """The most telling reason; `pods` None and no events: nothing is known yet."""
-    starting = Explanation("Starting", f"Execution {job.name} is starting.")
+    starting = Explanation(Reason.STARTING, f"Execution {job.name} is starting.")
     if job.is_suspended:
         return explain_suspended(job)
     if pods is None:
@@ -59,22 +60,23 @@ def explain_unready(
             or _explain_time(job, mine[-1], now)
             or starting
         )
-    refused = Explanation("PodRefused", f"No pod could be made for {job.name}: {said}", WaitsFor.PERSON)
+    refused = Explanation(Reason.POD_REFUSED, f"No pod could be made for {job.name}: {said}", WaitsFor.PERSON)
     return refused if said else starting
 
 
 def _explain_start(pod: ObservedPod, said: str) -> Explanation | None:
     """What keeps the pod's container from starting; `said`: the latest warning about it."""
     if pod.unschedulable:
-        return Explanation("Unschedulable", f"No node takes the pod: {pod.unschedulable}", WaitsFor.PERSON)
+        return Explanation(Reason.UNSCHEDULABLE, f"No node takes the pod: {pod.unschedulable}", WaitsFor.PERSON)
     if pod.container_reason in _IMAGE_REASONS:
         message = f"The runner's image could not be pulled: {pod.waiting}"
-        return Explanation("ImageNotPulled", message, WaitsFor.PERSON)
+        return Explanation(Reason.IMAGE_NOT_PULLED, message, WaitsFor.PERSON)
     if said and pod.phase == "Pending":
-        reason = "SecretNotFound" if "secret" in said and "not found" in said else "PodNotStarted"
+        is_secret = "secret" in said and "not found" in said
+        reason = Reason.SECRET_NOT_FOUND if is_secret else Reason.POD_NOT_STARTED
         return Explanation(reason, f"The pod can't start: {said}", WaitsFor.PERSON)
     if pod.container_reason == "CreateContainerConfigError":
-        return Explanation("PodNotStarted", f"The container can't start: {pod.waiting}", WaitsFor.PERSON)
+        return Explanation(Reason.POD_NOT_STARTED, f"The container can't start: {pod.waiting}", WaitsFor.PERSON)
     return None
 
 
@@ -86,10 +88,10 @@ def _explain_sidecars(pod: ObservedPod) -> Explanation | None:
         message = (
             f"The runner works, but its pod does not count as ready: of the containers beside it has ended {ended}."
         )
-        return Explanation("SidecarEnded", message, WaitsFor.PERSON)
+        return Explanation(Reason.SIDECAR_ENDED, message, WaitsFor.PERSON)
     if pod.others:
         message = f"The runner works, but the pod's other containers are not all ready: {', '.join(pod.others)}."
-        return Explanation("SidecarNotReady", message)
+        return Explanation(Reason.SIDECAR_NOT_READY, message)
     return None
 
 
@@ -99,7 +101,7 @@ def _explain_time(job: ObservedJob, pod: ObservedPod, now: datetime) -> Explanat
     if now - max(pod.started, pod.unready_since or pod.started) <= LONG:
         return None
     message = f"The runner is up but not ready: it has no connection yet; see kubectl logs job/{job.name}."
-    return Explanation("RunnerNotReady", message)
+    return Explanation(Reason.RUNNER_NOT_READY, message)
 
 
 def explain_suspended(job: ObservedJob) -> Explanation:
@@ -109,4 +111,4 @@ def explain_suspended(job: ObservedJob) -> Explanation:
         "let it start. It starts when that happens; to let it start by hand: "
         f"""kubectl patch job {job.name} --type=merge -p '{{"spec":{{"suspend":false,"parallelism":1}}}}'."""
     )
-    return Explanation("AwaitingAdmission", message, WaitsFor.ADMISSION)
+    return Explanation(Reason.AWAITING_ADMISSION, message, WaitsFor.ADMISSION)

@@ -11,13 +11,14 @@ from connector_operator.decide.outputs import Action, ListingAction, StopCause
 from connector_operator.decide.termination import read_live_ending
 from connector_operator.resources import names
 from connector_operator.resources.connector import ConnectorStatus, Held, LastExecution, Ordered, Retry
+from connector_operator.resources.reasons import Reason
 from connector_operator.resources.times import format_time
 
 replace = msgspec.structs.replace
 _STOPS = {
-    StopCause.ASKED: ("Stopped", "It was told to commit and leave, as asked."),
-    StopCause.REPLACED: ("Replaced", "It was told to commit and leave, to make way for the next execution."),
-    StopCause.NODE_LOST: ("NodeLost", "Its node did not answer; another execution took over."),
+    StopCause.ASKED: (Reason.STOPPED, "It was told to commit and leave, as asked."),
+    StopCause.REPLACED: (Reason.REPLACED, "It was told to commit and leave, to make way for the next execution."),
+    StopCause.NODE_LOST: (Reason.NODE_LOST, "Its node did not answer; another execution took over."),
 }
 """Reason and message of `lastExecution` of an execution that is stopped."""
 

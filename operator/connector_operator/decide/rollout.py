@@ -14,6 +14,7 @@ from connector_operator.decide.conditions import ConditionKind, Said, build_cond
 from connector_operator.decide.messages import list_problems
 from connector_operator.resources.dataset import DatasetStatus, dataset_hash, parse_dataset
 from connector_operator.resources.names import hash_value
+from connector_operator.resources.reasons import Reason
 from connector_operator.resources.times import format_time
 
 
@@ -114,32 +115,32 @@ def _blocks(user: User, changed_at: str) -> bool:
 
 def _ready(rollout: Rollout) -> Said:
     if rollout.problems:
-        return Said("False", "DatasetInvalid", list_problems(rollout.problems))
-    return Said("True", "Valid", "It can be used.")
+        return Said("False", Reason.DATASET_INVALID, list_problems(rollout.problems))
+    return Said("True", Reason.VALID, "It can be used.")
 
 
 def _reached(rollout: Rollout) -> Said:
     if any(u.is_ready for u in rollout.live):
-        return Said("True", "Reached", "A running execution is connected.")
+        return Said("True", Reason.REACHED, "A running execution is connected.")
     failed = next((u for u in rollout.users if u.problem), None)
     if failed is not None:
-        return Said("False", "NotReached", f"Connector {failed.name}: {failed.problem}")
-    if any(c.type == "Reached" and c.reason == "Reached" for c in rollout.status.conditions):
-        return Said("True", "Reached", "The last execution was connected.")
-    return Said("Unknown", "NotTried", "No execution has reported yet.")
+        return Said("False", Reason.NOT_REACHED, f"Connector {failed.name}: {failed.problem}")
+    if any(c.type == "Reached" and c.reason == Reason.REACHED for c in rollout.status.conditions):
+        return Said("True", Reason.REACHED, "The last execution was connected.")
+    return Said("Unknown", Reason.NOT_TRIED, "No execution has reported yet.")
 
 
 def _rolled_out(rollout: Rollout) -> Said:
     if not rollout.outdated:
-        return Said("True", "RolledOut", "All running connectors use its present form.")
+        return Said("True", Reason.ROLLED_OUT, "All running connectors use its present form.")
     if not rollout.blockers:
-        return Said("False", "RollingOut", "Running connectors follow one by one.")
+        return Said("False", Reason.ROLLING_OUT, "Running connectors follow one by one.")
     names = ", ".join(u.name for u in rollout.blockers[:5])
     message = (
         f"Connectors go on with the earlier form until these are ready with the present one: {names}. "
         "Mend or stop them, or set spec.restartedAt of others to have them follow now."
     )
-    return Said("False", "Waiting", message)
+    return Said("False", Reason.WAITING, message)
 
 
 CONDITIONS: tuple[ConditionKind[Rollout], ...] = (

@@ -14,16 +14,16 @@ from connector_operator.decide.messages import Messages
 from connector_operator.decide.outputs import Action, EventType
 from connector_operator.resources import names
 from connector_operator.resources.connector import EffectiveDataset, State, build_status
+from connector_operator.resources.reasons import Reason, RunnerReason
 from connector_operator.resources.times import format_time
 
 _OWN = frozenset(kind.type for kind in CONDITIONS)
-_QUIET_REASONS = {"Discovering", "AwaitingSlot", "Starting", "Stopping", "AwaitingTurn"}
 
 
 class Announcement(msgspec.Struct, frozen=True):
     """A change to report; a quiet one is for the log, not worth an event."""
 
-    reason: str
+    reason: Reason | RunnerReason
     message: str
     is_warning: bool
     is_quiet: bool
@@ -64,8 +64,8 @@ def announce(case: Case, messages: Messages, status: dict[str, Any]) -> Announce
     is_same_state = case.facts.seen.status.state.status == status["state"]["status"]
     if old is not None and old.reason == ready["reason"] and is_same_state:
         return None
-    reason = str(ready["reason"])
-    is_quiet = reason in _QUIET_REASONS
+    reason = messages.reason
+    is_quiet = isinstance(reason, Reason) and reason.is_quiet
     is_warning = not is_quiet and (case.row.event is EventType.WARNING or messages.stalled)
     return Announcement(reason, messages.event, is_warning, is_quiet)
 
@@ -92,13 +92,19 @@ def _settled(status: Any) -> Any:
 
 def refused_status(stored: dict[str, Any], desired: dict[str, Any], message: str, now: datetime) -> dict[str, Any]:
     """The stored status with the conditions of a desired one that was refused, and that said in Ready and Stalled."""
-    said = dict.fromkeys(("Ready", "Reconciling"), "False") | {"Stalled": "True"}
+    said = {"Ready": "False", "Reconciling": "False", "Stalled": "True"}
     conditions = []
     for condition in desired["conditions"]:
         kind = condition["type"]
         if kind in said:
             times = {"lastTransitionTime": format_time(now)} if condition["status"] != said[kind] else {}
-            condition = {**condition, **times, "status": said[kind], "reason": "StatusRefused", "message": message}
+            condition = {
+                **condition,
+                **times,
+                "status": said[kind],
+                "reason": str(Reason.STATUS_REFUSED),
+                "message": message,
+            }
         conditions.append(condition)
     kept = {name: value for name, value in stored.items() if name != "conditions"}
     return {**kept, "observedGeneration": desired["observedGeneration"], "conditions": conditions}

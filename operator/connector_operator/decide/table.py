@@ -25,6 +25,7 @@ from connector_operator.decide.inputs import (
     Timer,
 )
 from connector_operator.decide.outputs import Action, EventType, ListingAction, ReasonFrom, StopCause, Wake
+from connector_operator.resources.reasons import Reason
 
 Word = TypeVar("Word", bound=StrEnum)
 
@@ -68,7 +69,7 @@ class Row(msgspec.Struct, frozen=True):
     when: When
     action: Action = Action.NOTHING
     state: str = ""
-    reason: str | ReasonFrom = ""
+    reason: Reason | ReasonFrom | None = None
     message: str = ""
     ready: bool = False
     reconciling: bool = False
@@ -139,41 +140,41 @@ ROWS = (
     #   row            inputs                                     action     state      reason              message
     Row("deleted",     When(only(R.DELETED), frozenset(E))),
     Row("look",        When(EXISTING, only(E.UNSEEN)),            A.LOOK),
-    Row("stop",        When(NOT_RUNNING, LIVE),                   A.STOP,    "running", "Stopping",         LEAVES,
+    Row("stop",        When(NOT_RUNNING, LIVE),                   A.STOP,    "running", Reason.STOPPING,         LEAVES,
         reconciling=True, unhealthy=True, event=NORMAL, stop=StopCause.ASKED),
-    Row("stopping",    When(NOT_RUNNING, ENDING),                 A.CLEAR,   "running", "Stopping",         LEAVES,
+    Row("stopping",    When(NOT_RUNNING, ENDING),                 A.CLEAR,   "running", Reason.STOPPING,         LEAVES,
         reconciling=True, unhealthy=True, event=NORMAL, wake=Wake.LEAVE),
-    Row("orphaned",    When(EXISTING, only(E.ORPHANED)),          A.NOTHING, "running", "PodOrphaned",      "{left}",
+    Row("orphaned",    When(EXISTING, only(E.ORPHANED)),          A.NOTHING, "running", Reason.POD_ORPHANED,      "{left}",
         stalled=True, unhealthy=True, wake=Wake.LEFT_POD),
-    Row("stranded",    When(EXISTING, only(E.STRANDED)),          A.NOTHING, "running", "NodeLost",         "{left}",
+    Row("stranded",    When(EXISTING, only(E.STRANDED)),          A.NOTHING, "running", Reason.NODE_LOST,         "{left}",
         reconciling=True, unhealthy=True, wake=Wake.LEFT_POD),
-    Row("stopped",     When(STOPPED, NONE),                       A.NOTHING, "stopped", "Stopped",          "Stopped as asked; set spec.status to running to go on where it left off.",
+    Row("stopped",     When(STOPPED, NONE),                       A.NOTHING, "stopped", Reason.STOPPED,          "Stopped as asked; set spec.status to running to go on where it left off.",
         ready=True, event=NORMAL),
-    Row("trim",        When(RUNNING, only(E.SURPLUS)),            A.TRIM,    "running", "Replacing",        "More than one execution was found; all but the newest are told to leave.",
+    Row("trim",        When(RUNNING, only(E.SURPLUS)),            A.TRIM,    "running", Reason.REPLACING,        "More than one execution was found; all but the newest are told to leave.",
         reconciling=True, unhealthy=True),
-    Row("lost",        When(RUNNING, only(E.LOST)),               A.STOP,    "running", "NodeLost",         "The execution's node does not answer; another execution takes over.",
+    Row("lost",        When(RUNNING, only(E.LOST)),               A.STOP,    "running", Reason.NODE_LOST,         "The execution's node does not answer; another execution takes over.",
         reconciling=True, unhealthy=True, stop=StopCause.NODE_LOST),
-    Row("leaving",     When(RUNNING, ENDING),                     A.CLEAR,   "running", "Replacing",        MAKES_WAY,
+    Row("leaving",     When(RUNNING, ENDING),                     A.CLEAR,   "running", Reason.REPLACING,        MAKES_WAY,
         reconciling=True, unhealthy=True, event=NORMAL, wake=Wake.LEAVE),
-    Row("replace",     When(RUNNING, only(E.OUTDATED), OPEN),     A.STOP,    "running", "Replacing",        MAKES_WAY,
+    Row("replace",     When(RUNNING, only(E.OUTDATED), OPEN),     A.STOP,    "running", Reason.REPLACING,        MAKES_WAY,
         reconciling=True, unhealthy=True, event=NORMAL, stop=StopCause.REPLACED, needs_dry_run=True),
-    Row("barred",      When(RUNNING, only(E.BARRED), OPEN),       A.NOTHING, "running", "JobRefused",       GOES_ON + " {refusal}",
+    Row("barred",      When(RUNNING, only(E.BARRED), OPEN),       A.NOTHING, "running", Reason.JOB_REFUSED,       GOES_ON + " {refusal}",
         stalled=True, wake=Wake.DRY_RUN),
-    Row("spent",       When(RUNNING, only(E.SPENT)),              A.STOP,    "running", "Replacing",        "{over} Its Job makes way for the next execution.",
+    Row("spent",       When(RUNNING, only(E.SPENT)),              A.STOP,    "running", Reason.REPLACING,        "{over} Its Job makes way for the next execution.",
         reconciling=True, unhealthy=True, stop=StopCause.OVER),
-    Row("admission",   When(RUNNING, only(E.SUSPENDED)),          A.NOTHING, "running", "AwaitingAdmission", "{suspended}",
+    Row("admission",   When(RUNNING, only(E.SUSPENDED)),          A.NOTHING, "running", Reason.AWAITING_ADMISSION, "{suspended}",
         reconciling=True),
     Row("held",        When(RUNNING, CHANGED, only(G.UNDISCOVERED, G.HOMELESS)), A.NOTHING, "running", ReasonFrom.GATE, GOES_ON + " {gate}",
         reconciling=True),
     Row("stuck",       When(RUNNING, CHANGED, UNUSABLE),          A.NOTHING, "running", ReasonFrom.GATE,    GOES_ON + " {gate}",
         stalled=True),
-    Row("turn",        When(RUNNING, only(E.QUEUED)),             A.NOTHING, "running", "AwaitingTurn",     "The Dataset has changed; this connector follows when those before it are ready again.",
+    Row("turn",        When(RUNNING, only(E.QUEUED)),             A.NOTHING, "running", Reason.AWAITING_TURN,     "The Dataset has changed; this connector follows when those before it are ready again.",
         ready=True, reconciling=True, event=NORMAL),
-    Row("running",     When(RUNNING, only(E.READY)),              A.NOTHING, "running", "Running",          "Stream {stream} runs{into}.",
+    Row("running",     When(RUNNING, only(E.READY)),              A.NOTHING, "running", Reason.RUNNING,          "Stream {stream} runs{into}.",
         ready=True, event=NORMAL),
     Row("starting",    When(RUNNING, only(E.WAITING)),            A.NOTHING, "running", ReasonFrom.POD,     "{pod}",
         reconciling=True, event=NORMAL),
-    Row("completed",   When(RUNNING, NONE, ANY_GATE, only(M.COMPLETED)), A.NOTHING, "stopped", "Completed", "The stream has come to its end; set spec.restartedAt to any new text to run it again.",
+    Row("completed",   When(RUNNING, NONE, ANY_GATE, only(M.COMPLETED)), A.NOTHING, "stopped", Reason.COMPLETED, "The stream has come to its end; set spec.restartedAt to any new text to run it again.",
         ready=True, event=NORMAL),
     Row("invalid",     When(NOT_STOPPED, NONE, only(G.INVALID), NOT_COMPLETED), A.NOTHING, "errored", ReasonFrom.GATE, "{gate}",
         stalled=True),
@@ -181,7 +182,7 @@ ROWS = (
         stalled=True),
     Row("pending",     When(NOT_STOPPED, NONE, only(G.UNDISCOVERED), NOT_COMPLETED), A.NOTHING, "pending", ReasonFrom.GATE, "{gate}",
         reconciling=True),
-    Row("received",    When(ABSENT, NONE, only(G.UNSELECTED)),    A.NOTHING, "received", "StreamsReceived", "{streams} Select one in spec.selectedStream.",
+    Row("received",    When(ABSENT, NONE, only(G.UNSELECTED)),    A.NOTHING, "received", Reason.STREAMS_RECEIVED, "{streams} Select one in spec.selectedStream.",
         ready=True, event=NORMAL),
     Row("unselected",  When(RUNNING, NONE, only(G.UNSELECTED), NOT_COMPLETED), A.NOTHING, "received", ReasonFrom.GATE, "{gate}",
         stalled=True),
@@ -191,17 +192,17 @@ ROWS = (
         reconciling=True),
     Row("misdirected", When(NOT_STOPPED, NONE, only(G.MISDIRECTED), NOT_COMPLETED), A.NOTHING, "errored", ReasonFrom.GATE, "{gate}",
         stalled=True),
-    Row("ready",       When(ABSENT, NONE, OPEN),                  A.NOTHING, "ready",   "ReadyToRun",       "Ready to run stream {stream}{into}; set spec.status to running.",
+    Row("ready",       When(ABSENT, NONE, OPEN),                  A.NOTHING, "ready",   Reason.READY_TO_RUN,       "Ready to run stream {stream}{into}; set spec.status to running.",
         ready=True, event=NORMAL),
-    Row("backoff",     When(RUNNING, NONE, OPEN, only(M.CRASHED)), A.NOTHING, "running", "CrashBackoff",    "The last execution failed ({last}).",
+    Row("backoff",     When(RUNNING, NONE, OPEN, only(M.CRASHED)), A.NOTHING, "running", Reason.CRASH_BACKOFF,    "The last execution failed ({last}).",
         reconciling=True, unhealthy=True, wake=Wake.RETRY),
-    Row("failing",     When(RUNNING, NONE, OPEN, only(M.FAILING)), A.NOTHING, "errored", "CrashLoop",       "{failures} executions in a row have failed, the last: {last}.",
+    Row("failing",     When(RUNNING, NONE, OPEN, only(M.FAILING)), A.NOTHING, "errored", Reason.CRASH_LOOP,       "{failures} executions in a row have failed, the last: {last}.",
         reconciling=True, unhealthy=True, wake=Wake.RETRY),
     Row("mend",        When(RUNNING, NONE, OPEN, only(M.REFUSED)), A.NOTHING, "errored", ReasonFrom.LAST,   "{refused}",
         stalled=True, unhealthy=True, wake=Wake.RETRY_OR_CHANGE),
     Row("fenced",      When(RUNNING, NONE, OPEN, only(M.FENCED)),  A.NOTHING, "errored", ReasonFrom.LAST,   "{refused} It does not start again by itself, as two would take the dataset from each other for ever. End the other one (a copy of this connector in another cluster?), then set spec.restartedAt to any new text.",
         stalled=True, unhealthy=True),
-    Row("start",       When(RUNNING, NONE, OPEN, only(M.CLEAR)),   A.START,   "running", "Starting",        "Execution {execution} is starting.",
+    Row("start",       When(RUNNING, NONE, OPEN, only(M.CLEAR)),   A.START,   "running", Reason.STARTING,        "Execution {execution} is starting.",
         reconciling=True, unhealthy=True, event=NORMAL),
 )
 YES, NO, L, T = only(Need.YES), only(Need.NO), Listing, Timer

@@ -9,6 +9,7 @@ import msgspec
 
 from connector_operator.resources.connector import Held
 from connector_operator.resources.names import LARGEST_COUNT
+from connector_operator.resources.reasons import Reason, RunnerReason
 from connector_operator.resources.workload import ObservedJob, ObservedPod
 from connector_runner.schemas.outcome import ExitCode, Termination, parse_termination
 
@@ -28,13 +29,13 @@ class Ending(msgspec.Struct, frozen=True):
     """
 
     outcome: str
-    reason: str
+    reason: Reason | RunnerReason
     message: str
     exit_code: int | None = None
     held: Held = Held()
 
 
-_END_OF_STREAM = Ending(COMPLETED, "Completed", "The stream has come to its end.", 0)
+_END_OF_STREAM = Ending(COMPLETED, Reason.COMPLETED, "The stream has come to its end.", 0)
 
 
 def read_ending(job: ObservedJob, pods: Sequence[ObservedPod]) -> Ending:
@@ -43,7 +44,7 @@ def read_ending(job: ObservedJob, pods: Sequence[ObservedPod]) -> Ending:
         return _END_OF_STREAM
     pod = next((p for p in pods if p.job == job.name and p.exit_code is not None), None)
     if job.reason == "DeadlineExceeded":
-        return Ending(CRASHED, "DeadlineExceeded", "It did not end in time.")
+        return Ending(CRASHED, Reason.DEADLINE_EXCEEDED, "It did not end in time.")
     return _read_without_pod(job) if pod is None else _read_pod(pod)
 
 
@@ -56,19 +57,19 @@ def _read_pod(pod: ObservedPod) -> Ending:
         return _read_refusal(said, message)
     if pod.disruption or pod.exit_code == ExitCode.TERMINATED:
         why = pod.disruption or "its pod was deleted"
-        return Ending(DISRUPTED, "Disrupted", f"The runner was told to leave: {why}.", pod.exit_code)
+        return Ending(DISRUPTED, Reason.DISRUPTED, f"The runner was told to leave: {why}.", pod.exit_code)
     if pod.container_reason == "OOMKilled":
         message = "The runner needed more memory than spec.runner.resources allows."
-        return Ending(CRASHED, "OOMKilled", message, pod.exit_code)
-    return Ending(CRASHED, said.reason, message, pod.exit_code)
+        return Ending(CRASHED, Reason.OOM_KILLED, message, pod.exit_code)
+    return Ending(CRASHED, RunnerReason(said.reason), message, pod.exit_code)
 
 
 def _read_refusal(said: Termination, message: str) -> Ending:
     if said.is_taken_over:
-        return Ending(FENCED, said.reason, message, ExitCode.ACTION_REQUIRED)
+        return Ending(FENCED, RunnerReason(said.reason), message, ExitCode.ACTION_REQUIRED)
     is_sane = 0 < said.held_by_run <= LARGEST_COUNT
     held = Held(said.held_by_run, said.held_mark) if is_sane else Held()
-    return Ending(REFUSED, said.reason, message, ExitCode.ACTION_REQUIRED, held)
+    return Ending(REFUSED, RunnerReason(said.reason), message, ExitCode.ACTION_REQUIRED, held)
 
 
 def exit_code_of(job: ObservedJob) -> int | None:
@@ -80,12 +81,12 @@ def exit_code_of(job: ObservedJob) -> int | None:
 def _read_without_pod(job: ObservedJob) -> Ending:
     code = exit_code_of(job)
     if code == ExitCode.ACTION_REQUIRED:
-        return Ending(REFUSED, "ActionRequired", job.message, code)
+        return Ending(REFUSED, Reason.ACTION_REQUIRED, job.message, code)
     if code is not None and code != ExitCode.TERMINATED:
-        return Ending(CRASHED, "Crashed", job.message, code)
+        return Ending(CRASHED, Reason.CRASHED, job.message, code)
     if job.reason == "PodFailurePolicy":
-        return Ending(DISRUPTED, "Disrupted", job.message, code)
-    return Ending(DISRUPTED, "PodLost", "The execution's pod was removed before anybody could see how it ended.")
+        return Ending(DISRUPTED, Reason.DISRUPTED, job.message, code)
+    return Ending(DISRUPTED, Reason.POD_LOST, "The execution's pod was removed before anybody could see how it ended.")
 
 
 def read_live_ending(job: ObservedJob, pods: Sequence[ObservedPod], outlived_code: int | None) -> Ending:
@@ -100,8 +101,8 @@ def read_live_ending(job: ObservedJob, pods: Sequence[ObservedPod], outlived_cod
             "Somebody changed the Job's completions or parallelism, so that it may make more than one pod; an admission "
             "policy or a controller that does so must leave the operator's Jobs alone."
         )
-        return Ending(CRASHED, "JobAltered", message)
+        return Ending(CRASHED, Reason.JOB_ALTERED, message)
     message = (
         "Somebody suspended the Job, or scaled it to nothing, after it had run; it could only go on in a second pod."
     )
-    return Ending(DISRUPTED, "JobSuspended", message)
+    return Ending(DISRUPTED, Reason.JOB_SUSPENDED, message)

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from connector_operator.resources.names import hash_value
+from connector_operator.resources.reasons import Reason
 from connector_runner.schemas.kinds.checks import rule_problems
 from connector_runner.schemas.kinds.dataset import DatasetSpec, DatasetStatus
 from connector_runner.schemas.kinds.naming import DEFAULT_DATASET, dataset_name
@@ -47,7 +48,7 @@ class DatasetView(msgspec.Struct, frozen=True):
     """
 
     resolution: Resolution
-    reason: str
+    reason: Reason
     message: str
     name: str = ""
     table: str = ""
@@ -111,21 +112,25 @@ def resolved_name(dataset_id: str, existing: Mapping[str, Any]) -> str:
 def resolve_dataset(dataset_id: str, existing: Mapping[str, Mapping[str, Any]]) -> DatasetView:
     """Finds the Dataset for a `datasetId` among the namespace's raw Datasets by name, or says what to do."""
     if not dataset_id:
-        return DatasetView(Resolution.MISSING, "DatasetNotNamed", "spec.datasetId is not set; name a Dataset there.")
+        return DatasetView(
+            Resolution.MISSING, Reason.DATASET_NOT_NAMED, "spec.datasetId is not set; name a Dataset there."
+        )
     name = resolved_name(dataset_id, existing)
     if not name:
         wanted = dataset_name(dataset_id)
         return DatasetView(
             Resolution.MISSING,
-            "DatasetNotFound",
+            Reason.DATASET_NOT_FOUND,
             f"There is no Dataset {wanted!r} in this namespace, nor one named {DEFAULT_DATASET!r}; create one of them.",
             name=wanted,
         )
     raw = existing[name]
     spec, problems = parse_dataset(raw.get("spec"))
     if spec is None or problems:
-        return DatasetView(Resolution.INVALID, "DatasetInvalid", f"Dataset {name!r}: {'; '.join(problems)}.", name=name)
+        return DatasetView(
+            Resolution.INVALID, Reason.DATASET_INVALID, f"Dataset {name!r}: {'; '.join(problems)}.", name=name
+        )
     table = (spec.table if name == dataset_name(dataset_id) else "") or dataset_id
     status = parse_dataset_status(raw.get("status"))
     message = f"Rows go to table {table} of Dataset {name!r}."
-    return DatasetView(Resolution.RESOLVED, "Resolved", message, name, table, spec, status.changed_at)
+    return DatasetView(Resolution.RESOLVED, Reason.RESOLVED, message, name, table, spec, status.changed_at)

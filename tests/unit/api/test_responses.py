@@ -6,7 +6,7 @@ import pytest
 from connector_operator.api.problems import from_kubernetes, read_causes
 from connector_operator.api.responses import LEAVING, build_response, build_update_response, is_settled
 from connector_operator.api.schemas import build_connector_schema, build_problem_schema
-from connector_operator.decide.reasons import REASONS
+from connector_operator.resources.reasons import Reason
 
 
 def condition(kind: str, status: str, reason: str = "Why") -> dict[str, Any]:
@@ -135,7 +135,7 @@ def test_when_a_state_is_the_new_one(raw: dict[str, Any], expected: bool) -> Non
 
 
 def test_reasons_are_those_of_the_operator() -> None:
-    assert {reason.name for reason in REASONS} >= LEAVING
+    assert set(Reason) >= LEAVING
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from connector_operator.decide.termination import Ending, exit_code_of
 from connector_operator.engine.fair_queue import Key
 from connector_operator.resources import names
 from connector_operator.resources.connector import Retry
+from connector_operator.resources.reasons import Reason
 from connector_operator.resources.workload import ObservedJob
 from tests.unit.operator.test_states import make
 from tests.unit.operator.world import World, replace
@@ -207,7 +208,7 @@ def test_quick_evictions_in_a_row_all_count() -> None:
     job, retry, delays = ObservedJob(name="job", uid="u", started=World().now), Retry(), []
     world = World()
     for _ in range(4):
-        retry = next_retry(retry, job, Ending("disrupted", "Disrupted", "x"), world.now, world.policy)
+        retry = next_retry(retry, job, Ending("disrupted", Reason.DISRUPTED, "x"), world.now, world.policy)
         delays.append(retry.failures)
     assert delays == [0, 1, 2, 3]
 

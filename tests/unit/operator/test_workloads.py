@@ -14,6 +14,7 @@ from connector_operator.decide.termination import Ending, read_ending
 from connector_operator.resources import names
 from connector_operator.resources.connector import Retry, config_hash, parse_spec
 from connector_operator.resources.dataset import DatasetStatus, dataset_hash, parse_dataset, resolve_dataset
+from connector_operator.resources.reasons import Reason
 from connector_operator.resources.workload import ObservedJob, ObservedPod, read_job, read_pod
 from connector_operator.workloads.jobs import RunnerSettings, Subject, build_discovery_job, build_runner_job
 from connector_runner.schemas.manifest import parse_manifest, read_variables
@@ -179,7 +180,7 @@ def test_each_end_is_judged(job: ObservedJob, pods: list[ObservedPod], outcome: 
 
 
 def test_failures_add_up_for_the_same_orders_and_are_forgotten_after_a_stable_run() -> None:
-    crashed, policy = Ending("crashed", "Crashed", "x", 1), Policy()
+    crashed, policy = Ending("crashed", Reason.CRASHED, "x", 1), Policy()
     job = ObservedJob(name="job", uid="u", spec_hash="s", dataset_hash="d", started=START)
     retry = Retry()
     for failures in range(1, 7):

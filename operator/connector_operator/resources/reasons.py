@@ -1,222 +1,252 @@
-"""Every reason that the operator gives, what it means and what cures it; `docs/reasons.md` is generated from here."""
+"""Every reason that the operator gives, with what it means and what to do; `docs/reasons.md` is generated from here."""
 
 from __future__ import annotations
 
-import msgspec
-
-
-class Reason(msgspec.Struct, frozen=True):
-    """One reason."""
-
-    name: str
-    means: str
-    cure: str
-
+from enum import StrEnum
+from typing import NewType, Self
 
 NOTHING = "Nothing to do."
-REASONS = (
-    Reason("Running", "The execution's pod is ready: it is connected to source and dataset.", NOTHING),
-    Reason(
-        "Stopped", "Stopped as asked, and no pod is left.", "Set `spec.status: running` to go on where it left off."
-    ),
-    Reason(
+RunnerReason = NewType("RunnerReason", str)
+"""A reason that the runner gave; it comes with its own message."""
+
+
+class Reason(StrEnum):
+    """A reason of a condition, an event or a last execution; others come from the runner, with its own message.
+
+    Attributes:
+        meaning: What it means, as a sentence.
+        remedy: What a person does about it.
+        is_quiet: Part of a normal life that soon passes: logged, not worth an event.
+    """
+
+    meaning: str
+    remedy: str
+    is_quiet: bool
+
+    def __new__(cls, value: str, meaning: str, remedy: str = NOTHING, is_quiet: bool = False) -> Self:
+        """The text with what it means."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning, member.remedy, member.is_quiet = meaning, remedy, is_quiet
+        return member
+
+    RUNNING = "Running", "The execution's pod is ready: it is connected to source and dataset."
+    STOPPED = (
+        "Stopped",
+        "Stopped as asked, and no pod is left.",
+        "Set `spec.status: running` to go on where it left off.",
+    )
+    COMPLETED = (
         "Completed",
         "The stream came to its end (the runner exited 0).",
         "Set `spec.restartedAt` to any new text to run it again.",
-    ),
-    Reason(
+    )
+    STREAMS_RECEIVED = (
         "StreamsReceived",
         "The streams are known, none is selected.",
         "Set `spec.selectedStream` to one of `status.streams`.",
-    ),
-    Reason(
+    )
+    READY_TO_RUN = (
         "ReadyToRun",
         "A stream is selected and the Dataset is there; running is not asked for.",
         "Set `spec.status: running`.",
-    ),
-    Reason("Discovering", "A discovery lists the streams.", NOTHING),
-    Reason(
+    )
+    DISCOVERING = "Discovering", "A discovery lists the streams.", NOTHING, True
+    AWAITING_SLOT = (
         "AwaitingSlot",
         "As many discoveries run as the installation allows at a time.",
         "Wait, or raise `--discovery-concurrency`.",
-    ),
-    Reason(
+        True,
+    )
+    DISCOVERY_TIMED_OUT = (
         "DiscoveryTimedOut",
         "The source did not list its streams before the deadline.",
         "Check that the cluster reaches the source; raise `--discovery-deadline` for a slow one. It is tried again by itself.",
-    ),
-    Reason(
+    )
+    CATALOGUE_LOST = (
         "CatalogueLost",
         "The list of streams could not be read whole from the discovery's log.",
         "It is tried again by itself; if it stays, look at the node's log rotation.",
-    ),
-    Reason("Starting", "The execution is reserved, or its pod is not ready yet.", NOTHING),
-    Reason("Stopping", "The runner was told to commit and leave.", "Nothing to do; it has its grace period."),
-    Reason(
+    )
+    STARTING = "Starting", "The execution is reserved, or its pod is not ready yet.", NOTHING, True
+    STOPPING = "Stopping", "The runner was told to commit and leave.", "Nothing to do; it has its grace period.", True
+    REPLACING = (
         "Replacing",
         "Something that the runner must see has changed; the next execution waits for the last one's pod to go.",
-        NOTHING,
-    ),
-    Reason(
+    )
+    AWAITING_TURN = (
         "AwaitingTurn",
         "The Dataset has changed; its connectors follow one by one.",
         "Nothing to do, or set `spec.restartedAt` to follow now.",
-    ),
-    Reason(
+        True,
+    )
+    CRASH_BACKOFF = (
         "CrashBackoff",
         "The last execution failed; the next waits (1 s, doubling to 5 min; forgotten after 10 min of running).",
         "Read `status.lastExecution` and `kubectl logs job/…`; a change of the spec starts it at once.",
-    ),
-    Reason("CrashLoop", "Five executions in a row or more have failed.", "As for CrashBackoff."),
-    Reason("StreamNotSelected", "Running is asked for, but no stream is selected.", "Set `spec.selectedStream`."),
-    Reason(
+    )
+    CRASH_LOOP = "CrashLoop", "Five executions in a row or more have failed.", "As for CrashBackoff."
+    STREAM_NOT_SELECTED = (
+        "StreamNotSelected",
+        "Running is asked for, but no stream is selected.",
+        "Set `spec.selectedStream`.",
+    )
+    UNKNOWN_STREAM = (
         "UnknownStream",
         "The source does not have the selected stream; the message lists those it has.",
         "Select another, or create it at the source: it is looked for again, ever less often, and at once with a new `spec.rediscoverAt`.",
-    ),
-    Reason("InvalidConfig", "The spec has problems; the message lists all, each with its path.", "Mend the spec."),
-    Reason("DatasetNotNamed", "`spec.datasetId` is not set.", "Set it."),
-    Reason(
+    )
+    INVALID_CONFIG = (
+        "InvalidConfig",
+        "The spec has problems; the message lists all, each with its path.",
+        "Mend the spec.",
+    )
+    DATASET_NOT_NAMED = "DatasetNotNamed", "`spec.datasetId` is not set.", "Set it."
+    DATASET_NOT_FOUND = (
         "DatasetNotFound",
         "There is neither a Dataset of that name nor one named `default`.",
         "Create one; the connector goes on by itself.",
-    ),
-    Reason("DatasetInvalid", "The Dataset has problems; the message lists them.", "Mend the Dataset."),
-    Reason(
+    )
+    DATASET_INVALID = "DatasetInvalid", "The Dataset has problems; the message lists them.", "Mend the Dataset."
+    JOB_REFUSED = (
         "JobRefused",
         "The API server refuses the Job (quota, admission); the message is its own. An execution that a change would replace goes on: it is asked before that one is told to leave.",
         "Mend what it names; it is tried again by itself.",
-    ),
-    Reason(
+    )
+    AWAITING_ADMISSION = (
         "AwaitingAdmission",
         "The Job is suspended, or scaled to nothing, by whatever admits Jobs (a queue such as Kueue, a policy, a person); its pod starts when that lets it.",
         "Ask whoever admits Jobs; or let it start by hand, with the command in the message.",
-    ),
-    Reason(
+    )
+    POD_REFUSED = (
         "PodRefused",
         "The Job is there, but no pod can be made (quota, Pod Security); the message is the cluster's own.",
         "Mend what it names.",
-    ),
-    Reason(
+    )
+    SECRET_NOT_FOUND = (
         "SecretNotFound",
         "The pod can't start because a Secret is missing.",
         "Create the Secret; the pod starts by itself.",
-    ),
-    Reason("PodNotStarted", "The pod can't start; the message is the kubelet's own.", "Mend what it names."),
-    Reason(
+    )
+    POD_NOT_STARTED = "PodNotStarted", "The pod can't start; the message is the kubelet's own.", "Mend what it names."
+    IMAGE_NOT_PULLED = (
         "ImageNotPulled",
         "The runner's image can't be pulled.",
         "Check `--runner-image` and `spec.runner.imagePullSecrets`.",
-    ),
-    Reason(
+    )
+    UNSCHEDULABLE = (
         "Unschedulable",
         "No node takes the pod.",
         "Check `spec.runner` (resources, nodeSelector, tolerations) and the nodes.",
-    ),
-    Reason(
+    )
+    RUNNER_NOT_READY = (
         "RunnerNotReady",
         "The runner has been up for two minutes without being ready. It is never replaced for that.",
         "Read its log: it says what it waits for.",
-    ),
-    Reason(
+    )
+    SIDECAR_ENDED = (
         "SidecarEnded",
         "The runner works, but a container that something put beside it has ended, so the pod does not count as ready.",
         "Mend that container, or keep it out of the operator's pods; then set `spec.restartedAt`.",
-    ),
-    Reason(
+    )
+    SIDECAR_NOT_READY = (
         "SidecarNotReady",
         "The runner works, but a container that something put beside it is not ready.",
         "Read that container's log.",
-    ),
-    Reason(
+    )
+    NODE_LOST = (
         "NodeLost",
         "The pod should have gone long ago: its node does not answer. If running is asked for, another execution takes over, and the dataset's fence keeps the old one from writing; a stop waits for the node.",
         "Nothing to do where the node comes back; else remove the node, or the pod with the command in the message.",
-    ),
-    Reason(
+    )
+    POD_ORPHANED = (
         "PodOrphaned",
         "A pod of an earlier execution runs on though its Job is gone (deleted with `--cascade=orphan`); nothing starts beside it.",
         "Delete the pod with the command in the message: the operator may not delete pods.",
-    ),
-    Reason("Replaced", "Of a last execution: it made way for the next.", NOTHING),
-    Reason(
+    )
+    REPLACED = "Replaced", "Of a last execution: it made way for the next."
+    JOB_DELETED = (
         "JobDeleted",
         "Of a last execution: somebody deleted its Job.",
         "Nothing to do: the next starts at once. To stop a connector set `spec.status: stopped`.",
-    ),
-    Reason(
+    )
+    JOB_SUSPENDED = (
         "JobSuspended",
         "Of a last execution: somebody suspended its Job, or scaled it to nothing, after it had run; it could only go on in a second pod.",
         "Nothing to do: the next starts by itself. To stop a connector set `spec.status: stopped`.",
-    ),
-    Reason(
+    )
+    JOB_ALTERED = (
         "JobAltered",
         "Of a last execution: its Job was changed so that it may make more than one pod.",
         "Have policies and controllers leave completions and parallelism of the operator's Jobs alone.",
-    ),
-    Reason(
+    )
+    DISRUPTED = (
         "Disrupted",
         "Of a last execution: its pod was evicted, preempted or deleted.",
         "Nothing to do: the next starts at once.",
-    ),
-    Reason(
+    )
+    POD_LOST = (
         "PodLost",
         "Of a last execution: its pod was removed before its end could be seen.",
         "Nothing to do: the next starts at once.",
-    ),
-    Reason(
+    )
+    CRASHED = (
         "Crashed",
         "Of a last execution: it ended without saying why; the message is the end of its log.",
         "Read `kubectl logs job/…`.",
-    ),
-    Reason(
+    )
+    OOM_KILLED = (
         "OOMKilled",
         "Of a last execution: it needed more memory than it may have.",
         "Raise `spec.runner.resources.limits.memory`.",
-    ),
-    Reason(
-        "DeadlineExceeded", "Of a last execution: its Job has a deadline that somebody set.", "Restart the connector."
-    ),
-    Reason(
+    )
+    DEADLINE_EXCEEDED = (
+        "DeadlineExceeded",
+        "Of a last execution: its Job has a deadline that somebody set.",
+        "Restart the connector.",
+    )
+    FENCE_LOST = (
         "FenceLost",
         "Another runner holds the dataset. At its start: a run of this connector with that number or a higher one has claimed it; the next tries after a minute, and takes it over only if that run's checkpoint has not moved since. While it ran: somebody else took it over, so two run this connector.",
         "At its start nothing, unless another one lives: then end one of them. While it ran: end the other one, then set `spec.restartedAt` to any new text.",
-    ),
-    Reason(
+    )
+    SCHEMA_CONFLICT = (
         "SchemaConflict",
         "Of a last execution: the table is filled by another connector or stream, or can't be made to fit; the message says which.",
         "Choose another table; or stop the other one and take its table over, with the command in the message (`spec.takeOver`).",
-    ),
-    Reason(
+    )
+    TAKE_OVER_REFUSED = (
         "TakeOverRefused",
         "Of a last execution: `spec.takeOver` was asked for a history (writeMode append), whose rows bear the name of the connector that wrote them.",
         "Take `spec.takeOver` away: histories may be shared.",
-    ),
-    Reason(
+    )
+    ACTION_REQUIRED = (
         "ActionRequired",
         "Of a last execution: it exited 78, and its own reason was lost with its pod.",
         "Read `kubectl logs job/…`.",
-    ),
-    Reason(
+    )
+    STATUS_REFUSED = (
         "StatusRefused",
         "The API server does not take the status; the message is its own. What was decided is not done; the last status that it took stands, with this condition.",
         "If a field is not declared, the CRD is of another version: `kubectl apply --server-side -k crds/`. Else report it, with the message.",
-    ),
-    Reason("Valid", "Of ConfigValid, or of a Dataset: no problem was found.", NOTHING),
-    Reason("Discovered", "Of Discovered: the streams are those of this configuration.", NOTHING),
-    Reason("Resolved", "Of DatasetResolved: the Dataset was found.", NOTHING),
-    Reason("NoExecution", "Of RunnerHealthy: none is asked for, or none can start.", NOTHING),
-    Reason("Settled", "Of Reconciling: nothing is being changed.", NOTHING),
-    Reason("NotStalled", "Of Stalled: nothing needs a person.", NOTHING),
-    Reason("Reached", "Of a Dataset: the last execution was connected to it.", NOTHING),
-    Reason("NotReached", "Of a Dataset: a connector's last execution failed because of it.", "Read the message."),
-    Reason("NotTried", "Of a Dataset: no execution has reported yet.", NOTHING),
-    Reason("RolledOut", "Of a Dataset: all running connectors use its present form.", NOTHING),
-    Reason("RollingOut", "Of a Dataset: running connectors follow a change one by one.", NOTHING),
-    Reason(
+    )
+    VALID = "Valid", "Of ConfigValid, or of a Dataset: no problem was found."
+    DISCOVERED = "Discovered", "Of Discovered: the streams are those of this configuration."
+    RESOLVED = "Resolved", "Of DatasetResolved: the Dataset was found."
+    NO_EXECUTION = "NoExecution", "Of RunnerHealthy: none is asked for, or none can start."
+    SETTLED = "Settled", "Of Reconciling: nothing is being changed."
+    NOT_STALLED = "NotStalled", "Of Stalled: nothing needs a person."
+    REACHED = "Reached", "Of a Dataset: the last execution was connected to it."
+    NOT_REACHED = (
+        "NotReached",
+        "Of a Dataset: a connector's last execution failed because of it.",
+        "Read the message.",
+    )
+    NOT_TRIED = "NotTried", "Of a Dataset: no execution has reported yet."
+    ROLLED_OUT = "RolledOut", "Of a Dataset: all running connectors use its present form."
+    ROLLING_OUT = "RollingOut", "Of a Dataset: running connectors follow a change one by one."
+    WAITING = (
         "Waiting",
         "Of a Dataset: those that followed a change are not ready, so the others go on with the earlier form.",
         "Mend the Dataset or the connectors named; or set `spec.restartedAt` of others to have them follow now.",
-    ),
-)
-"""In the order of the documentation. Other reasons come from the runner, with its own message."""
+    )
