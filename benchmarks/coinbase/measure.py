@@ -24,7 +24,7 @@ from connector_runner.registry import build_sink
 from connector_runner.sources.coinbase import build_source
 from connector_runner.sources.coinbase.decode import messages
 from connector_runner.sources.coinbase.readers.batch_builder import BatchBuilder
-from connector_runner.sources.coinbase.source import build_reader
+from connector_runner.sources.coinbase.readers.building import build_reader
 from connector_runner.sources.coinbase.streams import STREAMS
 
 REQUEST = json.dumps({"type": "subscribe", "product_ids": [PRODUCT], "channels": ["ticker", "heartbeat"]})

@@ -1,4 +1,4 @@
-"""The products that a configuration means, as REST lists them: found, explained when the feed refuses one, listed again."""
+"""What a configuration can read: its streams, and the products that it means, as REST lists them."""
 
 from __future__ import annotations
 
@@ -12,24 +12,20 @@ from connector_runner.protocols.errors import (
     TransientError,
     UnknownStreamError,
 )
+from connector_runner.schemas.catalogue import Catalogue
 from connector_runner.sources.coinbase.decode.messages import FeedError
-from connector_runner.sources.coinbase.feed.subscription import (
-    Trouble,
-    describe,
-    is_foreseen,
-    judge,
-    named_products,
-)
-from connector_runner.sources.coinbase.products import (
+from connector_runner.sources.coinbase.errors import (
+    FeedErrorKind,
     ProductsChangedError,
     ProductsRefusedError,
-    changes,
-    online,
-    unique,
-    unknown_products,
-    wants_all,
+    classify,
+    describe,
+    is_foreseen,
+    named_products,
 )
+from connector_runner.sources.coinbase.products import changes, nearest, online, unique, unknown_products, wants_all
 from connector_runner.sources.coinbase.rest.client import RestClient
+from connector_runner.sources.coinbase.streams import STREAMS, StreamSpec, available_streams
 
 LIST_SECONDS = 600.0
 """How often the products that `*` means are listed again, and those tried again that the feed refused."""
@@ -86,19 +82,19 @@ class ProductDiscovery:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
 
-    def meaning(self, error: FeedError) -> ConnectorError:
+    def interpret(self, error: FeedError) -> ConnectorError:
         """What an error message of the exchange means for this configuration."""
         text = describe(error)
-        match judge(error):
-            case Trouble.UNKNOWN_PRODUCT if wants_all(self._asked):
+        match classify(error):
+            case FeedErrorKind.UNKNOWN_PRODUCT if wants_all(self._asked):
                 return ProductsRefusedError(f"the exchange answered: {text}", named_products(text, self._found))
             case _ if wants_all(self._asked) and not is_foreseen(error) and named_products(text, self._found):
                 return ProductsRefusedError(f"the exchange answered: {text}", named_products(text, self._found))
-            case Trouble.UNKNOWN_PRODUCT:
+            case FeedErrorKind.UNKNOWN_PRODUCT:
                 return InvalidConfigError([f"config.productId: {text}"], reason="UnknownProduct")
-            case Trouble.UNKNOWN_CHANNEL:
+            case FeedErrorKind.UNKNOWN_CHANNEL:
                 return UnknownStreamError(f"the exchange does not offer this stream: {text}")
-            case Trouble.CREDENTIALS:
+            case FeedErrorKind.CREDENTIALS:
                 return InvalidConfigError(
                     [f"config.key, config.secret, config.passphrase: {text}"], reason="InvalidKey"
                 )
@@ -153,3 +149,36 @@ class ProductDiscovery:
         except Exception as error:
             self.failure = error
         wake.set()
+
+
+def build_catalogue(identity: str, has_credentials: bool, notes: Sequence[str]) -> Catalogue:
+    """The streams of a configuration, with what a person should know of it."""
+    streams = tuple(spec.info for spec in available_streams(has_credentials))
+    hidden = [spec.id for spec in STREAMS.values() if spec.is_private]
+    if not has_credentials:
+        notes = (f"{', '.join(hidden)} need an API key (key, secret, passphrase)", *notes)
+    return Catalogue(streams, len(streams), identity, tuple(notes))
+
+
+def find_stream(stream: str, has_credentials: bool) -> StreamSpec:
+    """A stream by its name.
+
+    Raises:
+        UnknownStreamError: There is none of that name, or it needs an API key.
+    """
+    available = {spec.id: spec for spec in available_streams(has_credentials)}
+    if stream in available:
+        return available[stream]
+    if stream in STREAMS:
+        raise UnknownStreamError(
+            f"the stream {stream} needs an API key: set key, secret and passphrase (by configFrom); "
+            f"without one there are {', '.join(available)}"
+        )
+    near = nearest(stream, available)
+    hint = f"; did you mean {' or '.join(name.lower() for name in near)}?" if near else ""
+    raise UnknownStreamError(f"the stream {stream} is not among {', '.join(available)}{hint}")
+
+
+def refusal_text(product: str, text: str) -> str:
+    """What is told of a product that the feed does not take."""
+    return f"the feed refuses {product}, which restUrl lists as online ({text})"

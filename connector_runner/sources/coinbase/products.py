@@ -5,49 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
-import msgspec
-
-from connector_runner.protocols.errors import InvalidConfigError, TransientError
-from connector_runner.sources.coinbase.decode.decoder import UNREADABLE, reason_of
+from connector_runner.protocols.errors import InvalidConfigError
+from connector_runner.sources.coinbase.decode.rest import ListedProduct
 
 ALL = "*"
-
-
-class ProductsChangedError(TransientError):
-    """The products that `*` means are others now: they are listed again, and subscribed to anew."""
-
-    reason = "ProductsChanged"
-
-
-class ProductsRefusedError(ProductsChangedError):
-    """The feed refuses some of the products that `*` means, though REST lists them as online.
-
-    Attributes:
-        products: Which, by their names; empty when the feed did not say.
-    """
-
-    def __init__(self, message: str, products: Sequence[str]) -> None:
-        super().__init__(message)
-        self.products = tuple(products)
-
-
-class ListedProduct(msgspec.Struct):
-    """One product of `GET /products`."""
-
-    id: str
-    status: str = "online"
-
-
-def decode_products(raw: bytes) -> tuple[ListedProduct, ...]:
-    """The answer of `GET /products`.
-
-    Raises:
-        TransientError: It is none.
-    """
-    try:
-        return tuple(msgspec.json.decode(raw, type=list[ListedProduct]))
-    except UNREADABLE as error:
-        raise TransientError(f"restUrl did not answer with a list of products: {reason_of(error)}") from None
 
 
 def online(listed: Iterable[ListedProduct]) -> tuple[str, ...]:

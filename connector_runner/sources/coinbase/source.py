@@ -4,44 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 from itertools import chain
-from urllib.parse import urlsplit
 
-from connector_runner.protocols.batch import Batch, Position
+from connector_runner.protocols.batch import Batch
 from connector_runner.protocols.errors import (
     ActionRequiredError,
     ConnectorError,
-    UnknownStreamError,
 )
-from connector_runner.protocols.source import Checkpoint, Opened, SourceContext, WriteMode, require_same_source
+from connector_runner.protocols.source import Checkpoint, Opened, SourceContext, require_same_source
+from connector_runner.resilience.rate_limit import RateLimit
 from connector_runner.schemas.catalogue import Catalogue
-from connector_runner.sources.coinbase.discovery import LIST_SECONDS, ProductDiscovery
+from connector_runner.sources.coinbase.discovery import (
+    LIST_SECONDS,
+    ProductDiscovery,
+    build_catalogue,
+    find_stream,
+    refusal_text,
+)
+from connector_runner.sources.coinbase.errors import ProductsChangedError, ProductsRefusedError
 from connector_runner.sources.coinbase.feed.liveness import MUTE_PRODUCT_SECONDS, QUIET_PRODUCT_SECONDS, LivenessWatch
 from connector_runner.sources.coinbase.feed.pool import SessionPool, is_accepted
 from connector_runner.sources.coinbase.feed.session import BUFFER_BYTES, FeedSession, SessionSettings
-from connector_runner.sources.coinbase.feed.subscription import (
-    WITHOUT_PRODUCTS,
-    Subscription,
-    build_subscriptions,
-    read_credentials,
-)
-from connector_runner.sources.coinbase.pacing import Pacer
-from connector_runner.sources.coinbase.products import ProductsChangedError, ProductsRefusedError, nearest
+from connector_runner.sources.coinbase.feed.subscription import WITHOUT_PRODUCTS, Subscription, build_subscriptions
 from connector_runner.sources.coinbase.readers.batch_builder import BatchBuilder
-from connector_runner.sources.coinbase.readers.books import BookReader
-from connector_runner.sources.coinbase.readers.channels import HeartbeatReader, OrderReader, TickerReader
+from connector_runner.sources.coinbase.readers.building import build_reader
 from connector_runner.sources.coinbase.readers.reader import Reader
-from connector_runner.sources.coinbase.readers.status import StatusReader
-from connector_runner.sources.coinbase.readers.watermarks import RestartedIds
 from connector_runner.sources.coinbase.rest.backfill import Backfill
 from connector_runner.sources.coinbase.rest.client import RestClient
-from connector_runner.sources.coinbase.streams import STREAMS, Proof, StreamSpec, available_streams
+from connector_runner.sources.coinbase.settings import read_settings
+from connector_runner.sources.coinbase.streams import STREAMS, StreamSpec
 from connector_runner.sources.coinbase.trades.reader import MatchesReader
 
 BATCH_BYTES = 2**20
 CONNECTIONS_A_SECOND = 4.0
+BURST = 4
+"""So many connections may be opened at once after a pause."""
 TICK_SECONDS = 0.2
 NOTE_SECONDS = 60.0
 """The same sentence is logged at most so often."""
@@ -51,56 +50,48 @@ class CoinbaseSource:
     """See `connector_runner.protocols.source.Source`."""
 
     def __init__(self, context: SourceContext) -> None:
-        config = context.config
         self._report = context.report
-        self._url = str(config["url"])
-        self._credentials = read_credentials(config)
-        self._rest = RestClient(str(config["restUrl"]), self._credentials)
-        self._pacer = Pacer(CONNECTIONS_A_SECOND, 4)
+        self._settings = read_settings(context)
+        self._rest = RestClient(self._settings.rest_url, self._settings.credentials)
+        self._limit = RateLimit(CONNECTIONS_A_SECOND, BURST / CONNECTIONS_A_SECOND)
         self._wake = asyncio.Event()
         self._sessions = SessionPool()
-        self._settings: SessionSettings | None = None
+        self._session_settings: SessionSettings | None = None
         self._reader: Reader | None = None
         self._backfill = Backfill(self._rest, self._wake)
         self._liveness = LivenessWatch()
-        self._discovery = ProductDiscovery(config["productId"], self._rest, self._note)
-        # In a history nothing is overwritten: rows of ids that began again stand beside the old ones.
-        is_history = context.write_mode is WriteMode.APPEND
-        chosen = RestartedIds(config.get("restartedIds", RestartedIds.STAND_ASIDE))
-        self._restarts = RestartedIds.OVERWRITE if is_history else chosen
+        self._discovery = ProductDiscovery(self._settings.products, self._rest, self._note)
         self._noted: dict[str, float] = {}
 
     @property
     def identity(self) -> str:
         """The feed's host."""
-        return urlsplit(self._url).hostname or self._url
+        return self._settings.host
 
     async def discover(self, selected: str | None) -> Catalogue:
         """See the protocol; subscribes to every configured product to see that the exchange accepts it."""
         try:
             products = await self._discovery.find()
             subscriptions = list(build_subscriptions(STREAMS["ticker"], products, ()))
-            if self._credentials is not None:
+            if self._settings.credentials is not None:
                 subscriptions.append(Subscription({"user": tuple(products[:1]), "heartbeat": tuple(products[:1])}))
             await self._connect(subscriptions)
             refused = [f"{refusal_text(*entry)}; it would be left out" for entry in self._sessions.refused.items()]
             notes = (*await self._discovery.rest_notes(), *refused)
         finally:
             await self.close()
-        streams = tuple(spec.info for spec in available_streams(self._credentials is not None))
-        hidden = [spec.id for spec in STREAMS.values() if spec.is_private]
-        if self._credentials is None:
-            notes = (f"{', '.join(hidden)} need an API key (key, secret, passphrase)", *notes)
-        return Catalogue(streams, len(streams), self.identity, notes)
+        return build_catalogue(self.identity, self._settings.credentials is not None, notes)
 
     async def open(self, stream: str, checkpoint: Checkpoint | None) -> Opened:
         """See the protocol."""
-        spec = self._spec(stream)
+        spec = find_stream(stream, self._settings.credentials is not None)
         if checkpoint is not None:
             require_same_source(checkpoint.identity, self.identity)
         products = await self._discovery.find()
         accounts = await self._rest.accounts() if spec.id == "balance" else ()
-        self._reader = build_reader(spec, checkpoint.position if checkpoint else None, products, self._restarts)
+        self._reader = build_reader(
+            spec, checkpoint.position if checkpoint else None, products, self._settings.restarts
+        )
         await self._connect_without_refused(spec, products, accounts)
         self._discovery.watch(tuple(self._sessions.refused), self._is_accepted, self._wake)
         return Opened(spec.schema, self.identity)
@@ -148,9 +139,9 @@ class CoinbaseSource:
 
     async def _is_accepted(self, product: str) -> bool:
         """Whether the feed takes a product now that it refused before."""
-        if self._reader is None or self._settings is None:
+        if self._reader is None or self._session_settings is None:
             return False
-        settings = replace(self._settings, on_change=lambda *_: None, wake=asyncio.Event())
+        settings = replace(self._session_settings, on_change=lambda *_: None, wake=asyncio.Event())
         return await is_accepted(build_subscriptions(self._reader.spec, (product,), ())[0], settings)
 
     def _news(self) -> BatchBuilder:
@@ -164,30 +155,17 @@ class CoinbaseSource:
             self._report.count("refused_products")
         return builder
 
-    def _spec(self, stream: str) -> StreamSpec:
-        available = {spec.id: spec for spec in available_streams(self._credentials is not None)}
-        if stream in available:
-            return available[stream]
-        if stream in STREAMS:
-            raise UnknownStreamError(
-                f"the stream {stream} needs an API key: set key, secret and passphrase (by configFrom); "
-                f"without one there are {', '.join(available)}"
-            )
-        near = nearest(stream, available)
-        hint = f"; did you mean {' or '.join(name.lower() for name in near)}?" if near else ""
-        raise UnknownStreamError(f"the stream {stream} is not among {', '.join(available)}{hint}")
-
     async def _connect(self, subscriptions: Sequence[Subscription]) -> None:
         settings = SessionSettings(
-            url=self._url,
-            credentials=self._credentials,
-            judge=self._discovery.meaning,
-            pacer=self._pacer,
+            url=self._settings.url,
+            credentials=self._settings.credentials,
+            interpret=self._discovery.interpret,
+            limit=self._limit,
             on_change=self._session_changed,
             wake=self._wake,
             buffer_bytes=max(2**20, BUFFER_BYTES // max(1, len(subscriptions))),
         )
-        self._settings = settings
+        self._session_settings = settings
         try:
             await self._sessions.start(subscriptions, settings)
         except ConnectorError as error:
@@ -221,7 +199,7 @@ class CoinbaseSource:
     def _heed(self, builder: BatchBuilder, session: FeedSession) -> None:
         """Acts on what the messages said beside their rows."""
         for error in builder.errors:
-            meaning = self._discovery.meaning(error)
+            meaning = self._discovery.interpret(error)
             if isinstance(meaning, ActionRequiredError | ProductsChangedError):
                 raise meaning
             session.drop(meaning.message)
@@ -281,33 +259,3 @@ class CoinbaseSource:
         """Whether there is news that was not handed over, or can't be heard of."""
         has_holes = isinstance(self._reader, MatchesReader) and self._reader.open_holes > 0
         return has_holes or not all(session.is_up for session in self._sessions.up)
-
-
-def refusal_text(product: str, text: str) -> str:
-    """What is told of a product that the feed does not take."""
-    return f"the feed refuses {product}, which restUrl lists as online ({text})"
-
-
-def build_reader(
-    spec: StreamSpec,
-    position: Position | None,
-    products: Iterable[str],
-    restarts: RestartedIds = RestartedIds.STAND_ASIDE,
-) -> Reader:
-    """The reader that a stream's proof of completeness asks for."""
-    if spec.proof is Proof.BOOK:
-        return BookReader(spec, position, products)
-    if spec.proof is Proof.STATE:
-        return StatusReader(spec, position)
-    if spec.proof is Proof.TRADE_IDS:
-        return MatchesReader(spec, position, restarts)
-    return READERS.get(spec.id, Reader)(spec, position, restarts)
-
-
-READERS: Mapping[str, type[Reader]] = {
-    "ticker": TickerReader,
-    "ticker_batch": TickerReader,
-    "heartbeat": HeartbeatReader,
-    "full": OrderReader,
-    "user": OrderReader,
-}

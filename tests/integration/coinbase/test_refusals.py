@@ -8,7 +8,7 @@ import pytest
 
 from connector_runner.protocols.errors import InvalidConfigError, TransientError
 from connector_runner.sources.coinbase import discovery
-from connector_runner.sources.coinbase.products import ProductsChangedError
+from connector_runner.sources.coinbase.errors import ProductsChangedError
 from connector_runner.sources.coinbase.streams import STREAMS
 from tests.integration.coinbase.feeding import reading, source_of
 from tests.simulators.coinbase.faults import Fault

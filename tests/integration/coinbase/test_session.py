@@ -14,11 +14,12 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, TransientError
+from connector_runner.resilience.rate_limit import RateLimit
 from connector_runner.sources.coinbase.decode.messages import FeedError
+from connector_runner.sources.coinbase.errors import describe
 from connector_runner.sources.coinbase.feed import session as session_module
 from connector_runner.sources.coinbase.feed.session import FeedSession, SessionSettings
-from connector_runner.sources.coinbase.feed.subscription import Subscription, describe
-from connector_runner.sources.coinbase.pacing import Pacer
+from connector_runner.sources.coinbase.feed.subscription import Subscription
 from tests.kit import waiting
 
 SUBSCRIPTION = Subscription({"ticker": ("BTC-USD",), "heartbeat": ("BTC-USD",)})
@@ -75,7 +76,7 @@ class Ups:
             self.downs.append(message)
 
 
-def judge(error: FeedError) -> ConnectorError:
+def interpret(error: FeedError) -> ConnectorError:
     text = describe(error)
     return ActionRequiredError(text) if "key" in text else TransientError(text)
 
@@ -94,7 +95,7 @@ async def connected(
     ) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         settings = SessionSettings(
-            f"ws://127.0.0.1:{port}", None, judge, Pacer(1000, 1000), told or Ups(), asyncio.Event()
+            f"ws://127.0.0.1:{port}", None, interpret, RateLimit(1000, 1.0), told or Ups(), asyncio.Event()
         )
         session = FeedSession(SUBSCRIPTION, settings)
         try:

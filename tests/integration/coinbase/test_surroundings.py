@@ -15,7 +15,7 @@ from connector_runner.protocols.errors import ActionRequiredError, TransientErro
 from connector_runner.protocols.source import SourceContext, WriteMode
 from connector_runner.sources.coinbase import build_source, discovery
 from connector_runner.sources.coinbase.decode.messages import RestTrade
-from connector_runner.sources.coinbase.products import ProductsChangedError
+from connector_runner.sources.coinbase.errors import ProductsChangedError
 from connector_runner.sources.coinbase.rest import backfill
 from connector_runner.sources.coinbase.rest.backfill import Backfill
 from connector_runner.sources.coinbase.rest.client import RestClient

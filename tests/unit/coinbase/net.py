@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connector_runner.protocols.batch import Incident, Operation, Row
-from connector_runner.sources.coinbase.decode.decoder import decode_page
+from connector_runner.sources.coinbase.decode.rest import decode_page
 from connector_runner.sources.coinbase.readers.batch_builder import BatchBuilder
+from connector_runner.sources.coinbase.readers.building import build_reader
 from connector_runner.sources.coinbase.readers.reader import Reader
-from connector_runner.sources.coinbase.readers.watermarks import RestartedIds
-from connector_runner.sources.coinbase.source import build_reader
+from connector_runner.sources.coinbase.settings import RestartedIds
 from connector_runner.sources.coinbase.streams import STREAMS, Proof
 from connector_runner.sources.coinbase.trades.reader import MatchesReader, Request
 from tests.simulators.coinbase import messages

@@ -8,7 +8,7 @@ import pytest
 
 from connector_runner.protocols.batch import Operation
 from connector_runner.sources.coinbase.readers.batch_builder import BatchBuilder
-from connector_runner.sources.coinbase.readers.watermarks import RestartedIds
+from connector_runner.sources.coinbase.settings import RestartedIds
 from connector_runner.sources.coinbase.streams import STREAMS
 from connector_runner.sources.coinbase.trades.conflicts import CONFLICT_SECONDS, STALLED_SECONDS
 from connector_runner.sources.coinbase.trades.reader import GRACE, SECOND_LOOK, STALE, MatchesReader

@@ -12,9 +12,10 @@ from msgspec.structs import astuple
 
 from connector_runner.protocols.types import Kind
 from connector_runner.sources.coinbase.decode import messages
-from connector_runner.sources.coinbase.decode.decoder import Decoder, MalformedError, colons, decode_page, price_key
+from connector_runner.sources.coinbase.decode.decoder import Decoder, MalformedError, colons, price_key
+from connector_runner.sources.coinbase.decode.rest import decode_page
 from connector_runner.sources.coinbase.readers.batch_builder import BatchBuilder
-from connector_runner.sources.coinbase.source import build_reader
+from connector_runner.sources.coinbase.readers.building import build_reader
 from connector_runner.sources.coinbase.streams import STREAMS
 from tests.unit.coinbase.shapes import (
     CONTROL,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connector_runner.sources.coinbase.readers.watermarks import RestartedIds
+from connector_runner.sources.coinbase.settings import RestartedIds
 from connector_runner.sources.coinbase.trades.product_trades import GRACE, PAGE
 from connector_runner.sources.coinbase.trades.reader import STALE
 from tests.simulators.coinbase import messages

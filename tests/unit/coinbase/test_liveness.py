@@ -2,7 +2,7 @@
 
 from connector_runner.sources.coinbase.feed.liveness import MUTE_PRODUCT_SECONDS, QUIET_PRODUCT_SECONDS, LivenessWatch
 from connector_runner.sources.coinbase.readers.batch_builder import BatchBuilder
-from connector_runner.sources.coinbase.source import build_reader
+from connector_runner.sources.coinbase.readers.building import build_reader
 from connector_runner.sources.coinbase.streams import STREAMS
 from tests.simulators.coinbase import messages
 from tests.simulators.coinbase.market import Market

@@ -10,8 +10,8 @@ from connector_runner.protocols.batch import Operation, place_of
 from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.sources.coinbase.readers.batch_builder import BatchBuilder
 from connector_runner.sources.coinbase.readers.books import BookReader
+from connector_runner.sources.coinbase.readers.building import build_reader
 from connector_runner.sources.coinbase.readers.reader import Reader
-from connector_runner.sources.coinbase.source import build_reader
 from connector_runner.sources.coinbase.streams import STREAMS
 from tests.simulators.coinbase import messages
 from tests.simulators.coinbase.market import Market

@@ -8,23 +8,11 @@ import pytest
 from connector_runner.protocols.errors import InvalidConfigError
 from connector_runner.schemas.config import config_problems, config_schema, fill_defaults
 from connector_runner.sources.coinbase.decode.messages import Channel, FeedError
-from connector_runner.sources.coinbase.feed.subscription import (
-    Credentials,
-    Subscription,
-    Trouble,
-    build_subscriptions,
-    judge,
-    named_products,
-    read_credentials,
-)
-from connector_runner.sources.coinbase.products import (
-    ListedProduct,
-    decode_products,
-    nearest,
-    online,
-    unknown_products,
-    wants_all,
-)
+from connector_runner.sources.coinbase.decode.rest import ListedProduct, decode_products
+from connector_runner.sources.coinbase.errors import FeedErrorKind, classify, named_products
+from connector_runner.sources.coinbase.feed.subscription import Subscription, build_subscriptions
+from connector_runner.sources.coinbase.products import nearest, online, unknown_products, wants_all
+from connector_runner.sources.coinbase.settings import Credentials, read_credentials
 from connector_runner.sources.coinbase.streams import STREAMS
 from tests.simulators.coinbase.limits import Credentials as SimulatorCredentials
 
@@ -105,30 +93,30 @@ def test_an_acknowledgement_is_compared_with_the_request(channels: list[Channel]
 
 
 @pytest.mark.parametrize(
-    ("message", "reason", "trouble"),
+    ("message", "reason", "kind"),
     [
-        ("Failed to subscribe", "BTC-USDD is not a valid product", Trouble.UNKNOWN_PRODUCT),
-        ("Failed to subscribe", "BTC-USDD is delisted", Trouble.UNKNOWN_PRODUCT),
-        ("Failed to subscribe", "Invalid product ID provided", Trouble.UNKNOWN_PRODUCT),
-        ("error", "invalid product_ids", Trouble.UNKNOWN_PRODUCT),
-        ("Failed to subscribe", "product BTC-USDD not found", Trouble.UNKNOWN_PRODUCT),
-        ("Failed to subscribe", "no such product", Trouble.UNKNOWN_PRODUCT),
-        ("Failed to subscribe", "product_ids: BTC-USDD is not supported", Trouble.UNKNOWN_PRODUCT),
-        ("Failed to subscribe", "invalid channel: tickers", Trouble.UNKNOWN_CHANNEL),
-        ("Failed to subscribe", "novelty is not a valid channel", Trouble.UNKNOWN_CHANNEL),
-        ("Failed to subscribe", "full channel requires authentication", Trouble.CREDENTIALS),
-        ("Authentication Failed", "", Trouble.CREDENTIALS),
-        ("Failed to subscribe", "invalid api key", Trouble.CREDENTIALS),
-        ("Failed to subscribe", "invalid signature", Trouble.CREDENTIALS),
-        ("Failed to subscribe", "request timestamp expired", Trouble.TRANSIENT),
-        ("Client is too slow", "ErrSlowConsume", Trouble.TRANSIENT),
-        ("Too many requests", "rate limit exceeded", Trouble.TRANSIENT),
-        ("Internal server error", "", Trouble.TRANSIENT),
-        ("anything that nobody has seen", "", Trouble.TRANSIENT),
+        ("Failed to subscribe", "BTC-USDD is not a valid product", FeedErrorKind.UNKNOWN_PRODUCT),
+        ("Failed to subscribe", "BTC-USDD is delisted", FeedErrorKind.UNKNOWN_PRODUCT),
+        ("Failed to subscribe", "Invalid product ID provided", FeedErrorKind.UNKNOWN_PRODUCT),
+        ("error", "invalid product_ids", FeedErrorKind.UNKNOWN_PRODUCT),
+        ("Failed to subscribe", "product BTC-USDD not found", FeedErrorKind.UNKNOWN_PRODUCT),
+        ("Failed to subscribe", "no such product", FeedErrorKind.UNKNOWN_PRODUCT),
+        ("Failed to subscribe", "product_ids: BTC-USDD is not supported", FeedErrorKind.UNKNOWN_PRODUCT),
+        ("Failed to subscribe", "invalid channel: tickers", FeedErrorKind.UNKNOWN_CHANNEL),
+        ("Failed to subscribe", "novelty is not a valid channel", FeedErrorKind.UNKNOWN_CHANNEL),
+        ("Failed to subscribe", "full channel requires authentication", FeedErrorKind.CREDENTIALS),
+        ("Authentication Failed", "", FeedErrorKind.CREDENTIALS),
+        ("Failed to subscribe", "invalid api key", FeedErrorKind.CREDENTIALS),
+        ("Failed to subscribe", "invalid signature", FeedErrorKind.CREDENTIALS),
+        ("Failed to subscribe", "request timestamp expired", FeedErrorKind.TRANSIENT),
+        ("Client is too slow", "ErrSlowConsume", FeedErrorKind.TRANSIENT),
+        ("Too many requests", "rate limit exceeded", FeedErrorKind.TRANSIENT),
+        ("Internal server error", "", FeedErrorKind.TRANSIENT),
+        ("anything that nobody has seen", "", FeedErrorKind.TRANSIENT),
     ],
 )
-def test_errors_of_the_exchange_by_the_table(message: str, reason: str, trouble: Trouble) -> None:
-    assert judge(FeedError(message, reason)) is trouble
+def test_errors_of_the_exchange_by_the_table(message: str, reason: str, kind: FeedErrorKind) -> None:
+    assert classify(FeedError(message, reason)) is kind
 
 
 @pytest.mark.parametrize(

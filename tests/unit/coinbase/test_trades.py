@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import astuple
 
-from connector_runner.sources.coinbase.decode.decoder import decode_page
+from connector_runner.sources.coinbase.decode.rest import decode_page
 from connector_runner.sources.coinbase.readers.batch_builder import BatchBuilder
 from connector_runner.sources.coinbase.streams import STREAMS
 from connector_runner.sources.coinbase.trades import reader as trades_module

@@ -8,9 +8,9 @@ import pytest
 
 from connector_runner.protocols.batch import Incident
 from connector_runner.sources.coinbase.readers.batch_builder import BatchBuilder
+from connector_runner.sources.coinbase.readers.building import build_reader
 from connector_runner.sources.coinbase.readers.reader import Reader
-from connector_runner.sources.coinbase.readers.watermarks import RestartedIds
-from connector_runner.sources.coinbase.source import build_reader
+from connector_runner.sources.coinbase.settings import RestartedIds
 from connector_runner.sources.coinbase.streams import STREAMS
 from tests.simulators.coinbase import messages
 from tests.simulators.coinbase.market import Market

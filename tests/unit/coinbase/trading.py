@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from connector_runner.protocols.batch import Incident, Operation, Position, Row
-from connector_runner.sources.coinbase.decode.decoder import decode_page
+from connector_runner.sources.coinbase.decode.rest import decode_page
 from connector_runner.sources.coinbase.readers.batch_builder import BatchBuilder
-from connector_runner.sources.coinbase.readers.watermarks import RestartedIds
+from connector_runner.sources.coinbase.settings import RestartedIds
 from connector_runner.sources.coinbase.streams import STREAMS
 from connector_runner.sources.coinbase.trades.reader import MatchesReader, Request
 from tests.simulators.coinbase import messages

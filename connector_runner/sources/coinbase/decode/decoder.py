@@ -24,7 +24,7 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import fields
 
-from connector_runner.sources.coinbase.decode.messages import CONTROL, EXTRA_WIRE_NAME, OrderMessage, RestTrade, Status
+from connector_runner.sources.coinbase.decode.messages import CONTROL, EXTRA_WIRE_NAME, OrderMessage, Status
 
 TYPE_WIRE_NAME = "(type)"
 DOT = ord(".")
@@ -225,28 +225,6 @@ def required_names(shape: type[Struct]) -> tuple[str, ...]:
     also, spare = ALSO_REQUIRED.get(shape.__name__, ()), NOT_REQUIRED.get(shape.__name__, ())
     names = [name for name, _, _ in wire_fields(shape)]
     return tuple(name for name in names if (name in REQUIRED or name in also) and name not in spare)
-
-
-def decode_page(raw: bytes) -> list[RestTrade]:
-    """A page of trades from REST, newest first.
-
-    Raises:
-        MalformedError: It is no list of trades.
-    """
-    try:
-        page = _PAGE.decode(raw)
-        if raw.count(b":") == len(page) * _PAGE_COLONS and not FINER.search(raw):
-            return page
-    except UNREADABLE:
-        pass
-    try:
-        return [build(RestTrade, read_fields(bytes(item))) for item in msgspec.json.decode(raw, type=list[Raw])]
-    except UNREADABLE as error:
-        raise MalformedError(reason_of(error)) from None
-
-
-_PAGE = msgspec.json.Decoder(list[RestTrade])
-_PAGE_COLONS = colons(RestTrade) or 0
 
 
 @cache

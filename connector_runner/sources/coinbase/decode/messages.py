@@ -243,7 +243,7 @@ class Subscriptions(Struct, tag="subscriptions"):
 
 
 class FeedError(Struct, tag="error"):
-    """Trouble, in the exchange's words."""
+    """An error, in the exchange's words."""
 
     message: str = ""
     reason: str = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from asyncio import timeout
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, cast
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -13,6 +14,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import Event
 
 from connector_runner.protocols.errors import TransientError
+from connector_runner.resilience.retry_after import parse_retry_after
 
 # A BTC-USD snapshot has more than the library's default of one MiB.
 LARGEST_MESSAGE = 64 * 2**20
@@ -86,8 +88,10 @@ def _ignore(_: bytes) -> None:
 def as_connector_error(error: BaseException, url: str) -> BaseException:
     """What went wrong while connecting, in the project's terms."""
     if isinstance(error, InvalidStatus):
-        status, after = error.response.status_code, error.response.headers.get("Retry-After", "")
-        seconds = float(after) if after.isdigit() else (1.0 if status == 429 else None)
+        status = error.response.status_code
+        seconds = parse_retry_after(error.response.headers.get("Retry-After"), datetime.now(UTC))
+        if seconds is None and status == 429:
+            seconds = 1.0
         return TransientError(f"{url} refused the connection with HTTP status {status}", retry_after=seconds)
     if isinstance(error, TimeoutError):
         return TransientError(f"{url} did not answer in time")

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from connector_runner.protocols.errors import ActionRequiredError, ConnectorError
+from connector_runner.sources.coinbase.errors import ProductsRefusedError
 from connector_runner.sources.coinbase.feed.session import FeedSession, SessionSettings
 from connector_runner.sources.coinbase.feed.subscription import Subscription
-from connector_runner.sources.coinbase.products import ProductsRefusedError
 
 
 @dataclass

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import time
 from collections import deque
 from collections.abc import Callable
@@ -16,17 +17,19 @@ from dataclasses import dataclass
 from typing import Protocol, cast
 
 from connector_runner.protocols.errors import ConnectorError, TransientError
+from connector_runner.resilience.backoff import Backoff
+from connector_runner.resilience.rate_limit import RateLimit
 from connector_runner.sources.coinbase.decode.decoder import Decoder, MalformedError
 from connector_runner.sources.coinbase.decode.messages import FeedError, Subscriptions
+from connector_runner.sources.coinbase.errors import ProductsChangedError
 from connector_runner.sources.coinbase.feed.connection import (
     FeedConnection,
     as_connector_error,
     glimpse,
     open_connection,
 )
-from connector_runner.sources.coinbase.feed.subscription import Credentials, Subscription
-from connector_runner.sources.coinbase.pacing import Pacer, backoff
-from connector_runner.sources.coinbase.products import ProductsChangedError
+from connector_runner.sources.coinbase.feed.subscription import Subscription
+from connector_runner.sources.coinbase.settings import RETRY_JITTER, Credentials
 
 BUFFER_BYTES = 8 * 2**20
 ACKNOWLEDGE_SECONDS = 10.0
@@ -47,7 +50,7 @@ class Began:
 BEGAN = Began()
 
 
-class Judge(Protocol):
+class Interpret(Protocol):
     """Turns an error message of the exchange into the error it means."""
 
     def __call__(self, error: FeedError) -> ConnectorError:
@@ -61,8 +64,8 @@ class SessionSettings:
     Attributes:
         url: The feed.
         credentials: An API key or None.
-        judge: See `Judge`.
-        pacer: Spaces connection attempts; the exchange allows 8 a second an address.
+        interpret: See `Interpret`.
+        limit: Spaces connection attempts; the exchange allows 8 a second an address.
         on_change: Called after a session went up (True) or down (False), with a sentence.
         wake: Set when there is something to drain.
         buffer_bytes: Of each session.
@@ -70,8 +73,8 @@ class SessionSettings:
 
     url: str
     credentials: Credentials | None
-    judge: Judge
-    pacer: Pacer
+    interpret: Interpret
+    limit: RateLimit
     on_change: Callable[[bool, str], None]
     wake: asyncio.Event
     buffer_bytes: int = BUFFER_BYTES
@@ -173,17 +176,17 @@ class FeedSession:
             self._settings.wake.set()
 
     async def _stay_connected(self) -> None:
-        delays = backoff(*BACKOFF_SECONDS)
+        backoff = Backoff(random.random, *BACKOFF_SECONDS, RETRY_JITTER)
         while True:
             began = time.monotonic()
             reason = await self._watch()
             await self._abandon()
             self._settings.on_change(False, reason)
             if time.monotonic() - began > STEADY_SECONDS:
-                delays = backoff(*BACKOFF_SECONDS)
+                backoff.reset()
             await self._wait_for_room()
             while not self.is_up:
-                await asyncio.sleep(next(delays))
+                await asyncio.sleep(backoff.next_delay())
                 try:
                     await self._establish()
                 except ProductsChangedError:
@@ -199,7 +202,8 @@ class FeedSession:
 
     async def _establish(self) -> None:
         """One attempt: connect, subscribe, check the acknowledgement."""
-        await self._settings.pacer.turn()
+        if (delay := self._settings.limit.reserve(time.monotonic())) > 0:
+            await asyncio.sleep(delay)
         self._early, self._drop_reason, self._is_paused = [], "", False
         self._arrived.clear()
         try:
@@ -247,7 +251,7 @@ class FeedSession:
                         text = f"{self._settings.url} answered the subscription {what}; is it the Exchange's websocket feed?"
                         raise TransientError(text, reason="NotAcknowledged") from None
                     if isinstance(message, FeedError):
-                        raise self._settings.judge(message)
+                        raise self._settings.interpret(message)
                     if isinstance(message, Subscriptions):
                         self._check(message)
                         self._early = [*others, *pending[number + 1 :], *self._early]

@@ -17,9 +17,9 @@ from msgspec import Struct
 from connector_runner.protocols.batch import Operation, Position
 from connector_runner.sources.coinbase.decode.decoder import MalformedError, price_key
 from connector_runner.sources.coinbase.decode.messages import Level2Update, Snapshot
+from connector_runner.sources.coinbase.position import position_of
 from connector_runner.sources.coinbase.readers.batch_builder import BatchBuilder
 from connector_runner.sources.coinbase.readers.reader import Reader
-from connector_runner.sources.coinbase.readers.watermarks import position_of
 from connector_runner.sources.coinbase.streams import StreamSpec
 
 # How levels are called by the side that a row has.

@@ -15,7 +15,7 @@ from connector_runner.sources.coinbase.decode.decoder import DOT, UNREADABLE, Ma
 from connector_runner.sources.coinbase.decode.messages import Activate, Heartbeat, OrderMessage, Ticker
 from connector_runner.sources.coinbase.readers.batch_builder import BatchBuilder
 from connector_runner.sources.coinbase.readers.reader import EPOCH, Reader
-from connector_runner.sources.coinbase.readers.watermarks import RestartedIds
+from connector_runner.sources.coinbase.settings import RestartedIds
 from connector_runner.sources.coinbase.streams import Proof, StreamSpec
 
 

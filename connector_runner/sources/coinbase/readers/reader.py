@@ -23,7 +23,8 @@ from connector_runner.sources.coinbase.decode.messages import (
     Subscriptions,
 )
 from connector_runner.sources.coinbase.readers.batch_builder import BatchBuilder
-from connector_runner.sources.coinbase.readers.watermarks import NOTHING, RestartedIds, Verdict, Watermarks
+from connector_runner.sources.coinbase.readers.watermarks import NOTHING, Verdict, Watermarks
+from connector_runner.sources.coinbase.settings import RestartedIds
 from connector_runner.sources.coinbase.streams import Proof, StreamSpec
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -11,9 +11,9 @@ from msgspec.structs import astuple
 from connector_runner.protocols.batch import Operation, Position
 from connector_runner.sources.coinbase.decode.decoder import UNREADABLE, MalformedError, build, read_fields, reason_of
 from connector_runner.sources.coinbase.decode.messages import Item, Status
+from connector_runner.sources.coinbase.position import position_of
 from connector_runner.sources.coinbase.readers.batch_builder import BatchBuilder
 from connector_runner.sources.coinbase.readers.reader import Reader
-from connector_runner.sources.coinbase.readers.watermarks import position_of
 from connector_runner.sources.coinbase.streams import StreamSpec
 
 BESIDE = ("message", "")

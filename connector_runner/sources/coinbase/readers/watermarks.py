@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import zlib
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import Enum, StrEnum, auto
+from enum import Enum, auto
 from typing import Any
 
 from connector_runner.protocols.batch import Position, Row
-from connector_runner.protocols.errors import ActionRequiredError
+from connector_runner.sources.coinbase.position import MARKS_OF_FORMAT, position_of, require_format
 
-POSITION_FORMAT = 2
-# Where each format keeps the marks; format 1 repeated them beside every row in append mode.
-MARKS_OF_FORMAT: Mapping[object, str] = {1: "last", POSITION_FORMAT: "_last"}
 NOTHING = -(2**63) - 1
 """The mark of a product of which nothing was handed over: every number is newer."""
 NEVER = 2**63
@@ -28,13 +24,6 @@ RECENT = 32
 """So many rows of a product are remembered, to tell what is repeated from what is late."""
 SUSPICIOUS = 3
 """So many messages in a row with older numbers and newer times are numbers that began again, where no heartbeat can tell."""
-
-
-class RestartedIds(StrEnum):
-    """What becomes of a product whose numbers begin again: `restartedIds` of the configuration."""
-
-    STAND_ASIDE = "standAside"
-    OVERWRITE = "overwrite"
 
 
 class Verdict(Enum):
@@ -52,24 +41,6 @@ class Verdict(Enum):
     """The numbers began again."""
     ASIDE = auto()
     """The product stands aside."""
-
-
-def require_format(position: Position) -> None:
-    """A position that this version can read.
-
-    Raises:
-        ActionRequiredError: Another version made it.
-    """
-    if position.get("format") not in MARKS_OF_FORMAT:
-        raise ActionRequiredError(
-            f"the position {dict(position)!r} was not made by this version of the COINBASE source; "
-            "use the version that made it, or start over with `connector-runner checkpoint reset`"
-        )
-
-
-def position_of(marks: Mapping[str, int], **more: Mapping[str, Any]) -> Position:
-    """The marks of all products, which only the checkpoint keeps (see `place_of`); what else is to be kept, unless empty."""
-    return {"format": POSITION_FORMAT, "_last": marks} | {f"_{name}": dict(kept) for name, kept in more.items() if kept}
 
 
 def digest(row: Row) -> int:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from connector_runner.protocols.errors import TransientError
+from connector_runner.resilience.backoff import Backoff
 from connector_runner.sources.coinbase.decode.messages import RestTrade
-from connector_runner.sources.coinbase.pacing import backoff
 from connector_runner.sources.coinbase.readers.batch_builder import BatchBuilder
 from connector_runner.sources.coinbase.rest.client import RestClient
+from connector_runner.sources.coinbase.settings import RETRY_JITTER
 from connector_runner.sources.coinbase.trades.reader import MatchesReader, Request
 
 PAGES_AT_ONCE = 4
@@ -28,7 +30,7 @@ class Backfill:
         self._wake = wake
         self._answers: deque[tuple[Request, list[RestTrade] | Exception, float]] = deque()
         self._fetching: set[asyncio.Task[None]] = set()
-        self._delays: dict[str, Iterator[float]] = {}
+        self._delays: dict[str, Backoff] = {}
 
     def ask(self, reader: MatchesReader, now: float) -> None:
         """Starts to fetch what is due."""
@@ -47,7 +49,7 @@ class Backfill:
             request, answer, came = self._answers.popleft()
             builder = BatchBuilder()
             if isinstance(answer, TransientError):
-                delay = next(self._delays.setdefault(request.product, backoff(*RETRY_SECONDS)))
+                delay = self._backoff_of(request.product).next_delay()
                 reader.failed(request, came + max(delay, min(answer.retry_after or 0.0, LONGEST_RETRY_AFTER)))
                 builder.notes.append(f"trades can't be filled yet: {answer.message}")
             elif isinstance(answer, Exception):
@@ -63,6 +65,9 @@ class Backfill:
             task.cancel()
         await asyncio.gather(*self._fetching, return_exceptions=True)
         self._fetching.clear()
+
+    def _backoff_of(self, product: str) -> Backoff:
+        return self._delays.setdefault(product, Backoff(random.random, *RETRY_SECONDS, RETRY_JITTER))
 
     async def _fetch(self, request: Request) -> None:
         """Every end is an answer: a product whose question was forgotten would wait for ever."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from connector_runner.protocols.errors import ActionRequiredError, InvalidConfigError, TransientError
-from connector_runner.sources.coinbase.decode.decoder import UNREADABLE, MalformedError, decode_page, reason_of
+from connector_runner.resilience.rate_limit import RateLimit
+from connector_runner.resilience.retry_after import parse_retry_after
+from connector_runner.sources.coinbase.decode.decoder import MalformedError
 from connector_runner.sources.coinbase.decode.messages import RestTrade
-from connector_runner.sources.coinbase.feed.subscription import Credentials
-from connector_runner.sources.coinbase.pacing import Pacer
-from connector_runner.sources.coinbase.products import ListedProduct, decode_products
+from connector_runner.sources.coinbase.decode.rest import ListedProduct, decode_accounts, decode_page, decode_products
+from connector_runner.sources.coinbase.errors import NotFoundError
+from connector_runner.sources.coinbase.settings import Credentials
 from connector_runner.sources.coinbase.trades.reader import Request
 
 if TYPE_CHECKING:
@@ -21,10 +23,8 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS = 15.0
 # The exchange allows 10 a second an address; some are left for others behind the same address.
 REQUESTS_A_SECOND = 8.0
-
-
-class _Account(msgspec.Struct):
-    id: str
+BURST = 4
+"""So many may go at once after a pause."""
 
 
 class RestClient:
@@ -34,7 +34,7 @@ class RestClient:
         self._url = url.rstrip("/")
         self._credentials = credentials
         self._session: aiohttp.ClientSession | None = None
-        self._pacer = Pacer(REQUESTS_A_SECOND, 4)
+        self._limit = RateLimit(REQUESTS_A_SECOND, BURST / REQUESTS_A_SECOND)
 
     async def products(self) -> tuple[ListedProduct, ...]:
         """All products, whatever their state.
@@ -65,11 +65,7 @@ class RestClient:
             InvalidConfigError: The key is refused.
             TransientError: No answer, or not now.
         """
-        try:
-            answer = await self._get("/accounts")
-            return tuple(account.id for account in msgspec.json.decode(answer, type=list[_Account]))
-        except UNREADABLE as error:
-            raise TransientError(f"restUrl did not answer with a list of accounts: {reason_of(error)}") from None
+        return decode_accounts(await self._get("/accounts"))
 
     async def close(self) -> None:
         """Safe twice."""
@@ -94,23 +90,25 @@ class RestClient:
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
             self._session = aiohttp.ClientSession(timeout=timeout, trust_env=True)
-        await self._pacer.turn()
+        if (delay := self._limit.reserve(time.monotonic())) > 0:
+            await asyncio.sleep(delay)
         headers = self._headers(path) if path == "/accounts" else {}
         try:
             async with self._session.get(self._url + path, headers=headers) as response:
                 if response.status == 200:
                     return await response.read()
-                raise refusal(self._url, path, response.status, response.headers.get("Retry-After"))
+                raise refusal(
+                    self._url,
+                    path,
+                    response.status,
+                    parse_retry_after(response.headers.get("Retry-After"), datetime.now(UTC)),
+                )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             text = str(error) or type(error).__name__
             raise TransientError(f"restUrl {self._url} can't be reached: {text}") from None
 
 
-class NotFoundError(ActionRequiredError):
-    """404."""
-
-
-def refusal(url: str, path: str, status: int, retry_after: str | None) -> TransientError | ActionRequiredError:
+def refusal(url: str, path: str, status: int, retry_after: float | None) -> TransientError | ActionRequiredError:
     """What an answer that is not 200 means."""
     if status == 404:
         return NotFoundError(f"restUrl {url} does not know what it was asked for; is it the exchange's REST interface?")
@@ -118,8 +116,4 @@ def refusal(url: str, path: str, status: int, retry_after: str | None) -> Transi
         return InvalidConfigError(
             [f"config.key: the exchange refuses it ({status}); check key, secret, passphrase and the key's permissions"]
         )
-    try:
-        seconds = float(retry_after) if retry_after is not None else None
-    except ValueError:
-        seconds = None
-    return TransientError(f"restUrl {url} answered {status}", reason="RestUnavailable", retry_after=seconds)
+    return TransientError(f"restUrl {url} answered {status}", reason="RestUnavailable", retry_after=retry_after)

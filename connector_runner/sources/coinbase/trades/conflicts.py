@@ -9,18 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from connector_runner.protocols.batch import Position, Row
-from connector_runner.sources.coinbase.decode.messages import RestTrade
+from connector_runner.sources.coinbase.position import position_of
 from connector_runner.sources.coinbase.readers.batch_builder import REST_ROW_BYTES, BatchBuilder
 from connector_runner.sources.coinbase.readers.reader import CHOICES, TOLD_AGAIN_SECONDS, Reader
-from connector_runner.sources.coinbase.readers.watermarks import RestartedIds, position_of
+from connector_runner.sources.coinbase.settings import RestartedIds
 from connector_runner.sources.coinbase.streams import StreamSpec
-from connector_runner.sources.coinbase.trades.product_trades import (
-    ProductTrades,
-    describe_trade,
-    is_same_trade,
-    pack_trade,
-    unpack_trade,
-)
+from connector_runner.sources.coinbase.trades.product_trades import ProductTrades
+from connector_runner.sources.coinbase.trades.rows import describe_trade, is_same_trade, pack_trade, unpack_trade
 
 CONFLICT_SECONDS = 10.0
 """Seconds for heartbeats to tell whether ids began again, when a trade came that contradicts another."""
@@ -222,19 +217,3 @@ class TradeReader(Reader):
                 f"{text} nor restUrl brings; the product waits for them. The log says what restUrl answers",
                 {"product_id": product, "from": first, "to": last},
             )
-
-
-def rest_row(product: str, trade: RestTrade) -> Row:
-    """A trade from REST in the columns of `matches`; sequence and orders are unknown."""
-    return (
-        product,
-        trade.trade_id,
-        None,
-        trade.side,
-        trade.price,
-        trade.size,
-        trade.time,
-        None,
-        None,
-        trade.extra,
-    )

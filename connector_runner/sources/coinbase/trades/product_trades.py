@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from typing import Any
+from datetime import datetime, timedelta
 
 from connector_runner.protocols.batch import Row
+from connector_runner.sources.coinbase.trades.rows import ID, TIME, is_same_trade
 
 PAGE = 1000
 """The most trades a REST page has."""
@@ -22,8 +21,6 @@ GAPS = 64
 """So many gaps are remembered, for trades that come after all."""
 LAG = timedelta(seconds=3)
 """A heartbeat that is so much newer than a trade, by the exchange's clock, must know it."""
-_ID, _SIDE, _PRICE, _SIZE, _TIME = 1, 3, 4, 5, 6
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +130,7 @@ class ProductTrades:
     @property
     def newest_time(self) -> datetime | None:
         """Of the rows that were handed over."""
-        return max((row[_TIME] for row in self.recent if row[_TIME] is not None), default=None)
+        return max((row[TIME] for row in self.recent if row[TIME] is not None), default=None)
 
     def notice(self, trade_id: int, now: float) -> None:
         """Something up to this id exists; starts the grace when that opens a hole."""
@@ -211,9 +208,9 @@ class ProductTrades:
 
     def weigh(self, row: Row) -> bool | None:
         """Whether a trade whose id is not newer was handed over (True) or is another one (False); None: it was given up before."""
-        trade_id, time = row[_ID], row[_TIME]
+        trade_id, time = row[ID], row[TIME]
         for known in self.recent:
-            if known[_ID] == trade_id:
+            if known[ID] == trade_id:
                 return is_same_trade(known, row)
         if any(first <= trade_id <= last for first, last in self.gaps):
             return None
@@ -224,7 +221,7 @@ class ProductTrades:
 
     def take_late(self, row: Row) -> None:
         """A trade came after all that was given up: it is remembered, and no longer missing."""
-        trade_id = row[_ID]
+        trade_id = row[ID]
         parts = [
             part
             for first, last in self.gaps
@@ -241,9 +238,7 @@ class ProductTrades:
         """Takes out the rows that wait and that a heartbeat of this time must know but does not."""
         if time is None or newest >= self.seen:
             return []
-        ids = [
-            n for n, row in self.waiting.items() if n > newest and row[_TIME] is not None and time - row[_TIME] > LAG
-        ]
+        ids = [n for n, row in self.waiting.items() if n > newest and row[TIME] is not None and time - row[TIME] > LAG]
         return [self.waiting.pop(n) for n in sorted(ids)]
 
     def count_below(self, newest: int, time: datetime | None) -> None:
@@ -251,35 +246,3 @@ class ProductTrades:
         known = self.newest_time
         is_below = newest < (self.last or 0) and (known is None or time is None or time - known > LAG)
         self.below = self.below + 1 if is_below else 0
-
-
-def is_same_trade(one: Row, other: Row) -> bool:
-    """Whether two rows of one id are one trade, as far as both tell it; times may be told less finely."""
-    pairs = ((one[n], other[n]) for n in (_SIDE, _PRICE, _SIZE))
-    times = one[_TIME], other[_TIME]
-    is_near = times[0] is None or times[1] is None or abs(times[0] - times[1]) < timedelta(seconds=1)
-    return is_near and all(a is None or b is None or a == b for a, b in pairs)
-
-
-def describe_trade(row: Row) -> dict[str, Any]:
-    """A trade as facts for an incident."""
-    values = (row[_SIDE], row[_PRICE], row[_SIZE], row[_TIME])
-    names = ("side", "price", "size", "time")
-    return {"trade_id": row[_ID]} | {
-        name: None if value is None else str(value) for name, value in zip(names, values, strict=True)
-    }
-
-
-def pack_trade(row: Row) -> list[Any]:
-    """The newest row as a position keeps it, to be compared with what the exchange tells later."""
-    time = None if row[_TIME] is None else (row[_TIME] - EPOCH) // timedelta(microseconds=1)
-    texts = [None if row[n] is None else str(row[n]) for n in (_SIDE, _PRICE, _SIZE)]
-    return [row[_ID], *texts, time]
-
-
-def unpack_trade(product: str, kept: list[Any]) -> Row:
-    """A row again, as far as it was kept."""
-    trade_id, side, price, size, time = kept
-    numbers = [None if text is None else Decimal(text) for text in (price, size)]
-    moment = None if time is None else EPOCH + timedelta(microseconds=time)
-    return (product, trade_id, None, side, *numbers, moment, None, None, None)

@@ -18,16 +18,9 @@ from connector_runner.protocols.batch import Operation
 from connector_runner.sources.coinbase.decode.messages import Heartbeat, Match, RestTrade
 from connector_runner.sources.coinbase.readers.batch_builder import REST_ROW_BYTES, BatchBuilder
 from connector_runner.sources.coinbase.readers.reader import CHOICES
-from connector_runner.sources.coinbase.readers.watermarks import RestartedIds
-from connector_runner.sources.coinbase.trades.conflicts import rest_row
-from connector_runner.sources.coinbase.trades.product_trades import (
-    GRACE,
-    MARGIN,
-    PAGE,
-    ProductTrades,
-    Request,
-    is_same_trade,
-)
+from connector_runner.sources.coinbase.settings import RestartedIds
+from connector_runner.sources.coinbase.trades.product_trades import GRACE, MARGIN, PAGE, ProductTrades, Request
+from connector_runner.sources.coinbase.trades.rows import is_same_trade, rest_row
 from connector_runner.sources.coinbase.trades.starts import StartingReader
 
 __all__ = ["GRACE", "MARGIN", "PAGE", "MatchesReader", "Request"]

@@ -1,0 +1,86 @@
+"""What can go wrong with products and what the exchange's error messages mean. Pure.
+
+Source: docs.cdp.coinbase.com/exchange, "errors".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from enum import Enum, auto
+
+from connector_runner.protocols.errors import ActionRequiredError, TransientError
+from connector_runner.sources.coinbase.decode.messages import FeedError
+
+
+class ProductsChangedError(TransientError):
+    """The products that `*` means are others now: they are listed again, and subscribed to anew."""
+
+    reason = "ProductsChanged"
+
+
+class ProductsRefusedError(ProductsChangedError):
+    """The feed refuses some of the products that `*` means, though REST lists them as online.
+
+    Attributes:
+        products: Which, by their names; empty when the feed did not say.
+    """
+
+    def __init__(self, message: str, products: Sequence[str]) -> None:
+        super().__init__(message)
+        self.products = tuple(products)
+
+
+class NotFoundError(ActionRequiredError):
+    """404."""
+
+
+class FeedErrorKind(Enum):
+    """What an error of the exchange calls for."""
+
+    UNKNOWN_PRODUCT = auto()
+    UNKNOWN_CHANNEL = auto()
+    CREDENTIALS = auto()
+    TRANSIENT = auto()
+
+
+# First match wins; whatever is not listed may pass.
+ERRORS: tuple[tuple[re.Pattern[str], FeedErrorKind], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), kind)
+    for pattern, kind in (
+        (r"timestamp expired|slow|rate limit|too many|internal|unavailable|timeout", FeedErrorKind.TRANSIENT),
+        (
+            r"not a valid product|product not found|(unknown|invalid|no such) product|is delisted",
+            FeedErrorKind.UNKNOWN_PRODUCT,
+        ),
+        (
+            r"product\w*( ?ids?)?\W.{0,80}\b(invalid|unknown|not (known|found|supported))",
+            FeedErrorKind.UNKNOWN_PRODUCT,
+        ),
+        (r"not a valid channel|(unknown|invalid|no such) channel", FeedErrorKind.UNKNOWN_CHANNEL),
+        (r"auth|api.?key|signature|passphrase|permission|forbidden|not allowed", FeedErrorKind.CREDENTIALS),
+    )
+)
+
+
+def classify(error: FeedError) -> FeedErrorKind:
+    """What an error message calls for, by the table above."""
+    text = f"{error.message} {error.reason}"
+    return next((kind for pattern, kind in ERRORS if pattern.search(text)), FeedErrorKind.TRANSIENT)
+
+
+def is_foreseen(error: FeedError) -> bool:
+    """Whether the table above knows the words of an error message."""
+    text = f"{error.message} {error.reason}"
+    return any(pattern.search(text) for pattern, _ in ERRORS)
+
+
+def named_products(text: str, asked: Sequence[str]) -> tuple[str, ...]:
+    """Those of the products asked for that an error's text names, as whole words."""
+    words = set(re.split(r"[^\w-]+", text.upper()))
+    return tuple(product for product in asked if product.upper() in words)
+
+
+def describe(error: FeedError) -> str:
+    """An error message in one line."""
+    return ": ".join(part for part in (error.message, error.reason) if part) or "an error without a text"

@@ -1,0 +1,33 @@
+"""What a checkpoint holds of a stream: the mark of each product, and what its reader needs beside it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from connector_runner.protocols.batch import Position
+from connector_runner.protocols.errors import ActionRequiredError
+
+POSITION_FORMAT = 2
+
+
+# Where each format keeps the marks; format 1 repeated them beside every row in append mode.
+MARKS_OF_FORMAT: Mapping[object, str] = {1: "last", POSITION_FORMAT: "_last"}
+
+
+def require_format(position: Position) -> None:
+    """A position that this version can read.
+
+    Raises:
+        ActionRequiredError: Another version made it.
+    """
+    if position.get("format") not in MARKS_OF_FORMAT:
+        raise ActionRequiredError(
+            f"the position {dict(position)!r} was not made by this version of the COINBASE source; "
+            "use the version that made it, or start over with `connector-runner checkpoint reset`"
+        )
+
+
+def position_of(marks: Mapping[str, int], **more: Mapping[str, Any]) -> Position:
+    """The marks of all products, which only the checkpoint keeps (see `place_of`); what else is to be kept, unless empty."""
+    return {"format": POSITION_FORMAT, "_last": marks} | {f"_{name}": dict(kept) for name, kept in more.items() if kept}
