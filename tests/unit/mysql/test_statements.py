@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector_runner.sources.mysql.binlog.events import COMMIT_ALTER, ROLLBACK_ALTER, START_ALTER, Query, parse_query
+from connector_runner.sources.mysql.binlog.events import COMMIT_ALTER, ROLLBACK_ALTER, START_ALTER
+from connector_runner.sources.mysql.binlog.query_event import Query, parse_query
 from connector_runner.sources.mysql.ddl.effects import Effect, effect_of
 from connector_runner.sources.mysql.ddl.statements import Statements
 from connector_runner.sources.mysql.ddl.tokens import ANSI_QUOTES, MSSQL, NO_BACKSLASH_ESCAPES

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector_runner.sources.mysql.decode import values
-from connector_runner.sources.mysql.decode.fields import Field, Use, fits, string_meta
+from connector_runner.sources.mysql.decode import temporal, values
+from connector_runner.sources.mysql.decode.fields import Field, Use
 from connector_runner.sources.mysql.decode.row_compiler import LogRows, ResultRows
+from connector_runner.sources.mysql.decode.wire_types import fits, string_meta
 from connector_runner.sources.mysql.server.definitions import choose_key
 from connector_runner.sources.mysql.types.columns import SourceColumn, parse_sql_type, quote_label
 from connector_runner.sources.mysql.types.literals import after_condition, literal
@@ -70,23 +71,23 @@ def test_datetimes(moment: datetime, digits: int) -> None:
     packed = (ymd << 17 | moment.hour << 12 | moment.minute << 6 | moment.second) + 0x8000000000
     extra = (digits + 1) // 2
     fraction = (moment.microsecond // (1, 10000, 100, 1)[extra]).to_bytes(extra, "big") if extra else b""
-    assert values.log_datetime(digits)(packed.to_bytes(5, "big") + fraction) == moment
+    assert temporal.log_datetime(digits)(packed.to_bytes(5, "big") + fraction) == moment
 
 
 def test_dates_that_are_none() -> None:
-    assert values.Dates()[b"\0\0\0"] == "0000-00-00"
-    assert values.Dates()[(2020 << 9 | 2 << 5 | 31).to_bytes(3, "little")] == "2020-02-31"
-    assert values.field_date(b"") == "0000-00-00"
-    assert values.field_timestamp(b"") == "0000-00-00T00:00:00Z"
-    assert values.log_timestamp(6)(bytes(7)) == "0000-00-00T00:00:00Z"
-    assert values.field_datetime(struct.pack("<HBB", 2024, 2, 0)) == "2024-02-00T00:00:00"
-    assert values.log_timestamp(0)((1).to_bytes(4, "big")) == datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
+    assert temporal.Dates()[b"\0\0\0"] == "0000-00-00"
+    assert temporal.Dates()[(2020 << 9 | 2 << 5 | 31).to_bytes(3, "little")] == "2020-02-31"
+    assert temporal.field_date(b"") == "0000-00-00"
+    assert temporal.field_timestamp(b"") == "0000-00-00T00:00:00Z"
+    assert temporal.log_timestamp(6)(bytes(7)) == "0000-00-00T00:00:00Z"
+    assert temporal.field_datetime(struct.pack("<HBB", 2024, 2, 0)) == "2024-02-00T00:00:00"
+    assert temporal.log_timestamp(0)((1).to_bytes(4, "big")) == datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
 
 
 def test_old_temporal_types() -> None:
-    assert values.log_datetime_old(20240229235959) == datetime(2024, 2, 29, 23, 59, 59)
-    assert values.log_timestamp_old(0) == "0000-00-00T00:00:00Z"
-    assert values.log_time_old((-123456).to_bytes(3, "little", signed=True)) == "-12:34:56"
+    assert temporal.log_datetime_old(20240229235959) == datetime(2024, 2, 29, 23, 59, 59)
+    assert temporal.log_timestamp_old(0) == "0000-00-00T00:00:00Z"
+    assert temporal.log_time_old((-123456).to_bytes(3, "little", signed=True)) == "-12:34:56"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from connector_runner.sources.mysql.binlog.table_map import TableMap
-from connector_runner.sources.mysql.decode.fields import Wire, fits, string_meta
+from connector_runner.sources.mysql.decode.wire_types import Wire, fits, string_meta
 from connector_runner.sources.mysql.types.charsets import text_decoder
 from connector_runner.sources.mysql.types.columns import SourceColumn, quote_label
 from connector_runner.sources.mysql.types.table import TableDefinition

@@ -9,10 +9,11 @@ from connector_runner.protocols.batch import Operation, Row
 from connector_runner.sources.mysql.binlog import events
 from connector_runner.sources.mysql.binlog.events import read_packed
 from connector_runner.sources.mysql.binlog.table_map import TableMap
-from connector_runner.sources.mysql.decode.fields import Field, Wire, log_field
+from connector_runner.sources.mysql.decode.fields import Field, log_field
 from connector_runner.sources.mysql.decode.json_binary import parse, render
 from connector_runner.sources.mysql.decode.json_diff import apply_differences
 from connector_runner.sources.mysql.decode.row_compiler import LogRows
+from connector_runner.sources.mysql.decode.wire_types import Wire
 from connector_runner.sources.mysql.types.table import TableDefinition
 
 _UPSERT, _DELETE = bytes([Operation.UPSERT]), bytes([Operation.DELETE])

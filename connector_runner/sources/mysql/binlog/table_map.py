@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from connector_runner.sources.mysql.binlog.events import read_packed
-from connector_runner.sources.mysql.decode.fields import Wire, string_meta
+from connector_runner.sources.mysql.decode.wire_types import Wire, string_meta
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
 
-from connector_runner.sources.mysql.ddl.effects import Reader
+from connector_runner.sources.mysql.ddl.statement_reader import Reader
 from connector_runner.sources.mysql.ddl.tokens import Token, split
 from connector_runner.sources.mysql.types.names import fold_column
 from connector_runner.sources.mysql.types.table import TableDefinition

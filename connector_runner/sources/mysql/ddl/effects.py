@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
 
+from connector_runner.sources.mysql.ddl.statement_reader import Reader
 from connector_runner.sources.mysql.ddl.tokens import TEXT, Token, split
 from connector_runner.sources.mysql.types.names import TableName, fold_table
 
@@ -58,62 +59,6 @@ _HARMLESS = frozenset({
     "GRANT", "REVOKE", "FLUSH", "RESET", "SET", "OPTIMIZE", "CHECK", "CHECKSUM", "CACHE", "INSTALL", "UNINSTALL", "CHANGE", "KILL", "USE",
     "EXPLAIN", "DESCRIBE", "DESC", "SHOW", "LOCK", "UNLOCK", "BINLOG", "PURGE",
 })  # fmt: skip
-
-
-class Reader:
-    """Goes through a statement's tokens from left to right.
-
-    Args:
-        tokens: Of the statement.
-        database: In which it ran.
-        folds_case: lower_case_table_names is not 0.
-    """
-
-    def __init__(self, tokens: list[Token], database: str, *, folds_case: bool = False) -> None:
-        self.tokens, self.database, self.folds_case, self.at = tokens, database, folds_case, 0
-
-    def peek(self) -> str:
-        """The next token's key; "" at the end."""
-        return self.tokens[self.at].key if self.at < len(self.tokens) else ""
-
-    def take(self, *keys: str) -> bool:
-        """Steps over these words if they come next, in this order."""
-        found = [token.key for token in self.tokens[self.at : self.at + len(keys)]]
-        if found != list(keys):
-            return False
-        self.at += len(keys)
-        return True
-
-    def skip(self, *keys: str) -> None:
-        """Steps over each of these words, as long as one comes next."""
-        while self.peek() in keys:
-            self.at += 1
-
-    def name(self) -> str:
-        """The next token as a name."""
-        self.at += 1
-        return self.tokens[self.at - 1].name if self.at <= len(self.tokens) else ""
-
-    def table(self) -> TableName:
-        """A table's name, with its database."""
-        if self.take("."):  # `.t` is the t of the current database
-            return self._fold((self.database, self.name()))
-        first = self.name()
-        return self._fold((first, self.name()) if self.take(".") else (self.database, first))
-
-    def tables(self) -> list[TableName]:
-        """Names with commas between."""
-        names = [self.table()]
-        while self.take(","):
-            names.append(self.table())
-        return names
-
-    def rest(self) -> list[Token]:
-        """What was not read."""
-        return self.tokens[self.at :]
-
-    def _fold(self, name: TableName) -> TableName:
-        return fold_table(name, folds_case=self.folds_case)
 
 
 def read_meaning(

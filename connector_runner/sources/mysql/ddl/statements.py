@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from connector_runner.sources.mysql.binlog import events
-from connector_runner.sources.mysql.binlog.events import Query
+from connector_runner.sources.mysql.binlog.query_event import Query, parse_query
 from connector_runner.sources.mysql.ddl.effects import Effect, Meaning, read_meaning, renamed_effect
 from connector_runner.sources.mysql.types.names import TableName, fold_table
 
@@ -69,7 +69,7 @@ class Statements:
         self, body: bytes, server: int, flags: int, *, is_compressed: bool = False, is_load: bool = False
     ) -> Query:
         """A statement from the body of its event, in the session's own character set."""
-        return events.parse_query(body, server, flags, self._charsets, is_compressed=is_compressed, is_load=is_load)
+        return parse_query(body, server, flags, self._charsets, is_compressed=is_compressed, is_load=is_load)
 
     def judge(self, query: Query) -> Effect:
         """What a statement does to the table."""

@@ -9,55 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from enum import Enum, IntEnum
+from enum import Enum
 from typing import Any
 
-from connector_runner.sources.mysql.decode import values
+from connector_runner.sources.mysql.decode import temporal, values
 from connector_runner.sources.mysql.decode.json_binary import json_text
+from connector_runner.sources.mysql.decode.wire_types import INTEGER_WIRES, Wire, string_meta
 from connector_runner.sources.mysql.types import labels
 from connector_runner.sources.mysql.types.charsets import is_utf8, key_decoder, text_decoder
 from connector_runner.sources.mysql.types.columns import (
-    BINARIES,
-    BLOB_PREFIX,
     GEOMETRIES,
-    INTEGER_BYTES,
     TEXTS,
     SourceColumn,
     fractional_digits,
     is_short_year,
 )
-
-
-class Wire(IntEnum):
-    """Column types of table map events (`enum_field_types`)."""
-
-    TINY = 1
-    SHORT = 2
-    LONG = 3
-    FLOAT = 4
-    DOUBLE = 5
-    TIMESTAMP = 7
-    LONGLONG = 8
-    INT24 = 9
-    DATE = 10
-    TIME = 11
-    DATETIME = 12
-    YEAR = 13
-    NEWDATE = 14
-    VARCHAR = 15
-    BIT = 16
-    TIMESTAMP2 = 17
-    DATETIME2 = 18
-    TIME2 = 19
-    VECTOR = 242
-    JSON = 245
-    NEWDECIMAL = 246
-    ENUM = 247
-    SET = 248
-    BLOB = 252
-    VAR_STRING = 253
-    STRING = 254
-    GEOMETRY = 255
 
 
 class Use(Enum):
@@ -90,19 +56,8 @@ class Field:
 
 
 _INTEGER_CODES = {Wire.TINY: "bB", Wire.SHORT: "hH", Wire.LONG: "iI", Wire.LONGLONG: "qQ"}
-_INTEGER_WIRES = {
-    "tinyint": Wire.TINY, "smallint": Wire.SHORT, "mediumint": Wire.INT24, "int": Wire.LONG, "bigint": Wire.LONGLONG,
-}  # fmt: skip
 _ENUM_CODES = {1: "B", 2: "H"}
 _FRACTION_BYTES = (0, 1, 1, 2, 2, 3, 3)
-
-
-def string_meta(meta: int) -> tuple[int, int]:
-    """The real type and the length in bytes that a STRING column's two bytes of metadata hide (`Field_string`)."""
-    first, second = meta & 0xFF, meta >> 8
-    if first & 0x30 != 0x30:
-        return first | 0x30, second | ((first & 0x30) ^ 0x30) << 4
-    return first, second
 
 
 def _text(column: SourceColumn, prefix: int, in_key: bool) -> Field:
@@ -199,7 +154,7 @@ def _packed(size: int, converter: Callable[[int], Callable[[bytes], Any]]) -> Ca
 
 
 def _log_date(_column: SourceColumn, _meta: int) -> Field:
-    return Field("3s", use=Use.INDEX, convert=values.Dates())
+    return Field("3s", use=Use.INDEX, convert=temporal.Dates())
 
 
 _YEARS = (0, *range(1901, 2156))
@@ -216,12 +171,12 @@ _LOG_FIXED: dict[Wire, Callable[[SourceColumn, int], Field]] = {
     ),
     Wire.DATE: _log_date,
     Wire.NEWDATE: _log_date,
-    Wire.DATETIME2: _packed(5, values.log_datetime),
-    Wire.TIMESTAMP2: _packed(4, values.log_timestamp),
-    Wire.TIME2: _packed(3, values.log_time),
-    Wire.DATETIME: lambda _column, _meta: Field("Q", use=Use.CALL, convert=values.log_datetime_old),
-    Wire.TIMESTAMP: lambda _column, _meta: Field("I", use=Use.CALL, convert=values.log_timestamp_old),
-    Wire.TIME: lambda _column, _meta: Field("3s", use=Use.CALL, convert=values.log_time_old),
+    Wire.DATETIME2: _packed(5, temporal.log_datetime),
+    Wire.TIMESTAMP2: _packed(4, temporal.log_timestamp),
+    Wire.TIME2: _packed(3, temporal.log_time),
+    Wire.DATETIME: lambda _column, _meta: Field("Q", use=Use.CALL, convert=temporal.log_datetime_old),
+    Wire.TIMESTAMP: lambda _column, _meta: Field("I", use=Use.CALL, convert=temporal.log_timestamp_old),
+    Wire.TIME: lambda _column, _meta: Field("3s", use=Use.CALL, convert=temporal.log_time_old),
 }
 
 
@@ -237,13 +192,13 @@ def result_field(column: SourceColumn, *, in_key: bool = False) -> Field:
         build = labels.enum_texts if kind.base == "enum" else labels.set_texts
         texts: Any = build(column, in_key=True)
         return Field(prefix=LENGTH_ENCODED, use=Use.CALL, convert=lambda raw: texts[int(raw)])
-    if kind.base in _INTEGER_WIRES:
-        wire = Wire.LONG if kind.base == "mediumint" else _INTEGER_WIRES[kind.base]
+    if kind.base in INTEGER_WIRES:
+        wire = Wire.LONG if kind.base == "mediumint" else INTEGER_WIRES[kind.base]
         return Field(_INTEGER_CODES[wire][kind.is_unsigned])
     if plain := _RESULT_PLAIN.get(kind.base):
         return plain
     if kind.base == "time":
-        return Field(prefix=1, use=Use.CALL, convert=values.field_time(fractional_digits(kind)))
+        return Field(prefix=1, use=Use.CALL, convert=temporal.field_time(fractional_digits(kind)))
     if kind.base in {"enum", "set"} and column.charset:
         return Field(prefix=LENGTH_ENCODED, use=Use.CALL, convert=labels.result_reader(column, in_key=in_key))
     if kind.base in TEXTS and column.charset:
@@ -266,66 +221,12 @@ _RESULT_PLAIN = {
     "double": Field("d"),
     "year": Field("H"),
     "decimal": Field(prefix=LENGTH_ENCODED, use=Use.CALL, convert=_decimal_text),
-    "date": Field(prefix=1, use=Use.CALL, convert=values.field_date),
-    "datetime": Field(prefix=1, use=Use.CALL, convert=values.field_datetime),
-    "timestamp": Field(prefix=1, use=Use.CALL, convert=values.field_timestamp),
+    "date": Field(prefix=1, use=Use.CALL, convert=temporal.field_date),
+    "datetime": Field(prefix=1, use=Use.CALL, convert=temporal.field_datetime),
+    "timestamp": Field(prefix=1, use=Use.CALL, convert=temporal.field_timestamp),
     "bit": Field(prefix=LENGTH_ENCODED, use=Use.CALL, convert=values.big_endian),
     "json": Field(prefix=LENGTH_ENCODED, use=Use.UTF8),
     "uuid": Field(prefix=LENGTH_ENCODED, use=Use.CALL, convert=_ascii_lower),
     "inet6": Field(prefix=LENGTH_ENCODED, use=Use.CALL, convert=_ascii_lower),
     "inet4": Field(prefix=LENGTH_ENCODED, use=Use.CALL, convert=_ascii_lower),
 }
-
-# What a table map may hold for a column of each SQL type: to notice a definition that does not fit before decoding with it.
-_LOG_WIRES: dict[str, tuple[Wire, ...]] = {
-    "float": (Wire.FLOAT,),
-    "double": (Wire.DOUBLE,),
-    "decimal": (Wire.NEWDECIMAL,),
-    "year": (Wire.YEAR,),
-    "bit": (Wire.BIT,),
-    "date": (Wire.DATE, Wire.NEWDATE),
-    "time": (Wire.TIME2, Wire.TIME),
-    "datetime": (Wire.DATETIME2, Wire.DATETIME),
-    "timestamp": (Wire.TIMESTAMP2, Wire.TIMESTAMP),
-    "json": (Wire.JSON,),
-    "vector": (Wire.VECTOR, Wire.VARCHAR),  # MySQL 9; MariaDB 11.7 and later
-    "varchar": (Wire.VARCHAR, Wire.VAR_STRING),
-    "varbinary": (Wire.VARCHAR, Wire.VAR_STRING),
-    "char": (Wire.STRING,),
-    "binary": (Wire.STRING,),
-    "enum": (Wire.STRING,),
-    "set": (Wire.STRING,),
-    "uuid": (Wire.STRING,),
-    "inet6": (Wire.STRING,),
-    "inet4": (Wire.STRING,),
-}
-
-
-def fits(column: SourceColumn, wire: int, meta: int) -> bool:
-    """Whether a table map's type and metadata can be those of this column."""
-    kind = column.type
-    if kind.base in INTEGER_BYTES:
-        return wire == _INTEGER_WIRES[kind.base]
-    if kind.base in GEOMETRIES:
-        return wire == Wire.GEOMETRY
-    if kind.base in TEXTS | BINARIES and kind.base.endswith(("text", "blob")):
-        return wire == Wire.BLOB and meta == BLOB_PREFIX[kind.base.removesuffix("text").removesuffix("blob")]
-    if wire not in _LOG_WIRES.get(kind.base, ()):
-        return False
-    match kind.base:
-        case "decimal":
-            return (meta & 0xFF, meta >> 8) == (column.logical.precision, column.logical.scale)
-        case "time" | "datetime" | "timestamp":
-            return meta == fractional_digits(kind)
-        case "varbinary":
-            return meta == kind.numbers[0]
-        case "vector":
-            return wire == Wire.VECTOR or meta == 4 * kind.numbers[0]
-        case "varchar":
-            return bool(kind.numbers) and meta % kind.numbers[0] == 0 if kind.numbers[0] else True
-        case "enum" | "set":
-            return string_meta(meta)[0] == (Wire.ENUM if kind.base == "enum" else Wire.SET)
-        case "binary":
-            return string_meta(meta) == (Wire.STRING, kind.numbers[0] if kind.numbers else 1)
-        case _:
-            return True

@@ -11,7 +11,7 @@ import re
 from struct import Struct
 from typing import Any
 
-from connector_runner.sources.mysql.decode import values
+from connector_runner.sources.mysql.decode import temporal, values
 
 Node = dict[str, Any] | list[Any] | str
 
@@ -165,7 +165,7 @@ def _moment(kind: int, packed: int) -> str:
     magnitude = abs(packed)
     micros, clock = magnitude & 0xFFFFFF, magnitude >> 24
     if kind == _TIME:
-        return values.format_time(packed < 0, clock >> 12 & 0x3FF, clock >> 6 & 63, clock & 63, micros, 6)
+        return temporal.format_time(packed < 0, clock >> 12 & 0x3FF, clock >> 6 & 63, clock & 63, micros, 6)
     day, clock = clock >> 17, clock & 0x1FFFF
     year, month = divmod(day >> 5, 13)
     text = f"{year:04d}-{month:02d}-{day & 31:02d}"

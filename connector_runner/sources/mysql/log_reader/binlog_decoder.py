@@ -13,6 +13,7 @@ from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.sources.mysql.binlog import events
 from connector_runner.sources.mysql.binlog.events import ARTIFICIAL, HEADER_SIZE, ROW_EVENTS, Event, read_header
 from connector_runner.sources.mysql.binlog.position import Gtid, LogPosition, LogState
+from connector_runner.sources.mysql.binlog.query_event import Query
 from connector_runner.sources.mysql.binlog.row_events import IncompleteRowsError
 from connector_runner.sources.mysql.binlog.table_decoders import REMEMBERED, TableDecoders
 from connector_runner.sources.mysql.ddl.alterations import UNKNOWN, read_alteration
@@ -168,7 +169,7 @@ class BinlogDecoder:
             return
         self._statement(self.statements.read(body, server, self._flags), offset)
 
-    def _statement(self, query: events.Query, offset: int) -> None:
+    def _statement(self, query: Query, offset: int) -> None:
         text = query.statement.lstrip()
         if self._transactions.read(text, offset):
             return

@@ -9,7 +9,7 @@ from typing import Any
 
 from connector_runner.protocols.schema import Column, StreamSchema
 from connector_runner.sources.mysql.binlog.table_map import TableMap
-from connector_runner.sources.mysql.decode.fields import fits
+from connector_runner.sources.mysql.decode.wire_types import fits
 from connector_runner.sources.mysql.types.charsets import is_supported
 from connector_runner.sources.mysql.types.columns import SourceColumn
 

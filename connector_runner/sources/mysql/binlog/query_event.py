@@ -1,0 +1,109 @@
+"""Query events: a statement, and what the log records of its session (character set, sql_mode, temporary tables). No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from connector_runner.sources.mysql.binlog.events import decompress_maria
+from connector_runner.sources.mysql.types.charsets import is_supported, text_decoder
+
+USES_TEMPORARY = 0x4  # flag: of a statement that uses some temporary table (LOG_EVENT_THREAD_SPECIFIC_F)
+
+
+@dataclass(frozen=True)
+class Query:
+    """A statement in the log.
+
+    Attributes:
+        database: In which it ran.
+        statement: Its text.
+        sql_mode: Of the session, as the server's bits.
+        server, thread: Whose session it was.
+        uses_temporary: Whether it uses some temporary table.
+    """
+
+    database: str
+    statement: str
+    sql_mode: int = 0
+    server: int = 0
+    thread: int = 0
+    uses_temporary: bool = False
+
+
+# Sizes of what stands in a query event's status block, by number (`Query_event_status_vars`); of others the first byte tells more.
+_STATUS_SIZES = {
+    0: 4,
+    1: 8,
+    3: 4,
+    4: 6,
+    7: 2,
+    8: 2,
+    9: 8,
+    10: 4,
+    13: 3,
+    16: 1,
+    17: 8,
+    18: 2,
+    19: 1,
+    20: 1,
+    128: 3,
+    129: 8,
+}
+_SQL_MODE, _CHARSET = 1, 4
+
+
+def parse_query(
+    body: bytes, server: int = 0, flags: int = 0, charsets: Mapping[int, str] | None = None, *,
+    is_compressed: bool = False, is_load: bool = False,
+) -> Query:  # fmt: skip
+    """Reads a query event's body.
+
+    Args:
+        body: Without its header.
+        server: Whose event it is, of the header.
+        flags: Of the header.
+        charsets: Names of character sets by the number of a collation: texts are in the session's own one.
+        is_compressed: Of MariaDB's compressed event.
+        is_load: Of an EXECUTE_LOAD_QUERY, which has 13 bytes about the loaded file more.
+    """
+    database_size = body[8]
+    start = 13 + 13 * is_load
+    at = start + int.from_bytes(body[11:13], "little")
+    status = _parse_status(body[start:at])
+    text = body[at + database_size + 1 :]
+    if is_compressed:
+        text = decompress_maria(text)
+    charset = (charsets or {}).get(int.from_bytes(status.get(_CHARSET, b"")[:2], "little"), "")
+    return Query(
+        body[at : at + database_size].decode("utf-8", "surrogateescape"),
+        _decode(text, charset),
+        int.from_bytes(status.get(_SQL_MODE, b""), "little"),
+        server,
+        int.from_bytes(body[:4], "little"),
+        bool(flags & USES_TEMPORARY),
+    )
+
+
+def _parse_status(block: bytes) -> dict[int, bytes]:
+    """The values of a status block up to the first whose size is not known: what is asked for stands before it."""
+    found: dict[int, bytes] = {}
+    at = 0
+    while at < len(block):
+        kind = block[at]
+        at += 1
+        if kind in {5, 6}:  # the time zone, the catalogue: a byte with its length, and the text
+            size = 1 + block[at] if at < len(block) else 0
+        elif kind in _STATUS_SIZES:
+            size = _STATUS_SIZES[kind]
+        else:
+            break
+        found[kind] = block[at : at + size]
+        at += size
+    return found
+
+
+def _decode(text: bytes, charset: str) -> str:
+    if not text.isascii() and is_supported(charset):
+        return text_decoder(charset)(text)
+    return text.decode("utf-8", "surrogateescape")
