@@ -137,24 +137,6 @@ async def test_what_became_of_the_table_while_away_is_told(
     assert set(reading.table) == {(1,), (2,), (3,)}
 
 
-async def test_a_change_that_the_log_does_not_have_is_told(database: Database) -> None:
-    database.execute("CREATE TABLE t (id INT PRIMARY KEY, a INT)", "INSERT INTO t VALUES (1, 1), (2, 2), (3, 3)")
-    reading = Reading(database.server, f"{database.name}.t", connector=f"test/{database.name}", chunkRows=1)
-    async with reading:
-        await reading.until(lambda: len(reading.table) == 1)
-        await reading.crash()
-        database.execute("SET sql_log_bin = 0", "ALTER TABLE t DROP COLUMN a")
-        with pytest.raises(ActionRequiredError, match="the log has no statement that changed it") as failure:
-            await reading.until(lambda: is_complete(reading))
-        assert failure.value.reason == "UnloggedChange"
-        await reading.crash()
-        reading.config["onLogGap"] = "resnapshot"
-        await reading.until(lambda: is_complete(reading))
-        await settle(reading, database, 4)
-        assert set(reading.table.values()) == {(1,), (2,), (3,), (4,)}
-        assert reading.told.counts["resnapshots"] == 1
-
-
 async def test_rows_between_two_changes_are_never_decoded_with_the_wrong_columns(
     reading: Reading, database: Database, variant: str
 ) -> None:

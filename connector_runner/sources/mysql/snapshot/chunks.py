@@ -5,14 +5,12 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import pymysql
 
 from connector_runner.protocols.batch import Row
 from connector_runner.protocols.errors import TransientError
 from connector_runner.sources.mysql.binlog.position import LogPosition
-from connector_runner.sources.mysql.decode.fields import Field, is_read_as_number, result_field
 from connector_runner.sources.mysql.decode.row_compiler import ResultRows
 from connector_runner.sources.mysql.decode.undecodable import DecodingFailedError
 from connector_runner.sources.mysql.server.client_errors import translate
@@ -20,8 +18,8 @@ from connector_runner.sources.mysql.server.connection import Connection, connect
 from connector_runner.sources.mysql.server.facts import Server
 from connector_runner.sources.mysql.server.queries import read_executed, read_position, read_snapshot_position
 from connector_runner.sources.mysql.settings import Settings
+from connector_runner.sources.mysql.snapshot.chunk import Chunk, build_select, key_literals, result_fields
 from connector_runner.sources.mysql.snapshot.watermark import Bounds, ExactBounds, ExecutedBounds, HeldBounds
-from connector_runner.sources.mysql.types.literals import after_condition, literal, quote_name
 from connector_runner.sources.mysql.types.table import TableDefinition
 
 _PREPARE, _EXECUTE, _CLOSE = 0x16, 0x17, 0x19
@@ -39,63 +37,6 @@ class DefinitionChangedError(TransientError):
     """The table has another definition now than at the applied position."""
 
     reason = "DefinitionChanged"
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Rows of a table in the order of its key.
-
-    Attributes:
-        definition: Of the rows.
-        rows: In order.
-        bounds: Its place in the log.
-        last: The last row's key as literals; None when the chunk is empty.
-        is_end: No row comes after it.
-        target: Where the log should be drained to before the next chunk is read.
-        size: Bytes on the wire.
-    """
-
-    definition: TableDefinition
-    rows: list[Row]
-    bounds: Bounds
-    last: tuple[str, ...] | None
-    is_end: bool
-    target: LogPosition | None = None
-    size: int = 1
-
-
-def key_literals(definition: TableDefinition, row: Row) -> tuple[str, ...]:
-    """A row's key as literals."""
-    return tuple(literal(definition.columns[place], row[place]) for place in definition.key_places)
-
-
-def select_list(definition: TableDefinition) -> str:
-    """All columns, as `result_fields` reads them."""
-    return ", ".join(
-        f"CAST(CAST({quote_name(column.name)} AS UNSIGNED) AS CHAR)"  # a number's width is the server's choice, a text's is not
-        if is_read_as_number(column, in_key=column.name in definition.key)
-        else quote_name(column.name)
-        for column in definition.columns
-    )
-
-
-def result_fields(definition: TableDefinition) -> list[Field]:
-    """The layouts of `select_list`."""
-    return [result_field(column, in_key=column.name in definition.key) for column in definition.columns]
-
-
-def build_select(definition: TableDefinition, last: Sequence[str] | None, limit: int, *, locks: bool) -> str:
-    """The statement that reads a chunk."""
-    columns = select_list(definition)
-    table = f"{quote_name(definition.database)}.{quote_name(definition.name)}"
-    ways = [definition.descends(place) for place in range(len(definition.key))]
-    where = f" WHERE {after_condition(definition.key, last, ways)}" if last else ""
-    order = ", ".join(
-        f"{quote_name(name)}{' DESC' if way else ''}" for name, way in zip(definition.key, ways, strict=True)
-    )
-    index = f" FORCE INDEX ({quote_name(definition.index)})" if definition.index else ""
-    lock = " LOCK IN SHARE MODE" if locks else ""
-    return f"SELECT {columns} FROM {table}{index}{where} ORDER BY {order} LIMIT {limit}{lock}"  # noqa: S608 - names are quoted
 
 
 class ChunkReader:

@@ -17,7 +17,8 @@ from connector_runner.sources.mysql.server.connection import connect
 from connector_runner.sources.mysql.server.definitions import read_definition
 from connector_runner.sources.mysql.server.facts import Server
 from connector_runner.sources.mysql.settings import Mode, Settings
-from connector_runner.sources.mysql.snapshot.chunks import ChunkReader, DefinitionChangedError, select_list
+from connector_runner.sources.mysql.snapshot.chunk import select_list
+from connector_runner.sources.mysql.snapshot.chunks import ChunkReader, DefinitionChangedError
 from connector_runner.sources.mysql.types.literals import after_condition, can_resume_after, literal, quote_name
 from connector_runner.sources.mysql.types.table import FoundTable
 

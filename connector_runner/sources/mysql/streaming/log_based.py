@@ -6,32 +6,39 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any
 
 import pymysql
 
-from connector_runner.protocols.batch import Batch, Incident, Operation
+from connector_runner.protocols.batch import Batch, Incident
 from connector_runner.protocols.errors import ActionRequiredError, TransientError
 from connector_runner.protocols.source import Report
 from connector_runner.sources.mysql.binlog.position import LogPosition
 from connector_runner.sources.mysql.decode.undecodable import DecodingFailedError
 from connector_runner.sources.mysql.errors import LogGoneError, UnloggedChangeError
-from connector_runner.sources.mysql.log_reader.log_batch import Again, LogBatch
+from connector_runner.sources.mysql.log_reader.decisions import Decisions
+from connector_runner.sources.mysql.log_reader.log_batch import LogBatch
 from connector_runner.sources.mysql.log_reader.log_reader import LogReader
 from connector_runner.sources.mysql.position import Progress, StreamPosition
 from connector_runner.sources.mysql.server.client_errors import translate
 from connector_runner.sources.mysql.server.connection import connect
-from connector_runner.sources.mysql.server.definitions import read_definition
+from connector_runner.sources.mysql.server.definitions import read_table
 from connector_runner.sources.mysql.server.facts import Server
 from connector_runner.sources.mysql.server.queries import read_position
 from connector_runner.sources.mysql.settings import Settings
-from connector_runner.sources.mysql.snapshot.chunks import Chunk, ChunkReader, DefinitionChangedError, key_literals
+from connector_runner.sources.mysql.snapshot.chunk import Chunk
+from connector_runner.sources.mysql.snapshot.chunks import ChunkReader, DefinitionChangedError
 from connector_runner.sources.mysql.snapshot.watermark import Watermark
 from connector_runner.sources.mysql.streaming.answers import Answers
 from connector_runner.sources.mysql.streaming.log_thread import LogThread
-from connector_runner.sources.mysql.types.table import TableDefinition
+from connector_runner.sources.mysql.streaming.weaving import (
+    apply_log,
+    build_log_batch,
+    chunk_batches,
+    clearing_batch,
+    position_batch,
+)
+from connector_runner.sources.mysql.types.table import FoundTable
 
-PIECE_ROWS = 5000
 # News of the position alone is handed on at most this often.
 QUIET_SECONDS = 1.0
 # How often the table may be another one than the log says, with all of the log applied, until nobody waits for it any more.
@@ -99,26 +106,27 @@ class LogBasedStream:
         await asyncio.sleep(TRY_SECONDS * self._failures)
 
     def _start_over(self, error: LogGoneError) -> Batch:
-        """The first batch of a new copy after the log was lost."""
+        """The first batch of a new copy after the log was lost.
+
+        Raises:
+            ActionRequiredError: The table can't be followed as it is now.
+        """
         position, current = self._ask_server()
-        definition = current or self._place.definition
+        definition = self._place.definition
+        if current is not None:
+            Decisions(self._settings, self._server).require_followable(current, "a change that the log no longer has")
+            definition = current.definition
         self._report.count("resnapshots")
         incident = Incident("resnapshot", definition.id, f"{error.message}; the table is copied again", {})
         self._place = StreamPosition(position, definition, Progress(is_cleared=True))
-        return self._clearing(incident)
-
-    def _clearing(self, incident: Incident | None = None) -> Batch:
-        incidents = () if incident is None else (incident,)
-        return Batch(
-            self._place.definition.schema, [()], self._place.to_json(), bytes([Operation.REPLACE]), incidents=incidents
-        )
+        return clearing_batch(self._place, incident)
 
     async def _run(self) -> AsyncIterator[Batch]:
         self._log = self._open_log()
         self._log.start()
         if self._place.copy is not None and not self._place.copy.is_cleared:
             self._place = replace(self._place, copy=replace(self._place.copy, is_cleared=True))
-            yield self._clearing(self._incident)
+            yield clearing_batch(self._place, self._incident)
         while True:
             if self._place.copy is None:
                 if self._settings.snapshot == "only":
@@ -147,48 +155,25 @@ class LogBasedStream:
             return self._from_log(log_batch)
         except TimeoutError:
             self._told, self._is_untold = time.time(), False
-            return [Batch(self._place.definition.schema, [], self._place.to_json())]
+            return [position_batch(self._place)]
 
     def _from_log(self, log_batch: LogBatch) -> list[Batch]:
         """The batches of a batch of the log; moves the place on."""
-        copy, incidents = self._place.copy, log_batch.incidents
-        if log_batch.again in {Again.RESTART, Again.REFRESH}:
-            copy = Progress()
+        applied = apply_log(self._place, log_batch)
+        if applied.is_copied_again:
             self._report.count("resnapshots")
-        elif copy is not None and copy.last is not None and log_batch.definition.order != self._place.definition.order:
-            copy = Progress()
-            message = (
-                f"{log_batch.definition.id}: its key sorts otherwise than when the copy began, so that the rows behind the last one copied "
-                "are others; all are read again"
-            )
-            incidents = (*incidents, Incident("refresh", log_batch.definition.id, message, {}))
-            self._report.count("resnapshots")
-        self._place = StreamPosition(log_batch.position, log_batch.definition, copy)
+        self._place = applied.position
         now = time.time()
         if log_batch.event_time is not None:
             self._report.lag(max(0.0, now - log_batch.event_time))
         elif log_batch.is_at_end:
             self._report.lag(0.0)
-        has_news = log_batch.rows or incidents or log_batch.again
+        has_news = log_batch.rows or applied.incidents or log_batch.again
         if not has_news and now - self._told < QUIET_SECONDS:
             self._is_untold = True
             return []
         self._told, self._is_untold = now, False
-        operations = log_batch.operations if any(log_batch.operations) else None
-        rows: list[Any] = log_batch.rows
-        if log_batch.again in {Again.RESTART, Again.CLEAR}:
-            rows, operations = [*rows, ()], (log_batch.operations + bytes([Operation.REPLACE]))
-        return [
-            Batch(
-                log_batch.definition.schema,
-                rows,
-                self._place.to_json(),
-                operations,
-                log_batch.size,
-                incidents,
-                log_batch.event_time,
-            )
-        ]
+        return [build_log_batch(applied, log_batch)]
 
     # --- the copy
 
@@ -231,7 +216,7 @@ class LogBasedStream:
                     yield batch
             if chunk.is_end and self._place.copy is stored:
                 self._place = replace(self._place, copy=None)
-                yield Batch(self._place.definition.schema, [], self._place.to_json())
+                yield position_batch(self._place)
         if self._place.copy is None:
             await asyncio.to_thread(self._chunks.close)
 
@@ -246,23 +231,13 @@ class LogBasedStream:
         if end is not None and chunk.target is None:
             self._reading = self._read_ahead()
         self._report.progress(done, max(done, self._estimate or 0) if end else done, "rows")
-        batches = []
-        schema = chunk.definition.schema
-        size = max(1, chunk.size // max(1, len(chunk.rows)))
-        for at in range(0, max(1, len(rows)), PIECE_ROWS):
-            piece = rows[at : at + PIECE_ROWS]
-            place = self._place
-            if at + PIECE_ROWS < len(rows):
-                place = replace(
-                    start, copy=Progress(key_literals(chunk.definition, piece[-1]), copy.done + at + len(piece))
-                )
-            batches.append(Batch(schema, piece, place.to_json(), None, max(1, size * len(piece))))
-        return batches
+        return chunk_batches(start, self._place, chunk, rows)
 
     async def _catch_up(self, error: DefinitionChangedError) -> AsyncIterator[Batch]:
         """The log has the statement that changed the table; it must be applied before the table can be read on."""
         known = self._place.definition
-        end, current = await asyncio.to_thread(self._ask_server)
+        end, found = await asyncio.to_thread(self._ask_server)
+        current = None if found is None else found.definition
         self._misses += 1
         if known.equals(current):
             # It was altered and altered back, or it is not the definition that is in the way.
@@ -281,13 +256,13 @@ class LogBasedStream:
         async for batch in self._drain(end):
             yield batch
 
-    def _ask_server(self) -> tuple[LogPosition, TableDefinition | None]:
-        """Where the log ends now, and then the table's definition."""
+    def _ask_server(self) -> tuple[LogPosition, FoundTable | None]:
+        """Where the log ends now, and then the table."""
         connection = connect(self._settings, purpose="definitions")
         try:
             position, known = read_position(connection, self._server), self._place.definition
             connection.query("COMMIT")
-            return position, read_definition(connection, known.database, known.name)
+            return position, read_table(connection, known.database, known.name)
         except pymysql.MySQLError as error:
             raise translate(error, f"reading the definition of {self._place.definition.id}") from None
         finally:
