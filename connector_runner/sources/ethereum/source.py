@@ -29,6 +29,7 @@ from connector_runner.sources.ethereum.chain import (
 from connector_runner.sources.ethereum.decode.responses import Header
 from connector_runner.sources.ethereum.endpoints.outage import Outage
 from connector_runner.sources.ethereum.endpoints.pool import EndpointPool
+from connector_runner.sources.ethereum.endpoints.standstill import Standstill
 from connector_runner.sources.ethereum.errors import MalformedAnswerError, NodeFailure, StaleAnswerError, Verdict
 from connector_runner.sources.ethereum.fetch.logs import Fetcher
 from connector_runner.sources.ethereum.fetch.plan import StreamPlan
@@ -60,8 +61,8 @@ class EthereumSource:
         reserved = APPEND_COLUMNS if context.write_mode is WriteMode.APPEND else ()
         self._plans = build_plans(self._settings, context.report, reserved)
         self._pool = EndpointPool(self._settings, context.report)
-        self._ledger = Prover(proves_all=self._settings.prove_backfill)
-        self._fetcher = Fetcher(self._pool, self._settings.max_block_range, self._ledger)
+        self._prover = Prover(proves_all=self._settings.prove_backfill)
+        self._fetcher = Fetcher(self._pool, self._settings.max_block_range, self._prover)
         self._plan: StreamPlan | None = None
         self._chain: Chain | None = None
         self._running: AsyncGenerator[Batch, None] | None = None
@@ -70,6 +71,7 @@ class EthereumSource:
         self._announced: Header | None = None
         self._lower_since: float | None = None
         self._stalled = Outage(context.report)
+        self._standstill = Standstill()
         self._moved_at = self._compared_at = time.monotonic()
         self._times: deque[int] = deque(maxlen=16)
 
@@ -95,9 +97,9 @@ class EthereumSource:
         return Opened(plan.schema, identity)
 
     def _learn_family(self, chain: int) -> None:
-        self._ledger.family = family_of(chain, self._settings.proofs)
-        if self._ledger.family.lacks and (said := describe(chain, self._settings.proofs)):
-            self._ledger.tell(f"family {self._ledger.family.name}", f"chain {chain}", said)
+        self._prover.family = family_of(chain, self._settings.proofs)
+        if self._prover.family.lacks and (said := describe(chain, self._settings.proofs)):
+            self._prover.tell(f"family {self._prover.family.name}", f"chain {chain}", said)
 
     def batches(self) -> AsyncIterator[Batch]:
         """Extends, waits and walks back, as the node's head asks for; never ends."""
@@ -160,8 +162,9 @@ class EthereumSource:
             self._stalled.failed(f"{self._pool.endpoint.shown} knows no {self._settings.finality} block")
             await self._wait(Wait(), head)
             return
+        self._note_standstill(head)
         chain = self._chain = self._chain or self._new_chain(head)
-        self._ledger.head_from = head.number - RING_BLOCKS + 1
+        self._prover.head_from = head.number - RING_BLOCKS + 1
         if chain.state.must_reread:
             async for batch, after in reread(self._fetcher, self._plan, chain):
                 self._chain = after
@@ -211,6 +214,20 @@ class EthereumSource:
         """Blocks below may be read by range: they are final, or too deep to be replaced."""
         is_final = self._settings.finality in (Tag.SAFE, Tag.FINALIZED)
         return head.number + 1 if is_final else head.number - RING_BLOCKS + 1
+
+    def _note_standstill(self, head: Header) -> None:
+        """A head that stands still is legitimate on a chain without transactions, so that it is reported and nothing else."""
+        seconds = self._standstill.observe(head.hash, time.monotonic())
+        if seconds is None:
+            return
+        self._report.count("head_standstills")
+        self._report.note(
+            f"the newest block of {self._pool.endpoint.shown} by finality {self._settings.finality} is {head.number} for "
+            f"{seconds:.0f} s: either the chain makes no blocks, or this node does not follow it; compare it with another node, "
+            "and set fallbackUrls to have that done by itself",
+            block=head.number,
+            hash=head.hash,
+        )
 
     def _note_height(self, chain: Chain, head: Header) -> None:
         if head.number >= chain.number:

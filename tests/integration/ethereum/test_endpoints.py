@@ -10,6 +10,7 @@ import pytest
 from connector_runner.protocols.errors import SourceChangedError
 from connector_runner.sources.ethereum import chain as chain_module
 from connector_runner.sources.ethereum import source
+from connector_runner.sources.ethereum.endpoints import standstill
 from tests.integration.ethereum.running import Lines, running, sqlite_dataset, until, until_head
 from tests.servers.anvil import AnvilServer
 from tests.servers.ports import free_port
@@ -130,6 +131,24 @@ async def test_a_block_that_does_not_follow_is_doubted_when_the_chain_agrees(
         fault.times = 0
         await until_head(dataset, node, task)
     assert "retracted_blocks" not in log.counts
+
+
+async def test_a_head_that_stands_still_is_reported_and_is_no_error(
+    chain: tuple[AnvilServer, Actors], proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standstill, "STANDSTILL_SECONDS", 0.5)
+    node, actors = chain
+    dataset = sqlite_dataset(tmp_path)
+    log = Lines()
+    async with running({"url": proxy.url, "startBlock": node.head()}, "blocks", dataset, log=log) as task:
+        await until(lambda: log.counts.get("head_standstills", 0) > 1, "a standstill is reported", task)
+        actors.pay(1)
+        node.mine()
+        await until_head(dataset, node, task)
+    told = [line for line in log.lines if "either the chain makes no blocks" in line]
+    assert len(told) >= 2
+    assert all(line.startswith("info") for line in told)
+    assert not [line for line in log.lines if line.startswith("warning")]
 
 
 async def test_fallbacks_take_over_and_must_be_of_the_same_chain(
