@@ -1,1 +1,1 @@
-"""What all SQL sinks decide alike, without I/O: names, the order of operations, the fence, fitting tables, dead letters."""
+"""What all sinks do alike. Modules here are pure; `blocking` and `sqlite` reach a database."""

@@ -22,7 +22,7 @@ from connector_runner.registry import build_inspector, build_sink
 from connector_runner.schemas.datasets import DESCRIPTORS
 from connector_runner.schemas.manifest import TakeOver
 from connector_runner.schemas.outcome import ExitCode
-from tests.kit.datasets import Dataset
+from tests.kit.datasets import DATASETS, Dataset
 from tests.kit.pipeline import PAIR, SMALL, ListSource, Run, batch, context, run_to_end
 from tests.kit.waiting import until
 from tests.scripted.script import SCHEMA, WIDER, Script
@@ -387,3 +387,7 @@ async def test_rows_are_read_back_where_the_descriptor_says_so(dataset: Dataset)
             inspector.newest_rows(5)
         assert caught.value.reason in DESCRIPTORS[dataset.name].reasons
     inspector.close()
+
+
+def test_every_dataset_is_in_this_suite() -> None:
+    assert set(DATASETS) == set(DESCRIPTORS)

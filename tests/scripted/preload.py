@@ -7,7 +7,7 @@ import yaml
 
 import connector_runner.cli
 import connector_runner.commands.run
-import connector_runner.datasets.blocking_sink
+import connector_runner.datasets.blocking.sink
 import connector_runner.sinks.postgresql.sink
 import connector_runner.sinks.sqlite.rows
 import tests.scripted.killing

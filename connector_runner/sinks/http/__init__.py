@@ -18,7 +18,7 @@ def build_sink(context: SinkContext) -> Sink:
 
 def build_inspector(context: SinkContext) -> Inspector:
     """Looks at the ledger; rows can't be read back."""
-    from connector_runner.datasets.inspector import LedgerInspector
+    from connector_runner.datasets.blocking.inspector import LedgerInspector
     from connector_runner.sinks.http.poster import ledger_file
 
     return LedgerInspector(context, ledger_file(context), None)

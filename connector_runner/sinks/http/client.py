@@ -10,13 +10,13 @@ import socket
 import ssl
 import threading
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 import msgspec
 
 from connector_runner.datasets.dead_letters import RefusedError
 from connector_runner.protocols.errors import ActionRequiredError, InvalidConfigError, TransientError
+from connector_runner.resilience.retry_after import parse_retry_after
 from connector_runner.sinks.http.proxy import proxy_for
 
 SECONDS = 60.0
@@ -25,17 +25,6 @@ CONNECT_SECONDS = 5.0
 LONGEST_WAIT = 600.0
 REFUSING = {400, 409, 413, 422}
 LATER = {408, 423, 425, 429}
-
-
-def retry_after(text: str | None, now: dt.datetime) -> float | None:
-    """Seconds of a Retry-After header: a number, or a date; None when there is none or it makes no sense."""
-    if not text:
-        return None
-    try:
-        seconds = float(text) if text.strip().isdigit() else (parsedate_to_datetime(text) - now).total_seconds()
-    except (ValueError, TypeError):
-        return None
-    return min(max(0.0, seconds), LONGEST_WAIT)
 
 
 def _split(url: str) -> SplitResult:
@@ -152,7 +141,7 @@ class Client:
         if status in REFUSING:
             raise RefusedError(said)
         if status in LATER or status >= 500:
-            wait = retry_after(after, dt.datetime.now(dt.UTC))
+            wait = parse_retry_after(after, dt.datetime.now(dt.UTC), longest=LONGEST_WAIT)
             raise TransientError(f"dataset {self.where} answers {said}", reason="DatasetUnavailable", retry_after=wait)
         raise ActionRequiredError(
             f"dataset {self.where} answers {said}; check its URL and token", reason="DatasetError"

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from connector_runner.datasets.blocking import BlockingConnection
-from connector_runner.datasets.blocking_sink import BlockingSink
+from connector_runner.datasets.blocking.database import BlockingConnection
+from connector_runner.datasets.blocking.sink import BlockingSink
 from connector_runner.datasets.dead_letters import RefusedError, build_letter
 from connector_runner.datasets.fencing import encode_position
 from connector_runner.datasets.ledger import Ledger

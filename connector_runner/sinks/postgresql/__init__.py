@@ -14,7 +14,7 @@ def build_sink(context: SinkContext) -> Sink:
 
 def build_inspector(context: SinkContext) -> Inspector:
     """Looks at such a database without claiming it."""
-    from connector_runner.datasets.inspector import LedgerInspector
+    from connector_runner.datasets.blocking.inspector import LedgerInspector
     from connector_runner.sinks.postgresql.database import PostgresDatabase
     from connector_runner.sinks.postgresql.rows import ROWS
 

@@ -7,7 +7,7 @@ from connector_runner.protocols.sink import Inspector, Sink, SinkContext
 
 def build_sink(context: SinkContext) -> Sink:
     """A sink for `sqlite:///relative.db` (from the data directory) or `sqlite:////absolute.db`; option `?synchronous=NORMAL`."""
-    from connector_runner.datasets.blocking_sink import build_table_sink
+    from connector_runner.datasets.blocking.sink import build_table_sink
     from connector_runner.datasets.sqlite.connection import SqliteFile
     from connector_runner.sinks.sqlite.rows import ROWS
 
@@ -16,7 +16,7 @@ def build_sink(context: SinkContext) -> Sink:
 
 def build_inspector(context: SinkContext) -> Inspector:
     """Looks at such a file without claiming it."""
-    from connector_runner.datasets.inspector import LedgerInspector
+    from connector_runner.datasets.blocking.inspector import LedgerInspector
     from connector_runner.datasets.sqlite.connection import SqliteFile
     from connector_runner.sinks.sqlite.rows import ROWS
 

@@ -22,8 +22,9 @@ from connector_runner.protocols.sink import SinkContext, Transaction
 from connector_runner.protocols.source import WriteMode
 from connector_runner.protocols.types import DECIMAL, FLOAT64, INT64, INT256, JSON, STRING, TIMESTAMPTZ
 from connector_runner.registry import build_inspector, build_sink
+from connector_runner.resilience.retry_after import parse_retry_after
 from connector_runner.schemas.outcome import ExitCode
-from connector_runner.sinks.http.client import retry_after
+from connector_runner.sinks.http.client import LONGEST_WAIT
 from tests.kit.pipeline import ListSource, Run, batch
 from tests.kit.waiting import until
 from tests.scripted.killing import DataDirectory
@@ -282,4 +283,5 @@ async def test_a_wrong_token_is_for_a_person(tmp_path: Path, server: RecordServe
      ("Mon, 23 Nov 2026 00:00:00 GMT", 0.0)],
 )  # fmt: skip
 def test_retry_after(header: str | None, seconds: float | None) -> None:
-    assert retry_after(header, dt.datetime(2026, 11, 24, tzinfo=dt.UTC)) == seconds
+    now = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
+    assert parse_retry_after(header, now, longest=LONGEST_WAIT) == seconds

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
-from connector_runner.datasets.blocking import Begun, BlockingConnection, Database
+from connector_runner.datasets.blocking.database import Begun, BlockingConnection, Database
+from connector_runner.datasets.blocking.row_writer import RowWriter
 from connector_runner.datasets.ledger import Ledger
 from connector_runner.datasets.names import check_column_names, require_key
 from connector_runner.datasets.procedure import Procedure, run
 from connector_runner.datasets.row_dialect import RowDialect, ensure_table
-from connector_runner.datasets.row_writer import RowWriter
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.sink import Claim, Receipt, SinkContext, Transaction
 from connector_runner.protocols.source import WriteMode

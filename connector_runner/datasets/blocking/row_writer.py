@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from connector_runner.datasets.blocking import BlockingConnection, Database
+from connector_runner.datasets.blocking.database import BlockingConnection, Database
 from connector_runner.datasets.dead_letters import build_letter
 from connector_runner.datasets.fencing import encode_position
 from connector_runner.datasets.ledger import Ledger

@@ -25,7 +25,7 @@ class InspectedConnection(Connection, Protocol):
 
 
 class InspectedDatabase(Protocol):
-    """What is needed of a database to look at it; see `blocking.Database`."""
+    """What is needed of a database to look at it; see `database.Database`."""
 
     @property
     def dialect(self) -> Dialect:
