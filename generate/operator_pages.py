@@ -169,7 +169,7 @@ def _fields(schema: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, str
 
 
 def fill_blocks(text: str) -> str:
-    """A hand-written page with its generated blocks (`<!-- fields: KIND PART -->` to `<!-- end -->`) made anew."""
+    """A hand-written page with its generated blocks (`<!-- fields: KIND PART -->` to `<!-- end -->`) made again."""
 
     def fill(found: re.Match[str]) -> str:
         return f"{found[1]}\n{build_fields(found[2], found[3])}\n<!-- end -->"

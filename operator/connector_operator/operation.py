@@ -32,7 +32,7 @@ from connector_operator.settings import Settings
 _DATASET_DELAY = 1.0
 """Connectors change in bursts; their Dataset's status follows once for all of them."""
 _LISTING_DELAY = 2.0
-"""A list that is made anew arrives object by object."""
+"""A list that is made again arrives object by object."""
 log = logging.getLogger(__name__)
 STATES = ("pending", "received", "ready", "running", "stopped", "errored")
 
@@ -67,14 +67,14 @@ class Operation:
         self._uses: dict[Key, str] = {}
         self._shown: set[str] = set()
         self._served = settings.namespaces
-        self._listed_anew = asyncio.Event()
+        self._listed_again = asyncio.Event()
 
     async def _visit(self, key: Key) -> float | None:
         controller = self._connectors if key.kind == "connector" else self._datasets
         return await controller.visit(key)
 
     def login(self) -> kopf.ConnectionInfo | None:
-        """Kopf's credentials in a pod: read anew each time it asks, as tokens are rotated; None outside of a pod."""
+        """Kopf's credentials in a pod: read again each time it asks, as tokens are rotated; None outside of a pod."""
         configuration = self._client.configuration
         path = SERVICE_ACCOUNT / "token"
         if not path.exists():
@@ -104,13 +104,13 @@ class Operation:
                 self.slots.hold(key)
 
     def _note(self, kind: str | None, body: Mapping[str, Any]) -> None:
-        """Notices that a watch was down and its objects are listed anew: what came and went meanwhile had no event."""
+        """Notices that a watch was down and its objects are listed again: what came and went meanwhile had no event."""
         uid = body["metadata"]["uid"]
         if kind == "DELETED":
             self._shown.discard(uid)
             return
         if kind is None and uid in self._shown:
-            self._listed_anew.set()
+            self._listed_again.set()
         self._shown.add(uid)
 
     def on_connector(self, key: Key, kind: str | None, body: Mapping[str, Any]) -> None:
@@ -170,16 +170,16 @@ class Operation:
             self.queue.add(key)
 
     async def resync(self) -> None:
-        """Visits everything now and then though nothing happened, and soon after a watch had to list its objects anew."""
+        """Visits everything now and then though nothing happened, and soon after a watch had to list its objects again."""
         while True:
             try:
                 # Not `wait_for`: before Python 3.12 it loses a cancellation that comes together with the event.
                 async with asyncio.timeout(self._settings.resync):
-                    await self._listed_anew.wait()
+                    await self._listed_again.wait()
                 await asyncio.sleep(_LISTING_DELAY)
             except TimeoutError:
                 pass
-            self._listed_anew.clear()
+            self._listed_again.clear()
             await self.sweep()
 
     async def sweep(self) -> None:

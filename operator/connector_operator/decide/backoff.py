@@ -36,7 +36,7 @@ def delay_after(failures: int, limits: tuple[timedelta, timedelta], seed: str) -
 
 
 def next_retry(before: Retry, job: ObservedJob, ending: Ending, ended: datetime, policy: Policy) -> Retry:
-    """What is remembered after an execution ended: the row of failures goes on only for the same orders and unstable runs."""
+    """What is remembered after an execution ended: failures add up only for the same spec and Dataset, and unstable runs."""
     same = before.spec_hash == job.spec_hash and before.dataset_hash == job.dataset_hash
     duration = ended - (job.started or ended)
     failures = before.failures if same and duration < policy.stable_after else 0

@@ -99,7 +99,7 @@ def _discovered(report: Report) -> Said:
         return Said("False", listing.reason, listing.message + listing.when)
     notes = " ".join((say_streams(case.memory), *case.memory.discovery.notes))
     if case.streams.has_failed:
-        notes += f" Listing them anew failed: {listing.message}{listing.when}"
+        notes += f" Listing them again failed: {listing.message}{listing.when}"
     return Said("True", Reason.DISCOVERED, notes)
 
 
@@ -129,7 +129,7 @@ CONDITIONS: tuple[ConditionKind[Report], ...] = (
         "True while something is being changed, or waits for what may come by itself. Abnormal when true.",
         _reconciling,
     ),
-    ConditionKind("Stalled", "True when only a person can mend it. Abnormal when true.", _stalled),
+    ConditionKind("Stalled", "True when only a person can fix it. Abnormal when true.", _stalled),
     ConditionKind(
         "ConfigValid",
         "Whether the spec agrees with the type's schema; lists every problem with its path.",

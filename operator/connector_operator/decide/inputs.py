@@ -66,7 +66,7 @@ class Gate(Word):
 
 
 class Memory(Word):
-    """How earlier executions of the same orders ended; anything but clear only when running is asked for."""
+    """How earlier executions of this spec ended; anything but clear only when running is asked for."""
 
     CLEAR = "clear", "nothing speaks against a start now"
     CRASHED = "crashed", "it failed, less than five times in a row, and waits"
@@ -80,7 +80,7 @@ class Need(Word):
     """Whether streams must be listed."""
 
     NO = "no", "they are known for this configuration, or it is invalid"
-    YES = "yes", "they are not known, or asked for anew"
+    YES = "yes", "they are not known, or asked for again"
 
 
 class Listing(Word):

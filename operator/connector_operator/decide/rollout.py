@@ -138,7 +138,7 @@ def _rolled_out(rollout: Rollout) -> Said:
     names = ", ".join(u.name for u in rollout.blockers[:5])
     message = (
         f"Connectors go on with the earlier form until these are ready with the present one: {names}. "
-        "Mend or stop them, or set spec.restartedAt of others to have them follow now."
+        "Fix or stop them, or set spec.restartedAt of others to have them follow now."
     )
     return Said("False", Reason.WAITING, message)
 

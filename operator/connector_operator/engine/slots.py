@@ -24,7 +24,7 @@ class Slots:
         return key in self._held or (len(self._held) < self._limit and not len(self._line))
 
     def is_waiting(self, key: Key) -> bool:
-        """Whether the key stands in line."""
+        """Whether the key waits in line."""
         return key in self._line
 
     def hold(self, key: Key) -> None:
@@ -33,7 +33,7 @@ class Slots:
         self._held.add(key)
 
     def wait(self, key: Key) -> None:
-        """The key stands in line; it is woken when its turn has come."""
+        """The key waits in line; it is woken when its turn has come."""
         if key not in self._held:
             self._line.push(key)
             self._serve()

@@ -99,7 +99,7 @@ class Reason(StrEnum):
     INVALID_CONFIG = (
         "InvalidConfig",
         "The spec has problems; the message lists all, each with its path.",
-        "Mend the spec.",
+        "Fix the spec.",
     )
     DATASET_NOT_NAMED = "DatasetNotNamed", "`spec.datasetId` is not set.", "Set it."
     DATASET_NOT_FOUND = (
@@ -107,11 +107,11 @@ class Reason(StrEnum):
         "There is neither a Dataset of that name nor one named `default`.",
         "Create one; the connector goes on by itself.",
     )
-    DATASET_INVALID = "DatasetInvalid", "The Dataset has problems; the message lists them.", "Mend the Dataset."
+    DATASET_INVALID = "DatasetInvalid", "The Dataset has problems; the message lists them.", "Fix the Dataset."
     JOB_REFUSED = (
         "JobRefused",
         "The API server refuses the Job (quota, admission); the message is its own. An execution that a change would replace goes on: it is asked before that one is told to leave.",
-        "Mend what it names; it is tried again by itself.",
+        "Fix what it names; it is tried again by itself.",
     )
     AWAITING_ADMISSION = (
         "AwaitingAdmission",
@@ -121,14 +121,14 @@ class Reason(StrEnum):
     POD_REFUSED = (
         "PodRefused",
         "The Job is there, but no pod can be made (quota, Pod Security); the message is the cluster's own.",
-        "Mend what it names.",
+        "Fix what it names.",
     )
     SECRET_NOT_FOUND = (
         "SecretNotFound",
         "The pod can't start because a Secret is missing.",
         "Create the Secret; the pod starts by itself.",
     )
-    POD_NOT_STARTED = "PodNotStarted", "The pod can't start; the message is the kubelet's own.", "Mend what it names."
+    POD_NOT_STARTED = "PodNotStarted", "The pod can't start; the message is the kubelet's own.", "Fix what it names."
     IMAGE_NOT_PULLED = (
         "ImageNotPulled",
         "The runner's image can't be pulled.",
@@ -147,7 +147,7 @@ class Reason(StrEnum):
     SIDECAR_ENDED = (
         "SidecarEnded",
         "The runner works, but a container that something put beside it has ended, so the pod does not count as ready.",
-        "Mend that container, or keep it out of the operator's pods; then set `spec.restartedAt`.",
+        "Fix that container, or keep it out of the operator's pods; then set `spec.restartedAt`.",
     )
     SIDECAR_NOT_READY = (
         "SidecarNotReady",
@@ -248,5 +248,5 @@ class Reason(StrEnum):
     WAITING = (
         "Waiting",
         "Of a Dataset: those that followed a change are not ready, so the others go on with the earlier form.",
-        "Mend the Dataset or the connectors named; or set `spec.restartedAt` of others to have them follow now.",
+        "Fix the Dataset or the connectors named; or set `spec.restartedAt` of others to have them follow now.",
     )
