@@ -108,6 +108,7 @@ class World:
         told: The messages of the stream as they reached the reader, in order.
         restarts: Products whose ids began again, each with how many messages had reached the reader by then.
         incidents: What was told, with notes beside them.
+        begun_at: How many messages had reached the reader when it last began without a position.
         untrue: What was told or written though it can't be so, by what was known at that moment.
         questions: How many pages REST was asked for.
     """
@@ -129,6 +130,7 @@ class World:
         self.incidents: list[Incident] = []
         self.notes: list[str] = []
         self.restarts: dict[str, int] = {}
+        self.begun_at = 0
         self.untrue: list[str] = []
         self.aside: set[str] = set()
         self.questions = 0
@@ -170,6 +172,7 @@ class World:
         if isinstance(self.reader, MatchesReader):
             self._fill(self.reader)
         if self.draws.strikes("kill"):
+            self.begun_at = len(self.told) if self._position is None else self.begun_at
             self.reader = self._build()
             self._asked.clear()
             self.session = self._connect()

@@ -53,14 +53,14 @@ class Account:
         written = {key[1]: rows for key, rows in world.stored.writes.items() if key[0] == product}
         account = cls(world, product, kinds_told(world, product), gaps_told(world, product), written)
         account.goes_on = world.mode != "standAside" and "restart" in account.kinds
-        for told in world.told:
+        for place, told in enumerate(world.told):
             if not is_trade(told, product):
                 continue
             row = expected("matches", told.raw)
             if told.is_lie:
                 account.lies.append(row)
             else:
-                account.told.append(row["trade_id"])
+                account.told += [row["trade_id"]] if place >= world.begun_at else []
                 account.truths[row["trade_id"]].append(row)
         account.floor = told_by_beats(world, product)
         past = world.market.past[product]
@@ -150,7 +150,9 @@ def _invented(account: Account) -> Iterator[str]:
         if len(rows) > (len(series) if account.goes_on else 1):
             yield f"{product} {trade_id}: written {len(rows)} times"
     is_noticeable = len(account.past) > 1 and account.past[-1].known and account.written
-    if is_noticeable and not account.kinds & {"restart", "conflict"} and not account.waits():  # "stalled" comes later
+    if (
+        is_noticeable and not account.kinds & {"restart", "conflict", "late"} and not account.waits()
+    ):  # "stalled" comes later
         yield f"{product}: its ids began again, and nobody was told"
 
 

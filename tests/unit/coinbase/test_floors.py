@@ -1,6 +1,7 @@
 """A start by heartbeats alone is a floor, not a mark: as no row has proved it, no trade is left out because of it."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -161,6 +162,22 @@ def test_a_trade_below_the_first_one_of_numbers_that_began_again_is_not_lost() -
     resumed.tell(messages.match(again.trade(PRODUCT, 3)))
     resumed.ask(GRACE)
     assert (resumed.ids, resumed.kinds()) == ([3, 4, 5], ["restart"])
+
+
+@pytest.mark.parametrize("jump", [40, 3000, 3_000_000])
+def test_a_rest_that_has_no_trade_below_the_first_one_is_asked_further_up(jump: int) -> None:
+    bench = Bench(100)
+    bench.beat(3)
+    bench.beat(3)
+    market = Market(3, [PRODUCT], history=3, start=AFTER)
+    newer = [replace(market.trade(PRODUCT, n), trade_id=3 + jump + n) for n in (1, 2)]
+    bench.tell(*map(messages.match, newer))
+    while bench.reader.open_holes:
+        bench.now += 0.2
+        for request in bench.reader.due(bench.now, 9):
+            bench.answer(request, [trade for trade in reversed(newer) if trade.trade_id < request.after])
+        assert bench.now < STALE
+    assert (bench.ids, bench.gaps) == ([4 + jump, 5 + jump], [(4, 3 + jump)])
 
 
 @st.composite

@@ -130,6 +130,8 @@ class MatchesReader(StartingReader):
         known = {trade.trade_id: trade for trade in page}
         newest = max(known, default=0)
         was_probing, trades.is_probing = trades.is_probing, False
+        if not known and not trades.row and trades.narrow(request, 0, 0):
+            return  # nothing was handed over that it should know, and what it has may all be further up
         if not known or newest < min(trades.row, request.first - 1):
             trades.is_probing = bool(known) and not was_probing
             what = f"restUrl does not know trades of {request.product} that the feed told long ago"
