@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
 from connector_runner.protocols.types import PYTHON_FORM
 from connector_runner.schemas.datasets import DESCRIPTORS
 from connector_runner.schemas.datasets.descriptor import COMMON_REASONS
+from generate.blocks import Blocks, table
 
 TYPES_HEAD = """# How a value is stored
 
@@ -24,7 +23,7 @@ def build_types() -> str:
         [kind.value, form, *(": ".join(dataset.types[kind.value]) for dataset in datasets)]
         for kind, form in PYTHON_FORM.items()
     ]
-    return TYPES_HEAD + _table(["kind", "in Python", *(dataset.types_title for dataset in datasets)], rows)
+    return TYPES_HEAD + table(["kind", "in Python", *(dataset.types_title for dataset in datasets)], rows) + "\n"
 
 
 def _build_promises() -> str:
@@ -32,29 +31,14 @@ def _build_promises() -> str:
         [dataset.title, dataset.url, dataset.promise, dataset.needs, "yes" if dataset.reads_rows else "no"]
         for dataset in DESCRIPTORS.values()
     ]
-    return _table(["sink", "URL", "promise", "what is needed", "`connector-runner rows`"], rows)
+    return table(["sink", "URL", "promise", "what is needed", "`connector-runner rows`"], rows)
 
 
 def _build_reasons() -> str:
     rows = [[f"`{reason}`", "all", when] for reason, when in COMMON_REASONS.items()]
     for dataset in DESCRIPTORS.values():
         rows += [[f"`{reason}`", dataset.title, when] for reason, when in dataset.reasons.items()]
-    return _table(["reason", "dataset", "when"], rows)
+    return table(["reason", "dataset", "when"], rows)
 
 
-BLOCKS = {"promises": _build_promises, "reasons": _build_reasons}
-
-
-def fill_guarantees(text: str) -> str:
-    """docs/guarantees.md with its generated blocks, from `<!-- begin: NAME -->` to `<!-- end: NAME -->`."""
-    for name, build in BLOCKS.items():
-        begin, end = f"<!-- begin: {name} -->\n", f"<!-- end: {name} -->"
-        before, _, rest = text.partition(begin)
-        text = f"{before}{begin}{build()}{end}{rest.partition(end)[2]}"
-    return text
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(line)} |" for line in (head, *rows)]
-    lines.insert(1, "|---" * len(head) + "|")
-    return "\n".join(lines) + "\n"
+BLOCKS: Blocks = {"promises": _build_promises, "reasons": _build_reasons}

@@ -9,10 +9,10 @@ from typing import Any
 
 from benchmarks.mysql.chart import draw
 from benchmarks.mysql.peers.programs import ASYNCMY, DEBEZIUM, MYSQL_REPLICATION
+from generate.blocks import fill
 
 HERE = Path(__file__).parent
 RESULTS, README, CHART = HERE / "results.json", HERE / "README.md", HERE / "rates.svg"
-BEGIN, END = "<!-- results: made from results.json by `make bench-mysql` -->\n", "<!-- end of results -->"
 WHATS = {"copy": "copy", "bulk": "log, in bulk", "single": "log, one-row transactions"}
 DATASETS = ("SQLite", "PostgreSQL")
 PEERS = {
@@ -36,15 +36,13 @@ def keep(dialect: str, results: Results) -> None:
 def build_files() -> dict[Path, str]:
     """Page and chart as they follow from results.json."""
     document = json.loads(RESULTS.read_text())
-    before, _, rest = README.read_text().partition(BEGIN)
-    after = rest.partition(END)[2]
     tables = "\n".join(line for results in _in_order(document) for line in (*_page(results), ""))
     panels = {
         (results["conditions"]["server"], title): _bars(results, what)
         for results in _in_order(document)
         for what, title in WHATS.items()
     }
-    return {README: f"{before}{BEGIN}{tables}{END}{after}", CHART: draw(panels)}
+    return {README: fill(README.read_text(), {"results": lambda: tables}), CHART: draw(panels)}
 
 
 def _in_order(document: Results) -> list[Results]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from connector_runner.sources.coinbase.streams import STREAMS, StreamSpec
+from collections.abc import Callable
 
-BEGIN, END = "<!-- generated: make generate -->", "<!-- end of generated -->"
+from connector_runner.sources.coinbase.streams import STREAMS, StreamSpec
 
 
 def build_section(spec: StreamSpec) -> str:
@@ -23,8 +23,9 @@ def build_section(spec: StreamSpec) -> str:
     return "\n".join(lines)
 
 
-def fill_page(text: str) -> str:
-    """The page with its generated block made anew."""
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}\n\n" + "\n".join(map(build_section, STREAMS.values())) + f"\n{END}{tail}"
+def build_streams() -> str:
+    """All streams."""
+    return "\n" + "\n".join(map(build_section, STREAMS.values()))
+
+
+BLOCKS: dict[str, Callable[[], str]] = {"streams": build_streams}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from typing import Any
 
 from connector_runner.protocols.schema import StreamSchema
@@ -10,9 +10,6 @@ from connector_runner.sources.ethereum.fetch.plan import StreamPlan
 from connector_runner.sources.ethereum.settings import Endpoint, Settings
 from connector_runner.sources.ethereum.streams import build_plans
 from connector_runner.sources.ethereum.verify.families import FAMILIES
-
-MARKS = "<!-- {0}: begin (make generate) -->", "<!-- {0}: end -->"
-
 
 # Of each stream: what the dataset has after its orphaned rows were taken out.
 _AFTER = {
@@ -34,28 +31,15 @@ class _Silent:
         """Nothing."""
 
 
-def fill_page(text: str) -> str:
-    """The page with its streams and the families of chains as they are.
-
-    Raises:
-        ValueError: The page has no place for them.
-    """
+def build_streams() -> str:
+    """All streams, with their columns and what a reorganisation does to them."""
     silent: Any = _Silent()
     plans = build_plans(Settings((Endpoint("http://localhost"),)), silent)
-    text = _fill(text, "families", _families())
-    return _fill(text, "streams", "\n".join(map(_section, plans.values())))
+    return "\n".join(map(_section, plans.values()))
 
 
-def _fill(text: str, name: str, body: str) -> str:
-    begin, end = (mark.format(name) for mark in MARKS)
-    block = f"{begin}\n{body}\n{end}"
-    filled, count = re.subn(f"{re.escape(begin)}.*{re.escape(end)}", lambda _: block, text, flags=re.DOTALL)
-    if count != 1:
-        raise ValueError(f"the page needs one block {begin} … {end}")
-    return filled
-
-
-def _families() -> str:
+def build_families() -> str:
+    """Families of chains, and what can't be proven on each."""
     rows = ["| family | chains | not provable there | because |", "|---|---|---|---|"]
     for family, chains in FAMILIES:
         listed = ", ".join(f"{name} ({chain})" for chain, name in chains.items())
@@ -79,3 +63,6 @@ def _table(schema: StreamSchema) -> str:
         for column in schema.columns
     ]
     return "\n".join(["| column | type | meaning |", "|---|---|---|", *rows])
+
+
+BLOCKS: dict[str, Callable[[], str]] = {"families": build_families, "streams": build_streams}

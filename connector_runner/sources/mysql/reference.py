@@ -101,13 +101,3 @@ def build_statement_table() -> str:
 
 
 BLOCKS: dict[str, Callable[[], str]] = {"types": build_type_table, "statements": build_statement_table}
-
-
-def fill_page(page: str) -> str:
-    """The page with its blocks made anew: between `<!-- begin: NAME -->` and `<!-- end: NAME -->`."""
-    for name, build in BLOCKS.items():
-        begin, end = f"<!-- begin: {name} -->\n", f"<!-- end: {name} -->"
-        head, _, rest = page.partition(begin)
-        _, _, tail = rest.partition(end)
-        page = f"{head}{begin}{build()}\n{end}{tail}"
-    return page

@@ -12,17 +12,18 @@ import pytest
 import yaml
 
 from demo.__main__ import main, tell
-from demo.document import BEGIN, README, build_walkthrough, fill_in
+from demo.document import build_walkthrough
 from demo.figures import seconds_from, tell_seconds
 from demo.stage import Stage, own_folder
 from demo.story import APPLY, FIRST_ROWS, START, STOP, STORY, Step
 from demo.walk import ROOT, StoryBroken, walk
+from generate.blocks import fill
 
 
 def test_the_readme_tells_the_story_as_it_is() -> None:
-    text = README.read_text()
-    assert BEGIN in text
-    assert fill_in(text) == text, "run `make generate`"
+    text = (ROOT / "README.md").read_text()
+    assert "<!-- begin: story -->" in text
+    assert fill(text, {"story": build_walkthrough}) == text, "run `make generate`"
 
 
 def test_the_walkthrough_is_shell() -> None:

@@ -2,13 +2,16 @@
 
 import pytest
 
+from benchmarks.mysql.report import README as RESULTS
 from connector_operator.crds.union import UnionError, build_rules, build_union
 from connector_operator.decide.inputs import Inputs, Word
 from connector_operator.decide.outputs import ReasonFrom
 from connector_operator.decide.table import ROWS
 from connector_operator.resources.reasons import Reason
-from generate.files import ROOT, build_files
-from generate.operator_pages import build_states, fill_blocks
+from generate.blocks import BlockError, build_block, fill
+from generate.files import ROOT, build_files, find_pages
+from generate.kind_pages import build_fields
+from generate.operator_pages import build_states
 
 FILES = build_files()
 
@@ -49,11 +52,37 @@ def test_every_row_is_in_the_states_page() -> None:
 
 
 def test_blocks_are_filled_again_and_again() -> None:
-    page = "x\n<!-- fields: Dataset spec -->\nold\n<!-- end -->\ny\n"
-    once = fill_blocks(page)
+    page = "x\n<!-- begin: spec fields -->\nold\n<!-- end: spec fields -->\ny\n"
+    blocks = {"spec fields": lambda: build_fields("dataset", "spec")}
+    once = fill(page, blocks)
     assert "`volumeClaim`" in once
     assert "old" not in once
-    assert fill_blocks(once) == once
+    assert fill(once, blocks) == once
+
+
+BLOCK = build_block("a", "1")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "nothing",
+        BLOCK + "\n" + BLOCK,
+        BLOCK + "\n" + build_block("unknown", "2"),
+        BLOCK + "\n<!-- begin: b -->",
+        "<!-- begin: a -->\n1\n",
+    ],
+)
+def test_a_page_whose_markers_do_not_fit_is_refused(page: str) -> None:
+    with pytest.raises(BlockError):
+        fill(page, {"a": lambda: "2"})
+
+
+def test_every_marker_stands_in_a_page_that_is_generated() -> None:
+    ours = [path for path in ROOT.iterdir() if not path.name.startswith(".")]
+    pages = [page for path in ours for page in ([path] if path.suffix == ".md" else path.rglob("*.md"))]
+    marked = {page for page in pages if "\n<!-- begin: " in page.read_text()}
+    assert marked - {RESULTS} == {ROOT / name for name in find_pages()}
 
 
 def union(**properties: dict[str, object]) -> dict[str, object]:
