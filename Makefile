@@ -20,10 +20,11 @@ $(STAMP): pyproject.toml constraints.txt
 venv: $(STAMP) ## the virtual environment with everything pinned
 
 .PHONY: lint
-lint: $(STAMP) ## ruff (lint and format), import-linter, rows by their fields alone
+lint: $(STAMP) ## ruff (lint and format), import-linter, the floor plan, rows by their fields alone
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.unit.house.floor_plan
 	$(BIN)/python -m pytest -q -p no:cacheprovider tests/unit/house/test_row_names.py
 
 .PHONY: format

@@ -1,4 +1,4 @@
-"""Batches of consecutive blocks: their rows, the position after them, and what is to be told with them. Pure."""
+"""Batches of consecutive blocks: their rows, the position after them, and what is to be told with them."""
 
 from __future__ import annotations
 
