@@ -155,7 +155,12 @@ class Option(msgspec.Struct, frozen=True):
 
 
 OPTIONS = (
-    Option("namespaces", read_names, "Namespaces to watch, by commas; empty: all (needs the cluster-wide install)."),
+    Option(
+        "namespaces",
+        read_names,
+        "Namespaces to watch, by commas; empty: all (needs the cluster-wide install). "
+        "Of several, one that is deleted, or whose rights go, is left out and the others go on; it is watched again when it is back.",
+    ),
     Option("runner_image", read_text, "The runner's image. Required."),
     Option("runner_pull_policy", read_one_of("Always", "IfNotPresent", "Never"), "When the runner's image is pulled."),
     Option(

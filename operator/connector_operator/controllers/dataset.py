@@ -19,6 +19,7 @@ from connector_operator.engine.workers import VisitError
 from connector_operator.resources import names
 from connector_operator.resources.connector import parse_status
 from connector_operator.resources.dataset import parse_dataset_status, resolve_dataset, resolved_name
+from connector_operator.resources.reasons import Reason
 from connector_runner.schemas.outcome import DATASET_REASONS
 
 log = logging.getLogger(__name__)
@@ -32,11 +33,11 @@ class DatasetController:
         self._cache = cache
         self._queue = queue
         self._clock = clock
-        self._turns: dict[Key, str] = {}
+        self._turns: dict[Key, frozenset[str]] = {}
 
     def has_turn(self, connector: Key, dataset: str) -> bool:
         """Whether a connector may follow a change of its Dataset now."""
-        return self._turns.get(Key("dataset", connector.namespace, dataset)) == connector.name
+        return connector.name in self._turns.get(Key("dataset", connector.namespace, dataset), ())
 
     async def visit(self, key: Key) -> float | None:
         """Returns None: only an event makes a Dataset worth another look.
@@ -58,7 +59,7 @@ class DatasetController:
         meta = raw["metadata"]
         status = parse_dataset_status(raw["status"])
         decision = decide_dataset(key.name, meta.get("generation", 1), raw["spec"], status, users, self._clock())
-        self._turns[key] = decision.turn
+        self._turns[key] = frozenset({decision.turn, *decision.refused} - {""})
         if decision.turn:
             self._queue.add(Key("connector", key.namespace, decision.turn), Priority.CLUSTER)
         if decision.status is not None:
@@ -90,6 +91,7 @@ class DatasetController:
             is_wanted=raw["spec"].get("status") == "running" and "deletionTimestamp" not in raw["metadata"],
             live_hash=live[-1].dataset_hash if live else "",
             is_ready=bool(live and live[-1].ready),
+            is_refused=bool(live) and unready is not None and unready.reason == Reason.JOB_REFUSED,
             is_starting=status.state.status == "running",
             unready_since=unready.last_transition_time if unready is not None else "",
             failing_since=status.retry.since,

@@ -6,6 +6,7 @@ A change that breaks the first connector so breaks only the first. One that was 
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import takewhile
 from typing import Any
 
 import msgspec
@@ -27,6 +28,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
         live_hash: Of the Dataset's form that its live execution was made from; "" without one.
         is_ready: Whether that execution's pod is ready.
         is_starting: Whether its state is running.
+        is_refused: Whether the API server refuses the Job that would follow the live one.
         unready_since: Since when its condition Ready is not true; "" when it is, or not known.
         failing_since: When its row of failures began; "" when none.
         problem: How its last execution failed, if that was about the dataset.
@@ -38,6 +40,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     live_hash: str = ""
     is_ready: bool = False
     is_starting: bool = False
+    is_refused: bool = False
     unready_since: str = ""
     failing_since: str = ""
     problem: str = ""
@@ -63,11 +66,19 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DatasetDecision(msgspec.Struct, frozen=True):
-    """What becomes of a Dataset's status (None: nothing), who has the turn ("": nobody), and who waits for one."""
+    """What becomes of a Dataset.
+
+    Attributes:
+        status: What its status becomes; None: it stays as it is.
+        turn: Which connector follows the change next; "" for nobody.
+        waiting: Those that must follow it, in order.
+        refused: Those before it whose next Job the API server refuses: they are asked again, and hold nobody up.
+    """
 
     status: dict[str, Any] | None
     turn: str
     waiting: tuple[str, ...]
+    refused: tuple[str, ...] = ()
 
 
 def decide_dataset(
@@ -81,8 +92,11 @@ def decide_dataset(
     counts = (len(rollout.users), len(rollout.live), len(rollout.outdated))
     after = DatasetStatus(generation, *counts, form, changed_at, conditions)
     waiting = tuple(u.name for u in rollout.outdated)
-    turn = waiting[0] if waiting and not rollout.blockers else ""
-    return DatasetDecision(msgspec.json.decode(msgspec.json.encode(after)) if after != status else None, turn, waiting)
+    raw = msgspec.json.decode(msgspec.json.encode(after)) if after != status else None
+    if rollout.blockers:
+        return DatasetDecision(raw, "", waiting)
+    refused = tuple(u.name for u in takewhile(lambda user: user.is_refused, rollout.outdated))
+    return DatasetDecision(raw, next(iter(waiting[len(refused) :]), ""), waiting, refused)
 
 
 def _compare(name: str, raw_spec: Any, status: DatasetStatus, users: list[User], changed_at: str) -> Rollout:

@@ -286,3 +286,22 @@ def test_a_running_connector_without_its_dataset_names_no_table() -> None:
 )
 def test_a_status_is_malformed_only_where_the_server_says_so(status: int, message: str, expected: bool) -> None:
     assert is_malformed(ApiError(status, "", message)) is expected
+
+
+def test_a_deadline_keeps_why_no_pod_could_be_made() -> None:
+    """The deadline takes the Job's pods and their events away: what was said before is all that is left."""
+    world = World()
+    world.settle()
+    job = world.live("discovery")[0]
+    world.pods.clear()
+    world.warnings = ((job.name, "exceeded quota: pods, requested: 1, used: 2, limited: 2"),)
+    world.pass_time(6)
+    world.settle()
+    assert world.condition("Discovered")["reason"] == "PodRefused"
+    assert world.flags == "S"
+    world.jobs[job.name] = replace(job, finished=False, reason="DeadlineExceeded", ended=world.now)
+    world.warnings = ()
+    world.settle()
+    said = world.condition("Discovered")
+    assert said["reason"] == "DiscoveryTimedOut"
+    assert f"Last seen: No pod could be made for {job.name}: exceeded quota" in said["message"]

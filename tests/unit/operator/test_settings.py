@@ -37,6 +37,14 @@ def test_every_setting_is_documented() -> None:
     assert all(f"`{option.flag}`" in table and option.meaning in table for option in OPTIONS)
 
 
+def test_what_happens_to_one_of_several_namespaces_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "one that is deleted, or whose rights go, is left out" in said
+    assert "watched again when it is back" in said
+
+
 def test_a_bad_start_ends_with_a_sentence(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CONNECTOR_OPERATOR_RUNNER_IMAGE", raising=False)
     assert main(["run"]) == 2

@@ -265,6 +265,23 @@ def test_a_changed_dataset_is_followed_one_by_one() -> None:
     assert turn(user("a", new, is_ready=True)) == ""
 
 
+def test_a_connector_whose_next_job_is_refused_does_not_keep_the_turn_for_ever() -> None:
+    raw = {"url": "postgresql://db/new"}
+    spec, _ = parse_dataset(raw)
+    assert spec is not None
+    new = dataset_hash("rows", "t", spec)
+    refused, other = user("a", "old", is_refused=True), user("b", "old", is_ready=True)
+
+    def turns(*users: User) -> tuple[str, tuple[str, ...]]:
+        decided = decide_dataset("rows", 2, raw, DatasetStatus(), list(users), START)
+        return decided.turn, decided.refused
+
+    assert turns(refused, other, user("c", "old", is_ready=True)) == ("b", ("a",)), "a is asked again meanwhile"
+    assert turns(refused, user("b", new), user("c", "old", is_ready=True)) == ("", ()), "still one by one"
+    assert turns(refused, user("b", "old", is_refused=True)) == ("", ("a", "b"))
+    assert turns(refused, user("b", new, is_ready=True)) == ("", ("a",))
+
+
 def test_a_datasets_status_is_written_only_when_it_changes() -> None:
     raw = {"url": "postgresql://db/new"}
     first = decide_dataset("rows", 1, raw, DatasetStatus(), [], START)

@@ -48,6 +48,7 @@ class World:
         self.has_turn = True
         self.has_slot = True
         self.trouble = ""
+        self.warnings: tuple[tuple[str, str], ...] = ()
         self.trial = DryRun()
         self.trials = 0
         self.take_over: TakeOver | None = None
@@ -107,6 +108,8 @@ class World:
                 seen = replace(seen, dry_run=self.trial)
             else:
                 seen = replace(seen, pods=tuple(self.pods.values()))
+            if Look.EVENTS in decision.looks:
+                seen = replace(seen, warnings=self.warnings)
             if Look.CATALOGUE in decision.looks:
                 seen = replace(seen, catalogue=self.catalogue, catalogue_lost=self.catalogue is None)
             decision = decide(seen)
