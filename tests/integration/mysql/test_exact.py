@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from connector_runner.protocols.errors import ActionRequiredError
-from tests.integration.mysql.conftest import VARIANTS, Database, is_mariadb, variants
+from tests.integration.mysql.conftest import Database, is_mariadb, variants
 from tests.integration.mysql.reading import Reading
 from tests.servers.charset_tables import ask
 
@@ -311,48 +310,14 @@ async def test_codes_without_a_character_are_kept(database: Database, variant: s
         assert reading.table[1,][1:] == reading.table[2,][1:] == ("A\udc8a", "A\udca4", "A\udca3\udcc0")
 
 
-@pytest.mark.parametrize("variant", variants("mysql-gtids", "mysql-files"))
-async def test_labels_that_the_server_does_not_show(database: Database, variant: str) -> None:
-    """information_schema is utf8mb3: an emoji reads '?' there."""
-    database.execute(
-        "CREATE TABLE t (id INT PRIMARY KEY, e ENUM('🎈', 'a', '?'), s SET('🎉', 'b'))",
-        "INSERT INTO t VALUES (1, 1, 3)",
-    )
-    reading = Reading(database.server, f"{database.name}.t")
-    if variant.endswith("files"):  # no labels in its log
-        with pytest.raises(ActionRequiredError, match="binlog_row_metadata"):
-            await reading.open()
-        return
-    async with reading:
-        await reading.until(lambda: len(reading.table) == 1)
-        database.execute("INSERT INTO t VALUES (2, 1, 3), (3, 3, 1)")
-        await reading.until(lambda: len(reading.table) == 3)
-        assert reading.table == {(1,): (1, "🎈", "🎉,b"), (2,): (2, "🎈", "🎉,b"), (3,): (3, "?", "🎉")}
-
-
-@pytest.mark.parametrize("variant", variants("mysql-gtids", "mariadb-compressed"))
-@pytest.mark.parametrize("kind", ["ENUM", "SET"])
-@pytest.mark.parametrize("charset", ["utf32", "utf16"])
-async def test_labels_that_a_change_of_charset_left_unreadable(
-    database: Database, variant: str, kind: str, charset: str
-) -> None:
-    """CONVERT TO leaves the labels' bytes as they were, which neither copy nor log must take for text, nor for nothing."""
-    assert VARIANTS[variant].has_names
-    database.execute(
-        f"CREATE TABLE t (id INT PRIMARY KEY, e {kind}('ßc') CHARACTER SET utf8mb4)", "INSERT INTO t VALUES (1, NULL)"
-    )
-    async with Reading(database.server, f"{database.name}.t") as reading:
-        await reading.until(lambda: len(reading.table) == 1)
-        database.execute(f"ALTER TABLE t CONVERT TO CHARACTER SET {charset}", "INSERT INTO t VALUES (2, NULL)")
-        await reading.until(lambda: len(reading.table) == 2)
-        database.execute("INSERT INTO t VALUES (3, 1)")
-        with pytest.raises(ActionRequiredError, match=f"column e: .*label 1 .*no text in {charset}") as in_log:
-            await reading.until(lambda: len(reading.table) == 3)
-    async with Reading(database.server, f"{database.name}.t") as again:
-        with pytest.raises(ActionRequiredError, match=f"column e: .*no text in {charset}") as in_copy:
-            await again.until(lambda: len(again.table) == 3)
-    assert in_log.value.reason == in_copy.value.reason == "UnreadableLabel"
-    assert set(reading.table) == {(1,), (2,)}
+@pytest.mark.fault
+@pytest.mark.parametrize("variant", ["mariadb-11.8", "mariadb-11.8-compressed"])
+async def test_vectors_of_mariadb(database: Database, variant: str) -> None:
+    """VARCHAR in its log, with and without names there."""
+    assert is_mariadb(variant)
+    values = ["VEC_FromText('[1,-2.5,300]')", "VEC_FromText('[0,0,0]')"]
+    wide = ["VEC_FromText(CONCAT('[1', REPEAT(',2', 99), ']'))"]
+    assert await compare(database, {"VECTOR(3)": values, "VECTOR(100)": wide, "VARCHAR(10)": ["'é'"]}) == 8
 
 
 @pytest.mark.parametrize("variant", variants("mariadb"))
@@ -365,13 +330,3 @@ async def test_labels_of_bytes(database: Database, variant: str) -> None:
         )
         == 8
     )
-
-
-@pytest.mark.fault
-@pytest.mark.parametrize("variant", ["mariadb-11.8", "mariadb-11.8-compressed"])
-async def test_vectors_of_mariadb(database: Database, variant: str) -> None:
-    """VARCHAR in its log, with and without names there."""
-    assert is_mariadb(variant)
-    values = ["VEC_FromText('[1,-2.5,300]')", "VEC_FromText('[0,0,0]')"]
-    wide = ["VEC_FromText(CONCAT('[1', REPEAT(',2', 99), ']'))"]
-    assert await compare(database, {"VECTOR(3)": values, "VECTOR(100)": wide, "VARCHAR(10)": ["'é'"]}) == 8

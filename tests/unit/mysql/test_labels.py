@@ -10,7 +10,13 @@ from connector_runner.sources.mysql.decode.fields import result_field
 from connector_runner.sources.mysql.decode.undecodable import UndecodableError
 from connector_runner.sources.mysql.types.charsets import PYTHON_CODECS
 from connector_runner.sources.mysql.types.columns import SourceColumn
-from connector_runner.sources.mysql.types.labels import enum_texts, exact_labels, has_hidden_labels, set_texts
+from connector_runner.sources.mysql.types.labels import (
+    enum_texts,
+    exact_labels,
+    has_hidden_labels,
+    set_texts,
+    unreadable_after,
+)
 
 
 def test_labels_that_are_told_apart_or_refused() -> None:
@@ -62,3 +68,24 @@ def test_labels_that_the_server_can_only_show_as_bytes_are_refused() -> None:
     assert (texts[2], texts[3]) == ("x'61", "b")
     with pytest.raises(UndecodableError, match=r"udced\\udcbd\\udca3"):
         _ = texts[1]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "before", "after", "found"),
+    [
+        ("latin1", "utf8mb4", "'a','caé'", "'a','ca'", "caé"),
+        ("latin1", "utf8mb4", "'a','é'", "'a','é'", None),  # written again
+        ("latin1", "utf8mb4", "'a','b'", "'a','b'", None),
+        ("utf8mb4", "latin1", "'ß'", "'Ã\u009f'", None),  # other text, which the server reads so, too
+        ("latin1", "cp1251", "'ß'", "'Я'", None),
+        ("utf8mb4", "utf32", "'ßc'", "''", "ßc"),
+        ("swe7", "ucs2", "'a'", "''", "a"),
+    ],
+)
+def test_labels_that_convert_to_leaves_unreadable(
+    old: str, new: str, before: str, after: str, found: str | None
+) -> None:
+    for kind in ("enum", "set"):
+        known, now = SourceColumn("e", f"{kind}({before})", old), SourceColumn("e", f"{kind}({after})", new)
+        assert unreadable_after(known, now) == found
+        assert unreadable_after(known, known) is None

@@ -29,6 +29,7 @@ from connector_runner.sources.mysql.log_reader.questions import Answer, Describe
 from connector_runner.sources.mysql.server.facts import Server
 from connector_runner.sources.mysql.server.preflight import table_problems
 from connector_runner.sources.mysql.settings import Settings
+from connector_runner.sources.mysql.types.labels import unreadable_after
 from connector_runner.sources.mysql.types.table import FoundTable, TableDefinition
 
 Result = TypeVar("Result")
@@ -154,6 +155,7 @@ class Decisions:
         later = ahead.later
         if later is None and current is not None and (mapped is None or self._describes(mapped, current.definition)):
             self.require_followable(current, found.statement)
+            self._require_labels(known, current.definition, found.statement)
             return current.definition, True
         alteration = found.alteration
         if mapped is None and alteration.keeps_columns:
@@ -211,6 +213,20 @@ class Decisions:
                 f"{definition.id} lost its key by: {since}. Add a primary key or a unique index without NULLs",
                 reason="NoKey",
             )
+
+    def _require_labels(self, before: TableDefinition, after: TableDefinition, statement: str) -> None:
+        """Labels that `CONVERT TO` made unreadable: without names in the log its rows would have what the server shows, a part or nothing."""
+        if before.is_guess or self._server.variables.get("binlog_row_metadata", "").upper() == "FULL":
+            return
+        known = {column.name: column for column in before.columns}
+        for column in after.columns:
+            if column.name in known and (label := unreadable_after(known[column.name], column)) is not None:
+                raise ActionRequiredError(
+                    f"{after.id}: column {column.name}: its label {label!r} is no text in {column.charset} since: {statement}. It left the "
+                    "bytes of labels as they were: write the labels again (ALTER TABLE … MODIFY the column with its whole type), and "
+                    "copy the table again (`connector-runner checkpoint reset`)",
+                    reason="UnreadableLabel",
+                )
 
     def require_followable(self, table: FoundTable, statement: str) -> None:
         """What is asked before a table is followed is asked again after each statement on it.

@@ -206,6 +206,15 @@ def encode_raw(charset: str, text: str) -> bytes | None:
     """The stored bytes of a text with lone surrogates, for the sets in which they stand for single bytes; else None."""
     if charset in _WIDE or is_utf8(charset) or all(not "\udc00" <= character <= "\udcff" for character in text):
         return None
+    return encode_text(charset, text)
+
+
+def encode_text(charset: str, text: str) -> bytes:
+    """The stored bytes of a text.
+
+    Raises:
+        ValueError: A character is not of the set.
+    """
     if charset in _tables()["bytes"]:
         table = _characters(charset)
         return bytes(table.index(character) for character in text)

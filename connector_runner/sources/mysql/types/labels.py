@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from connector_runner.sources.mysql.decode.undecodable import UndecodableError
 from connector_runner.sources.mysql.decode.values import SetTexts
-from connector_runner.sources.mysql.types.charsets import key_decoder, text_decoder
+from connector_runner.sources.mysql.types.charsets import encode_text, key_decoder, text_decoder
 from connector_runner.sources.mysql.types.columns import SourceColumn
 
 # Texts of a column in result sets.
@@ -62,6 +62,28 @@ def result_reader(column: SourceColumn, *, in_key: bool) -> Callable[[bytes], st
 def _is_text(label: str) -> bool:
     """Whether a label has no lone surrogates, which stand for bytes that are no character."""
     return not any("\ud800" <= character <= "\udfff" for character in label)
+
+
+def unreadable_after(before: SourceColumn, after: SourceColumn) -> str | None:
+    """The first label of an ENUM or SET that a change of its character set left as bytes that are no text; None without.
+
+    Labels that were written again (`MODIFY`) read as before; those of `CONVERT TO` are the same bytes.
+    """
+    if (
+        after.type.base not in {"enum", "set"}
+        or before.charset == after.charset
+        or not (before.charset and after.charset)
+    ):
+        return None
+    decode = text_decoder(after.charset)
+    for old, new in zip(before.type.labels, after.type.labels, strict=False):
+        try:
+            is_unreadable = new != old and not _is_text(decode(encode_text(before.charset, old)))
+        except ValueError:
+            continue
+        if is_unreadable:
+            return old
+    return None
 
 
 def _unreadable(column: SourceColumn, which: str, label: str) -> UndecodableError:
