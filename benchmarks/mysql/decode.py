@@ -14,7 +14,7 @@ from connector_runner.sources.mysql.server.connection import connect
 from connector_runner.sources.mysql.server.definitions import read_definition
 from connector_runner.sources.mysql.server.queries import read_server
 from connector_runner.sources.mysql.settings import Settings, parse_settings
-from connector_runner.sources.mysql.streaming.dump import has_more, open_dump, read_block
+from connector_runner.sources.mysql.streaming.dump import open_dump, read_block
 
 
 def decode(settings: Settings, start: LogPosition, segments: Sequence[int]) -> Stopwatch:
@@ -23,25 +23,17 @@ def decode(settings: Settings, start: LogPosition, segments: Sequence[int]) -> S
     definition = read_definition(connection, "d", "t")
     assert definition is not None
     reader = LogReader(settings, read_server(connection), definition, start)
-    watch, has_all = Stopwatch(segments), False
+    watch, seen, taken, has_all = Stopwatch(segments), 0, 0, False
     dump = open_dump(settings, start, server_id=4_000_000_001)
     while not has_all:
         reader.receive_data(read_block(dump))
-        has_all = _take(reader, watch)
-        if not has_more(dump):
-            reader.receive_idle()
-            has_all = has_all or _take(reader, watch)
+        while batches := reader.events_received():
+            taken += sum(len(batch.rows) for batch in batches)
+        arrived = taken + reader.waiting
+        if arrived > seen:
+            has_all, seen = watch.take(arrived - seen), arrived
     dump.abort()
     return watch
-
-
-def _take(reader: LogReader, watch: Stopwatch) -> bool:
-    """Drops the batches that are ready; whether all rows have arrived."""
-    has_all = False
-    while batches := reader.events_received():
-        for batch in batches:
-            has_all = has_all or (bool(batch.rows) and watch.take(len(batch.rows)))
-    return has_all
 
 
 def main() -> None:

@@ -135,9 +135,7 @@ def test_what_the_log_does_not_show_needs_no_server_where_a_copy_is_allowed() ->
 
 def test_the_end_of_the_stream_comes_after_its_rows() -> None:
     reader = open_reader()
-    reader.receive_data(stream(transactions(1)))
-    reader.receive_idle()
-    assert [len(batch.rows) for batch in reader.events_received()] == [2]
+    assert [len(batch.rows) for batch in drive(reader, stream(transactions(1)))] == [2]
     reader.receive_data(END)
     with pytest.raises(TransientError, match="ended the stream"):
         reader.events_received()
