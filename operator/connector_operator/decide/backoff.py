@@ -11,6 +11,7 @@ from connector_operator.decide.termination import CRASHED, DISRUPTED, FENCED, RE
 from connector_operator.resources.connector import Retry
 from connector_operator.resources.times import format_time, parse_time
 from connector_operator.resources.workload import ObservedJob
+from connector_runner.resilience.backoff import backoff_delay
 
 CRASH_DELAY = (timedelta(seconds=1), timedelta(minutes=5))
 REFUSED_DELAY = (timedelta(seconds=30), timedelta(minutes=10))
@@ -20,6 +21,7 @@ MISS_DELAY = (timedelta(seconds=30), timedelta(minutes=10))
 STILL = timedelta(minutes=1)
 """A dataset that another run of the connector holds is taken over only when its checkpoint has not moved for so long (a
 runner with nothing to write moves it every two seconds)."""
+_JITTER = (0.9, 1.1)
 FAILING_FROM = 5
 """From this many failures in a row on a connector is errored."""
 SHORTEST_CALM = timedelta(minutes=1)
@@ -29,10 +31,10 @@ somebody who deletes or suspends each Job, would make the operator spin."""
 
 def delay_after(failures: int, limits: tuple[timedelta, timedelta], seed: str) -> timedelta:
     """Doubles from the first limit to the second; a tenth more or less, the same for the same seed, spreads the herd."""
-    first, longest = limits
-    spread = 0.9 + 0.2 * hashlib.sha256(seed.encode()).digest()[0] / 255
-    exact = min(longest, first * (1 << min(max(failures - 1, 0), 20))) * spread
-    return timedelta(seconds=math.ceil(exact.total_seconds()))  # as whole as the times in a status
+    first, longest = (limit.total_seconds() for limit in limits)
+    chance = hashlib.sha256(seed.encode()).digest()[0] / 255
+    exact = backoff_delay(max(failures - 1, 0), first, longest, chance, _JITTER)
+    return timedelta(seconds=math.ceil(round(exact, 6)))  # as whole as the times in a status
 
 
 def next_retry(before: Retry, job: ObservedJob, ending: Ending, ended: datetime, policy: Policy) -> Retry:
