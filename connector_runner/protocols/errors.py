@@ -16,6 +16,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+RESET = "`connector-runner checkpoint reset`"
+START_OVER = f"start over with {RESET}"
+"""The advice where a position can't be gone on from."""
+
 
 class ConnectorError(Exception):
     """Base of all expected trouble.

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from connector_runner.protocols.batch import Batch, Position
-from connector_runner.protocols.errors import SourceChangedError
+from connector_runner.protocols.errors import START_OVER, SourceChangedError
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.schemas.catalogue import Catalogue
 
@@ -135,5 +135,5 @@ def require_same_source(recorded: str, found: str) -> None:
     if recorded != found:
         raise SourceChangedError(
             f"the dataset was filled from {recorded}, but the configuration now leads to {found}; "
-            "point it back, choose another datasetId, or start over with `connector-runner checkpoint reset`"
+            f"point it back, choose another datasetId, or {START_OVER}"
         )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from connector_runner.protocols.batch import Position
-from connector_runner.protocols.errors import ActionRequiredError
+from connector_runner.protocols.errors import START_OVER, ActionRequiredError
 
 POSITION_FORMAT = 2
 
@@ -24,7 +24,7 @@ def require_format(position: Position) -> None:
     if position.get("format") not in MARKS_OF_FORMAT:
         raise ActionRequiredError(
             f"the position {dict(position)!r} was not made by this version of the COINBASE source; "
-            "use the version that made it, or start over with `connector-runner checkpoint reset`"
+            f"use the version that made it, or {START_OVER}"
         )
 
 

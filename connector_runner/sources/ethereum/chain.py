@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from connector_runner.protocols.errors import RESET
 from connector_runner.sources.ethereum.decode.responses import Header
 from connector_runner.sources.ethereum.errors import DeepReorganisationError
 
@@ -174,7 +175,7 @@ def check_depth(chain: Chain, number: int) -> None:
             "reorganisations can be followed. If the node is wrong, point the connector at another one. If it is right, the rows of "
             f"block {chain.oldest} and above, possibly of earlier ones too, are orphans: find the first block N, at most {chain.oldest}, "
             "whose block_hash in the dataset is not the node's; stop the connector; delete the rows with block_number >= N; "
-            "run `connector-runner checkpoint reset`; set startBlock to N; and start it again"
+            f"run {RESET}; set startBlock to N; and start it again"
         )
 
 

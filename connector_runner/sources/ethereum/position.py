@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from connector_runner.protocols.batch import Position
-from connector_runner.protocols.errors import ActionRequiredError
+from connector_runner.protocols.errors import START_OVER, ActionRequiredError
 from connector_runner.sources.ethereum.chain import Chain, StreamState
 
 
@@ -40,8 +40,7 @@ def from_position(position: Position) -> Chain:
         chain = None
     if chain is None or len(chain.hashes) > chain.number - chain.start + 1 or not _is_whole(chain):
         raise ActionRequiredError(
-            "the checkpoint of this dataset was not written by this version of the ETHEREUM source; "
-            "start over with `connector-runner checkpoint reset`",
+            f"the checkpoint of this dataset was not written by this version of the ETHEREUM source; {START_OVER}",
             reason="CheckpointUnreadable",
         )
     return chain

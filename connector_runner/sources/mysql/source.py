@@ -11,6 +11,7 @@ import pymysql
 
 from connector_runner.protocols.batch import Batch, Incident
 from connector_runner.protocols.errors import (
+    RESET,
     ActionRequiredError,
     InvalidConfigError,
     TransientError,
@@ -164,7 +165,7 @@ class MysqlSource:
         if "log" not in checkpoint.position:
             raise ActionRequiredError(
                 f"the dataset's checkpoint of {stream} is of another mode than LOG_BASED; choose another datasetId, or start over "
-                "with `connector-runner checkpoint reset`",
+                f"with {RESET}",
                 reason="ModeChanged",
             )
         place = StreamPosition.from_json(stream, checkpoint.position)

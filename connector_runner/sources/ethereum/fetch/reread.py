@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 from connector_runner.protocols.batch import Batch, Incident, Operation, Row
+from connector_runner.protocols.errors import RESET
 from connector_runner.sources.ethereum.chain import Chain
 from connector_runner.sources.ethereum.decode.responses import BlockRows, Header
 from connector_runner.sources.ethereum.errors import StaleAnswerError
@@ -25,7 +26,7 @@ def bloom_incident(chain: Chain, header: Header) -> Incident:
     if chain.state.since > chain.start:
         said.append(
             f"blocks {chain.start} to {chain.state.since - 1} were read by a version that believed blooms without trying them, and may lack "
-            "rows: to have them read again, run `connector-runner checkpoint reset` and start over"
+            f"rows: to have them read again, run {RESET} and start over"
         )
     detail = {"block": header.number, "hash": header.hash, "left_out": list(chain.state.left_out or ())}
     return Incident("bloom", f"block {header.number}", "; ".join(said), detail)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from connector_runner.protocols.errors import ActionRequiredError
+from connector_runner.protocols.errors import RESET, ActionRequiredError
 from connector_runner.sources.mysql.binlog.map_matching import describes
 from connector_runner.sources.mysql.binlog.row_events import TableDecoder
 from connector_runner.sources.mysql.binlog.table_map import TableMap, parse_table_map
@@ -67,7 +67,7 @@ class TableDecoders:
         if self.note(body, definition) is not None:
             raise ActionRequiredError(
                 f"{definition.id}: the log describes its next rows in a way that fits no known definition. Start over with "
-                "`connector-runner checkpoint reset`, and report this",
+                f"{RESET}, and report this",
                 reason="UnknownDefinition",
             )
 

@@ -7,7 +7,13 @@ from typing import Any
 
 import pymysql
 
-from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, InvalidConfigError, TransientError
+from connector_runner.protocols.errors import (
+    RESET,
+    ActionRequiredError,
+    ConnectorError,
+    InvalidConfigError,
+    TransientError,
+)
 from connector_runner.sources.mysql.decode.undecodable import DecodingFailedError
 from connector_runner.sources.mysql.errors import server_error
 
@@ -30,7 +36,7 @@ def translate(error: BaseException, doing: str, user: str = "") -> ConnectorErro
         return TransientError(what)
     return DecodingFailedError(
         f"{what}. The bytes do not mean what the table's definition says, or the runner has a fault; please report it. Going on: "
-        "copy the table again (`connector-runner checkpoint reset`)"
+        f"copy the table again ({RESET})"
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 import pymysql
 
 from connector_runner.protocols.batch import Batch, Operation, Position, Row
-from connector_runner.protocols.errors import ActionRequiredError
+from connector_runner.protocols.errors import START_OVER, ActionRequiredError
 from connector_runner.protocols.source import Checkpoint, Report, require_same_source
 from connector_runner.sources.mysql.decode.undecodable import DecodingFailedError
 from connector_runner.sources.mysql.server.client_errors import translate
@@ -62,7 +62,7 @@ class Poller:
             is_same = checkpoint is not None and checkpoint.identity == server.identity
             return position if is_same and position.get("order") in (None, list(self._order)) else {}
         what = f"the dataset's checkpoint of {self._definition.id}"
-        cure = "choose another datasetId, or start over with `connector-runner checkpoint reset`"
+        cure = f"choose another datasetId, or {START_OVER}"
         if "log" in position:
             raise ActionRequiredError(f"{what} is of mode LOG_BASED, not INCREMENTAL; {cure}", reason="ModeChanged")
         if checkpoint is not None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pymysql
 
 from connector_runner.protocols.batch import Batch, Incident
-from connector_runner.protocols.errors import ActionRequiredError, TransientError
+from connector_runner.protocols.errors import START_OVER, ActionRequiredError, TransientError
 from connector_runner.protocols.source import Report
 from connector_runner.sources.mysql.binlog.position import LogPosition
 from connector_runner.sources.mysql.decode.undecodable import DecodingFailedError
@@ -251,7 +251,7 @@ class LogBasedStream:
         elif self._misses > MISSES:
             raise UnloggedChangeError(
                 f"{error.message}, but the log has no statement that changed it (SET sql_log_bin = 0 keeps them out). Set onLogGap: "
-                "resnapshot to copy the table again as it is now, or start over with `connector-runner checkpoint reset`"
+                f"resnapshot to copy the table again as it is now, or {START_OVER}"
             )
         async for batch in self._drain(end):
             yield batch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from connector_runner.protocols.errors import SourceChangedError
+from connector_runner.protocols.errors import START_OVER, SourceChangedError
 from connector_runner.sources.mysql.binlog.gtid import MariaGtids, MysqlGtids, has_history
 from connector_runner.sources.mysql.binlog.position import LogPosition
 from connector_runner.sources.mysql.errors import LogGoneError
@@ -13,7 +13,7 @@ from connector_runner.sources.mysql.server.facts import Server
 from connector_runner.sources.mysql.settings import Settings
 from connector_runner.sources.mysql.streaming.scan import read_maria_gtids
 
-_CURE = "point it back, choose another datasetId, or start over with `connector-runner checkpoint reset`"
+_CURE = f"point it back, choose another datasetId, or {START_OVER}"
 
 
 def check_resume(

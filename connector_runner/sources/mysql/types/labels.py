@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
+from connector_runner.protocols.errors import RESET
 from connector_runner.sources.mysql.decode.undecodable import UndecodableError
 from connector_runner.sources.mysql.decode.values import SetTexts
 from connector_runner.sources.mysql.types.charsets import encode_text, key_decoder, text_decoder
@@ -90,7 +91,7 @@ def _unreadable(column: SourceColumn, which: str, label: str) -> UndecodableErro
     return UndecodableError(
         f"column {column.name}: {which} ({label!a}) is no text in {column.charset}. ALTER TABLE … CONVERT TO CHARACTER SET leaves the "
         "bytes of labels as they were: write the labels anew (ALTER TABLE … MODIFY the column with its whole type), see to its rows, "
-        "and copy the table again (`connector-runner checkpoint reset`)",
+        f"and copy the table again ({RESET})",
         reason="UnreadableLabel",
     )
 
@@ -108,7 +109,7 @@ def _refusals(column: SourceColumn, exact: tuple[str, ...] | None) -> dict[int, 
         place: UndecodableError(
             f"column {column.name}: the label {label!r} holds a question mark, or a character that the server does not show there; "
             "only with binlog_row_metadata = 'FULL' the log tells which (SET GLOBAL binlog_row_metadata = 'FULL'). Then copy "
-            "the table again (`connector-runner checkpoint reset`)",
+            f"the table again ({RESET})",
             reason="HiddenLabel",
         )
         for place, label in enumerate(column.type.labels)
