@@ -26,7 +26,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     runner_image: str
     runner_pull_policy: str = "IfNotPresent"
     runner_grace: int = 60
-    runner_log_format: str = "json"
     runner_defaults: str = ""
     runner_allow: tuple[str, ...] = ()
     service_accounts: tuple[str, ...] = ()
@@ -65,7 +64,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             pull_policy=self.runner_pull_policy,
             grace_seconds=self.runner_grace,
             discovery_deadline_seconds=self.discovery_deadline,
-            log_format=self.runner_log_format,
             layers=layers,
         )
 
@@ -168,7 +166,6 @@ OPTIONS = (
         read_whole(5, 3600),
         "How long a runner has to commit and leave, unless the connector says, in seconds.",
     ),
-    Option("runner_log_format", read_one_of("json", "text"), "How runners log."),
     Option(
         "runner_defaults",
         read_text,

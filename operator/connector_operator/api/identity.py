@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from connector_runner.schemas.kinds.naming import GROUP, ID_PATTERN, MAX_CONNECTOR_NAME, NAME_PATTERN
+from connector_runner.schemas.kinds.naming import GROUP, ID_PATTERN, MAX_CONNECTOR_NAME, is_connector_name
 
 ANNOTATION_ID = f"{GROUP}/id"
 """Where the id is kept as it was given, since a resource's name can't have its capitals and underscores."""
@@ -30,7 +30,7 @@ def resource_name(connector_id: str) -> str:
         raise BadIdError("an id has at least one letter or digit")
     if len(name) > MAX_CONNECTOR_NAME:
         raise BadIdError(f"an id has at most {MAX_CONNECTOR_NAME} characters (Jobs and pods are named after it)")
-    if not re.fullmatch(NAME_PATTERN.removeprefix("^").removesuffix("$"), name):
+    if not is_connector_name(name):
         raise BadIdError(f"the id leads to {name!r}, which is no valid resource name")
     return name
 

@@ -40,12 +40,12 @@ class RunnerSettings(msgspec.Struct, frozen=True, kw_only=True):
     pull_policy: str = "IfNotPresent"
     grace_seconds: int = 60
     discovery_deadline_seconds: int = 120
-    log_format: str = "json"
     layers: Callable[[], Iterable[Layer]] = lambda: (built_in(),)
 
     def form(self) -> str:
         """Stands for all that pods depend on besides a Connector, as it is now."""
-        own = [self.image, self.pull_policy, self.grace_seconds, self.discovery_deadline_seconds, self.log_format]
+        # The last stands for a setting that is gone: the forms that running executions were made with stay the same.
+        own = [self.image, self.pull_policy, self.grace_seconds, self.discovery_deadline_seconds, "json"]
         return names.hash_value([own, [dict(layer) for layer in self.layers()]])
 
     def runner_of(self, spec: ConnectorSpec) -> RunnerSpec:
