@@ -62,6 +62,7 @@ class History:
         table: The followed one.
         config: Of the connector.
         modes: The datasets' write modes.
+        runs_as_processes: Whether each connector is a process, so that a kill is SIGKILL.
         steps: In order.
         row: Of a kept history: the fault of `faults/` that it finds; "" if that is not there.
         outcome: Of a kept history: how it must end.
@@ -75,6 +76,7 @@ class History:
     config: dict[str, Any] = field(default_factory=dict)
     modes: list[str] = field(default_factory=lambda: ["upsert"])
     steps: list[Step] = field(default_factory=list)
+    runs_as_processes: bool = False
     row: str = ""
     outcome: str = "exact"
 
@@ -84,7 +86,18 @@ class History:
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> History:
         steps = [Step(kind, sql, session, charset) for kind, session, sql, charset in document["steps"]]
-        names = ("seed", "version", "options", "suffix", "table", "config", "modes", "row", "outcome")
+        names = (
+            "seed",
+            "version",
+            "options",
+            "suffix",
+            "table",
+            "config",
+            "modes",
+            "runs_as_processes",
+            "row",
+            "outcome",
+        )
         known = {name: document[name] for name in names if name in document}
         return cls(**known, steps=steps)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,37 @@ from tests.servers.mysqld import ADMIN_PASSWORD, ADMIN_USER, DatabaseServer
 
 TABLE = "rows"
 KEPT_LINES = 40
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a connector, so that another process can do it: its configuration, stream, name, write mode, file and number."""
+
+    config: dict[str, Any]
+    stream: str
+    name: str
+    mode: str
+    path: str
+    number: int
+
+
+def build_engine(run: Run, log: Callable[..., None]) -> Engine:
+    """The real pipeline, not yet running."""
+    schema = config_schema("MYSQL")
+    config = fill_defaults(run.config, schema)
+    assert not config_problems(config, schema)
+    telemetry = Telemetry(log, NoMeters())
+    path, connector = Path(run.path), f"fuzz/{run.name}"
+    context = SourceContext(config, connector, WriteMode(run.mode), telemetry)
+    sink = build_sink(
+        SinkContext(
+            read_url=lambda: f"sqlite:///{path.name}?synchronous=NORMAL", table=TABLE, connector=connector, stream=run.stream, uid="uid",
+            run=run.number, write_mode=WriteMode(run.mode), directory=path.parent,
+        )
+    )  # fmt: skip
+    return Engine(
+        lambda: build_source(context), sink, run.stream, telemetry, wait=True, pace=Pace(heartbeat=0.1, idle=15.0)
+    )
 
 
 class Connector:
@@ -50,31 +83,16 @@ class Connector:
 
     def start(self) -> None:
         self._runs += 1
-        config = {
-            "host": self._server.host,
-            "port": self._server.port,
-            "user": ADMIN_USER,
-            "password": ADMIN_PASSWORD,
-            **self._config,
-        }
-        schema = config_schema("MYSQL")
-        config = fill_defaults(config, schema)
-        assert not config_problems(config, schema)
-        telemetry = Telemetry(self._log, NoMeters())
-        context = SourceContext(config, f"fuzz/{self.name}", WriteMode(self.mode), telemetry)
-        sink = build_sink(
-            SinkContext(
-                read_url=lambda: f"sqlite:///{self.path.name}?synchronous=NORMAL", table=TABLE, connector=f"fuzz/{self.name}", stream=self.stream, uid="uid", run=self._runs,
-                write_mode=WriteMode(self.mode), directory=self.path.parent,
-            )
-        )  # fmt: skip
-        self._engine = Engine(
-            lambda: build_source(context), sink, self.stream, telemetry, wait=True, pace=Pace(heartbeat=0.1, idle=15.0)
-        )
+        self._engine = build_engine(self._run(), self._log)
         self._task = asyncio.create_task(self._engine.run())
         self._task.add_done_callback(
             lambda task: task.cancelled() or task.exception()
         )  # it is looked at when it matters
+
+    def _run(self) -> Run:
+        server = self._server
+        login = {"host": server.host, "port": server.port, "user": ADMIN_USER, "password": ADMIN_PASSWORD}
+        return Run(login | self._config, self.stream, self.name, self.mode, str(self.path), self._runs)
 
     def _log(self, level: str, message: str, /, **fields: Any) -> None:
         if level != "info":

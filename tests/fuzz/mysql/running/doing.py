@@ -11,6 +11,7 @@ import pymysql
 
 from tests.fuzz.mysql.oracle import differences, read_dataset, read_side_tables, read_truth
 from tests.fuzz.mysql.running.connector import TABLE, Connector
+from tests.fuzz.mysql.running.process import ProcessConnector
 from tests.fuzz.mysql.running.sessions import Sessions
 from tests.fuzz.mysql.running.verdict import Said, Verdict, judge_error, needless_gap
 from tests.fuzz.mysql.steps import CopyOnce, History, Step
@@ -93,8 +94,9 @@ class Doing:
 
     def _build(self) -> None:
         self._generation += 1
+        build = ProcessConnector if self.history.runs_as_processes else Connector
         self.connectors = [
-            Connector(
+            build(
                 self._server,
                 f"{self.database}.{self.history.table}",
                 f"{self.name}-{mode}-{self._generation}",

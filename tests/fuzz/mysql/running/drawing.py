@@ -20,6 +20,8 @@ from tests.fuzz.mysql.shapes import read_shape
 from tests.fuzz.mysql.steps import CopyOnce, History, Step
 from tests.servers.mysqld import DatabaseServer
 
+PROCESSES = 0.06
+"""How many histories have connectors that are processes: a start of one takes a second."""
 SUFFIXES = (*[""] * 12, ".db", "ö", "-x", " y", "%")
 
 
@@ -31,7 +33,9 @@ def draw_head(seed: str, version: str, options: list[str]) -> History:
         "chunkRows": draw.pick([1, 2, 3, 7, 50, 20000]),
     }
     modes = draw.weighted({("upsert",): 5.0, ("upsert", "append"): 3.0, ("append",): 1.0})
-    return History(seed, version, options, draw.pick(SUFFIXES), draw.pick(TABLE_NAMES), config, [*modes])
+    history = History(seed, version, options, draw.pick(SUFFIXES), draw.pick(TABLE_NAMES), config, [*modes])
+    history.runs_as_processes = draw.chance(PROCESSES)
+    return history
 
 
 class Drawing:
@@ -54,7 +58,7 @@ class Drawing:
         self.draw, self.history = draw, history
         self.doing = Doing(server, history, name, folder, patience)
         self.scene = Scene(history.table, sessions={key: Session(key) for key in ("a", "b", "c")})
-        self.drawn: Counter[str] = Counter()
+        self.drawn: Counter[str] = Counter(["connectors as processes"] if history.runs_as_processes else [])
         self._may_kill = may_kill
 
     async def run(self) -> Verdict:
