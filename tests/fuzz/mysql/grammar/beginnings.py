@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.fuzz.mysql.draw import Draw, quoted
 from tests.fuzz.mysql.grammar.tables import column_definition, create_table, merge_tables
+from tests.fuzz.mysql.shapes import PART
 from tests.fuzz.mysql.steps import Step
 
 
@@ -20,6 +21,7 @@ class Beginning:
         steps: Make the table.
         config: Of the connector, where it matters.
         rows: Statements that fill it; none: rows are drawn.
+        later: Statements that follow the first copy.
         is_copied_in_parts: The connector is killed in the middle of the first copy.
     """
 
@@ -27,6 +29,7 @@ class Beginning:
     steps: list[Step]
     config: dict[str, Any] = field(default_factory=dict)
     rows: list[str] = field(default_factory=list)
+    later: list[str] = field(default_factory=list)
     is_copied_in_parts: bool = False
 
 
@@ -43,8 +46,12 @@ def ordinary(name: str, draw: Draw) -> Beginning:
     return Beginning("create", _table("create", name, create_table(draw)))
 
 
-def merge(name: str, _draw: Draw) -> Beginning:
-    return Beginning("merge table", [Step("merge table", text) for text in merge_tables(name)])
+def merge(name: str, draw: Draw) -> Beginning:
+    rows = [
+        f"INSERT IGNORE INTO {PART} VALUES ({draw.number(200, 999)}, 'part')",
+        f"UPDATE {PART} SET v = 'of the part'",
+    ]
+    return Beginning("merge table", [Step("merge table", text) for text in merge_tables(name)], later=rows)
 
 
 def unique_keys(name: str, draw: Draw) -> Beginning:

@@ -182,10 +182,11 @@ class Doing:
 
     async def _judge(self, connector: Connector, *, is_stuck: bool) -> bool:
         """Whether it has ended in a way that is right, and another may begin."""
-        if connector.error is not None and connector.message().startswith("PreparedTransactions"):
-            connector.start()  # another history's, or of this one a moment ago: they are finished meanwhile
+        if connector.error is not None and connector.message().startswith(("PreparedTransactions", "UnknownStream")):
+            # Prepared by another history, or by this one a moment ago; or the table was there again a moment later.
+            connector.start()
             await self._wait_for([connector], await asyncio.to_thread(self.sessions.log_end))
-        if connector.error is not None:
+        if connector.error is not None and not connector.message().startswith("UnknownStream"):
             return self._ended(connector)
         try:
             truth = await asyncio.to_thread(
@@ -196,6 +197,9 @@ class Doing:
             return False
         if truth is None:
             return await self._await_end(connector)
+        if connector.message().startswith("UnknownStream"):
+            self._over("mismatch", f"{connector.mode}: the table is there: {connector.message()}")
+            return False
         stored = read_dataset(connector.path, TABLE, truth.shape, connector.mode)
         letters, incidents = read_side_tables(connector.path, TABLE)
         self.verdict.told = [*self.verdict.told, *incidents][:30]

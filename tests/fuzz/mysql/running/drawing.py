@@ -106,7 +106,10 @@ class Drawing:
         await self._do(Step("start"))
         if beginning.is_copied_in_parts:
             await self._interrupt_copy()
-        elif draw.chance(0.6):
+        elif beginning.later or draw.chance(0.6):
+            await self._do(Step("sync"))
+            for statement in beginning.later:
+                await self._do(Step("rows of other tables", statement))
             await self._do(Step("sync"))
 
     async def _make_table(self) -> Beginning:
