@@ -116,10 +116,13 @@ PATHS = (
 
 
 def json_part(scene: Scene, draw: Draw) -> list[str] | None:
-    documents = [column for column in scene.shape.plain if column.is_json]
-    if not documents:
-        return None
-    name = quoted(draw.pick(documents).name)
+    documents = [column.name for column in scene.shape.plain if column.is_json]
+    return json_part_of(draw.pick(documents), scene, draw) if documents else None
+
+
+def json_part_of(column: str, scene: Scene, draw: Draw) -> list[str]:
+    """A document in each row, and then another value at a path."""
+    name = quoted(column)
     value = draw.pick(
         ["1", "'x'", "NULL", "2.5e0", "REPEAT('y', 100)", "JSON_ARRAY(1, 2)", "CAST(0 AS DECIMAL(20,10))"]
     )

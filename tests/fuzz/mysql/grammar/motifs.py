@@ -8,7 +8,7 @@ from __future__ import annotations
 from tests.fuzz.mysql.draw import Draw, quoted
 from tests.fuzz.mysql.grammar import clauses, statements
 from tests.fuzz.mysql.grammar.alterations import add_rows_drop, default_and_drop, there_and_back
-from tests.fuzz.mysql.grammar.changes import delete, insert, json_part, update, update_key
+from tests.fuzz.mysql.grammar.changes import delete, insert, json_part_of, update, update_key
 from tests.fuzz.mysql.grammar.clauses import alter, stored_as
 from tests.fuzz.mysql.grammar.scene import Kind, Scene, Words
 from tests.fuzz.mysql.grammar.settings import CLIENT_CHARSETS
@@ -111,13 +111,13 @@ def parts_of_json(scene: Scene, draw: Draw) -> Words:
     """Updates of which the log has the changed part alone (MySQL)."""
     if draw.is_mariadb:
         return None
-    known = any(column.is_json for column in scene.shape.plain)
-    if not known:
-        return alter(scene, draw, "ADD COLUMN js5 JSON")
+    documents = [column.name for column in scene.shape.plain if column.is_json]
+    name = draw.pick(documents) if documents else f"js{draw.number(10, 999)}"
     return [
+        *([] if documents else alter(scene, draw, f"ADD COLUMN {quoted(name)} JSON")),
         "SET SESSION binlog_row_value_options = 'PARTIAL_JSON'",
         *(insert(scene, draw) or []),
-        *(text for _ in range(draw.number(1, 3)) for text in json_part(scene, draw) or []),
+        *(text for _ in range(draw.number(2, 4)) for text in json_part_of(name, scene, draw)),
         *(update(scene, draw) or []),
         "SET SESSION binlog_row_value_options = ''",
     ]
