@@ -9,12 +9,12 @@ from tests.kit.cluster import Kit
     ("path", "says"),
     [
         ("connectors", "stream"),
-        ("connectors.spec", "What is asked for."),
+        ("connectors.spec", "What you ask for."),
         ("connectors.spec.selectedStream", "stream"),
         ("connectors.spec.config.productId", "product"),
         ("connectors.status.lastExecution.exitCode", "exit"),
         ("datasets.spec.urlFrom", "Secret"),
-        ("datasets.status.conditions", "aspects"),
+        ("datasets.status.conditions", "aspect by aspect"),
     ],
 )
 def test_explain_says_what_a_field_is(kit: Kit, path: str, says: str) -> None:
