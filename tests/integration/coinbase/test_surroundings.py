@@ -80,8 +80,8 @@ async def test_discovery_notes_a_rest_interface_that_does_not_answer(simulator: 
 async def test_a_rest_interface_that_is_something_else_never_makes_a_gap(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch, status: int, body: str, told: str
 ) -> None:
-    monkeypatch.setattr("connector_runner.sources.coinbase.trades.STALE", 0.5)
-    monkeypatch.setattr("connector_runner.sources.coinbase.trades.SECOND_LOOK", 0.1)
+    monkeypatch.setattr("connector_runner.sources.coinbase.trades.reader.STALE", 0.5)
+    monkeypatch.setattr("connector_runner.sources.coinbase.trades.reader.SECOND_LOOK", 0.1)
     async with (
         rest_that_answers(status, body) as url,
         reading(simulator.config(*PRODUCTS) | {"restUrl": url}, "matches") as read,
