@@ -7,7 +7,9 @@ stay readable, and a check by the schema names all problems at once.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -190,8 +192,12 @@ def _first_paragraph(text: str) -> str:
     return " ".join(text.partition("\n\n")[0].split())
 
 
-def http_fields(struct: type[msgspec.Struct]) -> dict[str, HttpField]:
-    """The fields that the HTTP API has, by their names in JSON, in the order of declaration."""
+@cache
+def http_fields(struct: type[msgspec.Struct]) -> Mapping[str, HttpField]:
+    """The fields that the HTTP API has, by their names in JSON, in the order of declaration.
+
+    Derived once: each request for the schemas asks for them.
+    """
     hints = get_type_hints(struct, include_extras=True)
     properties = build_schema(struct)["properties"]
     found: dict[str, HttpField] = {}
@@ -203,7 +209,7 @@ def http_fields(struct: type[msgspec.Struct]) -> dict[str, HttpField]:
                 schema = plain({k: v for k, v in properties[field.encode_name].items() if k != "description"})
                 default = None if field.default is msgspec.NODEFAULT else field.default
                 found[field.encode_name] = HttpField(meta.extra["http"], schema, default)
-    return found
+    return MappingProxyType(found)
 
 
 def plain(schema: Any) -> Any:

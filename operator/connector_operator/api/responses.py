@@ -12,6 +12,14 @@ from connector_operator.resources.connector import Condition, ConnectorStatus, p
 from connector_operator.resources.times import parse_time
 from connector_runner.schemas.config import connector_types
 
+_ALWAYS = {
+    name: "" if field.default is None else field.default
+    for name, field in FIELDS.items()
+    if field.http.read == "always"
+}
+"""Fields that every answer has, and what stands there when the spec has none."""
+_WHEN_SET = tuple(name for name, field in FIELDS.items() if field.http.read == "set")
+
 
 def build_response(resource: Mapping[str, Any], *, with_config: bool) -> dict[str, Any]:
     """One connector as GET answers it; with its config, but never with a secret's value."""
@@ -23,11 +31,9 @@ def build_response(resource: Mapping[str, Any], *, with_config: bool) -> dict[st
         "streams": [{"id": stream.id} for stream in status.streams],
         "updated": _milliseconds(status.updated or metadata.get("creationTimestamp", "")),
     }
-    for name, field in FIELDS.items():
-        if field.http.read == "always":
-            answer[name] = spec.get(name, "" if field.default is None else field.default)
+    answer |= {name: spec.get(name, default) for name, default in _ALWAYS.items()}
     answer = dict(sorted(answer.items()))
-    answer |= {name: spec[name] for name, field in FIELDS.items() if field.http.read == "set" and spec.get(name)}
+    answer |= {name: spec[name] for name in _WHEN_SET if spec.get(name)}
     if with_config:
         answer["config"] = _open_config(spec)
     return answer

@@ -240,3 +240,7 @@ def test_every_field_is_described(kind: Kind) -> None:
             yield from undescribed(schema["items"], f"{path}[]")
 
     assert [*undescribed(build_schema(kind.spec), "spec"), *undescribed(build_schema(kind.status), "status")] == []
+
+
+def test_what_follows_for_the_http_api_is_derived_once() -> None:
+    assert http_fields(CONNECTOR.spec) is http_fields(CONNECTOR.spec), "every GET of the schemas asks for it"
