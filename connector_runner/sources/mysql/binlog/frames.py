@@ -29,7 +29,7 @@ class Frames:
     def __init__(self, take: Take) -> None:
         self._take = take
         self._checksum: int | None = None
-        self._payload: Payload | None = None
+        self.payload: Payload | None = None  # a compressed transaction whose events wait for `unpack`
         self._end = 0
 
     def feed(self, buffer: bytes, start: int, end: int) -> None:
@@ -50,20 +50,15 @@ class Frames:
             _require_intact(buffer, start, end)
             end -= 4
         if kind == _PAYLOAD:
-            self._payload, self._end = Payload(buffer[start + events.HEADER_SIZE : end]), _end(buffer, start)
+            self.payload, self._end = Payload(buffer[start + events.HEADER_SIZE : end]), _end(buffer, start)
         else:
             self._take(buffer, start, end, 0)
 
-    @property
-    def is_packed(self) -> bool:
-        """Whether events of a compressed transaction wait for `unpack`."""
-        return self._payload is not None
-
     def unpack(self) -> bool:
         """Passes on the next event of a compressed transaction; False when there is none (any more)."""
-        found = None if self._payload is None else self._payload.next()
+        found = None if self.payload is None else self.payload.next()
         if found is None:
-            self._payload = None
+            self.payload = None
             return False
         self._take(*found, self._end)
         return True

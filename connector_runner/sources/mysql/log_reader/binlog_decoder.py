@@ -46,7 +46,7 @@ class BinlogDecoder:
         self.state = LogState(position, is_mariadb=is_mariadb, has_gtids=has_gtids)
         self.interruption: Interruption | None = None
         self._transactions = Transactions(position, self.state, self._interrupt)
-        self._buffer = self._transactions.buffer
+        self.buffer = self._transactions.buffer
         self.statements = Statements(
             (definition.database, definition.name), is_mariadb=is_mariadb, folds_case=folds_case, charsets=charsets, shadows=position.shadows,
         )  # fmt: skip
@@ -69,12 +69,12 @@ class BinlogDecoder:
     @property
     def size(self) -> int:
         """Bytes of rows that wait to be taken."""
-        return self._buffer.size
+        return self.buffer.size
 
     @property
     def waiting(self) -> int:
         """How many rows wait, those of the open transaction included."""
-        return len(self._buffer.rows)
+        return len(self.buffer.rows)
 
     # --- events
 
@@ -95,7 +95,7 @@ class BinlogDecoder:
             )
         # The position moves past an event that interrupts only together with what was decided. A rotation's end position is
         # one of the file before.
-        is_quiet = not self._buffer.is_open and self.interruption is None
+        is_quiet = not self.buffer.is_open and self.interruption is None
         if is_quiet and offset and kind != _ROTATE and not flags & ARTIFICIAL:
             self.state.advance(offset)
 
@@ -108,7 +108,7 @@ class BinlogDecoder:
         at += 8
         if has_extra:
             at += int.from_bytes(buffer[at : at + 2], "little")
-        rows = self._buffer
+        rows = self.buffer
         before = len(rows.rows)
         try:
             rows.size += decoder.decode(
@@ -165,7 +165,7 @@ class BinlogDecoder:
 
     def _query(self, body: bytes, server: int, offset: int) -> None:
         if body.endswith(b"\0BEGIN"):
-            self._buffer.is_open = self._buffer.is_explicit = True
+            self.buffer.is_open = self.buffer.is_explicit = True
             return
         self._statement(self.statements.read(body, server, self._flags), offset)
 
@@ -180,9 +180,9 @@ class BinlogDecoder:
             alteration = read_alteration(text, sql_mode=query.sql_mode, is_mariadb=self._is_mariadb)
         found = Interruption(effect, text[:500], alteration=alteration)
         if effect is Effect.NONE:
-            if not self._buffer.is_explicit:  # a definition change stands alone, rows lie between BEGIN and COMMIT
+            if not self.buffer.is_explicit:  # a definition change stands alone, rows lie between BEGIN and COMMIT
                 self._transactions.commit(offset)
-        elif not self._buffer.is_explicit:
+        elif not self.buffer.is_explicit:
             self._interrupt(found, lambda: self._transactions.commit(offset))
         elif effect is Effect.STATEMENT:
             # Decided at the end of the transaction: a copy that is read before would not show what the statement changes.
@@ -201,11 +201,11 @@ class BinlogDecoder:
         if events.is_server_start(body):
             self.statements.forget(server)
             self.state.shadows = self.statements.shadows
-        if self._buffer.is_open:  # a server that starts begins another file
-            self._transactions.end_half(self._buffer.abandon)
+        if self.buffer.is_open:  # a server that starts begins another file
+            self._transactions.end_half(self.buffer.abandon)
 
     def _heartbeat(self, body: bytes, _server: int, offset: int) -> None:
-        if body.decode("utf-8", "replace").rstrip("\0") == self.state.file and not self._buffer.is_open:
+        if body.decode("utf-8", "replace").rstrip("\0") == self.state.file and not self.buffer.is_open:
             self.state.advance(offset)
 
     def _incident(self, _body: bytes, _server: int, offset: int) -> None:
@@ -239,7 +239,7 @@ class BinlogDecoder:
         Args:
             whole: Only finished transactions; else also the part of the open one that has arrived.
         """
-        batch = self._buffer.take(self.definition, tuple(self._incidents), self._again, whole=whole)
+        batch = self.buffer.take(self.definition, tuple(self._incidents), self._again, whole=whole)
         if batch is not None:
             self._incidents.clear()
             self._again = None

@@ -88,7 +88,7 @@ class LogReader:
                 self._is_full = False
                 if decoder.size >= BATCH_BYTES:
                     self._take_part()
-            elif self._frames.is_packed:
+            elif self._frames.payload is not None:
                 self._frames.unpack()
                 self._is_full = decoder.size >= BATCH_BYTES
             elif not self._parse():
@@ -114,9 +114,8 @@ class LogReader:
     def _receive_event(self, buffer: bytes, start: int, end: int) -> bool:
         """Takes in an event; whether something is to be done before the next."""
         self._frames.feed(buffer, start, end)
-        decoder = self._decoder
-        self._is_full = decoder.size >= BATCH_BYTES
-        return self._is_full or decoder.interruption is not None or self._frames.is_packed
+        self._is_full = self._decoder.buffer.size >= BATCH_BYTES
+        return self._is_full or self._decoder.interruption is not None or self._frames.payload is not None
 
     def _parse(self) -> bool:
         """Goes on in the bytes that have arrived; False at their end."""
