@@ -85,7 +85,7 @@ def _read_columns(
             SourceColumn(
                 name=name,
                 sql_type=sql_type,
-                charset=charset or "",
+                charset=charset or _charset_of_bytes(sql_type),
                 nullable=nullable == "YES",
                 is_json=(schema, table, name) in json_columns,
                 default=None if default is None or (connection.is_mariadb and default == "NULL") else str(default),
@@ -95,6 +95,11 @@ def _read_columns(
             )
         )
     return columns, collations
+
+
+def _charset_of_bytes(sql_type: str) -> str:
+    """Of a column that the server names no charset of: labels of bytes, which MariaDB calls binary and MySQL nothing."""
+    return "binary" if sql_type.lower().startswith(("enum(", "set(")) else ""
 
 
 def _read_json_columns(connection: Connection, where: str, arguments: Sequence[str]) -> set[tuple[str, str, str]]:
