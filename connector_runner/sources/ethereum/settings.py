@@ -20,7 +20,6 @@ from connector_runner.protocols.errors import InvalidConfigError
 from connector_runner.redaction import redact
 
 SCHEMES = ("http", "https", "ws", "wss")
-ADDRESS_BYTES, TOPIC_BYTES = 20, 32
 # Shorter pieces of a URL are words like v3 or eth; replacing those would only garble messages.
 SHORTEST_SECRET = 6
 

@@ -85,10 +85,6 @@ class Connection(_Base):  # type: ignore[misc]
         """The socket, to ask whether more has arrived."""
         return cast("socket.socket", self._sock)
 
-    def set_read_seconds(self, seconds: float) -> None:
-        """How long a read may wait."""
-        self._sock.settimeout(seconds)
-
     def abort(self) -> None:
         """Ends reads of other threads at once."""
         sock = self._sock

@@ -63,9 +63,6 @@ def _filter(database: str, table: str) -> tuple[str, tuple[str, ...]]:
     return f"TABLE_SCHEMA NOT IN ({names})", ()
 
 
-Tables = dict[tuple[str, str], Any]
-
-
 def _read_columns(
     connection: Connection, where: str, arguments: Sequence[str]
 ) -> tuple[dict[tuple[str, str], list[SourceColumn]], dict[tuple[str, str, str], str]]:
