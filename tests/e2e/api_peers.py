@@ -75,8 +75,8 @@ def peer(answer: Reply, secure: ssl.SSLContext | None = None, delay: float = 0.0
 
 
 @contextmanager
-def lossy_proxy(cluster: Cluster, folder: Path, is_lost: Callable[[str, str], bool]) -> Iterator[Path]:
-    """A way to the cluster on which the answers to some requests (method, path) get lost; yields its kubeconfig."""
+def lossy_proxy(cluster: Cluster, folder: Path, is_lost: Callable[[str, str, int], bool]) -> Iterator[Path]:
+    """A way to the cluster on which some answers (to method and path, with a status) get lost; yields its kubeconfig."""
     settings = client.Configuration()
     load: Any = config.load_kube_config
     load(str(cluster.kubeconfig), client_configuration=settings)
@@ -85,7 +85,7 @@ def lossy_proxy(cluster: Cluster, folder: Path, is_lost: Callable[[str, str], bo
         def carry(method: str, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes] | None:
             kept = {name: text for name, text in headers.items() if name in {"Authorization", "Content-Type"}}
             answer = pool.request(method, settings.host + path, body=body or None, headers=kept, retries=False)
-            return None if is_lost(method, path) else (answer.status, answer.data)
+            return None if is_lost(method, path, answer.status) else (answer.status, answer.data)
 
         with peer(carry) as port:
             yield write_kubeconfig(folder / "lossy.kubeconfig", f"http://127.0.0.1:{port}")
