@@ -74,7 +74,6 @@ class Reader:
         try:
             opened = await source.open(self._stream, self._handed_over)
             identity = opened.identity
-            self._telemetry.connected()
             self._on_opened(opened)
             async for received in source.batches():
                 if not offer(received, identity):

@@ -30,7 +30,7 @@ class Report(Protocol):
     def connected(self) -> None:
         """The source is connected and understood: before `open` returns, and after each `disconnected`.
 
-        Exactly one module of a source reports it (`make lint` looks).
+        Nobody else says so: a runner whose source does not is never ready. One module of each source does (`make lint` looks).
         """
 
     def disconnected(self, message: str) -> None:

@@ -14,7 +14,7 @@ from connector_runner.pipeline.writer import Pace
 from connector_runner.protocols.batch import Batch, Operation, Row
 from connector_runner.protocols.schema import Column, StreamSchema
 from connector_runner.protocols.sink import RefusedRows, Sink, SinkContext
-from connector_runner.protocols.source import Checkpoint, Opened, Source, WriteMode
+from connector_runner.protocols.source import Checkpoint, Opened, Report, Source, WriteMode
 from connector_runner.protocols.types import INT64, STRING
 from connector_runner.registry import build_sink
 from connector_runner.schemas.catalogue import Catalogue
@@ -44,7 +44,12 @@ def batch(schema: StreamSchema, position: int, *operations: tuple[Operation, Row
 
 
 class ListSource:
-    """Batches from a list; the position after the n-th is {"next": n + 1} or whatever the batches say."""
+    """Batches from a list; the position after the n-th is {"next": n + 1} or whatever the batches say.
+
+    Attributes:
+        read: So many batches were taken.
+        report: Where to say that it is connected; a `Run` gives its own.
+    """
 
     def __init__(self, batches: Sequence[Batch], identity: str = "list", *, endless: bool = False) -> None:
         self._batches = list(batches)
@@ -53,6 +58,7 @@ class ListSource:
         self._endless = endless
         self._first = 0
         self.read = 0
+        self.report: Report | None = None
 
     async def discover(self, selected: str | None) -> Catalogue:
         return Catalogue((), 0)
@@ -61,6 +67,8 @@ class ListSource:
         if checkpoint is not None:
             positions = [dict(batch.position) for batch in self._batches]
             self._first = positions.index(dict(checkpoint.position)) + 1
+        if self.report is not None:
+            self.report.connected()
         return Opened(self._batches[min(self._first, len(self._batches) - 1)].schema, self._identity)
 
     def add(self, more: Batch) -> None:
@@ -107,8 +115,15 @@ class Run:
         self.log = Recorder()
         self.telemetry = Telemetry(self.log, NoMeters())
         target = build_sink(sink) if isinstance(sink, SinkContext) else sink
+
+        def build() -> Source:
+            built = source()
+            if isinstance(built, ListSource):
+                built.report = self.telemetry
+            return built
+
         self.engine = Engine(
-            source, target, stream, self.telemetry, wait=wait, limits=limits, pace=Pace(heartbeat=0.2, idle=5.0)
+            build, target, stream, self.telemetry, wait=wait, limits=limits, pace=Pace(heartbeat=0.2, idle=5.0)
         )
         self._task: asyncio.Task[ExitCode] | None = None
 

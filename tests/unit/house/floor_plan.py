@@ -55,12 +55,15 @@ def find_broken_promises(root: Path) -> Iterator[str]:
 
 
 def find_reporters(root: Path) -> Iterator[str]:
-    """A source in which not exactly one module reports that it is connected."""
+    """A source in which not exactly one module reports that it is connected, or another module that reports it."""
     for folder in _folders(root / SOURCES):
-        modules = [path for path in folder.rglob("*.py") if re.search(r"report\.connected\(\)", path.read_text())]
+        modules = [path for path in sorted(folder.rglob("*.py")) if _reports_connected(path)]
         if len(modules) != 1:
             found = ", ".join(str(path.relative_to(folder)) for path in modules) or "none"
             yield f"{SOURCES / folder.name}: one module reports `connected`, not {found}"
+    for path in sorted((root / SOURCES.parent).rglob("*.py")):
+        if not path.is_relative_to(root / SOURCES) and _reports_connected(path):
+            yield f"{path.relative_to(root)} reports `connected`; only a source knows whether it is"
 
 
 def find_neighbours(root: Path) -> Iterator[str]:
@@ -88,6 +91,13 @@ def _folders(parent: Path) -> list[Path]:
 
 def _has_room(folder: Path, room: str) -> bool:
     return (folder / f"{room}.py").exists() or (folder / room / "__init__.py").exists()
+
+
+def _reports_connected(path: Path) -> bool:
+    return any(
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "connected"
+        for node in ast.walk(ast.parse(path.read_text()))
+    )
 
 
 def _lacks(folder: Path, function: str, parent: Path) -> Iterator[str]:

@@ -92,6 +92,13 @@ def test_not_exactly_one_reporter_of_a_connection_is_named(copy: Path, modules: 
     assert found(copy) == [f"{SOURCE}: one module reports `connected`, not {names}"]
 
 
+def test_a_pipeline_that_reports_a_connection_is_named(copy: Path) -> None:
+    path = "connector_runner/pipeline/reader.py"
+    (copy / path).parent.mkdir()
+    (copy / path).write_text("def f(telemetry):\n    telemetry.connected()\n")
+    assert found(copy) == [f"{path} reports `connected`; only a source knows whether it is"]
+
+
 @pytest.mark.parametrize(
     ("path", "line", "named"),
     [("tests/e2e/test_all.py", "from tests.unit.numbers.world import World", "tests.unit.numbers.world.World"),

@@ -17,6 +17,7 @@ from connector_runner.protocols.batch import Batch, Operation
 from connector_runner.protocols.errors import TransientError
 from connector_runner.protocols.schema import Column, StreamSchema
 from connector_runner.protocols.sink import Claim, Receipt, Transaction
+from connector_runner.protocols.source import Checkpoint, Opened
 from connector_runner.protocols.types import INT64
 from connector_runner.resilience.backoff import Backoff
 from connector_runner.schemas.outcome import ExitCode
@@ -144,3 +145,23 @@ async def test_the_end_counts_also_when_secrets_are_rotated_in_the_same_moment()
     with suppress(asyncio.CancelledError):
         await asyncio.wait_for(asyncio.shield(task), 10)
     assert task.cancelled()
+
+
+class LostWhileOpening(ListSource):
+    """Its connection is gone again before `open` returns, and comes back when the test says so."""
+
+    async def open(self, stream: str, checkpoint: Checkpoint | None) -> Opened:
+        opened = await super().open(stream, checkpoint)
+        assert self.report is not None
+        self.report.disconnected("the feed hung up")
+        return opened
+
+
+async def test_only_the_source_says_that_it_is_connected() -> None:
+    source = LostWhileOpening([batch(SCHEMA, 1, (Operation.UPSERT, (1,)))], endless=True)
+    run = Run(lambda: source, HangingSink("")).start()
+    await until(lambda: run.telemetry.totals.rows == 1, "the row is stored")
+    assert run.telemetry.health.problems() == ["the feed hung up"]
+    run.telemetry.connected()
+    assert run.telemetry.health.is_ready
+    assert await run.stop() is ExitCode.TERMINATED
