@@ -69,7 +69,6 @@ class Totals:
     rows: int = 0
     refused: int = 0
     commits: int = 0
-    reconnects: int = 0
     lag: float | None = None
     progress: tuple[int, int | None, str] | None = None
 
@@ -126,8 +125,6 @@ class Telemetry:
 
     def count(self, name: str, amount: int = 1) -> None:
         """See `Report`."""
-        if name == "reconnects":
-            self.totals.reconnects += amount
         self.meters.count(name, amount)
 
     def note(self, message: str, **fields: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -43,12 +44,17 @@ def batch(schema: StreamSchema, position: int, *operations: tuple[Operation, Row
     )
 
 
-class ListSource:
+class Reporting:
+    """A source whose reports a `Run` takes to its own telemetry."""
+
+    report: Report | None = None
+
+
+class ListSource(Reporting):
     """Batches from a list; the position after the n-th is {"next": n + 1} or whatever the batches say.
 
     Attributes:
         read: So many batches were taken.
-        report: Where to say that it is connected; a `Run` gives its own.
     """
 
     def __init__(self, batches: Sequence[Batch], identity: str = "list", *, endless: bool = False) -> None:
@@ -58,7 +64,6 @@ class ListSource:
         self._endless = endless
         self._first = 0
         self.read = 0
-        self.report: Report | None = None
 
     async def discover(self, selected: str | None) -> Catalogue:
         return Catalogue((), 0)
@@ -105,6 +110,16 @@ class Recorder:
         return "\n".join(f"{level}: {message} {fields}" for level, message, fields in self.lines)
 
 
+class CountingMeters(NoMeters):
+    """What was counted, by name."""
+
+    def __init__(self) -> None:
+        self.counts = Counter[str]()
+
+    def count(self, name: str, amount: int) -> None:
+        self.counts[name] += amount
+
+
 class Run:
     """One execution in the test's own event loop."""
 
@@ -113,12 +128,13 @@ class Run:
         stream: str = "test",
     ) -> None:  # fmt: skip
         self.log = Recorder()
-        self.telemetry = Telemetry(self.log, NoMeters())
+        self.meters = CountingMeters()
+        self.telemetry = Telemetry(self.log, self.meters)
         target = build_sink(sink) if isinstance(sink, SinkContext) else sink
 
         def build() -> Source:
             built = source()
-            if isinstance(built, ListSource):
+            if isinstance(built, Reporting):
                 built.report = self.telemetry
             return built
 

@@ -14,7 +14,7 @@ from connector_runner.protocols.source import Checkpoint, Opened, Source, Source
 from connector_runner.registry import FolderRegistry
 from connector_runner.schemas.catalogue import Catalogue, ColumnInfo, StreamInfo
 from connector_runner.schemas.config import Schema, fill_defaults
-from tests.kit.pipeline import Run
+from tests.kit.pipeline import Reporting
 from tests.scripted.script import SCHEMA, Script, build_script
 
 STREAMS = ("mixed", "upserts", "widening")
@@ -37,9 +37,10 @@ CONFIG_SCHEMA: Schema = {
 }
 
 
-class ScriptedSource:
+class ScriptedSource(Reporting):
     def __init__(self, context: SourceContext) -> None:
         self._context = context
+        self.report = context.report
         self._script = Script()
         self._next = 0
         self.closed = False
@@ -57,7 +58,8 @@ class ScriptedSource:
             require_same_source(checkpoint.identity, identity)
             self._next = checkpoint.position["next"]
         self._script = build_script(self._context.config, stream)
-        self._context.report.connected()
+        assert self.report is not None
+        self.report.connected()
         return Opened(self._script.schema(self._next), identity)
 
     async def batches(self) -> AsyncIterator[Batch]:
@@ -77,15 +79,14 @@ class ScriptedSource:
         self.closed = True
 
 
-def scripted(script: Script, run: Run | None = None, **config: Any) -> Any:
+def scripted(script: Script, **config: Any) -> Any:
     """Builds scripted sources, as the pipeline asks for one after each lost connection."""
     settings = {"seed": script.seed, "batches": script.batches, "rows": script.rows, "ids": script.ids, **config}
 
     def build() -> ScriptedSource:
-        report = run.telemetry if run else Telemetry(lambda *_, **__: None, NoMeters())
-        return ScriptedSource(
-            SourceContext(fill_defaults(settings, CONFIG_SCHEMA), "default/test", WriteMode.UPSERT, report)
-        )
+        report = Telemetry(lambda *_, **__: None, NoMeters())
+        filled = fill_defaults(settings, CONFIG_SCHEMA)
+        return ScriptedSource(SourceContext(filled, "default/test", WriteMode.UPSERT, report))
 
     return build
 

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from connector_runner.pipeline.telemetry import NoMeters, Telemetry
+from connector_runner.pipeline.telemetry import Telemetry
 from connector_runner.protocols.errors import ActionRequiredError, TransientError
 from connector_runner.protocols.source import SourceContext, WriteMode
 from connector_runner.sources.coinbase import build_source, discovery
@@ -22,6 +22,7 @@ from connector_runner.sources.coinbase.rest.client import RestClient
 from connector_runner.sources.coinbase.streams import STREAMS
 from connector_runner.sources.coinbase.trades.reader import MatchesReader, Request
 from tests.integration.coinbase.feeding import Reading, reading, source_of
+from tests.kit.pipeline import CountingMeters
 from tests.servers.ports import free_port
 from tests.simulators.coinbase.faults import Fault
 from tests.simulators.coinbase.process import Simulator
@@ -245,16 +246,17 @@ async def test_lag_is_not_told_as_nothing_while_the_feed_is_lost(
 
 
 async def test_one_loss_is_one_reconnect(simulator: Simulator) -> None:
-    telemetry = Telemetry(lambda *_, **__: None, NoMeters())
+    meters = CountingMeters()
+    telemetry = Telemetry(lambda *_, **__: None, meters)
     source = build_source(SourceContext(simulator.config(*PRODUCTS), "tests/feed", WriteMode.UPSERT, telemetry))
     await source.open("matches", None)
     reading = aiter(source.batches())
     try:
         await anext(reading)
         simulator.arm(Fault.DROP_SOCKET)
-        while not telemetry.totals.reconnects or telemetry.health.source:
+        while not meters.counts["reconnects"] or telemetry.health.source:
             await anext(reading)
-        assert telemetry.totals.reconnects == 1
+        assert meters.counts["reconnects"] == 1
     finally:
         await source.close()
 

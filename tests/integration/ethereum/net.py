@@ -18,7 +18,7 @@ from connector_runner.protocols.batch import Batch, Operation
 from connector_runner.protocols.errors import ActionRequiredError, ConnectorError
 from connector_runner.protocols.source import Checkpoint, SourceContext, WriteMode
 from connector_runner.sources.ethereum import build_source, source  # noqa: F401 - what `hurried` patches is imported
-from connector_runner.sources.ethereum.endpoints.limits import forget_limits
+from connector_runner.sources.ethereum.endpoints.limits import KNOWN_LIMITS
 from tests.integration.ethereum.running import Counters, Lines, checked
 from tests.simulators.draws import Draws
 from tests.simulators.ethereum.chains import EVENTS, EXPECTED, Rows, canonical, comparable
@@ -184,7 +184,7 @@ async def run_seed(seed: int, recording: Recording) -> Outcome:
     world = World.of(seed)
     stream, draws = world.stream, world.draws(seed)
     outcome = Outcome(seed, stream, draws)
-    forget_limits()
+    KNOWN_LIMITS.clear()
     dataset = Dataset()
     log = Lines()
     async with Relay(recording, draws, has_roots=world.has_roots) as relay:

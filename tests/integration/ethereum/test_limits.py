@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from connector_runner.sources.ethereum.endpoints import limits
-from connector_runner.sources.ethereum.endpoints.limits import forget_limits, limits_of
+from connector_runner.sources.ethereum.endpoints.limits import KNOWN_LIMITS, limits_of
 from connector_runner.sources.ethereum.errors import NodeFailure
 from tests.integration.ethereum.running import Lines, running, sqlite_dataset, until, until_head
 from tests.integration.ethereum.test_nodes import BLOCK, LOGS, connected, serving, transport_to
@@ -23,9 +23,9 @@ from tests.simulators.ethereum.wordings import WORDINGS, Wording
 
 @pytest.fixture(autouse=True)
 def _nothing_is_known() -> Iterator[None]:
-    forget_limits()
+    KNOWN_LIMITS.clear()
     yield
-    forget_limits()
+    KNOWN_LIMITS.clear()
 
 
 def width(params: list[Any]) -> int:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from connector_runner.protocols.errors import InvalidConfigError
 from connector_runner.protocols.schema import APPEND_COLUMNS
 from connector_runner.sources.ethereum.decode.abi import Argument, canonical, parse_signature
-from connector_runner.sources.ethereum.decode.events import event_rows, event_schema, event_streams, find_events
+from connector_runner.sources.ethereum.decode.events import event_rows, event_schema, find_events
 from connector_runner.sources.ethereum.decode.responses import Header
 
 OWN, ALICE = "0x" + "11" * 32, "0x" + "aa" * 20
@@ -45,7 +45,7 @@ def test_the_topic_is_that_of_the_standard() -> None:
 )  # fmt: skip
 def test_wrong_signatures_are_problems_with_their_place(text: str) -> None:
     with pytest.raises(InvalidConfigError, match=r"config.events\[0\]: not an event"):
-        event_streams((), [text])
+        find_events((), [text])
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_types_of_columns(kind: str, indexed: bool, logical: str) -> None:
 
 
 def test_names_of_columns_are_unique_and_their_own() -> None:
-    (stream, event), = event_streams((), ["T(address address, uint from, uint FROM, uint, uint extra)"]).items()  # fmt: skip
+    (stream, event), = find_events((), ["T(address address, uint from, uint FROM, uint, uint extra)"]).streams.items()  # fmt: skip
     names = event_schema(event, stream).names
     assert event.names == ("address_2", "from", "FROM_2", "argument_3", "extra_2")
     assert len({name.lower() for name in names}) == len(names)
@@ -69,7 +69,7 @@ def test_names_of_columns_are_unique_and_their_own() -> None:
 
 def test_overloads_and_repetitions() -> None:
     texts = ["T(uint a)", "T(address a)", "T(uint256 a)"]
-    assert {name: event.signature for name, event in event_streams((), texts).items()} == {
+    assert {name: event.signature for name, event in find_events((), texts).streams.items()} == {
         "events.T": "T(uint256)", "events.T_2": "T(address)",
     }  # fmt: skip
 
@@ -87,10 +87,10 @@ def test_an_abi_of_a_compiler() -> None:
         "indexed": False,
         "components": [{"type": "uint256"}, {"type": "string"}],
     }
-    streams = event_streams([{"type": "event", "name": "E", "inputs": [component]}], ())
+    streams = find_events([{"type": "event", "name": "E", "inputs": [component]}], ()).streams
     assert streams["events.E"].signature == "E((uint256,string)[])"
     with pytest.raises(InvalidConfigError, match=r"config.abi\[0\]"):
-        event_streams([{"type": "event", "name": "E"}], ())
+        find_events([{"type": "event", "name": "E"}], ())
 
 
 def rows_of(text: str, topics: list[str], data: str) -> dict[str, Any]:
@@ -166,7 +166,7 @@ def test_no_column_has_the_name_of_one_that_append_mode_adds() -> None:
     texts = ["E(uint _id, uint _Op, uint other)"]
     (event,) = find_events((), texts, frozenset(APPEND_COLUMNS)).streams.values()
     assert event.names == ("_id_2", "_Op_2", "other")
-    assert event_streams((), texts)["events.E"].names == ("_id", "_Op", "other")
+    assert find_events((), texts).streams["events.E"].names == ("_id", "_Op", "other")
 
 
 def test_what_is_indexed_is_part_of_an_events_identity() -> None:

@@ -8,6 +8,7 @@ from connector_runner.sources.ethereum.endpoints.limits import (
     AT_ONCE,
     FIRST_RANGE,
     GROW_AFTER,
+    KNOWN_LIMITS,
     LONGEST_SILENCE,
     QUICK_ANSWERS,
     RANGE_BYTES,
@@ -15,7 +16,6 @@ from connector_runner.sources.ethereum.endpoints.limits import (
     Limit,
     RangeTuner,
     ReadTimeout,
-    forget_limits,
     limits_of,
 )
 from connector_runner.sources.ethereum.rpc.transport import SILENCE_SECONDS
@@ -165,7 +165,7 @@ def test_what_is_known_of_an_endpoint_outlives_a_source() -> None:
     assert limits_of("http://one").batch.size == 20
     assert limits_of("http://two").batch.size == 40
     assert limits_of("http://one").log_range(100) is limits_of("http://one").log_range(100)
-    forget_limits()
+    KNOWN_LIMITS.clear()
     assert limits_of("http://one").batch.size == 40
 
 

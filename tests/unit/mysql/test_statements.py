@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from connector_runner.sources.mysql.binlog.events import COMMIT_ALTER, ROLLBACK_ALTER, START_ALTER
 from connector_runner.sources.mysql.binlog.query_event import Query, parse_query
-from connector_runner.sources.mysql.ddl.effects import Effect, effect_of
+from connector_runner.sources.mysql.ddl.effects import Effect, read_meaning
 from connector_runner.sources.mysql.ddl.statements import Statements
 from connector_runner.sources.mysql.ddl.tokens import ANSI_QUOTES, MSSQL, NO_BACKSLASH_ESCAPES
 
@@ -37,6 +38,10 @@ CASES = {
         "RENAME USER a TO b", "INSERT INTO e.t VALUES (1)", "UPDATE u SET x.t = @t", "ANALYZE LOCAL TABLE t", "CREATE OR REPLACE DATABASE e", "CREATE VIEW t2 AS SELECT * FROM t",
     ],
 }  # fmt: skip
+
+
+def effect_of(statement: str, database: str, table: tuple[str, str], **options: Any) -> Effect:
+    return read_meaning(statement, database, table, **options).effect
 
 
 @pytest.mark.parametrize(("effect", "statement"), [(effect, text) for effect, texts in CASES.items() for text in texts])

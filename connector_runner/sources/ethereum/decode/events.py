@@ -104,12 +104,3 @@ def find_events(
         names = (PREFIX + event.name + (f"_{number}" if number > 1 else "") for number in range(1, len(found) + 2))
         streams[next(name for name in names if name not in streams)] = event
     return EventStreams(streams, tuple(unreadable))
-
-
-def event_streams(abi: Sequence[Mapping[str, Any]], signatures: Sequence[str]) -> dict[str, Event]:
-    """The streams alone; see `find_events`.
-
-    Raises:
-        InvalidConfigError: An entry can't be understood.
-    """
-    return find_events(abi, signatures).streams

@@ -16,7 +16,6 @@ from connector_runner.protocols.schema import Column
 from connector_runner.protocols.types import INT64, INT256, JSON, STRING, UINT64
 from connector_runner.sources.ethereum.decode.responses import Header, names_have_no_capitals
 from connector_runner.sources.ethereum.decode.rows import (
-    EXTRA,
     Field,
     Json,
     Members,
@@ -137,7 +136,6 @@ TRANSACTION_SCHEMA = build_schema("transactions", TRANSACTIONS, ("transaction_in
 RECEIPT_SCHEMA = build_schema("receipts", RECEIPTS, ("transaction_index",))
 LOG_SCHEMA = build_schema("logs", LOGS, ("log_index",))
 WITHDRAWAL_SCHEMA = build_schema("withdrawals", WITHDRAWALS, ("withdrawal_index",))
-LOG_EXTRA_INDEX = LOG_SCHEMA.names.index(EXTRA.name)
 
 _blocks = RowDecoder(BLOCKS, ("hash", "number", "withdrawals"))
 _transactions = RowDecoder(TRANSACTIONS, OF_THE_BLOCK)

@@ -203,14 +203,10 @@ class EndpointLimits:
         return self._read_timeouts.setdefault(method, ReadTimeout())
 
 
-_known: dict[str, EndpointLimits] = {}
+KNOWN_LIMITS: dict[str, EndpointLimits] = {}
+"""By URL, as long as the process lives: a source is built anew after trouble, and need not find them out again."""
 
 
 def limits_of(url: str) -> EndpointLimits:
-    """Of an endpoint, as long as the process lives: a source is built anew after trouble, and need not find them out again."""
-    return _known.setdefault(url, EndpointLimits())
-
-
-def forget_limits() -> None:
-    """As after a start."""
-    _known.clear()
+    """Of an endpoint."""
+    return KNOWN_LIMITS.setdefault(url, EndpointLimits())

@@ -89,13 +89,6 @@ def read_meaning(
     return Meaning(Effect.STATEMENT, table) if is_named else NOTHING
 
 
-def effect_of(statement: str, database: str, table: TableName, *, sql_mode: int = 0, folds_case: bool = False, is_mariadb: bool = False) -> Effect:  # fmt: skip
-    """What a statement does to a table, if its name means the table; see `read_meaning`."""
-    return read_meaning(
-        statement, database, table, sql_mode=sql_mode, folds_case=folds_case, is_mariadb=is_mariadb
-    ).effect
-
-
 def _after_for(tokens: Iterator[Token]) -> Token | None:
     if (second := next(tokens, None)) is None or second.key != "STATEMENT":
         return Token("SET", "SET")
