@@ -43,8 +43,10 @@ _ID_CLASH = ("same server_uuid/server_id", "same server_id", "a slave with the s
 _LOGIN = {1044, 1045, 1049, 1130, 1251, 1524, 1698, 1862, 3118, 3159, 4151, 2059, 2061}
 _MISSING = {1051, 1109, 1146}
 # Statements that the server refuses whenever they are sent: too large a join, a value or a mix of collations that it does not
-# take, a damaged table.
-_REFUSED = {1034, 1104, 1194, 1195, 1267, 1270, 1271, 1292, 1300, 1366, 1525}
+# take, a damaged table; a table whose file, engine or tablespace is gone, a view whose table or definer is.
+_REFUSED = {1034, 1104, 1194, 1195, 1267, 1270, 1271, 1292, 1300, 1366, 1525} | {
+    1033, 1286, 1356, 1449, 1812, 1814, 1932,
+}  # fmt: skip
 _DENIED = {1142, 1143, 1227, 1370, 3566}
 
 

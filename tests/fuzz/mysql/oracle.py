@@ -6,7 +6,7 @@ import re
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,8 @@ def _canonical(column: Column, *, is_key: bool) -> Callable[[str], str]:
 def _stored(column: Column, value: Any) -> str:
     """What the dataset's value is as text, in the form that the server's expression has."""
     if isinstance(value, bytes):
-        return value.hex().upper()
+        # A label is text, whatever its character set: bytes in its place are another value.
+        return f"{'bytes ' if column.base in {'enum', 'set'} else ''}{value.hex().upper()}"
     if isinstance(value, str) and _expression(column) == _TEXT:
         return value.encode("utf-8", "surrogatepass").hex().upper()
     if isinstance(value, str) and column.charset == "binary":
@@ -180,6 +181,13 @@ def _last_states(rows: Sequence[tuple[str | None, Row]], shape: Shape) -> list[R
         else:
             states[key] = row
     return [*states.values()]
+
+
+def only_keys(truth: Truth) -> Truth:
+    """The same rows as if the table had its key alone."""
+    places = [place for place, column in enumerate(truth.shape.columns) if column.name in truth.shape.key]
+    shape = replace(truth.shape, columns=tuple(truth.shape.columns[place] for place in places))
+    return Truth(shape, Counter(tuple(row[place] for place in places) for row in truth.rows.elements()))
 
 
 def read_side_tables(path: Path, table: str) -> tuple[list[str], list[str]]:

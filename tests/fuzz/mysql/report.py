@@ -16,6 +16,7 @@ from tests.fuzz.mysql.running.group import Result
 KEPT = ("resnapshot", "refresh", "truncate")
 """Kinds of incidents."""
 WANTED_SHARE = 0.03
+ALL_KINDS = [*KINDS, *MOTIFS, *LAST]
 
 
 @dataclass
@@ -64,15 +65,24 @@ class Report:
     def rows(self) -> dict[str, int]:
         """How many histories had a statement of each row of the table in docs/mysql.md (at most: kinds are counted one by one)."""
         best: Counter[str] = Counter()
-        for kind in [*KINDS, *MOTIFS, *LAST]:
+        for kind in ALL_KINDS:
             best[kind.row] = max(best[kind.row], sum(self.kinds[kind.name].values()))
         return dict(best)
+
+    def seldom(self) -> dict[str, float]:
+        """Kinds that fewer histories had than there should be, in %; of another dialect's kinds there are none."""
+        shares = {
+            kind.name: sum(self.kinds[kind.name].values()) / max(1, self.histories)
+            for kind in ALL_KINDS
+            if kind.is_of(self.version)
+        }
+        return {name: round(100 * share, 1) for name, share in shares.items() if share < WANTED_SHARE}
 
     def to_json(self) -> dict[str, Any]:
         return {
             "version": self.version, "seed": self.seed, "histories": self.histories, "statements": self.statements, "atLeast20Statements": self.long,
             "seconds": round(self.seconds), "outcomes": dict(self.outcomes), "withoutLossOfTheTableOrKey": {gap: dict(found) for gap, found in self.by_gap.items()},
-            "rowsOfTheDocs": self.rows(), "kinds": {kind: dict(found) for kind, found in sorted(self.kinds.items())}, "defects": self.defects,
+            "rowsOfTheDocs": self.rows(), "seldom": self.seldom(), "kinds": {kind: dict(found) for kind, found in sorted(self.kinds.items())}, "defects": self.defects,
         }  # fmt: skip
 
     def to_markdown(self) -> str:
@@ -81,6 +91,7 @@ class Report:
             f"## {self.version}", "",
             f"{self.histories} histories, {self.statements} statements ({self.long} histories with 20 and more), {self.seconds:.0f} s, "
             f"{self.histories / max(1.0, self.seconds) * 3600:.0f} an hour. Seed {self.seed}.", "",
+            f"Below {100 * WANTED_SHARE:.0f} %: {', '.join(f'{name} {share}' for name, share in self.seldom().items()) or 'nothing'}.", "",
             "| outcome | histories |", "|---|---|", *(f"| {name} | {count} |" for name, count in self.outcomes.most_common()), "",
             "| drawn | in % of histories | not exact |", "|---|---|---|",
         ]  # fmt: skip

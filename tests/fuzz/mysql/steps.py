@@ -16,7 +16,8 @@ class Step:
     """One thing that is done.
 
     Attributes:
-        kind: Of the statement (see `grammar.kinds`), or `start`, `stop`, `kill`, `sync`, `kill server`.
+        kind: Of the statement (see `grammar.kinds`), or `start`, `stop`, `kill`, `sync`, `kill server`,
+            `keep the file` and `put the file back` (of the table that `sql` names).
         sql: The statement; "" for what is no statement.
         session: Who says it.
         charset: Of a step of the kind `charset`: what the session's statements are written in from now on.
@@ -30,17 +31,24 @@ class Step:
 
 @dataclass(frozen=True)
 class CopyOnce:
-    """A run that copies and ends, as the statement of a step has it.
+    """A run that copies and ends, or polls until it has all rows, as the statement of a step has it.
 
     Attributes:
         write: The dataset's write mode.
         config: Of the connector.
         table: A table or view beside the followed one; "" for that one.
+        then: Statements once it has all rows; it must get those as well.
     """
 
     write: str
     config: dict[str, Any]
     table: str = ""
+    then: list[str] = field(default_factory=list)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it never ends by itself."""
+        return self.config.get("mode") == "INCREMENTAL"
 
     def to_text(self) -> str:
         return json.dumps(asdict(self))

@@ -62,14 +62,20 @@ class Log:
         self.add(Event.EXECUTE_LOAD_QUERY, head + b"d\0" + text.encode())
 
     def rows(self, rows: Iterable[tuple[int, int]], *, table: str = "t", present: int = 3) -> None:
+        number = self._map(table)
+        packed = b"".join(_image(row, present) for row in rows)
+        self.add(Event.WRITE_ROWS, number + struct.pack("<HB", 2, 2) + bytes([0xFC | present]) + packed)
+
+    def update(self, before: tuple[int, int], after: tuple[int, int], *, present: int = 3) -> None:
+        """Of one row of the table; both images have the same columns."""
+        images = _image(before, present) + _image(after, present)
+        self.add(Event.UPDATE_ROWS, self._map("t") + struct.pack("<HB", 2, 2) + bytes([0xFC | present] * 2) + images)
+
+    def _map(self, table: str) -> bytes:
         number = (7 if table == "t" else 8).to_bytes(6, "little") + b"\1\0"
         name = table.encode()
         self.add(Event.TABLE_MAP, number + b"\1d\0" + bytes([len(name)]) + name + b"\0" + bytes([2, 3, 3, 0, 2]))
-        packed = b"".join(
-            b"\xfc" + struct.pack("<i", key) + (struct.pack("<i", value) if present == 3 else b"")
-            for key, value in rows
-        )
-        self.add(Event.WRITE_ROWS, number + struct.pack("<HB", 2, 2) + bytes([0xFC | present]) + packed)
+        return number
 
     def commit(self) -> None:
         self.add(Event.XID, bytes(8))
@@ -91,6 +97,10 @@ class Log:
         self.add(Event.FORMAT_DESCRIPTION, body + bytes(4))
         raw = self.events[-1][:-4]
         self.events[-1] = raw + zlib.crc32(raw).to_bytes(4, "little")
+
+
+def _image(row: tuple[int, int], present: int) -> bytes:
+    return b"\xfc" + struct.pack("<i", row[0]) + (struct.pack("<i", row[1]) if present == 3 else b"")
 
 
 def settings(**options: str) -> Settings:

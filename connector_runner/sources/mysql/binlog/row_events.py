@@ -21,7 +21,15 @@ _MOVED = _DELETE + _UPSERT
 
 
 class IncompleteRowsError(Exception):
-    """Row images leave out columns; the message is for people."""
+    """Row images leave out columns; the message is for people.
+
+    Attributes:
+        is_lasting: Whether each update of this table is like that, however its writers are configured.
+    """
+
+    def __init__(self, message: str, *, is_lasting: bool = False) -> None:
+        super().__init__(message)
+        self.is_lasting = is_lasting
 
 
 class TableDecoder:
@@ -90,7 +98,7 @@ class TableDecoder:
             self._image(before, keys=False).decode(body, at, len(body), rows.append)
             operations += _DELETE * (len(rows) - start)
         elif is_partial or after != self._all:
-            self._require_all(before)
+            self._require_all(before, is_update=True)
             self._overlay(body, at, after, rows, operations, is_partial=is_partial)
         else:
             self._updates(body, at, self._image(before, keys=True), rows, operations)
@@ -140,15 +148,17 @@ class TableDecoder:
             self._partial[present, keys] = found
         return found
 
-    def _require_all(self, present: bytes) -> None:
+    def _require_all(self, present: bytes, *, is_update: bool = False) -> None:
         if present != self._all:
             bits = int.from_bytes(present, "little")
             missing = [column for place, column in enumerate(self.definition.columns) if not bits >> place & 1]
-            if all(column.is_generated for column in missing):
+            # An insert with binlog_row_image = MINIMAL may leave out these alone as well.
+            if is_update and all(column.is_generated for column in missing):
                 names = ", ".join(column.name for column in missing)
                 raise IncompleteRowsError(
                     f"this server logs updates without generated columns ({names}), as MariaDB 11.8 does whatever binlog_row_image says; "
-                    "make the values in a view, or make them ordinary columns"
+                    "make the values in a view, or make them ordinary columns",
+                    is_lasting=True,
                 )
             raise IncompleteRowsError(
                 "a session or the server runs with another binlog_row_image than FULL; set it (SET GLOBAL binlog_row_image = "

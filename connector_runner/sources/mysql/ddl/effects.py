@@ -29,6 +29,7 @@ class Effect(Enum):
     STATEMENT = "rows changed by a statement"
     SHADOWED = "changed by a statement, if it does not mean a temporary table of the same name"
     INCOMPLETE = "rows without some of their columns"
+    GENERATED = "updates without generated columns"
 
 
 @dataclass(frozen=True)

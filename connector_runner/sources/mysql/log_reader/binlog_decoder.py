@@ -116,7 +116,8 @@ class BinlogDecoder:
                 is_partial=kind == _PARTIAL, is_compressed=is_compressed,
             )  # fmt: skip
         except IncompleteRowsError as error:
-            self._transactions.doubt = Interruption(Effect.INCOMPLETE, str(error))
+            effect = Effect.GENERATED if error.is_lasting else Effect.INCOMPLETE
+            self._transactions.doubt = Interruption(effect, str(error))
         rows.time = int.from_bytes(buffer[start : start + 4], "little") or rows.time
         rows.skip(before)
 

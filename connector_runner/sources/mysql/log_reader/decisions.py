@@ -94,6 +94,13 @@ class Decisions:
                     "another stream, or start over once the table is there again",
                     reason="TableGone",
                 )
+            case Effect.GENERATED:
+                # A copy would not help: the next update is like this one, so that it might never end.
+                raise ActionRequiredError(
+                    f"{known.id}: {found.effect.value} can't be followed, nor made good by copies: {found.statement}. Or copy it by "
+                    "mode FULL_TABLE",
+                    reason="IncompleteRows",
+                )
             case _:
                 why = f"{found.effect.value}, which the log does not show row by row"
                 return (yield from self._gap(why, found, context, replaces=found.effect is Effect.REPLACED))

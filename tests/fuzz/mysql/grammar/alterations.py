@@ -102,18 +102,20 @@ def add_rows_drop(scene: Scene, draw: Draw) -> list[str] | None:
 
 
 def create_index(scene: Scene, draw: Draw) -> list[str] | None:
-    named = [found.name for found in scene.shape.indexes if found.name != "PRIMARY"]
-    if named and draw.chance(0.5):
-        return [disguise(f"DROP INDEX {quoted(draw.pick(named))} ON {scene.name(draw)}", draw)]
     small = [column for column in scene.shape.columns if column.base in {"int", "bigint", "varchar", "date", "decimal"}]
     if not small:
         return None
+    how = draw.pick(["", "", "UNIQUE "])
     return [
         disguise(
-            f"CREATE {draw.pick(['', 'UNIQUE '])}INDEX i{draw.number(100, 999)} ON {scene.name(draw)} ({quoted(draw.pick(small).name)})",
-            draw,
+            f"CREATE {how}INDEX i{draw.number(100, 999)} ON {scene.name(draw)} ({quoted(draw.pick(small).name)})", draw
         )
     ]
+
+
+def drop_index(scene: Scene, draw: Draw) -> list[str] | None:
+    named = [found.name for found in scene.shape.indexes if found.name != "PRIMARY"]
+    return [disguise(f"DROP INDEX {quoted(draw.pick(named))} ON {scene.name(draw)}", draw)] if named else None
 
 
 def ignoring(scene: Scene, draw: Draw) -> list[str] | None:
@@ -134,5 +136,5 @@ ALTERATIONS = [
     Kind("alteration that changes nothing", _ROW, 2, one(clauses.nothing)), Kind("another engine", _ROW, 0.7, one(clauses.engine)),
     Kind("foreign key", _ROW, 1, links), Kind("default added and dropped", _ROW, 1.5, default_and_drop),
     Kind("migration and its way back", _ROW, 1.5, there_and_back), Kind("column added, rows, column dropped", _ROW, 1.8, add_rows_drop),
-    Kind("create index, drop index", _ROW, 1.5, create_index), Kind("alter ignore", _ROW, 0.7, ignoring),
+    Kind("create index", _ROW, 1, create_index), Kind("drop index", _ROW, 1.2, drop_index), Kind("alter ignore", _ROW, 0.7, ignoring, only="mariadb"),
 ]  # fmt: skip

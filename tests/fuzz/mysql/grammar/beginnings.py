@@ -23,6 +23,7 @@ class Beginning:
         rows: Statements that fill it; none: rows are drawn.
         later: Statements that follow the first copy.
         is_copied_in_parts: The connector is killed in the middle of the first copy.
+        is_empty: It has no rows before the connector follows.
     """
 
     kind: str
@@ -31,6 +32,7 @@ class Beginning:
     rows: list[str] = field(default_factory=list)
     later: list[str] = field(default_factory=list)
     is_copied_in_parts: bool = False
+    is_empty: bool = False
 
 
 def _table(kind: str, name: str, text: str) -> list[Step]:
@@ -44,6 +46,12 @@ def _others(draw: Draw, low: int = 1, high: int = 3) -> str:
 
 def ordinary(name: str, draw: Draw) -> Beginning:
     return Beginning("create", _table("create", name, create_table(draw)))
+
+
+def nothing_copied(name: str, draw: Draw) -> Beginning:
+    """A table that is followed from the next change on; it is empty until then."""
+    kind = "followed without a copy"
+    return Beginning(kind, _table(kind, name, create_table(draw)), {"snapshot": "never"}, is_empty=True)
 
 
 def merge(name: str, draw: Draw) -> Beginning:
@@ -137,7 +145,7 @@ def counted_columns(name: str, draw: Draw) -> Beginning:
 
 _Makes = Callable[[str, Draw], Beginning]
 ANY: dict[_Makes, float] = {
-    ordinary: 16.0, merge: 0.8, unique_keys: 1.6, odd_labels: 1.4, odd_dates: 1.4, long_copy: 1.6, counted_columns: 1.4,
+    ordinary: 15.0, nothing_copied: 1.6, merge: 1.6, unique_keys: 1.6, odd_labels: 1.4, odd_dates: 1.4, long_copy: 1.6, counted_columns: 1.4,
 }  # fmt: skip
 MYSQL: dict[_Makes, float] = {generated_key: 1.2}
 

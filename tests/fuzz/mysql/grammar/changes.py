@@ -201,5 +201,5 @@ CHANGES = [
     Kind("transaction", "rows", 5, transaction, is_definition=False),
     Kind("XA transaction", "XA", 1.2, xa, is_definition=False),
     Kind("rows of other tables", "beside", 3, other_rows, is_definition=False),
-    Kind("rows of the parent", "rows", 2, parent_rows, is_definition=False),
+    Kind("rows of the parent", "rows", 3, parent_rows, is_definition=False),
 ]

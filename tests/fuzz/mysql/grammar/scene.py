@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tests.fuzz.mysql.draw import Draw, double_quoted, quoted
 from tests.fuzz.mysql.shapes import Column, Shape
@@ -59,6 +59,11 @@ class Scene:
             plain = table
         return f"{quote(DATABASE)}{draw.pick(['.', '.', ' . '])}{plain}" if draw.chance(0.25) else plain
 
+    def without(self, column: str) -> Scene:
+        """The same table as if it had not this column, so that nothing is written into it."""
+        columns = tuple(found for found in self.shape.columns if found.name != column)
+        return replace(self, shape=replace(self.shape, columns=columns))
+
     def steps(self, kind: str, *statements: str) -> list[Step]:
         return [Step(kind, statement, self.session) for statement in statements]
 
@@ -78,6 +83,7 @@ class Kind:
         weight: How often, compared with others.
         write: Gives its statements, None where they would make no sense.
         is_last: Whether the table is gone afterwards.
+        only: `mysql` or `mariadb` where the other has no such statement; "" for both.
     """
 
     name: str
@@ -86,6 +92,11 @@ class Kind:
     write: Writer
     is_last: bool = False
     is_definition: bool = True
+    only: str = ""
+
+    def is_of(self, version: str) -> bool:
+        """Whether a server of that name, such as `mysql-8.0`, has it."""
+        return version.startswith(self.only)
 
 
 def disguise(statement: str, draw: Draw) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tests.fuzz.mysql.draw import Draw, quoted
 from tests.fuzz.mysql.grammar.changes import delete, insert, update
-from tests.fuzz.mysql.grammar.scene import Kind, Scene, disguise
+from tests.fuzz.mysql.grammar.clauses import add_generated, alter
+from tests.fuzz.mysql.grammar.partitions import discard, of_partition, other_partitions, put_back
+from tests.fuzz.mysql.grammar.scene import Kind, Scene, Words, Writer, disguise
 from tests.fuzz.mysql.shapes import OTHER, SPARE
-from tests.fuzz.mysql.steps import DATABASE, OTHER_DATABASE
+from tests.fuzz.mysql.steps import DATABASE, OTHER_DATABASE, Step
 
 TRUNCATE = "TRUNCATE TABLE"
 GONE = "DROP TABLE, DROP DATABASE"
@@ -30,20 +34,16 @@ def rename_and_back(scene: Scene, draw: Draw) -> list[str] | None:
     return [disguise(f"RENAME TABLE {name} TO {SPARE}9, {SPARE}9 TO {name}", draw)]
 
 
+def _away(draw: Draw) -> str:
+    return draw.pick([f"{SPARE}8", f"{quoted(OTHER_DATABASE)}.{SPARE}8"])
+
+
 def rename_away(scene: Scene, draw: Draw) -> list[str] | None:
-    name, target = scene.name(draw), draw.pick([f"{SPARE}8", f"{quoted(OTHER_DATABASE)}.{SPARE}8"])
-    return [
-        disguise(
-            draw.pick(
-                [
-                    f"RENAME TABLE {name} TO {target}",
-                    f"ALTER TABLE {name} RENAME TO {target}",
-                    f"ALTER TABLE {name} RENAME {target}",
-                ]
-            ),
-            draw,
-        )
-    ]
+    return [disguise(f"RENAME TABLE {scene.name(draw)} TO {_away(draw)}", draw)]
+
+
+def alter_away(scene: Scene, draw: Draw) -> list[str] | None:
+    return [disguise(f"ALTER TABLE {scene.name(draw)} RENAME {draw.pick(['TO ', ''])}{_away(draw)}", draw)]
 
 
 def drop(scene: Scene, draw: Draw) -> list[str] | None:
@@ -116,49 +116,26 @@ def create_if_not_exists(scene: Scene, draw: Draw) -> list[str] | None:
     return [disguise(f"CREATE TABLE IF NOT EXISTS {scene.name(draw)} (id INT PRIMARY KEY, v INT)", draw)]
 
 
-def partitions(scene: Scene, draw: Draw) -> list[str] | None:
-    shape, name = scene.shape, scene.name(draw)
-    if not shape.partitions:
-        first = next((column for column in shape.columns if column.name == "k0"), None)
-        if first is None or first.base not in {"int", "bigint"} or "k0" not in shape.key:
+def as_statement(change: Callable[[Scene, Draw], Words]) -> Writer:
+    """A change of rows in a session that logs statements."""
+
+    def write(scene: Scene, draw: Draw) -> Words:
+        words = change(scene, draw)
+        if not words:
             return None
-        return [
-            f"ALTER TABLE {name} PARTITION BY RANGE (k0) (PARTITION p0 VALUES LESS THAN (0), PARTITION p1 VALUES LESS THAN (50), PARTITION p2 VALUES LESS THAN MAXVALUE)"
-        ]
-    part = quoted(draw.pick(shape.partitions))
-    options = [
-        f"TRUNCATE PARTITION {part}",
-        f"ANALYZE PARTITION {part}",
-        f"REBUILD PARTITION {part}",
-        "REMOVE PARTITIONING",
-    ]
-    if "RANGE" in shape.method:
-        options += [
-            f"DROP PARTITION {part}",
-            "REORGANIZE PARTITION p2 INTO (PARTITION p2 VALUES LESS THAN (900), PARTITION p3 VALUES LESS THAN MAXVALUE)",
-        ]
-        if draw.is_mariadb and draw.dialect.version >= (10, 7):
-            options.append(f"CONVERT PARTITION {part} TO TABLE _p{draw.number(10, 9999)}")
-    else:
-        options += ["COALESCE PARTITION 1", "ADD PARTITION PARTITIONS 1"]
-    if draw.chance(0.35):
-        number = draw.number(10, 9999)
-        return [
-            f"CREATE TABLE _e{number} LIKE {name}",
-            f"ALTER TABLE _e{number} REMOVE PARTITIONING",
-            disguise(f"ALTER TABLE {name} EXCHANGE PARTITION {part} WITH TABLE _e{number}", draw),
-        ]
-    return [disguise(f"ALTER TABLE {name} {draw.pick(options)}", draw)]
+        form = draw.weighted({"STATEMENT": 4.0, "MIXED": 1.0})
+        return [f"SET SESSION binlog_format = {form}", *words, "SET SESSION binlog_format = ROW"]
+
+    return write
 
 
-def logged_as_statement(scene: Scene, draw: Draw) -> list[str] | None:
-    change = draw.pick([update, delete, insert])(scene, draw)
-    if change is None:
-        return None
+def load_data(scene: Scene, draw: Draw) -> Words:
+    """Rows of the table itself, by way of a file."""
+    names = ", ".join(quoted(column.name) for column in scene.shape.writable)
+    file = f"'./{DATABASE}-{draw.number(10, 10**9)}.txt'"
     return [
-        f"SET SESSION binlog_format = {draw.pick(['STATEMENT', 'MIXED'])}",
-        *change,
-        "SET SESSION binlog_format = ROW",
+        Step("file", f"SELECT {names} FROM {quoted(scene.table)} LIMIT 3 INTO OUTFILE {file}", scene.session),
+        f"LOAD DATA INFILE {file} {draw.pick(['REPLACE', 'IGNORE'])} INTO TABLE {scene.name(draw)} CHARACTER SET utf8mb4 ({names})",
     ]
 
 
@@ -179,6 +156,19 @@ def small_image(scene: Scene, draw: Draw) -> list[str] | None:
         f"SET SESSION binlog_row_image = {draw.pick(['MINIMAL', 'NOBLOB'])}",
         *change,
         "SET SESSION binlog_row_image = FULL",
+    ]
+
+
+def generated_update(scene: Scene, draw: Draw) -> Words:
+    """Some servers log these without the generated column."""
+    has_one = any(column.is_generated for column in scene.shape.columns)
+    clause = None if has_one else add_generated(scene, draw)
+    change = update(scene, draw)
+    if change is None or not (has_one or clause):
+        return None
+    return [
+        *(Step("add generated column", text, scene.session) for text in (alter(scene, draw, clause) if clause else [])),
+        *change,
     ]
 
 
@@ -253,14 +243,21 @@ def beside(scene: Scene, draw: Draw) -> list[str] | None:
 OTHERS = [
     Kind("truncate", TRUNCATE, 4, truncate), Kind("rename away and back", RENAMED, 0.6, rename_and_back),
     Kind("swap with another table", REPLACED, 1.2, swap), Kind("drop and create", REPLACED, 0.4, drop_and_create),
-    Kind("create or replace table", REPLACED, 1.2, create_or_replace), Kind("create if not exists", "beside", 0.7, create_if_not_exists),
-    Kind("partitions", PARTITIONS, 4, partitions), Kind("logged as a statement", STATEMENTS, 1.5, logged_as_statement),
+    Kind("create or replace table", REPLACED, 1.2, create_or_replace, only="mariadb"), Kind("create if not exists", "beside", 0.7, create_if_not_exists),
+    Kind("exchange a partition", PARTITIONS, 1.2, of_partition("EXCHANGE PARTITION {part} WITH TABLE _e{number}")),
+    Kind("drop a partition", PARTITIONS, 1.4, of_partition("DROP PARTITION {part}")),
+    Kind("truncate a partition", PARTITIONS, 1.2, of_partition("TRUNCATE PARTITION {part}")),
+    Kind("convert a partition", PARTITIONS, 1.4, of_partition("CONVERT PARTITION {part} TO TABLE _p{number}"), only="mariadb"),
+    Kind("other partitions", PARTITIONS, 1.2, other_partitions), Kind("import a tablespace", PARTITIONS, 1, put_back),
+    Kind("insert as a statement", STATEMENTS, 1, as_statement(insert)), Kind("update as a statement", STATEMENTS, 0.7, as_statement(update)),
+    Kind("delete as a statement", STATEMENTS, 1.2, as_statement(delete)), Kind("load data as a statement", STATEMENTS, 0.6, as_statement(load_data)),
     Kind("another table's rows as a statement", "beside", 0.7, other_statement), Kind("small row image", "rows logged without some of their columns", 1.2, small_image),
-    Kind("temporary namesake", TEMPORARY_NAMESAKE, 3, temporary), Kind("from a temporary table", STATEMENTS, 1, from_temporary),
+    Kind("update beside a generated column", "updates logged without generated columns", 0.8, generated_update), Kind("temporary namesake", TEMPORARY_NAMESAKE, 3, temporary), Kind("from a temporary table", STATEMENTS, 1, from_temporary),
     Kind("through a view", "rows", 0.7, through_a_view), Kind("through a trigger", "rows", 0.7, through_a_trigger),
     Kind("statements on other objects", "beside", 2.5, beside),
 ]  # fmt: skip
 LAST = [
-    Kind("drop table", GONE, 3, drop, is_last=True), Kind("rename away", RENAMED, 3, rename_away, is_last=True),
-    Kind("drop database", GONE, 1, drop_database, is_last=True), Kind("create or replace database", GONE, 3, replace_database, is_last=True),
+    Kind("drop table", GONE, 1.3, drop, is_last=True), Kind("rename away", RENAMED, 1, rename_away, is_last=True),
+    Kind("alter table rename", RENAMED, 1, alter_away, is_last=True), Kind("drop database", GONE, 1.3, drop_database, is_last=True),
+    Kind("create or replace database", GONE, 1.3, replace_database, is_last=True, only="mariadb"), Kind("discard the tablespace", PARTITIONS, 1.2, discard, is_last=True),
 ]  # fmt: skip

@@ -100,6 +100,11 @@ class Connector:
             del self.lines[:-KEPT_LINES]
 
     @property
+    def is_not_refreshed(self) -> bool:
+        """Whether rows that a statement changed keep their values, as config.snapshot: never says."""
+        return self._config.get("snapshot") == "never"
+
+    @property
     def is_running(self) -> bool:
         return self._task is not None and not self._task.done()
 
@@ -126,6 +131,11 @@ class Connector:
         """Until it has ended by itself, or for so long."""
         if self._task is not None:
             await asyncio.wait({self._task}, timeout=seconds)
+
+    async def is_running_after(self, seconds: float) -> bool:
+        """Whether it has not ended by itself by then."""
+        await self.wait(seconds)
+        return self.is_running
 
     async def stop(self) -> None:
         """Commits, and ends."""

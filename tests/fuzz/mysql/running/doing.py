@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from functools import partial
 from pathlib import Path
 
 import pymysql
 
-from tests.fuzz.mysql.oracle import differences, read_dataset, read_side_tables, read_truth
+from tests.fuzz.mysql.oracle import Truth, differences, only_keys, read_dataset, read_side_tables, read_truth
 from tests.fuzz.mysql.running.connector import TABLE, Connector
+from tests.fuzz.mysql.running.files import TableFiles
+from tests.fuzz.mysql.running.once import await_table
 from tests.fuzz.mysql.running.process import ProcessConnector
 from tests.fuzz.mysql.running.sessions import Sessions
 from tests.fuzz.mysql.running.verdict import Said, Verdict, judge_error, needless_gap
 from tests.fuzz.mysql.steps import CopyOnce, History, Step
 from tests.servers.mysqld import DatabaseServer
 
+DISCARDED = 1814  # the table is there, its rows are not
 GENERATIONS = 4
 """Of datasets, one after the other, each after somebody was told."""
 
@@ -38,6 +42,7 @@ class Doing:
         self.history, self.name, self.patience = history, name, patience
         self.database = f"{name}{history.suffix}"
         self.sessions = Sessions(server, self.database)
+        self._files = TableFiles(server.data, self.database, folder)
         self._server, self._folder = server, folder
         self.connectors: list[Connector] = []
         self.verdict = Verdict()
@@ -75,10 +80,12 @@ class Doing:
                     await connector.kill(keeps_error=True)
             case "sync":
                 await self._sync()
-            case "copy once":
+            case "copy once" | "polled":
                 await self._copy_once(CopyOnce.from_text(step.sql))
             case "kill server":
                 await asyncio.to_thread(self._restart)
+            case "keep the file" | "put the file back":
+                return await asyncio.to_thread(self._files.move, step, self.sessions)
             case _:
                 return await self._say(step)
         return True
@@ -95,6 +102,9 @@ class Doing:
     def _build(self) -> None:
         self._generation += 1
         build = ProcessConnector if self.history.runs_as_processes else Connector
+        config = self.history.config
+        if self._generation > 1:  # the table has rows by now, which such a connector would never have
+            config = {key: value for key, value in config.items() if key != "snapshot"}
         self.connectors = [
             build(
                 self._server,
@@ -102,7 +112,7 @@ class Doing:
                 f"{self.name}-{mode}-{self._generation}",
                 mode,
                 self._folder,
-                self.history.config,
+                config,
             )
             for mode in self.history.modes
         ]
@@ -122,28 +132,31 @@ class Doing:
         return True
 
     async def _copy_once(self, copy: CopyOnce) -> None:
-        """A run that ends by itself; what it leaves is the table."""
+        """A run of its own; what it leaves is the table."""
         self._generation += 1
         stream, name = copy.table or self.history.table, f"{self.name}-once-{self._generation}"
-        connector = Connector(
-            self._server, f"{self.database}.{stream}", name, copy.write, self._folder, self.history.config | copy.config
-        )
+        config = {key: value for key, value in self.history.config.items() if key != "snapshot"} | copy.config
+        connector = Connector(self._server, f"{self.database}.{stream}", name, copy.write, self._folder, config)
         connector.start()
         try:
-            await connector.wait(self.patience)
-            truth = await asyncio.to_thread(lambda: read_truth(self.sessions.oracle(), self.database, stream))
+            truth = partial(self._truth, stream)
+            problem = await await_table(connector, truth, self.patience)
+            if copy.then and not problem and connector.is_running:
+                for statement in copy.then:
+                    await self._say(Step("insert", statement))
+                problem = await await_table(connector, truth, self.patience)
             if connector.error is not None:
                 self._ended(connector)
-            elif connector.is_running:
+            elif not copy.goes_on and await connector.is_running_after(self.patience):
                 self._over("stuck", f"{copy}: not at its end after {self.patience:.0f} s; {connector.lines[-2:]}")
-            elif truth is not None:
-                stored = read_dataset(connector.path, TABLE, truth.shape, copy.write)
-                problem = stored if isinstance(stored, str) else differences(truth, stored)
-                if problem:
-                    self._over("mismatch", f"{copy}: {problem}")
+            elif problem:
+                self._over("mismatch", f"{copy}: {problem}")
         finally:
             await connector.kill()
             self._remove(connector)
+
+    def _truth(self, table: str) -> Truth | None:
+        return read_truth(self.sessions.oracle(), self.database, table)
 
     # --- comparing
 
@@ -189,10 +202,10 @@ class Doing:
         if connector.error is not None and not connector.message().startswith("UnknownStream"):
             return self._ended(connector)
         try:
-            truth = await asyncio.to_thread(
-                lambda: read_truth(self.sessions.oracle(), self.database, self.history.table)
-            )
+            truth = await asyncio.to_thread(self._truth, self.history.table)
         except pymysql.MySQLError as trouble:
+            if trouble.args[0] == DISCARDED:
+                return await self._await_end(connector)
             self._over("lost", f"the server can't be asked: {trouble}")
             return False
         if truth is None:
@@ -200,8 +213,10 @@ class Doing:
         if connector.message().startswith("UnknownStream"):
             self._over("mismatch", f"{connector.mode}: the table is there: {connector.message()}")
             return False
-        stored = read_dataset(connector.path, TABLE, truth.shape, connector.mode)
         letters, incidents = read_side_tables(connector.path, TABLE)
+        if connector.is_not_refreshed and any(text.startswith("refresh") for text in incidents):
+            truth = only_keys(truth)  # it was told that old rows keep their values
+        stored = read_dataset(connector.path, TABLE, truth.shape, connector.mode)
         self.verdict.told = [*self.verdict.told, *incidents][:30]
         needless = next(filter(None, (needless_gap(text, self._said) for text in incidents)), "")
         problem = stored if isinstance(stored, str) else differences(truth, stored)

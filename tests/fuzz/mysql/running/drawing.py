@@ -22,6 +22,18 @@ from tests.servers.mysqld import DatabaseServer
 
 PROCESSES = 0.06
 """How many histories have connectors that are processes: a start of one takes a second."""
+FRAMES = (
+    "BEGIN",
+    "START TRANSACTION",
+    "XA START",
+    "XA END",
+    "SET SESSION",
+    "SET GLOBAL",
+    "USE ",
+    "CREATE TEMPORARY",
+    "COMMIT",
+)
+"""Beginnings of statements that only make room for others: a kind is drawn when the server took one of the others."""
 SUFFIXES = (*[""] * 12, ".db", "ö", "-x", " y", "%")
 
 
@@ -100,13 +112,13 @@ class Drawing:
         if beginning.rows:
             for statement in beginning.rows:
                 await self._do(Step("insert", statement))
-        else:
+        elif not beginning.is_empty:
             for _ in range(draw.number(1, 4)):
                 await self._say_changes("insert", insert(self.scene, draw, draw.number(1, 12)))
         await self._do(Step("start"))
         if beginning.is_copied_in_parts:
             await self._interrupt_copy()
-        elif beginning.later or draw.chance(0.6):
+        elif beginning.later or beginning.is_empty or draw.chance(0.6):
             await self._do(Step("sync"))
             for statement in beginning.later:
                 await self._do(Step("rows of other tables", statement))
@@ -213,12 +225,12 @@ class Drawing:
             return False
         steps = [word if isinstance(word, Step) else Step(kind.name, word, self.scene.session) for word in words]
         is_grouped = steps[0].sql.startswith(("BEGIN", "START", "XA", "SET", "USE"))
-        is_taken = taken = is_without = False
+        is_drawn = taken = is_without = False
         for step in steps:
             if is_without and step is not steps[-1]:
                 continue  # without the temporary table this would be said of the table itself
             taken = await self._do(step, counts=step.kind != kind.name)
-            is_taken = is_taken or taken
+            is_drawn = is_drawn or (taken and step.kind == kind.name and not step.sql.startswith(FRAMES))
             is_without = is_without or (not taken and step.sql.startswith("CREATE TEMPORARY"))
             if not taken and not is_grouped and kind.is_definition:
                 break
@@ -226,7 +238,7 @@ class Drawing:
             self.doing.sessions.drop(self.scene.session)
             xid = steps[0].sql.removeprefix("XA START ")
             await self.doing.do(Step(kind.name, f"XA ROLLBACK {xid}", "x"))
-        self.drawn[kind.name] += is_taken
+        self.drawn[kind.name] += is_drawn
         if kind.is_definition:
             await self._look()
         return True
@@ -251,14 +263,34 @@ class Drawing:
             config = {"mode": "FULL_TABLE"}
         write = draw.pick(["append", "upsert"]) if is_keyed else "append"
         if self.scene.shape.exists:
-            await self._do(Step("copy once", CopyOnce(write, config, view).to_text()))
+            name = "copy once" if is_keyed and not view else "copy once without a key"
+            await self._do(Step("copy once", CopyOnce(write, config, view).to_text()), counts=False)
+            self.drawn[name] += 1
+
+    async def _poll(self) -> None:
+        """A connector that polls by a column that only grows; rows that come later have larger numbers."""
+        draw, name, cursor = self.draw, quoted(self.history.table), f"cur{self.draw.number(10, 99)}"
+        await self._do(Step("sync"))
+        await self._do(Step("kill"))
+        added = await self._do(
+            Step("cursor column", f"ALTER TABLE {name} ADD COLUMN {cursor} BIGINT NOT NULL AUTO_INCREMENT UNIQUE")
+        )
+        await self._look()
+        later = insert(self.scene.without(cursor), draw) if added and self.scene.shape.exists else None
+        if not later or "REPLACE" in later[0]:
+            return
+        config = {"mode": "INCREMENTAL", "cursorColumn": cursor, "pollSeconds": 1}
+        await self._do(Step("polled", CopyOnce(draw.pick(["append", "upsert"]), config, then=later).to_text()))
 
     async def _end(self) -> None:
         draw = self.draw
         if draw.chance(0.16):
             await self._copy_once()
             return
-        if draw.chance(0.16):
+        if draw.chance(0.1):
+            await self._poll()
+            return
+        if draw.chance(0.6):
             if draw.chance(0.3):
                 await self._do(Step("kill"))
             else:

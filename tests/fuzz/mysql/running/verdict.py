@@ -22,6 +22,9 @@ DEFECTS = frozenset({"mismatch", "stuck", "crash", "letters", "vague", "needless
 _FOLLOWED = {"rows", "beside", TEMPORARY_NAMESAKE}
 HARMLESS = frozenset(kind.name for kind in [*KINDS, *MOTIFS] if kind.row in _FOLLOWED) | {"insert"}
 _WHOLE = 150
+_DISCARDED = re.compile(r"^Refused: .*discarded", re.DOTALL | re.IGNORECASE)
+# What may be told without a statement: the log has none, or not with these rows.
+_UNNAMED = re.compile(r"sql_log_bin|binlog_row_image|an unknown statement")
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def judge_error(message: str, said: Sequence[Said], *, is_told: bool, has_begun:
     """
     if not is_told:
         return "crash"
-    if message.startswith(STATES):
+    if message.startswith(STATES) or _DISCARDED.search(message):
         return "told" if has_begun else "refused"
     if message.startswith("SchemaConflict") and "can't hold stream" in message:
         return "conflict"
@@ -84,9 +87,11 @@ def judge_error(message: str, said: Sequence[Said], *, is_told: bool, has_begun:
 
 
 def needless_gap(incident: str, said: Sequence[Said]) -> str:
-    """The incident, if it is a new copy for a statement that is no reason for one."""
+    """The incident, if it is a new copy for a statement that is no reason for one, or for nothing that was done: no log is purged here."""
     if not incident.startswith("resnapshot"):
         return ""
+    if not _names_one_of(incident, [statement.text for statement in said]) and not _UNNAMED.search(incident):
+        return incident
     blamed = _blamed(incident, said)
     return incident if blamed and blamed <= HARMLESS else ""
 
