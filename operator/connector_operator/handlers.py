@@ -10,8 +10,9 @@ from connector_operator.cluster.cache import CachedJob, cache_job, trim
 from connector_operator.engine.fair_queue import Key
 from connector_operator.operation import Operation
 from connector_operator.resources import names
+from connector_runner.schemas.kinds import naming
 
-OURS = (names.GROUP, names.VERSION)
+OURS = (naming.GROUP, naming.VERSION)
 
 
 def build_registry(operation: Operation) -> kopf.OperatorRegistry:
@@ -29,11 +30,11 @@ def build_registry(operation: Operation) -> kopf.OperatorRegistry:
         settings.scanning.disabled = True  # else rights on namespaces and CRDs would be needed
         settings.watching.label_selectors["batch", "v1", "jobs"] = names.LABEL_CONNECTOR
 
-    @kopf.index(*OURS, names.CONNECTORS, id="connectors", registry=registry)
+    @kopf.index(*OURS, naming.CONNECTORS, id="connectors", registry=registry)
     def connectors(body: kopf.Body, **_: Any) -> dict[tuple[str, str], Any]:
         return {(body["metadata"]["namespace"], body["metadata"]["name"]): trim(body)}
 
-    @kopf.index(*OURS, names.DATASETS, id="datasets", registry=registry)
+    @kopf.index(*OURS, naming.DATASETS, id="datasets", registry=registry)
     def datasets(body: kopf.Body, **_: Any) -> dict[str, Any]:
         return {body["metadata"]["namespace"]: trim(body)}
 
@@ -41,12 +42,12 @@ def build_registry(operation: Operation) -> kopf.OperatorRegistry:
     def jobs(body: kopf.Body, **_: Any) -> dict[tuple[str, str], CachedJob]:
         return {_connector_of(body)[1:]: cache_job(body)}
 
-    @kopf.on.event(*OURS, names.CONNECTORS, registry=registry)
+    @kopf.on.event(*OURS, naming.CONNECTORS, registry=registry)
     async def on_connector(event: kopf.RawEvent, body: kopf.Body, **indices: Any) -> None:
         operation.bind(**_indices(indices))
         operation.on_connector(_key("connector", body), event["type"], body)
 
-    @kopf.on.event(*OURS, names.DATASETS, registry=registry)
+    @kopf.on.event(*OURS, naming.DATASETS, registry=registry)
     async def on_dataset(event: kopf.RawEvent, body: kopf.Body, **indices: Any) -> None:
         operation.bind(**_indices(indices))
         operation.on_dataset(_key("dataset", body), event["type"], body)

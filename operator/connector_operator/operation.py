@@ -26,8 +26,8 @@ from connector_operator.engine.workers import Workers
 from connector_operator.metrics import CONNECTORS
 from connector_operator.resources import names
 from connector_operator.resources.dataset import resolved_name
-from connector_operator.resources.names import DEFAULT_DATASET
 from connector_operator.settings import Settings
+from connector_runner.schemas.kinds.naming import DEFAULT_DATASET
 
 _DATASET_DELAY = 1.0
 """Connectors change in bursts; their Dataset's status follows once for all of them."""

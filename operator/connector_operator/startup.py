@@ -8,15 +8,15 @@ from typing import Any
 
 from connector_operator.cluster.client import ApiError, KubeClient
 from connector_operator.crds.definitions import build_connector_crd, build_dataset_crd
-from connector_operator.resources import names
+from connector_runner.schemas.kinds import naming
 
 Right = tuple[str, str, str]
 """API group, resource (with its subresource), verb."""
 
 RIGHTS: tuple[Right, ...] = (
-    *((names.GROUP, kind, verb) for kind in (names.CONNECTORS, names.DATASETS) for verb in ("get", "list", "watch")),
-    (names.GROUP, "connectors/status", "patch"),
-    (names.GROUP, "datasets/status", "patch"),
+    *((naming.GROUP, kind, verb) for kind in (naming.CONNECTORS, naming.DATASETS) for verb in ("get", "list", "watch")),
+    (naming.GROUP, "connectors/status", "patch"),
+    (naming.GROUP, "datasets/status", "patch"),
     *(("batch", "jobs", verb) for verb in ("get", "list", "watch", "create", "delete")),
     ("", "pods", "list"),
     ("", "pods/log", "get"),
@@ -97,20 +97,20 @@ async def gives_own_ids(client: KubeClient) -> bool:
 async def check_resources(client: KubeClient) -> list[str]:
     """Whether both kinds are there, and know every field that this operator writes or passes on."""
     try:
-        found = await client.request("GET", f"/apis/{names.API_VERSION}")
+        found = await client.request("GET", f"/apis/{naming.API_VERSION}")
     except ApiError as error:
         if error.status != 404:
             raise
         found = {"resources": []}
     served = {resource["name"] for resource in found["resources"]}
     problems = [
-        f"The custom resource definition {plural}.{names.GROUP} is missing; {_INSTALL}."
-        for plural in (names.CONNECTORS, names.DATASETS)
+        f"The custom resource definition {plural}.{naming.GROUP} is missing; {_INSTALL}."
+        for plural in (naming.CONNECTORS, naming.DATASETS)
         if plural not in served
     ]
     if problems:
         return problems
-    document = await client.request("GET", f"/openapi/v3/apis/{names.API_VERSION}")
+    document = await client.request("GET", f"/openapi/v3/apis/{naming.API_VERSION}")
     schemas = {
         kind["kind"]: schema
         for schema in document["components"]["schemas"].values()

@@ -13,6 +13,7 @@ from connector_operator.engine.fair_queue import Key
 from connector_operator.operation import Operation
 from connector_operator.resources import names
 from connector_operator.settings import read_settings
+from connector_runner.schemas.kinds import naming
 from tests.kit.cluster import Kit
 
 
@@ -30,8 +31,8 @@ async def operation(kit: Kit) -> AsyncIterator[Operation]:
 def indices(kit: Kit) -> dict[str, Any]:
     """What Kopf's indices hold of the namespace."""
     place = f"/namespaces/{kit.namespace}"
-    connectors = kit.api.get(f"/apis/{names.API_VERSION}{place}/connectors")["items"]
-    datasets = kit.api.get(f"/apis/{names.API_VERSION}{place}/datasets")["items"]
+    connectors = kit.api.get(f"/apis/{naming.API_VERSION}{place}/connectors")["items"]
+    datasets = kit.api.get(f"/apis/{naming.API_VERSION}{place}/datasets")["items"]
     jobs = kit.api.get(f"/apis/batch/v1{place}/jobs?labelSelector={names.LABEL_CONNECTOR}")["items"]
     by_connector: dict[tuple[str, str], list[Any]] = {}
     for job in jobs:
@@ -46,7 +47,7 @@ def indices(kit: Kit) -> dict[str, Any]:
 
 def show(operation: Operation, kit: Kit, kind: str | None = None) -> None:
     """The events of a list."""
-    for raw in kit.api.get(f"/apis/{names.API_VERSION}/namespaces/{kit.namespace}/connectors")["items"]:
+    for raw in kit.api.get(f"/apis/{naming.API_VERSION}/namespaces/{kit.namespace}/connectors")["items"]:
         operation.on_connector(Key("connector", kit.namespace, raw["metadata"]["name"]), kind, raw)
 
 

@@ -13,7 +13,8 @@ from typing import Any
 from connector_operator.api.identity import ANNOTATION_ID, is_own_secret
 from connector_operator.api.problems import ProblemError
 from connector_operator.api.requests import CreateRequest
-from connector_operator.resources.names import API_VERSION, LABEL_CONNECTOR
+from connector_operator.resources.names import LABEL_CONNECTOR
+from connector_runner.schemas.kinds.naming import API_VERSION
 
 Patch = list[dict[str, Any]]
 

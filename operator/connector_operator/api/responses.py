@@ -8,9 +8,11 @@ from typing import Any
 from connector_operator.api.identity import connector_id
 from connector_operator.api.requests import split_secrets
 from connector_operator.api.schemas import FIELDS
-from connector_operator.resources.connector import Condition, ConnectorStatus, parse_status
+from connector_operator.resources.connector import parse_status
 from connector_operator.resources.times import parse_time
 from connector_runner.schemas.config import connector_types
+from connector_runner.schemas.kinds.conditions import Condition
+from connector_runner.schemas.kinds.connector_status import ConnectorStatus
 
 _ALWAYS = {
     name: "" if field.default is None else field.default

@@ -12,7 +12,7 @@ from connector_operator.api.identity import BadIdError, build_secret_name, conne
 from connector_operator.api.problems import ProblemError, Violation, not_found
 from connector_operator.api.requests import UpdateRequest, parse_body, parse_create_request, parse_update_request
 from connector_operator.api.responses import build_response, build_update_response, is_settled
-from connector_operator.resources.names import CONNECTORS, GROUP, VERSION
+from connector_runner.schemas.kinds.naming import CONNECTORS, GROUP, VERSION
 
 _PAGE = "500"
 _ATTEMPTS = 20

@@ -13,16 +13,17 @@ from connector_operator.engine.fair_queue import Key
 from connector_operator.resources import names
 from connector_operator.resources.times import format_time
 from connector_operator.resources.workload import read_job
+from connector_runner.schemas.kinds import naming
 
 _EVENTS_REMEMBERED = 4096
 _MESSAGE_LIMIT = 1024
-PLURALS = {"connector": names.CONNECTORS, "dataset": names.DATASETS}
+PLURALS = {"connector": naming.CONNECTORS, "dataset": naming.DATASETS}
 KINDS = {"connector": "Connector", "dataset": "Dataset"}
 
 
 def object_path(key: Key) -> str:
     """The API path of a Connector or Dataset."""
-    return f"/apis/{names.API_VERSION}/namespaces/{key.namespace}/{PLURALS[key.kind]}/{key.name}"
+    return f"/apis/{naming.API_VERSION}/namespaces/{key.namespace}/{PLURALS[key.kind]}/{key.name}"
 
 
 class Writer:
@@ -41,7 +42,7 @@ class Writer:
             ApiError: 409 when somebody else wrote since: look again.
         """
         body = {
-            "apiVersion": names.API_VERSION,
+            "apiVersion": naming.API_VERSION,
             "kind": KINDS[key.kind],
             "metadata": {"name": key.name, "namespace": key.namespace, "resourceVersion": version},
             "status": status,
@@ -117,7 +118,7 @@ def _event(key: Key, uid: str, name: str, reason: str, message: str, is_warning:
         "kind": "Event",
         "metadata": {"name": name, "namespace": key.namespace},
         "involvedObject": {
-            "apiVersion": names.API_VERSION,
+            "apiVersion": naming.API_VERSION,
             "kind": KINDS[key.kind],
             "namespace": key.namespace,
             "name": key.name,

@@ -15,12 +15,14 @@ from connector_operator.decide.facts import Facts
 from connector_operator.decide.observation import EventMessage, Observation, Policy
 from connector_operator.engine.fair_queue import Key
 from connector_operator.resources import names
-from connector_operator.resources.connector import ConnectorSpec, parse_spec, parse_status
+from connector_operator.resources.connector import parse_spec, parse_status
 from connector_operator.resources.dataset import resolve_dataset
 from connector_operator.resources.runner_rules import conflicts
 from connector_operator.resources.workload import ObservedPod, read_pods
 from connector_operator.workloads.layers import Layer, merge_layers
 from connector_runner.schemas.catalogue import CatalogueSummary, parse_line
+from connector_runner.schemas.kinds import naming
+from connector_runner.schemas.kinds.connector import ConnectorSpec
 from connector_runner.schemas.manifest import TakeOver
 
 _LOG_LIMIT = 4 * 1024 * 1024
@@ -30,8 +32,8 @@ _NO_CAUSE = frozenset({"DeadlineExceeded", "BackoffLimitExceeded", "PodFailurePo
 """Warnings that tell of a Job's end, not of why it has no pod."""
 _PAGE = "500"
 _WATCHED = (
-    (f"/apis/{names.API_VERSION}", names.CONNECTORS, ""),
-    (f"/apis/{names.API_VERSION}", names.DATASETS, ""),
+    (f"/apis/{naming.API_VERSION}", naming.CONNECTORS, ""),
+    (f"/apis/{naming.API_VERSION}", naming.DATASETS, ""),
     ("/apis/batch/v1", "jobs", names.LABEL_CONNECTOR),
 )
 """API, plural and label selector of what is watched."""

@@ -10,8 +10,8 @@ from connector_operator.decide.case import Case
 from connector_operator.decide.facts import Facts
 from connector_operator.decide.outputs import Action, ListingAction
 from connector_operator.resources import names
-from connector_operator.resources.connector import ConnectorStatus
 from connector_operator.resources.workload import ObservedJob
+from connector_runner.schemas.kinds.connector_status import ConnectorStatus
 from connector_runner.schemas.manifest import TakeOver
 
 

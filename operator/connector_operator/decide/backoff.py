@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 
 from connector_operator.decide.observation import Policy
 from connector_operator.decide.termination import CRASHED, DISRUPTED, FENCED, REFUSED, Ending
-from connector_operator.resources.connector import Retry
 from connector_operator.resources.times import format_time, parse_time
 from connector_operator.resources.workload import ObservedJob
 from connector_runner.resilience.backoff import backoff_delay
+from connector_runner.schemas.kinds.connector_status import Retry
 
 CRASH_DELAY = (timedelta(seconds=1), timedelta(minutes=5))
 REFUSED_DELAY = (timedelta(seconds=30), timedelta(minutes=10))

@@ -8,8 +8,8 @@ from connector_operator.decide.facts import Facts
 from connector_operator.decide.inputs import Execution, Inputs, ListingInputs
 from connector_operator.decide.stream_facts import StreamFacts
 from connector_operator.decide.table import ListingRow, Row
-from connector_operator.resources.connector import ConnectorStatus
 from connector_operator.resources.workload import ObservedJob
+from connector_runner.schemas.kinds.connector_status import ConnectorStatus
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):

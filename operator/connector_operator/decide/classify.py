@@ -20,9 +20,9 @@ from connector_operator.decide.inputs import (
 )
 from connector_operator.decide.stream_facts import StreamFacts
 from connector_operator.resources import names
-from connector_operator.resources.connector import ConnectorStatus
 from connector_operator.resources.dataset import Resolution
 from connector_operator.resources.workload import ObservedJob
+from connector_runner.schemas.kinds.connector_status import ConnectorStatus
 
 
 def classify(facts: Facts, memory: ConnectorStatus, streams: StreamFacts) -> tuple[Inputs, ListingInputs]:

@@ -10,10 +10,10 @@ import msgspec
 
 from connector_operator.decide.case import Case
 from connector_operator.decide.messages import Messages, list_problems, say_streams
-from connector_operator.resources.connector import Condition
 from connector_operator.resources.dataset import Resolution
 from connector_operator.resources.reasons import Reason, RunnerReason
 from connector_operator.resources.times import format_time
+from connector_runner.schemas.kinds.conditions import Condition
 
 Subject = TypeVar("Subject")
 

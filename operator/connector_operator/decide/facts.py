@@ -10,17 +10,12 @@ import msgspec
 from connector_operator.decide.observation import Observation, Policy
 from connector_operator.decide.provenance import with_provenance
 from connector_operator.resources import names
-from connector_operator.resources.connector import (
-    Condition,
-    ConnectorSpec,
-    config_hash,
-    form_hash,
-    spec_hash,
-    take_over_hash,
-)
+from connector_operator.resources.connector import config_hash, form_hash, spec_hash, take_over_hash
 from connector_operator.resources.runner_rules import restricted_problems
 from connector_operator.resources.times import parse_time
 from connector_operator.resources.workload import ObservedJob, ObservedPod
+from connector_runner.schemas.kinds.conditions import Condition
+from connector_runner.schemas.kinds.connector import ConnectorSpec
 from connector_runner.schemas.outcome import ExitCode
 
 

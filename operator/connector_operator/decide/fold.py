@@ -9,11 +9,11 @@ import msgspec
 from connector_operator.decide import backoff, termination
 from connector_operator.decide.facts import Facts, JobFacts
 from connector_operator.resources import names
-from connector_operator.resources.connector import ConnectorStatus, Discovery, LastExecution
 from connector_operator.resources.reasons import Reason
 from connector_operator.resources.times import format_time
 from connector_operator.resources.workload import ObservedJob
 from connector_runner.schemas.catalogue import CatalogueSummary, with_unique_streams
+from connector_runner.schemas.kinds.connector_status import ConnectorStatus, Discovery, LastExecution
 from connector_runner.schemas.outcome import ExitCode
 
 replace = msgspec.structs.replace

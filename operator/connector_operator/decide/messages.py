@@ -13,9 +13,9 @@ from connector_operator.decide.outputs import Action, ListingAction, ReasonFrom,
 from connector_operator.decide.pod_problems import Explanation, WaitsFor, explain_suspended, explain_unready
 from connector_operator.decide.termination import read_live_ending
 from connector_operator.resources import names
-from connector_operator.resources.connector import ConnectorStatus
 from connector_operator.resources.reasons import Reason, RunnerReason
 from connector_operator.resources.times import format_time
+from connector_runner.schemas.kinds.connector_status import ConnectorStatus
 
 _MOST_NAMED = 20
 _DATASET_GONE = "; its Dataset can't be used any more, so it goes on until it is stopped or restarted"

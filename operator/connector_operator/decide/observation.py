@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 
-from connector_operator.resources.connector import ConnectorSpec, ConnectorStatus
 from connector_operator.resources.dataset import DatasetView, Resolution
 from connector_operator.resources.reasons import Reason
 from connector_operator.resources.workload import ObservedJob, ObservedPod
 from connector_runner.schemas.catalogue import CatalogueSummary
+from connector_runner.schemas.kinds.connector import ConnectorSpec
+from connector_runner.schemas.kinds.connector_status import ConnectorStatus
 from connector_runner.schemas.manifest import TakeOver
 
 UNRESOLVED = DatasetView(

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import msgspec
 
 from connector_operator.resources import names
-from connector_operator.resources.connector import ConnectorStatus
 from connector_operator.resources.workload import ObservedJob
+from connector_runner.schemas.kinds.connector_status import ConnectorStatus
 
 replace = msgspec.structs.replace
 

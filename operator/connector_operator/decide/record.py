@@ -10,9 +10,9 @@ from connector_operator.decide.inputs import Execution, Request
 from connector_operator.decide.outputs import Action, ListingAction, StopCause
 from connector_operator.decide.termination import read_live_ending
 from connector_operator.resources import names
-from connector_operator.resources.connector import ConnectorStatus, Held, LastExecution, Ordered, Retry
 from connector_operator.resources.reasons import Reason
 from connector_operator.resources.times import format_time
+from connector_runner.schemas.kinds.connector_status import ConnectorStatus, Held, LastExecution, Ordered, Retry
 
 replace = msgspec.structs.replace
 _STOPS = {

@@ -13,10 +13,11 @@ import msgspec
 
 from connector_operator.decide.conditions import ConditionKind, Said, build_conditions
 from connector_operator.decide.messages import list_problems
-from connector_operator.resources.dataset import DatasetStatus, dataset_hash, parse_dataset
+from connector_operator.resources.dataset import dataset_hash, parse_dataset
 from connector_operator.resources.names import hash_value
 from connector_operator.resources.reasons import Reason
 from connector_operator.resources.times import format_time
+from connector_runner.schemas.kinds.dataset import DatasetStatus
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):

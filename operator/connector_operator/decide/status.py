@@ -13,9 +13,10 @@ from connector_operator.decide.inputs import Execution
 from connector_operator.decide.messages import Messages
 from connector_operator.decide.outputs import Action, EventType
 from connector_operator.resources import names
-from connector_operator.resources.connector import EffectiveDataset, State, build_status
+from connector_operator.resources.connector import build_status
 from connector_operator.resources.reasons import Reason, RunnerReason
 from connector_operator.resources.times import format_time
+from connector_runner.schemas.kinds.connector_status import EffectiveDataset, State
 
 _OWN = frozenset(kind.type for kind in CONDITIONS)
 

@@ -8,8 +8,8 @@ import msgspec
 
 from connector_operator.decide import backoff
 from connector_operator.decide.facts import Facts
-from connector_operator.resources.connector import ConnectorStatus
 from connector_operator.resources.times import parse_time
+from connector_runner.schemas.kinds.connector_status import ConnectorStatus
 
 
 class StreamFacts(msgspec.Struct, frozen=True, kw_only=True):

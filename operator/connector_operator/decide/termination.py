@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from connector_operator.resources.connector import Held
 from connector_operator.resources.names import LARGEST_COUNT
 from connector_operator.resources.reasons import Reason, RunnerReason
 from connector_operator.resources.workload import ObservedJob, ObservedPod
+from connector_runner.schemas.kinds.connector_status import Held
 from connector_runner.schemas.outcome import ExitCode, Termination, parse_termination
 
 COMPLETED, REFUSED, CRASHED, DISRUPTED, FENCED = "completed", "refused", "crashed", "disrupted", "fenced"

@@ -9,43 +9,14 @@ import msgspec
 from connector_operator.resources.names import LARGEST_COUNT, hash_value
 from connector_runner.schemas.config import config_problems, config_schema, connector_types, fill_defaults
 from connector_runner.schemas.kinds.checks import plain_schema, type_problem
-from connector_runner.schemas.kinds.conditions import Condition
 from connector_runner.schemas.kinds.connector import ConnectorSpec
 from connector_runner.schemas.kinds.connector_status import (
     ConnectorStatus,
-    Discovery,
-    EffectiveDataset,
-    Held,
-    LastExecution,
-    Ordered,
-    Retry,
-    State,
 )
 from connector_runner.schemas.kinds.reserved import own_problems
 from connector_runner.schemas.kinds.runner import FIRST_FIELDS, RunnerSpec
 from connector_runner.schemas.manifest import MOST_CONFIG_BYTES, TakeOver
 from connector_runner.schemas.secrets import mapping_problems
-
-__all__ = [
-    "Condition",
-    "ConnectorSpec",
-    "ConnectorStatus",
-    "Discovery",
-    "EffectiveDataset",
-    "Held",
-    "LastExecution",
-    "Ordered",
-    "Retry",
-    "State",
-    "build_status",
-    "config_hash",
-    "form_hash",
-    "parse_spec",
-    "parse_status",
-    "spec_hash",
-    "take_over_hash",
-    "without_defaults",
-]
 
 
 def parse_spec(raw: Any) -> tuple[ConnectorSpec | None, tuple[str, ...]]:

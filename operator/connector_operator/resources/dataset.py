@@ -16,18 +16,6 @@ from connector_runner.schemas.kinds.naming import DEFAULT_DATASET, dataset_name
 from connector_runner.schemas.manifest import DatasetTarget
 from connector_runner.schemas.secrets import SecretKey
 
-__all__ = [
-    "DatasetSpec",
-    "DatasetStatus",
-    "DatasetView",
-    "Resolution",
-    "dataset_hash",
-    "parse_dataset",
-    "parse_dataset_status",
-    "resolve_dataset",
-    "resolved_name",
-]
-
 
 class Resolution(StrEnum):
     """What became of a `datasetId`."""

@@ -1,4 +1,4 @@
-"""Names: of the API, of labels, and of the objects that are derived from a Connector. One place, so that nothing is spelt twice."""
+"""Names that only the operator uses: of labels, and of objects that are derived from a Connector. The others: `kinds/naming`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-from connector_runner.schemas.kinds import naming
-
-# What the runner must know too is declared with the kinds.
-GROUP, VERSION, API_VERSION = naming.GROUP, naming.VERSION, naming.API_VERSION
-CONNECTORS, DATASETS, DEFAULT_DATASET = naming.CONNECTORS, naming.DATASETS, naming.DEFAULT_DATASET
-LABEL_MANAGED_BY = naming.LABEL_MANAGED_BY
+from connector_runner.schemas.kinds.naming import GROUP
 
 MANAGER = "connector-operator"
 """Field manager of all that the operator applies, and the value of `app.kubernetes.io/managed-by`."""

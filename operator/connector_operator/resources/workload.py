@@ -10,6 +10,7 @@ import msgspec
 
 from connector_operator.resources import names
 from connector_operator.resources.times import parse_time
+from connector_runner.schemas.kinds import naming
 from connector_runner.schemas.manifest import MANIFEST_VARIABLE, parse_manifest
 
 
@@ -162,7 +163,7 @@ def read_job(raw: Mapping[str, Any]) -> ObservedJob:
 
 def _controlling_connector(controller: Mapping[str, Any], name: str) -> str:
     is_connector = controller.get("kind") == "Connector" and controller.get("apiVersion", "").startswith(
-        f"{names.GROUP}/"
+        f"{naming.GROUP}/"
     )
     return str(controller.get("uid", "")) if is_connector and controller.get("name") == name else ""
 

@@ -12,10 +12,12 @@ from typing import Any
 import msgspec
 
 from connector_operator.resources import names
-from connector_operator.resources.connector import ConnectorSpec, config_hash, spec_hash
+from connector_operator.resources.connector import config_hash, spec_hash
 from connector_operator.resources.dataset import DatasetView
 from connector_operator.workloads.layers import Layer, built_in, effective_runner
 from connector_runner.schemas import manifest as orders
+from connector_runner.schemas.kinds import naming
+from connector_runner.schemas.kinds.connector import ConnectorSpec
 from connector_runner.schemas.kinds.runner import RunnerSpec
 from connector_runner.schemas.outcome import ExitCode
 
@@ -160,7 +162,7 @@ def _build_job(
             "annotations": {**runner.job_annotations, names.ANNOTATION_UID: subject.uid, **annotations},
             "ownerReferences": [
                 {
-                    "apiVersion": names.API_VERSION,
+                    "apiVersion": naming.API_VERSION,
                     "kind": "Connector",
                     "name": subject.name,
                     "uid": subject.uid,
@@ -193,7 +195,7 @@ def _build_job(
 def build_labels(connector: str, role: str, run: int) -> dict[str, str]:
     """The labels of a Job and its pod."""
     return {
-        names.LABEL_MANAGED_BY: names.MANAGER,
+        naming.LABEL_MANAGED_BY: names.MANAGER,
         names.LABEL_CONNECTOR: connector,
         names.LABEL_ROLE: role,
         names.LABEL_RUN: str(run),

@@ -15,14 +15,14 @@ from tests.unit.operator.world import World, replace
 
 
 def refuse(world: World) -> None:
-    world.trial = DryRun("The API server would refuse the Job: no.", world.now + timedelta(seconds=30))
+    world.dry_run = DryRun("The API server would refuse the Job: no.", world.now + timedelta(seconds=30))
 
 
 def test_a_change_is_tried_once_before_the_old_execution_is_told_to_leave() -> None:
     world = make("running")
     world.patch(restartedAt="now")
     decision = world.step()
-    assert (world.trials, decision.row.name) == (1, "replace")
+    assert (world.dry_runs, decision.row.name) == (1, "replace")
     assert [type(act) for act in decision.actions] == [DeleteJob]
 
 
@@ -32,7 +32,7 @@ def test_a_refused_change_takes_nothing_away_and_is_asked_again() -> None:
     world.patch(restartedAt="now")
     decision = world.settle()
     assert (decision.row.name, decision.actions, world.flags) == ("barred", (), "S")
-    assert decision.wake == world.trial.again
+    assert decision.wake == world.dry_run.again
     assert world.condition("RunnerHealthy")["status"] == "True"
     world.patch(status="stopped")
     assert world.step().row.name == "stop"
@@ -64,7 +64,7 @@ def test_no_event_tells_when_the_next_try_is(state: str) -> None:
 
 def test_a_refused_job_needs_a_person() -> None:
     world = make("ready")
-    world.trouble = "The API server refuses the Job: exceeded quota."
+    world.refusal = "The API server refuses the Job: exceeded quota."
     world.patch(status="running")
     world.step(crash_after_status=True)
     assert world.flags == "S"

@@ -13,9 +13,10 @@ from connector_operator.decide.backoff import next_retry
 from connector_operator.decide.termination import Ending, exit_code_of
 from connector_operator.engine.fair_queue import Key
 from connector_operator.resources import names
-from connector_operator.resources.connector import Retry
 from connector_operator.resources.reasons import Reason
 from connector_operator.resources.workload import ObservedJob
+from connector_runner.schemas.kinds import naming
+from connector_runner.schemas.kinds.connector_status import Retry
 from tests.unit.operator.test_states import make
 from tests.unit.operator.world import World, replace
 
@@ -218,7 +219,7 @@ def test_a_job_that_is_gone_is_remembered_as_it_was_last() -> None:
     connector = {"metadata": {"name": "c", "namespace": "default", "uid": "u"}, "spec": {}, "status": {}}
     cache.bind({("default", "c"): [connector]}, {}, {})
     failing = {"type": "FailureTarget", "status": "True", "reason": "PodFailurePolicy", "message": "exit code 137 by"}
-    owner = {"apiVersion": names.API_VERSION, "kind": "Connector", "name": "c", "uid": "u", "controller": True}
+    owner = {"apiVersion": naming.API_VERSION, "kind": "Connector", "name": "c", "uid": "u", "controller": True}
     labels = {"apperate.io/connector": "c", "apperate.io/role": "runner", "apperate.io/run": "3"}
     name = names.execution_job_name("c", "u", 3)
     meta = {"name": name, "uid": "j", "labels": labels, "ownerReferences": [owner]}
@@ -232,7 +233,7 @@ def test_a_job_that_is_gone_is_remembered_as_it_was_last() -> None:
 def test_what_was_refused_is_told_only_where_it_is_tried_again(state: str, row: str) -> None:
     world = make(state)
     before = world.condition("Ready")
-    world.trouble = "The API server refuses the Job: exceeded quota."
+    world.refusal = "The API server refuses the Job: exceeded quota."
     assert world.settle().row.name == row
     assert world.condition("Ready") == before
 
@@ -248,7 +249,7 @@ def test_what_is_said_after_a_runners_message_is_a_sentence_of_its_own(state: st
 
 def test_a_refused_job_is_a_warning() -> None:
     world = make("ready")
-    world.trouble = "The API server refuses the Job: exceeded quota."
+    world.refusal = "The API server refuses the Job: exceeded quota."
     world.patch(status="running")
     told = world.step(crash_after_status=True).announcement
     assert told is not None

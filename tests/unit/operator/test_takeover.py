@@ -11,7 +11,8 @@ from connector_operator.cluster import clock
 from connector_operator.cluster.clock import ServerClock
 from connector_operator.decide.actions import CreateRunner
 from connector_operator.decide.status import refused_status
-from connector_operator.resources.connector import ConnectorSpec, parse_spec, parse_status, spec_hash
+from connector_operator.resources.connector import parse_spec, parse_status, spec_hash
+from connector_runner.schemas.kinds.connector import ConnectorSpec
 from connector_runner.schemas.manifest import TakeOver
 from connector_runner.schemas.outcome import parse_termination
 from tests.unit.operator.test_states import make

@@ -12,11 +12,13 @@ from connector_operator.decide.pod_problems import explain_unready
 from connector_operator.decide.rollout import User, decide_dataset
 from connector_operator.decide.termination import Ending, read_ending
 from connector_operator.resources import names
-from connector_operator.resources.connector import Retry, config_hash, parse_spec
-from connector_operator.resources.dataset import DatasetStatus, dataset_hash, parse_dataset, resolve_dataset
+from connector_operator.resources.connector import config_hash, parse_spec
+from connector_operator.resources.dataset import dataset_hash, parse_dataset, resolve_dataset
 from connector_operator.resources.reasons import Reason
 from connector_operator.resources.workload import ObservedJob, ObservedPod, read_job, read_pod
 from connector_operator.workloads.jobs import RunnerSettings, Subject, build_discovery_job, build_runner_job
+from connector_runner.schemas.kinds.connector_status import Retry
+from connector_runner.schemas.kinds.dataset import DatasetStatus
 from connector_runner.schemas.manifest import parse_manifest, read_variables
 from connector_runner.schemas.secrets import SecretSource
 from tests.unit.operator.world import DATASET, SPEC, START

@@ -47,10 +47,10 @@ class World:
         self.catalogue: CatalogueSummary | None = CATALOGUE
         self.has_turn = True
         self.has_slot = True
-        self.trouble = ""
+        self.refusal = ""
         self.warnings: tuple[tuple[str, str], ...] = ()
-        self.trial = DryRun()
-        self.trials = 0
+        self.dry_run = DryRun()
+        self.dry_runs = 0
         self.take_over: TakeOver | None = None
         self.policy = Policy()
         self.writes = 0
@@ -91,7 +91,7 @@ class World:
             vanished_attempts=self.vanished_attempts,
             has_slot=self.has_slot,
             has_turn=self.has_turn,
-            refusal=self.trouble,
+            refusal=self.refusal,
             take_over=self.take_over,
             policy=self.policy,
         )
@@ -104,8 +104,8 @@ class World:
             if not decision.looks:
                 return decision
             if Look.DRY_RUN in decision.looks:
-                self.trials += 1
-                seen = replace(seen, dry_run=self.trial)
+                self.dry_runs += 1
+                seen = replace(seen, dry_run=self.dry_run)
             else:
                 seen = replace(seen, pods=tuple(self.pods.values()))
             if Look.EVENTS in decision.looks:
