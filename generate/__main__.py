@@ -1,6 +1,8 @@
 """`python -m generate`: rewrites what is generated."""
 
+import sys
+
 from generate.files import main
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

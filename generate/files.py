@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from connector_operator.crds.files import build_crd_files
 from connector_runner.schemas.config import connector_types
 from demo.document import build_walkthrough
 from generate import dataset_pages, kind_pages, operator_pages
-from generate.blocks import Blocks, fill
+from generate.blocks import BlockError, Blocks, build_block, fill
 
 ROOT = Path(__file__).parents[1]
 
@@ -23,7 +25,7 @@ def build_files() -> dict[Path, str]:
         ROOT / "docs/reasons.md": operator_pages.build_reasons(),
         ROOT / "docs/settings.md": operator_pages.build_settings(),
         ROOT / "docs/types.md": dataset_pages.build_types(),
-        **{page: fill(page.read_text(encoding="utf-8"), blocks) for page, blocks in pages.items()},
+        **{page: fill_page(page, blocks) for page, blocks in pages.items()},
     }
 
 
@@ -35,16 +37,51 @@ def find_pages() -> dict[str, Blocks]:
         **kind_pages.REFERENCE,
         "docs/http-api.md": kind_pages.HTTP_API,
         "docs/guarantees.md": dataset_pages.BLOCKS,
-        **{
-            f"docs/{source}.md": import_module(f"connector_runner.sources.{source}.reference").BLOCKS
-            for source in sources
-        },
+        **{f"docs/{source}.md": find_blocks(source) for source in sources},
     }
 
 
-def main() -> None:
-    """Writes what has changed."""
-    for path, text in build_files().items():
+def find_blocks(source: str) -> Blocks:
+    """What builds the generated blocks of a source's page.
+
+    Raises:
+        BlockError: The source does not say.
+    """
+    module = f"connector_runner.sources.{source}.reference"
+    blocks: Blocks | None = getattr(import_module(module), "BLOCKS", None) if find_spec(module) else None
+    if blocks is None:
+        raise BlockError(
+            f"connector_runner/sources/{source}/reference.py has no BLOCKS; say there what builds the generated blocks of "
+            f"docs/{source}.md, as in connector_runner/sources/coinbase/reference.py"
+        )
+    return blocks
+
+
+def fill_page(page: Path, blocks: Blocks) -> str:
+    """A page that people write, with its blocks as they should be now.
+
+    Raises:
+        BlockError: There is no such page, or its markers and the blocks don't fit; the message names the page.
+    """
+    name = page.relative_to(ROOT)
+    if not page.exists():
+        markers = " and ".join(f"`{line}`" for line in build_block(next(iter(blocks)), "").split("\n") if line)
+        raise BlockError(f"there is no {name}; write it, with a pair of markers for each block, such as {markers}")
+    try:
+        return fill(page.read_text(encoding="utf-8"), blocks)
+    except BlockError as error:
+        raise BlockError(f"{name}: {error}") from None
+
+
+def main() -> int:
+    """Writes what has changed; 1 when a page or what builds it is missing, with a sentence about it."""
+    try:
+        files = build_files()
+    except BlockError as error:
+        print(error, file=sys.stderr)
+        return 1
+    for path, text in files.items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
             print(f"wrote {path.relative_to(ROOT)}")
+    return 0

@@ -16,7 +16,16 @@ import grimp
 
 ROOT = Path(__file__).parents[3]
 SOURCES, SINKS = Path("connector_runner/sources"), Path("connector_runner/sinks")
-SOURCE_ROOMS = ("decode", "discovery", "errors", "position", "settings", "source")
+SOURCE_ROOMS = {
+    "decode": "bytes to rows, without I/O",
+    "discovery": "which streams there are",
+    "errors": "what a failure means and how one recovers",
+    "position": "what a checkpoint holds",
+    "reference": "BLOCKS, what builds the generated blocks of its page in docs/",
+    "settings": "the configuration as typed values",
+    "source": "the verbs of the protocol",
+}
+"""What each source has, and what is in it."""
 SINK_ROOMS = (("rows", "records"), ("types", "client"))
 """Each sink has one room of each pair: its words for rows, and what a value becomes (or, over HTTP, what is sent)."""
 IO = {
@@ -33,9 +42,9 @@ INFRASTRUCTURE = ("kit", "localkube", "scripted", "servers", "simulators")
 def find_missing_rooms(root: Path) -> Iterator[str]:
     """A source or sink without one of the rooms that a reader expects."""
     for folder in _folders(root / SOURCES):
-        for room in SOURCE_ROOMS:
+        for room, purpose in SOURCE_ROOMS.items():
             if not _has_room(folder, room):
-                yield f"{SOURCES / folder.name} has no {room}.py or {room}/"
+                yield f"{SOURCES / folder.name} has no {room}.py or {room}/: {purpose}"
         yield from _lacks(folder, "build_source", SOURCES)
         if not (folder / "schema.yaml").exists():
             yield f"{SOURCES / folder.name} has no schema.yaml"

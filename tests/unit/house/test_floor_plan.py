@@ -58,7 +58,7 @@ def test_a_small_house_keeps_the_plan(copy: Path) -> None:
 def test_a_source_without_a_room_is_named(copy: Path, room: str) -> None:
     path = copy / SOURCE / room
     shutil.rmtree(path) if path.is_dir() else path.with_suffix(".py").unlink()
-    assert f"{SOURCE} has no {room}.py or {room}/" in found(copy)
+    assert f"{SOURCE} has no {room}.py or {room}/: {floor_plan.SOURCE_ROOMS[room]}" in found(copy)
 
 
 def test_a_room_may_be_a_folder(copy: Path) -> None:
@@ -138,6 +138,7 @@ def test_a_pure_module_that_does_io_is_named(copy: Path, how: str) -> None:
 
 CONTRACTS = {
     f"{SOURCE}/decode/rows.py": ("import threading", "Decoders never touch a socket"),
+    f"{SOURCE}/position.py": ("import socket", "What a source keeps, is told and means is pure: positions, settings, errors"),
     f"{SOURCE}/source.py": (
         "import connector_runner.sources.mysql.source",
         "Sources and sinks know neither each other nor the pipeline",

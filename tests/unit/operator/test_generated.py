@@ -1,7 +1,10 @@
 """What is generated is as it would be generated now; and what the documents say is all there is."""
 
+from pathlib import Path
+
 import pytest
 
+import connector_runner.sources
 from benchmarks.mysql.report import README as RESULTS
 from connector_operator.crds.union import UnionError, build_rules, build_union
 from connector_operator.decide.inputs import Inputs, Word
@@ -9,7 +12,7 @@ from connector_operator.decide.outputs import ReasonFrom
 from connector_operator.decide.table import ROWS
 from connector_operator.resources.reasons import Reason
 from generate.blocks import BlockError, build_block, fill
-from generate.files import ROOT, build_files, find_pages
+from generate.files import ROOT, build_files, fill_page, find_blocks, find_pages
 from generate.kind_pages import build_fields
 from generate.operator_pages import build_states
 
@@ -76,6 +79,26 @@ BLOCK = build_block("a", "1")
 def test_a_page_whose_markers_do_not_fit_is_refused(page: str) -> None:
     with pytest.raises(BlockError):
         fill(page, {"a": lambda: "2"})
+
+
+def test_a_source_without_a_reference_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "numbers").mkdir()
+    (tmp_path / "numbers/__init__.py").touch()
+    monkeypatch.setattr(connector_runner.sources, "__path__", [*connector_runner.sources.__path__, str(tmp_path)])
+    with pytest.raises(BlockError, match=r"sources/numbers/reference\.py has no BLOCKS; say there .* docs/numbers\.md"):
+        find_blocks("numbers")
+
+
+def test_a_page_that_is_missing_or_lacks_a_block_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("generate.files.ROOT", tmp_path)
+    page = tmp_path / "numbers.md"
+    with pytest.raises(BlockError, match=r"no numbers\.md; .* `<!-- begin: a -->` and `<!-- end: a -->`"):
+        fill_page(page, {"a": lambda: "2"})
+    page.write_text("nothing\n")
+    with pytest.raises(BlockError, match=r"^numbers\.md: the page has the blocks none; expected a"):
+        fill_page(page, {"a": lambda: "2"})
+    page.write_text(BLOCK)
+    assert fill_page(page, {"a": lambda: "2"}) == build_block("a", "2")
 
 
 def test_every_marker_stands_in_a_page_that_is_generated() -> None:
