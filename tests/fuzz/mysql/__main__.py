@@ -39,6 +39,9 @@ def _arguments() -> argparse.Namespace:
         default=0,
         help="the number of the first history; with --histories 1 it alone is done again",
     )
+    parser.add_argument(
+        "--numbers", default="", help="of histories, separated by commas, instead of --first and --histories"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="servers at once")
     parser.add_argument("--at-once", type=int, default=AT_ONCE, help="histories side by side on a server")
     parser.add_argument(
@@ -64,7 +67,8 @@ def run_version(version: str, given: argparse.Namespace, processes: ProcessPoolE
     failed: list[Result] = []
     known = None if given.until_new is None else frozenset(map(int, filter(None, given.until_new.split(","))))
     plan = Plan(given.seed, version, given.at_once, given.patience, tuple(given.without.split(",")), known)
-    numbers = range(given.first, given.first + given.histories)
+    chosen = [int(number) for number in given.numbers.split(",") if number]
+    numbers = chosen or range(given.first, given.first + given.histories)
     groups = [
         [number for number in numbers if number // GROUP == group]
         for group in sorted({number // GROUP for number in numbers})

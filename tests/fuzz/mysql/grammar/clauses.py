@@ -132,6 +132,24 @@ def modify_key(scene: Scene, draw: Draw) -> Clause:
     return f"MODIFY {quoted(column.name)} {kind} NOT NULL"
 
 
+def another_order(scene: Scene, draw: Draw) -> Clause:
+    """The key's values stay, their order is another one: by bytes, by letters, or from the end."""
+    texts = [column for column in map(scene.shape.column, scene.shape.key) if column.collation]
+    has_directions = not (draw.is_mariadb and draw.dialect.version < (10, 8))
+    has_primary = any(found.name == "PRIMARY" for found in scene.shape.indexes)
+    if has_primary and has_directions and (not texts or draw.chance(0.25)):
+        names = ", ".join(f"{quoted(name)}{draw.pick([' DESC', ' DESC', ''])}" for name in scene.shape.key)
+        return f"DROP PRIMARY KEY, ADD PRIMARY KEY ({names})"
+    if not texts:
+        return None
+    column = draw.pick(texts)
+    is_bytes = column.collation.endswith("_bin")
+    fitting = [name for name in draw.dialect.collations.get(column.charset, ()) if name.endswith("_bin") != is_bytes]
+    if not fitting:
+        return None
+    return f"MODIFY {quoted(column.name)} {column.kind} CHARACTER SET {column.charset} COLLATE {draw.pick(fitting)} NOT NULL"
+
+
 def rename_column(scene: Scene, draw: Draw) -> Clause:
     column = draw.pick(scene.shape.columns if draw.chance(0.1) else scene.shape.plain or scene.shape.columns)
     if column.is_generated or column.is_json:

@@ -232,7 +232,7 @@ def many_rows(scene: Scene, draw: Draw) -> Words:
 
 def key_again(scene: Scene, draw: Draw) -> Words:
     """Another order of the key's values."""
-    clause = clauses.modify_key(scene, draw)
+    clause = draw.pick([clauses.another_order, clauses.another_order, clauses.modify_key])(scene, draw)
     return alter(scene, draw, clause) if clause else None
 
 

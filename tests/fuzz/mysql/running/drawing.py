@@ -140,7 +140,7 @@ class Drawing:
         """Stops the connector while it copies; meanwhile something happens to the table."""
         draw = self.draw
         await self._do(Step("kill in copy"))
-        kind = Kind("key altered in mid-copy", "", 0, key_again) if draw.chance(0.6) else pick_kind(draw)
+        kind = Kind("key altered in mid-copy", "", 0, key_again) if draw.chance(0.8) else pick_kind(draw)
         await self._say(kind, kind.write(self.scene, draw))
         if draw.chance(0.3):
             await self._say_changes("insert", insert(self.scene, draw))
