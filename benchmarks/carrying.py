@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from connector_runner.pipeline.engine import Engine
@@ -25,8 +25,8 @@ class Replay:
     async def discover(self, selected: str | None) -> Catalogue:
         return Catalogue((), 0)
 
-    async def open(self, stream: str, checkpoint: Checkpoint | None) -> Opened:
-        return Opened(self._batches[0].schema, "replay")
+    async def open(self, checkpoints: Mapping[str, Checkpoint | None]) -> Opened:
+        return Opened(dict.fromkeys(checkpoints, self._batches[0].schema), "replay")
 
     async def batches(self) -> AsyncIterator[Batch]:
         for batch in self._batches:
@@ -70,8 +70,8 @@ async def carry(
     """
     telemetry = telemetry or Noting()
     table = f"t_{time.monotonic_ns()}"
-    sink = build_sink(SinkContext(lambda: dataset, table, f"bench/{table}", stream, uid="u"))
-    engine = Engine(lambda: build(telemetry), sink, stream, telemetry, wait=True)
+    sink = build_sink(SinkContext(lambda: dataset, {stream: table}, f"bench/{table}", uid="u"))
+    engine = Engine(lambda: build(telemetry), sink, telemetry, wait=True)
     start = time.perf_counter()
     running: asyncio.Task[Any] = asyncio.create_task(engine.run())
     waiting = asyncio.create_task(telemetry.until(rows))

@@ -51,7 +51,7 @@ class NullSink:
     """Takes everything at once."""
 
     async def claim(self) -> Claim:
-        return Claim(None, 1, 0)
+        return Claim({"ticker": None}, 1, 0)
 
     async def prepare(self, schema: object) -> None: ...
 
@@ -141,7 +141,7 @@ async def read_source(port: str, count: int) -> dict[str, float]:
 async def run_engine(port: str, count: int, sink: Any, *, wait: bool, with_latency: bool = False) -> Watched:
     watched = Watched(sink, count, with_latency=with_latency)
     telemetry = Telemetry(lambda *_, **__: None, NoMeters())
-    engine = Engine(lambda: source(port), watched, "ticker", telemetry, wait=wait)
+    engine = Engine(lambda: source(port), watched, telemetry, wait=wait)
     running = asyncio.create_task(engine.run())
     done = asyncio.create_task(watched.done.wait())
     await asyncio.wait({running, done}, return_when=asyncio.FIRST_COMPLETED)
@@ -154,9 +154,8 @@ def sink_for(url: str, *, wait: bool) -> Any:
     return build_sink(
         SinkContext(
             read_url=lambda: url,
-            table="ticker",
+            tables={"ticker": "ticker"},
             connector="bench/mark",
-            stream="ticker",
             uid="bench",
             run=1,
             refused_rows=RefusedRows.DEAD_LETTER,

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 from connector_runner.pipeline.engine import OBJECTS_BETWEEN_COLLECTIONS, Engine
@@ -49,8 +49,8 @@ class Source:
     async def discover(self, selected: str | None) -> Catalogue:
         return Catalogue((), 0)
 
-    async def open(self, stream: str, checkpoint: Checkpoint | None) -> Opened:
-        return Opened(SCHEMA, "bench")
+    async def open(self, checkpoints: Mapping[str, Checkpoint | None]) -> Opened:
+        return Opened({SCHEMA.stream: SCHEMA}, "bench")
 
     async def batches(self) -> AsyncIterator[Batch]:
         for start in range(0, self.rows, self.size):
@@ -68,7 +68,7 @@ class SlowSink:
         self.rate = rate
 
     async def claim(self) -> Claim:
-        return Claim(None, 1, 0)
+        return Claim({SCHEMA.stream: None}, 1, 0)
 
     async def prepare(self, schema: StreamSchema) -> None:
         pass
@@ -85,7 +85,7 @@ class SlowSink:
 
 
 def context(url: str, table: str, mode: WriteMode, *, wait: bool) -> SinkContext:
-    return SinkContext(lambda: url, table, "bench/bench", table, write_mode=mode, wait=wait)
+    return SinkContext(lambda: url, {SCHEMA.stream: table}, f"bench/{table}", write_mode=mode, wait=wait)
 
 
 async def source_alone(rows: int, size: int) -> float:
@@ -114,7 +114,7 @@ async def bare_sink(rows: int, url: str, table: str, mode: WriteMode, size: int)
 
 async def pipeline(rows: int, url: str, table: str, mode: WriteMode, size: int, *, wait: bool) -> float:
     engine = Engine(
-        lambda: Source(rows, size), build_sink(context(url, table, mode, wait=wait)), table,
+        lambda: Source(rows, size), build_sink(context(url, table, mode, wait=wait)),
         Telemetry(lambda *_, **__: None, NoMeters()), wait=wait,
     )  # fmt: skip
     start = time.perf_counter()
@@ -150,9 +150,7 @@ def resident() -> float:
 
 
 async def memory(rows: int, rate: float) -> dict[str, float]:
-    engine = Engine(
-        lambda: Source(rows, 100), SlowSink(rate), "bench", Telemetry(lambda *_, **__: None, NoMeters()), wait=False
-    )
+    engine = Engine(lambda: Source(rows, 100), SlowSink(rate), Telemetry(lambda *_, **__: None, NoMeters()), wait=False)
     running = asyncio.create_task(engine.run())
     samples = []
     while not running.done():

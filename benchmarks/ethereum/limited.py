@@ -127,7 +127,7 @@ async def read(url: str, count: int) -> float:
     config = {"url": url, "startBlock": 1, "maxBlockRange": 2000, "proveBackfill": False}
     source = build_source(SourceContext(config, "bench/chain", WriteMode.UPSERT, telemetry))
     start = time.perf_counter()
-    await source.open("logs", None)
+    await source.open({"logs": None})
     rows = 0
     async for batch in source.batches():
         rows += len(batch.rows)

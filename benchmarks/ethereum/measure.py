@@ -165,7 +165,7 @@ async def drain(url: str, stream: str, count: int) -> tuple[float, list[Batch]]:
     """Seconds of the source alone, and its batches."""
     source = source_of(url, Silent())
     start = time.perf_counter()
-    await source.open(stream, None)
+    await source.open({stream: None})
     batches = []
     async for batch in source.batches():
         batches.append(batch)
@@ -179,8 +179,8 @@ async def drain(url: str, stream: str, count: int) -> tuple[float, list[Batch]]:
 async def into(dataset: str, stream: str, last: int, build: Callable[[Silent], Any]) -> tuple[float, Silent]:
     """Seconds until the last block is committed."""
     telemetry = Silent()
-    sink = build_sink(SinkContext(lambda: dataset, f"t_{time.monotonic_ns()}", "bench/chain", stream, uid="u"))
-    engine = Engine(lambda: build(telemetry), sink, stream, telemetry, wait=True)
+    sink = build_sink(SinkContext(lambda: dataset, {stream: f"t_{time.monotonic_ns()}"}, "bench/chain", uid="u"))
+    engine = Engine(lambda: build(telemetry), sink, telemetry, wait=True)
     start = time.perf_counter()
     task = asyncio.create_task(engine.run())
     while last not in telemetry.commits:

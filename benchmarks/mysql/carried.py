@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -32,8 +32,8 @@ class From:
         self._source, self._checkpoint = source, checkpoint
         self.discover, self.close = source.discover, source.close
 
-    async def open(self, stream: str, checkpoint: Checkpoint | None) -> Opened:
-        return await self._source.open(stream, self._checkpoint)
+    async def open(self, checkpoints: Mapping[str, Checkpoint | None]) -> Opened:
+        return await self._source.open(dict.fromkeys(checkpoints, self._checkpoint))
 
     def batches(self) -> AsyncIterator[Batch]:
         return self._source.batches()
@@ -52,7 +52,7 @@ def following(server: DatabaseServer, checkpoint: Checkpoint, telemetry: Telemet
 async def end_of_copy(server: DatabaseServer) -> Checkpoint:
     """The point after a copy of the table as it is now."""
     source = copying(server, Noting())
-    opened = await source.open(STREAM, None)
+    opened = await source.open({STREAM: None})
     try:
         async for batch in source.batches():
             if batch.position.get("copy") is None:
@@ -65,7 +65,7 @@ async def end_of_copy(server: DatabaseServer) -> Checkpoint:
 async def drain(source: Source, rows: int) -> tuple[dict[str, float], list[Batch]]:
     """The figures of the source alone, from its opening to its last row; and its batches."""
     start, used = time.perf_counter(), time.process_time()
-    await source.open(STREAM, None)
+    await source.open({STREAM: None})
     batches, seen = [], 0
     async for batch in source.batches():
         batches.append(batch)

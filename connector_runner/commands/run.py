@@ -44,7 +44,7 @@ async def run(
     def build_source() -> Source:
         return registry.build(manifest.connector_type, build_source_context(orders, registry, telemetry, redactor))
 
-    engine = Engine(build_source, sink, manifest.stream, telemetry, wait=manifest.wait)
+    engine = Engine(build_source, sink, telemetry, wait=manifest.wait)
     with stop_signals(engine.stop, log):
         async with _surroundings(engine, telemetry, orders, before, probe_address):
             code = await engine.run()

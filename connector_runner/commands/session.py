@@ -90,7 +90,7 @@ def build_sink_context(orders: Orders, redactor: Redactor) -> SinkContext:
         return url
 
     return SinkContext(
-        read_url=read_url, table=target.table, connector=orders.connector, stream=orders.manifest.stream,
+        read_url=read_url, tables={orders.manifest.stream: target.table}, connector=orders.connector,
         uid=orders.manifest.uid, run=orders.manifest.run, unmoved=orders.manifest.unmoved,
         take_over=orders.manifest.take_over, write_mode=_write_mode(orders),
         refused_rows=_choice(RefusedRows, target.refused_rows, "dataset.refusedRows"), wait=orders.manifest.wait,

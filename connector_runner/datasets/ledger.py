@@ -44,9 +44,10 @@ class Ledger:
     """
 
     def __init__(self, context: SinkContext, dialect: Dialect) -> None:
-        names = dialect.parse_table(context.table)
+        ((stream, table),) = context.tables.items()
+        names = dialect.parse_table(table)
         self.dialect = dialect
-        self.key = (context.connector, context.stream, dialect.table_key(names))
+        self.key = (context.connector, stream, dialect.table_key(names))
         self.epoch = 0
         self.refusals = Refusals(context.refused_rows, context.refusal_limit)
         self._context = context
@@ -92,7 +93,8 @@ class Ledger:
         self.epoch = self._next_epoch(holder)
         values = [*self.key, self.epoch, context.uid, context.run, context.write_mode.value]
         yield Statement(self._sql.claim, values)
-        return Claim(holder.checkpoint() if holder else None, self.epoch, holder.number if holder else 0)
+        checkpoint = holder.checkpoint() if holder else None
+        return Claim({self.key[1]: checkpoint}, self.epoch, holder.number if holder else 0)
 
     def _next_epoch(self, holder: Holder | None) -> int:
         context = self._context

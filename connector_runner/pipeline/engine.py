@@ -14,7 +14,7 @@ from connector_runner.pipeline.reader import Reader
 from connector_runner.pipeline.telemetry import Telemetry
 from connector_runner.pipeline.writer import Pace, Writer
 from connector_runner.protocols.batch import place_of
-from connector_runner.protocols.sink import Sink
+from connector_runner.protocols.sink import Claim, Sink
 from connector_runner.protocols.source import Opened, Source
 from connector_runner.resilience.backoff import Backoff
 from connector_runner.schemas.outcome import ExitCode
@@ -27,17 +27,17 @@ OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 
 class Engine:
-    """One execution: one stream into one dataset."""
+    """One execution: the selected streams into one dataset."""
 
     def __init__(
-        self, build_source: Callable[[], Source], sink: Sink, stream: str, telemetry: Telemetry, *, wait: bool,
+        self, build_source: Callable[[], Source], sink: Sink, telemetry: Telemetry, *, wait: bool,
         limits: Limits | None = None, pace: Pace | None = None,
     ) -> None:  # fmt: skip
         self.queue = BatchQueue(limits or Limits())
         self._telemetry = telemetry
         self._stopping = asyncio.Event()
         self._writer = Writer(sink, self.queue, telemetry, Backoff(random.random), wait=wait, pace=pace)
-        self._reader = Reader(build_source, stream, self.queue, telemetry, Backoff(random.random), self._opened)
+        self._reader = Reader(build_source, self.queue, telemetry, Backoff(random.random), self._opened)
 
     def stop(self) -> None:
         """Commits what was read, then `run` returns `TERMINATED`."""
@@ -50,7 +50,7 @@ class Engine:
         self._writer.reconnect()
 
     def _opened(self, opened: Opened) -> None:
-        self._writer.announce(opened.schema)
+        self._writer.announce(tuple(opened.schemas.values()))
 
     async def run(self) -> ExitCode:
         """Until the end.
@@ -71,9 +71,8 @@ class Engine:
             if not claiming.done():
                 return ExitCode.TERMINATED
             claim = claiming.result()
-            position = claim.checkpoint.position if claim.checkpoint else None
-            self._telemetry.note("the dataset is claimed", epoch=claim.epoch, position=position and place_of(position))
-            reading = asyncio.create_task(self._reader.run(claim.checkpoint))
+            self._tell_claimed(claim)
+            reading = asyncio.create_task(self._reader.run(claim))
             writing = asyncio.create_task(self._writer.run())
             tasks += [reading, writing]
             await asyncio.wait({stopping, reading, writing}, return_when=asyncio.FIRST_COMPLETED)
@@ -84,6 +83,14 @@ class Engine:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await self._writer.close()
+
+    def _tell_claimed(self, claim: Claim) -> None:
+        if len(claim.checkpoints) == 1:
+            (checkpoint,) = claim.checkpoints.values()
+            where: dict[str, Any] = {"position": place_of(checkpoint.position) if checkpoint else None}
+        else:
+            where = {"streams": len(claim.checkpoints), "new": list(claim.checkpoints.values()).count(None)}
+        self._telemetry.note("the dataset is claimed", epoch=claim.epoch, **where)
 
     async def _wind_up(
         self, reading: asyncio.Task[None], writing: asyncio.Task[None], stopping: asyncio.Task[Any]

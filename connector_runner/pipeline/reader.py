@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from connector_runner.pipeline.queue import BatchQueue
 from connector_runner.pipeline.telemetry import Telemetry
-from connector_runner.protocols.batch import Batch
+from connector_runner.protocols.batch import Batch, Position, whole_position
 from connector_runner.protocols.errors import TransientError
+from connector_runner.protocols.sink import Claim
 from connector_runner.protocols.source import Checkpoint, Opened, Source
 from connector_runner.resilience.backoff import Backoff
 
@@ -18,29 +19,33 @@ BATCHES_A_TURN = 64
 
 
 class Reader:
-    """One stream of one source, from a checkpoint on."""
+    """The streams of one source, each from a checkpoint on."""
 
     def __init__(
-        self, build: Callable[[], Source], stream: str, queue: BatchQueue, telemetry: Telemetry, backoff: Backoff,
+        self, build: Callable[[], Source], queue: BatchQueue, telemetry: Telemetry, backoff: Backoff,
         on_opened: Callable[[Opened], None],
     ) -> None:  # fmt: skip
         self._build = build
-        self._stream = stream
         self._queue = queue
         self._telemetry = telemetry
         self._backoff = backoff
         self._on_opened = on_opened
-        self._handed_over: Checkpoint | None = None
+        self._handed_over: dict[str, Checkpoint | None] = {}
+        self._places: dict[str, Position] = {}
         self._reading: asyncio.Task[None] | None = None
         self._reconnect_asked = False
 
-    async def run(self, start: Checkpoint | None) -> None:
-        """Until the stream ends.
+    async def run(self, start: Claim) -> None:
+        """Until the streams end.
+
+        Args:
+            start: Where they stand in the dataset.
 
         Raises:
             ActionRequiredError: A person must act.
         """
-        self._handed_over = start
+        self._handed_over = dict(start.checkpoints)
+        self._places = dict(start.places)
         while True:
             self._reading = asyncio.create_task(self._read())
             try:
@@ -69,22 +74,32 @@ class Reader:
     async def _read(self) -> None:
         source = self._build()
         batch: Batch | None = None
+        last: dict[str, Batch] = {}
         identity = ""
         offer, turn = self._queue.offer, 0
         try:
-            opened = await source.open(self._stream, self._handed_over)
+            opened = await source.open(self._handed_over)
             identity = opened.identity
             self._on_opened(opened)
             async for received in source.batches():
                 if not offer(received, identity):
                     await self._queue.put(received, identity)
-                batch = received
+                batch = last[received.schema.stream] = received
                 turn += 1
                 if turn == BATCHES_A_TURN:
                     turn = 0
                     await asyncio.sleep(0)
         finally:
             if batch is not None:
-                self._handed_over = Checkpoint(batch.position, identity, batch.schema.version)
+                self._hand_over(batch, last, identity)
                 self._backoff.reset()
             await source.close()
+
+    def _hand_over(self, newest: Batch, last: Mapping[str, Batch], identity: str) -> None:
+        """Where each stream stands now: the reader is at the newest batch, each stream's place is as its own last batch had it."""
+        for stream, batch in last.items():
+            self._places[stream] = batch.place or {}
+        for stream, place in self._places.items():
+            before = self._handed_over.get(stream)
+            version = last[stream].schema.version if stream in last else before.schema_version if before else ""
+            self._handed_over[stream] = Checkpoint(whole_position(newest.position, place), identity, version)

@@ -66,12 +66,12 @@ class Writer:
         self._pace = pace or Pace()
         self._sent: deque[_Sent] = deque()
         self._number = 0
-        self._prepared = ""
-        self._quiet: tuple[Batch, str] | None = None
+        self._prepared: dict[str, str] = {}
+        self._quiet: Group | None = None
         self._last_send = time.monotonic()
         self._told_at = 0.0
         self._reconnect_asked = False
-        self._announced: StreamSchema | None = None
+        self._announced: tuple[StreamSchema, ...] = ()
 
     async def claim(self) -> Claim:
         """Takes the dataset over, however long that needs."""
@@ -85,9 +85,9 @@ class Writer:
             self._succeeded()
             return claim
 
-    def announce(self, schema: StreamSchema) -> None:
-        """The source is open: its table is made, and a heartbeat proves that commits go through, before the first row."""
-        self._announced = schema
+    def announce(self, schemas: tuple[StreamSchema, ...]) -> None:
+        """The source is open: the tables are made, and a heartbeat proves that commits go through, before the first row."""
+        self._announced = schemas
         self._queue.wake()
 
     def reconnect(self) -> None:
@@ -107,10 +107,9 @@ class Writer:
             if group is None:
                 await self._idle()
             elif group.has_rows:
-                self._quiet = None
-                await self._write(group)
+                await self._write(self._with_quiet(group))
             else:
-                self._quiet = (group.batches[-1], group.identity)
+                self._quiet = self._with_quiet(group, only_last=True)
                 if self._seconds_since_send() >= self._pace.heartbeat:
                     await self._flush_quiet()
         await self._flush_quiet()
@@ -121,23 +120,45 @@ class Writer:
             self._reconnect_asked = False
             await self._settle()
             await self._repair(WriteAgain("the dataset's credentials were rotated"))
-        if (schema := self._announced) is not None:
-            self._announced = None
+        if schemas := self._announced:
+            self._announced = ()
             await self._settle()
-            if not self._prepared:
-                await self._prepare(schema)
+            for schema in schemas:
+                if schema.stream not in self._prepared:
+                    await self._prepare(schema)
             await self._send((), "")
 
     async def _write(self, group: Group) -> None:
-        if group.batches[0].schema.version != self._prepared:
-            await self._settle()
-            await self._prepare(group.batches[0].schema)
+        for stream, schema in group.schemas.items():
+            if schema.version != self._prepared.get(stream):
+                await self._settle()
+                await self._prepare(schema)
         await self._send(tuple(group.batches), group.identity)
 
     async def _flush_quiet(self) -> None:
         if self._quiet is not None:
-            (batch, identity), self._quiet = self._quiet, None
-            await self._write(Group([batch], identity))
+            quiet, self._quiet = self._quiet, None
+            await self._write(quiet)
+
+    def _with_quiet(self, group: Group, *, only_last: bool = False) -> Group:
+        """The group, after what earlier quiet batches say of the places of streams that it does not speak of.
+
+        Args:
+            group: What comes now.
+            only_last: Of each stream only its last batch is kept: there are no rows.
+        """
+        quiet, self._quiet = self._quiet, None
+        batches = group.batches
+        if only_last and len(batches) > 1:
+            last = {batch.schema.stream: batch for batch in batches}
+            last[batches[-1].schema.stream] = last.pop(batches[-1].schema.stream)  # its position is the newest
+            batches = list(last.values())
+        if quiet is not None and quiet.identity == group.identity:
+            kept = [b for b in quiet.batches if b.place is not None and b.schema.stream not in group.schemas]
+            batches = kept + batches
+            group.schemas.update({batch.schema.stream: batch.schema for batch in kept})
+        group.batches = batches
+        return group
 
     def _seconds_since_send(self) -> float:
         return time.monotonic() - self._last_send
@@ -262,7 +283,7 @@ class Writer:
             except TransientError as error:
                 await self._repair(error)
                 continue
-            self._prepared = schema.version
+            self._prepared[schema.stream] = schema.version
             return
 
     async def close(self) -> None:

@@ -21,6 +21,15 @@ def place_of(position: Position) -> Position:
     return {name: value for name, value in position.items() if not name.startswith("_")}
 
 
+def whole_position(reader: Position, place: Position | None) -> Position:
+    """Where a stream stands: at the reader's position, but for what its own place says.
+
+    A *parked* stream's place has the members of a reader's position too, so that it stands at its own, older one. All positions of
+    a reader therefore have the same members (null where there is nothing to say).
+    """
+    return {**reader, **place} if place else reader
+
+
 class Operation(IntEnum):
     """What a row does to the dataset; the values are the bytes of `Batch.operations`."""
 
@@ -66,10 +75,13 @@ class Batch:
         schema: The schema of these rows; another version than the batch before means that the schema changed here.
         rows: Tuples in schema order (see `Operation.REPLACE` for the exception).
         operations: One byte (an `Operation`) a row, or None when all rows are upserts.
-        position: The point after the last row. A batch without rows carries news of the position alone (a quiet stream).
+        position: The reader's, after the last row. A batch without rows carries news of the position alone (a quiet stream).
         size: Estimated bytes in memory or on the wire, for queues and metrics; at least 1.
         incidents: Told and stored with the batch.
         event_time: Seconds since the epoch at which the source made the newest row, None if unknown; for the lag metric.
+        place: What is particular to this stream after the batch (`whole_position`); the same object again while nothing changed.
+            None from a source that keeps nothing apart: then `position` is whole.
+        more: The next batch belongs to the same transaction of the source, and is to become visible together with this one.
     """
 
     schema: StreamSchema
@@ -79,3 +91,5 @@ class Batch:
     size: int = 1
     incidents: tuple[Incident, ...] = ()
     event_time: float | None = None
+    place: Position | None = None
+    more: bool = False

@@ -6,7 +6,7 @@ The package or module `connector_runner.sinks.<scheme>` is found by the scheme o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -34,9 +34,8 @@ class SinkContext:
 
     Attributes:
         read_url: Gives the dataset's URL; asked anew for each connection, because a mounted Secret may have been rotated.
-        table: Possibly schema-qualified.
+        tables: Stream → its table, possibly schema-qualified; the selection.
         connector: `namespace/name`; with stream and table the identity of a checkpoint.
-        stream: The selected stream.
         uid, run: Of the Connector and its execution; the fence refuses a run that is older than one it has seen of this uid.
         unmoved: The mark of the holder that an earlier run of this connector was refused by; see `fencing.next_epoch`.
         take_over: Whom the table is taken over from; see `fencing.find_taken`.
@@ -46,9 +45,8 @@ class SinkContext:
     """
 
     read_url: Callable[[], str] = field(repr=False)
-    table: str
+    tables: Mapping[str, str]
     connector: str
-    stream: str
     uid: str = ""
     run: int = 0
     unmoved: str = ""
@@ -65,19 +63,21 @@ class Claim:
     """What a runner holds after claiming a dataset.
 
     Attributes:
-        checkpoint: Where the stream stands in the dataset; None when nothing was committed yet.
+        checkpoints: Stream → where it stands in the dataset; None when nothing was committed yet.
         epoch: This runner's fencing epoch.
         number: Of the last committed transaction.
+        places: Stream → what of its position is its own (`whole_position`), for those that the dataset keeps apart.
     """
 
-    checkpoint: Checkpoint | None
+    checkpoints: Mapping[str, Checkpoint | None]
     epoch: int
     number: int
+    places: Mapping[str, Position] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """Batches of one schema that become visible together with the position after the last of them.
+    """Batches of any streams, each stream in one schema, that become visible together with the position after the last of them.
 
     Attributes:
         number: One more than that of the transaction before.
@@ -91,7 +91,7 @@ class Transaction:
 
     @property
     def position(self) -> Position | None:
-        """The point after the last batch."""
+        """The reader's, after the last batch."""
         return self.batches[-1].position if self.batches else None
 
 

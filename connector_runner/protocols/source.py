@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from connector_runner.protocols.batch import Batch, Position
-from connector_runner.protocols.errors import START_OVER, SourceChangedError
+from connector_runner.protocols.errors import START_OVER, ActionRequiredError, SourceChangedError
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.schemas.catalogue import Catalogue
 
@@ -83,19 +83,19 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A stream that is ready to be read.
+    """Streams that are ready to be read.
 
     Attributes:
-        schema: Of the first batch to come.
+        schemas: Stream → the schema of its first batch to come.
         identity: What tells this source from others of its type (host, server UUID, chain id and genesis hash).
     """
 
-    schema: StreamSchema
+    schemas: Mapping[str, StreamSchema]
     identity: str
 
 
 class Source(Protocol):
-    """One connection to a source, used for one stream at a time.
+    """One reader of a source, for all streams that it is opened with.
 
     Resuming is the source's promise: after `open` at a position that came with a batch, `batches` yields exactly what came
     after that batch: nothing missing, nothing again. Transient trouble is either mended inside or raised as `TransientError`
@@ -110,8 +110,11 @@ class Source(Protocol):
             ActionRequiredError: Credentials, permissions or settings must be mended.
         """
 
-    async def open(self, stream: str, checkpoint: Checkpoint | None) -> Opened:
-        """Connects, checks the stream and its history, and gets ready to read after the checkpoint (None: from the start).
+    async def open(self, checkpoints: Mapping[str, Checkpoint | None]) -> Opened:
+        """Connects, checks the streams and their histories, and gets ready to read each after its checkpoint (None: from the start).
+
+        Args:
+            checkpoints: Stream → where it stands (whole positions). Streams at one position are read together from there.
 
         Raises:
             UnknownStreamError: With what is possible.
@@ -120,10 +123,30 @@ class Source(Protocol):
         """
 
     def batches(self) -> AsyncIterator[Batch]:
-        """The stream from there on; ends only when the stream has truly ended. Reads ahead only within bounds (bytes)."""
+        """The streams from there on, each batch of one (`batch.schema.stream`); ends only when all have truly ended.
+
+        Reads ahead only within bounds (bytes).
+        """
 
     async def close(self) -> None:
         """Lets go of everything; safe at any time and twice."""
+
+
+def only_stream(checkpoints: Mapping[str, Checkpoint | None], connector_type: str) -> tuple[str, Checkpoint | None]:
+    """The stream and its checkpoint, for a source that carries just one.
+
+    Raises:
+        ActionRequiredError: There are several, or none.
+    """
+    if len(checkpoints) != 1:
+        named = ", ".join(sorted(checkpoints)[:5]) or "none"
+        raise ActionRequiredError(
+            f"a connector of type {connector_type} carries one stream, but {len(checkpoints)} are selected ({named}); select one "
+            "with spec.selectedStream, and make a connector for each of the others",
+            reason="InvalidConfig",
+        )
+    ((stream, checkpoint),) = checkpoints.items()
+    return stream, checkpoint
 
 
 def require_same_source(recorded: str, found: str) -> None:

@@ -35,7 +35,7 @@ UPSERT, DELETE, INSERT, REPLACE = Operation
 @pytest.mark.parametrize("stream", ["mixed", "upserts", "widening"])
 async def test_all_operations_lead_to_the_state_of_the_model(dataset: Dataset, wait: bool, stream: str) -> None:
     script = Script(seed=7, batches=300, rows=12, stream=stream)
-    run = Run(scripted(script), context(dataset), wait=wait, stream=stream).start()
+    run = Run(scripted(script), context(dataset, stream=stream), wait=wait).start()
     assert await run.end() is ExitCode.END_OF_STREAM
     wide = stream == "widening"
     expected = [row if len(row) > 10 or not wide else (*row, None) for row in script.state().values()]
@@ -51,8 +51,8 @@ async def test_all_operations_lead_to_the_state_of_the_model(dataset: Dataset, w
 @pytest.mark.parametrize("wait", [True, False])
 async def test_a_source_that_breaks_again_and_again_loses_and_repeats_nothing(dataset: Dataset, wait: bool) -> None:
     script = Script(seed=8, batches=120, rows=5)
-    sink = context(dataset, write_mode=WriteMode.APPEND)
-    run = Run(scripted(script, breakEvery=9), sink, wait=wait, stream="upserts").start()
+    sink = context(dataset, stream="upserts", write_mode=WriteMode.APPEND)
+    run = Run(scripted(script, breakEvery=9), sink, wait=wait).start()
     await run.end()
     rows = [row for _, row in Script(seed=8, batches=120, rows=5, stream="upserts").operations()]
     assert dataset.read(SCHEMA, "rows", order="_id") == rows
@@ -61,17 +61,17 @@ async def test_a_source_that_breaks_again_and_again_loses_and_repeats_nothing(da
 
 async def test_a_second_run_goes_on_after_the_first(dataset: Dataset) -> None:
     script = Script(seed=9, batches=100_000)
-    first = Run(scripted(script, pauseMs=2), context(dataset), stream="mixed").start()
+    first = Run(scripted(script, pauseMs=2), context(dataset, stream="mixed")).start()
     await until(lambda: first.telemetry.totals.rows > 20, "some rows")
     assert await first.stop() is ExitCode.TERMINATED
-    inspector = build_inspector(context(dataset))
+    inspector = build_inspector(context(dataset, stream="mixed"))
     position = inspector.checkpoints()[0].position
     inspector.close()
     assert position is not None
     assert dataset.read(SCHEMA, "rows") == sorted(script.state(position["next"]).values())
     assert 0 < position["next"] < script.batches
     script = Script(seed=9, batches=position["next"] + 100)
-    second = Run(scripted(script), context(dataset, run=2), stream="mixed").start()
+    second = Run(scripted(script), context(dataset, stream="mixed", run=2)).start()
     assert await second.end() is ExitCode.END_OF_STREAM
     assert sorted(dataset.read(SCHEMA, "rows")) == sorted(script.state().values())
 
@@ -181,8 +181,8 @@ async def test_an_older_runner_commits_no_more_and_says_who_took_over(dataset: D
     await older.write(Transaction(first.number + 1, (batch(SMALL, 1, (UPSERT, (1, "older"))),), "list"))
     claim = await newer.claim()
     assert (claim.epoch, claim.number) == (first.epoch + 1, 1)
-    assert claim.checkpoint is not None
-    assert claim.checkpoint.position == {"next": 1}
+    assert (found := claim.checkpoints["test"]) is not None
+    assert found.position == {"next": 1}
     with pytest.raises((FenceLostError, TransientError)) as caught:
         await older.write(Transaction(2, (batch(SMALL, 2, (UPSERT, (2, "older"))),), "list"))
     if not isinstance(caught.value, FenceLostError):  # its connection was ended by the newer one
@@ -245,7 +245,7 @@ async def test_another_stream_takes_a_table_over_and_starts_anew(dataset: Datase
     other = context(dataset, connector="default/new", stream="another", take_over=TakeOver("default/old", 1))
     sink = build_sink(other)
     claim = await sink.claim()
-    assert claim.checkpoint is None
+    assert claim.checkpoints == {"another": None}
     await sink.close()
     assert inspector.checkpoints()[0].position is None
     inspector.close()
@@ -254,8 +254,8 @@ async def test_another_stream_takes_a_table_over_and_starts_anew(dataset: Datase
 
 async def test_another_source_is_an_error_that_names_both(dataset: Dataset) -> None:
     script = Script(batches=5)
-    await Run(scripted(script), context(dataset), stream="mixed").start().end()
-    run = Run(scripted(Script(batches=9), identity="elsewhere"), context(dataset, run=2), stream="mixed").start()
+    await Run(scripted(script), context(dataset, stream="mixed")).start().end()
+    run = Run(scripted(Script(batches=9), identity="elsewhere"), context(dataset, stream="mixed", run=2)).start()
     with pytest.raises(SourceChangedError, match=r"script.*elsewhere"):
         await run.end()
 

@@ -132,10 +132,10 @@ async def test_discovery_lists_what_open_gives(case: SourceCase, world: World) -
     listed = {stream.id: stream for stream in catalogue.streams}[world.stream]
     assert catalogue.total >= len(catalogue.streams)
     assert case.mode in listed.modes
-    assert listed.key == opened.schema.key
+    assert listed.key == opened.schemas[world.stream].key
     assert catalogue.identity == opened.identity
-    assert opened.schema.stream == world.stream
-    columns = [(column.name, str(column.type), column.nullable) for column in opened.schema.columns]
+    assert opened.schemas[world.stream].stream == world.stream
+    columns = [(column.name, str(column.type), column.nullable) for column in opened.schemas[world.stream].columns]
     assert [(column.name, column.type, column.nullable) for column in listed.columns] == columns
     assert told.is_connected
 
@@ -161,7 +161,7 @@ async def ask(source: Source, attempt: str, stream: str) -> None:
     if attempt == "discover":
         await source.discover(None)
     else:
-        await source.open(stream, None)
+        await source.open({stream: None})
 
 
 async def test_rows_are_of_the_schema_and_positions_lead_on(case: SourceCase, world: World) -> None:
@@ -290,7 +290,7 @@ async def test_a_position_of_another_source_is_never_gone_on_from(case: SourceCa
     async with nothing_left():
         source = build(case, world)
         with pytest.raises(SourceChangedError) as caught:
-            await source.open(world.stream, strange)
+            await source.open({world.stream: strange})
         await source.close()
     assert opened.identity in caught.value.message
     assert strange.identity in caught.value.message
@@ -300,7 +300,7 @@ async def test_a_stream_that_is_not_there_needs_a_person(case: SourceCase, world
     async with nothing_left():
         source = build(case, world)
         with pytest.raises(UnknownStreamError):
-            await source.open("no_such_stream", None)
+            await source.open({"no_such_stream": None})
         await source.close()
 
 

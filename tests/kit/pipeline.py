@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -15,7 +15,7 @@ from connector_runner.pipeline.writer import Pace
 from connector_runner.protocols.batch import Batch, Operation, Row
 from connector_runner.protocols.schema import Column, StreamSchema
 from connector_runner.protocols.sink import RefusedRows, Sink, SinkContext
-from connector_runner.protocols.source import Checkpoint, Opened, Report, Source, WriteMode
+from connector_runner.protocols.source import Checkpoint, Opened, Report, Source, WriteMode, only_stream
 from connector_runner.protocols.types import INT64, STRING
 from connector_runner.registry import build_sink
 from connector_runner.schemas.catalogue import Catalogue
@@ -27,9 +27,9 @@ SMALL = StreamSchema("test", (Column("k", INT64, nullable=False), Column("v", ST
 PAIR = StreamSchema("test", (Column("a", STRING), Column("b", INT64), Column("v", STRING)), ("a", "b"))
 
 
-def context(dataset: Dataset, table: str = "rows", **changes: Any) -> SinkContext:
+def context(dataset: Dataset, table: str = "rows", stream: str = "test", **changes: Any) -> SinkContext:
     values: dict[str, Any] = {
-        "read_url": lambda: dataset.url, "table": table, "connector": "default/test", "stream": "test", "uid": "uid-1",
+        "read_url": lambda: dataset.url, "tables": {stream: table}, "connector": "default/test", "uid": "uid-1",
         "run": 1, "write_mode": WriteMode.UPSERT, "refused_rows": RefusedRows.DEAD_LETTER, "wait": True,
         "directory": dataset.directory, **changes,
     }  # fmt: skip
@@ -68,13 +68,15 @@ class ListSource(Reporting):
     async def discover(self, selected: str | None) -> Catalogue:
         return Catalogue((), 0)
 
-    async def open(self, stream: str, checkpoint: Checkpoint | None) -> Opened:
+    async def open(self, checkpoints: Mapping[str, Checkpoint | None]) -> Opened:
+        _, checkpoint = only_stream(checkpoints, "LIST")
         if checkpoint is not None:
             positions = [dict(batch.position) for batch in self._batches]
             self._first = positions.index(dict(checkpoint.position)) + 1
         if self.report is not None:
             self.report.connected()
-        return Opened(self._batches[min(self._first, len(self._batches) - 1)].schema, self._identity)
+        schema = self._batches[min(self._first, len(self._batches) - 1)].schema
+        return Opened({schema.stream: schema}, self._identity)
 
     def add(self, more: Batch) -> None:
         """To an endless one."""
@@ -125,7 +127,6 @@ class Run:
 
     def __init__(
         self, source: Callable[[], Source], sink: SinkContext | Sink, *, wait: bool = True, limits: Limits | None = None,
-        stream: str = "test",
     ) -> None:  # fmt: skip
         self.log = Recorder()
         self.meters = CountingMeters()
@@ -139,7 +140,7 @@ class Run:
             return built
 
         self.engine = Engine(
-            build, target, stream, self.telemetry, wait=wait, limits=limits, pace=Pace(heartbeat=0.2, idle=5.0)
+            build, target, self.telemetry, wait=wait, limits=limits, pace=Pace(heartbeat=0.2, idle=5.0)
         )
         self._task: asyncio.Task[ExitCode] | None = None
 

@@ -101,7 +101,7 @@ class Reading:
         return {} if self.checkpoint is None else self.checkpoint.position
 
     async def open(self) -> Opened:
-        self.opened = await self.source.open(self.stream, self.checkpoint)
+        self.opened = await self.source.open({self.stream: self.checkpoint})
         self._iterator = self.source.batches().__aiter__()
         return self.opened
 
@@ -128,7 +128,9 @@ class Reading:
     def _store(self, batch: Batch) -> None:
         assert self.opened is not None
         if not self.batches:
-            assert batch.schema.version == self.opened.schema.version, "the first batch has the schema that open gave"
+            assert batch.schema.version == self.opened.schemas[self.stream].version, (
+                "the first batch has the schema that open gave"
+            )
         codes = batch.operations if batch.operations is not None else bytes(len(batch.rows))
         assert len(codes) == len(batch.rows)
         assert batch.size >= 1

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from connector_runner.pipeline.telemetry import NoMeters, Telemetry
 from connector_runner.protocols.batch import Batch
 from connector_runner.protocols.errors import TransientError, UnknownStreamError
-from connector_runner.protocols.source import Checkpoint, Opened, Source, SourceContext, WriteMode, require_same_source
+from connector_runner.protocols.source import (
+    Checkpoint,
+    Opened,
+    Source,
+    SourceContext,
+    WriteMode,
+    only_stream,
+    require_same_source,
+)
 from connector_runner.registry import FolderRegistry
 from connector_runner.schemas.catalogue import Catalogue, ColumnInfo, StreamInfo
 from connector_runner.schemas.config import Schema, fill_defaults
@@ -50,7 +58,8 @@ class ScriptedSource(Reporting):
         streams = tuple(StreamInfo(id=name, key=SCHEMA.key, modes=("live",), columns=columns) for name in STREAMS)
         return Catalogue(streams, len(streams), str(self._context.config["identity"]))
 
-    async def open(self, stream: str, checkpoint: Checkpoint | None) -> Opened:
+    async def open(self, checkpoints: Mapping[str, Checkpoint | None]) -> Opened:
+        stream, checkpoint = only_stream(checkpoints, "SCRIPTED")
         if stream not in STREAMS:
             raise UnknownStreamError(f"stream {stream!r} does not exist; there are {', '.join(STREAMS)}")
         identity = str(self._context.config["identity"])
@@ -60,7 +69,7 @@ class ScriptedSource(Reporting):
         self._script = build_script(self._context.config, stream)
         assert self.report is not None
         self.report.connected()
-        return Opened(self._script.schema(self._next), identity)
+        return Opened({stream: self._script.schema(self._next)}, identity)
 
     async def batches(self) -> AsyncIterator[Batch]:
         config = self._context.config

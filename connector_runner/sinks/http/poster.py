@@ -35,7 +35,8 @@ VALUE_ERRORS = (RefusedError, UnicodeError, OverflowError, ValueError, TypeError
 
 def ledger_file(context: SinkContext) -> SqliteFile:
     """The file in the data directory that holds the ledger of this connector, stream and table."""
-    digest = hashlib.sha256("\0".join([context.connector, context.stream, context.table]).encode()).hexdigest()[:16]
+    ((stream, table),) = context.tables.items()
+    digest = hashlib.sha256("\0".join([context.connector, stream, table]).encode()).hexdigest()[:16]
     return SqliteFile(lambda: f"sqlite:///connector-{digest}.checkpoint.db", context.directory)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -13,7 +13,7 @@ from connector_runner.protocols.errors import (
     ActionRequiredError,
     ConnectorError,
 )
-from connector_runner.protocols.source import Checkpoint, Opened, SourceContext, require_same_source
+from connector_runner.protocols.source import Checkpoint, Opened, SourceContext, only_stream, require_same_source
 from connector_runner.resilience.rate_limit import RateLimit
 from connector_runner.schemas.catalogue import Catalogue
 from connector_runner.sources.coinbase.discovery import (
@@ -82,8 +82,9 @@ class CoinbaseSource:
             await self.close()
         return build_catalogue(self.identity, self._settings.credentials is not None, notes)
 
-    async def open(self, stream: str, checkpoint: Checkpoint | None) -> Opened:
-        """See the protocol."""
+    async def open(self, checkpoints: Mapping[str, Checkpoint | None]) -> Opened:
+        """See the protocol; one stream, so far."""
+        stream, checkpoint = only_stream(checkpoints, "COINBASE")
         spec = find_stream(stream, self._settings.credentials is not None)
         if checkpoint is not None:
             require_same_source(checkpoint.identity, self.identity)
@@ -94,7 +95,7 @@ class CoinbaseSource:
         )
         await self._connect_without_refused(spec, products, accounts)
         self._discovery.watch(tuple(self._sessions.refused), self._is_accepted, self._wake)
-        return Opened(spec.schema, self.identity)
+        return Opened({stream: spec.schema}, self.identity)
 
     async def batches(self) -> AsyncIterator[Batch]:
         """See the protocol; one row when idle, up to a megabyte of messages when behind."""

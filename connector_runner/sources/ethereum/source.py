@@ -6,14 +6,14 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import replace
 
 from connector_runner.protocols.batch import Batch
 from connector_runner.protocols.errors import TransientError
 from connector_runner.protocols.schema import APPEND_COLUMNS
-from connector_runner.protocols.source import Checkpoint, Opened, SourceContext, WriteMode
+from connector_runner.protocols.source import Checkpoint, Opened, SourceContext, WriteMode, only_stream
 from connector_runner.resilience.backoff import backoff_delay
 from connector_runner.schemas.catalogue import Catalogue
 from connector_runner.sources.ethereum.chain import (
@@ -81,8 +81,9 @@ class EthereumSource:
 
         return await discover(self._settings, self._plans, self._report, selected)
 
-    async def open(self, stream: str, checkpoint: Checkpoint | None) -> Opened:
-        """Connects to the first endpoint that is on the checkpoint's chain."""
+    async def open(self, checkpoints: Mapping[str, Checkpoint | None]) -> Opened:
+        """Connects to the first endpoint that is on the checkpoint's chain; one stream, so far."""
+        stream, checkpoint = only_stream(checkpoints, "ETHEREUM")
         if checkpoint is None:
             plan = choose_plan(self._plans, stream)
         else:
@@ -94,7 +95,7 @@ class EthereumSource:
         self._plan = plan
         self._learn_family(chain_of(identity))
         self._stalled.opened()
-        return Opened(plan.schema, identity)
+        return Opened({stream: plan.schema}, identity)
 
     def _learn_family(self, chain: int) -> None:
         self._prover.family = family_of(chain, self._settings.proofs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -17,7 +17,7 @@ from connector_runner.protocols.errors import (
     TransientError,
     UnknownStreamError,
 )
-from connector_runner.protocols.source import Checkpoint, Opened, SourceContext
+from connector_runner.protocols.source import Checkpoint, Opened, SourceContext, only_stream
 from connector_runner.schemas.catalogue import Catalogue
 from connector_runner.sources.mysql.discovery import find_table, read_account, read_catalogue
 from connector_runner.sources.mysql.errors import LogGoneError
@@ -53,8 +53,9 @@ class MysqlSource:
         """See `Source.discover`."""
         return await self._ask(lambda connection, server: read_catalogue(connection, server, self._settings, selected))
 
-    async def open(self, stream: str, checkpoint: Checkpoint | None) -> Opened:
-        """See `Source.open`."""
+    async def open(self, checkpoints: Mapping[str, Checkpoint | None]) -> Opened:
+        """See `Source.open`; one stream, so far."""
+        stream, checkpoint = only_stream(checkpoints, "MYSQL")
         if self._settings.mode is Mode.INCREMENTAL and not self._settings.cursor_column:
             raise InvalidConfigError(["config.cursorColumn: is required by mode INCREMENTAL"])
         opened: Opened = await self._ask(lambda connection, server: self._open(connection, server, stream, checkpoint))
@@ -99,7 +100,7 @@ class MysqlSource:
         self._require_mode(connection, server, table)
         if self._settings.mode is not Mode.LOG_BASED:
             self._reader = Poller(self._settings, server, table, checkpoint, self._context.report)
-            return Opened(table.definition.schema, server.identity)
+            return Opened({stream: table.definition.schema}, server.identity)
         if checkpoint is None:
             place, incident = self._first_place(connection, server, table), None
         else:
@@ -107,7 +108,7 @@ class MysqlSource:
         if place.log.file and not place.log.gtids:
             server = server.without_gtids()
         self._reader = LogBasedStream(self._settings, server, place, table.rows, self._context.report, incident)
-        return Opened(place.definition.schema, server.identity)
+        return Opened({stream: place.definition.schema}, server.identity)
 
     def _vanished(self, server: Server, stream: str, checkpoint: Checkpoint | None) -> FoundTable | None:
         """A table that was dropped or renamed since the checkpoint: the log is followed to the statement, which is then told."""

@@ -70,7 +70,7 @@ async def reading(
     source = source_of(config, report)
     read = Reading(source, report)
     try:
-        await source.open(stream, checkpoint)
+        await source.open({stream: checkpoint})
         read.start()
         yield read
     finally:

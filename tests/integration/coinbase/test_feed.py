@@ -68,7 +68,7 @@ async def test_an_unknown_product_is_named_with_the_nearest(shared: Simulator) -
     for attempt in ("discover", "open"):
         source = source_of(shared.config("BTC-USDD", "ETH-USD", "linkusd"))
         with pytest.raises(InvalidConfigError) as caught:
-            await (source.discover(None) if attempt == "discover" else source.open("ticker", None))
+            await (source.discover(None) if attempt == "discover" else source.open({"ticker": None}))
         await source.close()
         assert caught.value.problems == (
             "config.productId[0]: BTC-USDD is not a product of the exchange: did you mean BTC-USD?",
@@ -100,9 +100,9 @@ async def test_a_bad_key_needs_a_person(shared: Simulator, change: dict[str, str
 
 async def test_streams_that_can_not_be_had_say_what_can(shared: Simulator) -> None:
     with pytest.raises(UnknownStreamError, match="needs an API key"):
-        await source_of(shared.config("BTC-USD")).open("level2", None)
+        await source_of(shared.config("BTC-USD")).open({"level2": None})
     with pytest.raises(UnknownStreamError, match=r"did you mean ticker\?"):
-        await source_of(shared.config("BTC-USD")).open("tickers", None)
+        await source_of(shared.config("BTC-USD")).open({"tickers": None})
 
 
 async def test_an_exchange_that_is_not_there_is_transient() -> None:
@@ -115,7 +115,7 @@ async def test_an_exchange_that_is_not_there_is_transient() -> None:
 async def test_another_feed_than_the_checkpoint_knows_is_refused(shared: Simulator) -> None:
     with pytest.raises(SourceChangedError, match=r"ws-feed\.exchange"):
         await source_of(shared.config("BTC-USD")).open(
-            "matches", Checkpoint({"format": 2, "_last": {}}, "ws-feed.exchange.coinbase.com", "")
+            {"matches": Checkpoint({"format": 2, "_last": {}}, "ws-feed.exchange.coinbase.com", "")}
         )
 
 
@@ -255,7 +255,7 @@ async def test_a_subscription_that_the_exchange_refuses_for_its_size_is_transien
     with Simulator(products=50, products_a_connection=10) as simulator:
         source = source_of(simulator.config("*"))
         with pytest.raises(TransientError, match="too many products"):
-            await source.open("ticker", None)
+            await source.open({"ticker": None})
         await source.close()
         await source.close()
 

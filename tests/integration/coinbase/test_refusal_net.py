@@ -57,7 +57,7 @@ async def one(seed: int) -> Draws:
             simulator.market(refused={"BTC-USD": draws.random.choice(UNNAMED)})
             source = source_of(simulator.config("BTC-USD", "ETH-USDD"))
             with pytest.raises(InvalidConfigError, match="ETH-USDD is not a product"):
-                await source.open(stream, None)
+                await source.open({stream: None})
             await source.close()
             return draws
         async with reading(simulator.config("*"), stream) as read:

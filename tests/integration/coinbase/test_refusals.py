@@ -74,7 +74,7 @@ async def test_a_feed_that_refuses_every_product_says_so(simulator: Simulator) -
     simulator.market(refused=dict.fromkeys(PRODUCTS, WORDS[1]))
     source = source_of(simulator.config("*"))
     with pytest.raises(TransientError, match=r"refuses every product, the first .* Invalid product ID provided"):
-        await source.open("ticker", None)
+        await source.open({"ticker": None})
     await source.close()
 
 
@@ -90,5 +90,5 @@ async def test_an_unknown_product_needs_a_person_whatever_the_words(simulator: S
     source = source_of(simulator.config("BTC-USD", "ETH-USDD"))
     simulator.market(refused={"BTC-USD": words})
     with pytest.raises(InvalidConfigError, match="ETH-USDD is not a product of the exchange: did you mean ETH-USD"):
-        await source.open("ticker", None)
+        await source.open({"ticker": None})
     await source.close()

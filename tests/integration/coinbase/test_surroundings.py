@@ -249,7 +249,7 @@ async def test_one_loss_is_one_reconnect(simulator: Simulator) -> None:
     meters = CountingMeters()
     telemetry = Telemetry(lambda *_, **__: None, meters)
     source = build_source(SourceContext(simulator.config(*PRODUCTS), "tests/feed", WriteMode.UPSERT, telemetry))
-    await source.open("matches", None)
+    await source.open({"matches": None})
     reading = aiter(source.batches())
     try:
         await anext(reading)
@@ -275,9 +275,9 @@ async def test_more_subscriptions_than_ten_are_refused(simulator: Simulator) -> 
     sources = [source_of(simulator.config("BTC-USD")) for _ in range(11)]
     try:
         for source in sources[:-1]:
-            await source.open("ticker", None)
+            await source.open({"ticker": None})
         with pytest.raises(TransientError, match="too many subscriptions to ticker of BTC-USD"):
-            await sources[-1].open("ticker", None)
+            await sources[-1].open({"ticker": None})
     finally:
         for source in sources:
             await source.close()

@@ -244,7 +244,7 @@ async def _read(config: dict[str, Any], stream: str, dataset: Dataset, log: Line
     while True:
         running = build_source(SourceContext(config, "tests/net", WriteMode.UPSERT, telemetry))
         try:
-            opened = await running.open(stream, dataset.checkpoint)
+            opened = await running.open({stream: dataset.checkpoint})
             async for batch in running.batches():
                 dataset.apply(batch, opened.identity)
                 batches += 1

@@ -117,16 +117,15 @@ async def running(
     sink = build_sink(
         SinkContext(
             lambda: dataset.url,
-            dataset.table,
+            {stream: dataset.table},
             "tests/chain",
-            stream,
             uid="uid",
             run=run or next(_runs),
             write_mode=mode,
             wait=wait,
         )
     )
-    engine = Engine(lambda: build_source(context), sink, stream, telemetry, wait=wait)
+    engine = Engine(lambda: build_source(context), sink, telemetry, wait=wait)
     task = asyncio.create_task(engine.run())
     try:
         yield task

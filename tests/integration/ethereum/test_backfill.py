@@ -55,7 +55,7 @@ async def test_what_is_held_is_bounded(stream: str) -> None:
     source = build_source(SourceContext(config, "tests/chain", WriteMode.UPSERT, report))
     rows = largest = 0
     try:
-        await source.open(stream, None)
+        await source.open({stream: None})
         async for batch in source.batches():
             node.taken += batch.size
             rows += len(batch.rows)

@@ -212,5 +212,5 @@ async def test_an_unknown_stream_lists_what_there_is(node: AnvilServer) -> None:
     telemetry = Telemetry(lambda *_args, **_fields: None, NoMeters())
     source = build_source(SourceContext(checked({"url": node.url}), "tests/chain", WriteMode.UPSERT, telemetry))
     with pytest.raises(UnknownStreamError, match="token_transfers"):
-        await source.open("ticker", None)
+        await source.open({"ticker": None})
     await source.close()

@@ -119,7 +119,7 @@ async def test_deeper_than_the_ring_ends_with_a_cure_that_works(node: AnvilServe
     stored = dict(dataset.query("SELECT block_number, block_hash FROM chain"))
     first = min(number for number, own in stored.items() if node.block(number)["hash"] != own)
     dataset.execute(f"DELETE FROM chain WHERE block_number >= {first}")
-    inspector = build_inspector(SinkContext(lambda: dataset.url, dataset.table, "tests/chain", "blocks", uid="uid"))
+    inspector = build_inspector(SinkContext(lambda: dataset.url, {"blocks": dataset.table}, "tests/chain", uid="uid"))
     assert inspector.reset_checkpoints() == 1
     inspector.close()
     async with running({**config, "startBlock": first}, "blocks", dataset) as task:

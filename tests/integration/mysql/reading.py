@@ -51,7 +51,7 @@ class Reading:
 
     async def open(self) -> Opened:
         self._source = self.build()
-        self.opened = await self._source.open(self.stream, self.checkpoint)
+        self.opened = await self._source.open({self.stream: self.checkpoint})
         self._iterator = self._source.batches().__aiter__()
         return self.opened
 

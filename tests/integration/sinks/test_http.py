@@ -45,7 +45,7 @@ def server() -> Iterator[RecordServer]:
 
 def context(server: RecordServer, folder: Path, **changes: Any) -> SinkContext:
     values: dict[str, Any] = {
-        "read_url": lambda: server.url, "table": "data", "connector": "ns/c", "stream": "mixed", "directory": folder,
+        "read_url": lambda: server.url, "tables": {"mixed": "data"}, "connector": "ns/c", "directory": folder,
         "uid": "u", "run": 1, **changes,
     }  # fmt: skip
     return SinkContext(**values)
@@ -77,7 +77,7 @@ def expected(script: Script) -> dict[Any, int]:
 async def test_all_operations_arrive_whatever_the_server_does(tmp_path: Path, server: RecordServer, wait: bool) -> None:
     server.faults = 0.15
     script = Script(seed=41, batches=100, rows=8)
-    run = Run(scripted(script, pauseMs=2), context(server, tmp_path, wait=wait), wait=wait, stream="mixed").start()
+    run = Run(scripted(script, pauseMs=2), context(server, tmp_path, wait=wait), wait=wait).start()
     assert await run.end() is ExitCode.END_OF_STREAM
     assert state(server) == expected(script)
     assert sum(server.met.values()) > 5, "too few faults to prove anything"
@@ -166,7 +166,7 @@ async def test_a_rotated_token_is_used_from_the_next_connection_on(tmp_path: Pat
 
 async def test_user_and_password_of_the_url_are_sent(tmp_path: Path, server: RecordServer) -> None:
     url = server.url.replace("http://", "http://me:p%40ss@")
-    run = Run(scripted(Script(batches=3)), context(server, tmp_path, read_url=lambda: url), stream="mixed").start()
+    run = Run(scripted(Script(batches=3)), context(server, tmp_path, read_url=lambda: url)).start()
     await run.end()
     assert set(server.authorizations) == {"Basic bWU6cEBzcw=="}
 
@@ -175,7 +175,7 @@ async def test_a_long_retry_after_is_left_to_the_pipeline_which_is_not_ready_mea
     tmp_path: Path, server: RecordServer
 ) -> None:
     server.busy = [900.0]
-    run = Run(scripted(Script(batches=3)), context(server, tmp_path), stream="mixed").start()
+    run = Run(scripted(Script(batches=3)), context(server, tmp_path)).start()
     await until(lambda: "429" in run.log.text(), "the dataset is said to be away")
     assert "429" in run.telemetry.health.sink
     (told,) = [fields for _, message, fields in run.log.lines if "429" in message]
@@ -186,7 +186,7 @@ async def test_a_long_retry_after_is_left_to_the_pipeline_which_is_not_ready_mea
 
 async def test_a_short_retry_after_is_waited_for_with_the_same_key(tmp_path: Path, server: RecordServer) -> None:
     server.busy = [1.0]
-    run = Run(scripted(Script(batches=1)), context(server, tmp_path), stream="mixed").start()
+    run = Run(scripted(Script(batches=1)), context(server, tmp_path)).start()
     await run.end()
     assert server.keys[0] == server.keys[1]
     assert server.times[1] - server.times[0] >= 1.0
@@ -207,14 +207,14 @@ def test_leaving_does_not_wait_for_a_server_that_does_not_answer(tmp_path: Path,
 async def test_without_a_place_for_the_position_it_says_so_and_does_not_wait(
     tmp_path: Path, server: RecordServer
 ) -> None:
-    run = Run(scripted(Script(batches=3)), context(server, tmp_path / "nowhere"), stream="mixed").start()
+    run = Run(scripted(Script(batches=3)), context(server, tmp_path / "nowhere")).start()
     with pytest.raises(ActionRequiredError, match="volumeClaim"):
         await run.end()
 
 
 @pytest.mark.parametrize("url", ["http://", "http:///data", "http://host:port/", "http://[::1/"])
 async def test_a_url_that_is_none_is_for_a_person(tmp_path: Path, server: RecordServer, url: str) -> None:
-    run = Run(scripted(Script(batches=3)), context(server, tmp_path, read_url=lambda: url), stream="mixed").start()
+    run = Run(scripted(Script(batches=3)), context(server, tmp_path, read_url=lambda: url)).start()
     with pytest.raises(InvalidConfigError, match="http"):
         await run.end()
 
@@ -271,7 +271,7 @@ async def test_append_sends_the_history(tmp_path: Path, server: RecordServer) ->
 
 async def test_a_wrong_token_is_for_a_person(tmp_path: Path, server: RecordServer) -> None:
     sink = context(server, tmp_path, read_url=lambda: server.url.replace("a-secret", "a-wrong"))
-    run = Run(scripted(Script(batches=3)), sink, stream="mixed").start()
+    run = Run(scripted(Script(batches=3)), sink).start()
     with pytest.raises(ActionRequiredError, match="401") as caught:
         await run.end()
     assert "a-wrong-token" not in caught.value.message

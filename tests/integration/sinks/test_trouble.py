@@ -49,7 +49,7 @@ async def test_connections_cut_at_every_point_of_the_conversation(
     proxy = CuttingProxy("127.0.0.1", postgres_server.port, plan)
     url = dataset.url.replace(f":{postgres_server.port}/", f":{proxy.port}/") + "?sslmode=disable&gssencmode=disable"
     script = Script(seed=21, batches=100_000, rows=6)
-    run = Run(scripted(script, pauseMs=1), context(dataset, read_url=lambda: url), wait=wait, stream="mixed").start()
+    run = Run(scripted(script, pauseMs=1), context(dataset, stream="mixed", read_url=lambda: url), wait=wait).start()
     await until(lambda: proxy.cuts >= 18, "eighteen connections are cut", 120)
     assert await run.stop() is ExitCode.TERMINATED
     proxy.close()
@@ -70,7 +70,7 @@ def own_server() -> Iterator[PostgresServer]:
 async def test_a_server_that_crashes_and_restarts_is_waited_for(own_server: PostgresServer) -> None:
     dataset = PostgresDataset(own_server)
     script = Script(seed=22, batches=1_000_000, rows=6)  # without end, as far as this test goes
-    run = Run(scripted(script, pauseMs=0.3), context(dataset), wait=False, stream="mixed").start()
+    run = Run(scripted(script, pauseMs=0.3), context(dataset, stream="mixed"), wait=False).start()
     for stop in (own_server.kill, own_server.stop):
         goal = run.telemetry.totals.rows + 200
         await until(partial(has_rows, run, goal), "rows flow")

@@ -251,7 +251,7 @@ filled = fill_defaults(config, registry.schema(kind))
 assert not config_problems(filled, registry.schema(kind))
 report = Telemetry(lambda *_, **__: None, NoMeters())
 registry.build(kind, SourceContext(filled, "ns/c", WriteMode.UPSERT, report))
-build_sink(SinkContext(read_url=lambda: url, table="t", connector="ns/c", stream="s"))
+build_sink(SinkContext(read_url=lambda: url, tables={"s": "t"}, connector="ns/c"))
 ours = {".".join(name.split(".")[1:3]) for name in sys.modules if name.startswith("connector_runner.s")}
 print(json.dumps(sorted(name for name in ours if name.split(".")[0] in ("sources", "sinks") and "." in name)))
 print(json.dumps(sorted({"psycopg", "pymysql", "web3", "rich", "prometheus_client"} & sys.modules.keys())))

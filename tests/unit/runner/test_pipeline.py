@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 
 import pytest
@@ -42,7 +42,7 @@ class HangingSink:
 
     async def claim(self) -> Claim:
         await self._step("claim")
-        return Claim(None, 1, 0)
+        return Claim({"test": None}, 1, 0)
 
     async def prepare(self, schema: StreamSchema) -> None:
         await self._step("prepare")
@@ -137,8 +137,8 @@ async def test_the_end_counts_also_when_secrets_are_rotated_in_the_same_moment()
         return source
 
     telemetry = Telemetry(lambda *_, **__: None, NoMeters())
-    reader = Reader(build, "test", BatchQueue(Limits()), telemetry, Backoff(lambda: 1.0), lambda _: None)
-    task = asyncio.create_task(reader.run(None))
+    reader = Reader(build, BatchQueue(Limits()), telemetry, Backoff(lambda: 1.0), lambda _: None)
+    task = asyncio.create_task(reader.run(Claim({"test": None}, 1, 0)))
     await opened.wait()
     reader.reconnect()
     task.cancel()
@@ -150,8 +150,8 @@ async def test_the_end_counts_also_when_secrets_are_rotated_in_the_same_moment()
 class LostWhileOpening(ListSource):
     """Its connection is gone again before `open` returns, and comes back when the test says so."""
 
-    async def open(self, stream: str, checkpoint: Checkpoint | None) -> Opened:
-        opened = await super().open(stream, checkpoint)
+    async def open(self, checkpoints: Mapping[str, Checkpoint | None]) -> Opened:
+        opened = await super().open(checkpoints)
         assert self.report is not None
         self.report.disconnected("the feed hung up")
         return opened

@@ -49,13 +49,11 @@ def build_engine(run: Run, log: Callable[..., None]) -> Engine:
     context = SourceContext(config, connector, WriteMode(run.mode), telemetry)
     sink = build_sink(
         SinkContext(
-            read_url=lambda: f"sqlite:///{path.name}?synchronous=NORMAL", table=TABLE, connector=connector, stream=run.stream, uid="uid",
+            read_url=lambda: f"sqlite:///{path.name}?synchronous=NORMAL", tables={run.stream: TABLE}, connector=connector, uid="uid",
             run=run.number, write_mode=WriteMode(run.mode), directory=path.parent,
         )
     )  # fmt: skip
-    return Engine(
-        lambda: build_source(context), sink, run.stream, telemetry, wait=True, pace=Pace(heartbeat=0.1, idle=15.0)
-    )
+    return Engine(lambda: build_source(context), sink, telemetry, wait=True, pace=Pace(heartbeat=0.1, idle=15.0))
 
 
 class Connector:
