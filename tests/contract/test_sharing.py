@@ -47,12 +47,9 @@ async def test_a_history_from_before_rows_had_owners_gets_the_columns(dataset: D
     assert dataset.query(OWNED) == [(None, None, 1, "upsert"), (*ours, 1, "delete"), (*ours, 2, "upsert")]
 
 
-SPELLINGS = {"sqlite": ("rows", "ROWS"), "postgresql": ("rows", "public.rows")}
-
-
 @pytest.mark.parametrize("turn", [1, -1])
 async def test_a_table_is_the_same_however_it_is_spelled(dataset: Dataset, turn: int) -> None:
-    first, second = SPELLINGS[dataset.name][::turn]
+    first, second = ("rows", dataset.other_spelling)[::turn]
     batches = [batch(SMALL, 1, (UPSERT, (1, "a"))), batch(SMALL, 2, (UPSERT, (2, "b")))]
     await run_to_end(batches[:1], context(dataset, first))
     other = Run(lambda: ListSource(batches), context(dataset, second, connector="default/other"))

@@ -36,12 +36,17 @@ class Dataset(Protocol):
     """A fresh database that a test fills through a sink.
 
     Attributes:
+        name: As its descriptor has it.
         directory: The runner's data directory.
+        is_case_sensitive: Whether two columns may differ in case alone.
+        other_spelling: Another name of the table `rows`.
     """
 
     name: str
     url: str
     directory: Path
+    is_case_sensitive: bool
+    other_spelling: str
 
     def read(self, schema: StreamSchema, table: str, extra: Sequence[str] = (), order: str = "") -> Rows:
         """The table's rows in schema order, as the values that a source would send; `extra` columns after them."""
@@ -89,6 +94,8 @@ SQLITE_DECODE: dict[Kind, Callable[[Any], Any]] = {
 
 class SqliteDataset:
     name = "sqlite"
+    is_case_sensitive = False
+    other_spelling = "ROWS"
 
     def __init__(self, folder: Path) -> None:
         self.directory = folder
@@ -142,6 +149,8 @@ CASTS = {Kind.JSON: "::text", Kind.UUID: "::text", Kind.FLOAT32: "::double preci
 
 class PostgresDataset:
     name = "postgresql"
+    is_case_sensitive = True
+    other_spelling = "public.rows"
 
     def __init__(self, server: PostgresServer, folder: Path = Path()) -> None:
         self.directory = folder
@@ -210,6 +219,8 @@ class HttpDataset:
     """A server that takes records; position, dead letters and incidents lie in a file beside the runner, for `query`."""
 
     name = "http"
+    is_case_sensitive = True
+    other_spelling = "rows"
 
     def __init__(self, folder: Path) -> None:
         self.directory = folder
