@@ -46,9 +46,9 @@ def _policy(kit: Kit, kind: str, name: str, spec: dict[str, Any], binding: dict[
         kit.kubectl("delete", f"{kind.lower()}binding,{kind.lower()}", full, "--ignore-not-found")
 
 
-def _probe(kit: Kit, resource: str) -> Any:
+def _probe(kit: Kit, resource: str, name: str = "probe") -> Any:
     """A dry run of what the policy is about; as the API server would have it."""
-    command = ["create", "job", "probe"] if resource == "jobs" else ["run", "probe", "--restart=Never"]
+    command = ["create", "job", name] if resource == "jobs" else ["run", name, "--restart=Never"]
     return json.loads(kit.kubectl(*command, "--image=none", "--dry-run=server", "-o", "json"))
 
 
@@ -61,17 +61,21 @@ def refuse(
     operations: tuple[str, ...] = ("CREATE",),
     *,
     waits: bool = True,
+    probe: str = "",
 ) -> Iterator[None]:
-    """Refuses what does not fulfil a CEL expression; holds when the block begins, if it `waits` for that."""
+    """Refuses what does not fulfil a CEL expression; holds when the block begins, if it `waits` for that.
+
+    `probe` names an object that the expression refuses, where it does not refuse all.
+    """
     spec = _base(kit, "refuse", resource, list(operations)) | {
         "validations": [{"expression": expression, "message": message}]
     }
     with _policy(kit, "ValidatingAdmissionPolicy", f"refuse-{resource}", spec, {"validationActions": ["Deny"]}):
-        if waits and expression == "false" and "CREATE" in operations:
+        if waits and (probe or expression == "false") and "CREATE" in operations:
 
             def holds() -> bool:
                 try:
-                    _probe(kit, resource)
+                    _probe(kit, resource, probe or "probe")
                 except KubectlError as error:
                     return message in error.stderr
                 return False

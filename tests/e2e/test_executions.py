@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.kit.cluster import Audit, Kit, find_process
-from tests.localkube.cluster import KubectlError, LocalKube, eventually
+from tests.localkube.cluster import LocalKube, eventually
 
 RUNNING = {"selectedStream": "ticker", "status": "running"}
 CONNECTOR_LABEL = "apperate.io/connector"
@@ -287,104 +287,6 @@ def test_a_wiped_status_comes_back_in_every_state(kit: Kit, url: str, spec: dict
     kit.wait("c", state, reason=reason)
 
 
-def test_a_missing_secret_is_told_and_the_connector_goes_on_when_it_is_there(kit: Kit) -> None:
-    kit.apply("c", "ws://null?needs=key", configFrom=[{"secretRef": {"name": "later"}}])
-    kit.wait("c", "pending", reason="SecretNotFound")
-    assert '"later" not found' in kit.condition("c")["message"]
-    kit.kubectl("create", "secret", "generic", "later", "--from-literal=key=x")
-    kit.wait("c", "received", ready=True, timeout=150)
-
-
-def test_a_quota_is_told_in_the_servers_words(kit: Kit) -> None:
-    kit.apply("c", selectedStream="ticker")
-    kit.wait("c", "ready")
-    kit.kubectl("create", "quota", "none", "--hard=count/jobs.batch=0")
-    eventually(lambda: "none" in kit.kubectl("get", "quota"), what="the quota")
-    kit.patch("c", status="running")
-    kit.wait("c", "running", reason="JobRefused", ready=False)
-    assert "exceeded quota" in kit.condition("c")["message"]
-    kit.kubectl("delete", "quota", "none")
-    kit.wait("c", "running", ready=True)
-
-
-def test_pods_that_a_quota_refuses_are_told(kit: Kit) -> None:
-    kit.apply("c", selectedStream="ticker")
-    kit.wait("c", "ready")
-    kit.kubectl("create", "quota", "none", "--hard=pods=0")
-    kit.patch("c", status="running")
-    kit.wait("c", "running", reason="PodRefused", ready=False)
-    assert "exceeded quota" in kit.condition("c")["message"]
-
-
-def test_pods_that_a_policy_refuses_are_told_and_come_when_it_is_gone(kit: Kit) -> None:
-    kit.apply("c", selectedStream="ticker")
-    kit.wait("c", "ready")
-    policy = forbid_pods(kit)
-    try:
-        kit.patch("c", status="running")
-        kit.wait("c", "running", reason="PodRefused", ready=False)
-        assert "no pods here" in kit.condition("c")["message"]
-    finally:
-        kit.kubectl("delete", "validatingadmissionpolicybinding,validatingadmissionpolicy", policy)
-    kit.wait("c", "running", ready=True)
-
-
-def forbid_pods(kit: Kit) -> str:
-    """A policy that refuses each pod of the namespace; returns its name when it holds."""
-    name = f"no-pods-{kit.namespace}"
-    where = {"matchLabels": {"kubernetes.io/metadata.name": kit.namespace}}
-    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
-    api = "admissionregistration.k8s.io/v1"
-    policy = {
-        "apiVersion": api,
-        "kind": "ValidatingAdmissionPolicy",
-        "metadata": {"name": name},
-        "spec": {
-            "matchConstraints": {"resourceRules": [rule], "namespaceSelector": where},
-            "validations": [{"expression": "false", "message": "no pods here"}],
-        },
-    }
-    binding = {
-        "apiVersion": api,
-        "kind": "ValidatingAdmissionPolicyBinding",
-        "metadata": {"name": name},
-        "spec": {"policyName": name, "validationActions": ["Deny"]},
-    }
-    for made in (policy, binding):
-        kit.kubectl("apply", "-f", "-", input=json.dumps(made))
-
-    def is_refused() -> bool:
-        try:
-            kit.kubectl("run", "probe", "--image=none", "--dry-run=server")
-        except KubectlError as error:
-            return "no pods here" in str(error)
-        return False
-
-    eventually(is_refused, what="the policy holds")
-    return name
-
-
 def test_the_pods_are_taken_where_pod_security_is_restricted(kit: Kit) -> None:
     kit.kubectl("label", "namespace", kit.namespace, "pod-security.kubernetes.io/enforce=restricted")
     kit.run("c")
-
-
-def test_a_changed_dataset_reaches_its_connectors_one_by_one(kit: Kit) -> None:
-    kit.run("a")
-    kit.run("b")
-    kit.dataset("rows", url="postgresql://elsewhere/market")
-    kit.wait_next_run("a", 1)
-    kit.wait_next_run("b", 1)
-    rolled = kit.api.get(f"/apis/apperate.io/v1/namespaces/{kit.namespace}/datasets/rows")["status"]
-    assert rolled["connectors"] == 2
-    first, second = (kit.jobs(name)[-1]["metadata"]["creationTimestamp"] for name in "ab")
-    assert first < second
-
-
-def test_a_dataset_deleted_in_use_is_told_and_the_execution_goes_on(kit: Kit) -> None:
-    kit.run("c")
-    pod = kit.live_pod("c")["metadata"]["uid"]
-    kit.kubectl("delete", "dataset", "rows")
-    kit.wait_condition("c", "DatasetResolved", "DatasetNotFound")
-    assert kit.status("c")["state"]["status"] == "running"
-    assert kit.live_pod("c")["metadata"]["uid"] == pod
