@@ -77,6 +77,13 @@ class Log:
         self.add(Event.TABLE_MAP, number + b"\1d\0" + bytes([len(name)]) + name + b"\0" + bytes([2, 3, 3, 0, 2]))
         return number
 
+    def map(self, table: str) -> bytes:
+        """Names a table, as each statement does before its rows; returns how these begin."""
+        name = table.encode()
+        number = (7 if table == "t" else 8 + sum(name)).to_bytes(6, "little") + b"\1\0"
+        self.add(Event.TABLE_MAP, number + b"\1d\0" + bytes([len(name)]) + name + b"\0" + bytes([2, 3, 3, 0, 2]))
+        return number
+
     def commit(self) -> None:
         self.add(Event.XID, bytes(8))
 
@@ -116,10 +123,11 @@ class Reader:
     """A reader of such a log: what it hands over, and where it would go on after a crash."""
 
     def __init__(
-        self, position: LogPosition, *, is_mariadb: bool = False, has_gtids: bool = True, definition: TableDefinition = TABLE, **options: str
+        self, position: LogPosition, *others: tuple[TableDefinition, LogPosition], is_mariadb: bool = False, has_gtids: bool = True,
+        definition: TableDefinition = TABLE, isolates: bool = False, **options: str,
     ) -> None:  # fmt: skip
         server = Server(is_mariadb, {"gtid_mode": "ON" if has_gtids else "OFF"})
-        self.log_reader = LogReader(settings(**options), server, definition, position)
+        self.log_reader = LogReader(settings(**options), server, definition, position, *others, isolates=isolates)
         self.position = position
         self.batches: list[LogBatch] = []
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from connector_runner.sources.mysql.binlog.gtid import MariaGtids, MysqlGtids
@@ -89,6 +89,17 @@ def gtid_text(gtid: Gtid | None) -> str:
     return "" if gtid is None else (":" if len(gtid) == 2 else "-").join(map(str, gtid))
 
 
+def join_positions(positions: Sequence[LogPosition]) -> LogPosition:
+    """The one place in the log at which several tables stand, with the XA transactions that any of them knows."""
+    first = positions[0]
+    if len(positions) == 1:
+        return first
+    prepared = dict.fromkeys(xid for position in positions for xid in position.prepared)
+    others = dict.fromkeys(xid for position in positions for xid in position.others if xid not in prepared)
+    transaction = next((position.transaction for position in positions if position.transaction), "")
+    return replace(first, prepared=tuple(prepared), others=tuple(others), transaction=transaction)
+
+
 class Commit(NamedTuple):
     """A transaction in a batch of the log.
 
@@ -122,7 +133,6 @@ class LogState:
         elif has_gtids and (position.gtids or not position.file):
             self._gtids = MysqlGtids.parse(position.gtids)
         self._prepared, self._others = list(position.prepared), list(position.others)
-        self.shadows = position.shadows
 
     def rotate(self, file: str, offset: int) -> None:
         """Another file begins; when a stream starts anew in the same file, what is known stays."""
@@ -140,13 +150,9 @@ class LogState:
         self.offset = max(self.offset, offset)
 
     def prepare(self, xid: str, *, has_rows: bool) -> None:
-        """An XA transaction is prepared."""
+        """An XA transaction is prepared; `has_rows`: of a followed table."""
         self.finish(xid)
         (self._prepared if has_rows else self._others).append(xid)
-
-    def is_harmless(self, xid: str) -> bool:
-        """Whether an XA transaction is known to have no rows of the table."""
-        return xid in self._others
 
     def finish(self, xid: str) -> None:
         """An XA transaction is committed or rolled back."""
@@ -154,9 +160,12 @@ class LogState:
             if xid in xids:
                 xids.remove(xid)
 
-    def position(self, rows: int = 0, transaction: str = "") -> LogPosition:
-        """The position now, `rows` into the transaction that follows."""
+    @property
+    def xids(self) -> tuple[str, ...]:
+        """All XA transactions that are known to be prepared."""
+        return (*self._prepared, *self._others)
+
+    def position(self) -> LogPosition:
+        """The position now; `prepared` are those with rows of any followed table."""
         gtids = "" if self._gtids is None else str(self._gtids)
-        inside = transaction if rows else ""
-        prepared, others = tuple(self._prepared), tuple(self._others)
-        return LogPosition(self.file, self.offset, gtids, rows, prepared, others, inside, self.shadows)
+        return LogPosition(self.file, self.offset, gtids, 0, tuple(self._prepared), tuple(self._others))

@@ -1,44 +1,54 @@
-"""The decoders of one table, found by the numbers that the log gives to tables. No I/O."""
+"""The decoders of the followed tables, found by the numbers that the log gives to tables. No I/O."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Generic, Protocol, TypeVar
 
 from connector_runner.protocols.errors import RESET, ActionRequiredError
 from connector_runner.sources.mysql.binlog.map_matching import describes
 from connector_runner.sources.mysql.binlog.row_events import TableDecoder
 from connector_runner.sources.mysql.binlog.table_map import TableMap, parse_table_map
-from connector_runner.sources.mysql.types.names import fold_table
+from connector_runner.sources.mysql.types.names import TableName, fold_table
 from connector_runner.sources.mysql.types.table import TableDefinition
 
 # Numbers and maps that are remembered.
 REMEMBERED = 4096
 
 
-class TableDecoders:
-    """What row events of which table number are decoded with: nothing, unless they are of the followed table.
+class Followed(Protocol):
+    """A table whose rows are wanted."""
+
+    definition: TableDefinition
+
+
+Table = TypeVar("Table", bound=Followed)
+Key = TypeVar("Key", int, bytes)
+
+
+class TableDecoders(Generic[Table]):
+    """What row events of which table number are decoded with: nothing, unless they are of a followed table.
+
+    A row event costs one look-up by number, however many tables there are.
 
     Args:
-        definition: Of the followed table.
+        tables: The followed ones by their names as they are compared; the owner may change them, and calls `forget` then.
         folds_case: lower_case_table_names is not 0.
         is_mariadb: The dialect.
         charsets: Names of character sets by the number of a collation.
     """
 
     def __init__(
-        self, definition: TableDefinition, *, folds_case: bool, is_mariadb: bool, charsets: Mapping[int, str]
+        self, tables: Mapping[TableName, Table], *, folds_case: bool, is_mariadb: bool, charsets: Mapping[int, str]
     ) -> None:
+        self._tables = tables
         self._folds_case, self._is_mariadb, self._charsets = folds_case, is_mariadb, charsets
-        self._name = fold_table((definition.database, definition.name), folds_case=folds_case)
-        self._by_number: dict[int, TableDecoder | None] = {}
-        self._by_map: dict[bytes, TableDecoder | None] = {}
+        self._by_number: dict[int, tuple[TableDecoder, Table] | None] = {}
+        self._by_map: dict[bytes, tuple[TableDecoder, Table] | None] = {}
+        self.get = self._by_number.get  # of a row event; None for other tables
 
-    def get(self, number: int) -> TableDecoder | None:
-        """Of a row event; None for other tables."""
-        return self._by_number.get(number)
-
-    def note(self, body: bytes, definition: TableDefinition) -> TableMap | None:
-        """Takes in a table map event's body; returns the map if it is the table's and does not fit the definition."""
+    def note(self, body: bytes) -> tuple[Table, TableMap] | None:
+        """Takes in a table map event's body; returns the table and the map if they do not fit each other."""
         number, raw = int.from_bytes(body[:6], "little"), body[8:]
         if raw in self._by_map:
             self._by_number[number] = self._by_map[raw]
@@ -49,24 +59,26 @@ class TableDecoders:
         names = raw[1 : 1 + size].decode(), raw[size + 3 : size + 3 + name_size].decode()
         if len(self._by_map) > REMEMBERED:
             self._by_map.clear()
-        if fold_table(names, folds_case=self._folds_case) != self._name:
+        table = self._tables.get(fold_table(names, folds_case=self._folds_case))
+        if table is None:
             self._by_number[number] = self._by_map[raw] = None
             return None
         table_map = parse_table_map(raw, is_mariadb=self._is_mariadb)
-        if not describes(table_map, definition, self._charsets):
-            return table_map
-        self._by_number[number] = self._by_map[raw] = TableDecoder(table_map, definition)
+        if not describes(table_map, table.definition, self._charsets):
+            return table, table_map
+        self._by_number[number] = self._by_map[raw] = TableDecoder(table_map, table.definition), table
         return None
 
-    def require(self, body: bytes, definition: TableDefinition) -> None:
-        """Takes in a table map event's body that must fit the definition.
+    def require(self, body: bytes) -> None:
+        """Takes in a table map event's body that must fit the definition, if its table is followed.
 
         Raises:
             ActionRequiredError: It does not: the rows that come next can't be read, and are never left out.
         """
-        if self.note(body, definition) is not None:
+        found = self.note(body)
+        if found is not None:
             raise ActionRequiredError(
-                f"{definition.id}: the log describes its next rows in a way that fits no known definition. Start over with "
+                f"{found[0].definition.id}: the log describes its next rows in a way that fits no known definition. Start over with "
                 f"{RESET}, and report this",
                 reason="UnknownDefinition",
             )
@@ -76,7 +88,11 @@ class TableDecoders:
         if len(self._by_number) > above:
             self._by_number.clear()
 
-    def clear(self) -> None:
-        """The definition is another one now."""
-        self._by_number.clear()
-        self._by_map.clear()
+    def forget(self, table: Table) -> None:
+        """The table has another definition now, or is not followed any more; other tables keep what the open statement named."""
+        self._drop(self._by_number, table)
+        self._drop(self._by_map, table)
+
+    def _drop(self, known: dict[Key, tuple[TableDecoder, Table] | None], table: Table) -> None:
+        for key in [key for key, entry in known.items() if entry is not None and entry[1] is table]:
+            del known[key]

@@ -1,4 +1,4 @@
-"""What the statements of a log mean for one table, read in order: also those on temporary tables that have its name.
+"""What the statements of a log mean for tables, read in order: also those on temporary tables that have its name.
 
 A temporary table hides the table of its name from the session that made it. The log marks a statement that uses some temporary
 table (LOG_EVENT_THREAD_SPECIFIC_F), not which one; so they are followed by session from their CREATE.
@@ -11,14 +11,16 @@ from collections.abc import Iterable, Mapping
 from connector_runner.sources.mysql.binlog import events
 from connector_runner.sources.mysql.binlog.query_event import Query, parse_query
 from connector_runner.sources.mysql.ddl.effects import Effect, Meaning, read_meaning, renamed_effect
+from connector_runner.sources.mysql.ddl.name_index import NameIndex
 from connector_runner.sources.mysql.types.names import TableName, fold_table
 
 Session = tuple[int, int]  # server id, thread
+_NO_TABLE = ("", "")
 _HALF_ALTER = events.START_ALTER | events.ROLLBACK_ALTER
 
 
 class Statements:
-    """Judges one statement after the other.
+    """Judges one statement after the other, for one table or several.
 
     Args:
         table: (database, name) of the table.
@@ -32,23 +34,44 @@ class Statements:
         self, table: TableName, *, is_mariadb: bool, folds_case: bool = False, charsets: Mapping[int, str] | None = None,
         shadows: Iterable[str] = (),
     ) -> None:  # fmt: skip
-        self._table = fold_table(table, folds_case=folds_case)
         self._is_mariadb, self._folds_case, self._charsets = is_mariadb, folds_case, charsets or {}
-        self._temporary: dict[Session, set[TableName]] = {_parse_session(text): {self._table} for text in shadows}
+        self._table = fold_table(table, folds_case=folds_case)
+        self._tables = {self._table}
+        self._index: NameIndex | None = None
+        self._temporary: dict[Session, set[TableName]] = {}
         self._alter_phase = 0
+        self.changed: set[TableName] = set()  # names of temporary tables that came or went
+        self.follow(table, shadows)
+
+    def follow(self, table: TableName, shadows: Iterable[str] = ()) -> None:
+        """Another table is judged as well, with the sessions that have a temporary table of its name."""
+        table = fold_table(table, folds_case=self._folds_case)
+        self._tables.add(table)
+        self._index = None
+        for text in shadows:
+            self._temporary.setdefault(_parse_session(text), set()).add(table)
+
+    def leave(self, table: TableName) -> None:
+        """A table is not judged any more."""
+        self._tables.discard(fold_table(table, folds_case=self._folds_case))
+        self._index = None
 
     @property
     def shadows(self) -> tuple[str, ...]:
-        """Sessions that have a temporary table of the table's name."""
+        """Sessions that have a temporary table of the (first) table's name."""
+        return self.shadows_of(self._table)
+
+    def shadows_of(self, table: TableName) -> tuple[str, ...]:
+        """Sessions that have a temporary table of a table's name."""
+        if not self._temporary:
+            return ()
         return tuple(
-            f"{server}-{thread}" for (server, thread), names in sorted(self._temporary.items()) if self._table in names
+            f"{server}-{thread}" for (server, thread), names in sorted(self._temporary.items()) if table in names
         )
 
-    def copy(self) -> Statements:
-        """One that can read on without this one changing."""
-        other = Statements(
-            self._table, is_mariadb=self._is_mariadb, folds_case=self._folds_case, charsets=self._charsets
-        )
+    def copy(self, table: TableName) -> Statements:
+        """One that can read on for one of the tables without this one changing."""
+        other = Statements(table, is_mariadb=self._is_mariadb, folds_case=self._folds_case, charsets=self._charsets)
         other._temporary = {session: set(names) for session, names in self._temporary.items()}
         return other
 
@@ -63,7 +86,7 @@ class Statements:
     def forget(self, server: int) -> None:
         """A server was started: its sessions' temporary tables are gone."""
         for session in [session for session in self._temporary if session[0] == server]:
-            del self._temporary[session]
+            self.changed |= self._temporary.pop(session)
 
     def read(
         self, body: bytes, server: int, flags: int, *, is_compressed: bool = False, is_load: bool = False
@@ -72,20 +95,36 @@ class Statements:
         return parse_query(body, server, flags, self._charsets, is_compressed=is_compressed, is_load=is_load)
 
     def judge(self, query: Query) -> Effect:
-        """What a statement does to the table."""
+        """What a statement does to the (first) table."""
+        return self.judge_each(query).get(self._table, Effect.NONE)
+
+    def judge_each(self, query: Query) -> dict[TableName, Effect]:
+        """What a statement does to which of the tables; costs no more for tables that it does not name."""
         if self._alter_phase & _HALF_ALTER:  # the table changes at its end, if it has a good one
-            return Effect.NONE
-        meaning = read_meaning(
-            query.statement, query.database, self._table,
+            return {}
+        named: Iterable[TableName] = self._tables
+        if len(self._tables) > 1:
+            self._index = self._index or NameIndex(self._tables)
+            named = self._index.find(query, is_mariadb=self._is_mariadb)
+        own = self._temporary.get((query.server, query.thread), set())
+        if not named and not query.uses_temporary and not own:
+            return {}
+        meanings = {table: self._read(query, table) for table in named}
+        # What it means for temporary tables does not depend on the table that is asked about.
+        common = next(iter(meanings.values()), None) or self._read(query, _NO_TABLE)
+        if common.subject is None and common.renamed:
+            effects = self._rename(common, own, meanings)
+        else:
+            effects = {table: self._of_table(meaning, query, own) for table, meaning in meanings.items()}
+            if query.uses_temporary:
+                self._follow(common, query, own)
+        return {table: effect for table, effect in effects.items() if effect is not Effect.NONE}
+
+    def _read(self, query: Query, table: TableName) -> Meaning:
+        return read_meaning(
+            query.statement, query.database, table,
             sql_mode=query.sql_mode, folds_case=self._folds_case, is_mariadb=self._is_mariadb,
         )  # fmt: skip
-        own = self._temporary.get((query.server, query.thread), set())
-        if meaning.subject is None and meaning.renamed:
-            return self._rename(meaning, own)
-        effect = self._of_table(meaning, query, own)
-        if query.uses_temporary:
-            self._follow(meaning, query, own)
-        return effect
 
     def _of_table(self, meaning: Meaning, query: Query, own: set[TableName]) -> Effect:
         if meaning.effect is Effect.NONE or meaning.subject is None or not query.uses_temporary:
@@ -102,22 +141,23 @@ class Statements:
         for old, new in meaning.renamed:
             if old in own:
                 own = own - {old} | {new}
-        self._temporary.pop((query.server, query.thread), None)
+        self.changed |= own ^ self._temporary.pop((query.server, query.thread), set())
         if own:
             self._temporary[query.server, query.thread] = own
 
-    def _rename(self, meaning: Meaning, own: set[TableName]) -> Effect:
+    def _rename(self, meaning: Meaning, own: set[TableName], tables: Iterable[TableName]) -> dict[TableName, Effect]:
         """RENAME TABLE renames temporary tables first on MariaDB (unmarked in the log), and none on MySQL."""
-        if not self._is_mariadb:
-            return meaning.effect
-        others = []
-        for old, new in meaning.renamed:
-            if old in own:
-                own.remove(old)
-                own.add(new)
-            else:
-                others.append((old, new))
-        return renamed_effect(others, self._table)
+        others = list(meaning.renamed)
+        if self._is_mariadb:
+            others = []
+            for old, new in meaning.renamed:
+                if old in own:
+                    own.remove(old)
+                    own.add(new)
+                    self.changed |= {old, new}
+                else:
+                    others.append((old, new))
+        return {table: renamed_effect(others, table) for table in tables}
 
 
 def _parse_session(text: str) -> Session:

@@ -1,4 +1,4 @@
-"""Puts events of the log together to batches of one table's rows with exact positions. No I/O: bytes in, values out.
+"""Puts events of the log together to batches of rows, each of one table, with exact positions. No I/O: bytes in, values out.
 
 What can't be decided by the events alone (what does the table look like after this statement?) is left in `interruption`;
 nothing more is fed until it was decided, with `adopt`.
@@ -6,57 +6,65 @@ nothing more is fed until it was decided, with `adopt`.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from connector_runner.protocols.batch import Incident
 from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.sources.mysql.binlog import events
 from connector_runner.sources.mysql.binlog.events import ARTIFICIAL, HEADER_SIZE, ROW_EVENTS, Event, read_header
-from connector_runner.sources.mysql.binlog.position import Gtid, LogPosition, LogState
+from connector_runner.sources.mysql.binlog.position import Gtid, LogPosition, LogState, join_positions
 from connector_runner.sources.mysql.binlog.query_event import Query
 from connector_runner.sources.mysql.binlog.row_events import IncompleteRowsError
 from connector_runner.sources.mysql.binlog.table_decoders import REMEMBERED, TableDecoders
 from connector_runner.sources.mysql.ddl.alterations import UNKNOWN, read_alteration
 from connector_runner.sources.mysql.ddl.effects import Effect
 from connector_runner.sources.mysql.ddl.statements import Statements
+from connector_runner.sources.mysql.log_reader.followed_table import FollowedTable
 from connector_runner.sources.mysql.log_reader.log_batch import Again, Interruption, LogBatch
-from connector_runner.sources.mysql.log_reader.transactions import Transactions
+from connector_runner.sources.mysql.log_reader.transactions import Found, Transactions
+from connector_runner.sources.mysql.types.names import TableName, fold_table
 from connector_runner.sources.mysql.types.table import TableDefinition
 
 _ROTATE, _PARTIAL = int(Event.ROTATE), int(Event.PARTIAL_UPDATE_ROWS)
 
 
 class BinlogDecoder:
-    """Follows one table through the log.
+    """Follows one or more tables through the log; headers, ids and bounds of transactions are read once for all of them.
 
     Args:
-        definition: The table at `position`.
+        definition: The (first) table at `position`.
         position: Where the stream of events starts.
+        others: Further tables, each with its position: the same place in the log.
         is_mariadb: The dialect.
         has_gtids: Whether the server's ids make up whole sets.
         folds_case: lower_case_table_names is not 0.
         charsets: Names of character sets by the number of a collation.
+        isolates: Whether a table that can't be followed any further is left out, and the others go on.
     """
 
     def __init__(
-        self, definition: TableDefinition, position: LogPosition, *, is_mariadb: bool, has_gtids: bool = True,
-        folds_case: bool = False, charsets: Mapping[int, str] | None = None,
+        self, definition: TableDefinition, position: LogPosition, *others: tuple[TableDefinition, LogPosition], is_mariadb: bool,
+        has_gtids: bool = True, folds_case: bool = False, charsets: Mapping[int, str] | None = None, isolates: bool = False,
     ) -> None:  # fmt: skip
-        self.definition = definition
-        self.state = LogState(position, is_mariadb=is_mariadb, has_gtids=has_gtids)
-        self.interruption: Interruption | None = None
-        self._transactions = Transactions(position, self.state, self._interrupt)
+        starts = ((definition, position), *others)
+        start = join_positions([each for _, each in starts])
+        self.state = LogState(start, is_mariadb=is_mariadb, has_gtids=has_gtids)
+        self.tables: dict[TableName, FollowedTable] = {}
+        self._interrupted: deque[tuple[FollowedTable, Interruption]] = deque()
+        self._transactions = Transactions(self.state, self.tables.values(), self._interrupt, start.transaction)
         self.buffer = self._transactions.buffer
         self.statements = Statements(
-            (definition.database, definition.name), is_mariadb=is_mariadb, folds_case=folds_case, charsets=charsets, shadows=position.shadows,
-        )  # fmt: skip
-        self._is_mariadb, self._flags = is_mariadb, 0
-        self._then: Callable[[], None] | None = None  # what happens once the interruption is decided
-        self._decoders = TableDecoders(
-            definition, folds_case=folds_case, is_mariadb=is_mariadb, charsets=charsets or {}
+            (definition.database, definition.name), is_mariadb=is_mariadb, folds_case=folds_case, charsets=charsets
         )
-        self._incidents: list[Incident] = []
-        self._again: Again | None = None
+        self._is_mariadb, self._folds_case, self._flags, self._isolates = is_mariadb, folds_case, 0, isolates
+        self._then: Callable[[], None] | None = None  # what happens once all interruptions are decided
+        self._decoders = TableDecoders[FollowedTable](
+            self.tables, folds_case=folds_case, is_mariadb=is_mariadb, charsets=charsets or {}
+        )
+        for each in starts:
+            self._follow(*each)
         handlers: dict[Event, Callable[[bytes, int, int], None]] = {
             Event.TABLE_MAP: self._table_map, Event.XID: self._xid, Event.QUERY: self._query, Event.ROTATE: self._rotate,
             Event.MARIA_QUERY_COMPRESSED: self._query_compressed, Event.FORMAT_DESCRIPTION: self._format, Event.GTID: self._gtid_event,
@@ -66,6 +74,34 @@ class BinlogDecoder:
         }  # fmt: skip
         self._handlers = {int(kind): handler for kind, handler in handlers.items()}
 
+    def _follow(self, definition: TableDefinition, position: LogPosition) -> None:
+        name = fold_table((definition.database, definition.name), folds_case=self._folds_case)
+        self.statements.follow(name, position.shadows)
+        table = FollowedTable(definition, position, name, partial(self.statements.shadows_of, name))
+        self.tables[name] = table
+        # Of XA transactions that were prepared before the table was followed nobody knows whether they have rows of it.
+        table.prepared = (
+            *position.prepared,
+            *(xid for xid in self.state.xids if xid not in (*position.prepared, *position.others)),
+        )
+        if table.skip:
+            self.buffer.touch(table)
+
+    @property
+    def interruption(self) -> Interruption | None:
+        """What has to be decided before the next event, of the table `interrupted`."""
+        return self._interrupted[0][1] if self._interrupted else None
+
+    @property
+    def interrupted(self) -> FollowedTable:
+        """The table that the interruption is about."""
+        return self._interrupted[0][0]
+
+    @property
+    def definition(self) -> TableDefinition:
+        """Of the first table."""
+        return next(iter(self.tables.values())).definition
+
     @property
     def size(self) -> int:
         """Bytes of rows that wait to be taken."""
@@ -74,7 +110,7 @@ class BinlogDecoder:
     @property
     def waiting(self) -> int:
         """How many rows wait, those of the open transaction included."""
-        return len(self.buffer.rows)
+        return sum(len(table.rows) for table in self.tables.values())
 
     # --- events
 
@@ -95,37 +131,58 @@ class BinlogDecoder:
             )
         # The position moves past an event that interrupts only together with what was decided. A rotation's end position is
         # one of the file before.
-        is_quiet = not self.buffer.is_open and self.interruption is None
+        is_quiet = not self.buffer.is_open and not self._interrupted
         if is_quiet and offset and kind != _ROTATE and not flags & ARTIFICIAL:
             self.state.advance(offset)
 
     def _row_event(self, kind: int, buffer: bytes, start: int, end: int) -> None:
         at = start + HEADER_SIZE
-        decoder = self._decoders.get(int.from_bytes(buffer[at : at + 6], "little"))
-        if decoder is None:
+        found = self._decoders.get(int.from_bytes(buffer[at : at + 6], "little"))
+        if found is None:
             return
+        decoder, table = found
         what, is_compressed, has_extra = ROW_EVENTS[kind]
         at += 8
         if has_extra:
             at += int.from_bytes(buffer[at : at + 2], "little")
-        rows = self.buffer
-        before = len(rows.rows)
+        if not (table.is_touched and table.is_waiting):
+            self.buffer.touch(table)
+        before = len(table.rows)
         try:
-            rows.size += decoder.decode(
-                what, buffer[at:end], rows.rows, rows.operations,
+            size = decoder.decode(
+                what, buffer[at:end], table.rows, table.operations,
                 is_partial=kind == _PARTIAL, is_compressed=is_compressed,
             )  # fmt: skip
         except IncompleteRowsError as error:
             effect = Effect.GENERATED if error.is_lasting else Effect.INCOMPLETE
-            self._transactions.doubt = Interruption(effect, str(error))
-        rows.time = int.from_bytes(buffer[start : start + 4], "little") or rows.time
-        rows.skip(before)
+            table.doubt = Interruption(effect, str(error))
+            size = 0
+        except Exception as error:
+            if not self._isolates:
+                raise
+            self.park(table, error)
+            return
+        table.size += size
+        self.buffer.size += size
+        table.time = int.from_bytes(buffer[start : start + 4], "little") or table.time
+        if table.skip:
+            table.skip_rows(before)
 
     def _table_map(self, body: bytes, _server: int, _offset: int) -> None:
-        table_map = self._decoders.note(body, self.definition)
-        if table_map is not None:
-            found = Interruption(Effect.ALTERED, table_map=table_map)
-            self._interrupt(found, lambda: self._decoders.require(body, self.definition))
+        found = self._decoders.note(body)
+        if found is not None:
+            table, table_map = found
+            self._interrupt([(table, Interruption(Effect.ALTERED, table_map=table_map))], lambda: self._require(body))
+
+    def _require(self, body: bytes) -> None:
+        try:
+            self._decoders.require(body)
+        except ActionRequiredError as error:
+            if not self._isolates:
+                raise
+            found = self._decoders.note(body)
+            assert found is not None  # noqa: S101 - it was just refused
+            self.park(found[0], error)
 
     # --- transactions
 
@@ -174,22 +231,35 @@ class BinlogDecoder:
         text = query.statement.lstrip()
         if self._transactions.read(text, offset):
             return
-        effect = self.statements.judge(query)
-        self.state.shadows = self.statements.shadows
-        alteration = UNKNOWN
-        if effect is Effect.ALTERED:
-            alteration = read_alteration(text, sql_mode=query.sql_mode, is_mariadb=self._is_mariadb)
-        found = Interruption(effect, text[:500], alteration=alteration)
-        if effect is Effect.NONE:
+        effects = self.statements.judge_each(query)
+        self._note_shadows()
+        if not effects:
             if not self.buffer.is_explicit:  # a definition change stands alone, rows lie between BEGIN and COMMIT
                 self._transactions.commit(offset)
-        elif not self.buffer.is_explicit:
+            return
+        alteration = UNKNOWN
+        if Effect.ALTERED in effects.values():
+            alteration = read_alteration(text, sql_mode=query.sql_mode, is_mariadb=self._is_mariadb)
+        found = [
+            (self.tables[name], Interruption(effect, text[:500], alteration=alteration))
+            for name, effect in effects.items()
+        ]
+        if not self.buffer.is_explicit:
             self._interrupt(found, lambda: self._transactions.commit(offset))
-        elif effect is Effect.STATEMENT:
-            # Decided at the end of the transaction: a copy that is read before would not show what the statement changes.
-            self._transactions.doubt = found
-        else:
-            self._interrupt(found)
+            return
+        for table, each in found:
+            if each.effect is Effect.STATEMENT:
+                # Decided at the end of the transaction: a copy that is read before would not show what the statement changes.
+                table.doubt = each
+                self.buffer.touch(table)
+        self._interrupt([each for each in found if each[1].effect is not Effect.STATEMENT])
+
+    def _note_shadows(self) -> None:
+        for name in self.statements.changed:
+            if (table := self.tables.get(name)) is not None:
+                table.is_changed = True
+                self.buffer.await_take(table)
+        self.statements.changed.clear()
 
     # --- the rest
 
@@ -201,7 +271,7 @@ class BinlogDecoder:
         self._decoders.forget_numbers()
         if events.is_server_start(body):
             self.statements.forget(server)
-            self.state.shadows = self.statements.shadows
+            self._note_shadows()
         if self.buffer.is_open:  # a server that starts begins another file
             self._transactions.end_half(self.buffer.abandon)
 
@@ -211,12 +281,21 @@ class BinlogDecoder:
 
     def _incident(self, _body: bytes, _server: int, offset: int) -> None:
         what = Interruption(Effect.STATEMENT, "an incident event: the server lost part of its log")
-        self._interrupt(what, lambda: self._transactions.commit(offset))
+        self._interrupt([(table, what) for table in self.tables.values()], lambda: self._transactions.commit(offset))
 
     # --- decisions and batches
 
-    def _interrupt(self, found: Interruption, then: Callable[[], None] | None = None) -> None:
-        self.interruption, self._then = found, then
+    def _interrupt(self, found: Found, then: Callable[[], None] | None = None) -> None:
+        self._interrupted.extend(found)
+        self._then = then
+
+    def _go_on(self) -> None:
+        """After a decision: once there is nothing more to decide, what was interrupted goes on."""
+        self._interrupted.popleft()
+        if not self._interrupted:
+            then, self._then = self._then, None
+            if then is not None:
+                then()
 
     def adopt(
         self, definition: TableDefinition, *, again: Again | None = None, incident: Incident | None = None
@@ -225,23 +304,32 @@ class BinlogDecoder:
 
         Call `take` before, so that rows under the old definition are a batch of their own.
         """
-        then, self.interruption, self._then = self._then, None, None
-        self.definition = definition
-        self._decoders.clear()
-        self._again = again or self._again
+        table = self.interrupted
+        table.definition = definition
+        table.again = again or table.again
+        table.is_changed = True
         if incident is not None:
-            self._incidents.append(incident)
-        if then is not None:
-            then()
+            table.incidents.append(incident)
+        self._decoders.forget(table)
+        self.buffer.await_take(table)
+        self._go_on()
 
-    def take(self, *, whole: bool = True) -> LogBatch | None:
-        """What there is to hand over, None if nothing is new.
+    def give_up(self, error: Exception) -> None:
+        """Ends the interruption: its table can't be followed any further, the others go on."""
+        self.park(self.interrupted, error)
+        self._go_on()
+
+    def park(self, table: FollowedTable, error: Exception) -> None:
+        """Leaves a table out from here on; it stands where it can go on: what it has of the open transaction is not handed over."""
+        self.buffer.leave(table, error)
+        self._decoders.forget(table)
+        self.statements.leave(table.name)
+        del self.tables[table.name]
+
+    def take(self, *, whole: bool = True) -> list[LogBatch]:
+        """What there is to hand over, a batch for each table that has something; all but the last say that more follows.
 
         Args:
             whole: Only finished transactions; else also the part of the open one that has arrived.
         """
-        batch = self.buffer.take(self.definition, tuple(self._incidents), self._again, whole=whole)
-        if batch is not None:
-            self._incidents.clear()
-            self._again = None
-        return batch
+        return self.buffer.take(next(iter(self.tables.values()), None), whole=whole)

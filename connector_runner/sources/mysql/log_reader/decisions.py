@@ -189,7 +189,12 @@ class Decisions:
         describe = DescribeTable(context.known.database, context.known.name)
         while True:
             current = yield describe
-            ahead = Lookahead(context.known, context.statements.copy(), self._server, 1 if found.statement else 0)
+            ahead = Lookahead(
+                context.known,
+                context.statements.copy((context.known.database, context.known.name)),
+                self._server,
+                1 if found.statement else 0,
+            )
             yield LookAhead(context.position, ahead)
             if ahead.later is not None or current is None or (yield describe) == current:
                 return current, ahead

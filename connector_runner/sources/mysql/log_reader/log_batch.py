@@ -1,8 +1,8 @@
-"""What the log reader hands over: rows between two positions, and what the copy must do because of them."""
+"""What the log reader hands over: rows of a table between two positions, and what the copy must do because of them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from connector_runner.protocols.batch import Incident, Row
@@ -38,6 +38,10 @@ class LogBatch:
         incidents: To be reported with it.
         again: What the copy must do from here on.
         is_at_end: Nothing more has arrived: the log is read up to now.
+        has_more: The next batch, of another table, belongs to the same position: only with it this one is complete.
+        log: How far the log is applied for all tables, see `shared_position`; `rows` are those of the open transaction that were handed
+            over, of whichever tables.
+        failure: Why the table is not followed any further; it stands at `position`.
     """
 
     definition: TableDefinition
@@ -50,6 +54,9 @@ class LogBatch:
     incidents: tuple[Incident, ...] = ()
     again: Again | None = None
     is_at_end: bool = False
+    has_more: bool = False
+    log: LogPosition = field(default_factory=LogPosition)
+    failure: Exception | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""One table's changes out of the replication stream, as an object without I/O: bytes in, batches out, questions out.
+"""Changes of tables out of the replication stream, as an object without I/O: bytes in, batches out, questions out.
 
 As a protocol of the `websockets` library, it is driven by whoever holds the connection:
 
@@ -13,7 +13,7 @@ until there is neither a batch nor a question.
 
 from __future__ import annotations
 
-from connector_runner.protocols.errors import TransientError
+from connector_runner.protocols.errors import ConnectorError, TransientError
 from connector_runner.sources.mysql.binlog.frames import Frames
 from connector_runner.sources.mysql.binlog.packets import PacketSplitter
 from connector_runner.sources.mysql.binlog.position import LogPosition
@@ -32,19 +32,27 @@ QUIET_BYTES = 16 << 20
 
 
 class LogReader:
-    """Reads one table's changes out of the log.
+    """Reads the changes of one or more tables out of the log.
 
     Args:
         settings: What a person configured: whether a gap means a new copy.
         server: Its facts.
-        definition: The table at `position`.
+        definition: The (first) table at `position`.
         position: Where the stream of bytes starts.
+        others: Further tables, each with its position: the same place in the log.
+        isolates: Whether a table that can't be followed any further is left out (see `LogBatch.failure`), and the others go on.
     """
 
-    def __init__(self, settings: Settings, server: Server, definition: TableDefinition, position: LogPosition) -> None:
+    def __init__(
+        self, settings: Settings, server: Server, definition: TableDefinition, position: LogPosition,
+        *others: tuple[TableDefinition, LogPosition], isolates: bool = False,
+    ) -> None:  # fmt: skip
+        self._isolates = isolates
         self._decoder = BinlogDecoder(
             definition,
             position,
+            *others,
+            isolates=isolates,
             is_mariadb=server.is_mariadb,
             has_gtids=server.has_gtids,
             folds_case=server.folds_case,
@@ -54,6 +62,7 @@ class LogReader:
         self._frames = Frames(self._decoder.take_in)
         self._packets = PacketSplitter(self._receive_event)
         self._data, self._at, self._quiet = b"", 0, 0
+        self._is_half_decided = False  # an interruption of several tables is decided for some of them
         self._is_full = False  # a batch is as large as it should be; asked once after each event, since XA rows can't be handed over
         self._ready: list[LogBatch] = []
         self._deciding: Asking[Decision] | None = None
@@ -131,15 +140,14 @@ class LogReader:
     # --- batches and decisions
 
     def _take(self, *, whole: bool = True, is_at_end: bool = False) -> bool:
-        """Gets a batch ready; whether it has rows."""
-        batch = self._decoder.take(whole=whole)
+        """Gets batches ready; whether they have rows."""
+        batches = self._decoder.take(whole=whole)
         if whole and (is_at_end or self._quiet > QUIET_BYTES):
             self._quiet = 0
-        if batch is None:
-            return False
-        batch.is_at_end = is_at_end
-        self._ready.append(batch)
-        return bool(batch.rows)
+        for batch in batches:
+            batch.is_at_end = is_at_end
+        self._ready += batches
+        return any(batch.rows for batch in batches)
 
     def _take_part(self) -> None:
         """The finished transactions; without their rows, what has arrived of the open one."""
@@ -150,8 +158,9 @@ class LogReader:
         if self._deciding is None:
             decoder = self._decoder
             assert decoder.interruption is not None  # noqa: S101 - asked by the caller
-            self._take()  # rows under the old definition are a batch of their own
-            context = Context(decoder.definition, decoder.state.position(), decoder.statements)
+            if not self._is_half_decided:
+                self._take()  # rows under the old definition are a batch of their own
+            context = Context(decoder.interrupted.definition, decoder.state.position(), decoder.statements)
             self._deciding = self._decisions.decide(decoder.interruption, context)
             if self._ready:
                 return
@@ -164,7 +173,15 @@ class LogReader:
         try:
             self._question = deciding.send(answer)
             self._deciding = deciding
+            return
         except StopIteration as end:
             decision: Decision = end.value
             self._decoder.adopt(decision.definition, again=decision.again, incident=decision.incident)
+        except ConnectorError as error:
+            if not self._isolates:
+                raise
+            self._decoder.give_up(error)
+        # A statement on several tables is handed over with what was decided for all of them.
+        self._is_half_decided = self._decoder.interruption is not None
+        if not self._is_half_decided:
             self._take()

@@ -2,69 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 from connector_runner.sources.mysql.binlog import events
-from connector_runner.sources.mysql.binlog.position import Gtid, LogPosition, LogState
+from connector_runner.sources.mysql.binlog.position import Gtid, LogState
 from connector_runner.sources.mysql.ddl.effects import Effect
+from connector_runner.sources.mysql.log_reader.followed_table import FollowedTable
 from connector_runner.sources.mysql.log_reader.log_batch import Interruption
-from connector_runner.sources.mysql.log_reader.transaction_buffer import TransactionBuffer
+from connector_runner.sources.mysql.log_reader.transaction_buffer import XA_BYTES, TransactionBuffer
 
 Then = Callable[[], None]
+Found = Sequence[tuple[FollowedTable, Interruption]]
 
 
 class Transactions:
     """Follows the transactions of the log.
 
     Args:
-        position: Where the stream of events starts, perhaps inside a transaction.
-        state: Moves as transactions end.
-        interrupt: Takes what has to be decided, and what happens after that.
+        state: How far the log is applied.
+        tables: All that are followed.
+        interrupt: Takes what has to be decided for which tables, and what happens after that.
+        resumed: The id of the transaction that the start is inside of; "" where it is between two.
     """
 
     def __init__(
-        self, position: LogPosition, state: LogState, interrupt: Callable[[Interruption, Then | None], None]
+        self,
+        state: LogState,
+        tables: Iterable[FollowedTable],
+        interrupt: Callable[[Found, Then | None], None],
+        resumed: str,
     ) -> None:
-        self._state, self._interrupt = state, interrupt
-        self.buffer = TransactionBuffer(position, state)
-        self.doubt: Interruption | None = None  # why the rows of the open transaction can't be trusted
+        self._state, self._tables, self._interrupt = state, tables, interrupt
+        self.buffer = TransactionBuffer(state, resumed)
 
     def begin(self, gtid: Gtid | None, *, is_explicit: bool = False, is_xa: bool = False) -> None:
         """A transaction begins."""
         buffer = self.buffer
-        if not buffer.is_open and buffer.continues(gtid):
+        if not buffer.is_open and not buffer.touched:
             buffer.begin(gtid, is_explicit=is_explicit, is_xa=is_xa)
             return
 
         def begin() -> None:
-            self.doubt = None
             buffer.abandon()
             buffer.begin(gtid, is_explicit=is_explicit, is_xa=is_xa)
 
         if buffer.is_open:
             self.end_half(begin)
-        else:
+        elif strangers := [table for table in buffer.touched if not table.continues(gtid)]:
             text = "a transaction that was applied in part is not the one that comes next on this server"
-            self._interrupt(Interruption(Effect.STATEMENT, text), begin)
+            self._interrupt([(table, Interruption(Effect.STATEMENT, text)) for table in strangers], begin)
+        else:
+            buffer.begin(gtid, is_explicit=is_explicit, is_xa=is_xa)
 
     def end_half(self, then: Then) -> None:
         """A transaction without an end: MariaDB was killed while it wrote it. It never happened."""
-        if self.buffer.emitted:
+        if halves := self.buffer.was_handed_over:
             text = (
                 "a transaction that was applied in part has no end in the log: the server was killed while it wrote it"
             )
-            self._interrupt(Interruption(Effect.STATEMENT, text), then)
+            self._interrupt([(table, Interruption(Effect.STATEMENT, text)) for table in halves], then)
         else:
             then()
 
     def commit(self, offset: int) -> None:
-        """The end of a transaction, unless its rows are in doubt: then it is decided first what to do instead."""
-        if self.doubt is None and not self.buffer.has_problem:
-            self.buffer.commit(offset)
+        """The end of a transaction, unless rows of a table are in doubt: then it is decided first what to do instead."""
+        buffer = self.buffer
+        troubled = [table for table in buffer.touched if table.has_problem]
+        if not troubled:
+            buffer.commit(offset)
             return
-        found, self.doubt = self.doubt or Interruption(Effect.STATEMENT, self.buffer.problem), None
-        self.buffer.drop()
-        self._interrupt(found, lambda: self.buffer.commit(offset))
+        found = []
+        for table in troubled:
+            found.append((table, table.doubt or Interruption(Effect.STATEMENT, _problem(table))))
+            table.doubt = None
+            table.drop()
+        self._interrupt(found, lambda: buffer.commit(offset))
 
     def roll_back(self, offset: int, then: Then | None = None) -> None:
         """A transaction ends without its rows."""
@@ -75,9 +87,15 @@ class Transactions:
             if then is not None:
                 then()
 
-        if self.buffer.emitted or self.doubt is not None:
-            found = self.doubt or Interruption(Effect.STATEMENT, "ROLLBACK of a transaction that was applied in part")
-            self.doubt = None
+        text = "ROLLBACK of a transaction that was applied in part"
+        found = [
+            (table, table.doubt or Interruption(Effect.STATEMENT, text))
+            for table in self.buffer.touched
+            if table.emitted or table.doubt is not None
+        ]
+        for table, _ in found:
+            table.doubt = None
+        if found:
             self._interrupt(found, end)
         else:
             end()
@@ -89,9 +107,17 @@ class Transactions:
             return
         xid = events.parse_xid(body)
         # Statements in it may have changed rows as well.
-        has_rows = self.buffer.has_rows or self.doubt is not None
-        self.doubt = None
-        self.roll_back(offset, lambda: self._state.prepare(xid, has_rows=has_rows))
+        changed = [table for table in self.buffer.touched if table.has_rows or table.doubt is not None]
+        for table in changed:
+            table.doubt = None
+
+        def prepare() -> None:
+            self._forget(xid)
+            self._state.prepare(xid, has_rows=bool(changed))
+            for table in changed:
+                self._set_prepared(table, (*table.prepared, xid))
+
+        self.roll_back(offset, prepare)
 
     def read(self, text: str, offset: int) -> bool:
         """Takes in a statement that begins or ends a transaction; False for all others."""
@@ -104,8 +130,10 @@ class Transactions:
         elif word.startswith("ROLLBACK"):
             if " TO " not in text.upper():
                 self.roll_back(offset)
-            elif self.buffer.has_rows:
-                self.doubt = Interruption(Effect.STATEMENT, text[:200])
+            else:
+                for table in self.buffer.touched:
+                    if table.has_rows:
+                        table.doubt = Interruption(Effect.STATEMENT, text[:200])
         elif word.startswith(("XA COMMIT", "XA ROLLBA")):
             self._finish(text, offset)
         else:
@@ -120,10 +148,33 @@ class Transactions:
         xid = events.parse_xid_text(text)
 
         def finish() -> None:
+            self._forget(xid)
             self._state.finish(xid)
             self.commit(offset)
 
-        if text[:9].upper() != "XA COMMIT" or self._state.is_harmless(xid):
+        found: Found = []
+        if text[:9].upper() == "XA COMMIT":
+            # It has rows of the table, or was prepared before the log was followed and may have.
+            is_known = xid in self._state.xids
+            what = Interruption(Effect.STATEMENT, text[:200])
+            found = [(table, what) for table in self._tables if not is_known or xid in table.prepared]
+        if found:
+            self._interrupt(found, finish)
+        else:
             finish()
-        else:  # it has rows of the table, or was prepared before the log was followed and may have
-            self._interrupt(Interruption(Effect.STATEMENT, text[:200]), finish)
+
+    def _forget(self, xid: str) -> None:
+        for table in self._tables:
+            if xid in table.prepared:
+                self._set_prepared(table, tuple(other for other in table.prepared if other != xid))
+
+    def _set_prepared(self, table: FollowedTable, prepared: tuple[str, ...]) -> None:
+        table.prepared, table.is_changed = prepared, True
+        self.buffer.await_take(table)
+
+
+def _problem(table: FollowedTable) -> str:
+    """Why the rows of the open transaction are neither here nor handed over."""
+    if table.is_dropped:
+        return f"XA COMMIT … ONE PHASE of more than {XA_BYTES >> 20} MB of rows"
+    return "a transaction that is shorter in this log than what was applied of it"

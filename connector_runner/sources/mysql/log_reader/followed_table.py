@@ -1,0 +1,148 @@
+"""One of the tables that are followed through the log: its definition, its rows on their way, and what is in doubt. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from connector_runner.protocols.batch import Incident, Row
+from connector_runner.sources.mysql.binlog.position import Commit, Gtid, LogPosition, gtid_text
+from connector_runner.sources.mysql.log_reader.log_batch import Again, Interruption, LogBatch
+from connector_runner.sources.mysql.types.names import TableName
+from connector_runner.sources.mysql.types.table import TableDefinition
+
+
+class FollowedTable:
+    """Collects the rows of one table until they are taken.
+
+    Args:
+        definition: The table at `position`.
+        position: Where it stands, perhaps inside a transaction.
+        name: Its name as it is compared.
+        read_shadows: Gives the sessions that have a temporary table of its name.
+    """
+
+    def __init__(
+        self, definition: TableDefinition, position: LogPosition, name: TableName, read_shadows: Callable[[], tuple[str, ...]]
+    ) -> None:  # fmt: skip
+        self.definition, self.name = definition, name
+        self._read_shadows = read_shadows
+        self.rows: list[Row] = []
+        self.operations = bytearray()
+        self.size = 0
+        self.time = 0  # of the newest row, in seconds since the epoch
+        self.is_touched = False  # the open transaction has, or may have, something of the table
+        self.is_waiting = False  # there is something to hand over
+        self.is_changed = False  # its part of the position is another one
+        self.is_dropped = False  # rows of the open transaction were too many to be kept
+        self.doubt: Interruption | None = None  # why the rows of the open transaction can't be trusted
+        self.incidents: list[Incident] = []
+        self.again: Again | None = None
+        self.failure: Exception | None = None  # why it is not followed any further
+        self._left_at: LogPosition | None = None
+        self.prepared: tuple[str, ...] = position.prepared
+        self._resumed = position.transaction
+        self.skip = self.emitted = position.rows  # rows of the open transaction that were handed over
+        self._committed = 0
+        self._commits: list[Commit] = []
+        # News of the first position is wanted by those who have none yet.
+        self._handed = position if position.rows else LogPosition()
+
+    # --- the open transaction
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether the open transaction has rows of the table."""
+        return len(self.rows) > self._committed or self.emitted > 0 or self.is_dropped
+
+    @property
+    def has_problem(self) -> bool:
+        """Whether the open transaction can't just be committed."""
+        return self.doubt is not None or self.is_dropped or self.skip > 0
+
+    def continues(self, gtid: Gtid | None) -> bool:
+        """Whether a transaction that begins can be the one that was handed over in part."""
+        return not self.skip or self._resumed in ("", gtid_text(gtid))
+
+    def skip_rows(self, before: int) -> None:
+        """Leaves out of the rows from `before` on what was handed over already."""
+        skipped = min(self.skip, len(self.rows) - before)
+        del self.rows[before : before + skipped], self.operations[before : before + skipped]
+        self.skip -= skipped
+
+    def drop(self) -> None:
+        """Forgets the rows of the open transaction that were not handed over."""
+        del self.rows[self._committed :], self.operations[self._committed :]
+
+    def commit(self, gtid: Gtid | None, file: str, offset: int) -> None:
+        """The open transaction has ended with its rows."""
+        rows = len(self.rows)
+        if rows > self._committed:
+            self._commits.append(Commit(rows, gtid, file, offset))
+            self._committed = rows
+        self.close()
+
+    def close(self) -> None:
+        """The open transaction is over."""
+        self.skip = self.emitted = 0
+        self.is_touched = self.is_dropped = False
+
+    def leave(self, error: Exception, log: LogPosition, transaction: str | None) -> None:
+        """The table is not followed any further: it stays where it stands now, without what is here of the open transaction."""
+        self.drop()
+        self.failure, self.doubt = error, None
+        self._left_at = self.position(log, transaction)
+
+    # --- handing over
+
+    @property
+    def has_something(self) -> bool:
+        """Whether there is something to hand over besides rows of the open transaction."""
+        return bool(self._committed or self.again or self.incidents or self.failure or self.is_changed)
+
+    def position(self, log: LogPosition, transaction: str | None) -> LogPosition:
+        """Where the table stands.
+
+        Args:
+            log: How far the log is applied.
+            transaction: The id of the open transaction, None without one.
+        """
+        inside = ""
+        if self.emitted:  # until a resumed transaction has begun, its id is the one of the position
+            inside = self._resumed if transaction is None else transaction
+        others, prepared = log.others, self.prepared
+        if log.prepared or prepared:
+            others = tuple(xid for xid in (*log.prepared, *log.others) if xid not in prepared)
+        return LogPosition(
+            log.file, log.offset, log.gtids, self.emitted, prepared, others, inside, self._read_shadows()
+        )
+
+    def has_news(self, log: LogPosition, transaction: str | None) -> bool:
+        """Whether its position is another one than was handed over last."""
+        return self.position(log, transaction) != self._handed
+
+    def take(self, log: LogPosition, gtid: Gtid | None, transaction: str | None, *, whole: bool) -> LogBatch:
+        """What there is to hand over.
+
+        Args:
+            log: How far the log is applied.
+            gtid: Of the open transaction.
+            transaction: Its id as text, None without one.
+            whole: Only finished transactions; else also the part of the open one that has arrived.
+        """
+        count = self._committed if whole else len(self.rows)
+        rows, operations = self.rows[:count], bytes(self.operations[:count])
+        commits = list(self._commits)
+        if count > self._committed:
+            self.emitted += count - self._committed
+            commits.append(Commit(count, gtid, log.file, log.offset + 1))
+        position = self._left_at or self.position(log, transaction)
+        batch = LogBatch(
+            self.definition, rows, operations, position, tuple(commits), max(1, self.size),
+            float(self.time) if rows else None, tuple(self.incidents), self.again, failure=self.failure,
+        )  # fmt: skip
+        del self.rows[:count], self.operations[:count]
+        self._commits.clear()
+        self.incidents.clear()
+        self._committed, self.size, self._handed, self.again, self.is_changed = 0, 0, position, None, False
+        self.is_waiting = bool(self.rows)
+        return batch
