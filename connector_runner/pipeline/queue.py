@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from connector_runner.protocols.batch import Batch
 from connector_runner.protocols.schema import StreamSchema
@@ -22,6 +23,15 @@ class Limits:
     queue_rows: int = 30_000
     group_bytes: int = 4 << 20
     group_rows: int = 10_000
+
+
+class _Step(NamedTuple):
+    """What the source says becomes visible together: one batch, or several of one of its transactions."""
+
+    batches: list[Batch]
+    identity: str
+    size: int
+    rows: int
 
 
 @dataclass(slots=True)
@@ -43,32 +53,39 @@ class Group:
 
 
 class BatchQueue:
-    """For one reader and one writer on one event loop."""
+    """For one reader and one writer on one event loop.
+
+    Batches of one transaction of the source (`Batch.more`) are handed out together or not at all, however large it is: how much that
+    may be is the source's to say.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._items: deque[tuple[Batch, str]] = deque()
+        self._steps: deque[_Step] = deque()
+        self._begun: list[Batch] = []  # of a transaction whose end is still to come
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
         self._closed = False
         self._woken = False
-        # How many batches in the queue end a transaction of the source.
-        self._ends = 0
         self.bytes = 0
         self.rows = 0
 
     def offer(self, batch: Batch, identity: str) -> bool:
         """Takes the batch if there is room; one that is larger than the limits is taken into an empty queue."""
-        if self._items and self.is_full:
+        if self._steps and self.is_full:
             return False
-        self._items.append((batch, identity))
         self.bytes += batch.size
         self.rows += len(batch.rows)
-        if not batch.more:
-            self._ends += 1
-            if self._ends == 1:
-                self._changed.set()
-        elif self.is_full:
+        if batch.more or self._begun:
+            self._begun.append(batch)
+            if batch.more:
+                return True
+            begun, self._begun = self._begun, []
+            size, rows = sum(part.size for part in begun), sum(len(part.rows) for part in begun)
+            self._steps.append(_Step(begun, identity, size, rows))
+        else:
+            self._steps.append(_Step([batch], identity, batch.size, len(batch.rows)))
+        if len(self._steps) == 1:
             self._changed.set()
         return True
 
@@ -83,28 +100,27 @@ class BatchQueue:
         """Whether a reader has to wait."""
         return self.bytes >= self._limits.queue_bytes or self.rows >= self._limits.queue_rows
 
-    def close(self) -> None:
-        """Nothing more will come; the beginning of a transaction without its end is read again by whoever goes on."""
-        while self._items and self._items[-1][0].more:
-            batch, _ = self._items.pop()
+    def discard_begun(self) -> None:
+        """Forgets a transaction whose end will not come any more: the connection was lost within it, and it is read again."""
+        for batch in self._begun:
             self.bytes -= batch.size
             self.rows -= len(batch.rows)
+        self._begun.clear()
+
+    def close(self) -> None:
+        """Nothing more will come."""
+        self.discard_begun()
         self._closed = True
         self._changed.set()
 
     @property
     def is_finished(self) -> bool:
         """Closed and empty."""
-        return self._closed and not self._items
-
-    @property
-    def _is_ready(self) -> bool:
-        """Whether there is a whole transaction of the source, or as much of one as may be held."""
-        return self._ends > 0 or (self.is_full and bool(self._items))
+        return self._closed and not self._steps
 
     async def wait(self) -> None:
         """Until there is something to take, the queue is closed, or somebody wakes the waiting one."""
-        if not self._is_ready and not self._closed and not self._woken:
+        if not self._steps and not self._closed and not self._woken:
             self._changed.clear()
             await self._changed.wait()
         self._woken = False
@@ -116,31 +132,34 @@ class BatchQueue:
 
     def take(self) -> Group | None:
         """What can be stored together, None when there is nothing: of one source, each stream in one schema, up to the limits."""
-        if not self._is_ready:
+        if not self._steps:
             return None
-        limits, items, whole = self._limits, self._items, self._ends > 0
-        batch, identity = items.popleft()
-        schema, size, rows = batch.schema, batch.size, len(batch.rows)
-        group, ends = Group([batch], identity, {schema.stream: schema}), self._ends - (not batch.more)
-        while items and (
-            batch.more or (size < limits.group_bytes and rows < limits.group_rows and (ends or not whole))
-        ):
-            following, source = items[0]
-            if source != identity or (following.schema is not schema and not _fits(following.schema, group.schemas)):
+        limits, steps = self._limits, self._steps
+        batches, identity, size, rows = steps.popleft()
+        group = Group(batches, identity, {batch.schema.stream: batch.schema for batch in batches})
+        schema = batches[-1].schema
+        while steps and size < limits.group_bytes and rows < limits.group_rows:
+            step = steps[0]
+            is_same = len(step.batches) == 1 and step.batches[0].schema is schema
+            if step.identity != identity or not (is_same or _fit(step.batches, group.schemas)):
                 break
-            batch, schema = following, following.schema
-            items.popleft()
-            group.batches.append(batch)
-            size += batch.size
-            rows += len(batch.rows)
-            ends -= not batch.more
-        self._ends = ends
+            steps.popleft()
+            group.batches += step.batches
+            schema = step.batches[-1].schema
+            size += step.size
+            rows += step.rows
         self.bytes -= size
         self.rows -= rows
         self._room.set()
         return group
 
 
-def _fits(schema: StreamSchema, known: dict[str, StreamSchema]) -> bool:
-    """Whether the stream's other batches have this schema too; one that has none yet is entered."""
-    return known.setdefault(schema.stream, schema).version == schema.version
+def _fit(batches: list[Batch], known: dict[str, StreamSchema]) -> bool:
+    """Whether each stream has the schema that its batches in the group have; then those that had none are entered."""
+    for batch in batches:
+        before = known.get(batch.schema.stream)
+        if before is not None and before is not batch.schema and before.version != batch.schema.version:
+            return False
+    for batch in batches:
+        known.setdefault(batch.schema.stream, batch.schema)
+    return True

@@ -73,8 +73,9 @@ class Reader:
 
     async def _read(self) -> None:
         source = self._build()
-        batch: Batch | None = None
+        end: Batch | None = None
         last: dict[str, Batch] = {}
+        begun: list[Batch] = []
         identity = ""
         offer, turn = self._queue.offer, 0
         try:
@@ -84,19 +85,25 @@ class Reader:
             async for received in source.batches():
                 if not offer(received, identity):
                     await self._queue.put(received, identity)
-                batch = last[received.schema.stream] = received
+                begun.append(received)
+                if not received.more:
+                    end = received
+                    for batch in begun:
+                        last[batch.schema.stream] = batch
+                    begun.clear()
                 turn += 1
                 if turn == BATCHES_A_TURN:
                     turn = 0
                     await asyncio.sleep(0)
         finally:
-            if batch is not None:
-                self._hand_over(batch, last, identity)
+            self._queue.discard_begun()
+            if end is not None:
+                self._hand_over(end, last, identity)
                 self._backoff.reset()
             await source.close()
 
     def _hand_over(self, newest: Batch, last: Mapping[str, Batch], identity: str) -> None:
-        """Where each stream stands now: the reader is at the newest batch, each stream's place is as its own last batch had it."""
+        """Where each stream stands now: the reader is at the end of a transaction, each stream's place as its own last batch had it."""
         for stream, batch in last.items():
             self._places[stream] = batch.place or {}
         for stream, place in self._places.items():

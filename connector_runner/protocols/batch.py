@@ -81,7 +81,9 @@ class Batch:
         event_time: Seconds since the epoch at which the source made the newest row, None if unknown; for the lag metric.
         place: What is particular to this stream after the batch (`whole_position`); the same object again while nothing changed.
             None from a source that keeps nothing apart: then `position` is whole.
-        more: The next batch belongs to the same transaction of the source, and is to become visible together with this one.
+        more: The next batch belongs to the same transaction of the source: they become visible together or not at all, so that only
+            the last one's position is ever gone on from. What may be too much to hold at once the source ends earlier, where it can
+            resume; and a stream has one schema within it.
     """
 
     schema: StreamSchema
