@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connector_runner.protocols.batch import Row
@@ -103,6 +103,7 @@ def write(log: Log, plan: list[Any]) -> list[int]:
 
 
 @BOTH
+@settings(max_examples=60)
 @given(plan=st.lists(TRANSACTION, min_size=1, max_size=8), quiet=st.lists(st.booleans(), min_size=1, max_size=20))
 def test_a_reader_of_many_tables_gives_what_readers_of_one_give(
     is_mariadb: bool, plan: list[Any], quiet: list[bool]
@@ -130,6 +131,7 @@ def test_a_reader_of_many_tables_gives_what_readers_of_one_give(
 
 @BOTH
 @pytest.mark.parametrize("has_gtids", [True, False])
+@settings(max_examples=40)
 @given(
     plan=st.lists(
         st.lists(st.tuples(st.sampled_from(["t", "u", "w", "other"]), st.integers(1, 3)), max_size=6),

@@ -52,7 +52,9 @@ class BinlogDecoder:
         start = join_positions([each for _, each in starts])
         self.state = LogState(start, is_mariadb=is_mariadb, has_gtids=has_gtids)
         self.tables: dict[TableName, FollowedTable] = {}
-        self._interrupted: deque[tuple[FollowedTable, Interruption]] = deque()
+        self.pending: deque[tuple[FollowedTable, Interruption]] = (
+            deque()
+        )  # what has to be decided before the next event
         self._transactions = Transactions(self.state, self.tables.values(), self._interrupt, start.transaction)
         self.buffer = self._transactions.buffer
         self.statements = Statements(
@@ -90,12 +92,12 @@ class BinlogDecoder:
     @property
     def interruption(self) -> Interruption | None:
         """What has to be decided before the next event, of the table `interrupted`."""
-        return self._interrupted[0][1] if self._interrupted else None
+        return self.pending[0][1] if self.pending else None
 
     @property
     def interrupted(self) -> FollowedTable:
         """The table that the interruption is about."""
-        return self._interrupted[0][0]
+        return self.pending[0][0]
 
     @property
     def definition(self) -> TableDefinition:
@@ -131,7 +133,7 @@ class BinlogDecoder:
             )
         # The position moves past an event that interrupts only together with what was decided. A rotation's end position is
         # one of the file before.
-        is_quiet = not self.buffer.is_open and not self._interrupted
+        is_quiet = not self.buffer.is_open and not self.pending
         if is_quiet and offset and kind != _ROTATE and not flags & ARTIFICIAL:
             self.state.advance(offset)
 
@@ -145,7 +147,7 @@ class BinlogDecoder:
         at += 8
         if has_extra:
             at += int.from_bytes(buffer[at : at + 2], "little")
-        if not (table.is_touched and table.is_waiting):
+        if not table.is_touched:
             self.buffer.touch(table)
         before = len(table.rows)
         try:
@@ -251,7 +253,8 @@ class BinlogDecoder:
             if each.effect is Effect.STATEMENT:
                 # Decided at the end of the transaction: a copy that is read before would not show what the statement changes.
                 table.doubt = each
-                self.buffer.touch(table)
+                if not table.is_touched:
+                    self.buffer.touch(table)
         self._interrupt([each for each in found if each[1].effect is not Effect.STATEMENT])
 
     def _note_shadows(self) -> None:
@@ -286,13 +289,13 @@ class BinlogDecoder:
     # --- decisions and batches
 
     def _interrupt(self, found: Found, then: Callable[[], None] | None = None) -> None:
-        self._interrupted.extend(found)
+        self.pending.extend(found)
         self._then = then
 
     def _go_on(self) -> None:
         """After a decision: once there is nothing more to decide, what was interrupted goes on."""
-        self._interrupted.popleft()
-        if not self._interrupted:
+        self.pending.popleft()
+        if not self.pending:
             then, self._then = self._then, None
             if then is not None:
                 then()

@@ -31,7 +31,7 @@ class FollowedTable:
         self.size = 0
         self.time = 0  # of the newest row, in seconds since the epoch
         self.is_touched = False  # the open transaction has, or may have, something of the table
-        self.is_waiting = False  # there is something to hand over
+        self.is_waiting = False  # there is, or may be, something to hand over
         self.is_changed = False  # its part of the position is another one
         self.is_dropped = False  # rows of the open transaction were too many to be kept
         self.doubt: Interruption | None = None  # why the rows of the open transaction can't be trusted
@@ -79,7 +79,8 @@ class FollowedTable:
         if rows > self._committed:
             self._commits.append(Commit(rows, gtid, file, offset))
             self._committed = rows
-        self.close()
+        self.skip = self.emitted = 0
+        self.is_touched = self.is_dropped = False
 
     def close(self) -> None:
         """The open transaction is over."""
@@ -144,5 +145,4 @@ class FollowedTable:
         self._commits.clear()
         self.incidents.clear()
         self._committed, self.size, self._handed, self.again, self.is_changed = 0, 0, position, None, False
-        self.is_waiting = bool(self.rows)
         return batch

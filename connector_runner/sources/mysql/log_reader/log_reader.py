@@ -91,7 +91,7 @@ class LogReader:
         """
         while not self._ready and self._question is None:
             decoder = self._decoder
-            if decoder.interruption is not None:
+            if decoder.pending:
                 self._decide()
             elif self._is_full:
                 self._is_full = False
@@ -124,7 +124,7 @@ class LogReader:
         """Takes in an event; whether something is to be done before the next."""
         self._frames.feed(buffer, start, end)
         self._is_full = self._decoder.buffer.size >= BATCH_BYTES
-        return self._is_full or self._decoder.interruption is not None or self._frames.payload is not None
+        return self._is_full or bool(self._decoder.pending) or self._frames.payload is not None
 
     def _parse(self) -> bool:
         """Goes on in the bytes that have arrived; False at their end."""
@@ -182,6 +182,6 @@ class LogReader:
                 raise
             self._decoder.give_up(error)
         # A statement on several tables is handed over with what was decided for all of them.
-        self._is_half_decided = self._decoder.interruption is not None
+        self._is_half_decided = bool(self._decoder.pending)
         if not self._is_half_decided:
             self._take()

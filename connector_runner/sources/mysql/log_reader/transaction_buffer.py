@@ -32,10 +32,9 @@ class TransactionBuffer:
         self._handed: LogPosition | None = None
 
     def touch(self, table: FollowedTable) -> None:
-        """The open transaction has something of the table."""
-        if not table.is_touched:
-            table.is_touched = True
-            self.touched.append(table)
+        """The open transaction has something of the table, which was not touched by it so far."""
+        table.is_touched = True
+        self.touched.append(table)
         if not table.is_waiting:
             self.await_take(table)
 
@@ -77,7 +76,9 @@ class TransactionBuffer:
             table.drop()
             table.doubt = None
             table.close()
-        self._close()
+        self.touched.clear()
+        self.is_open = self.is_explicit = self.is_xa = False
+        self._gtid = None
 
     def commit(self, offset: int) -> None:
         """The open transaction has ended at this offset of the log."""
@@ -85,9 +86,6 @@ class TransactionBuffer:
         state.commit(gtid, offset)
         for table in self.touched:
             table.commit(gtid, state.file, offset)
-        self._close()
-
-    def _close(self) -> None:
         self.touched.clear()
         self.is_open = self.is_explicit = self.is_xa = False
         self._gtid = None
@@ -116,6 +114,8 @@ class TransactionBuffer:
         shared = replace(log, rows=inside, transaction=self._transaction or self._resumed) if inside else log
         for batch in taken:
             batch.log, batch.has_more = shared, batch is not taken[-1]
+        for table in self._waiting:
+            table.is_waiting = bool(table.rows) or table.is_touched
         self._waiting = [table for table in self._waiting if table.is_waiting]
         self.size = sum(table.size for table in self._waiting)
         self._handed = log

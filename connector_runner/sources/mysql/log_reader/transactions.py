@@ -67,12 +67,14 @@ class Transactions:
     def commit(self, offset: int) -> None:
         """The end of a transaction, unless rows of a table are in doubt: then it is decided first what to do instead."""
         buffer = self.buffer
-        troubled = [table for table in buffer.touched if table.has_problem]
-        if not troubled:
+        for table in buffer.touched:
+            if table.doubt is not None or table.skip or table.is_dropped:
+                break
+        else:
             buffer.commit(offset)
             return
         found = []
-        for table in troubled:
+        for table in [table for table in buffer.touched if table.has_problem]:
             found.append((table, table.doubt or Interruption(Effect.STATEMENT, _problem(table))))
             table.doubt = None
             table.drop()
