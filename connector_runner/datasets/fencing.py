@@ -170,8 +170,10 @@ def find_taken(
         if is_other and (other.connector, other.epoch) == named:
             if append:
                 raise ActionRequiredError(
-                    f"spec.takeOver: table {other.table} is a history (writeMode append), whose rows bear the name of the "
-                    "connector that wrote them; several may share it, so take spec.takeOver away: nothing has to be taken over",
+                    f"spec.takeOver: table {other.table} is a history (writeMode append), whose rows and positions bear the name "
+                    "of the connector that wrote them; several may share it, so nothing has to be taken over: take spec.takeOver "
+                    f"away, and this connector starts as a new one beside the rows of {other.connector}; to go on at that one's "
+                    "position keep its name and namespace instead",
                     reason="TakeOverRefused",
                 )
             mine = any((o.connector, o.stream) == (connector, stream) and o.position is not None for o in others)

@@ -35,6 +35,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     completed_history: int = 1
     stable_after: int = 600
     node_lost_after: int = 60
+    unschedulable_after: int = 30
     resync: int = 600
     workers: int = 16
     requests_per_second: int = 50
@@ -52,6 +53,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             completed_history=self.completed_history,
             grace=timedelta(seconds=self.runner_grace),
             node_lost_after=timedelta(seconds=self.node_lost_after),
+            unschedulable_after=timedelta(seconds=self.unschedulable_after),
             stable_after=timedelta(seconds=self.stable_after),
             service_accounts=self.service_accounts,
             allowances=self.runner_allow,
@@ -190,6 +192,12 @@ OPTIONS = (
         "node_lost_after",
         read_whole(1, 86400),
         "How long after its grace a pod that does not go counts as lost, in seconds.",
+    ),
+    Option(
+        "unschedulable_after",
+        read_whole(0, 86400),
+        "How long a pod that no node takes waits for a node that is made on demand before it counts as stuck (Stalled), in seconds; "
+        "where an event says that one is being made, it waits a quarter of an hour from then on.",
     ),
     Option(
         "resync", read_whole(10, 86400), "How often everything is looked at again though nothing happened, in seconds."

@@ -232,7 +232,6 @@ class Adversary:
         self.kit.kubectl("delete", "events", "--all")
 
 
-SUSPEND = '[JSONPatch{op: "add", path: "/spec/suspend", value: true}]'
 BAD_LABEL = {"podLabels": {"a": "b c"}, "terminationGracePeriodSeconds": 5}
 NOWHERE = {"nodeSelector": {"no": "node"}, "terminationGracePeriodSeconds": 5}
 PLAIN = {"podLabels": None, "nodeSelector": None}
@@ -269,7 +268,7 @@ ACTS: dict[str, tuple[int, Act]] = {
     "quota": (3, lambda a, c: a.quota(c)),
     "suspend-policy": (
         2,
-        lambda a, c: a.toggle("suspend", lambda: policies.mutate(a.kit, "jobs", SUSPEND, waits=False)),
+        lambda a, c: a.toggle("suspend", lambda: policies.mutate(a.kit, "jobs", policies.SUSPEND, waits=False)),
     ),
     "refuse-jobs": (
         2,

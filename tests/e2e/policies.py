@@ -18,6 +18,14 @@ SIDECAR = (
     "securityContext: Object.spec.containers.securityContext{runAsUser: 65532}}}]"
 )
 """A mesh's proxy, which comes first and goes on until it is told to leave."""
+SUSPEND = '[JSONPatch{op: "add", path: "/spec/suspend", value: true}]'
+GATE = '[JSONPatch{op: "add", path: "/spec/schedulingGates", value: [Object.spec.schedulingGates{name: "queue.example/gate"}]}]'
+"""What a queue puts on pods that it has not admitted yet."""
+STRIP_LABELS = (
+    '!has(object.metadata.labels) ? [] : object.metadata.labels.filter(l, l.startsWith("apperate.io/")).map(l, '
+    'JSONPatch{op: "remove", path: "/metadata/labels/" + jsonpatch.escapeKey(l)})'
+)
+"""A policy that lets only labels of its own list through."""
 
 
 def _base(kit: Kit, name: str, resource: str, operations: list[str]) -> dict[str, Any]:

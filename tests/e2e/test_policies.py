@@ -1,19 +1,21 @@
 """What other people's controllers and policies do to our objects: told, left alone, and never in a loop of requests."""
 
+import json
 import os
+import shlex
 import signal
 import time
+from datetime import UTC, datetime
 
 import pytest
 
-from tests.e2e.policies import SIDECAR, mutate, refuse
+from tests.e2e.policies import GATE, SIDECAR, STRIP_LABELS, SUSPEND, mutate, refuse
 from tests.kit.cluster import Audit, Kit, find_process
 from tests.localkube.cluster import LocalKube, eventually
 
 RUNNING = {"selectedStream": "ticker", "status": "running"}
 MOST_A_MINUTE = 30
 """Requests of the operator about one connector, whatever a cluster does to its objects; docs/among-others.md states it."""
-SUSPEND = '[JSONPatch{op: "add", path: "/spec/suspend", value: true}]'
 STRIP = '[JSONPatch{op: "remove", path: "/metadata/annotations"}]'
 
 
@@ -128,3 +130,82 @@ def test_a_discovery_that_fails_beside_a_sidecar_says_why(kit: Kit) -> None:
         kit.wait("c", "errored", reason="BadCredentials")
         kit.patch("c", config={"url": "ws://null"})
         kit.wait("c", "received", ready=True)
+
+
+@pytest.mark.fault
+def test_a_policy_that_takes_our_labels_from_jobs_is_told_and_takes_nothing_away(
+    kit: Kit, localkube: LocalKube
+) -> None:
+    kit.run("old")
+    pod = kit.live_pod("old")["metadata"]["uid"]
+    with mutate(kit, "jobs", STRIP_LABELS):
+        kit.patch("old", restartedAt="now")
+        kit.wait("old", "running", reason="JobRefused", ready=False)
+        kit.apply("new", **RUNNING)
+        kit.wait("new", "pending", reason="JobRefused", ready=False)
+        for name in ("old", "new"):
+            assert "label apperate.io/connector, label apperate.io/role" in kit.condition(name)["message"]
+            assert kit.condition(name, "Stalled")["status"] == "True"
+        audit = Audit(localkube)
+        assert rate(audit, kit, 20) <= 2 * MOST_A_MINUTE
+        assert kit.live_pod("old")["metadata"]["uid"] == pod
+        jobs = kit.api.get(f"/apis/batch/v1/namespaces/{kit.namespace}/jobs")["items"]
+        assert [job["metadata"]["name"].rpartition("-")[0] for job in jobs] == ["old"], (
+            "a Job that nobody watches is left"
+        )
+    kit.wait_next_run("old", 1)
+    kit.patch("new", restartedAt="now")
+    kit.wait("new", "running", ready=True)
+
+
+@pytest.mark.fault
+def test_a_policy_that_takes_our_labels_from_pods_is_told(kit: Kit, localkube: LocalKube) -> None:
+    with mutate(kit, "pods", STRIP_LABELS):
+        kit.apply("c", **RUNNING)
+        kit.wait("c", "pending", reason="CatalogueLost", ready=False)
+        assert "takes the label apperate.io/connector away from pods" in kit.condition("c")["message"]
+    kit.patch("c", rediscoverAt="now")
+    kit.wait("c", "running", ready=True)
+
+
+@pytest.mark.fault
+def test_a_node_that_is_being_made_is_waited_for(kit: Kit, localkube: LocalKube) -> None:
+    kit.run("c")
+    kit.patch("c", runner={"nodeSelector": {"made": kit.namespace}})
+    kit.wait("c", "running", reason="Unschedulable", ready=False)
+    pod = next(p["metadata"] for p in kit.pods("c") if p["status"]["phase"] == "Pending")
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    event = {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": "scale-up", "namespace": kit.namespace},
+        "involvedObject": {"kind": "Pod", "namespace": kit.namespace, "name": pod["name"], "uid": pod["uid"]},
+        "type": "Normal",
+        "reason": "TriggeredScaleUp",
+        "message": "pod triggered scale-up: [{pool 1->2 (max: 3)}]",
+        "source": {"component": "cluster-autoscaler"},
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+    }
+    kit.kubectl("create", "-f", "-", input=json.dumps(event))
+    eventually(lambda: "triggered scale-up" in kit.condition("c")["message"], timeout=60, what="the event is told")
+    assert (kit.condition("c", "Stalled")["status"], kit.condition("c", "Reconciling")["status"]) == ("False", "True")
+    try:
+        localkube.kubectl("label", "node", "localhost", f"made={kit.namespace}")
+        kit.wait("c", "running", ready=True)
+    finally:
+        localkube.kubectl("label", "node", "localhost", "made-")
+
+
+@pytest.mark.fault
+def test_pods_behind_scheduling_gates_wait_to_be_admitted(kit: Kit, localkube: LocalKube) -> None:
+    kit.run("c")
+    with mutate(kit, "pods", GATE):
+        kit.patch("c", restartedAt="now")
+        kit.wait("c", "running", reason="AwaitingAdmission", ready=False)
+        assert "queue.example/gate" in kit.condition("c")["message"]
+        audit = Audit(localkube)
+        assert rate(audit, kit, 10) <= MOST_A_MINUTE
+        command = kit.condition("c")["message"].partition("by hand: kubectl ")[2].removesuffix(".")
+        localkube.kubectl(*shlex.split(command))
+        kit.wait("c", "running", ready=True)

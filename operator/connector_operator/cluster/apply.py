@@ -8,7 +8,7 @@ from typing import Any
 
 from connector_operator.cluster.cache import ClusterCache
 from connector_operator.cluster.client import APPLY, MERGE, ApiError, KubeClient
-from connector_operator.cluster.jobs import JobPoster, jobs_path
+from connector_operator.cluster.jobs import JobPoster, jobs_path, require_known
 from connector_operator.engine.fair_queue import Key
 from connector_operator.resources import names
 from connector_operator.resources.times import format_time
@@ -67,6 +67,10 @@ class Writer:
                 raise
             made = await self._client.request("GET", jobs_path(key.namespace, name))
             job, uid = read_job(made), body["metadata"]["ownerReferences"][0]["uid"]
+            owners = made["metadata"].get("ownerReferences") or ()
+            if job.owner != uid and any(owner.get("controller") and owner.get("uid") == uid for owner in owners):
+                await self._poster.remove(key.namespace, made)
+                require_known(body, made)
             if job.owner != uid or job.deleting is not None:
                 raise ApiError(409, "NameTaken", f"Job {name} exists and is not this execution's; delete it") from None
         self._cache.note_job(key, made)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from connector_operator.cluster.client import ApiError, KubeClient
+from connector_operator.resources import names
+from connector_operator.resources.workload import read_job
 
+_LABELS = (names.LABEL_CONNECTOR, names.LABEL_ROLE, names.LABEL_RUN)
 log = logging.getLogger(__name__)
 
 
@@ -15,35 +19,98 @@ def jobs_path(namespace: str, job: str = "") -> str:
     return f"/apis/batch/v1/namespaces/{namespace}/jobs{'/' + job if job else ''}"
 
 
+def explain_unknown(asked: Mapping[str, Any], made: Mapping[str, Any]) -> str:
+    """Why a Job could not be told as the one that was asked for, as a sentence; "" when it can.
+
+    Args:
+        asked: The Job as it was sent.
+        made: The Job as the API server has it, or would have it.
+    """
+    mine, its = asked["metadata"], made.get("metadata") or {}
+    if read_job(made).owner == mine["ownerReferences"][0]["uid"]:
+        return ""
+    has, said = its.get("labels") or {}, mine["labels"]
+    changed = [f"label {name}" for name in _LABELS if has.get(name) != said[name]]
+    changed += ["owner reference"] if not its.get("ownerReferences") else []
+    what = ", ".join(changed) or "name or owner"
+    return (
+        f"something that changes Jobs when they are made (a mutating policy or webhook) takes away or changes its {what}, "
+        "by which the operator knows it: have it leave Jobs with the label app.kubernetes.io/managed-by: "
+        f"{names.MANAGER} alone, or at least their labels {names.GROUP}/* and their owner references"
+    )
+
+
 class JobPoster:
     """Posts Jobs that block the deletion of their Connector, so that `--cascade=foreground` waits for their pods.
 
     Where the API server checks that (OwnerReferencesPermissionEnforcement, as OpenShift does), it takes a right to update
     the finalizers of Connectors. The operator asks for no such right: without it the Jobs block nothing, as it was before.
+
+    A Job that the operator could not tell as its own again is deleted at once. From then on Jobs of that namespace are
+    tried by a dry run first, so that no more pods are made in vain.
     """
 
     def __init__(self, client: KubeClient) -> None:
         self._client = client
         self._may_block = True
+        self._tried_first: set[str] = set()
 
     async def post(self, namespace: str, body: dict[str, Any], *, is_trial: bool = False) -> dict[str, Any]:
-        """One request; a second one the first time that blocking is refused.
+        """One request; a second one the first time that blocking is refused, and where Jobs are tried first.
+
+        Raises:
+            ApiError: Refused, not reached, or made so that it could not be told as the operator's own.
+        """
+        if is_trial or namespace in self._tried_first:
+            require_known(body, await self._send(namespace, body, {"dryRun": "All"}))
+            self._tried_first.discard(namespace)
+        if is_trial:
+            return body
+        made = await self._send(namespace, body, {})
+        try:
+            require_known(body, made)
+        except ApiError:
+            self._tried_first.add(namespace)
+            await self.remove(namespace, made)
+            raise
+        return made
+
+    async def remove(self, namespace: str, made: Mapping[str, Any]) -> None:
+        """Deletes a Job that was made for the operator, but can't be told as its own; one that is gone is as good.
 
         Raises:
             ApiError: Refused, or not reached.
         """
-        query = {"dryRun": "All"} if is_trial else {}
+        meta = made["metadata"]
+        body = {"propagationPolicy": "Foreground", "preconditions": {"uid": meta["uid"]}}
         try:
-            return await self._send(namespace, body, query)
+            await self._client.request("DELETE", jobs_path(namespace, meta["name"]), body=body)
+        except ApiError as error:
+            if error.status not in {404, 409}:
+                raise
+
+    async def _send(self, namespace: str, body: dict[str, Any], query: dict[str, str]) -> dict[str, Any]:
+        try:
+            return await self._request(namespace, body, query)
         except ApiError as error:
             if not self._may_block or error.status != 403 or "blockOwnerDeletion" not in error.message:
                 raise
             self._may_block = False
             log.info("Jobs can't block the deletion of their Connector here: %s", error.message)
-            return await self._send(namespace, body, query)
+            return await self._request(namespace, body, query)
 
-    async def _send(self, namespace: str, body: dict[str, Any], query: dict[str, str]) -> dict[str, Any]:
+    async def _request(self, namespace: str, body: dict[str, Any], query: dict[str, str]) -> dict[str, Any]:
         for owner in body["metadata"]["ownerReferences"]:
             owner["blockOwnerDeletion"] = self._may_block
         made: dict[str, Any] = await self._client.request("POST", jobs_path(namespace), query=query, body=body)
         return made
+
+
+def require_known(asked: Mapping[str, Any], made: Mapping[str, Any]) -> None:
+    """Refuses a Job that could not be told as the one that was asked for.
+
+    Raises:
+        ApiError: It could not.
+    """
+    if why := explain_unknown(asked, made):
+        raise ApiError(422, "NotOurs", why)

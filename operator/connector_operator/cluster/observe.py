@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 
@@ -12,11 +13,12 @@ from connector_operator.cluster.client import METADATA_LIST, ApiError, KubeClien
 from connector_operator.cluster.dry_run import DryRuns
 from connector_operator.decide.decision import Look
 from connector_operator.decide.facts import Facts
-from connector_operator.decide.observation import EventMessage, Observation, Policy
+from connector_operator.decide.observation import Observation, Policy
 from connector_operator.engine.fair_queue import Key
 from connector_operator.resources import names
 from connector_operator.resources.connector import parse_spec, parse_status
 from connector_operator.resources.dataset import resolve_dataset
+from connector_operator.resources.events import ObservedEvent, read_events
 from connector_operator.resources.runner_rules import conflicts
 from connector_operator.resources.workload import ObservedPod, read_pods
 from connector_operator.workloads.layers import Layer, merge_layers
@@ -28,8 +30,7 @@ from connector_runner.schemas.manifest import TakeOver
 _LOG_LIMIT = 4 * 1024 * 1024
 _LOG_TRIES = 3
 _MOST_WARNINGS = 10
-_NO_CAUSE = frozenset({"DeadlineExceeded", "BackoffLimitExceeded", "PodFailurePolicy"})
-"""Warnings that tell of a Job's end, not of why it has no pod."""
+_WARNINGS = ",type=Warning"
 _PAGE = "500"
 _WATCHED = (
     (f"/apis/{naming.API_VERSION}", naming.CONNECTORS, ""),
@@ -130,7 +131,10 @@ class Observer:
         pods = await self._pods(seen) if Look.PODS in looks else seen.pods or ()
         seen = msgspec.structs.replace(seen, pods=pods)
         if Look.EVENTS in looks:
-            seen = msgspec.structs.replace(seen, warnings=await self._warnings(seen, pods))
+            events = await self._events(seen, pods)
+            warnings = tuple((e.subject, e.message) for e in events if e.tells_cause)[-_MOST_WARNINGS:]
+            signs = tuple(e.sign for e in events if e.sign is not None)
+            seen = msgspec.structs.replace(seen, warnings=warnings, node_signs=signs)
         if Look.CATALOGUE in looks:
             catalogue = await self._catalogue(facts, pods)
             seen = msgspec.structs.replace(seen, catalogue=catalogue, catalogue_lost=catalogue is None)
@@ -167,24 +171,21 @@ class Observer:
         known = {job.name for job in (*seen.jobs, *seen.vanished.values())}
         return tuple(pod for pod in read_pods(found["items"]) if pod.maker or pod.job in known)
 
-    async def _warnings(self, seen: Observation, pods: tuple[ObservedPod, ...]) -> tuple[EventMessage, ...]:
-        """What warnings say of Jobs without a pod, and of pods that don't start: only events tell that."""
+    async def _events(self, seen: Observation, pods: tuple[ObservedPod, ...]) -> list[ObservedEvent]:
+        """What is said of Jobs without a pod, and of pods that don't start: only events tell that."""
         jobs = [j for j in seen.jobs if j.owner == seen.uid and j.finished is None and not j.ready]
-        subjects = []
+        subjects: list[tuple[str, str]] = []
         for job in jobs:
             mine = [p for p in pods if p.job == job.name]
-            subjects += [p.name for p in mine if p.phase == "Pending"] if mine else [job.name]
-        found: list[tuple[str, str, str]] = []
-        for subject in subjects:
-            selector = f"involvedObject.name={subject},type=Warning"
+            # Of a pod that no node takes, other than warnings tell of a node that is made for it.
+            pending = [(p.name, "" if p.unschedulable else _WARNINGS) for p in mine if p.phase == "Pending"]
+            subjects += pending if mine else [(job.name, _WARNINGS)]
+        found: list[Mapping[str, Any]] = []
+        for subject, kind in subjects:
             path = f"/api/v1/namespaces/{seen.namespace}/events"
-            events = await self._client.request("GET", path, query={"fieldSelector": selector, "limit": "50"})
-            found += [
-                (e.get("lastTimestamp") or e.get("eventTime") or "", subject, e.get("message", ""))
-                for e in events["items"]
-                if e.get("reason") not in _NO_CAUSE
-            ]
-        return tuple((subject, message) for _, subject, message in sorted(found)[-_MOST_WARNINGS:])
+            query = {"fieldSelector": f"involvedObject.name={subject}{kind}", "limit": "50"}
+            found += (await self._client.request("GET", path, query=query))["items"] or ()
+        return read_events(found)
 
     async def _catalogue(self, facts: Facts, pods: tuple[ObservedPod, ...]) -> CatalogueSummary | None:
         """The discovery's answer from its pod's log; None when it can't be had whole."""

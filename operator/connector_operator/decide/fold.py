@@ -134,7 +134,7 @@ def _record_failure(facts: Facts, before: Discovery, unread: JobFacts) -> Discov
     is_refused = ending.outcome == termination.REFUSED
     reason, message = ending.reason, ending.message
     if unread.has_listed:
-        reason, message = Reason.CATALOGUE_LOST, "The list of streams could not be read whole from the discovery's log."
+        reason, message = Reason.CATALOGUE_LOST, _explain_lost(facts, job)
     elif job.finished is None and unread.outlived_code is None:
         reason, message = Reason.NODE_LOST, "The node of the discovery's pod does not answer."
     elif ending.reason is Reason.DEADLINE_EXCEEDED:
@@ -153,8 +153,17 @@ def _record_failure(facts: Facts, before: Discovery, unread: JobFacts) -> Discov
     )
 
 
+def _explain_lost(facts: Facts, job: ObservedJob) -> str:
+    if any(pod.job == job.name for pod in facts.seen.pods or ()):
+        return "The list of streams could not be read whole from the discovery's log."
+    return (
+        f"The list of streams can't be read: no pod of Job {job.name} is found. Something has removed it, or takes the label "
+        f"{names.LABEL_CONNECTOR} away from pods (a mutating policy or webhook)."
+    )
+
+
 def _seen_before(facts: Facts) -> str:
     """What was said of the pod while it did not get ready (a missing Secret): the deadline took pod and reason away."""
     said = facts.conditions.get("Discovered")
-    quiet = {Reason.DISCOVERING, Reason.AWAITING_ADMISSION, Reason.AWAITING_SLOT, Reason.DISCOVERY_TIMED_OUT}
+    quiet = {Reason.DISCOVERING, Reason.AWAITING_SLOT, Reason.DISCOVERY_TIMED_OUT}
     return "" if said is None or said.status != "False" or said.reason in quiet else f" Last seen: {said.message}"

@@ -57,7 +57,7 @@ def build_messages(case: Case) -> Messages:
     listing = _explain_listing(case)
     gate = _explain_gate(case, listing)
     live = case.facts.live[-1].job if case.facts.live else None
-    pod = explain_unready(live, seen.pods, seen.warnings, seen.now) if live else Explanation(Reason.NO_EXECUTION, "")
+    pod = explain_unready(live, seen) if live else Explanation(Reason.NO_EXECUTION, "")
     if seen.refusal and row.action in _CHANGES_ITS_POD:
         return Messages(
             reason=Reason.JOB_REFUSED, message=seen.refusal, event=seen.refusal, stalled=True, listing=listing, pod=pod
@@ -176,8 +176,8 @@ def _explain_listing(case: Case) -> Explanation:
         return Explanation(Reason.AWAITING_SLOT, "Other discoveries are running; this one is in line.")
     live = [d.job for d in case.facts.discoveries if d.is_live]
     if live and row.names_pod_problem:
-        unready = explain_unready(live[-1], seen.pods, seen.warnings, seen.now)
-        if unready.waits_for in {WaitsFor.PERSON, WaitsFor.ADMISSION}:
+        unready = explain_unready(live[-1], seen)
+        if unready.waits_for is not WaitsFor.TIME:
             return unready
     if case.streams.has_failed:
         when = f" Tried again at {discovery.retry_at}, and at once when the spec changes." if row.retries else ""

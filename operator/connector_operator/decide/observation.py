@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from connector_operator.resources.dataset import DatasetView, Resolution
+from connector_operator.resources.events import EventMessage, NodeSign
 from connector_operator.resources.reasons import Reason
 from connector_operator.resources.workload import ObservedJob, ObservedPod
 from connector_runner.schemas.catalogue import CatalogueSummary
@@ -19,10 +20,6 @@ from connector_runner.schemas.manifest import TakeOver
 UNRESOLVED = DatasetView(
     Resolution.MISSING, Reason.DATASET_NOT_NAMED, "spec.datasetId is not set; name a Dataset there."
 )
-
-
-EventMessage = tuple[str, str]
-"""Which Job or pod an event is about, by name, and its message."""
 
 
 class DryRun(msgspec.Struct, frozen=True):
@@ -45,6 +42,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     grace: timedelta = timedelta(seconds=60)
     node_lost_after: timedelta = timedelta(seconds=60)
     look_after: timedelta = timedelta(seconds=5)
+    unschedulable_after: timedelta = timedelta(seconds=30)
     stable_after: timedelta = timedelta(minutes=10)
     service_accounts: tuple[str, ...] = ()
     allowances: tuple[str, ...] = ()
@@ -61,6 +59,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
         jobs: All Jobs with this connector's label, an earlier namesake's included.
         pods: Its pods; None: not looked at yet.
         warnings: What events say of its Jobs and pods that don't get ready, latest last; () also when not looked at.
+        node_signs: What those that make nodes say of its pods that no node takes, latest last; () also when not looked at.
         catalogue: Of a discovery Job that has completed; None: not read yet, or lost when `catalogue_lost`.
         vanished: Executions' Jobs that were seen to go, by run, as they were last.
         vanished_attempts: The highest discovery whose Job was seen to go.
@@ -86,6 +85,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     jobs: tuple[ObservedJob, ...] = ()
     pods: tuple[ObservedPod, ...] | None = None
     warnings: tuple[EventMessage, ...] = ()
+    node_signs: tuple[NodeSign, ...] = ()
     catalogue: CatalogueSummary | None = None
     catalogue_lost: bool = False
     vanished: Mapping[int, ObservedJob] = {}

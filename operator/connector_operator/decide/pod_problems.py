@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
 import msgspec
 
-from connector_operator.decide.observation import EventMessage
+from connector_operator.decide.observation import Observation
+from connector_operator.resources import names
 from connector_operator.resources.reasons import Reason, RunnerReason
 from connector_operator.resources.workload import ObservedJob, ObservedPod
 
 LONG = timedelta(minutes=2)
 """A runner that is up but has not been ready for longer is reported; it is never replaced for that."""
+NODE_MADE_WITHIN = timedelta(minutes=15)
+"""A node that was promised is waited for so long: what cluster-autoscaler and Karpenter give one themselves."""
 _IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 
 
@@ -23,7 +25,9 @@ class WaitsFor(Enum):
     TIME = auto()
     """It may come by itself."""
     ADMISSION = auto()
-    """Whoever holds the Job back must let it start."""
+    """Whoever holds the Job or its pod back must let it start."""
+    CAPACITY = auto()
+    """It comes when the cluster has made a node for it, or room on one."""
     PERSON = auto()
     """It can't come to be unless somebody fixes something; a source that is away is no such thing."""
 
@@ -41,33 +45,71 @@ class Explanation(msgspec.Struct, frozen=True):
     when: str = ""
 
 
-def explain_unready(
-    job: ObservedJob, pods: Sequence[ObservedPod] | None, warnings: Sequence[EventMessage], now: datetime
-) -> Explanation:
-    """The most telling reason; `pods` None and no events: nothing is known yet."""
+def explain_unready(job: ObservedJob, seen: Observation) -> Explanation:
+    """The most telling reason; where pods and events were not looked at, nothing is known yet."""
     starting = Explanation(Reason.STARTING, f"Execution {job.name} is starting.")
     if job.is_suspended:
         return explain_suspended(job)
-    if pods is None:
+    if seen.pods is None:
         return starting
-    mine = [p for p in pods if p.job == job.name]
+    mine = [p for p in seen.pods if p.job == job.name]
     about = {job.name, *(p.name for p in mine)}
-    said = next((message for subject, message in reversed(warnings) if subject in about), "")
+    said = next((message for subject, message in reversed(seen.warnings) if subject in about), "")
     if mine:
         return (
-            _explain_start(mine[-1], said)
+            _explain_unscheduled(mine[-1], seen)
+            or _explain_start(mine[-1], said)
             or _explain_sidecars(mine[-1])
-            or _explain_time(job, mine[-1], now)
+            or _explain_time(job, mine[-1], seen.now)
             or starting
         )
+    if job.active and not said:
+        message = (
+            f"{starting.message} Its pod is not found: if that stays, something takes the label {names.LABEL_CONNECTOR} away "
+            "from pods (a mutating policy or webhook)."
+        )
+        return Explanation(Reason.STARTING, message)
     refused = Explanation(Reason.POD_REFUSED, f"No pod could be made for {job.name}: {said}", WaitsFor.PERSON)
     return refused if said else starting
 
 
+def _explain_unscheduled(pod: ObservedPod, seen: Observation) -> Explanation | None:
+    """What keeps the pod from a node; a node that is made on demand is waited for."""
+    if pod.gates:
+        return _explain_gates(pod, seen.namespace)
+    if not pod.unschedulable:
+        return None
+    message = f"No node takes the pod: {pod.unschedulable}"
+    if pod.nominated:
+        message += f" Room is being made for it on node {pod.nominated}."
+        return Explanation(Reason.UNSCHEDULABLE, message, WaitsFor.CAPACITY)
+    signs = [sign for sign in seen.node_signs if sign.pod == pod.name]
+    refused = [sign.last for sign in signs if not sign.is_coming]
+    promised = [sign for sign in signs if sign.is_coming and (not refused or sign.last > max(refused))]
+    since = max([min(sign.first for sign in promised), *refused]) if promised else None
+    if signs:
+        message += f" Of a node for it is said: {signs[-1].message}"
+    if since is not None and seen.now - since > NODE_MADE_WITHIN:
+        message += f" It has not come within {NODE_MADE_WITHIN // timedelta(minutes=1)} minutes."
+        return Explanation(Reason.UNSCHEDULABLE, message, WaitsFor.PERSON)
+    is_fresh = seen.now - (pod.created or seen.now) < seen.policy.unschedulable_after
+    waits_for = WaitsFor.CAPACITY if since is not None or is_fresh else WaitsFor.PERSON
+    return Explanation(Reason.UNSCHEDULABLE, message, waits_for)
+
+
+def _explain_gates(pod: ObservedPod, namespace: str) -> Explanation:
+    """A pod that is held back from the scheduler, as some queues do; by whom is not known to us."""
+    patch = """[{"op":"remove","path":"/spec/schedulingGates"}]"""
+    message = (
+        f"Pod {pod.name} is held back from the scheduler by {', '.join(pod.gates)}: whatever put that there (a queue, a "
+        "policy) has not let it start. It starts when that happens; to let it start by hand: "
+        f"kubectl patch pod {pod.name} -n {namespace} --type=json -p '{patch}'."
+    )
+    return Explanation(Reason.AWAITING_ADMISSION, message, WaitsFor.ADMISSION)
+
+
 def _explain_start(pod: ObservedPod, said: str) -> Explanation | None:
     """What keeps the pod's container from starting; `said`: the latest warning about it."""
-    if pod.unschedulable:
-        return Explanation(Reason.UNSCHEDULABLE, f"No node takes the pod: {pod.unschedulable}", WaitsFor.PERSON)
     if pod.container_reason in _IMAGE_REASONS:
         message = f"The runner's image could not be pulled: {pod.waiting}"
         return Explanation(Reason.IMAGE_NOT_PULLED, message, WaitsFor.PERSON)

@@ -59,11 +59,12 @@ def _execution_id(case: Case) -> str:
 
 
 def announce(case: Case, messages: Messages, status: dict[str, Any]) -> Announcement | None:
-    """What to report of a status that is written: a new state, or a new reason of Ready."""
+    """What to report of a status that is written: a new state, a new reason of Ready, or that a person is needed from now on."""
     ready = next(c for c in status["conditions"] if c["type"] == "Ready")
-    old = next((c for c in case.facts.seen.status.conditions if c.type == "Ready"), None)
+    old, stalled = case.facts.conditions.get("Ready"), case.facts.conditions.get("Stalled")
     is_same_state = case.facts.seen.status.state.status == status["state"]["status"]
-    if old is not None and old.reason == ready["reason"] and is_same_state:
+    is_same_need = not messages.stalled or (stalled is not None and stalled.status == "True")
+    if old is not None and old.reason == ready["reason"] and is_same_state and is_same_need:
         return None
     reason = messages.reason
     is_quiet = isinstance(reason, Reason) and reason.is_quiet

@@ -115,8 +115,8 @@ class Reason(StrEnum):
     )
     AWAITING_ADMISSION = (
         "AwaitingAdmission",
-        "The Job is suspended, or scaled to nothing, by whatever admits Jobs (a queue such as Kueue, a policy, a person); its pod starts when that lets it.",
-        "Ask whoever admits Jobs; or let it start by hand, with the command in the message.",
+        "The Job is suspended, or scaled to nothing, or its pod has scheduling gates, by whatever admits them (a queue such as Kueue, a policy, a person); the pod starts when that lets it.",
+        "Ask whoever admits them; or let it start by hand, with the command in the message.",
     )
     POD_REFUSED = (
         "PodRefused",
@@ -136,7 +136,8 @@ class Reason(StrEnum):
     )
     UNSCHEDULABLE = (
         "Unschedulable",
-        "No node takes the pod.",
+        "No node takes the pod. Where nodes are made on demand it waits for one (Reconciling) as long as an event says that it is on its way; "
+        "else it is Stalled after `--unschedulable-after`.",
         "Check `spec.runner` (resources, nodeSelector, tolerations) and the nodes.",
     )
     RUNNER_NOT_READY = (
@@ -218,7 +219,7 @@ class Reason(StrEnum):
     TAKE_OVER_REFUSED = (
         "TakeOverRefused",
         "Of a last execution: `spec.takeOver` was asked for a history (writeMode append), whose rows bear the name of the connector that wrote them.",
-        "Take `spec.takeOver` away: histories may be shared.",
+        "Take `spec.takeOver` away: histories may be shared, and the connector starts as a new one; or keep the old one's name and namespace to go on at its position.",
     )
     ACTION_REQUIRED = (
         "ActionRequired",

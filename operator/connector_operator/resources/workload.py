@@ -25,6 +25,7 @@ class ObservedJob(msgspec.Struct, frozen=True, kw_only=True):
         spec_hash, dataset_hash: What the execution was made from.
         config_hash, rediscover_at, stream: What the discovery was made from.
         form: How its pod was to be; "" when not known.
+        active, ready: How many pods it has, and how many of them are ready, as Kubernetes counts.
         finished: None while it goes on, else True for complete and False for failed.
         reason, message: Of the Job's condition when it failed, or is about to.
         deadline: How long it may take.
@@ -49,6 +50,7 @@ class ObservedJob(msgspec.Struct, frozen=True, kw_only=True):
     started: datetime | None = None
     ended: datetime | None = None
     deleting: datetime | None = None
+    active: int = 0
     ready: int = 0
     finished: bool | None = None
     reason: str = ""
@@ -80,6 +82,8 @@ class ObservedPod(msgspec.Struct, frozen=True, kw_only=True):
         container_reason: Of our container's state (OOMKilled, ImagePullBackOff, CreateContainerConfigError ...).
         waiting: What the container waits for, as the kubelet says.
         unschedulable: What the scheduler says, when it finds no node.
+        gates: What holds it back from the scheduler, by name.
+        nominated: The node on which the scheduler makes room for it; "" for none.
         disruption: Reason of the DisruptionTarget condition.
     """
 
@@ -102,6 +106,8 @@ class ObservedPod(msgspec.Struct, frozen=True, kw_only=True):
     container_reason: str = ""
     waiting: str = ""
     unschedulable: str = ""
+    gates: tuple[str, ...] = ()
+    nominated: str = ""
     disruption: str = ""
 
     @property
@@ -150,6 +156,7 @@ def read_job(raw: Mapping[str, Any]) -> ObservedJob:
         started=parse_time(status.get("startTime")),
         ended=parse_time(end.get("lastTransitionTime")) if end else None,
         deleting=parse_time(meta.get("deletionTimestamp")),
+        active=status.get("active") or 0,
         ready=status.get("ready") or 0,
         finished=None if end is None else "Complete" in conditions,
         reason=failing.get("reason", ""),
@@ -206,6 +213,7 @@ def read_pod(raw: Mapping[str, Any]) -> ObservedPod:
     running = state.get("running") or {}
     ready = conditions.get("Ready", {})
     scheduled, disrupted = conditions.get("PodScheduled", {}), conditions.get("DisruptionTarget", {})
+    gates = tuple(gate.get("name", "") for gate in raw.get("spec", {}).get("schedulingGates") or ())
     return ObservedPod(
         name=meta.get("name", ""),
         job=job,
@@ -225,7 +233,9 @@ def read_pod(raw: Mapping[str, Any]) -> ObservedPod:
         ended_others=tuple(sorted(ended)),
         container_reason=terminated.get("reason") or waiting.get("reason") or status.get("reason", ""),
         waiting=waiting.get("message", "") or waiting.get("reason", ""),
-        unschedulable=scheduled.get("message", "") if scheduled.get("status") == "False" else "",
+        unschedulable=scheduled.get("message", "") if scheduled.get("status") == "False" and not gates else "",
+        gates=gates,
+        nominated=status.get("nominatedNodeName", ""),
         disruption=disrupted.get("reason", "") if disrupted.get("status") == "True" else "",
     )
 

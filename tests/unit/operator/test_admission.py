@@ -81,7 +81,7 @@ def test_a_refused_job_needs_a_person() -> None:
 def test_a_pod_that_cannot_start_needs_a_person(state: str, change: dict[str, str], reason: str) -> None:
     world = make(state)
     world.pods = {name: replace(pod, **change) for name, pod in world.pods.items()}
-    world.pass_time(6)
+    world.pass_time(31)
     world.settle()
     assert (world.condition("Ready")["reason"], world.flags) == (reason, "S")
 

@@ -259,7 +259,7 @@ def test_a_refused_job_is_a_warning() -> None:
 def test_a_pod_that_cannot_start_is_a_warning() -> None:
     world = make("starting")
     change_pods(world, phase="Pending", unschedulable="0/1 nodes are available")
-    world.pass_time(6)
+    world.pass_time(31)
     told = world.step().announcement
     assert told is not None
     assert (told.reason, told.is_warning) == ("Unschedulable", True)

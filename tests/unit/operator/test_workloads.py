@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from connector_operator.decide.backoff import delay_after, next_retry
-from connector_operator.decide.observation import Policy
+from connector_operator.decide.observation import Observation, Policy
 from connector_operator.decide.pod_problems import explain_unready
 from connector_operator.decide.rollout import User, decide_dataset
 from connector_operator.decide.termination import Ending, read_ending
@@ -220,8 +220,9 @@ def test_delays_grow_to_their_limit() -> None:
     ],
 )
 def test_why_a_pod_is_not_ready(pods: list[dict[str, Any]] | None, told: list[tuple[str, str]], reason: str) -> None:
-    seen = None if pods is None else [ObservedPod(name="p", job="job", **fields) for fields in pods]
-    assert explain_unready(ObservedJob(name="job"), seen, told, START).reason == reason
+    seen = None if pods is None else tuple(ObservedPod(name="p", job="job", **fields) for fields in pods)
+    observation = Observation(now=START, namespace="default", name="c", uid="u", pods=seen, warnings=tuple(told))
+    assert explain_unready(ObservedJob(name="job"), observation).reason == reason
 
 
 def test_raw_pods_are_read_whatever_is_missing() -> None:

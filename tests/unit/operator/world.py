@@ -14,6 +14,7 @@ from connector_operator.decide.observation import DryRun, Observation, Policy
 from connector_operator.resources import names
 from connector_operator.resources.connector import config_hash, parse_spec, parse_status, spec_hash
 from connector_operator.resources.dataset import resolve_dataset
+from connector_operator.resources.events import NodeSign
 from connector_operator.resources.workload import ObservedJob, ObservedPod
 from connector_runner.schemas.catalogue import CatalogueSummary, StreamSummary
 from connector_runner.schemas.manifest import TakeOver
@@ -49,6 +50,7 @@ class World:
         self.has_slot = True
         self.refusal = ""
         self.warnings: tuple[tuple[str, str], ...] = ()
+        self.node_signs: tuple[NodeSign, ...] = ()
         self.dry_run = DryRun()
         self.dry_runs = 0
         self.take_over: TakeOver | None = None
@@ -109,7 +111,7 @@ class World:
             else:
                 seen = replace(seen, pods=tuple(self.pods.values()))
             if Look.EVENTS in decision.looks:
-                seen = replace(seen, warnings=self.warnings)
+                seen = replace(seen, warnings=self.warnings, node_signs=self.node_signs)
             if Look.CATALOGUE in decision.looks:
                 seen = replace(seen, catalogue=self.catalogue, catalogue_lost=self.catalogue is None)
             decision = decide(seen)

@@ -97,8 +97,14 @@ def test_a_table_is_taken_over_only_from_whom_was_named() -> None:
         assert find_taken([HOLDER], wrong, "ns/new", "s", append=False) is None
     assert find_taken([HOLDER], named, "ns/c", "s", append=False) is None, "it is its own"
     assert find_taken([replace(HOLDER, uid="", position=None)], named, "ns/new", "s", append=False) is None
-    with pytest.raises(ActionRequiredError, match="history"):
+    with pytest.raises(ActionRequiredError, match="history") as refused:
         find_taken([HOLDER], named, "ns/new", "s", append=True)
+    assert refused.value.reason == "TakeOverRefused"
+    assert (
+        "take spec.takeOver away, and this connector starts as a new one beside the rows of ns/c"
+        in refused.value.message
+    )
+    assert "keep its name and namespace" in refused.value.message
 
 
 def test_a_table_that_is_filled_by_another_is_told_with_the_command_that_takes_it_over() -> None:
