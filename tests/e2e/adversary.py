@@ -23,6 +23,8 @@ from tests.kit.cluster import OPERATOR_NAMESPACE, Kit, find_process
 from tests.localkube.cluster import KubectlError, LocalKube, eventually
 
 NAMES = ("c0", "c1", "c2", "c3")
+TWICE = "c3"
+"""Its source lists a stream twice, as some do."""
 FOREIGN = ("foreign-job", "foreign-pod", "foreign-map")
 URL = "ws://null?lock=/data&term=3"
 """Runners take as long to leave as real ones may, so that two at once meet."""
@@ -77,7 +79,8 @@ class Adversary:
 
     def _connector(self, name: str) -> None:
         spec = {"selectedStream": "ticker", "status": "running", "configFrom": [{"secretRef": {"name": "key"}}]}
-        self.kit.apply(name, URL, **spec, runner={"terminationGracePeriodSeconds": 5})
+        url = f"{URL}&twice=ticker" if name == TWICE else URL
+        self.kit.apply(name, url, **spec, runner={"terminationGracePeriodSeconds": 5})
 
     # What it does.
 
@@ -108,6 +111,29 @@ class Adversary:
             self._surely("delete", "resourcequota", "--all")
             self._secret("key", "k")
             self._dataset()
+
+    def mend(self, name: str) -> bool:
+        """What a person does who wants a connector to run and reads what it says: a good spec, and orphaned pods ended.
+
+        Returns:
+            True, as a failure raises.
+        """
+        self._connector(name)
+        now = str(time.time())
+        self.patch(
+            name,
+            status="running",
+            selectedStream="ticker",
+            runner=PLAIN,
+            restartedAt=now,
+            rediscoverAt=now,
+            config=CONFIG,
+        )
+        for pod in self.kit.pods(name, ""):
+            meta = pod["metadata"]
+            if not meta.get("ownerReferences") and not meta["name"].startswith("foreign"):
+                self._surely("delete", "pod", meta["name"], "--wait=false", "--ignore-not-found")
+        return True
 
     def _surely(self, *arguments: str) -> None:
         """A command that must succeed, whichever component is on its way back."""
@@ -170,6 +196,9 @@ class Adversary:
         if not told:
             raise LookupError(f"no status of {name} is remembered")
         self._write_status(name, self.random.choice(told))
+
+    def exaggerate(self, name: str) -> None:
+        self._write_status(name, {**self.kit.status(name), "run": 2**63 - 1})
 
     def wipe(self, name: str) -> None:
         self._write_status(name, {"observedGeneration": -1})
@@ -234,7 +263,11 @@ class Adversary:
 
 BAD_LABEL = {"podLabels": {"a": "b c"}, "terminationGracePeriodSeconds": 5}
 NOWHERE = {"nodeSelector": {"no": "node"}, "terminationGracePeriodSeconds": 5}
+CONFIG = {"productId": ["BTC-USD"]}
+BARE = {"metadata": {"annotations": {f"apperate.io/{what}-hash": None for what in ("spec", "dataset", "config")}}}
 PLAIN = {"podLabels": None, "nodeSelector": None}
+ON_JOBS = (policies.SUSPEND, policies.SUSPEND, policies.STRIP_LABELS)
+ON_PODS = (policies.SIDECAR, policies.SIDECAR, policies.GATE)
 Act = Callable[[Adversary, str], None]
 ACTS: dict[str, tuple[int, Act]] = {
     "ask-running": (6, lambda a, c: a.patch(c, status="running")),
@@ -252,6 +285,7 @@ ACTS: dict[str, tuple[int, Act]] = {
     "job-scale": (1, lambda a, c: a.edit_job(c, {"spec": {"parallelism": 0}})),
     "job-unlabel": (2, lambda a, c: a.edit_job(c, {"metadata": {"labels": {"apperate.io/connector": None}}})),
     "job-annotate": (2, lambda a, c: a.edit_job(c, {"metadata": {"annotations": {"x": str(a.random.random())}}})),
+    "job-bare": (2, lambda a, c: a.edit_job(c, BARE)),
     "job-disown": (1, lambda a, c: a.edit_job(c, {"metadata": {"ownerReferences": None}})),
     "job-delete": (3, lambda a, c: a.delete_job(c, a.random.choice(["background", "foreground"]))),
     "job-orphan": (1, lambda a, c: a.delete_job(c, "orphan")),
@@ -264,11 +298,12 @@ ACTS: dict[str, tuple[int, Act]] = {
     "create-again": (5, lambda a, c: a.again(c)),
     "status-remember": (4, lambda a, c: a.remember(c)),
     "status-restore": (3, lambda a, c: a.restore(c)),
+    "status-absurd": (1, lambda a, c: a.exaggerate(c)),
     "status-wipe": (2, lambda a, c: a.wipe(c)),
     "quota": (3, lambda a, c: a.quota(c)),
     "suspend-policy": (
         2,
-        lambda a, c: a.toggle("suspend", lambda: policies.mutate(a.kit, "jobs", policies.SUSPEND, waits=False)),
+        lambda a, c: a.toggle("suspend", lambda: policies.mutate(a.kit, "jobs", a.random.choice(ON_JOBS), waits=False)),
     ),
     "refuse-jobs": (
         2,
@@ -278,7 +313,10 @@ ACTS: dict[str, tuple[int, Act]] = {
         1,
         lambda a, c: a.toggle("pods", lambda: policies.refuse(a.kit, "pods", "no pods today", waits=False)),
     ),
-    "mesh": (2, lambda a, c: a.toggle("mesh", lambda: policies.mutate(a.kit, "pods", policies.SIDECAR, waits=False))),
+    "mesh": (
+        2,
+        lambda a, c: a.toggle("mesh", lambda: policies.mutate(a.kit, "pods", a.random.choice(ON_PODS), waits=False)),
+    ),
     "secret": (3, lambda a, c: a.rotate(c)),
     "dataset": (3, lambda a, c: a.move(c)),
     "cordon": (2, lambda a, c: a.cordon(c)),

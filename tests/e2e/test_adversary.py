@@ -9,19 +9,20 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.adversary import FOREIGN, NAMES, PULL, Adversary
+from tests.e2e.adversary import BAD_LABEL, FOREIGN, NAMES, PULL, Adversary
 from tests.kit.cluster import READS, Audit, Kit, wait_operator
 from tests.localkube.cluster import LocalKube, eventually
 
 SEEDS = [int(seed) for seed in os.environ.get("ADVERSARY_SEEDS", "").split(",") if seed] or list(range(1, 31))
 SECONDS = float(os.environ.get("ADVERSARY_SECONDS", "45"))
-BUSY = {"Starting", "Stopping", "Replacing", "Discovering", "AwaitingSlot"}
-"""Reasons that say only that something is under way: a minute later they must be over."""
+BUSY = {"Starting", "Stopping", "Replacing", "Discovering", "AwaitingSlot", "CatalogueLost", "StatusRefused"}
+"""Reasons that say only that something is under way, or that something of ours is wrong: a minute later they must be over."""
 MOST_IN_TEN_SECONDS = 300
 """Requests about a namespace of four connectors under attack; the hot loop of suspended Jobs made 320 with one."""
 MOST_AT_REST = 40
@@ -58,6 +59,9 @@ def run_seed(kit: Kit, cluster: LocalKube, made: list[Adversary], seed: int, sec
         check_overlaps(cluster, kit)
         check_audit(audit, kit.namespace)
         check_rest(cluster, kit)
+        if seed % 2:
+            check_cure(adversary, kit)
+            check_overlaps(cluster, kit)
     except AssertionError as error:
         found = f"seed {seed}:\n{told}\n{error}"
         raise AssertionError(found) from error
@@ -128,6 +132,22 @@ def check_rest(cluster: LocalKube, kit: Kit) -> None:
     time.sleep(10)  # what is measured is a rate
     counted = audit.count(kit.namespace)
     assert sum(counted.values()) <= MOST_AT_REST, counted
+
+
+def check_cure(adversary: Adversary, kit: Kit) -> None:
+    """Where nothing hinders any more, a good spec runs; a bad change takes nothing away; a deletion that waits waits for the runner."""
+    for name in NAMES:
+        eventually(partial(adversary.mend, name), timeout=SETTLES, what=f"{name} is mended")
+    for name in NAMES:
+        kit.wait(name, "running", ready=True)
+    first, second = NAMES[:2]
+    pod = kit.live_pod(first)["metadata"]["uid"]
+    adversary.patch(first, runner=BAD_LABEL)
+    kit.wait(first, "running", reason="JobRefused", ready=False)
+    assert kit.live_pod(first)["metadata"]["uid"] == pod, "a change that is refused has ended the execution"
+    kit.kubectl("delete", "connector", second, "--cascade=foreground", "--timeout=60s")
+    left = [p["metadata"]["name"] for p in kit.pods(second, "") if p["status"].get("phase") == "Running"]
+    assert not left, f"the deletion did not wait for {left}"
 
 
 def test_an_adversary_for_a_short_while(kit: Kit, localkube: LocalKube, adversaries: list[Adversary]) -> None:
