@@ -19,7 +19,7 @@ SIDECAR = (
 )
 """A mesh's proxy, which comes first and goes on until it is told to leave."""
 SUSPEND = '[JSONPatch{op: "add", path: "/spec/suspend", value: true}]'
-GATE = '[JSONPatch{op: "add", path: "/spec/schedulingGates", value: [Object.spec.schedulingGates{name: "queue.example/gate"}]}]'
+GATE = '[JSONPatch{op: "add", path: "/spec/schedulingGates", value: [{"name": "queue.example/gate"}]}]'
 """What a queue puts on pods that it has not admitted yet."""
 STRIP_LABELS = (
     '!has(object.metadata.labels) ? [] : object.metadata.labels.filter(l, l.startsWith("apperate.io/")).map(l, '
