@@ -18,13 +18,21 @@ from typing import Any
 
 from tests.e2e.adversary import Adversary
 from tests.e2e.test_adversary import run_seed
-from tests.kit.cluster import Kit, install, restart_operator
+from tests.kit.cluster import OPERATOR_NAMESPACE, Kit, install, restart_operator
 from tests.localkube.cluster import LocalKube
 from tests.localkube.plugin import default_images
 
 ROOT = Path(__file__).parents[2]
 FAULTS = Path(__file__).parent / "faults"
 OPERATOR = "connector-operator:dev"
+START = """
+import sys
+sys.path[:0] = [{root!r}, {operator!r}]
+import connector_operator
+print("runs from", connector_operator.__path__[0], flush=True)
+from connector_operator.cli import main
+sys.exit(main())
+"""
 NO_FAULT: dict[str, Any] = {"name": "none", "edits": []}
 """A find counts only where the operator as it is passes with the same seed."""
 
@@ -59,13 +67,15 @@ def copy_operator(folder: Path) -> Path:
 def try_fault(cluster: LocalKube, fault: dict[str, Any], seeds: list[int], seconds: float) -> str:
     """What the first seed that fails says, with its number; "" when none does."""
     whole = default_images()[OPERATOR]
-    with tempfile.TemporaryDirectory(prefix="adversary-") as name:
+    # Not below /tmp: a pod has one of its own there.
+    with tempfile.TemporaryDirectory(prefix="adversary-", dir=ROOT / ".build") as name:
         root = copy_operator(Path(name))
         apply(fault, root)
-        start = f"import sys; sys.path[:0] = [{str(root)!r}, {str(root / 'operator')!r}]; from connector_operator.cli import main; sys.exit(main())"
+        start = START.format(root=str(root), operator=str(root / "operator"))
         cluster.map_images({OPERATOR: {**whole, "command": [sys.executable, "-c", start]}})
         try:
             restart_operator(cluster)
+            require_copy(cluster, root)
             for seed in seeds:
                 if found := try_seed(cluster, seed, seconds):
                     return f"seed {seed}: {found}"
@@ -73,6 +83,17 @@ def try_fault(cluster: LocalKube, fault: dict[str, Any], seeds: list[int], secon
             cluster.map_images({OPERATOR: whole})
             restart_operator(cluster)
     return ""
+
+
+def require_copy(cluster: LocalKube, root: Path) -> None:
+    """The operator that runs is the copy, not the checkout.
+
+    Raises:
+        RuntimeError: It is not.
+    """
+    told = cluster.kubectl("-n", OPERATOR_NAMESPACE, "logs", "deployment/connector-operator")
+    if f"runs from {root / 'operator'}" not in told:
+        raise RuntimeError(f"the operator does not run from {root}: {told[:500]}")
 
 
 def try_seed(cluster: LocalKube, seed: int, seconds: float) -> str:
