@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.adversary import BAD_LABEL, FOREIGN, NAMES, PULL, Adversary
+from tests.e2e.acts import BAD_LABEL
+from tests.e2e.adversary import FOREIGN, NAMES, PULL, Adversary
 from tests.kit.cluster import READS, Audit, Kit, wait_operator
 from tests.localkube.cluster import LocalKube, eventually
 
@@ -141,10 +142,10 @@ def check_cure(adversary: Adversary, kit: Kit) -> None:
     for name in NAMES:
         kit.wait(name, "running", ready=True)
     first, second = NAMES[:2]
-    pod = kit.live_pod(first)["metadata"]["uid"]
+    pod = adversary.live_pod(first)["metadata"]["uid"]
     adversary.patch(first, runner=BAD_LABEL)
     kit.wait(first, "running", reason="JobRefused", ready=False)
-    assert kit.live_pod(first)["metadata"]["uid"] == pod, "a change that is refused has ended the execution"
+    assert adversary.live_pod(first)["metadata"]["uid"] == pod, "a change that is refused has ended the execution"
     kit.kubectl("delete", "connector", second, "--cascade=foreground", "--timeout=60s")
     left = [p["metadata"]["name"] for p in kit.pods(second, "") if p["status"].get("phase") == "Running"]
     assert not left, f"the deletion did not wait for {left}"
