@@ -9,6 +9,7 @@ from typing import Any
 from connector_operator.cluster.client import ApiError, KubeClient
 from connector_operator.resources import names
 from connector_operator.resources.workload import read_job
+from connector_runner.schemas.kinds import naming
 
 _LABELS = (names.LABEL_CONNECTOR, names.LABEL_ROLE, names.LABEL_RUN)
 log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ def explain_unknown(asked: Mapping[str, Any], made: Mapping[str, Any]) -> str:
     return (
         f"something that changes Jobs when they are made (a mutating policy or webhook) takes away or changes its {what}, "
         "by which the operator knows it: have it leave Jobs with the label app.kubernetes.io/managed-by: "
-        f"{names.MANAGER} alone, or at least their labels {names.GROUP}/* and their owner references"
+        f"{names.MANAGER} alone, or at least their labels {naming.GROUP}/* and their owner references"
     )
 
 
