@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.fuzz.mysql.draw import Draw, quoted
+from tests.fuzz.mysql.grammar.alterations import add_rows_drop
+from tests.fuzz.mysql.grammar.motifs import many_rows
+from tests.fuzz.mysql.grammar.scene import Writer
 from tests.fuzz.mysql.grammar.tables import column_definition, create_table, merge_tables
 from tests.fuzz.mysql.shapes import PART
 from tests.fuzz.mysql.steps import Step
@@ -24,6 +27,7 @@ class Beginning:
         later: Statements that follow the first copy.
         is_copied_in_parts: The connector is killed in the middle of the first copy.
         is_empty: It has no rows before the connector follows.
+        shown_by: Motifs, one of which is done while the connector is away after the first copy: without it nothing would show.
     """
 
     kind: str
@@ -33,6 +37,7 @@ class Beginning:
     later: list[str] = field(default_factory=list)
     is_copied_in_parts: bool = False
     is_empty: bool = False
+    shown_by: tuple[Writer, ...] = ()
 
 
 def _table(kind: str, name: str, text: str) -> list[Step]:
@@ -136,16 +141,17 @@ def counted_columns(name: str, draw: Draw) -> Beginning:
     kind = "shapes beside texts"
     vector = "VECTOR(3)" if draw.dialect.has_vectors else "POINT"
     parts = [
-        f"g {draw.pick(['POINT', 'GEOMETRY', vector])}", "s VARCHAR(20) CHARACTER SET utf8mb4", f"w VARCHAR(9) CHARACTER SET {draw.pick(['latin1', 'gbk', 'ucs2'])}",
+        f"g {draw.pick(['POINT', 'GEOMETRY', vector])}", "s VARCHAR(20) CHARACTER SET utf8mb4", f"w VARCHAR(9) CHARACTER SET {draw.pick(['latin1', 'gbk', 'ucs2', 'utf16', 'utf32', 'utf8mb3'])}",
         f"e ENUM('a', 'é') CHARACTER SET {draw.pick(['latin1', 'utf8mb4', 'binary'])}", "y INT",
     ]  # fmt: skip
     draw.random.shuffle(parts)
-    return Beginning(kind, _table(kind, name, f"(k0 INT NOT NULL, {', '.join(parts)}, PRIMARY KEY (k0))"))
+    text = f"(k0 INT NOT NULL, {', '.join(parts)}, PRIMARY KEY (k0))"
+    return Beginning(kind, _table(kind, name, text), shown_by=(add_rows_drop, many_rows))
 
 
 _Makes = Callable[[str, Draw], Beginning]
 ANY: dict[_Makes, float] = {
-    ordinary: 15.0, nothing_copied: 1.6, merge: 1.6, unique_keys: 1.6, odd_labels: 1.4, odd_dates: 1.4, long_copy: 2.2, counted_columns: 1.4,
+    ordinary: 15.0, nothing_copied: 1.6, merge: 1.6, unique_keys: 1.6, odd_labels: 1.4, odd_dates: 1.4, long_copy: 2.2, counted_columns: 1.8,
 }  # fmt: skip
 MYSQL: dict[_Makes, float] = {generated_key: 1.2}
 

@@ -123,6 +123,13 @@ class Drawing:
             for statement in beginning.later:
                 await self._do(Step("rows of other tables", statement))
             await self._do(Step("sync"))
+        if beginning.shown_by:
+            kind = Kind(f"shown: {beginning.kind}", "", 0, draw.pick(beginning.shown_by))
+            await self._do(Step("sync"))
+            await self._do(Step(draw.pick(["stop", "kill"])))
+            await self._say(kind, kind.write(self.scene, draw))
+            await self._do(Step("start"))
+            await self._do(Step("sync"))
 
     async def _make_table(self) -> Beginning:
         """Until the server takes a definition."""

@@ -23,8 +23,8 @@ _FOLLOWED = {"rows", "beside", TEMPORARY_NAMESAKE}
 HARMLESS = frozenset(kind.name for kind in [*KINDS, *MOTIFS] if kind.row in _FOLLOWED) | {"insert"}
 _WHOLE = 150
 _DISCARDED = re.compile(r"^Refused: .*discarded", re.DOTALL | re.IGNORECASE)
-# What may be told without a statement: the log has none, or not with these rows.
-_UNNAMED = re.compile(r"sql_log_bin|binlog_row_image|an unknown statement")
+UNNAMED = {"sql_log_bin": "", "binlog_row_image": "binlog_row_image"}
+"""After these settings something may be told without a statement (and what the words then have): the log has none, or not with these rows."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,24 @@ def judge_error(message: str, said: Sequence[Said], *, is_told: bool, has_begun:
 
 
 def needless_gap(incident: str, said: Sequence[Said]) -> str:
-    """The incident, if it is a new copy for a statement that is no reason for one, or for nothing that was done: no log is purged here."""
-    if not incident.startswith("resnapshot"):
+    """The incident, if it is a new copy, or rows that are read again, for nothing that was done.
+
+    A statement that leaves the table alone, or is followed, is no reason; no log is purged here, and each change of a definition is in the
+    log unless a session kept it out.
+    """
+    kind = incident.partition(":")[0]
+    if kind not in {"resnapshot", "refresh"}:
         return ""
-    if not _names_one_of(incident, [statement.text for statement in said]) and not _UNNAMED.search(incident):
-        return incident
-    blamed = _blamed(incident, said)
+    texts = [statement.text for statement in said]
+    if not _names_one_of(incident, texts):
+        has_reason = any(
+            setting in text
+            for text in texts
+            for setting in UNNAMED
+            if kind == "refresh" or UNNAMED[setting] in incident
+        )
+        return "" if has_reason else incident
+    blamed = _blamed(incident, said) if kind == "resnapshot" else set()
     return incident if blamed and blamed <= HARMLESS else ""
 
 
