@@ -85,7 +85,11 @@ def there_and_back(scene: Scene, draw: Draw) -> list[str] | None:
 def add_rows_drop(scene: Scene, draw: Draw) -> list[str] | None:
     name = quoted(column_name(draw, scene.shape))
     charset, collation = draw.charset()
-    kind = draw.pick([random_type(draw), f"VARCHAR(10) CHARACTER SET {charset} COLLATE {collation}", "POINT"])
+    # Most people name no collation: the server's default may be one that only its newest versions have.
+    wide = f"VARCHAR(10) CHARACTER SET {draw.pick(['utf8mb3', 'utf8mb4', 'ucs2', 'utf16', 'utf32', 'latin1'])}"
+    kind = draw.pick(
+        [random_type(draw), f"VARCHAR(10) CHARACTER SET {charset} COLLATE {collation}", wide, wide, "POINT"]
+    )
     if kind == "JSON":
         return None
     inner = [
