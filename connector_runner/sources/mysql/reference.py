@@ -81,7 +81,7 @@ _EFFECTS: dict[Effect, tuple[str, str]] = {
         "An error that says how to mend it, or with `onLogGap: resnapshot` a new copy.",
     ),
     Effect.GENERATED: (
-        "updates logged without generated columns (MariaDB 11.8, whatever `binlog_row_image` says; 10.11 and 11.4 log them)",
+        "updates logged without generated columns (MariaDB 11.8, also inserts beside them, whatever `binlog_row_image` says; 10.11 and 11.4 log them)",
         "An error that names the columns, also with `onLogGap: resnapshot`: each update would mean a new copy. Until the first update the table is followed.",
     ),
 }

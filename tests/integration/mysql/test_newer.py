@@ -281,10 +281,17 @@ async def test_uuid_and_inet6_as_keys(database: Database) -> None:
         assert {tuple(map(str, row)) for row in reading.table.values()} == {tuple(map(str, row)) for row in shown}
 
 
+@pytest.mark.parametrize(
+    "statement",
+    ["UPDATE t SET a = 5 WHERE id = 1", "REPLACE INTO t (id, a) VALUES (1, 5), (3, 3)"],
+    ids=["update", "replace"],
+)
 @pytest.mark.parametrize("gaps", ["fail", "resnapshot"])
 @pytest.mark.parametrize("how", ["VIRTUAL", "STORED"])
 @pytest.mark.parametrize("variant", ["mariadb-11.8"])
-async def test_updates_without_generated_columns_are_told_as_such(database: Database, how: str, gaps: str) -> None:
+async def test_updates_without_generated_columns_are_told_as_such(
+    database: Database, how: str, gaps: str, statement: str
+) -> None:
     """MariaDB 11.8 leaves them out of both images of an update with binlog_row_image=FULL; 11.4 and 10.11 do not."""
     database.execute(
         f"CREATE TABLE t (id INT PRIMARY KEY, a INT, g INT AS (a * 2) {how})", "INSERT INTO t (id, a) VALUES (1, 1)"
@@ -293,7 +300,9 @@ async def test_updates_without_generated_columns_are_told_as_such(database: Data
         await reading.until(lambda: is_complete(reading))
         database.execute("INSERT INTO t (id, a) VALUES (2, 2)")
         await reading.until(lambda: reading.table.get((2,)) == (2, 2, 4))
-        database.execute("UPDATE t SET a = 5 WHERE id = 1")
-        with pytest.raises(ActionRequiredError, match=r"logs updates without generated columns \(g\)") as caught:
+        database.execute(statement)
+        with pytest.raises(
+            ActionRequiredError, match=r"logs updates \(and inserts beside them\) without generated columns \(g\)"
+        ) as caught:
             await reading.until(lambda: False)
         assert caught.value.reason == "IncompleteRows"

@@ -108,6 +108,23 @@ def test_an_error_is_judged_by_what_it_names(message: str, outcome: str) -> None
     assert bool(needless_gap(message.replace("LogGap", "resnapshot"), said)) == (outcome in {"needless", "vague"})  # fmt: skip
 
 
+def test_rows_read_again_for_nothing_are_needless() -> None:
+    unnamed = "refresh: d.t: rows may have changed without the log showing it by: a statement before the log's rows; they are read again"
+    plain, kept_out = (
+        Said("insert", "INSERT INTO t VALUES (1)"),
+        Said("unlogged alteration", "SET SESSION sql_log_bin = 0"),
+    )
+    assert needless_gap(unnamed, [plain]) == unnamed
+    assert needless_gap(unnamed, [plain, kept_out]) == ""
+    assert (
+        needless_gap(
+            "refresh: d.t: … by: ALTER TABLE t ADD c INT DEFAULT 1",
+            [Said("add column", "ALTER TABLE t ADD c INT DEFAULT 1")],
+        )
+        == ""
+    )
+
+
 def test_a_run_that_ends_by_itself_is_kept_as_text() -> None:
     copy = CopyOnce("append", {"mode": "FULL_TABLE"}, "the view")
     assert CopyOnce.from_text(copy.to_text()) == copy

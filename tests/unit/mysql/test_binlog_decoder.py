@@ -232,13 +232,16 @@ def test_rows_without_all_columns_are_a_gap(is_mariadb: bool) -> None:
     assert again.batches[-1].again is Again.RESTART
 
 
+@pytest.mark.parametrize("is_more", [False, True], ids=["update", "update-and-insert"])
 @pytest.mark.parametrize("gaps", ["fail", "resnapshot"])
-def test_rows_that_never_have_their_generated_columns_are_for_a_person(gaps: str) -> None:
-    """As MariaDB 11.8 logs updates: after a copy the next one would ask for another copy, for ever."""
+def test_rows_that_never_have_their_generated_columns_are_for_a_person(gaps: str, is_more: bool) -> None:
+    """As MariaDB 11.8 logs updates, and what one statement inserts after them: a copy would be followed by another one, for ever."""
     columns = (TABLE.columns[0], replace(TABLE.columns[1], is_generated=True))
     log = Log(is_mariadb=True)
     log.begin(10)
     log.update((1, 1), (1, 2), present=1)
+    if is_more:
+        log.rows([(2, 2)], present=1)
     log.commit()
     reader = Reader(start(is_mariadb=True), is_mariadb=True, definition=replace(TABLE, columns=columns), onLogGap=gaps)
     with pytest.raises(ActionRequiredError, match=r"without generated columns \(v\)") as failure:

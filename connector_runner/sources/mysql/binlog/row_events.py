@@ -152,13 +152,13 @@ class TableDecoder:
         if present != self._all:
             bits = int.from_bytes(present, "little")
             missing = [column for place, column in enumerate(self.definition.columns) if not bits >> place & 1]
-            # An insert with binlog_row_image = MINIMAL may leave out these alone as well.
-            if is_update and all(column.is_generated for column in missing):
+            if all(column.is_generated for column in missing):
+                # An insert is like that also in a session with binlog_row_image = MINIMAL.
                 names = ", ".join(column.name for column in missing)
                 raise IncompleteRowsError(
-                    f"this server logs updates without generated columns ({names}), as MariaDB 11.8 does whatever binlog_row_image says; "
-                    "make the values in a view, or make them ordinary columns",
-                    is_lasting=True,
+                    f"this server logs updates (and inserts beside them) without generated columns ({names}), as MariaDB 11.8 does whatever "
+                    "binlog_row_image says; make the values in a view, or make them ordinary columns",
+                    is_lasting=is_update,
                 )
             raise IncompleteRowsError(
                 "a session or the server runs with another binlog_row_image than FULL; set it (SET GLOBAL binlog_row_image = "

@@ -156,8 +156,10 @@ class BinlogDecoder:
                 is_partial=kind == _PARTIAL, is_compressed=is_compressed,
             )  # fmt: skip
         except IncompleteRowsError as error:
-            effect = Effect.GENERATED if error.is_lasting else Effect.INCOMPLETE
-            table.doubt = Interruption(effect, str(error))
+            # After an updated row also the inserts of that statement are like it; they don't hide it.
+            if error.is_lasting or table.doubt is None or table.doubt.effect is not Effect.GENERATED:
+                effect = Effect.GENERATED if error.is_lasting else Effect.INCOMPLETE
+                table.doubt = Interruption(effect, str(error))
             size = 0
         except Exception as error:
             if not self._isolates:

@@ -23,8 +23,14 @@ _FOLLOWED = {"rows", "beside", TEMPORARY_NAMESAKE}
 HARMLESS = frozenset(kind.name for kind in [*KINDS, *MOTIFS] if kind.row in _FOLLOWED) | {"insert"}
 _WHOLE = 150
 _DISCARDED = re.compile(r"^Refused: .*discarded", re.DOTALL | re.IGNORECASE)
-UNNAMED = {"sql_log_bin": "", "binlog_row_image": "binlog_row_image"}
-"""After these settings something may be told without a statement (and what the words then have): the log has none, or not with these rows."""
+UNNAMED = {
+    "sql_log_bin": "",
+    "binlog_row_image": "binlog_row_image",
+    "GENERATED ALWAYS": "generated columns",
+    " COLLATE ": "sorts otherwise",
+    " DESC": "sorts otherwise",
+}
+"""After statements with these words something may be told without their text (and what is told then has): the log has it not, or not with its rows."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +103,7 @@ def needless_gap(incident: str, said: Sequence[Said]) -> str:
         return ""
     texts = [statement.text for statement in said]
     if not _names_one_of(incident, texts):
-        has_reason = any(
-            setting in text
-            for text in texts
-            for setting in UNNAMED
-            if kind == "refresh" or UNNAMED[setting] in incident
-        )
+        has_reason = any(part in text for text in texts for part, words in UNNAMED.items() if words in incident)
         return "" if has_reason else incident
     blamed = _blamed(incident, said) if kind == "resnapshot" else set()
     return incident if blamed and blamed <= HARMLESS else ""
