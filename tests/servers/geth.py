@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import Self
 
 from tests.servers.anvil import RpcNode
 from tests.servers.fetch import once
@@ -48,12 +49,15 @@ class GethServer(RpcNode):
     def websocket_url(self) -> str:
         return f"ws://{self.host}:{self.websocket_port}"
 
-    def start(self, deadline: float = 120.0) -> GethServer:
+    def _options(self) -> list[str | Path]:
+        return ["--dev", "--authrpc.port", str(free_port())]
+
+    def start(self, deadline: float = 120.0) -> Self:
         apis = "eth,net,web3,debug,admin,txpool,dev"
         command: list[str | Path] = [
-            geth(), "--dev", "--datadir", self.directory / "data", "--ipcpath", self.ipc_path, "--http", "--http.port",
+            geth(), *self._options(), "--datadir", self.directory / "data", "--ipcpath", self.ipc_path, "--http", "--http.port",
             str(self.port), "--http.api", apis, "--ws", "--ws.port", str(self.websocket_port), "--ws.api", apis,
-            "--port", "0", "--authrpc.port", str(free_port()), "--nodiscover", "--verbosity", "1",
+            "--port", "0", "--nodiscover", "--verbosity", "1",
         ]  # fmt: skip
         log = self.directory / "node.log"
         with log.open("ab") as output:
@@ -84,7 +88,7 @@ class GethServer(RpcNode):
             self._process.wait()
             self._process = None
 
-    def __enter__(self) -> GethServer:
+    def __enter__(self) -> Self:
         try:
             return self.start()
         except BaseException:
