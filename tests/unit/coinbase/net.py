@@ -54,6 +54,8 @@ TOGETHER = {
     ]
 }
 """Kinds that only together show what a reader makes of them."""
+ALSO = {"matches": [("restart", "lose"), ("contradict", "kill"), ("restart", "kill")]}
+"""As `TOGETHER`, for every third seed and whatever else it draws: what awaits judgement, and what REST brings of new numbers."""
 NEEDS = dict.fromkeys(REST, "lose") | {"told_late": "unfillable"}
 MODES = ("standAside", "overwrite", "append")
 
@@ -111,6 +113,7 @@ class World:
         begun_at: How many messages had reached the reader when it last began without a position.
         untrue: What was told or written though it can't be so, by what was known at that moment.
         questions: How many pages REST was asked for.
+        kills: When the reader was built again: how many messages had reached it, and how many of them when a position was last kept.
     """
 
     def __init__(self, seed: int) -> None:
@@ -118,7 +121,10 @@ class World:
         names = list(STREAMS)
         self.stream = chance.choices(names, [WEIGHTS.get(name, 1) for name in names])[0]
         self.mode = chance.choice(MODES)
-        self.draws = Draws(seed, kinds_of(self.stream), needs=NEEDS, together=TOGETHER.get(self.stream, ()))
+        third = random.Random(f"also:{seed}")
+        also = third.choice(ALSO[self.stream]) if self.stream in ALSO and third.random() < 1 / 3 else ()
+        together = TOGETHER.get(self.stream, ())
+        self.draws = Draws(seed, kinds_of(self.stream), needs=NEEDS, together=together, also=also)
         self.spec = STREAMS[self.stream]
         history = chance.choice([0, 1, 60, 300])
         first = chance.choice([0, 5000, 10**8]) if history else 0
@@ -131,6 +137,8 @@ class World:
         self.notes: list[str] = []
         self.restarts: dict[str, int] = {}
         self.begun_at = 0
+        self.kills: list[tuple[int, int]] = []
+        self._kept_at = 0
         self.untrue: list[str] = []
         self.aside: set[str] = set()
         self.questions = 0
@@ -173,6 +181,7 @@ class World:
             self._fill(self.reader)
         if self.draws.strikes("kill"):
             self.begun_at = len(self.told) if self._position is None else self.begun_at
+            self.kills.append((len(self.told), self._kept_at))
             self.reader = self._build()
             self._asked.clear()
             self.session = self._connect()
@@ -271,6 +280,7 @@ class World:
         self.notes += builder.notes
         if builder.rows or builder.incidents:
             self._position = dict(self.reader.position())
+            self._kept_at = len(self.told)
 
     def _watch(self, builder: BatchBuilder) -> None:
         """What is wrong by what there is at this moment."""

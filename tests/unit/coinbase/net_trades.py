@@ -116,6 +116,7 @@ def trades(world: World) -> Iterator[str]:
         yield from _begun_too_low(account)
         yield from _missing(account)
         yield from _waiting(account)
+        yield from _contradicted(account)
     if world.questions > MOST_QUESTIONS:
         yield f"REST was asked {world.questions} times"
 
@@ -149,7 +150,12 @@ def _invented(account: Account) -> Iterator[str]:
                 yield f"{product} {trade_id}: {values(world, row)} was never told"
         if len(rows) > (len(series) if account.goes_on else 1):
             yield f"{product} {trade_id}: written {len(rows)} times"
-    is_noticeable = len(account.past) > 1 and account.past[-1].known and account.written
+    is_noticeable = len(account.past) > 1 and bool(account.past[-1].known and account.written)
+    if (
+        world.kills and is_noticeable
+    ):  # what a killed reader had not kept yet can't be noticed: new numbers may go on just behind the old ones
+        first = _first_told(account, account.past[-1])
+        is_noticeable &= first is not None and first <= account.past[-2].last_id
     if (
         is_noticeable and not account.kinds & {"restart", "conflict", "late"} and not account.waits()
     ):  # "stalled" comes later
@@ -181,6 +187,8 @@ def _missing(account: Account) -> Iterator[str]:
         if not is_last and account.kinds & {"restart", "conflict"}:
             continue  # what was on its way when the numbers began again is gone
         begins = min((n for n, trade in series.known.items() if account.has(trade)), default=None)
+        if is_last and series is not past[0] and (first := _first_told(account, series)) is not None:
+            begins = min(first, first if begins is None else begins)
         if len(past) == 1:
             told = [*account.told[:1], *([] if account.floor is None else [account.floor + 1])]
             begins = min([*told, *([] if begins is None else [begins])], default=None)
@@ -188,6 +196,46 @@ def _missing(account: Account) -> Iterator[str]:
             if begins is not None and trade_id >= begins and not _is_right(account, series, trade):
                 yield f"{account.product} {trade_id}: missing, told: {sorted(account.kinds)}"
                 break
+
+
+def _first_told(account: Account, series: Series) -> int | None:
+    """The first trade of new numbers that was told and that no kill of the reader could lose."""
+    for place, told in enumerate(account.world.told):
+        if place >= account.world.restarts[account.product] and is_trade(told, account.product) and not told.is_lie:
+            row = expected("matches", told.raw)
+            trade = series.known.get(row["trade_id"])
+            if trade is not None and row["maker_order_id"] == trade.maker_order_id and is_kept(account.world, place):
+                return trade.trade_id
+    return None
+
+
+def is_kept(world: World, place: int) -> bool:
+    """Whether what the message at a place told outlived the next kill."""
+    return all(place < kept or place >= at for at, kept in world.kills)
+
+
+def _contradicted(account: Account) -> Iterator[str]:
+    """A lie about one of the trades that were told just before: a person is told, whoever was killed meanwhile."""
+    world = account.world
+    if account.kinds & {"conflict", "restart"} or account.product in world.restarts:
+        return
+    newest: list[int] = []
+    for place, told in enumerate(world.told):
+        if any(at == place for at, _ in world.kills):
+            newest = []
+        if not is_trade(told, account.product):
+            continue
+        own = expected("matches", told.raw)["trade_id"]
+        if (
+            told.is_lie
+            and own in newest[-8:]
+            and own > max(newest) - 8
+            and account.has(account.past[-1].known[own])
+            and is_kept(world, place)
+        ):
+            yield f"{account.product} {own}: told twice and not the same, and nobody was told"
+            return
+        newest += [] if told.is_lie else [own]
 
 
 def _is_right(account: Account, series: Series, trade: Trade) -> bool:
