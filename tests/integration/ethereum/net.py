@@ -21,6 +21,7 @@ from connector_runner.sources.ethereum import build_source, source  # noqa: F401
 from connector_runner.sources.ethereum.endpoints.limits import KNOWN_LIMITS
 from tests.integration.ethereum.running import Counters, Lines, checked
 from tests.simulators.draws import Draws
+from tests.simulators.ethereum.branches import SHORTER
 from tests.simulators.ethereum.chains import EVENTS, EXPECTED, Rows, canonical, comparable
 from tests.simulators.ethereum.misbehaviours import (
     BLOCK,
@@ -85,6 +86,7 @@ class World:
     def draws(self, seed: int) -> Draws:
         kinds = kinds_for(METHODS.get(self.stream, (BLOCK, LOGS, RECEIPTS)))
         also = ["restarts"] if self.stream == "events.Transfer" else []
+        also += [SHORTER] if random.Random(f"lower:{seed}").random() < 0.12 else []
         match self.name:
             case "any":
                 dropped = {"no block receipts"} if self.stream not in METHODS else set()

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from tests.simulators.draws import Draws
 from tests.simulators.ethereum.batch_refusals import BATCH_FORMS, refused_batch
+from tests.simulators.ethereum.branches import Turns
 from tests.simulators.ethereum.misbehaviours import (
     BLOCK,
     PASSING,
@@ -37,20 +38,16 @@ class Relay:
         has_roots: Whether the source can prove lists of logs by receipts all through; else no loss is made that only those tell.
 
     Attributes:
-        branch: The chain that is the truth now.
         limit: Blocks that a log query may cover, where that is limited.
         widths: How many blocks each log query that was answered has covered.
     """
 
     def __init__(self, recording: Recording, draws: Draws, *, has_roots: bool = True) -> None:
-        self._recording = recording
         self._has_roots = has_roots
         self._draws = draws
         self._chance: random.Random = draws.random
         self._active = frozenset(draws.active)
-        self.branch = recording.old
-        self._asked = 0
-        self._turns = self._plan()
+        self._turns = Turns(recording, draws)
         self._inside = 0
         self._batch = self._chance.choice([1, 1, 2, 3, 3, 5])
         self.limit = self._chance.choice([1, 2, 3, 4, 7])
@@ -73,19 +70,12 @@ class Relay:
     @property
     def truth(self) -> Branch:
         """The chain that it ends on."""
-        return self._recording.new if "a reorganisation" in self._active else self._recording.old
-
-    def _plan(self) -> list[int]:
-        """After how many requests the chain is reorganised, ascending; an even number of times brings the first branch back."""
-        count = 2 if "two reorganisations" in self._active else 0
-        count += 1 if "a reorganisation" in self._active else 0
-        return sorted(self._chance.randrange(5, 120) for _ in range(count))
+        return self._turns.truth
 
     def calm(self) -> None:
         """Nothing passes any more: the node is as it stands."""
         self._draws.calm()
-        self._turns = []
-        self.branch = self.truth
+        self._turns.calm()
 
     async def __aenter__(self) -> Relay:
         app = web.Application(client_max_size=2**24)
@@ -107,11 +97,7 @@ class Relay:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         calls = json.loads(await request.read())
-        self._asked += 1
-        while self._turns and self._asked >= self._turns[0]:
-            self._turns.pop(0)
-            self._count("a reorganisation" if "a reorganisation" in self._active else "two reorganisations")
-            self.branch = self._recording.new if self.branch is self._recording.old else self._recording.old
+        self._turns.ask()
         self._inside += 1
         try:
             return await self._answered(request, calls)
@@ -198,9 +184,10 @@ class Relay:
 
     def _result(self, method: str, params: list[Any]) -> Any:
         """The honest answer, of the chain as this replica sees it, in this node's shape."""
-        branch, head = self.branch, self.branch.head()
+        branch = self._turns.now
+        head = branch.head()
         if self._draws.strikes("replica on another branch"):
-            branch = self._recording.new if branch is self._recording.old else self._recording.old
+            branch = self._turns.other(branch)
             head = branch.head()
         if self._draws.strikes("replica that lags"):
             head -= self._chance.randint(1, 6)
@@ -262,6 +249,8 @@ class Relay:
                 raise Refusal({"code": -32602, "message": f"invalid block tag {tag}"})
             return branch.block(max(0, head - 1), params[1])
         number = head if tag == "latest" else int(tag, 16)
+        if tag != "latest":
+            self._turns.show(number)
         return branch.block(number, params[1]) if number <= head else None
 
     def _receipts(self, branch: Branch, head: int, params: list[Any]) -> Any:
