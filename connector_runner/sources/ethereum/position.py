@@ -5,26 +5,27 @@ Members that begin with `_` stay out of rows and logs. Positions of older versio
 
 from __future__ import annotations
 
-from typing import Any
-
 from connector_runner.protocols.batch import Position
 from connector_runner.protocols.errors import START_OVER, ActionRequiredError
 from connector_runner.sources.ethereum.chain import Chain, StreamState
 
 
-def to_position(chain: Chain) -> Position:
-    """As checkpoints carry it."""
+def to_position(chain: Chain, *, of_one: bool = True) -> Position:
+    """As checkpoints carry it.
+
+    Args:
+        chain: The blocks of the dataset.
+        of_one: Of a connector with one stream: members that say nothing are not there. Else all are, as what one of several streams
+            has instead is laid over them.
+    """
     own = {"number": chain.number, "hash": chain.head, "start": chain.start, "_ring": list(chain.hashes)}
-    return {**own, **_state_members(chain.state)}
-
-
-def _state_members(state: StreamState) -> dict[str, Any]:
-    """Members of a position; those that say nothing are not there."""
+    state = chain.state
     found = {
         "_told": sorted(state.told), "_left_out": list(state.left_out or ()), "_bloom_refuted": state.is_bloom_refuted,
         "_event": state.event,
     }  # fmt: skip
-    return {"_since": state.since, **{name: value for name, value in found.items() if value}}
+    known = {name: value for name, value in found.items() if value} if of_one else found
+    return {**own, "_since": state.since, **known}
 
 
 def from_position(position: Position) -> Chain:

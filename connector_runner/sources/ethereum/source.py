@@ -13,9 +13,10 @@ from dataclasses import replace
 from connector_runner.protocols.batch import Batch
 from connector_runner.protocols.errors import TransientError
 from connector_runner.protocols.schema import APPEND_COLUMNS
-from connector_runner.protocols.source import Checkpoint, Opened, SourceContext, WriteMode, only_stream
+from connector_runner.protocols.source import Checkpoint, Opened, SourceContext, WriteMode
 from connector_runner.resilience.backoff import backoff_delay
 from connector_runner.schemas.catalogue import Catalogue
+from connector_runner.sources.ethereum.catching_up import SLICE_BLOCKS, Laggard, join, split_by_position
 from connector_runner.sources.ethereum.chain import (
     RING_BLOCKS,
     Chain,
@@ -29,18 +30,18 @@ from connector_runner.sources.ethereum.chain import (
 from connector_runner.sources.ethereum.decode.responses import Header
 from connector_runner.sources.ethereum.endpoints.outage import Outage
 from connector_runner.sources.ethereum.endpoints.pool import EndpointPool
-from connector_runner.sources.ethereum.endpoints.standstill import Standstill
+from connector_runner.sources.ethereum.endpoints.standstill import Standstill, explain_standstill
 from connector_runner.sources.ethereum.errors import MalformedAnswerError, NodeFailure, StaleAnswerError, Verdict
+from connector_runner.sources.ethereum.fetch.batches import build_places
 from connector_runner.sources.ethereum.fetch.logs import Fetcher
-from connector_runner.sources.ethereum.fetch.plan import StreamPlan
+from connector_runner.sources.ethereum.fetch.plan_set import PlanSet
 from connector_runner.sources.ethereum.fetch.prefetch import Prefetcher
 from connector_runner.sources.ethereum.fetch.reorganisation import replace_branch
 from connector_runner.sources.ethereum.fetch.reread import reread
-from connector_runner.sources.ethereum.position import from_position
 from connector_runner.sources.ethereum.rpc.subscription import HeadSubscription
 from connector_runner.sources.ethereum.rpc.transport import FIRST_BACKOFF
 from connector_runner.sources.ethereum.settings import Tag, parse_settings
-from connector_runner.sources.ethereum.streams import build_plans, choose_plan
+from connector_runner.sources.ethereum.streams import begin_stream, build_plans, chain_identity
 from connector_runner.sources.ethereum.verify.families import chain_of, describe, family_of
 from connector_runner.sources.ethereum.verify.proofs import Prover
 
@@ -53,7 +54,7 @@ COMPARE_SECONDS, MOST_BEHIND = 120.0, 5
 
 
 class EthereumSource:
-    """One stream of one chain; see `protocols.source.Source`."""
+    """Streams of one chain, read together; see `protocols.source.Source`."""
 
     def __init__(self, context: SourceContext) -> None:
         self._report = context.report
@@ -63,7 +64,9 @@ class EthereumSource:
         self._pool = EndpointPool(self._settings, context.report)
         self._prover = Prover(proves_all=self._settings.prove_backfill)
         self._fetcher = Fetcher(self._pool, self._settings.max_block_range, self._prover)
-        self._plan: StreamPlan | None = None
+        self._selected = PlanSet(())
+        self._laggards: list[Laggard] = []
+        self._has_places = False  # the dataset was told where the selected streams stand
         self._chain: Chain | None = None
         self._running: AsyncGenerator[Batch, None] | None = None
         self._subscription: HeadSubscription | None = None
@@ -82,20 +85,23 @@ class EthereumSource:
         return await discover(self._settings, self._plans, self._report, selected)
 
     async def open(self, checkpoints: Mapping[str, Checkpoint | None]) -> Opened:
-        """Connects to the first endpoint that is on the checkpoint's chain; one stream, so far."""
-        stream, checkpoint = only_stream(checkpoints, "ETHEREUM")
-        if checkpoint is None:
-            plan = choose_plan(self._plans, stream)
-        else:
-            chain = from_position(checkpoint.position)
-            plan = choose_plan(self._plans, stream, chain.state.event, checkpoint.schema_version)
-            self._chain = chain.with_state(replace(chain.state, event=plan.event))
-            self._fetcher.is_bloom_refuted = chain.state.is_bloom_refuted
-        identity = await self._pool.connect(checkpoint.identity if checkpoint else None)
-        self._plan = plan
+        """Connects to the first endpoint that is on the checkpoints' chain."""
+        found = [begin_stream(self._plans, *begun) for begun in checkpoints.items()]
+        identity = await self._pool.connect(chain_identity(checkpoints.values()))
+        begun = {chain is not None for _, chain in found}
+        first = Chain.starting_at(await self._first_number() if len(begun) == 2 else 0)
+        (self._selected, self._chain), self._laggards = split_by_position(found, first)
+        self._fetcher.is_bloom_refuted = any(chain.state.is_bloom_refuted for _, chain in found if chain is not None)
         self._learn_family(chain_of(identity))
         self._stalled.opened()
-        return Opened({stream: plan.schema}, identity)
+        return Opened({plan.schema.stream: plan.schema for plan, _ in found}, identity)
+
+    async def _first_number(self) -> int:
+        """Where a stream begins that others of this connector are ahead of."""
+        head = await self._pool.header(Tag.LATEST.value)
+        if head is None:
+            raise TransientError(f"{self._pool.endpoint.shown} knows no block yet", reason="NoBlock")
+        return self._first_block(head)
 
     def _learn_family(self, chain: int) -> None:
         self._prover.family = family_of(chain, self._settings.proofs)
@@ -157,7 +163,6 @@ class EthereumSource:
         return header
 
     async def _step(self, head: Header | None, diverged: bool) -> AsyncGenerator[Batch, None]:
-        assert self._plan is not None  # noqa: S101 - opened
         if head is None:
             self._stalled.asked(time.monotonic())
             self._stalled.failed(f"{self._pool.endpoint.shown} knows no {self._settings.finality} block")
@@ -165,9 +170,13 @@ class EthereumSource:
             return
         self._note_standstill(head)
         chain = self._chain = self._chain or self._new_chain(head)
+        if not self._has_places and not self._selected.is_alone:
+            for batch in build_places(self._selected, chain):
+                yield batch
+        self._has_places = True
         self._prover.head_from = head.number - RING_BLOCKS + 1
         if chain.state.must_reread:
-            async for batch, after in reread(self._fetcher, self._plan, chain):
+            async for batch, after in reread(self._fetcher, self._selected, chain):
                 self._chain = after
                 yield batch
             return
@@ -179,19 +188,21 @@ class EthereumSource:
             case Extend(first, last):
                 if not chain.hashes:  # no parent's hash says which chain the first block is of
                     await self._pool.reconnect()
-                self._prefetcher = Prefetcher(self._fetcher, self._plan, chain, self._safe_below(head))
-                async with aclosing(self._prefetcher.batches(first, last)) as batches:
+                self._prefetcher = Prefetcher(self._fetcher, self._selected, chain, self._safe_below(head))
+                end = min(last, first + SLICE_BLOCKS - 1) if self._laggards else last
+                async with aclosing(self._prefetcher.batches(first, end)) as batches:
                     async for batch in batches:
                         self._arrived(self._prefetcher.chain, batch, last)
                         yield batch
             case WalkBack(top):
                 await self._pool.reconnect()  # which tells another chain behind the same address from a reorganisation
-                batch, self._chain, orphans = await replace_branch(self._fetcher, self._plan, chain, head, top)
+                replaced, self._chain, orphans = await replace_branch(self._fetcher, self._selected, chain, head, top)
                 self._lower_since = None
                 self._report.count("reorganisations")
                 self._report.count("retracted_blocks", orphans)
                 self._report.note("reorganisation", depth=orphans, **summary(self._chain))
-                yield batch
+                for batch in replaced:
+                    yield batch
             case Wait():
                 if step.behind:
                     self._stalled.asked(time.monotonic())
@@ -200,12 +211,34 @@ class EthereumSource:
                     )
                 else:
                     self._stalled.passed()
-                await self._wait(step, head)
+                if not self._laggards:
+                    await self._wait(step, head)
+        if self._laggards:
+            async with aclosing(self._catch_up(head)) as batches:
+                async for batch in batches:
+                    yield batch
+
+    async def _catch_up(self, head: Header) -> AsyncGenerator[Batch, None]:
+        """A slice of the streams that stand behind; those that have arrived are read with the others from now on."""
+        assert self._chain is not None  # noqa: S101 - a step was made
+        for laggard in list(self._laggards):
+            async with aclosing(laggard.slice(self._fetcher, self._chain, self._safe_below(head))) as batches:
+                async for batch in batches:
+                    yield batch
+            if laggard.has_reached(self._chain):
+                self._laggards.remove(laggard)
+                self._chain, self._selected, joined = join(self._chain, self._selected, laggard)
+                self._report.note(
+                    "streams have caught up", streams=[plan.schema.stream for plan in laggard.plans.plans]
+                )
+                for batch in joined:
+                    yield batch
 
     def _new_chain(self, head: Header) -> Chain:
-        assert self._plan is not None  # noqa: S101 - opened
         chain = Chain.starting_at(self._first_block(head))
-        return chain.with_state(replace(chain.state, event=self._plan.event))
+        if not self._selected.is_alone:
+            return chain
+        return chain.with_state(replace(chain.state, event=self._selected.plans[0].event))
 
     def _first_block(self, head: Header) -> int:
         start = self._settings.start
@@ -217,18 +250,13 @@ class EthereumSource:
         return head.number + 1 if is_final else head.number - RING_BLOCKS + 1
 
     def _note_standstill(self, head: Header) -> None:
-        """A head that stands still is legitimate on a chain without transactions, so that it is reported and nothing else."""
+        """A head that stands still is reported, and nothing else."""
         seconds = self._standstill.observe(head.hash, time.monotonic())
         if seconds is None:
             return
         self._report.count("head_standstills")
-        self._report.note(
-            f"the newest block of {self._pool.endpoint.shown} by finality {self._settings.finality} is {head.number} for "
-            f"{seconds:.0f} s: either the chain makes no blocks, or this node does not follow it; compare it with another node, "
-            "and set fallbackUrls to have that done by itself",
-            block=head.number,
-            hash=head.hash,
-        )
+        said = explain_standstill(self._pool.endpoint.shown, self._settings.finality, head.number, seconds)
+        self._report.note(said, block=head.number, hash=head.hash)
 
     def _note_height(self, chain: Chain, head: Header) -> None:
         if head.number >= chain.number:

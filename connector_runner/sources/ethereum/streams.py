@@ -7,9 +7,10 @@ from dataclasses import replace
 from functools import partial
 
 from connector_runner.protocols.batch import Row
-from connector_runner.protocols.errors import ActionRequiredError, UnknownStreamError
+from connector_runner.protocols.errors import START_OVER, ActionRequiredError, SourceChangedError, UnknownStreamError
 from connector_runner.protocols.schema import StreamSchema
-from connector_runner.protocols.source import Report
+from connector_runner.protocols.source import Checkpoint, Report
+from connector_runner.sources.ethereum.chain import Chain
 from connector_runner.sources.ethereum.decode import tables
 from connector_runner.sources.ethereum.decode.abi import Event
 from connector_runner.sources.ethereum.decode.events import PREFIX, event_rows, event_schema, find_events
@@ -20,6 +21,7 @@ from connector_runner.sources.ethereum.decode.transfers import TOPICS, TRANSFER_
 from connector_runner.sources.ethereum.fetch.blocks import hashes_of
 from connector_runner.sources.ethereum.fetch.logs import BlockLogs, Fetcher
 from connector_runner.sources.ethereum.fetch.plan import StreamPlan
+from connector_runner.sources.ethereum.position import from_position
 from connector_runner.sources.ethereum.rpc.methods import BLOCK, LOGS, RECEIPT, RECEIPTS, TRACE_METHODS
 from connector_runner.sources.ethereum.settings import LogFilter, Settings
 from connector_runner.sources.ethereum.verify.consistency import check_transactions, check_withdrawals
@@ -142,6 +144,36 @@ def choose_plan(
     return replace(fitting[0], schema=replace(fitting[0].schema, stream=stream))
 
 
+def begin_stream(
+    plans: Mapping[str, StreamPlan], stream: str, checkpoint: Checkpoint | None
+) -> tuple[StreamPlan, Chain | None]:
+    """A stream's plan, and what the dataset has of it (None: nothing).
+
+    Raises:
+        UnknownStreamError, ActionRequiredError: See `choose_plan` and `from_position`.
+    """
+    if checkpoint is None:
+        return choose_plan(plans, stream), None
+    chain = from_position(checkpoint.position)
+    plan = choose_plan(plans, stream, chain.state.event, checkpoint.schema_version)
+    return plan, chain.with_state(replace(chain.state, event=plan.event))
+
+
+def chain_identity(checkpoints: Iterable[Checkpoint | None]) -> str | None:
+    """The chain that all streams were filled from; None where none was begun.
+
+    Raises:
+        SourceChangedError: They were filled from different ones.
+    """
+    recorded = sorted({checkpoint.identity for checkpoint in checkpoints if checkpoint is not None})
+    if len(recorded) > 1:
+        raise SourceChangedError(
+            f"the streams of this connector were filled from different chains ({', '.join(recorded)}); choose another datasetId, "
+            f"or {START_OVER}"
+        )
+    return recorded[0] if recorded else None
+
+
 def build_plans(settings: Settings, report: Report, reserved: Iterable[str] = ()) -> dict[str, StreamPlan]:
     """All streams of a configuration by id, in the order of catalogues; no argument of an event has a column in `reserved`.
 
@@ -150,13 +182,16 @@ def build_plans(settings: Settings, report: Report, reserved: Iterable[str] = ()
     """
     addresses = settings.filter.addresses
     plans = [
-        StreamPlan(tables.BLOCK_SCHEMA, "One row a block.", (BLOCK,), _blocks),
-        StreamPlan(tables.TRANSACTION_SCHEMA, "One row a transaction, as it was sent.", (BLOCK,), _transactions),
+        StreamPlan(tables.BLOCK_SCHEMA, "One row a block.", (BLOCK,), _blocks, rank=1),
+        StreamPlan(
+            tables.TRANSACTION_SCHEMA, "One row a transaction, as it was sent.", (BLOCK,), _transactions, rank=0
+        ),
         StreamPlan(
             tables.RECEIPT_SCHEMA,
             "One row a transaction, what became of it.",
             (BLOCK, f"{RECEIPTS} (or {RECEIPT})"),
             _receipts,
+            rank=2,
         ),
         _log_plan(tables.LOG_SCHEMA, "One row a log, by addresses and topics.", tables.log_rows, settings.filter),
         _log_plan(
@@ -165,12 +200,13 @@ def build_plans(settings: Settings, report: Report, reserved: Iterable[str] = ()
             partial(_counted_transfers, report),
             LogFilter(addresses, (TOPICS,)),
         ),
-        StreamPlan(tables.WITHDRAWAL_SCHEMA, "One row a withdrawal of a validator.", (BLOCK,), _withdrawals),
+        StreamPlan(tables.WITHDRAWAL_SCHEMA, "One row a withdrawal of a validator.", (BLOCK,), _withdrawals, rank=2),
         StreamPlan(
             TRACE_SCHEMA,
             "One row a call inside a transaction.",
             (BLOCK, " or ".join(TRACE_METHODS)),
             _traces,
+            rank=1,
         ),
     ]
     events = find_events(settings.abi, settings.events, frozenset(reserved)).streams

@@ -29,3 +29,11 @@ class Standstill:
             return None
         self._next = 2 * seconds
         return seconds
+
+
+def explain_standstill(endpoint: str, finality: object, block: int, seconds: float) -> str:
+    """What a person should know: it is legitimate on a chain without transactions."""
+    return (
+        f"the newest block of {endpoint} by finality {finality} is {block} for {seconds:.0f} s: either the chain makes no blocks, or "
+        "this node does not follow it; compare it with another node, and set fallbackUrls to have that done by itself"
+    )

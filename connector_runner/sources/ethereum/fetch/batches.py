@@ -6,14 +6,14 @@ from dataclasses import replace
 
 from connector_runner.protocols.batch import Batch, Incident, Operation, Row
 from connector_runner.sources.ethereum.chain import Chain
-from connector_runner.sources.ethereum.decode.responses import BlockRows
-from connector_runner.sources.ethereum.fetch.plan import StreamPlan
+from connector_runner.sources.ethereum.fetch.plan import place_of_plan
+from connector_runner.sources.ethereum.fetch.plan_set import PlanSet, Unit
 from connector_runner.sources.ethereum.fetch.reread import bloom_incident
 from connector_runner.sources.ethereum.position import to_position
 from connector_runner.sources.ethereum.verify.proofs import Prover
 
 
-def settle(chain: Chain, units: list[BlockRows], prover: Prover) -> tuple[Chain, tuple[Incident, ...]]:
+def settle(chain: Chain, units: list[Unit], prover: Prover) -> tuple[Chain, tuple[Incident, ...]]:
     """The chain after some blocks, and what is to be told with them."""
     state = chain.state
     incidents = []
@@ -31,24 +31,49 @@ def settle(chain: Chain, units: list[BlockRows], prover: Prover) -> tuple[Chain,
     return chain.with_state(state), tuple(incidents)
 
 
-def build_batch(
-    plan: StreamPlan,
+def build_batches(
+    plans: PlanSet,
     chain: Chain,
-    units: list[BlockRows],
+    units: list[Unit],
     orphans: tuple[str, ...] = (),
     incidents: tuple[Incident, ...] = (),
-) -> Batch:
-    """Rows of consecutive blocks, after the retraction of orphaned ones, and the position after them."""
-    rows: list[Row] = [(orphan,) for orphan in orphans]
-    for unit in units:
-        rows += unit.rows
-    operations = bytes([Operation.REPLACE]) * len(orphans) + bytes([Operation.UPSERT]) * (len(rows) - len(orphans))
-    return Batch(
-        plan.schema,
-        rows,
-        to_position(chain),
-        operations if orphans else None,
-        size=max(1, sum(unit.size for unit in units)),
-        incidents=incidents,
-        event_time=float(units[-1].header.seconds) if units and not units[-1].header.is_absent else None,
-    )
+) -> list[Batch]:
+    """Rows of consecutive blocks, after the retraction of orphaned ones, and the position after them: one transaction.
+
+    At least one batch; streams without news have none.
+    """
+    position = to_position(chain, of_one=plans.is_alone)
+    newest = units[-1].header if units and not units[-1].header.is_absent else None
+    built: list[Batch] = []
+    for index, plan in enumerate(plans.plans):
+        rows: list[Row] = [(orphan,) for orphan in orphans]
+        size = 1
+        for unit in units:
+            part = unit.parts[index]
+            rows += part.rows
+            size += part.size
+        is_last = index + 1 == len(plans.plans)
+        if not rows and not (is_last and (incidents or not built)):
+            continue
+        operations = bytes([Operation.REPLACE]) * len(orphans) + bytes([Operation.UPSERT]) * (len(rows) - len(orphans))
+        batch = Batch(
+            plan.schema,
+            rows,
+            position,
+            operations if orphans else None,
+            size=size,
+            event_time=float(newest.seconds) if newest is not None else None,
+            place=None if plans.is_alone else place_of_plan(plan),
+            more=True,
+        )
+        built.append(batch)
+    built[-1].more, built[-1].incidents = False, incidents
+    return built
+
+
+def build_places(plans: PlanSet, chain: Chain) -> list[Batch]:
+    """Batches without rows that say where each of several streams stands: one that has no rows for long has begun all the same."""
+    position = to_position(chain, of_one=False)
+    batches = [Batch(plan.schema, [], position, place=place_of_plan(plan), more=True) for plan in plans.plans]
+    batches[-1].more = False
+    return batches

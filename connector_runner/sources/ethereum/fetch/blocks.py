@@ -6,8 +6,10 @@ hashes proves it. What can't be believed is a `StaleAnswerError`, for the caller
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import copy
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from functools import partial
+from typing import Any, Self, TypeVar
 
 import msgspec
 
@@ -38,6 +40,8 @@ from connector_runner.sources.ethereum.verify.consistency import (
 )
 from connector_runner.sources.ethereum.verify.proofs import Prover
 
+T = TypeVar("T")
+
 
 class BlockFetcher:
     """Asks the nodes for blocks, their receipts and their traces.
@@ -53,8 +57,38 @@ class BlockFetcher:
         self.prover = prover
         self.missing: set[tuple[int, str]] = set()
         self._refused: set[tuple[int, str]] = set()
+        self._found: dict[Hashable, Any] | None = (
+            None  # what was had for a piece already, where several streams share it
+        )
+
+    def for_piece(self) -> Self:
+        """The same, for several streams that read the same blocks one after the other: nothing is asked for or proven twice."""
+        piece = copy.copy(self)
+        piece._found = {}
+        return piece
+
+    async def _once(self, key: Hashable, make: Callable[[], Awaitable[T]]) -> T:
+        """What is made for the first stream of a piece serves the others."""
+        if self._found is None:
+            return await make()
+        if key not in self._found:
+            self._found[key] = await make()
+        found: T = self._found[key]
+        return found
+
+    def _is_first(self, key: Hashable) -> bool:
+        """Whether something is to be done that is done once for all streams of a piece."""
+        if self._found is None:
+            return True
+        is_first = key not in self._found
+        self._found[key] = True
+        return is_first
 
     async def _ask_block(self, number: int, full: bool = False) -> Answer:
+        full = full or (self._found is not None and (BLOCK, number, True) in self._found)
+        return await self._once((BLOCK, number, full), partial(self._asked_block, number, full))
+
+    async def _asked_block(self, number: int, full: bool) -> Answer:
         try:
             return await self.pool.call(BLOCK, hex(number), full)
         except NodeFailure as failure:
@@ -84,6 +118,9 @@ class BlockFetcher:
 
     async def headers(self, first: int, last: int) -> list[tuple[Header, int]]:
         """Headers of a range, in batches."""
+        return await self._once(("headers", first, last), partial(self._headers, first, last))
+
+    async def _headers(self, first: int, last: int) -> list[tuple[Header, int]]:
         numbers = range(first, last + 1)
         if not self.prover.family.heights:  # one that is refused would refuse its batch
             return await gather_all(map(self.header, numbers))
@@ -98,13 +135,16 @@ class BlockFetcher:
         Raises:
             StaleAnswerError: The node has no such block, or left out what is in it.
         """
+        return await self._once(("block", number, full, known), partial(self._block, number, full, known))
+
+    async def _block(self, number: int, full: bool, known: type[Members]) -> tuple[Header, Json, int]:
         answer = await self._ask_block(number, full)
         found = decode_block(answer, known)
         if found is None:
             return self._absent(number), {}, len(memoryview(answer))
         header, block = found
         check_contents(check_number(header, number), block, self.prover.family)
-        if full and self.prover.proves(number):
+        if full and self.prover.proves(number) and self._is_first(("transactions proven", header.hash)):
             self.prover.prove_transactions(header, check_transactions(header, block))
         return header, block, len(memoryview(answer))
 
@@ -164,8 +204,13 @@ class BlockFetcher:
 
     async def receipts(self, header: Header, hashes: Sequence[str]) -> tuple[list[Json], list[Json], int]:
         """A block's receipts, one a transaction and in their order; their logs; and the bytes that it took."""
+        receipts, logs, size, _ = await self._once(("receipts", header.hash), partial(self._receipts, header, hashes))
+        return receipts, logs, size
+
+    async def _receipts(self, header: Header, hashes: Sequence[str]) -> tuple[list[Json], list[Json], int, bool]:
+        """The last: whether the block's root proves them."""
         if not hashes:
-            return [], [], 0
+            return [], [], 0, False
         answer = await self.block_receipts(header)
         if answer is None:
             singles = await self._single_receipts(hashes)
@@ -177,7 +222,7 @@ class BlockFetcher:
         is_proven = self.prover.proves(header.number) and self.prover.prove_receipts(header, receipts)
         if not is_proven and self.prover.family.bloom:
             check_receipts_bloom(header, receipts)
-        return receipts, logs, len(raw)
+        return receipts, logs, len(raw), is_proven
 
     async def _single_receipts(self, hashes: Sequence[str]) -> list[Answer]:
         answers = await self.pool.call_many([(RECEIPT, [own]) for own in hashes])

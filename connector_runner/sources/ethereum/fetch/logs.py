@@ -5,6 +5,8 @@ An answer that was filtered by the node can't be told from one that lacks someth
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 
 from connector_runner.protocols.errors import ConnectorError
@@ -90,8 +92,14 @@ class Fetcher(BlockFetcher):
 
     async def _whole_logs(self, header: Header) -> tuple[list[Json], int, bool]:
         """All logs of a block, as surely as they can be had; the bytes that it took; and whether its bloom holds them."""
+        return await self._once(("logs", header.hash), partial(self._read_logs, header))
+
+    async def _read_logs(self, header: Header) -> tuple[list[Json], int, bool]:
         if self.prover.family.receipts and (header.receipts_root or "").lower() == EMPTY_ROOT:
             return [], 0, True
+        if self._found is not None and ("receipts", header.hash) in self._found:
+            _, logs, _, is_proven = self._found["receipts", header.hash]
+            return logs, 0, holds_logs(header, logs) if is_proven else check_logs(header, logs, self.prover.family)
         if self.prover.proves(header.number) and self.prover.family.receipts:
             found = await self._logs_by_root(header)
             if found is not None:
@@ -193,7 +201,7 @@ class Fetcher(BlockFetcher):
         self, header: Header, size: int, logs: list[Json], more: int, holds: bool, wanted: LogFilter
     ) -> BlockLogs:
         """The logs that pass, with their share of the bytes; and what their block's bloom is worth."""
-        if logs and self.prover.family.bloom and header.bloom is not None:
+        if logs and self.prover.family.bloom and header.bloom is not None and self._is_first(("tried", header.hash)):
             self._trust.observe(holds)
         kept = logs if wanted.is_open else list(filter(passes(wanted), logs))
         return BlockLogs(
@@ -207,6 +215,9 @@ class Fetcher(BlockFetcher):
 
     async def _answers_by_range(self, first: int, last: int) -> list[Answer]:
         """As many as it takes; without blocks that the provider does not answer for even one by one."""
+        return await self._once((LOGS, first, last), partial(self._ask_by_range, first, last))
+
+    async def _ask_by_range(self, first: int, last: int) -> list[Answer]:
         answers = []
         while first <= last:
             tuner = self.tuner

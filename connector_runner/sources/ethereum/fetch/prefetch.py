@@ -8,10 +8,9 @@ from collections.abc import AsyncGenerator, Iterator
 
 from connector_runner.protocols.batch import Batch
 from connector_runner.sources.ethereum.chain import Chain
-from connector_runner.sources.ethereum.decode.responses import BlockRows
-from connector_runner.sources.ethereum.fetch.batches import build_batch, settle
+from connector_runner.sources.ethereum.fetch.batches import build_batches, settle
 from connector_runner.sources.ethereum.fetch.logs import Fetcher
-from connector_runner.sources.ethereum.fetch.plan import StreamPlan
+from connector_runner.sources.ethereum.fetch.plan_set import PlanSet, Unit
 from connector_runner.sources.ethereum.rpc.gathering import cancel_all
 
 BATCH_BYTES = 1_000_000
@@ -20,7 +19,7 @@ READ_AHEAD_BYTES = 12_000_000
 """Answers that may wait for their turn; decoded rows take about three times as much."""
 MOST_AHEAD = 16
 """Pieces that may be asked for at once."""
-Piece = asyncio.Task[list[BlockRows]]
+Piece = asyncio.Task[list[Unit]]
 
 
 class ReadAhead:
@@ -50,15 +49,15 @@ class Prefetcher:
         has_refuted: A block came that has logs which its bloom does not hold: what blooms left out is to be read again.
     """
 
-    def __init__(self, fetcher: Fetcher, plan: StreamPlan, chain: Chain, safe_below: int) -> None:
+    def __init__(self, fetcher: Fetcher, plans: PlanSet, chain: Chain, safe_below: int) -> None:
         self.chain = chain
         self.has_diverged = self.has_refuted = False
         self._fetcher = fetcher
-        self._plan = plan
+        self._plans = plans
         self._safe_below = safe_below
         self._ahead = ReadAhead()
         self._pending: deque[Piece] = deque()
-        self._ready: deque[BlockRows] = deque()
+        self._ready: deque[Unit] = deque()
 
     async def batches(self, first: int, last: int) -> AsyncGenerator[Batch, None]:
         """Batches of these blocks, each of about `BATCH_BYTES` or of what is at hand.
@@ -71,7 +70,8 @@ class Prefetcher:
             while True:
                 units, failure = await self._gather(pieces)
                 if units:
-                    yield self._batch(units)
+                    for batch in self._batches(units):
+                        yield batch
                 if failure is not None:
                     raise failure
                 if self.has_diverged or self.has_refuted or not units:
@@ -83,7 +83,7 @@ class Prefetcher:
         """Ranges as far as that is safe, then single blocks; lazily, as the range tunes itself on the way."""
         while first <= last:
             count = 1
-            if self._plan.fetch_range is not None:
+            if self._plans.has_range:
                 count = self._fetcher.tuner.take(min(last - first + 1, self._safe_below - first))
             yield first, first + count - 1
             first += count
@@ -91,13 +91,14 @@ class Prefetcher:
     def _ask(self, pieces: Iterator[tuple[int, int]]) -> None:
         while len(self._pending) + bool(self._ready) < self._ahead.pieces and (piece := next(pieces, None)):
             first, last = piece
-            is_range = self._plan.fetch_range is not None and last < self._safe_below
-            fetch = self._plan.fetch_range if is_range and self._plan.fetch_range else self._plan.fetch_block
-            self._pending.append(asyncio.ensure_future(fetch(self._fetcher, first, last)))
+            plans, fetcher = self._plans, self._fetcher
+            is_range = plans.has_range and last < self._safe_below
+            fetched = plans.fetch_range(fetcher, first, last) if is_range else plans.fetch_block(fetcher, first)
+            self._pending.append(asyncio.ensure_future(fetched))
 
-    async def _gather(self, pieces: Iterator[tuple[int, int]]) -> tuple[list[BlockRows], Exception | None]:
+    async def _gather(self, pieces: Iterator[tuple[int, int]]) -> tuple[list[Unit], Exception | None]:
         """Linked blocks that are at hand, at least one and about `BATCH_BYTES`, and what ended them."""
-        units: list[BlockRows] = []
+        units: list[Unit] = []
         size = 0
         chain = self.chain
         while size < BATCH_BYTES:
@@ -125,9 +126,9 @@ class Prefetcher:
                 break
         return units, None
 
-    def _batch(self, units: list[BlockRows]) -> Batch:
+    def _batches(self, units: list[Unit]) -> list[Batch]:
         self.chain, incidents = settle(self.chain, units, self._fetcher.prover)
-        return build_batch(self._plan, self.chain, units, incidents=incidents)
+        return build_batches(self._plans, self.chain, units, incidents=incidents)
 
     async def close(self) -> None:
         """Gives up what is being fetched."""

@@ -1,4 +1,4 @@
-"""Replacing a branch of the chain as one batch."""
+"""Replacing a branch of the chain as one transaction over all streams."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import asyncio
 
 from connector_runner.protocols.batch import Batch
 from connector_runner.sources.ethereum.chain import Chain, ancestor_at, check_depth, lowest_ancestor
-from connector_runner.sources.ethereum.decode.responses import BlockRows, Header
+from connector_runner.sources.ethereum.decode.responses import Header
 from connector_runner.sources.ethereum.errors import StaleAnswerError
-from connector_runner.sources.ethereum.fetch.batches import build_batch, settle
+from connector_runner.sources.ethereum.fetch.batches import build_batches, settle
 from connector_runner.sources.ethereum.fetch.logs import Fetcher
-from connector_runner.sources.ethereum.fetch.plan import StreamPlan
+from connector_runner.sources.ethereum.fetch.plan_set import PlanSet, Unit
 from connector_runner.sources.ethereum.fetch.prefetch import MOST_AHEAD
 from connector_runner.sources.ethereum.rpc.gathering import gather_all
 
 
 async def replace_branch(
-    fetcher: Fetcher, plan: StreamPlan, chain: Chain, head: Header, top: int
-) -> tuple[Batch, Chain, int]:
-    """Walks back from block `top` to the common ancestor, and makes one batch of retractions and replacements.
+    fetcher: Fetcher, plans: PlanSet, chain: Chain, head: Header, top: int
+) -> tuple[list[Batch], Chain, int]:
+    """Walks back from block `top` to the common ancestor, and makes one transaction of retractions and replacements.
 
     Returns:
-        The batch, the chain after it and the number of orphans.
+        Its batches, the chain after it and the number of orphans.
 
     Raises:
         DeepReorganisationError: There is no common ancestor in the ring.
@@ -40,7 +40,7 @@ async def replace_branch(
         raise StaleAnswerError(f"the node told another chain, but its block {top} is the dataset's")
     orphans = chain.orphans(number)
     replaced = branch = chain.cut(number)
-    units = await _branch(fetcher, plan, number + 1, min(head.number, chain.number))
+    units = await _branch(fetcher, plans, number + 1, min(head.number, chain.number))
     for unit in units:
         if not replaced.is_parent_of(unit.header) or unit.header.hash in orphans:
             raise StaleAnswerError(
@@ -48,14 +48,14 @@ async def replace_branch(
             )
         replaced = replaced.extended(unit.header)
     replaced, incidents = settle(branch, units, fetcher.prover)
-    return build_batch(plan, replaced, units, orphans, incidents), replaced, len(orphans)
+    return build_batches(plans, replaced, units, orphans, incidents), replaced, len(orphans)
 
 
-async def _branch(fetcher: Fetcher, plan: StreamPlan, first: int, last: int) -> list[BlockRows]:
+async def _branch(fetcher: Fetcher, plans: PlanSet, first: int, last: int) -> list[Unit]:
     limit = asyncio.Semaphore(MOST_AHEAD)
 
-    async def one(number: int) -> list[BlockRows]:
+    async def one(number: int) -> list[Unit]:
         async with limit:
-            return await plan.fetch_block(fetcher, number, number)
+            return await plans.fetch_block(fetcher, number)
 
     return [unit for units in await gather_all(map(one, range(first, last + 1))) for unit in units]

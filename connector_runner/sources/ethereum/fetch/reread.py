@@ -8,10 +8,11 @@ from dataclasses import replace
 from connector_runner.protocols.batch import Batch, Incident, Operation, Row
 from connector_runner.protocols.errors import RESET
 from connector_runner.sources.ethereum.chain import Chain
-from connector_runner.sources.ethereum.decode.responses import BlockRows, Header
+from connector_runner.sources.ethereum.decode.responses import Header
 from connector_runner.sources.ethereum.errors import StaleAnswerError
 from connector_runner.sources.ethereum.fetch.logs import Fetcher
-from connector_runner.sources.ethereum.fetch.plan import StreamPlan
+from connector_runner.sources.ethereum.fetch.plan import place_of_plan
+from connector_runner.sources.ethereum.fetch.plan_set import PlanSet, Unit
 from connector_runner.sources.ethereum.position import to_position
 
 
@@ -32,40 +33,51 @@ def bloom_incident(chain: Chain, header: Header) -> Incident:
     return Incident("bloom", f"block {header.number}", "; ".join(said), detail)
 
 
-async def reread(fetcher: Fetcher, plan: StreamPlan, chain: Chain) -> AsyncGenerator[tuple[Batch, Chain], None]:
+async def reread(fetcher: Fetcher, plans: PlanSet, chain: Chain) -> AsyncGenerator[tuple[Batch, Chain], None]:
     """Batches of the blocks that may have been left out wrongly, each with the chain after it; may be interrupted between them.
 
     Raises:
         StaleAnswerError: The node has another chain now.
     """
     assert chain.state.left_out is not None  # noqa: S101 - why it is called
-    assert plan.fetch_range is not None  # noqa: S101 - only such streams leave out anything
+    of_logs = plans.of_logs  # only such streams leave out anything
     first, last = chain.state.left_out
     last = min(last, chain.number)
     while first <= last:
         end = min(last, first + fetcher.tuner.size - 1)
-        units = await plan.fetch_range(fetcher, first, end)
+        units = await of_logs.fetch_range(fetcher, first, end)
         for unit in units:
             if chain.hash_at(unit.header.number) not in (None, unit.header.hash):
                 raise StaleAnswerError(f"the node has another block {unit.header.number} than the dataset")
         first = end + 1
         chain = chain.with_state(replace(chain.state, left_out=(first, last) if first <= last else None))
-        yield _batch(plan, chain, units), chain
+        for batch in _batches(plans, chain, units):
+            yield batch, chain
     if chain.state.left_out is not None:  # a reorganisation took all of them
         chain = chain.with_state(replace(chain.state, left_out=None))
-        yield _batch(plan, chain, []), chain
+        for batch in _batches(plans, chain, []):
+            yield batch, chain
 
 
-def _batch(plan: StreamPlan, chain: Chain, units: list[BlockRows]) -> Batch:
+def _batches(plans: PlanSet, chain: Chain, units: list[Unit]) -> list[Batch]:
     """Only blocks that a bloom may have left out: others have their rows already, and a history would have them twice.
 
     One that was read all the same, to try its bloom, is replaced by itself.
     """
-    rows: list[Row] = []
-    operations = bytearray()
-    for unit in units:
-        if unit.is_outside_bloom and unit.rows:
-            rows += [(unit.header.hash,), *unit.rows]
-            operations += bytes([Operation.REPLACE, *[Operation.UPSERT] * len(unit.rows)])
-    size = max(1, sum(unit.size for unit in units))
-    return Batch(plan.schema, rows, to_position(chain), bytes(operations) if rows else None, size=size)
+    position = to_position(chain, of_one=plans.is_alone)
+    built = []
+    for index, plan in enumerate(plans.of_logs.plans):
+        rows: list[Row] = []
+        operations = bytearray()
+        for unit in units:
+            part = unit.parts[index]
+            if part.is_outside_bloom and part.rows:
+                rows += [(part.header.hash,), *part.rows]
+                operations += bytes([Operation.REPLACE, *[Operation.UPSERT] * len(part.rows)])
+        size = max(1, sum(unit.parts[index].size for unit in units))
+        place = None if plans.is_alone else place_of_plan(plan)
+        built.append(
+            Batch(plan.schema, rows, position, bytes(operations) if rows else None, size=size, place=place, more=True)
+        )
+    built[-1].more = False
+    return built
