@@ -286,6 +286,7 @@ class SourceCase:
         resumes: What its positions promise.
         mode: That `discover` must offer for it.
         has_rows: False where the world here can't make any.
+        has_server: False where nobody has to answer.
         starts_over: Each run copies everything anew, so that a position of another source means nothing, and is no error.
     """
 
@@ -296,6 +297,7 @@ class SourceCase:
     mode: str = "live"
     variant: str = ""
     has_rows: bool = True
+    has_server: bool = True
     starts_over: bool = False
 
     def __str__(self) -> str:
@@ -303,7 +305,7 @@ class SourceCase:
 
 
 def _scripted(stream: str) -> SourceCase:
-    return SourceCase("SCRIPTED", stream, lambda _: ScriptedWorld(stream))
+    return SourceCase("SCRIPTED", stream, lambda _: ScriptedWorld(stream), has_server=False)
 
 
 PROOFS = {

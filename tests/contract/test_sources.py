@@ -305,7 +305,7 @@ async def test_a_stream_that_is_not_there_needs_a_person(case: SourceCase, world
 
 
 ONE_OF_EACH = {case.connector_type + case.variant: case for case in SOURCES}.values()
-SERVED = [case for case in ONE_OF_EACH if case.connector_type != "SCRIPTED"]  # the script has no server
+SERVED = [case for case in ONE_OF_EACH if case.has_server]
 
 
 @pytest.mark.parametrize("case", SERVED, ids=str)

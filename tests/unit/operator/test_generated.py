@@ -82,11 +82,13 @@ def test_a_page_whose_markers_do_not_fit_is_refused(page: str) -> None:
 
 
 def test_a_source_without_a_reference_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "numbers").mkdir()
-    (tmp_path / "numbers/__init__.py").touch()
+    (tmp_path / "undescribed").mkdir()
+    (tmp_path / "undescribed/__init__.py").touch()
     monkeypatch.setattr(connector_runner.sources, "__path__", [*connector_runner.sources.__path__, str(tmp_path)])
-    with pytest.raises(BlockError, match=r"sources/numbers/reference\.py has no BLOCKS; say there .* docs/numbers\.md"):
-        find_blocks("numbers")
+    with pytest.raises(
+        BlockError, match=r"sources/undescribed/reference\.py has no BLOCKS; say there .* docs/undescribed\.md"
+    ):
+        find_blocks("undescribed")
 
 
 def test_a_page_that_is_missing_or_lacks_a_block_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
