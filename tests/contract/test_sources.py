@@ -25,7 +25,8 @@ from connector_runner.protocols.errors import (
 )
 from connector_runner.protocols.source import Checkpoint, Source, SourceContext, WriteMode
 from connector_runner.schemas.config import config_problems, connector_types, fill_defaults
-from tests.contract.sources import SOURCES, Resumes, Servers, SourceCase, World
+from tests.contract.sources import SOURCES, Resumes, SourceCase
+from tests.contract.worlds import Servers, World
 from tests.kit.reading import Reading
 from tests.kit.report import RecordingReport
 from tests.scripted.source import TestRegistry

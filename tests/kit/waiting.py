@@ -37,11 +37,28 @@ async def until(
 
 def wait_until(
     condition: Callable[[], Any], what: str | Callable[[], str], seconds: float = DEADLINE, *,
-    check: Callable[[], None] = lambda: None, pause: float = 0.005,
-) -> None:  # fmt: skip
-    """The same where nothing else runs; `check` raises when waiting is in vain, `what` may be made when it is needed."""
+    check: Callable[[], None] = lambda: None, ignoring: tuple[type[Exception], ...] = (), pause: float = 0.005,
+) -> Any:  # fmt: skip
+    """The same where nothing else runs.
+
+    Args:
+        condition: Asked again and again.
+        what: For the message; may be made when it is needed.
+        seconds: Until when.
+        check: Raises when waiting is in vain.
+        ignoring: What the condition may raise as long as it does not hold; the last one is told.
+        pause: Seconds between two looks.
+    """
     end = time.monotonic() + seconds
-    while not condition():
+    while True:
+        last: object
+        try:
+            if last := condition():
+                return last
+        except ignoring as error:
+            last = error
         check()
-        assert time.monotonic() < end, f"not within {seconds:.0f} s: {what if isinstance(what, str) else what()}"
+        if time.monotonic() > end:
+            text = what if isinstance(what, str) else what()
+            raise AssertionError(f"not within {seconds:.0f} s: {text}; last: {last!r}")
         time.sleep(pause)

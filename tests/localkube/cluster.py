@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -18,6 +17,7 @@ from typing import Any, TypedDict
 
 from kubernetes import config
 
+from tests.kit.waiting import wait_until
 from tests.localkube.build import ensure_binary, locked
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -319,20 +319,10 @@ class Component:
 
 
 def eventually(check: Any, *, timeout: float = 60.0, what: str = "") -> Any:
-    """Calls `check` until it returns something true, and returns that.
+    """Calls `check` until it returns something true, and returns that; what it raises about the cluster means not yet.
 
     Raises:
         AssertionError: it did not within `timeout` seconds; names the last answer or exception.
     """
-    deadline = time.monotonic() + timeout
-    while True:
-        last: object
-        try:
-            last = check()
-            if last:
-                return last
-        except (KubectlError, AssertionError, LookupError) as error:
-            last = error
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what or check} not within {timeout:.0f} s; last: {last!r}")
-        time.sleep(0.1)
+    not_yet = (KubectlError, AssertionError, LookupError)
+    return wait_until(check, what or str(check), timeout, ignoring=not_yet, pause=0.1)
