@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from connector_runner.datasets.names import TableNames, parse_table
+from connector_runner.datasets.procedure import Procedure, Statement
 
 
 def _unchanged(statement: str) -> str:
@@ -56,6 +57,12 @@ class Dialect:
     def parse_table(self, text: str) -> TableNames:
         """See `names.parse_table`."""
         return parse_table(text, longest=self.longest_name, schemas=self.has_schemas)
+
+
+def create_missing(dialect: Dialect, relation: str, statement: str) -> Procedure[None]:
+    """Creates a table or index unless it is there; asks first, because `IF NOT EXISTS` needs the right to create even then."""
+    if not (yield Statement(dialect.find, [relation])).rows:
+        yield Statement(statement)
 
 
 class Placeholders:

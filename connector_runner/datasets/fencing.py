@@ -51,6 +51,11 @@ class Holder:
         """How far it has come: every commit changes it, also that of a runner which has nothing to write."""
         return f"{self.epoch}:{self.number}"
 
+    @property
+    def place(self) -> str:
+        """What it holds, in words; a selection's anchor names no table."""
+        return f"table {self.table}" if self.table else "the streams"
+
     def checkpoint(self) -> Checkpoint | None:
         """Where the stream stands."""
         if self.position is None:
@@ -97,7 +102,7 @@ def next_epoch(holder: Holder | None, uid: str, run: int, *, tried: int = 0, unm
     is_own = holder.run == run and holder.epoch == tried
     if holder.uid != uid or is_own:
         return holder.epoch + 1
-    place = f"table {holder.table} (epoch {holder.epoch})"
+    place = f"{holder.place} (epoch {holder.epoch})"
     if unmoved and holder.mark != unmoved:
         raise ClaimRefusedError(
             f"somebody else runs {holder.connector}: run {holder.run} holds {place} and has gone on since run {run} was "
@@ -219,7 +224,7 @@ def explain_refused_commit(holder: Holder | None, uid: str, run: int, epoch: int
             return FenceLostError(f"the checkpoint of {holder.connector} was reset while run {run} was writing")
         other = f"run {holder.run}" + ("" if holder.uid == uid else f" of another connector object (uid {holder.uid})")
         return TakenOverError(
-            f"{other} has taken over table {holder.table} of {holder.connector}: its epoch is {holder.epoch}, "
+            f"{other} has taken over {holder.place} of {holder.connector}: its epoch is {holder.epoch}, "
             f"that of run {run} was {epoch}"
         )
     return TransientError(f"transaction {number} was sent, but the last committed one is {holder.number}")

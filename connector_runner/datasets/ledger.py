@@ -6,179 +6,194 @@ procedures over statements of any dialect; transactions, locks and connections a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
-from connector_runner.datasets.dead_letters import DeadLetter, Refusals, incident_rows
-from connector_runner.datasets.dialect import Dialect
-from connector_runner.datasets.fencing import (
-    Holder,
-    decode_position,
-    encode_position,
-    explain_refused_commit,
-    find_taken,
-    next_epoch,
-    require_alone,
-)
+from connector_runner.datasets.dialect import Dialect, create_missing
+from connector_runner.datasets.fencing import Holder, decode_position, encode_position, explain_refused_commit
 from connector_runner.datasets.ledger_statements import build_ledger_statements
 from connector_runner.datasets.names import TableNames
+from connector_runner.datasets.places import ANCHOR, Kept, encode_place, is_apart, whole_of
 from connector_runner.datasets.procedure import Procedure, Statement
-from connector_runner.protocols.batch import Batch
+from connector_runner.datasets.stream_ledger import build_stream_ledgers
+from connector_runner.protocols.batch import Batch, whole_position
+from connector_runner.protocols.errors import ActionRequiredError, SchemaConflictError
 from connector_runner.protocols.schema import StreamSchema
-from connector_runner.protocols.sink import Claim, SinkContext, StoredCheckpoint, Transaction
+from connector_runner.protocols.sink import SinkContext, StoredCheckpoint, Transaction
 from connector_runner.protocols.source import WriteMode
 
 
-def create_missing(dialect: Dialect, relation: str, statement: str) -> Procedure[None]:
-    """Creates a table or index unless it is there; asks first, because `IF NOT EXISTS` needs the right to create even then."""
-    if not (yield Statement(dialect.find, [relation])).rows:
-        yield Statement(statement)
-
-
 class Ledger:
-    """Of one runner: its connector, stream and table.
+    """Of one runner: its connector, streams and tables.
 
     Attributes:
-        names: Of the dataset's tables.
+        streams: Stream → its part.
+        key: Of the row that is the fence: the only stream's, or the anchor's (see `places`).
         epoch: This runner's; 0 before it has claimed.
-        refusals: Counts refused rows.
+        kept: What the rows beside the anchor are known to hold; empty without an anchor.
+
+    Raises:
+        InvalidConfigError, SchemaConflictError: See `build_stream_ledgers`.
     """
 
     def __init__(self, context: SinkContext, dialect: Dialect) -> None:
-        ((stream, table),) = context.tables.items()
-        names = dialect.parse_table(table)
         self.dialect = dialect
-        self.key = (context.connector, stream, dialect.table_key(names))
+        self.append = context.write_mode is WriteMode.APPEND
+        self.has_anchor = context.has_anchor
+        self.streams = build_stream_ledgers(context, dialect, append=self.append)
+        only = next(iter(self.streams.values()))
+        self.key = (context.connector, *ANCHOR) if self.has_anchor else only.key
         self.epoch = 0
-        self.refusals = Refusals(context.refused_rows, context.refusal_limit)
+        self.kept = Kept()
         self._context = context
-        self._append = context.write_mode is WriteMode.APPEND
-        self.locate(names)
+        self._versions: dict[str, tuple[str, str]] = {}
+        self._settle_home()
 
     @property
-    def owner(self) -> tuple[str, str]:
-        """Connector and stream."""
-        return self.key[:2]
+    def fence_name(self) -> str:
+        """What the fence's row is about, as the orders spell it: the table; "" for an anchor."""
+        return "" if self.has_anchor else next(iter(self.streams.values())).names.text
 
-    def locate(self, names: TableNames) -> None:
-        """The tables lie there from now on (a schema that the database has found); the checkpoint's key stays."""
-        self.names = names
-        self._sql = build_ledger_statements(names, self.dialect)
+    def locate(self, find: Callable[[TableNames], Procedure[TableNames]]) -> Procedure[None]:
+        """Finds the schemas of all tables, where the database has schemas.
 
-    # claiming: inside one transaction of the driver, which keeps others out
+        Raises:
+            ActionRequiredError: They lie in several, so that there would be several ledgers.
+        """
+        for ledger in self.streams.values():
+            ledger.locate((yield from find(ledger.names)))
+        self._settle_home()
+
+    def _settle_home(self) -> None:
+        """The checkpoint table lies in the schema of the streams' tables."""
+        schemas = sorted({ledger.names.schema for ledger in self.streams.values()})
+        if len(schemas) > 1 and "" not in schemas:
+            raise ActionRequiredError(
+                f"the tables of {self._context.connector} lie in the schemas {', '.join(schemas)}; the streams of one connector "
+                "share one checkpoint table, so their tables need one schema",
+                reason="InvalidDataset",
+            )
+        self.home = next(iter(self.streams.values())).names
+        self.sql = build_ledger_statements(self.home, self.dialect)
+
+    # claiming: see `claiming`
 
     def create(self) -> Procedure[None]:
         """The checkpoint table exists afterwards."""
-        yield from create_missing(self.dialect, self.names.checkpoints, self._sql.create_checkpoints)
+        yield from create_missing(self.dialect, self.home.checkpoints, self.sql.create_checkpoints)
 
-    def check(self) -> Procedure[None]:
-        """Whether this run may claim, as far as can be seen without a lock.
-
-        Raises:
-            ClaimRefusedError: It may not.
-        """
-        self._next_epoch((yield from self._read_holder()))
-
-    def claim(self) -> Procedure[Claim]:
-        """Takes the next epoch, and the table over from whom the orders name.
-
-        Raises:
-            ClaimRefusedError: The same connector already ran with that number or a higher one.
-            SchemaConflictError: Another connector fills the table.
-        """
-        yield from self._take_over()
-        holder = yield from self._read_holder(self.dialect.lock)
-        context = self._context
-        if not self._append:
-            require_alone((yield from self._read_holders()), *self.key, context.take_over)
-        self.epoch = self._next_epoch(holder)
-        values = [*self.key, self.epoch, context.uid, context.run, context.write_mode.value]
-        yield Statement(self._sql.claim, values)
-        checkpoint = holder.checkpoint() if holder else None
-        return Claim({self.key[1]: checkpoint}, self.epoch, holder.number if holder else 0)
-
-    def _next_epoch(self, holder: Holder | None) -> int:
-        context = self._context
-        return next_epoch(holder, context.uid, context.run, tried=self.epoch, unmoved=context.unmoved)
-
-    def _take_over(self) -> Procedure[None]:
-        """Takes the table over, if it is still held as the orders name it; that is recorded as an incident."""
-        if self._context.take_over is None:
-            return
-        others = yield from self._read_holders(self.dialect.lock)
-        taken = find_taken(others, self._context.take_over, *self.owner, append=self._append)
-        if taken is None:
-            return
-        theirs = (taken.holder.connector, taken.holder.stream, taken.holder.table)
-        if taken.keeps_position:
-            yield Statement(self._sql.remove, self.key)  # at most the rest of a reset
-            yield Statement(self._sql.move, [*self.key, *theirs])
-        else:
-            yield Statement(self._sql.release, theirs)
-        yield from create_missing(self.dialect, self.names.incidents, self._sql.create_incidents)
-        yield Statement(self._sql.incident, [*self.owner, *taken.incident])
-
-    def _read_holder(self, lock: str = "") -> Procedure[Holder | None]:
-        rows = (yield Statement(self._sql.read + lock, self.key)).rows
+    def read_holder(self, key: Sequence[str], lock: str = "") -> Procedure[Holder | None]:
+        """A row of the checkpoint table."""
+        rows = (yield Statement(self.sql.read + lock, key)).rows
         return Holder(*rows[0][:-1]) if rows else None
 
-    def _read_holders(self, lock: str = "") -> Procedure[list[Holder]]:
-        """All who write into the table."""
-        rows = (yield Statement(self._sql.read_table + lock, self.key[2:])).rows
+    def read_holders(self, table: str, lock: str = "") -> Procedure[list[Holder]]:
+        """All who write into a table."""
+        rows = (yield Statement(self.sql.read_table + lock, [table])).rows
+        return [Holder(*row[:-1]) for row in rows]
+
+    def read_connector(self, lock: str = "") -> Procedure[list[Holder]]:
+        """All rows of the connector."""
+        rows = (yield Statement(self.sql.read_connector + lock, [self._context.connector])).rows
         return [Holder(*row[:-1]) for row in rows]
 
     # preparing: inside one transaction of the driver
 
     def prepare(self, schema: StreamSchema, ensure_rows: Callable[[bool], Procedure[bool]]) -> Procedure[None]:
-        """All tables fit afterwards.
+        """All tables of the stream fit afterwards.
 
         Args:
             schema: Of what will come.
             ensure_rows: Makes the rows' own table fit; is given whether a connector has filled it, gives whether it was created.
 
         Raises:
-            SchemaConflictError: The rows' table can't be made to fit.
+            SchemaConflictError: The rows' table can't be made to fit, or another stream has it with another schema.
         """
-        own = any(holder.schema_version for holder in (yield from self._read_holders()))
+        ledger = self.streams[schema.stream]
+        table = ledger.key[2]
+        self._require_equal(schema, table)
+        own = any(holder.schema_version for holder in (yield from self.read_holders(table)))
         is_created = yield from ensure_rows(own)
-        yield from create_missing(self.dialect, self.names.dead_letters, self._sql.create_dead_letters)
-        yield from create_missing(self.dialect, self.names.incidents, self._sql.create_incidents)
+        yield from create_missing(self.dialect, ledger.names.dead_letters, ledger.sql.create_dead_letters)
+        yield from create_missing(self.dialect, ledger.names.incidents, ledger.sql.create_incidents)
         if is_created:  # ours from now on, before it has rows
-            yield Statement(self._sql.adopt, [schema.version, *self.key, self.epoch])
+            yield Statement(self.sql.adopt, [schema.version, *ledger.key, self.epoch])
+        self._versions[schema.stream] = (table, schema.version)
+
+    def _require_equal(self, schema: StreamSchema, table: str) -> None:
+        """In a table that several streams share, all have one schema."""
+        for stream, known in self._versions.items():
+            if stream != schema.stream and known[0] == table and known[1] != schema.version:
+                raise SchemaConflictError(
+                    f"streams {stream} and {schema.stream} share table {table}, but their schemas differ; give one of them "
+                    "another table"
+                )
 
     # committing: statements for the transaction that carries the rows
 
-    def advance(self, transaction: Transaction) -> Statement:
-        """Moves the checkpoint, if its row still has our epoch and the number before; see `Dialect.guard` for how that is known."""
+    def advance(self, transaction: Transaction) -> list[Statement]:
+        """Moves the fence's row, if it still has our epoch and the number before, and stores what changed beside it.
+
+        Each statement has to change one row; see `Dialect.guard` for how that is known.
+        """
         held = (*self.key, self.epoch, transaction.number - 1)
         if not transaction.batches:
-            return Statement(self._sql.touch, [transaction.number, *held])
+            return [Statement(self.sql.touch, [transaction.number, *held])]
         last = transaction.batches[-1]
-        state = (transaction.identity, last.schema.version, encode_position(last.position))
-        return Statement(self._sql.commit, [transaction.number, *state, *held])
+        if self.has_anchor:
+            position, version, beside = last.position, "", list(self._beside(transaction))
+        else:
+            position, version, beside = whole_position(last.position, last.place), last.schema.version, []
+        state = (transaction.identity, version, encode_position(position))
+        return [Statement(self.sql.commit, [transaction.number, *state, *held]), *beside]
 
-    def dead_letter(self, letter: DeadLetter, place: str = "") -> Statement:
-        """Counts a refused row, and stores it.
+    def _beside(self, transaction: Transaction) -> Iterator[Statement]:
+        """The rows of streams whose place or schema changed: what a commit costs does not depend on the idle ones."""
+        for stream, batch in {batch.schema.stream: batch for batch in transaction.batches}.items():
+            key, version, place = self.streams[stream].key, batch.schema.version, batch.place or {}
+            if self.kept.moves(stream, place, transaction.number):
+                yield Statement(self.sql.place, [version, encode_place(place), *key, self.epoch])
+            elif self.kept.alters(stream, version, transaction.number):
+                yield Statement(self.sql.version, [version, *key, self.epoch])
+            self.kept.keep(stream, place, version, transaction.number)
 
-        Args:
-            letter: The row.
-            place: What refused it, for messages; the table unless given.
+    def by_stream(self, transaction: Transaction) -> Sequence[Transaction]:
+        """The transaction in parts of one stream each, for row writers; the order of each stream's batches stays."""
+        if len(self.streams) == 1 or not transaction.batches:
+            return [transaction] if transaction.batches else []
+        parts: dict[str, list[Batch]] = {}
+        for batch in transaction.batches:
+            parts.setdefault(batch.schema.stream, []).append(batch)
+        return [replace(transaction, batches=tuple(batches)) for batches in parts.values()]
 
-        Raises:
-            ActionRequiredError: Refused rows are to end the run, or these are too many.
-        """
-        self.refusals.refused(letter, place or self.names.text)
-        return Statement(
-            self._sql.dead_letter, [*self.owner, letter.reason, letter.operation, letter.position, letter.row]
-        )
-
-    def incidents(self, batches: Sequence[Batch]) -> list[Statement]:
+    def incidents(self, transaction: Transaction) -> list[Statement]:
         """Those that the batches carry."""
-        return [Statement(self._sql.incident, [*self.owner, *row]) for row in incident_rows(batches)]
+        return [
+            statement
+            for part in self.by_stream(transaction)
+            for statement in self.streams[part.batches[0].schema.stream].incidents(part.batches)
+        ]
+
+    def snapshot_refusals(self) -> Callable[[], None]:
+        """Gives what takes back, with the transaction, what was counted since."""
+        before = [(ledger.refusals, ledger.refusals.snapshot()) for ledger in self.streams.values()]
+
+        def restore() -> None:
+            for refusals, state in before:
+                refusals.restore(state)
+
+        return restore
 
     def why_refused(self, number: int) -> Procedure[Exception]:
         """Why `advance` changed nothing for the transaction of this number."""
-        holder = yield from self._read_holder()
-        return explain_refused_commit(holder, self._context.uid, self._context.run, self.epoch, number)
+        holder = yield from self.read_holder(self.key)
+        context = self._context
+        if self.has_anchor and holder is not None and holder.epoch == self.epoch and holder.number < number:
+            keys = {ledger.key for ledger in self.streams.values()}
+            for row in (yield from self.read_connector()):
+                if (row.connector, row.stream, row.table) in keys and row.epoch != self.epoch:
+                    holder = row
+        return explain_refused_commit(holder, context.uid, context.run, self.epoch, number)
 
     def recover(self) -> Procedure[int]:
         """The number of the last committed transaction.
@@ -186,7 +201,7 @@ class Ledger:
         Raises:
             FenceLostError: The epoch is held no more.
         """
-        holder = yield from self._read_holder()
+        holder = yield from self.read_holder(self.key)
         if holder is None or holder.epoch != self.epoch:
             raise explain_refused_commit(holder, self._context.uid, self._context.run, self.epoch, 0)
         return holder.number
@@ -194,28 +209,42 @@ class Ledger:
     # for people, without a claim
 
     def checkpoints(self) -> Procedure[list[StoredCheckpoint]]:
-        """Of this connector, stream and table."""
+        """Of this connector's streams and tables."""
         if not (yield from self._has_checkpoints()):
             return []
-        return [_stored(row) for row in (yield Statement(self._sql.read, self.key)).rows]
+        anchor, found = None, list[Sequence[object]]()
+        for ledger in self.streams.values():
+            found += (yield Statement(self.sql.read, ledger.key)).rows
+        if any(is_apart(Holder(*row[:-1])) for row in found):  # type: ignore[arg-type]
+            anchor = yield from self.read_holder((self._context.connector, *ANCHOR))
+        return [_stored(row, anchor) for row in found]
 
     def reset(self) -> Procedure[int]:
-        """Forgets the position and fences off whoever still writes; returns how many checkpoints there were."""
+        """Forgets the positions and fences off whoever still writes; returns how many checkpoints there were."""
         if not (yield from self._has_checkpoints()):
             return 0
-        return (yield Statement(self._sql.release, self.key)).count
+        count, is_fenced = 0, False
+        for ledger in self.streams.values():
+            holder = yield from self.read_holder(ledger.key)
+            if holder is not None and is_apart(holder) and not is_fenced:
+                yield Statement(self.sql.fence, [self._context.connector, *ANCHOR])
+                is_fenced = True
+            count += (yield Statement(self.sql.release, ledger.key)).count
+        return count
 
     def _has_checkpoints(self) -> Procedure[bool]:
         """Whether a runner has ever claimed anything here; looking makes no table."""
-        return bool((yield Statement(self.dialect.find, [self.names.checkpoints])).rows)
+        return bool((yield Statement(self.dialect.find, [self.home.checkpoints])).rows)
 
 
-def _stored(row: Sequence[object]) -> StoredCheckpoint:
+def _stored(row: Sequence[object], anchor: Holder | None) -> StoredCheckpoint:
     *values, updated = row
     holder = Holder(*values)  # type: ignore[arg-type]
+    whole = whole_of(holder, anchor)
+    fence = anchor if anchor is not None and is_apart(holder) else holder
     return StoredCheckpoint(
-        connector=holder.connector, stream=holder.stream, table=holder.table, epoch=holder.epoch, number=holder.number,
-        uid=holder.uid, run=holder.run, identity=holder.identity, schema_version=holder.schema_version,
-        position=decode_position(holder.position) if holder.position else None, write_mode=holder.write_mode,
+        connector=holder.connector, stream=holder.stream, table=holder.table, epoch=fence.epoch, number=fence.number,
+        uid=fence.uid, run=fence.run, identity=whole.identity, schema_version=holder.schema_version,
+        position=decode_position(whole.position) if whole.position else None, write_mode=holder.write_mode,
         updated=updated if isinstance(updated, str) else updated.isoformat(),  # type: ignore[attr-defined]
     )  # fmt: skip

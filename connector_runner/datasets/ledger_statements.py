@@ -26,12 +26,14 @@ CREATE_INCIDENTS = """CREATE TABLE {table} (
 
 @dataclass(frozen=True, slots=True)
 class LedgerStatements:
-    """What is said to the ledger; the parameters of each stand in the order of its placeholders.
+    """What is said to the checkpoint table; the parameters of each stand in the order of its placeholders.
 
     Attributes:
-        create_checkpoints, create_dead_letters, create_incidents: Without parameters.
+        create_checkpoints: Without parameters.
         read: Key → the checkpoint's row (`fencing.COLUMNS`).
         read_table: Table → the rows of all who write into it.
+        read_connector: Connector → all its rows.
+        read_all: All rows.
         claim: Key, epoch, uid, run, write mode.
         adopt: Schema version, key, epoch: the rows' table is ours from now on.
         move: New key, old key.
@@ -39,15 +41,17 @@ class LedgerStatements:
         remove: Key.
         commit: Number, identity, schema version, position; key, epoch, number before.
         touch: Number; key, epoch, number before.
-        dead_letter: Connector, stream, reason, operation, position, row.
-        incident: Connector, stream, kind, subject, message, detail, position.
+        place: Schema version, position; key, epoch: a stream's row, beside its anchor's commit.
+        version: Schema version; key, epoch: likewise.
+        hold: Position, identity; key.
+        fence: Key: nobody's, with the next epoch; the position stays.
     """
 
     create_checkpoints: str
-    create_dead_letters: str
-    create_incidents: str
     read: str
     read_table: str
+    read_connector: str
+    read_all: str
     claim: str
     adopt: str
     move: str
@@ -55,6 +59,24 @@ class LedgerStatements:
     remove: str
     commit: str
     touch: str
+    place: str
+    version: str
+    hold: str
+    fence: str
+
+
+@dataclass(frozen=True, slots=True)
+class TableStatements:
+    """What is said to the tables beside the rows of one stream.
+
+    Attributes:
+        create_dead_letters, create_incidents: Without parameters.
+        dead_letter: Connector, stream, reason, operation, position, row.
+        incident: Connector, stream, kind, subject, message, detail, position.
+    """
+
+    create_dead_letters: str
+    create_incidents: str
     dead_letter: str
     incident: str
 
@@ -99,6 +121,18 @@ def _advance(table: str, dialect: Dialect, *, moves: bool) -> str:
     return dialect.guard(f"UPDATE {table} SET {number}, {state}updated = {dialect.now} WHERE {held}")
 
 
+def _beside(table: str, dialect: Dialect, *, moves: bool) -> str:
+    p = Placeholders(dialect)
+    state = f"schema_version = {p.text()}" + (f", position = {p.text()}, identity = ''" if moves else "")
+    held = f"{_key(p)} AND epoch = {p.whole()}"
+    return dialect.guard(f"UPDATE {table} SET {state}, updated = {dialect.now} WHERE {held}")
+
+
+def _hold(table: str, dialect: Dialect) -> str:
+    p = Placeholders(dialect)
+    return f"UPDATE {table} SET position = {p.text()}, identity = {p.text()} WHERE {_key(p)}"
+
+
 def _dead_letter(table: str, dialect: Dialect) -> str:
     p = Placeholders(dialect)
     columns = 'at, connector, stream, reason, operation, position, "row"'
@@ -111,16 +145,26 @@ def _incident(table: str, dialect: Dialect) -> str:
     return f"INSERT INTO {table} ({columns}) VALUES ({dialect.now}, {p.texts(5)}, {p.json()}, {p.text()})"
 
 
+def build_table_statements(names: TableNames, dialect: Dialect) -> TableStatements:
+    """For the tables of one stream."""
+    return TableStatements(
+        create_dead_letters=_create(CREATE_DEAD_LETTERS, names.dead_letters, dialect),
+        create_incidents=_create(CREATE_INCIDENTS, names.incidents, dialect),
+        dead_letter=_dead_letter(names.dead_letters, dialect),
+        incident=_incident(names.incidents, dialect),
+    )
+
+
 def build_ledger_statements(names: TableNames, dialect: Dialect) -> LedgerStatements:
-    """For one dataset's tables."""
+    """For the checkpoint table beside a table."""
     table, listed = names.checkpoints, ", ".join(COLUMNS)
     key = _key(Placeholders(dialect))
     return LedgerStatements(
         create_checkpoints=_create(CREATE_CHECKPOINTS, table, dialect),
-        create_dead_letters=_create(CREATE_DEAD_LETTERS, names.dead_letters, dialect),
-        create_incidents=_create(CREATE_INCIDENTS, names.incidents, dialect),
         read=f"SELECT {listed} FROM {table} WHERE {key}",
         read_table=f"SELECT {listed} FROM {table} WHERE table_name = {Placeholders(dialect).text()}",
+        read_connector=f"SELECT {listed} FROM {table} WHERE connector = {Placeholders(dialect).text()}",
+        read_all=f"SELECT {listed} FROM {table}",
         claim=_claim(table, dialect),
         adopt=_adopt(table, dialect),
         move=_move(table, dialect),
@@ -131,6 +175,8 @@ def build_ledger_statements(names: TableNames, dialect: Dialect) -> LedgerStatem
         remove=f"DELETE FROM {table} WHERE {key}",
         commit=_advance(table, dialect, moves=True),
         touch=_advance(table, dialect, moves=False),
-        dead_letter=_dead_letter(names.dead_letters, dialect),
-        incident=_incident(names.incidents, dialect),
+        place=_beside(table, dialect, moves=True),
+        version=_beside(table, dialect, moves=False),
+        hold=_hold(table, dialect),
+        fence=f"UPDATE {table} SET epoch = epoch + 1, uid = '', run = 0, updated = {dialect.now} WHERE {key}",
     )

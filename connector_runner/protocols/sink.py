@@ -36,6 +36,7 @@ class SinkContext:
         read_url: Gives the dataset's URL; asked anew for each connection, because a mounted Secret may have been rotated.
         tables: Stream → its table, possibly schema-qualified; the selection.
         connector: `namespace/name`; with stream and table the identity of a checkpoint.
+        is_selection: The streams are a selection that may change (`spec.streams`), even if it is of one now.
         uid, run: Of the Connector and its execution; the fence refuses a run that is older than one it has seen of this uid.
         unmoved: The mark of the holder that an earlier run of this connector was refused by; see `fencing.next_epoch`.
         take_over: Whom the table is taken over from; see `fencing.find_taken`.
@@ -47,6 +48,7 @@ class SinkContext:
     read_url: Callable[[], str] = field(repr=False)
     tables: Mapping[str, str]
     connector: str
+    is_selection: bool = False
     uid: str = ""
     run: int = 0
     unmoved: str = ""
@@ -56,6 +58,11 @@ class SinkContext:
     wait: bool = True
     directory: Path = Path()
     refusal_limit: int = REFUSAL_LIMIT
+
+    @property
+    def has_anchor(self) -> bool:
+        """Whether the reader's position is kept once, apart from the streams' places."""
+        return self.is_selection or len(self.tables) != 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -232,7 +232,10 @@ class HttpDataset:
         del table  # the URL is one table
         rows: Table = {}
         history: Rows = []
-        for handling, record in self.server.received:
+        for handling, sent in self.server.received:
+            record = dict(sent)
+            if json.loads(record.pop("_stream", json.dumps(schema.stream))) != schema.stream:
+                continue  # of a selection each record says its stream
             operation = OPERATIONS[json.loads(record.get("_op", '"upsert"'))]
             names = schema.names if operation is not Operation.REPLACE else schema.key[: len(record) - 1]
             row = tuple(_from_json(schema, name, record.get(name)) for name in names)

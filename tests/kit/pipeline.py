@@ -152,6 +152,10 @@ class Run:
         assert self._task is not None
         return await asyncio.wait_for(self._task, DEADLINE)
 
+    @property
+    def has_ended(self) -> bool:
+        return self._task is not None and self._task.done()
+
     async def stop(self) -> ExitCode:
         self.engine.stop()
         return await self.end()

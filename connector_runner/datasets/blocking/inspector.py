@@ -60,7 +60,7 @@ class LedgerInspector:
         self._ledger = Ledger(context, database.dialect)
         self._connection = database.connect(create=False)
         if find is not None:
-            self._ledger.locate(self._run(find(self._ledger.names)))
+            self._run(self._ledger.locate(find))
 
     def _run(self, procedure: Procedure[T]) -> T:
         with self._database.explained():
@@ -76,7 +76,7 @@ class LedgerInspector:
             raise ActionRequiredError(
                 "rows of this dataset can't be read back; look at the dataset itself", reason="NotPossible"
             )
-        return self._run(self._newest(self._ledger.names, limit))
+        return self._run(self._newest(next(iter(self._ledger.streams.values())).names, limit))
 
     def checkpoints(self) -> Sequence[StoredCheckpoint]:
         """See `Inspector.checkpoints`."""

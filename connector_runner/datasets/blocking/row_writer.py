@@ -8,10 +8,10 @@ from typing import Any
 from connector_runner.datasets.blocking.database import BlockingConnection, Database
 from connector_runner.datasets.dead_letters import build_letter
 from connector_runner.datasets.fencing import encode_position
-from connector_runner.datasets.ledger import Ledger
 from connector_runner.datasets.procedure import Statement
 from connector_runner.datasets.row_dialect import Conversion, RowDialect, build_conversions, convert_rows
 from connector_runner.datasets.row_statements import build_delete_prefix, build_retract_prefix, build_row_statements
+from connector_runner.datasets.stream_ledger import StreamLedger
 from connector_runner.datasets.write_plan import NAMES, History, Step, operations_of, plan_append, plan_upsert
 from connector_runner.protocols.batch import Batch, Operation, Row, place_of
 from connector_runner.protocols.schema import StreamSchema
@@ -22,7 +22,7 @@ class RowWriter:
     """For one schema of one stream; refused rows become dead letters in the ledger."""
 
     def __init__(
-        self, database: Database, ledger: Ledger, rows: RowDialect, schema: StreamSchema, *, append: bool
+        self, database: Database, ledger: StreamLedger, rows: RowDialect, schema: StreamSchema, *, append: bool
     ) -> None:
         self._database = database
         self._ledger = ledger

@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 
 from connector_runner.datasets.blocking.database import Begun, BlockingConnection, Database
 from connector_runner.datasets.blocking.row_writer import RowWriter
+from connector_runner.datasets.claiming import Claiming
 from connector_runner.datasets.ledger import Ledger
 from connector_runner.datasets.names import check_column_names, require_key
 from connector_runner.datasets.procedure import Procedure, run
@@ -31,7 +32,7 @@ class StreamWriter(Protocol):
 
         Args:
             connection: The ledger's.
-            transaction: With batches of that schema.
+            transaction: Only its batches of that stream, of that schema.
         """
 
 
@@ -70,6 +71,7 @@ class BlockingSink:
     def __init__(self, context: SinkContext, database: Database, build_rows: Callable[[Ledger], Rows]) -> None:
         self._database = database
         self._ledger = Ledger(context, database.dialect)
+        self._claiming = Claiming(self._ledger, context)
         self._rows = build_rows(self._ledger)
         self._append = context.write_mode is WriteMode.APPEND
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="dataset")
@@ -120,7 +122,7 @@ class BlockingSink:
         connection = self._connected()
         with self._database.explained(), Begun(connection, self._database.begin):
             run(connection, self._ledger.create())
-            return run(connection, self._ledger.claim())
+            return run(connection, self._claiming.claim())
 
     def _prepare(self, schema: StreamSchema) -> None:
         if not self._append:
@@ -133,23 +135,23 @@ class BlockingSink:
 
     def _write(self, transaction: Transaction) -> Receipt:
         connection, refused = self._connected(), 0
-        before = self._ledger.refusals.snapshot()
+        restore = self._ledger.snapshot_refusals()
         try:
             with self._database.explained(), Begun(connection, self._database.begin):
                 self._advance(connection, transaction)
-                if transaction.batches:
-                    refused = self._writers[transaction.batches[0].schema.stream].write(connection, transaction)
-                    for incident in self._ledger.incidents(transaction.batches):
-                        connection.execute(incident.sql, incident.parameters)
+                for part in self._ledger.by_stream(transaction):
+                    refused += self._writers[part.batches[0].schema.stream].write(connection, part)
+                for incident in self._ledger.incidents(transaction):
+                    connection.execute(incident.sql, incident.parameters)
         except BaseException:
-            self._ledger.refusals.restore(before)
+            restore()
             raise
         return Receipt(refused)
 
     def _advance(self, connection: BlockingConnection, transaction: Transaction) -> None:
-        statement = self._ledger.advance(transaction)
-        if connection.execute(statement.sql, statement.parameters).rowcount != 1:
-            raise run(connection, self._ledger.why_refused(transaction.number))
+        for statement in self._ledger.advance(transaction):
+            if connection.execute(statement.sql, statement.parameters).rowcount != 1:
+                raise run(connection, self._ledger.why_refused(transaction.number))
 
     def _recover(self) -> int:
         self._disconnect()
@@ -173,11 +175,15 @@ class TableRows:
 
     def ensure(self, schema: StreamSchema, own: bool) -> Procedure[bool]:
         """See `Rows.ensure`."""
-        return ensure_table(schema, self._ledger.names, self._dialect, append=self._append, own=own)
+        return ensure_table(
+            schema, self._ledger.streams[schema.stream].names, self._dialect, append=self._append, own=own
+        )
 
     def build_writer(self, schema: StreamSchema) -> RowWriter:
         """See `Rows.build_writer`."""
-        return RowWriter(self._database, self._ledger, self._dialect, schema, append=self._append)
+        return RowWriter(
+            self._database, self._ledger.streams[schema.stream], self._dialect, schema, append=self._append
+        )
 
     def leave(self) -> None:
         """A statement under way is finished."""

@@ -14,6 +14,7 @@ from connector_runner.datasets.blocking.sink import BlockingSink
 from connector_runner.datasets.dead_letters import RefusedError, build_letter
 from connector_runner.datasets.fencing import encode_position
 from connector_runner.datasets.ledger import Ledger
+from connector_runner.datasets.places import ANCHOR
 from connector_runner.datasets.procedure import Procedure
 from connector_runner.datasets.sqlite.connection import SqliteFile
 from connector_runner.datasets.write_plan import NAMES, operations_of
@@ -35,7 +36,7 @@ VALUE_ERRORS = (RefusedError, UnicodeError, OverflowError, ValueError, TypeError
 
 def ledger_file(context: SinkContext) -> SqliteFile:
     """The file in the data directory that holds the ledger of this connector, stream and table."""
-    ((stream, table),) = context.tables.items()
+    ((stream, table),) = [ANCHOR] if context.has_anchor else context.tables.items()
     digest = hashlib.sha256("\0".join([context.connector, stream, table]).encode()).hexdigest()[:16]
     return SqliteFile(lambda: f"sqlite:///connector-{digest}.checkpoint.db", context.directory)
 
@@ -109,7 +110,7 @@ class Poster:
 
     def __init__(self, rows: PostedRows, schema: StreamSchema) -> None:
         self._rows = rows
-        self._ledger = rows.ledger
+        self._ledger = rows.ledger.streams[schema.stream]
         self._schema = schema
         self._append = rows.context.write_mode is WriteMode.APPEND
         self._parameters = {"wait": "true" if rows.context.wait else "false"}
@@ -144,6 +145,8 @@ class Poster:
         elif operation in {Operation.DELETE, Operation.REPLACE}:
             extra = {"_op": NAMES[operation]}
         only_key = operation == Operation.DELETE and not self._append
+        if self._rows.ledger.has_anchor:
+            extra["_stream"] = self._schema.stream
         return build_record(self._schema, row, extra, only_key=only_key)
 
     def _post(self, sending: _Sending, records: Sequence[_Record], handling: str) -> int:
@@ -153,7 +156,7 @@ class Poster:
         digest = hashlib.sha256("\0".join(self._ledger.key).encode() + body).hexdigest()[:32]
         headers = {
             "Content-Type": "application/json",
-            "Idempotency-Key": f"{self._ledger.epoch}-{sending.number}-{records[0].ordinal}-{digest}",
+            "Idempotency-Key": f"{self._rows.ledger.epoch}-{sending.number}-{records[0].ordinal}-{digest}",
         }
         try:
             self._post_patiently(body, {"duplicateKeyHandling": handling, **self._parameters}, headers)

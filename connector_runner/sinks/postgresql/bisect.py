@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from connector_runner.datasets.dead_letters import RefusedError, build_letter
 from connector_runner.datasets.ledger import Ledger
@@ -26,7 +26,7 @@ SAVE, RELEASE, BACK = Statement("SAVEPOINT part"), Statement("RELEASE part"), St
 class BisectingWriter:
     """For one transaction."""
 
-    def __init__(self, session: Session, ledger: Ledger, rows: RowSql | None, *, append: bool) -> None:
+    def __init__(self, session: Session, ledger: Ledger, rows: Mapping[str, RowSql], *, append: bool) -> None:
         self._session = session
         self._ledger = ledger
         self._rows = rows
@@ -41,9 +41,11 @@ class BisectingWriter:
         """
         await self._session.run(BEGIN)
         try:
-            await self._session.run(self._ledger.advance(transaction))
-            refused = await self._write(list(operations_of(transaction.batches)))
-            if incidents := self._ledger.incidents(transaction.batches):
+            await self._session.run(*self._ledger.advance(transaction))
+            refused = 0
+            for part in self._ledger.by_stream(transaction):
+                refused += await self._write(list(operations_of(part.batches)))
+            if incidents := self._ledger.incidents(transaction):
                 await self._session.run(*incidents)
             await self._session.run(COMMIT)
         except BaseException:
@@ -68,7 +70,7 @@ class BisectingWriter:
                 raise
             return await self._split(operations, f"{error} ({error.sqlstate})")
         await self._session.run(RELEASE)
-        self._ledger.refusals.accepted()
+        self._ledger.streams[operations[0][2].schema.stream].refusals.accepted()
         return 0
 
     async def _split(self, operations: Operations, reason: str) -> int:
@@ -77,15 +79,14 @@ class BisectingWriter:
             return await self._write(operations[:middle]) + await self._write(operations[middle:])
         operation, row, batch = operations[0]
         letter = build_letter(batch.schema, operation, row, batch, reason)
-        await self._session.run(self._ledger.dead_letter(letter))
+        await self._session.run(self._ledger.streams[batch.schema.stream].dead_letter(letter))
         return 1
 
     def _statements(self, operations: Operations) -> list[Statement]:
-        if self._rows is None:
-            return []
+        rows = self._rows[operations[0][2].schema.stream]
         batches = [
             Batch(batch.schema, [row], batch.position, bytes([operation])) for operation, row, batch in operations
         ]
         if self._append:
-            return [statement for history in plan_append(batches) for statement in self._rows.append(history)]
-        return [statement for step in plan_upsert(self._rows.schema, batches) for statement in self._rows.apply(step)]
+            return [statement for history in plan_append(batches) for statement in rows.append(history)]
+        return [statement for step in plan_upsert(rows.schema, batches) for statement in rows.apply(step)]

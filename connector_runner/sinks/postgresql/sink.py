@@ -11,7 +11,9 @@ from typing import Any
 
 import psycopg
 
-from connector_runner.datasets.ledger import Ledger, create_missing
+from connector_runner.datasets.claiming import Claiming
+from connector_runner.datasets.dialect import create_missing
+from connector_runner.datasets.ledger import Ledger
 from connector_runner.datasets.names import check_column_names, require_key
 from connector_runner.datasets.procedure import Statement
 from connector_runner.datasets.row_dialect import ensure_table
@@ -45,6 +47,12 @@ class _Stream:
     is_indexed: bool = False
 
 
+def name_application(fence: tuple[str, str, str]) -> str:
+    """What a runner's connections are called, so that its successor can end them: by connector, stream and table of its fence."""
+    identity = "\0".join(fence)
+    return f"connector-runner {hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+
+
 class PostgresSink:
     """Effectively once: a commit holds rows, dead letters, incidents, position and the check of the epoch."""
 
@@ -52,8 +60,8 @@ class PostgresSink:
         self._context = context
         self._ledger = Ledger(context, DIALECT)
         self._append = context.write_mode is WriteMode.APPEND
-        identity = "\0".join([*self._ledger.owner, self._ledger.names.text])
-        self._application_name = f"connector-runner {hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+        self._claiming = Claiming(self._ledger, context)
+        self._application_name = name_application((*self._ledger.key[:2], self._ledger.fence_name))
         self._order = asyncio.Lock()
         self._session: Session | None = None
         self._streams: dict[str, _Stream] = {}
@@ -88,7 +96,7 @@ class PostgresSink:
             raise self._failure(error.sqlstate, error.diag.message_primary or str(error), session) from None
 
     def _failure(self, sqlstate: str, message: str, session: Session) -> ConnectorError:
-        schema = self._ledger.names.schema or "public"
+        schema = self._ledger.home.schema or "public"
         grant = f"GRANT USAGE, CREATE ON SCHEMA {schema} TO this user, and ownership (or all rights) of the connector's tables"
         failure = statement_failure(sqlstate, message, session.where, grant)
         if isinstance(failure, TransientError):
@@ -100,17 +108,26 @@ class PostgresSink:
         """See `Sink.claim`."""
         async with self._ordinary(await self._connected()) as connection:
             ledger = self._ledger
-            ledger.locate(await run(connection, find_schema(ledger.names)))
+            await run(connection, ledger.locate(find_schema))
             await run(connection, ledger.create())
-            await run(connection, ledger.check())
+            await run(connection, self._claiming.check())
             # An older runner that hangs with locks must not keep us out; the fence makes it harmless, this makes it let go.
-            await connection.execute(TERMINATE, [self._application_name])
+            for name in (self._application_name, *self._rivals()):
+                await connection.execute(TERMINATE, [name])
             async with connection.transaction():
                 await connection.execute("SET LOCAL lock_timeout = '10s'")
-                await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", [ledger.names.text])
+                for table in sorted({stream.names.text for stream in ledger.streams.values()}):
+                    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", [table])
                 await connection.execute("SET LOCAL synchronous_commit = on")
                 # Reads with locks, because the backend of an older runner may still commit: it is that position that counts.
-                return await run(connection, ledger.claim())
+                return await run(connection, self._claiming.claim())
+
+    def _rivals(self) -> list[str]:
+        """Names of connections for fences that this claim replaces; a table may have been spelled with its schema or without."""
+        schema = self._ledger.home.schema
+        fences = self._claiming.rivals
+        spelled = [*fences, *((connector, stream, f"{schema}.{table}") for connector, stream, table in fences if table)]
+        return [name_application(fence) for fence in spelled]
 
     async def prepare(self, schema: StreamSchema) -> None:
         """See `Sink.prepare`."""
@@ -121,25 +138,26 @@ class PostgresSink:
         if long := [name for name in schema.names if len(name.encode()) > longest]:
             raise ActionRequiredError(f"column names over {longest} bytes: {', '.join(long)}", reason="SchemaConflict")
         ledger, append = self._ledger, self._append
+        stream = ledger.streams[schema.stream]
         async with self._ordinary(await self._connected()) as connection, connection.transaction():
             prepared = ledger.prepare(
-                schema, lambda own: ensure_table(schema, ledger.names, ROWS, append=append, own=own)
+                schema, lambda own: ensure_table(schema, stream.names, ROWS, append=append, own=own)
             )
             await run(connection, prepared)
-        self._streams[schema.stream] = _Stream(RowSql(schema, ledger.names, ledger.owner))
-
-    def _stream_of(self, transaction: Transaction) -> _Stream | None:
-        return self._streams[transaction.batches[0].schema.stream] if transaction.batches else None
+        self._streams[schema.stream] = _Stream(RowSql(schema, stream.names, stream.owner))
 
     async def _index_history(self, session: Session, transaction: Transaction) -> None:
         """Once a session, when the first replacement comes."""
-        stream = self._stream_of(transaction)
-        if stream is None or not stream.rows.schema.key or not self._append or stream.is_indexed:
+        if not self._append:
             return
-        if any(batch.operations and Operation.REPLACE in batch.operations for batch in transaction.batches):
-            async with self._ordinary(session) as connection:
-                await run(connection, create_missing(DIALECT, *stream.rows.history_index))
-            stream.is_indexed = True
+        for part in self._ledger.by_stream(transaction):
+            stream = self._streams[part.batches[0].schema.stream]
+            if not stream.rows.schema.key or stream.is_indexed:
+                continue
+            if any(batch.operations and Operation.REPLACE in batch.operations for batch in part.batches):
+                async with self._ordinary(session) as connection:
+                    await run(connection, create_missing(DIALECT, *stream.rows.history_index))
+                stream.is_indexed = True
 
     async def write(self, transaction: Transaction) -> Receipt:
         """See `Sink.write`."""
@@ -150,37 +168,37 @@ class PostgresSink:
             await self._index_history(session, transaction)
             if transaction.number == self._bisected_number:
                 return await self._write_bisected(session, transaction)
+            parts, advance = self._ledger.by_stream(transaction), self._ledger.advance(transaction)
             try:
-                answered = session.send([self._ledger.advance(transaction), *self._statements(transaction)])
+                statements = [statement for part in parts for statement in self._statements(part)]
+                answered = session.send([*advance, *statements, *self._ledger.incidents(transaction)])
             except VALUE_ERRORS as error:
                 raise self._again(transaction) from error
         try:
             await answered
         except StatementError as error:
-            raise await self._why(session, transaction, error) from None
-        if any(batch.rows for batch in transaction.batches):
-            self._ledger.refusals.accepted()
+            raise await self._why(session, transaction, error, fences=len(advance)) from None
+        for part in parts:
+            if any(batch.rows for batch in part.batches):
+                self._ledger.streams[part.batches[0].schema.stream].refusals.accepted()
         return Receipt()
 
-    def _statements(self, transaction: Transaction) -> Sequence[Statement]:
-        batches, statements = transaction.batches, list[Statement]()
-        if (stream := self._stream_of(transaction)) is None:
-            return statements
+    def _statements(self, part: Transaction) -> Sequence[Statement]:
+        """For the rows of one stream."""
+        rows = self._streams[part.batches[0].schema.stream].rows
         if self._append:
-            for history in plan_append(batches):
-                statements += stream.rows.append(history)
-        else:
-            for step in plan_upsert(stream.rows.schema, batches):
-                statements += stream.rows.apply(step)
-        return [*statements, *self._ledger.incidents(batches)]
+            return [statement for history in plan_append(part.batches) for statement in rows.append(history)]
+        return [statement for step in plan_upsert(rows.schema, part.batches) for statement in rows.apply(step)]
 
     def _again(self, transaction: Transaction) -> WriteAgain:
         """Next time this transaction is halved until the rows stand alone that the dataset refuses."""
         self._bisected_number = transaction.number
         return WriteAgain(f"transaction {transaction.number} has rows that the dataset refuses")
 
-    async def _why(self, session: Session, transaction: Transaction, error: StatementError) -> ConnectorError:
-        if error.place == 0 and error.sqlstate == NOT_MOVED:
+    async def _why(
+        self, session: Session, transaction: Transaction, error: StatementError, *, fences: int
+    ) -> ConnectorError:
+        if error.place < fences and error.sqlstate == NOT_MOVED:
             async with self._order:
                 reason = await self._why_refused(session, transaction)
             return reason if isinstance(reason, ActionRequiredError) else WriteAgain(str(reason))
@@ -194,18 +212,18 @@ class PostgresSink:
 
     async def _write_bisected(self, session: Session, transaction: Transaction) -> Receipt:
         await session.settle()
-        before = self._ledger.refusals.snapshot()
-        stream = self._stream_of(transaction)
-        writer = BisectingWriter(session, self._ledger, stream.rows if stream else None, append=self._append)
+        restore = self._ledger.snapshot_refusals()
+        rows = {name: stream.rows for name, stream in self._streams.items()}
+        writer = BisectingWriter(session, self._ledger, rows, append=self._append)
         try:
             refused = await writer.write(transaction)
         except StatementError as error:
-            self._ledger.refusals.restore(before)
-            if error.place == 0 and error.sqlstate == NOT_MOVED:
+            restore()
+            if error.sqlstate == NOT_MOVED:
                 raise await self._why_refused(session, transaction) from None
             raise self._failure(error.sqlstate, str(error), session) from None
         except BaseException:
-            self._ledger.refusals.restore(before)
+            restore()
             raise
         self._bisected_number = 0
         return Receipt(refused)

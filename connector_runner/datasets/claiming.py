@@ -1,0 +1,199 @@
+"""Claiming: the next epoch on the fence's row and on all that it stands for, in one transaction of the driver. Pure.
+
+From one stream to a selection and back is one formula (`places`): a claim with an anchor takes rows of single streams as places of
+their own; a claim of one stream takes the whole position out of the selection that had it, and dissolves that selection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from connector_runner.datasets.dialect import create_missing
+from connector_runner.datasets.fencing import Holder, find_taken, next_epoch, require_alone
+from connector_runner.datasets.ledger import Ledger
+from connector_runner.datasets.places import (
+    ANCHOR,
+    UNPLACED,
+    checkpoint_of,
+    encode_place,
+    is_apart,
+    place_in,
+    whole_of,
+)
+from connector_runner.datasets.procedure import Procedure, Statement
+from connector_runner.datasets.stream_ledger import StreamLedger
+from connector_runner.protocols.batch import Position
+from connector_runner.protocols.errors import ActionRequiredError
+from connector_runner.protocols.sink import Claim, SinkContext
+from connector_runner.protocols.source import Checkpoint
+
+Key = tuple[str, str, str]
+
+
+class Claiming:
+    """Takes a ledger over for one run; inside one transaction of the driver, which keeps others out.
+
+    Attributes:
+        rivals: (connector, stream, table) of the other fences that `check` found to be replaced by this claim.
+    """
+
+    def __init__(self, ledger: Ledger, context: SinkContext) -> None:
+        self.rivals: Sequence[Key] = ()
+        self._ledger = ledger
+        self._context = context
+
+    def check(self) -> Procedure[None]:
+        """Whether this run may claim, as far as can be seen without a lock.
+
+        Raises:
+            ClaimRefusedError: It may not.
+        """
+        ledger = self._ledger
+        if ledger.has_anchor:
+            mine = _by_key((yield from ledger.read_connector()))
+            self._next_epoch(self._fences(mine))
+            selected = (mine.get(stream.key) for stream in ledger.streams.values())
+            self.rivals = [_key(row) for row in selected if row is not None and row.uid and not is_apart(row)]
+            return
+        holder = yield from ledger.read_holder(ledger.key)
+        self._next_epoch([holder] if holder is not None else [])
+        self.rivals = [(self._context.connector, *ANCHOR)] if holder is not None and is_apart(holder) else []
+
+    def claim(self) -> Procedure[Claim]:
+        """Takes the next epoch, and the tables over from whom the orders name.
+
+        Raises:
+            ClaimRefusedError: The same connector already ran with that number or a higher one.
+            SchemaConflictError: Another connector fills a table.
+        """
+        ledger = self._ledger
+        for stream in ledger.streams.values():
+            yield from self._take_over(stream)
+        if ledger.has_anchor:
+            return (yield from self._claim_selection())
+        holder = yield from ledger.read_holder(ledger.key, ledger.dialect.lock)
+        if not ledger.append:
+            others = yield from ledger.read_holders(ledger.key[2])
+            require_alone(others, *ledger.key, self._context.take_over)
+        anchor = None
+        if holder is not None and is_apart(holder):
+            anchor, holder = yield from self._dissolve(holder)
+        else:
+            ledger.epoch = self._next_epoch([holder] if holder is not None else [])
+        yield self._hold(ledger.key)
+        checkpoint = checkpoint_of(holder, anchor) if holder else None
+        return Claim({ledger.key[1]: checkpoint}, ledger.epoch, holder.number if holder else 0)
+
+    def _hold(self, key: Sequence[str]) -> Statement:
+        context = self._context
+        return Statement(
+            self._ledger.sql.claim, [*key, self._ledger.epoch, context.uid, context.run, context.write_mode.value]
+        )
+
+    def _next_epoch(self, fences: Sequence[Holder]) -> int:
+        """Above all epochs of what is taken; the run is compared with the latest of its own connector's object."""
+        context = self._context
+        own = [holder for holder in fences if holder.uid == context.uid] or list(fences)
+        latest = max(own, key=lambda holder: (holder.run, holder.epoch, holder.stream == ANCHOR[0]), default=None)
+        epoch = next_epoch(latest, context.uid, context.run, tried=self._ledger.epoch, unmoved=context.unmoved)
+        return max([epoch, *(holder.epoch + 1 for holder in fences)])
+
+    def _fences(self, rows: Mapping[Key, Holder]) -> list[Holder]:
+        """The anchor and the rows of the selection, as far as there are any."""
+        keys = [self._ledger.key, *(stream.key for stream in self._ledger.streams.values())]
+        return [rows[key] for key in keys if key in rows]
+
+    # a selection
+
+    def _claim_selection(self) -> Procedure[Claim]:
+        ledger = self._ledger
+        rows = _by_key((yield from ledger.read_connector(ledger.dialect.lock)))
+        if not ledger.append:
+            yield from self._require_alone()
+        ledger.epoch = self._next_epoch(self._fences(rows))
+        anchor = rows.get(ledger.key)
+        yield self._hold(ledger.key)
+        checkpoints: dict[str, Checkpoint | None] = {}
+        places: dict[str, Position] = {}
+        for name, stream in ledger.streams.items():
+            holder = rows.get(stream.key)
+            yield self._hold(stream.key)
+            checkpoints[name] = checkpoint_of(holder, anchor) if holder is not None else None
+            place = place_in(holder) if holder is not None and checkpoints[name] is not None else None
+            if holder is None or not is_apart(holder):
+                text = UNPLACED if place is None else encode_place(place)
+                yield Statement(ledger.sql.hold, [text, holder.identity if holder is not None else "", *stream.key])
+            if holder is not None and place is not None:
+                places[name] = place
+                ledger.kept.keep(name, place, holder.schema_version, 0)
+        yield from self._let_go(rows, anchor)
+        return Claim(checkpoints, ledger.epoch, anchor.number if anchor is not None else 0, places)
+
+    def _require_alone(self) -> Procedure[None]:
+        """Upsert mode: nobody else fills one of the tables, also nobody who no longer runs; all are read at once."""
+        ledger = self._ledger
+        tables: dict[str, list[Holder]] = {}
+        for row in (yield Statement(ledger.sql.read_all)).rows:
+            holder = Holder(*row[:-1])
+            tables.setdefault(holder.table, []).append(holder)
+        for stream in ledger.streams.values():
+            require_alone(tables.get(stream.key[2], []), *stream.key, self._context.take_over)
+
+    def _let_go(self, rows: Mapping[Key, Holder], anchor: Holder | None) -> Procedure[None]:
+        """Streams that left the selection stand by themselves from now on, where they are."""
+        selected = {stream.key for stream in self._ledger.streams.values()}
+        for key, holder in rows.items():
+            if key not in selected and is_apart(holder):
+                whole = whole_of(holder, anchor)
+                yield Statement(self._ledger.sql.hold, [whole.position, whole.identity, *key])
+
+    # one stream of what was a selection
+
+    def _dissolve(self, holder: Holder) -> Procedure[tuple[Holder | None, Holder]]:
+        """Every stream of the selection stands by itself afterwards, and who writes for the selection is fenced off."""
+        ledger = self._ledger
+        rows = _by_key((yield from ledger.read_connector(ledger.dialect.lock)))
+        at = (self._context.connector, *ANCHOR)
+        anchor, holder = rows.get(at), rows.get(ledger.key, holder)
+        ledger.epoch = self._next_epoch([row for row in (anchor, holder) if row is not None])
+        yield self._hold(at)
+        yield Statement(ledger.sql.hold, [None, "", *at])
+        for key, row in rows.items():
+            if is_apart(row):
+                whole = whole_of(row, anchor)
+                yield Statement(ledger.sql.hold, [whole.position, whole.identity, *key])
+        return anchor, holder
+
+    # from another connector
+
+    def _take_over(self, stream: StreamLedger) -> Procedure[None]:
+        """Takes the table over, if it is still held as the orders name it; that is recorded as an incident."""
+        ledger, context = self._ledger, self._context
+        if context.take_over is None:
+            return
+        others = yield from ledger.read_holders(stream.key[2], ledger.dialect.lock)
+        taken = find_taken(others, context.take_over, *stream.owner, append=ledger.append)
+        if taken is None:
+            return
+        theirs = _key(taken.holder)
+        if is_apart(taken.holder):
+            raise ActionRequiredError(
+                f"spec.takeOver: {taken.holder.place} is one of several that connector {taken.holder.connector} fills; select it "
+                "there alone (spec.selectedStream) and stop that, then it can be taken over",
+                reason="TakeOverRefused",
+            )
+        if taken.keeps_position:
+            yield Statement(ledger.sql.remove, stream.key)  # at most the rest of a reset
+            yield Statement(ledger.sql.move, [*stream.key, *theirs])
+        else:
+            yield Statement(ledger.sql.release, theirs)
+        yield from create_missing(ledger.dialect, stream.names.incidents, stream.sql.create_incidents)
+        yield Statement(stream.sql.incident, [*stream.owner, *taken.incident])
+
+
+def _key(holder: Holder) -> Key:
+    return (holder.connector, holder.stream, holder.table)
+
+
+def _by_key(holders: Iterable[Holder]) -> dict[Key, Holder]:
+    return {_key(holder): holder for holder in holders}

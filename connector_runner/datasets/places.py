@@ -1,0 +1,89 @@
+"""What the ledger keeps of streams that share one reader: the reader's position once, and beside it each stream's own place. Pure.
+
+A connector of one stream has one row with its whole position, as ever. A selection (`spec.streams`) has an *anchor* row that holds
+the fence and the reader's position, and a row a stream that holds only its place, within `{"place": …}`. So a row tells by itself
+which of the two it is, and a runner of an earlier version, which knows no places, refuses to start from it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from connector_runner.datasets.fencing import Holder, decode_position, encode_position
+from connector_runner.protocols.batch import Position, whole_position
+from connector_runner.protocols.source import Checkpoint
+
+# The stream and the table of the anchor's key; no stream of a source has such a name, and no table.
+ANCHOR = ("*", "")
+UNPLACED = '{"place":null}'
+_PREFIX = '{"place":'
+
+
+def encode_place(place: Position | None) -> str:
+    """As it stands in a stream's row; None: nothing was committed for it yet."""
+    return UNPLACED if place is None else f"{_PREFIX}{encode_position(place)}}}"
+
+
+def is_apart(holder: Holder) -> bool:
+    """Whether the row holds a place, which means nothing without the anchor."""
+    return holder.position is not None and holder.position.startswith(_PREFIX)
+
+
+def place_in(holder: Holder) -> Position | None:
+    """The place in a row: its whole position where that is what it holds, as of a stream that stands by itself."""
+    if holder.position is None:
+        return None
+    if not is_apart(holder):
+        return decode_position(holder.position)
+    place: Position | None = json.loads(holder.position)["place"]
+    return place
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A stream's whole position as the row of a connector of one stream holds it; None without one."""
+
+    position: str | None
+    identity: str
+
+
+def whole_of(holder: Holder, anchor: Holder | None) -> Whole:
+    """What a row would hold if its stream were the connector's only one."""
+    if not is_apart(holder):
+        return Whole(holder.position, holder.identity)
+    place = place_in(holder)
+    reader = decode_position(anchor.position) if anchor is not None and anchor.position is not None else {}
+    position = None if place is None else whole_position(reader, place)
+    if not position:
+        return Whole(None, "")
+    return Whole(encode_position(position), holder.identity or (anchor.identity if anchor is not None else ""))
+
+
+def checkpoint_of(holder: Holder, anchor: Holder | None) -> Checkpoint | None:
+    """Where the row's stream stands."""
+    whole = whole_of(holder, anchor)
+    if whole.position is None:
+        return None
+    return Checkpoint(decode_position(whole.position), whole.identity, holder.schema_version)
+
+
+class Kept:
+    """What the rows beside the anchor hold, as far as this runner knows; a transaction that is sent again is written again."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[Position, str, int]] = {}
+
+    def keep(self, stream: str, place: Position, version: str, number: int) -> None:
+        """The transaction of this number leaves this behind."""
+        self._kept[stream] = (place, version, number)
+
+    def moves(self, stream: str, place: Position, number: int) -> bool:
+        """Whether the transaction of this number has to store the place."""
+        kept = self._kept.get(stream)
+        return kept is None or kept[2] >= number or not (kept[0] is place or kept[0] == place)
+
+    def alters(self, stream: str, version: str, number: int) -> bool:
+        """Whether it has to store the schema's version."""
+        kept = self._kept.get(stream)
+        return kept is None or kept[2] >= number or kept[1] != version

@@ -1,0 +1,93 @@
+"""What the ledger keeps of one stream beside its rows: where they lie, dead letters, incidents, and its row of the checkpoint. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from connector_runner.datasets.dead_letters import DeadLetter, Refusals, incident_rows
+from connector_runner.datasets.dialect import Dialect
+from connector_runner.datasets.ledger_statements import build_table_statements
+from connector_runner.datasets.names import TableNames
+from connector_runner.datasets.procedure import Statement
+from connector_runner.protocols.batch import Batch
+from connector_runner.protocols.errors import SchemaConflictError
+from connector_runner.protocols.sink import SinkContext
+
+
+class StreamLedger:
+    """Of one stream of the selection.
+
+    Attributes:
+        stream: Its id.
+        names: Of its tables.
+        key: Of its row: connector, stream, table.
+        refusals: Counts its refused rows.
+    """
+
+    def __init__(self, context: SinkContext, dialect: Dialect, stream: str, table: str) -> None:
+        names = dialect.parse_table(table)
+        self.stream = stream
+        self.key = (context.connector, stream, dialect.table_key(names))
+        self.refusals = Refusals(context.refused_rows, context.refusal_limit)
+        self._dialect = dialect
+        self.locate(names)
+
+    @property
+    def owner(self) -> tuple[str, str]:
+        """Connector and stream."""
+        return self.key[:2]
+
+    def locate(self, names: TableNames) -> None:
+        """The tables lie there from now on (a schema that the database has found); the row's key stays."""
+        self.names = names
+        self.sql = build_table_statements(names, self._dialect)
+
+    def dead_letter(self, letter: DeadLetter, place: str = "") -> Statement:
+        """Counts a refused row, and stores it.
+
+        Args:
+            letter: The row.
+            place: What refused it, for messages; the table unless given.
+
+        Raises:
+            ActionRequiredError: Refused rows are to end the run, or these are too many.
+        """
+        self.refusals.refused(letter, place or self.names.text)
+        return Statement(
+            self.sql.dead_letter, [*self.owner, letter.reason, letter.operation, letter.position, letter.row]
+        )
+
+    def incidents(self, batches: Sequence[Batch]) -> list[Statement]:
+        """Those that batches of this stream carry."""
+        return [Statement(self.sql.incident, [*self.owner, *row]) for row in incident_rows(batches)]
+
+
+def build_stream_ledgers(context: SinkContext, dialect: Dialect, *, append: bool) -> Mapping[str, StreamLedger]:
+    """Stream → its part of the ledger.
+
+    Raises:
+        InvalidConfigError: What is to be a table's name is none.
+        SchemaConflictError: Two streams meet in one table, or in one that belongs to the rows of another.
+    """
+    ledgers = {stream: StreamLedger(context, dialect, stream, table) for stream, table in context.tables.items()}
+    taken: dict[str, StreamLedger] = {}
+    for ledger in ledgers.values():
+        for name in _tables_of(ledger, dialect):
+            other = taken.setdefault(name, ledger)
+            if other is not ledger and not (append and other.key[2] == ledger.key[2]):
+                raise SchemaConflictError(
+                    f"streams {other.stream} and {ledger.stream} meet in one table: {other.names.text} and {ledger.names.text}, "
+                    "each with its _dead_letters and _incidents beside it; give one of them another table"
+                    + (", or set writeMode: append on the Dataset" if other.key[2] == ledger.key[2] else "")
+                    + "; nothing was written"
+                )
+    return ledgers
+
+
+def _tables_of(ledger: StreamLedger, dialect: Dialect) -> Sequence[str]:
+    """The names of all tables of a stream, as the database tells them apart."""
+    names = ledger.names
+    return [
+        f"{names.schema}\0{dialect.table_key(TableNames(names.schema, f'{names.table}{suffix}'))}"
+        for suffix in ("", "_dead_letters", "_incidents")
+    ]
