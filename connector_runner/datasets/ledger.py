@@ -166,17 +166,18 @@ class Ledger:
             parts.setdefault(batch.schema.stream, []).append(batch)
         return [replace(transaction, batches=tuple(batches)) for batches in parts.values()]
 
-    def incidents(self, transaction: Transaction) -> list[Statement]:
-        """Those that the batches carry."""
+    def incidents(self, parts: Sequence[Transaction]) -> list[Statement]:
+        """Those that the parts of a transaction carry (`by_stream`)."""
         return [
             statement
-            for part in self.by_stream(transaction)
+            for part in parts
             for statement in self.streams[part.batches[0].schema.stream].incidents(part.batches)
         ]
 
-    def snapshot_refusals(self) -> Callable[[], None]:
-        """Gives what takes back, with the transaction, what was counted since."""
-        before = [(ledger.refusals, ledger.refusals.snapshot()) for ledger in self.streams.values()]
+    def snapshot_refusals(self, parts: Sequence[Transaction]) -> Callable[[], None]:
+        """Gives what takes back, with the transaction of these parts, what was counted since."""
+        counts = [self.streams[part.batches[0].schema.stream].refusals for part in parts]
+        before = [(refusals, refusals.snapshot()) for refusals in counts]
 
         def restore() -> None:
             for refusals, state in before:

@@ -135,13 +135,14 @@ class BlockingSink:
 
     def _write(self, transaction: Transaction) -> Receipt:
         connection, refused = self._connected(), 0
-        restore = self._ledger.snapshot_refusals()
+        parts = self._ledger.by_stream(transaction)
+        restore = self._ledger.snapshot_refusals(parts)
         try:
             with self._database.explained(), Begun(connection, self._database.begin):
                 self._advance(connection, transaction)
-                for part in self._ledger.by_stream(transaction):
+                for part in parts:
                     refused += self._writers[part.batches[0].schema.stream].write(connection, part)
-                for incident in self._ledger.incidents(transaction):
+                for incident in self._ledger.incidents(parts):
                     connection.execute(incident.sql, incident.parameters)
         except BaseException:
             restore()

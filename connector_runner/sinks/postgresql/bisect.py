@@ -43,9 +43,10 @@ class BisectingWriter:
         try:
             await self._session.run(*self._ledger.advance(transaction))
             refused = 0
-            for part in self._ledger.by_stream(transaction):
+            parts = self._ledger.by_stream(transaction)
+            for part in parts:
                 refused += await self._write(list(operations_of(part.batches)))
-            if incidents := self._ledger.incidents(transaction):
+            if incidents := self._ledger.incidents(parts):
                 await self._session.run(*incidents)
             await self._session.run(COMMIT)
         except BaseException:

@@ -171,7 +171,7 @@ class PostgresSink:
             parts, advance = self._ledger.by_stream(transaction), self._ledger.advance(transaction)
             try:
                 statements = [statement for part in parts for statement in self._statements(part)]
-                answered = session.send([*advance, *statements, *self._ledger.incidents(transaction)])
+                answered = session.send([*advance, *statements, *self._ledger.incidents(parts)])
             except VALUE_ERRORS as error:
                 raise self._again(transaction) from error
         try:
@@ -212,7 +212,7 @@ class PostgresSink:
 
     async def _write_bisected(self, session: Session, transaction: Transaction) -> Receipt:
         await session.settle()
-        restore = self._ledger.snapshot_refusals()
+        restore = self._ledger.snapshot_refusals(self._ledger.by_stream(transaction))
         rows = {name: stream.rows for name, stream in self._streams.items()}
         writer = BisectingWriter(session, self._ledger, rows, append=self._append)
         try:
