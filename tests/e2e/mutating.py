@@ -115,13 +115,15 @@ def try_seed(cluster: LocalKube, seed: int, seconds: float) -> str:
 def main() -> int:
     """Prints a line a fault."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--faults", default="", help="names, by commas; empty: all")
+    parser.add_argument(
+        "--faults", default="", help="names, by commas; empty: all, and none first, which is the operator as it is"
+    )
     parser.add_argument("--seeds", default="1,2,3", help="by commas; each fault is tried with one after the other")
     parser.add_argument("--seconds", type=float, default=30, help="how long the adversary acts")
     given = parser.parse_args()
     seeds = [int(seed) for seed in given.seeds.split(",")]
-    wanted = {name for name in given.faults.split(",") if name}
-    chosen = [NO_FAULT, *(fault for fault in read_faults() if not wanted or fault["name"] in wanted)]
+    known = {fault["name"]: fault for fault in (NO_FAULT, *read_faults())}
+    chosen = [known[name] for name in given.faults.split(",") if name] or list(known.values())
     with tempfile.TemporaryDirectory(prefix="adversary-") as name:
         Path(name).chmod(0o755)
         cluster = LocalKube.start(Path(name) / "cluster", default_images(), audit=True)
