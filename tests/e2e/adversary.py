@@ -25,7 +25,7 @@ from tests.localkube.cluster import KubectlError, LocalKube, eventually
 NAMES = ("c0", "c1", "c2", "c3")
 TWICE = "c3"
 """Its source lists a stream twice, as some do."""
-FOREIGN = ("foreign-job", "foreign-pod", "foreign-map")
+FOREIGN = ("foreign-job", "foreign-over", "foreign-pod", "foreign-map")
 URL = "ws://null?lock=/data&term=3"
 """Runners take as long to leave as real ones may, so that two at once meet."""
 PULL = 1.0
@@ -66,6 +66,9 @@ class Adversary:
         }
         template = {"metadata": {"labels": label}, "spec": pod}
         self._apply("batch/v1", "Job", "foreign-job", labels=label, spec={"template": template, "backoffLimit": 0})
+        soon = {**pod, "containers": [{"name": "x", "image": "sh:test", "args": ["exec sleep 3"]}]}
+        over = {"template": {**template, "spec": soon}, "backoffLimit": 0}
+        self._apply("batch/v1", "Job", "foreign-over", labels=label, spec=over)
         self._apply("v1", "Pod", "foreign-pod", labels={"app": "x"}, spec=pod)
         self._apply("v1", "ConfigMap", "foreign-map", labels=label)
         for name in NAMES:

@@ -44,6 +44,13 @@ def no_room(kit: Kit, stack: ExitStack) -> None:
     kit.wait("c", "running", reason="Unschedulable")
 
 
+def gated_pods(kit: Kit, stack: ExitStack) -> None:
+    kit.run("c")
+    stack.enter_context(policies.mutate(kit, "pods", policies.GATE))
+    kit.patch("c", restartedAt="now")
+    kit.wait("c", "running", reason="AwaitingAdmission")
+
+
 def mutated(resource: str, patch: str, state: str, reason: str) -> Callable[[Kit, ExitStack], None]:
     def disturb(kit: Kit, stack: ExitStack) -> None:
         stack.enter_context(policies.mutate(kit, resource, patch))
@@ -61,7 +68,7 @@ DISTURBANCES: dict[str, Callable[[Kit, ExitStack], None]] = {
     "suspended-jobs": mutated("jobs", policies.SUSPEND, "pending", "AwaitingAdmission"),
     "jobs-without-labels": mutated("jobs", policies.STRIP_LABELS, "pending", "JobRefused"),
     "pods-without-labels": mutated("pods", policies.STRIP_LABELS, "pending", "CatalogueLost"),
-    "gated-pods": mutated("pods", policies.GATE, "pending", "AwaitingAdmission"),
+    "gated-pods": gated_pods,
     "sidecar": mutated("pods", policies.SIDECAR, "running", "Running"),
 }
 """What is done in a namespace of its own, until the operator has said what it makes of it."""
