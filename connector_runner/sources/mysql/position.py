@@ -8,6 +8,7 @@ from typing import Any
 
 from connector_runner.protocols.batch import Position
 from connector_runner.sources.mysql.binlog.position import LogPosition
+from connector_runner.sources.mysql.binlog.shared_position import join
 from connector_runner.sources.mysql.types.table import TableDefinition
 
 
@@ -36,12 +37,7 @@ class StreamPosition:
 
     def to_json(self) -> Position:
         """For checkpoints."""
-        document: dict[str, Any] = {"log": self.log.to_json(), "_table": self.definition.to_json()}
-        if self.copy is not None:
-            document["copy"] = {"last": self.copy.last and list(self.copy.last), "done": self.copy.done}
-            if not self.copy.is_cleared:
-                document["copy"]["clear"] = True
-        return document
+        return {"log": self.log.to_json(), **build_place(self.definition, self.copy)}
 
     @classmethod
     def from_json(cls, stream: str, document: Mapping[str, Any]) -> StreamPosition:
@@ -52,4 +48,30 @@ class StreamPosition:
             last = copy["last"]
             progress = Progress(None if last is None else tuple(last), copy["done"], not copy.get("clear"))
         definition = TableDefinition.from_json(stream, document.get("_table") or document["table"])
-        return cls(LogPosition.from_json(document["log"]), definition, progress)
+        log = LogPosition.from_json(document["log"])
+        if "_own" in document:
+            log = join(log, document["_own"])
+        return cls(log, definition, progress)
+
+
+def build_place(
+    definition: TableDefinition, copy: Progress | None, own: Mapping[str, Any] | None = None, log: LogPosition | None = None
+) -> dict[str, Any]:  # fmt: skip
+    """What a position has besides the place in the log.
+
+    Args:
+        definition: At the position.
+        copy: How far the copy is; None when it is complete.
+        own: The table's part of a place in the log that it shares with other tables, see `shared_position`.
+        log: Of a stream that stands aside: its own place in the log, which hides the shared one.
+    """
+    document: dict[str, Any] = {"_table": definition.to_json()}
+    if copy is not None:
+        document["copy"] = {"last": copy.last and list(copy.last), "done": copy.done}
+        if not copy.is_cleared:
+            document["copy"]["clear"] = True
+    if log is not None:
+        document["log"] = log.to_json()
+    elif own:
+        document["_own"] = own
+    return document

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pymysql
 
@@ -14,31 +13,29 @@ from connector_runner.protocols.errors import (
     RESET,
     ActionRequiredError,
     InvalidConfigError,
-    TransientError,
     UnknownStreamError,
 )
-from connector_runner.protocols.source import Checkpoint, Opened, SourceContext, only_stream
+from connector_runner.protocols.source import Checkpoint, Opened, SourceContext
 from connector_runner.schemas.catalogue import Catalogue
 from connector_runner.sources.mysql.discovery import find_table, read_account, read_catalogue
 from connector_runner.sources.mysql.errors import LogGoneError
 from connector_runner.sources.mysql.position import Progress, StreamPosition
 from connector_runner.sources.mysql.server.client_errors import translate
 from connector_runner.sources.mysql.server.connection import Connection, connect
-from connector_runner.sources.mysql.server.definitions import read_definition
 from connector_runner.sources.mysql.server.facts import Server
 from connector_runner.sources.mysql.server.preflight import judge
 from connector_runner.sources.mysql.server.queries import read_position, read_server
 from connector_runner.sources.mysql.settings import Mode, Settings, parse_settings
 from connector_runner.sources.mysql.snapshot.polling import Poller
 from connector_runner.sources.mysql.streaming.answers import later_statement
+from connector_runner.sources.mysql.streaming.beginning import begin_together, first_place, with_defaults
 from connector_runner.sources.mysql.streaming.log_based import LogBasedStream
+from connector_runner.sources.mysql.streaming.many_streams import ManyStreams
 from connector_runner.sources.mysql.streaming.resume_check import check_resume
 from connector_runner.sources.mysql.types.labels import has_hidden_labels
-from connector_runner.sources.mysql.types.table import FoundTable, TableDefinition
+from connector_runner.sources.mysql.types.table import FoundTable
 
 Result = TypeVar("Result")
-# So often a table may be altered between two questions about it, at the start.
-_DEFINITION_TRIES = 20
 
 
 class MysqlSource:
@@ -47,18 +44,17 @@ class MysqlSource:
     def __init__(self, context: SourceContext) -> None:
         self._context = context
         self._settings: Settings = parse_settings(context.config, context.connector)
-        self._reader: LogBasedStream | Poller | None = None
+        self._reader: LogBasedStream | ManyStreams | Poller | None = None
 
     async def discover(self, selected: str | None) -> Catalogue:
         """See `Source.discover`."""
         return await self._ask(lambda connection, server: read_catalogue(connection, server, self._settings, selected))
 
     async def open(self, checkpoints: Mapping[str, Checkpoint | None]) -> Opened:
-        """See `Source.open`; one stream, so far."""
-        stream, checkpoint = only_stream(checkpoints, "MYSQL")
+        """See `Source.open`; several streams share one log."""
         if self._settings.mode is Mode.INCREMENTAL and not self._settings.cursor_column:
             raise InvalidConfigError(["config.cursorColumn: is required by mode INCREMENTAL"])
-        opened: Opened = await self._ask(lambda connection, server: self._open(connection, server, stream, checkpoint))
+        opened: Opened = await self._ask(lambda connection, server: self._open_all(connection, server, checkpoints))
         self._context.report.connected()
         return opened
 
@@ -88,6 +84,25 @@ class MysqlSource:
                 connection.discard()
 
         return await asyncio.to_thread(ask)
+
+    def _open_all(self, connection: Connection, server: Server, checkpoints: Mapping[str, Checkpoint | None]) -> Opened:
+        if len(checkpoints) == 1:
+            ((stream, checkpoint),) = checkpoints.items()
+            return self._open(connection, server, stream, checkpoint)
+        if self._settings.mode is not Mode.LOG_BASED:
+            raise InvalidConfigError(
+                [f"config.mode: {self._settings.mode.value} carries one stream; several need LOG_BASED"]
+            )
+        tables = {stream: find_table(connection, self._settings, stream) for stream in checkpoints}
+        for table in tables.values():
+            self._require_mode(connection, server, table)
+        beginning = begin_together(connection, server, self._settings, tables, checkpoints, self._context.report)
+        if beginning.log.file and not beginning.log.gtids:
+            server = server.without_gtids()
+        self._reader = ManyStreams(
+            self._settings, server, beginning.log, beginning.streams, self._context.report, isolates=True
+        )
+        return Opened(beginning.schemas, server.identity)
 
     def _open(self, connection: Connection, server: Server, stream: str, checkpoint: Checkpoint | None) -> Opened:
         try:
@@ -143,21 +158,9 @@ class MysqlSource:
 
     def _first_place(self, connection: Connection, server: Server, table: FoundTable) -> StreamPosition:
         """The log's end now, with the definition that holds there."""
-        definition = table.definition
-        for _ in range(_DEFINITION_TRIES):
-            _refuse_prepared(connection)
-            position = read_position(connection, server)
-            connection.query("COMMIT")
-            again = read_definition(connection, definition.database, definition.name)
-            if again is None or again == definition:
-                return StreamPosition(
-                    position, definition, Progress(is_cleared=True) if self._settings.copies else None
-                )
-            definition = again
-        raise TransientError(
-            f"{definition.id} had another definition each time it was asked for, {_DEFINITION_TRIES} times",
-            reason="DefinitionChanged",
-        )
+        log, definitions = first_place(connection, server, {table.definition.id: table.definition})
+        copy = Progress(is_cleared=True) if self._settings.copies else None
+        return StreamPosition(log, definitions[table.definition.id], copy)
 
     def _resumed(
         self, connection: Connection, server: Server, table: FoundTable, checkpoint: Checkpoint
@@ -179,26 +182,4 @@ class MysqlSource:
             self._context.report.count("resnapshots")
             incident = Incident("resnapshot", stream, f"{error.message}; the table is copied again", {})
             return StreamPosition(log, table.definition, Progress(is_cleared=False)), incident
-        return StreamPosition(log, _with_defaults(place.definition, table.definition), place.copy), None
-
-
-def _with_defaults(known: TableDefinition, current: TableDefinition) -> TableDefinition:
-    """The checkpoint's definition; the present one where they agree (it also knows the columns' defaults)."""
-    if not current.equals(known):
-        return known
-    return replace(current, dropped=known.dropped, order=known.order, is_guess=known.is_guess)
-
-
-def _refuse_prepared(connection: Connection) -> None:
-    """Rows of an XA transaction that is prepared now are in the log before the start, its commit after it."""
-    try:
-        prepared: list[Any] = connection.rows("XA RECOVER")
-    except pymysql.MySQLError:
-        return  # MySQL shows them only with XA_RECOVER_ADMIN; else the log's XA COMMIT of an unknown one is a gap
-    if prepared:
-        names = ", ".join(str(row[3]) for row in prepared[:5])
-        raise ActionRequiredError(
-            f"XA transactions are prepared and not finished ({names}): their rows can't be seen by the copy nor in the log after "
-            "it. Finish them (XA COMMIT or XA ROLLBACK)",
-            reason="PreparedTransactions",
-        )
+        return StreamPosition(log, with_defaults(place.definition, table.definition), place.copy), None

@@ -46,6 +46,18 @@ class LogThread:
         """Begins to read."""
         self._thread.start()
 
+    @property
+    def has_news(self) -> bool:
+        """Whether `next` returns, or raises, at once."""
+        return bool(self._queue) or self._error is not None
+
+    async def wait(self) -> None:
+        """Until there is news; takes nothing, so that it may be cancelled at any time."""
+        while not self.has_news:
+            self._ready.clear()
+            if not self.has_news:
+                await self._ready.wait()
+
     async def next(self) -> LogBatch:
         """The next batch.
 
@@ -61,9 +73,7 @@ class LogThread:
                 return batch
             if self._error is not None:
                 raise self._error
-            self._ready.clear()
-            if not self._queue and self._error is None:
-                await self._ready.wait()
+            await self.wait()
 
     async def close(self) -> None:
         """Ends the thread and its connection."""
