@@ -116,6 +116,12 @@ def test_rows_read_again_for_nothing_are_needless() -> None:
     )
     assert needless_gap(unnamed, [plain]) == unnamed
     assert needless_gap(unnamed, [plain, kept_out]) == ""
+    alterations = [
+        Said("modify column", "ALTER TABLE t MODIFY v INT"),
+        Said("add column", "/*!99999 DROP */ ALTER TABLE t ADD c INT"),
+    ]
+    assert needless_gap(unnamed, [*alterations, plain]) == ""
+    assert needless_gap(unnamed, [*alterations, plain], [plain]) == unnamed
     assert (
         needless_gap(
             "refresh: d.t: … by: ALTER TABLE t ADD c INT DEFAULT 1",

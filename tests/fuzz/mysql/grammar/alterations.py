@@ -136,7 +136,7 @@ ALTERATIONS = [
     Kind("modify column", _ROW, 4, one(clauses.modify)), Kind("modify a column of the key", _ROW, 2, one(clauses.modify_key)),
     Kind("rename column", _ROW, 2.5, one(clauses.rename_column)), Kind("swap columns", _ROW, 1, one(clauses.swap_columns)),
     Kind("set or drop a default", _ROW, 1, one(clauses.set_default)), Kind("character set of the table", _ROW, 1.5, one(clauses.charset)),
-    Kind("add, drop, rename, hide an index", _ROW, 3, one(clauses.index)), Kind("another primary key", _ROW, 0.8, one(clauses.primary_key)),
+    Kind("add, drop, rename, hide an index", _ROW, 3, one(clauses.index)), Kind("another primary key", _ROW, 1.4, one(clauses.primary_key)),
     Kind("alteration that changes nothing", _ROW, 2, one(clauses.nothing)), Kind("another engine", _ROW, 0.7, one(clauses.engine)),
     Kind("foreign key", _ROW, 1, links), Kind("default added and dropped", _ROW, 1.5, default_and_drop),
     Kind("migration and its way back", _ROW, 1.5, there_and_back), Kind("column added, rows, column dropped", _ROW, 1.8, add_rows_drop),

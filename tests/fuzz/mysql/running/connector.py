@@ -72,6 +72,7 @@ class Connector:
         self, server: DatabaseServer, stream: str, name: str, mode: str, folder: Path, config: dict[str, Any]
     ) -> None:
         self.mode, self.name, self.stream = mode, name, stream
+        self.judged = 0  # how many of the dataset's incidents have been looked at
         self.path = folder / f"{name}.db"
         self.lines: list[str] = []
         self._server, self._config = server, config

@@ -50,7 +50,7 @@ class Doing:
         self.where = ""  # what is being done
         self._said: list[Said] = []
         self._ends: list[tuple[str, str]] = []
-        self._generation = 0
+        self._generation = self._compared = 0  # datasets so far; statements up to the last comparison
         self._start = time.monotonic()
 
     async def open(self) -> None:
@@ -176,6 +176,7 @@ class Doing:
         ]
         if any(ended) and not self.is_over:
             await self._start_over()
+        self._compared = len(self._said)
 
     async def _start_over(self) -> None:
         """A person was told and does what the message says: another dataset, into which the table is copied; the history goes on."""
@@ -218,7 +219,9 @@ class Doing:
             truth = only_keys(truth)  # it was told that old rows keep their values
         stored = read_dataset(connector.path, TABLE, truth.shape, connector.mode)
         self.verdict.told = [*self.verdict.told, *incidents][:30]
-        needless = next(filter(None, (needless_gap(text, self._said) for text in incidents)), "")
+        recent, new = self._said[self._compared :], incidents[connector.judged :]
+        connector.judged = len(incidents)
+        needless = next(filter(None, (needless_gap(text, self._said, recent) for text in new)), "")
         problem = stored if isinstance(stored, str) else differences(truth, stored)
         if isinstance(stored, str) and not truth.rows:
             problem = ""

@@ -22,6 +22,8 @@ DEFECTS = frozenset({"mismatch", "stuck", "crash", "letters", "vague", "needless
 _FOLLOWED = {"rows", "beside", TEMPORARY_NAMESAKE}
 HARMLESS = frozenset(kind.name for kind in [*KINDS, *MOTIFS] if kind.row in _FOLLOWED) | {"insert"}
 _WHOLE = 150
+GUESSED = "a statement before the log's rows"
+_ALTERS = re.compile(r"(setstatement.*?for)?(alter|rename|createindex|createuniqueindex|dropindex|truncate)")
 _DISCARDED = re.compile(r"^Refused: .*discarded", re.DOTALL | re.IGNORECASE)
 UNNAMED = {
     "sql_log_bin": "",
@@ -67,6 +69,7 @@ class Verdict:
 
 
 _LEFT_OUT_BUT_COMMENTS = re.compile(r"\s")
+_NEVER_DONE = re.compile(r"/\*!99999.*?\*/|/\* 99999.*?\*/", re.DOTALL)
 _OPENED = re.compile(r"/\*M?!\d*(.*?)\*/", re.DOTALL)
 _LEFT_OUT = re.compile(r"/\*.*?\*/|[\s`\"]", re.DOTALL)
 
@@ -92,11 +95,12 @@ def judge_error(message: str, said: Sequence[Said], *, is_told: bool, has_begun:
     return "needless" if blamed and blamed <= HARMLESS else "told"
 
 
-def needless_gap(incident: str, said: Sequence[Said]) -> str:
+def needless_gap(incident: str, said: Sequence[Said], recent: Sequence[Said] | None = None) -> str:
     """The incident, if it is a new copy, or rows that are read again, for nothing that was done.
 
     A statement that leaves the table alone, or is followed, is no reason; no log is purged here, and each change of a definition is in the
-    log unless a session kept it out.
+    log unless a session kept it out. Between several alterations that were made one after the other (`recent`: since the datasets were
+    compared last) a definition may be a guess, which the log's rows then prove wrong.
     """
     kind = incident.partition(":")[0]
     if kind not in {"resnapshot", "refresh"}:
@@ -104,6 +108,10 @@ def needless_gap(incident: str, said: Sequence[Said]) -> str:
     texts = [statement.text for statement in said]
     if not _names_one_of(incident, texts):
         has_reason = any(part in text for text in texts for part, words in UNNAMED.items() if words in incident)
+        alterations = sum(
+            bool(_ALTERS.match(_squeeze(statement.text))) for statement in (said if recent is None else recent)
+        )
+        has_reason = has_reason or (GUESSED in incident and alterations > 1)
         return "" if has_reason else incident
     blamed = _blamed(incident, said) if kind == "resnapshot" else set()
     return incident if blamed and blamed <= HARMLESS else ""
@@ -133,4 +141,4 @@ def _names_one_of(message: str, statements: list[str]) -> bool:
 
 
 def _squeeze(text: str) -> str:
-    return _LEFT_OUT.sub("", _OPENED.sub(r"\1", text)).lower()
+    return _LEFT_OUT.sub("", _OPENED.sub(r"\1", _NEVER_DONE.sub("", text))).lower()
