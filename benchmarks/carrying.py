@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from typing import Any
 
 from connector_runner.pipeline.engine import Engine
@@ -22,7 +22,7 @@ class Replay:
     def __init__(self, batches: list[Batch]) -> None:
         self._batches = batches
 
-    async def discover(self, selected: str | None) -> Catalogue:
+    async def discover(self, selected: str | None, also: Collection[str] = ()) -> Catalogue:
         return Catalogue((), 0)
 
     async def open(self, checkpoints: Mapping[str, Checkpoint | None]) -> Opened:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from pathlib import Path
 
 from connector_runner.pipeline.engine import OBJECTS_BETWEEN_COLLECTIONS, Engine
@@ -46,7 +46,7 @@ class Source:
     def __init__(self, rows: int, size: int) -> None:
         self.rows, self.size = rows, size
 
-    async def discover(self, selected: str | None) -> Catalogue:
+    async def discover(self, selected: str | None, also: Collection[str] = ()) -> Catalogue:
         return Catalogue((), 0)
 
     async def open(self, checkpoints: Mapping[str, Checkpoint | None]) -> Opened:

@@ -37,11 +37,11 @@ async def discover(
     source = registry.build(orders.manifest.connector_type, context)
     selected = orders.manifest.stream or None
     try:
-        catalogue = await source.discover(selected)
+        catalogue = await source.discover(selected, orders.manifest.also)
     finally:
         await source.close()
     if tagged:
-        line, proof = encode_line(summarise(catalogue, selected))
+        line, proof = encode_line(summarise(catalogue, selected, orders.manifest.also))
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
         write_termination(proof.encode())

@@ -107,6 +107,8 @@ def conclude(error: BaseException, log: LineLog, redactor: Redactor) -> ExitCode
         reason, message = "Crashed", f"{type(error).__name__}: {error}"
         log("error", message, reason=reason, traceback="".join(traceback.format_exception(error)))
     said = Termination(reason, redactor.clean(message), is_taken_over=isinstance(error, TakenOverError))
+    if isinstance(error, ConnectorError) and error.is_of_stream:
+        said = msgspec.structs.replace(said, is_of_stream=True)
     if isinstance(error, ClaimRefusedError):
         said = msgspec.structs.replace(said, held_by_run=error.run, held_mark=error.mark)
     write_termination(encode_termination(said))

@@ -27,9 +27,11 @@ class ConnectorError(Exception):
     Attributes:
         reason: One CamelCase word for conditions, metrics and termination messages.
         message: A sentence that says what is wrong, where, what was expected and what to do.
+        is_of_stream: Of a discovery: it failed for the selected stream; without that one it might not have.
     """
 
     reason = "Error"
+    is_of_stream = False
 
     def __init__(self, message: str, *, reason: str | None = None) -> None:
         super().__init__(message)

@@ -6,7 +6,7 @@ The package `connector_runner.sources.<type>` (type in lower case) is found by i
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -102,8 +102,12 @@ class Source(Protocol):
     from `open` or `batches`; then the pipeline closes it, waits, builds a new one and opens it at the last position it was handed.
     """
 
-    async def discover(self, selected: str | None) -> Catalogue:
+    async def discover(self, selected: str | None, also: Collection[str] = ()) -> Catalogue:
         """The streams this configuration can have; `selected` is included even when the list is capped.
+
+        Args:
+            selected: What is to be read from this configuration, if that is known.
+            also: Included likewise where they exist: other connectors have selected them. Nothing fails for their sake.
 
         Raises:
             TransientError: The source can't be reached now.

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Collection
+from itertools import islice
 from typing import Annotated
 
 import msgspec
@@ -83,12 +85,17 @@ class StreamSummary(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class CatalogueSummary(msgspec.Struct, frozen=True):
-    """What the discovery line carries: capped, the selected stream always among them."""
+    """What the discovery line carries: capped, the selected streams always among them.
+
+    Attributes:
+        missing: Selected streams of other connectors that the source does not have.
+    """
 
     streams: tuple[StreamSummary, ...]
     total: int
     identity: str = ""
     notes: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 class CatalogueProof(msgspec.Struct, frozen=True):
@@ -109,17 +116,31 @@ def with_unique_streams(summary: CatalogueSummary) -> CatalogueSummary:
     note = f"The source lists streams more than once under one name; the first of each counts: {twice}."
     unique = tuple(stream for stream in summary.streams if first[stream.id] is stream)
     total = max(len(unique), summary.total - len(summary.streams) + len(unique))
-    return CatalogueSummary(unique, total, summary.identity, (*summary.notes, note))
+    return CatalogueSummary(unique, total, summary.identity, (*summary.notes, note), summary.missing)
 
 
-def summarise(catalogue: Catalogue, selected: str | None, limit: int = MAX_STREAMS) -> CatalogueSummary:
-    """Caps a catalogue to `limit` streams in order; `selected`, if it exists, takes the last place when it would be cut off."""
-    streams = list(catalogue.streams[:limit])
-    if selected is not None and all(stream.id != selected for stream in streams):
-        streams[limit - 1 :] = [stream for stream in catalogue.streams if stream.id == selected] or streams[limit - 1 :]
-    short = tuple(StreamSummary(s.id, s.key, s.modes, len(s.columns)) for s in streams)
+def summarise(
+    catalogue: Catalogue, selected: str | None, also: Collection[str] = (), limit: int = MAX_STREAMS
+) -> CatalogueSummary:
+    """Caps a catalogue to `limit` streams in order; those selected, if they exist, take the last places when they would be cut off.
+
+    Args:
+        catalogue: What the source has.
+        selected: The selected stream; it comes before those that others have selected.
+        also: Those.
+        limit: The most that are listed.
+    """
+    places = {stream.id: place for place, stream in reversed(list(enumerate(catalogue.streams)))}
+    wanted = dict.fromkeys([*([] if selected is None else [selected]), *also])
+    chosen = set([place for name in wanted if (place := places.get(name)) is not None][:limit])
+    first = (place for place in range(len(catalogue.streams)) if place not in chosen)
+    chosen |= set(islice(first, limit - len(chosen)))
+    short = tuple(
+        StreamSummary(s.id, s.key, s.modes, len(s.columns)) for s in (catalogue.streams[i] for i in sorted(chosen))
+    )
+    missing = tuple(name for name in also if name not in places)
     return with_unique_streams(
-        CatalogueSummary(short, max(catalogue.total, len(short)), catalogue.identity, catalogue.notes)
+        CatalogueSummary(short, max(catalogue.total, len(short)), catalogue.identity, catalogue.notes, missing)
     )
 
 

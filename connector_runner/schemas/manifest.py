@@ -83,6 +83,7 @@ class RunnerManifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         secrets: Which these are, and what becomes of their keys; () from an operator of an earlier version.
         wait: Whether each batch is confirmed before the next is sent.
         stream: The selected stream; "" when none is (discovery).
+        also: Of a discovery: streams that other connectors have selected who wait for the same list.
         dataset: None for a discovery.
         unmoved: The mark of the run that holds the dataset, told to an earlier run: only while it stands may this one claim.
         take_over: Whom the dataset's table is taken over from, if it still holds it so.
@@ -98,6 +99,7 @@ class RunnerManifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     secrets: tuple[SecretSource, ...] = ()
     wait: bool = True
     stream: str = ""
+    also: tuple[str, ...] = ()
     dataset: DatasetTarget | None = None
     unmoved: str = ""
     take_over: TakeOver | None = None

@@ -50,6 +50,7 @@ class Termination(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tru
         message: A sentence for people; no secrets.
         held_by_run, held_mark: Where another run of the connector held the dataset at the claim: its number, and how far it
             had come.
+        is_of_stream: It failed for the selected stream alone: with another selected it might not have.
         is_taken_over: Somebody else took the dataset over while this runner was writing.
     """
 
@@ -58,6 +59,7 @@ class Termination(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tru
     held_by_run: int = 0
     held_mark: str = ""
     is_taken_over: bool = False
+    is_of_stream: bool = False
 
 
 def encode_termination(termination: Termination) -> bytes:

@@ -6,10 +6,11 @@ from typing import Any
 
 import kopf
 
-from connector_operator.cluster.cache import CachedJob, cache_job, trim
+from connector_operator.cluster.cache import CachedJob, cache_job, plain, trim
 from connector_operator.engine.fair_queue import Key
 from connector_operator.operation import Operation
 from connector_operator.resources import names
+from connector_operator.resources.connector import read_sharing_hash
 from connector_runner.schemas.kinds import naming
 
 OURS = (naming.GROUP, naming.VERSION)
@@ -37,6 +38,10 @@ def build_registry(operation: Operation) -> kopf.OperatorRegistry:
     @kopf.index(*OURS, naming.DATASETS, id="datasets", registry=registry)
     def datasets(body: kopf.Body, **_: Any) -> dict[str, Any]:
         return {body["metadata"]["namespace"]: trim(body)}
+
+    @kopf.index(*OURS, naming.CONNECTORS, id="sharers", registry=registry)
+    def sharers(body: kopf.Body, **_: Any) -> dict[tuple[str, str], str]:
+        return {(body["metadata"]["namespace"], read_sharing_hash(plain(body.get("spec")))): body["metadata"]["name"]}
 
     @kopf.index("batch", "v1", "jobs", id="jobs", registry=registry)
     def jobs(body: kopf.Body, **_: Any) -> dict[tuple[str, str], CachedJob]:
@@ -70,4 +75,4 @@ def _connector_of(body: kopf.Body) -> Key:
 
 
 def _indices(arguments: dict[str, Any]) -> dict[str, Any]:
-    return {name: arguments[name] for name in ("connectors", "datasets", "jobs")}
+    return {name: arguments[name] for name in ("connectors", "datasets", "jobs", "sharers")}

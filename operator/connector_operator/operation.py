@@ -19,6 +19,7 @@ from connector_operator.cluster.observe import Observer
 from connector_operator.controllers.connector import ConnectorController
 from connector_operator.controllers.dataset import DatasetController
 from connector_operator.defaults import InstallationDefaults
+from connector_operator.engine.askers import Askers
 from connector_operator.engine.fair_queue import Key
 from connector_operator.engine.queue import Priority, WorkQueue
 from connector_operator.engine.slots import Slots
@@ -46,6 +47,7 @@ class Operation:
         self.cache = ClusterCache()
         self.queue = WorkQueue()
         self.slots = Slots(settings.discovery_concurrency, lambda key: self.queue.add(key, Priority.PERSON))
+        self.askers = Askers(self.queue.add)
         self.defaults = InstallationDefaults(settings.runner_defaults)
         runner = settings.runner(self.defaults.layers)
         poster = JobPoster(client)
@@ -57,11 +59,14 @@ class Operation:
             settings.policy(),
             self._datasets.has_turn,
             self.slots.is_free_for,
+            self.askers.is_about_to,
             DryRuns(poster, runner),
             self.defaults.layers,
             runner.form,
         )
-        self._connectors = ConnectorController(self._observer, writer, self.cache, self.slots, runner, client.clock.now)
+        self._connectors = ConnectorController(
+            self._observer, writer, self.cache, self.slots, self.askers, runner, client.clock.now
+        )
         self.workers = Workers(self.queue, self._visit, settings.workers)
         self._generations: dict[Key, tuple[str, int]] = {}
         self._uses: dict[Key, str] = {}
@@ -91,11 +96,11 @@ class Operation:
         self._served = tuple(namespaces)
         self.cache.is_bound = False
 
-    def bind(self, connectors: Index, datasets: Index, jobs: Index) -> None:
+    def bind(self, connectors: Index, datasets: Index, jobs: Index, sharers: Index | None = None) -> None:
         """Takes Kopf's indices with the first event; counts the discoveries that run already."""
         if self.cache.is_bound:
             return
-        self.cache.bind(connectors, datasets, jobs)
+        self.cache.bind(connectors, datasets, jobs, sharers)
         for key in self.cache.job_keys():
             if any(
                 j.role == names.ROLE_DISCOVERY and j.finished is None and not j.is_suspended

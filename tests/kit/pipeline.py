@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -65,7 +65,7 @@ class ListSource(Reporting):
         self._first = 0
         self.read = 0
 
-    async def discover(self, selected: str | None) -> Catalogue:
+    async def discover(self, selected: str | None, also: Collection[str] = ()) -> Catalogue:
         return Catalogue((), 0)
 
     async def open(self, checkpoints: Mapping[str, Checkpoint | None]) -> Opened:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,7 +53,7 @@ class ScriptedSource(Reporting):
         self._next = 0
         self.closed = False
 
-    async def discover(self, selected: str | None) -> Catalogue:
+    async def discover(self, selected: str | None, also: Collection[str] = ()) -> Catalogue:
         columns = tuple(ColumnInfo(column.name, str(column.type), column.nullable) for column in SCHEMA.columns)
         streams = tuple(StreamInfo(id=name, key=SCHEMA.key, modes=("live",), columns=columns) for name in STREAMS)
         return Catalogue(streams, len(streams), str(self._context.config["identity"]))

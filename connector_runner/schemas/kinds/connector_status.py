@@ -84,6 +84,12 @@ class Discovery(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True)
     rediscover_at: Annotated[str, described("The spec.rediscoverAt that they were listed for.")] = ""
     stream: Annotated[str, described("The stream that was selected then.")] = ""
     at: Annotated[str, described("When the streams were received.")] = ""
+    form: Annotated[str, described("Hash of how the pod was to be that listed them.")] = ""
+    begun: Annotated[str, described("When the discovery that listed them began.")] = ""
+    missing: Annotated[
+        tuple[Annotated[str, described("A stream.")], ...],
+        described("Streams that other connectors had selected and that the source does not have."),
+    ] = ()
     notes: Annotated[
         tuple[Annotated[str, described("A sentence.")], ...], described("Remarks of the source about the streams.")
     ] = ()
@@ -95,6 +101,11 @@ class Discovery(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True)
     reason: Annotated[str, described("Why the last attempt failed.")] = ""
     message: Annotated[str, described("Why, in a sentence.")] = ""
     retry_at: Annotated[str, described("When the next attempt is made.")] = ""
+    failed_begun: Annotated[str, described("When the last attempt that failed began.")] = ""
+    failed_at: Annotated[str, described("When its end was seen.")] = ""
+    failed_alone: Annotated[
+        bool, described("Whether it failed only for the stream that was selected, so that it says nothing of others.")
+    ] = False
     ordered: Annotated[Ordered, described("What the last attempt was made from.")] = Ordered()
 
 

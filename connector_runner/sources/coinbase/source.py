@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -68,7 +68,7 @@ class CoinbaseSource:
         """The feed's host."""
         return self._settings.host
 
-    async def discover(self, selected: str | None) -> Catalogue:
+    async def discover(self, selected: str | None, also: Collection[str] = ()) -> Catalogue:
         """See the protocol; subscribes to every configured product to see that the exchange accepts it."""
         try:
             products = await self._discovery.find()

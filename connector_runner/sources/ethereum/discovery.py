@@ -33,17 +33,22 @@ async def discover(
         TransientError, ActionRequiredError: None answers; what the first one said.
     """
     first: ConnectorError | None = None
+    is_of_stream = False
     rate = RateLimit(settings.requests_per_second)
     for endpoint in settings.endpoints:
+        has_answered = False
         try:
             facts = await probe_endpoint(endpoint, settings, rate)
+            has_answered = True
             require_offered(facts, selected, plans, endpoint)
         except NodeFailure as failure:
             first = first or failure.as_error()
+            is_of_stream = is_of_stream or has_answered
             report.note(failure.message)
         else:
             return build_catalogue(facts, plans, settings)
     assert first is not None  # noqa: S101 - there is at least one endpoint
+    first.is_of_stream = is_of_stream
     raise first
 
 

@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import replace
 
@@ -78,7 +78,7 @@ class EthereumSource:
         self._moved_at = self._compared_at = time.monotonic()
         self._times: deque[int] = deque(maxlen=16)
 
-    async def discover(self, selected: str | None) -> Catalogue:
+    async def discover(self, selected: str | None, also: Collection[str] = ()) -> Catalogue:
         """The streams that the configuration can have; see `discovery`."""
         from connector_runner.sources.ethereum.discovery import discover
 

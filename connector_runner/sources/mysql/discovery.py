@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 
 from connector_runner.protocols.errors import UnknownStreamError
 from connector_runner.schemas.catalogue import Catalogue, ColumnInfo, StreamInfo
@@ -20,12 +21,14 @@ def read_account(connection: Connection) -> str:
     return f"'{user}'@'{host}'"
 
 
-def read_catalogue(connection: Connection, server: Server, settings: Settings, selected: str | None) -> Catalogue:
-    """All streams of the configured database, or of all; the selected one among them if it exists anywhere."""
+def read_catalogue(connection: Connection, server: Server, settings: Settings, wanted: Iterable[str]) -> Catalogue:
+    """All streams of the configured database, or of all; the wanted ones among them if they exist anywhere."""
     account = read_account(connection)
     found = read_tables(connection, settings.database)
-    if selected is not None and all(table.definition.id != selected for table in found):
-        found += _read_named(connection, selected)
+    known = {table.definition.id for table in found}
+    for stream in dict.fromkeys(wanted):
+        if stream not in known:
+            found += _read_named(connection, stream)
     streams = tuple(_stream(server, table, account, settings) for table in found)
     notes = _notes(server, account) + _same_ids(found)
     return Catalogue(streams, len(streams), server.identity, tuple(notes))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from typing import TypeVar
 
 import pymysql
@@ -46,9 +46,10 @@ class MysqlSource:
         self._settings: Settings = parse_settings(context.config, context.connector)
         self._reader: LogBasedStream | ManyStreams | Poller | None = None
 
-    async def discover(self, selected: str | None) -> Catalogue:
+    async def discover(self, selected: str | None, also: Collection[str] = ()) -> Catalogue:
         """See `Source.discover`."""
-        return await self._ask(lambda connection, server: read_catalogue(connection, server, self._settings, selected))
+        wanted = (*([selected] if selected is not None else []), *also)
+        return await self._ask(lambda connection, server: read_catalogue(connection, server, self._settings, wanted))
 
     async def open(self, checkpoints: Mapping[str, Checkpoint | None]) -> Opened:
         """See `Source.open`; several streams share one log."""

@@ -36,9 +36,16 @@ def trim(body: Mapping[str, Any]) -> Raw:
     kept = ("name", "namespace", "uid", "generation", "resourceVersion", "creationTimestamp", "deletionTimestamp")
     return {
         "metadata": {key: meta[key] for key in kept if key in meta},
+        "changed": last_change(meta),
         "spec": plain(body.get("spec") or {}),
         "status": plain(body.get("status") or {}),
     }
+
+
+def last_change(meta: Mapping[str, Any]) -> str:
+    """When anything but the status was changed last, as the API server has written it down; else when it was made."""
+    times = [str(m["time"]) for m in meta.get("managedFields") or () if m.get("time") and not m.get("subresource")]
+    return max([*times, str(meta.get("creationTimestamp", ""))])
 
 
 def plain(value: Any) -> Any:
@@ -69,6 +76,7 @@ class ClusterCache:
         self._connectors: Index = {}
         self._datasets: Index = {}
         self._jobs: Index = {}
+        self._sharers: Index = {}
         self._written: dict[Key, Raw] = {}
         self._written_jobs: dict[Key, dict[str, tuple[float, CachedJob]]] = {}
         self._deleted_jobs: dict[str, float] = {}
@@ -76,9 +84,10 @@ class ClusterCache:
         self._missed: set[str] = set()
         self.is_bound = False
 
-    def bind(self, connectors: Index, datasets: Index, jobs: Index) -> None:
+    def bind(self, connectors: Index, datasets: Index, jobs: Index, sharers: Index | None = None) -> None:
         """Takes Kopf's indices: complete, as Kopf waits for all of them before the first event."""
         self._connectors, self._datasets, self._jobs = connectors, datasets, jobs
+        self._sharers = sharers if sharers is not None else {}
         self.is_bound = True
 
     def connector_keys(self) -> Iterator[Key]:
@@ -99,6 +108,10 @@ class ClusterCache:
         keys = [key for key in self._connectors if key[0] == namespace]
         found = (self.connector(Key("connector", *key)) for key in keys)
         return [raw for raw in found if raw is not None]
+
+    def sharers(self, namespace: str, sharing: str) -> list[Key]:
+        """A namespace's Connectors whose specs ask for the same list of streams."""
+        return [Key("connector", namespace, name) for name in self._sharers.get((namespace, sharing), ())]
 
     def connector(self, key: Key) -> Raw | None:
         """The newest form known of a Connector; None when it is gone."""

@@ -11,6 +11,7 @@ import msgspec
 from connector_operator.cluster.cache import ClusterCache
 from connector_operator.cluster.client import METADATA_LIST, ApiError, KubeClient
 from connector_operator.cluster.dry_run import DryRuns
+from connector_operator.cluster.peers import gather_peers
 from connector_operator.decide.decision import Look
 from connector_operator.decide.facts import Facts
 from connector_operator.decide.observation import Observation, Policy
@@ -20,6 +21,7 @@ from connector_operator.resources.connector import parse_spec, parse_status
 from connector_operator.resources.dataset import resolve_dataset
 from connector_operator.resources.events import ObservedEvent, read_events
 from connector_operator.resources.runner_rules import conflicts
+from connector_operator.resources.times import parse_time
 from connector_operator.resources.workload import ObservedPod, read_pods
 from connector_operator.workloads.layers import Layer, merge_layers
 from connector_runner.schemas.catalogue import CatalogueSummary, parse_line
@@ -50,6 +52,7 @@ class Observer:
         policy: Policy,
         has_turn: Callable[[Key, str], bool],
         has_slot: Callable[[Key], bool],
+        is_about_to_list: Callable[[Key], bool],
         dry_runs: DryRuns,
         layers: Callable[[], Iterable[Layer]],
         installation: Callable[[], str],
@@ -59,6 +62,7 @@ class Observer:
         self._policy = policy
         self._has_turn = has_turn
         self._has_slot = has_slot
+        self._is_about_to_list = is_about_to_list
         self._dry_runs = dry_runs
         self._layers = layers
         self._installation = installation
@@ -92,6 +96,8 @@ class Observer:
             vanished_attempts=max(self._cache.vanished(key, names.ROLE_DISCOVERY), default=0),
             has_slot=self._has_slot(key),
             has_turn=self._has_turn(key, dataset.name),
+            created=parse_time(meta.get("creationTimestamp")),
+            changed=parse_time(raw["changed"]) if raw["changed"] != meta.get("creationTimestamp") else None,
             refusal=refusal,
             policy=self._own_policy(spec),
         )
@@ -128,6 +134,8 @@ class Observer:
         seen = facts.seen
         if Look.DRY_RUN in looks:
             return msgspec.structs.replace(seen, dry_run=await self._dry_runs.ask(facts))
+        if Look.PEERS in looks:
+            return msgspec.structs.replace(seen, peers=gather_peers(self._cache, self._is_about_to_list, facts))
         pods = await self._pods(seen) if Look.PODS in looks else seen.pods or ()
         seen = msgspec.structs.replace(seen, pods=pods)
         if Look.EVENTS in looks:

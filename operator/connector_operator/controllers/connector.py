@@ -17,6 +17,7 @@ from connector_operator.decide.decision import Decision, decide
 from connector_operator.decide.facts import is_underway
 from connector_operator.decide.observation import Observation
 from connector_operator.decide.status import has_changed, refused_status
+from connector_operator.engine.askers import Askers
 from connector_operator.engine.fair_queue import Key
 from connector_operator.engine.slots import Slots
 from connector_operator.engine.workers import VisitError
@@ -37,6 +38,10 @@ def is_malformed(error: ApiError) -> bool:
     return error.status in {400, 422} or (error.status == 500 and _MALFORMED.search(error.message) is not None)
 
 
+def _is_beginning(decision: Decision) -> bool:
+    return any(isinstance(action, CreateDiscovery) for action in decision.actions)
+
+
 class ConnectorController:
     """Observe, decide, write the status once if it changed, then act: in this order, so that a crash in between is harmless."""
 
@@ -46,6 +51,7 @@ class ConnectorController:
         writer: Writer,
         cache: ClusterCache,
         slots: Slots,
+        askers: Askers,
         settings: RunnerSettings,
         clock: Callable[[], datetime],
     ) -> None:
@@ -53,6 +59,7 @@ class ConnectorController:
         self._writer = writer
         self._cache = cache
         self._slots = slots
+        self._askers = askers
         self._settings = settings
         self._clock = clock
         self._refusals: dict[Key, str] = {}
@@ -74,9 +81,16 @@ class ConnectorController:
             raise VisitError("LookFailed", f"looking at the cluster failed: {error}") from None
         self._keep_slot(key, decision)
         DECISIONS.labels(row=decision.row.name).inc()
-        if decision.status is not None:
-            await self._write(key, seen, version, decision)
-        await self._act(key, seen, decision)
+        is_asking = decision.listing_row.names_pod_problem
+        try:
+            if decision.status is not None:
+                await self._write(key, seen, version, decision)
+            await self._act(key, seen, decision)
+            is_asking = is_asking or _is_beginning(decision)
+        finally:
+            self._askers.end(key)
+            if not is_asking:
+                self._askers.release(key)
         self._settle_slot(key, seen)
         return max(0.0, (decision.wake - seen.now).total_seconds()) if decision.wake else None
 
@@ -169,12 +183,15 @@ class ConnectorController:
                     Claim(action.unmoved, action.take_over),
                 )
             else:
-                body = build_discovery_job(subject, action.job, action.attempt, self._settings)
+                body = build_discovery_job(subject, action.job, action.attempt, self._settings, action.also)
             await self._writer.create_job(key, body)
 
     def _keep_slot(self, key: Key, decision: Decision) -> None:
         """Before anything is awaited: two visits must not take the same slot."""
-        if any(isinstance(action, CreateDiscovery) for action in decision.actions):
+        if decision.waits_for:
+            self._askers.wait(key, key._replace(name=decision.waits_for))
+        if _is_beginning(decision):
+            self._askers.begin(key)
             self._slots.hold(key)
         elif decision.listing_row.waits_for_slot:
             self._slots.wait(key)
@@ -192,5 +209,6 @@ class ConnectorController:
     def forget(self, key: Key) -> None:
         """The Connector is gone."""
         self._slots.release(key)
+        self._askers.release(key)
         self._refusals.pop(key, None)
         self._cache.forget(key)

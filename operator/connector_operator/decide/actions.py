@@ -25,10 +25,11 @@ class CreateRunner(msgspec.Struct, frozen=True):
 
 
 class CreateDiscovery(msgspec.Struct, frozen=True):
-    """Create the Job that lists the streams."""
+    """Create the Job that lists the streams; `also`: streams that others have selected who wait for the same list."""
 
     job: str
     attempt: int
+    also: tuple[str, ...] = ()
 
 
 class DeleteJob(msgspec.Struct, frozen=True):
@@ -85,7 +86,8 @@ def _of_listing(case: Case) -> tuple[JobAction, ...]:
     facts, action, discovery = case.facts, case.listing_row.action, case.memory.discovery
     if action is ListingAction.START:
         attempt = discovery.ordered.run
-        return (CreateDiscovery(names.discovery_job_name(facts.seen.name, facts.seen.uid, attempt), attempt),)
+        job = names.discovery_job_name(facts.seen.name, facts.seen.uid, attempt)
+        return (CreateDiscovery(job, attempt, facts.seen.peers.selections if facts.seen.peers else ()),)
     if action is not ListingAction.CANCEL:
         return ()
     return tuple(

@@ -37,6 +37,11 @@ def delay_after(failures: int, limits: tuple[timedelta, timedelta], seed: str) -
     return timedelta(seconds=math.ceil(round(exact, 6)))  # as whole as the times in a status
 
 
+def listing_delay(failures: int, job: str, *, is_refused: bool) -> timedelta:
+    """Until the streams are listed again; the same for all who waited for the Job of that name."""
+    return delay_after(failures, REFUSED_DELAY if is_refused else DISCOVERY_DELAY, job)
+
+
 def next_retry(before: Retry, job: ObservedJob, ending: Ending, ended: datetime, policy: Policy) -> Retry:
     """What is remembered after an execution ended: failures add up only for the same spec and Dataset, and unstable runs."""
     same = before.spec_hash == job.spec_hash and before.dataset_hash == job.dataset_hash

@@ -18,6 +18,7 @@ from connector_operator.decide.inputs import (
     Slot,
     Timer,
 )
+from connector_operator.decide.sharing import find_asker
 from connector_operator.decide.stream_facts import StreamFacts
 from connector_operator.resources import names
 from connector_operator.resources.dataset import Resolution
@@ -165,7 +166,10 @@ def _listing(facts: Facts, memory: ConnectorStatus, streams: StreamFacts, reques
             timer = Timer.NEVER
         elif streams.next_at is not None and streams.next_at > seen.now:
             timer = Timer.LATER
-    return ListingInputs(need, _discovery(facts, memory), timer, Slot.FREE if seen.has_slot else Slot.TAKEN)
+    listing = _discovery(facts, memory)
+    if listing is Listing.NONE and find_asker(facts, memory, streams) is not None:
+        listing = Listing.SHARED
+    return ListingInputs(need, listing, timer, Slot.FREE if seen.has_slot else Slot.TAKEN)
 
 
 def _discovery(facts: Facts, memory: ConnectorStatus) -> Listing:

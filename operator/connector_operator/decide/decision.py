@@ -18,6 +18,7 @@ from connector_operator.decide.messages import build_messages
 from connector_operator.decide.observation import Observation
 from connector_operator.decide.outputs import Action, ListingAction
 from connector_operator.decide.record import forget_cancelled, record
+from connector_operator.decide.sharing import find_asker, take_shared
 from connector_operator.decide.status import Announcement, announce, compose_status, has_changed
 from connector_operator.decide.stream_facts import gather_stream_facts
 from connector_operator.decide.table import ListingRow, Row, find_listing_row, find_row
@@ -31,6 +32,7 @@ class Look(StrEnum):
     EVENTS = "events"
     CATALOGUE = "catalogue"
     DRY_RUN = "dry run"
+    PEERS = "peers"
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +45,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         status: What the status becomes, as it is applied; None: it stays as it is.
         actions: After the status was written: Jobs to create or delete.
         announcement: A change to report.
+        waits_for: The Connector whose discovery this one waits for, by name; "" for none.
         wake: When to look again though nothing happens.
     """
 
@@ -53,6 +56,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     status: dict[str, Any] | None = None
     actions: tuple[JobAction, ...] = ()
     announcement: Announcement | None = None
+    waits_for: str = ""
     wake: datetime | None = None
 
 
@@ -75,14 +79,20 @@ def decide(seen: Observation) -> Decision:
         status=status if is_new else None,
         actions=actions,
         announcement=announce(case, messages, status) if is_new else None,
+        waits_for=_waits_for(case),
         wake=next_wake(case),
     )
+
+
+def _waits_for(case: Case) -> str:
+    asker = find_asker(case.facts, case.memory, case.streams) if case.listing_row.waits_for_peer else None
+    return asker.name if asker is not None else ""
 
 
 def _understand(seen: Observation) -> Case:
     """Facts, memory and the rows that hold."""
     facts = gather_facts(seen)
-    memory = fold(facts)
+    memory = take_shared(facts, fold(facts))
     streams = gather_stream_facts(facts, memory)
     inputs, listing = classify(facts, memory, streams)
     return Case(
@@ -112,4 +122,6 @@ def _needed_looks(case: Case) -> frozenset[Look]:
         looks |= {Look.PODS, Look.CATALOGUE}
     if not looks and case.row.needs_dry_run and seen.dry_run is None:
         looks.add(Look.DRY_RUN)
+    if not looks and case.listing_row.asks_peers and seen.peers is None:
+        looks.add(Look.PEERS)  # the last: nothing may happen between this look and the decision
     return frozenset(looks)

@@ -119,6 +119,9 @@ def _record_catalogue(
         rediscover_at=job.rediscover_at,
         stream=job.stream,
         at=format_time(seen.now),
+        form=job.form,
+        begun=format_time(job.created) if job.created is not None else "",
+        missing=catalogue.missing,
         notes=catalogue.notes,
         misses=status.discovery.misses + 1 if missing else 0,
         attempts=job.run,
@@ -139,8 +142,7 @@ def _record_failure(facts: Facts, before: Discovery, unread: JobFacts) -> Discov
         reason, message = Reason.NODE_LOST, "The node of the discovery's pod does not answer."
     elif ending.reason is Reason.DEADLINE_EXCEEDED:
         reason, message = Reason.DISCOVERY_TIMED_OUT, "The source did not answer in time." + _seen_before(facts)
-    limits = backoff.REFUSED_DELAY if is_refused else backoff.DISCOVERY_DELAY
-    wait: timedelta = backoff.delay_after(failures, limits, job.uid)
+    wait: timedelta = backoff.listing_delay(failures, job.name, is_refused=is_refused)
     return replace(
         before,
         attempts=job.run,
@@ -150,6 +152,9 @@ def _record_failure(facts: Facts, before: Discovery, unread: JobFacts) -> Discov
         reason=reason,
         message=message,
         retry_at=format_time(seen.now + wait),
+        failed_begun=format_time(job.created) if job.created is not None else "",
+        failed_at=format_time(seen.now),
+        failed_alone=ending.is_of_stream,
     )
 
 

@@ -91,6 +91,7 @@ class Listing(Word):
     DONE = "done", "a Job has ended and nobody has read it"
     OUTDATED = "outdated", "a Job lists what is no longer asked for"
     ENDING = "ending", "a Job is being deleted"
+    SHARED = "shared", "no Job, but another connector's lists the same"
 
 
 class Timer(Word):

@@ -11,6 +11,7 @@ from connector_operator.decide.case import Case
 from connector_operator.decide.inputs import Gate
 from connector_operator.decide.outputs import Action, ListingAction, ReasonFrom, Wake
 from connector_operator.decide.pod_problems import Explanation, WaitsFor, explain_suspended, explain_unready
+from connector_operator.decide.sharing import find_asker
 from connector_operator.decide.termination import read_live_ending
 from connector_operator.resources import names
 from connector_operator.resources.reasons import Reason, RunnerReason
@@ -182,7 +183,20 @@ def _explain_listing(case: Case) -> Explanation:
     if case.streams.has_failed:
         when = f" Tried again at {discovery.retry_at}, and at once when the spec changes." if row.retries else ""
         return Explanation(RunnerReason(discovery.reason), close(discovery.message), when=when)
+    if row.waits_for_peer:
+        return _explain_asker(case)
     return Explanation(Reason.DISCOVERING, "The streams of this configuration are being listed.")
+
+
+def _explain_asker(case: Case) -> Explanation:
+    """Whose discovery is waited for, and what keeps that one up."""
+    asker = find_asker(case.facts, case.memory, case.streams)
+    if asker is None:
+        return Explanation(Reason.DISCOVERING, "The streams of this configuration are being listed.")
+    if asker.reason is not None:
+        return Explanation(asker.reason, f"Connector {asker.name} lists the streams: {asker.message}", WaitsFor.PERSON)
+    message = f"Connector {asker.name} lists the streams of the same configuration; its list serves this one, too."
+    return Explanation(Reason.DISCOVERING, message)
 
 
 def _explain_gate(case: Case, listing: Explanation) -> Explanation:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from connector_operator.decide.peers import Peers
 from connector_operator.resources.dataset import DatasetView, Resolution
 from connector_operator.resources.events import EventMessage, NodeSign
 from connector_operator.resources.reasons import Reason
@@ -44,6 +45,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     look_after: timedelta = timedelta(seconds=5)
     unschedulable_after: timedelta = timedelta(seconds=30)
     stable_after: timedelta = timedelta(minutes=10)
+    fresh_for: timedelta = timedelta(seconds=60)
     service_accounts: tuple[str, ...] = ()
     allowances: tuple[str, ...] = ()
     installation: str = ""
@@ -67,6 +69,9 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
         has_turn: Whether this connector may follow a changed Dataset now.
         take_over: Whom the table may be taken over from now: named by the spec, and without a live Job.
         dry_run: Whether the API server would take the Job that follows a replaced one; None: not asked.
+        created: When the Connector was made.
+        changed: When anything but its status was changed last; None: never since it was made.
+        peers: What others know that ask for the same list of streams; None: not looked at yet.
         refusal: Why the API server refused the actions of the last visit, as a sentence; "" when it didn't.
     """
 
@@ -94,5 +99,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     has_turn: bool = True
     take_over: TakeOver | None = None
     dry_run: DryRun | None = None
+    created: datetime | None = None
+    changed: datetime | None = None
+    peers: Peers | None = None
     refusal: str = ""
     policy: Policy = Policy()

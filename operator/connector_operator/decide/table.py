@@ -97,6 +97,8 @@ class ListingRow(msgspec.Struct, frozen=True):
     Attributes:
         reconciling: A list is on its way, which Reconciling says where nothing else is being changed.
         names_pod_problem: Why the discovery's pod does not start is why the streams are not known.
+        asks_peers: Before it is done, another connector's list, or a Job that is on its way to one, is looked for.
+        waits_for_peer: It waits for another connector's discovery.
         waits_for_slot: It stands in line for a discovery of its own.
         wakes: Look again when the next attempt is due.
         retries: It is tried again by itself.
@@ -111,6 +113,8 @@ class ListingRow(msgspec.Struct, frozen=True):
     reconciling: bool = False
     names_pod_problem: bool = False
     waits_for_slot: bool = False
+    asks_peers: bool = False
+    waits_for_peer: bool = False
     wakes: bool = False
     retries: bool = True
 
@@ -208,14 +212,15 @@ ROWS = (
 YES, NO, L, T = only(Need.YES), only(Need.NO), Listing, Timer
 LISTING_ROWS = (
     #          row       need             listing                  timer          slot
-    ListingRow("known",  NO,              only(L.NONE)),
+    ListingRow("known",  NO,              only(L.NONE, L.SHARED)),
     ListingRow("cancel", NO,              only(L.ACTIVE, L.DONE),  action=ListingAction.CANCEL),
     ListingRow("change", frozenset(Need), only(L.OUTDATED),        action=ListingAction.CANCEL),
     ListingRow("leave",  frozenset(Need), only(L.ENDING),          reconciling=True),
     ListingRow("read",   YES,             only(L.DONE),            action=ListingAction.READ, reconciling=True),
     ListingRow("active", YES,             only(L.ACTIVE),          reconciling=True, names_pod_problem=True),
-    ListingRow("begin",  YES,             only(L.NONE),            only(T.DUE),   only(Slot.FREE), ListingAction.START, reconciling=True),
-    ListingRow("line",   YES,             only(L.NONE),            only(T.DUE),   only(Slot.TAKEN), reconciling=True, waits_for_slot=True),
+    ListingRow("begin",  YES,             only(L.NONE),            only(T.DUE),   only(Slot.FREE), ListingAction.START, reconciling=True, asks_peers=True),
+    ListingRow("line",   YES,             only(L.NONE),            only(T.DUE),   only(Slot.TAKEN), reconciling=True, waits_for_slot=True, asks_peers=True),
+    ListingRow("shared", YES,             only(L.SHARED),          reconciling=True, waits_for_peer=True),
     ListingRow("later",  YES,             only(L.NONE),            only(T.LATER), wakes=True),
     ListingRow("rest",   YES,             only(L.NONE),            only(T.NEVER), retries=False),
 )

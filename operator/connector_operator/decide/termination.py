@@ -25,6 +25,7 @@ class Ending(msgspec.Struct, frozen=True):
     Attributes:
         outcome: completed, refused, crashed, disrupted or fenced.
         exit_code: None when nobody saw it.
+        is_of_stream: It failed for the selected stream alone: with another it might not.
         held: What held the dataset when it was refused there; none when it was not.
     """
 
@@ -33,6 +34,7 @@ class Ending(msgspec.Struct, frozen=True):
     message: str
     exit_code: int | None = None
     held: Held = Held()
+    is_of_stream: bool = False
 
 
 _END_OF_STREAM = Ending(COMPLETED, Reason.COMPLETED, "The stream has come to its end.", 0)
@@ -61,7 +63,7 @@ def _read_pod(pod: ObservedPod) -> Ending:
     if pod.container_reason == "OOMKilled":
         message = "The runner needed more memory than spec.runner.resources allows."
         return Ending(CRASHED, Reason.OOM_KILLED, message, pod.exit_code)
-    return Ending(CRASHED, RunnerReason(said.reason), message, pod.exit_code)
+    return Ending(CRASHED, RunnerReason(said.reason), message, pod.exit_code, is_of_stream=said.is_of_stream)
 
 
 def _read_refusal(said: Termination, message: str) -> Ending:
@@ -69,7 +71,9 @@ def _read_refusal(said: Termination, message: str) -> Ending:
         return Ending(FENCED, RunnerReason(said.reason), message, ExitCode.ACTION_REQUIRED)
     is_sane = 0 < said.held_by_run <= LARGEST_COUNT
     held = Held(said.held_by_run, said.held_mark) if is_sane else Held()
-    return Ending(REFUSED, RunnerReason(said.reason), message, ExitCode.ACTION_REQUIRED, held)
+    return Ending(
+        REFUSED, RunnerReason(said.reason), message, ExitCode.ACTION_REQUIRED, held, is_of_stream=said.is_of_stream
+    )
 
 
 def exit_code_of(job: ObservedJob) -> int | None:

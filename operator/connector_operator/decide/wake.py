@@ -11,6 +11,8 @@ from connector_operator.decide.outputs import Wake
 from connector_operator.resources.times import parse_time
 
 _FIRST_LOOK, _LAST_LOOK = timedelta(seconds=5), timedelta(seconds=60)
+_PEER_LOOK = timedelta(seconds=15)
+"""Who waits for another's discovery is woken when that ends; this is for an end that nobody saw."""
 _SOONEST = timedelta(milliseconds=200)
 
 
@@ -18,6 +20,8 @@ def next_wake(case: Case) -> datetime | None:
     """None: only when something happens."""
     facts, now = case.facts, case.facts.seen.now
     moments = [_of_row(case), *(next_look(job.created, now) for job in case.waiting)]
+    if case.listing_row.waits_for_peer:
+        moments.append(now + _PEER_LOOK)
     if case.listing_row.wakes:
         moments.append(case.streams.next_at)
     moments += [d.overdue_at for d in facts.discoveries if d.job.finished is None]

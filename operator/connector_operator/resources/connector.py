@@ -115,6 +115,19 @@ def form_hash(spec: ConnectorSpec, installation: str) -> str:
     return hash_value([msgspec.to_builtins(spec.runner), installation])
 
 
+def sharing_hash(spec: ConnectorSpec) -> str:
+    """What connectors that may share a discovery have in common, the installation's part of their pods apart."""
+    return hash_value([config_hash(spec), msgspec.to_builtins(spec.runner)])
+
+
+def read_sharing_hash(raw: Any) -> str:
+    """The same of a spec as stored; "" where it can't be read."""
+    try:
+        return sharing_hash(msgspec.convert(raw, ConnectorSpec))
+    except msgspec.ValidationError:
+        return ""
+
+
 def take_over_hash(take_over: TakeOver | None) -> str:
     """Stands for whom a table is taken over from; no part of `spec_hash`, as adding or removing it must restart nothing."""
     return hash_value([take_over.connector, take_over.epoch]) if take_over is not None else ""

@@ -105,8 +105,10 @@ def _fail_on(operator: str, code: ExitCode) -> dict[str, Any]:
     return {"action": "FailJob", "onExitCodes": codes}
 
 
-def build_discovery_job(subject: Subject, job: str, attempt: int, settings: RunnerSettings) -> dict[str, Any]:
-    """The Job that lists the streams; the selected one is told, so that it is in the list however long that is."""
+def build_discovery_job(
+    subject: Subject, job: str, attempt: int, settings: RunnerSettings, also: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """The Job that lists the streams; those that are selected are told, so that they are in the list however long that is."""
     spec = subject.spec
     annotations = {
         names.ANNOTATION_CONFIG: config_hash(spec),
@@ -114,7 +116,8 @@ def build_discovery_job(subject: Subject, job: str, attempt: int, settings: Runn
         names.ANNOTATION_STREAM: spec.selected_stream,
     }
     runner = settings.runner_of(spec)
-    pod = _build_pod(subject, settings, runner, _manifest(subject, 0, None), ["discover"], None)
+    told = msgspec.structs.replace(_manifest(subject, 0, None), also=also)
+    pod = _build_pod(subject, settings, runner, told, ["discover"], None)
     body = _build_job(subject, runner, job, names.ROLE_DISCOVERY, attempt, annotations, pod)
     body["spec"]["activeDeadlineSeconds"] = settings.discovery_deadline_seconds
     pod["terminationGracePeriodSeconds"] = 5

@@ -51,7 +51,7 @@ def exit_as_told(how: str, run: int) -> None:
         end(78, "BadCredentials", "The key is unknown to the exchange: put the right one into the Secret.")
 
 
-def discover(behaviour: dict[str, str], selected: str) -> None:
+def discover(behaviour: dict[str, str], selected: str, also: list[str]) -> None:
     how = behaviour.get("discover", "ok")
     while how == "hang":
         time.sleep(60)
@@ -63,8 +63,18 @@ def discover(behaviour: dict[str, str], selected: str) -> None:
     shown = streams[:500]
     if selected in streams and selected not in shown:
         shown[-1] = selected
+    beyond = [stream for stream in also if stream in streams and stream not in shown]
+    shown[len(shown) - 1 - len(beyond) : len(shown) - 1] = beyond
     listed = [{"id": stream, "key": ["id"], "modes": ["live"], "columns": 3} for stream in shown]
-    line = json.dumps({"streams": listed, "total": len(streams), "identity": "null", "notes": []}).encode()
+    line = json.dumps(
+        {
+            "streams": listed,
+            "total": len(streams),
+            "identity": "null",
+            "notes": [],
+            "missing": [stream for stream in also if stream not in streams],
+        }
+    ).encode()
     proof = {"total": len(streams), "bytes": len(line), "sha256": hashlib.sha256(line).hexdigest()}
     print("some other output")
     print(f"connector-catalogue: {(line[:-5] if how == 'garbled' else line).decode()}", flush=True)
@@ -128,7 +138,7 @@ def main() -> None:
     if "needs" in behaviour and not has_secret(behaviour["needs"]):
         end(78, "SecretMissing", f"The key {behaviour['needs']} is in none of the Secrets.")
     if sys.argv[1] == "discover":
-        discover(behaviour, manifest.get("stream", ""))
+        discover(behaviour, manifest.get("stream", ""), manifest.get("also", []))
     else:
         run(behaviour, manifest.get("run", 0), manifest.get("name", ""))
 

@@ -76,7 +76,9 @@ def expected_listing_row(s: ListingInputs) -> str:
     if s.listing in {Listing.OUTDATED, Listing.ENDING}:
         return "change" if s.listing is Listing.OUTDATED else "leave"
     if s.need is Need.NO:
-        return "known" if s.listing is Listing.NONE else "cancel"
+        return "known" if s.listing in {Listing.NONE, Listing.SHARED} else "cancel"
+    if s.listing is Listing.SHARED:
+        return "shared"
     if s.listing is not Listing.NONE:
         return "read" if s.listing is Listing.DONE else "active"
     if s.timer is not Timer.DUE:

@@ -11,6 +11,7 @@ import msgspec
 from connector_operator.decide.actions import CreateDiscovery, CreateRunner, DeleteJob, JobAction
 from connector_operator.decide.decision import Decision, Look, decide
 from connector_operator.decide.observation import DryRun, Observation, Policy
+from connector_operator.decide.peers import Peers
 from connector_operator.resources import names
 from connector_operator.resources.connector import config_hash, parse_spec, parse_status, spec_hash
 from connector_operator.resources.dataset import resolve_dataset
@@ -53,6 +54,9 @@ class World:
         self.node_signs: tuple[NodeSign, ...] = ()
         self.dry_run = DryRun()
         self.dry_runs = 0
+        self.peers = Peers()
+        self.created: datetime | None = START
+        self.changed: datetime | None = None
         self.take_over: TakeOver | None = None
         self.policy = Policy()
         self.writes = 0
@@ -95,6 +99,8 @@ class World:
             has_turn=self.has_turn,
             refusal=self.refusal,
             take_over=self.take_over,
+            created=self.created,
+            changed=self.changed,
             policy=self.policy,
         )
 
@@ -105,7 +111,9 @@ class World:
         for _ in range(4):
             if not decision.looks:
                 return decision
-            if Look.DRY_RUN in decision.looks:
+            if decision.looks == {Look.PEERS}:
+                seen = replace(seen, peers=self.peers)
+            elif Look.DRY_RUN in decision.looks:
                 self.dry_runs += 1
                 seen = replace(seen, dry_run=self.dry_run)
             else:

@@ -1,0 +1,148 @@
+"""What the cache tells of other Connectors that ask for the same list of streams. No request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from connector_operator.cluster.cache import ClusterCache, Raw
+from connector_operator.decide.facts import Facts, is_underway
+from connector_operator.decide.peers import Answer, Asker, Failure, Peers
+from connector_operator.engine.fair_queue import Key
+from connector_operator.resources import names
+from connector_operator.resources.connector import parse_status, sharing_hash
+from connector_operator.resources.reasons import RunnerReason
+from connector_operator.resources.times import format_time
+from connector_runner.schemas.catalogue import MAX_STREAMS
+from connector_runner.schemas.kinds.connector_status import Discovery
+
+_READ_WITHIN = timedelta(seconds=30)
+"""A discovery that has ended is read at once; one that is not, nobody waits for."""
+_MOST_ANSWERS = 3
+
+
+class _Peer(msgspec.Struct, frozen=True):
+    key: Key
+    raw: Raw
+    discovery: Discovery
+
+    @property
+    def uid(self) -> str:
+        return str(self.raw["metadata"]["uid"])
+
+
+def gather_peers(cache: ClusterCache, is_about_to: Callable[[Key], bool], facts: Facts) -> Peers:
+    """All that other Connectors of the namespace know or are about to, if type, config, Secrets and pod are the same."""
+    if facts.seen.spec is None:
+        return Peers()
+    others = list(_others(cache, facts))
+    return Peers(
+        answers=_answers(facts, others),
+        failures=_failures(facts, others),
+        askers=_askers(cache, is_about_to, facts, others),
+        selections=_selections(facts, others),
+    )
+
+
+def _others(cache: ClusterCache, facts: Facts) -> Iterator[_Peer]:
+    seen = facts.seen
+    assert seen.spec is not None  # noqa: S101 - asked before
+    for key in cache.sharers(seen.namespace, sharing_hash(seen.spec)):
+        raw = None if key.name == seen.name else cache.connector(key)
+        if raw is not None and "deletionTimestamp" not in raw["metadata"]:
+            yield _Peer(key, raw, _read_discovery(raw["status"]))
+
+
+def _read_discovery(status: Any) -> Discovery:
+    """What a hand has made unreadable counts as absent."""
+    return parse_status({"discovery": status.get("discovery") or {}} if isinstance(status, dict) else {}).discovery
+
+
+def _answers(facts: Facts, others: list[_Peer]) -> tuple[Answer, ...]:
+    """The newest few different ones; many connectors may have taken the same."""
+    since = format_time(facts.seen.now - facts.seen.policy.fresh_for)
+    found: dict[tuple[str, tuple[str, ...]], _Peer] = {}
+    for peer in others:
+        told = peer.discovery
+        if (
+            told.begun
+            and told.at >= since
+            and (told.config_hash, told.form) == (facts.hashes.config, facts.hashes.form)
+        ):
+            found.setdefault((told.begun, told.missing), peer)
+    answers = []
+    for _, peer in sorted(found.items(), reverse=True)[:_MOST_ANSWERS]:
+        status = parse_status(peer.raw["status"])
+        if status.streams_total >= len(status.streams):
+            answers.append(Answer(discovery=peer.discovery, streams=status.streams, total=status.streams_total))
+    return tuple(answers)
+
+
+def _failures(facts: Facts, others: list[_Peer]) -> tuple[Failure, ...]:
+    """Of the Connectors' own Jobs; a failure that was itself taken from another's is not passed on."""
+    since = format_time(facts.seen.now - facts.seen.policy.fresh_for)
+    found = []
+    for peer in others:
+        told = peer.discovery
+        is_recent = bool(told.failures) and told.failed_at >= since and told.ordered.run == told.attempts
+        if is_recent and _is_same(facts, told):
+            job = names.discovery_job_name(peer.key.name, peer.uid, told.attempts)
+            found.append((told.failed_begun, peer.key.name, Failure(by=peer.key.name, job=job, discovery=told)))
+    return tuple(failure for *_, failure in sorted(found, key=lambda f: f[:2], reverse=True))
+
+
+def _is_same(facts: Facts, told: Discovery) -> bool:
+    return (told.ordered.config_hash, told.ordered.form) == (facts.hashes.config, facts.hashes.form)
+
+
+def _askers(
+    cache: ClusterCache, is_about_to: Callable[[Key], bool], facts: Facts, others: list[_Peer]
+) -> tuple[Asker, ...]:
+    found = []
+    for peer in others:
+        begun = facts.seen.now if is_about_to(peer.key) else _begun(cache, facts, peer)
+        if begun is not None:
+            reason, message = _trouble(peer.raw["status"])
+            asker = Asker(
+                name=peer.key.name, begun=begun, reason=RunnerReason(reason) if reason else None, message=message
+            )
+            found.append((begun, peer.key.name, asker))
+    return tuple(asker for *_, asker in sorted(found, key=lambda f: f[:2], reverse=True))
+
+
+def _begun(cache: ClusterCache, facts: Facts, peer: _Peer) -> datetime | None:
+    """When the discovery began that this Connector has and has not read yet; None when there is none of the same."""
+    told, seen = peer.discovery, facts.seen
+    if told.ordered.run <= told.attempts or not _is_same(facts, told):
+        return None
+    for job in cache.jobs(peer.key):
+        if job.role != names.ROLE_DISCOVERY or job.owner != peer.uid or job.run != told.ordered.run:
+            continue
+        is_new = job.ended is not None and job.ended + _READ_WITHIN > seen.now
+        if job.deleting is None and (is_underway(job, seen.now, seen.policy) or is_new):
+            return job.created
+    return None
+
+
+def _trouble(status: Any) -> tuple[str, str]:
+    """Reason and message of a Connector that says that its discovery needs a person; "" and "" else."""
+    said = {
+        condition.type: condition for condition in parse_status({"conditions": status.get("conditions")}).conditions
+    }
+    stalled, discovered = said.get("Stalled"), said.get("Discovered")
+    if stalled is None or discovered is None or stalled.status != "True" or stalled.reason != discovered.reason:
+        return "", ""
+    return discovered.reason, discovered.message
+
+
+def _selections(facts: Facts, others: list[_Peer]) -> tuple[str, ...]:
+    wanted = set()
+    for peer in others:
+        selected = peer.raw["spec"].get("selectedStream")
+        listed = peer.raw["status"].get("streams") or ()
+        if isinstance(selected, str) and selected and all(s.get("id") != selected for s in listed):
+            wanted.add(selected)
+    return tuple(sorted(wanted))[:MAX_STREAMS]

@@ -1,0 +1,54 @@
+"""What other Connectors of the namespace that ask for the same list of streams know of it, as values."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from connector_operator.resources.reasons import Reason, RunnerReason
+from connector_runner.schemas.catalogue import StreamSummary
+from connector_runner.schemas.kinds.connector_status import Discovery
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """The streams that a discovery has listed, and what stands in the status about that discovery."""
+
+    discovery: Discovery
+    streams: tuple[StreamSummary, ...]
+    total: int
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """A discovery that failed: whose it was, the name of its Job, and what stands in the status about it."""
+
+    by: str
+    job: str
+    discovery: Discovery
+
+
+class Asker(msgspec.Struct, frozen=True, kw_only=True):
+    """A Connector whose discovery goes on, or has ended and is about to be read.
+
+    Attributes:
+        begun: When its Job was made, or is about to be.
+        reason, message: Why its pod does not start, where only a person can help; else None and "".
+    """
+
+    name: str
+    begun: datetime
+    reason: Reason | RunnerReason | None = None
+    message: str = ""
+
+
+class Peers(msgspec.Struct, frozen=True, kw_only=True):
+    """All of them together, the newest first.
+
+    Attributes:
+        selections: Streams that others have selected and whose status does not list them (yet).
+    """
+
+    answers: tuple[Answer, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    askers: tuple[Asker, ...] = ()
+    selections: tuple[str, ...] = ()

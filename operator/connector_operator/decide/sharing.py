@@ -1,0 +1,141 @@
+"""One discovery for all that ask for the same: whose answer, failure or running Job serves this connector. Pure.
+
+A Secret that was rotated is invisible here, so that the times decide: `docs/decisions/0009-one-discovery-for-all.md`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import msgspec
+
+from connector_operator.decide import backoff
+from connector_operator.decide.facts import Facts
+from connector_operator.decide.peers import Answer, Asker, Failure
+from connector_operator.decide.stream_facts import StreamFacts, gather_stream_facts
+from connector_operator.resources.times import format_time, parse_time
+from connector_runner.schemas.kinds.connector_status import ConnectorStatus, Discovery
+
+replace = msgspec.structs.replace
+_CLOCKS_APART = timedelta(seconds=3)
+"""A retry is due by the operator's clock; its Job bears the API server's (see `cluster.clock`)."""
+
+
+def take_shared(facts: Facts, memory: ConnectorStatus) -> ConnectorStatus:
+    """The memory with what another connector's discovery has found, where that serves this one, too."""
+    peers = facts.seen.peers
+    if peers is None or not (peers.answers or peers.failures):
+        return memory
+    streams = gather_stream_facts(facts, memory)
+    if not is_sharing(facts, memory, streams):
+        return memory
+    answer = next((a for a in peers.answers if _is_answer_for(facts, memory, streams, a)), None)
+    if answer is not None:
+        return _take_answer(facts, memory, answer)
+    failure = next((f for f in peers.failures if _is_failure_for(facts, memory, streams, f)), None)
+    return memory if failure is None else replace(memory, discovery=_take_failure(facts, memory.discovery, failure))
+
+
+def find_asker(facts: Facts, memory: ConnectorStatus, streams: StreamFacts) -> Asker | None:
+    """Whose discovery to wait for instead of making another."""
+    if facts.seen.peers is None or not is_sharing(facts, memory, streams):
+        return None
+    return next((a for a in facts.seen.peers.askers if _may_serve(facts, memory, streams, a.begun)), None)
+
+
+def is_sharing(facts: Facts, memory: ConnectorStatus, streams: StreamFacts) -> bool:
+    """Whether the streams must be listed now, and another's discovery may do: not when a new one is asked for outright."""
+    spec, now = facts.seen.spec, facts.seen.now
+    if spec is None or facts.problems or spec.rediscover_at != memory.discovery.rediscover_at:
+        return False
+    is_wanted = streams.is_list_due or (streams.is_missed and facts.seen.wanted == "running")
+    return is_wanted and (streams.next_at is None or streams.next_at <= now)
+
+
+def _may_serve(facts: Facts, memory: ConnectorStatus, streams: StreamFacts, begun: datetime) -> bool:
+    """Whether a discovery that began then may say something new here.
+
+    Who waits after a failure, or for a stream that was not there, is served by nothing that is older than this wait.
+    """
+    seen, before = facts.seen, memory.discovery
+    if seen.changed is not None and begun < seen.changed:
+        return False
+    if streams.next_at is None:
+        return True
+    last = parse_time(before.failed_begun if streams.has_failed else before.begun)
+    return begun >= streams.next_at - _CLOCKS_APART and (last is None or begun > last)
+
+
+def _is_usable(
+    facts: Facts, memory: ConnectorStatus, streams: StreamFacts, begun: datetime | None, seen_at: datetime | None
+) -> bool:
+    """Whether what a discovery found may be taken: it is fresh, and began after the last change of this Connector.
+
+    Times are whole seconds: what began in the second of the change may have begun before it.
+    """
+    seen = facts.seen
+    if begun is None or seen_at is None or seen_at + seen.policy.fresh_for < seen.now:
+        return False
+    return begun != seen.changed and _may_serve(facts, memory, streams, begun)
+
+
+def _is_answer_for(facts: Facts, memory: ConnectorStatus, streams: StreamFacts, answer: Answer) -> bool:
+    told = answer.discovery
+    if not _is_usable(facts, memory, streams, parse_time(told.begun), parse_time(told.at)):
+        return False
+    selected = _selected(facts)
+    is_settled = not selected or selected == told.stream or selected in told.missing
+    return is_settled or any(stream.id == selected for stream in answer.streams)
+
+
+def _is_failure_for(facts: Facts, memory: ConnectorStatus, streams: StreamFacts, failure: Failure) -> bool:
+    """Only who was there when it ended has waited for it."""
+    told, created = failure.discovery, facts.seen.created
+    ended = parse_time(told.failed_at)
+    if created is None or ended is None or created > ended:
+        return False
+    if told.failed_alone and told.ordered.stream != _selected(facts):
+        return False
+    return _is_usable(facts, memory, streams, parse_time(told.failed_begun), ended)
+
+
+def _selected(facts: Facts) -> str:
+    return facts.seen.spec.selected_stream if facts.seen.spec else ""
+
+
+def _take_answer(facts: Facts, memory: ConnectorStatus, answer: Answer) -> ConnectorStatus:
+    told, before, selected = answer.discovery, memory.discovery, _selected(facts)
+    is_missing = bool(selected) and all(stream.id != selected for stream in answer.streams)
+    discovery = Discovery(
+        config_hash=told.config_hash,
+        rediscover_at=before.rediscover_at,
+        stream=selected,
+        at=told.at,
+        form=told.form,
+        begun=told.begun,
+        missing=told.missing,
+        notes=told.notes,
+        misses=before.misses + 1 if is_missing else 0,
+        attempts=before.attempts,
+        ordered=before.ordered,
+    )
+    return replace(memory, discovery=discovery, streams=answer.streams, streams_total=answer.total)
+
+
+def _take_failure(facts: Facts, before: Discovery, failure: Failure) -> Discovery:
+    """The own failures count; as the delay follows from the shared Job, who failed together tries again together."""
+    told = failure.discovery
+    failures = before.failures + 1 if before.failed_for == facts.hashes.listing else 1
+    ended = parse_time(told.failed_at) or facts.seen.now
+    return replace(
+        before,
+        failures=failures,
+        failed_for=facts.hashes.listing,
+        refused=told.refused,
+        reason=told.reason,
+        message=told.message,
+        retry_at=format_time(ended + backoff.listing_delay(failures, failure.job, is_refused=told.refused)),
+        failed_begun=told.failed_begun,
+        failed_at=told.failed_at,
+        failed_alone=told.failed_alone,
+    )

@@ -1,0 +1,40 @@
+"""Who is about to ask for something that others want, too, and who waits for whom.
+
+Holds between a decision and the moment when the cluster shows it; a new process is told by the cluster, and visits all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from connector_operator.engine.fair_queue import Key
+
+
+class Askers:
+    """`wake` is called with each key that waited, when the one that it waited for no longer asks."""
+
+    def __init__(self, wake: Callable[[Key], None]) -> None:
+        self._wake = wake
+        self._about_to: set[Key] = set()
+        self._waiting: dict[Key, set[Key]] = {}
+
+    def begin(self, key: Key) -> None:
+        """The key is about to ask; before anything is awaited: two visits must not both begin."""
+        self._about_to.add(key)
+
+    def end(self, key: Key) -> None:
+        """What it was about to do is done, or has failed; the cluster shows the rest."""
+        self._about_to.discard(key)
+
+    def is_about_to(self, key: Key) -> bool:
+        """Whether it is about to ask."""
+        return key in self._about_to
+
+    def wait(self, key: Key, on: Key) -> None:
+        """The key waits for another one."""
+        self._waiting.setdefault(on, set()).add(key)
+
+    def release(self, on: Key) -> None:
+        """The key asks no longer: those that waited for it look again."""
+        for key in sorted(self._waiting.pop(on, ())):
+            self._wake(key)
