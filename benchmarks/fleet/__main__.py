@@ -43,13 +43,16 @@ def versions(kit: Kit) -> dict[str, str]:
     return {f"{meta['namespace']}/{meta['name']}": meta["resourceVersion"] for meta in found}
 
 
-def apply_fleet(idle: Kit, busy: Kit, connectors: int, running: int) -> None:
-    """All at once; one source hangs, one Secret is missing, one asks for what this installation does not allow."""
+def apply_fleet(idle: Kit, busy: Kit, connectors: int, running: int, configurations: int) -> None:
+    """All at once, with so many different configurations; one source hangs, one Secret is missing, one asks for what this installation does not allow."""
     items = [
         idle.connector("hangs", "ws://null?discover=hang"),
         idle.connector("lacks", configFrom=[{"secretRef": {"name": "missing"}}]),
         idle.connector("forbidden", runner={"serviceAccountName": "not-allowed"}),
-        *(idle.connector(f"c-{number:04}") for number in range(connectors - running - TROUBLED)),
+        *(
+            idle.connector(f"c-{number:04}", f"ws://null?config={number % configurations}")
+            for number in range(connectors - running - TROUBLED)
+        ),
         *(busy.connector(f"r-{number:04}") for number in range(running)),
     ]
     body = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
@@ -73,10 +76,19 @@ def requests(audit: Audit, namespace: str, connectors: int) -> dict[str, float]:
     return {what: round(number / connectors, 2) for what, number in sorted(counted.items())}
 
 
-def measure_creation(idle: Kit, busy: Kit, newcomer: Kit, connectors: int, running: int) -> dict[str, Any]:
+def count_discoveries(kit: Kit) -> int:
+    """How many discoveries the connectors of a namespace have made."""
+    found = kit.api.get(f"/apis/apperate.io/v1/namespaces/{kit.namespace}/connectors")["items"]
+    made = {item["metadata"]["name"]: item["status"]["discovery"].get("attempts", 0) for item in found}
+    return sum(number for name, number in made.items() if name.startswith("c-"))
+
+
+def measure_creation(
+    idle: Kit, busy: Kit, newcomer: Kit, connectors: int, running: int, configurations: int
+) -> dict[str, Any]:
     result: dict[str, Any] = {"memory idle, MB": resident_megabytes(idle.cluster)}
     audit, started = audit_of(idle), time.monotonic()
-    apply_fleet(idle, busy, connectors, running)
+    apply_fleet(idle, busy, connectors, running, configurations)
     result["apply, s"] = time.monotonic() - started
     result["then until all have a status, s"] = wait_for(idle, "=", 0)
     asked = time.monotonic()
@@ -85,6 +97,7 @@ def measure_creation(idle: Kit, busy: Kit, newcomer: Kit, connectors: int, runni
     result["a new connector meanwhile: until its streams are known, s"] = time.monotonic() - asked
     wait_for(idle, "!=received", TROUBLED)
     result["from apply until all streams are known, s"] = time.monotonic() - started
+    result["discoveries"] = count_discoveries(idle)
     result["memory with all, MB"] = resident_megabytes(idle.cluster)
     result["requests a connector, create to received"] = requests(audit, BUSY, running)
     return result
@@ -134,15 +147,15 @@ def audit_of(kit: Kit) -> Audit:
     return Audit(kit.cluster)
 
 
-def measure(cluster: LocalKube, connectors: int, running: int) -> dict[str, Any]:
+def measure(cluster: LocalKube, connectors: int, running: int, configurations: int) -> dict[str, Any]:
     install(cluster)
     for namespace in (IDLE, BUSY, OTHER):
         cluster.kubectl("create", "namespace", namespace)
     idle, busy, newcomer = (Kit(cluster, namespace) for namespace in (IDLE, BUSY, OTHER))
     for kit in (idle, busy):
         kit.dataset()
-    result: dict[str, Any] = {"connectors": connectors}
-    result |= measure_creation(idle, busy, newcomer, connectors, running)
+    result: dict[str, Any] = {"connectors": connectors, "configurations": configurations}
+    result |= measure_creation(idle, busy, newcomer, connectors, running, configurations)
     result |= measure_running(busy, running)
     return result | measure_restart(idle, newcomer)
 
@@ -151,12 +164,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--connectors", type=int, default=1000)
     parser.add_argument("--running", type=int, default=50, help="how many of them are started")
+    parser.add_argument(
+        "--configurations", type=int, default=10, help="how many different ones those have that only list their streams"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         cluster = LocalKube.start(Path(folder), default_images(), audit=True)
         try:
-            result = measure(cluster, options.connectors, options.running)
+            result = measure(cluster, options.connectors, options.running, options.configurations)
         finally:
             cluster.stop()
     print(json.dumps({what: round(v, 1) if isinstance(v, float) else v for what, v in result.items()}, indent=2))

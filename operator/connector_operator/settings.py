@@ -31,6 +31,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     service_accounts: tuple[str, ...] = ()
     discovery_concurrency: int = 10
     discovery_deadline: int = 120
+    discovery_freshness: int = 60
     failed_history: int = 3
     completed_history: int = 1
     stable_after: int = 600
@@ -55,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             node_lost_after=timedelta(seconds=self.node_lost_after),
             unschedulable_after=timedelta(seconds=self.unschedulable_after),
             stable_after=timedelta(seconds=self.stable_after),
+            fresh_for=timedelta(seconds=self.discovery_freshness),
             service_accounts=self.service_accounts,
             allowances=self.runner_allow,
         )
@@ -185,6 +187,11 @@ OPTIONS = (
     ),
     Option("discovery_concurrency", read_whole(1, 1000), "How many discoveries run at a time."),
     Option("discovery_deadline", read_whole(5, 3600), "How long a source has to list its streams, in seconds."),
+    Option(
+        "discovery_freshness",
+        read_whole(10, 3600),
+        "For how many seconds a list of streams also serves other connectors of the namespace with the same configuration.",
+    ),
     Option("failed_history", read_whole(0, 100), "How many failed executions of a connector keep their Job and log."),
     Option("completed_history", read_whole(0, 100), "How many completed ones do."),
     Option("stable_after", read_whole(1, 86400), "After how many seconds of running earlier failures are forgotten."),

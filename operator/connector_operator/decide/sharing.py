@@ -1,6 +1,6 @@
 """One discovery for all that ask for the same: whose answer, failure or running Job serves this connector. Pure.
 
-A Secret that was rotated is invisible here, so that the times decide: `docs/decisions/0009-one-discovery-for-all.md`.
+A Secret that was rotated is invisible here, so that the times decide: `docs/decisions/0010-one-discovery-for-all.md`.
 """
 
 from __future__ import annotations

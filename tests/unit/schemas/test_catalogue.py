@@ -52,3 +52,14 @@ def test_any_stream_names_travel(names: list[str]) -> None:
     summary = summarise(Catalogue(tuple(StreamInfo(name) for name in names), len(names)), None)
     line, proof = encode_line(summary)
     assert parse_line(line, proof) == summary
+
+
+@pytest.mark.parametrize("limit", [1, 3, 5])
+def test_what_others_have_selected_is_listed_too_and_what_is_missing_is_named(limit: int) -> None:
+    summary = summarise(build_catalogue(20), "db.t19", ["db.t17", "db.t1", "nonsense"], limit=limit)
+    ids = [stream.id for stream in summary.streams]
+    assert len(ids) == limit
+    assert "db.t19" in ids
+    assert {"db.t17", "db.t1"} <= set(ids) or limit < 3
+    assert summary.total == 20
+    assert summary.missing == ("nonsense",)
