@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -38,32 +38,51 @@ def gather_peers(cache: ClusterCache, is_about_to: Callable[[Key], bool], facts:
     """All that other Connectors of the namespace know or are about to, if type, config, Secrets and pod are the same."""
     if facts.seen.spec is None:
         return Peers()
-    others = list(_others(cache, facts))
+    raws = dict(_others(cache, facts))
+    since = format_time(facts.seen.now - facts.seen.policy.fresh_for)
+    speaking = [_Peer(key, raw, _read_discovery(raw)) for key, raw in _speaking(raws, is_about_to, since)]
     return Peers(
-        answers=_answers(facts, others),
-        failures=_failures(facts, others),
-        askers=_askers(cache, is_about_to, facts, others),
-        selections=_selections(facts, others),
+        answers=_answers(facts, speaking, since),
+        failures=_failures(facts, speaking, since),
+        askers=_askers(cache, is_about_to, facts, speaking),
+        selections=_selections(facts, raws.values()),
     )
 
 
-def _others(cache: ClusterCache, facts: Facts) -> Iterator[_Peer]:
+def _others(cache: ClusterCache, facts: Facts) -> Iterator[tuple[Key, Raw]]:
     seen = facts.seen
     assert seen.spec is not None  # noqa: S101 - asked before
     for key in cache.sharers(seen.namespace, sharing_hash(seen.spec)):
         raw = None if key.name == seen.name else cache.connector(key)
         if raw is not None and "deletionTimestamp" not in raw["metadata"]:
-            yield _Peer(key, raw, _read_discovery(raw["status"]))
+            yield key, raw
 
 
-def _read_discovery(status: Any) -> Discovery:
+def _speaking(raws: dict[Key, Raw], is_about_to: Callable[[Key], bool], since: str) -> Iterator[tuple[Key, Raw]]:
+    """Those that know or do something, one for each answer: of a thousand with the same answer only one is read whole."""
+    answers: set[Any] = set()
+    for key, raw in raws.items():
+        told = _told(raw)
+        ordered = told.get("ordered")
+        is_asking = isinstance(ordered, dict) and ordered.get("run", 0) > told.get("attempts", 0)
+        answer = (told.get("begun"), tuple(told.get("missing") or ())) if told.get("at", "") >= since else None
+        if is_asking or is_about_to(key) or told.get("failures") or answer not in answers | {None}:
+            answers.add(answer)
+            yield key, raw
+
+
+def _told(raw: Raw) -> dict[str, Any]:
+    told = raw["status"].get("discovery")
+    return told if isinstance(told, dict) else {}
+
+
+def _read_discovery(raw: Raw) -> Discovery:
     """What a hand has made unreadable counts as absent."""
-    return parse_status({"discovery": status.get("discovery") or {}} if isinstance(status, dict) else {}).discovery
+    return parse_status({"discovery": _told(raw)}).discovery
 
 
-def _answers(facts: Facts, others: list[_Peer]) -> tuple[Answer, ...]:
+def _answers(facts: Facts, others: list[_Peer], since: str) -> tuple[Answer, ...]:
     """The newest few different ones; many connectors may have taken the same."""
-    since = format_time(facts.seen.now - facts.seen.policy.fresh_for)
     found: dict[tuple[str, tuple[str, ...]], _Peer] = {}
     for peer in others:
         told = peer.discovery
@@ -81,9 +100,8 @@ def _answers(facts: Facts, others: list[_Peer]) -> tuple[Answer, ...]:
     return tuple(answers)
 
 
-def _failures(facts: Facts, others: list[_Peer]) -> tuple[Failure, ...]:
+def _failures(facts: Facts, others: list[_Peer], since: str) -> tuple[Failure, ...]:
     """Of the Connectors' own Jobs; a failure that was itself taken from another's is not passed on."""
-    since = format_time(facts.seen.now - facts.seen.policy.fresh_for)
     found = []
     for peer in others:
         told = peer.discovery
@@ -138,11 +156,16 @@ def _trouble(status: Any) -> tuple[str, str]:
     return discovered.reason, discovered.message
 
 
-def _selections(facts: Facts, others: list[_Peer]) -> tuple[str, ...]:
+def _selections(facts: Facts, raws: Iterable[Raw]) -> tuple[str, ...]:
+    """What those have selected that still wait for a list with it."""
     wanted = set()
-    for peer in others:
-        selected = peer.raw["spec"].get("selectedStream")
-        listed = peer.raw["status"].get("streams") or ()
-        if isinstance(selected, str) and selected and all(s.get("id") != selected for s in listed):
+    for raw in raws:
+        selected, told = raw["spec"].get("selectedStream"), _told(raw)
+        if not isinstance(selected, str) or not selected or selected in wanted:
+            continue
+        is_known = bool(told.get("at")) and told.get("configHash") == facts.hashes.config and not told.get("misses")
+        listed = raw["status"].get("streams") or ()
+        is_cut = raw["status"].get("streamsTotal", 0) > len(listed)
+        if not is_known or (is_cut and all(stream.get("id") != selected for stream in listed)):
             wanted.add(selected)
     return tuple(sorted(wanted))[:MAX_STREAMS]
