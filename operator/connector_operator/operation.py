@@ -59,10 +59,10 @@ class Operation:
             settings.policy(),
             self._datasets.has_turn,
             self.slots.is_free_for,
-            self.askers.is_about_to,
             DryRuns(poster, runner),
             self.defaults.layers,
             runner.form,
+            self.askers.is_about_to,
         )
         self._connectors = ConnectorController(
             self._observer, writer, self.cache, self.slots, self.askers, runner, client.clock.now

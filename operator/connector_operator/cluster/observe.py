@@ -52,10 +52,10 @@ class Observer:
         policy: Policy,
         has_turn: Callable[[Key, str], bool],
         has_slot: Callable[[Key], bool],
-        is_about_to_list: Callable[[Key], bool],
         dry_runs: DryRuns,
         layers: Callable[[], Iterable[Layer]],
         installation: Callable[[], str],
+        is_about_to_list: Callable[[Key], bool] = lambda _: False,
     ) -> None:
         self._client = client
         self._cache = cache
