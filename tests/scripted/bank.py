@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -117,7 +117,7 @@ class BankSource(Reporting):
         self._at: dict[str, tuple[int, int] | None] = {}
         self.opened_at: list[Mapping[str, Checkpoint | None]] = []
 
-    async def discover(self, selected: str | None) -> Catalogue:
+    async def discover(self, selected: str | None, also: Collection[str] = ()) -> Catalogue:
         return Catalogue((), 0)
 
     async def open(self, checkpoints: Mapping[str, Checkpoint | None]) -> Opened:
