@@ -36,9 +36,10 @@ def assert_no_defect(results: list[Result]) -> None:
     assert any(result.verdict.outcome == "exact" for result in results)
 
 
-@pytest.mark.parametrize("version", ORDINARY)
-def test_a_few_histories(version: str) -> None:
-    results = alone(group_results, Plan("short", version, at_once=6), [*range(6)])
+@pytest.mark.parametrize(("version", "seed"), [*zip(ORDINARY, ("short", "brief"), strict=True)])
+def test_a_few_histories(version: str, seed: str) -> None:
+    """Seeds with histories that are compared to their end."""
+    results = alone(group_results, Plan(seed, version, at_once=6), [*range(6)])
     assert len(results) == 6
     assert_no_defect(results)
 
