@@ -25,11 +25,10 @@ class Limits:
     group_rows: int = 10_000
 
 
-class _Step(NamedTuple):
-    """What the source says becomes visible together: one batch, or several of one of its transactions."""
+class _Whole(NamedTuple):
+    """Several batches of one transaction of the source, which become visible together."""
 
     batches: list[Batch]
-    identity: str
     size: int
     rows: int
 
@@ -61,7 +60,7 @@ class BatchQueue:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._steps: deque[_Step] = deque()
+        self._steps: deque[tuple[Batch | _Whole, str]] = deque()
         self._begun: list[Batch] = []  # of a transaction whose end is still to come
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
@@ -76,15 +75,14 @@ class BatchQueue:
             return False
         self.bytes += batch.size
         self.rows += len(batch.rows)
+        step: Batch | _Whole = batch
         if batch.more or self._begun:
             self._begun.append(batch)
             if batch.more:
                 return True
             begun, self._begun = self._begun, []
-            size, rows = sum(part.size for part in begun), sum(len(part.rows) for part in begun)
-            self._steps.append(_Step(begun, identity, size, rows))
-        else:
-            self._steps.append(_Step([batch], identity, batch.size, len(batch.rows)))
+            step = _Whole(begun, sum(part.size for part in begun), sum(len(part.rows) for part in begun))
+        self._steps.append((step, identity))
         if len(self._steps) == 1:
             self._changed.set()
         return True
@@ -135,23 +133,32 @@ class BatchQueue:
         if not self._steps:
             return None
         limits, steps = self._limits, self._steps
-        batches, identity, size, rows = steps.popleft()
-        group = Group(batches, identity, {batch.schema.stream: batch.schema for batch in batches})
-        schema = batches[-1].schema
-        while steps and size < limits.group_bytes and rows < limits.group_rows:
-            step = steps[0]
-            is_same = len(step.batches) == 1 and step.batches[0].schema is schema
-            if step.identity != identity or not (is_same or _fit(step.batches, group.schemas)):
+        identity = steps[0][1]
+        batches, schemas = list[Batch](), dict[str, StreamSchema]()
+        schema, size, rows, size_limit, rows_limit = None, 0, 0, limits.group_bytes, limits.group_rows
+        while steps and (not batches or (size < size_limit and rows < rows_limit)):
+            step, source = steps[0]
+            if source != identity:
                 break
-            steps.popleft()
-            group.batches += step.batches
-            schema = step.batches[-1].schema
+            if isinstance(step, _Whole):
+                if not _fit(step.batches, schemas):
+                    break
+                batches += step.batches
+                schema = step.batches[-1].schema
+                rows += step.rows
+            else:
+                if step.schema is not schema:
+                    if not _fit([step], schemas):
+                        break
+                    schema = step.schema
+                batches.append(step)
+                rows += len(step.rows)
             size += step.size
-            rows += step.rows
+            steps.popleft()
         self.bytes -= size
         self.rows -= rows
         self._room.set()
-        return group
+        return Group(batches, identity, schemas)
 
 
 def _fit(batches: list[Batch], known: dict[str, StreamSchema]) -> bool:

@@ -85,12 +85,13 @@ class Reader:
             async for received in source.batches():
                 if not offer(received, identity):
                     await self._queue.put(received, identity)
-                begun.append(received)
-                if not received.more:
-                    end = received
-                    for batch in begun:
-                        last[batch.schema.stream] = batch
-                    begun.clear()
+                if received.more:
+                    begun.append(received)
+                else:
+                    if begun:
+                        last.update({batch.schema.stream: batch for batch in begun})
+                        begun.clear()
+                    end = last[received.schema.stream] = received
                 turn += 1
                 if turn == BATCHES_A_TURN:
                     turn = 0
