@@ -54,7 +54,7 @@ TOGETHER = {
     ]
 }
 """Kinds that only together show what a reader makes of them."""
-ALSO = {"matches": [("restart", "lose"), ("contradict", "kill"), ("restart", "kill")]}
+ALSO = {"matches": [("restart", "lose"), ("contradict", "kill"), ("restart", "kill"), ("no_greeting", "zero_beat")]}
 """As `TOGETHER`, for every third seed and whatever else it draws: what awaits judgement, and what REST brings of new numbers."""
 NEEDS = dict.fromkeys(REST, "lose") | {"told_late": "unfillable"}
 MODES = ("standAside", "overwrite", "append")
