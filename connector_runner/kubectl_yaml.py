@@ -259,7 +259,7 @@ def jsonable(value: Any, node: Node) -> Any:
     """
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise KubectlYamlError(f"{node.event.value} is no number in JSON{_at(node.event)}")
+            raise KubectlYamlError(f"{node.event.value} is not a number in JSON{_at(node.event)}")
         return whole_if_it_is(value)
     if isinstance(value, int) and not isinstance(value, bool) and value >= 2**63:
         return float(value)

@@ -208,7 +208,7 @@ def _kind_of(value: Any) -> str:
 def _find_secret(secrets: Mapping[str, Mapping[str, str]], name: str, where: str, path: Path) -> Mapping[str, str]:
     if name not in secrets:
         raise InvalidConfigError(
-            [f"{where}: there is no Secret named {name} in {path}; by hand it must be in the same file"]
+            [f"{where}: there is no Secret named {name} in {path}; without a cluster it must be in the same file"]
         )
     return secrets[name]
 

@@ -10,8 +10,8 @@ from generate.blocks import Blocks, table
 TYPES_HEAD = """# How a value is stored
 
 Each value reaches the dataset exactly, or the whole row goes to the dead letters; never as a silently different value. Generated from
-the code by `make generate`; property tests carry values of every kind into the datasets and back. A time finer than a microsecond is cut by its source, which keeps
-the text beside it (COINBASE in the column `extra`).
+the code by `make generate`; property tests carry values of every kind into the datasets and back. A time finer than a microsecond is cut by its source, which also
+keeps the full text (COINBASE in the column `extra`).
 
 """
 

@@ -84,12 +84,12 @@ def build_states() -> str:
         "# States: the whole behaviour\n\n"
         + _MADE
         + "Every combination of request, execution, gate and memory is in exactly one row; the operator does what the row says, "
-        "then looks again. A reason in *italics* is said by the gate, the pod or the last execution: see [reasons](reasons.md).\n\n"
+        "then looks again. A reason in *italics* is given by the gate, the pod or the last execution: see [reasons](reasons.md).\n\n"
         + f"```mermaid\n{build_diagram()}\n```\n\n## Executions\n\n"
         + table(head, rows)
         + "\n\n## Discoveries\n\n"
         + table(["row", "need", "listing", "timer", "slot", "action"], listings)
-        + f"\n\n## Delays\n\n{delays}\n\nAll double from failure to failure, a tenth more or less.\n\n## Words\n\n{words}\n"
+        + f"\n\n## Delays\n\n{delays}\n\nAll double with each failure, with a jitter of a tenth.\n\n## Values of the inputs\n\n{words}\n"
     )
 
 
@@ -99,11 +99,11 @@ def build_diagram() -> str:
         ("[*]", "pending", "created"),
         ("pending", "received", "streams are known"),
         ("received", "ready", "a stream is selected, the Dataset is there"),
-        ("ready", "running", "running is asked for"),
-        ("running", "stopped", "stopped as asked, or the stream has ended"),
-        ("stopped", "running", "running is asked for"),
+        ("ready", "running", "running is requested"),
+        ("running", "stopped", "stopped as requested, or the stream has ended"),
+        ("stopped", "running", "running is requested"),
         ("pending", "errored", "the source refuses the configuration"),
-        ("ready", "errored", "the stream is not there"),
+        ("ready", "errored", "the stream does not exist"),
         ("running", "errored", "exit 78, or five failures in a row"),
         ("errored", "running", "its delay is over, or the spec has changed"),
         ("errored", "pending", "the configuration has changed"),
@@ -119,11 +119,11 @@ def build_reasons() -> str:
     kinds = [(f"`{kind.type}`", kind.meaning) for kind in conditions.CONDITIONS]
     datasets = [(f"`{kind.type}`", kind.meaning) for kind in rollout.CONDITIONS]
     return (
-        "# Reasons and their cures\n\n"
+        "# Reasons and their remedies\n\n"
         + _MADE
         + "`kubectl get connectors` shows the reason of the condition Ready; `kubectl describe connector NAME` shows all conditions with their "
-        "messages. Reasons that are not here come from the runner, with a message that says what to do.\n\n"
-        + table(["reason", "means", "cure"], [(f"`{r}`", r.meaning, r.remedy) for r in Reason])
+        "messages. Reasons that are not listed here come from the runner, with a message that says what to do.\n\n"
+        + table(["reason", "meaning", "remedy"], [(f"`{r}`", r.meaning, r.remedy) for r in Reason])
         + "\n\n## Conditions of a Connector\n\n"
         + table(["condition", "meaning"], kinds)
         + "\n\n## Conditions of a Dataset\n\n"
@@ -137,6 +137,6 @@ def build_settings() -> str:
     return (
         "# Settings of the operator\n\n"
         + _MADE
-        + "A flag wins over the environment. A bad value ends the start with a sentence; `connector-operator check` takes the same "
+        + "A flag wins over the environment. With an invalid value the operator does not start, and says why; `connector-operator check` takes the same "
         f"settings and also checks custom resources and rights.\n\n{describe_settings()}\n"
     )

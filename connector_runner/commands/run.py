@@ -100,7 +100,7 @@ def stop_signals(stop: Callable[[], None], log: LineLog) -> Any:
         received += 1
         if received > 1:
             os._exit(ExitCode.TERMINATED)
-        log("info", "asked to stop; committing what was read")
+        log("info", "stop requested; committing what was read")
         stop()
 
     numbers = (signal.SIGTERM, signal.SIGINT)

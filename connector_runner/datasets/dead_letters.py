@@ -89,7 +89,7 @@ class Refusals:
         shown = letter.row if len(letter.row) <= 500 else letter.row[:500] + "…"
         if self._policy is RefusedRows.STOP:
             raise ActionRequiredError(
-                f"table {table} refuses a row ({letter.operation}): {letter.reason}; row {shown}; mend the source or the "
+                f"table {table} refuses a row ({letter.operation}): {letter.reason}; row {shown}; fix the source or the "
                 "table, or set refusedRows: deadLetter on the Dataset",
                 reason="RowRefused",
             )

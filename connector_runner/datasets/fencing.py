@@ -105,14 +105,14 @@ def next_epoch(holder: Holder | None, uid: str, run: int, *, tried: int = 0, unm
     place = f"{holder.place} (epoch {holder.epoch})"
     if unmoved and holder.mark != unmoved:
         raise ClaimRefusedError(
-            f"somebody else runs {holder.connector}: run {holder.run} holds {place} and has gone on since run {run} was "
-            "made ready; is there a copy of this connector in another cluster?",
+            f"somebody else runs {holder.connector}: run {holder.run} holds {place} and has committed since run {run} was "
+            "prepared; is there a copy of this connector in another cluster?",
             holder.run,
             holder.mark,
         )
     if holder.run > run:
         raise ClaimRefusedError(
-            f"run {run} of {holder.connector} came too late: run {holder.run} has already claimed {place}",
+            f"run {run} of {holder.connector} is too late: run {holder.run} has already claimed {place}",
             holder.run,
             holder.mark,
         )
@@ -141,8 +141,8 @@ class Taken:
     def incident(self) -> tuple[str, str, str, str, str]:
         """Kind, subject, message, detail (JSON) and position of the incident that tells of it."""
         holder = self.holder
-        how = "goes on at its position" if self.keeps_position else "starts over; the rows stay"
-        message = f"taken over from connector {holder.connector}, stream {holder.stream} (epoch {holder.epoch}), as asked; {how}"
+        how = "continues at its position" if self.keeps_position else "starts over; the rows stay"
+        message = f"taken over from connector {holder.connector}, stream {holder.stream} (epoch {holder.epoch}) as requested; {how}"
         detail = {
             "connector": holder.connector,
             "stream": holder.stream,
@@ -175,9 +175,9 @@ def find_taken(
         if is_other and (other.connector, other.epoch) == named:
             if append:
                 raise ActionRequiredError(
-                    f"spec.takeOver: table {other.table} is a history (writeMode append), whose rows and positions bear the name "
-                    "of the connector that wrote them; several may share it, so nothing has to be taken over: take spec.takeOver "
-                    f"away, and this connector starts as a new one beside the rows of {other.connector}; to go on at that one's "
+                    f"spec.takeOver: table {other.table} is a history (writeMode append), whose rows and positions have the name "
+                    "of the connector that wrote them; several may share it, so nothing has to be taken over: remove "
+                    f"spec.takeOver, and this connector starts as a new one beside the rows of {other.connector}; to continue at that one's "
                     "position keep its name and namespace instead",
                     reason="TakeOverRefused",
                 )

@@ -45,7 +45,7 @@ class Engine:
 
     def reconnect(self) -> None:
         """Credentials were rotated: both sides connect anew with what is there now."""
-        self._telemetry.note("mounted Secrets have changed; connecting anew")
+        self._telemetry.note("mounted Secrets have changed; connecting again")
         self._reader.reconnect()
         self._writer.reconnect()
 

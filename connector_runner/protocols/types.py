@@ -46,7 +46,7 @@ PYTHON_FORM: dict[Kind, str] = {
     Kind.TIME: "datetime.time without zone",
     Kind.TIMESTAMP: "naive datetime.datetime, microseconds, or ISO text outside the years 1 … 9999",
     Kind.TIMESTAMPTZ: "aware datetime.datetime in UTC, microseconds, or ISO text with Z outside the years 1 … 9999",
-    Kind.JSON: "str holding one JSON text, kept as it came",
+    Kind.JSON: "str holding one JSON text, kept unchanged",
     Kind.UUID: "str, 36 characters, lower case",
 }
 

@@ -21,12 +21,12 @@ def build_parser() -> argparse.ArgumentParser:
         prog="connector-operator", description="Carries out what Connector and Dataset resources ask for."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    run = commands.add_parser("run", help="run the operator until it is told to stop")
+    run = commands.add_parser("run", help="run the operator until it is stopped")
     add_flags(run)
     check = commands.add_parser("check", help="check settings, custom resources and rights, then exit")
     add_flags(check)
     commands.add_parser("crds", help="print the custom resource definitions, for kubectl apply --server-side -f -")
-    api = commands.add_parser("api", help="serve the Connectors API over HTTP until it is told to stop")
+    api = commands.add_parser("api", help="serve the Connectors API over HTTP until it is stopped")
     api_settings.add_flags(api)
     return parser
 

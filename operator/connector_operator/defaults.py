@@ -93,7 +93,7 @@ class InstallationDefaults:
         else:
             self._said = ""
             DEFAULTS_VALID.set(1)
-            log.info("the defaults of runners have changed; executions that run go on as they are")
+            log.info("the defaults of runners have changed; running executions continue as they are")
         self._seen = texts
 
     def _complain(self, problem: str) -> None:

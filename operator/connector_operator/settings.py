@@ -62,7 +62,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def runner(self, layers: Callable[[], Iterable[Layer]]) -> RunnerSettings:
-        """What pods depend on; `layers` tells what a Connector's runner is laid over."""
+        """The settings that pods depend on; `layers` are the defaults below a Connector's runner."""
         return RunnerSettings(
             image=self.runner_image,
             pull_policy=self.runner_pull_policy,
@@ -79,7 +79,7 @@ def read_whole(least: int, most: int) -> Callable[[str], int]:
         try:
             value = int(text)
         except ValueError:
-            raise SettingError(f"is no whole number: {text!r}") from None
+            raise SettingError(f"is not a whole number: {text!r}") from None
         if not least <= value <= most:
             raise SettingError(f"must be from {least} to {most}, not {value}")
         return value
@@ -160,30 +160,30 @@ OPTIONS = (
     Option(
         "namespaces",
         read_names,
-        "Namespaces to watch, by commas; empty: all (needs the cluster-wide install). "
-        "Of several, one that is deleted, or whose rights go, is left out and the others go on; it is watched again when it is back.",
+        "Namespaces to watch, separated by commas; empty: all (needs the cluster-wide install). "
+        "If one of several is deleted, or the operator loses its rights there, the others are still served; it is watched again when it is back.",
     ),
     Option("runner_image", read_text, "The runner's image. Required."),
     Option("runner_pull_policy", read_one_of("Always", "IfNotPresent", "Never"), "When the runner's image is pulled."),
     Option(
         "runner_grace",
         read_whole(5, 3600),
-        "How long a runner has to commit and leave, unless the connector says, in seconds.",
+        "How long a runner has to commit and end, unless the connector sets it, in seconds.",
     ),
     Option(
         "runner_defaults",
         read_text,
-        "A YAML file, or a folder of them, with fields of spec.runner that hold for all connectors; read anew when it changes; see [pods](pods.md).",
+        "A YAML file, or a folder of them, with fields of spec.runner that apply to all connectors; read again when it changes; see [pods](pods.md).",
     ),
     Option(
         "runner_allow",
         read_some_of(*ALLOWANCES),
-        f"What spec.runner may ask for beyond the profile restricted, by commas: {', '.join(ALLOWANCES)}.",
+        f"What spec.runner may use beyond the profile restricted, separated by commas: {', '.join(ALLOWANCES)}.",
     ),
     Option(
         "service_accounts",
         read_names,
-        "Service accounts that spec.runner.serviceAccountName may name, by commas; * for any.",
+        "Service accounts that spec.runner.serviceAccountName may name, separated by commas; * for any.",
     ),
     Option("discovery_concurrency", read_whole(1, 1000), "How many discoveries run at a time."),
     Option("discovery_deadline", read_whole(5, 3600), "How long a source has to list its streams, in seconds."),
@@ -193,23 +193,25 @@ OPTIONS = (
         "For how many seconds a list of streams also serves other connectors of the namespace with the same configuration.",
     ),
     Option("failed_history", read_whole(0, 100), "How many failed executions of a connector keep their Job and log."),
-    Option("completed_history", read_whole(0, 100), "How many completed ones do."),
+    Option(
+        "completed_history", read_whole(0, 100), "How many completed executions of a connector keep their Job and log."
+    ),
     Option("stable_after", read_whole(1, 86400), "After how many seconds of running earlier failures are forgotten."),
     Option(
         "node_lost_after",
         read_whole(1, 86400),
-        "How long after its grace a pod that does not go counts as lost, in seconds.",
+        "How long after its grace period a pod that has not ended counts as lost, in seconds.",
     ),
     Option(
         "unschedulable_after",
         read_whole(0, 86400),
-        "How long a pod that no node takes waits for a node that is made on demand before it counts as stuck (Stalled), in seconds; "
-        "where an event says that one is being made, it waits a quarter of an hour from then on.",
+        "How long a pod that no node accepts waits for a node created on demand before it counts as stuck (Stalled), in seconds; "
+        "if an event says that one is being created, it waits a quarter of an hour from then on.",
     ),
     Option(
-        "resync", read_whole(10, 86400), "How often everything is looked at again though nothing happened, in seconds."
+        "resync", read_whole(10, 86400), "How often everything is checked again even if nothing happened, in seconds."
     ),
-    Option("workers", read_whole(1, 256), "How many connectors are worked on at a time."),
+    Option("workers", read_whole(1, 256), "How many connectors are handled at a time."),
     Option(
         "requests_per_second",
         read_whole(1, 10000),
@@ -226,11 +228,11 @@ OPTIONS = (
     Option("log_format", read_one_of("json", "text"), "How the operator logs."),
     Option("log_level", read_one_of("debug", "info", "warning", "error"), "What the operator logs."),
 )
-"""Every setting there is."""
+"""All settings."""
 
 
 def add_flags(parser: argparse.ArgumentParser, options: Sequence[Option] = OPTIONS) -> None:
-    """Gives a parser a flag a setting."""
+    """Adds a flag for each setting to a parser."""
     for option in options:
         parser.add_argument(
             option.flag, dest=option.field, metavar="VALUE", help=f"{option.meaning} ({option.variable})"

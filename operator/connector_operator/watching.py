@@ -122,8 +122,8 @@ class Watches:
         UNSERVED.set(len(lost))
         if lost:
             log.warning(
-                "not watched, as the rights are missing there or the namespace is gone: %s; watched are %s. They are "
-                "looked at again every %d seconds; to end this, take them out of --namespaces or mend the RoleBinding",
+                "not watched, because the rights are missing there or the namespace is gone: %s; watched are %s. They are "
+                "tried again every %d seconds; to end this, remove them from --namespaces or fix the RoleBinding",
                 ", ".join(lost),
                 ", ".join(served) or "none",
                 RECHECK,

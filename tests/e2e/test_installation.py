@@ -81,7 +81,7 @@ def test_a_namespace_that_goes_takes_no_other_along(bare: LocalKube, tmp_path: P
     flags = ("--namespaces=a,b", "--lease-namespace=a", "--runner-image=null-runner:test", "--runner-pull-policy=Never")
     with operator(kubeconfig, tmp_path, *flags) as log:
         kits["a"].run("c")
-        assert "not watched, as the rights are missing there or the namespace is gone: b" in log.read_text()
+        assert "not watched, because the rights are missing there or the namespace is gone: b" in log.read_text()
         bind(bare, "b")
         kits["b"].run("c")
         bare.kubectl("delete", "rolebinding", ROLE, "-n", "b")

@@ -59,12 +59,12 @@ COMMON_REASONS: Mapping[str, str] = MappingProxyType(
         "InvalidDataset": "the URL has a scheme that no dataset has",
         "InvalidConfig": "the URL or the table's name is not valid",
         "FenceLost": "another runner holds the dataset",
-        "TakeOverRefused": "`spec.takeOver` was asked for a history",
+        "TakeOverRefused": "`spec.takeOver` was set for a history",
         "SchemaConflict": "the table can't hold the stream, or another connector fills it",
         "RowRefused": "a row was refused, and `refusedRows` is `stop`",
         "TooManyRefusedRows": "1,000 rows in a row were refused",
         "DatasetUnavailable": "the dataset can't be reached, or takes nothing now",
-        "Unavailable": "another runner makes the tables at this moment, or a transaction could not be taken back",
+        "Unavailable": "another runner is creating the tables at this moment, or a transaction could not be rolled back",
         "DatasetError": "an error that nothing else here names; the message is the dataset's own",
     }
 )

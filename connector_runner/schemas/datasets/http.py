@@ -46,7 +46,7 @@ HTTP = Descriptor(
         "time": _TIME,
         "timestamp": _TIME,
         "timestamptz": StoredAs("string", "ISO text in UTC, with Z"),
-        "json": StoredAs("any", "as it came; the JSON null is null; what is no JSON is refused"),
+        "json": StoredAs("any", "unchanged; the JSON null is null; text that is not JSON is refused"),
         "uuid": StoredAs("string"),
     },
     reasons={
@@ -54,7 +54,7 @@ HTTP = Descriptor(
         "NotPossible": "rows were to be read back (`connector-runner rows`)",
     },
     url="`http://…`, `https://…`",
-    promise="**at least once**, in order: position and fence lie in a file in the data directory, committed after the answer; "
+    promise="**at least once**, in order: position and fence are in a file in the data directory, committed after the response; "
     "a kill in between sends the same rows again",
     needs="a dataset that keeps the contract below; in a cluster a `volumeClaim` for that file: without one the Dataset is refused",
 )

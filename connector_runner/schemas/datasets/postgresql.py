@@ -20,7 +20,7 @@ def check_url(url: str) -> Iterator[str]:
     for host in hosts.split(","):
         port = re.fullmatch(r"(?:\[[^\]]*\]|[^:\[\]]*)(?::(.*))?", host)
         if port is None:
-            yield "an IPv6 address must stand in brackets"
+            yield "an IPv6 address must be in brackets"
         elif port[1] and not (port[1].isdecimal() and 0 < int(port[1]) < 65536):
             yield "a port must be a number from 1 to 65535"
     for name, value in parse_qsl(query, keep_blank_values=True):
@@ -52,7 +52,7 @@ POSTGRESQL = Descriptor(
         "time": StoredAs("time without time zone"),
         "timestamp": StoredAs("timestamp without time zone", "4713 BC to 294276"),
         "timestamptz": StoredAs("timestamp with time zone", "4713 BC to 294276"),
-        "json": StoredAs("json", "the text as it came; what is no JSON is refused"),
+        "json": StoredAs("json", "the text unchanged; text that is not JSON is refused"),
         "uuid": StoredAs("uuid"),
     },
     reasons={

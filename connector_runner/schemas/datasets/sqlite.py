@@ -43,7 +43,7 @@ SQLITE = Descriptor(
         "time": StoredAs("TEXT", "13:59:59.000001"),
         "timestamp": StoredAs("TEXT", "2026-01-31T13:59:59.000001"),
         "timestamptz": StoredAs("TEXT", "2026-01-31T13:59:59.000001Z, always UTC"),
-        "json": StoredAs("TEXT", "the text as it came"),
+        "json": StoredAs("TEXT", "the text unchanged"),
         "uuid": StoredAs("TEXT", "36 characters, lower case"),
     },
     reasons={},

@@ -100,9 +100,7 @@ class ConnectorSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=T
     restarted_at: Annotated[
         str, described("Any new text, such as a time, restarts a running connector once.", maxLength=128)
     ] = ""
-    rediscover_at: Annotated[
-        str, described("Any new text, such as a time, lists the streams once more.", maxLength=128)
-    ] = ""
+    rediscover_at: Annotated[str, described("Any new text, such as a time, runs discovery again.", maxLength=128)] = ""
     take_over: Annotated[
         TakeOver | None,
         described(

@@ -57,7 +57,7 @@ class Held(msgspec.Struct, frozen=True, omit_defaults=True):
     run: Annotated[
         int, described("The run of this connector that holds it; absent when it was not refused.", format="int64")
     ] = 0
-    mark: Annotated[str, described("How far that run's checkpoint had come.")] = ""
+    mark: Annotated[str, described("The position of that run's checkpoint.")] = ""
 
 
 class Ordered(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -74,7 +74,7 @@ class Ordered(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     rediscover_at: Annotated[str, described("Of a discovery: spec.rediscoverAt at that time.")] = ""
     stream: Annotated[str, described("Of a discovery: the stream that was selected at that time.")] = ""
     form: Annotated[str, described("Hash of spec.runner and of the installation's settings for its pod.")] = ""
-    take_over: Annotated[str, described("Hash of the connector that its table was to be taken over from.")] = ""
+    take_over: Annotated[str, described("Hash of spec.takeOver.")] = ""
 
 
 class Discovery(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -93,7 +93,7 @@ class Discovery(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True)
     notes: Annotated[
         tuple[Annotated[str, described("A sentence.")], ...], described("Remarks of the source about the streams.")
     ] = ()
-    misses: Annotated[int, described("How many lists in a row did not have the selected stream.")] = 0
+    misses: Annotated[int, described("How many discoveries in a row did not find the selected stream.")] = 0
     attempts: Annotated[int, described("How many attempts were made, ever.")] = 0
     failures: Annotated[int, described("How many attempts in a row have failed.")] = 0
     failed_for: Annotated[str, described("Hash of what the failed attempts were made for.")] = ""

@@ -143,7 +143,7 @@ class ProductDiscovery:
                     break
                 for product in random.sample(refused, min(len(refused), TRIED_AGAIN)):
                     if await is_accepted(product):
-                        text = f"the feed takes {product} again; the products are subscribed to anew"
+                        text = f"the feed accepts {product} again; subscribing to the products again"
                         self.failure = ProductsChangedError(text)
                         break
         except Exception as error:

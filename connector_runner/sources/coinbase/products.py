@@ -17,7 +17,7 @@ def online(listed: Iterable[ListedProduct]) -> tuple[str, ...]:
 
 
 def changes(before: Sequence[str], after: Sequence[str]) -> str:
-    """What is told when the products that are online are others now."""
+    """The message when the set of online products has changed."""
     parts = [
         f"{len(names)} {what} ({', '.join(names[:10])}{', …' if len(names) > 10 else ''})"
         for what, names in (
@@ -26,7 +26,7 @@ def changes(before: Sequence[str], after: Sequence[str]) -> str:
         )
         if names
     ]
-    return f"the products that are online have changed: {', '.join(parts)}; they are subscribed to anew"
+    return f"the products that are online have changed: {', '.join(parts)}; subscribing again"
 
 
 def wants_all(asked: Sequence[str]) -> bool:
@@ -37,7 +37,9 @@ def wants_all(asked: Sequence[str]) -> bool:
     """
     if ALL in asked and list(asked) != [ALL]:
         raise InvalidConfigError(
-            [f"config.productId[{list(asked).index(ALL)}]: * means all products and stands alone; drop it or the names"]
+            [
+                f"config.productId[{list(asked).index(ALL)}]: * means all products and must be alone; remove it or the names"
+            ]
         )
     return list(asked) == [ALL]
 

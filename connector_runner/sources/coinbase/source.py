@@ -100,7 +100,7 @@ class CoinbaseSource:
     async def batches(self) -> AsyncIterator[Batch]:
         """See the protocol; one row when idle, up to a megabyte of messages when behind."""
         if self._reader is None:
-            raise RuntimeError("open comes before batches")
+            raise RuntimeError("open must be called before batches")
         reader = self._reader
         opening = [self._news()]
         while True:
@@ -232,8 +232,8 @@ class CoinbaseSource:
             if silent:
                 session.drop(f"no heartbeat of {', '.join(silent[:10])} for {QUIET_PRODUCT_SECONDS:.0f} s")
             if mute:
-                what = f"{reader.spec.channel} told nothing of {', '.join(mute[:10])} for {MUTE_PRODUCT_SECONDS:.0f} s"
-                session.drop(f"{what} though heartbeats did")
+                what = f"{reader.spec.channel} sent nothing of {', '.join(mute[:10])} for {MUTE_PRODUCT_SECONDS:.0f} s"
+                session.drop(f"{what} although heartbeats announced some")
 
     def _note(self, text: str) -> None:
         now = time.monotonic()

@@ -43,8 +43,8 @@ class Proof(Enum):
     TRADE_IDS = "every trade by its id; holes are filled from REST"
     SEQUENCE = "every message by its sequence; holes are recorded as gaps"
     BOOK = "a fresh snapshot after every connection"
-    STATE = "the full state comes again with every message"
-    NONE = "none: the feed tells the newest and skips what is older; interruptions are recorded"
+    STATE = "every message has the full state"
+    NONE = "none: the feed sends the newest and skips what is older; interruptions are recorded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ def _book_schema(stream: str) -> StreamSchema:
             Column("side", STRING, nullable=False, description="buy (bids) or sell (asks)."),
             Column("price", DECIMAL, nullable=False, description="The level, without trailing zeros."),
             Column("size", DECIMAL, description="How much is bid or asked at it; 0 in a deletion."),
-            Column("time", TIMESTAMPTZ, description="Of the change; null where the feed tells none."),
+            Column("time", TIMESTAMPTZ, description="Of the change; null if the feed sends none."),
             Column("extra", JSON, description="Fields of the message that have no column of their own, as JSON."),
         ),
         ("product_id", "side", "price"),

@@ -123,14 +123,14 @@ def build_catalogue(facts: NodeFacts, plans: Mapping[str, StreamPlan], settings:
 
 
 def _notes(facts: NodeFacts, settings: Settings) -> list[str]:
-    client = facts.client or "a client that does not tell its name"
+    client = facts.client or "a client that does not return its name"
     notes = [f"chain {facts.chain_id}, {client}, head at block {facts.head}"]
     if said := describe(facts.chain_id, settings.proofs):
         notes.append(said)
     notes += find_events(settings.abi, settings.events).unreadable
     if isinstance(settings.finality, Tag) and settings.finality not in (Tag.LATEST, *facts.finality):
         notes.append(
-            f"the node knows no {settings.finality} block now, so that nothing would be read; "
+            f"the node has no {settings.finality} block now, so nothing would be read; "
             "wait for it to catch up, or set finality to a number of confirmations"
         )
     if facts.earliest is None:
@@ -139,17 +139,17 @@ def _notes(facts: NodeFacts, settings: Settings) -> list[str]:
         wanted = (
             settings.start if isinstance(settings.start, int) else 0 if settings.start is Tag.EARLIEST else facts.head
         )
-        cure = "; startBlock lies before, so reading would stop there" if wanted < facts.earliest else ""
+        cure = "; startBlock is before that, so reading would stop there" if wanted < facts.earliest else ""
         notes.append(f"the node's history begins at block {facts.earliest}{cure}")
     if facts.log_range is not None:
-        notes.append(f"log queries cover {facts.log_range} blocks here; the range tunes itself to that")
+        notes.append(f"log queries cover {facts.log_range} blocks here; the range adapts to that")
     notes += _refusals(facts, settings)
     if not facts.has_block_receipts:
         notes.append(
             "the node has no eth_getBlockReceipts; receipts are read one by one, which takes many more requests"
         )
     if not facts.trace_method:
-        notes.append("the node offers neither debug_traceBlockByHash nor trace_block: there is no stream traces")
+        notes.append("the node supports neither debug_traceBlockByHash nor trace_block: there is no stream traces")
     return notes
 
 

@@ -14,18 +14,18 @@ from connector_runner.sources.ethereum.verify.families import FAMILIES
 # Of each stream: what the dataset has after its orphaned rows were taken out.
 _AFTER = {
     "blocks": "each height has the row of the new branch's block.",
-    "transactions": "a transaction that the new branch has again is a row with the new block's hash, perhaps at another height or place; one that "
+    "transactions": "a transaction that the new branch has again is a row with the new block's hash, perhaps at another height or index; one that "
     "it does not have (yet) is gone.",
-    "receipts": "as for `transactions`; what became of a transaction (status, gas, contract) is what the new branch says.",
+    "receipts": "as for `transactions`; the result of a transaction (status, gas, contract) is that of the new branch.",
     "logs": "a log that is emitted again is a row with the new block's hash, perhaps with another `log_index`; one that is not is gone.",
     "token_transfers": "as for `logs`; sums over the table are those of the new branch.",
-    "withdrawals": "the new branch gives the numbers (`withdrawal_index`) anew, usually to the same withdrawals.",
+    "withdrawals": "the new branch assigns the numbers (`withdrawal_index`) again, usually to the same withdrawals.",
     "traces": "the calls are those that the transactions made in the new branch.",
 }
 
 
 class _Silent:
-    """A report that nothing is told to."""
+    """A report that ignores everything."""
 
     def count(self, name: str, amount: int = 1) -> None:
         """Nothing."""

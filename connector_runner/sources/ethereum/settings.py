@@ -164,7 +164,7 @@ def _headers(found: Any, problems: list[str]) -> dict[str, str]:
         if not isinstance(value, str) or not re.fullmatch(r"[!-~ \t]*", value):
             problems.append(f"config.headers.{name}: expected one line of printable ASCII text")
         elif not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
-            problems.append("config.headers: a name in it is no HTTP header name")
+            problems.append("config.headers: a name in it is not an HTTP header name")
         else:
             headers[name] = value
     return headers

@@ -64,7 +64,7 @@ def log_error(code: int, text: str) -> ConnectorError:
         )
     if code == 1236 and any(part in lower for part in _GONE):
         return LogGoneError(
-            f"the server no longer has the binary log that comes next: {text} (was it purged, or the server reset?). "
+            f"the server no longer has the next part of the binary log: {text} (was it purged, or the server reset?). "
             "Set onLogGap: resnapshot to copy the table again, and keep logs longer (binlog_expire_logs_seconds)"
         )
     what = f"reading the binary log: {text} ({code})"

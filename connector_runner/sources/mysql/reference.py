@@ -9,7 +9,7 @@ from connector_runner.sources.mysql.types.columns import SourceColumn
 
 # A type of each kind, and what a reader should know about its values.
 _TYPES: list[tuple[str, str, bool, str]] = [
-    ("tinyint(1)", "", False, "BOOL is this type: 0 and 1, and all else that fits"),
+    ("tinyint(1)", "", False, "BOOL is this type: 0 and 1, and any other value that fits"),
     ("int", "", False, "also smallint, mediumint, bigint, and all unsigned but bigint"),
     ("bigint unsigned", "", False, ""),
     ("decimal(65,30)", "", False, "every digit"),
@@ -33,7 +33,7 @@ _TYPES: list[tuple[str, str, bool, str]] = [
     ("date", "", False, "zero and impossible dates as text: `0000-00-00`"),
     ("datetime(6)", "", False, "without a zone; zero as text: `0000-00-00T00:00:00`"),
     ("timestamp(6)", "", False, "UTC; zero as text: `0000-00-00T00:00:00Z`"),
-    ("time(3)", "", False, "text, since it is no time of day: `-838:59:59.000`"),
+    ("time(3)", "", False, "text, since it is not a time of day: `-838:59:59.000`"),
     ("year", "", False, "0 for 0000; MariaDB's YEAR(2) has two digits, as the server shows it"),
     ("json", "", False, "MySQL: the text that the server prints"),
     ("longtext", "utf8mb4", True, "MariaDB's JSON: the text that was stored"),
@@ -47,9 +47,9 @@ _EFFECTS: dict[Effect, tuple[str, str]] = {
     Effect.ALTERED: (
         "ALTER TABLE, CREATE INDEX, DROP INDEX",
         "Followed. When values of old rows may change (a default, a rename, another type, NOT NULL, a generated column, a name that was "
-        "dropped before) they are read again beside the log, recorded as an incident `refresh` (with `snapshot: never` it is only recorded); "
-        "another key, other values in the key, MariaDB's ALTER IGNORE or an engine that keeps no rows mean a new copy. What is asked before "
-        "a table is followed is asked again: a foreign key that changes rows ends the stream.",
+        "dropped before) they are read again while the log is followed, recorded as an incident `refresh` (with `snapshot: never` it is only recorded); "
+        "another key, other values in the key, MariaDB's ALTER IGNORE or an engine that keeps no rows mean a new copy. The checks made "
+        "before a table is followed are repeated: a foreign key that changes rows ends the stream.",
     ),
     Effect.TRUNCATED: ("TRUNCATE TABLE", "All rows of the dataset are removed; recorded as an incident `truncate`."),
     Effect.DROPPED: (
@@ -78,7 +78,7 @@ _EFFECTS: dict[Effect, tuple[str, str]] = {
     ),
     Effect.INCOMPLETE: (
         "rows logged without some of their columns (a session with another `binlog_row_image` than FULL)",
-        "An error that says how to mend it, or with `onLogGap: resnapshot` a new copy.",
+        "An error that says how to fix it, or with `onLogGap: resnapshot` a new copy.",
     ),
     Effect.GENERATED: (
         "updates logged without generated columns (MariaDB 11.8, also inserts beside them, whatever `binlog_row_image` says; 10.11 and 11.4 log them)",

@@ -31,7 +31,7 @@ def resource_name(connector_id: str) -> str:
     if len(name) > MAX_CONNECTOR_NAME:
         raise BadIdError(f"an id has at most {MAX_CONNECTOR_NAME} characters (Jobs and pods are named after it)")
     if not is_connector_name(name):
-        raise BadIdError(f"the id leads to {name!r}, which is no valid resource name")
+        raise BadIdError(f"the id leads to {name!r}, which is not a valid resource name")
     return name
 
 

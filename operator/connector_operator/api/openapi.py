@@ -129,7 +129,7 @@ def _operation(identifier: str, summary: str, answer: Node, problems: tuple[int,
     return {
         "operationId": identifier,
         "summary": summary,
-        "responses": {"200": {"description": "As asked.", **_json(answer)}, **refusals},
+        "responses": {"200": {"description": "Success.", **_json(answer)}, **refusals},
         **more,
     }
 

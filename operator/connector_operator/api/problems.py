@@ -106,9 +106,7 @@ def unreachable(reason: str) -> ProblemError:
 
 def not_found(connector_id: str) -> ProblemError:
     """There is no such connector."""
-    return ProblemError(
-        404, f"there is no connector '{connector_id}'; GET /v1/connectors/connector lists those there are"
-    )
+    return ProblemError(404, f"there is no connector '{connector_id}'; GET /v1/connectors/connector lists all")
 
 
 def read_causes(answer: Mapping[str, Any]) -> tuple[Violation, ...]:

@@ -75,8 +75,8 @@ def build_state_schema() -> Schema:
             "jobId": {**text, "description": "The connector's resource: its Jobs begin with this name."},
             "status": {**text, "enum": list(STATES)},
             "execId": {**text, "description": "The execution, once there is one; its last part is the Job's name."},
-            "reason": {**text, "description": "Only in trouble: why, in one word."},
-            "message": {**text, "description": "Only in trouble: why, and what to do."},
+            "reason": {**text, "description": "Only after an error: why, in one word."},
+            "message": {**text, "description": "Only after an error: why, and what to do."},
         },
     }
 

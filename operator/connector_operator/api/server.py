@@ -154,7 +154,7 @@ def read_token(request: web.Request) -> str:
     if not token:
         raise unauthorized(NOT_KNOWN)
     if not _TOKEN.fullmatch(token):
-        raise unauthorized("what was sent is no token: it has characters that no token has")
+        raise unauthorized("this is not a token: it has characters that no token has")
     return token
 
 

@@ -1,4 +1,4 @@
-"""How conditions are built, for every kind; and a Connector's: each is declared once, with what it means and who says it."""
+"""How conditions are built, for every kind; and a Connector's: each is declared once, with its meaning and what it reports."""
 
 from __future__ import annotations
 
@@ -85,9 +85,7 @@ def _config_valid(report: Report) -> Said:
     if facts.problems:
         return Said("False", Reason.INVALID_CONFIG, list_problems(facts.problems))
     if facts.seen.spec is not None and facts.seen.spec.config_from:
-        return Said(
-            "True", Reason.VALID, "Valid as far as it stands in the spec; what Secrets add is checked by the runner."
-        )
+        return Said("True", Reason.VALID, "What is in the spec is valid; the runner checks what Secrets add.")
     return Said("True", Reason.VALID, "The configuration agrees with the type's schema.")
 
 
@@ -117,12 +115,14 @@ def _runner_healthy(report: Report) -> Said:
         return Said("True", Reason.RUNNING, f"Execution {live[-1].job.name} is ready.")
     if live:
         return Said("False", messages.pod.reason, messages.pod.message)
-    return Said("Unknown", Reason.NO_EXECUTION, "No execution is asked for, or none can start.")
+    return Said("Unknown", Reason.NO_EXECUTION, "No execution is requested, or none can start.")
 
 
 CONDITIONS: tuple[ConditionKind[Report], ...] = (
     ConditionKind(
-        "Ready", "True when the state is what the spec asks for, so that nobody waits for what was not asked.", _ready
+        "Ready",
+        "True when the state is what the spec asks for; a connector that nobody asked to run is Ready, too.",
+        _ready,
     ),
     ConditionKind(
         "Reconciling",
@@ -139,7 +139,7 @@ CONDITIONS: tuple[ConditionKind[Report], ...] = (
     ConditionKind("DatasetResolved", "Whether datasetId leads to a valid Dataset.", _dataset_resolved),
     ConditionKind(
         "RunnerHealthy",
-        "Whether the execution's pod is ready; Unknown when none is asked for.",
+        "Whether the execution's pod is ready; Unknown when no execution is requested.",
         _runner_healthy,
     ),
 )

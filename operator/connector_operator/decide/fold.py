@@ -69,25 +69,25 @@ def record_ending(
 
 
 def finish(facts: Facts, status: ConnectorStatus) -> ConnectorStatus:
-    """The end of an execution that was told to leave: its Job is gone, and said by then with which code its pod ended.
+    """The end of a stopped execution, whose Job is gone; the Job's condition had the exit code of its pod.
 
-    Where the pod and its Job were gone before the code was noted in the Job, the time that they took tells of a kill.
+    If pod and Job were gone before the code was noted in the Job, the time they took shows whether the pod was killed.
     """
     seen, last = facts.seen, status.last_execution
     ended = replace(last, finished_at=format_time(seen.now))
-    if last.exit_code is not None:  # it had ended before it was told to leave
+    if last.exit_code is not None:  # it had ended before it was stopped
         return replace(status, last_execution=ended)
     job = seen.vanished.get(last.run)
     code = termination.exit_code_of(job) if job is not None else None
     message = last.message
     if code is not None and code != ExitCode.TERMINATED:
-        why = "did not leave within its grace and was killed" if code == _KILLED else "failed while it left"
-        message += f" It {why} (exit code {code}); what it had not committed comes again."
+        why = "did not end within its grace period and was killed" if code == _KILLED else "failed while ending"
+        message += f" It {why} (exit code {code}); uncommitted rows are read again."
     elif (
         job is not None and job.deleting is not None and job.grace is not None and seen.now >= job.deleting + job.grace
     ):
         # The kubelet kills when the grace is over.
-        message += " It was there until its grace was over, and was killed then; what it had not committed comes again."
+        message += " It ran until its grace period was over and was killed; uncommitted rows are read again."
     return replace(status, last_execution=replace(ended, exit_code=code, message=message))
 
 

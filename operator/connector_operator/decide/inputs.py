@@ -1,4 +1,4 @@
-"""The words of the tables: what is asked for, what there is, what stands in the way, what was before."""
+"""The inputs of the tables: what is requested, what exists, what prevents a start, what happened before."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Word(StrEnum):
 
 
 class Request(Word):
-    """What is asked for."""
+    """What is requested."""
 
     ABSENT = "absent", "spec.status is not set"
     RUNNING = "running", "spec.status is running"
@@ -31,29 +31,29 @@ class Request(Word):
 
 
 class Execution(Word):
-    """What there is of it."""
+    """Which Jobs and pods exist."""
 
     NONE = "none", "no Job, no pod"
-    UNSEEN = "unseen", "nothing can be said before the pods are looked at"
-    READY = "ready", "live, made from what is asked for, its pod ready"
-    WAITING = "waiting", "live, made from what is asked for, its pod not ready"
+    UNSEEN = "unseen", "not known before the pods are listed"
+    READY = "ready", "live, made from the present spec, its pod ready"
+    WAITING = "waiting", "live, made from the present spec, its pod not ready"
     OUTDATED = "outdated", "live, made from something that has changed since"
     QUEUED = "queued", "live and ready, its Dataset has changed, another connector has the turn"
     SURPLUS = "surplus", "more than one live"
-    BARRED = "barred", "as outdated, but the API server refuses the Job that would follow"
-    SUSPENDED = "suspended", "live, but its Job is suspended: whoever did that has not admitted it yet"
+    BARRED = "barred", "as outdated, but the API server refuses the next Job"
+    SUSPENDED = "suspended", "live, but its Job is suspended and not admitted yet"
     SPENT = (
         "spent",
-        "its Job lives, but its runner has ended beside other containers, or somebody has changed the Job so that it must go",
+        "its Job is live, but its runner has ended while other containers run, or somebody has changed the Job so that it must be replaced",
     )
     LOST = "lost", "live, but its pod should have gone long ago: the node is lost"
     ENDING = "ending", "its Job is being deleted, or a pod is left"
-    ORPHANED = "orphaned", "a pod is left that no Job owns, so nobody ends it"
-    STRANDED = "stranded", "told to leave, but its node does not answer; only where no other execution is asked for"
+    ORPHANED = "orphaned", "a pod is left that no Job owns, so nothing ends it"
+    STRANDED = "stranded", "asked to end, but its node does not answer; only if no other execution is requested"
 
 
 class Gate(Word):
-    """What stands between the spec and a start: the first of these that holds."""
+    """What prevents a start: the first of these that holds."""
 
     INVALID = "invalid", "the spec has problems"
     REFUSED = "refused", "the discovery of this configuration ended with 78: a person must act"
@@ -66,9 +66,9 @@ class Gate(Word):
 
 
 class Memory(Word):
-    """How earlier executions of this spec ended; anything but clear only when running is asked for."""
+    """How earlier executions of this spec ended; anything but clear only when running is requested."""
 
-    CLEAR = "clear", "nothing speaks against a start now"
+    CLEAR = "clear", "nothing prevents a start now"
     CRASHED = "crashed", "it failed, less than five times in a row, and waits"
     FAILING = "failing", "it failed five times in a row or more, and waits"
     REFUSED = "refused", "it ended with 78, and waits"
@@ -80,16 +80,16 @@ class Need(Word):
     """Whether streams must be listed."""
 
     NO = "no", "they are known for this configuration, or it is invalid"
-    YES = "yes", "they are not known, or asked for again"
+    YES = "yes", "they are not known, or requested again"
 
 
 class Listing(Word):
-    """What there is of a discovery."""
+    """The state of the discovery's Job."""
 
     NONE = "none", "no Job"
-    ACTIVE = "active", "a Job lists what is asked for"
+    ACTIVE = "active", "a Job lists the streams of the present configuration"
     DONE = "done", "a Job has ended and nobody has read it"
-    OUTDATED = "outdated", "a Job lists what is no longer asked for"
+    OUTDATED = "outdated", "a Job lists the streams of an earlier configuration"
     ENDING = "ending", "a Job is being deleted"
     SHARED = "shared", "no Job, but another connector's lists the same"
 
@@ -119,7 +119,7 @@ class Inputs(msgspec.Struct, frozen=True):
 
     @property
     def is_possible(self) -> bool:
-        """Memory counts only where running is asked for."""
+        """Memory counts only when running is requested."""
         return self.memory is Memory.CLEAR or self.request is Request.RUNNING
 
 

@@ -19,18 +19,18 @@ from connector_operator.resources.times import format_time
 from connector_runner.schemas.kinds.connector_status import ConnectorStatus
 
 _MOST_NAMED = 20
-_DATASET_GONE = "; its Dataset can't be used any more, so it goes on until it is stopped or restarted"
+_DATASET_GONE = "; its Dataset can't be used any more, but it continues until it is stopped or restarted"
 _CHANGES_ITS_POD = frozenset({Action.START, Action.STOP, Action.TRIM})
 
 
 class Messages(msgspec.Struct, frozen=True, kw_only=True):
-    """What is said of one case.
+    """The messages of one case.
 
     Attributes:
         reason, message: Of the Ready condition.
-        event: The message without what changes with the clock, for events.
-        ready, reconciling, stalled: As in the row, but for what only a person can help: then Stalled and nothing else.
-        listing: Why the streams are not known (or not known again).
+        event: The message without its times, for events.
+        ready, reconciling, stalled: As in the row; only Stalled if a person must act.
+        listing: Why the streams are not known, or could not be listed again.
         pod: Why the execution's pod is not ready.
     """
 
@@ -45,7 +45,7 @@ class Messages(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Sayers(msgspec.Struct, frozen=True):
-    """The case, and who gives what a row leaves open."""
+    """The case, and the explanations that a row may refer to."""
 
     case: Case
     gate: Explanation
@@ -53,7 +53,7 @@ class _Sayers(msgspec.Struct, frozen=True):
 
 
 def build_messages(case: Case) -> Messages:
-    """Everything that is said of one case; pure text, the same for the same observation."""
+    """All messages of one case; the same for the same observation."""
     seen, row = case.facts.seen, case.row
     listing = _explain_listing(case)
     gate = _explain_gate(case, listing)
@@ -109,11 +109,11 @@ PARTS: dict[str, Callable[[_Sayers], str]] = {
     "over": lambda s: _say_ending(s.case),
     "suspended": lambda s: explain_suspended(s.case.facts.live[-1].job).message if s.case.facts.live else "",
 }
-"""What the messages of rows may name, and what stands there then."""
+"""The {parts} of rows' messages, and the text for each."""
 
 
 def _say_ending(case: Case) -> str:
-    """How the execution ended whose Job lives."""
+    """How the execution ended, if its Job is still live."""
     if not case.facts.live:
         return ""
     live = case.facts.live[-1]
@@ -121,10 +121,10 @@ def _say_ending(case: Case) -> str:
 
 
 def _say_when(case: Case) -> str:
-    """When something is tried again, as a sentence with a space before it; "" where time does not matter."""
+    """When something is tried again, as a sentence with a space before it; "" if time does not matter."""
     wake, retry, dry_run = case.row.wake, case.memory.retry, case.facts.seen.dry_run
     if wake is Wake.DRY_RUN and dry_run is not None and dry_run.again is not None:
-        return f" Asked again at {format_time(dry_run.again)}, and at once when the spec changes."
+        return f" Tried again at {format_time(dry_run.again)}, and at once when the spec changes."
     if wake is Wake.RETRY:
         return f" Tried again at {retry.at}."
     return f" Tried again at {retry.at}, and at once when the spec changes." if wake is Wake.RETRY_OR_CHANGE else ""
@@ -135,7 +135,7 @@ def _say_table(table: str) -> str:
 
 
 def say_streams(status: ConnectorStatus) -> str:
-    """How many streams there are, and their names as far as a sentence holds them."""
+    """How many streams there are, and the names of the first ones."""
     known = [stream.id for stream in status.streams]
     more = f", and {status.streams_total - _MOST_NAMED} more" if status.streams_total > _MOST_NAMED else ""
     if not known:
@@ -145,16 +145,16 @@ def say_streams(status: ConnectorStatus) -> str:
 
 
 def _say_left(case: Case) -> str:
-    """Which pod is left though nobody wants it, and what to do: the operator may not delete pods."""
+    """Which pod is left over, and what to do: the operator may not delete pods."""
     left = case.facts.alive_pods
     if not left:
         return ""
     command = f"kubectl delete pod -n {case.facts.seen.namespace} {left[0].name}"
     if left[0].is_orphan:
-        return f"Pod {left[0].name} runs on without a Job, so nothing ends it; end it with: {command}."
+        return f"Pod {left[0].name} runs without a Job, so nothing ends it; delete it with: {command}."
     return (
-        f"Pod {left[0].name} was told to leave, but its node does not answer: it may run on until the node is back or "
-        f"gone. When the node is known to be off: {command} --force."
+        f"Pod {left[0].name} was asked to end, but its node does not answer: it may run until the node is back or "
+        f"gone. If you know that the node is off: {command} --force."
     )
 
 
@@ -169,12 +169,12 @@ def list_problems(problems: Sequence[str]) -> str:
 
 
 def _explain_listing(case: Case) -> Explanation:
-    """Why the streams of this configuration are not known, or how far their listing is."""
+    """Why the streams of this configuration are not known, or what their discovery waits for."""
     seen, row, discovery = case.facts.seen, case.listing_row, case.memory.discovery
     if seen.refusal and row.action is ListingAction.START:
         return Explanation(Reason.JOB_REFUSED, seen.refusal, WaitsFor.PERSON)
     if row.waits_for_slot:
-        return Explanation(Reason.AWAITING_SLOT, "Other discoveries are running; this one is in line.")
+        return Explanation(Reason.AWAITING_SLOT, "Other discoveries are running; this one waits for its turn.")
     live = [d.job for d in case.facts.discoveries if d.is_live]
     if live and row.names_pod_problem:
         unready = explain_unready(live[-1], seen)
@@ -200,7 +200,7 @@ def _explain_asker(case: Case) -> Explanation:
 
 
 def _explain_gate(case: Case, listing: Explanation) -> Explanation:
-    """What stands between the spec and a start."""
+    """What prevents a start."""
     seen = case.facts.seen
     stream = seen.spec.selected_stream if seen.spec else ""
     match case.inputs.gate:
@@ -211,7 +211,7 @@ def _explain_gate(case: Case, listing: Explanation) -> Explanation:
         case Gate.UNSELECTED:
             return Explanation(
                 Reason.STREAM_NOT_SELECTED,
-                f"Running is asked for, but no stream is selected: set spec.selectedStream. {say_streams(case.memory)}",
+                f"Running is requested, but no stream is selected: set spec.selectedStream. {say_streams(case.memory)}",
             )
         case Gate.UNKNOWN:
             return Explanation(

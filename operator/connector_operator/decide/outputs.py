@@ -1,4 +1,4 @@
-"""The words that rows answer with: what is done, when to look again, how a stop and a change are reported."""
+"""The outputs of the tables: what is done, when to look again, how a stop and a change are reported."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ class Action(StrEnum):
     """What is done about the execution."""
 
     NOTHING = "nothing"
-    LOOK = "look at the pods"
+    LOOK = "list the pods"
     START = "reserve the run, then create the Job"
     STOP = "delete the Job in the foreground"
     TRIM = "delete all Jobs but the newest"
-    CLEAR = "delete an earlier namesake's Jobs, and those whose pods are left"
+    CLEAR = "delete Jobs of an earlier connector of this name, and those whose pods are left"
 
 
 class ListingAction(StrEnum):
@@ -26,7 +26,7 @@ class ListingAction(StrEnum):
 
 
 class ReasonFrom(StrEnum):
-    """Who gives the reason where the row leaves it open."""
+    """Who gives the reason if the row does not."""
 
     GATE = "gate"
     POD = "pod"
@@ -35,28 +35,28 @@ class ReasonFrom(StrEnum):
 
 
 class EventType(StrEnum):
-    """How a change is reported to people; a Normal one becomes a Warning where only a person can help."""
+    """How a change is reported to people; a Normal one becomes a Warning when only a person can fix it."""
 
     NORMAL = "Normal"
     WARNING = "Warning"
 
 
 class Wake(Enum):
-    """When to look again though nothing happens."""
+    """When to look again even if nothing happens."""
 
     NONE = "only when something happens, or for Jobs that wait for a pod"
     RETRY = "when the delay after a failure is over"
     RETRY_OR_CHANGE = "when that delay is over; a change of the spec ends it sooner"
-    DRY_RUN = "when the API server is asked again whether it takes the next Job"
+    DRY_RUN = "when the dry run of the next Job is due again"
     LEAVE = "when what is being deleted should be gone"
-    LEFT_POD = "ever less often: no event says that a left pod is gone"
+    LEFT_POD = "less and less often: no event says that a leftover pod is gone"
 
 
 class StopCause(Enum):
-    """Why an execution is stopped: what the last execution says of it."""
+    """Why an execution is stopped, as recorded in the last execution."""
 
     ASKED = "asked"
     REPLACED = "replaced"
     NODE_LOST = "node lost"
     OVER = "over"
-    """Its execution is over already though its Job lives: how that ended is read from its pod."""
+    """The execution has ended although its Job is live: how it ended is read from its pod."""

@@ -1,4 +1,4 @@
-"""Why a pod is not ready, from the pod and from what events say of it: the reasons that a person would look up."""
+"""Why a pod is not ready, from the pod and its events: the reasons that a person would look up."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class WaitsFor(Enum):
     CAPACITY = auto()
     """It comes when the cluster has made a node for it, or room on one."""
     PERSON = auto()
-    """It can't come to be unless somebody fixes something; a source that is away is no such thing."""
+    """It can't happen unless somebody fixes something; a source that is unreachable is not in this class."""
 
 
 class Explanation(msgspec.Struct, frozen=True):
     """Why something is not ready yet.
 
     Attributes:
-        when: A sentence about when it is tried again, with a space before it; apart, as it changes with the clock.
+        when: A sentence about when it is tried again, with a space before it; separate, as it changes with the time.
     """
 
     reason: Reason | RunnerReason
@@ -46,7 +46,7 @@ class Explanation(msgspec.Struct, frozen=True):
 
 
 def explain_unready(job: ObservedJob, seen: Observation) -> Explanation:
-    """The most telling reason; where pods and events were not looked at, nothing is known yet."""
+    """The most informative reason; if pods and events were not read, nothing is known yet."""
     starting = Explanation(Reason.STARTING, f"Execution {job.name} is starting.")
     if job.is_suspended:
         return explain_suspended(job)
@@ -69,7 +69,7 @@ def explain_unready(job: ObservedJob, seen: Observation) -> Explanation:
             "from pods (a mutating policy or webhook)."
         )
         return Explanation(Reason.STARTING, message)
-    refused = Explanation(Reason.POD_REFUSED, f"No pod could be made for {job.name}: {said}", WaitsFor.PERSON)
+    refused = Explanation(Reason.POD_REFUSED, f"No pod could be created for {job.name}: {said}", WaitsFor.PERSON)
     return refused if said else starting
 
 
@@ -79,7 +79,7 @@ def _explain_unscheduled(pod: ObservedPod, seen: Observation) -> Explanation | N
         return _explain_gates(pod, seen.namespace)
     if not pod.unschedulable:
         return None
-    message = f"No node takes the pod: {pod.unschedulable}"
+    message = f"No node accepts the pod: {pod.unschedulable}"
     if pod.nominated:
         message += f" Room is being made for it on node {pod.nominated}."
         return Explanation(Reason.UNSCHEDULABLE, message, WaitsFor.CAPACITY)
@@ -127,9 +127,7 @@ def _explain_sidecars(pod: ObservedPod) -> Explanation | None:
         return None
     if pod.ended_others:
         ended = ", ".join(pod.ended_others)
-        message = (
-            f"The runner works, but its pod does not count as ready: of the containers beside it has ended {ended}."
-        )
+        message = f"The runner works, but its pod does not count as ready: these other containers have ended: {ended}."
         return Explanation(Reason.SIDECAR_ENDED, message, WaitsFor.PERSON)
     if pod.others:
         message = f"The runner works, but the pod's other containers are not all ready: {', '.join(pod.others)}."
@@ -147,7 +145,7 @@ def _explain_time(job: ObservedJob, pod: ObservedPod, now: datetime) -> Explanat
 
 
 def explain_suspended(job: ObservedJob) -> Explanation:
-    """A Job that somebody holds back: it may come by itself, and who holds it is not known to us."""
+    """A Job that somebody holds back: it may start by itself, and we don't know who holds it."""
     message = (
         f"Job {job.name} is suspended, or scaled to nothing: whatever admits Jobs here (a queue, a policy, a person) has not "
         "let it start. It starts when that happens; to let it start by hand: "

@@ -1,4 +1,4 @@
-"""What is about to be done is recorded in memory first: a run is reserved before its Job is made, a stop before it goes."""
+"""Every action is recorded in memory first: a run is reserved before its Job is created, a stop before its Job is deleted."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from connector_runner.schemas.kinds.connector_status import ConnectorStatus, Hel
 
 replace = msgspec.structs.replace
 _STOPS = {
-    StopCause.ASKED: (Reason.STOPPED, "It was told to commit and leave, as asked."),
-    StopCause.REPLACED: (Reason.REPLACED, "It was told to commit and leave, to make way for the next execution."),
+    StopCause.ASKED: (Reason.STOPPED, "It was stopped as requested."),
+    StopCause.REPLACED: (Reason.REPLACED, "It was stopped to be replaced by the next execution."),
     StopCause.NODE_LOST: (Reason.NODE_LOST, "Its node did not answer; another execution took over."),
 }
 """Reason and message of `lastExecution` of an execution that is stopped."""
 
 
 def record(case: Case) -> Case:
-    """The case with the memory that both rows lead to."""
+    """The case with the memory that results from both rows."""
     memory = _record_row(case, _settle(case))
     if case.listing_row.action is ListingAction.START:
         memory = _reserve_attempt(case, memory)
@@ -32,7 +32,7 @@ def record(case: Case) -> Case:
 
 
 def _settle(case: Case) -> ConnectorStatus:
-    """What a stop empties emptied, what has worked forgotten, the end of what is gone noted."""
+    """Clears what a stop or a success clears, and notes the end of an execution that is gone."""
     memory, inputs = case.memory, case.inputs
     if inputs.request is not Request.RUNNING:
         memory = replace(memory, retry=Retry())
@@ -65,7 +65,7 @@ def _reserve_run(case: Case, memory: ConnectorStatus) -> ConnectorStatus:
 
 
 def _next_run(case: Case, memory: ConnectorStatus) -> int:
-    """The run to reserve: the one that is reserved already, if its Job was never seen, else one more than ever."""
+    """The run to reserve: the one already reserved, if its Job was never seen, otherwise the next number."""
     seen = case.facts.seen
     reserved = names.job_of_execution(memory.state.exec_id)
     is_unused = (
@@ -85,7 +85,7 @@ def _note_stop(case: Case, memory: ConnectorStatus, cause: StopCause) -> Connect
 
 
 def _note_ending(case: Case, memory: ConnectorStatus) -> ConnectorStatus:
-    """How it ended is taken in once, before its Job goes."""
+    """Records once how it ended, before its Job is deleted."""
     facts, live = case.facts, case.facts.live[-1]
     if memory.last_execution.run == live.job.run and memory.last_execution.reason:
         return memory
@@ -95,7 +95,7 @@ def _note_ending(case: Case, memory: ConnectorStatus) -> ConnectorStatus:
 
 
 def _reserve_attempt(case: Case, memory: ConnectorStatus) -> ConnectorStatus:
-    """With what the discovery that starts now is made from."""
+    """Records what the discovery that starts now is made from."""
     seen, discovery, hashes = case.facts.seen, memory.discovery, case.facts.hashes
     runs = [d.job.run for d in case.facts.discoveries]
     ordered = Ordered(
@@ -109,7 +109,7 @@ def _reserve_attempt(case: Case, memory: ConnectorStatus) -> ConnectorStatus:
 
 
 def forget_cancelled(case: Case) -> Case:
-    """Once they are deleted: discoveries that are not asked for any more are never read."""
+    """After their deletion: discoveries that are no longer needed are never read."""
     if case.listing_row.action is not ListingAction.CANCEL:
         return case
     discovery = case.memory.discovery

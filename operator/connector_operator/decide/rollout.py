@@ -152,7 +152,7 @@ def _rolled_out(rollout: Rollout) -> Said:
         return Said("False", Reason.ROLLING_OUT, "Running connectors follow one by one.")
     names = ", ".join(u.name for u in rollout.blockers[:5])
     message = (
-        f"Connectors go on with the earlier form until these are ready with the present one: {names}. "
+        f"Connectors continue with the earlier form until these are ready with the present one: {names}. "
         "Fix or stop them, or set spec.restartedAt of others to have them follow now."
     )
     return Said("False", Reason.WAITING, message)

@@ -1,8 +1,8 @@
 """The whole behaviour on one page: which inputs lead to which action, state and reason.
 
 Every possible combination of the four inputs is in exactly one row (a test enumerates them), so the order means nothing.
-`docs/states.md` is generated from here. What a row means for others stands in its fields: nothing outside of this module
-asks for a row's name (`make lint` checks it).
+`docs/states.md` is generated from here. What a row means for others is in its fields: nothing outside this module
+uses a row's name (`make lint` checks it).
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ class Row(msgspec.Struct, frozen=True):
         reason: Of Ready; who gives it, where the row leaves it open.
         message: Of Ready; {parts} are filled in by `messages`.
         ready, reconciling, stalled: Which of these conditions are true; only Stalled where a pod or gate needs a person.
-        unhealthy: What is said of Ready is said of RunnerHealthy, too, which is False; else the pod decides.
+        unhealthy: RunnerHealthy is False, with the reason and message of Ready; otherwise the pod decides.
         event: How the change to this row is reported.
-        wake: When to look again though nothing happens.
+        wake: When to look again even if nothing happens.
         stop: Why an execution is stopped, where the action stops one.
-        needs_dry_run: The API server is asked first whether it takes the Job that follows.
+        needs_dry_run: A dry run first checks that the API server accepts the next Job.
     """
 
     name: str
@@ -95,13 +95,13 @@ class ListingRow(msgspec.Struct, frozen=True):
     """One row of the table of discoveries.
 
     Attributes:
-        reconciling: A list is on its way, which Reconciling says where nothing else is being changed.
-        names_pod_problem: Why the discovery's pod does not start is why the streams are not known.
-        asks_peers: Before it is done, another connector's list, or a Job that is on its way to one, is looked for.
+        reconciling: A discovery is in progress; Reconciling reports it if nothing else is being changed.
+        names_pod_problem: The streams are not known because the discovery's pod does not start.
+        asks_peers: First look for another connector's discovery, finished or running.
         waits_for_peer: It waits for another connector's discovery.
-        waits_for_slot: It stands in line for a discovery of its own.
+        waits_for_slot: It waits until another discovery has ended.
         wakes: Look again when the next attempt is due.
-        retries: It is tried again by itself.
+        retries: It is retried automatically.
     """
 
     name: str
@@ -136,9 +136,9 @@ NONE, ENDING, CHANGED = only(E.NONE), only(E.ENDING), only(E.OUTDATED, E.BARRED)
 OPEN, ANY_GATE, NOT_COMPLETED = only(G.OPEN), frozenset(Gate), all_but(M.COMPLETED)
 UNUSABLE = only(G.INVALID, G.REFUSED, G.UNSELECTED, G.UNKNOWN, G.MISDIRECTED)
 NORMAL = EventType.NORMAL
-LEAVES = "The execution is told to commit and leave."
-MAKES_WAY = "The execution makes way for the next, which starts when its pod is gone."
-GOES_ON = "The execution of the earlier spec goes on."
+LEAVES = "The execution is asked to commit and end."
+MAKES_WAY = "The execution is being replaced; the next one starts when its pod is gone."
+GOES_ON = "The execution of the earlier spec continues."
 # fmt: off
 ROWS = (
     #   row            inputs                                     action     state      reason              message
@@ -152,9 +152,9 @@ ROWS = (
         stalled=True, unhealthy=True, wake=Wake.LEFT_POD),
     Row("stranded",    When(EXISTING, only(E.STRANDED)),          A.NOTHING, "running", Reason.NODE_LOST,         "{left}",
         reconciling=True, unhealthy=True, wake=Wake.LEFT_POD),
-    Row("stopped",     When(STOPPED, NONE),                       A.NOTHING, "stopped", Reason.STOPPED,          "Stopped as asked; set spec.status to running to go on where it left off.",
+    Row("stopped",     When(STOPPED, NONE),                       A.NOTHING, "stopped", Reason.STOPPED,          "Stopped as requested; set spec.status to running to continue where it left off.",
         ready=True, event=NORMAL),
-    Row("trim",        When(RUNNING, only(E.SURPLUS)),            A.TRIM,    "running", Reason.REPLACING,        "More than one execution was found; all but the newest are told to leave.",
+    Row("trim",        When(RUNNING, only(E.SURPLUS)),            A.TRIM,    "running", Reason.REPLACING,        "More than one execution was found; all but the newest are stopped.",
         reconciling=True, unhealthy=True),
     Row("lost",        When(RUNNING, only(E.LOST)),               A.STOP,    "running", Reason.NODE_LOST,         "The execution's node does not answer; another execution takes over.",
         reconciling=True, unhealthy=True, stop=StopCause.NODE_LOST),
@@ -164,7 +164,7 @@ ROWS = (
         reconciling=True, unhealthy=True, event=NORMAL, stop=StopCause.REPLACED, needs_dry_run=True),
     Row("barred",      When(RUNNING, only(E.BARRED), OPEN),       A.NOTHING, "running", Reason.JOB_REFUSED,       GOES_ON + " {refusal}",
         stalled=True, wake=Wake.DRY_RUN),
-    Row("spent",       When(RUNNING, only(E.SPENT)),              A.STOP,    "running", Reason.REPLACING,        "{over} Its Job makes way for the next execution.",
+    Row("spent",       When(RUNNING, only(E.SPENT)),              A.STOP,    "running", Reason.REPLACING,        "{over} Its Job is replaced by the next execution.",
         reconciling=True, unhealthy=True, stop=StopCause.OVER),
     Row("admission",   When(RUNNING, only(E.SUSPENDED)),          A.NOTHING, "running", Reason.AWAITING_ADMISSION, "{suspended}",
         reconciling=True),
@@ -204,7 +204,7 @@ ROWS = (
         reconciling=True, unhealthy=True, wake=Wake.RETRY),
     Row("mend",        When(RUNNING, NONE, OPEN, only(M.REFUSED)), A.NOTHING, "errored", ReasonFrom.LAST,   "{refused}",
         stalled=True, unhealthy=True, wake=Wake.RETRY_OR_CHANGE),
-    Row("fenced",      When(RUNNING, NONE, OPEN, only(M.FENCED)),  A.NOTHING, "errored", ReasonFrom.LAST,   "{refused} It does not start again by itself, as two would take the dataset from each other for ever. End the other one (a copy of this connector in another cluster?), then set spec.restartedAt to any new text.",
+    Row("fenced",      When(RUNNING, NONE, OPEN, only(M.FENCED)),  A.NOTHING, "errored", ReasonFrom.LAST,   "{refused} It is not restarted automatically, because two runners would take the dataset from each other again and again. End the other one (a copy of this connector in another cluster?), then set spec.restartedAt to any new text.",
         stalled=True, unhealthy=True),
     Row("start",       When(RUNNING, NONE, OPEN, only(M.CLEAR)),   A.START,   "running", Reason.STARTING,        "Execution {execution} is starting.",
         reconciling=True, unhealthy=True, event=NORMAL),

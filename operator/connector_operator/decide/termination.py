@@ -26,7 +26,7 @@ class Ending(msgspec.Struct, frozen=True):
         outcome: completed, refused, crashed, disrupted or fenced.
         exit_code: None when nobody saw it.
         is_of_stream: It failed for the selected stream alone: with another it might not.
-        held: What held the dataset when it was refused there; none when it was not.
+        held: Which run held the dataset when it was refused there; empty when it was not.
     """
 
     outcome: str
@@ -41,7 +41,7 @@ _END_OF_STREAM = Ending(COMPLETED, Reason.COMPLETED, "The stream has come to its
 
 
 def read_ending(job: ObservedJob, pods: Sequence[ObservedPod]) -> Ending:
-    """How a Job ended: by its pod where there is one, else by its own condition (podFailurePolicy says why)."""
+    """How a Job ended: from its pod if there is one, otherwise from its own condition (podFailurePolicy says why)."""
     if job.finished:
         return _END_OF_STREAM
     pod = next((p for p in pods if p.job == job.name and p.exit_code is not None), None)
@@ -51,7 +51,7 @@ def read_ending(job: ObservedJob, pods: Sequence[ObservedPod]) -> Ending:
 
 
 def _read_pod(pod: ObservedPod) -> Ending:
-    if pod.exit_code == ExitCode.END_OF_STREAM:  # beside containers that go on
+    if pod.exit_code == ExitCode.END_OF_STREAM:  # while other containers run on
         return _END_OF_STREAM
     said = parse_termination(pod.message)
     message = said.message[:_LONGEST_MESSAGE] or f"The runner ended with exit code {pod.exit_code}."
@@ -59,7 +59,7 @@ def _read_pod(pod: ObservedPod) -> Ending:
         return _read_refusal(said, message)
     if pod.disruption or pod.exit_code == ExitCode.TERMINATED:
         why = pod.disruption or "its pod was deleted"
-        return Ending(DISRUPTED, Reason.DISRUPTED, f"The runner was told to leave: {why}.", pod.exit_code)
+        return Ending(DISRUPTED, Reason.DISRUPTED, f"The runner was stopped: {why}.", pod.exit_code)
     if pod.container_reason == "OOMKilled":
         message = "The runner needed more memory than spec.runner.resources allows."
         return Ending(CRASHED, Reason.OOM_KILLED, message, pod.exit_code)
@@ -94,19 +94,19 @@ def _read_without_pod(job: ObservedJob) -> Ending:
 
 
 def read_live_ending(job: ObservedJob, pods: Sequence[ObservedPod], outlived_code: int | None) -> Ending:
-    """How an execution ended whose Job lives on.
+    """How an execution ended whose Job is still live.
 
-    Its runner has ended beside other containers, or somebody changed the Job so that it can't go on as one execution.
+    Its runner has ended while other containers run, or somebody changed the Job so that it can't continue as one execution.
     """
     if outlived_code is not None:
         return read_ending(job, pods)
     if job.is_altered:
         message = (
-            "Somebody changed the Job's completions or parallelism, so that it may make more than one pod; an admission "
-            "policy or a controller that does so must leave the operator's Jobs alone."
+            "Somebody changed the Job's completions or parallelism, so that it may create more than one pod; an admission "
+            "policy or controller that does this must not change the operator's Jobs."
         )
         return Ending(CRASHED, Reason.JOB_ALTERED, message)
     message = (
-        "Somebody suspended the Job, or scaled it to nothing, after it had run; it could only go on in a second pod."
+        "Somebody suspended the Job, or scaled it to nothing, after it had run; it could only continue in a second pod."
     )
     return Ending(DISRUPTED, Reason.JOB_SUSPENDED, message)

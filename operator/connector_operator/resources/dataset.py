@@ -109,7 +109,7 @@ def resolve_dataset(dataset_id: str, existing: Mapping[str, Mapping[str, Any]]) 
         return DatasetView(
             Resolution.MISSING,
             Reason.DATASET_NOT_FOUND,
-            f"There is no Dataset {wanted!r} in this namespace, nor one named {DEFAULT_DATASET!r}; create one of them.",
+            f"There is no Dataset {wanted!r} in this namespace, and none named {DEFAULT_DATASET!r}; create one of them.",
             name=wanted,
         )
     raw = existing[name]

@@ -16,7 +16,7 @@ class Reason(StrEnum):
     Attributes:
         meaning: What it means, as a sentence.
         remedy: What a person does about it.
-        is_quiet: Part of a normal life that soon passes: logged, not worth an event.
+        is_quiet: A normal state that soon passes: logged, not worth an event.
     """
 
     meaning: str
@@ -33,8 +33,8 @@ class Reason(StrEnum):
     RUNNING = "Running", "The execution's pod is ready: it is connected to source and dataset."
     STOPPED = (
         "Stopped",
-        "Stopped as asked, and no pod is left.",
-        "Set `spec.status: running` to go on where it left off.",
+        "Stopped as requested, and no pod is left.",
+        "Set `spec.status: running` to continue where it left off.",
     )
     COMPLETED = (
         "Completed",
@@ -48,31 +48,31 @@ class Reason(StrEnum):
     )
     READY_TO_RUN = (
         "ReadyToRun",
-        "A stream is selected and the Dataset is there; running is not asked for.",
+        "A stream is selected and the Dataset exists; running is not requested.",
         "Set `spec.status: running`.",
     )
-    DISCOVERING = "Discovering", "A discovery lists the streams.", NOTHING, True
+    DISCOVERING = "Discovering", "A discovery is listing the streams.", NOTHING, True
     AWAITING_SLOT = (
         "AwaitingSlot",
-        "As many discoveries run as the installation allows at a time.",
+        "The highest allowed number of discoveries is running.",
         "Wait, or raise `--discovery-concurrency`.",
         True,
     )
     DISCOVERY_TIMED_OUT = (
         "DiscoveryTimedOut",
         "The source did not list its streams before the deadline.",
-        "Check that the cluster reaches the source; raise `--discovery-deadline` for a slow one. It is tried again by itself.",
+        "Check that the cluster reaches the source; raise `--discovery-deadline` for a slow one. It is retried automatically.",
     )
     CATALOGUE_LOST = (
         "CatalogueLost",
-        "The list of streams could not be read whole from the discovery's log.",
-        "It is tried again by itself; if it stays, look at the node's log rotation.",
+        "The list of streams could not be read completely from the discovery's log.",
+        "It is retried automatically; if it keeps failing, check the node's log rotation.",
     )
     STARTING = "Starting", "The execution is reserved, or its pod is not ready yet.", NOTHING, True
-    STOPPING = "Stopping", "The runner was told to commit and leave.", "Nothing to do; it has its grace period.", True
+    STOPPING = "Stopping", "The runner was asked to commit and end.", "Nothing to do; it has its grace period.", True
     REPLACING = (
         "Replacing",
-        "Something that the runner must see has changed; the next execution waits for the last one's pod to go.",
+        "The runner's spec has changed; the next execution waits until the pod of the last one is gone.",
     )
     AWAITING_TURN = (
         "AwaitingTurn",
@@ -82,19 +82,19 @@ class Reason(StrEnum):
     )
     CRASH_BACKOFF = (
         "CrashBackoff",
-        "The last execution failed; the next waits (1 s, doubling to 5 min; forgotten after 10 min of running).",
+        "The last execution failed; the next one waits (1 s, doubling to 5 min; reset after 10 min of running).",
         "Read `status.lastExecution` and `kubectl logs job/…`; a change of the spec starts it at once.",
     )
     CRASH_LOOP = "CrashLoop", "Five executions in a row or more have failed.", "As for CrashBackoff."
     STREAM_NOT_SELECTED = (
         "StreamNotSelected",
-        "Running is asked for, but no stream is selected.",
+        "Running is requested, but no stream is selected.",
         "Set `spec.selectedStream`.",
     )
     UNKNOWN_STREAM = (
         "UnknownStream",
         "The source does not have the selected stream; the message lists those it has.",
-        "Select another, or create it at the source: it is looked for again, ever less often, and at once with a new `spec.rediscoverAt`.",
+        "Select another one, or create it at the source: discovery repeats with growing delays, and at once with a new `spec.rediscoverAt`.",
     )
     INVALID_CONFIG = (
         "InvalidConfig",
@@ -105,30 +105,34 @@ class Reason(StrEnum):
     DATASET_NOT_FOUND = (
         "DatasetNotFound",
         "There is neither a Dataset of that name nor one named `default`.",
-        "Create one; the connector goes on by itself.",
+        "Create one; the connector continues automatically.",
     )
     DATASET_INVALID = "DatasetInvalid", "The Dataset has problems; the message lists them.", "Fix the Dataset."
     JOB_REFUSED = (
         "JobRefused",
-        "The API server refuses the Job (quota, admission); the message is its own. An execution that a change would replace goes on: it is asked before that one is told to leave.",
-        "Fix what it names; it is tried again by itself.",
+        "The API server refuses the Job (quota, admission); the message is the server's. If a change caused it, the running execution continues: the Job is tried before that execution is stopped.",
+        "Fix what the message names; it is retried automatically.",
     )
     AWAITING_ADMISSION = (
         "AwaitingAdmission",
-        "The Job is suspended, or scaled to nothing, or its pod has scheduling gates, by whatever admits them (a queue such as Kueue, a policy, a person); the pod starts when that lets it.",
-        "Ask whoever admits them; or let it start by hand, with the command in the message.",
+        "The Job is suspended, or scaled to zero, or its pod has scheduling gates, by whatever admits them (a queue such as Kueue, a policy, a person); the pod starts when it is admitted.",
+        "Ask whoever admits them, or start it by hand with the command in the message.",
     )
     POD_REFUSED = (
         "PodRefused",
-        "The Job is there, but no pod can be made (quota, Pod Security); the message is the cluster's own.",
-        "Fix what it names.",
+        "The Job exists, but no pod can be created (quota, Pod Security); the message is the cluster's.",
+        "Fix what the message names.",
     )
     SECRET_NOT_FOUND = (
         "SecretNotFound",
         "The pod can't start because a Secret is missing.",
-        "Create the Secret; the pod starts by itself.",
+        "Create the Secret; the pod then starts automatically.",
     )
-    POD_NOT_STARTED = "PodNotStarted", "The pod can't start; the message is the kubelet's own.", "Fix what it names."
+    POD_NOT_STARTED = (
+        "PodNotStarted",
+        "The pod can't start; the message is the kubelet's.",
+        "Fix what the message names.",
+    )
     IMAGE_NOT_PULLED = (
         "ImageNotPulled",
         "The runner's image can't be pulled.",
@@ -136,60 +140,60 @@ class Reason(StrEnum):
     )
     UNSCHEDULABLE = (
         "Unschedulable",
-        "No node takes the pod. Where nodes are made on demand it waits for one (Reconciling) as long as an event says that it is on its way; "
-        "else it is Stalled after `--unschedulable-after`.",
+        "No node accepts the pod. If nodes are created on demand, it waits for one (Reconciling) as long as an event says that one is coming; "
+        "otherwise it is Stalled after `--unschedulable-after`.",
         "Check `spec.runner` (resources, nodeSelector, tolerations) and the nodes.",
     )
     RUNNER_NOT_READY = (
         "RunnerNotReady",
-        "The runner has been up for two minutes without being ready. It is never replaced for that.",
+        "The runner has been up for two minutes without being ready. It is never replaced for that reason.",
         "Read its log: it says what it waits for.",
     )
     SIDECAR_ENDED = (
         "SidecarEnded",
-        "The runner works, but a container that something put beside it has ended, so the pod does not count as ready.",
+        "The runner works, but an injected sidecar container has ended, so the pod does not count as ready.",
         "Fix that container, or keep it out of the operator's pods; then set `spec.restartedAt`.",
     )
     SIDECAR_NOT_READY = (
         "SidecarNotReady",
-        "The runner works, but a container that something put beside it is not ready.",
+        "The runner works, but an injected sidecar container is not ready.",
         "Read that container's log.",
     )
     NODE_LOST = (
         "NodeLost",
-        "The pod should have gone long ago: its node does not answer. If running is asked for, another execution takes over, and the dataset's fence keeps the old one from writing; a stop waits for the node.",
-        "Nothing to do where the node comes back; else remove the node, or the pod with the command in the message.",
+        "The pod should have ended long ago, but its node does not answer. If running is requested, another execution takes over, and the dataset's fence keeps the old one from writing; a stop waits for the node.",
+        "Nothing to do if the node comes back; otherwise remove the node, or delete the pod with the command in the message.",
     )
     POD_ORPHANED = (
         "PodOrphaned",
-        "A pod of an earlier execution runs on though its Job is gone (deleted with `--cascade=orphan`); nothing starts beside it.",
+        "A pod of an earlier execution still runs although its Job is gone (deleted with `--cascade=orphan`); nothing else starts until it ends.",
         "Delete the pod with the command in the message: the operator may not delete pods.",
     )
-    REPLACED = "Replaced", "Of a last execution: it made way for the next."
+    REPLACED = "Replaced", "Of a last execution: it was replaced by the next one."
     JOB_DELETED = (
         "JobDeleted",
         "Of a last execution: somebody deleted its Job.",
-        "Nothing to do: the next starts at once. To stop a connector set `spec.status: stopped`.",
+        "Nothing to do: the next one starts at once. To stop a connector set `spec.status: stopped`.",
     )
     JOB_SUSPENDED = (
         "JobSuspended",
-        "Of a last execution: somebody suspended its Job, or scaled it to nothing, after it had run; it could only go on in a second pod.",
-        "Nothing to do: the next starts by itself. To stop a connector set `spec.status: stopped`.",
+        "Of a last execution: somebody suspended its Job, or scaled it to zero, after it had run; it could only continue in a second pod.",
+        "Nothing to do: the next one starts automatically. To stop a connector set `spec.status: stopped`.",
     )
     JOB_ALTERED = (
         "JobAltered",
-        "Of a last execution: its Job was changed so that it may make more than one pod.",
-        "Have policies and controllers leave completions and parallelism of the operator's Jobs alone.",
+        "Of a last execution: its Job was changed so that it may create more than one pod.",
+        "Exclude completions and parallelism of the operator's Jobs from what policies and controllers change.",
     )
     DISRUPTED = (
         "Disrupted",
         "Of a last execution: its pod was evicted, preempted or deleted.",
-        "Nothing to do: the next starts at once.",
+        "Nothing to do: the next one starts at once.",
     )
     POD_LOST = (
         "PodLost",
         "Of a last execution: its pod was removed before its end could be seen.",
-        "Nothing to do: the next starts at once.",
+        "Nothing to do: the next one starts at once.",
     )
     CRASHED = (
         "Crashed",
@@ -198,7 +202,7 @@ class Reason(StrEnum):
     )
     OOM_KILLED = (
         "OOMKilled",
-        "Of a last execution: it needed more memory than it may have.",
+        "Of a last execution: it needed more memory than its limit.",
         "Raise `spec.runner.resources.limits.memory`.",
     )
     DEADLINE_EXCEEDED = (
@@ -208,18 +212,18 @@ class Reason(StrEnum):
     )
     FENCE_LOST = (
         "FenceLost",
-        "Another runner holds the dataset. At its start: a run of this connector with that number or a higher one has claimed it; the next tries after a minute, and takes it over only if that run's checkpoint has not moved since. While it ran: somebody else took it over, so two run this connector.",
-        "At its start nothing, unless another one lives: then end one of them. While it ran: end the other one, then set `spec.restartedAt` to any new text.",
+        "Another runner holds the dataset. At the start of an execution: a run of this connector with the same or a higher number has claimed it; the next one tries after a minute, and takes the dataset over only if that run's checkpoint has not moved since. While an execution ran: another runner took the dataset over, so there are two of this connector.",
+        "At the start: nothing, unless another runner of this connector really runs; then end one of them. While running: end the other one, then set `spec.restartedAt` to any new text.",
     )
     SCHEMA_CONFLICT = (
         "SchemaConflict",
-        "Of a last execution: the table is filled by another connector or stream, or can't be made to fit; the message says which.",
-        "Choose another table; or stop the other one and take its table over, with the command in the message (`spec.takeOver`).",
+        "Of a last execution: the table is filled by another connector or stream, or can't be changed to fit; the message says which.",
+        "Choose another table; or stop the other connector and take its table over, with the command in the message (`spec.takeOver`).",
     )
     TAKE_OVER_REFUSED = (
         "TakeOverRefused",
-        "Of a last execution: `spec.takeOver` was asked for a history (writeMode append), whose rows bear the name of the connector that wrote them.",
-        "Take `spec.takeOver` away: histories may be shared, and the connector starts as a new one; or keep the old one's name and namespace to go on at its position.",
+        "Of a last execution: `spec.takeOver` was set for a history (writeMode append), whose rows have the name of the connector that wrote them.",
+        "Remove `spec.takeOver`: histories may be shared, and the connector starts as a new one; or keep the old one's name and namespace to continue at its position.",
     )
     ACTION_REQUIRED = (
         "ActionRequired",
@@ -228,13 +232,13 @@ class Reason(StrEnum):
     )
     STATUS_REFUSED = (
         "StatusRefused",
-        "The API server does not take the status; the message is its own. What was decided is not done; the last status that it took stands, with this condition.",
-        "If a field is not declared, the CRD is of another version: `kubectl apply --server-side -k crds/`. Else report it, with the message.",
+        "The API server refuses the status; the message is the server's. The decision is not carried out; the last accepted status stays, with this condition.",
+        "If a field is not declared, the CRD has another version: `kubectl apply --server-side -k crds/`. Otherwise report it, with the message.",
     )
     VALID = "Valid", "Of ConfigValid, or of a Dataset: no problem was found."
     DISCOVERED = "Discovered", "Of Discovered: the streams are those of this configuration."
     RESOLVED = "Resolved", "Of DatasetResolved: the Dataset was found."
-    NO_EXECUTION = "NoExecution", "Of RunnerHealthy: none is asked for, or none can start."
+    NO_EXECUTION = "NoExecution", "Of RunnerHealthy: no execution is requested, or none can start."
     SETTLED = "Settled", "Of Reconciling: nothing is being changed."
     NOT_STALLED = "NotStalled", "Of Stalled: nothing needs a person."
     REACHED = "Reached", "Of a Dataset: the last execution was connected to it."
@@ -248,6 +252,6 @@ class Reason(StrEnum):
     ROLLING_OUT = "RollingOut", "Of a Dataset: running connectors follow a change one by one."
     WAITING = (
         "Waiting",
-        "Of a Dataset: those that followed a change are not ready, so the others go on with the earlier form.",
-        "Fix the Dataset or the connectors named; or set `spec.restartedAt` of others to have them follow now.",
+        "Of a Dataset: the connectors that followed a change are not ready, so the others continue with the earlier form.",
+        "Fix the Dataset or the named connectors; or set `spec.restartedAt` of others to have them follow now.",
     )

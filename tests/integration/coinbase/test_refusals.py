@@ -66,7 +66,7 @@ async def test_a_refused_product_is_tried_again(simulator: Simulator, monkeypatc
     async with reading(simulator.config("*"), "ticker") as read:
         await read.until(lambda read: len(read.rows()) > 20)
         simulator.market(refused={})
-        with pytest.raises(ProductsChangedError, match="the feed takes ETH-USD again"):
+        with pytest.raises(ProductsChangedError, match="the feed accepts ETH-USD again"):
             await read.until(lambda read: False)
 
 

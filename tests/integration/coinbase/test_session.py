@@ -218,8 +218,8 @@ def answer(payload: bytes | str) -> Behaviour:
     ("payload", "told"),
     [
         (b"\x1f\x8b\x08\x00\x00\x00", "6 bytes, the first 1f 8b 08 00 00 00"),
-        ("welcome", "no message of the feed: welcome"),
-        ("[1, 2]", "no message of the feed: [1, 2]"),
+        ("welcome", "not a message of the feed: welcome"),
+        ("[1, 2]", "not a message of the feed: [1, 2]"),
         (b"\xff" * 5000, "5000 bytes, the first ff ff"),
     ],
 )

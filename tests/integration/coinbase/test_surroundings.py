@@ -193,7 +193,7 @@ async def mended(read: Reading, simulator: Simulator, told: str) -> None:
 @pytest.mark.parametrize(
     ("fault", "patience", "told"),
     [
-        (Fault.MUTE, "MUTE_PRODUCT_SECONDS", "ticker told nothing of"),
+        (Fault.MUTE, "MUTE_PRODUCT_SECONDS", "ticker sent nothing of"),
         (Fault.NO_HEARTBEAT, "QUIET_PRODUCT_SECONDS", "no heartbeat of"),
     ],
 )

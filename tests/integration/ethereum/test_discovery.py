@@ -62,7 +62,7 @@ async def test_a_node_that_lacks_much(node: AnvilServer, proxy: FaultProxy) -> N
     found = await discovered(url=proxy.url, startBlock=3)
     text = "\n".join(found.notes)
     assert [stream.id for stream in found.streams] == STREAMS[:-1]
-    assert "history begins at block 17; startBlock lies before" in text
+    assert "history begins at block 17; startBlock is before" in text
     assert "no eth_getBlockReceipts" in text
     assert "no stream traces" in text
 

@@ -44,10 +44,10 @@ async def test_labels_that_a_change_of_charset_left_unreadable(
         database.execute(f"ALTER TABLE t CONVERT TO CHARACTER SET {charset}", "INSERT INTO t VALUES (2, NULL)")
         await reading.until(lambda: len(reading.table) == 2)
         database.execute("INSERT INTO t VALUES (3, 1)")
-        with pytest.raises(ActionRequiredError, match=f"column e: .*label 1 .*no text in {charset}") as in_log:
+        with pytest.raises(ActionRequiredError, match=f"column e: .*label 1 .*not valid text in {charset}") as in_log:
             await reading.until(lambda: len(reading.table) == 3)
     async with Reading(database.server, f"{database.name}.t") as again:
-        with pytest.raises(ActionRequiredError, match=f"column e: .*no text in {charset}") as in_copy:
+        with pytest.raises(ActionRequiredError, match=f"column e: .*not valid text in {charset}") as in_copy:
             await again.until(lambda: len(again.table) == 3)
     assert in_log.value.reason == in_copy.value.reason == "UnreadableLabel"
     assert set(reading.table) == {(1,), (2,)}
@@ -72,7 +72,7 @@ async def test_labels_that_a_change_of_charset_left_unreadable_without_names(
         await reading.until(lambda: len(reading.table) == 1)
         database.execute(f"ALTER TABLE t CONVERT TO CHARACTER SET {new}", "INSERT INTO t VALUES (2, 1)")
         with pytest.raises(
-            ActionRequiredError, match=f"column e: .*{label}.* is no text in {new}.*CONVERT TO"
+            ActionRequiredError, match=f"column e: .*{label}.* is not valid text in {new}.*CONVERT TO"
         ) as failure:
             await reading.until(lambda: len(reading.table) == 2)
     assert failure.value.reason == "UnreadableLabel"
@@ -89,6 +89,6 @@ async def test_labels_that_mariadb_shows_as_question_marks(database: Database, v
     async with Reading(database.server, f"{database.name}.t") as reading:
         await reading.until(lambda: len(reading.table) == 1)
         database.execute("ALTER TABLE t CONVERT TO CHARACTER SET utf8mb4", "INSERT INTO t VALUES (2, 1)")
-        with pytest.raises(ActionRequiredError, match=r"CONVERT TO.*a label of it holds a question mark") as failure:
+        with pytest.raises(ActionRequiredError, match=r"CONVERT TO.*one of its labels has a question mark") as failure:
             await reading.until(lambda: len(reading.table) == 2)
     assert failure.value.reason == "Preflight"

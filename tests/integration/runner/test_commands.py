@@ -223,7 +223,7 @@ def test_not_ready_while_the_dataset_is_locked_and_the_second_sigterm_leaves_at_
     assert "locked" in body
     assert get(f"http://127.0.0.1:{port}/healthz")[0] == 200
     process.signal(signal.SIGTERM)
-    poll(lambda: "asked to stop" in process.text(), "it tries to commit")
+    poll(lambda: "stop requested" in process.text(), "it tries to commit")
     process.signal(signal.SIGTERM)
     assert process.wait() == 143
     assert '"done"' not in process.text()

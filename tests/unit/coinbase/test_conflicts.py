@@ -293,7 +293,7 @@ def test_rest_that_tells_another_trade_than_was_handed_over_fills_nothing() -> N
     while resumed.now < 2 * STALE:
         resumed.ask(SECOND_LOOK)
     assert (resumed.ids, resumed.gaps) == ([], [])
-    assert "tells another trade 100" in resumed.notes[0]
+    assert "returns another trade 100" in resumed.notes[0]
 
 
 def test_rest_that_lacks_only_the_newest_trade_that_was_handed_over_is_believed() -> None:

@@ -44,8 +44,8 @@ def test_events_do_not_change_with_the_clock() -> None:
     world.patch(restartedAt="now")
     told = world.step().announcement
     assert told is not None
-    assert "Asked again" in world.condition("Ready")["message"]
-    assert "Asked again" not in told.message
+    assert "Tried again" in world.condition("Ready")["message"]
+    assert "Tried again" not in told.message
 
 
 @pytest.mark.parametrize("state", ["backoff", "failing", "mend"])

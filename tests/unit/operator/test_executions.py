@@ -40,7 +40,7 @@ def test_a_job_that_failed_while_it_leaves_is_waited_for(change: dict[str, str],
 
 
 @pytest.mark.parametrize("is_by_hand", [False, True])
-@pytest.mark.parametrize(("code", "says"), [(137, "killed (exit code 137)"), (1, "failed while it left"), (143, "")])
+@pytest.mark.parametrize(("code", "says"), [(137, "killed (exit code 137)"), (1, "failed while ending"), (143, "")])
 def test_an_execution_that_did_not_leave_as_it_should_is_told(code: int, says: str, is_by_hand: bool) -> None:
     world = make("running")
     job = world.live()[0]
@@ -305,4 +305,4 @@ def test_a_deadline_keeps_why_no_pod_could_be_made() -> None:
     world.settle()
     said = world.condition("Discovered")
     assert said["reason"] == "DiscoveryTimedOut"
-    assert f"Last seen: No pod could be made for {job.name}: exceeded quota" in said["message"]
+    assert f"Last seen: No pod could be created for {job.name}: exceeded quota" in said["message"]

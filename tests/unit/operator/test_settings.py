@@ -41,7 +41,7 @@ def test_what_happens_to_one_of_several_namespaces_is_in_the_help(capsys: pytest
     with pytest.raises(SystemExit):
         main(["run", "--help"])
     said = " ".join(capsys.readouterr().out.split())
-    assert "one that is deleted, or whose rights go, is left out" in said
+    assert "If one of several is deleted, or the operator loses its rights there" in said
     assert "watched again when it is back" in said
 
 

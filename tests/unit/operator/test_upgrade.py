@@ -32,6 +32,12 @@ from connector_operator.workloads.layers import built_in
 WRITTEN: dict[str, Any] = json.loads(Path(__file__).with_name("written_by_0_1_0.json").read_text(encoding="utf-8"))
 CONNECTORS: dict[str, dict[str, Any]] = {raw["metadata"]["name"]: raw for raw in WRITTEN["connectors"]}
 NOW = datetime.fromisoformat(WRITTEN["at"])
+REWORDED = {
+    "No execution is asked for, or none can start.": "No execution is requested, or none can start.",
+    "Valid as far as it stands in the spec; what Secrets add is checked by the runner.": "What is in the spec is valid; the runner checks what Secrets add.",
+    "Stopped as asked; set spec.status to running to go on where it left off.": "Stopped as requested; set spec.status to running to continue where it left off.",
+}
+"""Sentences of version 0.1.0 that were put into other words since, without another meaning."""
 NOTHING = cast("KubeClient", None)
 """No request is made."""
 
@@ -85,7 +91,10 @@ def test_nothing_is_started_or_ended_and_nothing_else_is_said(name: str) -> None
     after = decision.status or before
     for field in ("state", "run", "streams", "streamsTotal", "lastExecution", "dataset", "observedGeneration", "retry"):
         assert after.get(field) == before.get(field), field
-    said = [{c["type"]: (c["status"], c["reason"], c["message"]) for c in s["conditions"]} for s in (before, after)]
+    said = [
+        {c["type"]: (c["status"], c["reason"], REWORDED.get(c["message"], c["message"])) for c in s["conditions"]}
+        for s in (before, after)
+    ]
     assert said[0] == said[1]
     again = decide_with_looks(name, NOW, after)
     assert again.status is None, "it is written once at most"

@@ -44,7 +44,7 @@ def test_a_claim_takes_the_next_epoch(holder: Holder | None, uid: str, run: int,
 
 
 def test_an_older_run_of_the_same_connector_is_refused_and_told_the_number() -> None:
-    with pytest.raises(ClaimRefusedError, match="run 1 of ns/c came too late: run 2") as refused:
+    with pytest.raises(ClaimRefusedError, match="run 1 of ns/c is too late: run 2") as refused:
         next_epoch(HOLDER, "uid", 1)
     assert (refused.value.run, refused.value.mark) == (2, "4:17")
 
@@ -101,8 +101,7 @@ def test_a_table_is_taken_over_only_from_whom_was_named() -> None:
         find_taken([HOLDER], named, "ns/new", "s", append=True)
     assert refused.value.reason == "TakeOverRefused"
     assert (
-        "take spec.takeOver away, and this connector starts as a new one beside the rows of ns/c"
-        in refused.value.message
+        "remove spec.takeOver, and this connector starts as a new one beside the rows of ns/c" in refused.value.message
     )
     assert "keep its name and namespace" in refused.value.message
 

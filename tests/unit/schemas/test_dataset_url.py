@@ -27,7 +27,7 @@ BAD = [
     ("postgresql:db", "expected postgresql://user@host"),
     ("postgresql://db:port/market", "a port must be a number"),
     ("postgresql://a:1,b:99999/market", "a port must be a number"),
-    ("postgresql://[::1/market", "an IPv6 address must stand in brackets"),
+    ("postgresql://[::1/market", "an IPv6 address must be in brackets"),
     ("postgresql://u:p%ss@db/m", "a percent sign must be written as %25"),
     ("postgresql://db/m?sslmode=on", "sslmode must be one of disable"),
     ("postgresql://db/m\n", "a line break"),

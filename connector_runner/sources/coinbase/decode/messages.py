@@ -103,7 +103,7 @@ class Heartbeat(Struct, tag="heartbeat", gc=False):
     time: Time
     sequence: Sequence
     last_trade_id: Annotated[
-        Integer, Meta(description="The newest trade; the check for missed ones; null or 0 where it tells none.")
+        Integer, Meta(description="The newest trade; the check for missed ones; null or 0 if it has none.")
     ]
     extra: Extra = field(default=None, name=EXTRA_WIRE_NAME)
 
@@ -173,7 +173,7 @@ class OrderMessage(Struct, gc=False, kw_only=True):
     timestamp: Annotated[Decimal, Meta(description="Of activate: seconds since the epoch.")] | None = None
     user_id: Annotated[str, Meta(description="The user, in messages about the API key's own orders.")] | None = None
     profile_id: Annotated[str, Meta(description="The profile, in messages about own orders.")] | None = None
-    private: Annotated[bool, Meta(description="Of activate: only told to oneself.")] | None = None
+    private: Annotated[bool, Meta(description="Of activate: only sent to the order's owner.")] | None = None
     extra: Extra = field(default=None, name=EXTRA_WIRE_NAME)
 
 

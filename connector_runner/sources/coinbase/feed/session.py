@@ -247,7 +247,7 @@ class FeedSession:
                     try:
                         message = decoder.decode(payload)
                     except MalformedError as error:
-                        what = f"with what is no message of the feed: {glimpse(payload)} ({error})"
+                        what = f"with something that is not a message of the feed: {glimpse(payload)} ({error})"
                         text = f"{self._settings.url} answered the subscription {what}; is it the Exchange's websocket feed?"
                         raise TransientError(text, reason="NotAcknowledged") from None
                     if isinstance(message, FeedError):
@@ -266,7 +266,7 @@ class FeedSession:
         if missing := self.subscription.unacknowledged(acknowledgement.channels):
             more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
             raise TransientError(
-                f"the exchange did not confirm {', '.join(missing[:10])}{more}; it is asked again",
+                f"the exchange did not confirm {', '.join(missing[:10])}{more}; asking again",
                 reason="NotAcknowledged",
             )
 

@@ -77,7 +77,7 @@ class BookReader(Reader):
             builder.add_incident(
                 "resnapshot",
                 product,
-                f"{product}: the book was taken anew with {len(levels)} levels; changes in between are not known one by one",
+                f"{product}: the book was replaced by a new snapshot of {len(levels)} levels; the single changes in between are not known",
                 {"product_id": product, "levels": len(levels)},
             )
         self._messages[product] += 1

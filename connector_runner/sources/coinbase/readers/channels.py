@@ -117,6 +117,6 @@ class OrderReader(Reader):
         builder.add_incident(
             "gap",
             product,
-            f"{product}: sequences {first} to {last} of {self.spec.channel} never came, and the exchange does not repeat them",
+            f"{product}: sequences {first} to {last} of {self.spec.channel} never arrived, and the exchange does not repeat them",
             {"product_id": product, "from": first, "to": last, "count": last - first + 1},
         )

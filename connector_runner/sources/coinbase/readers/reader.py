@@ -87,8 +87,8 @@ class Reader:
             builder.add_incident(
                 "interruption",
                 self.spec.channel,
-                f"the connection for {len(products)} product(s) was made anew; what {self.spec.channel} told in between "
-                "is not known",
+                f"the connection for {len(products)} product(s) was made again; messages of {self.spec.channel} in between "
+                "are missing",
                 {"products": list(products[:100]), "last": self._last_of(products)},
             )
 
@@ -190,15 +190,17 @@ class Reader:
                 self._marks.reach(old.product, old.mark, old.row, old.time)
                 builder.extend([old.row])
                 if self.keeps_late and not is_state:
-                    self._tell_once("conflict", old, "came twice and not the same; the later one is kept", builder)
+                    self._tell_once(
+                        "conflict", old, "arrived twice with different content; the later one is kept", builder
+                    )
             case Verdict.LATE if self.keeps_late and not is_state:
                 self.counts["late_messages"] += 1
                 self._marks.remember(old.product, old.row, old.time)
                 builder.extend([old.row])
-                self._tell_once("late", old, "came after newer ones; it is kept", builder)
+                self._tell_once("late", old, "arrived after newer ones; it is kept", builder)
             case Verdict.LATE | Verdict.SUSPICIOUS:
                 self.counts["out_of_order"] += 1
-                self._tell_once("out_of_order", old, "came after newer ones; it is left out", builder)
+                self._tell_once("out_of_order", old, "arrived after newer ones; it is left out", builder)
 
     def _tell_once(self, kind: str, old: Old, what: str, builder: BatchBuilder) -> None:
         """An incident; the next of its kind and product are only counted for a while."""
@@ -221,12 +223,12 @@ class Reader:
         self.counts["restarts"] += 1
         if self._restarts is RestartedIds.STAND_ASIDE:
             self._marks.stand_aside(old.product, last, old.mark)
-            what = "it stands aside, as rows of the same numbers would be overwritten. " + CHOICES
+            what = "it is paused, because rows with the same numbers would be overwritten. " + CHOICES
         else:
             self._marks.forget(old.product)
             self._marks.reach(old.product, old.mark, old.row, old.time)
             builder.extend([old.row])
-            what = "it goes on with the new numbers"
+            what = "it continues with the new numbers"
         text = f"{old.product}: the numbers of {self.spec.channel} began again ({last} was the newest, now it is {old.mark}); {what}"
         builder.add_incident("restart", old.product, text, {"product_id": old.product, "last": last, "now": old.mark})
 
@@ -234,19 +236,17 @@ class Reader:
         """Products that stood aside, now that a person has chosen to overwrite."""
         for product in list(self._marks.aside):
             last, told = self._marks.go_on(product)
-            text = f"{product}: goes on after its numbers began again ({last} was the newest, then came {told})"
+            text = f"{product}: continues after its numbers began again ({last} was the newest, then came {told})"
             builder.add_incident(
                 "restart",
                 product,
-                f"{text}; what it told meanwhile is not known",
+                f"{text}; messages in between are missing",
                 {"product_id": product, "last": last},
             )
 
     def _aside_text(self, product: str) -> str:
         last, told = self._marks.aside[product]
-        return (
-            f"{product} stands aside since its numbers began again ({last} was the newest, then came {told}). {CHOICES}"
-        )
+        return f"{product} is paused since its numbers began again ({last} was the newest, then came {told}). {CHOICES}"
 
     def _last_of(self, products: Sequence[str]) -> dict[str, int]:
         found = ((product, self._marks.real(product)) for product in products)

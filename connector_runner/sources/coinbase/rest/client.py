@@ -111,7 +111,7 @@ class RestClient:
 def refusal(url: str, path: str, status: int, retry_after: float | None) -> TransientError | ActionRequiredError:
     """What an answer that is not 200 means."""
     if status == 404:
-        return NotFoundError(f"restUrl {url} does not know what it was asked for; is it the exchange's REST interface?")
+        return NotFoundError(f"restUrl {url} does not have what was requested; is it the exchange's REST interface?")
     if status in {401, 403} and path == "/accounts":
         return InvalidConfigError(
             [f"config.key: the exchange refuses it ({status}); check key, secret, passphrase and the key's permissions"]

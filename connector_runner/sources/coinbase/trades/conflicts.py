@@ -114,7 +114,7 @@ class TradeReader(Reader):
             trades.take_late(row)
             builder.extend([row])
             self._tell_once_more(
-                "late", product, row, "was given up as a gap and came after all; it is stored", builder, now
+                "late", product, row, "was given up as a gap and arrived later; it is stored", builder, now
             )
         elif row[1] not in trades.suspects and len(trades.suspects) < MAX_SUSPECTS:
             if not trades.suspects:
@@ -126,7 +126,9 @@ class TradeReader(Reader):
         if is_same_trade(known, row):
             self.counts["duplicates"] += 1
         else:
-            self._tell_conflict(product, row, "came twice and not the same; the first one is kept", builder, now)
+            self._tell_conflict(
+                product, row, "arrived twice with different content; the first one is kept", builder, now
+            )
 
     def _judge_suspects(
         self, product: str, trades: ProductTrades, newest: int, builder: BatchBuilder, now: float
@@ -144,7 +146,7 @@ class TradeReader(Reader):
                 self.counts["duplicates"] += len(suspects)
                 return
             for row in suspects.values():
-                self._tell_conflict(product, row, "is another one than was handed over; it is not stored", builder, now)
+                self._tell_conflict(product, row, "differs from the stored one; it is not stored", builder, now)
 
     def _restart_ids(self, product: str, trades: ProductTrades, newest: int, builder: BatchBuilder, now: float) -> None:
         """The ids of a product began again: it stands aside, or a person has chosen that it goes on."""
@@ -155,7 +157,7 @@ class TradeReader(Reader):
             self._aside[product] = (last, newest)
             self._changed.discard(product)
             self._products[product] = ProductTrades(last, trades.row, last, is_void=trades.asked)
-            what = f"it stands aside, as rows of the same ids would be overwritten. {CHOICES}"
+            what = f"it is paused, because rows with the same ids would be overwritten. {CHOICES}"
         else:
             suspects = trades.suspects
             first = min((*suspects, *trades.waiting), default=newest + 1)
@@ -168,8 +170,8 @@ class TradeReader(Reader):
             self._reach(product, begun, first - 1, now)
             begun.notice(max((newest, *begun.waiting)), now)
             self._release(product, begun, builder, now)
-            what = f"it goes on with the new ids from {first}"
-        text = f"{product}: the trade ids began again ({last} was the newest, now heartbeats tell {newest}); {what}"
+            what = f"it continues with the new ids from {first}"
+        text = f"{product}: the trade ids began again ({last} was the newest, heartbeats now say {newest}); {what}"
         builder.add_incident("restart", product, text, {"product_id": product, "last": last, "now": newest})
 
     def _forget(self, product: str, last: int) -> None:
@@ -184,14 +186,14 @@ class TradeReader(Reader):
         for product, (last, told) in self._aside.items():
             self._forget(product, last)
             self._products[product] = ProductTrades()
-            text = f"{product}: goes on after its trade ids began again ({last} was the newest, then heartbeats told {told})"
+            text = f"{product}: continues after its trade ids began again ({last} was the newest, then heartbeats said {told})"
             detail = {"product_id": product, "last": last, "now": told}
-            builder.add_incident("restart", product, f"{text}; what was traded meanwhile is not fetched", detail)
+            builder.add_incident("restart", product, f"{text}; trades in between are not fetched", detail)
         self._aside.clear()
 
     def _aside_text(self, product: str) -> str:
         last, told = self._aside[product]
-        return f"{product} stands aside since its trade ids began again ({last} was the newest, then {told}). {CHOICES}"
+        return f"{product} is paused since its trade ids began again ({last} was the newest, then {told}). {CHOICES}"
 
     def _tell_conflict(self, product: str, row: Row, what: str, builder: BatchBuilder, now: float) -> None:
         self.counts["conflicts"] += 1

@@ -85,7 +85,7 @@ class MatchesReader(StartingReader):
                 self._begin(product, trades, floor, now)
             for row in trades.implausible(newest, beat.time):
                 self._waiting -= 1
-                what = f"is above what heartbeats tell ({newest}); it is not stored"
+                what = f"is above the newest trade of the heartbeats ({newest}); it is not stored"
                 self._tell_conflict(product, row, what, builder, now)
             trades.beats.note(newest, now, trades.last)
             trades.count_below(newest, beat.time)
@@ -134,7 +134,7 @@ class MatchesReader(StartingReader):
             return  # nothing was handed over that it should know, and what it has may all be further up
         if not known or newest < min(trades.row, request.first - 1):
             trades.is_probing = bool(known) and not was_probing
-            what = f"restUrl does not know trades of {request.product} that the feed told long ago"
+            what = f"restUrl does not have trades of {request.product} that the feed sent long ago"
             self._disregard(trades, f"{what}; is it the REST interface of the same exchange?", builder, now)
             return
         if (told := known.get(trades.row)) is not None and self._is_contradicted(
@@ -212,7 +212,7 @@ class MatchesReader(StartingReader):
         if self._restarts is RestartedIds.OVERWRITE and since is not None and now - since >= SECOND_LOOK:
             self._restart_ids(product, trades, trades.seen, builder, now)
             return True
-        what = f"restUrl tells another trade {trades.row} of {product} than was handed over: its ids began again, or it is another exchange."
+        what = f"restUrl returns another trade {trades.row} of {product} than was stored: its ids began again, or it is another exchange."
         self._disregard(trades, f"{what} {CHOICES}.", builder, now)
         return True
 
@@ -246,6 +246,6 @@ class MatchesReader(StartingReader):
         builder.add_incident(
             "gap",
             product,
-            f"{product}: {count} trade(s), {first} to {last}, were told neither by the feed nor by REST",
+            f"{product}: {count} trade(s), {first} to {last}, came neither from the feed nor from REST",
             {"product_id": product, "from": first, "to": last, "count": count},
         )

@@ -241,7 +241,7 @@ def canonical(text: str) -> str:
 
     Raises:
         UnreadableTypeError: It is a type that has no column here.
-        ValueError: It is no ABI type.
+        ValueError: It is not an ABI type.
     """
     text = text.strip().removeprefix("tuple")
     if text.startswith("("):
@@ -259,5 +259,5 @@ def canonical(text: str) -> str:
     if re.fullmatch(r"u?fixed([0-9]+x[0-9]+)?|[A-Za-z_$][\w$]*\.[\w$.]+|.*\s+storage", base + bracket + suffix):
         raise UnreadableTypeError(f"{text!r} has no type of column here")
     if not (is_sized or base in ("address", "bool", "string", "bytes", "function")):
-        raise ValueError(f"{text!r} is no ABI type")
+        raise ValueError(f"{text!r} is not an ABI type")
     return base + bracket + suffix

@@ -94,7 +94,7 @@ def find_events(
             if place >= len(abi):  # somebody asked for this very event
                 problems.append(f"{path}: not an event ({error})")
             else:
-                unreadable.append(f"the event {abi[place].get('name')} of the ABI is no stream: {error}")
+                unreadable.append(f"the event {abi[place].get('name')} of the ABI is not a stream: {error}")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             problems.append(f"{path}: not an event ({error})")
     if problems:

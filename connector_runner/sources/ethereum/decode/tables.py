@@ -65,7 +65,7 @@ BLOCKS = (
     text("mixHash", "mix_hash", "Proof of work's mix, or the beacon chain's randomness (EIP-4399).", nullable=True),
     text("nonce", "nonce", "Proof of work's nonce; zeros since the merge.", nullable=True),
     number("difficulty", "difficulty", INT256, "Difficulty; 0 since the merge.", nullable=True),
-    number("totalDifficulty", "total_difficulty", INT256, "Sum of difficulties, where the node still tells it.", nullable=True),
+    number("totalDifficulty", "total_difficulty", INT256, "Sum of difficulties, if the node still returns it.", nullable=True),
     text("withdrawalsRoot", "withdrawals_root", "Root of the withdrawals' trie (EIP-4895).", nullable=True),
     number("blobGasUsed", "blob_gas_used", INT64, "Blob gas its transactions used (EIP-4844).", nullable=True),
     number("excessBlobGas", "excess_blob_gas", INT64, "Blob gas above the target, accumulated (EIP-4844).", nullable=True),
@@ -74,13 +74,13 @@ BLOCKS = (
     Field(Column("uncles", JSON, True, "Hashes of uncles, as JSON."), "uncles", json_texts),
 )  # fmt: skip
 TRANSACTIONS = (
-    number("transactionIndex", "transaction_index", INT64, "Place in the block, from 0."),
+    number("transactionIndex", "transaction_index", INT64, "Index in the block, from 0."),
     text("hash", "transaction_hash", "Hash of the transaction."),
     number("type", "type", INT64, "Type by EIP-2718: 0 legacy, 1, 2, 3, 4, …", nullable=True),
     address("from", "from_address", "Sender."),
     address("to", "to_address", "Receiver; null when a contract is created.", nullable=True),
     number("value", "value", INT256, "Wei transferred."),
-    Field(Column("nonce", INT64, False, "The sender's count; 0 where a node tells none (deposits of the OP stack)."), "nonce", quantities_or_zero),
+    Field(Column("nonce", INT64, False, "The sender's count; 0 if the node returns none (deposits of the OP stack)."), "nonce", quantities_or_zero),
     number("gas", "gas", UINT64, "Gas limit."),
     number("gasPrice", "gas_price", INT256, "Wei for each gas.", nullable=True),
     number("maxFeePerGas", "max_fee_per_gas", INT256, "The most wei for each gas (EIP-1559).", nullable=True),
@@ -97,7 +97,7 @@ TRANSACTIONS = (
     text("yParity", "y_parity", "Signature, in hexadecimal.", nullable=True),
 )  # fmt: skip
 RECEIPTS = (
-    number("transactionIndex", "transaction_index", INT64, "Place in the block, from 0."),
+    number("transactionIndex", "transaction_index", INT64, "Index in the block, from 0."),
     text("transactionHash", "transaction_hash", "Hash of the transaction."),
     number("type", "type", INT64, "Type of the transaction (EIP-2718).", nullable=True),
     number("status", "status", INT64, "1 when it succeeded, 0 when it was reverted; null before EIP-658.", nullable=True),
@@ -114,8 +114,8 @@ RECEIPTS = (
     text("root", "root", "State root after it, before EIP-658.", nullable=True),
 )  # fmt: skip
 LOGS = (
-    number("logIndex", "log_index", INT64, "Place among the block's logs, from 0."),
-    number("transactionIndex", "transaction_index", INT64, "Place of its transaction in the block.", nullable=True),
+    number("logIndex", "log_index", INT64, "Index among the block's logs, from 0."),
+    number("transactionIndex", "transaction_index", INT64, "Index of its transaction in the block.", nullable=True),
     text("transactionHash", "transaction_hash", "Hash of its transaction.", nullable=True),
     text("address", "address", "Contract that emitted it."),
     _topic(0, "First topic: usually which event it is."),

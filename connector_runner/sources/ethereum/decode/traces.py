@@ -17,7 +17,7 @@ from connector_runner.sources.ethereum.errors import MalformedAnswerError
 
 _FIELDS = (
     number(
-        "transaction_index", "transaction_index", INT64, "Place of its transaction in the block; -1 for block rewards."
+        "transaction_index", "transaction_index", INT64, "Index of its transaction in the block; -1 for block rewards."
     ),
     text("trace_address", "trace_address", "Path in the tree of calls: empty for the outermost, then 0, 0.2, …"),
     text("transaction_hash", "transaction_hash", "Hash of its transaction; null for block rewards.", nullable=True),

@@ -26,9 +26,9 @@ TRANSFER_SCHEMA = build_schema(
     (),
     ("log_index", "batch_index"),
     (
-        Column("log_index", INT64, False, "Place of the log among the block's logs."),
-        Column("batch_index", INT64, False, "Place in an ERC-1155 batch; 0 otherwise."),
-        Column("transaction_index", INT64, True, "Place of its transaction in the block."),
+        Column("log_index", INT64, False, "Index of the log among the block's logs."),
+        Column("batch_index", INT64, False, "Index in an ERC-1155 batch; 0 otherwise."),
+        Column("transaction_index", INT64, True, "Index of its transaction in the block."),
         Column("transaction_hash", STRING, True, "Hash of its transaction."),
         Column("token_address", STRING, False, "The token's contract."),
         Column("standard", STRING, False, "ERC20, ERC721 or ERC1155."),

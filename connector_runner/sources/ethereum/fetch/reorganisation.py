@@ -37,7 +37,7 @@ async def replace_branch(
             break
         number -= 1
     if number == top:
-        raise StaleAnswerError(f"the node told another chain, but its block {top} is the dataset's")
+        raise StaleAnswerError(f"the node reported another chain, but its block {top} is the dataset's")
     orphans = chain.orphans(number)
     replaced = branch = chain.cut(number)
     units = await _branch(fetcher, plans, number + 1, min(head.number, chain.number))

@@ -51,6 +51,6 @@ def check_calls(header: Header, traces: Sequence[Json]) -> None:
     require(
         all(children[place] >= count for place, count in told.items()),
         header,
-        "a call that its caller tells of is missing",
+        "a call that its caller counts is missing",
     )
     require(children.keys() <= told.keys(), header, "the caller of a call is missing in its traces")

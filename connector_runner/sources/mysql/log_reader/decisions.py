@@ -234,8 +234,8 @@ class Decisions:
         for column in after.columns:
             if column.name in known and (label := unreadable_after(known[column.name], column)) is not None:
                 raise ActionRequiredError(
-                    f"{after.id}: column {column.name}: its label {label!r} is no text in {column.charset} since: {statement}. It left the "
-                    "bytes of labels as they were: write the labels again (ALTER TABLE … MODIFY the column with its whole type), and "
+                    f"{after.id}: column {column.name}: its label {label!r} is not valid text in {column.charset} since: {statement}. It left the "
+                    "bytes of labels as they were: define the labels again (ALTER TABLE … MODIFY the column with its whole type), and "
                     "copy the table again (`connector-runner checkpoint reset`)",
                     reason="UnreadableLabel",
                 )

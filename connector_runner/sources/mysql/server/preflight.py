@@ -78,8 +78,8 @@ def table_problems(server: Server, table: FoundTable, account: str, *, ignores_c
     problems += definition.problems()
     if server.variables.get("binlog_row_metadata", "").upper() != "FULL":
         problems += [
-            f"column {column.name}: a label of it holds a question mark, or a character that the server does not show; only with names "
-            "in the log it can be told: SET GLOBAL binlog_row_metadata = 'FULL'"
+            f"column {column.name}: one of its labels has a question mark, or a character that the server does not show; only names "
+            "in the log can identify it: SET GLOBAL binlog_row_metadata = 'FULL'"
             for column in definition.columns
             if has_hidden_labels(column)
         ]

@@ -137,7 +137,7 @@ def read_snapshot_position(connection: Connection) -> LogPosition:
     file, offset = status.get("binlog_snapshot_file", ""), int(status.get("binlog_snapshot_position") or 4)
     if not file:
         raise ActionRequiredError(
-            "the server does not tell the log position of a snapshot (Binlog_snapshot_file is empty, as with "
+            "the server does not report the log position of a snapshot (Binlog_snapshot_file is empty, as with "
             "binlog_storage_engine = innodb): LOG_BASED needs a log in files",
             reason="Preflight",
         )

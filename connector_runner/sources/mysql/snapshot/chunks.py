@@ -190,7 +190,7 @@ def _check_columns(connection: Connection, definition: TableDefinition) -> None:
     for column, found in zip(definition.columns, types, strict=True):
         wanted = _RESULT_TYPES.get(column.type.base)
         if (wanted is not None and found not in wanted) or (wanted is None and found in _FIXED_TYPES):
-            raise DefinitionChangedError(f"{definition.id}: column {column.name} is no {column.sql_type} any more")
+            raise DefinitionChangedError(f"{definition.id}: column {column.name} is no longer {column.sql_type}")
 
 
 def read_rows(connection: Connection, decoder: ResultRows) -> Iterator[tuple[list[Row], int]]:

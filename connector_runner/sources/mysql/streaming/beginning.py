@@ -76,7 +76,7 @@ def begin_together(
         schemas[stream] = stand.definition.schema
         if stream not in joined:
             report.note(
-                f"{stream} stands aside at an older place in the log than the other streams: it is not followed"
+                f"{stream} is paused at an older position in the log than the other streams: it is not followed"
             )
             continue
         moved = replace(stand.log, file=resumed.file, offset=resumed.offset, gtids=resumed.gtids)

@@ -137,7 +137,7 @@ class ManyStreams:
                 self._report.count("resnapshots")
                 self._copying.append(stream)
             if stream.failure is not None:
-                self._report.note(f"{stream.id} stands aside, the others go on: {stream.failure.message}")
+                self._report.note(f"{stream.id} is paused, the others continue: {stream.failure.message}")
             batches.append(batch)
         times = [batch.event_time for batch in batches if batch.event_time is not None]
         now = time.time()
@@ -249,7 +249,7 @@ class ManyStreams:
         if not self._isolates:
             raise error
         self._copying.popleft()
-        self._report.note(f"{stream.id} stands aside, the others go on: {error.message}")
+        self._report.note(f"{stream.id} is paused, the others continue: {error.message}")
         return [stream.park(error, self._log)]
 
     async def _drain(self, stream: FollowedStream, chunk: Chunk) -> list[Batch]:

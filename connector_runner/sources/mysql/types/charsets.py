@@ -194,7 +194,7 @@ def key_decoder(charset: str) -> Decoder:
             if found := seconds.intersection(codes):
                 raise UndecodableError(
                     f"a key holds the code 0x{min(found).hex()} of {charset}, which reads like another code of that set: rows that "
-                    "differ only there can't be told apart. Convert the column to utf8mb4",
+                    "differ only there can't be distinguished. Convert the column to utf8mb4",
                     reason="AmbiguousKey",
                 )
         return text

@@ -89,8 +89,8 @@ def unreadable_after(before: SourceColumn, after: SourceColumn) -> str | None:
 
 def _unreadable(column: SourceColumn, which: str, label: str) -> UndecodableError:
     return UndecodableError(
-        f"column {column.name}: {which} ({label!a}) is no text in {column.charset}. ALTER TABLE … CONVERT TO CHARACTER SET leaves the "
-        "bytes of labels as they were: write the labels anew (ALTER TABLE … MODIFY the column with its whole type), see to its rows, "
+        f"column {column.name}: {which} ({label!a}) is not valid text in {column.charset}. ALTER TABLE … CONVERT TO CHARACTER SET leaves the "
+        "bytes of labels as they were: define the labels again (ALTER TABLE … MODIFY the column with its whole type), check its rows, "
         f"and copy the table again ({RESET})",
         reason="UnreadableLabel",
     )
@@ -107,8 +107,8 @@ def _refusals(column: SourceColumn, exact: tuple[str, ...] | None) -> dict[int, 
         return unreadable
     return unreadable | {
         place: UndecodableError(
-            f"column {column.name}: the label {label!r} holds a question mark, or a character that the server does not show there; "
-            "only with binlog_row_metadata = 'FULL' the log tells which (SET GLOBAL binlog_row_metadata = 'FULL'). Then copy "
+            f"column {column.name}: the label {label!r} has a question mark, or a character that the server does not show there; "
+            "only with binlog_row_metadata = 'FULL' the log has the label itself (SET GLOBAL binlog_row_metadata = 'FULL'). Then copy "
             f"the table again ({RESET})",
             reason="HiddenLabel",
         )
