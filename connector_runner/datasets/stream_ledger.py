@@ -62,6 +62,16 @@ class StreamLedger:
         return [Statement(self.sql.incident, [*self.owner, *row]) for row in incident_rows(batches)]
 
 
+class _ByStream(dict[str, StreamLedger]):
+    """Stream → its part. A single one is found by any id: a source may spell it otherwise than it was selected (names that fold case)."""
+
+    def __missing__(self, stream: str) -> StreamLedger:
+        if len(self) != 1:
+            raise KeyError(stream)
+        (only,) = self.values()
+        return only
+
+
 def build_stream_ledgers(context: SinkContext, dialect: Dialect, *, append: bool) -> Mapping[str, StreamLedger]:
     """Stream → its part of the ledger.
 
@@ -69,7 +79,9 @@ def build_stream_ledgers(context: SinkContext, dialect: Dialect, *, append: bool
         InvalidConfigError: What is to be a table's name is none.
         SchemaConflictError: Two streams meet in one table, or in one that belongs to the rows of another.
     """
-    ledgers = {stream: StreamLedger(context, dialect, stream, table) for stream, table in context.tables.items()}
+    ledgers = _ByStream(
+        (stream, StreamLedger(context, dialect, stream, table)) for stream, table in context.tables.items()
+    )
     taken: dict[str, StreamLedger] = {}
     for ledger in ledgers.values():
         for name in _tables_of(ledger, dialect):

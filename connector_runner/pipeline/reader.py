@@ -105,9 +105,15 @@ class Reader:
 
     def _hand_over(self, newest: Batch, last: Mapping[str, Batch], identity: str) -> None:
         """Where each stream stands now: the reader is at the end of a transaction, each stream's place as its own last batch had it."""
-        for stream, batch in last.items():
+        by_stream = {self._selected(stream): batch for stream, batch in last.items()}
+        for stream, batch in by_stream.items():
             self._places[stream] = batch.place or {}
         for stream, place in self._places.items():
             before = self._handed_over.get(stream)
-            version = last[stream].schema.version if stream in last else before.schema_version if before else ""
+            batch_of = by_stream.get(stream)
+            version = batch_of.schema.version if batch_of else before.schema_version if before else ""
             self._handed_over[stream] = Checkpoint(whole_position(newest.position, place), identity, version)
+
+    def _selected(self, stream: str) -> str:
+        """The id by which a stream was selected: a source may spell that of a single one otherwise (names that fold case)."""
+        return next(iter(self._handed_over)) if len(self._handed_over) == 1 else stream

@@ -30,8 +30,9 @@ SCHEMA = StreamSchema("test", (Column("k", INT64),), ("k",))
 class HangingSink:
     """A dataset in memory; the step named `hangs` does not come back before `go` is set."""
 
-    def __init__(self, hangs: str, failures: int = 0) -> None:
+    def __init__(self, hangs: str, failures: int = 0, stream: str = "test") -> None:
         self._hangs = hangs
+        self._stream = stream
         self._failures = failures
         self.go = asyncio.Event()
         self.number = 0
@@ -42,7 +43,7 @@ class HangingSink:
 
     async def claim(self) -> Claim:
         await self._step("claim")
-        return Claim({"test": None}, 1, 0)
+        return Claim({self._stream: None}, 1, 0)
 
     async def prepare(self, schema: StreamSchema) -> None:
         await self._step("prepare")
@@ -165,3 +166,34 @@ async def test_only_the_source_says_that_it_is_connected() -> None:
     run.telemetry.connected()
     assert run.telemetry.health.is_ready
     assert await run.stop() is ExitCode.TERMINATED
+
+
+class Respelled(ListSource):
+    """Spells the id of its stream otherwise than it was selected, and loses its connection once."""
+
+    asked: list[list[str]]
+
+    async def open(self, checkpoints: Mapping[str, Checkpoint | None]) -> Opened:
+        self.asked.append(list(checkpoints))
+        opened = await super().open(checkpoints)
+        return Opened(dict.fromkeys(checkpoints, next(iter(opened.schemas.values()))), opened.identity)
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        async for item in super().batches():
+            yield item
+            if len(self.asked) == 1:
+                raise TransientError("lost", retry_after=0)
+
+
+async def test_a_source_may_spell_the_id_of_its_stream_otherwise() -> None:
+    asked: list[list[str]] = []
+
+    def build() -> Respelled:
+        source = Respelled([batch(SCHEMA, number, (Operation.UPSERT, (number,))) for number in (1, 2)])
+        source.asked = asked
+        return source
+
+    run = Run(build, HangingSink("", stream="OTHER"))
+    assert await run.start().end() is ExitCode.END_OF_STREAM
+    assert asked == [["OTHER"], ["OTHER"]]
+    assert run.telemetry.totals.rows == 2
