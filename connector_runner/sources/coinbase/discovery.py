@@ -1,4 +1,4 @@
-"""What a configuration can read: its streams, and the products that it means, as REST lists them."""
+"""What a configuration can read: its streams, and the products that it selects, as REST lists them."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from connector_runner.sources.coinbase.rest.client import RestClient
 from connector_runner.sources.coinbase.streams import STREAMS, StreamSpec, available_streams
 
 LIST_SECONDS = 600.0
-"""How often the products that `*` means are listed again, and those tried again that the feed refused."""
+"""How often the products that `*` selects are listed again, and products that the feed refused are tried again."""
 TRIED_AGAIN = 20
-"""At most so many refused products are tried again at a time."""
+"""How many refused products are tried again at a time, at most."""
 
 
 class ProductDiscovery:
     """`productId` of one configuration.
 
     Attributes:
-        failure: Why the source must begin anew; None as long as all is as it was.
+        failure: Why the source must start again; None as long as nothing has changed.
     """
 
     def __init__(self, asked: Sequence[str], rest: RestClient, note: Callable[[str], None]) -> None:
@@ -53,8 +53,8 @@ class ProductDiscovery:
         """The products to subscribe to.
 
         Raises:
-            InvalidConfigError: `*` stands beside names.
-            TransientError: They can't be listed now.
+            InvalidConfigError: `*` is combined with names.
+            TransientError: The products can't be listed now.
         """
         if not wants_all(self._asked):
             return self._asked
@@ -65,18 +65,18 @@ class ProductDiscovery:
         return products
 
     def watch(self, refused: Sequence[str], is_accepted: Callable[[str], Awaitable[bool]], wake: asyncio.Event) -> None:
-        """Lists them again from time to time where all are meant; sets `failure` and `wake` when others are to be read.
+        """If all products are selected, lists them again at intervals; sets `failure` and `wake` when the list has changed.
 
         Args:
-            refused: Products that were found but that the feed refused.
-            is_accepted: Whether the feed takes one of them now.
-            wake: To be set.
+            refused: Products that REST lists but the feed refused.
+            is_accepted: Whether the feed accepts one of them now.
+            wake: Set together with `failure`.
         """
         if wants_all(self._asked):
             self._watching = asyncio.create_task(self._watch(tuple(refused), is_accepted, wake))
 
     async def close(self) -> None:
-        """Safe twice."""
+        """Stops `watch`; safe to call twice."""
         watching, self._watching = self._watching, None
         if watching is not None:
             watching.cancel()
@@ -102,9 +102,9 @@ class ProductDiscovery:
                 return TransientError(f"the exchange answered: {text}", reason="FeedError")
 
     async def explain(self, error: ConnectorError) -> ConnectorError:
-        """Names the nearest products, and all that are unknown at once, where REST can tell.
+        """Names all unknown products at once, with the nearest ones, if REST lists the products.
 
-        An error in words that nobody foresaw may mean the same: REST knows, whatever the words are.
+        An error with an unexpected text may mean the same: REST knows the products, whatever the text is.
         """
         if error.reason not in {"UnknownProduct", "FeedError"} or wants_all(self._asked):
             return error
@@ -115,10 +115,10 @@ class ProductDiscovery:
         return InvalidConfigError(problems, reason="UnknownProduct") if problems else error
 
     async def rest_notes(self) -> tuple[str, ...]:
-        """What a person should know of restUrl; where all products are meant it has answered already.
+        """What a person should know about restUrl. If all products are selected, REST has already answered.
 
         Raises:
-            NotFoundError: It is something else.
+            NotFoundError: It is not the exchange's REST interface.
         """
         if not wants_all(self._asked):
             try:
@@ -152,7 +152,7 @@ class ProductDiscovery:
 
 
 def build_catalogue(identity: str, has_credentials: bool, notes: Sequence[str]) -> Catalogue:
-    """The streams of a configuration, with what a person should know of it."""
+    """The streams of a configuration, with what a person should know about it."""
     streams = tuple(spec.info for spec in available_streams(has_credentials))
     hidden = [spec.id for spec in STREAMS.values() if spec.is_private]
     if not has_credentials:
@@ -164,7 +164,7 @@ def find_stream(stream: str, has_credentials: bool) -> StreamSpec:
     """A stream by its name.
 
     Raises:
-        UnknownStreamError: There is none of that name, or it needs an API key.
+        UnknownStreamError: No stream has that name, or it needs an API key.
     """
     available = {spec.id: spec for spec in available_streams(has_credentials)}
     if stream in available:
@@ -180,5 +180,5 @@ def find_stream(stream: str, has_credentials: bool) -> StreamSpec:
 
 
 def refusal_text(product: str, text: str) -> str:
-    """What is told of a product that the feed does not take."""
+    """The sentence about a product that the feed does not accept."""
     return f"the feed refuses {product}, which restUrl lists as online ({text})"

@@ -14,16 +14,16 @@ from connector_runner.sources.coinbase.decode.messages import FeedError
 
 
 class ProductsChangedError(TransientError):
-    """The products that `*` means are others now: they are listed again, and subscribed to anew."""
+    """The products that `*` selects have changed: they are listed and subscribed to again."""
 
     reason = "ProductsChanged"
 
 
 class ProductsRefusedError(ProductsChangedError):
-    """The feed refuses some of the products that `*` means, though REST lists them as online.
+    """The feed refuses some of the products that `*` selects, although REST lists them as online.
 
     Attributes:
-        products: Which, by their names; empty when the feed did not say.
+        products: The names of those products; empty if the feed did not name them.
     """
 
     def __init__(self, message: str, products: Sequence[str]) -> None:
@@ -32,11 +32,11 @@ class ProductsRefusedError(ProductsChangedError):
 
 
 class NotFoundError(ActionRequiredError):
-    """404."""
+    """REST answered with the status 404."""
 
 
 class FeedErrorKind(Enum):
-    """What an error of the exchange calls for."""
+    """What kind of problem an error of the exchange is."""
 
     UNKNOWN_PRODUCT = auto()
     UNKNOWN_CHANNEL = auto()
@@ -44,7 +44,7 @@ class FeedErrorKind(Enum):
     TRANSIENT = auto()
 
 
-# First match wins; whatever is not listed may pass.
+# The first match wins; an error without a match counts as transient.
 ERRORS: tuple[tuple[re.Pattern[str], FeedErrorKind], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), kind)
     for pattern, kind in (
@@ -64,19 +64,19 @@ ERRORS: tuple[tuple[re.Pattern[str], FeedErrorKind], ...] = tuple(
 
 
 def classify(error: FeedError) -> FeedErrorKind:
-    """What an error message calls for, by the table above."""
+    """The kind of an error message, by the table above."""
     text = f"{error.message} {error.reason}"
     return next((kind for pattern, kind in ERRORS if pattern.search(text)), FeedErrorKind.TRANSIENT)
 
 
 def is_foreseen(error: FeedError) -> bool:
-    """Whether the table above knows the words of an error message."""
+    """Whether the table above has a pattern for an error message."""
     text = f"{error.message} {error.reason}"
     return any(pattern.search(text) for pattern, _ in ERRORS)
 
 
 def named_products(text: str, asked: Sequence[str]) -> tuple[str, ...]:
-    """Those of the products asked for that an error's text names, as whole words."""
+    """The requested products that an error's text names, as whole words."""
     words = set(re.split(r"[^\w-]+", text.upper()))
     return tuple(product for product in asked if product.upper() in words)
 

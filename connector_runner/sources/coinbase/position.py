@@ -1,4 +1,4 @@
-"""What a checkpoint holds of a stream: the mark of each product, and what its reader needs beside it. Pure."""
+"""What a checkpoint holds of a stream: the mark of each product, and what else its reader needs. Pure."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from connector_runner.protocols.errors import START_OVER, ActionRequiredError
 POSITION_FORMAT = 2
 
 
-# Where each format keeps the marks; format 1 repeated them beside every row in append mode.
+# The field that holds the marks in each format; format 1 repeated them with every row in append mode.
 MARKS_OF_FORMAT: Mapping[object, str] = {1: "last", POSITION_FORMAT: "_last"}
 
 
 def require_format(position: Position) -> None:
-    """A position that this version can read.
+    """Checks that this version can read a position.
 
     Raises:
         ActionRequiredError: Another version made it.
@@ -29,5 +29,5 @@ def require_format(position: Position) -> None:
 
 
 def position_of(marks: Mapping[str, int], **more: Mapping[str, Any]) -> Position:
-    """The marks of all products, which only the checkpoint keeps (see `place_of`); what else is to be kept, unless empty."""
+    """A position: the marks of all products, which only the checkpoint keeps (see `place_of`), and `more`, unless empty."""
     return {"format": POSITION_FORMAT, "_last": marks} | {f"_{name}": dict(kept) for name, kept in more.items() if kept}

@@ -1,4 +1,4 @@
-"""Which products are meant: all that are online, or those named, each checked against what the exchange has. Pure."""
+"""Which products are selected: all that are online, or those named, each checked against the exchange's list. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ALL = "*"
 
 
 def online(listed: Iterable[ListedProduct]) -> tuple[str, ...]:
-    """The products that trade."""
+    """The ids of the products that are online."""
     return tuple(sorted(product.id for product in listed if product.status == "online"))
 
 
@@ -30,10 +30,10 @@ def changes(before: Sequence[str], after: Sequence[str]) -> str:
 
 
 def wants_all(asked: Sequence[str]) -> bool:
-    """Whether the configuration means all products.
+    """Whether the configuration selects all products.
 
     Raises:
-        InvalidConfigError: `*` stands beside names.
+        InvalidConfigError: `*` is combined with names.
     """
     if ALL in asked and list(asked) != [ALL]:
         raise InvalidConfigError(
@@ -45,12 +45,12 @@ def wants_all(asked: Sequence[str]) -> bool:
 
 
 def unique(asked: Sequence[str]) -> tuple[str, ...]:
-    """Without repetitions, in order."""
+    """The names without duplicates, in order."""
     return tuple(dict.fromkeys(asked))
 
 
 def unknown_products(asked: Sequence[str], listed: Iterable[ListedProduct]) -> list[str]:
-    """One sentence a product that the exchange doesn't have, with the nearest that it has."""
+    """One sentence for each product that the exchange doesn't have, with the nearest ones that it has."""
     known = {product.id: product.status for product in listed}
     problems = []
     for index, name in enumerate(asked):

@@ -1,4 +1,4 @@
-"""The generated block of docs/coinbase.md: each stream as the schemas have it, so that the page can't drift."""
+"""The generated block of docs/coinbase.md: each stream as the schemas define it, so that the page stays correct."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The configuration as values: products, addresses, an API key, what to do with ids that begin again. Pure.
 
-The key signs as the exchange documents it: docs.cdp.coinbase.com/exchange, "authentication".
+Requests are signed as the exchange documents it: docs.cdp.coinbase.com/exchange, "authentication".
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from connector_runner.protocols.errors import InvalidConfigError
 from connector_runner.protocols.source import SourceContext, WriteMode
 
 RETRY_JITTER = (0.5, 1.5)
-"""Waits between tries are up to half longer or shorter, so that many runners don't come at once."""
+"""Waits between retries are up to half longer or shorter, so that many runners don't retry at the same time."""
 
 
 class RestartedIds(StrEnum):
-    """What becomes of a product whose numbers begin again: `restartedIds` of the configuration."""
+    """What happens to a product whose numbers begin again: `restartedIds` of the configuration."""
 
     STAND_ASIDE = "standAside"
     OVERWRITE = "overwrite"
@@ -34,7 +34,7 @@ CREDENTIAL_NAMES = ("key", "secret", "passphrase")
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """An API key; the texts never show in a representation."""
+    """An API key; its texts never appear in its `repr`."""
 
     key: str = field(repr=False)
     secret: str = field(repr=False)
@@ -47,10 +47,10 @@ class Credentials:
 
 
 def read_credentials(config: Mapping[str, Any]) -> Credentials | None:
-    """The API key of a configuration, None without one.
+    """The API key of a configuration, or None if it has none.
 
     Raises:
-        InvalidConfigError: Only a part of it is there, or the secret is not base64.
+        InvalidConfigError: Only a part of the key is given, or the secret is not base64.
     """
     values = {name: config[name] for name in CREDENTIAL_NAMES if config.get(name)}
     if not values:
@@ -73,9 +73,9 @@ class Settings:
     Attributes:
         url: The websocket feed.
         rest_url: The REST interface.
-        products: As they were asked for; `*` means all that are online.
+        products: As they were requested; `*` means all that are online.
         credentials: An API key, or None.
-        restarts: What becomes of a product whose numbers begin again.
+        restarts: What happens to a product whose numbers begin again.
     """
 
     url: str
@@ -86,7 +86,7 @@ class Settings:
 
     @property
     def host(self) -> str:
-        """The feed's host: what a checkpoint knows this source by."""
+        """The feed's host, which identifies this source in a checkpoint."""
         return urlsplit(self.url).hostname or self.url
 
 
@@ -98,7 +98,7 @@ def read_settings(context: SourceContext) -> Settings:
     """
     config = context.config
     chosen = RestartedIds(config.get("restartedIds", RestartedIds.STAND_ASIDE))
-    # In a history nothing is overwritten: rows of ids that began again stand beside the old ones.
+    # In append mode nothing is overwritten: rows with ids that began again are added to the old ones.
     restarts = RestartedIds.OVERWRITE if context.write_mode is WriteMode.APPEND else chosen
     credentials = read_credentials(config)
     return Settings(str(config["url"]), str(config["restUrl"]), tuple(config["productId"]), credentials, restarts)

@@ -1,4 +1,4 @@
-"""The COINBASE source: finds the products, keeps the connections, drains what they received into batches, fills from REST."""
+"""The COINBASE source: finds products, keeps connections, turns what they receive into batches, fills holes from REST."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ from connector_runner.sources.coinbase.trades.reader import MatchesReader
 BATCH_BYTES = 2**20
 CONNECTIONS_A_SECOND = 4.0
 BURST = 4
-"""So many connections may be opened at once after a pause."""
+"""How many connections may be opened at once after a pause."""
 TICK_SECONDS = 0.2
 NOTE_SECONDS = 60.0
-"""The same sentence is logged at most so often."""
+"""Seconds before the same sentence is logged again."""
 
 
 class CoinbaseSource:
@@ -69,7 +69,7 @@ class CoinbaseSource:
         return self._settings.host
 
     async def discover(self, selected: str | None, also: Collection[str] = ()) -> Catalogue:
-        """See the protocol; subscribes to every configured product to see that the exchange accepts it."""
+        """See the protocol; subscribes to every configured product to check that the exchange accepts it."""
         try:
             products = await self._discovery.find()
             subscriptions = list(build_subscriptions(STREAMS["ticker"], products, ()))
@@ -83,7 +83,7 @@ class CoinbaseSource:
         return build_catalogue(self.identity, self._settings.credentials is not None, notes)
 
     async def open(self, checkpoints: Mapping[str, Checkpoint | None]) -> Opened:
-        """See the protocol; one stream, so far."""
+        """See the protocol; only one stream so far."""
         stream, checkpoint = only_stream(checkpoints, "COINBASE")
         spec = find_stream(stream, self._settings.credentials is not None)
         if checkpoint is not None:
@@ -128,7 +128,7 @@ class CoinbaseSource:
     async def _connect_without_refused(
         self, spec: StreamSpec, products: Sequence[str], accounts: Sequence[str]
     ) -> None:
-        """Connects; a stream without products takes another product's heartbeat when the first one is refused."""
+        """Connects. A stream without products uses another product's heartbeat if the first one is refused."""
         while True:
             try:
                 return await self._connect(build_subscriptions(spec, products, accounts))
@@ -139,14 +139,14 @@ class CoinbaseSource:
                 await self._sessions.stop()
 
     async def _is_accepted(self, product: str) -> bool:
-        """Whether the feed takes a product now that it refused before."""
+        """Whether the feed now accepts a product that it refused before."""
         if self._reader is None or self._session_settings is None:
             return False
         settings = replace(self._session_settings, on_change=lambda *_: None, wake=asyncio.Event())
         return await is_accepted(build_subscriptions(self._reader.spec, (product,), ())[0], settings)
 
     def _news(self) -> BatchBuilder:
-        """What is to be told of the opening, with the first batch."""
+        """What to report about the start, with the first batch."""
         builder = BatchBuilder()
         for product, text in self._sessions.refused.items():
             sentence = (
@@ -180,7 +180,7 @@ class CoinbaseSource:
             self._report.disconnected(message)
 
     def _drain(self, reader: Reader) -> Iterable[BatchBuilder]:
-        """What the connections received and REST answered, as builders."""
+        """What the connections received and what REST answered, as builders."""
         self._wake.clear()
         for session in self._sessions.up:
             began, payloads = session.take(BATCH_BYTES)
@@ -198,7 +198,7 @@ class CoinbaseSource:
             yield from self._backfill.drain(reader)
 
     def _heed(self, builder: BatchBuilder, session: FeedSession) -> None:
-        """Acts on what the messages said beside their rows."""
+        """Handles what the messages contained besides rows."""
         for error in builder.errors:
             meaning = self._discovery.interpret(error)
             if isinstance(meaning, ActionRequiredError | ProductsChangedError):
@@ -208,7 +208,7 @@ class CoinbaseSource:
             session.drop(builder.distrust)
 
     def _tend(self, reader: Reader) -> None:
-        """Between batches: failures, counts, holes, products that fell silent."""
+        """Runs between batches: handles failures, counts, holes, products that became silent."""
         for failure in (self._discovery.failure, *(session.failure for session in self._sessions.up)):
             if failure is not None:
                 raise failure
@@ -243,7 +243,7 @@ class CoinbaseSource:
             self._report.note(text)
 
     async def _pause(self) -> None:
-        """Until something arrives, at most for a tick: holes and silence have deadlines."""
+        """Waits until something arrives, at most one tick, because holes and silence have deadlines."""
         try:
             async with asyncio.timeout(TICK_SECONDS):
                 await self._wake.wait()
@@ -257,6 +257,6 @@ class CoinbaseSource:
             self._report.lag(max(0.0, time.time() - batch.event_time) if behind else 0.0)
 
     def _is_behind(self) -> bool:
-        """Whether there is news that was not handed over, or can't be heard of."""
+        """Whether there is new data that was not handed over, or that can't be received."""
         has_holes = isinstance(self._reader, MatchesReader) and self._reader.open_holes > 0
         return has_holes or not all(session.is_up for session in self._sessions.up)

@@ -1,4 +1,4 @@
-"""The streams there are, as a table: channel, shapes, schema, key, and what can be said about completeness."""
+"""The available streams, as a table: channel, shapes, schema, key, and what is known about completeness."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ class StreamSpec:
     """One stream.
 
     Attributes:
-        schema: Of its rows.
-        shapes: The messages it is made of.
+        schema: The schema of its rows.
+        shapes: The messages it consists of.
         proof: See `Proof`.
-        order: The column that only grows within the first column (a product, an account); "" where there is none.
+        order: The column that only grows within the first column (a product, an account); "" if there is none.
         is_private: Needs an API key.
-        products_a_connection: More products are spread over several connections.
-        pulse: The number in a heartbeat that grows only when this stream tells something of the product too; "" where none does.
+        products_a_connection: The most products on one connection; more are spread over several.
+        pulse: The number in a heartbeat that grows only when this stream also reports something of the product; "" if none.
         description: One sentence for people.
     """
 
@@ -73,23 +73,23 @@ class StreamSpec:
 
     @property
     def id(self) -> str:
-        """What `selectedStream` takes."""
+        """The stream's name, as in `selectedStream`."""
         return self.schema.stream
 
     @property
     def channel(self) -> str:
-        """The channel to subscribe to: named like the stream."""
+        """The channel to subscribe to; it has the stream's name."""
         return self.schema.stream
 
     @property
     def info(self) -> StreamInfo:
-        """As a catalogue lists it."""
+        """The stream as a catalogue lists it."""
         columns = tuple(ColumnInfo(c.name, str(c.type), c.nullable) for c in self.schema.columns)
         return StreamInfo(self.id, self.schema.key, ("live",), columns=columns, description=self.description)
 
 
 def logical_type(annotation: Any) -> LogicalType:
-    """A field's annotation as a column's type."""
+    """The type of the column for a field's annotation."""
     if annotation == messages.Extra:
         return JSON
     parts = [annotation]
@@ -262,5 +262,5 @@ STREAMS: dict[str, StreamSpec] = {spec.id: spec for spec in (*_PUBLIC, *_PRIVATE
 
 
 def available_streams(has_credentials: bool) -> tuple[StreamSpec, ...]:
-    """The streams that a configuration can have."""
+    """The streams that a configuration can select."""
     return (*_PUBLIC, *_PRIVATE) if has_credentials else _PUBLIC

@@ -1,12 +1,12 @@
-"""From bytes to structs, without I/O: strict and fast for what is documented, lenient for all else, so that nothing is lost.
+"""From bytes to structs, without I/O: strict and fast for documented messages, lenient for others, so that nothing is lost.
 
-The fast way decodes into structs whose documented fields are all required and then proves, by counting the colons, that the
-message had no other field: each field contributes one colon, each time two more, other documented values none. Any surprise
-(a new field, a missing one, another type, an offset that is not Z, a time finer than a microsecond) takes the lenient way,
-which keeps what it can't place in the column `extra`.
+The fast path decodes into structs whose documented fields are all required. It then proves, by counting the colons, that the
+message has no other field: each field contributes one colon, each time two more, other documented values none. Any surprise
+(a new field, a missing one, another type, an offset that is not Z, a time finer than a microsecond) takes the lenient path,
+which puts whatever fits no other column into the column `extra`.
 
-A time that is finer than a microsecond is cut, never rounded (msgspec would make .999999999 the next second), and its text is
-kept in `extra`.
+A time that is finer than a microsecond is truncated, never rounded (msgspec would turn .999999999 into the next second). Its
+text is kept in `extra`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from connector_runner.sources.coinbase.decode.messages import CONTROL, EXTRA_WIR
 
 TYPE_WIRE_NAME = "(type)"
 DOT = ord(".")
-# A time with a digit that is not 0 behind its microseconds, and what is to be cut of it.
+# A time with a digit other than 0 after its microseconds, and the digits that are cut off.
 FINER = re.compile(rb":\d\d:\d\d\.\d{6}\d*[1-9]")
 _CUT = re.compile(rb"(:\d\d:\d\d\.\d{6})\d+")
 S = TypeVar("S", bound=Struct)
@@ -67,13 +67,13 @@ def optional_names(shape: type[Struct]) -> frozenset[str]:
 
 @cache
 def told_fields(shape: type[Struct]) -> tuple[tuple[str, Any], ...]:
-    """The fields that a message tells, each with its default: by attribute."""
+    """The fields that a message itself can contain, all but `extra`: (attribute, default)."""
     return tuple((field.name, field.default) for field in fields(shape) if field.encode_name != EXTRA_WIRE_NAME)
 
 
 @cache
 def colons(shape: type[Struct]) -> int | None:
-    """How many colons a documented message of this shape has; None where fields are optional, or times several."""
+    """How many colons a documented message of this shape has; None if it has optional fields or several times."""
     if len(moment_names(shape)) > 1 or not all(required for _, _, required in wire_fields(shape)):
         return None
     is_tagged = shape.__struct_config__.tag is not None
@@ -89,11 +89,11 @@ class MalformedError(ValueError):
 
 
 class Decoder:
-    """Decodes the messages of some shapes.
+    """Decodes messages of the given shapes.
 
     Attributes:
-        counts: `unknown_messages` (types that nobody asked for: ignored) and `lenient_messages` so far.
-        strict: Reads documented messages; what it reads is only proven to be all there is by `is_plain`.
+        counts: `unknown_messages` (of types that were not requested; ignored) and `lenient_messages` so far.
+        strict: Decodes documented messages. Only `is_plain` or `is_exact` proves that it is the whole message.
     """
 
     def __init__(self, shapes: Sequence[type[Struct]]) -> None:
@@ -105,10 +105,10 @@ class Decoder:
         self._by_tag: Mapping[str, type[Struct]] = {str(shape.__struct_config__.tag): shape for shape in every}
 
     def decode(self, raw: bytes) -> Struct | None:
-        """One message; None: of a type that is not among the shapes.
+        """One message, or None if its type is not among the shapes.
 
         Raises:
-            MalformedError: Not JSON, not an object, or without what identifies it.
+            MalformedError: Not JSON, not an object, or without a field that identifies it.
         """
         try:
             message: Struct = self.strict(raw)
@@ -130,16 +130,16 @@ class Decoder:
 
 
 def is_plain(raw: bytes, expected: int) -> bool:
-    """Whether a message of one time and so many colons has no other field, and no time finer than a microsecond.
+    """Whether a message with one time and `expected` colons has no other field, and no time finer than a microsecond.
 
-    The exchange writes six digits and Z; only what differs is looked for by the slower pattern.
+    The exchange writes six digits and Z; only other times are checked with the slower pattern.
     """
     end = raw.rfind(b"Z")
     return raw.count(b":") == expected and ((end > 0 and raw[end - 7] == DOT) or not FINER.search(raw))
 
 
 def is_exact(message: Struct, raw: bytes) -> bool:
-    """Whether a message has no field but those of its shape, and no time finer than a microsecond (False: perhaps)."""
+    """Whether a message has only fields of its shape, and no time finer than a microsecond (False: it may be so)."""
     if isinstance(message, CONTROL):
         return True
     if isinstance(message, Status):  # its entries are read one by one, later
@@ -156,10 +156,10 @@ def is_exact(message: Struct, raw: bytes) -> bool:
 
 
 def read_fields(raw: bytes) -> dict[str, Raw]:
-    """The fields of a JSON object, unread.
+    """The fields of a JSON object, not decoded.
 
     Raises:
-        MalformedError: It is none.
+        MalformedError: It is not a JSON object.
     """
     try:
         return msgspec.json.decode(raw, type=dict[str, Raw])
@@ -173,10 +173,10 @@ def reason_of(error: BaseException) -> str:
 
 
 def build(shape: type[S], found: Mapping[str, Raw], known: Mapping[str, Any] | None = None) -> S:
-    """A struct from unread fields: null where a value is missing or not of its type, with the rest in `extra`.
+    """A struct from fields that are not decoded: null if a value is missing or has another type; the rest goes into `extra`.
 
     Raises:
-        MalformedError: A field that can't be null is missing or not of its type, or what is left is not UTF-8.
+        MalformedError: A field that can't be null is missing or has another type, or the rest is not UTF-8.
     """
     values: dict[str, Any] = dict(known or {})
     extra = dict(found)
@@ -206,7 +206,7 @@ def build(shape: type[S], found: Mapping[str, Raw], known: Mapping[str, Any] | N
 
 
 REQUIRED = ("product_id", "account_id", "trade_id", "changes", "bids", "asks", "channels", "kind", "id")
-"""Fields without which a message says nothing: they are parts of keys, or its whole content."""
+"""Fields without which a message has no meaning: they are parts of keys, or its whole content."""
 ALSO_REQUIRED: dict[str, tuple[str, ...]] = {
     "Heartbeat": ("time",),
     "Auction": ("timestamp",),
@@ -214,7 +214,7 @@ ALSO_REQUIRED: dict[str, tuple[str, ...]] = {
 }
 NOT_REQUIRED: dict[str, tuple[str, ...]] = {"Ticker": ("trade_id",)}
 WITHOUT: dict[str, dict[str, Any]] = {"Ticker": {"sequence": 0}}
-"""What stands in a key for a field that may be missing: a product that never traded has bid and ask, but may have no sequence."""
+"""The value in a key for a field that may be missing: a product that never traded has bid and ask, but may have no sequence."""
 
 
 @cache
@@ -238,13 +238,13 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
 
 
 def _cut(raw: Raw) -> tuple[Raw, bool]:
-    """An unread time without what it has behind its microseconds, and whether that was more than zeros."""
+    """A time, not decoded, without the digits after its microseconds, and whether those were more than zeros."""
     text = bytes(raw)
     return Raw(_CUT.sub(rb"\1", text)), FINER.search(text) is not None
 
 
 def _convert(raw: Raw, kind: Any) -> Any:
-    """A value of the type, or None; times in UTC; numbers for decimals keep their digits; empty decimals are null."""
+    """A value of the type, or None. Times are in UTC, numbers for decimals keep their digits, empty decimals are null."""
     try:
         value = _decoder(kind).decode(raw)
         return value.astimezone(UTC) if isinstance(value, datetime) and value.year > 1 else value
@@ -253,7 +253,7 @@ def _convert(raw: Raw, kind: Any) -> Any:
 
 
 def is_null(raw: Raw) -> bool:
-    """Whether an unread value says nothing: null, or the empty text that stands for an absent number."""
+    """Whether a value, not decoded, is empty: null, or the empty text that the exchange writes for an absent number."""
     return bytes(raw).strip() in {b"null", b'""'}
 
 
@@ -262,7 +262,7 @@ def _quoted(name: str) -> str:
 
 
 def price_key(text: str) -> Decimal:
-    """A price of a book as a key: one value has one form (10101.80000000 and 10101.8 are the same level)."""
+    """A price of a book as a key: equal values have one form (10101.80000000 and 10101.8 are the same level)."""
     if "." in text and "e" not in text and "E" not in text:
         text = text.rstrip("0").rstrip(".")
     return Decimal(text)

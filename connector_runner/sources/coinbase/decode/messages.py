@@ -1,8 +1,8 @@
-"""The feed's messages as the exchange documents them: one struct a shape, its fields in the order of the stream's columns.
+"""The feed's messages as the exchange documents them: one struct per shape, its fields in the order of the stream's columns.
 
-These structs are the one description of the columns: their types, their order and their descriptions (the schemas in `streams`
-are derived from them). Sources: docs.cdp.coinbase.com/exchange, "WebSocket channels" and "REST: get product trades".
-All documented fields are required here, so that strict decoding is fast and exact; what differs goes through `lenient`.
+These structs are the only definition of the columns: their types, their order and their descriptions (the schemas in
+`streams` are derived from them). Sources: docs.cdp.coinbase.com/exchange, "WebSocket channels" and "REST: get product trades".
+All documented fields are required here, so that strict decoding is fast and exact; other messages are decoded leniently.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct, field
 
-# The exchange would hardly name a field so: the column is filled by `lenient` decoding only.
+# The exchange is unlikely to use this name for a field: only lenient decoding fills the column.
 EXTRA_WIRE_NAME = "(extra)"
 
 Integer = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
@@ -24,7 +24,7 @@ Sequence = Annotated[Integer, Meta(description="The product's sequence number; i
 TradeId = Annotated[Integer, Meta(description="The trade's number; contiguous per product.")]
 Price = Annotated[Decimal, Meta(description="In units of the quote currency.")]
 Size = Annotated[Decimal, Meta(description="In units of the base currency.")]
-# A time without a zone is no time: it is kept in `extra`.
+# A time without a time zone does not count as a time: it is kept in `extra`.
 Moment = Annotated[datetime, Meta(tz=True)]
 Time = Annotated[Moment, Meta(description="When it happened, by the exchange's clock.")]
 Maker = Annotated[Uuid, Meta(description="The resting order.")]
@@ -97,7 +97,7 @@ class RfqMatch(Struct, tag="rfq_match", gc=False):
 
 
 class Heartbeat(Struct, tag="heartbeat", gc=False):
-    """`heartbeat`: one a second and product."""
+    """`heartbeat`: one per second and product."""
 
     product_id: Product
     time: Time
@@ -178,7 +178,7 @@ class OrderMessage(Struct, gc=False, kw_only=True):
 
 
 class Received(OrderMessage, tag="received", gc=False):
-    """A valid order has come in."""
+    """A valid order was received."""
 
 
 class Open(OrderMessage, tag="open", gc=False):
@@ -198,7 +198,7 @@ class Change(OrderMessage, tag="change", gc=False):
 
 
 class Activate(OrderMessage, tag="activate", gc=False):
-    """A stop order of one's own was placed; the message has no sequence."""
+    """One of the user's own stop orders was placed; the message has no sequence."""
 
 
 class Snapshot(Struct, tag="snapshot"):
@@ -212,7 +212,7 @@ class Snapshot(Struct, tag="snapshot"):
 
 
 class Level2Update(Struct, tag="l2update"):
-    """`level2`, `level2_batch`: changes as (side, price, new size); size 0 takes the level away."""
+    """`level2`, `level2_batch`: changes as (side, price, new size); size 0 removes the level."""
 
     product_id: str
     changes: list[tuple[str, ...]]
@@ -221,7 +221,7 @@ class Level2Update(Struct, tag="l2update"):
 
 
 class Status(Struct, tag="status"):
-    """`status`: all products and currencies, each time."""
+    """`status`: all products and currencies, in every message."""
 
     products: list[msgspec.Raw] = []
     currencies: list[msgspec.Raw] = []
@@ -237,7 +237,7 @@ class Channel(Struct):
 
 
 class Subscriptions(Struct, tag="subscriptions"):
-    """The answer to subscribe: all that is subscribed now."""
+    """The response to subscribe: all current subscriptions."""
 
     channels: list[Channel]
 
@@ -277,7 +277,7 @@ class Item(Struct, gc=False):
 
 
 class RestTrade(Struct, gc=False):
-    """A trade as REST tells it: without sequence and orders."""
+    """A trade as REST returns it: without sequence and order ids."""
 
     trade_id: Integer
     side: str

@@ -1,4 +1,4 @@
-"""What REST answers, as values: products, pages of trades, accounts. Pure."""
+"""Responses of REST as values: products, pages of trades, accounts. Pure."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class ListedProduct(msgspec.Struct):
 
 
 def decode_products(raw: bytes) -> tuple[ListedProduct, ...]:
-    """The answer of `GET /products`.
+    """The response to `GET /products`.
 
     Raises:
-        TransientError: It is none.
+        TransientError: It is not a list of products.
     """
     try:
         return tuple(msgspec.json.decode(raw, type=list[ListedProduct]))
@@ -41,7 +41,7 @@ def decode_page(raw: bytes) -> list[RestTrade]:
     """A page of trades from REST, newest first.
 
     Raises:
-        MalformedError: It is no list of trades.
+        MalformedError: It is not a list of trades.
     """
     try:
         page = _PAGE.decode(raw)
@@ -66,10 +66,10 @@ class _Account(msgspec.Struct):
 
 
 def decode_accounts(raw: bytes) -> tuple[str, ...]:
-    """The ids in an answer of `GET /accounts`.
+    """The ids in a response to `GET /accounts`.
 
     Raises:
-        TransientError: It is none.
+        TransientError: It is not a list of accounts.
     """
     try:
         return tuple(account.id for account in msgspec.json.decode(raw, type=list[_Account]))
