@@ -1,1 +1,1 @@
-"""The websocket feed: connections, subscriptions, whether products are alive."""
+"""The websocket feed: connections, subscriptions, the liveness of products."""

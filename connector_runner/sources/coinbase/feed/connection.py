@@ -1,4 +1,4 @@
-"""One websocket to the feed: how it is opened, how it is let go, and what its errors mean."""
+"""One websocket to the feed: how it is opened and closed, and what its errors mean."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from connector_runner.resilience.retry_after import parse_retry_after
 LARGEST_MESSAGE = 64 * 2**20
 CONNECT_SECONDS = 10.0
 GLIMPSE_BYTES = 160
-"""So much of an answer that nobody expected is told."""
+"""How many bytes of an unexpected answer are shown."""
 _DATA = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
 
 
 class FeedConnection(ClientConnection):
-    """A websocket whose messages go straight to `on_payload`, without a task switch and a future for each."""
+    """A websocket that passes messages directly to `on_payload`, without a task switch and a future for each."""
 
     on_payload: Callable[[bytes], None]
     _parts: list[bytes] | None = None
 
     def process_event(self, event: Event) -> None:
-        """Called by the library for each frame in order; data frames end here, all others go on."""
+        """Called by the library for each frame in order; data frames are handled here, all others by the library."""
         if not isinstance(event, Frame) or event.opcode not in _DATA:
             super().process_event(event)
         elif event.fin and self._parts is None:
@@ -43,11 +43,11 @@ class FeedConnection(ClientConnection):
                 self.on_payload(payload)
 
     def abort(self) -> None:
-        """Lets go at once, without a farewell."""
+        """Drops the connection at once, without a close frame."""
         self.transport.abort()
 
     async def abandon(self) -> None:
-        """Lets go, hears nothing more, and waits a moment for the end."""
+        """Drops the connection, ignores further messages, and waits up to a second for the end."""
         self.on_payload = _ignore
         self.abort()
         with contextlib.suppress(Exception):
@@ -75,18 +75,18 @@ async def open_connection(url: str, on_payload: Callable[[bytes], None]) -> Feed
             max_size=LARGEST_MESSAGE,
             open_timeout=CONNECT_SECONDS,
             close_timeout=1,
-            ping_interval=None,  # heartbeats every second and the session's watch see more than pings do
+            ping_interval=None,  # heartbeats every second and the session's watch detect more than pings do
             create_connection=cast("type[ClientConnection]", create),
         ),
     )
 
 
 def _ignore(_: bytes) -> None:
-    """What a connection that was given up still says."""
+    """Ignores what a dropped connection still receives."""
 
 
 def as_connector_error(error: BaseException, url: str) -> BaseException:
-    """What went wrong while connecting, in the project's terms."""
+    """An error of connecting as a `TransientError`; any other error is returned as it is."""
     if isinstance(error, InvalidStatus):
         status = error.response.status_code
         seconds = parse_retry_after(error.response.headers.get("Retry-After"), datetime.now(UTC))
@@ -101,7 +101,7 @@ def as_connector_error(error: BaseException, url: str) -> BaseException:
 
 
 def glimpse(payload: bytes) -> str:
-    """The beginning of a message, for people; of one that repeats what a subscription was signed with only its length."""
+    """The beginning of a message, for people; only the length if the message repeats a signed subscription."""
     size = f"{len(payload)} bytes"
     if any(word in payload for word in (b"signature", b"passphrase")):
         return f"{size} that repeat a signed subscription"

@@ -1,4 +1,4 @@
-"""Products that fell silent on a connection that lives: which are to be asked for anew, each once until it is heard again. Pure."""
+"""Products that became silent on a live connection: which to request again, each once until it is active again. Pure."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Sequence
 from connector_runner.sources.coinbase.readers.reader import Reader
 
 QUIET_PRODUCT_SECONDS = 12.0
-"""A product whose heartbeat misses for so long is silent."""
+"""A product without a heartbeat for this many seconds is silent."""
 MUTE_PRODUCT_SECONDS = 30.0
-"""A product whose heartbeats tell of news for so long, while the stream brings none, is mute."""
+"""A product is mute if its heartbeats report new data for this many seconds while the stream brings none."""
 
 
 class LivenessWatch:
-    """Remembers for which products a connection was already given up: doing so again and again would mend nothing."""
+    """Remembers for which products a connection was already dropped: doing so again and again would fix nothing."""
 
     def __init__(self) -> None:
         self._silent: set[str] = set()
         self._mute: set[str] = set()
 
     def fresh(self, products: Sequence[str], reader: Reader, now: float) -> tuple[list[str], list[str]]:
-        """Products of one connection that have become (silent, mute) and were not told before."""
+        """Products of one connection that have become (silent, mute) and were not reported before."""
         silent = [p for p in products if now - last_sign(reader, p, now) > QUIET_PRODUCT_SECONDS]
         mute = [p for p in products if now - reader.behind.get(p, now) > MUTE_PRODUCT_SECONDS]
         heard = {p for p in products if reader.beats.get(p, -1.0) >= reader.began.get(p, now)}
@@ -33,5 +33,5 @@ class LivenessWatch:
 
 
 def last_sign(reader: Reader, product: str, now: float) -> float:
-    """When a product was heard of last, at the latest when its connection began."""
+    """When a product's last heartbeat arrived, or when its connection began if that is later."""
     return max(reader.beats.get(product, float("-inf")), reader.began.get(product, now))

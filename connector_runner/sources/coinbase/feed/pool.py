@@ -1,7 +1,7 @@
-"""All connections of one source: started together, without the products that the feed refuses, and let go together.
+"""All connections of one source: started together, without the products that the feed refuses, and stopped together.
 
-With `*` one product that REST lists as online but the feed refuses must not keep all others out: it is left out, told, and
-tried again from time to time. Where the feed does not say which product it means, halves are asked for until it is found.
+With `*`, one product that REST lists as online but the feed refuses must not block all others: it is left out, reported, and
+tried again at intervals. If the feed does not say which product it means, the products are halved until it is found.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class SessionPool:
     """The connections.
 
     Attributes:
-        up: Those that were started.
-        refused: Products that were left out, each with what the feed said.
+        up: The connections that were started.
+        refused: Products that were left out, each with the error of the feed.
     """
 
     up: list[FeedSession] = field(default_factory=list)
@@ -32,7 +32,7 @@ class SessionPool:
         """Connects all.
 
         Raises:
-            ConnectorError: What a person must mend, or else the first that failed; also when the feed refuses every product.
+            ConnectorError: An error that a person must fix, or else the first one; also if the feed refuses every product.
         """
         starting = [asyncio.create_task(self._start(subscription, settings)) for subscription in subscriptions]
         try:
@@ -51,12 +51,12 @@ class SessionPool:
             raise ProductsRefusedError(f"the feed refuses every product, the first ({product}) with: {text}", ())
 
     async def stop(self) -> None:
-        """Lets go of all; safe twice."""
+        """Stops all connections; safe to call twice."""
         sessions, self.up = self.up, []
         await asyncio.gather(*(session.stop() for session in sessions))
 
     async def _start(self, subscription: Subscription, settings: SessionSettings) -> None:
-        """One connection, or what is left of it without the products that are refused."""
+        """Starts one connection; if products are refused, starts it again without them."""
         session = FeedSession(subscription, settings)
         self.up.append(session)
         try:
@@ -68,7 +68,7 @@ class SessionPool:
                 await self._start(rest, settings)
 
     def _without(self, subscription: Subscription, error: ProductsRefusedError) -> Iterable[Subscription]:
-        """What is to be asked for instead: all but the named products, or two halves where none was named."""
+        """What to request instead: all but the named products, or two halves if none was named."""
         products = subscription.products
         bad = set(error.products).intersection(products) or ({*products} if len(products) <= 1 else set())
         if bad:
@@ -80,7 +80,7 @@ class SessionPool:
 
 
 async def is_accepted(subscription: Subscription, settings: SessionSettings) -> bool:
-    """Whether the feed takes a subscription now; the connection is let go again."""
+    """Whether the feed accepts a subscription now; the connection is closed again."""
     session = FeedSession(subscription, settings)
     try:
         await session.start()

@@ -1,8 +1,8 @@
-"""One connection to the feed that mends itself: connects, subscribes, checks the acknowledgement, watches for silence.
+"""One connection to the feed that restores itself: connects, subscribes, checks the acknowledgement, watches for silence.
 
-Payloads go from the socket into a bounded buffer that the source drains; nothing is decoded here. When the buffer is full
-the socket is not read; when it stays full the connection is dropped by choice, before the exchange or memory does it, and made
-again when there is room (what was missed comes from REST, or as a new snapshot).
+Payloads go from the socket into a bounded buffer that the source drains; nothing is decoded here. While the buffer is
+full, the socket is not read. If it stays full, the session drops the connection itself, before the exchange or a lack of memory
+does, and connects again when there is room (what was missed comes from REST, or as a new snapshot).
 """
 
 from __future__ import annotations
@@ -34,27 +34,27 @@ from connector_runner.sources.coinbase.settings import RETRY_JITTER, Credentials
 BUFFER_BYTES = 8 * 2**20
 ACKNOWLEDGE_SECONDS = 10.0
 SILENCE_SECONDS = 10.0
-"""Without any message for so long (heartbeats come every second), a connection counts as dead; found within 15 s."""
+"""After this many seconds without a message, a connection counts as dead (heartbeats come every second); found in 15 s."""
 STUCK_SECONDS = 5.0
-"""A full buffer that nobody takes from for so long: the connection is dropped by choice."""
+"""If nobody takes from a full buffer for this many seconds, the session drops the connection itself."""
 STEADY_SECONDS = 2.0
-"""A connection that lived for so long resets the backoff."""
+"""A connection that lasted for this many seconds resets the backoff."""
 BACKOFF_SECONDS = (0.2, 30.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Began:
-    """Stands in the buffer where a new connection's messages begin."""
+    """Marks in the buffer where a new connection's messages begin."""
 
 
 BEGAN = Began()
 
 
 class Interpret(Protocol):
-    """Turns an error message of the exchange into the error it means."""
+    """Turns an error message of the exchange into the matching error."""
 
     def __call__(self, error: FeedError) -> ConnectorError:
-        """An error to be raised."""
+        """The error to raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +65,10 @@ class SessionSettings:
         url: The feed.
         credentials: An API key or None.
         interpret: See `Interpret`.
-        limit: Spaces connection attempts; the exchange allows 8 a second an address.
-        on_change: Called after a session went up (True) or down (False), with a sentence.
+        limit: Spaces connection attempts; the exchange allows 8 per second and address.
+        on_change: Called after a session has gone up (True) or down (False), with a sentence.
         wake: Set when there is something to drain.
-        buffer_bytes: Of each session.
+        buffer_bytes: The size of each session's buffer.
     """
 
     url: str
@@ -85,9 +85,9 @@ class FeedSession:
 
     Attributes:
         subscription: What it asks for.
-        items: Payloads in their order, each connection's preceded by `BEGAN`.
-        is_up: Whether the present connection was acknowledged.
-        failure: Why the session has given up: a person must act, the products have changed, or what nobody foresaw.
+        items: Payloads in order; those of each connection come after a `BEGAN`.
+        is_up: Whether the current connection was acknowledged.
+        failure: Why the session has given up: a person must act, the products have changed, or an unexpected error.
     """
 
     def __init__(self, subscription: Subscription, settings: SessionSettings) -> None:
@@ -116,7 +116,7 @@ class FeedSession:
         self._task = asyncio.create_task(self._keep())
 
     async def stop(self) -> None:
-        """Lets go; safe twice."""
+        """Closes the connection; safe to call twice."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):
@@ -125,13 +125,13 @@ class FeedSession:
         await self._abandon()
 
     def drop(self, reason: str) -> None:
-        """Gives this connection up; a new one follows."""
+        """Drops this connection; a new one follows."""
         if self._connection is not None and not self._drop_reason:
             self._drop_reason = reason
             self._connection.abort()
 
     def take(self, limit: int) -> tuple[bool, list[bytes]]:
-        """The next payloads, about `limit` bytes: (whether a connection begins with them, payloads)."""
+        """The next payloads, about `limit` bytes: (whether a new connection begins with them, payloads)."""
         items, began, taken, size = self.items, False, [], 0
         if items and items[0] is BEGAN:
             items.popleft()
@@ -168,7 +168,7 @@ class FeedSession:
             self._connection.transport.pause_reading()
 
     async def _keep(self) -> None:
-        """As long as there is hope; whatever ends it is left in `failure`, for a session that is down must not go unnoticed."""
+        """Stays connected. The error that ends this goes into `failure`: a session that is down must not go unnoticed."""
         try:
             await self._stay_connected()
         except Exception as error:
@@ -231,7 +231,7 @@ class FeedSession:
         self._settings.on_change(True, "")
 
     async def _acknowledged(self, connection: FeedConnection, others: list[bytes]) -> None:
-        """Waits for the answer to the subscription; leaves what came beside it in `_early`, and until then in `others`."""
+        """Waits for the answer to the subscription; until then other messages are kept in `others`, afterwards in `_early`."""
         decoder = Decoder(())
         closed = asyncio.create_task(connection.wait_closed())
         try:
@@ -271,7 +271,7 @@ class FeedSession:
             )
 
     async def _watch(self) -> str:
-        """Returns, with the reason, when the connection is to be given up."""
+        """Returns when the connection must be dropped, with the reason."""
         connection = self._connection
         if connection is None:
             return "not connected"

@@ -1,4 +1,4 @@
-"""What the feed is asked for and what it confirms: subscriptions and acknowledgements. Pure.
+"""What the feed is asked for, and what it confirms: subscriptions and acknowledgements. Pure.
 
 Source: docs.cdp.coinbase.com/exchange, "WebSocket overview".
 """
@@ -15,12 +15,12 @@ from connector_runner.sources.coinbase.decode.messages import Channel
 from connector_runner.sources.coinbase.settings import Credentials
 from connector_runner.sources.coinbase.streams import StreamSpec
 
-# The exchange acknowledges these channels by other names than they were asked for by.
+# The exchange acknowledges these channels under other names than the requested ones.
 ACKNOWLEDGED_NAMES: Mapping[str, tuple[str, ...]] = {
     "level2_batch": ("level2_50", "level2_batch"),
     "ticker_batch": ("ticker_1000", "ticker_batch"),
 }
-# Channels that are not asked for by product; one product's heartbeat is asked for with them, as a sign of life.
+# Channels that are not requested by product; one product's heartbeat is requested with them, as a sign of life.
 WITHOUT_PRODUCTS = frozenset({"status", "balance"})
 
 
@@ -36,17 +36,17 @@ class Subscription:
 
     @property
     def products(self) -> tuple[str, ...]:
-        """All products, in order, of whatever channel."""
+        """All products of all channels, in order."""
         return tuple(dict.fromkeys(p for name, ids in self.channels.items() if name != "balance" for p in ids))
 
     def only(self, products: Sequence[str]) -> Subscription:
-        """The same channels for these products alone."""
+        """The same channels for only these products."""
         return Subscription(
             {n: ids if n == "balance" else tuple(p for p in ids if p in products) for n, ids in self.channels.items()}
         )
 
     def request(self, credentials: Credentials | None, timestamp: str) -> bytes:
-        """The subscribe message, signed where there is a key."""
+        """The subscribe message, signed if there is a key."""
         channels = [
             {"name": name, ("account_ids" if name == "balance" else "product_ids"): list(ids)}
             if ids
@@ -64,7 +64,7 @@ class Subscription:
         return msgspec.json.encode(message)
 
     def unacknowledged(self, channels: Sequence[Channel]) -> tuple[str, ...]:
-        """What was asked for and not confirmed, as `channel` or `channel:product`; empty when all is well."""
+        """What was requested but not confirmed, as `channel` or `channel:product`; empty if all was confirmed."""
         confirmed = {channel.name: {*(channel.product_ids or ()), *(channel.account_ids or ())} for channel in channels}
         missing = []
         for name, ids in self.channels.items():
@@ -77,7 +77,7 @@ class Subscription:
 
 
 def build_subscriptions(spec: StreamSpec, products: Sequence[str], accounts: Sequence[str]) -> tuple[Subscription, ...]:
-    """One subscription a connection: the stream's channel, and heartbeats of the same products."""
+    """One subscription per connection: the stream's channel, and heartbeats of the same products."""
     if spec.id in WITHOUT_PRODUCTS:
         return (Subscription({spec.channel: tuple(accounts), "heartbeat": tuple(products[:1])}),)
     size = spec.products_a_connection

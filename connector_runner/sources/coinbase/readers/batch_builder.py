@@ -1,4 +1,4 @@
-"""A batch in the making: rows with operations, incidents, and what the source must do next."""
+"""A batch that is being built: rows with operations, incidents, and what the source must do next."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ REST_ROW_BYTES = 150
 
 @dataclass(slots=True)
 class BatchBuilder:
-    """What one drain of the inbox came to.
+    """The result of draining the received messages once.
 
     Attributes:
-        rows: So far.
-        operations: One byte a row; None as long as all are upserts.
-        incidents: To be stored with them.
-        size: Bytes of the messages.
-        errors: Error messages of the exchange, to be judged by the source.
+        rows: The rows so far.
+        operations: One byte per row; None as long as all are upserts.
+        incidents: Stored together with the rows.
+        size: The size of the messages in bytes.
+        errors: Error messages of the exchange; the source decides what they mean.
         notes: Sentences for the log.
-        distrust: Why the connection must be made anew; "" as long as it can be trusted.
+        distrust: Why the connection must be replaced; "" as long as it can be trusted.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -37,7 +37,7 @@ class BatchBuilder:
     distrust: str = ""
 
     def add(self, row: Row, operation: Operation) -> None:
-        """A row that may be something else than an upsert."""
+        """Adds a row that may be something other than an upsert."""
         if self.operations is None and operation is not Operation.UPSERT:
             self.operations = bytearray(len(self.rows))
         self.rows.append(row)
@@ -45,7 +45,7 @@ class BatchBuilder:
             self.operations += bytes((operation,))
 
     def extend(self, rows: list[Row]) -> None:
-        """Rows that are upserts."""
+        """Adds rows that are upserts."""
         self.rows += rows
         if self.operations is not None:
             self.operations += bytes(len(rows))
@@ -55,7 +55,7 @@ class BatchBuilder:
         self.incidents.append(Incident(kind, subject, message, detail))
 
     def build(self, schema: StreamSchema, position: Position) -> Batch:
-        """The batch; the builder is given away with it."""
+        """The batch. It takes over the builder's rows: do not use the builder afterwards."""
         return Batch(
             schema=schema,
             rows=self.rows,
@@ -68,7 +68,7 @@ class BatchBuilder:
 
 
 def event_time(schema: StreamSchema, rows: list[Row]) -> float | None:
-    """Seconds since the epoch of the last row that has a time, looked for among the last few."""
+    """The time of the last row that has one, in seconds since the epoch; only the last three rows are searched."""
     column = next((n for n, name in enumerate(schema.names) if name in {"time", "timestamp"}), None)
     for row in rows[-1:-4:-1]:
         if column is not None and column < len(row) and isinstance(moment := row[column], datetime):

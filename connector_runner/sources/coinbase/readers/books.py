@@ -1,7 +1,7 @@
-"""Order books: a snapshot replaces a product's book, changes follow; after each connection a fresh snapshot.
+"""Order books: a snapshot replaces a product's book, changes follow; each new connection brings a new snapshot.
 
-The feed gives no numbers to the changes of `level2_batch`, so a lost one can't be seen: whatever is doubtful (an unreadable
-message, a new connection) leads to a new snapshot.
+The feed does not number the changes of `level2_batch`, so a lost one can't be detected. Any doubt (an unreadable message, a
+new connection) therefore leads to a new snapshot.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from connector_runner.sources.coinbase.readers.batch_builder import BatchBuilder
 from connector_runner.sources.coinbase.readers.reader import Reader
 from connector_runner.sources.coinbase.streams import StreamSpec
 
-# How levels are called by the side that a row has.
+# The side in a row, by the side in a message.
 SIDES = {"buy": "buy", "sell": "sell", "bid": "buy", "offer": "sell", "ask": "sell"}
 
 
@@ -30,7 +30,7 @@ class BookReader(Reader):
     """`level2` and `level2_batch`."""
 
     def __init__(self, spec: StreamSpec, position: Position | None, products: Iterable[str]) -> None:
-        """Args: products: What is configured; books of others that the dataset still has are emptied."""
+        """Args: products: The configured ones; books of others that the dataset still has are emptied."""
         super().__init__(spec, position)
         self._stored = set(self._marks.last)
         self._gone = sorted(self._stored.difference(products))
@@ -38,11 +38,11 @@ class BookReader(Reader):
         self._messages: Counter[str] = Counter()
 
     def told(self, product: str) -> int:
-        """Its messages so far."""
+        """The number of its messages so far."""
         return self._messages[product]
 
     def begin(self, products: Sequence[str], builder: BatchBuilder, now: float) -> None:
-        """Books begin anew: changes count only after the snapshot."""
+        """Books begin again: changes count only after the snapshot."""
         super().begin(products, builder, now)
         self._current.difference_update(products)
         for product in self._gone:
@@ -51,7 +51,7 @@ class BookReader(Reader):
         self._gone = []
 
     def message(self, message: Struct, builder: BatchBuilder, now: float) -> None:
-        """A snapshot or changes."""
+        """Handles a snapshot or changes."""
         try:
             if isinstance(message, Snapshot):
                 self._snapshot(message, builder)
@@ -61,7 +61,7 @@ class BookReader(Reader):
             raise MalformedError(f"a level of {type(message).__name__} is no side, price and size") from None
 
     def malformed(self, error: MalformedError, builder: BatchBuilder, now: float) -> None:
-        """What was in it is unknown, so the books of this connection can't be trusted any more."""
+        """The content of the message is unknown, so the books of this connection can't be trusted any more."""
         super().malformed(error, builder, now)
         builder.distrust = f"an unreadable message: {error}"
 
@@ -100,12 +100,12 @@ class BookReader(Reader):
             builder.add(row, Operation.UPSERT if row[3] else Operation.DELETE)
 
     def position(self) -> Position:
-        """The books that the dataset has; the books themselves come again."""
+        """The products whose books the dataset has; the books themselves are sent again."""
         return position_of(dict.fromkeys(sorted(self._stored), 0))
 
 
 def _extra(extra: str | None, more: Sequence[str]) -> str | None:
-    """The column `extra` of a level that has more values than are documented."""
+    """The column `extra` of a level that has more values than documented."""
     if not more:
         return extra
     text = msgspec.json.encode({"level": list(more)}).decode()
@@ -113,5 +113,5 @@ def _extra(extra: str | None, more: Sequence[str]) -> str | None:
 
 
 def known_time(time: datetime | None) -> datetime | None:
-    """The exchange writes the year 1 where it knows no time."""
+    """The time, or None: the exchange writes the year 1 if it knows no time."""
     return None if time is None or time.year == 1 else time

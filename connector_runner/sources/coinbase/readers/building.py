@@ -1,4 +1,4 @@
-"""Which reader reads a stream: by what is known of lost messages. Pure."""
+"""Which reader reads a stream: by what is known about lost messages. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def build_reader(
     products: Iterable[str],
     restarts: RestartedIds = RestartedIds.STAND_ASIDE,
 ) -> Reader:
-    """The reader that a stream's proof of completeness asks for."""
+    """The reader for a stream's proof of completeness."""
     if spec.proof is Proof.BOOK:
         return BookReader(spec, position, products)
     if spec.proof is Proof.STATE:

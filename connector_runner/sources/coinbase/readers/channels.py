@@ -1,4 +1,4 @@
-"""The readers of channels that are more than rows: tickers, heartbeats, orders. Pure."""
+"""The readers of channels with rules of their own: tickers, heartbeats, orders. Pure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def moment_of(seconds: Decimal) -> datetime:
 
 
 class TickerReader(Reader):
-    """`ticker`: one loop without calls for what nearly every message is; all else goes the way of `Reader.read`."""
+    """`ticker`: one loop without calls for nearly every message; the others go through `Reader.read`."""
 
     keeps_late = False
 
@@ -43,7 +43,7 @@ class TickerReader(Reader):
         self._unnumbered: dict[str, Row] = {}
 
     def read(self, raws: Sequence[bytes], builder: BatchBuilder, now: float) -> None:
-        """As `Reader.read`, faster."""
+        """Like `Reader.read`, but faster."""
         shape: Any = self.spec.shapes[0]
         marks, fresh, expected = self._marks.last, self._marks.fresh, colons(shape)
         strict, tuple_of, slow = self._decoder.strict, astuple, 0
@@ -51,7 +51,7 @@ class TickerReader(Reader):
         for raw in raws:
             try:
                 message: Any = strict(raw)
-                # As `is_plain`, but for the slower pattern.
+                # Like `is_plain`, without the slower pattern.
                 if (
                     message.__class__ is shape
                     and raw.count(b":") == expected
@@ -70,7 +70,7 @@ class TickerReader(Reader):
         builder.size += sum(map(len, raws)) - slow
 
     def row(self, message: Struct, builder: BatchBuilder, now: float) -> None:
-        """Also of a product that never traded: what has no sequence is kept unless it is the same as before."""
+        """Also for a product that never traded: a ticker without a sequence is kept unless it equals the one before."""
         if isinstance(message, Ticker) and message.sequence <= 0:
             row = astuple(message)
             if self._unnumbered.get(row[0]) == row:
@@ -83,18 +83,18 @@ class TickerReader(Reader):
 
 
 class HeartbeatReader(Reader):
-    """`heartbeat`: the beats are the rows."""
+    """`heartbeat`: the heartbeats are the rows."""
 
     def beat(self, beat: Heartbeat, builder: BatchBuilder, now: float) -> None:
-        """A row."""
+        """Adds the heartbeat as a row."""
         self.row(beat, builder, now)
 
 
 class OrderReader(Reader):
-    """`full` and `user`: messages of several types in one table; `full` proves its sequences."""
+    """`full` and `user`: messages of several types in one table; `full` is proven complete by its sequences."""
 
     def message(self, message: Struct, builder: BatchBuilder, now: float) -> None:
-        """A row, and a gap where the sequence jumps."""
+        """Adds a row, and a gap if the sequence jumps."""
         if not isinstance(message, OrderMessage):
             return
         message.type = str(message.__struct_config__.tag)

@@ -1,7 +1,7 @@
-"""Readers turn messages into rows, each by its stream's proof of completeness. They are pure: bytes and a clock in, a builder out.
+"""Readers turn messages into rows, each by its stream's proof of completeness. Pure: bytes and a clock in, a builder out.
 
-A reader skips what was handed over before (the feed repeats the newest message after each subscription), so that a position
-resumes exactly; what is only *not newer* is looked at by `marks`.
+A reader skips what was handed over before (the feed repeats the newest message after each subscription), so that it continues
+exactly from a position. A row that is only *not newer* is checked by the watermarks.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from connector_runner.sources.coinbase.streams import Proof, StreamSpec
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 TOLD_AGAIN_SECONDS = 60.0
-"""After so long, an unreadable message is told again that looks like one before; in between it is counted."""
+"""Seconds after which an unreadable message like an earlier one is reported again; until then it is only counted."""
 CHOICES = "Choose: another dataset or table, a dataset with writeMode append, or restartedIds: overwrite"
 
 
 @dataclass(frozen=True, slots=True)
 class Old:
-    """A row whose number is not newer than its product's mark: product (or account), number, row, time, and when it came."""
+    """A row whose number is not newer than its product's mark: product (or account), number, row, time, and when it arrived."""
 
     product: str
     mark: int
@@ -50,19 +50,19 @@ class Reader:
 
     Attributes:
         spec: The stream.
-        counts: What is to be counted, by name; taken away by the source.
-        began: When (by the clock that is passed in) the present connection of each product began.
-        beats: When each product's heartbeat came last.
-        behind: Since when each product's heartbeats tell of something that the stream did not bring (see `StreamSpec.pulse`).
+        counts: What to count, by name; the source takes the numbers and clears them.
+        began: When (by the clock that is passed in) the current connection of each product began.
+        beats: When each product's last heartbeat arrived.
+        behind: Since when each product's heartbeats report something that the stream did not bring (see `StreamSpec.pulse`).
     """
 
     keeps_late = True
-    """Whether a row that comes late is kept; where it is not, it is told."""
+    """Whether a row that arrives late is kept; if not, it is reported."""
 
     def __init__(
         self, spec: StreamSpec, position: Position | None, restarts: RestartedIds = RestartedIds.STAND_ASIDE
     ) -> None:
-        """Args: restarts: What becomes of a product whose numbers begin again."""
+        """Args: restarts: What happens to a product whose numbers begin again."""
         self.spec = spec
         self.counts: Counter[str] = Counter()
         self.began: dict[str, float] = {}
@@ -93,7 +93,7 @@ class Reader:
             )
 
     def read(self, raws: Sequence[bytes], builder: BatchBuilder, now: float) -> None:
-        """Reads messages in their order."""
+        """Reads messages in order."""
         decode = self._decoder.decode
         for raw in raws:
             builder.size += len(raw)
@@ -107,10 +107,10 @@ class Reader:
         self._decoder.counts.clear()
 
     def dispatch(self, message: Struct, builder: BatchBuilder, now: float) -> None:
-        """Sorts a message.
+        """Handles a message by its type.
 
         Raises:
-            MalformedError: It is well-formed but says nothing that can be understood.
+            MalformedError: It is well-formed, but its content has no meaning.
         """
         if isinstance(message, FeedError):
             builder.errors.append(message)
@@ -125,18 +125,18 @@ class Reader:
             self.message(message, builder, now)
 
     def message(self, message: Struct, builder: BatchBuilder, now: float) -> None:
-        """One message of the stream."""
+        """Handles one message of the stream."""
         self.row(message, builder, now)
 
     def beat(self, beat: Heartbeat, builder: BatchBuilder, now: float) -> None:
-        """A heartbeat, already noted as a sign of life."""
+        """Handles a heartbeat, which is already recorded as a sign of life."""
 
     def told(self, product: str) -> int:
-        """A number that changes whenever the stream brings something of the product."""
+        """A number that changes whenever the stream brings something about the product."""
         return self._marks.last.get(product, -1)
 
     def _compare_pulse(self, beat: Heartbeat, pulse: int | None, now: float) -> None:
-        """Whether the exchange did something of which the stream brought nothing, though it had a beat's time for it."""
+        """Finds out whether something happened that the stream did not bring, although it had until the next heartbeat."""
         product, told = beat.product_id, self.told(beat.product_id)
         known = self._pulses.get(product)
         if known is None or known[0] != told:
@@ -146,7 +146,7 @@ class Reader:
             self.behind.setdefault(product, now)
 
     def malformed(self, error: MalformedError, builder: BatchBuilder, now: float) -> None:
-        """A message that can't be read: counted, the first of its kind told; recorded where nothing else shows the loss."""
+        """Counts an unreadable message and reports the first of its kind, as an incident if nothing else shows the loss."""
         self.counts["malformed_messages"] += 1
         kind = re.sub(r"\d+", "#", str(error))
         if now - self._told.get(kind, float("-inf")) < TOLD_AGAIN_SECONDS:
@@ -161,7 +161,7 @@ class Reader:
             builder.notes.append(text)
 
     def row(self, message: Struct, builder: BatchBuilder, now: float) -> None:
-        """A message as a row, unless it was handed over before or contradicts what was."""
+        """Adds a message as a row, unless it was handed over before or contradicts what was."""
         row = astuple(message)
         order = getattr(message, self.spec.order)
         mark = order if isinstance(order, int) else (order - EPOCH) // MICROSECOND
@@ -175,7 +175,7 @@ class Reader:
             self._judge(verdict, Old(product, mark, row, time, now), builder)
 
     def _judge(self, verdict: Verdict, old: Old, builder: BatchBuilder) -> None:
-        """What becomes of a row that is not newer than the last one of its product."""
+        """Handles a row that is not newer than the last one of its product."""
         is_state = self.spec.order not in self.spec.schema.key
         match verdict:
             case Verdict.SAME:
@@ -203,7 +203,7 @@ class Reader:
                 self._tell_once("out_of_order", old, "arrived after newer ones; it is left out", builder)
 
     def _tell_once(self, kind: str, old: Old, what: str, builder: BatchBuilder) -> None:
-        """An incident; the next of its kind and product are only counted for a while."""
+        """Adds an incident; the next ones of the same kind and product are only counted for a while."""
         at = f"{kind}:{old.product}"
         if old.now - self._told.get(at, float("-inf")) < TOLD_AGAIN_SECONDS:
             return
@@ -218,7 +218,7 @@ class Reader:
         )
 
     def _restart(self, old: Old, builder: BatchBuilder) -> None:
-        """The numbers of a product began again: it stands aside, or a person has chosen that it goes on."""
+        """The numbers of a product began again: it is paused, or continues if a person has chosen that."""
         last = self._marks.last[old.product]
         self.counts["restarts"] += 1
         if self._restarts is RestartedIds.STAND_ASIDE:
@@ -233,7 +233,7 @@ class Reader:
         builder.add_incident("restart", old.product, text, {"product_id": old.product, "last": last, "now": old.mark})
 
     def _go_on(self, builder: BatchBuilder) -> None:
-        """Products that stood aside, now that a person has chosen to overwrite."""
+        """Continues paused products, now that a person has chosen to overwrite."""
         for product in list(self._marks.aside):
             last, told = self._marks.go_on(product)
             text = f"{product}: continues after its numbers began again ({last} was the newest, then came {told})"
@@ -253,5 +253,5 @@ class Reader:
         return {product: last for product, last in found if last is not None}
 
     def position(self) -> Position:
-        """After all that was read."""
+        """The position after everything that was read."""
         return self._marks.position()

@@ -1,4 +1,4 @@
-"""`status`: the exchange sends everything each time (about 740 kB every few seconds); the stream tells what has changed."""
+"""`status`: the exchange sends the full state each time (about 740 kB every few seconds); the rows are what has changed."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ BESIDE = ("message", "")
 
 
 class StatusReader(Reader):
-    """The first message replaces the whole table, the next ones are compared with the one before.
+    """The first message replaces the whole table; each later one is compared with the one before.
 
-    What a message says beside its products and currencies is an item of its own, of the kind `message`.
+    What a message contains besides products and currencies is an item of its own, of the kind `message`.
     """
 
     def __init__(self, spec: StreamSpec, position: Position | None) -> None:
@@ -58,14 +58,14 @@ class StatusReader(Reader):
             if known.get(key) != hash(raw):
                 try:
                     builder.add(astuple(build_item(key, raw)), Operation.UPSERT)
-                except MalformedError as error:  # its last row stays
+                except MalformedError as error:  # its last row is kept
                     self.malformed(error, builder, now)
         width = len(self.spec.schema.columns)
         for key in known.keys() - found.keys():
             builder.add((*key, *[None] * (width - 2)), Operation.DELETE)
 
     def position(self) -> Position:
-        """Nothing to resume from: the full state comes again."""
+        """Nothing to resume from: the full state is sent again."""
         return position_of({})
 
 
@@ -73,7 +73,7 @@ def build_item(key: tuple[str, str], raw: bytes) -> Item:
     """One row.
 
     Raises:
-        MalformedError: It is no object of text.
+        MalformedError: It is not a JSON object in UTF-8.
     """
     kind, name = key
     if key == BESIDE:

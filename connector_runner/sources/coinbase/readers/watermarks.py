@@ -1,7 +1,7 @@
 """How far each product was handed over, by a number that only grows, and what a number that is not newer means.
 
-"Not newer" alone proves no duplicate: it is one only if the message *is* the one that was handed over. Otherwise it is late (kept),
-contradicts what was handed over (told), or the numbers began again (see `RestartedIds`). Pure.
+"Not newer" alone proves no duplicate: it is one only if the message *is* the one that was handed over. Otherwise it is late
+(and kept), contradicts what was handed over (and is reported), or the numbers began again (see `RestartedIds`). Pure.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from connector_runner.sources.coinbase.position import MARKS_OF_FORMAT, position
 NOTHING = -(2**63) - 1
 """The mark of a product of which nothing was handed over: every number is newer."""
 NEVER = 2**63
-"""The mark of a product that stands aside: no number is newer."""
+"""The mark of a paused product: no number is newer."""
 RECENT = 32
-"""So many rows of a product are remembered, to tell what is repeated from what is late."""
+"""How many rows of a product are remembered, to distinguish repeated rows from late ones."""
 SUSPICIOUS = 3
-"""So many messages in a row with older numbers and newer times are numbers that began again, where no heartbeat can tell."""
+"""How many messages in a row with older numbers and newer times are a restart, if no heartbeat can confirm it."""
 
 
 class Verdict(Enum):
@@ -32,19 +32,19 @@ class Verdict(Enum):
     SAME = auto()
     """It was handed over."""
     CHANGED = auto()
-    """It has the newest number, and says something else."""
+    """It has the newest number, but other content."""
     LATE = auto()
-    """It is older, and was not handed over as far as is remembered."""
+    """It is older, and is not among the remembered rows."""
     SUSPICIOUS = auto()
     """It is older by its number and newer by its time."""
     RESTART = auto()
     """The numbers began again."""
     ASIDE = auto()
-    """The product stands aside."""
+    """The product is paused."""
 
 
 def digest(row: Row) -> int:
-    """A short proof that a row is the same as another, the same in each process."""
+    """A checksum to compare rows by; it is the same in each process."""
     return zlib.crc32(repr(row).encode())
 
 
@@ -53,10 +53,10 @@ class Watermarks:
     """The marks of one stream.
 
     Attributes:
-        last: The newest number of each product; `NEVER` where it stands aside.
+        last: The newest number of each product; `NEVER` if it is paused.
         fresh: The newest row of each product since the last position.
-        aside: Products that stand aside: (the mark, the number that was told instead).
-        beats: The newest number that the last heartbeat of each product told.
+        aside: Paused products: (the mark, the number that came instead).
+        beats: The newest number in the last heartbeat of each product.
     """
 
     last: dict[str, int] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class Watermarks:
 
     @classmethod
     def of(cls, position: Position | None) -> Watermarks:
-        """As they were at a position, of any format.
+        """The marks at a position, of any format.
 
         Raises:
             ActionRequiredError: It was made by another version.
@@ -86,7 +86,7 @@ class Watermarks:
         return marks
 
     def position(self) -> Position:
-        """To be resumed from."""
+        """The position to resume from."""
         self._digests.update((product, digest(row)) for product, row in self.fresh.items())
         self._rows.update(self.fresh)
         self.fresh.clear()
@@ -94,34 +94,34 @@ class Watermarks:
         return position_of(real, rows=self._digests, aside={p: list(pair) for p, pair in self.aside.items()})
 
     def reach(self, product: str, mark: int, row: Row, time: datetime | None) -> None:
-        """A row was handed over."""
+        """Records that a row was handed over."""
         self.last[product] = mark
         self.fresh[product] = row
         self.remember(product, row, time)
 
     def remember(self, product: str, row: Row, time: datetime | None) -> None:
-        """A row was handed over, whatever its number."""
+        """Records that a row was handed over, whatever its number."""
         self._recent.setdefault(product, deque(maxlen=RECENT)).append(row)
         if time is not None:
             self._times[product] = max(time, self._times.get(product, time))
 
     def real(self, product: str) -> int | None:
-        """The newest number that was handed over, also of a product that stands aside."""
+        """The newest number that was handed over, also of a paused product."""
         return self.aside[product][0] if product in self.aside else self.last.get(product)
 
     def stand_aside(self, product: str, last: int, told: int) -> None:
-        """Nothing of it is newer from now on."""
+        """Pauses a product: no number of it is newer from now on."""
         self.aside[product] = (last, told)
         self.last[product] = NEVER
 
     def go_on(self, product: str) -> tuple[int, int]:
-        """A person chose to overwrite: the next message counts, whatever its number; gives what `aside` had."""
+        """A person chose to overwrite: the next message counts, whatever its number. Returns the entry of `aside`."""
         pair = self.aside.pop(product)
         self.forget(product)
         return pair
 
     def forget(self, product: str) -> None:
-        """As if nothing had been handed over."""
+        """Resets a product, as if nothing had been handed over."""
         everything: tuple[dict[str, Any], ...] = (
             self.last,
             self.fresh,
@@ -135,7 +135,7 @@ class Watermarks:
             known.pop(product, None)
 
     def weigh(self, product: str, mark: int, row: Row, time: datetime | None) -> Verdict:
-        """What a row is whose number is not newer than the mark."""
+        """Classifies a row whose number is not newer than the mark."""
         if product in self.aside:
             return Verdict.ASIDE
         known = self.fresh.get(product, self._rows.get(product))
@@ -151,7 +151,7 @@ class Watermarks:
         return Verdict.RESTART if self._is_restart(product, mark, last) else Verdict.SUSPICIOUS
 
     def _time_of(self, product: str) -> datetime | None:
-        """Of the newest row that is known."""
+        """The time of the newest row that is known."""
         row = self.fresh.get(product, self._rows.get(product))
         if row is not None:
             times = [value for value in row if isinstance(value, datetime)]
@@ -160,7 +160,7 @@ class Watermarks:
         return self._times.get(product)
 
     def _is_restart(self, product: str, mark: int, last: int) -> bool:
-        """Older numbers with newer times: the heartbeats tell, or they come again and again."""
+        """Whether older numbers with newer times are a restart: heartbeats confirm it, or they come again and again."""
         at, before, count = self._suspicious.get(product, (last, mark, 0))
         count = count + 1 if at == last and mark >= before else 1
         self._suspicious[product] = (last, mark, count)

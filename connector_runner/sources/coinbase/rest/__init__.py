@@ -1,1 +1,1 @@
-"""The REST interface: its client, and the trades that it fills in."""
+"""The REST interface: its client, and the backfill of missed trades."""

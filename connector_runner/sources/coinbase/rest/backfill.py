@@ -1,4 +1,4 @@
-"""Asks REST for the trades that a `MatchesReader` misses: a few pages at a time, with patience where REST has none."""
+"""Requests the trades that a `MatchesReader` lacks from REST: a few pages at a time, with backoff while REST fails."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LONGEST_RETRY_AFTER = 60.0
 
 
 class Backfill:
-    """Requests under way, and answers that wait to be drained."""
+    """Requests in progress, and responses that wait to be drained."""
 
     def __init__(self, rest: RestClient, wake: asyncio.Event) -> None:
         """Args: wake: Set when there is something to drain."""
@@ -33,17 +33,17 @@ class Backfill:
         self._delays: dict[str, Backoff] = {}
 
     def ask(self, reader: MatchesReader, now: float) -> None:
-        """Starts to fetch what is due."""
+        """Starts the requests that are due."""
         for request in reader.due(now, PAGES_AT_ONCE - len(self._fetching)):
             task = asyncio.create_task(self._fetch(request))
             self._fetching.add(task)
             task.add_done_callback(self._fetching.discard)
 
     def drain(self, reader: MatchesReader) -> Iterable[BatchBuilder]:
-        """What REST answered, as builders; each answer counts from when it came.
+        """The responses of REST, as builders; each counts from the time when it arrived.
 
         Raises:
-            Exception: What no retry can mend.
+            Exception: An error that no retry can fix.
         """
         while self._answers:
             request, answer, came = self._answers.popleft()
@@ -60,7 +60,7 @@ class Backfill:
             yield builder
 
     async def close(self) -> None:
-        """Lets go; safe twice."""
+        """Cancels all requests; safe to call twice."""
         for task in self._fetching:
             task.cancel()
         await asyncio.gather(*self._fetching, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""The exchange's REST interface: products, pages of trades, accounts; inside its limits."""
+"""The exchange's REST interface: products, pages of trades, accounts; within its rate limits."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     import aiohttp
 
 TIMEOUT_SECONDS = 15.0
-# The exchange allows 10 a second an address; some are left for others behind the same address.
+# The exchange allows 10 per second and address; some are left for other clients with the same address.
 REQUESTS_A_SECOND = 8.0
 BURST = 4
-"""So many may go at once after a pause."""
+"""How many requests may be sent at once after a pause."""
 
 
 class RestClient:
-    """Opens its session with the first request; `close` lets go of it."""
+    """Opens its session with the first request; `close` closes it."""
 
     def __init__(self, url: str, credentials: Credentials | None) -> None:
         self._url = url.rstrip("/")
@@ -37,10 +37,10 @@ class RestClient:
         self._limit = RateLimit(REQUESTS_A_SECOND, BURST / REQUESTS_A_SECOND)
 
     async def products(self) -> tuple[ListedProduct, ...]:
-        """All products, whatever their state.
+        """All products, in any state.
 
         Raises:
-            TransientError: No answer, or not now.
+            TransientError: No response, or a temporary refusal.
         """
         return decode_products(await self._get("/products"))
 
@@ -48,7 +48,8 @@ class RestClient:
         """A page of trades, newest first.
 
         Raises:
-            TransientError: No answer, not now, or the product is unknown: the feed tells its trades, so REST must know it.
+            TransientError: No response, a temporary refusal, or the product is unknown: as the feed sends its trades, REST must
+                know it.
         """
         try:
             query = f"?limit={request.limit}&after={request.after}"
@@ -63,12 +64,12 @@ class RestClient:
 
         Raises:
             InvalidConfigError: The key is refused.
-            TransientError: No answer, or not now.
+            TransientError: No response, or a temporary refusal.
         """
         return decode_accounts(await self._get("/accounts"))
 
     async def close(self) -> None:
-        """Safe twice."""
+        """Closes the session; safe to call twice."""
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -85,7 +86,7 @@ class RestClient:
         }
 
     async def _get(self, path: str) -> bytes:
-        import aiohttp  # late: half the memory of this source, and many streams never ask REST
+        import aiohttp  # late: it takes half of this source's memory, and many streams never use REST
 
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
@@ -109,7 +110,7 @@ class RestClient:
 
 
 def refusal(url: str, path: str, status: int, retry_after: float | None) -> TransientError | ActionRequiredError:
-    """What an answer that is not 200 means."""
+    """What a response with a status other than 200 means."""
     if status == 404:
         return NotFoundError(f"restUrl {url} does not have what was requested; is it the exchange's REST interface?")
     if status in {401, 403} and path == "/accounts":

@@ -1,7 +1,7 @@
-"""What trades are whose ids are not newer: the same again, late, contradicting, or ids that began again. Pure.
+"""What trades are whose ids are not newer: repeated, late, contradicting, or of ids that began again. Pure.
 
-A trade that contradicts one that was handed over is kept until heartbeats tell: if they, too, tell of lower ids, the ids began
-again (a product relisted, a sandbox reset); if not, the contradiction is told. `MatchesReader` adds holes and REST.
+A trade that contradicts one that was handed over is kept until heartbeats decide: if they report lower ids too, the ids began
+again (a product relisted, a sandbox reset); if not, the contradiction is reported. `MatchesReader` adds holes and REST.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from connector_runner.sources.coinbase.trades.product_trades import ProductTrade
 from connector_runner.sources.coinbase.trades.rows import describe_trade, is_same_trade, pack_trade, unpack_trade
 
 CONFLICT_SECONDS = 10.0
-"""Seconds for heartbeats to tell whether ids began again, when a trade came that contradicts another."""
+"""Seconds for heartbeats to show whether ids began again, after a trade that contradicts another."""
 STALLED_SECONDS = 300.0
-"""A product that does not go on for so long though newer trades are known is told."""
+"""A product without progress for this many seconds is reported if newer trades are known."""
 MAX_SUSPECTS = 1000
-"""Rows of one product that are kept until heartbeats tell what they are; more come from REST."""
+"""How many rows of one product are kept until heartbeats show what they are; more come from REST."""
 KEPT_SUSPECTS = 32
-"""So many of them, the lowest ids, are kept in a position: a runner that is made anew meanwhile judges them, too."""
+"""How many of them, those with the lowest ids, are kept in a position, so that a restarted runner can check them too."""
 
 
 class TradeReader(Reader):
-    """Trades of all products, with what is known of each."""
+    """Trades of all products, with what is known about each."""
 
     def __init__(
         self, spec: StreamSpec, position: Position | None, restarts: RestartedIds = RestartedIds.STAND_ASIDE
@@ -53,7 +53,7 @@ class TradeReader(Reader):
         self._waiting = 0
 
     def position(self) -> Position:
-        """The newest contiguous trade of each product, and that trade, to be compared with what is told of it later."""
+        """The newest contiguous trade of each product, and that trade, to be compared with what is received later."""
         for product in self._changed:
             self._packed[product] = pack_trade(self._products[product].recent[-1])
         self._changed.clear()
@@ -84,14 +84,14 @@ class TradeReader(Reader):
         trades.doubt, trades.moved_at, trades.is_told = None, now, False
 
     def _hand_over(self, product: str, trades: ProductTrades, row: Row, now: float) -> None:
-        """A row that is in the builder already."""
+        """Records that a row, which is already in the builder, is handed over."""
         self._reach(product, trades, row[1], now)
         trades.row, trades.is_floor = row[1], False
         trades.recent.append(row)
         self._changed.add(product)
 
     def _release(self, product: str, trades: ProductTrades, builder: BatchBuilder, now: float) -> None:
-        """Hands over what waited and is next now."""
+        """Hands over the waiting rows that are next now."""
         last = -1 if trades.last is None else trades.last
         rows = []
         while (row := trades.waiting.pop(last + 1, None)) is not None:
@@ -105,7 +105,7 @@ class TradeReader(Reader):
                 self._hand_over(product, trades, row, now)
 
     def _older(self, product: str, trades: ProductTrades, row: Row, builder: BatchBuilder, now: float) -> None:
-        """A trade whose id is not newer than what was handed over."""
+        """Handles a trade whose id is not newer than what was handed over."""
         is_same = trades.weigh(row)
         if is_same:
             self.counts["duplicates"] += 1
@@ -122,7 +122,7 @@ class TradeReader(Reader):
             trades.suspects[row[1]] = row
 
     def _repeated(self, product: str, known: Row, row: Row, builder: BatchBuilder, now: float) -> None:
-        """A trade that waits already."""
+        """Handles a trade that is already waiting."""
         if is_same_trade(known, row):
             self.counts["duplicates"] += 1
         else:
@@ -133,10 +133,10 @@ class TradeReader(Reader):
     def _judge_suspects(
         self, product: str, trades: ProductTrades, newest: int, builder: BatchBuilder, now: float
     ) -> None:
-        """What trades were that contradict others, now that a heartbeat came."""
+        """Decides about trades that contradict others, now that a heartbeat has come."""
         if not trades.suspects:
             return
-        if trades.suspected_at is None:  # they are a position's, and a clock begins anew with each process
+        if trades.suspected_at is None:  # they come from a position, and each process has its own clock
             trades.suspected_at = now
         if trades.below > 1:
             self._restart_ids(product, trades, newest, builder, now)
@@ -149,7 +149,7 @@ class TradeReader(Reader):
                 self._tell_conflict(product, row, "differs from the stored one; it is not stored", builder, now)
 
     def _restart_ids(self, product: str, trades: ProductTrades, newest: int, builder: BatchBuilder, now: float) -> None:
-        """The ids of a product began again: it stands aside, or a person has chosen that it goes on."""
+        """The ids of a product began again: it is paused, or continues if a person has chosen that."""
         last = trades.last or 0
         self.counts["restarts"] += 1
         self._waiting -= len(trades.waiting)
@@ -163,7 +163,7 @@ class TradeReader(Reader):
             first = min((*suspects, *trades.waiting), default=newest + 1)
             begun = self._products[product] = ProductTrades(first - 1, first - 1, first - 1, is_void=trades.asked)
             begun.is_floor = True
-            # Those of a position are not whole: REST brings them, as it does what was lost before them.
+            # Those from a position are not complete: REST brings them, and also what was lost before them.
             begun.waiting = trades.waiting | {n: row for n, row in suspects.items() if row[2] is not None}
             self._waiting += len(begun.waiting)
             self._forget(product, last)
@@ -175,14 +175,14 @@ class TradeReader(Reader):
         builder.add_incident("restart", product, text, {"product_id": product, "last": last, "now": newest})
 
     def _forget(self, product: str, last: int) -> None:
-        """What was handed over up to `last` is of other numbers; rows of the same ids are to be overwritten."""
+        """What was handed over up to `last` has old numbers; rows with the same ids are to be overwritten."""
         self._overwritten[product] = max(last, self._overwritten.get(product, 0))
         self._packed.pop(product, None)
         self._last.pop(product, None)
         self._changed.discard(product)
 
     def _go_on(self, builder: BatchBuilder) -> None:
-        """Products that stood aside, now that a person has chosen to overwrite: from the next trade on."""
+        """Continues paused products from the next trade on, now that a person has chosen to overwrite."""
         for product, (last, told) in self._aside.items():
             self._forget(product, last)
             self._products[product] = ProductTrades()
@@ -200,7 +200,7 @@ class TradeReader(Reader):
         self._tell_once_more("conflict", product, row, what, builder, now)
 
     def _tell_once_more(self, kind: str, product: str, row: Row, what: str, builder: BatchBuilder, now: float) -> None:
-        """An incident; the next of its kind and product are only counted for a while."""
+        """Adds an incident; the next ones of the same kind and product are only counted for a while."""
         at = f"{kind}:{product}"
         if now - self._told.get(at, float("-inf")) >= TOLD_AGAIN_SECONDS:
             self._told[at] = now
@@ -208,7 +208,7 @@ class TradeReader(Reader):
             builder.add_incident(kind, product, text, {"product_id": product} | describe_trade(row))
 
     def _tell_stalled(self, product: str, trades: ProductTrades, builder: BatchBuilder, now: float) -> None:
-        """A hole that neither fills nor becomes a gap."""
+        """Reports a hole that is not filled and does not become a gap."""
         if trades.has_hole and not trades.is_told and now - trades.moved_at >= STALLED_SECONDS:
             trades.is_told = True
             first, last = trades.hole()

@@ -1,4 +1,4 @@
-"""One product's trades: how far they were handed over, what is missing, what heartbeats vouch for, what REST is asked. Pure."""
+"""One product's trades: how far they were handed over, what is missing, what heartbeats confirm, what REST is asked. Pure."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from connector_runner.protocols.batch import Row
 from connector_runner.sources.coinbase.trades.rows import ID, TIME, is_same_trade
 
 PAGE = 1000
-"""The most trades a REST page has."""
+"""The most trades that a page of REST has."""
 MARGIN = 49
-"""Trades above a hole that are asked for with it: they prove that REST knows newer ones."""
+"""How many trades above a hole are requested with it: they prove that REST knows newer ones."""
 GRACE = 0.3
-"""Seconds for a missing trade to come by itself; heartbeats and matches need not be in one order."""
+"""Seconds for a missing trade to arrive by itself; heartbeats and matches may arrive out of order."""
 RECENT = 32
-"""So many rows are remembered, to tell a repeated trade from another one of the same id."""
+"""How many rows are remembered, to distinguish a repeated trade from another one with the same id."""
 GAPS = 64
-"""So many gaps are remembered, for trades that come after all."""
+"""How many gaps are remembered, for trades that arrive after all."""
 LAG = timedelta(seconds=3)
-"""A heartbeat that is so much newer than a trade, by the exchange's clock, must know it."""
+"""A heartbeat that is newer than a trade by this much, by the exchange's clock, must know the trade."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Trades `first` … `last` of a product are wanted: the page of `limit` below `after`."""
+    """A request for trades `first` … `last` of a product: the page of `limit` trades below `after`."""
 
     product: str
     first: int
@@ -36,33 +36,33 @@ class Request:
 
 @dataclass(slots=True)
 class Beats:
-    """What heartbeats tell: since `since`, all `count` of them told at least `claim`."""
+    """What heartbeats report: since `since`, all `count` of them reported at least `claim`."""
 
     claim: int = 0
     since: float = 0.0
     count: int = 0
 
     def note(self, newest: int, now: float, reached: int) -> None:
-        """A heartbeat tells `newest`; `reached` was handed over."""
+        """Records that a heartbeat reports `newest`; trades up to `reached` were handed over."""
         if not self.count or newest < self.claim or self.claim <= reached:
             self.claim, self.since, self.count = newest, now, 0
         self.count += 1
 
     def vouched(self, now: float, seconds: float) -> int:
-        """The trades up to which exist, as more than one heartbeat told for so long; 0: none."""
+        """The id up to which trades exist, as more than one heartbeat has reported for `seconds`; 0: none."""
         return self.claim if self.count > 1 and now - self.since >= seconds else 0
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """For the first trade behind a jump: none is at `low` or below, one may be up to `high`; asked for is up to `ceiling`."""
+    """For the first trade after a jump: none is at `low` or below, one may be up to `high`; the request ends at `ceiling`."""
 
     low: int
     high: int
     ceiling: int
 
     def halved(self, low: int, high: int) -> Search:
-        """The next question between these."""
+        """The next search between these."""
         return Search(low, high, (low + high) // 2 if high - low > PAGE else high)
 
 
@@ -74,27 +74,27 @@ class ProductTrades:
         last: All trades up to this id were handed over; None before the first.
         row: The newest trade that was handed over as a row, not as a gap.
         seen: The newest id that is known to exist.
-        waiting: Rows from the feed behind a hole.
-        recent: The rows that were handed over last.
+        waiting: Rows from the feed that are after a hole.
+        recent: The last rows that were handed over.
         beats: See `Beats`.
-        first_beat: The lowest id that heartbeats told when no trade had come yet.
-        is_floor: `last` is what heartbeats told and no row has proved: a trade at or below it was not handed over.
-        low_beat: The id far below the floor that the last heartbeat told; None: it told none.
-        is_untraded: A heartbeat told 0 before the first trade, which may be true or mean that it does not know.
-        below: So many heartbeats in a row told less than was handed over, though they must know it.
-        suspects: Trades with ids that were handed over, and another content.
-        suspected_at: When the first of them came; None: before this process.
+        first_beat: The lowest id that heartbeats reported before any trade came.
+        is_floor: `last` was only reported by heartbeats, not proven by a row: a trade at or below it was not handed over.
+        low_beat: The id far below the floor that the last heartbeat reported; None: it reported none.
+        is_untraded: A heartbeat reported 0 before the first trade, which may be true or mean "unknown".
+        below: How many heartbeats in a row reported less than was handed over, although they must know it.
+        suspects: Trades with ids that were handed over, but with other content.
+        suspected_at: When the first of them arrived; None: before this process.
         gaps: Ids that were given up.
         ask_at: When to ask REST for the hole.
-        asked: Whether an answer is awaited.
-        is_void: The answer that is awaited is about numbers that are over.
-        is_probing: REST is asked for its newest trades, as it lacks the one that was handed over last.
+        asked: Whether a response is awaited.
+        is_void: The awaited response is about numbers that are no longer valid.
+        is_probing: REST is asked for its newest trades, because it lacks the one that was handed over last.
         page: The most trades that a page of REST has, as far as is known.
-        search: See `Search`; None where the hole is climbed page by page.
+        search: See `Search`; None if the hole is read upwards page by page.
         doubt: The ids that REST lacked when it was asked before (first, last), and since when.
         useless_since: Since when REST does not even know what was handed over.
-        moved_at: When the product went on last, or the hole opened.
-        is_told: That it stands still was told.
+        moved_at: When the product last made progress, or the hole opened.
+        is_told: Whether it was reported that the product makes no progress.
     """
 
     last: int | None = None
@@ -129,11 +129,11 @@ class ProductTrades:
 
     @property
     def newest_time(self) -> datetime | None:
-        """Of the rows that were handed over."""
+        """The newest time of the last rows that were handed over."""
         return max((row[TIME] for row in self.recent if row[TIME] is not None), default=None)
 
     def notice(self, trade_id: int, now: float) -> None:
-        """Something up to this id exists; starts the grace when that opens a hole."""
+        """Records that trades up to this id exist; the grace period starts if that opens a hole."""
         if trade_id > self.seen:
             if not self.has_hole:
                 self.ask_at = now + GRACE
@@ -141,15 +141,16 @@ class ProductTrades:
             self.seen = trade_id
 
     def withdraw(self, newest: int) -> None:
-        """Heartbeats tell less than before: what only they told does not exist."""
+        """Heartbeats report less than before: what only they reported does not exist."""
         self.seen = max(self.last or 0, newest, *self.waiting) if self.waiting else max(self.last or 0, newest)
         if not self.has_hole:
             self.search = self.doubt = self.useless_since = None
 
     def lowered(self, newest: int) -> int | None:
-        """The floor after a heartbeat that tells less; None: it stays.
+        """The floor after a heartbeat that reports less; None: it stays.
 
-        One that is far below is believed when the next one tells the like: else a single one would have the history read.
+        An id far below counts only if the next heartbeat reports about the same: else a single one would make the reader read
+        the whole history.
         """
         before, self.low_beat = self.low_beat, None
         if not self.is_floor or self.last is None or newest >= self.last:
@@ -162,7 +163,7 @@ class ProductTrades:
         return None
 
     def ask_again(self, now: float) -> None:
-        """The hole begins elsewhere: whatever was asked before tells nothing of it."""
+        """The hole begins at another id: earlier responses say nothing about it."""
         self.search = self.doubt = self.useless_since = None
         self.is_void, self.is_probing = self.asked, False
         self.ask_at = now + GRACE
@@ -173,7 +174,7 @@ class ProductTrades:
         return first, min(self.waiting, default=self.seen + 1) - 1
 
     def question(self, product: str) -> Request:
-        """What REST is asked now."""
+        """The next request to REST."""
         first, end = self.hole()
         margin = min(MARGIN, self.page // 2)
         if self.is_probing:
@@ -183,10 +184,10 @@ class ProductTrades:
         return Request(product, first, last, after, min(self.page, after - min(self.row, first - 1)))
 
     def narrow(self, request: Request, floor: int, newest: int) -> bool:
-        """Whether another question comes first, as the page has no trade of the hole, or only its upper end.
+        """Whether another request is needed first, because the page has no trade of the hole, or only its upper end.
 
-        A page tells everything from its oldest trade (`floor`) to the end that was asked for. So one page whose oldest trade lies
-        below the hole proves all of it empty, however wide it is; where many trades follow, halves are asked for.
+        A page has every trade from its oldest one (`floor`) to the requested end. So one page whose oldest trade is below the
+        hole proves all of it empty, however wide it is. If many trades follow, the range is halved.
         """
         _, end = self.hole()
         search = self.search
@@ -201,7 +202,7 @@ class ProductTrades:
         else:
             return False
         if self.search is not None and self.search == search:
-            self.search = None  # the page is shorter than what lies between: climbed from below
+            self.search = None  # the page is shorter than the range: read upwards from below
             return False
         self.doubt = None
         return True
@@ -220,7 +221,7 @@ class ProductTrades:
         return (newest is not None and (time is None or time <= newest)) or (newest is None and time is None)
 
     def take_late(self, row: Row) -> None:
-        """A trade came after all that was given up: it is remembered, and no longer missing."""
+        """A trade that was given up has arrived after all: it is remembered, and no longer missing."""
         trade_id = row[ID]
         parts = [
             part
@@ -235,14 +236,14 @@ class ProductTrades:
         self.recent.appendleft(row)
 
     def implausible(self, newest: int, time: datetime | None) -> list[Row]:
-        """Takes out the rows that wait and that a heartbeat of this time must know but does not."""
+        """Removes and returns the waiting rows that a heartbeat of this time must know but does not."""
         if time is None or newest >= self.seen:
             return []
         ids = [n for n, row in self.waiting.items() if n > newest and row[TIME] is not None and time - row[TIME] > LAG]
         return [self.waiting.pop(n) for n in sorted(ids)]
 
     def count_below(self, newest: int, time: datetime | None) -> None:
-        """Whether a heartbeat tells less than was handed over, though it must know it."""
+        """Counts heartbeats in a row that report less than was handed over, although they must know it."""
         known = self.newest_time
         is_below = newest < (self.last or 0) and (known is None or time is None or time - known > LAG)
         self.below = self.below + 1 if is_below else 0

@@ -1,9 +1,9 @@
-"""Completeness of `matches`, proven: trade ids are contiguous per product, holes are found and filled in their order.
+"""Completeness of `matches`, proven: trade ids are contiguous per product, holes are found and filled in order.
 
-Nothing here does I/O: the source fetches what `due` asks for and gives the answer to `fill`. Rows of a product are held back
-behind a hole (its position never passes one); other products go on. What is used to leave something out is never believed
-alone: a heartbeat that tells more than all others opens no gap, and a trade whose id is not newer is a duplicate only if it is
-the same trade.
+Nothing here does I/O: the source fetches what `due` requests and passes the response to `fill`. Rows of a product after a hole
+are held back (its position never passes one); other products go on. One sign alone is never enough to leave something out: a
+heartbeat that reports more than all others opens no gap, and a trade whose id is not newer is a duplicate only if it is the
+same trade.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from connector_runner.sources.coinbase.trades.starts import StartingReader
 __all__ = ["GRACE", "MARGIN", "PAGE", "MatchesReader", "Request"]
 
 SECOND_LOOK = 1.0
-"""Seconds after which REST, knowing newer trades, is asked again for one it lacked."""
+"""Seconds after which REST, if it knows newer trades, is asked again for one that it lacked."""
 STALE = 20.0
-"""Seconds for which REST, knowing nothing newer, may just be behind (about 6 were seen)."""
+"""Seconds for which REST, if it knows nothing newer, may only be behind (about 6 were seen)."""
 MAX_WAITING = 20_000
-"""Rows held back behind holes, in all; beyond it they are let go and come from REST, in constant memory."""
+"""The most rows that are held back after holes, in total; beyond it they are dropped and come from REST: constant memory."""
 
 
 class MatchesReader(StartingReader):
@@ -42,7 +42,7 @@ class MatchesReader(StartingReader):
         return sum(1 for trades in self._products.values() if trades.has_hole)
 
     def message(self, message: Struct, builder: BatchBuilder, now: float) -> None:
-        """A trade: handed over when it is the next one, held back when it is not."""
+        """Handles a trade: handed over if it is the next one, held back if it is a later one."""
         if not isinstance(message, Match):
             return
         product, trade_id = message.product_id, message.trade_id
@@ -72,7 +72,7 @@ class MatchesReader(StartingReader):
                 self._let_go()
 
     def beat(self, beat: Heartbeat, builder: BatchBuilder, now: float) -> None:
-        """A heartbeat tells the newest trade there is, whether it came or not; 0 and null tell nothing."""
+        """A heartbeat reports the newest trade, whether it has arrived or not; 0 and null say nothing."""
         product, newest = beat.product_id, beat.last_trade_id or 0
         trades = self._of(product)
         if product in self._aside:
@@ -96,7 +96,7 @@ class MatchesReader(StartingReader):
         self._tell_stalled(product, trades, builder, now)
 
     def due(self, now: float, limit: int) -> list[Request]:
-        """At most `limit` pages to be fetched now, oldest holes first; each is asked for until `fill` or `failed`."""
+        """At most `limit` pages to fetch now, oldest holes first; each counts as requested until `fill` or `failed`."""
         if limit <= 0:
             return []
         wanted = [
@@ -111,16 +111,16 @@ class MatchesReader(StartingReader):
         return requests
 
     def failed(self, request: Request, retry_at: float) -> None:
-        """REST gave no answer: asked again later, never taken as a loss."""
+        """REST did not answer: it is asked again later; this never counts as a loss."""
         trades = self._products[request.product]
         trades.asked, trades.ask_at, trades.is_void = False, retry_at, False
 
     def fill(self, request: Request, page: Sequence[RestTrade], builder: BatchBuilder, now: float) -> None:
-        """Takes REST's answer, which came at `now`: rows in the order of their ids; what REST does not know either becomes a gap.
+        """Takes REST's response, which came at `now`: rows in the order of their ids; what REST doesn't know either becomes a gap.
 
-        A trade is given up when REST, asked twice, knows newer ones but not this; or knows nothing newer for `STALE` seconds,
-        and the feed brought a newer one or heartbeats told of it all the time. A REST that does not even know the newest trade
-        that was handed over, or tells another one, proves nothing: it is another exchange, or far behind.
+        A trade is given up if REST, asked twice, knows newer ones but not this one; or if REST knows nothing newer for `STALE`
+        seconds, and the feed brought a newer one or heartbeats reported it all the time. If REST does not even know the newest
+        trade that was handed over, or returns another one, its response proves nothing: it is another exchange, or far behind.
         """
         trades = self._of(request.product)
         trades.asked, trades.ask_at = False, now
@@ -131,7 +131,7 @@ class MatchesReader(StartingReader):
         newest = max(known, default=0)
         was_probing, trades.is_probing = trades.is_probing, False
         if not known and not trades.row and trades.narrow(request, 0, 0):
-            return  # nothing was handed over that it should know, and what it has may all be further up
+            return  # nothing was handed over that it should know, and all that it has may be newer
         if not known or newest < min(trades.row, request.first - 1):
             trades.is_probing = bool(known) and not was_probing
             what = f"restUrl does not have trades of {request.product} that the feed sent long ago"
@@ -142,14 +142,13 @@ class MatchesReader(StartingReader):
         ):
             return
         trades.useless_since = None
-        if was_probing:  # it knows newer ones: what it lacks is that one trade, not all that is new
+        if was_probing:  # it knows newer ones: it lacks only that one trade, not everything new
             trades.row = 0
             return
         is_short = len(known) < request.limit
         if is_short and trades.recent and min(known) > max(trades.row, request.first):
-            trades.page = len(
-                known
-            )  # its pages are shorter than asked for: it would have gone down to what was handed over
+            # Its pages are shorter than requested: a full one would have gone down to what was handed over.
+            trades.page = len(known)
             return
         if trades.narrow(request, 0 if is_short else min(known), newest):
             return
@@ -166,14 +165,14 @@ class MatchesReader(StartingReader):
         builder: BatchBuilder,
         now: float,
     ) -> bool:
-        """Hands over what is known, and gives up what is not; False: something is to be asked for again first."""
+        """Hands over what is known, and gives up what is not; False: something must be requested again first."""
         present = sorted({*known, *trades.waiting})
         while (trade_id := (trades.last or 0) + 1) <= end:
             if trade_id in trades.waiting:
                 self._release(product, trades, builder, now)
             elif trade_id in known:
                 row = rest_row(product, known[trade_id])
-                # Of ids that began again the old row is there, and is what a person chose to overwrite.
+                # If the ids began again, the old row still exists: a person chose to overwrite it.
                 is_old = trade_id <= self._overwritten.get(product, 0)
                 builder.add(row, Operation.UPSERT if is_old else Operation.INSERT)
                 builder.size += REST_ROW_BYTES
@@ -194,7 +193,7 @@ class MatchesReader(StartingReader):
 
     @staticmethod
     def _disregard(trades: ProductTrades, text: str, builder: BatchBuilder, now: float) -> None:
-        """An answer that proves nothing: asked again, and told when it stays so."""
+        """Ignores a response that proves nothing: REST is asked again, and it is reported if that does not change."""
         trades.ask_at = now + SECOND_LOOK
         trades.useless_since = now if trades.useless_since is None else trades.useless_since
         if now - trades.useless_since >= STALE:
@@ -203,7 +202,7 @@ class MatchesReader(StartingReader):
     def _is_contradicted(
         self, product: str, trades: ProductTrades, told: RestTrade, builder: BatchBuilder, now: float
     ) -> bool:
-        """Whether REST tells another trade than was handed over; where a person chose to overwrite, the ids began again."""
+        """Whether REST returns another trade than was handed over; if a person chose to overwrite, the ids began again."""
         if not trades.recent or trades.recent[-1][1] != trades.row:
             return False
         if is_same_trade(trades.recent[-1], rest_row(product, told)):
@@ -218,7 +217,7 @@ class MatchesReader(StartingReader):
 
     @staticmethod
     def _lost(trades: ProductTrades, missing: tuple[int, int], newer_known: bool, now: float) -> int | None:
-        """The last id of those from `missing[0]` on that are given up now; None: none yet."""
+        """The last id, from `missing[0]` on, that is given up now; None: none yet."""
         if trades.doubt is None or trades.doubt[0] != missing[0]:
             trades.doubt = (*missing, now)
             return None
@@ -232,7 +231,7 @@ class MatchesReader(StartingReader):
         return end if end >= missing[0] else None
 
     def _let_go(self) -> None:
-        """Forgets the rows that wait behind the product with most of them."""
+        """Drops the waiting rows of the product that has the most."""
         trades = max(self._products.values(), key=lambda trades: len(trades.waiting))
         self.counts["rows_left_to_rest"] += len(trades.waiting)
         self._waiting -= len(trades.waiting)

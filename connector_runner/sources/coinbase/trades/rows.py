@@ -1,4 +1,4 @@
-"""Trades as rows: which are the same, and how they are described, filled from REST, and kept in a position. Pure."""
+"""Trades as rows: which are the same, and how they are described, built from REST, and kept in a position. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def is_same_trade(one: Row, other: Row) -> bool:
-    """Whether two rows of one id are one trade, as far as both tell it; times may be told less finely."""
+    """Whether two rows with one id are the same trade, by the values that both have; times may be less precise."""
     pairs = ((one[n], other[n]) for n in (SIDE, PRICE, SIZE))
     times = one[TIME], other[TIME]
     is_near = times[0] is None or times[1] is None or abs(times[0] - times[1]) < timedelta(seconds=1)
@@ -25,7 +25,7 @@ def is_same_trade(one: Row, other: Row) -> bool:
 
 
 def describe_trade(row: Row) -> dict[str, Any]:
-    """A trade as facts for an incident."""
+    """A trade as details for an incident."""
     values = (row[SIDE], row[PRICE], row[SIZE], row[TIME])
     names = ("side", "price", "size", "time")
     return {"trade_id": row[ID]} | {
@@ -34,14 +34,14 @@ def describe_trade(row: Row) -> dict[str, Any]:
 
 
 def pack_trade(row: Row) -> list[Any]:
-    """The newest row as a position keeps it, to be compared with what the exchange tells later."""
+    """The newest row as a position keeps it, to be compared with what the exchange sends later."""
     time = None if row[TIME] is None else (row[TIME] - EPOCH) // timedelta(microseconds=1)
     texts = [None if row[n] is None else str(row[n]) for n in (SIDE, PRICE, SIZE)]
     return [row[ID], *texts, time]
 
 
 def unpack_trade(product: str, kept: list[Any]) -> Row:
-    """A row again, as far as it was kept."""
+    """A row from a position, as far as it was kept."""
     trade_id, side, price, size, time = kept
     numbers = [None if text is None else Decimal(text) for text in (price, size)]
     moment = None if time is None else EPOCH + timedelta(microseconds=time)
@@ -49,7 +49,7 @@ def unpack_trade(product: str, kept: list[Any]) -> Row:
 
 
 def rest_row(product: str, trade: RestTrade) -> Row:
-    """A trade from REST in the columns of `matches`; sequence and orders are unknown."""
+    """A trade from REST in the columns of `matches`; sequence and order ids are unknown."""
     return (
         product,
         trade.trade_id,

@@ -1,7 +1,7 @@
-"""Where the account of a product begins: at the first trade that comes, or where heartbeats say that it stands. Pure.
+"""Where the record of a product begins: at the first trade that comes, or at the id that heartbeats report. Pure.
 
-What only heartbeats told is a floor: from there on every trade is accounted for, but as no row has proved it, a trade at or below
-it is handed over, and a heartbeat that tells less lowers it. The first row makes it a mark.
+An id that only heartbeats reported is a floor: from there on every trade is accounted for. But as no row has proven it, a trade
+at or below it is handed over, and a heartbeat that reports less lowers it. The first row makes it a mark.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ class StartingReader(TradeReader):
     """Adds the start of each product; `MatchesReader` adds holes and REST."""
 
     def _begin_by_beats(self, product: str, trades: ProductTrades, newest: int, now: float) -> None:
-        """No last_match came: from the second heartbeat on every trade is accounted for, from the lowest that was told."""
+        """No last_match came: from the second heartbeat on, every trade after the lowest reported id is accounted for."""
         if newest <= 0:
             trades.is_untraded = True
         elif trades.first_beat is None or newest < trades.first_beat:
@@ -25,13 +25,13 @@ class StartingReader(TradeReader):
             trades.notice(newest, now)
 
     def _begin_by_trade(self, product: str, trades: ProductTrades, trade_id: int, now: float) -> None:
-        """The first trade came, or one that a floor would leave out."""
-        # A heartbeat's 0 is true of a product that never traded, and only then has it a small number.
+        """The first trade came, or one that the floor would leave out."""
+        # A heartbeat's 0 is true only for a product that never traded, and only then is the first id small.
         self._begin(product, trades, 0 if trades.is_untraded and trade_id <= PAGE else trade_id - 1, now)
         trades.is_floor = False
         trades.notice(trade_id - 1, now)
 
     def _begin(self, product: str, trades: ProductTrades, last: int, now: float) -> None:
-        """The account begins behind `last`."""
+        """The record begins after `last`."""
         trades.ask_again(now)
         self._reach(product, trades, last, now)
