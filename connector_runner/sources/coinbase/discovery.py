@@ -65,7 +65,7 @@ class ProductDiscovery:
         return products
 
     def watch(self, refused: Sequence[str], is_accepted: Callable[[str], Awaitable[bool]], wake: asyncio.Event) -> None:
-        """If all products are selected, lists them again at intervals; sets `failure` and `wake` when the list has changed.
+        """If all products are selected, lists them at intervals; sets `failure` and `wake` when others must be read.
 
         Args:
             refused: Products that REST lists but the feed refused.

@@ -139,7 +139,7 @@ def is_plain(raw: bytes, expected: int) -> bool:
 
 
 def is_exact(message: Struct, raw: bytes) -> bool:
-    """Whether a message has only fields of its shape, and no time finer than a microsecond (False: it may be so)."""
+    """Whether a message has only fields of its shape, and no time finer than a microsecond (False: unknown)."""
     if isinstance(message, CONTROL):
         return True
     if isinstance(message, Status):  # its entries are read one by one, later

@@ -97,7 +97,7 @@ class RfqMatch(Struct, tag="rfq_match", gc=False):
 
 
 class Heartbeat(Struct, tag="heartbeat", gc=False):
-    """`heartbeat`: one per second and product."""
+    """`heartbeat`: one per second for each product."""
 
     product_id: Product
     time: Time

@@ -16,7 +16,7 @@ from websockets.protocol import Event
 from connector_runner.protocols.errors import TransientError
 from connector_runner.resilience.retry_after import parse_retry_after
 
-# A BTC-USD snapshot has more than the library's default of one MiB.
+# A BTC-USD snapshot is larger than the library's default of one MiB.
 LARGEST_MESSAGE = 64 * 2**20
 CONNECT_SECONDS = 10.0
 GLIMPSE_BYTES = 160

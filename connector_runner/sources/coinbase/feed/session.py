@@ -34,9 +34,9 @@ from connector_runner.sources.coinbase.settings import RETRY_JITTER, Credentials
 BUFFER_BYTES = 8 * 2**20
 ACKNOWLEDGE_SECONDS = 10.0
 SILENCE_SECONDS = 10.0
-"""After this many seconds without a message, a connection counts as dead (heartbeats come every second); found in 15 s."""
+"""After this many seconds without a message (heartbeats come every second), a connection is dead; detected within 15 s."""
 STUCK_SECONDS = 5.0
-"""If nobody takes from a full buffer for this many seconds, the session drops the connection itself."""
+"""If the source takes nothing from a full buffer for this many seconds, the session drops the connection itself."""
 STEADY_SECONDS = 2.0
 """A connection that lasted for this many seconds resets the backoff."""
 BACKOFF_SECONDS = (0.2, 30.0)
@@ -65,7 +65,7 @@ class SessionSettings:
         url: The feed.
         credentials: An API key or None.
         interpret: See `Interpret`.
-        limit: Spaces connection attempts; the exchange allows 8 per second and address.
+        limit: Spaces connection attempts; the exchange allows 8 per second for each address.
         on_change: Called after a session has gone up (True) or down (False), with a sentence.
         wake: Set when there is something to drain.
         buffer_bytes: The size of each session's buffer.
@@ -84,7 +84,7 @@ class FeedSession:
     """One subscription on one connection after another.
 
     Attributes:
-        subscription: What it asks for.
+        subscription: What it subscribes to.
         items: Payloads in order; those of each connection come after a `BEGAN`.
         is_up: Whether the current connection was acknowledged.
         failure: Why the session has given up: a person must act, the products have changed, or an unexpected error.

@@ -1,4 +1,4 @@
-"""What the feed is asked for, and what it confirms: subscriptions and acknowledgements. Pure.
+"""What is requested from the feed, and what it confirms: subscriptions and acknowledgements. Pure.
 
 Source: docs.cdp.coinbase.com/exchange, "WebSocket overview".
 """
@@ -26,7 +26,7 @@ WITHOUT_PRODUCTS = frozenset({"status", "balance"})
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What one connection asks for.
+    """What one connection subscribes to.
 
     Attributes:
         channels: Products (accounts, for `balance`) by channel.

@@ -50,7 +50,7 @@ class Reader:
 
     Attributes:
         spec: The stream.
-        counts: What to count, by name; the source takes the numbers and clears them.
+        counts: Numbers to report, by name; the source reads and clears them.
         began: When (by the clock that is passed in) the current connection of each product began.
         beats: When each product's last heartbeat arrived.
         behind: Since when each product's heartbeats report something that the stream did not bring (see `StreamSpec.pulse`).
@@ -161,7 +161,7 @@ class Reader:
             builder.notes.append(text)
 
     def row(self, message: Struct, builder: BatchBuilder, now: float) -> None:
-        """Adds a message as a row, unless it was handed over before or contradicts what was."""
+        """Adds a message as a row, unless it was handed over before or contradicts an earlier row."""
         row = astuple(message)
         order = getattr(message, self.spec.order)
         mark = order if isinstance(order, int) else (order - EPOCH) // MICROSECOND

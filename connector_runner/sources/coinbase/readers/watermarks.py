@@ -27,7 +27,7 @@ SUSPICIOUS = 3
 
 
 class Verdict(Enum):
-    """What a message is whose number is not newer than the product's mark."""
+    """What it means that a message's number is not newer than the product's mark."""
 
     SAME = auto()
     """It was handed over."""

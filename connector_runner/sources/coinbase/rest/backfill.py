@@ -70,7 +70,7 @@ class Backfill:
         return self._delays.setdefault(product, Backoff(random.random, *RETRY_SECONDS, RETRY_JITTER))
 
     async def _fetch(self, request: Request) -> None:
-        """Every end is an answer: a product whose question was forgotten would wait for ever."""
+        """Every outcome is kept as a response: a product whose request was forgotten would wait forever."""
         answer: list[RestTrade] | Exception
         try:
             answer = await self._rest.trades(request)

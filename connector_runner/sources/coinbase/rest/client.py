@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import aiohttp
 
 TIMEOUT_SECONDS = 15.0
-# The exchange allows 10 per second and address; some are left for other clients with the same address.
+# The exchange allows 10 per second for each address; some are left for other clients with the same address.
 REQUESTS_A_SECOND = 8.0
 BURST = 4
 """How many requests may be sent at once after a pause."""

@@ -1,4 +1,4 @@
-"""What trades are whose ids are not newer: repeated, late, contradicting, or of ids that began again. Pure.
+"""Trades whose ids are not newer: repeated, late, contradicting, or with ids that began again. Pure.
 
 A trade that contradicts one that was handed over is kept until heartbeats decide: if they report lower ids too, the ids began
 again (a product relisted, a sandbox reset); if not, the contradiction is reported. `MatchesReader` adds holes and REST.
@@ -53,7 +53,7 @@ class TradeReader(Reader):
         self._waiting = 0
 
     def position(self) -> Position:
-        """The newest contiguous trade of each product, and that trade, to be compared with what is received later."""
+        """The newest contiguous id of each product, and its trade, to be compared with what is received later."""
         for product in self._changed:
             self._packed[product] = pack_trade(self._products[product].recent[-1])
         self._changed.clear()

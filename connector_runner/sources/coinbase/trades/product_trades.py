@@ -55,7 +55,7 @@ class Beats:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """For the first trade after a jump: none is at `low` or below, one may be up to `high`; the request ends at `ceiling`."""
+    """A search for the first trade after a jump: none is at `low` or below, one may be up to `high`; asks up to `ceiling`."""
 
     low: int
     high: int
@@ -149,8 +149,8 @@ class ProductTrades:
     def lowered(self, newest: int) -> int | None:
         """The floor after a heartbeat that reports less; None: it stays.
 
-        An id far below counts only if the next heartbeat reports about the same: else a single one would make the reader read
-        the whole history.
+        An id far below counts only if the next heartbeat reports about the same: otherwise a single one would make
+        the reader read the whole history.
         """
         before, self.low_beat = self.low_beat, None
         if not self.is_floor or self.last is None or newest >= self.last:
@@ -202,13 +202,13 @@ class ProductTrades:
         else:
             return False
         if self.search is not None and self.search == search:
-            self.search = None  # the page is shorter than the range: read upwards from below
+            self.search = None  # the page is shorter than the range: read page by page from below
             return False
         self.doubt = None
         return True
 
     def weigh(self, row: Row) -> bool | None:
-        """Whether a trade whose id is not newer was handed over (True) or is another one (False); None: it was given up before."""
+        """Whether a trade whose id is not newer was handed over (True) or is another one (False); None: it was given up."""
         trade_id, time = row[ID], row[TIME]
         for known in self.recent:
             if known[ID] == trade_id:

@@ -28,9 +28,9 @@ __all__ = ["GRACE", "MARGIN", "PAGE", "MatchesReader", "Request"]
 SECOND_LOOK = 1.0
 """Seconds after which REST, if it knows newer trades, is asked again for one that it lacked."""
 STALE = 20.0
-"""Seconds for which REST, if it knows nothing newer, may only be behind (about 6 were seen)."""
+"""Seconds for which REST, if it knows nothing newer, may just be behind (about 6 were seen)."""
 MAX_WAITING = 20_000
-"""The most rows that are held back after holes, in total; beyond it they are dropped and come from REST: constant memory."""
+"""The most rows that are held back after holes, in total; others are dropped and come from REST: constant memory."""
 
 
 class MatchesReader(StartingReader):
@@ -116,11 +116,12 @@ class MatchesReader(StartingReader):
         trades.asked, trades.ask_at, trades.is_void = False, retry_at, False
 
     def fill(self, request: Request, page: Sequence[RestTrade], builder: BatchBuilder, now: float) -> None:
-        """Takes REST's response, which came at `now`: rows in the order of their ids; what REST doesn't know either becomes a gap.
+        """Takes REST's response, which came at `now`: adds rows in the order of their ids.
 
-        A trade is given up if REST, asked twice, knows newer ones but not this one; or if REST knows nothing newer for `STALE`
-        seconds, and the feed brought a newer one or heartbeats reported it all the time. If REST does not even know the newest
-        trade that was handed over, or returns another one, its response proves nothing: it is another exchange, or far behind.
+        What REST does not know either becomes a gap. A trade is given up if REST, asked twice, knows newer ones but not this
+        one; or if REST knows nothing newer for `STALE` seconds, and the feed brought a newer one or heartbeats reported it all
+        the time. If REST does not even know the newest trade that was handed over, or returns another one, its response proves
+        nothing: it is another exchange, or far behind.
         """
         trades = self._of(request.product)
         trades.asked, trades.ask_at = False, now
