@@ -4,10 +4,10 @@ from connector_runner.protocols.source import Source, SourceContext
 
 
 def build_source(context: SourceContext) -> Source:
-    """A source by its configuration; does no I/O.
+    """Builds the source from its configuration; does no I/O.
 
     Raises:
-        InvalidConfigError: What the schema could not say is wrong.
+        InvalidConfigError: The configuration breaks a rule that the schema can't express.
     """
     from connector_runner.sources.ethereum.source import EthereumSource  # late: the schema alone needs no client
 

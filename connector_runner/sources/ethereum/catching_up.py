@@ -1,4 +1,4 @@
-"""Streams that stand behind the reader of their connector: read in slices between its steps, until they join it."""
+"""Streams whose position is behind their connector's reader: read in slices between its steps, until they join it."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from connector_runner.sources.ethereum.fetch.reread import reread
 from connector_runner.sources.ethereum.position import to_position
 
 SLICE_BLOCKS = 256
-"""Blocks that are read behind the reader before it has its turn again."""
+"""Blocks that are read for streams behind the reader before the reader continues."""
 
 
 class Laggard:
-    """Streams that stand at one position behind the reader's.
+    """Streams that share one position, behind the reader's.
 
     Attributes:
-        plans: Of these streams.
-        chain: What the dataset has of them.
+        plans: The plans of these streams.
+        chain: The blocks that the dataset has of them.
     """
 
     def __init__(self, plans: PlanSet, chain: Chain, *, is_new: bool = False) -> None:
         self.plans = plans
         self.chain = chain
-        self._is_new = is_new  # the dataset does not know of them yet
+        self._is_new = is_new  # the dataset has no rows or positions of them yet
 
     def has_reached(self, reader: Chain) -> bool:
         """Whether the streams can be read together with the reader's from now on."""
@@ -41,10 +41,10 @@ class Laggard:
         return is_there and not self.chain.state.must_reread
 
     async def slice(self, fetcher: Fetcher, reader: Chain, safe_below: int) -> AsyncGenerator[Batch, None]:
-        """A stretch of the blocks that lie between these streams and the reader, as batches that leave its position alone.
+        """Yields some of the blocks between these streams and the reader, as batches that keep the reader's position.
 
         Raises:
-            StaleAnswerError, NodeFailure, ConnectorError: After everything before has been delivered.
+            StaleAnswerError, NodeFailure, ConnectorError: After everything before the failure has been delivered.
         """
         if self._is_new:
             self._is_new = False
@@ -76,20 +76,20 @@ class Laggard:
             yield self._behind(batch, reader)
 
     def _behind(self, batch: Batch, reader: Chain) -> Batch:
-        """The same with the position as the streams' own."""
+        """The same batch, with the reader's position, and the streams' own position as their place."""
         own = {**to_position(self.chain, of_one=False), **(batch.place or {})}
         return replace(batch, position=to_position(reader, of_one=False), place=own)
 
 
 def join(reader: Chain, plans: PlanSet, laggard: Laggard) -> tuple[Chain, PlanSet, list[Batch]]:
-    """The reader with the streams that have reached it, and the batches that say so."""
+    """Returns the reader with the streams that have reached it, and the batches that record this."""
     merged = reader.with_state(_merge(reader.state, laggard.chain.state))
     plans = PlanSet.of((*plans.plans, *laggard.plans.plans))
     return merged, plans, build_places(laggard.plans, merged)
 
 
 def _merge(own: StreamState, other: StreamState) -> StreamState:
-    """What is known of the dataset when streams are read together from now on."""
+    """Merges what is known about the dataset for streams that are read together from now on."""
     ranges = [state.left_out for state in (own, other) if state.left_out is not None]
     return StreamState(
         told=own.told | other.told,
@@ -102,14 +102,14 @@ def _merge(own: StreamState, other: StreamState) -> StreamState:
 def split_by_position(
     found: Iterable[tuple[StreamPlan, Chain | None]], first: Chain
 ) -> tuple[tuple[PlanSet, Chain | None], list[Laggard]]:
-    """The reader's streams with their chain, and those behind it.
+    """Splits streams into the reader's, with their chain, and those behind it.
 
     Args:
-        found: Each stream with its chain; None for one that the dataset has nothing of.
-        first: The chain that such a stream starts with where others have begun.
+        found: Each stream with its chain; None for a stream that the dataset has no data of.
+        first: The chain that such a stream starts with when others have begun.
 
     Returns:
-        The streams that stand furthest (with None when none has begun), and the others by position.
+        The streams with the highest position (with None when none has begun), and the others grouped by position.
     """
     groups: dict[tuple[int, str | None] | None, tuple[list[StreamPlan], Chain | None]] = {}
     for plan, chain in found:
@@ -127,5 +127,5 @@ def split_by_position(
 
 
 def _shared(chain: Chain) -> Chain:
-    """Of several streams: which event each is about stands in its own place."""
+    """The chain for several streams: the event of each is recorded in its own place."""
     return chain.with_state(replace(chain.state, event=""))

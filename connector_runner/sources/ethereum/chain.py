@@ -1,7 +1,7 @@
-"""The chain of the dataset's blocks, and what to do about a node's head: following a chain as values, without a socket or a clock.
+"""The chain of the dataset's blocks, and what to do about a node's head. Pure: values only, no socket and no clock.
 
-The position of a stream is the last block and a ring of the hashes before it. A node's head is compared with the ring; from
-that follows whether to go on, to wait, or to walk back to the common ancestor.
+The position of a stream is the last block and a ring of the hashes before it. A node's head is compared with the ring. The
+result is to continue, to wait, or to walk back to the common ancestor.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from connector_runner.sources.ethereum.decode.responses import Header
 from connector_runner.sources.ethereum.errors import DeepReorganisationError
 
 RING_BLOCKS = 128
-"""How deep a reorganisation may be: twice what finality takes on the main chain (two epochs of 32 blocks)."""
+"""How deep a reorganisation may be: twice the depth of finality on the main chain (two epochs of 32 blocks)."""
 PATIENCE_SECONDS = 30.0
-"""How long a shorter chain that differs is taken for a lagging replica before it is believed."""
+"""How long a shorter chain that differs is treated as a lagging replica before it is accepted."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """What is known of the dataset besides its blocks.
+    """What is known about the dataset, apart from its blocks.
 
     Attributes:
-        told: What was told as an incident, once and for all.
-        left_out: First and last block that a bloom may have left out, None: all were read.
-        is_bloom_refuted: A bloom did not hold all logs: none leaves out anything any more.
-        event: The event that a stream of events is about, "" for other streams and where it is not recorded.
-        since: The first block whose blooms were tried before they were believed; older versions believed all.
+        told: Keys of what was reported as an incident; each is reported only once.
+        left_out: First and last block that may have been skipped because of a bloom; None: all were read.
+        is_bloom_refuted: A bloom lacked some logs of its block. From then on no block is skipped because of its bloom.
+        event: The event of an event stream; "" for other streams, and when it is not recorded.
+        since: The first block whose blooms were tested before they were trusted; older versions trusted all.
     """
 
     told: frozenset[str] = frozenset()
@@ -41,20 +41,20 @@ class StreamState:
 
     @property
     def must_reread(self) -> bool:
-        """Whether blocks that were left out may lack rows."""
+        """Whether rows of skipped blocks may be missing."""
         return self.is_bloom_refuted and self.left_out is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """The blocks that the dataset has, as far as they may still be replaced.
+    """The blocks of the dataset that may still be replaced.
 
     Attributes:
         start: Number of the first block of the dataset.
         number: Number of its last block; `start - 1` when it has none.
-        hashes: Of its last blocks, oldest first, at most `RING_BLOCKS`; ends with the hash of block `number`. A height without a
-            block has the hash of the block before.
-        state: What is known of the dataset besides.
+        hashes: Hashes of its last blocks, oldest first, at most `RING_BLOCKS`; the last is the hash of block `number`. A height
+            without a block has the hash of the block before it.
+        state: What else is known about the dataset.
     """
 
     start: int
@@ -78,7 +78,7 @@ class Chain:
         return self.number - len(self.hashes) + 1
 
     def hash_at(self, number: int) -> str | None:
-        """The dataset's block of a height, None when it is above, or below the ring."""
+        """Hash of the dataset's block at a height; None above the last block and below the ring."""
         return self.hashes[number - self.oldest] if self.oldest <= number <= self.number else None
 
     def is_parent_of(self, header: Header) -> bool:
@@ -86,12 +86,12 @@ class Chain:
         return header.number == self.number + 1 and (header.is_absent or self.head in (None, header.parent_hash))
 
     def extended(self, header: Header) -> Chain:
-        """With one more block."""
+        """The chain with one more block."""
         own = header.hash or self.head or ""
         return Chain(self.start, header.number, (*self.hashes[1 - RING_BLOCKS :], own), self.state)
 
     def cut(self, number: int) -> Chain:
-        """Up to and with the block `number`."""
+        """The chain up to and including block `number`."""
         return Chain(self.start, number, self.hashes[: number - self.oldest + 1], self.state)
 
     def orphans(self, ancestor: int) -> tuple[str, ...]:
@@ -100,7 +100,7 @@ class Chain:
         return tuple(own for own in above if own not in ("", self.hash_at(ancestor)))
 
     def with_state(self, state: StreamState) -> Chain:
-        """The same blocks."""
+        """The same blocks with another state."""
         return Chain(self.start, self.number, self.hashes, state)
 
 
@@ -114,14 +114,14 @@ class Extend:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing to fetch. `behind` is by how many blocks the node's head is below the dataset's; 0 at the head."""
+    """Nothing to fetch. `behind`: how many blocks the node's head is below the dataset's; 0 at the head."""
 
     behind: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class WalkBack:
-    """The dataset's last blocks are not the node's: find the common ancestor, at or below block `top`."""
+    """The dataset's last blocks differ from the node's: find the common ancestor, at or below block `top`."""
 
     top: int
 
@@ -130,11 +130,11 @@ Step = Extend | Wait | WalkBack
 
 
 def next_step(chain: Chain, head: Header, waited: float) -> Step:
-    """What to do about the node's head (by finality); `waited` is how many seconds it has been lower than the dataset's.
+    """Decides what to do about the node's head (by finality); `waited`: seconds that it has been below the dataset's.
 
-    A higher head needs no look at its hash: whether it continues the dataset shows when the next block arrives. A lower one that is
-    on the dataset's chain is a lagging replica or a rollback: no error, and nothing to do. A lower one that differs may be a lagging
-    replica on a branch that was given up, so it is believed only after a while.
+    The hash of a higher head need not be checked: the next block shows whether it continues the dataset. A lower head on the
+    dataset's chain means a lagging replica or a rollback: no error, and nothing to do. A lower head that differs may be a
+    lagging replica on an abandoned branch, so it is accepted only after a while.
     """
     if head.number > chain.number:
         return Extend(chain.number + 1, head.number)
@@ -148,25 +148,25 @@ def next_step(chain: Chain, head: Header, waited: float) -> Step:
 
 
 def ancestor_at(chain: Chain, header: Header) -> bool:
-    """Whether the node's block of that height is the dataset's too; or that neither has one."""
+    """Whether the node and the dataset have the same block at that height, or both have none."""
     own, before = chain.hash_at(header.number), chain.hash_at(header.number - 1)
     return own is not None and (own in (before, "") if header.is_absent else own == header.hash and own != before)
 
 
 def lowest_ancestor(chain: Chain) -> int:
-    """The number below which no ancestor can be found: below the ring, or before the dataset's first block.
+    """The lowest number at which an ancestor can be found: the end of the ring, or just before the dataset's first block.
 
-    When the ring reaches back to the dataset's start, everything in it may be replaced: block `start - 1` is an ancestor
-    without a hash.
+    When the ring reaches back to the dataset's start, everything in the dataset may be replaced: block `start - 1` is an
+    ancestor without a hash.
     """
     return chain.start - 1 if chain.oldest <= chain.start else chain.oldest
 
 
 def check_depth(chain: Chain, number: int) -> None:
-    """Called before block `number` is looked at on the way back.
+    """Checks, before block `number` is read on the way back, that it is not too deep.
 
     Raises:
-        DeepReorganisationError: It is below the ring; the message says from which block to rebuild.
+        DeepReorganisationError: The block is below the ring; the message says from which block to rebuild.
     """
     if number < lowest_ancestor(chain):
         raise DeepReorganisationError(
@@ -180,11 +180,11 @@ def check_depth(chain: Chain, number: int) -> None:
 
 
 def median_interval(seconds: Sequence[int], default: float) -> float:
-    """Seconds between blocks, from the times of consecutive ones."""
+    """Median of the seconds between blocks, from the times of consecutive blocks."""
     gaps = sorted(b - a for a, b in pairwise(seconds))
     return float(gaps[len(gaps) // 2]) if gaps else default
 
 
 def summary(chain: Chain) -> dict[str, Any]:
-    """For a line in the log."""
+    """The chain's head, as fields of a log line."""
     return {"block": chain.number, "hash": chain.head}

@@ -1,4 +1,4 @@
-"""Finding out, by web3.py, what a node is and what it offers; a handful of requests."""
+"""Finds out through web3.py what a node is and what it offers, with a few requests."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ MODES = ("backfill", "live")
 async def discover(
     settings: Settings, plans: Mapping[str, StreamPlan], report: Report, selected: str | None
 ) -> Catalogue:
-    """The streams of a configuration, by the first endpoint that answers and has what the selected stream needs.
+    """Returns the streams of a configuration, from the first endpoint that answers and offers what the selected stream needs.
 
     Raises:
-        TransientError, ActionRequiredError: None answers; what the first one said.
+        TransientError, ActionRequiredError: No endpoint answers; the error is that of the first one.
     """
     first: ConnectorError | None = None
     is_of_stream = False
@@ -53,15 +53,15 @@ async def discover(
 
 
 async def probe_endpoint(endpoint: Endpoint, settings: Settings, rate: RateLimit) -> NodeFacts:
-    """Asks one node.
+    """Probes one node.
 
     Raises:
-        NodeFailure: It can't be reached or does not answer as a node does.
+        NodeFailure: It can't be reached, or its answers are not those of a node.
     """
     w3 = build_web3(endpoint)
     async with AsyncExitStack() as stack:
         if endpoint.kind == "http":
-            stack.push_async_callback(asyncio.sleep, 0)  # the sockets are closed in the loop's next turn
+            stack.push_async_callback(asyncio.sleep, 0)  # the sockets close in the event loop's next turn
             stack.push_async_callback(w3.provider.disconnect)
         else:
             try:
@@ -86,10 +86,10 @@ async def probe_endpoint(endpoint: Endpoint, settings: Settings, rate: RateLimit
 def require_offered(
     facts: NodeFacts, selected: str | None, plans: Mapping[str, StreamPlan], endpoint: Endpoint
 ) -> None:
-    """The selected stream can be read there; what others would need does not count.
+    """Checks that the selected stream can be read from this node; what other streams need is ignored.
 
     Raises:
-        NodeFailure: It needs a method that was refused for good; says which, and what the node said.
+        NodeFailure: The stream needs a method that was refused permanently; it names the method and the node's message.
     """
     plan = plans.get(selected or "")
     if plan is None:
@@ -107,7 +107,7 @@ def require_offered(
 
 
 def build_catalogue(facts: NodeFacts, plans: Mapping[str, StreamPlan], settings: Settings) -> Catalogue:
-    """What a node's facts mean for the streams. Pure."""
+    """Builds the catalogue of streams from a node's facts. Pure."""
     streams = tuple(
         StreamInfo(
             id=name,
@@ -154,7 +154,7 @@ def _notes(facts: NodeFacts, settings: Settings) -> list[str]:
 
 
 def _refusals(facts: NodeFacts, settings: Settings) -> list[str]:
-    """What the node said where something that may be needed is not offered."""
+    """The node's messages about methods that may be needed but are not offered."""
     names = [LOGS]
     names += [] if facts.has_block_receipts else [RECEIPTS]
     names += [] if facts.trace_method else TRACE_METHODS

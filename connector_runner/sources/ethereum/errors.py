@@ -1,4 +1,4 @@
-"""What can go wrong between the source and a node, by what follows from it; `rpc.refusals` says which refusal is which."""
+"""Errors between the source and a node, grouped by how to recover; `rpc.refusals` classifies each refusal."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from connector_runner.protocols.errors import ActionRequiredError, ConnectorErro
 
 
 class Verdict(Enum):
-    """What follows from a refusal."""
+    """How to react to a refusal."""
 
     TRANSIENT = "transient"
     """The same request may succeed later."""
     SHRINK = "shrink"
     """The same request for fewer blocks may succeed."""
     MISSING = "missing"
-    """The node does not have that block (yet, or any more)."""
+    """The node does not have that block (not yet, or no longer)."""
     UNSUPPORTED = "unsupported"
     """The node does not offer the method."""
     FINAL = "final"
     """A person must act."""
 
 
-class NodeFailure(Exception):  # noqa: N818 - it carries a verdict, and is turned into one of the protocol's errors
+class NodeFailure(Exception):  # noqa: N818 - it carries a verdict, and is converted to one of the protocol's errors
     """A request was not answered.
 
     Attributes:
-        verdict, reason: By the table.
-        message: Without secrets.
-        retry_after: Seconds that the other side asked to wait, or None.
-        suggested: Blocks that would be accepted, or None.
-        is_silence: Nothing came in time.
-        is_unreachable: No connection was made, so that it is not about what was asked.
+        verdict, reason: From the table of refusals.
+        message: A sentence for people, without secrets.
+        retry_after: Seconds that the server asked to wait, or None.
+        suggested: Number of blocks that would be accepted, or None.
+        is_silence: The request timed out.
+        is_unreachable: No connection was made, so the failure does not depend on the request.
     """
 
     def __init__(
@@ -56,24 +56,24 @@ class NodeFailure(Exception):  # noqa: N818 - it carries a verdict, and is turne
 
     @property
     def is_refusal(self) -> bool:
-        """Whether it may be about this very question, in words that nobody knows: another one for the same might be answered."""
+        """Whether it may be a refusal of this request, with an unknown message: another request for the same may be answered."""
         is_unknown = self.verdict is Verdict.TRANSIENT and self.reason != "RateLimited"
         arrived = not self.is_unreachable and self.verdict is not Verdict.MISSING
         return arrived and (is_unknown or self.reason == "RequestRefused")
 
     def as_error(self) -> ConnectorError:
-        """As the pipeline knows it."""
+        """The same failure as one of the pipeline's errors."""
         if self.verdict in (Verdict.FINAL, Verdict.UNSUPPORTED):
             return ActionRequiredError(self.message, reason=self.reason)
         return TransientError(self.message, reason=self.reason, retry_after=self.retry_after)
 
 
 class TooLargeError(Exception):
-    """A request failed, and a smaller one might not. What was known of the endpoint's limits knows it, too.
+    """A request failed, and a smaller one may succeed. The endpoint's limits have already been updated.
 
     Attributes:
-        failure: What came.
-        is_certain: Whether it is known for a limit by its words.
+        failure: The failure of the request.
+        is_certain: Whether its message is known to mean a limit.
     """
 
     def __init__(self, failure: NodeFailure) -> None:
@@ -83,10 +83,10 @@ class TooLargeError(Exception):
 
 
 class OtherWayError(Exception):
-    """A question that can be asked another way failed at each try, whatever was said: it is time for the other way.
+    """A request that has an alternative failed at each attempt, for whatever reason: use the alternative.
 
     Attributes:
-        failure: What came last.
+        failure: The last failure.
     """
 
     def __init__(self, failure: NodeFailure) -> None:
@@ -95,7 +95,7 @@ class OtherWayError(Exception):
 
 
 class StaleAnswerError(Exception):
-    """The node lacks what it should have, or contradicts itself: ask again later or elsewhere.
+    """The node lacks data that it should have, or contradicts itself: ask again later, or another node.
 
     Attributes:
         message: A sentence that names the block.
@@ -107,10 +107,10 @@ class StaleAnswerError(Exception):
 
 
 class MalformedAnswerError(ValueError):
-    """A node's answer is not what the JSON-RPC specification says; the message has no value of it but types and names."""
+    """A node's answer breaks the JSON-RPC specification; the message contains only types and names, no values of the answer."""
 
 
 class DeepReorganisationError(ActionRequiredError):
-    """The chain was replaced from below the ring on."""
+    """The chain was replaced from a block below the ring."""
 
     reason = "DeepReorganisation"

@@ -1,6 +1,6 @@
-"""The position of a stream, as checkpoints carry it: the last block, a ring of the hashes before it, and what is known besides.
+"""The position of a stream, as checkpoints store it: the last block, a ring of the hashes before it, and the stream's state.
 
-Members that begin with `_` stay out of rows and logs. Positions of older versions lack some of them.
+Members whose names begin with `_` do not appear in rows and logs. Positions of older versions lack some of them.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from connector_runner.sources.ethereum.chain import Chain, StreamState
 
 
 def to_position(chain: Chain, *, of_one: bool = True) -> Position:
-    """As checkpoints carry it.
+    """Converts a chain to a position, as checkpoints store it.
 
     Args:
         chain: The blocks of the dataset.
-        of_one: Of a connector with one stream: members that say nothing are not there. Else all are, as what one of several streams
-            has instead is laid over them.
+        of_one: The connector has one stream: members without a value are left out. Otherwise all members are present, because the
+            place of one of several streams replaces members of the same names.
     """
     own = {"number": chain.number, "hash": chain.head, "start": chain.start, "_ring": list(chain.hashes)}
     state = chain.state
@@ -29,7 +29,7 @@ def to_position(chain: Chain, *, of_one: bool = True) -> Position:
 
 
 def from_position(position: Position) -> Chain:
-    """The reverse.
+    """Converts a position back to a chain.
 
     Raises:
         ActionRequiredError: It was not written by this source.
@@ -48,7 +48,7 @@ def from_position(position: Position) -> Chain:
 
 
 def _state(position: Position) -> StreamState:
-    """What a position tells; of an older one nothing is known.
+    """The state in a position; a position of an older version has none.
 
     Raises:
         TypeError, ValueError: It was not written by this source.

@@ -1,4 +1,4 @@
-"""The part of docs/ethereum.md that follows from the streams."""
+"""The part of docs/ethereum.md that is generated from the streams."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from connector_runner.sources.ethereum.settings import Endpoint, Settings
 from connector_runner.sources.ethereum.streams import build_plans
 from connector_runner.sources.ethereum.verify.families import FAMILIES
 
-# Of each stream: what the dataset has after its orphaned rows were taken out.
+# For each stream: what the dataset has after its orphaned rows were removed.
 _AFTER = {
     "blocks": "each height has the row of the new branch's block.",
     "transactions": "a transaction that the new branch has again is a row with the new block's hash, perhaps at another height or index; one that "
@@ -28,18 +28,18 @@ class _Silent:
     """A report that ignores everything."""
 
     def count(self, name: str, amount: int = 1) -> None:
-        """Nothing."""
+        """Does nothing."""
 
 
 def build_streams() -> str:
-    """All streams, with their columns and what a reorganisation does to them."""
+    """Describes all streams, with their columns and what a reorganisation does to them."""
     silent: Any = _Silent()
     plans = build_plans(Settings((Endpoint("http://localhost"),)), silent)
     return "\n".join(map(_section, plans.values()))
 
 
 def build_families() -> str:
-    """Families of chains, and what can't be proven on each."""
+    """Describes the families of chains, and what can't be proven on each."""
     rows = ["| family | chains | not provable there | because |", "|---|---|---|---|"]
     for family, chains in FAMILIES:
         listed = ", ".join(f"{name} ({chain})" for chain, name in chains.items())

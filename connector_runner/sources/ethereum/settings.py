@@ -1,7 +1,7 @@
-"""The configuration as typed values, and the one place that knows which part of an endpoint may be shown.
+"""The configuration as typed values, and the only module that decides which part of an endpoint may be shown.
 
-Providers put API keys into the path, the query, the user part or the host of a URL, so nothing of it but the scheme, the port
-and the last two labels of the host is ever repeated.
+Providers put API keys into the path, the query, the user part or the host of a URL, so only the scheme, the port and the last
+two labels of the host are ever shown.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from connector_runner.protocols.errors import InvalidConfigError
 from connector_runner.redaction import redact
 
 SCHEMES = ("http", "https", "ws", "wss")
-# Shorter pieces of a URL are words like v3 or eth; replacing those would only garble messages.
+# Shorter parts of a URL are words like v3 or eth; replacing those would only garble messages.
 SHORTEST_SECRET = 6
 
 
@@ -34,7 +34,7 @@ class Tag(StrEnum):
 
 
 class Proofs(StrEnum):
-    """The setting: everything is proven as on Ethereum, or nothing that other chains lack."""
+    """The setting `proofs`: prove everything as on Ethereum, or nothing that some chains lack."""
 
     ETHEREUM = "ethereum"
     RELAXED = "relaxed"
@@ -42,12 +42,12 @@ class Proofs(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a node answers.
+    """The address of a node.
 
     Attributes:
-        url: With any keys in it; never shown, not even by `repr`.
+        url: The URL, with any keys in it; never shown, not even by `repr`.
         headers: Sent with every request or handshake; never shown.
-        shown: What messages may say of it.
+        shown: The name of the endpoint in messages.
         kind: `http`, `websocket` or `ipc`.
     """
 
@@ -57,7 +57,7 @@ class Endpoint:
     kind: str = "http"
 
     def redact(self, text: str) -> str:
-        """A foreign text (a client library's or a node's message) without any piece of the URL or the headers."""
+        """Removes every part of the URL and the headers from an external text (a message of a client library or a node)."""
         return redact(text, self._secrets(), blot="…")
 
     def _secrets(self) -> set[str]:
@@ -82,7 +82,7 @@ class LogFilter:
 
     Attributes:
         addresses: Lower-case hexadecimal; empty: all.
-        topics: One entry a position: the topics allowed there, empty for any.
+        topics: One entry per position: the topics allowed there; empty: any.
     """
 
     addresses: tuple[str, ...] = ()
@@ -96,18 +96,18 @@ class LogFilter:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a source is told.
+    """The settings of a source.
 
     Attributes:
         endpoints: The primary and its fallbacks, in order.
         start: Block number, or `earliest`, `latest`.
         finality: Number of confirmations (0 and `latest` are the same), or `safe`, `finalized`.
-        filter: Of logs.
+        filter: Which logs are wanted.
         abi: Entries of type event as in Solidity's JSON ABI.
-        requests_per_second: None: no limit.
-        max_block_range: Blocks a log query may cover.
-        proofs: What the chain's blocks are said to commit to, None: by the table of families.
-        prove_backfill: Whether the roots of lists are recomputed in a backfill, too.
+        requests_per_second: Rate limit; None: no limit.
+        max_block_range: Blocks that one log query may cover.
+        proofs: What the chain's blocks are configured to commit to; None: look it up in the table of families.
+        prove_backfill: Whether the roots of lists are also recomputed in a backfill.
     """
 
     endpoints: tuple[Endpoint, ...]
@@ -123,10 +123,10 @@ class Settings:
 
 
 def parse_settings(config: Mapping[str, Any]) -> Settings:
-    """A configuration that its schema has accepted, as settings.
+    """Converts a configuration that its schema has accepted to settings.
 
     Raises:
-        InvalidConfigError: What the schema can't say is wrong; all problems at once, without any secret.
+        InvalidConfigError: The configuration breaks rules that the schema can't express; lists all problems, without any secret.
     """
     problems: list[str] = []
     headers = _headers(config.get("headers") or {}, problems)
@@ -191,9 +191,9 @@ def _endpoint(path: str, url: str, headers: Mapping[str, str], problems: list[st
 
 
 def _shown(parts: SplitResult) -> str:
-    """`….infura.io (https)`, `127.0.0.1:8545 (ws)`: labels of a host may be keys, its last two are not.
+    """Returns texts like `….infura.io (https)` and `127.0.0.1:8545 (ws)`: labels of a host may be keys, its last two are not.
 
-    Never the URL itself, even where it holds no key: it is a secret property, and a log would blot it out.
+    Never the URL itself, even when it has no key in it: it is a secret property, and logs would redact it.
     """
     host = parts.hostname or ""
     try:

@@ -1,4 +1,4 @@
-"""The ETHEREUM source: one cursor from any block to the head and on, through reorganisations."""
+"""The ETHEREUM source: one cursor from any block to the head and beyond, through reorganisations."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ from connector_runner.sources.ethereum.verify.families import chain_of, describe
 from connector_runner.sources.ethereum.verify.proofs import Prover
 
 PATIENT_TRIES = 12
-"""Answers in a row that can't be believed, over about ten seconds, before the stream is said to be unavailable."""
+"""Consecutive answers that can't be trusted, over about ten seconds, before the stream is reported as unavailable."""
 STALL_SECONDS = 30.0
-"""How long the head may stand still before the fallbacks are asked whether they are ahead."""
+"""How long the head may stay the same before the fallbacks are asked whether they are ahead."""
 COMPARE_SECONDS, MOST_BEHIND = 120.0, 5
-"""How often they are asked while it moves, and from how many blocks on the endpoint is left."""
+"""How often the fallbacks are asked while the head moves, and how many blocks ahead one must be to replace the endpoint."""
 
 
 class EthereumSource:
@@ -66,7 +66,7 @@ class EthereumSource:
         self._fetcher = Fetcher(self._pool, self._settings.max_block_range, self._prover)
         self._selected = PlanSet(())
         self._laggards: list[Laggard] = []
-        self._has_places = False  # the dataset was told where the selected streams stand
+        self._has_places = False  # the positions of the selected streams are stored in the dataset
         self._chain: Chain | None = None
         self._running: AsyncGenerator[Batch, None] | None = None
         self._subscription: HeadSubscription | None = None
@@ -79,7 +79,7 @@ class EthereumSource:
         self._times: deque[int] = deque(maxlen=16)
 
     async def discover(self, selected: str | None, also: Collection[str] = ()) -> Catalogue:
-        """The streams that the configuration can have; see `discovery`."""
+        """Returns the streams that are possible with the configuration; see `discovery`."""
         from connector_runner.sources.ethereum.discovery import discover
 
         return await discover(self._settings, self._plans, self._report, selected)
@@ -97,7 +97,7 @@ class EthereumSource:
         return Opened({plan.schema.stream: plan.schema for plan, _ in found}, identity)
 
     async def _first_number(self) -> int:
-        """Where a stream begins that others of this connector are ahead of."""
+        """The first block of a stream that starts after other streams of this connector."""
         head = await self._pool.header(Tag.LATEST.value)
         if head is None:
             raise TransientError(f"{self._pool.endpoint.shown} knows no block yet", reason="NoBlock")
@@ -109,7 +109,7 @@ class EthereumSource:
             self._prover.tell(f"family {self._prover.family.name}", f"chain {chain}", said)
 
     def batches(self) -> AsyncIterator[Batch]:
-        """Extends, waits and walks back, as the node's head asks for; never ends."""
+        """Extends, waits or walks back, depending on the node's head; never ends."""
         self._running = self._batches()
         return self._running
 
@@ -136,7 +136,7 @@ class EthereumSource:
                 doubts += 1
 
     async def _doubt(self, doubts: int, message: str) -> None:
-        """An answer that can't be believed: asked again a little later, elsewhere if possible, and in the end said aloud."""
+        """Handles an answer that can't be trusted: ask again a little later, another node if possible; finally raise."""
         self._report.count("doubted_answers")
         if doubts >= PATIENT_TRIES:
             raise TransientError(message, reason="NodeInconsistent")
@@ -150,7 +150,7 @@ class EthereumSource:
         finality = self._settings.finality
         if finality in (0, Tag.LATEST):
             if announced is not None and self._chain is not None and self._chain.head == announced.parent_hash:
-                return announced  # what it leads to is fetched and checked all the same
+                return announced  # its blocks are fetched and checked in any case
             finality = Tag.LATEST
         if isinstance(finality, Tag):
             return await self._pool.header(finality.value)
@@ -186,7 +186,7 @@ class EthereumSource:
             step = WalkBack(chain.number)
         match step:
             case Extend(first, last):
-                if not chain.hashes:  # no parent's hash says which chain the first block is of
+                if not chain.hashes:  # there is no parent hash that shows which chain the first block belongs to
                     await self._pool.reconnect()
                 self._prefetcher = Prefetcher(self._fetcher, self._selected, chain, self._safe_below(head))
                 end = min(last, first + SLICE_BLOCKS - 1) if self._laggards else last
@@ -195,7 +195,7 @@ class EthereumSource:
                         self._arrived(self._prefetcher.chain, batch, last)
                         yield batch
             case WalkBack(top):
-                await self._pool.reconnect()  # which tells another chain behind the same address from a reorganisation
+                await self._pool.reconnect()  # detects another chain at the same address; else it is a reorganisation
                 replaced, self._chain, orphans = await replace_branch(self._fetcher, self._selected, chain, head, top)
                 self._lower_since = None
                 self._report.count("reorganisations")
@@ -219,7 +219,7 @@ class EthereumSource:
                     yield batch
 
     async def _catch_up(self, head: Header) -> AsyncGenerator[Batch, None]:
-        """A slice of the streams that stand behind; those that have arrived are read with the others from now on."""
+        """Reads a slice of the streams that are behind; those that have caught up are read with the others from now on."""
         assert self._chain is not None  # noqa: S101 - a step was made
         for laggard in list(self._laggards):
             async with aclosing(laggard.slice(self._fetcher, self._chain, self._safe_below(head))) as batches:
@@ -245,12 +245,12 @@ class EthereumSource:
         return head.number if start is Tag.LATEST else 0 if start is Tag.EARLIEST else int(start)
 
     def _safe_below(self, head: Header) -> int:
-        """Blocks below may be read by range: they are final, or too deep to be replaced."""
+        """The number below which blocks may be read by range: they are final, or too deep to be replaced."""
         is_final = self._settings.finality in (Tag.SAFE, Tag.FINALIZED)
         return head.number + 1 if is_final else head.number - RING_BLOCKS + 1
 
     def _note_standstill(self, head: Header) -> None:
-        """A head that stands still is reported, and nothing else."""
+        """Reports a head that stays the same for long; does nothing else."""
         seconds = self._standstill.observe(head.hash, time.monotonic())
         if seconds is None:
             return
@@ -269,14 +269,14 @@ class EthereumSource:
         self._stalled.passed()
         self._moved_at = time.monotonic()
         if batch.event_time is not None:
-            if chain.number == last:  # single blocks, as they come at the head
+            if chain.number == last:  # single blocks, as they arrive at the head
                 self._times.append(int(batch.event_time))
             self._report.lag(max(0.0, time.time() - batch.event_time) if chain.number < last else 0.0)
         if last - chain.start > 0:
             self._report.progress(chain.number - chain.start + 1, last - chain.start + 1, "blocks")
 
     async def _wait(self, step: Wait, head: Header | None) -> None:
-        """Until a new head is announced, or it is time to look."""
+        """Waits until a new head is announced, or it is time to poll."""
         if self._subscription is None or self._subscription.endpoint is not self._pool.endpoint:
             await self._close_subscription()
             self._subscription = HeadSubscription(self._pool.endpoint, self._report)
@@ -289,7 +289,7 @@ class EthereumSource:
             await self._compare(5 * interval)
 
     async def _compare(self, longest: float) -> None:
-        """Leaves an endpoint that lags behind another one; `longest` is how many seconds between blocks are usual."""
+        """Leaves an endpoint that lags behind another one; `longest`: how long without a new block is usual, in seconds."""
         now = time.monotonic()
         is_standing = now - self._moved_at > max(STALL_SECONDS, longest)
         if now - self._compared_at > (STALL_SECONDS if is_standing else COMPARE_SECONDS):
@@ -304,7 +304,7 @@ class EthereumSource:
     async def close(self) -> None:
         """Ends the subscription, what is being fetched, and the connection."""
         if self._running is not None:
-            with suppress(RuntimeError):  # it is being read: whoever reads ends with the connection
+            with suppress(RuntimeError):  # it is being read: its reader ends when the connection is closed
                 await self._running.aclose()
         await self._close_subscription()
         await self._pool.close()

@@ -1,4 +1,4 @@
-"""The streams: what each is, what it needs of a node, and how one piece of it is made."""
+"""The streams: what each one is, what it needs from a node, and how its rows of some blocks are made."""
 
 from __future__ import annotations
 
@@ -109,17 +109,17 @@ def _event_plan(stream: str, event: Event, addresses: tuple[str, ...]) -> Stream
 def choose_plan(
     plans: Mapping[str, StreamPlan], stream: str, recorded: str | None = None, version: str = ""
 ) -> StreamPlan:
-    """The plan of a stream. A stream of events goes on with the event that it was begun with, wherever that stands in the ABI now.
+    """Returns the plan of a stream. An event stream continues with the event that it began with, at whatever index in the ABI.
 
     Args:
-        plans: Of the configuration, by id.
+        plans: The plans of the configuration, by id.
         stream: The id that was selected.
-        recorded: The event that the checkpoint names, "" when it names none (an older one); None without a checkpoint.
-        version: Of the checkpoint's schema.
+        recorded: The event that the checkpoint names; "" when it names none (an older checkpoint); None without a checkpoint.
+        version: The version of the checkpoint's schema.
 
     Raises:
         UnknownStreamError: There is no such stream.
-        ActionRequiredError: The event is not in the configuration any more.
+        ActionRequiredError: The event is no longer in the configuration.
     """
     plan = plans.get(stream)
     if recorded is None or not stream.startswith(PREFIX):
@@ -147,7 +147,7 @@ def choose_plan(
 def begin_stream(
     plans: Mapping[str, StreamPlan], stream: str, checkpoint: Checkpoint | None
 ) -> tuple[StreamPlan, Chain | None]:
-    """A stream's plan, and what the dataset has of it (None: nothing).
+    """Returns a stream's plan, and the chain that the dataset has of it (None: no data).
 
     Raises:
         UnknownStreamError, ActionRequiredError: See `choose_plan` and `from_position`.
@@ -160,10 +160,10 @@ def begin_stream(
 
 
 def chain_identity(checkpoints: Iterable[Checkpoint | None]) -> str | None:
-    """The chain that all streams were filled from; None where none was begun.
+    """The identity of the chain that all streams were filled from; None when none has begun.
 
     Raises:
-        SourceChangedError: They were filled from different ones.
+        SourceChangedError: They were filled from different chains.
     """
     recorded = sorted({checkpoint.identity for checkpoint in checkpoints if checkpoint is not None})
     if len(recorded) > 1:
@@ -175,7 +175,7 @@ def chain_identity(checkpoints: Iterable[Checkpoint | None]) -> str | None:
 
 
 def build_plans(settings: Settings, report: Report, reserved: Iterable[str] = ()) -> dict[str, StreamPlan]:
-    """All streams of a configuration by id, in the order of catalogues; no argument of an event has a column in `reserved`.
+    """Builds all streams of a configuration by id, in catalogue order; no column of an event's argument has a name in `reserved`.
 
     Raises:
         InvalidConfigError: The ABI or an event's signature can't be understood.

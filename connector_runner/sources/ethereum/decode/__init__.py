@@ -1,1 +1,1 @@
-"""Raw answers to typed rows. Nothing here touches a socket, and nothing here imports web3."""
+"""Decodes raw answers to typed rows. No module here opens a socket or imports web3."""

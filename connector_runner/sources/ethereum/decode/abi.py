@@ -1,6 +1,6 @@
 """Events of a contract's ABI: how they are written, what their arguments are, and their values in a log.
 
-The ABI's encoding is read by eth-abi (which web3.py uses too); imported only when a configuration has an ABI.
+The ABI's encoding is decoded by eth-abi (which web3.py uses too); it is imported only when a configuration has an ABI.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Argument:
 
     @property
     def is_hashed(self) -> bool:
-        """Whether an indexed value is only there as its hash (all types longer than a word)."""
+        """Whether the log has only the hash of the value, because it is indexed (all types longer than a word)."""
         return self.indexed and (
             self.type in ("string", "bytes") or self.type.endswith("]") or self.type.startswith("(")
         )
@@ -53,21 +53,21 @@ class Argument:
         return STRING
 
     def value(self, found: Any) -> Any:
-        """What the ABI's decoder gave, as the column takes it."""
+        """Converts a value of the ABI's decoder to the column's type."""
         if isinstance(found, bytes):
             return f"0x{found.hex()}"
         return msgspec.json.encode(_plain(found)).decode() if isinstance(found, tuple) else found
 
 
 def _plain(value: Any) -> Any:
-    """JSON that keeps every digit: whole numbers of any size are JSON numbers."""
+    """Converts a value for JSON without losing digits: whole numbers of any size are JSON numbers."""
     if isinstance(value, bytes):
         return f"0x{value.hex()}"
     return [_plain(item) for item in value] if isinstance(value, tuple) else _number(value)
 
 
 def _number(value: Any) -> Any:
-    # msgspec writes numbers of at most 64 bits itself; longer ones are given to it as raw JSON.
+    # msgspec encodes numbers of at most 64 bits; longer ones are passed as raw JSON.
     return msgspec.Raw(str(value).encode()) if type(value) is int and not -(2**63) <= value < 2**64 else value
 
 
@@ -77,9 +77,9 @@ class Event:
 
     Attributes:
         name: As declared.
-        arguments: In order.
-        anonymous: Whether it has no topic of its own (any log of as many topics may be it).
-        reserved: Names of columns that its arguments' columns may not have.
+        arguments: The arguments in order.
+        anonymous: Whether it has no topic of its own (any log with as many topics may be this event).
+        reserved: Names that the columns of its arguments must not have.
     """
 
     name: str
@@ -89,7 +89,7 @@ class Event:
 
     @cached_property
     def signature(self) -> str:
-        """Canonical, as it is hashed: `Transfer(address,address,uint256)`."""
+        """The canonical signature, as it is hashed: `Transfer(address,address,uint256)`."""
         return f"{self.name}({','.join(argument.type for argument in self.arguments)})"
 
     @cached_property
@@ -101,18 +101,18 @@ class Event:
 
     @cached_property
     def topic_count(self) -> int:
-        """Topics that its logs have."""
+        """Number of topics in its logs."""
         return sum(argument.indexed for argument in self.arguments) + (not self.anonymous)
 
     @cached_property
     def identity(self) -> str:
-        """The signature with what is indexed, which tells ERC-20's Transfer from ERC-721's: `Transfer(address indexed,…)`."""
+        """The signature with `indexed`, which distinguishes ERC-20's Transfer from ERC-721's: `Transfer(address indexed,…)`."""
         types = (f"{argument.type}{' indexed' if argument.indexed else ''}" for argument in self.arguments)
         return f"{self.name}({','.join(types)}){' anonymous' if self.anonymous else ''}"
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The arguments' columns: unique without regard to case, none of them a column that is there anyway."""
+        """Names of the arguments' columns: unique ignoring case, and different from all other columns of the stream."""
         taken = {column.lower() for column in self.reserved}
         names: list[str] = []
         for index, argument in enumerate(self.arguments):
@@ -131,10 +131,10 @@ class Event:
         return len(topics) == self.topic_count and (self.anonymous or topics[0] == self.topic)
 
     def values(self, topics: Sequence[str], data: str) -> tuple[Any, ...]:
-        """The arguments in order.
+        """Decodes the arguments, in order.
 
         Raises:
-            ValueError: The log does not fit (eth-abi's errors are such).
+            ValueError: The log does not match the event (eth-abi's errors are ValueErrors).
         """
         place = iter(topics if self.anonymous else topics[1:])
         plain = [argument.type for argument in self.arguments if not argument.indexed]
@@ -151,13 +151,13 @@ class Event:
 
 
 def _decode(types: Sequence[str], data: bytes) -> tuple[Any, ...]:
-    """The values of some types.
+    """Decodes values of the given types.
 
-    Solidity before 0.5 did not fill up the last bytes or text of an event to a whole word; geth and ethers read such logs. So
-    what is missing of the last word is filled up here, if it is no part of a value.
+    Solidity before 0.5 did not pad the last bytes or string of an event to a whole word; geth and ethers read such logs. So the
+    last word is padded here, if the padding is not part of a value.
 
     Raises:
-        ValueError, OverflowError: It does not fit.
+        ValueError, OverflowError: The data does not match the types.
     """
     from eth_abi.abi import decode
     from eth_abi.exceptions import DecodingError
@@ -175,17 +175,17 @@ def _decode(types: Sequence[str], data: bytes) -> tuple[Any, ...]:
         if not missing:
             raise
     found = read(bytes(missing), True)
-    if found != read(b"\xff" * missing, False):  # a value ends in what was filled up: the log is cut short
+    if found != read(b"\xff" * missing, False):  # the padding is part of a value: the log is truncated
         raise ValueError("it is shorter than it says")
     return found
 
 
 def parse_entry(entry: Mapping[str, Any]) -> Event:
-    """An event of a compiler's ABI.
+    """Parses an event of a compiler's ABI.
 
     Raises:
         UnreadableTypeError: An argument's type has no column here.
-        ValueError, KeyError, TypeError, AttributeError: It is no event.
+        ValueError, KeyError, TypeError, AttributeError: It is not an event.
     """
     arguments = tuple(
         Argument(item.get("name", ""), canonical(_json_type(item)), bool(item.get("indexed")))
@@ -202,10 +202,10 @@ def _json_type(item: Mapping[str, Any]) -> str:
 
 
 def parse_signature(text: str) -> Event:
-    """`Transfer(address indexed from, address indexed to, uint256 value)` and the like; tuples as `(uint256,address) name`.
+    """Parses `Transfer(address indexed from, address indexed to, uint256 value)` etc.; tuples as `(uint256,address) name`.
 
     Raises:
-        ValueError: It is not such a text.
+        ValueError: It is not a signature.
     """
     match = re.fullmatch(r"(?:event\s+)?([A-Za-z_$][\w$]*)\s*\((.*)\)\s*(anonymous)?;?", text.strip())
     if match is None:
@@ -226,7 +226,7 @@ def _limited(event: Event) -> Event:
 
 
 def split_arguments(text: str) -> list[str]:
-    """A list's parts at its outermost commas."""
+    """Splits a list at its outermost commas."""
     parts, depth, start = [], 0, 0
     for place, letter in enumerate(text):
         depth += (letter == "(") - (letter == ")")
@@ -237,16 +237,16 @@ def split_arguments(text: str) -> list[str]:
 
 
 def canonical(text: str) -> str:
-    """A type as it is hashed: no names, `uint` as `uint256`.
+    """Returns a type in the form that is hashed: no names, `uint` as `uint256`.
 
     Raises:
-        UnreadableTypeError: It is a type that has no column here.
+        UnreadableTypeError: No column here can hold this type.
         ValueError: It is not an ABI type.
     """
     text = text.strip().removeprefix("tuple")
     if text.startswith("("):
         inner, _, suffix = text[1:].rpartition(")")
-        # In a tuple each part may have a name.
+        # Each member of a tuple may have a name.
         parts = [re.sub(r"(?<=[\w\])])\s+(?!payable$)[\w$]+$", "", part) for part in split_arguments(inner)]
         return f"({','.join(map(canonical, parts))}){suffix}"
     base, bracket, suffix = text.partition("[")

@@ -1,4 +1,4 @@
-"""Logs decoded by a contract's ABI: one stream an event, one typed column an argument."""
+"""Logs decoded by a contract's ABI: one stream per event, one typed column per argument."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ UNDECODED = Column(
     True,
     "The log's data where it does not fit the ABI; its arguments are null then, its topics are in extra.",
 )
-_BASE = LOGS[:4]  # place, transaction, contract; topics and data are what is decoded
+_BASE = LOGS[:4]  # log index, transaction, contract; topics and data are decoded
 _TAKEN = frozenset(column.name for column in (*BLOCK_COLUMNS, *(field.column for field in _BASE), UNDECODED, EXTRA))
 
 
@@ -40,7 +40,7 @@ def event_schema(event: Event, stream: str) -> StreamSchema:
 
 
 def event_rows(event: Event, header: Header, logs: Sequence[Json]) -> list[Row]:
-    """Rows of the logs that are of this event."""
+    """Makes rows of the logs that belong to this event."""
     own = [log for log in logs if event.is_log(log)]
     raw = [(log["topics"], log["data"]) for log in own]
     base = len(_BASE) + len(BLOCK_COLUMNS)
@@ -55,17 +55,17 @@ def event_rows(event: Event, header: Header, logs: Sequence[Json]) -> list[Row]:
 
 
 def _with_topics(extra: str | None, topics: Sequence[str]) -> str:
-    """What else is known of a log that does not fit: nothing of it is lost."""
+    """Adds the topics of a log that does not match to `extra`, so that no data is lost."""
     return msgspec.json.encode({**msgspec.json.decode(extra or "{}"), "topics": topics}).decode()
 
 
 @dataclass(frozen=True, slots=True)
 class EventStreams:
-    """What a configuration has of events.
+    """The events of a configuration.
 
     Attributes:
-        streams: By id: `events.Transfer`; an overloaded name gets its number of place, `events.Transfer_2`.
-        unreadable: Why an event of the ABI is no stream, a sentence each.
+        streams: The events by stream id: `events.Transfer`; an overloaded name gets a number, `events.Transfer_2`.
+        unreadable: Why events of the ABI are not streams, one sentence each.
     """
 
     streams: dict[str, Event]
@@ -75,7 +75,7 @@ class EventStreams:
 def find_events(
     abi: Sequence[Mapping[str, Any]], signatures: Sequence[str], reserved: frozenset[str] = frozenset()
 ) -> EventStreams:
-    """The events of a configuration; no argument's column has a name in `reserved`.
+    """Finds the events of a configuration; no column of an argument has a name in `reserved`.
 
     Raises:
         InvalidConfigError: An entry can't be understood.
@@ -91,7 +91,7 @@ def find_events(
         try:
             found.append(replace(parse(), reserved=_TAKEN | reserved))
         except UnreadableTypeError as error:
-            if place >= len(abi):  # somebody asked for this very event
+            if place >= len(abi):  # the configuration names this event explicitly
                 problems.append(f"{path}: not an event ({error})")
             else:
                 unreadable.append(f"the event {abi[place].get('name')} of the ABI is not a stream: {error}")

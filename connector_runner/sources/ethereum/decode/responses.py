@@ -1,6 +1,6 @@
-"""Raw JSON-RPC results to checked values: a block's header and its objects.
+"""Decodes raw JSON-RPC results to checked values: a block's header and its objects.
 
-Fields by https://ethereum.github.io/execution-apis/. Hashes are compared, never recomputed: forks add members to headers.
+Fields as in https://ethereum.github.io/execution-apis/. Hashes are compared, never recomputed: forks add members to headers.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from connector_runner.sources.ethereum.errors import MalformedAnswerError
 
 
 class Header(msgspec.Struct, frozen=True, gc=False):
-    """What links a block to its chain and what its contents are checked against.
+    """The part of a header that links a block to its chain, and that its contents are checked against.
 
     Attributes:
         number: Height.
-        hash: 0x and 64 lower-case hexadecimal digits; "" where the height has no block (Filecoin).
-        parent_hash: As `hash`.
-        seconds: The block's time, seconds since the epoch.
-        bloom: Bloom filter of its logs, 0 when it has none; None when the node does not tell.
-        transactions_root, receipts_root, withdrawals_root: As the node tells them, None where it does not.
-        gas_used: Gas of all its transactions, the quantity that the node tells.
+        hash: 0x and 64 lower-case hexadecimal digits; "" when the height has no block (Filecoin).
+        parent_hash: The parent's hash, in the same format.
+        seconds: The block's time in seconds since the epoch.
+        bloom: Bloom filter of its logs, 0 when it has none; None when the node does not return it.
+        transactions_root, receipts_root, withdrawals_root: As returned by the node, None when it does not return them.
+        gas_used: Gas of all its transactions: the quantity that the node returns.
     """
 
     number: int
@@ -48,12 +48,12 @@ class Header(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def time(self) -> datetime | str:
-        """As rows carry it."""
+        """The block's time as it is stored in rows."""
         return block_time(self.seconds)
 
     @property
     def columns(self) -> tuple[Any, ...]:
-        """Values of the block columns that every row begins with."""
+        """Values of the block columns at the start of every row."""
         return (self.hash, self.number, self.time)
 
 
@@ -61,12 +61,12 @@ class BlockRows(msgspec.Struct, frozen=True, gc=False):
     """One block of a stream, decoded and checked, ready to be delivered.
 
     Attributes:
-        header: Of the block.
-        rows: Of the stream; often none.
-        size: Bytes of the answers that it was made from.
-        is_outside_bloom: The block's bloom says that it has no logs that are wanted.
-        is_left_out: Its logs were not asked for, as the bloom says that none are wanted.
-        refutes_bloom: It has logs that its bloom does not hold.
+        header: The block's header.
+        rows: Rows of the stream; often none.
+        size: Bytes of the answers that the rows were made from.
+        is_outside_bloom: According to the block's bloom it has no wanted logs.
+        is_left_out: Its logs were not requested, because according to the bloom none are wanted.
+        refutes_bloom: It has logs that are missing in its bloom.
     """
 
     header: Header
@@ -95,10 +95,10 @@ _object_decoder = msgspec.json.Decoder(dict[str, Any] | None)
 
 
 def decode_header(raw: bytes | msgspec.Raw) -> Header | None:
-    """The header in a block answer, whatever else is in it; None when the node has no such block.
+    """Decodes the header of a block answer and ignores the rest; None when the node has no such block.
 
     Raises:
-        MalformedAnswerError: It is something else.
+        MalformedAnswerError: It is not a block.
     """
     try:
         found = _header_decoder.decode(raw)
@@ -111,7 +111,7 @@ _members_of = attrgetter(*_HeaderOnly.__struct_fields__)
 
 
 def header_of(block: Json) -> Header:
-    """The header of a block that was decoded as a whole.
+    """Builds the header from a completely decoded block.
 
     Raises:
         MalformedAnswerError: A member is missing, null (a pending block) or has the wrong type.
@@ -134,7 +134,7 @@ def _header(
         return Header(
             number if type(number) is int else int(number, 0), own.lower(), parent.lower(),
             seconds if type(seconds) is int else int(seconds, 0),
-            None if bloom is None or bloom == "0x" else int(bloom, 0),  # a bloom without bytes says nothing
+            None if bloom is None or bloom == "0x" else int(bloom, 0),  # a bloom without bytes means that there is none
             transactions, receipts, withdrawals, gas,
         )  # fmt: skip
     except (TypeError, ValueError):
@@ -149,7 +149,7 @@ _WITHOUT_CAPITALS: set[type[Members] | None] = set()
 
 
 def names_have_no_capitals(known: type[Members]) -> None:
-    """Says that no member of such objects has a letter from A to F or X in capitals in its name."""
+    """Registers that in objects of this type no member's name has a capital letter from A to F, or X."""
     _WITHOUT_CAPITALS.add(known)
 
 
@@ -157,7 +157,7 @@ _HEXADECIMAL = re.compile(r"0[xX][0-9a-fA-F]*")
 
 
 def lowered(value: Any) -> Any:
-    """A decoded value with all hexadecimal texts in lower case, as nodes write them and rows keep them."""
+    """Returns a decoded value with all hexadecimal texts in lower case, as most nodes send them and rows store them."""
     if isinstance(value, str):
         return value.lower() if _HEXADECIMAL.fullmatch(value) else value
     if isinstance(value, dict):
@@ -171,9 +171,9 @@ def _known_decoder(known: type[Members], is_list: bool) -> msgspec.json.Decoder[
 
 
 def _decode(raw: bytes | msgspec.Raw, known: type[Members] | None, is_list: bool) -> Any:
-    """As `known`, else, where something in it is unknown or absent, as dicts."""
+    """Decodes as `known`; as dicts if there are unknown members, or required ones are missing."""
     text = raw if type(raw) is bytes else bytes(raw)
-    # C, E and X are in no usual member's name, but in nearly every hash or address that is written in capitals.
+    # No usual member has C, E or X in its name, but nearly every hash or address in capitals has one of them.
     has_capitals = 67 in text or 69 in text or 88 in text
     if known in _WITHOUT_CAPITALS and not has_capitals:
         has_capitals = 65 in text or 66 in text or 68 in text or 70 in text
@@ -187,10 +187,10 @@ def _decode(raw: bytes | msgspec.Raw, known: type[Members] | None, is_list: bool
 
 
 def decode_block(raw: bytes | msgspec.Raw, known: type[Members] | None = None) -> tuple[Header, Json] | None:
-    """A block with everything in it, or everything that `known` names; None when the node has no such block.
+    """Decodes a block with all its members, or all members of `known`; None when the node has no such block.
 
     Raises:
-        MalformedAnswerError: It is something else.
+        MalformedAnswerError: It is not a block.
     """
     try:
         block = _decode(raw, known, False)
@@ -200,10 +200,10 @@ def decode_block(raw: bytes | msgspec.Raw, known: type[Members] | None = None) -
 
 
 def decode_objects(raw: bytes | msgspec.Raw, what: str, known: type[Members] | None = None) -> list[Json] | None:
-    """A list of objects (receipts, logs, traces), as `known` if it fits; None when the node answered null.
+    """Decodes a list of objects (receipts, logs, traces), as `known` if possible; None when the node answered null.
 
     Raises:
-        MalformedAnswerError: It is something else.
+        MalformedAnswerError: It is not a list of objects.
     """
     try:
         found: list[Json] | None = _decode(raw, known, True)

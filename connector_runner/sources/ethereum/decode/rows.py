@@ -1,10 +1,10 @@
-"""From a node's JSON objects to typed rows, by columns: the one hot loop of the source.
+"""Converts a node's JSON objects to typed rows, column by column: the source's only hot loop.
 
-A table of `Field`s says which member becomes which column and how. Objects are turned to columns, each column is converted as a
-whole, and columns are turned to rows: about three times as fast as converting each object by itself. Members that no field
-names are kept: they become one JSON text a row, the column `extra`.
+A table of `Field`s defines which member becomes which column and how. Objects are converted to columns, each column as a whole,
+and columns to rows: about three times as fast as converting each object separately. Members without a field are kept: they
+become one JSON text per row, in the column `extra`.
 
-Objects are dicts, or `Members` where nothing in an answer is unknown, which is usual and nearly twice as fast.
+Objects are dicts, or `Members` when an answer has no unknown members, which is usual and nearly twice as fast.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ class Json(Protocol):
     """An object of a node: a dict, or `Members`."""
 
     def __getitem__(self, member: str, /) -> Any:
-        """The value of a member; KeyError when a dict lacks it."""
+        """The value of a member; raises KeyError when a dict lacks it."""
 
     def get(self, member: str, /) -> Any:
         """The value of a member, None when it is absent."""
 
 
 class Members(msgspec.Struct):
-    """An object that has no other members than the known ones, to be read like a dict; those that are absent are None."""
+    """An object with known members only, read like a dict; absent members are None."""
 
     __getitem__ = get = object.__getattribute__
 
@@ -45,7 +45,7 @@ class Members(msgspec.Struct):
 def members_type(
     name: str, members: Iterable[str], required: Iterable[str], texts: Iterable[str] = ()
 ) -> type[Members]:
-    """The type of objects with these members, whatever their values are; `texts` are texts or null."""
+    """Defines the type of objects with these members, with values of any type; `texts` are texts or null."""
     needed, plain = frozenset(required), frozenset(texts)
     types: dict[str, Any] = {member: str | None if member in plain else Any for member in members}
     fields = [(member, type_) if member in needed else (member, type_, None) for member, type_ in types.items()]
@@ -56,7 +56,7 @@ def members_type(
 
 
 def values_of(objects: Sequence[Json], member: str) -> list[Any]:
-    """A member of each object, None where it is absent."""
+    """The value of one member in each object, None when it is absent."""
     try:
         return list(map(attrgetter(member), objects))
     except AttributeError:
@@ -64,7 +64,7 @@ def values_of(objects: Sequence[Json], member: str) -> list[Any]:
 
 
 def are_objects(values: Sequence[Any]) -> bool:
-    """Whether all of them are objects."""
+    """Whether all values are objects."""
     return all(issubclass(kind, dict | Members) for kind in set(map(type, values)))
 
 
@@ -72,17 +72,17 @@ _SMALL = {hex(value): value for value in range(4096)}
 
 
 def as_is(values: Sequence[Any]) -> Sequence[Any]:
-    """Text as the node sends it: hashes and addresses in lower-case hexadecimal."""
+    """Keeps text as the node sends it: hashes and addresses in lower-case hexadecimal."""
     return values
 
 
 def addresses(values: Sequence[Any]) -> Sequence[Any]:
-    """Addresses in lower case; some nodes write capitals as a checksum (EIP-55)."""
+    """Converts addresses to lower case; some nodes use capitals as a checksum (EIP-55)."""
     try:
         joined = "".join(values)
     except TypeError:
         joined = "".join(filter(None, values))
-    # One letter after the other is searched for as quickly as memory is read.
+    # A search for a single letter is as fast as reading memory.
     if (
         "A" in joined
         or "B" in joined
@@ -97,7 +97,7 @@ def addresses(values: Sequence[Any]) -> Sequence[Any]:
 
 
 def quantities(values: Sequence[Any]) -> Sequence[Any]:
-    """Hexadecimal quantities of any size; plain numbers (some development nodes) and null as they are."""
+    """Converts hexadecimal quantities of any size; keeps plain numbers (some development nodes) and null."""
     try:
         if values[0] in _SMALL:  # a column of indices, counts or types
             return list(map(_SMALL.__getitem__, values))
@@ -110,7 +110,7 @@ def quantities(values: Sequence[Any]) -> Sequence[Any]:
 
 
 def quantities_or_zero(values: Sequence[Any]) -> Sequence[Any]:
-    """As `quantities`, for what some nodes leave out where it means nothing."""
+    """Like `quantities`, but 0 for null: some nodes leave out members that have no meaning."""
     try:
         return [int(value, 0) for value in values]
     except (TypeError, ValueError):
@@ -118,16 +118,16 @@ def quantities_or_zero(values: Sequence[Any]) -> Sequence[Any]:
 
 
 def whole_text(text: str) -> int:
-    """A quantity: hexadecimal with 0x, of any length (some nodes write nothing after it for 0), or a decimal number.
+    """Parses a quantity: hexadecimal with 0x, of any length (some nodes send just 0x for 0), or a decimal number.
 
     Raises:
-        ValueError, TypeError: It is something else.
+        ValueError, TypeError: It is not a quantity.
     """
     return 0 if text in ("0x", "0X") else int(text, 0)
 
 
 def whole(value: Any) -> int:
-    """A quantity or plain number."""
+    """Converts a quantity or plain number."""
     try:
         return value if type(value) is int else whole_text(value)
     except (TypeError, ValueError):
@@ -135,7 +135,7 @@ def whole(value: Any) -> int:
 
 
 def json_texts(values: Sequence[Any]) -> Sequence[Any]:
-    """Nested values as JSON text."""
+    """Converts nested values to JSON text."""
     return [None if value is None else msgspec.json.encode(value).decode() for value in values]
 
 
@@ -144,9 +144,9 @@ class Field:
     """One column made from one member.
 
     Attributes:
-        column: What the sink sees.
-        member: The name in the node's object.
-        convert: A whole column of values to typed ones.
+        column: The column that the sink stores.
+        member: The member's name in the node's object.
+        convert: Converts a whole column of values to typed values.
     """
 
     column: Column
@@ -155,27 +155,27 @@ class Field:
 
 
 def text(member: str, name: str, description: str, *, nullable: bool = False) -> Field:
-    """A field that stays text."""
+    """A text field that is not converted."""
     return Field(Column(name, STRING, nullable, description), member, as_is)
 
 
 def address(member: str, name: str, description: str, *, nullable: bool = False) -> Field:
-    """A field of an address."""
+    """An address field."""
     return Field(Column(name, STRING, nullable, description), member, addresses)
 
 
 def number(member: str, name: str, type_: LogicalType, description: str, *, nullable: bool = False) -> Field:
-    """A field from a quantity."""
+    """A number field, made from a quantity."""
     return Field(Column(name, type_, nullable, description), member, quantities)
 
 
 def nested(member: str, name: str, description: str) -> Field:
-    """A field that keeps a nested value as JSON."""
+    """A field that stores a nested value as JSON."""
     return Field(Column(name, JSON, True, description), member, json_texts)
 
 
 EXTRA = Column("extra", JSON, True, "Members of the node's object that have no column of their own, as JSON.")
-# Every row of every stream begins so; the first is the prefix by which a reorganised block's rows are replaced.
+# Every row of every stream begins with these; the first is the key prefix by which a reorganisation replaces a block's rows.
 BLOCK_COLUMNS = (
     Column("block_hash", STRING, False, "Hash of the block."),
     Column("block_number", INT64, False, "Height of the block."),
@@ -186,15 +186,15 @@ BLOCK_COLUMNS = (
 def build_schema(
     stream: str, fields: Iterable[Field], key: Iterable[str], more: Iterable[Column] = (EXTRA,)
 ) -> StreamSchema:
-    """The schema whose rows `RowDecoder` makes: block columns, the fields, further columns."""
+    """Builds the schema of the rows that `RowDecoder` makes: block columns, the fields, further columns."""
     return StreamSchema(stream, (*BLOCK_COLUMNS, *(field.column for field in fields), *more), ("block_hash", *key))
 
 
 def _as_text(value: Any, member: str) -> str | None:
-    """Text, also where a node writes a JSON number in place of a quantity.
+    """Converts a value to text, also when a node sends a JSON number instead of a quantity.
 
     Raises:
-        MalformedAnswerError: It is something else.
+        MalformedAnswerError: It is neither text nor a number.
     """
     if value is None or isinstance(value, str):
         return value
@@ -204,12 +204,12 @@ def _as_text(value: Any, member: str) -> str | None:
 
 
 class RowDecoder:
-    """Makes rows by a table of fields.
+    """Makes rows from a table of fields.
 
-    `ignored` are members that are known and say nothing new (the block's hash in a transaction); they are not `extra`.
+    `ignored` are known members that repeat other data (the block's hash in a transaction); they do not appear in `extra`.
 
     Attributes:
-        known: The type of objects that have nothing `extra`.
+        known: The type of objects without `extra` members.
     """
 
     def __init__(self, fields: Sequence[Field], ignored: Iterable[str] = ()) -> None:
@@ -224,7 +224,7 @@ class RowDecoder:
         texts = [self._members[index] for index in self._texts]
         self.known = members_type("Known", ordered, self._required, texts)
         self._places = [ordered.index(member) for member in self._members]
-        # Objects of a chain have few shapes (member names in order); what each lacks and has too much is worked out once.
+        # Objects of a chain have few shapes (member names in order); missing and extra members are computed once per shape.
         self._shapes: dict[tuple[str, ...], tuple[tuple[str, ...], tuple[str, ...]]] = {}
 
     def _shape(self, members: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -238,7 +238,7 @@ class RowDecoder:
         return absent, extra
 
     def _columns(self, objects: Sequence[Any]) -> tuple[list[Sequence[Any]], Iterable[str | None]]:
-        """The objects' members by field, not converted yet, and what is `extra` in each."""
+        """The objects' members by field, not converted yet, and the `extra` of each object."""
         if set(map(type, objects)) == {self.known}:
             found = list(zip(*map(msgspec.structs.astuple, objects), strict=True))
             return [found[place] for place in self._places], repeat(None, len(objects))
@@ -257,7 +257,7 @@ class RowDecoder:
         return columns, extras
 
     def rows(self, block: Sequence[Any], objects: Sequence[Json]) -> list[Row]:
-        """One row an object, in order; `block` holds the values of the block columns. The objects are not used afterwards.
+        """Makes one row per object, in order; `block` has the values of the block columns. The objects must not be used afterwards.
 
         Raises:
             MalformedAnswerError: A required member is missing or has the wrong type.
@@ -274,7 +274,7 @@ class RowDecoder:
 
 
 def block_time(seconds: int) -> datetime | str:
-    """A block's time; development chains may be set beyond the year 9999, which stays exact as text."""
+    """Converts a block's time; development chains may be set beyond the year 9999, which is kept exactly, as text."""
     try:
         return datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):

@@ -1,8 +1,8 @@
-"""Which member of a node's objects becomes which column: the schemas of the streams that are tables of objects.
+"""Defines which member of a node's objects becomes which column: the schemas of the streams that are tables of objects.
 
 Types: heights, indices, gas and nonces are below 2**63 by the protocol (EIP-2681, EIP-4803) and are `int64`; a gas *limit* may be
-2**64-1 on development chains and is `uint64`; amounts and fees are exact 256-bit integers; hashes, addresses and data stay
-the node's hexadecimal text.
+2**64-1 on development chains and is `uint64`; amounts and fees are exact 256-bit integers; hashes, addresses and data are
+stored as the node's hexadecimal text.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from connector_runner.sources.ethereum.decode.rows import (
     text,
 )
 
-# Members of transactions, receipts and logs that repeat what the block columns say.
+# Members of transactions, receipts and logs that repeat the block columns.
 OF_THE_BLOCK = ("blockHash", "blockNumber", "blockTimestamp")
 
 
@@ -40,7 +40,7 @@ def _count(values: Sequence[list[object] | None]) -> Sequence[int | None]:
 def _topic(place: int, description: str) -> Field:
     def pick(values: Sequence[list[str]]) -> Sequence[str | None]:
         try:
-            return list(map(itemgetter(place), values))  # as quick as can be, if all have it
+            return list(map(itemgetter(place), values))  # the fastest way, if all have the member
         except IndexError:
             return [topics[place] if len(topics) > place else None for topics in values]
 
@@ -149,7 +149,7 @@ _KnownTransaction = _transactions.known
 
 
 class KnownFullBlock(Members, gc=False):
-    """What the stream of transactions needs of a block; other members are left out, unless they are a transaction's."""
+    """The members of a block that the stream of transactions needs. Others are ignored, except those of a transaction."""
 
     number: Any
     hash: Any
@@ -164,25 +164,25 @@ class KnownFullBlock(Members, gc=False):
 
 
 def block_rows(header: Header, block: Json) -> list[Row]:
-    """The one row of a block."""
+    """Makes the single row of a block."""
     return _blocks.rows(header.columns, [block])
 
 
 def transaction_rows(header: Header, transactions: Sequence[Json]) -> list[Row]:
-    """A row a transaction."""
+    """Makes one row per transaction."""
     return _transactions.rows(header.columns, transactions)
 
 
 def receipt_rows(header: Header, receipts: Sequence[Json]) -> list[Row]:
-    """A row a receipt."""
+    """Makes one row per receipt."""
     return _receipts.rows(header.columns, receipts)
 
 
 def log_rows(header: Header, logs: Sequence[Json]) -> list[Row]:
-    """A row a log."""
+    """Makes one row per log."""
     return _logs.rows(header.columns, logs)
 
 
 def withdrawal_rows(header: Header, withdrawals: Sequence[Json]) -> list[Row]:
-    """A row a withdrawal."""
+    """Makes one row per withdrawal."""
     return _withdrawals.rows(header.columns, withdrawals)

@@ -1,7 +1,7 @@
-"""What happened inside transactions, from two kinds of nodes to the same rows.
+"""The calls inside transactions: the same rows from two kinds of nodes.
 
-Erigon, Nethermind, Reth and anvil have the flat form of `trace_block`; geth has call trees, `debug_traceBlockByHash` with its
-callTracer.
+Erigon, Nethermind, Reth and anvil return flat traces from `trace_block`; geth returns call trees from
+`debug_traceBlockByHash` with its callTracer.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ REWARD_INDEX = -1
 
 
 def flat_trace_rows(header: Header, traces: Sequence[Json]) -> list[Row]:
-    """Rows from `trace_block`; see `verify.traces` for whether the traces are whole."""
+    """Makes rows from `trace_block`; `verify.traces` checks that the traces are complete."""
     rewards = 0
     objects = []
     for trace in traces:
@@ -50,7 +50,7 @@ def flat_trace_rows(header: Header, traces: Sequence[Json]) -> list[Row]:
     return _rows.rows(header.columns, objects)
 
 
-# What the flat form's members become; what else is in them is `extra`.
+# The members of flat traces that become columns; all other members go to `extra`.
 _SPREAD = frozenset(
     ("action", "result", "type", "traceAddress", "transactionHash", "transactionPosition", "subtraces", "error",
      "blockHash", "blockNumber")
@@ -66,7 +66,7 @@ _OWN_NAMES = frozenset(field.member for field in _FIELDS)
 
 
 def _rest(known: frozenset[str], members: dict[str, Any]) -> dict[str, Any]:
-    """Members without a column, by a name that no column takes."""
+    """Members without a column, under names that no column has."""
     return {
         f"_{name}" if name in _OWN_NAMES else name: value
         for name, value in members.items()
@@ -75,7 +75,7 @@ def _rest(known: frozenset[str], members: dict[str, Any]) -> dict[str, Any]:
 
 
 def _flat(trace: Json) -> dict[str, Any]:
-    """One trace of the flat form, its members spread over `action` and `result`, as the fields name them."""
+    """Renames the members of a flat trace, which are spread over `action` and `result`, to the names of the fields."""
     try:
         action, result = trace["action"], trace.get("result") or {}
         kind = trace["type"]
@@ -100,13 +100,13 @@ def _flat(trace: Json) -> dict[str, Any]:
 
 
 def are_call_trees(traces: Sequence[Any]) -> bool:
-    """Whether an answer to `debug_traceBlockByHash` holds what the callTracer makes: False for struct logs and the like."""
+    """Whether an answer to `debug_traceBlockByHash` has the format of the callTracer: False for struct logs etc."""
     found = [trace["result"] for trace in traces if isinstance(trace, dict) and "result" in trace]
     return all(isinstance(result, dict) and isinstance(result.get("type"), str) for result in found)
 
 
 def call_tree_rows(header: Header, hashes: Sequence[str], traces: Sequence[Any]) -> list[Row]:
-    """Rows from `debug_traceBlockByHash` with the callTracer: one tree a transaction, in order; see `verify.traces`."""
+    """Makes rows from `debug_traceBlockByHash` with the callTracer: one tree per transaction, in order; see `verify.traces`."""
     objects: list[Json] = []
     for index, (own, trace) in enumerate(zip(hashes, traces, strict=True)):
         place = {"transaction_index": index, "transaction_hash": own}
@@ -115,7 +115,7 @@ def call_tree_rows(header: Header, hashes: Sequence[str], traces: Sequence[Any])
 
 
 def _calls(root: Json, transaction: dict[str, Any]) -> Iterator[Json]:
-    """A tree in the order of execution; without recursion, as trees go 1,024 calls deep."""
+    """Yields the calls of a tree in the order of execution; without recursion, because trees can be 1,024 calls deep."""
     pending: list[tuple[Json, str]] = [(root, "")]
     while pending:
         call, address = pending.pop()

@@ -1,7 +1,7 @@
-"""Token transfers from logs: ERC-20, ERC-721 and ERC-1155, told apart by topics and the length of the data.
+"""Token transfers from logs: ERC-20, ERC-721 and ERC-1155, distinguished by topics and the length of the data.
 
-ERC-20 and ERC-721 share the event `Transfer(address,address,uint256)`; ERC-721 indexes the third argument, so that it has four
-topics and no data. ERC-1155 has `TransferSingle` and `TransferBatch`; a batch makes one row an item.
+ERC-20 and ERC-721 share the event `Transfer(address,address,uint256)`; ERC-721 indexes the third argument, so its logs have
+four topics and no data. ERC-1155 has `TransferSingle` and `TransferBatch`; a batch makes one row per item.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _words(data: str) -> list[int]:
 
 
 def _array(words: Sequence[int], offset: int) -> list[int]:
-    """An ABI-encoded `uint256[]` whose length stands at byte `offset`."""
+    """Decodes an ABI-encoded `uint256[]` whose length is at byte `offset`."""
     start, rest = divmod(offset, 32)
     if rest or start >= len(words) or start + words[start] >= len(words):
         raise ValueError("an array that does not fit")
@@ -83,10 +83,10 @@ def _movements(topics: Sequence[str], data: str) -> Iterator[Movement]:
 
 
 def transfer_rows(header: Header, logs: Sequence[Json]) -> tuple[list[Row], int]:
-    """Rows of the transfers in these logs, and how many logs carry such an event's topic but are no such transfer.
+    """Returns rows of the transfers in these logs, and how many logs have the topic of a transfer but are not one.
 
-    Contracts may emit the same signature with other indexing (CryptoKitties indexes nothing): by the standards that is no
-    transfer, and the stream `logs` or an `abi` is the way to read it.
+    Contracts may emit the same signature with different indexed arguments (CryptoKitties indexes none): by the standards that is
+    not a transfer; read it with the stream `logs` or an `abi`.
     """
     rows: list[Row] = []
     others = 0
