@@ -1,1 +1,1 @@
-"""The configured endpoints as one: which is in use, what each allows, which chain it is on, and what it offers."""
+"""Combines the configured endpoints: which one is in use, the limits of each, the chain that it is on, and what it offers."""

@@ -1,4 +1,4 @@
-"""Lets only so many requests through at a time, as an endpoint's limits say, which change on the way."""
+"""Limits the number of requests in flight to an endpoint's limit, which may change at any time."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class AdaptiveSemaphore:
 
     @asynccontextmanager
     async def passed(self) -> AsyncIterator[int]:
-        """While inside, one request counts; gives how many are inside with it."""
+        """Counts one request while the context is entered; yields how many requests are inside, including it."""
         while self._inside >= self._limit.size:
             turn = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
             try:
                 await turn
             except asyncio.CancelledError:
-                if turn.done() and not turn.cancelled():  # whose turn it was leaves it to the next
+                if turn.done() and not turn.cancelled():  # pass the turn to the next waiter
                     self._wake()
                 raise
             finally:
@@ -45,11 +45,11 @@ class AdaptiveSemaphore:
             self._wake()
 
     async def room(self) -> None:
-        """Until one more would be let through; it is not reserved."""
+        """Waits until another request may enter; does not reserve it."""
         await self._has_room.wait()
 
     def _wake(self) -> None:
-        """As many as there is room for; each looks again."""
+        """Wakes as many waiters as there is room for; each checks the limit again."""
         room = self._limit.size - self._inside
         if room > 0:
             self._has_room.set()

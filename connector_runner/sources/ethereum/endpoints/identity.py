@@ -1,4 +1,4 @@
-"""Which chain an endpoint is on, before anything of it is believed."""
+"""Determines which chain an endpoint is on, before its answers are trusted."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _quantity = msgspec.json.Decoder(str | int)
 
 
 def whole_number(answer: Answer) -> int:
-    """A quantity that is an answer by itself.
+    """Decodes an answer that is a single quantity.
 
     Raises:
-        MalformedAnswerError: It is something else.
+        MalformedAnswerError: It is not a quantity.
     """
     try:
         found = _quantity.decode(answer)
@@ -27,15 +27,15 @@ def whole_number(answer: Answer) -> int:
 
 
 def identity_of(chain_id: int, genesis: str) -> str:
-    """What a checkpoint remembers of the chain."""
+    """The identity of a chain, as checkpoints store it."""
     return f"chain {chain_id}, genesis {genesis}"
 
 
 async def identify(transport: Transport) -> str:
-    """The identity of an endpoint's chain; two requests, one after the other, as some take no batches.
+    """Returns the identity of an endpoint's chain; two requests in sequence, because some endpoints do not accept batches.
 
     Raises:
-        NodeFailure: It does not tell.
+        NodeFailure: The endpoint does not answer, or not with an identity.
     """
     try:
         chain = await transport.send([(CHAIN_ID, [])])
@@ -48,5 +48,5 @@ async def identify(transport: Transport) -> str:
 
 
 def transport_failure(transport: Transport, what: str) -> NodeFailure:
-    """Passing trouble with an endpoint."""
+    """A transient failure of an endpoint."""
     return NodeFailure(Verdict.TRANSIENT, "Unavailable", f"{transport.endpoint.shown} {what}")

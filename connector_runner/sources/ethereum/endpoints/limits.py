@@ -1,8 +1,8 @@
-"""What an endpoint allows, found out by asking: how much a request may ask for, how many may be on their way, how long an answer takes. Pure.
+"""Finds the limits of an endpoint by trying: the size of a request, the requests in flight, the time of an answer. Pure.
 
-No list of known words is ever whole, so words only help. What counts: a failure that a larger request gets and a smaller one
-does not is a limit. So a larger request that fails, whatever the failure says, is asked in smaller pieces first; only what the
-smallest piece gets, too, is trouble of another kind.
+No list of known messages is ever complete, so messages are only hints. The rule: if a larger request fails and a smaller one does
+not, there is a limit. So a larger request that fails, whatever its message, is first split into smaller ones. If even the
+smallest one fails, the failure has another cause.
 """
 
 from __future__ import annotations
@@ -10,27 +10,27 @@ from __future__ import annotations
 from connector_runner.sources.ethereum.rpc.transport import SILENCE_SECONDS
 
 GROW_AFTER, LONGEST_PATIENCE = 10, 640
-"""Answers in a row after which more is tried than is known to work; twice as many after each trial that failed, up to the second."""
+"""Consecutive answers before a larger size is tried; doubled after each failed trial, up to the second number."""
 AT_ONCE = 32
-"""Requests in flight at most."""
+"""The most requests in flight."""
 LONGEST_SILENCE = 600.0
-"""How long a request may wait for the next byte at most; at first `SILENCE_SECONDS`."""
+"""The longest time to wait for the next byte of an answer, in seconds; at first `SILENCE_SECONDS`."""
 BATCH_SIZE = 40
-"""Requests in one HTTP batch at first; many providers refuse 50 and more."""
+"""Initial number of requests in one HTTP batch; many providers refuse 50 and more."""
 FIRST_RANGE = 16
-"""Blocks of the first log query: how much is in them is not known before."""
+"""Blocks in the first log query, when it is not yet known how large the answer is."""
 RANGE_BYTES = 4_000_000
-"""How large the answer to a log query should be at most."""
+"""The largest size that the answer to a log query should have."""
 QUICK_ANSWERS = 50
-"""Answers in a row within a quarter of that time after which it is halved again."""
+"""Consecutive answers within a quarter of the read timeout after which it is halved again."""
 
 
 class Limit:
-    """How much one request may ask for: what is known to work, and one trial at a time of more.
+    """How much one request may ask for: the size that is known to work, and one trial at a time of a larger one.
 
     Attributes:
-        maximum: Never more than that.
-        size: What may be asked for by all requests.
+        maximum: The upper bound.
+        size: The size that all requests may use.
     """
 
     def __init__(self, maximum: int, first: int) -> None:
@@ -45,21 +45,21 @@ class Limit:
         self._patience = GROW_AFTER
 
     def take(self, most: int) -> int:
-        """What the next request is to ask for, of `most` that there are: `size`, or the trial if it is time for one."""
+        """Returns the size of the next request, at most `most`: `size`, or that of the trial if one is due."""
         if self._trial is None or self._is_tried or self._trial > most:
             return max(1, min(self.size, most))
         self._is_tried = True
         return self._trial
 
     def allows(self, asked: int) -> bool:
-        """Whether a request of such a size was planned by what is known now."""
+        """Whether a request of this size fits the current limit."""
         return asked <= self.size or (self._is_tried and asked == self._trial)
 
     def refused(self, asked: int, suggested: int | None = None, *, is_certain: bool = True) -> None:
-        """A request for `asked` failed; several of the same size at once count as one.
+        """Records that a request of size `asked` failed; several concurrent failures of the same size count as one.
 
-        `suggested` is what the refusal says would do. Not certain: it may have failed for another reason, so what is known to
-        work is asked for, or the smallest request if nothing is.
+        `suggested` is the size that the refusal suggests. Not `is_certain`: it may have failed for another reason, so the size
+        that is known to work is used next, or the smallest if none is known.
         """
         if asked == self._trial:
             self._patience = min(LONGEST_PATIENCE, 2 * self._patience)
@@ -67,7 +67,7 @@ class Limit:
         self._fails = asked if self._fails is None else min(self._fails, asked)
         if suggested is not None and 0 < suggested <= asked:
             self._fails = min(asked, suggested + 1)
-            would_do = max(1, min(suggested, asked - 1))  # some count the difference of both ends
+            would_do = max(1, min(suggested, asked - 1))  # some providers count the difference of both ends
             if would_do > self.size:
                 self._trial = min(self.maximum, would_do)
             self.size = min(self.size, would_do)
@@ -85,7 +85,7 @@ class Limit:
         self._trial, self._is_tried, self._answers = None, False, 0
 
     def answered(self, asked: int, *, may_grow: bool = True) -> None:
-        """A request for `asked` was answered; `may_grow`: nothing speaks against asking for more."""
+        """Records that a request of size `asked` was answered; `may_grow`: larger requests may be tried."""
         self._works = max(self._works, asked)
         self._before = None
         if self._fails is not None and self._fails <= asked:
@@ -96,7 +96,7 @@ class Limit:
         if asked < self.size or not may_grow:
             return
         self._answers += 1
-        if self._answers > LONGEST_PATIENCE:  # the trial was given up on its way
+        if self._answers > LONGEST_PATIENCE:  # the trial was abandoned in flight
             self._is_tried = False
         if self._trial is None and (larger := self._larger()) > self.size:
             self._trial = larger
@@ -112,7 +112,7 @@ class Limit:
         return min(self.maximum, self.size + max(1, self.size // 4))
 
     def restore(self) -> None:
-        """The smallest request failed, too: it was no limit, and what was asked for before may be asked for again."""
+        """Records that even the smallest request failed: it was not a limit, so the previous size is allowed again."""
         if self._before is not None:
             self.size, self._before, self._fails = self._before, None, None
             self._end_trial()
@@ -125,7 +125,7 @@ class RangeTuner(Limit):
         super().__init__(maximum, FIRST_RANGE)
 
     def measured(self, asked: int, size: int) -> None:
-        """A query of `asked` blocks was answered with `size` bytes."""
+        """Records that a query of `asked` blocks was answered with `size` bytes."""
         if size > RANGE_BYTES and asked > 1:
             self.refused(asked, max(1, asked * RANGE_BYTES // size))
         else:
@@ -133,7 +133,7 @@ class RangeTuner(Limit):
 
 
 class ConcurrencyLimit:
-    """How many requests may be on their way: halved when they fail as those of a busy server do, one more after as many answers.
+    """How many requests may be in flight: halved when they fail like those of a busy server, one more after as many answers.
 
     Attributes:
         size: 1 … `AT_ONCE`.
@@ -144,12 +144,12 @@ class ConcurrencyLimit:
         self._answers = 0
 
     def failed(self, in_flight: int) -> None:
-        """A request failed while so many were on their way; those that fail together count as one."""
+        """Records that a request failed while `in_flight` were in flight; concurrent failures count as one."""
         self.size = max(1, min(self.size, in_flight // 2))
         self._answers = 0
 
     def answered(self) -> None:
-        """A request was answered."""
+        """Records that a request was answered."""
         self._answers += 1
         if self._answers >= self.size:
             self.size = min(AT_ONCE, self.size + 1)
@@ -157,7 +157,7 @@ class ConcurrencyLimit:
 
 
 class ReadTimeout:
-    """How long to wait for the next byte of an answer to a method's requests: twice as long after each that did not come in time.
+    """How long to wait for the next byte of a method's answers: doubled after each timeout.
 
     Attributes:
         seconds: `SILENCE_SECONDS` … `LONGEST_SILENCE`.
@@ -168,12 +168,12 @@ class ReadTimeout:
         self._quick = 0
 
     def timed_out(self, seconds: float) -> None:
-        """An answer had not come after so long, and can't be asked for in smaller pieces."""
+        """Records a timeout after `seconds`, of a request that can't be split."""
         self.seconds = min(LONGEST_SILENCE, max(self.seconds, 2 * seconds))
         self._quick = 0
 
     def answered(self, seconds: float) -> None:
-        """An answer came after so long."""
+        """Records that an answer arrived after `seconds`."""
         self._quick = self._quick + 1 if seconds < self.seconds / 4 else 0
         if self._quick >= QUICK_ANSWERS:
             self.seconds = max(SILENCE_SECONDS, self.seconds / 2)
@@ -181,11 +181,11 @@ class ReadTimeout:
 
 
 class EndpointLimits:
-    """All that is known of one endpoint.
+    """All known limits of one endpoint.
 
     Attributes:
         batch: Requests in one HTTP batch.
-        concurrency: Requests on their way.
+        concurrency: Requests in flight.
     """
 
     def __init__(self) -> None:
@@ -195,18 +195,18 @@ class EndpointLimits:
         self._read_timeouts: dict[str, ReadTimeout] = {}
 
     def log_range(self, maximum: int) -> RangeTuner:
-        """Blocks in one log query, at most as many as are configured."""
+        """The limit of blocks in one log query, at most `maximum` as configured."""
         return self._ranges.setdefault(maximum, RangeTuner(maximum))
 
     def read_timeout(self, method: str) -> ReadTimeout:
-        """For the requests of a method."""
+        """The read timeout of a method's requests."""
         return self._read_timeouts.setdefault(method, ReadTimeout())
 
 
 KNOWN_LIMITS: dict[str, EndpointLimits] = {}
-"""By URL, as long as the process lives: a source is built anew after trouble, and need not find them out again."""
+"""By URL, for the lifetime of the process: a source that is built again after a failure can reuse them."""
 
 
 def limits_of(url: str) -> EndpointLimits:
-    """Of an endpoint."""
+    """The limits of an endpoint."""
     return KNOWN_LIMITS.setdefault(url, EndpointLimits())

@@ -1,4 +1,4 @@
-"""Tells a person that nothing has been answered for a while, and what the node said, while the trying goes on."""
+"""Reports that no request has been answered for a while, with the node's message, while requests are retried."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import time
 from connector_runner.protocols.source import Report
 
 TOLD_AFTER = 60.0
-"""Seconds without an answer after which it is told, and again after as many."""
+"""Seconds without an answer before it is reported, and between reports."""
 
 
 class Outage:
-    """From the first request that is not answered to the next answer."""
+    """The time from the first request without an answer to the next answer."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
@@ -19,16 +19,16 @@ class Outage:
         self._told_at: float | None = None
 
     def opened(self) -> None:
-        """The source is connected and understood; the only module of the source that reports so."""
+        """Reports that the source is connected and its answers are valid; only this module of the source reports it."""
         self._report.connected()
 
     def asked(self, now: float) -> None:
-        """A request is sent; the first one since the last answer counts."""
+        """Records that a request is sent; the first one since the last answer counts."""
         if self._asked_at is None:
             self._asked_at = now
 
     def failed(self, message: str, now: float | None = None) -> None:
-        """It was not answered, or refused."""
+        """Records that a request was not answered, or was refused."""
         now = time.monotonic() if now is None else now
         since = self._asked_at = now if self._asked_at is None else self._asked_at
         if now - max(since, self._told_at or since) >= TOLD_AFTER:
@@ -36,7 +36,7 @@ class Outage:
             self._report.disconnected(f"{message}; nothing has gone on for {now - since:.0f} s, and it is tried again")
 
     def passed(self) -> None:
-        """Something was answered."""
+        """Records that a request was answered."""
         self._asked_at = None
         if self._told_at is not None:
             self._told_at = None

@@ -1,4 +1,4 @@
-"""The endpoints of a configuration as one: requests are limited, retried, and sent elsewhere on failure."""
+"""Combines the endpoints of a configuration: requests are limited, retried, and sent to another endpoint on failure."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from connector_runner.sources.ethereum.rpc.transport import FIRST_BACKOFF, Answe
 from connector_runner.sources.ethereum.settings import Settings
 
 ATTEMPTS = 4
-"""Tries of one request before the stream as a whole backs off."""
+"""Attempts of one request before the whole stream backs off."""
 LONGEST_HOLD = 10.0
-"""Seconds of Retry-After that are waited for inside; longer ones are the pipeline's to wait."""
+"""The longest Retry-After, in seconds, that is waited for here; the pipeline waits for longer ones."""
 
 
 class EndpointPool(EndpointSelection):
-    """Sends requests to the endpoint in use, and uses the next one when that fails."""
+    """Sends requests to the endpoint in use, and changes to the next one when it fails."""
 
     def __init__(self, settings: Settings, report: Report) -> None:
         super().__init__(settings.endpoints, report)
@@ -43,38 +43,39 @@ class EndpointPool(EndpointSelection):
 
     @property
     def limits(self) -> EndpointLimits:
-        """Of the one in use."""
+        """The limits of the endpoint in use."""
         return self._limits[self._current]
 
     async def call(self, method: str, *params: Any, width: int = 1, tries: int | None = None) -> Answer:
-        """One request's result as raw JSON; see `call_many`.
+        """Returns one request's result as raw JSON; see `call_many`.
 
-        `width`: it can be asked in so many pieces. `tries`: it can be asked another way; how often this one is tried before.
+        `width`: how many smaller requests it can be split into. `tries`: there is another request for the same; how often to try
+        this one before.
 
         Raises:
-            TooLargeError: Of a request that can be asked in pieces: it failed, and less should be asked for.
-            OtherWayError: Of a question that can be asked another way: that should be done.
+            TooLargeError: A request that can be split failed: ask for less.
+            OtherWayError: A request that has an alternative failed: use the alternative.
         """
         return (await self._attempts([(method, params)], width, tries))[0]
 
     async def call_many(self, calls: Sequence[Call], most: int | None = None) -> list[Answer]:
-        """The results in order, in batches of at most `most`; passing trouble is tried again, on another endpoint if there is one.
+        """Returns results in order, in batches of at most `most`; retries transient failures, on another endpoint if there is one.
 
         Raises:
-            NodeFailure: Shrink, missing and unsupported ones, which are the caller's to act on.
-            TransientError, ActionRequiredError: Trouble that did not pass, or that only a person can solve.
+            NodeFailure: With the verdicts shrink, missing and unsupported, which the caller must handle.
+            TransientError, ActionRequiredError: A failure that did not pass, or that only a person can solve.
         """
-        # There are no batches over a stream, as they would save nothing.
+        # No batches over a socket: they would save nothing.
         most = min(most or len(calls), len(calls)) if self.endpoint.kind == "http" else 1
         tasks: list[asyncio.Task[list[Answer]]] = []
         place = 0
         try:
             while place < len(calls) and not any(task.done() and task.exception() for task in tasks):
-                # So that each batch is as large as is known when its turn comes.
+                # Wait here, so that the size of each batch follows the newest limit when it is sent.
                 await self._semaphores[self._current].room()
                 size = self.limits.batch.take(min(most, len(calls) - place))
                 tasks.append(asyncio.create_task(self._batch(calls[place : place + size])))
-                await asyncio.sleep(0)  # it takes its place
+                await asyncio.sleep(0)  # let the task start
                 place += size
             return [answer for found in await asyncio.gather(*tasks) for answer in found]
         finally:
@@ -83,7 +84,7 @@ class EndpointPool(EndpointSelection):
     async def _batch(self, calls: Sequence[Call]) -> list[Answer]:
         try:
             return await self._attempts(calls, 1)
-        except TooLargeError:  # the limit has shrunk meanwhile; half as many is less in any case
+        except TooLargeError:  # the limit has shrunk meanwhile; half as many is always less
             return await self.call_many(calls, len(calls) // 2)
 
     async def _attempts(self, calls: Sequence[Call], width: int, tries: int | None = None) -> list[Answer]:
@@ -112,7 +113,7 @@ class EndpointPool(EndpointSelection):
                 raise OtherWayError(failure)
             if failure.verdict is Verdict.FINAL:
                 final[used] = failure
-                if len(final) == self.count:  # no endpoint is left that may answer
+                if len(final) == self.count:  # no endpoint is left to try
                     raise final[min(final)].as_error() from None
             else:
                 passing = failure
@@ -120,7 +121,7 @@ class EndpointPool(EndpointSelection):
         raise (passing or failure).as_error() from None
 
     async def _sent(self, transport: Transport, calls: Sequence[Call], used: int) -> list[Answer]:
-        """One request or batch, within the limits that are known; what comes of it makes them known better."""
+        """Sends one request or batch within the known limits, and updates them with the result."""
         limits = self._limits[used]
         async with self._semaphores[used].passed() as in_flight:
             await self._pace(len(calls), used)
@@ -144,17 +145,17 @@ class EndpointPool(EndpointSelection):
         return answers
 
     def _ask_less(self, failure: NodeFailure, calls: Sequence[Call], width: int, used: int, attempt: int) -> None:
-        """Whatever the failure says: where less can be asked for at a time, that is tried before anything else.
+        """Asks for less after a failure, whatever its message, if the request can be split; before anything else is tried.
 
         Raises:
-            TooLargeError: It should be.
+            TooLargeError: The caller should split the request.
         """
         batch = self._limits[used].batch
         if width == len(calls) == 1:
             batch.restore()
         if failure.is_unreachable or failure.verdict is Verdict.MISSING or (width == 1 and len(calls) == 1):
             return
-        if failure.reason == "RateLimited" and attempt < 2:  # most limits are of requests for a time
+        if failure.reason == "RateLimited" and attempt < 2:  # most rate limits count requests per time
             return
         self._report.count("requests_made_smaller")
         if len(calls) > 1:
@@ -167,7 +168,7 @@ class EndpointPool(EndpointSelection):
             await asyncio.sleep(seconds)
 
     async def _recover(self, failure: NodeFailure, transport: Transport | None, used: int, attempt: int) -> None:
-        """Waits as asked; leaves the endpoint when it failed for good, or again."""
+        """Waits as requested; changes the endpoint when it failed permanently, or again."""
         self._report.count("request_failures")
         if failure.reason == "RateLimited":
             await self._heed_limit(failure, used, attempt)
@@ -179,7 +180,7 @@ class EndpointPool(EndpointSelection):
         await asyncio.sleep(_backoff(attempt, 2.0))
 
     async def _heed_limit(self, failure: NodeFailure, used: int, attempt: int) -> None:
-        """The endpoint rests as long as it asked for; the one that is free first is used meanwhile."""
+        """Pauses a rate-limited endpoint as long as it requested; meanwhile the endpoint that is available first is used."""
         now = time.monotonic()
         self._free_at[used] = now + (failure.retry_after or _backoff(attempt, 5.0))
 
@@ -190,7 +191,7 @@ class EndpointPool(EndpointSelection):
             await self._go_over(place, why=failure.message)
 
     async def leave_if_behind(self, least: int) -> None:
-        """Goes over to the endpoint of this chain whose newest block is the highest, when it is at least `least` blocks ahead."""
+        """Changes to the endpoint of this chain with the highest newest block, when it is at least `least` blocks ahead."""
         used = self._current
         head = whole_number(await self.call(HEAD_NUMBER))
         heads = await self.heads_of_others()
@@ -199,7 +200,7 @@ class EndpointPool(EndpointSelection):
             await self._go_over(place, why="it is ahead", head=head, ahead=heads[place])
 
     async def header(self, number: int | str) -> Header | None:
-        """A block's header by number or tag; None when the node has no such block."""
+        """Returns a block's header by number or tag; None when the node has no such block."""
         tag = hex(number) if isinstance(number, int) else number
         return decode_header(await self.call(BLOCK, tag, False))
 

@@ -1,4 +1,4 @@
-"""Asking a node, by web3.py, what it is and what it offers. A refused probe tells what is not offered; it is no failure by itself."""
+"""Asks a node through web3.py what it is and what it offers. A refused probe shows what is not offered; it is not an error."""
 
 from __future__ import annotations
 
@@ -39,25 +39,25 @@ if TYPE_CHECKING:
     from web3 import AsyncWeb3
 
 TRIES = 3
-"""Of a request that is refused because there are too many."""
-# An address that nothing emits from: the range is what is asked about.
+"""Attempts of a request that is refused because of a rate limit."""
+# An address that emits no logs: the query only tests the range.
 _NOBODY = "0x00000000000000000000000000000000000000a1"
 
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
-    """What a node said of itself.
+    """What a node reports about itself.
 
     Attributes:
         chain_id, genesis: Which chain it is on.
-        client: Name and version, "" where it does not tell.
+        client: Name and version, "" when it does not report them.
         head: Number of its newest block.
-        finality: The tags that it knows a block for.
+        finality: The tags for which it has a block.
         earliest: Number of the first block whose receipts it still has, None when it has none at all.
-        log_range: Blocks that a log query may cover, None: as many as are configured.
-        has_block_receipts: eth_getBlockReceipts.
-        trace_method: The way to traces, "" when there is none.
-        refused: By method or tag, what the node said where it refused to answer.
+        log_range: Blocks that a log query may cover; None: as many as are configured.
+        has_block_receipts: Whether it offers eth_getBlockReceipts.
+        trace_method: The method for traces, "" when there is none.
+        refused: The node's refusals, by method or tag.
     """
 
     chain_id: int
@@ -73,7 +73,7 @@ class NodeFacts:
 
 
 class Probe:
-    """Requests over web3.py's connection, as fast as allowed; their failures are judged by the table."""
+    """Sends requests over web3.py's connection within the rate limit; failures are classified by the table."""
 
     def __init__(self, w3: AsyncWeb3[Any], endpoint: Endpoint, rate: RateLimit) -> None:
         self._w3 = w3
@@ -82,10 +82,10 @@ class Probe:
         self.refused: dict[str, NodeFailure] = {}
 
     async def ask(self, method: str, *params: Any) -> Any:
-        """The result, decoded.
+        """Returns the decoded result.
 
         Raises:
-            NodeFailure: By the table of failures.
+            NodeFailure: The request failed; classified by the table of failures.
         """
         attempt = 0
         while True:
@@ -121,7 +121,7 @@ class Probe:
         return classify_error(method, shown, self._endpoint.shown, status, asked=width_of((method, params)))
 
     def _refused_by_status(self, method: str, params: Any, status: int, error: Exception) -> NodeFailure:
-        """By what is in the body, if it is an answer, else by the status."""
+        """Classifies a failure by its body, if that is a JSON-RPC answer, otherwise by its status."""
         retry_after = asked_wait(getattr(error, "headers", None) or {})
         body = str(getattr(error, "message", ""))
         try:
@@ -133,7 +133,7 @@ class Probe:
         return classify_status(status, self._endpoint.shown, retry_after, self._endpoint.redact(body))
 
     async def has(self, name: str, method: str, *params: Any) -> bool:
-        """Whether a method is offered and has an answer to this. A refusal, whatever it says, is kept under the name."""
+        """Whether a method is offered and answers this request. A refusal, whatever its message, is kept under `name`."""
         try:
             return await self.ask(method, *params) is not None
         except NodeFailure as failure:
@@ -144,11 +144,11 @@ class Probe:
 
 
 async def find_facts(probe: Probe, settings: Settings) -> NodeFacts:
-    """What a node is and offers. Only what every stream needs may fail; all else is kept as refused.
+    """Finds out what a node is and offers. Only requests that every stream needs may raise; other refusals are kept.
 
     Raises:
-        NodeFailure: The chain's id, block 0 or the newest block were not told.
-        TypeError, ValueError, KeyError: They were told as no node does.
+        NodeFailure: The chain's id, block 0 or the newest block were not returned.
+        TypeError, ValueError, KeyError: They were returned in a format that no node uses.
     """
     chain_id = whole(await probe.ask(CHAIN_ID))
     genesis = (await probe.ask(BLOCK, "0x0", False))["hash"]
@@ -164,7 +164,7 @@ async def find_facts(probe: Probe, settings: Settings) -> NodeFacts:
         known,
         await _earliest(probe, head),
         await _log_range(probe, head, settings.max_block_range),
-        # Some take only hashes, some only numbers.
+        # Some nodes accept only hashes, some only numbers.
         await probe.has(RECEIPTS, RECEIPTS, latest["hash"]) or await probe.has(RECEIPTS, RECEIPTS, latest["number"]),
         await _trace_method(probe, latest["hash"], latest["number"]),
         probe.refused,
@@ -179,10 +179,10 @@ async def _client(probe: Probe) -> str:
 
 
 async def _earliest(probe: Probe, head: int) -> int | None:
-    """By halving: nodes drop history from the beginning (EIP-4444), bodies and receipts but not headers. 0 if it can't be found out."""
+    """Finds the earliest block by bisection: nodes drop the oldest bodies and receipts, not headers (EIP-4444). 0 if unknown."""
 
     async def is_there(number: int) -> bool:
-        # By logs: every node has them by number, and a pruned one says so.
+        # With a log query: every node has logs by number, and a pruned one reports it.
         try:
             block = await probe.ask(BLOCK, hex(number), False)
             return block is not None and await probe.ask(LOGS, {"blockHash": block["hash"]}) is not None
@@ -209,7 +209,7 @@ async def _earliest(probe: Probe, head: int) -> int | None:
 
 
 async def _log_range(probe: Probe, head: int, wanted: int) -> int | None:
-    """What a refusal suggests, else by halving, as reading does it; whatever the refusal says. None if it can't be found out."""
+    """Finds the range by a refusal's suggestion, otherwise by halving, whatever its message, as in reading. None if unknown."""
     size = limit = min(wanted, head + 1)
     while True:
         bounds = {"fromBlock": hex(head - size + 1), "toBlock": hex(head), "address": _NOBODY}

@@ -1,4 +1,4 @@
-"""Which endpoint of a configuration is in use, and the connection to it, verified to be on the right chain."""
+"""Selects the endpoint of a configuration that is in use, and connects to it; verifies that it is on the right chain."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from connector_runner.sources.ethereum.settings import Endpoint
 
 
 class EndpointSelection:
-    """The endpoint in use; another one takes its place when it fails, has to rest or lags.
+    """The endpoint in use; it is replaced by another one when it fails, is paused by a rate limit, or lags.
 
     Attributes:
-        identity: Of the chain, once it is known; endpoints of another one are not used.
+        identity: The chain's identity, once it is known; endpoints on another chain are not used.
     """
 
     def __init__(self, endpoints: Sequence[Endpoint], report: Report) -> None:
@@ -35,25 +35,25 @@ class EndpointSelection:
 
     @property
     def endpoint(self) -> Endpoint:
-        """The one in use."""
+        """The endpoint in use."""
         return self._endpoints[self._current]
 
     @property
     def index(self) -> int:
-        """Its place among them, from 0."""
+        """The index of the endpoint in use, from 0."""
         return self._current
 
     @property
     def count(self) -> int:
-        """How many endpoints there are."""
+        """The number of endpoints."""
         return len(self._endpoints)
 
     async def connect(self, recorded: str | None) -> str:
-        """Finds the first endpoint that answers, on the recorded chain if there is one; returns its identity.
+        """Connects to the first endpoint that answers and is on the recorded chain, if there is one; returns its identity.
 
         Raises:
-            SourceChangedError: All that answer are on another chain.
-            TransientError, ActionRequiredError: None answers; what the first one said.
+            SourceChangedError: All endpoints that answer are on another chain.
+            TransientError, ActionRequiredError: No endpoint answers; the error is that of the first one.
         """
         failures: list[Exception] = []
         self.identity = recorded
@@ -70,7 +70,7 @@ class EndpointSelection:
         if len(changed) == len(failures):
             raise changed[0]
         refusals = [failure for failure in failures if isinstance(failure, NodeFailure)]
-        # One that may come back on the right chain is waited for, whatever the others say.
+        # Wait for an endpoint that may come back on the right chain, whatever the others answered.
         transient = [refusal for refusal in refusals if refusal.verdict is Verdict.TRANSIENT]
         raise (transient or refusals)[0].as_error()
 
@@ -87,15 +87,15 @@ class EndpointSelection:
                     raise
                 if used == self._current:
                     self._transport = transport
-                else:  # another request went over to the next endpoint meanwhile
+                else:  # another request changed to the next endpoint meanwhile
                     await transport.close()
             return self._transport
 
     async def _verify(self, transport: Transport) -> None:
-        """The chain id and the genesis block are those that are known.
+        """Checks that the endpoint has the known chain id and genesis block.
 
         Raises:
-            SourceChangedError: They are not.
+            SourceChangedError: It has different ones.
         """
         found = await identify(transport)
         self.identity = self.identity or found
@@ -105,28 +105,28 @@ class EndpointSelection:
             raise SourceChangedError(f"{transport.endpoint.shown}: {error.message}") from None
 
     def _turn(self, now: float, place: int) -> tuple[float, int]:
-        """Who comes first: endpoints that need not rest, from the current one on."""
+        """Sort key of endpoints: those that are available first, beginning with the current one."""
         return max(now, self._free_at[place]), (place - self._current) % self.count
 
     async def _drop(self, transport: Transport | None) -> None:
-        """Closes a connection; the next request makes a new one. One that is no longer in use is left alone."""
+        """Closes a connection, so that the next request opens a new one. Does nothing if it is no longer in use."""
         if transport is not None and transport is self._transport:
             self._transport = None
             await transport.close()
 
     async def reconnect(self) -> None:
-        """The next request makes a new connection, which verifies the chain again."""
+        """Makes the next request open a new connection, which verifies the chain again."""
         await self._drop(self._transport)
 
     async def rotate(self, why: str, used: int | None = None) -> None:
-        """Goes over to the next endpoint, if there is one that need not rest; not if another request has left the one `used` already."""
+        """Changes to the next endpoint that is available, if any; not if another request has already left endpoint `used`."""
         now = time.monotonic()
         place = min(range(self.count), key=lambda place: (place == self._current, *self._turn(now, place)))
         if used in (None, self._current) and place != self._current and self._free_at[place] <= now:
             await self._go_over(place, why=why)
 
     async def _go_over(self, place: int, **why: Any) -> None:
-        # Changed before anything is waited for, so that of several that fail at once only the first does it.
+        # Changed before the first await, so that of several concurrent failures only the first one does it.
         self._current = place
         left, self._transport = self._transport, None
         self._report.count("endpoint_changes")
@@ -135,7 +135,7 @@ class EndpointSelection:
             await left.close()
 
     async def heads_of_others(self) -> dict[int, int]:
-        """Block numbers of the other endpoints that answer, by their place; for finding out whether one is ahead."""
+        """Returns the newest block numbers of the other endpoints that answer, by their index, to find out whether one is ahead."""
         heads = {}
         for place, endpoint in enumerate(self._endpoints):
             if place == self._current:

@@ -1,19 +1,19 @@
-"""A chain whose newest block stays the same for long: no error by itself, but something that a person should know. Pure."""
+"""Detects a newest block that stays the same for long: not an error by itself, but something to report. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 STANDSTILL_SECONDS = 900.0
-"""Far longer than the time between the blocks of any chain that makes them at a steady pace, and than an epoch of finality (6.4 min)."""
+"""Far longer than the block interval of any chain with a steady pace, and than an epoch of finality (6.4 min)."""
 
 
 @dataclass
 class Standstill:
-    """Since when the newest block is the same, and when that is to be reported: after `STANDSTILL_SECONDS`, then each time twice as long.
+    """How long the newest block has been the same; reported after `STANDSTILL_SECONDS`, then after twice the time, and so on.
 
     Attributes:
-        since: When it was first seen, None: none was.
+        since: When the block was first seen; None: no block was seen.
     """
 
     since: float | None = None
@@ -21,7 +21,7 @@ class Standstill:
     _next: float = 0.0
 
     def observe(self, block: str, now: float) -> float | None:
-        """The newest block was seen, by its hash; the seconds that it stands still for, where that is to be reported now."""
+        """Records the newest block's hash; returns for how many seconds it has been the same, if this is to be reported now."""
         if self.since is None or block != self._block:
             self.since, self._block, self._next = now, block, STANDSTILL_SECONDS
             return None
@@ -32,7 +32,7 @@ class Standstill:
 
 
 def explain_standstill(endpoint: str, finality: object, block: int, seconds: float) -> str:
-    """What a person should know: it is legitimate on a chain without transactions."""
+    """Explains the standstill to people: it is legitimate on a chain without transactions."""
     return (
         f"the newest block of {endpoint} by finality {finality} is {block} for {seconds:.0f} s: either the chain makes no blocks, or "
         "this node does not follow it; compare it with another node, and set fallbackUrls to have that done by itself"

@@ -1,4 +1,4 @@
-"""Several questions at once, of which none is left running when one of them fails."""
+"""Runs several requests concurrently; when one fails, none is left running."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ U = TypeVar("U")
 
 
 async def gather_all(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """All results, in order. On the first failure the others are cancelled; it is raised when they have ended.
+    """Returns all results, in order. On the first failure the others are cancelled; it is raised when they have ended.
 
-    `asyncio.gather` lets them go on: they would ask for what nobody wants any more, over connections that nobody closes.
+    `asyncio.gather` lets them continue: they would request data that is no longer needed, over connections that nobody closes.
     """
     tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
     try:
@@ -23,7 +23,7 @@ async def gather_all(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 
 
 async def gather_pair(one: Coroutine[Any, Any, T], other: Coroutine[Any, Any, U]) -> tuple[T, U]:
-    """The results of two that are of different kinds; as `gather_all`."""
+    """Returns the results of two coroutines of different types; otherwise like `gather_all`."""
     first, second = asyncio.create_task(one), asyncio.create_task(other)
     try:
         await asyncio.gather(first, second)
@@ -33,8 +33,8 @@ async def gather_pair(one: Coroutine[Any, Any, T], other: Coroutine[Any, Any, U]
 
 
 async def cancel_all(tasks: Collection[asyncio.Task[Any]]) -> None:
-    """Ends tasks and waits until they have ended."""
+    """Cancels tasks and waits until they have ended."""
     for task in tasks:
-        if not task.cancelling():  # a second time would interrupt what it does to end
+        if not task.cancelling():  # a second cancel would interrupt its cleanup
             task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""JSON-RPC over HTTP: one request or one batch at a time over pooled connections."""
+"""JSON-RPC over HTTP: one request or one batch per HTTP request, over pooled connections."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from connector_runner.sources.ethereum.rpc.transport import (
 )
 
 WHOLE_ANSWER = 4
-"""A whole answer may take so many times as long as the wait for its next byte."""
+"""The timeout of a whole answer, as a multiple of the timeout for its next byte."""
 
 
 class HttpTransport(Transport):
-    """Many requests at once over pooled connections."""
+    """Sends many concurrent requests over pooled connections."""
 
     _is_cut_off = False
 
     @property
     def is_broken(self) -> bool:
-        """Whether a connection was refused: what answers there next must be verified."""
+        """Whether a connection was refused: the chain of what answers there next must be verified."""
         return self._is_cut_off
 
     async def connect(self) -> None:
-        """Makes the session; connections are made as they are needed."""
+        """Creates the session; connections are opened when they are needed."""
         import aiohttp
 
         headers = {"Content-Type": "application/json", **self.endpoint.headers}
@@ -55,7 +55,7 @@ class HttpTransport(Transport):
         self._errors = (aiohttp.ClientError, TimeoutError, OSError)
 
     async def send(self, calls: Sequence[Call], silence: float = SILENCE_SECONDS) -> list[Answer]:
-        """One request, or one batch."""
+        """Sends one request, or one batch."""
         numbers = [next(self._ids) for _ in calls]
         requests = [self._request(*pair) for pair in zip(numbers, calls, strict=True)]
         payload = msgspec.json.encode(requests[0] if len(calls) == 1 else requests)
@@ -65,7 +65,7 @@ class HttpTransport(Transport):
             return [self._result(calls[0], found[0], status, retry_after)]
         by_number = {envelope.number: envelope for envelope in found}
         refusal = found[0] if len(found) == 1 else by_number.get(None)
-        if refusal is not None and refusal.error is not None:  # of the batch as a whole
+        if refusal is not None and refusal.error is not None:  # a refusal of the whole batch
             self._result(calls[0], refusal, status, retry_after)
         if missing := [number for number in numbers if number not in by_number]:
             raise self._failure(f"left out {len(missing)} of {len(calls)} answers of a batch")
@@ -75,7 +75,7 @@ class HttpTransport(Transport):
         ]
 
     def _envelopes(self, status: int, retry_after: float | None, body: bytes) -> list[Envelope]:
-        """Answers; a body that holds none is judged by the status that it came with."""
+        """Decodes the answers; a body without answers is classified by its HTTP status."""
         try:
             found = decode_envelopes(body) if body[:1] == b"[" else [decode_envelope(body)]
             is_answer = status == 200 or any(envelope.result or isinstance(envelope.error, dict) for envelope in found)
@@ -89,10 +89,10 @@ class HttpTransport(Transport):
         raise self._failure("answered with something that is not JSON-RPC")
 
     async def _post(self, body: bytes, call: Call, silence: float) -> tuple[int, float | None, bytes]:
-        if self._session.closed:  # the endpoint was given up while this request waited for its turn
+        if self._session.closed:  # the endpoint was dropped while this request was waiting
             raise self._failure("was left", is_unreachable=True)
         try:
-            # A redirection could carry the keys in the headers to another host.
+            # A redirect could send the keys in the headers to another host.
             async with self._session.post(
                 self.endpoint.url, data=body, proxy=self._proxy, allow_redirects=False,
                 timeout=self._timeout(WHOLE_ANSWER * silence, sock_connect=CONNECT_SECONDS, sock_read=silence),
@@ -120,13 +120,13 @@ class HttpTransport(Transport):
         """Closes the session."""
         if hasattr(self, "_session"):
             await self._session.close()
-            await asyncio.sleep(0)  # the sockets are closed in the loop's next turn; there may be none after this
+            await asyncio.sleep(0)  # sockets close in the event loop's next turn; there may be none after this
 
 
 def proxy_of(url: str) -> str | None:
-    """The proxy that the environment names for a URL (HTTPS_PROXY, NO_PROXY, …).
+    """Returns the proxy for a URL from the environment (HTTPS_PROXY, NO_PROXY, …).
 
-    Found once: aiohttp would look for it, and for a netrc file, at every request and in a thread.
+    Read only once: aiohttp would look for it, and for a netrc file, at every request and in a thread.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""

@@ -1,6 +1,6 @@
-"""How many blocks a refusal says would do: the words of providers, as patterns, and a rule for words that nobody knows yet. Pure.
+"""Finds the number of blocks that a refusal suggests: patterns for known messages, and a rule for unknown ones. Pure.
 
-A number that is taken for a limit and is none costs little: too large it is refused again, too small it grows back (`endpoints.limits`).
+A number that is mistaken for a limit costs little: if too large, it is refused again; if too small, it grows (`endpoints.limits`).
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 _N = r"(?P<n>\d[\d,._']*)\s*(?P<k>k\b|thousand\b)?"
-# What is counted must be blocks: not the number of a result, a size, a time, or a code.
+# The number must count blocks: not results, bytes, seconds or codes.
 _OTHERS = r"results?|logs?\b|events?|bytes?|[kmg]i?b\b|m?s\b|sec|minutes?|requests?|credits?|topics?|addresses|transactions|calls"
 _COUNTED = rf"(?!\s*(?:{_OTHERS}))"
 _GAP = r"(?:(?!results|logs\b|events|bytes|response|addresses|topics|batch|rate|requests? per)[^\d]){0,60}?"
@@ -40,14 +40,14 @@ _SIZES = (
     # "1000 blocks is the limit", "100 blocks max"
     rf"{_N}[\s-]*blocks?\b[^\d]{{0,20}}(?:max|limit|allowed)",
 )  # fmt: skip
-"""A number of blocks that is said to be the most."""
+"""A number of blocks that the message calls the maximum."""
 
 _IS_ABOUT_BLOCKS = re.compile(r"block|range|span|distance|interval|getlogs query", re.IGNORECASE)
 _UNKNOWN = re.compile(rf"(?<![\w.-]){_N}(?![\w-]){_COUNTED}", re.IGNORECASE)
 
 
 def suggested_range(message: str, asked: int | None = None) -> int | None:
-    """How many blocks a message says would do, None when it does not say; `asked`: how many were asked for, if that is known.
+    """Returns the number of blocks that a message suggests, None when there is none; `asked`: the requested number, if known.
 
     `this block range should work: [0x7d0, 0x9c3]` → 500, `range 1000000 exceeds limit of 10000` → 10000, `limited to a 5 range` → 5.
     """
@@ -73,7 +73,7 @@ def _whole(match: re.Match[str]) -> int:
 
 
 def _lone_number(message: str, asked: int | None) -> int | None:
-    """In words that no pattern knows: the only number below what was asked for, if there is exactly one and it counts nothing else."""
+    """For unknown messages: the only number below the requested one, if there is exactly one and it counts nothing else."""
     if asked is None:
         return None
     numbers = {number for match in _UNKNOWN.finditer(message) if 1 < (number := _whole(match)) < asked}

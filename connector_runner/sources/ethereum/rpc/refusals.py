@@ -1,7 +1,7 @@
-"""Every way a node or provider says no, in one table: try again, ask for less, or give up.
+"""Classifies all refusals of nodes and providers in one table: try again, ask for less, or give up.
 
-Error codes by EIP-1474 and https://ethereum.github.io/execution-apis/ mean little by themselves: providers use -32005, -32602 and
--32000 for rate limits, ranges and missing blocks alike, so the texts count too. The first row that fits decides.
+The error codes of EIP-1474 and https://ethereum.github.io/execution-apis/ are not sufficient: providers use -32005, -32602 and
+-32000 for rate limits, ranges and missing blocks, so the messages count too. The first matching row decides.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class Rule:
 
     Attributes:
         reason: One CamelCase word for metrics and termination messages.
-        verdict: What follows.
-        codes: JSON-RPC error codes it is for; empty: any.
-        text: Regular expression in the message, without regard to case; empty: any.
-        methods: Methods it is for; empty: any.
-        cure: What a person can do, for final ones.
+        verdict: How to react.
+        codes: JSON-RPC error codes that it applies to; empty: any.
+        text: Regular expression to find in the message, ignoring case; empty: any.
+        methods: Methods that it applies to; empty: any.
+        cure: What a person can do about a final refusal.
     """
 
     reason: str
@@ -38,7 +38,7 @@ class Rule:
     cure: str = ""
 
     def fits(self, method: str, code: int, message: str) -> bool:
-        """Whether this row is about such an error."""
+        """Whether this row applies to an error."""
         return (
             (not self.codes or code in self.codes)
             and (not self.methods or method in self.methods)
@@ -56,13 +56,13 @@ _BEYOND_HEAD = (
     r"exceeds?\b.{0,20}\b(chain ?head|head block|latest block|current (head|block|height)|chain height)|"
     r"future block|block.{0,30}in the future|block height is \d+ but requested|block ?number.{0,20}out of range|"
     r"invalid block range( params)?\W*$|not (yet )?(been )?(mined|produced|synced) yet|not yet (mined|produced|synced)"
-)  # geth, anvil, Avalanche, Erigon, Besu, …: nobody refuses a range that ends before its first block, as ours never do
+)  # geth, anvil, Avalanche, Erigon, Besu, …: none is about a range that ends before its first block, as ours never do
 
 RULES = (
     Rule("PrunedHistory", Verdict.FINAL, (4444,), "", (), _ARCHIVE),
     Rule("PrunedHistory", Verdict.FINAL, (), r"pruned history|history (has been |was |is )?(pruned|expired)|block .{0,40}(has been|was|is) pruned", (), _ARCHIVE),
     Rule("PrunedState", Verdict.FINAL, (), r"missing trie node|historical state .{0,60}not available|state .{0,80}(is pruned|not available|has been pruned)|required historical state unavailable", (), _ARCHIVE),
-    # Before the words about ranges: a replica that lags does not want a smaller question, but time.
+    # Before the rows about ranges: a lagging replica needs time, not a smaller request.
     Rule("BlockMissing", Verdict.MISSING, (), _BEYOND_HEAD),
     Rule("TooManyBlocks", Verdict.SHRINK, (-32614, -32047, -32012), "", _LOGS),
     Rule("TooManyBlocks", Verdict.SHRINK, (), r"\branges?\b.{0,60}(exceed|too (large|wide|big|high)|limit|max|should work|allowed|not supported|smaller)|(exceed|limit|max|up to|too wide).{0,60}\brange\b|too many blocks|block range|blocks? distance|limit the query to|number of requested blocks|must be smaller than size", _LOGS),
@@ -80,17 +80,17 @@ RULES = (
     Rule("BlockMissing", Verdict.MISSING, (), r"(unknown|missing|unfinalized) (block|header|ancestor)|(block|header|hash|receipts?|transactions?).{0,40}(not found|not available|not yet|unavailable|does ?n.t exist|could not be found)|cannot find|could not find|one of the blocks specified|after last accepted block|(ahead of|beyond|greater than|higher than).{0,30}(head|latest|current)|future block|block number .{0,20}out of range"),
     Rule("TooManyResults", Verdict.SHRINK, (-32005, -32602), "", _LOGS),
     Rule("NodeBusy", Verdict.TRANSIENT, (-32002, -32603, -32000, -32001, -32003, -32005, -32010), ""),
-    # There are other ways to ask for the same.
+    # These methods have alternatives.
     Rule("MethodMissing", Verdict.UNSUPPORTED, (-32600, -32602, -32700), "", (RECEIPTS, CALL_TREES, FLAT_TRACES)),
     Rule("RequestRefused", Verdict.FINAL, (-32600, -32602, -32700), "", (), "the node does not accept what the specification says; use another node"),
     Rule("NodeError", Verdict.TRANSIENT),
 )  # fmt: skip
-"""Providers' words, oldest acquaintances: Infura and Alchemy (suggested ranges), QuickNode, Ankr, Chainstack, Cloudflare, and geth,
-Erigon, Nethermind, Besu, Reth, anvil. Unknown refusals are tried again, as most are a provider's passing trouble."""
+"""Messages of providers and nodes, the longest known first: Infura and Alchemy (suggested ranges), QuickNode, Ankr, Chainstack,
+Cloudflare, and geth, Erigon, Nethermind, Besu, Reth, anvil. Unknown refusals are retried, as most are transient failures."""
 
 
 class RpcError(msgspec.Struct, frozen=True):
-    """The member `error` of an answer, however it was written: see `read_error`."""
+    """The member `error` of an answer, whatever its format was: see `read_error`."""
 
     code: int = 0
     message: str = ""
@@ -100,7 +100,7 @@ _MOST_WORDS = 600
 
 
 def read_error(found: Any) -> RpcError:
-    """An error from what stands in its place: an object by the specification, with a hint in `data`, or a text, or anything else."""
+    """Reads an error in any format: an object as specified, with a hint in `data`, or a text, or anything else."""
     if not isinstance(found, dict):
         return RpcError(0, str(found)[:_MOST_WORDS])
     code, message, data = found.get("code"), found.get("message"), found.get("data")
@@ -109,7 +109,7 @@ def read_error(found: Any) -> RpcError:
     except (TypeError, ValueError):
         number = 0
     words = message if isinstance(message, str) else "" if message is None else _as_text(message)
-    if data and not (isinstance(data, str) and data.startswith("0x")):  # of a call that was reverted
+    if data and not (isinstance(data, str) and data.startswith("0x")):  # hexadecimal data belongs to a reverted call
         words = f"{words} ({data if isinstance(data, str) else _as_text(data)})"
     return RpcError(number, (words or _as_text(found))[:_MOST_WORDS])
 
@@ -147,12 +147,12 @@ def classify_error(
     retry_after: float | None = None,
     asked: int | None = None,
 ) -> NodeFailure:
-    """An error answer by the table; `error.message` is redacted already, `shown` says which endpoint, `asked` for how many blocks."""
+    """Classifies an error answer by the table; `error.message` is redacted, `shown`: the endpoint, `asked`: number of blocks."""
     code = 429 if status == 429 else error.code
     rule = next(rule for rule in RULES if rule.fits(method, code, error.message))
     said = " ".join(error.message.split())[:300]
     message = f"{shown} answered {method} with error {error.code}: {said}"
-    if rule.reason in ("NodeBusy", "NodeError") and status in _STATUS:  # which says more
+    if rule.reason in ("NodeBusy", "NodeError") and status in _STATUS:  # the status is more specific
         verdict, reason, cure = _STATUS[status]
         rule = Rule(reason, verdict, cure=f"HTTP status {status}; {cure}" if cure else "")
     return NodeFailure(
@@ -165,7 +165,7 @@ def classify_error(
 
 
 def classify_status(status: int, shown: str, retry_after: float | None = None, said: str = "") -> NodeFailure:
-    """An HTTP status whose body is no JSON-RPC answer (HTML pages, proxies); `said`: its text, without secrets."""
+    """Classifies an HTTP status whose body is not a JSON-RPC answer (HTML pages, proxies); `said`: its text, without secrets."""
     verdict, reason, cure = _STATUS.get(status, (Verdict.TRANSIENT, "Unavailable", ""))
     message = f"{shown} answered with HTTP status {status}"
     if words := " ".join(re.sub(r"<[^>]*>", " ", said).split())[:200]:

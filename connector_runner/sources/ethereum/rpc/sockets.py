@@ -1,4 +1,4 @@
-"""JSON-RPC over websockets and IPC: one stream, answers matched by their ids."""
+"""JSON-RPC over websockets and IPC: one byte stream, with answers matched by their ids."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from connector_runner.sources.ethereum.rpc.transport import (
 from connector_runner.sources.ethereum.settings import Endpoint
 
 SOCKET_ANSWER = 2
-"""An answer, which comes in one piece, may take so many times as long as the wait for a byte elsewhere."""
+"""The timeout of an answer, which arrives as one message, as a multiple of the timeout for a byte over HTTP."""
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import connect
 
 
 class SocketTransport(Transport):
-    """Requests and answers over one stream, matched by their ids.
+    """Sends requests and receives answers over one byte stream, matched by their ids.
 
     Attributes:
-        notice: What is done with the params of a subscription's notices.
+        notice: Called with the params of a subscription's notifications.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -56,16 +56,16 @@ class SocketTransport(Transport):
     def _messages(self) -> AsyncIterator[str | bytes]: ...
 
     def _is_overflow(self, error: Exception) -> bool:
-        """Whether the stream broke because a message was larger than `MOST_BYTES`."""
+        """Whether the connection broke because a message was larger than `MOST_BYTES`."""
         return False
 
     @property
     def is_broken(self) -> bool:
-        """Whether the stream has ended."""
+        """Whether the connection has ended."""
         return self._ended is not None
 
     async def ended(self) -> NodeFailure:
-        """Waits until the stream ends; says of what."""
+        """Waits until the connection ends; returns why."""
         if self._reader is not None:
             await asyncio.wait({self._reader})
         return self._ended or self._failure("was closed")
@@ -91,7 +91,7 @@ class SocketTransport(Transport):
             self._waiting.clear()
 
     def _take(self, envelope: Envelope) -> None:
-        """Hands an answer to who waits for it. A refusal that does not say of what is one of everything that is waited for."""
+        """Passes an answer to the waiting request. A refusal without an id counts for all waiting requests."""
         number = envelope.number
         if envelope.params and self.notice is not None:
             self.notice(envelope.params)
@@ -105,7 +105,7 @@ class SocketTransport(Transport):
                 future.set_result(envelope)
 
     async def send(self, calls: Sequence[Call], silence: float = SILENCE_SECONDS) -> list[Answer]:
-        """All calls at once; there are no batches over a stream, as they would save nothing."""
+        """Sends all calls at once, without batches: they would save nothing over a socket."""
         seconds = SOCKET_ANSWER * silence
         return await gather_all(self._send_one(call, seconds) for call in calls)
 
@@ -123,16 +123,16 @@ class SocketTransport(Transport):
         except OSError as error:
             raise self._failure("broke the connection", error) from None
         except NodeFailure as failure:
-            if failure is self._ended and self._has_overflowed:  # which request it was is not known
+            if failure is self._ended and self._has_overflowed:  # the request is not known
                 raise self._too_large(call, MOST_BYTES) from None
             raise
         finally:
             self._waiting.pop(number, None)
             if waiting.done() and not waiting.cancelled():
-                waiting.exception()  # taken note of, also when the writing failed first
+                waiting.exception()  # marks it as retrieved, also when the writing failed first
 
     async def close(self) -> None:
-        """Ends the reading; who waits for an answer gets a failure."""
+        """Stops reading; waiting requests fail."""
         if self._reader is not None:
             self._reader.cancel()
             await asyncio.gather(self._reader, return_exceptions=True)
@@ -140,9 +140,9 @@ class SocketTransport(Transport):
 
 @functools.cache
 def direct_connect() -> type[connect]:
-    """The websockets client's `connect` that ends at a redirection, which could carry the keys in the headers to another host.
+    """Returns the websockets client's `connect` without redirects, which could send the keys in the headers to another host.
 
-    It strips `Authorization` and cookies by itself, but not the headers that providers have invented.
+    The client removes `Authorization` and cookies itself, but not the custom headers of providers.
     """
     from websockets.asyncio.client import connect  # late: only these endpoints need it
 
@@ -154,10 +154,10 @@ def direct_connect() -> type[connect]:
 
 
 class WebSocketTransport(SocketTransport):
-    """A websocket connection of its own, beside the one of the subscription."""
+    """A websocket connection for requests, separate from the subscription's."""
 
     async def connect(self) -> None:
-        """Shakes hands."""
+        """Opens the connection and performs the handshake."""
         from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
         self._closed = ConnectionClosed
@@ -175,7 +175,7 @@ class WebSocketTransport(SocketTransport):
 
     async def _write(self, message: bytes) -> None:
         try:
-            await self._socket.send(message.decode())  # providers insist on text frames
+            await self._socket.send(message.decode())  # providers require text frames
         except self._closed as error:
             raise self._failure("broke the connection", error) from None
 
@@ -188,7 +188,7 @@ class WebSocketTransport(SocketTransport):
         return sent is not None and sent.code == 1009  # message too big
 
     async def close(self) -> None:
-        """Closes the socket, by force if it is interrupted."""
+        """Closes the socket; aborts the connection if this is interrupted."""
         try:
             await super().close()
             if hasattr(self, "_socket"):
@@ -218,7 +218,7 @@ class IpcTransport(SocketTransport):
             yield line
 
     def _is_overflow(self, error: Exception) -> bool:
-        return isinstance(error, ValueError)  # as readline says that a line is over its limit
+        return isinstance(error, ValueError)  # readline raises it when a line is longer than its limit
 
     async def close(self) -> None:
         """Closes the socket."""
@@ -230,6 +230,6 @@ class IpcTransport(SocketTransport):
 
 
 def build_transport(endpoint: Endpoint) -> Transport:
-    """By the URL's scheme; does no I/O."""
+    """Creates the transport for the URL's scheme; does no I/O."""
     kinds: dict[str, type[Transport]] = {"http": HttpTransport, "websocket": WebSocketTransport, "ipc": IpcTransport}
     return kinds[endpoint.kind](endpoint)

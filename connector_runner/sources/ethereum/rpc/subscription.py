@@ -1,8 +1,8 @@
 """New heads as a wake-up.
 
-Subscriptions skip heads, disorder them, repeat them and die; what they say is never taken for the truth. A head that arrives
-only means: look now. When none arrives, the caller's own interval passes. So a head is read as far as it can be, and refused for
-nothing: web3.py's formatter raises at the longer extraData of many chains.
+Subscriptions skip heads, reorder them, repeat them and die; their content is never trusted. A head that arrives only means: poll
+now. When none arrives, the caller's own interval passes. So a head is decoded as far as possible, and never rejected: web3.py's
+formatter raises at the longer extraData of many chains.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from connector_runner.sources.ethereum.settings import Endpoint
 
 LONGEST_BACKOFF = 30.0
 LIVE_SECONDS = 60.0
-"""A subscription that lasted so long was a good one: the next is made at once."""
+"""A subscription that lasted this long was healthy: the next one is made at once."""
 
 
 class HeadSubscription:
     """A subscription to an endpoint's new heads, renewed when it breaks.
 
     Attributes:
-        endpoint: Whose heads they are.
-        latest: The last head that was announced and not yet taken.
+        endpoint: The endpoint that announces the heads.
+        latest: The last head that was announced and not yet returned.
     """
 
     def __init__(self, endpoint: Endpoint, report: Report) -> None:
@@ -44,7 +44,7 @@ class HeadSubscription:
         self.is_live = False
 
     async def wait(self, seconds: float) -> Header | None:
-        """Until a head is announced or the time has passed; the head, if one was."""
+        """Waits until a head is announced or the time has passed; returns the head, if one was announced."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._news.wait()
@@ -71,14 +71,14 @@ class HeadSubscription:
 
     async def _subscribe(self) -> None:
         transport = build_transport(self.endpoint)
-        assert isinstance(transport, SocketTransport)  # noqa: S101 - others have no feed
+        assert isinstance(transport, SocketTransport)  # noqa: S101 - other transports have no subscriptions
         transport.notice = self._announce
         try:
             await transport.connect()
             await transport.send([("eth_subscribe", ["newHeads"])])
             self.is_live = True
             self._report.note(f"subscribed to the new heads of {self.endpoint.shown}")
-            self._news.set()  # what came before the subscription is looked at, too
+            self._news.set()  # poll once, for heads from before the subscription
             raise await transport.ended()
         finally:
             await transport.close()
@@ -91,7 +91,7 @@ class HeadSubscription:
         """Ends the subscription."""
         if self._task is not None:
             self._task.cancel()
-            # Whoever is interrupted while waiting must not interrupt the closing of the socket, too.
+            # A cancellation while waiting must not also interrupt the closing of the socket.
             await asyncio.shield(asyncio.gather(self._task, return_exceptions=True))
 
 
@@ -103,7 +103,7 @@ _notice = msgspec.json.Decoder(_Notice)
 
 
 def announced_header(params: bytes | msgspec.Raw) -> Header | None:
-    """A notice's head as a header, None when it lacks something (some chains announce little)."""
+    """Decodes a notification's head as a header; None when members are missing (some chains announce few)."""
     try:
         found = decode_header(_notice.decode(params).result)
     except (msgspec.DecodeError, MalformedAnswerError):

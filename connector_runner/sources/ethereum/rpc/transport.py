@@ -1,7 +1,7 @@
-"""JSON-RPC that hands over raw bytes, over HTTP (`http`) or a stream (`sockets`): results stay undecoded until a decoder wants them.
+"""JSON-RPC that returns raw bytes, over HTTP (`http`) or a socket (`sockets`): results stay undecoded until a decoder needs them.
 
-web3.py decodes and formats each answer as it comes, which takes many times as long as the rest of the work here; it is
-used where that does not matter (`discovery`).
+web3.py decodes and formats each answer on arrival, which takes many times as long as all other work here; it is only used
+where that does not matter (`discovery`).
 """
 
 from __future__ import annotations
@@ -21,37 +21,37 @@ from connector_runner.sources.ethereum.rpc.refusals import RpcError, classify_er
 from connector_runner.sources.ethereum.settings import Endpoint
 
 MOST_BYTES = 64 * 1024 * 1024
-"""The largest answer that is taken."""
+"""The largest answer that is accepted."""
 MOST_LOG_BYTES = 16 * 1024 * 1024
-"""The largest answer to a log query, which can be asked for in smaller pieces."""
+"""The largest answer to a log query, which can be split into smaller queries."""
 CONNECT_SECONDS = 15.0
 LONGEST_RETRY_AFTER = 300.0
 FIRST_BACKOFF = 0.1
-"""Seconds of the first wait between tries, which doubles (`resilience.backoff`)."""
+"""Seconds of the first wait between attempts, which doubles (`resilience.backoff`)."""
 SILENCE_SECONDS = 30.0
-"""How long a request may wait for the next byte, as long as nothing is known of the endpoint (`endpoints.limits`)."""
+"""How long a request may wait for the next byte while the endpoint's limits are unknown (`endpoints.limits`), in seconds."""
 
 Call = tuple[str, Sequence[Any]]
 Answer = msgspec.Raw
 
 
 def asked_wait(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the header Retry-After asks to wait, at most `LONGEST_RETRY_AFTER`; None when there is none."""
+    """Returns the seconds in the header Retry-After, at most `LONGEST_RETRY_AFTER`; None when there is none."""
     return parse_retry_after(headers.get("Retry-After"), datetime.now(UTC), longest=LONGEST_RETRY_AFTER)
 
 
 class Envelope(msgspec.Struct):
-    """A JSON-RPC answer with its result left as it is."""
+    """A JSON-RPC answer with an undecoded result."""
 
     id: Any = None
     result: msgspec.Raw = msgspec.Raw(b"")
     error: Any = None
     params: msgspec.Raw = msgspec.Raw(b"")
-    """Of a notice, which is no answer to a request of ours."""
+    """The params of a notification, which does not answer a request."""
 
     @property
     def number(self) -> int | None:
-        """Of the request that it answers, also where a proxy has made a text or a fraction of it."""
+        """The id of the answered request, even if a proxy has converted it to text or a fraction."""
         try:
             return int(self.id)
         except (TypeError, ValueError):
@@ -71,23 +71,23 @@ class Transport(ABC):
 
     @abstractmethod
     async def connect(self) -> None:
-        """Raises NodeFailure."""
+        """Connects; raises NodeFailure."""
 
     @abstractmethod
     async def send(self, calls: Sequence[Call], silence: float = SILENCE_SECONDS) -> list[Answer]:
-        """The calls' results in their order, as raw JSON; the first failure is raised. `silence`: seconds to wait for a byte.
+        """Returns the calls' results in order, as raw JSON; raises the first failure. `silence`: seconds to wait for a byte.
 
         Raises:
-            NodeFailure: By the table of failures.
+            NodeFailure: A request failed; classified by the table of failures.
         """
 
     @abstractmethod
     async def close(self) -> None:
-        """Safe at any time and twice."""
+        """Closes the connection; may be called at any time, and twice."""
 
     @property
     def is_broken(self) -> bool:
-        """Whether only a new connection can help."""
+        """Whether a new connection is needed."""
         return False
 
     def _request(self, number: int, call: Call) -> dict[str, Any]:
@@ -119,7 +119,7 @@ class Transport(ABC):
 
 
 def width_of(call: Call) -> int:
-    """How many blocks a log query covers; 1 for everything else."""
+    """How many blocks a log query covers; 1 for other calls."""
     bounds = call[1][0] if call[0] == LOGS else None
     if not isinstance(bounds, dict) or "fromBlock" not in bounds:
         return 1

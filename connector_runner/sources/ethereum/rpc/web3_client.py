@@ -1,6 +1,6 @@
-"""web3.py, kept to where its comfort matters and its speed does not, and kept from telling secrets.
+"""web3.py, only used where convenience matters more than speed, and prevented from revealing secrets.
 
-Importing it takes about a second and 35 MB, so that only discovery does it, and late.
+Importing it takes about a second and 35 MB, so only discovery imports it, and late.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ MOST_WORDS = 4000
 
 
 async def _refuse_pages(response: aiohttp.ClientResponse) -> None:
-    """Raises for redirections, too, which aiohttp alone would let pass, and web3.py take for an answer."""
+    """Raises for error statuses and also for redirects, which aiohttp would accept and web3.py would treat as an answer."""
     import aiohttp
 
     if response.status >= 300:
         info, status, headers = response.request_info, response.status, response.headers
         body = (await response.content.read(MOST_WORDS)).decode(
             errors="replace"
-        )  # providers put their errors there, too
+        )  # providers put their errors there as well
         raise aiohttp.ClientResponseError(info, response.history, status=status, headers=headers, message=body)
 
 
 def build_web3(endpoint: Endpoint) -> AsyncWeb3[Any]:
-    """An unconnected web3 for an endpoint; blocks for the import the first time.
+    """Creates an unconnected web3 for an endpoint; blocks for the import the first time.
 
-    Its loggers are silenced: they write URLs with everything in them.
+    Its loggers are silenced: they log full URLs, including keys.
     """
     from web3 import AsyncHTTPProvider, AsyncIPCProvider, AsyncWeb3, WebSocketProvider
 
@@ -50,7 +50,7 @@ def build_web3(endpoint: Endpoint) -> AsyncWeb3[Any]:
             self._ws = await direct_connect()(self.endpoint_uri, **self.websocket_kwargs)
 
         async def disconnect(self) -> None:
-            """As web3.py does it, which leaves the socket open where it is interrupted, or the other side is closing it already."""
+            """Disconnects like web3.py, and closes the socket even if interrupted, or if the server is already closing it."""
             socket = self._ws
             try:
                 await super().disconnect()
@@ -63,14 +63,14 @@ def build_web3(endpoint: Endpoint) -> AsyncWeb3[Any]:
         import aiohttp
 
         timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
-        # A redirection could carry the keys in the headers to another host.
+        # A redirect could send the keys in the headers to another host.
         options = {
             "timeout": timeout,
             "headers": {"Content-Type": "application/json", **headers},
             "allow_redirects": False,
             "raise_for_status": _refuse_pages,
         }
-        # Its own retries would hide what the table of failures is to judge.
+        # Its own retries would hide failures that the table should classify.
         return AsyncWeb3(AsyncHTTPProvider(endpoint.url, options, exception_retry_configuration=None))
     if endpoint.kind == "ipc":
         return AsyncWeb3(AsyncIPCProvider(endpoint.url, request_timeout=REQUEST_SECONDS, max_connection_retries=1))
