@@ -1,1 +1,1 @@
-"""From block numbers to blocks' contents that can be believed: single blocks, logs, what is fetched ahead, and what is read again."""
+"""Fetches verified contents of blocks by their numbers: single blocks, logs, prefetching, and reading blocks again."""

@@ -1,4 +1,4 @@
-"""Batches of consecutive blocks: their rows, the position after them, and what is to be told with them."""
+"""Builds batches of consecutive blocks: their rows, the position after them, and their incidents."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from connector_runner.sources.ethereum.verify.proofs import Prover
 
 
 def settle(chain: Chain, units: list[Unit], prover: Prover) -> tuple[Chain, tuple[Incident, ...]]:
-    """The chain after some blocks, and what is to be told with them."""
+    """Returns the chain after some blocks, and the incidents to store with them."""
     state = chain.state
     incidents = []
     for unit in units:
@@ -38,9 +38,9 @@ def build_batches(
     orphans: tuple[str, ...] = (),
     incidents: tuple[Incident, ...] = (),
 ) -> list[Batch]:
-    """Rows of consecutive blocks, after the retraction of orphaned ones, and the position after them: one transaction.
+    """Builds one transaction: retractions of orphaned blocks, the rows of consecutive blocks, and the position after them.
 
-    At least one batch; streams without news have none.
+    At least one batch; streams without changes have none.
     """
     position = to_position(chain, of_one=plans.is_alone)
     newest = units[-1].header if units and not units[-1].header.is_absent else None
@@ -72,7 +72,7 @@ def build_batches(
 
 
 def build_places(plans: PlanSet, chain: Chain) -> list[Batch]:
-    """Batches without rows that say where each of several streams stands: one that has no rows for long has begun all the same."""
+    """Builds batches without rows that store the place of each of several streams: a stream can begin long before its first row."""
     position = to_position(chain, of_one=False)
     batches = [Batch(plan.schema, [], position, place=place_of_plan(plan), more=True) for plan in plans.plans]
     batches[-1].more = False

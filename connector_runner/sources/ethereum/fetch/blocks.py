@@ -1,7 +1,7 @@
-"""Blocks, receipts and traces, from a node: asked for and checked, still as the node's objects.
+"""Fetches and checks blocks, receipts and traces from a node, as the node's objects.
 
-By block hash wherever an answer does not name its block all through; a block itself by its number, as the chain of parent
-hashes proves it. What can't be believed is a `StaleAnswerError`, for the caller to ask again.
+Requests are by block hash unless all parts of the answer name their block. Blocks are requested by number, as the chain of
+parent hashes proves them. An answer that can't be trusted raises `StaleAnswerError`, and the caller asks again.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ T = TypeVar("T")
 
 
 class BlockFetcher:
-    """Asks the nodes for blocks, their receipts and their traces.
+    """Fetches blocks, their receipts and their traces from the nodes.
 
     Attributes:
         pool: The endpoints.
-        prover: What is proven of the answers.
-        missing: Endpoints (their places) and the methods that they do not offer.
+        prover: Proves the answers.
+        missing: Endpoints (by index) and the methods that they do not offer.
     """
 
     def __init__(self, pool: EndpointPool, prover: Prover) -> None:
@@ -58,17 +58,17 @@ class BlockFetcher:
         self.missing: set[tuple[int, str]] = set()
         self._refused: set[tuple[int, str]] = set()
         self._found: dict[Hashable, Any] | None = (
-            None  # what was had for a piece already, where several streams share it
+            None  # what was already fetched for a piece that several streams share
         )
 
     def for_piece(self) -> Self:
-        """The same, for several streams that read the same blocks one after the other: nothing is asked for or proven twice."""
+        """Returns a copy for several streams that read the same blocks in sequence: nothing is requested or proven twice."""
         piece = copy.copy(self)
         piece._found = {}
         return piece
 
     async def _once(self, key: Hashable, make: Callable[[], Awaitable[T]]) -> T:
-        """What is made for the first stream of a piece serves the others."""
+        """Makes a value for the first stream of a piece, and reuses it for the others."""
         if self._found is None:
             return await make()
         if key not in self._found:
@@ -77,7 +77,7 @@ class BlockFetcher:
         return found
 
     def _is_first(self, key: Hashable) -> bool:
-        """Whether something is to be done that is done once for all streams of a piece."""
+        """Whether this is the first stream of a piece that does something which is done only once."""
         if self._found is None:
             return True
         is_first = key not in self._found
@@ -97,7 +97,7 @@ class BlockFetcher:
             raise
 
     async def header(self, number: int) -> tuple[Header, int]:
-        """A block's header; an absent one where the chain may have no block of that height.
+        """Fetches a block's header; an absent one if the chain may have no block at that height.
 
         Raises:
             StaleAnswerError: The node has no such block.
@@ -111,18 +111,18 @@ class BlockFetcher:
         return check_number(header, number), len(memoryview(answer))
 
     def _absent(self, number: int) -> Header:
-        """Whether it is so shows when the next block comes: it names its parent."""
+        """The header of a height without a block; the next block's parent hash shows whether that is correct."""
         if self.prover.family.heights:
             raise StaleAnswerError(f"the node does not have block {number}")
         return Header(number, "", "", 0, 0)
 
     async def headers(self, first: int, last: int) -> list[tuple[Header, int]]:
-        """Headers of a range, in batches."""
+        """Fetches the headers of a range, in batches."""
         return await self._once(("headers", first, last), partial(self._headers, first, last))
 
     async def _headers(self, first: int, last: int) -> list[tuple[Header, int]]:
         numbers = range(first, last + 1)
-        if not self.prover.family.heights:  # one that is refused would refuse its batch
+        if not self.prover.family.heights:  # one refused header would fail its whole batch
             return await gather_all(map(self.header, numbers))
         answers = await self.pool.call_many([(BLOCK, [hex(number), False]) for number in numbers])
         return [self._header(answer, number) for number, answer in zip(numbers, answers, strict=True)]
@@ -130,10 +130,10 @@ class BlockFetcher:
     async def block(
         self, number: int, *, full: bool = False, known: type[Members] = tables.KNOWN_BLOCK
     ) -> tuple[Header, Json, int]:
-        """A block with the hashes of its transactions, or with its transactions, which are proven then where that is wanted.
+        """Fetches a block with the hashes of its transactions, or with its full transactions, which are proven if configured.
 
         Raises:
-            StaleAnswerError: The node has no such block, or left out what is in it.
+            StaleAnswerError: The node has no such block, or omitted its contents.
         """
         return await self._once(("block", number, full, known), partial(self._block, number, full, known))
 
@@ -149,11 +149,11 @@ class BlockFetcher:
         return header, block, len(memoryview(answer))
 
     async def proven_block(self, number: int) -> tuple[Header, Json, int]:
-        """A block whose list of transactions is proven where that is wanted; for streams that count or name them."""
+        """Fetches a block, with its list of transactions proven if configured; for streams that count or name them."""
         return await self.block(number, full=self.prover.proves(number) and self.prover.family.transactions)
 
     async def offered(self, method: str, *params: Any) -> Answer | None:
-        """The result; None from an endpoint that does not offer the method, which is then not asked for it again."""
+        """Returns the result; None if the endpoint does not offer the method, which it is then not asked for again."""
         lacking = self.pool.index, method
         if lacking in self.missing:
             return None
@@ -166,7 +166,7 @@ class BlockFetcher:
             return None
 
     async def _offered_somehow(self, method: str, *ways: Sequence[Any]) -> Answer | None:
-        """The result by the first way to ask that an endpoint does not refuse; None where it refuses all."""
+        """Returns the result of the first variant of a request that the endpoint does not refuse; None if it refuses all."""
         place = self.pool.index
         for number, params in enumerate(ways):
             if (lacking := (place, f"{method} {number}")) in self.missing:
@@ -181,9 +181,9 @@ class BlockFetcher:
         return None
 
     async def one_way(self, way: str, method: str, *params: Any) -> Answer | None:
-        """The result, by one of several ways to ask for the same. None where it is refused again and again, whatever is said.
+        """Returns the result of one of several alternative requests. None if it is refused repeatedly, for whatever reason.
 
-        A way that was refused so is tried once from then on, until it is answered.
+        An alternative that was refused like this is tried only once from then on, until it is answered.
         """
         own = self.pool.index, way
         try:
@@ -199,16 +199,16 @@ class BlockFetcher:
         return answer
 
     async def block_receipts(self, header: Header) -> Answer | None:
-        """All receipts of a block at once; some endpoints take only numbers. None where that is not offered."""
+        """Fetches all receipts of a block at once; some endpoints accept only numbers. None if the method is not offered."""
         return await self._offered_somehow(RECEIPTS, (header.hash,), (hex(header.number),))
 
     async def receipts(self, header: Header, hashes: Sequence[str]) -> tuple[list[Json], list[Json], int]:
-        """A block's receipts, one a transaction and in their order; their logs; and the bytes that it took."""
+        """Fetches a block's receipts, one per transaction and in order; returns them, their logs, and the bytes of the answers."""
         receipts, logs, size, _ = await self._once(("receipts", header.hash), partial(self._receipts, header, hashes))
         return receipts, logs, size
 
     async def _receipts(self, header: Header, hashes: Sequence[str]) -> tuple[list[Json], list[Json], int, bool]:
-        """The last: whether the block's root proves them."""
+        """Like `receipts`; the last value is whether the block's root proves them."""
         if not hashes:
             return [], [], 0, False
         answer = await self.block_receipts(header)
@@ -231,13 +231,13 @@ class BlockFetcher:
         return answers
 
     async def traces(self, header: Header) -> tuple[bool, list[Json], int]:
-        """A block's traces; True when they are call trees (geth), False when they are flat.
+        """Fetches a block's traces; returns True with call trees (geth), False with flat traces, and the bytes of the answer.
 
         Raises:
-            ActionRequiredError: No endpoint has either method.
+            ActionRequiredError: No endpoint offers either method.
         """
         used = self.pool.index
-        # A tracer gives a transaction 5 s unless it is told otherwise; more than we wait for the whole helps nobody.
+        # A tracer's default timeout is 5 s per transaction; one longer than our timeout for the whole answer is useless.
         seconds = self.pool.limits.read_timeout(CALL_TREES).seconds
         patient = {**CALL_TRACER, "timeout": f"{seconds:.0f}s"}
         answer = None
@@ -248,7 +248,7 @@ class BlockFetcher:
             traces = found_objects(decode_objects(answer, "traces"), header, "traces")
             if are_call_trees(traces):
                 return True, traces, len(memoryview(answer))
-            # Besu makes struct logs whatever tracer is asked for.
+            # Besu returns struct logs for any tracer.
             self.missing.add((used, CALL_TREES))
         answer = await self.offered(FLAT_TRACES, hex(header.number))
         if answer is not None:
@@ -265,7 +265,7 @@ class BlockFetcher:
 
 
 def found_objects(objects: list[Json] | None, header: Header, what: str) -> list[Json]:
-    """What a node answered about a block.
+    """Returns what a node answered about a block.
 
     Raises:
         StaleAnswerError: It answered null.
@@ -276,5 +276,5 @@ def found_objects(objects: list[Json] | None, header: Header, what: str) -> list
 
 
 def hashes_of(block: Json) -> list[str]:
-    """Hashes of a block's transactions, whether it was asked for with or without them."""
+    """Hashes of a block's transactions, whether it was fetched with full transactions or only their hashes."""
     return [item if isinstance(item, str) else item["hash"] for item in block.get("transactions") or ()]

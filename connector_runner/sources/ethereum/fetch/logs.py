@@ -1,6 +1,6 @@
-"""Logs of blocks, from a node: as surely as they can be had, and without reading what a proven bloom excludes.
+"""Fetches logs of blocks from a node: proven as far as possible, and without blocks that a trusted bloom excludes.
 
-An answer that was filtered by the node can't be told from one that lacks something, so the filter is applied here.
+An answer that was filtered by the node can't be distinguished from an incomplete one, so the filter is applied here.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from connector_runner.sources.ethereum.verify.trie import EMPTY_ROOT
 
 
 class BlockLogs(msgspec.Struct, frozen=True, gc=False):
-    """A block's logs that are wanted.
+    """The wanted logs of a block.
 
     Attributes:
-        header: Of the block.
-        logs: In order.
-        size: Bytes of the answers that they came in.
-        asked: Bytes that were asked for besides the header.
+        header: The block's header.
+        logs: The logs in order.
+        size: Bytes of the answers that they were in.
+        asked: Bytes that were fetched besides the header.
         is_outside_bloom, is_left_out, refutes_bloom: See `BlockRows`.
     """
 
@@ -48,10 +48,10 @@ class BlockLogs(msgspec.Struct, frozen=True, gc=False):
 
 
 class Fetcher(BlockFetcher):
-    """Asks the nodes for one stream.
+    """Fetches the data of streams from the nodes.
 
     Attributes:
-        is_bloom_refuted: A block of this dataset had logs that its bloom did not hold: none is believed any more.
+        is_bloom_refuted: A block of this dataset had logs that were missing in its bloom: no bloom is trusted any more.
     """
 
     def __init__(self, pool: EndpointPool, max_block_range: int, prover: Prover | None = None) -> None:
@@ -62,11 +62,11 @@ class Fetcher(BlockFetcher):
 
     @property
     def tuner(self) -> RangeTuner:
-        """The range of log queries of the endpoint in use."""
+        """The range limit for log queries of the endpoint in use."""
         return self.pool.limits.log_range(self._max_block_range)
 
     async def logs_of_block(self, number: int, wanted: LogFilter) -> BlockLogs:
-        """A block's logs by its hash."""
+        """Fetches the wanted logs of a block by its hash."""
         header, size = await self.header(number)
         return await self._logs_of(header, size, wanted)
 
@@ -78,11 +78,11 @@ class Fetcher(BlockFetcher):
         return self._kept(header, size, *await self._whole_logs(header), wanted)
 
     def _excludes(self, header: Header, wanted: LogFilter) -> bool:
-        """Whether a block need not be read; at the head each one is."""
+        """Whether a block can be skipped; at the head none is."""
         if header.is_absent:
             return True
         if header.bloom == 0 and header.receipts_root != EMPTY_ROOT:
-            return False  # of a block with receipts an empty one is what a node that lost it tells, and cheap to look behind
+            return False  # an empty bloom although there are receipts: the node may have lost it, and reading is cheap
         may_leave_out = self.prover.family.bloom and not self.is_bloom_refuted and header.number < self.prover.head_from
         return may_leave_out and not wanted.is_open and self._trust.excludes(header, wanted)
 
@@ -91,7 +91,7 @@ class Fetcher(BlockFetcher):
         return self._trusts.setdefault(self.pool.index, BloomTrust())
 
     async def _whole_logs(self, header: Header) -> tuple[list[Json], int, bool]:
-        """All logs of a block, as surely as they can be had; the bytes that it took; and whether its bloom holds them."""
+        """All logs of a block, proven as far as possible; the bytes of the answers; and whether its bloom has all of them."""
         return await self._once(("logs", header.hash), partial(self._read_logs, header))
 
     async def _read_logs(self, header: Header) -> tuple[list[Json], int, bool]:
@@ -107,7 +107,7 @@ class Fetcher(BlockFetcher):
         return await self._logs_by_hash(header)
 
     async def _logs_by_root(self, header: Header) -> tuple[list[Json], int, bool] | None:
-        """From receipts, whose root proves them all; None where they are not offered at once, or prove nothing."""
+        """Logs from receipts, whose root proves all of them; None if the endpoint lacks the method, or the proof is impossible."""
         if header.receipts_root is None:
             return None
         answer = await self.block_receipts(header)
@@ -126,7 +126,7 @@ class Fetcher(BlockFetcher):
         return logs, len(memoryview(answer)), holds_logs(header, logs)
 
     async def _logs_by_hash(self, header: Header) -> tuple[list[Json], int, bool]:
-        """All of them, as only that can be proven."""
+        """All logs of a block by its hash, without a filter: only the complete list can be proven."""
         answer = await self.one_way("logs by hash", LOGS, {"blockHash": header.hash})
         if answer is None:
             return await self._logs_from_receipts(header)
@@ -134,18 +134,18 @@ class Fetcher(BlockFetcher):
         return logs, len(memoryview(answer)), check_logs(header, logs, self.prover.family)
 
     async def _logs_from_receipts(self, header: Header) -> tuple[list[Json], int, bool]:
-        """Where the provider does not give even one block's logs in one answer."""
+        """Logs from receipts, if the provider refuses even the logs of a single block."""
         _, block, _ = await self.block(header.number)
         _, logs, size = await self.receipts(header, hashes_of(block))
         return logs, size, check_logs(header, logs, self.prover.family)
 
     async def logs_of_range(self, first: int, last: int, wanted: LogFilter) -> list[BlockLogs]:
-        """Logs of a range of blocks that don't change any more.
+        """Fetches the wanted logs of a range of blocks that don't change any more.
 
-        An answer by a filter can't be told from one that lacks something, so the filter is applied here: blooms that were proven on
-        this endpoint say which blocks may have logs that pass it. Where lists are proven in a backfill, each of those is read by its
-        receipts. Else, where those are few, each is asked for by its hash; or all logs of the range are asked for at once, and again
-        by hash those of blocks that they do not prove to be whole.
+        A filtered answer can't be distinguished from an incomplete one, so the filter is applied here: blooms that were proven on
+        this endpoint show which blocks may have matching logs. If lists are proven in a backfill, each of these blocks is read by
+        its receipts. Otherwise, if there are few, each is read by its hash; if there are many, all logs of the range are requested
+        at once, and blocks whose logs are not proven complete are read again by their hash.
         """
         if wanted.is_open and not self._reads_by_root(first):
             both = gather_pair(self.headers(first, last), self._answers_by_range(first, last))
@@ -200,7 +200,7 @@ class Fetcher(BlockFetcher):
     def _kept(
         self, header: Header, size: int, logs: list[Json], more: int, holds: bool, wanted: LogFilter
     ) -> BlockLogs:
-        """The logs that pass, with their share of the bytes; and what their block's bloom is worth."""
+        """Keeps the logs that match, with their share of the bytes; and records whether the block's bloom had all logs."""
         if logs and self.prover.family.bloom and header.bloom is not None and self._is_first(("tried", header.hash)):
             self._trust.observe(holds)
         kept = logs if wanted.is_open else list(filter(passes(wanted), logs))
@@ -214,7 +214,7 @@ class Fetcher(BlockFetcher):
         )
 
     async def _answers_by_range(self, first: int, last: int) -> list[Answer]:
-        """As many as it takes; without blocks that the provider does not answer for even one by one."""
+        """Answers for a range, in as many requests as needed; without blocks that the provider refuses even individually."""
         return await self._once((LOGS, first, last), partial(self._ask_by_range, first, last))
 
     async def _ask_by_range(self, first: int, last: int) -> list[Answer]:
@@ -222,7 +222,7 @@ class Fetcher(BlockFetcher):
         while first <= last:
             tuner = self.tuner
             count = last - first + 1
-            if not tuner.allows(count):  # it has shrunk since this piece was planned
+            if not tuner.allows(count):  # the limit has shrunk since this piece was planned
                 count = tuner.size
             try:
                 answer = await self._logs_between(first, count)
@@ -230,10 +230,10 @@ class Fetcher(BlockFetcher):
                 tuner.refused(count, refusal.failure.suggested, is_certain=refusal.is_certain)
                 continue
             except ConnectorError:
-                tuner.restore()  # not even the narrowest: the width was not the trouble
+                tuner.restore()  # even the smallest range failed: the range was not the problem
                 raise
-            if answer is None:  # not even one block: its logs come by its hash, or from receipts
-                tuner.restore()  # the width was not the trouble
+            if answer is None:  # a single block was refused: read its logs by hash, or from receipts
+                tuner.restore()  # the range was not the problem
                 first += 1
                 continue
             tuner.measured(count, len(memoryview(answer)))

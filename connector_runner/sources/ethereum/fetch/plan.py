@@ -1,4 +1,4 @@
-"""How a stream is fetched."""
+"""Defines how a stream is fetched."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ FetchPiece = Callable[[Fetcher, int, int], Awaitable[list[BlockRows]]]
 
 @dataclass(frozen=True)
 class StreamPlan:
-    """One stream.
+    """The plan of one stream.
 
     Attributes:
-        schema: Of its rows.
+        schema: The schema of its rows.
         description: One sentence for catalogues and documentation.
         methods: What the node must offer, besides eth_chainId.
-        fetch_block: One block of it (first and last are equal), as surely as it can be had.
-        fetch_range: Several blocks that don't change any more in fewer requests, None where there is no such way.
-        event: The event that it is about, by its identity; "" for other streams.
-        rank: The more of a block it asks for, the lower.
+        fetch_block: Fetches one block (first and last are equal), proven as far as possible.
+        fetch_range: Fetches several blocks that don't change any more in fewer requests, None if that is not possible.
+        event: The identity of its event; "" for other streams.
+        rank: Lower if the stream requests more of a block.
     """
 
     schema: StreamSchema
@@ -37,5 +37,5 @@ class StreamPlan:
 
 
 def place_of_plan(plan: StreamPlan) -> Position:
-    """What one of several streams keeps for itself: the event that it was begun with."""
+    """The place of one of several streams: the event that it began with."""
     return {"_event": plan.event}

@@ -1,4 +1,4 @@
-"""Several streams of the same blocks: each block is fetched once, and every stream takes what it needs of it."""
+"""Several streams of the same blocks: each block is fetched once, and every stream uses the part that it needs."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Unit(msgspec.Struct, frozen=True, gc=False):
     """One block, for all streams.
 
     Attributes:
-        header: Of the block.
-        parts: What each stream has of it, in the order of the streams' plans.
-        size: Bytes of the answers that it was made from.
-        is_left_out: Some stream did not ask for its logs, as its bloom says that none are wanted.
-        refutes_bloom: It has logs that its bloom does not hold.
+        header: The block's header.
+        parts: The rows of each stream, in the order of the streams' plans.
+        size: Bytes of the answers that the rows were made from.
+        is_left_out: Some stream did not request its logs, because according to its bloom none are wanted.
+        refutes_bloom: It has logs that are missing in its bloom.
     """
 
     header: Header
@@ -37,8 +37,8 @@ class PlanSet:
     """The streams that are read together.
 
     Attributes:
-        plans: One a stream; what asks for more of a block comes first, so that those after it find it.
-        is_alone: The connector has one stream, whose position is the whole of what checkpoints hold.
+        plans: One per stream; streams that request more of a block come first, so that later ones can reuse it.
+        is_alone: The connector has one stream, so checkpoints contain only its position.
     """
 
     plans: tuple[StreamPlan, ...]
@@ -46,7 +46,7 @@ class PlanSet:
 
     @classmethod
     def of(cls, plans: Iterable[StreamPlan], *, is_alone: bool = False) -> PlanSet:
-        """In the order in which they are fetched."""
+        """Sorts plans in the order in which they are fetched."""
         return cls(tuple(sorted(plans, key=lambda plan: plan.rank)), is_alone)
 
     @cached_property
@@ -56,33 +56,33 @@ class PlanSet:
 
     @cached_property
     def of_logs(self) -> PlanSet:
-        """Those that blooms may leave something out of."""
+        """The streams whose blocks may be skipped because of a bloom."""
         return PlanSet(tuple(plan for plan in self.plans if plan.fetch_range is not None), self.is_alone)
 
     async def fetch_block(self, fetcher: Fetcher, number: int) -> list[Unit]:
-        """One block, as surely as it can be had.
+        """Fetches one block, proven as far as possible.
 
         Raises:
-            StaleAnswerError, NodeFailure, ConnectorError: It can't be had now.
+            StaleAnswerError, NodeFailure, ConnectorError: It is not available now.
         """
         piece = fetcher.for_piece() if len(self.plans) > 1 else fetcher
         return _joined([await plan.fetch_block(piece, number, number) for plan in self.plans])
 
     async def fetch_range(self, fetcher: Fetcher, first: int, last: int) -> list[Unit]:
-        """Several blocks that don't change any more; only where `has_range`.
+        """Fetches several blocks that don't change any more; only if `has_range`.
 
         Raises:
-            StaleAnswerError, NodeFailure, ConnectorError: They can't be had now.
+            StaleAnswerError, NodeFailure, ConnectorError: They are not available now.
         """
         piece = fetcher.for_piece() if len(self.plans) > 1 else fetcher
         return _joined([await plan.fetch_range(piece, first, last) for plan in self.plans if plan.fetch_range])
 
 
 def _joined(found: list[list[BlockRows]]) -> list[Unit]:
-    """The streams' blocks as one list, each with a part of every stream.
+    """Joins the streams' blocks to one list, each with a part of every stream.
 
     Raises:
-        StaleAnswerError: Streams that were fetched at different moments have different blocks of one height.
+        StaleAnswerError: Streams that were fetched at different times have different blocks at one height.
     """
     if len(found) == 1:
         return [Unit(p.header, (p,), p.size, p.is_left_out, p.refutes_bloom) for p in found[0]]

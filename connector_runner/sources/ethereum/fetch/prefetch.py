@@ -1,4 +1,4 @@
-"""Fetching ahead, bounded in bytes, and delivering in order."""
+"""Fetches blocks ahead, limited by bytes, and delivers them in order."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ from connector_runner.sources.ethereum.fetch.plan_set import PlanSet, Unit
 from connector_runner.sources.ethereum.rpc.gathering import cancel_all
 
 BATCH_BYTES = 1_000_000
-"""Bytes of answers that make one batch when there is more at hand."""
+"""Bytes of answers in one batch, when more has already arrived."""
 READ_AHEAD_BYTES = 12_000_000
-"""Answers that may wait for their turn; decoded rows take about three times as much."""
+"""The most bytes of answers that are fetched ahead; decoded rows need about three times as much memory."""
 MOST_AHEAD = 16
-"""Pieces that may be asked for at once."""
+"""The most pieces in flight."""
 Piece = asyncio.Task[list[Unit]]
 
 
 class ReadAhead:
-    """How many pieces to have in flight, from the size of those that came: one at first, at most twice as many after each."""
+    """Decides how many pieces may be in flight, from the size of earlier pieces: one at first, at most doubled after each piece."""
 
     def __init__(self) -> None:
         self._average = 1.0
         self._most = 1
 
     def arrived(self, size: int) -> None:
-        """A piece of so many bytes came; larger ones count at once, smaller ones slowly."""
+        """Records the size of a piece that arrived; larger pieces have an effect at once, smaller ones slowly."""
         self._average = max(1.0, float(size) if size > self._average else self._average * 0.9 + size * 0.1)
         self._most = min(MOST_AHEAD, 2 * self._most)
 
     @property
     def pieces(self) -> int:
-        """1 … `MOST_AHEAD`."""
+        """How many pieces may be in flight: 1 … `MOST_AHEAD`."""
         return max(1, min(self._most, int(READ_AHEAD_BYTES / self._average)))
 
 
 class Prefetcher:
-    """A stretch of blocks that should continue the dataset's chain.
+    """Fetches a range of blocks that should continue the dataset's chain.
 
     Attributes:
-        chain: The dataset's, as far as batches were delivered.
-        has_diverged: A block came that does not continue it: the chain was reorganised.
-        has_refuted: A block came that has logs which its bloom does not hold: what blooms left out is to be read again.
+        chain: The dataset's chain, up to the last delivered batch.
+        has_diverged: A block does not continue the chain: there was a reorganisation.
+        has_refuted: A block has logs that are missing in its bloom: blocks that were skipped because of blooms must be read again.
     """
 
     def __init__(self, fetcher: Fetcher, plans: PlanSet, chain: Chain, safe_below: int) -> None:
@@ -60,10 +60,10 @@ class Prefetcher:
         self._ready: deque[Unit] = deque()
 
     async def batches(self, first: int, last: int) -> AsyncGenerator[Batch, None]:
-        """Batches of these blocks, each of about `BATCH_BYTES` or of what is at hand.
+        """Yields batches of these blocks, each of about `BATCH_BYTES`, or of the blocks that have arrived.
 
         Raises:
-            StaleAnswerError, NodeFailure, ConnectorError: After everything before has been delivered.
+            StaleAnswerError, NodeFailure, ConnectorError: After everything before the failure has been delivered.
         """
         pieces = self._pieces(first, last)
         try:
@@ -80,7 +80,7 @@ class Prefetcher:
             await self.close()
 
     def _pieces(self, first: int, last: int) -> Iterator[tuple[int, int]]:
-        """Ranges as far as that is safe, then single blocks; lazily, as the range tunes itself on the way."""
+        """Yields ranges as far as that is safe, then single blocks; lazily, because the range limit changes meanwhile."""
         while first <= last:
             count = 1
             if self._plans.has_range:
@@ -97,7 +97,7 @@ class Prefetcher:
             self._pending.append(asyncio.ensure_future(fetched))
 
     async def _gather(self, pieces: Iterator[tuple[int, int]]) -> tuple[list[Unit], Exception | None]:
-        """Linked blocks that are at hand, at least one and about `BATCH_BYTES`, and what ended them."""
+        """Returns linked blocks that have arrived, at least one and about `BATCH_BYTES`, and the error that ended them, if any."""
         units: list[Unit] = []
         size = 0
         chain = self.chain
@@ -131,6 +131,6 @@ class Prefetcher:
         return build_batches(self._plans, self.chain, units, incidents=incidents)
 
     async def close(self) -> None:
-        """Gives up what is being fetched."""
+        """Cancels the requests in flight."""
         pending, self._pending = self._pending, deque()
         await cancel_all(pending)

@@ -1,4 +1,4 @@
-"""Replacing a branch of the chain as one transaction over all streams."""
+"""Replaces a branch of the chain in one transaction over all streams."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ async def replace_branch(
     """Walks back from block `top` to the common ancestor, and makes one transaction of retractions and replacements.
 
     Returns:
-        Its batches, the chain after it and the number of orphans.
+        The batches of the transaction, the chain after it and the number of orphans.
 
     Raises:
         DeepReorganisationError: There is no common ancestor in the ring.
-        StaleAnswerError: The chain changed while it was read; or block `top`, which was said to differ, does not (a node that
-            changed its mind, or another replica behind the same address).
+        StaleAnswerError: The chain changed while it was read; or block `top`, which was reported to differ, does not (the node
+            changed its chain, or another replica at the same address answered).
     """
     number = top
     while True:

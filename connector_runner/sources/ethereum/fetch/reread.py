@@ -1,4 +1,4 @@
-"""What follows when a bloom turns out not to hold all logs: what blooms left out is read again without them, and told."""
+"""Handles a bloom that lacks some logs of its block: blocks that blooms excluded are read again without them, and reported."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from connector_runner.sources.ethereum.position import to_position
 
 
 def bloom_incident(chain: Chain, header: Header) -> Incident:
-    """A block's bloom lacks some of its logs."""
+    """Builds the incident: a block's bloom lacks some of its logs."""
     said = [
         f"block {header.number} ({header.hash}) has logs that its bloom does not hold: from here on all blocks are read, whatever their bloom says"
     ]
@@ -34,13 +34,13 @@ def bloom_incident(chain: Chain, header: Header) -> Incident:
 
 
 async def reread(fetcher: Fetcher, plans: PlanSet, chain: Chain) -> AsyncGenerator[tuple[Batch, Chain], None]:
-    """Batches of the blocks that may have been left out wrongly, each with the chain after it; may be interrupted between them.
+    """Yields batches of the blocks that may have been skipped wrongly, each with the chain after it; may stop between them.
 
     Raises:
         StaleAnswerError: The node has another chain now.
     """
-    assert chain.state.left_out is not None  # noqa: S101 - why it is called
-    of_logs = plans.of_logs  # only such streams leave out anything
+    assert chain.state.left_out is not None  # noqa: S101 - the reason for this call
+    of_logs = plans.of_logs  # only these streams skip blocks
     first, last = chain.state.left_out
     last = min(last, chain.number)
     while first <= last:
@@ -53,16 +53,16 @@ async def reread(fetcher: Fetcher, plans: PlanSet, chain: Chain) -> AsyncGenerat
         chain = chain.with_state(replace(chain.state, left_out=(first, last) if first <= last else None))
         for batch in _batches(plans, chain, units):
             yield batch, chain
-    if chain.state.left_out is not None:  # a reorganisation took all of them
+    if chain.state.left_out is not None:  # a reorganisation removed all of them
         chain = chain.with_state(replace(chain.state, left_out=None))
         for batch in _batches(plans, chain, []):
             yield batch, chain
 
 
 def _batches(plans: PlanSet, chain: Chain, units: list[Unit]) -> list[Batch]:
-    """Only blocks that a bloom may have left out: others have their rows already, and a history would have them twice.
+    """Builds batches of blocks that may have been skipped; others have their rows already, and a history would repeat them.
 
-    One that was read all the same, to try its bloom, is replaced by itself.
+    A block that was read anyway, to test its bloom, is replaced by the same rows.
     """
     position = to_position(chain, of_one=plans.is_alone)
     built = []

@@ -1,1 +1,1 @@
-"""What proves that an answer is whole: hashes, counts, roots and blooms, and which chains lack which of them. Pure."""
+"""Proves that answers are complete, by hashes, counts, roots and blooms; knows which chains lack some of these. Pure."""

@@ -1,4 +1,4 @@
-"""The logs' bloom filter of a block (yellow paper 4.3.1): what proves that logs were left out.
+"""A block's bloom filter of its logs (yellow paper 4.3.1), which proves that logs are missing.
 
 A filter has 2048 bits; each address and each topic of a log sets three of them, taken from its Keccak-256 hash.
 """
@@ -15,12 +15,12 @@ from connector_runner.sources.ethereum.settings import LogFilter
 
 @lru_cache(maxsize=16_384)
 def bits(value: str) -> int:
-    """The three bits of an address or topic (hexadecimal with 0x) as a number of 2048 bits.
+    """Returns the three bits of an address or topic (hexadecimal with 0x) as a number of 2048 bits.
 
     Raises:
         ValueError: It is not hexadecimal.
     """
-    from Crypto.Hash import keccak  # what eth-hash uses beneath, at a third of its cost
+    from Crypto.Hash import keccak  # the implementation behind eth-hash, at a third of its cost
 
     digest = keccak.new(digest_bits=256, data=bytes.fromhex(value[2:])).digest()
     first, second, third = digest[0] << 8 | digest[1], digest[2] << 8 | digest[3], digest[4] << 8 | digest[5]
@@ -28,20 +28,20 @@ def bits(value: str) -> int:
 
 
 def bloom_of(logs: Sequence[Json]) -> int:
-    """The filter that these logs make.
+    """Computes the bloom filter of logs.
 
     Raises:
         ValueError, TypeError: A log lacks an address or topics, or they are not hexadecimal.
     """
-    values: set[str] = set(values_of(logs, "address"))  # many are in several logs
+    values: set[str] = set(values_of(logs, "address"))  # many occur in several logs
     values.update(*values_of(logs, "topics"))
     return reduce(or_, map(bits, values), 0)
 
 
 def may_match(bloom: int | None, wanted: LogFilter) -> bool:
-    """Whether a block of this bloom may have logs that pass the filter; False is certain, True is not.
+    """Whether a block with this bloom may have logs that match the filter; False is certain, True is not.
 
-    A bloom that the node did not tell (None) says nothing.
+    Always True for a bloom that the node did not return (None).
     """
     if not bloom:
         return bloom is None

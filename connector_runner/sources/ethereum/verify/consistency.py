@@ -1,7 +1,7 @@
-"""What a node answered, held against itself: hashes, counts, indices and blooms must agree.
+"""Checks that a node's answers are consistent: hashes, counts, indices and blooms must agree.
 
-Load-balanced nodes answer one question from one replica and the next from another; some leave things out without an
-error. Nothing that fails here is believed: it is asked again.
+Load-balanced nodes answer one request from one replica and the next from another; some omit data without an error. An answer
+that fails these checks is not used, but requested again.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from connector_runner.sources.ethereum.settings import LogFilter
 from connector_runner.sources.ethereum.verify import bloom
 from connector_runner.sources.ethereum.verify.families import ETHEREUM, Family
 
-# Roots of an empty trie (the Keccak-256 of RLP's empty text), of chains that have none, and of nodes that don't tell.
+# Roots of an empty trie (Keccak-256 of RLP's empty string), of chains without roots, and of nodes that don't return them.
 _NOTHING = ("0x56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421", "0x" + "00" * 32, None)
 
 
 def require(holds: bool, header: Header, message: str) -> None:
-    """Raises StaleAnswerError, which names the block, unless it holds."""
+    """Raises StaleAnswerError, which names the block, unless `holds`."""
     if not holds:
         raise StaleAnswerError(f"block {header.number} ({header.hash}): {message}")
 
 
 def _are_counted(objects: Sequence[Json], member: str) -> bool:
     found = values_of(objects, member)
-    # As nodes write it, which is quick to compare; else by value.
+    # First in the nodes' usual format, which is quick to compare; then by value.
     return found == _quantities_to(len(found)) or [*map(whole, found)] == [*range(len(found))]
 
 
@@ -42,14 +42,14 @@ def _are_of(objects: Sequence[Json], header: Header) -> bool:
 
 
 def check_number(header: Header, number: int) -> Header:
-    """The block that was asked for by number is the one that came."""
+    """Checks that the block has the requested number."""
     if header.number != number:
         raise StaleAnswerError(f"asked for block {number}, the node answered with block {header.number}")
     return header
 
 
 def check_contents(header: Header, block: Json, family: Family = ETHEREUM) -> None:
-    """A block that has transactions by its root has them in its list, too."""
+    """Checks that a block whose root commits to transactions also has them in its list."""
     require(
         bool(block.get("transactions")) or block.get("transactionsRoot") in _NOTHING or not family.transactions,
         header,
@@ -58,7 +58,7 @@ def check_contents(header: Header, block: Json, family: Family = ETHEREUM) -> No
 
 
 def check_transactions(header: Header, block: Json) -> list[Json]:
-    """The block's full transactions: each of this block, in order, none missing in between."""
+    """Checks and returns the block's full transactions: each belongs to this block, in order, none missing in between."""
     transactions = block.get("transactions")
     if not isinstance(transactions, list) or not are_objects(transactions):
         raise MalformedAnswerError("block: transactions is not a list of objects")
@@ -68,7 +68,7 @@ def check_transactions(header: Header, block: Json) -> list[Json]:
 
 
 def check_withdrawals(header: Header, block: Json, family: Family = ETHEREUM) -> list[Json]:
-    """The block's withdrawals: some where its root says so."""
+    """Checks and returns the block's withdrawals: there must be some if its root commits to some."""
     withdrawals = block.get("withdrawals") or []
     if not isinstance(withdrawals, list) or not are_objects(withdrawals):
         raise MalformedAnswerError("block: withdrawals is not a list of objects")
@@ -88,9 +88,9 @@ def check_receipts(
     *,
     by_bloom: bool = True,
 ) -> list[Json]:
-    """One receipt a transaction (None: they are not known), in order, of this block; the last one is there. Returns the logs.
+    """Checks that there is one receipt of this block per transaction (None: unknown), in order, up to the last. Returns the logs.
 
-    Where their root is not recomputed, they must have all logs that the blooms have (`by_bloom`).
+    If their root is not recomputed, they must have all logs of the block's bloom (`by_bloom`).
     """
     require(_are_of(receipts, header), header, "a receipt names another block")
     found = [receipt.get("transactionHash") for receipt in receipts]
@@ -118,7 +118,7 @@ def check_receipts(
 
 
 def check_receipts_bloom(header: Header, receipts: Sequence[Json]) -> None:
-    """All logs that the blooms have; for receipts whose root is not proven."""
+    """Checks that receipts have all logs of the blooms; for receipts whose root is not proven."""
     union = 0
     for receipt in receipts:
         own, told = receipt["logs"], receipt.get("logsBloom")
@@ -137,19 +137,19 @@ def _check_numbering(header: Header, logs: Sequence[Json], family: Family, what:
 
 
 def _have_capitals(logs: Sequence[Json]) -> bool:
-    """Whether an address or topic has; what has more than hexadecimal digits was looked at before."""
+    """Whether an address or topic has capitals A, B, D or F; texts with C, E or X were already handled in decoding."""
     try:
         joined = "".join(("".join(values_of(logs, "address")), *map("".join, values_of(logs, "topics"))))
-    except TypeError:  # malformed, which is found elsewhere
+    except TypeError:  # malformed, which is detected elsewhere
         return False
     return any(letter in joined for letter in "ABDF")
 
 
 def check_logs(header: Header, logs: Sequence[Json], family: Family = ETHEREUM) -> bool:
-    """All logs of this block, none left out. Returns whether its bloom holds them all; where it has none, nothing is said by it.
+    """Checks that these are all logs of this block. Returns whether its bloom has all of them; True if there is no bloom to check.
 
-    The block's bloom must come out of them again, which costs more than decoding them, but finds even one that is missing at the
-    end (unless its address and all its topics occur in the block's other logs, too).
+    The block's bloom is recomputed from the logs, which costs more than decoding them, but detects even a missing last log
+    (unless its address and all its topics also occur in the block's other logs).
     """
     require(_are_of(logs, header), header, "a log names another block")
     require(not any(values_of(logs, "removed")), header, "a log is marked as removed")
@@ -158,25 +158,25 @@ def check_logs(header: Header, logs: Sequence[Json], family: Family = ETHEREUM) 
     found = _bloom_of(logs)
     if header.bloom is None or not family.bloom:
         return True
-    # More than the bloom has is no omission: some chains add logs that their headers don't commit to.
+    # Logs that are not in the bloom are allowed: some chains add logs that their headers don't commit to.
     require(not header.bloom & ~found, header, f"its {len(logs)} logs do not make up its bloom")
     return not found & ~header.bloom
 
 
 def holds_logs(header: Header, logs: Sequence[Json]) -> bool:
-    """Whether the block's bloom has all of its logs."""
+    """Whether the block's bloom has all its logs; True if there is no bloom."""
     return header.bloom is None or not _bloom_of(logs) & ~header.bloom
 
 
 def _require_bytes(texts: Sequence[str]) -> None:
-    """All are whole bytes in hexadecimal; looked at together, which takes a third of the time.
+    """Checks that all texts are whole bytes in hexadecimal; all together, which takes a third of the time.
 
     Raises:
-        ValueError, TypeError: They are not.
+        ValueError, TypeError: Some are not.
     """
     digits = "".join([text[2:] for text in texts])
     are_even = not any(size % 2 for size in set(map(len, texts)))
-    if not are_even or 2 * len(bytes.fromhex(digits)) != len(digits):  # it skips spaces
+    if not are_even or 2 * len(bytes.fromhex(digits)) != len(digits):  # `fromhex` skips spaces
         raise ValueError("not whole bytes")
 
 
@@ -192,7 +192,7 @@ LogPredicate = Callable[[Json], bool]
 
 
 def passes(wanted: LogFilter) -> LogPredicate:
-    """The filter as a predicate over logs that were checked."""
+    """Returns the filter as a predicate over checked logs."""
     addresses = frozenset(wanted.addresses)
 
     def is_wanted(log: Json) -> bool:

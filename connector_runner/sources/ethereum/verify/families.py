@@ -1,7 +1,7 @@
-"""Chains by what their blocks do not commit to: a table, chosen by chain id or by the setting `proofs`, never guessed.
+"""A table of chains by what their blocks do not commit to; chosen by chain id or by the setting `proofs`, never guessed.
 
-A block of Ethereum commits by roots to its transactions, receipts and withdrawals, and by a bloom to its logs; that is what
-answers are held against. Other chains leave some of it out, or fill those members with something else.
+A block of Ethereum commits to its transactions, receipts and withdrawals with roots, and to its logs with a bloom; answers are
+checked against these. Other chains omit some of them, or use these members for something else.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ PROOF_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """What blocks of some chains commit to.
+    """What the blocks of a family of chains commit to.
 
     Attributes:
-        name: Of the family.
-        why: What is different, for people; "" for Ethereum's own.
-        transactions, receipts, withdrawals: Whether the root is that of the list.
-        bloom: Whether the bloom holds all logs, so that it may say that a block has none that are wanted.
+        name: The family's name.
+        why: What is different, for people; "" for Ethereum's own family.
+        transactions, receipts, withdrawals: Whether the root commits to the list.
+        bloom: Whether the bloom has all logs, so that it can exclude blocks without wanted logs.
         numbering: Whether logs are numbered from 0 in each block, without gaps.
         gas: Whether the last receipt's cumulativeGasUsed is the block's gasUsed.
         heights: Whether each height has a block.
@@ -48,7 +48,7 @@ class Family:
 
     @property
     def lacks(self) -> tuple[str, ...]:
-        """What can't be proven, in words; empty when all can."""
+        """What can't be proven, in words; empty if everything can."""
         return tuple(words for name, words in PROOF_NAMES.items() if not getattr(self, name))
 
 
@@ -99,14 +99,14 @@ FAMILIES: tuple[tuple[Family, dict[int, str]], ...] = (
         295: "Hedera", 296: "Hedera testnet", 728126428: "Tron", 4689: "IoTeX", 1313161554: "Aurora",
     }),
 )  # fmt: skip
-"""By what the chains' documents and the reports of their users say; none of them was asked itself."""
+"""From the chains' documentation and the reports of their users; no chain was queried."""
 _BY_CHAIN = {chain: family for family, chains in FAMILIES for chain in chains}
 
 
 def family_of(chain: int, chosen: Proofs | None) -> Family:
-    """What can be proven on a chain; one that is in no family must prove as Ethereum does."""
+    """Returns what can be proven on a chain; a chain without a family must pass the same proofs as Ethereum."""
     if chosen is Proofs.RELAXED:
-        # Whether each height has a block is no proof but a shape, and told by the chain alone.
+        # Whether each height has a block is not a proof but a property of the chain, so only the chain decides it.
         return replace(RELAXED, heights=_BY_CHAIN.get(chain, ETHEREUM).heights)
     if chosen is Proofs.ETHEREUM:
         return ETHEREUM
@@ -114,13 +114,13 @@ def family_of(chain: int, chosen: Proofs | None) -> Family:
 
 
 def chain_of(identity: str) -> int:
-    """The chain id in what a checkpoint remembers of a chain."""
+    """Returns the chain id in a chain's identity, as checkpoints store it."""
     match = re.match(r"chain (\d+)", identity)
     return int(match[1]) if match else 0
 
 
 def describe(chain: int, chosen: Proofs | None) -> str:
-    """What a person should know of it; "" where nothing is out of the ordinary."""
+    """Describes for people what is unusual about a chain's proofs; "" if nothing is."""
     family = family_of(chain, chosen)
     known = _BY_CHAIN.get(chain)
     if chosen is not None and chosen is not Proofs.RELAXED:

@@ -1,7 +1,7 @@
-"""What a block's roots prove of its lists, and whether its bloom may say what is left out. Pure.
+"""Proves a block's lists by its roots, and decides whether its bloom may be used to skip it. Pure.
 
-A list is recomputed to the root that the header commits to (`verify.roots`). A bloom is believed only on an endpoint where it
-was found to hold all logs of some blocks, and goes on being tried.
+The root is recomputed from a list, and compared with the header's (`verify.roots`). Blooms are trusted only on an endpoint where
+they had all logs of some blocks, and they continue to be tested.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from connector_runner.sources.ethereum.verify.roots import (
 )
 
 BLOCKS_TO_TRUST = 16
-"""Blocks with logs, one after the other, whose bloom must hold them all before one may leave something out."""
+"""Consecutive blocks with logs whose bloom must have all of them before blooms may be used to skip blocks."""
 TRIED_EACH = 256
-"""Of blocks that a bloom leaves out, one of so many is read all the same."""
+"""One in this many blocks that a bloom excludes is read anyway."""
 CURE = "if this chain makes its blocks otherwise, set proofs: relaxed; else use another node"
 
 
 @dataclass
 class Prover:
-    """What is proven on the chain in use, and what a person must be told.
+    """Proves lists on the chain in use, and collects incidents about what can't be proven.
 
     Attributes:
-        family: What its blocks commit to.
-        proves_all: Roots are recomputed in a backfill, too.
-        head_from: From this block on the chain's head begins, where they always are.
-        told: Incidents to be stored with the dataset, once each, by what they are about.
+        family: What the chain's blocks commit to.
+        proves_all: Roots are also recomputed in a backfill.
+        head_from: The first block of the chain's head, where roots are always recomputed.
+        told: Incidents to store in the dataset, once each, by their keys.
     """
 
     family: Family = ETHEREUM
@@ -51,14 +51,14 @@ class Prover:
         return self.proves_all or number >= self.head_from
 
     def tell(self, key: str, subject: str, message: str) -> None:
-        """Something that can't be proven here."""
+        """Reports something that can't be proven here."""
         self.told.setdefault(key, Incident("unproven", subject, message, {}))
 
     def prove_transactions(self, header: Header, transactions: Sequence[Json]) -> None:
-        """All full transactions of a block are there.
+        """Proves that all full transactions of a block are present.
 
         Raises:
-            StaleAnswerError: They are not.
+            StaleAnswerError: The root of the transactions is not the block's.
         """
         if not self.family.transactions or header.transactions_root is None:
             return
@@ -71,10 +71,10 @@ class Prover:
             raise _mismatch(header, len(transactions), "transactions", "transactionsRoot")
 
     def prove_receipts(self, header: Header, receipts: Sequence[Json]) -> bool:
-        """Whether all receipts of a block are there, with all their logs; False when that can't be said.
+        """Proves that all receipts of a block are present, with all their logs; returns False if that can't be proven.
 
         Raises:
-            StaleAnswerError: They are not.
+            StaleAnswerError: The root of the receipts is not the block's.
         """
         if not self.family.receipts or header.receipts_root is None:
             return False
@@ -87,10 +87,10 @@ class Prover:
         raise _mismatch(header, len(receipts), "receipts", "receiptsRoot")
 
     def prove_withdrawals(self, header: Header, withdrawals: Sequence[Json]) -> None:
-        """All withdrawals of a block are there.
+        """Proves that all withdrawals of a block are present.
 
         Raises:
-            StaleAnswerError: They are not.
+            StaleAnswerError: The root of the withdrawals is not the block's.
         """
         if not self.family.withdrawals or header.withdrawals_root is None:
             return
@@ -112,23 +112,23 @@ def _mismatch(header: Header, count: int, what: str, root: str) -> StaleAnswerEr
 
 @dataclass
 class BloomTrust:
-    """Whether the blooms of one endpoint may leave blocks out.
+    """Whether the blooms of one endpoint may be used to skip blocks.
 
     Attributes:
-        held: Blocks with logs, one after the other, whose bloom held them.
-        is_refuted: One did not.
+        held: Number of blocks with logs that were compared with their bloom.
+        is_refuted: The bloom of one of them lacked some logs.
     """
 
     held: int = 0
     is_refuted: bool = False
 
     def observe(self, holds: bool) -> None:
-        """The logs of a block were read, some at least, and held against its bloom."""
+        """Records the comparison of a block's logs (at least one) with its bloom."""
         self.is_refuted |= not holds
         self.held += 1
 
     def excludes(self, header: Header, wanted: LogFilter) -> bool:
-        """Whether a block need not be read: its bloom can be believed, and holds nothing that is wanted."""
+        """Whether a block can be skipped: its bloom can be trusted, and has no wanted logs."""
         return (
             self.held >= BLOCKS_TO_TRUST
             and not self.is_refuted

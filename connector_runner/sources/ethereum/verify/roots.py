@@ -1,6 +1,6 @@
-"""Transactions, receipts and withdrawals as their block's roots commit to them, from a node's JSON objects.
+"""Encodes transactions, receipts and withdrawals from a node's JSON objects, and computes their roots.
 
-Types 0 to 4 by EIP-2718, 2930, 1559, 4844 and 7702; 0x7e by the OP stack's specification, 0x7b by Celo's CIP-64.
+Types 0 to 4 as in EIP-2718, 2930, 1559, 4844 and 7702; 0x7e as in the OP stack's specification, 0x7b as in Celo's CIP-64.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NO_BLOOM_BYTES = 256
 
 
 class UnknownTypeError(Exception):
-    """A type of transaction whose encoding is not known here: its list can't be proven.
+    """A transaction type whose encoding is not known here: its list can't be proven.
 
     Attributes:
         kind: The type.
@@ -89,7 +89,7 @@ TRANSACTIONS: Mapping[int, _Table] = {
         ("isSystemTx", _flag), ("input", _data),
     ),
 }  # fmt: skip
-"""What a transaction of each type is made of, in order."""
+"""The members of a transaction of each type, in order."""
 DEPOSIT = 0x7E
 _TYPED_RECEIPTS = frozenset(TRANSACTIONS) - {0, 0x7B}
 _OTHER_NAMES = {"input": "data", "yParity": "v", "gas": "gasLimit"}
@@ -108,19 +108,19 @@ def _member(item: Json, name: str) -> Any:
 def _get(item: Json, name: str) -> Any:
     try:
         return item.get(name)
-    except AttributeError:  # objects of known members have no others
+    except AttributeError:  # objects with known members have no others
         return None
 
 
 def encode_transaction(item: Json) -> str:
-    """Hexadecimal digits of a transaction's canonical encoding.
+    """Returns the hexadecimal digits of a transaction's canonical encoding.
 
     Raises:
         UnknownTypeError: Its type is unknown.
     """
     kind = _kind(item)
     table = TRANSACTIONS.get(kind)
-    # The type is another chain's own, too; and some providers tell only what all transactions have.
+    # Another chain also uses this type; and some providers return only the members that all transactions have.
     if table is None or (kind == DEPOSIT and _get(item, "sourceHash") is None):
         raise UnknownTypeError(kind)
     body = rlp_list([encode(_member(item, name)) for name, encode in table])
@@ -128,7 +128,7 @@ def encode_transaction(item: Json) -> str:
 
 
 def encode_receipt(item: Json, bloom: str | None = None) -> str:
-    """Hexadecimal digits of a receipt's canonical encoding; `bloom` (digits) in place of the one that it tells.
+    """Returns the hexadecimal digits of a receipt's canonical encoding; `bloom` (digits) replaces its own bloom.
 
     Raises:
         UnknownTypeError: Its type is unknown.
@@ -151,26 +151,26 @@ def encode_receipt(item: Json, bloom: str | None = None) -> str:
 
 
 def encode_withdrawal(item: Json) -> str:
-    """Hexadecimal digits of a withdrawal (EIP-4895)."""
+    """Returns the hexadecimal digits of a withdrawal's encoding (EIP-4895)."""
     return rlp_list(
         (_number(item["index"]), _number(item["validatorIndex"]), _data(item["address"]), _number(item["amount"]))
     )
 
 
 def transactions_root(items: Sequence[Json]) -> str:
-    """The root of a block's full transactions.
+    """Computes the root of a block's full transactions.
 
     Raises:
         UnknownTypeError: One has an unknown type.
-        MalformedAnswerError: They are no transactions.
+        MalformedAnswerError: They are not transactions.
     """
     return _root(encode_transaction, items, "transactions")
 
 
 def receipts_roots(items: Sequence[Json]) -> list[Callable[[], str]]:
-    """Ways to the root of a block's receipts: by the blooms that they tell, and by those that their logs make.
+    """Returns functions that compute the root of a block's receipts: with their own blooms, and with recomputed ones.
 
-    Some nodes tell no blooms, or empty ones, though the root is made from the right ones.
+    Some nodes return no blooms, or empty ones, although the root is made from the correct ones.
     """
 
     def recomputed(item: Json) -> str:
@@ -183,10 +183,10 @@ def receipts_roots(items: Sequence[Json]) -> list[Callable[[], str]]:
 
 
 def withdrawals_root(items: Sequence[Json]) -> str:
-    """The root of a block's withdrawals.
+    """Computes the root of a block's withdrawals.
 
     Raises:
-        MalformedAnswerError: They are no withdrawals.
+        MalformedAnswerError: They are not withdrawals.
     """
     return _root(encode_withdrawal, items, "withdrawals")
 

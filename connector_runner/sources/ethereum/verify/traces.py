@@ -1,4 +1,4 @@
-"""Whether a node's traces of a block are whole: each transaction was traced, and no call is missing. Pure."""
+"""Checks that a node's traces of a block are complete: each transaction was traced, and no call is missing. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from connector_runner.sources.ethereum.verify.consistency import require
 
 
 def check_flat_traces(header: Header, hashes: Sequence[str], traces: Sequence[Json]) -> None:
-    """The answer of `trace_block`: of this block, of each transaction, with every call."""
+    """Checks the answer of `trace_block`: it is of this block, and has every call of each transaction."""
     require(all(trace.get("blockHash") == header.hash for trace in traces), header, "a trace names another block")
     inside = [trace for trace in traces if trace.get("transactionHash") is not None]
     check_traces(header, hashes, [trace["transactionHash"] for trace in inside])
@@ -21,8 +21,8 @@ def check_flat_traces(header: Header, hashes: Sequence[str], traces: Sequence[Js
 
 
 def check_call_trees(header: Header, hashes: Sequence[str], traces: Sequence[Any]) -> None:
-    """The answer of `debug_traceBlockByHash` with the callTracer: a tree of each transaction, in order."""
-    # Older nodes leave txHash out; the order is the block's then.
+    """Checks the answer of `debug_traceBlockByHash` with the callTracer: one tree per transaction, in order."""
+    # Older nodes omit txHash; then the order is that of the block.
     found = [trace.get("txHash", hashes[index] if index < len(hashes) else None) for index, trace in enumerate(traces)]
     check_traces(header, hashes, found)
     for index, trace in enumerate(traces):
@@ -30,12 +30,12 @@ def check_call_trees(header: Header, hashes: Sequence[str], traces: Sequence[Any
 
 
 def check_traces(header: Header, hashes: Sequence[str], found: Sequence[str | None]) -> None:
-    """Every transaction of the block was traced; `found` are the transactions' hashes in the order of the answer."""
+    """Checks that every transaction of the block was traced; `found`: the transactions' hashes in the order of the answer."""
     require(list(dict.fromkeys(found)) == list(hashes), header, "its traces do not match its transactions")
 
 
 def check_calls(header: Header, traces: Sequence[Json]) -> None:
-    """The flat traces of transactions: each call is there that another one, or its number among its siblings, tells of."""
+    """Checks flat traces: every call exists that a caller's `subtraces`, a child, or a later sibling implies."""
     children: Counter[tuple[Any, ...]] = Counter()
     told: dict[tuple[Any, ...], int] = {}
     try:
@@ -47,7 +47,7 @@ def check_calls(header: Header, traces: Sequence[Json]) -> None:
                 children[place[:-1]] += 1
     except (KeyError, TypeError, ValueError) as error:
         raise MalformedAnswerError(f"trace: {type(error).__name__} {error}") from None
-    # More than are told of is no omission: some clients do not count the end of a contract.
+    # More calls than counted are allowed: some clients do not count the end of a contract.
     require(
         all(children[place] >= count for place, count in told.items()),
         header,

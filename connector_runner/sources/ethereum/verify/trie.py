@@ -1,6 +1,7 @@
-"""The root of an ordered list, as headers commit to transactions, receipts and withdrawals.
+"""Computes the root of an ordered list, as headers commit to transactions, receipts and withdrawals.
 
-It is that of a Merkle Patricia trie whose keys are the places in the list (yellow paper, appendices B and D). Everything is hexadecimal text until it is hashed: that is how nodes send it, and joining texts is what Python does fastest.
+It is the root of a Merkle Patricia trie whose keys are the indices in the list (yellow paper, appendices B and D). All data is
+hexadecimal text until it is hashed: nodes send it like this, and joining texts is fast in Python.
 """
 
 from __future__ import annotations
@@ -9,18 +10,18 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 EMPTY_ROOT = "0x56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421"
-"""Keccak-256 of RLP's empty text: the root of no items."""
+"""Keccak-256 of RLP's empty string: the root of an empty list."""
 
 
 def keccak(data: bytes) -> bytes:
-    """Keccak-256."""
-    from Crypto.Hash import keccak  # what eth-hash uses beneath, at a third of its cost
+    """Computes the Keccak-256 hash."""
+    from Crypto.Hash import keccak  # the implementation behind eth-hash, at a third of its cost
 
     return keccak.new(digest_bits=256, data=data).digest()
 
 
 def rlp_bytes(digits: str) -> str:
-    """A byte string by its hexadecimal digits."""
+    """Encodes a byte string, given as hexadecimal digits."""
     size = len(digits) >> 1
     if size == 1 and digits < "80":
         return digits
@@ -28,7 +29,7 @@ def rlp_bytes(digits: str) -> str:
 
 
 def rlp_quantity(digits: str) -> str:
-    """A whole number by its hexadecimal digits, however they are filled up."""
+    """Encodes an integer, given as hexadecimal digits with any padding."""
     digits = digits.lstrip("0")
     if len(digits) & 1:
         digits = f"0{digits}"
@@ -36,14 +37,14 @@ def rlp_quantity(digits: str) -> str:
 
 
 def rlp_list(items: Iterable[str]) -> str:
-    """A list of encoded items."""
+    """Encodes a list of encoded items."""
     body = "".join(items)
     return rlp_prefix(len(body) >> 1, 0xC0) + body
 
 
 @lru_cache(maxsize=4096)
 def rlp_prefix(size: int, kind: int) -> str:
-    """What stands before `size` bytes; `kind` is 0x80 for a byte string, 0xC0 for a list."""
+    """The prefix of `size` bytes; `kind` is 0x80 for a byte string, 0xC0 for a list."""
     if size < 56:
         return f"{kind + size:02x}"
     digits = f"{size:x}"
@@ -53,12 +54,12 @@ def rlp_prefix(size: int, kind: int) -> str:
 
 @lru_cache(maxsize=64)
 def _ordered_keys(count: int) -> tuple[tuple[str, int], ...]:
-    """The keys' nibbles in order, each with its place in the list."""
+    """The keys' nibbles in order, each with its index in the list."""
     return tuple(sorted((rlp_quantity(f"{place:x}"), place) for place in range(count)))
 
 
 def ordered_root(values: Sequence[str]) -> str:
-    """The root of a list of encoded items (hexadecimal digits), with 0x.
+    """Returns the root of a list of encoded items (hexadecimal digits), with 0x.
 
     Raises:
         ValueError: They are not hexadecimal.
@@ -70,12 +71,12 @@ def ordered_root(values: Sequence[str]) -> str:
 
 
 def _node(entries: Sequence[tuple[str, str]], depth: int) -> str:
-    """The node of some keys that are the same up to `depth`."""
+    """Encodes the node of keys that are equal up to `depth`."""
     first, last = entries[0][0], entries[-1][0]
     if len(entries) == 1:
         return rlp_list((_path(first[depth:], is_leaf=True), rlp_bytes(entries[0][1])))
     common = depth
-    while first[common] == last[common]:  # no key is the beginning of another
+    while first[common] == last[common]:  # no key is a prefix of another
         common += 1
     if common > depth:
         return rlp_list((_path(first[depth:common], is_leaf=False), _reference(_node(entries, common))))
@@ -94,5 +95,5 @@ def _path(nibbles: str, *, is_leaf: bool) -> str:
 
 
 def _reference(node: str) -> str:
-    """How a node stands in its parent: itself when it is short, else by its hash."""
+    """The reference to a node in its parent: the node itself when it is short, otherwise its hash."""
     return node if len(node) < 64 else f"a0{keccak(bytes.fromhex(node)).hex()}"
