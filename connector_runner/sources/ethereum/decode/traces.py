@@ -50,7 +50,7 @@ def flat_trace_rows(header: Header, traces: Sequence[Json]) -> list[Row]:
     return _rows.rows(header.columns, objects)
 
 
-# The members of flat traces that become columns; all other members go to `extra`.
+# Members of flat traces that are read, or that repeat other columns; all others go to `extra`.
 _SPREAD = frozenset(
     ("action", "result", "type", "traceAddress", "transactionHash", "transactionPosition", "subtraces", "error",
      "blockHash", "blockNumber")
