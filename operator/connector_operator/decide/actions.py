@@ -1,4 +1,4 @@
-"""What a decision may do to the cluster, as values, and which of it the action of a row means."""
+"""What a decision may do to the cluster, as values, and which of these the action of a row means."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ from connector_runner.schemas.manifest import TakeOver
 
 
 class CreateRunner(msgspec.Struct, frozen=True):
-    """Create the Job of the execution that the status has reserved; `unmoved`: see `Held.mark`; `take_over`: see the spec."""
+    """Create the Job of the execution that the status has reserved.
+
+    Attributes:
+        unmoved: See `Held.mark`.
+        take_over: See the spec.
+    """
 
     job: str
     run: int
@@ -25,7 +30,11 @@ class CreateRunner(msgspec.Struct, frozen=True):
 
 
 class CreateDiscovery(msgspec.Struct, frozen=True):
-    """Create the Job that lists the streams; `also`: streams that others have selected who wait for the same list."""
+    """Create the Job that lists the streams.
+
+    Attributes:
+        also: Streams that other connectors have selected which wait for the same list.
+    """
 
     job: str
     attempt: int
@@ -33,7 +42,12 @@ class CreateDiscovery(msgspec.Struct, frozen=True):
 
 
 class DeleteJob(msgspec.Struct, frozen=True):
-    """Delete a Job; in the foreground it stays until its pods are gone. `uid` "": whichever has the name."""
+    """Delete a Job.
+
+    Attributes:
+        uid: Of the Job to delete; "" for whichever Job has the name.
+        in_foreground: The Job stays until its pods are gone.
+    """
 
     job: str
     uid: str
@@ -41,12 +55,12 @@ class DeleteJob(msgspec.Struct, frozen=True):
 
 
 LATE_WATCH = timedelta(seconds=30)
-"""Longer than a Job that was made takes to show in the watch."""
+"""Longer than it takes until the watch shows a Job that was created."""
 JobAction = CreateRunner | CreateDiscovery | DeleteJob
 
 
 def plan_actions(case: Case) -> tuple[JobAction, ...]:
-    """What both rows mean; the memory has run and attempt reserved."""
+    """The actions of both rows; run and attempt are already reserved in the memory."""
     return _of_execution(case) + _of_listing(case)
 
 
@@ -63,12 +77,12 @@ def _of_execution(case: Case) -> tuple[JobAction, ...]:
 
 
 def _clear(case: Case) -> tuple[JobAction, ...]:
-    """Deletes what stands in the way of the next execution and is not on its way out yet."""
+    """Deletes what blocks the next execution and is not being deleted yet."""
     facts, memory, seen = case.facts, case.memory, case.facts.seen
     foreign = [j for j in seen.jobs if j.role == names.ROLE_RUNNER and j.owner != seen.uid]
     known = {job.name for job in seen.jobs}
     if memory.run not in seen.vanished and not _is_long_unready(facts):
-        # The watch may only be late: it may be this connector's own, and healthy.
+        # The watch may only be late: the Job may be this connector's own, and healthy.
         known.add(names.job_of_execution(memory.state.exec_id))
     left = {p.job for p in facts.alive_pods if p.deleting is None and not p.is_orphan and p.job}
     return (
@@ -78,7 +92,7 @@ def _clear(case: Case) -> tuple[JobAction, ...]:
 
 
 def _is_long_unready(facts: Facts) -> bool:
-    """Whether it lasts so long that no watch is late: its Job has lost its label while nobody looked."""
+    """Whether Ready has been False for longer than a watch can be late: then the Job lost its label unobserved."""
     return facts.unready_since is not None and facts.seen.now - facts.unready_since > LATE_WATCH
 
 
@@ -102,9 +116,9 @@ def _leave(job: ObservedJob) -> DeleteJob:
 
 
 def prune(facts: Facts, status: ConnectorStatus) -> tuple[JobAction, ...]:
-    """Finished Jobs beyond the history, and only those that a *stored* status has taken in.
+    """Deletions of the finished Jobs beyond the history limits, and only of those that a *stored* status has recorded.
 
-    Also those that a namesake left when it was deleted with `--cascade=orphan`: nothing else would ever remove them.
+    Also of those of an earlier namesake that was deleted with `--cascade=orphan`: nothing else would ever remove them.
     """
     seen = facts.seen
     orphans = [j for j in seen.jobs if not j.owner and j.finished is not None and j.deleting is None]
@@ -115,7 +129,7 @@ def prune(facts: Facts, status: ConnectorStatus) -> tuple[JobAction, ...]:
     listings = [j for j in over if j.run <= status.discovery.attempts]
     kept = {j.name for j in failed[max(0, len(failed) - seen.policy.failed_history) :]}
     kept |= {j.name for j in done[max(0, len(done) - seen.policy.completed_history) :]}
-    if status.discovery.failures:  # the log of the last failed attempt may be wanted
+    if status.discovery.failures:  # the log of the last failed attempt may be needed
         kept |= {j.name for j in listings[-1:] if j.finished is False}
     return tuple(
         DeleteJob(j.name, j.uid, in_foreground=False) for j in [*runners, *listings, *orphans] if j.name not in kept

@@ -17,33 +17,36 @@ CRASH_DELAY = (timedelta(seconds=1), timedelta(minutes=5))
 REFUSED_DELAY = (timedelta(seconds=30), timedelta(minutes=10))
 DISCOVERY_DELAY = (timedelta(seconds=2), timedelta(minutes=5))
 MISS_DELAY = (timedelta(seconds=30), timedelta(minutes=10))
-"""Until the streams are listed again for a selected one that the source did not have."""
+"""Delays before the streams are listed again because the source did not have the selected one."""
 STILL = timedelta(minutes=1)
-"""A dataset that another run of the connector holds is taken over only when its checkpoint has not moved for so long (a
-runner with nothing to write moves it every two seconds)."""
+"""A dataset that another run of the connector holds is taken over only when its checkpoint has not moved for this long
+(a runner with nothing to write moves it every two seconds)."""
 _JITTER = (0.9, 1.1)
 FAILING_FROM = 5
-"""From this many failures in a row on a connector is errored."""
+"""A connector is errored after this many consecutive failures."""
 SHORTEST_CALM = timedelta(minutes=1)
-"""A run that is disrupted sooner, and not for the first time, counts as a crash: else a node that evicts everything, or
-somebody who deletes or suspends each Job, would make the operator spin."""
+"""A run that is disrupted sooner, and not for the first time, counts as a crash. Else a node that evicts everything,
+or somebody who deletes or suspends each Job, would make the operator spin."""
 
 
 def delay_after(failures: int, limits: tuple[timedelta, timedelta], seed: str) -> timedelta:
-    """Doubles from the first limit to the second; a tenth more or less, the same for the same seed, spreads the herd."""
+    """Doubles from the first limit to the second; a jitter of a tenth, fixed by the seed, spreads retries."""
     first, longest = (limit.total_seconds() for limit in limits)
     chance = hashlib.sha256(seed.encode()).digest()[0] / 255
     exact = backoff_delay(max(failures - 1, 0), first, longest, chance, _JITTER)
-    return timedelta(seconds=math.ceil(round(exact, 6)))  # as whole as the times in a status
+    return timedelta(seconds=math.ceil(round(exact, 6)))  # whole seconds, like the times in a status
 
 
 def listing_delay(failures: int, job: str, *, is_refused: bool) -> timedelta:
-    """Until the streams are listed again; the same for all who waited for the Job of that name."""
+    """The delay before the streams are listed again; the same for all that waited for the Job of that name."""
     return delay_after(failures, REFUSED_DELAY if is_refused else DISCOVERY_DELAY, job)
 
 
 def next_retry(before: Retry, job: ObservedJob, ending: Ending, ended: datetime, policy: Policy) -> Retry:
-    """What is remembered after an execution ended: failures add up only for the same spec and Dataset, and unstable runs."""
+    """What is remembered after an execution ended.
+
+    Failures add up only for the same spec and Dataset, and only if the runs were unstable.
+    """
     same = before.spec_hash == job.spec_hash and before.dataset_hash == job.dataset_hash
     duration = ended - (job.started or ended)
     failures = before.failures if same and duration < policy.stable_after else 0
@@ -63,6 +66,6 @@ def next_retry(before: Retry, job: ObservedJob, ending: Ending, ended: datetime,
 
 
 def is_due(at: str, now: datetime) -> bool:
-    """Whether a remembered time has come; an unreadable one has."""
+    """Whether a remembered time has come; an unreadable time counts as come."""
     moment = parse_time(at)
     return moment is None or moment <= now

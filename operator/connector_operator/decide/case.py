@@ -1,4 +1,4 @@
-"""One connector at one moment, as all that follows from the rows looks at it."""
+"""One connector at one moment, as everything that follows from the rows sees it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         memory: The status as far as it is memory: after `fold`, then after `record`.
-        waiting: Jobs that live without a ready pod, and not because somebody holds them back.
+        waiting: Live Jobs without a ready pod, except those that somebody holds back.
     """
 
     facts: Facts
@@ -34,7 +34,7 @@ _WAITING = frozenset({Execution.WAITING, Execution.OUTDATED, Execution.LOST})
 
 
 def waiting_jobs(facts: Facts, inputs: Inputs) -> tuple[ObservedJob, ...]:
-    """Jobs that live without a ready pod, discoveries first."""
+    """Live Jobs without a ready pod, discoveries first."""
     live = [d.job for d in facts.discoveries if d.is_live]
     if inputs.execution in _WAITING:
         live += [e.job for e in facts.live]

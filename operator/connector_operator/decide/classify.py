@@ -1,4 +1,4 @@
-"""From facts and memory to the inputs of the tables."""
+"""Turns facts and memory into the inputs of the tables."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from connector_runner.schemas.kinds.connector_status import ConnectorStatus
 
 
 def classify(facts: Facts, memory: ConnectorStatus, streams: StreamFacts) -> tuple[Inputs, ListingInputs]:
-    """Which rows of the tables to look for; `memory` is the status after `fold`."""
+    """The inputs for both tables; `memory` is the status after `fold`."""
     request, gate = _request(facts), _gate(facts, memory, streams)
     past = _memory(facts, memory) if request is Request.RUNNING else Memory.CLEAR
     may_start = request is Request.RUNNING and gate is Gate.OPEN and past is Memory.CLEAR
@@ -36,7 +36,7 @@ def classify(facts: Facts, memory: ConnectorStatus, streams: StreamFacts) -> tup
 
 
 def _request(facts: Facts) -> Request:
-    """An unknown word (an API server without our schema) counts as absent."""
+    """An unknown value (from an API server without our schema) counts as absent."""
     seen = facts.seen
     if seen.is_deleting:
         return Request.DELETED
@@ -44,7 +44,7 @@ def _request(facts: Facts) -> Request:
 
 
 def _gate(facts: Facts, memory: ConnectorStatus, streams: StreamFacts) -> Gate:
-    """The first thing that stands between the spec and a start."""
+    """The first thing that prevents a start."""
     seen = facts.seen
     if seen.spec is None or facts.problems:
         return Gate.INVALID
@@ -60,7 +60,7 @@ def _gate(facts: Facts, memory: ConnectorStatus, streams: StreamFacts) -> Gate:
 
 
 def _memory(facts: Facts, memory: ConnectorStatus) -> Memory:
-    """What earlier executions made from the same say against a start now."""
+    """How earlier executions of the same spec prevent a start now."""
     retry, seen = memory.retry, facts.seen
     if seen.spec is None or not retry.outcome or retry.spec_hash != facts.hashes.spec:
         return Memory.CLEAR
@@ -80,7 +80,7 @@ _FINAL = {termination.COMPLETED: Memory.COMPLETED, termination.FENCED: Memory.FE
 
 
 def _execution(facts: Facts, memory: ConnectorStatus, request: Request, may_start: bool) -> Execution:
-    """What there is of an execution; `may_start`: nothing else stands against a start."""
+    """Which Jobs and pods of executions exist; `may_start`: nothing else prevents a start."""
     seen = facts.seen
     if facts.unrecorded is not None and seen.pods is None:
         return Execution.UNSEEN
@@ -96,7 +96,7 @@ def _execution(facts: Facts, memory: ConnectorStatus, request: Request, may_star
 
 
 def _left_execution(facts: Facts, request: Request) -> Execution:
-    """What there is where no Job is left, by the pods."""
+    """What exists when no Job is left, by the pods."""
     left = [p for p in facts.alive_pods if request is not Request.RUNNING or p.name not in facts.lost_pods]
     if not left:
         return Execution.NONE
@@ -106,7 +106,7 @@ def _left_execution(facts: Facts, request: Request) -> Execution:
 
 
 def _live_execution(facts: Facts, memory: ConnectorStatus, live: JobFacts) -> Execution:
-    """What a single live execution is."""
+    """The state of the only live execution."""
     seen, job = facts.seen, live.job
     pods = [p.name for p in facts.alive_pods if p.job == job.name]
     if pods and facts.lost_pods.issuperset(pods):
@@ -124,14 +124,14 @@ def _live_execution(facts: Facts, memory: ConnectorStatus, live: JobFacts) -> Ex
 
 
 def _current_execution(job: ObservedJob) -> Execution:
-    """A live execution that is made from what is asked for."""
+    """The state of a live execution that was made from the present spec."""
     if job.is_suspended:
         return Execution.SUSPENDED
     return Execution.READY if job.ready else Execution.WAITING
 
 
 def _has_run(facts: Facts, memory: ConnectorStatus, job: ObservedJob) -> bool:
-    """Whether an execution is known to have been ready: a Job that is let go on would then run a second pod."""
+    """Whether an execution is known to have been ready: if its Job were resumed, it would run a second pod."""
     healthy = facts.conditions.get("RunnerHealthy")
     was_healthy = healthy is not None and healthy.status == "True"
     is_reported = was_healthy and names.job_of_execution(facts.seen.status.state.exec_id) == job.name
@@ -139,9 +139,9 @@ def _has_run(facts: Facts, memory: ConnectorStatus, job: ObservedJob) -> bool:
 
 
 def _is_leaving(facts: Facts, memory: ConnectorStatus, job: ObservedJob) -> bool:
-    """Whether a Job that is not live still stands for a pod: Kubernetes may mark one failed before its pod is removed.
+    """Whether a Job that is not live may still have a pod: Kubernetes may mark a Job failed before its pod is removed.
 
-    A Job that is deleted in the foreground goes after its pod; one of the history that somebody deletes means nothing.
+    A Job that is deleted in the foreground goes after its pod. One of the history that somebody deletes does not count.
     """
     seen, last = facts.seen, memory.last_execution
     if _is_expired(facts, job.deleting):
@@ -152,7 +152,7 @@ def _is_leaving(facts: Facts, memory: ConnectorStatus, job: ObservedJob) -> bool
 
 
 def _is_expired(facts: Facts, deleting: datetime | None) -> bool:
-    """Whether a deleted Job has outlived its pods' grace, so that only its pods can tell."""
+    """Whether a deleted Job has outlived its pods' grace period, so that only the pods show what still runs."""
     policy = facts.seen.policy
     return deleting is not None and facts.seen.now > deleting + policy.grace + policy.node_lost_after
 
@@ -173,7 +173,7 @@ def _listing(facts: Facts, memory: ConnectorStatus, streams: StreamFacts, reques
 
 
 def _discovery(facts: Facts, memory: ConnectorStatus) -> Listing:
-    """What there is of a discovery."""
+    """The state of the discovery's Job."""
     underway = [d for d in facts.discoveries if not d.is_over]
     if any(d.job.deleting is not None for d in underway):
         return Listing.ENDING

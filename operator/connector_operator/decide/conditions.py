@@ -1,4 +1,4 @@
-"""How conditions are built, for every kind; and a Connector's: each is declared once, with its meaning and what it reports."""
+"""How conditions are built, for every kind; a Connector's: each is declared once, with its meaning and content."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Subject = TypeVar("Subject")
 
 
 class Said(NamedTuple):
-    """What a condition says."""
+    """The content of a condition."""
 
     status: str
     reason: Reason | RunnerReason
@@ -27,7 +27,7 @@ class Said(NamedTuple):
 
 
 class ConditionKind(msgspec.Struct, Generic[Subject], frozen=True):
-    """A condition that the operator owns: its type, what it means, and what it says of a subject."""
+    """A condition that the operator owns: its type, what it means, and what it reports about a subject."""
 
     type: str
     meaning: str
@@ -41,7 +41,7 @@ def build_conditions(
     generation: int,
     now: datetime,
 ) -> tuple[Condition, ...]:
-    """All conditions of a status; the time of the last transition is kept where the status is the same."""
+    """All conditions of a status; the time of the last transition is kept where the status is unchanged."""
     known = {condition.type: condition for condition in before}
     built = []
     for kind in kinds:
@@ -53,7 +53,7 @@ def build_conditions(
 
 
 class Report(NamedTuple):
-    """What a Connector's conditions are said of."""
+    """What a Connector's conditions are computed from."""
 
     case: Case
     messages: Messages

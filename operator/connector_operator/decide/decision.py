@@ -1,4 +1,4 @@
-"""`decide`: one observation in, one decision out. The only entrance: observe, facts, fold, classify, row, and what it means."""
+"""`decide`: one observation in, one decision out. The only entry point: facts, fold, classify, row, what it means."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from connector_operator.decide.wake import next_wake
 
 
 class Look(StrEnum):
-    """What must be seen before a decision can be made."""
+    """What must be read before a decision can be made."""
 
     PODS = "pods"
     EVENTS = "events"
@@ -36,17 +36,17 @@ class Look(StrEnum):
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be done.
+    """What to do.
 
     Attributes:
-        facts: What was known; for whoever looks or acts.
+        facts: What was known; for those who read more or carry out the actions.
         row, listing_row: Which rows of the tables held.
-        looks: What to look at before deciding again; then nothing else counts.
-        status: What the status becomes, as it is applied; None: it stays as it is.
-        actions: After the status was written: Jobs to create or delete.
+        looks: What to read before deciding again; if there is any, nothing else in this decision counts.
+        status: The new status, as it is applied; None: it stays as it is.
+        actions: Jobs to create or delete after the status was written.
         announcement: A change to report.
-        waits_for: The Connector whose discovery this one waits for, by name; "" for none.
-        wake: When to look again though nothing happens.
+        waits_for: The name of the Connector whose discovery this one waits for; "" for none.
+        wake: When to look again even if nothing happens.
     """
 
     facts: Facts
@@ -90,7 +90,7 @@ def _waits_for(case: Case) -> str:
 
 
 def _understand(seen: Observation) -> Case:
-    """Facts, memory and the rows that hold."""
+    """The facts, the memory, and the rows that hold."""
     facts = gather_facts(seen)
     memory = take_shared(facts, fold(facts))
     streams = gather_stream_facts(facts, memory)
@@ -108,7 +108,7 @@ def _understand(seen: Observation) -> Case:
 
 
 def _needed_looks(case: Case) -> frozenset[Look]:
-    """What is not seen yet and must be; the same observation completed by it never asks again."""
+    """What has not been read yet and must be; once the observation has it, it is not requested again."""
     seen, reads = case.facts.seen, case.listing_row.action is ListingAction.READ
     looks: set[Look] = set()
     if seen.pods is None:

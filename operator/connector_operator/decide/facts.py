@@ -1,4 +1,4 @@
-"""What an observation says, computed once and handed on: Jobs by role and phase, pods, problems, hashes, deadlines."""
+"""What an observation says, computed once and passed on: Jobs by role and phase, pods, problems, hashes, deadlines."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from connector_runner.schemas.outcome import ExitCode
 
 
 class Hashes(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands for what is asked for now; all "" where the spec can't be read.
+    """Hashes of what is requested now; all "" where the spec can't be read.
 
     Attributes:
-        config: What the streams depend on.
-        spec: What an execution is made from, the Dataset apart.
-        form: How a pod is to be.
-        listing: What failed attempts to list the streams are counted for: what is listed, and how its pod is to be.
-        take_over: Whom the table may be taken over from; "" for nobody.
+        config: Of what the streams depend on.
+        spec: Of what an execution is made from, except for the Dataset.
+        form: Of how a pod is configured.
+        listing: Of what failed attempts to list the streams are counted for: what is listed, and by what pod.
+        take_over: Of whom the table may be taken over from; "" for nobody.
     """
 
     config: str = ""
@@ -41,13 +41,13 @@ class JobFacts(msgspec.Struct, frozen=True, kw_only=True):
     """One of this connector's own Jobs.
 
     Attributes:
-        is_live: It has neither ended nor is it being deleted.
-        is_over: It has ended, be it with its node: its deadline is long over.
+        is_live: It has not ended and is not being deleted.
+        is_over: It has ended, or counts as lost with its node because its deadline passed long ago.
         overdue_at: When it counts as lost with its node; None: never.
-        outlived_code: The exit code of its container that has ended beside containers that go on.
-        has_outdated_form: Its pod was to be otherwise than one that is made now, and has never started.
-        is_asked_for: As a discovery, it lists what the spec now asks for.
-        has_listed: As a discovery, it has ended well, so that its log holds the list.
+        outlived_code: The exit code of its container, which has ended while other containers of the pod still run.
+        has_outdated_form: Its pod is configured differently from one that is made now, and has never started.
+        is_asked_for: Of a discovery: it lists what the spec asks for now.
+        has_listed: Of a discovery: it has succeeded, so its log holds the list.
     """
 
     job: ObservedJob
@@ -64,16 +64,16 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """One observation, and what follows from it alone.
 
     Attributes:
-        seen: The observation; its Jobs say what they were made from as the status remembers it.
+        seen: The observation; what its Jobs were made from is taken from the status.
         problems: Everything wrong with the spec, this installation's own rules included.
         conditions: As stored, by type.
-        unready_since: Since when the stored condition Ready is False; None when it is not.
-        executions, discoveries: This very connector's Jobs, by run.
-        live: The executions that neither ended nor are being deleted.
+        unready_since: Since when the stored condition Ready is False; None when it is not False.
+        executions, discoveries: The Jobs of this very connector, by run.
+        live: The executions that have not ended and are not being deleted.
         unrecorded: The newest finished execution that the stored status does not report yet.
         unread: The newest discovery that has ended and is not recorded yet.
-        alive_pods: Runner pods under this connector's name whose process may still run, an earlier namesake's included.
-        lost_pods: Names of those that should have gone long ago: grace and `node_lost_after` are over.
+        alive_pods: Runner pods with this connector's name whose process may still run, an earlier namesake's included.
+        lost_pods: Names of those that should have been gone long ago: the grace period and `node_lost_after` are over.
     """
 
     seen: Observation
@@ -91,7 +91,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def gather_facts(seen: Observation) -> Facts:
-    """Computes them; nothing of an observation is looked at twice for the same question."""
+    """Computes the facts; no question is answered twice from the same observation."""
     seen = msgspec.structs.replace(seen, jobs=with_provenance(seen.jobs, seen.uid, seen.status))
     hashes = _hash(seen)
     executions = _job_facts(seen, hashes, names.ROLE_RUNNER)
@@ -130,7 +130,7 @@ def own_jobs(jobs: Iterable[ObservedJob], uid: str, role: str) -> list[ObservedJ
 
 
 def is_live(job: ObservedJob) -> bool:
-    """Whether a Job has neither ended nor is being deleted."""
+    """Whether a Job has not ended and is not being deleted."""
     return job.finished is None and job.deleting is None
 
 
@@ -153,7 +153,7 @@ def _one_job(seen: Observation, hashes: Hashes, job: ObservedJob) -> JobFacts:
 
 
 def overdue_at(job: ObservedJob, policy: Policy) -> datetime | None:
-    """When a discovery that still goes on counts as lost with its node: Kubernetes can't say then how it ended."""
+    """When a discovery that has not ended counts as lost with its node: Kubernetes can't say then how it ended."""
     if job.is_suspended and job.deleting is None:
         return None
     begun = job.started or job.created
@@ -163,13 +163,13 @@ def overdue_at(job: ObservedJob, policy: Policy) -> datetime | None:
 
 
 def is_underway(job: ObservedJob, now: datetime, policy: Policy) -> bool:
-    """Whether a discovery goes on, or is on its way out."""
+    """Whether a discovery still runs or is being deleted."""
     limit = overdue_at(job, policy)
     return job.finished is None and (limit is None or now <= limit)
 
 
 def _has_outdated_form(seen: Observation, hashes: Hashes, job: ObservedJob) -> bool:
-    """What has started goes on: a setting of the installation is no reason to restart what runs."""
+    """Whether a pod is outdated and has not started. One that has started stays: settings never restart a runner."""
     if seen.spec is None or seen.pods is None or job.ready or job.is_suspended:
         return False
     pods = [p for p in seen.pods if p.job == job.name]
@@ -184,7 +184,7 @@ def _is_asked_for(spec: ConnectorSpec | None, hashes: Hashes, job: ObservedJob) 
 def _unrecorded(seen: Observation, executions: tuple[JobFacts, ...]) -> ObservedJob | None:
     last = seen.status.last_execution
     ended = [e.job for e in executions if e.job.finished is not None and e.job.deleting is None]
-    # The stop of a run may have been noted, and then not been carried out because the request changed.
+    # The stop of a run may have been recorded, and then not carried out because the request changed.
     new = [j for j in ended if j.run > last.run or (j.run == last.run and not last.finished_at)]
     return new[-1] if new else None
 

@@ -1,4 +1,4 @@
-"""What was observed becomes memory: ended executions and discoveries are taken into the status, once."""
+"""What was observed becomes memory: ended executions and discoveries are recorded in the status, once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KILLED = 137
 
 
 def fold(facts: Facts) -> ConnectorStatus:
-    """The status as far as it is memory: nothing is decided here."""
+    """The part of the status that is memory; nothing is decided here."""
     status = _fold_execution(facts, facts.seen.status)
     return _fold_discovery(facts, status)
 
@@ -38,7 +38,7 @@ def _fold_execution(facts: Facts, status: ConnectorStatus) -> ConnectorStatus:
     gone = seen.vanished.get(status.run) if status.state.exec_id and status.run > last.run else None
     if gone is None or status.run in runs:
         return status
-    if gone.finished is not None:  # ended, and then removed (a time to live) before anybody looked
+    if gone.finished is not None:  # ended, and then removed (by its time to live) before it was observed
         return _record(facts, status, gone)
     return finish(facts, _record_deleted(facts, status, gone))
 
@@ -50,7 +50,7 @@ def _record(facts: Facts, status: ConnectorStatus, job: ObservedJob) -> Connecto
 def record_ending(
     facts: Facts, status: ConnectorStatus, job: ObservedJob, ending: termination.Ending
 ) -> ConnectorStatus:
-    """Takes in how an execution ended, and what follows from it for the next."""
+    """Records how an execution ended, and what follows from that for the next one."""
     seen = facts.seen
     pod = next((p for p in seen.pods or () if p.job == job.name and p.ended is not None), None)
     ended = (pod.ended if pod is not None else None) or job.ended or seen.now
@@ -69,9 +69,9 @@ def record_ending(
 
 
 def finish(facts: Facts, status: ConnectorStatus) -> ConnectorStatus:
-    """The end of a stopped execution, whose Job is gone; the Job's condition had the exit code of its pod.
+    """Records the end of a stopped execution whose Job is gone; the Job's condition had the exit code of its pod.
 
-    If pod and Job were gone before the code was noted in the Job, the time they took shows whether the pod was killed.
+    If pod and Job were gone before the Job reported the code, the time they took shows whether the pod was killed.
     """
     seen, last = facts.seen, status.last_execution
     ended = replace(last, finished_at=format_time(seen.now))
@@ -86,7 +86,7 @@ def finish(facts: Facts, status: ConnectorStatus) -> ConnectorStatus:
     elif (
         job is not None and job.deleting is not None and job.grace is not None and seen.now >= job.deleting + job.grace
     ):
-        # The kubelet kills when the grace is over.
+        # The kubelet kills when the grace period is over.
         message += " It ran until its grace period was over and was killed; uncommitted rows are read again."
     return replace(status, last_execution=replace(ended, exit_code=code, message=message))
 
@@ -168,7 +168,7 @@ def _explain_lost(facts: Facts, job: ObservedJob) -> str:
 
 
 def _seen_before(facts: Facts) -> str:
-    """What was said of the pod while it did not get ready (a missing Secret): the deadline took pod and reason away."""
+    """Why the pod was not ready before (a missing Secret): the deadline removed the pod, and the reason with it."""
     said = facts.conditions.get("Discovered")
     quiet = {Reason.DISCOVERING, Reason.AWAITING_SLOT, Reason.DISCOVERY_TIMED_OUT}
     return "" if said is None or said.status != "False" or said.reason in quiet else f" Last seen: {said.message}"

@@ -14,7 +14,7 @@ class Word(StrEnum):
     meaning: str
 
     def __new__(cls, value: str, meaning: str) -> Self:
-        """The text with what it means."""
+        """The text, with its meaning."""
         word = str.__new__(cls, value)
         word._value_ = value
         word.meaning = meaning

@@ -1,4 +1,4 @@
-"""What is said of a case: the reasons and sentences that rows leave to the gate, the pod and the last execution."""
+"""The messages of a case: the reasons and sentences that rows leave to the gate, the pod and the last execution."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Messages(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         reason, message: Of the Ready condition.
         event: The message without its times, for events.
-        ready, reconciling, stalled: As in the row; only Stalled if a person must act.
+        ready, reconciling, stalled: As in the row, except that only Stalled is true if a person must act.
         listing: Why the streams are not known, or could not be listed again.
         pod: Why the execution's pod is not ready.
     """
@@ -53,7 +53,7 @@ class _Sayers(msgspec.Struct, frozen=True):
 
 
 def build_messages(case: Case) -> Messages:
-    """All messages of one case; the same for the same observation."""
+    """All messages of one case; the same observation always gives the same messages."""
     seen, row = case.facts.seen, case.row
     listing = _explain_listing(case)
     gate = _explain_gate(case, listing)
@@ -89,7 +89,7 @@ def _reason(case: Case, giver: Explanation | None) -> Reason | RunnerReason:
 
 
 def _fill(message: str, sayers: _Sayers) -> str:
-    """A row's message with its {parts}."""
+    """A row's message with its {parts} filled in."""
     named = {name for _, name, _, _ in Formatter().parse(message) if name}
     return message.format(**{name: PARTS[name](sayers) for name in named})
 
@@ -121,7 +121,7 @@ def _say_ending(case: Case) -> str:
 
 
 def _say_when(case: Case) -> str:
-    """When something is tried again, as a sentence with a space before it; "" if time does not matter."""
+    """When the next attempt is, as a sentence with a space before it; "" if time does not matter."""
     wake, retry, dry_run = case.row.wake, case.memory.retry, case.facts.seen.dry_run
     if wake is Wake.DRY_RUN and dry_run is not None and dry_run.again is not None:
         return f" Tried again at {format_time(dry_run.again)}, and at once when the spec changes."
@@ -145,7 +145,7 @@ def say_streams(status: ConnectorStatus) -> str:
 
 
 def _say_left(case: Case) -> str:
-    """Which pod is left over, and what to do: the operator may not delete pods."""
+    """Which pod is left over, and what to do about it: the operator may not delete pods."""
     left = case.facts.alive_pods
     if not left:
         return ""
@@ -159,7 +159,7 @@ def _say_left(case: Case) -> str:
 
 
 def close(text: str) -> str:
-    """A runner's message as a sentence, so that another may follow."""
+    """A runner's message as a complete sentence, so that another may follow."""
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
@@ -189,7 +189,7 @@ def _explain_listing(case: Case) -> Explanation:
 
 
 def _explain_asker(case: Case) -> Explanation:
-    """Whose discovery is waited for, and what keeps that one up."""
+    """Which connector's discovery this one waits for, and what delays that one."""
     asker = find_asker(case.facts, case.memory, case.streams)
     if asker is None:
         return Explanation(Reason.DISCOVERING, "The streams of this configuration are being listed.")

@@ -1,4 +1,4 @@
-"""Everything that `decide` may look at. Whoever observes fills it in; nothing else reaches a decision."""
+"""Everything that `decide` may use. The observer fills it in; nothing else reaches a decision."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ UNRESOLVED = DatasetView(
 
 
 class DryRun(msgspec.Struct, frozen=True):
-    """What the API server answered to a dry run of the Job that would follow.
+    """The API server's answer to a dry run of the next Job.
 
     Attributes:
-        refusal: Why it would be refused, as a sentence; "" when it would not, or when nobody can tell.
+        refusal: Why it would be refused, as a sentence; "" when it would be accepted, or when that is not known.
         again: When to ask again.
     """
 
@@ -36,7 +36,7 @@ class DryRun(msgspec.Struct, frozen=True):
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings that decisions depend on; `installation` stands for all that pods depend on."""
+    """The settings that decisions depend on; `installation` is a hash of everything that pods depend on."""
 
     failed_history: int = 3
     completed_history: int = 1
@@ -56,23 +56,23 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         spec: None when it can't be read; then `problems` says why, and `wanted` still holds spec.status.
-        problems: Everything wrong with the spec.
-        wanted: spec.status as it stands.
-        jobs: All Jobs with this connector's label, an earlier namesake's included.
-        pods: Its pods; None: not looked at yet.
-        warnings: What events say of its Jobs and pods that don't get ready, latest last; () also when not looked at.
-        node_signs: What those that make nodes say of its pods that no node takes, latest last; () also when not looked at.
-        catalogue: Of a discovery Job that has completed; None: not read yet, or lost when `catalogue_lost`.
-        vanished: Executions' Jobs that were seen to go, by run, as they were last.
-        vanished_attempts: The highest discovery whose Job was seen to go.
+        problems: Everything that is wrong with the spec.
+        wanted: spec.status as written.
+        jobs: All Jobs with this connector's label, including those of an earlier namesake.
+        pods: Its pods; None: not read yet.
+        warnings: Events about its Jobs and pods that are not getting ready, latest last; () also when not read.
+        node_signs: Events of node autoscalers about its unschedulable pods, latest last; () also when not read.
+        catalogue: Of a completed discovery Job; None: not read yet, or lost when `catalogue_lost`.
+        vanished: Jobs of executions that are gone, by run, as they were last seen.
+        vanished_attempts: The number of the latest discovery whose Job is gone.
         has_slot: Whether one more discovery may start now.
         has_turn: Whether this connector may follow a changed Dataset now.
         take_over: Whom the table may be taken over from now: named by the spec, and without a live Job.
-        dry_run: Whether the API server would take the Job that follows a replaced one; None: not asked.
-        created: When the Connector was made.
-        changed: When anything but its status was changed last; None: never since it was made.
-        peers: What others know that ask for the same list of streams; None: not looked at yet.
-        refusal: Why the API server refused the actions of the last visit, as a sentence; "" when it didn't.
+        dry_run: Whether the API server would accept the Job that is to replace the live one; None: not asked.
+        created: When the Connector was created.
+        changed: When anything except its status was last changed; None: never since it was created.
+        peers: What other connectors that need the same list of streams know about it; None: not read yet.
+        refusal: Why the API server refused the actions of the last visit, as a sentence; "" when it did not.
     """
 
     now: datetime

@@ -1,4 +1,4 @@
-"""The outputs of the tables: what is done, when to look again, how a stop and a change are reported."""
+"""The outputs of the tables: what to do, when to look again, and how a stop and a change are reported."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import Enum, StrEnum
 
 
 class Action(StrEnum):
-    """What is done about the execution."""
+    """What to do about the execution."""
 
     NOTHING = "nothing"
     LOOK = "list the pods"
@@ -17,7 +17,7 @@ class Action(StrEnum):
 
 
 class ListingAction(StrEnum):
-    """What is done about a discovery."""
+    """What to do about a discovery."""
 
     NOTHING = "nothing"
     READ = "read its pod's log"
@@ -26,7 +26,7 @@ class ListingAction(StrEnum):
 
 
 class ReasonFrom(StrEnum):
-    """Who gives the reason if the row does not."""
+    """Where the reason comes from if the row does not give it."""
 
     GATE = "gate"
     POD = "pod"
@@ -35,7 +35,7 @@ class ReasonFrom(StrEnum):
 
 
 class EventType(StrEnum):
-    """How a change is reported to people; a Normal one becomes a Warning when only a person can fix it."""
+    """How a change is reported to people; a Normal event becomes a Warning when only a person can fix the cause."""
 
     NORMAL = "Normal"
     WARNING = "Warning"

@@ -1,4 +1,4 @@
-"""What other Connectors of the namespace that ask for the same list of streams know of it, as values."""
+"""What other Connectors of the namespace that need the same list of streams know about it, as values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from connector_runner.schemas.kinds.connector_status import Discovery
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """The streams that a discovery has listed, and what stands in the status about that discovery."""
+    """The streams that a discovery has listed, and what the status says about that discovery."""
 
     discovery: Discovery
     streams: tuple[StreamSummary, ...]
@@ -20,7 +20,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """A discovery that failed: whose it was, the name of its Job, and what stands in the status about it."""
+    """A discovery that failed: whose it was, the name of its Job, and what the status says about it."""
 
     by: str
     job: str
@@ -28,11 +28,11 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Asker(msgspec.Struct, frozen=True, kw_only=True):
-    """A Connector whose discovery goes on, or has ended and is about to be read.
+    """A Connector whose discovery is running, or has ended and is about to be read.
 
     Attributes:
-        begun: When its Job was made, or is about to be.
-        reason, message: Why its pod does not start, where only a person can help; else None and "".
+        begun: When its Job was created, or is about to be.
+        reason, message: Why its pod does not start, if only a person can help; otherwise None and "".
     """
 
     name: str
@@ -42,10 +42,10 @@ class Asker(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Peers(msgspec.Struct, frozen=True, kw_only=True):
-    """All of them together, the newest first.
+    """All of these together, the newest first.
 
     Attributes:
-        selections: Streams that others have selected and whose status does not list them (yet).
+        selections: Streams that other connectors have selected and whose status does not list them (yet).
     """
 
     answers: tuple[Answer, ...] = ()

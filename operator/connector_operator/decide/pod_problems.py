@@ -13,30 +13,30 @@ from connector_operator.resources.reasons import Reason, RunnerReason
 from connector_operator.resources.workload import ObservedJob, ObservedPod
 
 LONG = timedelta(minutes=2)
-"""A runner that is up but has not been ready for longer is reported; it is never replaced for that."""
+"""A runner that is up but not ready for longer than this is reported; it is never replaced because of that."""
 NODE_MADE_WITHIN = timedelta(minutes=15)
-"""A node that was promised is waited for so long: what cluster-autoscaler and Karpenter give one themselves."""
+"""How long to wait for a node that was promised: as long as cluster-autoscaler and Karpenter wait themselves."""
 _IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 
 
 class WaitsFor(Enum):
-    """What it takes until something is ready."""
+    """What has to happen before something is ready."""
 
     TIME = auto()
-    """It may come by itself."""
+    """It may become ready by itself."""
     ADMISSION = auto()
-    """Whoever holds the Job or its pod back must let it start."""
+    """Whatever holds the Job or its pod back must let it start."""
     CAPACITY = auto()
-    """It comes when the cluster has made a node for it, or room on one."""
+    """It starts when the cluster has created a node for it, or has made room on one."""
     PERSON = auto()
-    """It can't happen unless somebody fixes something; a source that is unreachable is not in this class."""
+    """Somebody must fix something first; a source that is unreachable is not in this class."""
 
 
 class Explanation(msgspec.Struct, frozen=True):
     """Why something is not ready yet.
 
     Attributes:
-        when: A sentence about when it is tried again, with a space before it; separate, as it changes with the time.
+        when: A sentence about the next attempt, with a space before it; separate, because it changes with time.
     """
 
     reason: Reason | RunnerReason
@@ -74,7 +74,7 @@ def explain_unready(job: ObservedJob, seen: Observation) -> Explanation:
 
 
 def _explain_unscheduled(pod: ObservedPod, seen: Observation) -> Explanation | None:
-    """What keeps the pod from a node; a node that is made on demand is waited for."""
+    """Why the pod has no node; if a node is being created for it, it waits for that."""
     if pod.gates:
         return _explain_gates(pod, seen.namespace)
     if not pod.unschedulable:
@@ -98,7 +98,7 @@ def _explain_unscheduled(pod: ObservedPod, seen: Observation) -> Explanation | N
 
 
 def _explain_gates(pod: ObservedPod, namespace: str) -> Explanation:
-    """A pod that is held back from the scheduler, as some queues do; by whom is not known to us."""
+    """A pod that is held back from the scheduler, as some queues do; we don't know by what."""
     patch = """[{"op":"remove","path":"/spec/schedulingGates"}]"""
     message = (
         f"Pod {pod.name} is held back from the scheduler by {', '.join(pod.gates)}: whatever put that there (a queue, a "
@@ -109,7 +109,7 @@ def _explain_gates(pod: ObservedPod, namespace: str) -> Explanation:
 
 
 def _explain_start(pod: ObservedPod, said: str) -> Explanation | None:
-    """What keeps the pod's container from starting; `said`: the latest warning about it."""
+    """Why the pod's container does not start; `said`: the latest warning about it."""
     if pod.container_reason in _IMAGE_REASONS:
         message = f"The runner's image could not be pulled: {pod.waiting}"
         return Explanation(Reason.IMAGE_NOT_PULLED, message, WaitsFor.PERSON)
@@ -145,7 +145,7 @@ def _explain_time(job: ObservedJob, pod: ObservedPod, now: datetime) -> Explanat
 
 
 def explain_suspended(job: ObservedJob) -> Explanation:
-    """A Job that somebody holds back: it may start by itself, and we don't know who holds it."""
+    """A Job that something holds back: it may start by itself, and we don't know what holds it."""
     message = (
         f"Job {job.name} is suspended, or scaled to nothing: whatever admits Jobs here (a queue, a policy, a person) has not "
         "let it start. It starts when that happens; to let it start by hand: "

@@ -1,4 +1,4 @@
-"""What Jobs were made from, as the status remembers it: whatever admits a Job may change it, so it is not asked of the Job."""
+"""What Jobs were made from, as recorded in the status: admission may change a Job, so the Job itself is not trusted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ replace = msgspec.structs.replace
 
 
 def with_provenance(jobs: Iterable[ObservedJob], uid: str, status: ConnectorStatus) -> tuple[ObservedJob, ...]:
-    """Jobs with what they were made from; where the status does not tell (an earlier operator's), as the Job says."""
+    """Jobs with what they were made from; where the status does not say (an earlier operator's), as the Job says."""
     return tuple(_as_made(job, status) if job.owner == uid else job for job in jobs)
 
 

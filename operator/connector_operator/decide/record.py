@@ -20,7 +20,7 @@ _STOPS = {
     StopCause.REPLACED: (Reason.REPLACED, "It was stopped to be replaced by the next execution."),
     StopCause.NODE_LOST: (Reason.NODE_LOST, "Its node did not answer; another execution took over."),
 }
-"""Reason and message of `lastExecution` of an execution that is stopped."""
+"""Reason and message of `lastExecution` for an execution that is stopped."""
 
 
 def record(case: Case) -> Case:
@@ -32,7 +32,7 @@ def record(case: Case) -> Case:
 
 
 def _settle(case: Case) -> ConnectorStatus:
-    """Clears what a stop or a success clears, and notes the end of an execution that is gone."""
+    """Clears what a stop or a success clears, and records the end of an execution that is gone."""
     memory, inputs = case.memory, case.inputs
     if inputs.request is not Request.RUNNING:
         memory = replace(memory, retry=Retry())
@@ -65,7 +65,7 @@ def _reserve_run(case: Case, memory: ConnectorStatus) -> ConnectorStatus:
 
 
 def _next_run(case: Case, memory: ConnectorStatus) -> int:
-    """The run to reserve: the one already reserved, if its Job was never seen, otherwise the next number."""
+    """The run to reserve: the one already reserved, if its Job was never seen; otherwise the next number."""
     seen = case.facts.seen
     reserved = names.job_of_execution(memory.state.exec_id)
     is_unused = (
@@ -85,7 +85,7 @@ def _note_stop(case: Case, memory: ConnectorStatus, cause: StopCause) -> Connect
 
 
 def _note_ending(case: Case, memory: ConnectorStatus) -> ConnectorStatus:
-    """Records once how it ended, before its Job is deleted."""
+    """Records once how the execution ended, before its Job is deleted."""
     facts, live = case.facts, case.facts.live[-1]
     if memory.last_execution.run == live.job.run and memory.last_execution.reason:
         return memory
@@ -109,7 +109,7 @@ def _reserve_attempt(case: Case, memory: ConnectorStatus) -> ConnectorStatus:
 
 
 def forget_cancelled(case: Case) -> Case:
-    """After their deletion: discoveries that are no longer needed are never read."""
+    """Forgets discoveries that are no longer needed, after their deletion: they are never read."""
     if case.listing_row.action is not ListingAction.CANCEL:
         return case
     discovery = case.memory.discovery

@@ -1,6 +1,7 @@
-"""A Dataset's status, and which of its connectors may follow a change: one by one, the next when those before are ready.
+"""A Dataset's status, and which of its connectors may follow a change: one by one, when those before it are ready.
 
-A change that breaks the first connector so breaks only the first. One that was failing or not ready before the change holds nobody up.
+So a change that breaks the first connector breaks only that one. A connector that was failing or not ready before the
+change delays no others.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     """One connector of a Dataset.
 
     Attributes:
-        table: Its table there.
-        is_wanted: Whether running is asked for.
-        live_hash: Of the Dataset's form that its live execution was made from; "" without one.
+        table: Its table in the dataset.
+        is_wanted: Whether it is requested to run.
+        live_hash: Hash of the Dataset's form that its live execution was made from; "" without one.
         is_ready: Whether that execution's pod is ready.
         is_starting: Whether its state is running.
-        is_refused: Whether the API server refuses the Job that would follow the live one.
-        unready_since: Since when its condition Ready is not true; "" when it is, or not known.
-        failing_since: When its row of failures began; "" when none.
-        problem: How its last execution failed, if that was about the dataset.
+        is_refused: Whether the API server refuses the Job that would replace the live one.
+        unready_since: Since when its condition Ready is not true; "" when it is true, or not known.
+        failing_since: When its consecutive failures began; "" when there are none.
+        problem: How its last execution failed, if the failure was about the dataset.
     """
 
     name: str
@@ -51,11 +52,11 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     """How far the connectors of a Dataset follow its present form.
 
     Attributes:
-        problems: Everything wrong with the Dataset's spec.
+        problems: Everything that is wrong with the Dataset's spec.
         users: Its connectors, by name.
         live: Those with a live execution.
         outdated: Those of them that must follow a change.
-        blockers: Those that follow it already and are not ready because of it: the others wait for them.
+        blockers: Those that already follow it and are not ready because of it: the others wait for them.
     """
 
     status: DatasetStatus
@@ -67,13 +68,13 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DatasetDecision(msgspec.Struct, frozen=True):
-    """What becomes of a Dataset.
+    """The decision about one Dataset.
 
     Attributes:
-        status: What its status becomes; None: it stays as it is.
-        turn: Which connector follows the change next; "" for nobody.
+        status: Its new status; None: it stays as it is.
+        turn: Which connector follows the change next; "" for none.
         waiting: Those that must follow it, in order.
-        refused: Those before it whose next Job the API server refuses: they are asked again, and hold nobody up.
+        refused: Those before it whose next Job the API server refuses: they are tried again, and delay no others.
     """
 
     status: dict[str, Any] | None
@@ -120,7 +121,7 @@ def _compare(name: str, raw_spec: Any, status: DatasetStatus, users: list[User],
 
 
 def _blocks(user: User, changed_at: str) -> bool:
-    """Whether a user that follows the change already is not ready because of it, as far as one can tell."""
+    """Whether a user that already follows the change is not ready because of it, as far as that can be known."""
     if not user.is_wanted or user.is_ready:
         return False
     if user.failing_since:

@@ -1,6 +1,6 @@
-"""One discovery for all that ask for the same: whose answer, failure or running Job serves this connector. Pure.
+"""One discovery for all that need the same one: whose answer, failure or running Job this connector can use. Pure.
 
-A Secret that was rotated is invisible here, so that the times decide: `docs/decisions/0010-one-discovery-for-all.md`.
+A rotated Secret can't be seen here, so the times decide: `docs/decisions/0010-one-discovery-for-all.md`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from connector_runner.schemas.kinds.connector_status import ConnectorStatus, Dis
 
 replace = msgspec.structs.replace
 _CLOCKS_APART = timedelta(seconds=3)
-"""A retry is due by the operator's clock; its Job bears the API server's (see `cluster.clock`)."""
+"""A retry is due by the operator's clock; its Job has the API server's time (see `cluster.clock`)."""
 
 
 def take_shared(facts: Facts, memory: ConnectorStatus) -> ConnectorStatus:
-    """The memory with what another connector's discovery has found, where that serves this one, too."""
+    """The memory with what another connector's discovery has found, if this connector can use it, too."""
     peers = facts.seen.peers
     if peers is None or not (peers.answers or peers.failures):
         return memory
@@ -37,14 +37,14 @@ def take_shared(facts: Facts, memory: ConnectorStatus) -> ConnectorStatus:
 
 
 def find_asker(facts: Facts, memory: ConnectorStatus, streams: StreamFacts) -> Asker | None:
-    """Whose discovery to wait for instead of making another."""
+    """Which connector's discovery to wait for instead of starting another."""
     if facts.seen.peers is None or not is_sharing(facts, memory, streams):
         return None
     return next((a for a in facts.seen.peers.askers if _may_serve(facts, memory, streams, a.begun)), None)
 
 
 def is_sharing(facts: Facts, memory: ConnectorStatus, streams: StreamFacts) -> bool:
-    """Whether the streams must be listed now, and another's discovery may do: not when a new one is asked for outright."""
+    """Whether the streams must be listed now, and another's discovery may do: not if the spec asks for a new one."""
     spec, now = facts.seen.spec, facts.seen.now
     if spec is None or facts.problems or spec.rediscover_at != memory.discovery.rediscover_at:
         return False
@@ -53,9 +53,9 @@ def is_sharing(facts: Facts, memory: ConnectorStatus, streams: StreamFacts) -> b
 
 
 def _may_serve(facts: Facts, memory: ConnectorStatus, streams: StreamFacts, begun: datetime) -> bool:
-    """Whether a discovery that began then may say something new here.
+    """Whether a discovery that began then may have a new answer for this connector.
 
-    Who waits after a failure, or for a stream that was not there, is served by nothing that is older than this wait.
+    After a failure, or a stream that was missing, only a discovery that is newer than this wait can help.
     """
     seen, before = facts.seen, memory.discovery
     if seen.changed is not None and begun < seen.changed:
@@ -69,7 +69,7 @@ def _may_serve(facts: Facts, memory: ConnectorStatus, streams: StreamFacts, begu
 def _is_usable(
     facts: Facts, memory: ConnectorStatus, streams: StreamFacts, begun: datetime | None, seen_at: datetime | None
 ) -> bool:
-    """Whether what a discovery found may be taken: it is fresh, and began after the last change of this Connector.
+    """Whether what a discovery found may be used: it is fresh, and began after the last change of this Connector.
 
     Times are whole seconds: what began in the second of the change may have begun before it.
     """
@@ -89,7 +89,7 @@ def _is_answer_for(facts: Facts, memory: ConnectorStatus, streams: StreamFacts, 
 
 
 def _is_failure_for(facts: Facts, memory: ConnectorStatus, streams: StreamFacts, failure: Failure) -> bool:
-    """Only who was there when it ended has waited for it."""
+    """Whether another's failure counts here: only a connector that existed when the discovery ended waited for it."""
     told, created = failure.discovery, facts.seen.created
     ended = parse_time(told.failed_at)
     if created is None or ended is None or created > ended:
@@ -123,7 +123,7 @@ def _take_answer(facts: Facts, memory: ConnectorStatus, answer: Answer) -> Conne
 
 
 def _take_failure(facts: Facts, before: Discovery, failure: Failure) -> Discovery:
-    """The own failures count; as the delay follows from the shared Job, who failed together tries again together."""
+    """Counts the failure as its own; the delay follows from the shared Job, so all that waited retry together."""
     told = failure.discovery
     failures = before.failures + 1 if before.failed_for == facts.hashes.listing else 1
     ended = parse_time(told.failed_at) or facts.seen.now

@@ -1,4 +1,4 @@
-"""The status that a case leads to, whether it must be written, and which change is to be reported."""
+"""The status that follows from a case, whether it must be written, and which change to report."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OWN = frozenset(kind.type for kind in CONDITIONS)
 
 
 class Announcement(msgspec.Struct, frozen=True):
-    """A change to report; a quiet one is for the log, not worth an event."""
+    """A change to report; a quiet one is logged and gets no event."""
 
     reason: Reason | RunnerReason
     message: str
@@ -48,7 +48,7 @@ def compose_status(case: Case, messages: Messages) -> dict[str, Any]:
 
 
 def _execution_id(case: Case) -> str:
-    """Of the execution that is, is being made or is leaving; "" when no Job and no pod is left."""
+    """The id of the execution that exists, is being created or is ending; "" when no Job and no pod is left."""
     seen, live = case.facts.seen, case.facts.live
     if case.row.action is Action.START:
         job = names.execution_job_name(seen.name, seen.uid, case.memory.run)
@@ -59,7 +59,7 @@ def _execution_id(case: Case) -> str:
 
 
 def announce(case: Case, messages: Messages, status: dict[str, Any]) -> Announcement | None:
-    """What to report of a status that is written: a new state, a new reason of Ready, or that a person is needed from now on."""
+    """The change to report with a written status: a new state, a new reason of Ready, or a person is needed now."""
     ready = next(c for c in status["conditions"] if c["type"] == "Ready")
     old, stalled = case.facts.conditions.get("Ready"), case.facts.conditions.get("Stalled")
     is_same_state = case.facts.seen.status.state.status == status["state"]["status"]
@@ -73,17 +73,17 @@ def announce(case: Case, messages: Messages, status: dict[str, Any]) -> Announce
 
 
 def has_changed(stored: dict[str, Any], desired: dict[str, Any]) -> bool:
-    """Whether a status must be written: `updated` and times of transitions alone are no reason; foreign conditions neither."""
+    """Whether a status must be written: `updated`, times of transitions and foreign conditions alone are no reason."""
     return bool(_settled(stored) != _settled(desired))
 
 
 def _settled(status: Any) -> Any:
-    """A raw status without what changes by itself."""
+    """A raw status without the parts that change by themselves."""
     if not isinstance(status, dict):
         return None
     bare = {key: value for key, value in status.items() if key != "updated"}
     conditions = bare.get("conditions")
-    if isinstance(conditions, list):  # else a hand wrote it
+    if isinstance(conditions, list):  # otherwise somebody wrote it by hand
         bare["conditions"] = [
             {key: value for key, value in condition.items() if key != "lastTransitionTime"}
             for condition in conditions
@@ -93,7 +93,7 @@ def _settled(status: Any) -> Any:
 
 
 def refused_status(stored: dict[str, Any], desired: dict[str, Any], message: str, now: datetime) -> dict[str, Any]:
-    """The stored status with the conditions of a desired one that was refused, and that said in Ready and Stalled."""
+    """The stored status with the conditions of the desired one, which was refused; Ready and Stalled say so."""
     said = {"Ready": "False", "Reconciling": "False", "Stalled": "True"}
     conditions = []
     for condition in desired["conditions"]:

@@ -1,4 +1,4 @@
-"""What is known of the streams that the spec asks for, and when they are to be listed again."""
+"""What is known about the streams that the spec asks for, and when to list them again."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from connector_runner.schemas.kinds.connector_status import ConnectorStatus
 
 
 class StreamFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the status, after `fold`, knows of the streams.
+    """What the status, after `fold`, knows about the streams.
 
     Attributes:
-        is_fresh: The streams in status are those of the spec's configuration.
+        is_fresh: The streams in status belong to the spec's configuration.
         has_selected: The selected stream is among them.
-        is_cut_short: The list was cut, and made without regard to the stream that is now selected.
-        is_missed: A stream is selected that the source did not have when it was last asked.
+        is_cut_short: The list was truncated, and made before the present stream was selected.
+        is_missed: The source did not have the selected stream when it was last asked.
         has_failed: The last attempts to list what the spec asks for failed.
-        is_list_due: The streams must be listed again, whatever they are.
+        is_list_due: The streams must be listed again, whatever is known about them.
         next_at: When the next attempt to list them is due; None: at once.
     """
 
@@ -35,7 +35,7 @@ class StreamFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def gather_stream_facts(facts: Facts, memory: ConnectorStatus) -> StreamFacts:
-    """Computes them; `memory` is the status after `fold`."""
+    """Computes these facts; `memory` is the status after `fold`."""
     spec, discovery, hashes = facts.seen.spec, memory.discovery, facts.hashes
     selected = spec.selected_stream if spec is not None else ""
     has_selected = any(known.id == selected for known in memory.streams)

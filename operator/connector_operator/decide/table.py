@@ -1,8 +1,8 @@
 """The whole behaviour on one page: which inputs lead to which action, state and reason.
 
-Every possible combination of the four inputs is in exactly one row (a test enumerates them), so the order means nothing.
-`docs/states.md` is generated from here. What a row means for others is in its fields: nothing outside this module
-uses a row's name (`make lint` checks it).
+Every possible combination of the four inputs is in exactly one row (a test enumerates them), so the order of rows does
+not matter. `docs/states.md` is generated from here. What a row means for others is in its fields: nothing outside this
+module uses a row's name (`make lint` checks it).
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ Word = TypeVar("Word", bound=StrEnum)
 
 
 def only(*words: Word) -> frozenset[Word]:
-    """These."""
+    """Only these values."""
     return frozenset(words)
 
 
 def all_but(*words: Word) -> frozenset[Word]:
-    """All of their kind but these."""
+    """All values of their kind except these."""
     return frozenset(type(words[0])) - frozenset(words)
 
 
 class When(msgspec.Struct, frozen=True):
-    """The inputs with which a row holds: each of the four is in its set."""
+    """The inputs with which a row holds: each of the four must be in its set."""
 
     requests: frozenset[Request]
     executions: frozenset[Execution]
@@ -55,9 +55,9 @@ class Row(msgspec.Struct, frozen=True):
     Attributes:
         name: What metrics, logs and the documentation call it.
         state: `state.status`.
-        reason: Of Ready; who gives it, where the row leaves it open.
+        reason: Of Ready; or where it comes from, if the row leaves it open.
         message: Of Ready; {parts} are filled in by `messages`.
-        ready, reconciling, stalled: Which of these conditions are true; only Stalled where a pod or gate needs a person.
+        ready, reconciling, stalled: Which of these conditions are true; only Stalled if a pod or gate needs a person.
         unhealthy: RunnerHealthy is False, with the reason and message of Ready; otherwise the pod decides.
         event: How the change to this row is reported.
         wake: When to look again even if nothing happens.
@@ -228,7 +228,7 @@ LISTING_ROWS = (
 
 
 def find_row(inputs: Inputs) -> Row:
-    """The one row that holds; the enumerated test proves that there is always exactly one."""
+    """The one row that holds; the test of all combinations proves that there is always exactly one."""
     return next(row for row in ROWS if row.has(inputs))
 
 

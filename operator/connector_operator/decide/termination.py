@@ -24,9 +24,9 @@ class Ending(msgspec.Struct, frozen=True):
 
     Attributes:
         outcome: completed, refused, crashed, disrupted or fenced.
-        exit_code: None when nobody saw it.
-        is_of_stream: It failed for the selected stream alone: with another it might not.
-        held: Which run held the dataset when it was refused there; empty when it was not.
+        exit_code: None when it is not known.
+        is_of_stream: It failed because of the selected stream alone: with another stream it might succeed.
+        held: Which run held the dataset when it was refused there; otherwise empty.
     """
 
     outcome: str
@@ -51,7 +51,7 @@ def read_ending(job: ObservedJob, pods: Sequence[ObservedPod]) -> Ending:
 
 
 def _read_pod(pod: ObservedPod) -> Ending:
-    if pod.exit_code == ExitCode.END_OF_STREAM:  # while other containers run on
+    if pod.exit_code == ExitCode.END_OF_STREAM:  # while other containers still run
         return _END_OF_STREAM
     said = parse_termination(pod.message)
     message = said.message[:_LONGEST_MESSAGE] or f"The runner ended with exit code {pod.exit_code}."
@@ -77,7 +77,7 @@ def _read_refusal(said: Termination, message: str) -> Ending:
 
 
 def exit_code_of(job: ObservedJob) -> int | None:
-    """The exit code in a failed Job's condition: its failure policy names every one."""
+    """The exit code in a failed Job's condition: the failure policy puts it there for every failure."""
     found = _EXIT_CODE.search(job.message) if job.reason == "PodFailurePolicy" else None
     return int(found.group(1)) if found else None
 
@@ -96,7 +96,8 @@ def _read_without_pod(job: ObservedJob) -> Ending:
 def read_live_ending(job: ObservedJob, pods: Sequence[ObservedPod], outlived_code: int | None) -> Ending:
     """How an execution ended whose Job is still live.
 
-    Its runner has ended while other containers run, or somebody changed the Job so that it can't continue as one execution.
+    Its runner has ended while other containers still run, or somebody changed the Job so that it can't continue as one
+    execution.
     """
     if outlived_code is not None:
         return read_ending(job, pods)

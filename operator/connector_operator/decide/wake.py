@@ -1,4 +1,4 @@
-"""When to look again though nothing happens: the earliest moment at which time alone changes the decision."""
+"""When to look again even if nothing happens: the earliest moment at which time alone changes the decision."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from connector_operator.resources.times import parse_time
 
 _FIRST_LOOK, _LAST_LOOK = timedelta(seconds=5), timedelta(seconds=60)
 _PEER_LOOK = timedelta(seconds=15)
-"""Who waits for another's discovery is woken when that ends; this is for an end that nobody saw."""
+"""A connector that waits for another's discovery is woken when that ends; this is for an end that nobody noticed."""
 _SOONEST = timedelta(milliseconds=200)
 
 
 def next_wake(case: Case) -> datetime | None:
-    """None: only when something happens."""
+    """The earliest of these moments; None: only when something happens."""
     facts, now = case.facts, case.facts.seen.now
     moments = [_of_row(case), *(next_look(job.created, now) for job in case.waiting)]
     if case.listing_row.waits_for_peer:
@@ -26,7 +26,7 @@ def next_wake(case: Case) -> datetime | None:
         moments.append(case.streams.next_at)
     moments += [d.overdue_at for d in facts.discoveries if d.job.finished is None]
     if prune(facts, case.memory):
-        moments.append(now)  # what this very status takes in may be removed once it is stored
+        moments.append(now)  # what this status records may be removed once it is stored
     later = [max(moment, now + _SOONEST) for moment in moments if moment is not None]
     return min(later, default=None)
 
@@ -47,7 +47,7 @@ def _of_row(case: Case) -> datetime | None:
 
 
 def _next_leave(facts: Facts) -> datetime:
-    """While a Job goes, its own event wakes us; pods without a Job have no event that we watch."""
+    """When to check a deletion: a Job that goes sends an event, but pods without a Job have none that we watch."""
     seen, policy = facts.seen, facts.seen.policy
     limit = policy.grace + policy.node_lost_after + timedelta(seconds=1)
     deleting = [j.deleting + limit for j in seen.jobs if j.deleting is not None and j.deleting + limit > seen.now]
@@ -55,6 +55,6 @@ def _next_leave(facts: Facts) -> datetime:
 
 
 def next_look(since: datetime | None, now: datetime) -> datetime:
-    """When to look at a pod that is not ready, or left: after five seconds, then ever less often."""
+    """When to check a pod that is not ready, or left over: after five seconds, then less and less often."""
     age = max(now - (since or now), timedelta(0))
     return now + min(max(age / 2, _FIRST_LOOK), _LAST_LOOK)
