@@ -32,7 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entrance of the console script; returns the exit code."""
+    """Entry point of the console script; returns the exit code."""
     flags = build_parser().parse_args(arguments)
     if flags.command == "crds":
         from connector_operator.crds.files import build_crd_files

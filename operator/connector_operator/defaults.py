@@ -1,4 +1,4 @@
-"""The installation's defaults of `spec.runner`: YAML in a file or folder, normally a mounted ConfigMap, read anew when it changes."""
+"""The installation's defaults of `spec.runner`: YAML in a file or folder, normally a ConfigMap; read again on changes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ log = logging.getLogger(__name__)
 
 
 class DefaultsError(ValueError):
-    """The file can't be used; the message says why, a sentence a line."""
+    """The file can't be used; the message says why, one sentence per line."""
 
 
 def read_texts(path: Path) -> Texts:
-    """A file's text, or those of a folder's YAML files by name; a folder may be empty, as one of an optional ConfigMap is.
+    """A file's text, or those of a folder's YAML files by name; a folder may be empty, as an optional ConfigMap's is.
 
     Raises:
         DefaultsError: It can't be read.
@@ -37,7 +37,7 @@ def parse_defaults(text: str, path: str) -> Layer:
     """The defaults in a file's text; an empty file has none.
 
     Raises:
-        DefaultsError: It is no YAML, or says what can't be said.
+        DefaultsError: It is not valid YAML, or contains something that is not allowed.
     """
     try:
         raw: Any = yaml.safe_load(text)
@@ -51,7 +51,7 @@ def parse_defaults(text: str, path: str) -> Layer:
 
 
 class InstallationDefaults:
-    """Tells the layers below a Connector, as they are now.
+    """The layers below a Connector, as they are now.
 
     Attributes:
         is_cluster_choosing: The cluster gives pods their groups and profiles (OpenShift).
@@ -76,7 +76,7 @@ class InstallationDefaults:
         DEFAULTS_VALID.set(1)
 
     def layers(self) -> tuple[Layer, ...]:
-        """From the lowest up. What has become bad is told, once for each text, and the last good one counts."""
+        """All layers, the lowest first. An invalid text is reported once, and the last valid one stays in use."""
         if self._path is not None:
             self._follow(self._path)
         return (built_in(is_cluster_choosing=self.is_cluster_choosing), *self._layers)

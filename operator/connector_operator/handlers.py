@@ -1,4 +1,4 @@
-"""All of Kopf on one page: which objects are watched, what is kept of them, and that an event only names a key to visit."""
+"""Everything about Kopf: which objects are watched, what is kept of them; an event only names a key to visit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OURS = (naming.GROUP, naming.VERSION)
 
 
 def build_registry(operation: Operation) -> kopf.OperatorRegistry:
-    """The handlers of one operator. Raw events and indices only: nothing is ever written by Kopf."""
+    """The handlers of one operator. Raw events and indices only: Kopf never writes anything."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
@@ -28,7 +28,7 @@ def build_registry(operation: Operation) -> kopf.OperatorRegistry:
     async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
         settings.posting.enabled = False
         settings.peering.standalone = True
-        settings.scanning.disabled = True  # else rights on namespaces and CRDs would be needed
+        settings.scanning.disabled = True  # otherwise rights on namespaces and CRDs would be needed
         settings.watching.label_selectors["batch", "v1", "jobs"] = names.LABEL_CONNECTOR
 
     @kopf.index(*OURS, naming.CONNECTORS, id="connectors", registry=registry)

@@ -1,6 +1,6 @@
-"""One active operator: it holds a Lease, and its process ends before another can take that.
+"""One active operator: it holds a Lease, and its process ends before another can take the Lease.
 
-A thread of its own watches the renewals, so that even a loop that no longer turns, or a process that was stopped for a
+A separate thread checks the renewals, so that even a blocked event loop, or a process that was stopped for a
 while, can't act on a Lease that it may have lost.
 """
 
@@ -22,7 +22,7 @@ LOST_EXIT_CODE = 3
 
 
 class Leadership:
-    """A Lease of `duration` seconds; renewed each fifth of that, given up for lost after two thirds."""
+    """A Lease of `duration` seconds; renewed every fifth of that, considered lost after two thirds."""
 
     def __init__(self, client: KubeClient, namespace: str, name: str, identity: str, duration: int) -> None:
         self._client = client
@@ -50,14 +50,14 @@ class Leadership:
         threading.Thread(target=self._watch, name="lease", daemon=True).start()
 
     async def keep(self) -> None:
-        """Renews until cancelled; ends the process when somebody else has the Lease."""
+        """Renews until cancelled; ends the process when another process has the Lease."""
         while True:
             await asyncio.sleep(self._duration / 5)
             if not await self._try() and self._holder() not in {"", self.identity}:
                 self._die(f"{self._holder()} has taken the Lease")
 
     async def release(self) -> None:
-        """Lets another take over at once."""
+        """Lets another process take over at once."""
         self._is_released.set()
         IS_LEADER.set(0)
         spec = self._lease.get("spec", {})
@@ -76,7 +76,7 @@ class Leadership:
 
     def _die(self, why: str) -> None:
         log.error("this operator is no longer the active one: %s", why)
-        os._exit(LOST_EXIT_CODE)  # nothing of this process may write any more, not even on the way out
+        os._exit(LOST_EXIT_CODE)  # this process may not write anything any more, not even while it exits
 
     def _holder(self) -> str:
         return str(self._lease.get("spec", {}).get("holderIdentity") or "")
@@ -94,7 +94,7 @@ class Leadership:
         return is_ours
 
     async def _take(self) -> bool:
-        """Creates, renews or takes over; the resourceVersion lets only one of several succeed."""
+        """Creates, renews or takes over; because of the resourceVersion only one of several candidates succeeds."""
         try:
             self._lease = await self._client.request("GET", f"{self._path}/{self._name}", is_urgent=True)
         except ApiError as error:
@@ -116,7 +116,7 @@ class Leadership:
         return True
 
     def _is_expired(self) -> bool:
-        """Whether the holder's sign of life has not changed for the Lease's duration: by our clock alone, clocks differ."""
+        """Whether the holder has not renewed for the Lease's duration: by our clock alone, because clocks differ."""
         spec = self._lease["spec"]
         sign = f"{spec.get('holderIdentity')} {spec.get('renewTime')}"
         if sign != self._seen[0]:

@@ -1,4 +1,4 @@
-"""Logs for machines (one JSON object a line) or people."""
+"""Logs for machines (one JSON object per line) or people."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line: time, level, logger, message, what `extra` gave, and the traceback if there is one."""
+    """One object per line: time, level, logger, message, the fields of `extra`, and the traceback if there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
@@ -28,7 +28,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logging(form: str, level: str) -> None:
-    """Sets up the root logger; Kopf and the clients only speak when something is wrong."""
+    """Sets up the root logger; Kopf and the clients only log problems."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         JsonFormatter() if form == "json" else logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")

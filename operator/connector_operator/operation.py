@@ -31,9 +31,9 @@ from connector_operator.settings import Settings
 from connector_runner.schemas.kinds.naming import DEFAULT_DATASET
 
 _DATASET_DELAY = 1.0
-"""Connectors change in bursts; their Dataset's status follows once for all of them."""
+"""Connectors change in bursts; their Dataset's status is updated once for all of them."""
 _LISTING_DELAY = 2.0
-"""A list that is made again arrives object by object."""
+"""When a watch lists its objects again, they arrive one by one."""
 log = logging.getLogger(__name__)
 STATES = ("pending", "received", "ready", "running", "stopped", "errored")
 
@@ -79,7 +79,7 @@ class Operation:
         return await controller.visit(key)
 
     def login(self) -> kopf.ConnectionInfo | None:
-        """Kopf's credentials in a pod: read again each time it asks, as tokens are rotated; None outside of a pod."""
+        """Kopf's credentials in a pod: read again for each request, as tokens are rotated; None outside of a pod."""
         configuration = self._client.configuration
         path = SERVICE_ACCOUNT / "token"
         if not path.exists():
@@ -92,12 +92,12 @@ class Operation:
         )
 
     def serve(self, namespaces: Sequence[str]) -> None:
-        """Other namespaces are watched from now on (none: all): the indices that come with them are to be taken."""
+        """From now on other namespaces are watched (none: all); the indices that come with them must be bound."""
         self._served = tuple(namespaces)
         self.cache.is_bound = False
 
     def bind(self, connectors: Index, datasets: Index, jobs: Index, sharers: Index | None = None) -> None:
-        """Takes Kopf's indices with the first event; counts the discoveries that run already."""
+        """Takes Kopf's indices at the first event; counts the discoveries that are already running."""
         if self.cache.is_bound:
             return
         self.cache.bind(connectors, datasets, jobs, sharers)
@@ -109,7 +109,7 @@ class Operation:
                 self.slots.hold(key)
 
     def _note(self, kind: str | None, body: Mapping[str, Any]) -> None:
-        """Notices that a watch was down and its objects are listed again: what came and went meanwhile had no event."""
+        """Detects that a watch was down and its objects are listed again: changes in the meantime had no event."""
         uid = body["metadata"]["uid"]
         if kind == "DELETED":
             self._shown.discard(uid)
@@ -147,7 +147,7 @@ class Operation:
             self.queue.add(Key("dataset", key.namespace, name), delay=_DATASET_DELAY)
 
     def on_dataset(self, key: Key, kind: str | None, body: Mapping[str, Any]) -> None:
-        """A Dataset was seen for the first time, has changed, or is gone: so may be what its connectors resolve to."""
+        """A Dataset was seen for the first time, has changed, or is gone; its connectors' resolution may change."""
         self._note(kind, body)
         self.queue.add(key, Priority.PERSON)
         meta = body["metadata"]
@@ -175,10 +175,10 @@ class Operation:
             self.queue.add(key)
 
     async def resync(self) -> None:
-        """Visits everything now and then though nothing happened, and soon after a watch had to list its objects again."""
+        """Visits everything from time to time even without events, and soon after a watch listed its objects again."""
         while True:
             try:
-                # Not `wait_for`: before Python 3.12 it loses a cancellation that comes together with the event.
+                # Not `wait_for`: before Python 3.12 it loses a cancellation that arrives together with the event.
                 async with asyncio.timeout(self._settings.resync):
                     await self._listed_again.wait()
                 await asyncio.sleep(_LISTING_DELAY)
@@ -188,13 +188,13 @@ class Operation:
             await self.sweep()
 
     async def sweep(self) -> None:
-        """Takes out of the cache what is gone without an event, then asks for a visit of everything.
+        """Removes from the cache what is gone without an event, then requests a visit of everything.
 
-        Three lists of metadata, and no request for a connector where nothing is to be done.
+        Three lists of metadata, and no request for a connector that needs no change.
         """
         if self._settings.namespaces and not self._served:
             return
-        shown = self.cache.shown()  # before the lists: what comes meanwhile is in neither
+        shown = self.cache.shown()  # before the lists: what appears in the meantime is in neither
         try:
             existing = await self._observer.existing(self._served)
         except ApiError as error:
@@ -213,7 +213,7 @@ class Operation:
             self.queue.add(key, Priority.RESYNC)
 
     async def count(self) -> None:
-        """Keeps the metric of connectors by state."""
+        """Updates the metric of connectors by state."""
         while True:
             await asyncio.sleep(10)
             states: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""/healthz, /readyz and /metrics: health is proven by the loop and the queue having turned, not by this task answering."""
+"""/healthz, /readyz and /metrics: healthy means that loop and queue make progress, not that this task answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from connector_operator.metrics import render_metrics
 
 
 async def serve_probes(address: str, is_alive: Callable[[], bool], is_ready: Callable[[], bool]) -> web.AppRunner:
-    """Starts the server; the caller cleans the runner up.
+    """Starts the server; the caller must clean up the runner.
 
     Raises:
         OSError: The address can't be bound.

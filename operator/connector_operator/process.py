@@ -22,13 +22,13 @@ from connector_operator.startup import check_cluster, check_start, gives_own_ids
 from connector_operator.watching import Watches
 
 _PATIENCE = 60
-"""Seconds that the API server has to answer at the start, in attempts a second apart."""
+"""How many seconds to wait for the API server at the start, with one attempt per second."""
 Check = Callable[[KubeClient, Iterable[str], str], Awaitable[list[str]]]
 log = logging.getLogger(__name__)
 
 
 class StartError(Exception):
-    """The operator can't start; the message says why, a sentence a line."""
+    """The operator can't start; the message says why, one sentence per line."""
 
 
 async def connect(settings: Settings) -> KubeClient:
@@ -120,7 +120,7 @@ async def run(settings: Settings) -> None:
 
 
 async def _before(stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool:
-    """Runs `work` to its end unless a signal comes first; whether it ended."""
+    """Runs `work` to its end unless a signal comes first; returns whether it ended."""
     doing = asyncio.create_task(work)
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({doing, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -16,7 +16,7 @@ from connector_operator.workloads.layers import Layer
 
 
 class SettingError(ValueError):
-    """A setting has a bad value; the message is a sentence for the person who starts the operator."""
+    """A setting has an invalid value; the message is a sentence for the person who starts the operator."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = "info"
 
     def policy(self) -> Policy:
-        """What decisions depend on."""
+        """The settings that decisions depend on."""
         return Policy(
             failed_history=self.failed_history,
             completed_history=self.completed_history,
@@ -104,7 +104,7 @@ def read_names(text: str) -> tuple[str, ...]:
 
 
 def read_some_of(*choices: str) -> Callable[[str], tuple[str, ...]]:
-    """Reads some of some words, by commas."""
+    """Reads some of several words, separated by commas."""
 
     def read(text: str) -> tuple[str, ...]:
         names = read_names(text)
@@ -116,7 +116,7 @@ def read_some_of(*choices: str) -> Callable[[str], tuple[str, ...]]:
 
 
 def read_text(text: str) -> str:
-    """Reads a text that must say something.
+    """Reads a text that must not be empty.
 
     Raises:
         SettingError: It is empty.
@@ -139,7 +139,7 @@ def read_address(text: str) -> str:
 
 
 class Option(msgspec.Struct, frozen=True):
-    """One setting: its field, what reads its text, and what it means."""
+    """One setting: its field, the function that reads its text, and its meaning."""
 
     field: str
     read: Callable[[str], Any]
@@ -147,12 +147,12 @@ class Option(msgspec.Struct, frozen=True):
 
     @property
     def flag(self) -> str:
-        """As on the command line."""
+        """Its name on the command line."""
         return "--" + self.field.replace("_", "-")
 
     @property
     def variable(self) -> str:
-        """As in the environment."""
+        """Its name in the environment."""
         return "CONNECTOR_OPERATOR_" + self.field.upper()
 
 
@@ -256,7 +256,7 @@ def read_settings(flags: Mapping[str, str | None], environment: Mapping[str, str
 def read_values(
     options: Sequence[Option], flags: Mapping[str, str | None], environment: Mapping[str, str]
 ) -> tuple[dict[str, Any], list[str]]:
-    """What flags, else the environment, say of each option; and what is wrong with it, one sentence each."""
+    """What flags, else the environment, give for each option; and what is wrong with it, one sentence each."""
     values: dict[str, Any] = {}
     problems: list[str] = []
     for option in options:

@@ -1,4 +1,4 @@
-"""Checks before the start: what would otherwise fail later and obscurely, each told in one sentence."""
+"""Checks before the start: what would otherwise fail later with an obscure error, each reported in one sentence."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RIGHTS: tuple[Right, ...] = (
     ("", "pods/log", "get"),
     *(("", "events", verb) for verb in ("list", "create", "patch")),
 )
-"""All that the operator needs in each namespace that it watches; `manifests/` grants just this."""
+"""Everything that the operator needs in each namespace that it watches; `manifests/` grants exactly this."""
 LEASE_RIGHTS: tuple[Right, ...] = tuple(("coordination.k8s.io", "leases", verb) for verb in ("get", "create", "update"))
 
 _INSTALL = "install it with kubectl apply --server-side -f crds/"
@@ -42,7 +42,7 @@ async def check_cluster(client: KubeClient, namespaces: Iterable[str], lease_nam
 
 
 async def check_start(client: KubeClient, namespaces: Iterable[str], lease_namespace: str) -> list[str]:
-    """As `check_cluster`, but rights that are missing in some of several namespaces don't keep the others from being served.
+    """Like `check_cluster`, but if rights are missing in some of several namespaces, the others are still served.
 
     Raises:
         ApiError: The API server can't be reached at all.
@@ -53,7 +53,7 @@ async def check_start(client: KubeClient, namespaces: Iterable[str], lease_names
 
 
 async def granted_namespaces(client: KubeClient, namespaces: Iterable[str]) -> list[str]:
-    """Those in which the operator has all its rights.
+    """The namespaces in which the operator has all its rights.
 
     Raises:
         ApiError: The API server can't be reached.
@@ -84,7 +84,7 @@ def describe_lacking(missing: dict[str, list[str]]) -> list[str]:
 
 
 async def gives_own_ids(client: KubeClient) -> bool:
-    """Whether the cluster gives pods their users, groups and profiles, and refuses others: OpenShift, told by its API group."""
+    """Whether the cluster assigns users, groups and profiles to pods and refuses others: OpenShift, by its API group."""
     try:
         await client.request("GET", "/apis/security.openshift.io")
     except ApiError as error:
@@ -95,7 +95,7 @@ async def gives_own_ids(client: KubeClient) -> bool:
 
 
 async def check_resources(client: KubeClient) -> list[str]:
-    """Whether both kinds are there, and know every field that this operator writes or passes on."""
+    """Whether both kinds exist and have every field that this operator writes or passes on."""
     try:
         found = await client.request("GET", f"/apis/{naming.API_VERSION}")
     except ApiError as error:

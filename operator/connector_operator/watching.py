@@ -1,4 +1,7 @@
-"""Kopf's watches, over the named namespaces that may be watched: one that is deleted, or whose rights go, takes none of the others along."""
+"""Kopf's watches, over the named namespaces that may be watched.
+
+A namespace that is deleted, or loses its rights, does not stop the watches of the others.
+"""
 
 from __future__ import annotations
 
@@ -17,21 +20,21 @@ from connector_operator.metrics import UNSERVED
 from connector_operator.operation import Operation
 
 RECHECK = 15.0
-"""Seconds between looks whether a namespace that could not be watched can be."""
+"""Seconds between checks whether a namespace that could not be watched can be watched now."""
 log = logging.getLogger(__name__)
 
 Granted = Callable[[Sequence[str]], Awaitable[list[str]]]
-"""Which of some namespaces the operator has all its rights in."""
+"""In which of some namespaces the operator has all its rights."""
 
 
 class Watches:
-    """Runs Kopf, and runs it anew when the namespaces that may be watched change.
+    """Runs Kopf, and starts it again when the namespaces that may be watched change.
 
     Args:
-        operation: What events lead to.
+        operation: Handles the events.
         identity: Of this process, for Kopf.
-        namespaces: Those that are asked for; none: all, by one watch each kind.
-        granted: Looks which may be watched.
+        namespaces: The requested ones; none: all, by one watch per kind.
+        granted: Checks which of them may be watched.
         stop: Ends everything.
     """
 
@@ -45,10 +48,10 @@ class Watches:
         self._stop = stop
 
     async def run(self) -> None:
-        """Returns when told to stop.
+        """Returns when it is asked to stop.
 
         Raises:
-            Exception: Kopf's, when the rights are all there and it failed none the less.
+            Exception: Kopf's, if all rights are there and it failed nevertheless.
         """
         served = await self._look(self._namespaces) if len(self._namespaces) > 1 else self._namespaces
         while not self._stop.is_set():
@@ -76,7 +79,7 @@ class Watches:
                 await asyncio.wait({watching})
         if self._stop.is_set():
             return served
-        if watching.exception() is None:  # Kopf took the signal: its handler stands in the place of ours while it runs
+        if watching.exception() is None:  # Kopf took the signal: its handler replaces ours while it runs
             self._stop.set()
             return served
         now = await self._look(self._namespaces)
@@ -93,7 +96,7 @@ class Watches:
         await kopf.operator(
             registry=build_registry(self._operation),
             settings=kopf.OperatorSettings(),
-            # else Kopf asks for the user's name, which a container may not have
+            # otherwise Kopf asks for the user's name, which a container may not have
             identity=cast("Any", self._identity),
             namespaces=served,
             clusterwide=not self._namespaces,
@@ -102,7 +105,7 @@ class Watches:
         )
 
     async def _until_more(self, served: list[str]) -> list[str]:
-        """Returns when a namespace that could not be watched can be."""
+        """Returns when a namespace that could not be watched can be watched now."""
         lost = [namespace for namespace in self._namespaces if namespace not in served]
         while True:
             await asyncio.sleep(RECHECK)

@@ -1,7 +1,7 @@
-"""How much of callers' bodies is worked on at a time, so that memory stays within the pod's limit.
+"""How many of the callers' bodies are processed at a time, so that memory stays within the pod's limit.
 
-A body becomes up to twenty times its size in memory once it is parsed, and is kept while the cluster is asked. Small bodies, as
-connectors have them, never wait for each other.
+A body needs up to twenty times its size in memory once it is parsed, and is kept during the requests to the cluster.
+Small bodies, as connectors have them, never wait for each other.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from connector_operator.api.problems import ProblemError
 
 
 class Admission:
-    """Room for bodies of so many bytes together; one that is larger is admitted alone. First come, first served."""
+    """Room for bodies of so many bytes in total; a larger body is admitted alone. First come, first served."""
 
     def __init__(self, most: int, patience: float) -> None:
         self._most = most
@@ -25,10 +25,10 @@ class Admission:
 
     @asynccontextmanager
     async def admit(self, size: int) -> AsyncIterator[None]:
-        """Waits until there is room for `size` bytes, and keeps it.
+        """Waits until there is room for `size` bytes, and reserves it.
 
         Raises:
-            ProblemError: 503: there was none for as long as the patience (seconds) lasts.
+            ProblemError: 503: there was no room before the patience (in seconds) was over.
         """
         try:
             async with asyncio.timeout(self._patience), self._turn:

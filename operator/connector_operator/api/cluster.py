@@ -1,4 +1,4 @@
-"""Requests to the API server, each as the caller: this process has no credentials, so that it can do nothing by itself."""
+"""Requests to the API server, each as the caller: this process has no credentials, so it can do nothing by itself."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _CHUNK = 64 * 1024
 
 
 class LocationError(Exception):
-    """It is not known where the API server is; the message says what was looked for."""
+    """The address of the API server is not known; the message says where it was searched."""
 
 
 def has_pod_authority() -> bool:
-    """Whether this process is in a pod that can check the API server's certificate."""
+    """Whether this process runs in a pod that can verify the API server's certificate."""
     return POD_CA.exists()
 
 
@@ -39,10 +39,10 @@ class Location(msgspec.Struct, frozen=True):
 
 
 async def find_cluster(environment: Mapping[str, str] = os.environ) -> Location:
-    """The cluster this process is in, else the one that KUBECONFIG names (its address alone: credentials are not used).
+    """The cluster this process runs in, else the one that KUBECONFIG names (only its address, no credentials).
 
     Raises:
-        LocationError: Neither is there.
+        LocationError: Neither exists.
     """
     host, port = environment.get("KUBERNETES_SERVICE_HOST"), environment.get("KUBERNETES_SERVICE_PORT", "443")
     if host and has_pod_authority():
@@ -56,7 +56,7 @@ async def find_cluster(environment: Mapping[str, str] = os.environ) -> Location:
 
 
 class Cluster:
-    """An API server, seen with the eyes of whoever calls."""
+    """An API server, with the rights of the caller of each request."""
 
     def __init__(self, location: Location, *, timeout: float, connections: int) -> None:
         self._url = location.url
@@ -85,19 +85,19 @@ class Cluster:
         content_type: str = "application/json",
         connector_id: str = "",
     ) -> Any:
-        """One request as the owner of `token`; the answer's JSON.
+        """One request as the owner of `token`; returns the answer's JSON.
 
         Args:
             token: Of the caller.
             method: In upper case.
             path: Its parts are valid names, or already escaped.
             query: Query parameters.
-            body: Anything that JSON can hold; None for none.
+            body: Any JSON value; None for none.
             content_type: Of the body.
-            connector_id: What a 404 is about.
+            connector_id: The connector that a 404 is about.
 
         Raises:
-            ProblemError: Refused, or not reached.
+            ProblemError: The request was refused, or the server not reached.
         """
         headers = {"Authorization": f"Bearer {token}"}
         data = None
@@ -120,7 +120,7 @@ class Cluster:
         """Events (`type`, `object`) of a watch as the owner of `token`, until it ends or the seconds are over.
 
         Raises:
-            ProblemError: Refused, or not reached.
+            ProblemError: The request was refused, or the server not reached.
         """
         wanted = {**query, "watch": "true", "timeoutSeconds": str(int(seconds) + 1)}
         timeout = aiohttp.ClientTimeout(total=seconds)
@@ -151,7 +151,7 @@ async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
 
 
 def _decode(content: bytes) -> Any:
-    """JSON, or None for anything else (a proxy's page)."""
+    """The JSON value, or None for anything else (a proxy's page)."""
     try:
         return msgspec.json.decode(content)
     except (msgspec.MsgspecError, RecursionError):

@@ -1,7 +1,8 @@
-"""Connections that are served, with bounds: how many there are, and how long a client may take to send a request.
+"""Connections of clients, with limits: how many there are, and how long a client may take to send a request.
 
-aiohttp waits for the headers of a request as long as a client likes, and for a client to read its answers; here a connection
-without a request under way is closed after a while, whether the client is silent, sends one byte a second or reads nothing.
+aiohttp waits as long as a client likes for the headers of a request, and for the client to read its answers. Here a
+connection without a request in progress is closed after a while, whether the client is silent, sends one byte a second
+or reads nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def build_refusal(problem: ProblemError) -> bytes:
-    """A whole HTTP answer for a connection that gets no other."""
+    """A whole HTTP answer for a connection that gets no other answer."""
     body = msgspec.json.encode(problem.build_body())
     title = HTTPStatus(problem.status).phrase
     head = (
@@ -48,7 +49,7 @@ class GuardedConnection(web.RequestHandler):
         self._guard: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Refuses the connection when there are too many, else starts the clock."""
+        """Refuses the connection when there are too many; otherwise starts the timer."""
         super().connection_made(transport)
         if len(self._server.connections) > self._limit and isinstance(transport, asyncio.Transport):
             transport.write(_TOO_MANY)
@@ -57,7 +58,7 @@ class GuardedConnection(web.RequestHandler):
         self._look_again(self._seconds)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Stops the clock."""
+        """Stops the timer."""
         if self._guard is not None:
             self._guard.cancel()
         super().connection_lost(exc)
@@ -69,7 +70,7 @@ class GuardedConnection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answers what is no HTTP. What came is not logged: its first line may hold a token."""
+        """Answers what is not valid HTTP. The input is not logged: its first line may contain a token."""
         log.info("a request that can't be read as HTTP", extra={"status": status, "error": type(exc).__name__})
         problem = ProblemError(status, "the request is not valid HTTP, or its first line or headers are too long")
         answer = web.Response(status=status, body=msgspec.json.encode(problem.build_body()), content_type=MEDIA_TYPE)
@@ -81,7 +82,7 @@ class GuardedConnection(web.RequestHandler):
         self._requests += 1
 
     def end_request(self) -> None:
-        """The request is answered."""
+        """The request has been answered."""
         self._requests -= 1
         self._idle_since = asyncio.get_running_loop().time()
 
@@ -96,7 +97,7 @@ class GuardedConnection(web.RequestHandler):
         if left > 0:
             self._look_again(left)
         elif self.transport is not None and not self.transport.is_closing():
-            # What was answered may still be on its way: close() waits until the client has read it, one more look does not.
+            # An answer may still be in transit: close() waits until the client has read it, another check does not.
             self.transport.close()
             self._look_again(self._seconds)
         elif isinstance(self.transport, asyncio.WriteTransport):

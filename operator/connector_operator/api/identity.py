@@ -1,4 +1,7 @@
-"""Ids as callers give them, and the resource names they fall on: one place decides, so that no id ever reaches another's resource."""
+"""Ids as callers give them, and the resource names that they map to.
+
+This module alone decides, so that no id ever reaches another's resource.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Any
 from connector_runner.schemas.kinds.naming import GROUP, ID_PATTERN, MAX_CONNECTOR_NAME, is_connector_name
 
 ANNOTATION_ID = f"{GROUP}/id"
-"""Where the id is kept as it was given, since a resource's name can't have its capitals and underscores."""
+"""Holds the id as it was given, since a resource's name can't have its capitals and underscores."""
 
 
 class BadIdError(ValueError):
@@ -18,10 +21,10 @@ class BadIdError(ValueError):
 
 
 def resource_name(connector_id: str) -> str:
-    """The name of the resource that an id means: lower case, `_` as `-`, without dashes at the ends.
+    """The name of the resource that an id maps to: lower case, `_` as `-`, without dashes at the ends.
 
     Raises:
-        BadIdError: The id has other characters than the schema allows, or leads to no valid name.
+        BadIdError: The id has characters that the schema does not allow, or maps to no valid name.
     """
     if not re.fullmatch(ID_PATTERN.removeprefix("^").removesuffix("$"), connector_id):
         raise BadIdError("an id has the letters a-z and A-Z, digits, - and _ only, at least one of them")
@@ -36,7 +39,7 @@ def resource_name(connector_id: str) -> str:
 
 
 def connector_id(metadata: Mapping[str, Any]) -> str:
-    """The id of a resource: as the annotation has it, if that leads to this very name; else the name (made by kubectl)."""
+    """The id of a resource: from the annotation, if that maps to this very name; else the name (created by kubectl)."""
     name = str(metadata.get("name", ""))
     given = (metadata.get("annotations") or {}).get(ANNOTATION_ID, "")
     try:
@@ -46,9 +49,10 @@ def connector_id(metadata: Mapping[str, Any]) -> str:
 
 
 def has_id(metadata: Mapping[str, Any], asked: str) -> bool:
-    """Whether a resource is the one that a caller means by an id that falls on its name.
+    """Whether a resource is the one that a caller means by an id that maps to its name.
 
-    A resource that the API made has just one id. One that kubectl made has none, so every spelling of its name means it.
+    A resource that the API created has exactly one id. One that kubectl created has none, so every spelling of its name
+    matches.
     """
     known = connector_id(metadata)
     return known == asked or (known == metadata.get("name") and known != _given(metadata))
@@ -64,5 +68,5 @@ def build_secret_name(name: str) -> str:
 
 
 def is_own_secret(secret: str, name: str) -> bool:
-    """Whether the API made a Secret for the connector of this name."""
+    """Whether the API created a Secret for the connector of this name."""
     return re.fullmatch(rf"{re.escape(name)}-api-[0-9a-f]{{8}}", secret) is not None

@@ -81,7 +81,7 @@ def _build_creation(kind: str) -> Node:
     config["required"] = [name for name in config.get("required", []) if "default" not in config["properties"][name]]
     config["additionalProperties"] = False
     shape["properties"] |= {"connectorType": {"const": kind}, "config": config}
-    del shape["properties"]["id"]  # it may be repeated here, but must then be the path's
+    del shape["properties"]["id"]  # it may be repeated here, but must then equal the path's
     return shape
 
 

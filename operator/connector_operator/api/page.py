@@ -1,4 +1,4 @@
-"""A page to try the API: made in the browser from the OpenAPI document, without anything from elsewhere."""
+"""A page to try the API: built in the browser from the OpenAPI document, without anything from other servers."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _FILES = {
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    # The page's own address may have a token in it.
+    # The page's own address may contain a token.
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
 
 
 def build_routes() -> list[web.RouteDef]:
-    """The page and what it needs; `/` leads to it."""
+    """The page and the files that it needs; `/` redirects to it."""
     routes = [web.get(path, _serve(name, kind)) for path, (name, kind) in _FILES.items()]
 
     async def lead(_: web.Request) -> web.Response:

@@ -1,7 +1,7 @@
-"""Checked bodies as what is written to Kubernetes: the resource, its Secret, and JSON patches.
+"""Checked bodies, turned into what is written to Kubernetes: the resource, its Secret, and JSON patches.
 
-JSON patches (RFC 6902) and not merge patches, because `config` is replaced as a whole: two callers at once leave one of the two
-configs, never a mixture of both. No patch touches a field that its body does not name.
+JSON patches (RFC 6902) and not merge patches, because `config` is replaced as a whole: after two calls at once one of
+the two configs remains, never a mixture. No patch touches a field that its body does not name.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Patch = list[dict[str, Any]]
 
 
 def build_connector(connector_id: str, name: str, creation: CreateRequest, secret: str) -> dict[str, Any]:
-    """The Connector of a POST; `secret` is the name of the Secret with what was taken out of its config, or ""."""
+    """The Connector of a POST; `secret` is the name of the Secret with the secrets of its config, or ""."""
     spec = {field: value for field, value in creation.document.items() if value != "" or field == "description"}
     if secret:
         spec["configFrom"] = [{"secretRef": {"name": secret}}]
@@ -33,7 +33,7 @@ def build_connector(connector_id: str, name: str, creation: CreateRequest, secre
 
 
 def build_secret(secret: str, connector: Mapping[str, Any] | None, values: Mapping[str, str]) -> dict[str, Any]:
-    """The Secret of a Connector, which goes when the Connector goes. `connector` is None for a dry run before there is one."""
+    """The Secret of a Connector, deleted together with it; `connector` is None for a dry run before there is one."""
     metadata: dict[str, Any] = {"name": secret}
     if connector is not None:
         owner = connector["metadata"]
@@ -42,18 +42,18 @@ def build_secret(secret: str, connector: Mapping[str, Any] | None, values: Mappi
             {"apiVersion": API_VERSION, "kind": "Connector", "name": owner["name"], "uid": owner["uid"]}
         ]
     data = {key: base64.b64encode(text.encode()).decode() for key, text in values.items()}
-    # Never changed, only replaced: the config that goes with it is switched in the same write as the reference to it.
+    # Never changed, only replaced: the config that belongs to it is switched in the same write as the reference to it.
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "immutable": True, "data": data}
 
 
 def build_patch(document: Mapping[str, Any], connector: Mapping[str, Any]) -> Patch:
-    """The patch of a PUT. It is refused if the Connector is no longer the one that was read (deleted, and made again)."""
-    # Not `test`: a test that fails can't be told from what an admission webhook refuses, a uid that can't change can.
+    """The patch of a PUT. It is refused if the Connector that was read has been deleted and created again."""
+    # Not `test`: a failed test can't be distinguished from a refusal by an admission webhook; a changed uid can.
     patch: Patch = [{"op": "replace", "path": "/metadata/uid", "value": connector["metadata"]["uid"]}]
     for field, value in document.items():
         place = f"/spec/{field}"
         if value is None or (value == "" and field != "description"):
-            # `remove` alone fails where nothing is.
+            # `remove` alone fails if the field is absent.
             patch += [{"op": "add", "path": place, "value": None}, {"op": "remove", "path": place}]
         else:
             patch.append({"op": "add", "path": place, "value": value})
@@ -61,14 +61,14 @@ def build_patch(document: Mapping[str, Any], connector: Mapping[str, Any]) -> Pa
 
 
 def is_stale(problem: ProblemError) -> bool:
-    """Whether the API server refuses a patch because the Connector has changed since it was read, or is another one now."""
+    """Whether the API server refused a patch because the Connector has changed since it was read, or was replaced."""
     return problem.status == 409 or any(violation.path == "$.metadata.uid" for violation in problem.errors)
 
 
 def build_secret_patch(patch: Patch, connector: Mapping[str, Any], secret: str) -> Patch:
-    """The patch with the reference to a new Secret in place of the old one ("" for none any more).
+    """The patch that also replaces the reference to the old Secret with one to a new Secret ("" for none any more).
 
-    It is refused when the Connector has changed since it was read: what the Secret carries over would be stale.
+    It is refused if the Connector has changed since it was read: what the Secret carries over would be stale.
     """
     name = connector["metadata"]["name"]
     entry = [{"secretRef": {"name": secret}}] if secret else []
@@ -86,16 +86,16 @@ def config_sources(connector: Mapping[str, Any]) -> Sequence[dict[str, Any]]:
 
 
 def own_secret(connector: Mapping[str, Any]) -> str:
-    """The Secret that the API made for a Connector, "" for none."""
+    """The name of the Secret that the API created for a Connector, "" for none."""
     named = (entry["secretRef"]["name"] for entry in config_sources(connector))
     return next((secret for secret in named if is_own_secret(secret, connector["metadata"]["name"])), "")
 
 
 def carry_over(old: Mapping[str, str], new: Mapping[str, str | None]) -> dict[str, str]:
-    """A Secret's values after a PUT: named ones replaced, those named with null taken away, others kept."""
+    """A Secret's values after a PUT: named ones are replaced, those named with null removed, all others kept."""
     return {key: text for key, text in {**old, **new}.items() if text is not None}
 
 
 def read_secret(secret: Mapping[str, Any]) -> dict[str, str]:
-    """The texts of a Secret that the API made."""
+    """The texts of a Secret that the API created."""
     return {key: base64.b64decode(value).decode() for key, value in (secret.get("data") or {}).items()}

@@ -1,4 +1,4 @@
-"""What goes wrong, as RFC 9457 problems beside the seed's own fields `success` and `message`; Kubernetes' refusals translated."""
+"""Errors as RFC 9457 problems with the seed's fields `success` and `message`; translates Kubernetes' refusals."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Violation(msgspec.Struct, frozen=True):
-    """One thing that is wrong in a body: where, as a JSONPath (RFC 9535), and what."""
+    """One thing that is wrong in a body: its location as a JSONPath (RFC 9535), and what is wrong."""
 
     path: str
     message: str
 
 
 class ProblemError(Exception):
-    """A request that is not answered as asked.
+    """A request that fails.
 
     Attributes:
         status: The HTTP status.
         detail: A sentence for people: what is wrong and what to do.
-        errors: Each violation, where a body has some.
-        headers: More headers for the answer.
+        errors: All violations in the body, if there are any.
+        headers: Additional headers of the answer.
     """
 
     def __init__(
@@ -58,12 +58,12 @@ class ProblemError(Exception):
 
 
 def invalid(errors: tuple[Violation, ...]) -> ProblemError:
-    """A 400 for a body, with every violation; the detail repeats them for those who read only `message`."""
+    """A 400 for a body, with every violation; the detail repeats them for clients that read only `message`."""
     return ProblemError(400, "; ".join(f"{error.path}: {error.message}" for error in errors), errors)
 
 
 def unauthorized(detail: str) -> ProblemError:
-    """A 401 with the challenge that RFC 9110 asks for."""
+    """A 401 with the challenge that RFC 9110 requires."""
     return ProblemError(401, detail, headers={"WWW-Authenticate": "Bearer"})
 
 
@@ -78,7 +78,7 @@ _RETRY = {"Retry-After": "1"}
 def from_kubernetes(status: int, answer: Mapping[str, Any], connector_id: str = "") -> ProblemError:
     """What the API server's refusal (its HTTP status and `Status` object) means for the caller.
 
-    Whatever it says, the answer is one of the documented ones: its own failures are a 502, never a 500.
+    The answer is always one of the documented ones: failures of the API server are a 502, never a 500.
     """
     message = str(answer.get("message") or f"the API server answered {status}")
     match status:
@@ -100,7 +100,7 @@ def from_kubernetes(status: int, answer: Mapping[str, Any], connector_id: str = 
 
 
 def unreachable(reason: str) -> ProblemError:
-    """The API server gave no answer."""
+    """The API server did not answer."""
     return ProblemError(503, f"the cluster's API server can't be reached ({reason}); try again", headers=_RETRY)
 
 
@@ -110,7 +110,7 @@ def not_found(connector_id: str) -> ProblemError:
 
 
 def read_causes(answer: Mapping[str, Any]) -> tuple[Violation, ...]:
-    """The violations in a `Status` object, their fields as paths of the body: `spec.config.port` is `$.config.port`."""
+    """The violations in a `Status` object, their fields as paths in the body: `spec.config.port` is `$.config.port`."""
     causes = (answer.get("details") or {}).get("causes") or ()
     found = {Violation(_body_path(str(cause.get("field", ""))), str(cause.get("message", ""))) for cause in causes}
     return tuple(sorted(found, key=lambda violation: (violation.path, violation.message)))

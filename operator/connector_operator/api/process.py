@@ -1,4 +1,4 @@
-"""The API's process: finds the cluster, serves until a signal, and lets requests that are under way end."""
+"""The API's process: finds the cluster, serves until a signal, and lets requests in progress finish."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from connector_operator.api.service import ConnectorService
 from connector_operator.api.settings import ApiSettings
 
 _BACKLOG = 1024
-_GRACE = 15.0  # seconds that requests have to end
+_GRACE = 15.0  # seconds that requests have to finish
 _HEADER_BYTES = 16_384  # a token may have several thousand characters
 Address = tuple[str, int]
 log = logging.getLogger("connectors.api")
@@ -32,10 +32,10 @@ class ServeError(Exception):
 
 @asynccontextmanager
 async def serving(settings: ApiSettings, namespace: str, location: Location) -> AsyncIterator[tuple[Address, Address]]:
-    """Serves the API, and its health; yields both addresses, with the ports that were found if 0 was asked for.
+    """Serves the API and its health checks; yields both addresses, with the actual ports if 0 was requested.
 
     Raises:
-        ServeError: An address can't be bound, or the certificate not read.
+        ServeError: An address can't be bound, or the certificate can't be read.
     """
     async with AsyncExitStack() as stack:
         cluster = Cluster(location, timeout=settings.cluster_timeout, connections=settings.max_connections)
@@ -86,7 +86,7 @@ async def _listen(
 
 
 def _build_tls(settings: ApiSettings) -> dict[str, Any]:
-    """What makes a listener speak HTTPS; a handshake has as long as a request."""
+    """Arguments that make a listener speak HTTPS; a handshake may take as long as a request."""
     if not settings.tls_certificate:
         return {}
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

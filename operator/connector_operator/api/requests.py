@@ -1,4 +1,4 @@
-"""Bodies as they come: read strictly, checked with all problems at once, secrets taken out of the config."""
+"""Bodies of requests: parsed strictly, checked with all problems at once, secrets taken out of the config."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from connector_runner.schemas.config import (
 from connector_runner.schemas.kinds.declare import plain
 
 MOST_PROBLEMS = 100
-"""A body of a quarter of a megabyte can be wrong in many thousand places; nobody reads them all."""
+"""A body of a quarter of a megabyte can be wrong in many thousand fields; nobody reads all of these errors."""
 _FIELDS = frozenset(build_create_schema()["properties"]) | frozenset(build_update_schema()["properties"])
 
 
@@ -35,7 +35,7 @@ class CreateRequest(msgspec.Struct, frozen=True):
     Attributes:
         document: Its known fields, `config` without secrets.
         secrets: Values of secret properties by dotted path, as a Secret holds them.
-        ignored: Names of fields that mean nothing here.
+        ignored: Names of fields that have no meaning here.
     """
 
     document: dict[str, Any]
@@ -44,14 +44,14 @@ class CreateRequest(msgspec.Struct, frozen=True):
 
 
 class UpdateRequest(msgspec.Struct, frozen=True):
-    """A checked body of PUT; in `secrets`, None takes a property back."""
+    """A checked body of PUT; in `secrets`, None removes a property."""
 
     document: dict[str, Any]
     secrets: dict[str, str | None]
 
 
 def parse_body(body: bytes) -> dict[str, Any]:
-    """A body as a JSON object; values of fields that no body has are dropped (None), so that nobody keeps them.
+    """A body as a JSON object; values of fields that no body has are dropped (None), so that they are not kept.
 
     Raises:
         ProblemError: 400, with what is wrong.
@@ -68,7 +68,7 @@ def parse_body(body: bytes) -> dict[str, Any]:
 
 
 def parse_create_request(connector_id: str, body: dict[str, Any]) -> CreateRequest:
-    """Checks a body of POST for the connector of this id.
+    """Checks a body of POST for the connector with this id.
 
     Raises:
         ProblemError: 400, with every problem and its path.
@@ -93,9 +93,9 @@ def parse_update_request(body: dict[str, Any], connector_type: str, *, has_secre
     """Checks a body of PUT for a connector of a type.
 
     Args:
-        body: As it came.
-        connector_type: Of the connector there is.
-        has_secrets: More properties come from Secrets, so missing ones are no problem.
+        body: As received.
+        connector_type: The type of the existing connector.
+        has_secrets: More properties come from Secrets, so missing properties are not a problem.
 
     Raises:
         ProblemError: 400, with every problem and its path.
@@ -120,14 +120,14 @@ def parse_update_request(body: dict[str, Any], connector_type: str, *, has_secre
 
 
 def check_config(config: Mapping[str, Any], connector_type: str, *, partial: bool = False) -> list[Violation]:
-    """What is wrong with a config; what the schema has a default for may be left out."""
+    """What is wrong with a config; a property that has a default in the schema may be left out."""
     schema = plain(config_schema(connector_type))
     filled = fill_defaults(config, schema)
     return _violations(find_problems(filled, schema, partial, "$.config"))
 
 
 def check_document(document: Mapping[str, Any], shape: Schema) -> list[Violation]:
-    """What is wrong with a body, its config's content apart: that is checked against its type's schema."""
+    """What is wrong with a body, except for the content of its config: that is checked against its type's schema."""
     bare = {**document, "config": {}} if isinstance(document.get("config"), dict) else document
     return _violations(find_problems(bare, shape, path="$"))
 
@@ -154,7 +154,7 @@ def split_secrets(config: Mapping[str, Any], connector_type: str) -> tuple[dict[
 
 
 def _secret_text(value: Any) -> str | None:
-    """A value as the runner reads it back from a Secret: one newline at the end is dropped there, so one more is put."""
+    """A value as a Secret must hold it: the runner drops one newline at the end, so one is added."""
     if value is None:
         return None
     if not isinstance(value, str):
@@ -163,7 +163,7 @@ def _secret_text(value: Any) -> str | None:
 
 
 def _without_nulls(config: Mapping[str, Any], paths: list[str]) -> dict[str, Any]:
-    """A config without the secret properties that a null takes back."""
+    """A config without the secret properties that a null removes."""
     whole = copy.deepcopy(dict(config))
     for path in paths:
         *parents, last = path.split(".")

@@ -1,4 +1,4 @@
-"""Connectors as they are answered: the fields of the seed's examples, from a resource's spec and status."""
+"""Connectors in answers: the fields of the seed's examples, from a resource's spec and status."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _ALWAYS = {
     for name, field in FIELDS.items()
     if field.http.read == "always"
 }
-"""Fields that every answer has, and what stands there when the spec has none."""
+"""Fields that every answer has, and their values when the spec has none."""
 _WHEN_SET = tuple(name for name, field in FIELDS.items() if field.http.read == "set")
 
 
 def build_response(resource: Mapping[str, Any], *, with_config: bool) -> dict[str, Any]:
-    """One connector as GET answers it; with its config, but never with a secret's value."""
+    """One connector as GET returns it; with its config, but never with a secret's value."""
     spec, status = resource.get("spec") or {}, parse_status(resource.get("status"))
     metadata = resource["metadata"]
     answer: dict[str, Any] = {
@@ -42,7 +42,7 @@ def build_response(resource: Mapping[str, Any], *, with_config: bool) -> dict[st
 
 
 def build_update_response(resource: Mapping[str, Any]) -> dict[str, Any]:
-    """One connector as PUT answers it."""
+    """One connector as PUT returns it."""
     metadata = resource["metadata"]
     return {
         "id": connector_id(metadata),
@@ -51,7 +51,7 @@ def build_update_response(resource: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build_state(name: str, status: ConnectorStatus) -> dict[str, str]:
-    """`state`, with reason and message where a person would ask for them. Before the operator's first look it is `pending`."""
+    """`state`, with reason and message when people need them; `pending` before the operator's first visit."""
     state = {"jobId": status.state.job_id or name, "status": status.state.status or "pending"}
     if status.state.exec_id:
         state["execId"] = status.state.exec_id
@@ -62,14 +62,17 @@ def build_state(name: str, status: ConnectorStatus) -> dict[str, str]:
 
 
 def has_trouble(status: ConnectorStatus) -> bool:
-    """Whether something went wrong: errored, stalled, or being tried again."""
+    """Whether something went wrong: the connector is errored, stalled, or retrying."""
     stalled = _find_condition(status, "Stalled")
     failures = status.discovery.failures + status.retry.failures
     return status.state.status == "errored" or (stalled is not None and stalled.status == "True") or failures > 0
 
 
 def is_settled(resource: Mapping[str, Any]) -> bool:
-    """Whether the state is the new one: the operator has seen this spec and has nothing under way, or its execution has begun."""
+    """Whether the state is the new one.
+
+    The operator must have seen this spec, and have nothing in progress or have started the execution.
+    """
     status = parse_status(resource.get("status"))
     if status.observed_generation < resource["metadata"].get("generation", 0):
         return False
@@ -83,13 +86,13 @@ def is_settled(resource: Mapping[str, Any]) -> bool:
 
 
 LEAVING = frozenset({"Replacing", "NodeLost"})
-"""Reasons of Ready while `execId` is still that of an execution which makes way for the next."""
+"""Reasons of Ready while `execId` is still that of an execution which is being replaced."""
 
 
 def _has_begun(status: ConnectorStatus) -> bool:
-    """Whether the execution is the one that is asked for: not one that leaves, nor one that runs on until the next can start.
+    """Whether the execution is the requested one: not one that is ending, nor one that runs until the next can start.
 
-    Of the latter Ready says what the next start waits for (streams, a Dataset), which its own pod does not.
+    For the latter, Ready says what the next start waits for (streams, a Dataset); its own pod's condition does not.
     """
     ready, healthy = _find_condition(status, "Ready"), _find_condition(status, "RunnerHealthy")
     execution = status.state.exec_id
@@ -103,12 +106,12 @@ def _find_condition(status: ConnectorStatus, kind: str) -> Condition | None:
 
 
 def _open_config(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The config as it stands in the spec, without properties that the schema marks as secret (somebody may have put them there)."""
+    """The config in the spec, without properties that the schema marks as secret (somebody may have put them there)."""
     config, kind = spec.get("config") or {}, spec.get("connectorType")
     return split_secrets(config, str(kind))[0] if kind in connector_types() else {}
 
 
 def _milliseconds(text: str) -> str:
-    """A time as the seed writes it: `2023-03-24T14:56:10.000Z`."""
+    """A time in the seed's format: `2023-03-24T14:56:10.000Z`."""
     moment = parse_time(text)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z" if moment else text

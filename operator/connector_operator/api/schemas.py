@@ -1,4 +1,4 @@
-"""Schemas of bodies: one source for what is checked, what `GET /connectors` shows, and the OpenAPI document."""
+"""Schemas of bodies: one source for the checks, for `GET /connectors`, and for the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _REMARKS = {"selectedStream": "Only when one is selected."}
 
 
 def build_type_schema(connector_type: str) -> Schema:
-    """One type's schema as `GET /connectors/:type` answers it.
+    """One type's schema as `GET /connectors/:type` returns it.
 
     Raises:
         LookupError: No such type; the message lists them.
@@ -29,7 +29,7 @@ def build_type_schema(connector_type: str) -> Schema:
 
 
 def build_create_schema() -> Schema:
-    """The body of POST, its config apart (that depends on the type). Fields that are not in it are allowed, as in the seed."""
+    """The body of POST, except for its config (that depends on the type). Other fields are allowed, as in the seed."""
     fields = {name: _with_empty(field.schema) for name, field in FIELDS.items() if field.http.create}
     for name, schema in fields.items():
         if FIELDS[name].default is True:
@@ -42,7 +42,7 @@ def build_create_schema() -> Schema:
 
 
 def build_update_schema() -> Schema:
-    """The body of PUT: any of these, nothing else; null takes a field back, unless it is required."""
+    """The body of PUT: any of these fields, nothing else; null removes a field, unless it is required."""
     taken = [name for name, field in FIELDS.items() if field.http.update]
     fields = {name: _with_empty(FIELDS[name].schema) for name in in_order(taken, _UPDATE_FIRST)}
     return {
@@ -54,7 +54,7 @@ def build_update_schema() -> Schema:
 
 
 def _with_empty(schema: Schema) -> Schema:
-    """A text that must match a pattern may be empty, too: it then counts as absent."""
+    """Allows an empty text beside a pattern: it then counts as absent."""
     return {**schema, "pattern": f"^$|{schema['pattern']}"} if "pattern" in schema else dict(schema)
 
 
@@ -82,7 +82,7 @@ def build_state_schema() -> Schema:
 
 
 def build_connector_schema() -> Schema:
-    """One connector as GET answers it."""
+    """One connector as GET returns it."""
     text = {"type": "string"}
     stream = {"type": "object", "required": ["id"], "properties": {"id": text}}
     types = {name: {"type": field.schema["type"]} for name, field in FIELDS.items()}
@@ -107,7 +107,7 @@ def build_connector_schema() -> Schema:
 
 
 def build_problem_schema() -> Schema:
-    """A problem (RFC 9457) beside the seed's `success` and `message`."""
+    """A problem (RFC 9457) with the seed's `success` and `message`."""
     text = {"type": "string"}
     violation = {"type": "object", "required": ["path", "message"], "properties": {"path": text, "message": text}}
     return {

@@ -1,4 +1,4 @@
-"""The HTTP around the calls: routes, tokens, bodies with bounds, problems, and a log that never holds a token."""
+"""The HTTP around the calls: routes, tokens, bodies with limits, problems, and a log that never contains a token."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 REGISTRY = CollectorRegistry()
 _REQUESTS = Counter("connectors_api_requests", "Answers.", ["method", "route", "status"], registry=REGISTRY)
 _SECONDS = Histogram("connectors_api_request_seconds", "Time to answer.", ["method", "route"], registry=REGISTRY)
-# What a Kubernetes token consists of; anything else can't be one, and must not reach a header.
+# The characters of a Kubernetes token; anything else can't be one, and must not get into a header.
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
-_BODIES = 2 * 1024 * 1024  # bytes of bodies that are worked on at a time
+_BODIES = 2 * 1024 * 1024  # bytes of bodies that are processed at a time
 _CONNECTOR = "/v1/connectors/connector"
 _NAME = r"/{name:[\s\S]*}"
 
@@ -51,7 +51,7 @@ class ConnectorsApi:
             [
                 web.get("/v1/connectors", self.list_schemas),
                 web.get(_CONNECTOR, self.list),
-                # A name with a slash or a newline is a name that is not valid, not another path.
+                # A name with a slash or a newline is an invalid name, not another path.
                 web.get(_CONNECTOR + _NAME, self.read),
                 web.post(_CONNECTOR + _NAME, self.create),
                 web.put(_CONNECTOR + _NAME, self.update),
@@ -126,17 +126,17 @@ class ConnectorsApi:
 
 
 async def healthz(_: web.Request) -> web.Response:
-    """Whether the process turns; it needs nothing else, so this is its readiness, too."""
+    """Whether the event loop runs; it needs nothing else, so this is its readiness, too."""
     return web.Response(text="ok\n")
 
 
 async def metrics(_: web.Request) -> web.Response:
-    """For Prometheus."""
+    """The metrics for Prometheus."""
     return web.Response(body=generate_latest(REGISTRY), content_type="text/plain", charset="utf-8")
 
 
 def build_health_app() -> web.Application:
-    """Probes and metrics, for a port of their own: callers that fill all connections must not get the pod killed."""
+    """Probes and metrics, on a separate port: callers that use up all connections must not get the pod killed."""
     app = web.Application()
     app.add_routes([web.get("/healthz", healthz), web.get("/metrics", metrics)])
     return app
@@ -159,7 +159,7 @@ def read_token(request: web.Request) -> str:
 
 
 def read_name(request: web.Request) -> str:
-    """The connector's id as it stands in the path, unescaped once."""
+    """The connector's id from the path, unescaped once."""
     return request.match_info["name"]
 
 
@@ -167,7 +167,7 @@ def read_display(request: web.Request) -> bool:
     """Whether `displayConfigs` is true.
 
     Raises:
-        ProblemError: 400, for something that is neither true nor false.
+        ProblemError: 400, if it is neither true nor false.
     """
     text = request.query.get("displayConfigs", "false")
     if text not in {"true", "false"}:
@@ -176,13 +176,13 @@ def read_display(request: web.Request) -> bool:
 
 
 def answer_json(value: Any, status: int = 200) -> web.Response:
-    """A JSON answer, with a newline at the end for people with curl."""
+    """A JSON answer, with a newline at the end for people who use curl."""
     return web.Response(
         body=msgspec.json.encode(value) + b"\n", status=status, content_type="application/json", headers=_HEADERS
     )
 
 
-# Answers are one caller's own; nothing on the way may keep them.
+# An answer is for one caller alone; no cache on the way may keep it.
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
@@ -201,7 +201,7 @@ def answer_problem(problem: ProblemError) -> web.Response:
 
 @web.middleware
 async def _tell_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every failure as a problem, those of the routing included."""
+    """Turns every failure into a problem, including those of the routing."""
     try:
         return await handler(request)
     except ProblemError as problem:
@@ -237,7 +237,7 @@ async def _observe(request: web.Request, handler: Handler) -> web.StreamResponse
         seconds = time.monotonic() - start
         _REQUESTS.labels(request.method if request.method in _METHODS else "other", route, str(status)).inc()
         _SECONDS.labels(request.method if request.method in _METHODS else "other", route).observe(seconds)
-        # The route, not the path: a token gets into paths, too, by a typing error.
+        # The route, not the path: by a typing error a token may get into a path, too.
         fields = {"method": request.method[:20], "status": status, "seconds": round(seconds, 4)}
         if "name" in request.match_info:
             fields["connector"] = _tell_name(request.match_info["name"])

@@ -1,4 +1,4 @@
-"""The calls of the Connectors API on the cluster: each a few requests as the caller, with no state between two calls."""
+"""The calls of the Connectors API on the cluster: each is a few requests as the caller, with no state between calls."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from connector_runner.schemas.kinds.naming import CONNECTORS, GROUP, VERSION
 
 _PAGE = "500"
 _ATTEMPTS = 20
-"""How often a PUT starts over when somebody else changed the Connector meanwhile."""
-_BACKOFF = 0.02  # seconds, times the number of attempts
+"""How often a PUT starts again when somebody else changed the Connector in the meantime."""
+_BACKOFF = 0.02  # seconds, multiplied by the number of attempts
 
 
 class ConnectorService:
@@ -30,10 +30,10 @@ class ConnectorService:
         self._connectors = f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{CONNECTORS}"
 
     async def list(self, token: str, *, with_config: bool) -> list[dict[str, Any]]:
-        """All connectors, by name; the cluster is asked in pages, so that memory stays small.
+        """All connectors, by name; the cluster returns them in pages, so that memory use stays small.
 
         Raises:
-            ProblemError: As documented, here and below.
+            ProblemError: As documented; this holds for the methods below, too.
         """
         answers: list[dict[str, Any]] = []
         query = {"limit": _PAGE}
@@ -50,13 +50,13 @@ class ConnectorService:
         return build_response(await self._get(token, asked), with_config=with_config)
 
     async def create(self, token: str, asked: str, body: bytes) -> dict[str, Any]:
-        """Creates a connector, and the Secret with what its config has of secrets."""
+        """Creates a connector, and the Secret with the secrets of its config."""
         name = _name(asked)
-        # A long body takes its time: beside the loop, which has others to serve.
+        # A long body takes long to parse: in a thread, because the loop serves others, too.
         creation = await asyncio.to_thread(lambda: parse_create_request(asked, parse_body(body)))
         secret = build_secret_name(name) if creation.secrets else ""
         if secret:
-            # Before anything exists: whether this caller may make the Secret at all.
+            # Before anything exists: whether this caller may create the Secret at all.
             await self._create_secret(token, patches.build_secret(secret, None, creation.secrets), is_trial=True)
         wanted = patches.build_connector(asked, name, creation, secret)
         try:
@@ -73,7 +73,7 @@ class ConnectorService:
         return answer
 
     async def _complete(self, token: str, connector: dict[str, Any], secret: Mapping[str, Any]) -> None:
-        """Makes the Secret of a new Connector; without it the Connector goes again."""
+        """Creates the Secret of a new Connector; if that fails, the Connector is deleted."""
         try:
             await self._create_secret(token, secret)
         except (ProblemError, asyncio.CancelledError) as reason:
@@ -89,7 +89,7 @@ class ConnectorService:
             raise
 
     async def update(self, token: str, asked: str, body: bytes) -> dict[str, Any]:
-        """Changes a connector; returns the resource as it then is."""
+        """Changes a connector; returns the resource after the change."""
         document = await asyncio.to_thread(parse_body, body)
         refusal = ""
         for attempt in range(_ATTEMPTS):
@@ -108,9 +108,9 @@ class ConnectorService:
         raise ProblemError(409, f"connector '{asked}' is being changed by others all the time ({refusal}); try again")
 
     async def settle(self, token: str, connector: dict[str, Any]) -> dict[str, Any]:
-        """The answer of a PUT: the new state as soon as it is known, or the state as it is when the time is over.
+        """The answer of a PUT: the new state as soon as it is known, or the present state when the time is over.
 
-        A caller who may not watch gets it at once.
+        A caller who may not watch gets the present state at once.
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + self._wait
@@ -124,7 +124,7 @@ class ConnectorService:
         return build_update_response(connector)
 
     async def delete(self, token: str, asked: str) -> dict[str, Any]:
-        """Deletes a connector; Kubernetes takes its Jobs and its Secret along."""
+        """Deletes a connector; Kubernetes deletes its Jobs and its Secret with it."""
         await self._delete(token, await self._get(token, asked))
         return {"success": True, "message": f"deleted connector '{asked}'"}
 
@@ -138,7 +138,7 @@ class ConnectorService:
         return connector
 
     async def _explain_conflict(self, token: str, asked: str, problem: ProblemError) -> ProblemError:
-        """Which connector is in the way of a new one, as far as the caller may know."""
+        """Which connector prevents the creation of a new one, as far as the caller may know."""
         name = _name(asked)
         try:
             connector = await self._cluster.request(token, "GET", f"{self._connectors}/{name}")
@@ -174,7 +174,7 @@ class ConnectorService:
         return await self._write(token, "PATCH", path, patch, content_type=JSON_PATCH, connector_id=asked)
 
     async def _patch_with_secrets(self, token: str, connector: dict[str, Any], update: UpdateRequest) -> dict[str, Any]:
-        """Puts a new Secret in the old one's place, in one write with the config that goes with it."""
+        """Replaces the Secret by a new one, in one write with the config that belongs to it."""
         old = patches.own_secret(connector)
         kept = await self._read_secret(token, old) if old else {}
         values = patches.carry_over(kept, update.secrets)
@@ -185,7 +185,7 @@ class ConnectorService:
         try:
             changed = await self._patch(token, connector, patches.build_secret_patch(patch, connector, secret))
         except ProblemError as problem:
-            # Without an answer nobody knows which of the two Secrets the Connector refers to: both stay.
+            # Without an answer it is not known which of the two Secrets the Connector refers to: both are kept.
             if problem.status < 500:
                 await self._delete_secret(token, secret)
             raise
@@ -196,12 +196,12 @@ class ConnectorService:
         try:
             return patches.read_secret(await self._cluster.request(token, "GET", f"{self._secrets}/{secret}"))
         except ProblemError as problem:
-            if problem.status == 404:  # somebody deleted it: what the body says is all there is
+            if problem.status == 404:  # somebody deleted it: the body contains everything there is
                 return {}
             raise
 
     async def _delete_secret(self, token: str, secret: str) -> None:
-        """Deletes a Secret that nothing refers to any more; one that stays goes with its Connector."""
+        """Deletes a Secret that nothing refers to any more; if that fails, it is deleted with its Connector."""
         if secret:
             try:
                 await self._cluster.request(token, "DELETE", f"{self._secrets}/{secret}")
@@ -230,7 +230,7 @@ class ConnectorService:
             connector = event["object"]
             if is_settled(connector):
                 return connector
-        # The watch ended early (a restart of the API server): look, and watch again from there.
+        # The watch ended early (the API server restarted): read the state, and watch again from there.
         await asyncio.sleep(min(_BACKOFF, seconds))
         path = f"{self._connectors}/{metadata['name']}"
         fresh: dict[str, Any] = await self._cluster.request(token, "GET", path, connector_id=connector_id(metadata))

@@ -33,7 +33,7 @@ class ApiOption(settings.Option, frozen=True):
 
     @property
     def variable(self) -> str:
-        """As in the environment."""
+        """Its name in the environment."""
         return "CONNECTORS_API_" + self.field.upper()
 
 
@@ -63,11 +63,11 @@ OPTIONS = (
     ApiOption("log_format", settings.read_one_of("json", "text"), "How the API logs."),
     ApiOption("log_level", settings.read_one_of("debug", "info", "warning", "error"), "What the API logs."),
 )
-"""Every setting there is."""
+"""Every setting."""
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Gives a parser a flag a setting."""
+    """Adds a flag for each setting to a parser."""
     settings.add_flags(parser, OPTIONS)
 
 
