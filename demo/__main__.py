@@ -1,8 +1,8 @@
 """`python -m demo`: brings up a Kubernetes, installs the operator on it, and walks through a connector's life.
 
-On a terminal it stays up afterwards, and says how to play with it; without one it ends with exit code 0 only if every
-step was true. With KUBECONFIG and `--on-my-cluster` (`make demo ON_MY_CLUSTER=1`) it runs on that cluster, in a namespace
-of its own, with the images that the variables OPERATOR_IMAGE, RUNNER_IMAGE and SIMULATOR_IMAGE name.
+On a terminal it keeps running afterwards, and says how to try more; without a terminal it ends, with exit code 0 only if
+every step succeeded. With KUBECONFIG and `--on-my-cluster` (`make demo ON_MY_CLUSTER=1`) it runs on that cluster, in a
+namespace of its own, with the images in the variables OPERATOR_IMAGE, RUNNER_IMAGE and SIMULATOR_IMAGE.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ DIAGNOSIS = (
 
 
 def say(text: str) -> None:
-    """One piece of the tale, at once."""
-    print(text, flush=True)  # noqa: T201 - the demo's voice
+    """Prints one part of the story at once."""
+    print(text, flush=True)  # noqa: T201 - the demo's output
 
 
 def main() -> int:
-    """The exit code: 0 when every step was true, 130 after Ctrl-C before the end."""
+    """Returns the exit code: 0 when every step succeeded, 130 after Ctrl-C before the end."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--on-my-cluster", action="store_true", help="use the cluster of KUBECONFIG")
     parser.add_argument("--dir", type=Path, default=DEFAULT_FOLDER, help="where the demo's files lie while it runs")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    # A shell that starts its jobs in the background has them ignore Ctrl-C, and Python then leaves it so.
+    # A shell that starts jobs in the background makes them ignore Ctrl-C, and Python then keeps it so.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     prepare = prepare_given_cluster if arguments.on_my_cluster else prepare_own_cluster
     try:
@@ -55,10 +55,10 @@ def main() -> int:
 
 
 def tell(stage: Stage) -> None:
-    """The install and the story, then what it took.
+    """Runs the installation and the story, then prints how long they took.
 
     Raises:
-        StoryBroken: A step did not come true; what helps to understand it has been said.
+        StoryBroken: A step failed; helpful information has been printed.
     """
     start = time.monotonic()
     try:
@@ -76,7 +76,7 @@ def tell(stage: Stage) -> None:
 
 
 def linger(stage: Stage) -> None:
-    """Stays up until Ctrl-C."""
+    """Keeps the cluster up until Ctrl-C."""
     try:
         say(stage.how_to_play)
         signal.pause()

@@ -1,4 +1,4 @@
-"""The story as a section of the README; `make generate` puts it there."""
+"""The story as a section of the README; `make generate` writes it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from demo.story import STORY
 
 
 def build_walkthrough() -> str:
-    """The story's commands as one shell block, each under its title; a command that repeats stands there once."""
+    """The story's commands as one shell block, each under its title; a repeated command appears once."""
     lines: list[str] = []
     for before, step in zip((None, *STORY), STORY, strict=False):
         if before is None or before.command != step.command:

@@ -17,17 +17,17 @@ PODS = {
 
 
 def seconds_from(told: Sequence[Told], first: str, last: str) -> float:
-    """What the steps from one title to another took together.
+    """The total time of the steps from one title to another.
 
     Raises:
-        ValueError: There is no step of such a title.
+        ValueError: There is no step with such a title.
     """
     titles = [part.step.title for part in told]
     return sum(part.seconds for part in told[titles.index(first) : titles.index(last) + 1])
 
 
 def tell_seconds(told: Sequence[Told]) -> str:
-    """How long rows took, until a Job that looks for them had seen some."""
+    """How long it took until a Job that looks for rows had found some."""
     return (
         f"First rows seen {seconds_from(told, APPLY, FIRST_ROWS):.1f} s after `kubectl apply` of the connector, "
         f"with every step in between; {seconds_from(told, START, FIRST_ROWS):.1f} s after it was started."
@@ -35,7 +35,7 @@ def tell_seconds(told: Sequence[Told]) -> str:
 
 
 def tell_memory(stage: Stage) -> str:
-    """What operator and runner hold, by their own metrics; empty where pods can't be reached from here."""
+    """How much memory operator and runner use, by their own metrics; empty if pods can't be reached from here."""
     if not stage.reaches_pods:
         return ""
     held = []

@@ -1,4 +1,4 @@
-"""What the story needs around it: a cluster, the operator installed on it, and a Coinbase to talk to."""
+"""What the story needs: a cluster, the operator installed on it, and a Coinbase to talk to."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BIN = ROOT / ".build" / "localkube" / "bin"
 LOCALKUBE = BIN / "localkube"
 IMAGES = "tests/localkube/images.yaml"
 NAMESPACE = "connector-demo"
-SIMULATOR_HOST = "coinbase-simulator:8080"  # as demo/connector.yaml has it
+SIMULATOR_HOST = "coinbase-simulator:8080"  # as in demo/connector.yaml
 IMAGE_VARIABLES = {
     "connector-operator:dev": "OPERATOR_IMAGE",
     "connector-runner:dev": "RUNNER_IMAGE",
@@ -34,12 +34,12 @@ class Stage:
     """A cluster that is ready for the story.
 
     Attributes:
-        environment: For the commands: KUBECONFIG, and a PATH that has kubectl.
+        environment: For the commands: KUBECONFIG, and a PATH that contains kubectl.
         install: The steps before the story.
         folder: For this cluster's version of the demo's manifests.
-        images: What stands for the images that the manifests name.
-        reaches_pods: Whether pods can be talked to from here.
-        how_to_play: What to tell a person who wants to go on by hand.
+        images: Replacements for the images that the manifests name.
+        reaches_pods: Whether this process can connect to pods.
+        how_to_play: Hints for a person who wants to continue by hand.
     """
 
     environment: Mapping[str, str]
@@ -55,7 +55,7 @@ class Stage:
         return [replace(step, command=adapt(step.command)) for step in STORY]
 
     def adapter(self) -> Callable[[str], str]:
-        """Turns a command of the story into the one for this cluster, once `install` is done."""
+        """Adapts a command of the story to this cluster, once `install` is done."""
         # The pod's address, because localkube has no service addresses.
         simulator = f"{pod_address('-l app=coinbase-simulator', self.environment)}:8080"
         adapt = adapt_manifests(self.folder, {**self.images, SIMULATOR_HOST: simulator})
@@ -84,7 +84,7 @@ def operator_steps(overlay: str) -> tuple[Step, ...]:
 
 
 def simulator_steps(adapt: Callable[[str], str]) -> tuple[Step, ...]:
-    """The simulator beside it."""
+    """The installation of the simulator."""
     return (
         Step(
             "A Coinbase to talk to: the simulator",
@@ -96,7 +96,7 @@ def simulator_steps(adapt: Callable[[str], str]) -> tuple[Step, ...]:
 
 
 def adapt_manifests(folder: Path, replacements: Mapping[str, str]) -> Callable[[str], str]:
-    """Writes this cluster's version of the demo's manifests, and points the story's commands at them."""
+    """Writes this cluster's version of the demo's manifests, and makes the story's commands use them."""
     adapted = folder / "manifests"
     adapted.mkdir(parents=True, exist_ok=True)
     for path in (ROOT / "demo").glob("*.yaml"):
@@ -109,7 +109,7 @@ def adapt_manifests(folder: Path, replacements: Mapping[str, str]) -> Callable[[
 
 @contextmanager
 def own_folder(folder: Path) -> Iterator[None]:
-    """Takes a folder, which must not be another demo's, and removes it afterwards.
+    """Takes a folder that no other demo uses, and removes it afterwards.
 
     Raises:
         StoryBroken: Another demo runs there.
@@ -128,17 +128,17 @@ def own_folder(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def prepare_own_cluster(say: Callable[[str], None], folder: Path) -> Iterator[Stage]:
-    """A localkube of its own; afterwards nothing of it is left.
+    """A new localkube; afterwards nothing of it is left.
 
     Raises:
-        StoryBroken: It does not come up, or another demo runs in the folder.
+        StoryBroken: It does not start, or another demo runs in the folder.
     """
     cluster = folder / "cluster"
     down = [str(LOCALKUBE), "down", "--dir", str(cluster)]
     with own_folder(folder):
         say("A Kubernetes without containers starts (etcd, API server, controllers, scheduler, kubelet)")
         try:
-            # An earlier demo may have been killed in the midst of its end.
+            # An earlier demo may have been killed while it was ending.
             subprocess.run(down, check=False, capture_output=True)
             up = [str(LOCALKUBE), "up", "--dir", str(cluster), "--images", IMAGES, "--parent", str(os.getpid())]
             if subprocess.run(up, check=False, cwd=ROOT).returncode:
@@ -158,7 +158,7 @@ The cluster stays up until Ctrl-C. In another terminal, at the top of the checko
 
 
 def things_to_try(folder: Path) -> str:
-    """Commands for a person."""
+    """Commands that a person may try."""
     return f"""\
   kubectl apply -f {relpath(folder, ROOT)}/manifests/connector.yaml
   kubectl get connectors --watch
@@ -168,12 +168,12 @@ def things_to_try(folder: Path) -> str:
 
 @contextmanager
 def prepare_given_cluster(say: Callable[[str], None], folder: Path) -> Iterator[Stage]:
-    """The cluster of KUBECONFIG, in a namespace of the demo's own; what the demo made is deleted afterwards.
+    """The cluster of KUBECONFIG, in a namespace of the demo's own; what the demo created is deleted afterwards.
 
-    An operator that is there already is used as it is, and stays.
+    If an operator is already installed, it is used as it is, and stays.
 
     Raises:
-        StoryBroken: An image is not named, the namespace is there already, or another demo runs in the folder.
+        StoryBroken: An image is not named, the namespace already exists, or another demo runs in the folder.
     """
     images = {name: os.environ[variable] for name, variable in IMAGE_VARIABLES.items() if os.environ.get(variable)}
     if len(images) < len(IMAGE_VARIABLES):
@@ -211,7 +211,7 @@ Ctrl-C deletes what the demo made. In another terminal, at the top of the checko
 
 
 def copy_kubeconfig(folder: Path) -> Path:
-    """KUBECONFIG as it is, but for the namespace: the demo's own."""
+    """A copy of KUBECONFIG with the demo's own namespace."""
     folder.mkdir(parents=True, mode=0o700, exist_ok=True)
     copy = folder / "kubeconfig"
     copy.touch(mode=0o600)
@@ -221,7 +221,7 @@ def copy_kubeconfig(folder: Path) -> Path:
 
 
 def render_install(folder: Path, images: Mapping[str, str]) -> str:
-    """The install with the images of this cluster, for `kubectl apply -k`."""
+    """The installation with the images of this cluster, for `kubectl apply -k`."""
     overlay = folder / "install"
     overlay.mkdir(parents=True, exist_ok=True)
     rendered = run_command("kubectl kustomize manifests/localkube", {})

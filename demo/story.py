@@ -1,26 +1,26 @@
 """The story of one connector, as data: what a user types, and what must be seen then.
 
-The README tells the same commands, a test runs them on the test cluster, and `python -m demo` walks through them; one list, so that
-none of the three can go stale.
+The README shows the same commands, a test runs them on the test cluster, and `python -m demo` walks through them: one
+list, so that none of the three can become outdated.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Titles of steps that something is measured at.
+# Titles of steps between which something is measured.
 APPLY, START, FIRST_ROWS, STOP = "A connector", "Start it", "Rows arrive", "Stop it"
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One command and what it must show.
+    """One command and what its output must contain.
 
     Attributes:
         title: What it is for.
         command: As typed in a shell at the top of the checkout.
-        expect: Regular expression that the output (standard output and error) must contain.
-        within: Seconds for which the command is looked at again until it does; 0: at once or never.
+        expect: Regular expression that the output (standard output and error) must match.
+        within: For how many seconds the command is repeated until it does; 0: one attempt.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""Walks through the story: runs each command as typed, looks again until it shows what it must, and tells what happens."""
+"""Walks through the story: runs each command as typed, repeats it until its output is right, and reports what happens."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from pathlib import Path
 from demo.story import Step
 
 ROOT = Path(__file__).resolve().parents[1]
-PAUSE = 1.0  # seconds between two looks
+PAUSE = 1.0  # seconds between two attempts
 
 
-class StoryBroken(Exception):  # noqa: N818 - it tells of a story, not of a program's error
-    """A step did not show what it must; the message holds the command, what was expected, and what came."""
+class StoryBroken(Exception):  # noqa: N818 - it is about a story, not an error of a program
+    """The output of a step is not right; the message has the command, what was expected, and what came."""
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a step took: seconds from its start until it showed what it must."""
+    """What a step took: seconds from its start until its output was right."""
 
     step: Step
     seconds: float
 
 
 def run_command(command: str, environment: Mapping[str, str]) -> str:
-    """The output (both kinds, in the order they came) of a command in a shell at the top of the checkout."""
+    """The output (both streams, in order) of a command in a shell at the top of the checkout."""
     shell = subprocess.run(
         ["bash", "-c", command],
         cwd=ROOT,
@@ -46,7 +46,7 @@ def walk(steps: Sequence[Step], environment: Mapping[str, str], say: Callable[[s
     """Runs the steps in order.
 
     Raises:
-        StoryBroken: A step did not come true in its time.
+        StoryBroken: A step did not succeed in time.
     """
     told = []
     for step in steps:

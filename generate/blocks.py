@@ -1,7 +1,7 @@
-"""The generated blocks of pages that people write: one marker, one filler. Pure.
+"""The generated blocks of handwritten pages: one marker, one filler. Pure.
 
-A block stands between `<!-- begin: NAME -->` and `<!-- end: NAME -->`, each on a line of its own; `make generate` replaces what is
-between them.
+A block is between `<!-- begin: NAME -->` and `<!-- end: NAME -->`, each on a line of its own; `make generate` replaces the
+text between them.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 
 Blocks = Mapping[str, Callable[[], str]]
-"""What builds each block of a page, by name."""
+"""The functions that build the blocks of a page, by name."""
 _BLOCK = re.compile(r"^<!-- begin: (?P<name>.+?) -->\n(?:.*?\n)??<!-- end: (?P=name) -->$", re.DOTALL | re.MULTILINE)
 _MARKER = re.compile(r"^<!-- (?:begin|end): .*-->$", re.MULTILINE)
 
 
 class BlockError(ValueError):
-    """The markers of a page and the blocks that there are don't fit; the message says which."""
+    """The markers of a page and the existing blocks don't match; the message says which."""
 
 
 def fill(page: str, blocks: Blocks) -> str:
     """A page with each of its blocks as it should be now.
 
     Raises:
-        BlockError: A block is missing in the page, stands there twice, is not known, or has only one marker.
+        BlockError: A block is missing in the page, appears twice, is not known, or has only one marker.
     """
     found = [match["name"] for match in _BLOCK.finditer(page)]
     if sorted(found) != sorted(blocks):

@@ -1,4 +1,4 @@
-"""What the documents say of the datasets, from their descriptors."""
+"""What the documents say about the datasets, from their descriptors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ keeps the full text (COINBASE in the column `extra`).
 
 
 def build_types() -> str:
-    """docs/types.md: every logical type, and what each dataset makes of it."""
+    """docs/types.md: every logical type, and how each dataset stores it."""
     datasets = DESCRIPTORS.values()
     rows = [
         [kind.value, form, *(": ".join(dataset.types[kind.value]) for dataset in datasets)]

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def build_files() -> dict[Path, str]:
-    """Every generated file, with what should be in it."""
+    """Every generated file, with its intended content."""
     pages = {ROOT / name: blocks for name, blocks in find_pages().items()}
     return {
         **{ROOT / "crds" / name: text for name, text in build_crd_files().items()},
@@ -30,7 +30,7 @@ def build_files() -> dict[Path, str]:
 
 
 def find_pages() -> dict[str, Blocks]:
-    """The pages that have generated blocks, and what builds them. Each source says its own, in its module `reference`."""
+    """The pages with generated blocks, and what builds them. Each source declares its own in its module `reference`."""
     sources = [name.lower() for name in connector_types()]
     return {
         "README.md": {"story": build_walkthrough},
@@ -42,10 +42,10 @@ def find_pages() -> dict[str, Blocks]:
 
 
 def find_blocks(source: str) -> Blocks:
-    """What builds the generated blocks of a source's page.
+    """The functions that build the generated blocks of a source's page.
 
     Raises:
-        BlockError: The source does not say.
+        BlockError: The source declares none.
     """
     module = f"connector_runner.sources.{source}.reference"
     blocks: Blocks | None = getattr(import_module(module), "BLOCKS", None) if find_spec(module) else None
@@ -58,10 +58,10 @@ def find_blocks(source: str) -> Blocks:
 
 
 def fill_page(page: Path, blocks: Blocks) -> str:
-    """A page that people write, with its blocks as they should be now.
+    """A handwritten page, with its blocks as they should be now.
 
     Raises:
-        BlockError: There is no such page, or its markers and the blocks don't fit; the message names the page.
+        BlockError: There is no such page, or its markers and the blocks don't match; the message names the page.
     """
     name = page.relative_to(ROOT)
     if not page.exists():
@@ -74,7 +74,7 @@ def fill_page(page: Path, blocks: Blocks) -> str:
 
 
 def main() -> int:
-    """Writes what has changed; 1 when a page or what builds it is missing, with a sentence about it."""
+    """Writes what has changed; returns 1 when a page or its builder is missing, with a sentence about it."""
     try:
         files = build_files()
     except BlockError as error:

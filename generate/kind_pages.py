@@ -1,4 +1,4 @@
-"""The parts of pages that follow from the declarations of the kinds, and from what the HTTP API has of them."""
+"""The parts of pages that follow from the declarations of the kinds, and from the fields that the HTTP API has."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _fields(schema: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str
 
 
 def build_http_fields() -> str:
-    """Which field of spec which call of the HTTP API has."""
+    """Which fields of spec each call of the HTTP API has."""
     read = {"always": "yes", "set": "when it is set", "never": ""}
     rows = [
         (f"`{name}`", *("yes" if has else "" for has in (field.http.create, field.http.update)), read[field.http.read])

@@ -94,7 +94,7 @@ def build_states() -> str:
 
 
 def build_diagram() -> str:
-    """A state diagram: from the states of the rows that can follow each other by what a person or the cluster does."""
+    """A state diagram: which states can follow each other, by what a person or the cluster does."""
     moves = (
         ("[*]", "pending", "created"),
         ("pending", "received", "streams are known"),

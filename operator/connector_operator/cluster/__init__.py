@@ -1,1 +1,1 @@
-"""The cluster at arm's length: one module reads it, one writes to it."""
+"""Access to the cluster: one module reads it, one writes to it."""

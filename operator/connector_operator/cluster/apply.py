@@ -1,4 +1,4 @@
-"""The one module that writes to the cluster: statuses, Jobs, events. What a person owns is never written."""
+"""The one module that writes to the cluster: statuses, Jobs, events. What people own is never written."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def object_path(key: Key) -> str:
 
 
 class Writer:
-    """Writes, and tells the cache what it wrote."""
+    """Writes to the cluster, and records in the cache what it wrote."""
 
     def __init__(self, client: KubeClient, cache: ClusterCache, poster: JobPoster) -> None:
         self._client = client
@@ -36,10 +36,10 @@ class Writer:
         self._events: OrderedDict[tuple[str, str, str], tuple[str, int]] = OrderedDict()
 
     async def write_status(self, key: Key, version: str, status: dict[str, Any]) -> str:
-        """Applies a status whole, if the object is still at `version`; returns the new version.
+        """Applies a whole status, if the object is still at `version`; returns the new version.
 
         Raises:
-            ApiError: 409 when somebody else wrote since: look again.
+            ApiError: 409 when somebody else has written in the meantime: observe again.
         """
         body = {
             "apiVersion": naming.API_VERSION,
@@ -54,10 +54,10 @@ class Writer:
         return str(written["metadata"]["resourceVersion"])
 
     async def create_job(self, key: Key, body: dict[str, Any]) -> None:
-        """Creates a Job; one of the same name that is the same execution's is as good.
+        """Creates a Job; if the Job of the same execution already exists, that is fine, too.
 
         Raises:
-            ApiError: Refused (quota, admission), or the name belongs to another connector's Job or one that is leaving.
+            ApiError: Refused (quota, admission), or the name belongs to another connector's Job or one that is being deleted.
         """
         name = body["metadata"]["name"]
         try:
@@ -76,7 +76,7 @@ class Writer:
         self._cache.note_job(key, made)
 
     async def delete_job(self, key: Key, name: str, uid: str, *, in_foreground: bool) -> None:
-        """Deletes a Job; in the foreground it stays until its pods are gone. One that is gone already is as good."""
+        """Deletes a Job; in the foreground it stays until its pods are gone. A Job that is already gone is no error."""
         body: dict[str, Any] = {"propagationPolicy": "Foreground" if in_foreground else "Background"}
         if uid:
             body["preconditions"] = {"uid": uid}
@@ -94,7 +94,7 @@ class Writer:
             self._cache.note_job_deleted(uid)
 
     async def tell(self, key: Key, uid: str, reason: str, message: str, *, is_warning: bool, now: datetime) -> None:
-        """Posts an event; the same one again only counts up."""
+        """Posts an event; if the same event is repeated, only its count grows."""
         message = message[:_MESSAGE_LIMIT]
         same = (uid, reason, message)
         name, count = self._events.get(same, (f"{key.name}.{names.hash_value([*same, format_time(now)])}", 0))
@@ -107,7 +107,7 @@ class Writer:
             except ApiError as error:
                 if error.status != 404:
                     raise
-                count = 0  # it has expired
+                count = 0  # the event has expired
         if not count:
             await self._client.request("POST", path, body=_event(key, uid, name, reason, message, is_warning, moment))
         self._events[same] = (name, count + 1)

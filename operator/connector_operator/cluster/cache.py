@@ -1,7 +1,7 @@
-"""What the watches have shown, and on top of it what we wrote ourselves until the watches show that too.
+"""What the watches have shown, overlaid with our own writes until the watches show those, too.
 
-Without the second part a visit right after a write would decide on old facts: make a second Job, or meet a conflict.
-Resource versions tell which of two forms is newer (https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions).
+Without the overlay, a visit right after a write would decide on old facts: create a second Job, or meet a conflict.
+Resource versions show which of two forms is newer (https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from connector_operator.resources import names
 from connector_operator.resources.workload import ObservedJob, read_job
 
 _TRUST_SECONDS = 30.0
-"""How long an own write stands alone: creating a Job anew is harmless by then, as its name leads to the same Job."""
+"""How long an own write counts without the watch: after that, creating a Job again is harmless, as it has the same name."""
 _VANISHED_KEPT = 8
 
 Raw = dict[str, Any]
@@ -31,7 +31,7 @@ class CachedJob(msgspec.Struct, frozen=True):
 
 
 def trim(body: Mapping[str, Any]) -> Raw:
-    """What is kept of a raw Connector or Dataset: the rest (managedFields above all) would be most of the memory."""
+    """What is kept of a raw Connector or Dataset: the rest (above all managedFields) would take most of the memory."""
     meta = body["metadata"]
     kept = ("name", "namespace", "uid", "generation", "resourceVersion", "creationTimestamp", "deletionTimestamp")
     return {
@@ -43,13 +43,13 @@ def trim(body: Mapping[str, Any]) -> Raw:
 
 
 def last_change(meta: Mapping[str, Any]) -> str:
-    """When anything but the status was changed last, as the API server has written it down; else when it was made."""
+    """When anything except the status was last changed, as recorded by the API server; else when it was created."""
     times = [str(m["time"]) for m in meta.get("managedFields") or () if m.get("time") and not m.get("subresource")]
     return max([*times, str(meta.get("creationTimestamp", ""))])
 
 
 def plain(value: Any) -> Any:
-    """Dictionaries and lists out of Kopf's read-only views."""
+    """Kopf's read-only views as dictionaries and lists."""
     if isinstance(value, Mapping):
         return {key: plain(child) for key, child in value.items()}
     return [plain(child) for child in value] if isinstance(value, list | tuple) else value
@@ -70,7 +70,7 @@ Index = Mapping[Any, Iterable[Any]]
 
 
 class ClusterCache:
-    """Kopf's indices, bound when the first event arrives, and own writes."""
+    """Kopf's indices, bound when the first event arrives, and our own writes."""
 
     def __init__(self) -> None:
         self._connectors: Index = {}
@@ -85,7 +85,7 @@ class ClusterCache:
         self.is_bound = False
 
     def bind(self, connectors: Index, datasets: Index, jobs: Index, sharers: Index | None = None) -> None:
-        """Takes Kopf's indices: complete, as Kopf waits for all of them before the first event."""
+        """Takes Kopf's indices: they are complete, as Kopf waits for all of them before the first event."""
         self._connectors, self._datasets, self._jobs = connectors, datasets, jobs
         self._sharers = sharers if sharers is not None else {}
         self.is_bound = True
@@ -110,11 +110,11 @@ class ClusterCache:
         return [raw for raw in found if raw is not None]
 
     def sharers(self, namespace: str, sharing: str) -> list[Key]:
-        """A namespace's Connectors whose specs ask for the same list of streams."""
+        """A namespace's Connectors whose specs need the same list of streams."""
         return [Key("connector", namespace, name) for name in self._sharers.get((namespace, sharing), ())]
 
     def connector(self, key: Key) -> Raw | None:
-        """The newest form known of a Connector; None when it is gone."""
+        """The newest known form of a Connector; None when it is gone."""
         shown = [raw for raw in self._connectors.get((key.namespace, key.name), ()) if self._is_there(raw)]
         return self._newest(key, max(shown, key=version_of, default=None))
 
@@ -151,7 +151,7 @@ class ClusterCache:
         return written is not None and version_of(written) == version_of(body)
 
     def jobs(self, key: Key) -> tuple[ObservedJob, ...]:
-        """The newest form known of a connector's Jobs; those that only bear its label are not among them."""
+        """The newest known form of a connector's Jobs, without those that only have its label."""
         indexed = self._jobs.get((key.namespace, key.name), ())
         shown = {c.job.uid: c for c in indexed if c.job.uid not in self._missed}
         now = time.monotonic()
@@ -186,11 +186,11 @@ class ClusterCache:
                 del runs[min(runs)]
 
     def vanished(self, key: Key, role: str = names.ROLE_RUNNER) -> dict[int, ObservedJob]:
-        """Jobs that were seen to go, by run (or attempt), as they were last."""
+        """Jobs that are gone, by run (or attempt), as they were last seen."""
         return dict(self._vanished.get(key, {}).get(role, {}))
 
     def shown(self) -> dict[str, Key]:
-        """The UID of everything that the watches have shown and not taken back, and the key that it belongs to."""
+        """The UID of every object that the watches show, and the key that it belongs to."""
         found = {raw["metadata"]["uid"]: Key("connector", *at) for at, raws in self._connectors.items() for raw in raws}
         for namespace, raws in self._datasets.items():
             found |= {raw["metadata"]["uid"]: Key("dataset", namespace, raw["metadata"]["name"]) for raw in raws}
@@ -199,7 +199,7 @@ class ClusterCache:
         return found
 
     def note_missed(self, uids: Iterable[str]) -> None:
-        """Objects that the watches still show are gone: they went while a watch was down, and Kopf lists anew without telling."""
+        """Objects that the watches still show are gone: they went while a watch was down, and Kopf sent no event."""
         missed = set(uids)
         for at, cached in self._jobs.items():
             for one in cached:

@@ -31,7 +31,7 @@ METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v
 """A list without specs and statuses (https://kubernetes.io/docs/reference/using-api/api-concepts/#metadata-only-fetches)."""
 REQUEST_TIMEOUT = 30
 BURST_SECONDS = 2.0
-"""After a pause so many seconds' worth of requests may go at once."""
+"""After a pause, as many requests as the limit allows in this many seconds may be sent at once."""
 _BEARER = "BearerToken"
 
 
@@ -41,8 +41,8 @@ class ApiError(Exception):
     Attributes:
         status: The HTTP status; 0 when there was no answer.
         reason: Kubernetes' reason (NotFound, Conflict, Forbidden ...).
-        message: Its sentence.
-        retry_after: How long it asks to wait, in seconds; 0 when it doesn't say.
+        message: Kubernetes' message.
+        retry_after: How many seconds to wait, as the API server asks; 0 when it doesn't say.
     """
 
     def __init__(self, status: int, reason: str, message: str, retry_after: float = 0) -> None:
@@ -54,7 +54,7 @@ class ApiError(Exception):
 
     @property
     def is_transient(self) -> bool:
-        """Whether the same request may succeed later; a 500 for a malformed object would not."""
+        """Whether the same request may succeed later; that of a malformed object, a 500, would not."""
         return self.status in {0, 429, 502, 503, 504}
 
 
@@ -62,7 +62,7 @@ async def load_configuration() -> client.Configuration:
     """Credentials: the pod's service account, else KUBECONFIG.
 
     Raises:
-        ApiError: Neither is there.
+        ApiError: Neither exists.
     """
     configuration = client.Configuration()
     try:
@@ -108,20 +108,20 @@ class KubeClient:
         is_urgent: bool = False,
         is_text: bool = False,
     ) -> Any:
-        """One request; the answer as parsed JSON, or as text where it is none.
+        """One request; returns the answer as parsed JSON, or as text if it is not JSON.
 
         Args:
             method: In upper case.
-            path: From `/api` or `/apis` on; its parts already escaped.
+            path: Begins with `/api` or `/apis`; its parts are already escaped.
             query: Query parameters.
-            body: Anything that JSON can hold.
+            body: Any JSON value.
             content_type: Of the body.
-            accept: Which form of the answer is wanted.
-            is_text: The answer is wanted as it is (a log that may look like JSON).
+            accept: The requested form of the answer.
+            is_text: Return the answer unparsed (a log that may look like JSON).
             is_urgent: Not subject to the rate limit (the Lease must not wait behind others).
 
         Raises:
-            ApiError: Refused, or not reached.
+            ApiError: The request was refused, or the server not reached.
         """
         if not is_urgent:
             await self._take_turn()
@@ -160,7 +160,7 @@ class KubeClient:
 
 
 def _resource(path: str) -> str:
-    """The kind of object that a path is about, for metrics: `jobs`, `connectors/status`, `pods/log`."""
+    """The kind of object in a path, for metrics: `jobs`, `connectors/status`, `pods/log`."""
     parts = path.strip("/").split("/")
     parts = parts[2:] if parts[0] == "api" else parts[3:]
     if parts[:1] == ["namespaces"] and len(parts) > 2:

@@ -1,6 +1,6 @@
-"""The time that decisions are given: the API server's, as deadlines and deletions are written in it.
+"""The time that decisions use: the API server's, which also sets deadlines and times of deletion.
 
-The clock of the operator's node may be minutes off; what is compared with it would then have been killed, or be lost.
+The clock of the operator's node may be minutes off; by that clock, Jobs and pods would count as killed or lost too soon.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 _TOLERATED = timedelta(seconds=3)
-"""The header tells whole seconds, and an answer may have been on its way for a while."""
+"""The header has whole seconds, and an answer may have been in transit for a while."""
 log = logging.getLogger(__name__)
 
 
@@ -26,7 +26,7 @@ class ServerClock:
         self._ahead = timedelta(0)
 
     def note(self, date: str, sent: datetime, received: datetime) -> None:
-        """Takes in an answer's Date; times are of this machine. What can't be read, or what took long, tells nothing."""
+        """Uses an answer's Date; the times are this machine's. A Date that can't be read, or of a slow answer, is ignored."""
         try:
             said = parsedate_to_datetime(date)
         except (TypeError, ValueError):
@@ -42,5 +42,5 @@ class ServerClock:
             self._ahead = ahead
 
     def now(self) -> datetime:
-        """The API server's time, as near as one can tell."""
+        """The API server's time, as exactly as it is known."""
         return local_now() - self._ahead

@@ -1,4 +1,4 @@
-"""Asks the API server, by a dry run, whether it would take the Job that follows: before the running one is told to leave."""
+"""Asks the API server by a dry run whether it would accept the next Job, before the running one is stopped."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _KEPT = 4096
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """A refusal that holds until it is asked again.
+    """A refusal that is valid until the next dry run.
 
     Attributes:
-        asked_for: What the Job was to be made from, by hash.
-        count: How many there were in a row.
+        asked_for: Hashes of what the Job was to be made from.
+        count: The number of consecutive refusals.
     """
 
     asked_for: tuple[str, str]
@@ -35,7 +35,7 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class DryRuns:
-    """Remembers refusals, so that events of a connector that is held cost no request."""
+    """Remembers refusals, so that events of a connector whose next Job is refused cost no request."""
 
     def __init__(self, poster: JobPoster, settings: RunnerSettings) -> None:
         self._poster = poster
@@ -43,7 +43,7 @@ class DryRuns:
         self._refusals: dict[str, Refusal] = {}
 
     def known(self, seen: Observation) -> DryRun | None:
-        """The last refusal of the same Job, as long as it is not to be asked again."""
+        """The last refusal of the same Job, until the next dry run is due."""
         refusal = self._refusals.get(seen.uid)
         if refusal is None or refusal.dry_run.again is None or seen.now >= refusal.dry_run.again:
             return None
@@ -87,9 +87,9 @@ class DryRuns:
 
 
 def is_unknown(error: ApiError) -> bool:
-    """Whether a refused dry run says nothing of the real thing.
+    """Whether a refused dry run does not show that the real request would be refused.
 
-    A webhook that knows no dry run; the name that is taken; a quota that the Job which is to go makes room in.
+    Examples: a webhook that does not support dry runs; a name that is taken; a quota in which the old Job will make room.
     """
     if error.reason == "AlreadyExists" or _UNKNOWN.search(error.message):
         return True
@@ -98,7 +98,7 @@ def is_unknown(error: ApiError) -> bool:
 
 
 def _has_room_after(used: str, limited: str) -> bool:
-    """Whether what is used, without one Job and with the next, is within the limits; None of it readable: yes."""
+    """Whether the usage, without one Job and with the next, is within the limits; if no number can be read: yes."""
     limits = dict(part.partition("=")[::2] for part in limited.split(","))
     for part in used.split(","):
         name, _, text = part.partition("=")

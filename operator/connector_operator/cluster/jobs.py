@@ -1,4 +1,4 @@
-"""Sends Jobs to the API server, for good or as a dry run."""
+"""Sends Jobs to the API server, to create them or as a dry run."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def jobs_path(namespace: str, job: str = "") -> str:
 
 
 def explain_unknown(asked: Mapping[str, Any], made: Mapping[str, Any]) -> str:
-    """Why a Job could not be told as the one that was asked for, as a sentence; "" when it can.
+    """Why a Job could not be recognised as the requested one, as a sentence; "" when it can.
 
     Args:
         asked: The Job as it was sent.
-        made: The Job as the API server has it, or would have it.
+        made: The Job as the API server has created it, or would create it.
     """
     mine, its = asked["metadata"], made.get("metadata") or {}
     if read_job(made).owner == mine["ownerReferences"][0]["uid"]:
@@ -44,11 +44,11 @@ def explain_unknown(asked: Mapping[str, Any], made: Mapping[str, Any]) -> str:
 class JobPoster:
     """Posts Jobs that block the deletion of their Connector, so that `--cascade=foreground` waits for their pods.
 
-    Where the API server checks that (OwnerReferencesPermissionEnforcement, as OpenShift does), it takes a right to update
-    the finalizers of Connectors. The operator asks for no such right: without it the Jobs block nothing, as it was before.
+    If the API server checks that (OwnerReferencesPermissionEnforcement, as on OpenShift), blocking needs a right to update
+    the finalizers of Connectors. The operator does not require this right: without it the Jobs block nothing.
 
-    A Job that the operator could not tell as its own again is deleted at once. From then on Jobs of that namespace are
-    tried by a dry run first, so that no more pods are made in vain.
+    A Job that the operator could not recognise as its own is deleted at once. From then on Jobs of that namespace are first
+    sent as a dry run, so that no more pods are created in vain.
     """
 
     def __init__(self, client: KubeClient) -> None:
@@ -57,10 +57,10 @@ class JobPoster:
         self._tried_first: set[str] = set()
 
     async def post(self, namespace: str, body: dict[str, Any], *, is_trial: bool = False) -> dict[str, Any]:
-        """One request; a second one the first time that blocking is refused, and where Jobs are tried first.
+        """One request; a second one the first time that blocking is refused, and for namespaces that need the dry run first.
 
         Raises:
-            ApiError: Refused, not reached, or made so that it could not be told as the operator's own.
+            ApiError: Refused, not reached, or the result could not be recognised as the operator's own Job.
         """
         if is_trial or namespace in self._tried_first:
             require_known(body, await self._send(namespace, body, {"dryRun": "All"}))
@@ -77,10 +77,10 @@ class JobPoster:
         return made
 
     async def remove(self, namespace: str, made: Mapping[str, Any]) -> None:
-        """Deletes a Job that was made for the operator, but can't be told as its own; one that is gone is as good.
+        """Deletes a Job that was created for the operator, but can't be recognised as its own; one already gone is no error.
 
         Raises:
-            ApiError: Refused, or not reached.
+            ApiError: The request was refused, or the server not reached.
         """
         meta = made["metadata"]
         body = {"propagationPolicy": "Foreground", "preconditions": {"uid": meta["uid"]}}
@@ -108,10 +108,10 @@ class JobPoster:
 
 
 def require_known(asked: Mapping[str, Any], made: Mapping[str, Any]) -> None:
-    """Refuses a Job that could not be told as the one that was asked for.
+    """Rejects a Job that could not be recognised as the requested one.
 
     Raises:
-        ApiError: It could not.
+        ApiError: It could not be recognised.
     """
     if why := explain_unknown(asked, made):
         raise ApiError(422, "NotOurs", why)

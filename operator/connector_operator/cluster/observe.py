@@ -1,4 +1,4 @@
-"""The one module that looks at the cluster: gathers an `Observation`, from the cache where it can, by requests where it must."""
+"""The one module that reads the cluster: it builds an `Observation`, from the cache if possible, otherwise by requests."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _WATCHED = (
 
 
 class Observer:
-    """Reads; `has_turn` and `has_slot` are answered by those who know (the Dataset's roll-out, the slots)."""
+    """Reads; `has_turn` and `has_slot` are answered by their owners (the Dataset's rollout, the slots)."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Observer:
         self._installation = installation
 
     def observe(self, key: Key, now: datetime, refusal: str) -> tuple[Observation, str] | None:
-        """What the cache knows of a Connector, and the version of it; None when it is gone. No request."""
+        """What the cache knows about a Connector, and its version; None when it is gone. No request."""
         raw = self._cache.connector(key)
         if raw is None:
             return None
@@ -118,7 +118,7 @@ class Observer:
         return named
 
     def _conflicts(self, spec: ConnectorSpec | None) -> tuple[str, ...]:
-        """Where a Connector's files would stand in the place of the installation's."""
+        """Where a Connector's files would replace the installation's."""
         if spec is None or not (spec.runner.volumes or spec.runner.volume_mounts):
             return ()
         runner = spec.runner.raw()
@@ -149,13 +149,13 @@ class Observer:
         return seen
 
     async def existing(self, namespaces: Iterable[str]) -> set[str]:
-        """The UIDs of all Connectors, Datasets and connectors' Jobs that there are, by lists of their metadata.
+        """The UIDs of all existing Connectors, Datasets and connectors' Jobs, from lists of their metadata.
 
         Args:
-            namespaces: Those that are watched; none: all.
+            namespaces: The watched ones; none: all.
 
         Raises:
-            ApiError: Refused, or not reached.
+            ApiError: The request was refused, or the server not reached.
         """
         found: set[str] = set()
         scopes = [f"/namespaces/{namespace}" for namespace in namespaces] or [""]
@@ -173,19 +173,19 @@ class Observer:
         return found
 
     async def _pods(self, seen: Observation) -> tuple[ObservedPod, ...]:
-        """All pods that were made for this connector or an earlier namesake; not those that only bear its label."""
+        """All pods that were made for this connector or an earlier namesake, without those that only have its label."""
         path = f"/api/v1/namespaces/{seen.namespace}/pods"
         found = await self._client.request("GET", path, query={"labelSelector": f"{names.LABEL_CONNECTOR}={seen.name}"})
         known = {job.name for job in (*seen.jobs, *seen.vanished.values())}
         return tuple(pod for pod in read_pods(found["items"]) if pod.maker or pod.job in known)
 
     async def _events(self, seen: Observation, pods: tuple[ObservedPod, ...]) -> list[ObservedEvent]:
-        """What is said of Jobs without a pod, and of pods that don't start: only events tell that."""
+        """Events about Jobs without a pod, and about pods that don't start: only events say why."""
         jobs = [j for j in seen.jobs if j.owner == seen.uid and j.finished is None and not j.ready]
         subjects: list[tuple[str, str]] = []
         for job in jobs:
             mine = [p for p in pods if p.job == job.name]
-            # Of a pod that no node takes, other than warnings tell of a node that is made for it.
+            # Unschedulable pods: events that are not warnings report a node that is being created.
             pending = [(p.name, "" if p.unschedulable else _WARNINGS) for p in mine if p.phase == "Pending"]
             subjects += pending if mine else [(job.name, _WARNINGS)]
         found: list[Mapping[str, Any]] = []
@@ -196,7 +196,7 @@ class Observer:
         return read_events(found)
 
     async def _catalogue(self, facts: Facts, pods: tuple[ObservedPod, ...]) -> CatalogueSummary | None:
-        """The discovery's answer from its pod's log; None when it can't be had whole."""
+        """The discovery's answer from its pod's log; None when it can't be read completely."""
         unread = facts.unread
         pod = next((p for p in pods if unread is not None and p.job == unread.job.name and p.exit_code == 0), None)
         if pod is None:

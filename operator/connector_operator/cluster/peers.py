@@ -1,4 +1,4 @@
-"""What the cache tells of other Connectors that ask for the same list of streams. No request."""
+"""What the cache knows about other Connectors that need the same list of streams. No request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from connector_runner.schemas.catalogue import MAX_STREAMS
 from connector_runner.schemas.kinds.connector_status import Discovery
 
 _READ_WITHIN = timedelta(seconds=30)
-"""A discovery that has ended is read at once; one that is not, nobody waits for."""
+"""A discovery that has ended is read at once; if it is not read within this time, nobody waits for it."""
 _MOST_ANSWERS = 3
 
 
@@ -35,7 +35,7 @@ class _Peer(msgspec.Struct, frozen=True):
 
 
 def gather_peers(cache: ClusterCache, is_about_to: Callable[[Key], bool], facts: Facts) -> Peers:
-    """All that other Connectors of the namespace know or are about to, if type, config, Secrets and pod are the same."""
+    """What other Connectors of the namespace know or are about to learn, if their type, config, Secrets and pod settings are the same."""
     if facts.seen.spec is None:
         return Peers()
     raws = dict(_others(cache, facts))
@@ -51,7 +51,7 @@ def gather_peers(cache: ClusterCache, is_about_to: Callable[[Key], bool], facts:
 
 def _others(cache: ClusterCache, facts: Facts) -> Iterator[tuple[Key, Raw]]:
     seen = facts.seen
-    assert seen.spec is not None  # noqa: S101 - asked before
+    assert seen.spec is not None  # noqa: S101 - checked before
     for key in cache.sharers(seen.namespace, sharing_hash(seen.spec)):
         raw = None if key.name == seen.name else cache.connector(key)
         if raw is not None and "deletionTimestamp" not in raw["metadata"]:
@@ -59,7 +59,7 @@ def _others(cache: ClusterCache, facts: Facts) -> Iterator[tuple[Key, Raw]]:
 
 
 def _speaking(raws: dict[Key, Raw], is_about_to: Callable[[Key], bool], since: str) -> Iterator[tuple[Key, Raw]]:
-    """Those that know or do something, one for each answer: of a thousand with the same answer only one is read whole."""
+    """Connectors that know or do something, one per answer: of a thousand with the same answer only one is fully parsed."""
     answers: set[Any] = set()
     for key, raw in raws.items():
         told = _told(raw)
@@ -77,12 +77,12 @@ def _told(raw: Raw) -> dict[str, Any]:
 
 
 def _read_discovery(raw: Raw) -> Discovery:
-    """What a hand has made unreadable counts as absent."""
+    """The discovery in a status; what was made unreadable by hand counts as absent."""
     return parse_status({"discovery": _told(raw)}).discovery
 
 
 def _answers(facts: Facts, others: list[_Peer], since: str) -> tuple[Answer, ...]:
-    """The newest few different ones; many connectors may have taken the same."""
+    """The newest few different answers; many connectors may have the same one."""
     found: dict[tuple[str, tuple[str, ...]], _Peer] = {}
     for peer in others:
         told = peer.discovery
@@ -101,7 +101,7 @@ def _answers(facts: Facts, others: list[_Peer], since: str) -> tuple[Answer, ...
 
 
 def _failures(facts: Facts, others: list[_Peer], since: str) -> tuple[Failure, ...]:
-    """Of the Connectors' own Jobs; a failure that was itself taken from another's is not passed on."""
+    """Failures of the Connectors' own Jobs; a failure that was itself taken from another connector is not passed on."""
     found = []
     for peer in others:
         told = peer.discovery
@@ -132,7 +132,7 @@ def _askers(
 
 
 def _begun(cache: ClusterCache, facts: Facts, peer: _Peer) -> datetime | None:
-    """When the discovery began that this Connector has and has not read yet; None when there is none of the same."""
+    """When the discovery began that this Connector has not read yet; None when it has none that fits."""
     told, seen = peer.discovery, facts.seen
     if told.ordered.run <= told.attempts or not _is_same(facts, told):
         return None
@@ -146,7 +146,7 @@ def _begun(cache: ClusterCache, facts: Facts, peer: _Peer) -> datetime | None:
 
 
 def _trouble(status: Any) -> tuple[str, str]:
-    """Reason and message of a Connector that says that its discovery needs a person; "" and "" else."""
+    """Reason and message of a Connector whose discovery needs a person; otherwise "" and ""."""
     said = {
         condition.type: condition for condition in parse_status({"conditions": status.get("conditions")}).conditions
     }
@@ -157,7 +157,7 @@ def _trouble(status: Any) -> tuple[str, str]:
 
 
 def _selections(facts: Facts, raws: Iterable[Raw]) -> tuple[str, ...]:
-    """What those have selected that still wait for a list with it."""
+    """The selected streams of those that still wait for a list with it."""
     wanted = set()
     for raw in raws:
         selected, told = raw["spec"].get("selectedStream"), _told(raw)

@@ -1,1 +1,1 @@
-"""One visit of one object: observe, decide, write the status once, act. The glue; nothing is decided here."""
+"""One visit of one object: observe, decide, write the status once, act. Only glue; nothing is decided here."""

@@ -29,12 +29,12 @@ from connector_operator.workloads.jobs import Claim, RunnerSettings, Subject, bu
 _MOST_LOOKS = 4
 _MALFORMED_DELAY = 300.0
 _MALFORMED = re.compile(r"typed \w+ object|schema")
-"""How the API server's 500 for a status that its CRD does not have differs from one that passes."""
+"""Distinguishes the API server's 500 for a status that does not fit its CRD from a temporary one."""
 log = logging.getLogger(__name__)
 
 
 def is_malformed(error: ApiError) -> bool:
-    """Whether what was applied can't be taken as it is; any other 500 may pass."""
+    """Whether the applied object can't be accepted as it is; any other 500 may be temporary."""
     return error.status in {400, 422} or (error.status == 500 and _MALFORMED.search(error.message) is not None)
 
 
@@ -43,7 +43,7 @@ def _is_beginning(decision: Decision) -> bool:
 
 
 class ConnectorController:
-    """Observe, decide, write the status once if it changed, then act: in this order, so that a crash in between is harmless."""
+    """Observes, decides, writes the status once if it changed, then acts: in this order a crash in between is harmless."""
 
     def __init__(
         self,
@@ -65,10 +65,10 @@ class ConnectorController:
         self._refusals: dict[Key, str] = {}
 
     async def visit(self, key: Key) -> float | None:
-        """Returns after how many seconds to look again, None for not before something happens.
+        """Returns after how many seconds to visit again; None: only when something happens.
 
         Raises:
-            VisitError: Look again later.
+            VisitError: Visit again later.
         """
         observed = self._observer.observe(key, self._clock(), self._refusals.get(key, ""))
         if observed is None:
@@ -117,7 +117,7 @@ class ConnectorController:
             if error.status == 404:
                 raise VisitError("Gone", "the Connector is gone", delay=1.0, is_expected=True) from None
             if is_malformed(error):
-                # The server can't take this status (a CRD of another version, a hand on the schema): repeating won't help.
+                # The server can't accept this status (another version of the CRD, an edited schema): a retry won't help.
                 message = f"the API server refuses the status: {error.message}"
                 await self._report(key, seen, Reason.STATUS_REFUSED, message, is_warning=True)
                 await self._admit_refusal(key, seen, version, decision.status, message)
@@ -139,7 +139,7 @@ class ConnectorController:
     async def _admit_refusal(
         self, key: Key, seen: Observation, version: str, status: dict[str, Any], message: str
     ) -> None:
-        """Says so in the status that was taken last, as far as that one is taken."""
+        """Reports the refusal in the last accepted status, as far as that is accepted."""
         bare = refused_status(seen.stored, status, f"T{message[1:]}.", seen.now)
         if not has_changed(seen.stored, bare):
             return
@@ -187,7 +187,7 @@ class ConnectorController:
             await self._writer.create_job(key, body)
 
     def _keep_slot(self, key: Key, decision: Decision) -> None:
-        """Before anything is awaited: two visits must not take the same slot."""
+        """Takes the slot before anything is awaited: two visits must not take the same slot."""
         if decision.waits_for:
             self._askers.wait(key, key._replace(name=decision.waits_for))
         if _is_beginning(decision):
@@ -198,7 +198,7 @@ class ConnectorController:
         DISCOVERIES.set(len(self._slots))
 
     def _settle_slot(self, key: Key, seen: Observation) -> None:
-        """Gives the slot back when no discovery of this key runs (any more)."""
+        """Releases the slot when no discovery of this key runs (any more)."""
         jobs = self._cache.jobs(key)
         going = [j for j in jobs if j.role == names.ROLE_DISCOVERY and is_underway(j, seen.now, seen.policy)]
         if any(not j.is_suspended or j.deleting is not None for j in going):

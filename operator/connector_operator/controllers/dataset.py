@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class DatasetController:
-    """Keeps who has the turn in memory: after a restart of the operator the same connector has it again."""
+    """Keeps in memory which connector has the turn; after a restart of the operator the same connector gets it again."""
 
     def __init__(self, writer: Writer, cache: ClusterCache, queue: WorkQueue, clock: Callable[[], datetime]) -> None:
         self._writer = writer
@@ -40,10 +40,10 @@ class DatasetController:
         return connector.name in self._turns.get(Key("dataset", connector.namespace, dataset), ())
 
     async def visit(self, key: Key) -> float | None:
-        """Returns None: only an event makes a Dataset worth another look.
+        """Returns None: a Dataset is visited again only after an event.
 
         Raises:
-            VisitError: Look again later.
+            VisitError: Visit again later.
         """
         datasets = self._cache.datasets(key.namespace)
         raw = datasets.get(key.name)

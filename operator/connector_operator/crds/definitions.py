@@ -13,7 +13,7 @@ from connector_runner.schemas.kinds.declare import Column, Kind, build_schema
 
 
 def build_connector_crd() -> dict[str, Any]:
-    """The whole definition of Connector, for the types whose schemas there are."""
+    """The whole definition of Connector, for all types that have a schema."""
     schemas = {kind: config_schema(kind) for kind in connector_types()}
     spec = build_schema(CONNECTOR.spec)
     spec["properties"]["config"] |= build_union(schemas)
@@ -24,7 +24,7 @@ def build_connector_crd() -> dict[str, Any]:
 def build_dataset_crd() -> dict[str, Any]:
     """The whole definition of Dataset."""
     spec = build_schema(DATASET.spec)
-    del spec["properties"]["url"]["format"]  # password is ours; the API server warns of it
+    del spec["properties"]["url"]["format"]  # password is our own format; the API server warns about it
     spec["x-kubernetes-validations"] = [rule.build() for rule in DATASET.spec_rules]
     return _definition(DATASET, spec)
 
@@ -64,7 +64,7 @@ def _definition(kind: Kind, spec: Schema) -> dict[str, Any]:
 
 def _root(kind: Kind, spec: Schema) -> Schema:
     status = build_schema(kind.status)
-    # Without it an object that nobody has looked at yet counts as done for kstatus (Flux, Argo CD, kubectl wait).
+    # Without it kstatus (Flux, Argo CD, kubectl wait) considers an object done that the operator has not visited yet.
     status["default"] = {"observedGeneration": -1}
     root: Schema = {
         "type": "object",

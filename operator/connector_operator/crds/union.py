@@ -1,7 +1,7 @@
-"""One typed `spec.config` out of all types' schemas, and the CEL rules that say what belongs to which type.
+"""One typed `spec.config` from all types' schemas, and the CEL rules that say what belongs to which type.
 
-Measured on a real API server: of four forms only this one explains every field, refuses typos with their path, and names the
-type in its errors. Rules yield to an unchanged config, so that a tightened rule never makes an old object impossible to stop.
+Measured on a real API server: of four forms only this one explains every field, refuses typos with their path, and names
+the type in its errors. Rules accept an unchanged config, so that a tightened rule never prevents stopping an old object.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _LIMITS = {
     "maximum": "{value} <= {limit}",
     "enum": "{value} in {limit}",
 }
-"""Keywords that types may set differently for a property that they share, and what they say in CEL."""
+"""Keywords that types may set differently for a property that they share, and their translation to CEL."""
 _SILENT = {"description", "title", "default"}
-"""Keywords that no two types need agree on."""
+"""Keywords that types need not agree on."""
 _CEL_RESERVED = {"true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if"}
 _CEL_RESERVED |= {"import", "let", "loop", "package", "namespace", "return", "var", "void", "while"}
 
@@ -49,10 +49,10 @@ def cel_name(name: str) -> str:
 
 
 def structural(schema: Schema) -> Schema:
-    """A schema as a CRD may hold it: no defaults (they would show as drift), no `required` (Secrets may bring it), no title."""
+    """A schema as a CRD may contain it: no defaults (they would show as drift), no title, no `required` (Secrets may supply it)."""
     kept = {key: copy.deepcopy(value) for key, value in schema.items() if key not in {"default", "required", "title"}}
     if kept.get("format") == "password":
-        del kept["format"]  # ours; the API server warns of it
+        del kept["format"]  # our own format; the API server warns about it
     if "properties" in kept:
         kept["properties"] = {name: structural(child) for name, child in kept["properties"].items()}
     if "items" in kept:
@@ -105,7 +105,7 @@ def build_union(schemas: Mapping[str, Schema]) -> Schema:
                 )
         merged = structural(first)
         for limit in differing_limits(children):
-            merged.pop(limit, None)  # told apart by a rule each
+            merged.pop(limit, None)  # each type has its own rule
         merged["description"] = " ".join(describe(kinds, children))
         properties[name] = merged
     return {
@@ -115,7 +115,7 @@ def build_union(schemas: Mapping[str, Schema]) -> Schema:
 
 
 def describe(kinds: list[str], children: Mapping[str, Schema]) -> list[str]:
-    """One text a type, those that say the same together; with the default, as it does not stand in the schema."""
+    """One text per type, equal ones combined; with the default, as the schema does not have it."""
     said: dict[str, list[str]] = {}
     for kind in kinds:
         child = children[kind]
@@ -125,7 +125,7 @@ def describe(kinds: list[str], children: Mapping[str, Schema]) -> list[str]:
 
 
 def build_rules(schemas: Mapping[str, Schema]) -> list[dict[str, Any]]:
-    """The CEL rules of `spec`: one of ownership a property, then what each type requires, then differing limits."""
+    """The CEL rules of `spec`: ownership of each property, then what each type requires, then differing limits."""
     rules = []
     for name, kinds in owners(schemas).items():
         if len(kinds) == len(schemas):

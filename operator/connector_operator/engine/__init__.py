@@ -1,1 +1,1 @@
-"""What drives visits: a fair queue of keys, workers, delays and backoff. Knows nothing of connectors."""
+"""The engine of visits: a fair queue of keys, workers, delays and backoff. Knows nothing about connectors."""

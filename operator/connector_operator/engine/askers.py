@@ -1,6 +1,6 @@
-"""Who is about to ask for something that others want, too, and who waits for whom.
+"""Who is about to ask for something that others need, too, and who waits for whom.
 
-Holds between a decision and the moment when the cluster shows it; a new process is told by the cluster, and visits all.
+This covers the time from a decision until the cluster shows it; a new process reads the cluster, and visits everything.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from connector_operator.engine.fair_queue import Key
 
 
 class Askers:
-    """`wake` is called with each key that waited, when the one that it waited for no longer asks."""
+    """Calls `wake` with each waiting key, when the key that it waits for no longer asks."""
 
     def __init__(self, wake: Callable[[Key], None]) -> None:
         self._wake = wake
@@ -19,7 +19,7 @@ class Askers:
         self._waiting: dict[Key, set[Key]] = {}
 
     def begin(self, key: Key) -> None:
-        """The key is about to ask; before anything is awaited: two visits must not both begin."""
+        """The key is about to ask; call this before anything is awaited: two visits must not both begin."""
         self._about_to.add(key)
 
     def end(self, key: Key) -> None:
@@ -35,6 +35,6 @@ class Askers:
         self._waiting.setdefault(on, set()).add(key)
 
     def release(self, on: Key) -> None:
-        """The key asks no longer: those that waited for it look again."""
+        """The key no longer asks: those that waited for it are visited again."""
         for key in sorted(self._waiting.pop(on, ())):
             self._wake(key)

@@ -1,4 +1,4 @@
-"""A line in which namespaces take turns, so that one with a thousand keys does not keep another's single key waiting."""
+"""A queue in which namespaces take turns, so that a thousand keys of one do not delay the single key of another."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Key(NamedTuple):
-    """What a visit is about."""
+    """The object of a visit."""
 
     kind: str
     namespace: str
@@ -15,7 +15,7 @@ class Key(NamedTuple):
 
 
 class FairQueue:
-    """First come, first served within a namespace; namespaces in turn. Each key stands in it once."""
+    """First come, first served within a namespace; namespaces in turn. Each key is in it at most once."""
 
     def __init__(self) -> None:
         self._by_namespace: OrderedDict[str, OrderedDict[Key, None]] = OrderedDict()
@@ -28,17 +28,17 @@ class FairQueue:
         return key in self._by_namespace.get(key.namespace, ())
 
     def push(self, key: Key) -> None:
-        """Puts a key at the end, unless it stands there already."""
+        """Adds a key at the end, unless it is already in the queue."""
         keys = self._by_namespace.setdefault(key.namespace, OrderedDict())
         if key not in keys:
             keys[key] = None
             self._length += 1
 
     def pop(self) -> Key:
-        """Takes the first key of the namespace whose turn it is.
+        """Removes and returns the first key of the namespace whose turn it is.
 
         Raises:
-            KeyError: Nobody is in line.
+            KeyError: The queue is empty.
         """
         namespace, keys = next(iter(self._by_namespace.items()), ("", None))
         if keys is None:
@@ -52,7 +52,7 @@ class FairQueue:
         return key
 
     def discard(self, key: Key) -> None:
-        """Takes a key out, wherever it stands."""
+        """Removes a key, wherever it is in the queue."""
         keys = self._by_namespace.get(key.namespace)
         if keys is None or key not in keys:
             return

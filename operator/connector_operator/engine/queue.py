@@ -1,6 +1,6 @@
-"""The queue of keys: each worked on by one worker at a time, those that a person waits for first, with delays.
+"""The queue of keys: one worker at a time per key, first the keys that a person waits for, with delays.
 
-A key that is added while it is worked on is worked on once more afterwards; a key that is added many times, once.
+A key that is added during its visit is visited once more afterwards; a key that is added many times, once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from connector_operator.engine.fair_queue import FairQueue, Key
 
 
 class Priority(IntEnum):
-    """Who waits for it; lower first."""
+    """Who waits for the visit; lower values come first."""
 
     PERSON = 0
     CLUSTER = 1
@@ -41,7 +41,7 @@ class WorkQueue:
         return sum(map(len, self._lines.values()))
 
     def add(self, key: Key, priority: Priority = Priority.CLUSTER, delay: float = 0) -> None:
-        """Asks for a visit, after `delay` seconds; the earliest of several counts, and the highest priority."""
+        """Requests a visit after `delay` seconds; of several requests the earliest time and the highest priority count."""
         if delay > 0:
             self._add_later(key, delay)
             return
@@ -77,7 +77,7 @@ class WorkQueue:
         now = asyncio.get_running_loop().time()
         while self._heap and self._heap[0][0] <= now:
             when, _, key = heapq.heappop(self._heap)
-            if self._due.get(key) == when:  # else an earlier visit took its place
+            if self._due.get(key) == when:  # otherwise an earlier visit replaced it
                 del self._due[key]
                 self.add(key, Priority.CLUSTER)
         self._set_timer()
@@ -95,7 +95,7 @@ class WorkQueue:
         return key
 
     def done(self, key: Key) -> None:
-        """Ends a visit; what was added meanwhile goes back into line."""
+        """Ends a visit; if the key was added in the meantime, it is queued again."""
         self._active.discard(key)
         priority = self._again.pop(key, None)
         if priority is not None:

@@ -1,4 +1,4 @@
-"""How many discoveries run at a time, and who is next: a source that hangs holds one slot, not the operator."""
+"""How many discoveries run at a time, and which is next: a source that hangs occupies one slot, not the operator."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from connector_operator.engine.fair_queue import FairQueue, Key
 
 
 class Slots:
-    """`wake` is called with a key when a slot has been kept for it."""
+    """Calls `wake` with a key when a slot has been reserved for it."""
 
     def __init__(self, limit: int, wake: Callable[[Key], None]) -> None:
         self._limit = limit
@@ -20,26 +20,26 @@ class Slots:
         return len(self._held)
 
     def is_free_for(self, key: Key) -> bool:
-        """Whether this key may start a discovery now: it holds a slot, or one is free and nobody is in line."""
+        """Whether this key may start a discovery now: it holds a slot, or one is free and no key waits."""
         return key in self._held or (len(self._held) < self._limit and not len(self._line))
 
     def is_waiting(self, key: Key) -> bool:
-        """Whether the key waits in line."""
+        """Whether the key waits for a slot."""
         return key in self._line
 
     def hold(self, key: Key) -> None:
-        """A discovery of this key runs or is about to."""
+        """A discovery of this key runs or is about to start."""
         self._line.discard(key)
         self._held.add(key)
 
     def wait(self, key: Key) -> None:
-        """The key waits in line; it is woken when its turn has come."""
+        """The key waits for a slot; it is woken when its turn comes."""
         if key not in self._held:
             self._line.push(key)
             self._serve()
 
     def release(self, key: Key) -> None:
-        """The key neither runs nor wants a discovery; the next in line gets the slot."""
+        """The key has no discovery and needs none; the next waiting key gets the slot."""
         self._line.discard(key)
         self._held.discard(key)
         self._serve()

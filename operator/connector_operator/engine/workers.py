@@ -1,4 +1,4 @@
-"""Workers that visit keys, and what becomes of a visit that fails: growing delays for that key alone."""
+"""Workers that visit keys, and what follows a failed visit: growing delays for that key alone."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ log = logging.getLogger(__name__)
 
 
 class VisitError(Exception):
-    """A visit could not be finished, for a reason that is understood.
+    """A visit could not be finished, for a known reason.
 
     Attributes:
-        delay: When to look again, in seconds; None: with growing delays.
-        is_expected: Part of normal life (somebody else wrote first): not worth a warning.
+        delay: When to visit again, in seconds; None: with growing delays.
+        is_expected: Part of normal operation (somebody else wrote first): not worth a warning.
     """
 
     def __init__(self, reason: str, message: str, *, delay: float | None = None, is_expected: bool = False) -> None:
@@ -38,7 +38,7 @@ class VisitError(Exception):
 
 
 class Workers:
-    """Runs `visit` for each key of the queue; `visit` returns after how many seconds to look again, None for not at all."""
+    """Runs `visit` for each key of the queue; it returns after how many seconds to visit again, None for not at all."""
 
     def __init__(self, queue: WorkQueue, visit: Callable[[Key], Awaitable[float | None]], count: int) -> None:
         self._queue = queue
@@ -55,7 +55,7 @@ class Workers:
                 group.create_task(self._work())
 
     def is_turning(self, within: float = 60.0) -> bool:
-        """Whether a heartbeat has gone through the queue and a worker lately: proves that the loop turns."""
+        """Whether a heartbeat has recently passed through the queue and a worker: proves that the loop is running."""
         return time.monotonic() - self.last_beat < within
 
     async def _beat(self) -> None:
@@ -87,7 +87,7 @@ class Workers:
             again = self._delay(key) if error.delay is None else error.delay
             log.log(level, "%s: looking again in %.1f s", error, again, extra=_about(key))
         except Exception:
-            # One object that nobody thought of must not stop the others: it alone waits, and it is reported.
+            # An unexpected error with one object must not stop the others: only that object waits, and the error is reported.
             FAILURES.labels(reason="Unexpected").inc()
             again = self._delay(key)
             log.exception("an unexpected error; looking again in %.1f s", again, extra=_about(key))

@@ -1,4 +1,4 @@
-"""A Connector's spec and status as values, and the hashes that tell whether something new is asked for."""
+"""A Connector's spec and status as values, and the hashes that show whether something new is requested."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from connector_runner.schemas.secrets import mapping_problems
 
 
 def parse_spec(raw: Any) -> tuple[ConnectorSpec | None, tuple[str, ...]]:
-    """A spec, and everything that is wrong with it; None when it can't even be read."""
+    """A spec, and everything that is wrong with it; the spec is None when it can't be read at all."""
     try:
         spec = msgspec.convert(raw, ConnectorSpec)
     except msgspec.ValidationError as error:
@@ -28,7 +28,7 @@ def parse_spec(raw: Any) -> tuple[ConnectorSpec | None, tuple[str, ...]]:
     if problem := type_problem(spec.connector_type):
         return spec, (problem,)
     schema = config_schema(spec.connector_type)
-    # A required property that has a default may be left out, as the custom resource definition has it.
+    # A required property that has a default may be left out, as in the custom resource definition.
     filled = fill_defaults(spec.config, schema)
     problems = list(config_problems(filled, schema, partial=bool(spec.config_from), path="spec.config"))
     for index, source in enumerate(spec.config_from):
@@ -43,7 +43,7 @@ def parse_spec(raw: Any) -> tuple[ConnectorSpec | None, tuple[str, ...]]:
 
 
 def _runner_problems(runner: RunnerSpec) -> list[str]:
-    """What the API server tells, too, where it has our schema; the fields of the first version are Kubernetes' to check."""
+    """What the API server also reports if it has our schema; Kubernetes checks the fields of the first version."""
     raw = {name: value for name, value in runner.raw().items() if name not in FIRST_FIELDS}
     if not raw:
         return []
@@ -52,7 +52,7 @@ def _runner_problems(runner: RunnerSpec) -> list[str]:
 
 
 def parse_status(raw: Any) -> ConnectorStatus:
-    """A status as stored; what is not readable counts as absent, part by part, so that nothing done by hand can block."""
+    """A status as stored; each part that is unreadable counts as absent, so that manual edits can't block anything."""
     if not isinstance(raw, dict):
         return ConnectorStatus()
     raw = {name: value for name, value in raw.items() if not _has_absurd_number(value)}
@@ -71,7 +71,7 @@ def parse_status(raw: Any) -> ConnectorStatus:
 
 
 def _has_absurd_number(value: Any) -> bool:
-    """Whether a number stands in it that no counting leads to, and that could not be counted on from."""
+    """Whether it contains a number that counting can't have reached, and that could not be counted on from."""
     if isinstance(value, dict):
         return any(_has_absurd_number(child) for child in value.values())
     if isinstance(value, list | tuple):
@@ -80,7 +80,7 @@ def _has_absurd_number(value: Any) -> bool:
 
 
 def build_status(status: ConnectorStatus) -> dict[str, Any]:
-    """A status as it is applied. Every scalar is listed each time: one that is left out would survive if somebody else set it."""
+    """A status as it is applied, with every scalar: a missing one would survive if somebody else had set it."""
     raw: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(status))  # lists, as they come back
     for optional in ("dataset", "ordered", "held", "lastExecution", "retry", "discovery"):
         if not raw[optional]:
@@ -89,7 +89,7 @@ def build_status(status: ConnectorStatus) -> dict[str, Any]:
 
 
 def without_defaults(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    """A config without the properties that say only what the schema's default says, nested ones included."""
+    """A config without the properties whose value equals the schema's default, nested ones included."""
     kept: dict[str, Any] = {}
     for name, value in config.items():
         child = schema.get("properties", {}).get(name, {})
@@ -103,7 +103,7 @@ def without_defaults(config: dict[str, Any], schema: dict[str, Any]) -> dict[str
 
 
 def config_hash(spec: ConnectorSpec) -> str:
-    """What the streams depend on: type, config (absent equals default) and Secrets."""
+    """Hash of what the streams depend on: type, config (absent equals default) and Secrets."""
     schema = config_schema(spec.connector_type) if spec.connector_type in connector_types() else {}
     return hash_value(
         [spec.connector_type, without_defaults(spec.config, schema), [source.form() for source in spec.config_from]]
@@ -111,17 +111,17 @@ def config_hash(spec: ConnectorSpec) -> str:
 
 
 def form_hash(spec: ConnectorSpec, installation: str) -> str:
-    """How a pod is to be; `installation` stands for the operator's own settings."""
+    """Hash of how a pod is configured; `installation` is a hash of the operator's own settings."""
     return hash_value([msgspec.to_builtins(spec.runner), installation])
 
 
 def sharing_hash(spec: ConnectorSpec) -> str:
-    """What connectors that may share a discovery have in common, the installation's part of their pods apart."""
+    """Hash of what connectors that may share a discovery have in common, except for the installation's part of their pods."""
     return hash_value([config_hash(spec), msgspec.to_builtins(spec.runner)])
 
 
 def read_sharing_hash(raw: Any) -> str:
-    """The same of a spec as stored; "" where it can't be read."""
+    """The same hash of a spec as stored; "" if it can't be read."""
     try:
         return sharing_hash(msgspec.convert(raw, ConnectorSpec))
     except msgspec.ValidationError:
@@ -129,11 +129,14 @@ def read_sharing_hash(raw: Any) -> str:
 
 
 def take_over_hash(take_over: TakeOver | None) -> str:
-    """Stands for whom a table is taken over from; no part of `spec_hash`, as adding or removing it must restart nothing."""
+    """Hash of whom a table is taken over from.
+
+    It is not part of `spec_hash`, because adding or removing it must not restart anything.
+    """
     return hash_value([take_over.connector, take_over.epoch]) if take_over is not None else ""
 
 
 def spec_hash(spec: ConnectorSpec) -> str:
-    """What makes a new execution needed, the dataset apart; absent fields equal defaults."""
+    """Hash of what requires a new execution when it changes, except for the dataset; absent fields equal defaults."""
     runner = msgspec.to_builtins(spec.runner)
     return hash_value([config_hash(spec), spec.selected_stream, spec.wait, runner, spec.restarted_at, spec.dataset_id])

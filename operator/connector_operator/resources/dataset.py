@@ -18,7 +18,7 @@ from connector_runner.schemas.secrets import SecretKey
 
 
 class Resolution(StrEnum):
-    """What became of a `datasetId`."""
+    """The result of resolving a `datasetId`."""
 
     RESOLVED = "resolved"
     MISSING = "missing"
@@ -30,7 +30,7 @@ class DatasetView(msgspec.Struct, frozen=True):
 
     Attributes:
         reason: The condition's reason.
-        message: A sentence; when not resolved, with what to do.
+        message: A sentence; when not resolved, it says what to do.
         spec: None unless resolved.
         changed_at: When its present form was first seen; "" when not known.
     """
@@ -45,11 +45,11 @@ class DatasetView(msgspec.Struct, frozen=True):
 
     @property
     def hash(self) -> str:
-        """What of it a runner must see; "" when not resolved."""
+        """Hash of what a runner must know of it; "" when not resolved."""
         return "" if self.spec is None else dataset_hash(self.name, self.table, self.spec)
 
     def target(self) -> DatasetTarget | None:
-        """As the runner is told; the URL only when it holds no secret."""
+        """The form that the runner gets; with the URL only when it holds no secret."""
         if self.spec is None:
             return None
         source = self.spec.url_from
@@ -66,7 +66,7 @@ class DatasetView(msgspec.Struct, frozen=True):
 
 
 def dataset_hash(name: str, table: str, spec: DatasetSpec) -> str:
-    """Stands for everything of a Dataset that a runner must see."""
+    """Hash of everything in a Dataset that a runner must know."""
     raw = msgspec.to_builtins(spec)
     raw.pop("table", None)
     return hash_value([name, table, raw])
@@ -82,7 +82,7 @@ def parse_dataset(raw: Any) -> tuple[DatasetSpec | None, tuple[str, ...]]:
 
 
 def parse_dataset_status(raw: Any) -> DatasetStatus:
-    """A status as stored; one that is not readable counts as absent."""
+    """A status as stored; an unreadable one counts as absent."""
     try:
         return msgspec.convert(raw, DatasetStatus) if isinstance(raw, dict) else DatasetStatus()
     except msgspec.ValidationError:
@@ -90,7 +90,7 @@ def parse_dataset_status(raw: Any) -> DatasetStatus:
 
 
 def resolved_name(dataset_id: str, existing: Mapping[str, Any]) -> str:
-    """Which of the namespace's Datasets (by name) serves a `datasetId`; "" when none does."""
+    """The name of the Dataset in the namespace that a `datasetId` refers to; "" when there is none."""
     name = dataset_name(dataset_id)
     if not dataset_id:
         return ""

@@ -1,4 +1,4 @@
-"""Events as values: what keeps a Job or pod from starting, and what those that make nodes say of a pod."""
+"""Events as values: what keeps a Job or pod from starting, and what node autoscalers report about a pod."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ import msgspec
 from connector_operator.resources.times import parse_time
 
 EventMessage = tuple[str, str]
-"""Which Job or pod an event is about, by name, and its message."""
+"""The name of the Job or pod that an event is about, and its message."""
 _NO_CAUSE = frozenset({"DeadlineExceeded", "BackoffLimitExceeded", "PodFailurePolicy"})
-"""Warnings that tell of a Job's end, not of why it has no pod."""
+"""Warnings that report the end of a Job, not why it has no pod."""
 _SIGNS = {
     ("TriggeredScaleUp", ""): True,
     ("NotTriggerScaleUp", ""): False,
     ("Nominated", "karpenter"): True,
     ("FailedScheduling", "karpenter"): False,
 }
-"""By reason and reporter ("" for any): whether a node is coming. The events of cluster-autoscaler and of Karpenter."""
+"""Whether a node is coming, by reason and reporter ("" for any): the events of cluster-autoscaler and of Karpenter."""
 
 
 class NodeSign(msgspec.Struct, frozen=True):
-    """What something that makes nodes on demand says of a pod that no node takes.
+    """What a node autoscaler reports about an unschedulable pod.
 
     Attributes:
-        pod: By name.
-        is_coming: A node is being made for it; else none will be.
-        message: Its own words.
-        first, last: When it said so for the first and for the last time.
+        pod: The pod's name.
+        is_coming: A node is being created for it; otherwise none will be.
+        message: The event's message.
+        first, last: When it was reported for the first and for the last time.
     """
 
     pod: str
@@ -44,9 +44,9 @@ class ObservedEvent(msgspec.Struct, frozen=True):
     """One event.
 
     Attributes:
-        subject: Which Job or pod it is about, by name.
-        reporter: The component that says so.
-        first, last: When it was said for the first and for the last time; None when the event has no time.
+        subject: The name of the Job or pod that it is about.
+        reporter: The component that reports it.
+        first, last: When it was reported for the first and for the last time; None when the event has no time.
     """
 
     subject: str
@@ -59,12 +59,12 @@ class ObservedEvent(msgspec.Struct, frozen=True):
 
     @property
     def tells_cause(self) -> bool:
-        """Whether it is a warning that may say why something does not start."""
+        """Whether it is a warning that may explain why something does not start."""
         return self.is_warning and self.reason not in _NO_CAUSE
 
     @property
     def sign(self) -> NodeSign | None:
-        """What it says of a node that is made on demand; None where it says nothing of that."""
+        """What it reports about a node that is created on demand; None if it reports nothing about that."""
         is_coming = _SIGNS.get((self.reason, self.reporter), _SIGNS.get((self.reason, "")))
         if is_coming is None or self.first is None or self.last is None:
             return None
@@ -72,7 +72,7 @@ class ObservedEvent(msgspec.Struct, frozen=True):
 
 
 def read_event(raw: Mapping[str, Any]) -> ObservedEvent:
-    """A raw event, of the old recorder or of the new one, as a value; missing parts count as absent."""
+    """A raw event, of the old or the new event API, as a value; missing parts count as absent."""
     series = raw.get("series") or {}
     first = raw.get("firstTimestamp") or raw.get("eventTime")
     last = series.get("lastObservedTime") or raw.get("lastTimestamp") or first

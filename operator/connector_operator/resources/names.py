@@ -9,7 +9,7 @@ from typing import Any
 from connector_runner.schemas.kinds.naming import GROUP
 
 MANAGER = "connector-operator"
-"""Field manager of all that the operator applies, and the value of `app.kubernetes.io/managed-by`."""
+"""Field manager of everything that the operator applies, and the value of `app.kubernetes.io/managed-by`."""
 
 LABEL_CONNECTOR = f"{GROUP}/connector"
 LABEL_ROLE = f"{GROUP}/role"
@@ -22,21 +22,21 @@ ANNOTATION_REDISCOVER = f"{GROUP}/rediscover-at"
 ANNOTATION_STREAM = f"{GROUP}/stream"
 
 CONTAINER = "runner"
-"""Our container, by name: admission may put others beside it, and before it."""
+"""The name of our container: admission may add others to the pod, also before it."""
 
 ROLE_DISCOVERY = "discovery"
 ROLE_RUNNER = "runner"
 
 LARGEST_COUNT = 10**12
-"""No count of runs or attempts comes so far; a higher one was written by hand, and what it stands in counts as absent."""
+"""No count of runs or attempts gets this high; a higher one was written by hand, and its object counts as absent."""
 
-# No vowels, so that no word comes of it; no 0, 1, l, which look alike (Kubernetes does the same for pods).
+# No vowels, so that it forms no words; no 0, 1, l, which look alike (Kubernetes does the same for pods).
 _SUFFIX_ALPHABET = "bcdfghjkmnpqrstvwxz2456789"
 _SUFFIX_LENGTH = 5
 
 
 def canonical_json(value: Any) -> str:
-    """Equal values are equal texts: sorted keys, no spaces."""
+    """Equal values give equal texts: sorted keys, no spaces."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -55,7 +55,7 @@ def _suffix(*parts: str | int) -> str:
 
 
 def execution_job_name(connector: str, uid: str, run: int) -> str:
-    """The Job of one execution: the same for the same Connector object and run, so that creating it twice makes one."""
+    """The Job of one execution: the same for the same Connector object and run, so that creating it twice makes one Job."""
     return f"{connector}-{_suffix(uid, ROLE_RUNNER, run)}"
 
 
@@ -65,7 +65,7 @@ def discovery_job_name(connector: str, uid: str, attempt: int) -> str:
 
 
 def is_derived(job: str, connector: str, uid: str, role: str, run: int) -> bool:
-    """Whether a Job's name is the one that follows from its connector, role and run: a copy, or somebody else's, has another."""
+    """Whether a Job's name is the one derived from its connector, role and run: a copy, or a foreign Job, has another."""
     if role == ROLE_RUNNER:
         return job == execution_job_name(connector, uid, run)
     return role == ROLE_DISCOVERY and job == discovery_job_name(connector, uid, run)
@@ -77,5 +77,5 @@ def execution_id(namespace: str, connector: str, job: str) -> str:
 
 
 def job_of_execution(execution: str) -> str:
-    """The Job's name in an `execId`; "" for none."""
+    """The Job's name in an `execId`; "" if there is none."""
     return execution.rpartition("/")[2]

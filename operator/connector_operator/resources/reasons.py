@@ -1,4 +1,4 @@
-"""Every reason that the operator gives, with what it means and what to do; `docs/reasons.md` is generated from here."""
+"""Every reason that the operator gives, with its meaning and remedy; `docs/reasons.md` is generated from here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Reason(StrEnum):
     Attributes:
         meaning: What it means, as a sentence.
         remedy: What a person does about it.
-        is_quiet: A normal state that soon passes: logged, not worth an event.
+        is_quiet: A normal, short state: logged, not worth an event.
     """
 
     meaning: str
@@ -24,7 +24,7 @@ class Reason(StrEnum):
     is_quiet: bool
 
     def __new__(cls, value: str, meaning: str, remedy: str = NOTHING, is_quiet: bool = False) -> Self:
-        """The text with what it means."""
+        """The text, with its meaning and remedy."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.meaning, member.remedy, member.is_quiet = meaning, remedy, is_quiet

@@ -1,7 +1,10 @@
-"""What a Connector may not say of its runner's pod unless the installation allows it: what would give more than creating Connectors does.
+"""What a Connector may not set for its runner's pod unless the installation allows it.
 
-Who may create Connectors may perhaps not create pods. So a Connector takes no token, no part of the host, no privilege, and no
-code of its own into the runner, unless the installation allows the first three by name (`--runner-allow`).
+These fields would give more rights than creating Connectors does.
+
+Whoever may create Connectors may perhaps not create pods. So a Connector gets no token, no part of the host, no
+privileges, and no code of its own in the runner, unless the installation allows the first three by name
+(`--runner-allow`).
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ ALLOWANCES = ("hostPath", "hostNetwork", "hostPID", "hostIPC", "privileged")
 """What an installation may allow to Connectors, by name."""
 CODE_PREFIXES = ("PYTHON", "LD_", "OPENSSL_")
 CODE_VARIABLES = ("PATH", "GCONV_PATH")
-"""With such a variable and a volume somebody else's code would run in the runner."""
+"""With such a variable and a volume, foreign code would run in the runner."""
 CODE_PATHS: tuple[str, ...] = (
     "/bin",
     "/sbin",
@@ -34,7 +37,7 @@ Raw = Mapping[str, Any]
 
 
 def restricted_problems(runner: Raw, allowed: Collection[str], path: str) -> Iterator[str]:
-    """What a Connector may not say unless the installation allows it."""
+    """What a Connector may not set unless the installation allows it."""
     for name in ("hostNetwork", "hostPID", "hostIPC"):
         if runner.get(name) and name not in allowed:
             yield f"{path}.{name}: {_not_allowed(name)}"
@@ -61,7 +64,7 @@ def restricted_problems(runner: Raw, allowed: Collection[str], path: str) -> Ite
 
 
 def conflicts(runner: Raw, installation: Raw, path: str) -> Iterator[str]:
-    """Where a Connector would put its own files in the place of the installation's."""
+    """Where a Connector would replace files of the installation by its own."""
     volumes = {volume.get("name") for volume in installation.get("volumes") or ()}
     for index, volume in enumerate(runner.get("volumes") or ()):
         if volume.get("name") in volumes:
@@ -74,7 +77,7 @@ def conflicts(runner: Raw, installation: Raw, path: str) -> Iterator[str]:
 
 
 def _privileges(context: Raw) -> Iterator[tuple[str, str]]:
-    """What goes beyond Pod Security's profile `restricted`."""
+    """What goes beyond the profile `restricted` of Pod Security."""
     for name in ("privileged", "allowPrivilegeEscalation"):
         if context.get(name):
             yield name, "is more than the profile restricted allows;"

@@ -1,4 +1,4 @@
-"""Jobs and pods as values: what the control plane needs to know of them, read from the raw objects in one place."""
+"""Jobs and pods as values: what the control plane needs to know about them, read from the raw objects in one module."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ class ObservedJob(msgspec.Struct, frozen=True, kw_only=True):
     """One of our Jobs.
 
     Attributes:
-        owner: UID of the Connector that controls it (an earlier namesake's has another); "" when none does.
-        maker: UID of the Connector it was made for, where nobody controls it any more: left by `--cascade=orphan`.
+        owner: UID of the Connector that controls it (an earlier namesake's has another one); "" when none does.
+        maker: UID of the Connector it was made for, if none controls it any more: left by `--cascade=orphan`.
         role: `runner` or `discovery`.
         run: The execution's number; 0 for a discovery.
         spec_hash, dataset_hash: What the execution was made from.
         config_hash, rediscover_at, stream: What the discovery was made from.
-        form: How its pod was to be; "" when not known.
-        active, ready: How many pods it has, and how many of them are ready, as Kubernetes counts.
-        finished: None while it goes on, else True for complete and False for failed.
-        reason, message: Of the Job's condition when it failed, or is about to.
+        form: Hash of how its pod was configured; "" when not known.
+        active, ready: How many pods it has, and how many of them are ready, as counted by Kubernetes.
+        finished: None until it ends, then True for complete and False for failed.
+        reason, message: Of the Job's condition when it has failed, or is about to.
         deadline: How long it may take.
-        grace: How long its pod may take to leave.
-        is_suspended: It makes no pod until somebody lets it (suspended, or scaled to nothing).
-        is_altered: Somebody changed it so that it may make more than one pod.
+        grace: How long its pod may take to terminate.
+        is_suspended: It creates no pod until somebody resumes it (suspended, or scaled to nothing).
+        is_altered: Somebody changed it so that it may create more than one pod.
     """
 
     name: str
@@ -62,7 +62,7 @@ class ObservedJob(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_ours(self) -> bool:
-        """Whether the operator made it; a label, which anybody may set, is no proof."""
+        """Whether the operator made it; a label is no proof, because anybody may set it."""
         return bool(self.owner or self.maker)
 
 
@@ -70,19 +70,19 @@ class ObservedPod(msgspec.Struct, frozen=True, kw_only=True):
     """One pod of a connector.
 
     Attributes:
-        job: The Job it belongs to, by name.
+        job: The name of the Job it belongs to.
         maker: UID of the Connector it was made for; "" when its Job's name does not prove it.
-        unready_since: Since when it is not ready; None when it is.
-        deleting: When its grace ends (Kubernetes sets deletionTimestamp ahead by the grace period).
+        unready_since: Since when it is not ready; None when it is ready.
+        deleting: When its grace period ends (Kubernetes sets deletionTimestamp ahead by the grace period).
         is_orphan: No Job owns it, so nothing ends it.
-        exit_code, message: Of our container, once terminated; the termination message as it is.
-        is_up: Our container runs and is ready itself, whatever the others do.
-        others: Containers beside ours that still run or wait, by name.
-        ended_others: Containers beside ours that have ended.
+        exit_code, message: Of our container, once terminated; the raw termination message.
+        is_up: Our container runs and is ready itself, whatever the state of the others.
+        others: Names of other containers of the pod that still run or wait.
+        ended_others: Names of other containers of the pod that have ended.
         container_reason: Of our container's state (OOMKilled, ImagePullBackOff, CreateContainerConfigError ...).
-        waiting: What the container waits for, as the kubelet says.
-        unschedulable: What the scheduler says, when it finds no node.
-        gates: What holds it back from the scheduler, by name.
+        waiting: What the container waits for, as reported by the kubelet.
+        unschedulable: The scheduler's message, when it finds no node.
+        gates: Names of what holds it back from the scheduler.
         nominated: The node on which the scheduler makes room for it; "" for none.
         disruption: Reason of the DisruptionTarget condition.
     """
@@ -117,7 +117,7 @@ class ObservedPod(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_outlived(self) -> bool:
-        """Whether our container has ended, but others go on, so that the pod and its Job never end by themselves."""
+        """Whether our container has ended but others still run, so that the pod and its Job never end by themselves."""
         return self.is_alive and self.exit_code is not None and bool(self.others)
 
 
@@ -127,7 +127,7 @@ def read_job(raw: Mapping[str, Any]) -> ObservedJob:
     labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
     conditions = {c["type"]: c for c in status.get("conditions") or () if c.get("status") == "True"}
     end = conditions.get("Complete") or conditions.get("Failed")
-    # Comes with the same words, and for sure before the pod may be removed.
+    # FailureTarget has the same reason and message, and is certainly set before the pod may be removed.
     failing = conditions.get("Failed") or conditions.get("FailureTarget") or {}
     run = labels.get(names.LABEL_RUN, "0")
     count = int(run) if run.isdecimal() and int(run) <= names.LARGEST_COUNT else 0
@@ -176,7 +176,7 @@ def _controlling_connector(controller: Mapping[str, Any], name: str) -> str:
 
 
 def _made_for(annotations: Mapping[str, Any], template: Mapping[str, Any]) -> str:
-    """The Connector's UID as an annotation has it, or (an earlier operator's) the orders in the pod's environment."""
+    """The Connector's UID from an annotation, or (of an earlier operator) from the orders in the pod's environment."""
     if names.ANNOTATION_UID in annotations:
         return str(annotations[names.ANNOTATION_UID])
     for container in template.get("spec", {}).get("containers") or ():

@@ -1,7 +1,7 @@
-"""Builds the Jobs: one execution, or one discovery; each one pod that is never restarted in place.
+"""Builds the Jobs: one execution, or one discovery; each is one pod that is never restarted in place.
 
-Pod Security `restricted`, no token, a read-only root with an emptyDir at /tmp; Secrets arrive as files, orders as one JSON
-document in the environment.
+Pod Security `restricted`, no token, a read-only root with an emptyDir at /tmp; Secrets are mounted as files, the orders are
+one JSON document in the environment.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ POD_FIELDS = (
     "topologySpreadConstraints", "runtimeClassName", "schedulerName", "hostAliases", "dnsPolicy", "dnsConfig", "hostNetwork", "hostPID",
     "hostIPC",
 )  # fmt: skip
-"""Fields of `spec.runner` that are a pod's under the same name."""
+"""Fields of `spec.runner` that a pod has under the same name."""
 
 
 class RunnerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The installation's part of what a pod looks like (times in seconds).
+    """The installation's part of a pod (times in seconds).
 
     Attributes:
-        layers: Tells what a Connector's runner is laid over, as it is now, from the lowest up.
+        layers: Returns the layers below a Connector's runner, as they are now, from the lowest up.
     """
 
     image: str
@@ -45,18 +45,18 @@ class RunnerSettings(msgspec.Struct, frozen=True, kw_only=True):
     layers: Callable[[], Iterable[Layer]] = lambda: (built_in(),)
 
     def form(self) -> str:
-        """Stands for all that pods depend on besides a Connector, as it is now."""
-        # The last stands for a setting that is gone: the forms that running executions were made with stay the same.
+        """Hash of everything that pods depend on besides a Connector, as it is now."""
+        # "json" represents a setting that no longer exists: it keeps the hashes of running executions unchanged.
         own = [self.image, self.pull_policy, self.grace_seconds, self.discovery_deadline_seconds, "json"]
         return names.hash_value([own, [dict(layer) for layer in self.layers()]])
 
     def runner_of(self, spec: ConnectorSpec) -> RunnerSpec:
-        """What a pod for this spec is made from, now."""
+        """The spec from which a pod is made now."""
         return effective_runner(spec.runner, self.layers())
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """What a runner is told of those that hold its dataset; see `RunnerManifest`."""
+    """What a runner gets to know about other holders of its dataset; see `RunnerManifest`."""
 
     unmoved: str = ""
     take_over: orders.TakeOver | None = None
@@ -76,8 +76,8 @@ def build_runner_job(
 ) -> dict[str, Any]:
     """The Job of one execution.
 
-    `backoffLimit: 0`: the operator, not the Job controller (whose backoff never resets), starts the next. The failure
-    policy's rules change nothing then but the Job's condition, which so says why, though the pod may be gone.
+    `backoffLimit: 0`: the operator, not the Job controller (whose backoff never resets), starts the next one. The failure
+    policy's rules then affect only the Job's condition, which gives the cause even if the pod is gone.
     """
     spec = subject.spec
     annotations = {names.ANNOTATION_SPEC: spec_hash(spec), names.ANNOTATION_DATASET: dataset.hash}
@@ -108,7 +108,7 @@ def _fail_on(operator: str, code: ExitCode) -> dict[str, Any]:
 def build_discovery_job(
     subject: Subject, job: str, attempt: int, settings: RunnerSettings, also: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """The Job that lists the streams; those that are selected are told, so that they are in the list however long that is."""
+    """The Job that lists the streams; it gets the selected ones, so that they are in the list however long that is."""
     spec = subject.spec
     annotations = {
         names.ANNOTATION_CONFIG: config_hash(spec),
@@ -182,7 +182,7 @@ def _build_job(
             "template": {
                 "metadata": {
                     "labels": {**runner.pod_labels, **labels},
-                    # Argo CD shows pods that are not restarted in place as Progressing, unless told.
+                    # Otherwise Argo CD shows pods that are not restarted in place as Progressing.
                     "annotations": {
                         "argocd.argoproj.io/ignore-restart-policy": "true",
                         **runner.pod_annotations,
@@ -250,13 +250,13 @@ def _build_pod(
 
 
 def _passed_on(runner: RunnerSpec) -> dict[str, Any]:
-    """The fields that are the pod's own, by the same names."""
+    """The fields that a pod has under the same names."""
     raw = runner.raw()
     return {name: raw[name] for name in POD_FIELDS if name in raw}
 
 
 def grace_of(spec: ConnectorSpec, settings: RunnerSettings) -> int:
-    """How many seconds a runner has to commit and leave."""
+    """How many seconds a runner has to commit and exit."""
     own = spec.runner.termination_grace_period_seconds
     return settings.grace_seconds if own is None else own
 
@@ -264,7 +264,7 @@ def grace_of(spec: ConnectorSpec, settings: RunnerSettings) -> int:
 def _volumes(
     spec: ConnectorSpec, dataset: DatasetView | None
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, str]]:
-    """Volumes, their mounts, and the variables that tell where they are."""
+    """Volumes, their mounts, and the variables that contain their paths."""
     volumes: list[dict[str, Any]] = [{"name": "tmp", "emptyDir": {}}]
     mounts: list[dict[str, Any]] = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - the pod's own
     variables: dict[str, str] = {}

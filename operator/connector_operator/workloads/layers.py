@@ -1,6 +1,6 @@
-"""A runner's pod in layers: what is built in, the installation's defaults over it, the Connector's `spec.runner` over both. Pure.
+"""A runner's pod in layers: the built-in one, the installation's defaults over it, the Connector's `spec.runner` on top.
 
-One rule for all fields, by what a field is (`RULES`); `docs/pods.md` tells it to people.
+Pure. One rule for each field, by the kind of field (`RULES`); `docs/pods.md` explains it to people.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def built_in(*, is_cluster_choosing: bool = False) -> Layer:
     """The lowest layer.
 
     Args:
-        is_cluster_choosing: The cluster gives groups and profiles of its own (OpenShift): none is said.
+        is_cluster_choosing: The cluster assigns its own groups and profiles (OpenShift): the layer sets none.
     """
     chosen = {} if is_cluster_choosing else {"fsGroup": FS_GROUP, "seccompProfile": {"type": "RuntimeDefault"}}
     return {
@@ -42,7 +42,7 @@ def built_in(*, is_cluster_choosing: bool = False) -> Layer:
 
 
 def merge_layers(layers: Iterable[Layer]) -> dict[str, Any]:
-    """One layer out of several, the later ones over the earlier ones; a null takes away what is below it."""
+    """One layer from several, the later ones over the earlier ones; a null removes what is below it."""
     merged: dict[str, Any] = {}
     for layer in layers:
         for name, value in layer.items():
@@ -54,17 +54,17 @@ def merge_layers(layers: Iterable[Layer]) -> dict[str, Any]:
 
 
 def replace(_below: Any, above: Any) -> Any:
-    """Whatever is not said otherwise: the upper one instead of the lower one."""
+    """The rule for all other fields: the upper value replaces the lower one."""
     return above
 
 
 def by_key(below: Any, above: Any) -> Any:
-    """Objects: key by key."""
+    """The rule for objects: merged key by key."""
     return {key: value for key, value in {**(below or {}), **above}.items() if value is not None}
 
 
 def joined(*keys: str) -> Callable[[Any, Any], Any]:
-    """Lists: the lower ones first, without those that an upper one stands for (equal in these keys; none: equal at all)."""
+    """The rule for lists: lower entries first, without those with the same keys as an upper one (no keys: equal ones)."""
 
     def join(below: Any, above: Any) -> Any:
         taken = [_identity(entry, keys) for entry in above]
@@ -91,7 +91,7 @@ RULES: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def effective_runner(runner: RunnerSpec, layers: Iterable[Layer]) -> RunnerSpec:
-    """What a pod is made from: the installation's layers, and what a Connector says over them."""
+    """The spec that a pod is made from: the installation's layers, and the Connector's spec over them."""
     merged = merge_layers([*layers, runner.raw()])
     return msgspec.convert(merged, RunnerSpec)
 
