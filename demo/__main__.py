@@ -1,8 +1,8 @@
 """`python -m demo`: brings up a Kubernetes, installs the operator on it, and walks through a connector's life.
 
-On a terminal it keeps running afterwards, and says how to try more; without a terminal it ends, with exit code 0 only if
-every step succeeded. With KUBECONFIG and `--on-my-cluster` (`make demo ON_MY_CLUSTER=1`) it runs on that cluster, in a
-namespace of its own, with the images in the variables OPERATOR_IMAGE, RUNNER_IMAGE and SIMULATOR_IMAGE.
+On a terminal it keeps running afterwards, and says how to try more; without a terminal it ends, with exit code 0 only
+if every step succeeded. With KUBECONFIG and `--on-my-cluster` (`make demo ON_MY_CLUSTER=1`) it runs on that cluster,
+in a namespace of its own, with the images in the variables OPERATOR_IMAGE, RUNNER_IMAGE and SIMULATOR_IMAGE.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Walks through the story: runs each command as typed, repeats it until its output is right, and reports what happens."""
+"""Walks through the story: runs each command as typed, repeats it until its output is right, and reports it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The generated blocks of handwritten pages: one marker, one filler. Pure.
 
-A block is between `<!-- begin: NAME -->` and `<!-- end: NAME -->`, each on a line of its own; `make generate` replaces the
-text between them.
+A block is between `<!-- begin: NAME -->` and `<!-- end: NAME -->`, each on a line of its own; `make generate` replaces
+the text between them.
 """
 
 from __future__ import annotations

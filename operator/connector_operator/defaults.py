@@ -1,4 +1,7 @@
-"""The installation's defaults of `spec.runner`: YAML in a file or folder, normally a ConfigMap; read again on changes."""
+"""The installation's defaults of `spec.runner`: YAML in a file or folder, normally a mounted ConfigMap.
+
+It is read again when it changes.
+"""
 
 from __future__ import annotations
 

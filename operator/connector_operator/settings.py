@@ -130,7 +130,7 @@ def read_address(text: str) -> str:
     """Reads `HOST:PORT`.
 
     Raises:
-        SettingError: It is something else.
+        SettingError: The text has another form.
     """
     host, colon, port = text.rpartition(":")
     if not colon or not host or not port.isdecimal() or int(port) > 65535:

@@ -84,7 +84,10 @@ def describe_lacking(missing: dict[str, list[str]]) -> list[str]:
 
 
 async def gives_own_ids(client: KubeClient) -> bool:
-    """Whether the cluster assigns users, groups and profiles to pods and refuses others: OpenShift, by its API group."""
+    """Whether the cluster assigns users, groups and profiles to pods, and refuses others: OpenShift.
+
+    It is recognised by its API group.
+    """
     try:
         await client.request("GET", "/apis/security.openshift.io")
     except ApiError as error:

@@ -54,7 +54,7 @@ def build_update_schema() -> Schema:
 
 
 def _with_empty(schema: Schema) -> Schema:
-    """Allows an empty text beside a pattern: it then counts as absent."""
+    """Allows an empty text where a pattern is required: it then counts as absent."""
     return {**schema, "pattern": f"^$|{schema['pattern']}"} if "pattern" in schema else dict(schema)
 
 

@@ -57,7 +57,7 @@ class Writer:
         """Creates a Job; if the Job of the same execution already exists, that is fine, too.
 
         Raises:
-            ApiError: Refused (quota, admission), or the name belongs to another connector's Job or one that is being deleted.
+            ApiError: Refused (quota, admission), or the name belongs to a foreign Job or one that is being deleted.
         """
         name = body["metadata"]["name"]
         try:

@@ -17,7 +17,7 @@ from connector_operator.resources import names
 from connector_operator.resources.workload import ObservedJob, read_job
 
 _TRUST_SECONDS = 30.0
-"""How long an own write counts without the watch: after that, creating a Job again is harmless, as it has the same name."""
+"""How long an own write counts without the watch. Creating a Job again then is harmless: its name is the same."""
 _VANISHED_KEPT = 8
 
 Raw = dict[str, Any]

@@ -54,7 +54,7 @@ class ApiError(Exception):
 
     @property
     def is_transient(self) -> bool:
-        """Whether the same request may succeed later; that of a malformed object, a 500, would not."""
+        """Whether the same request may succeed later (after a 500 for a malformed object it would not)."""
         return self.status in {0, 429, 502, 503, 504}
 
 

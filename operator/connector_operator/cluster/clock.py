@@ -1,6 +1,6 @@
 """The time that decisions use: the API server's, which also sets deadlines and times of deletion.
 
-The clock of the operator's node may be minutes off; by that clock, Jobs and pods would count as killed or lost too soon.
+The clock of the operator's node may be minutes off; by it, Jobs and pods would count as killed or lost too soon.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class ServerClock:
         self._ahead = timedelta(0)
 
     def note(self, date: str, sent: datetime, received: datetime) -> None:
-        """Uses an answer's Date; the times are this machine's. A Date that can't be read, or of a slow answer, is ignored."""
+        """Uses an answer's Date; the times are this machine's. An unreadable Date, or a slow answer's, is ignored."""
         try:
             said = parsedate_to_datetime(date)
         except (TypeError, ValueError):

@@ -89,7 +89,7 @@ class DryRuns:
 def is_unknown(error: ApiError) -> bool:
     """Whether a refused dry run does not show that the real request would be refused.
 
-    Examples: a webhook that does not support dry runs; a name that is taken; a quota in which the old Job will make room.
+    A webhook that does not support dry runs; a name that is taken; a quota in which the old Job will make room.
     """
     if error.reason == "AlreadyExists" or _UNKNOWN.search(error.message):
         return True

@@ -44,11 +44,11 @@ def explain_unknown(asked: Mapping[str, Any], made: Mapping[str, Any]) -> str:
 class JobPoster:
     """Posts Jobs that block the deletion of their Connector, so that `--cascade=foreground` waits for their pods.
 
-    If the API server checks that (OwnerReferencesPermissionEnforcement, as on OpenShift), blocking needs a right to update
-    the finalizers of Connectors. The operator does not require this right: without it the Jobs block nothing.
+    If the API server checks that (OwnerReferencesPermissionEnforcement, as on OpenShift), blocking needs a right to
+    update the finalizers of Connectors. The operator does not require this right: without it the Jobs block nothing.
 
-    A Job that the operator could not recognise as its own is deleted at once. From then on Jobs of that namespace are first
-    sent as a dry run, so that no more pods are created in vain.
+    A Job that the operator could not recognise as its own is deleted at once. From then on Jobs of that namespace are
+    first sent as a dry run, so that no more pods are created in vain.
     """
 
     def __init__(self, client: KubeClient) -> None:
@@ -57,7 +57,7 @@ class JobPoster:
         self._tried_first: set[str] = set()
 
     async def post(self, namespace: str, body: dict[str, Any], *, is_trial: bool = False) -> dict[str, Any]:
-        """One request; a second one the first time that blocking is refused, and for namespaces that need the dry run first.
+        """One request; a second one the first time that blocking is refused, and where a dry run comes first.
 
         Raises:
             ApiError: Refused, not reached, or the result could not be recognised as the operator's own Job.
@@ -77,7 +77,7 @@ class JobPoster:
         return made
 
     async def remove(self, namespace: str, made: Mapping[str, Any]) -> None:
-        """Deletes a Job that was created for the operator, but can't be recognised as its own; one already gone is no error.
+        """Deletes a Job that was created for the operator, but can't be recognised as its own; if it is gone, fine.
 
         Raises:
             ApiError: The request was refused, or the server not reached.

@@ -1,4 +1,4 @@
-"""The one module that reads the cluster: it builds an `Observation`, from the cache if possible, otherwise by requests."""
+"""The one module that reads the cluster: it builds an `Observation`, from the cache if possible, else by requests."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from connector_runner.schemas.catalogue import MAX_STREAMS
 from connector_runner.schemas.kinds.connector_status import Discovery
 
 _READ_WITHIN = timedelta(seconds=30)
-"""A discovery that has ended is read at once; if it is not read within this time, nobody waits for it."""
+"""A discovery that has ended is read at once; if it is not read within this time, others do not wait for it."""
 _MOST_ANSWERS = 3
 
 
@@ -35,7 +35,7 @@ class _Peer(msgspec.Struct, frozen=True):
 
 
 def gather_peers(cache: ClusterCache, is_about_to: Callable[[Key], bool], facts: Facts) -> Peers:
-    """What other Connectors of the namespace know or are about to learn, if their type, config, Secrets and pod settings are the same."""
+    """What other Connectors of the namespace know or will soon learn, if type, config, Secrets and pod are the same."""
     if facts.seen.spec is None:
         return Peers()
     raws = dict(_others(cache, facts))
@@ -59,7 +59,7 @@ def _others(cache: ClusterCache, facts: Facts) -> Iterator[tuple[Key, Raw]]:
 
 
 def _speaking(raws: dict[Key, Raw], is_about_to: Callable[[Key], bool], since: str) -> Iterator[tuple[Key, Raw]]:
-    """Connectors that know or do something, one per answer: of a thousand with the same answer only one is fully parsed."""
+    """Connectors that know or do something, one per answer: of a thousand with the same one, one is parsed fully."""
     answers: set[Any] = set()
     for key, raw in raws.items():
         told = _told(raw)

@@ -43,7 +43,7 @@ def _is_beginning(decision: Decision) -> bool:
 
 
 class ConnectorController:
-    """Observes, decides, writes the status once if it changed, then acts: in this order a crash in between is harmless."""
+    """Observes, decides, writes the status once if it changed, then acts: in this order a crash is harmless."""
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class ConnectorController:
             if error.status == 404:
                 raise VisitError("Gone", "the Connector is gone", delay=1.0, is_expected=True) from None
             if is_malformed(error):
-                # The server can't accept this status (another version of the CRD, an edited schema): a retry won't help.
+                # The server can't accept this status (another version of the CRD, an edited schema): no retry helps.
                 message = f"the API server refuses the status: {error.message}"
                 await self._report(key, seen, Reason.STATUS_REFUSED, message, is_warning=True)
                 await self._admit_refusal(key, seen, version, decision.status, message)

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class DatasetController:
-    """Keeps in memory which connector has the turn; after a restart of the operator the same connector gets it again."""
+    """Keeps in memory which connector has the turn; after a restart of the operator the same one gets it again."""
 
     def __init__(self, writer: Writer, cache: ClusterCache, queue: WorkQueue, clock: Callable[[], datetime]) -> None:
         self._writer = writer

@@ -1,7 +1,8 @@
 """One typed `spec.config` from all types' schemas, and the CEL rules that say what belongs to which type.
 
-Measured on a real API server: of four forms only this one explains every field, refuses typos with their path, and names
-the type in its errors. Rules accept an unchanged config, so that a tightened rule never prevents stopping an old object.
+Measured on a real API server: of four forms only this one explains every field, refuses typos with their path, and
+names the type in its errors. Rules accept an unchanged config, so that a tightened rule never prevents stopping an old
+object.
 """
 
 from __future__ import annotations
@@ -49,7 +50,10 @@ def cel_name(name: str) -> str:
 
 
 def structural(schema: Schema) -> Schema:
-    """A schema as a CRD may contain it: no defaults (they would show as drift), no title, no `required` (Secrets may supply it)."""
+    """A schema as a CRD may contain it.
+
+    Without defaults (they would show as drift), `required` (Secrets may supply the property) and titles.
+    """
     kept = {key: copy.deepcopy(value) for key, value in schema.items() if key not in {"default", "required", "title"}}
     if kept.get("format") == "password":
         del kept["format"]  # our own format; the API server warns about it

@@ -141,7 +141,8 @@ def _has_run(facts: Facts, memory: ConnectorStatus, job: ObservedJob) -> bool:
 def _is_leaving(facts: Facts, memory: ConnectorStatus, job: ObservedJob) -> bool:
     """Whether a Job that is not live may still have a pod: Kubernetes may mark a Job failed before its pod is removed.
 
-    A Job that is deleted in the foreground goes after its pod. One of the history that somebody deletes does not count.
+    A Job that is deleted in the foreground goes after its pod. One of the history that somebody deletes does not
+    count: its end is already recorded.
     """
     seen, last = facts.seen, memory.last_execution
     if _is_expired(facts, job.deleting):

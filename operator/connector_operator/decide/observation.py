@@ -60,7 +60,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
         wanted: spec.status as written.
         jobs: All Jobs with this connector's label, including those of an earlier namesake.
         pods: Its pods; None: not read yet.
-        warnings: Events about its Jobs and pods that are not getting ready, latest last; () also when not read.
+        warnings: Warning events about its Jobs and pods that do not get ready, latest last; () also when not read.
         node_signs: Events of node autoscalers about its unschedulable pods, latest last; () also when not read.
         catalogue: Of a completed discovery Job; None: not read yet, or lost when `catalogue_lost`.
         vanished: Jobs of executions that are gone, by run, as they were last seen.

@@ -18,7 +18,7 @@ class StreamFacts(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         is_fresh: The streams in status belong to the spec's configuration.
         has_selected: The selected stream is among them.
-        is_cut_short: The list was truncated, and made before the present stream was selected.
+        is_cut_short: The list was truncated, and the present stream was not selected when it was made.
         is_missed: The source did not have the selected stream when it was last asked.
         has_failed: The last attempts to list what the spec asks for failed.
         is_list_due: The streams must be listed again, whatever is known about them.

@@ -17,7 +17,7 @@ _SOONEST = timedelta(milliseconds=200)
 
 
 def next_wake(case: Case) -> datetime | None:
-    """The earliest of these moments; None: only when something happens."""
+    """The earliest moment to look again; None: only when something happens."""
     facts, now = case.facts, case.facts.seen.now
     moments = [_of_row(case), *(next_look(job.created, now) for job in case.waiting)]
     if case.listing_row.waits_for_peer:

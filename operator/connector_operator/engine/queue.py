@@ -41,7 +41,7 @@ class WorkQueue:
         return sum(map(len, self._lines.values()))
 
     def add(self, key: Key, priority: Priority = Priority.CLUSTER, delay: float = 0) -> None:
-        """Requests a visit after `delay` seconds; of several requests the earliest time and the highest priority count."""
+        """Requests a visit after `delay` seconds; of several the earliest time and the highest priority count."""
         if delay > 0:
             self._add_later(key, delay)
             return

@@ -87,7 +87,7 @@ class Workers:
             again = self._delay(key) if error.delay is None else error.delay
             log.log(level, "%s: looking again in %.1f s", error, again, extra=_about(key))
         except Exception:
-            # An unexpected error with one object must not stop the others: only that object waits, and the error is reported.
+            # An unexpected error with one object must not stop the others: it alone waits, and the error is reported.
             FAILURES.labels(reason="Unexpected").inc()
             again = self._delay(key)
             log.exception("an unexpected error; looking again in %.1f s", again, extra=_about(key))

@@ -116,7 +116,7 @@ def form_hash(spec: ConnectorSpec, installation: str) -> str:
 
 
 def sharing_hash(spec: ConnectorSpec) -> str:
-    """Hash of what connectors that may share a discovery have in common, except for the installation's part of their pods."""
+    """Hash of what connectors that may share a discovery have in common, without the installation's part of pods."""
     return hash_value([config_hash(spec), msgspec.to_builtins(spec.runner)])
 
 

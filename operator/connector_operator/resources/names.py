@@ -55,7 +55,7 @@ def _suffix(*parts: str | int) -> str:
 
 
 def execution_job_name(connector: str, uid: str, run: int) -> str:
-    """The Job of one execution: the same for the same Connector object and run, so that creating it twice makes one Job."""
+    """The Job of one execution: the same for the same Connector object and run, so that creating it twice makes one."""
     return f"{connector}-{_suffix(uid, ROLE_RUNNER, run)}"
 
 
@@ -65,7 +65,7 @@ def discovery_job_name(connector: str, uid: str, attempt: int) -> str:
 
 
 def is_derived(job: str, connector: str, uid: str, role: str, run: int) -> bool:
-    """Whether a Job's name is the one derived from its connector, role and run: a copy, or a foreign Job, has another."""
+    """Whether a Job's name is derived from its connector, role and run: a copy, or a foreign Job, has another."""
     if role == ROLE_RUNNER:
         return job == execution_job_name(connector, uid, run)
     return role == ROLE_DISCOVERY and job == discovery_job_name(connector, uid, run)

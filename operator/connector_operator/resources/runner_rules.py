@@ -2,8 +2,8 @@
 
 These fields would give more rights than creating Connectors does.
 
-Whoever may create Connectors may perhaps not create pods. So a Connector gets no token, no part of the host, no
-privileges, and no code of its own in the runner, unless the installation allows the first three by name
+The right to create Connectors does not include the right to create pods. So a Connector gets no token, no part of the
+host, no privileges, and no code of its own in the runner, unless the installation allows the first three by name
 (`--runner-allow`).
 """
 

@@ -1,7 +1,7 @@
 """Builds the Jobs: one execution, or one discovery; each is one pod that is never restarted in place.
 
-Pod Security `restricted`, no token, a read-only root with an emptyDir at /tmp; Secrets are mounted as files, the orders are
-one JSON document in the environment.
+Pod Security `restricted`, no token, a read-only root with an emptyDir at /tmp; Secrets are mounted as files,
+the orders are one JSON document in the environment.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ def build_runner_job(
 ) -> dict[str, Any]:
     """The Job of one execution.
 
-    `backoffLimit: 0`: the operator, not the Job controller (whose backoff never resets), starts the next one. The failure
-    policy's rules then affect only the Job's condition, which gives the cause even if the pod is gone.
+    `backoffLimit: 0`: the operator, not the Job controller (whose backoff never resets), starts the next one. The
+    failure policy's rules then affect only the Job's condition, which gives the cause even if the pod is gone.
     """
     spec = subject.spec
     annotations = {names.ANNOTATION_SPEC: spec_hash(spec), names.ANNOTATION_DATASET: dataset.hash}

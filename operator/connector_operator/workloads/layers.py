@@ -1,4 +1,4 @@
-"""A runner's pod in layers: the built-in one, the installation's defaults over it, the Connector's `spec.runner` on top.
+"""A runner's pod in layers: the built-in one, the installation's defaults, and on top the Connector's `spec.runner`.
 
 Pure. One rule for each field, by the kind of field (`RULES`); `docs/pods.md` explains it to people.
 """
@@ -64,7 +64,7 @@ def by_key(below: Any, above: Any) -> Any:
 
 
 def joined(*keys: str) -> Callable[[Any, Any], Any]:
-    """The rule for lists: lower entries first, without those with the same keys as an upper one (no keys: equal ones)."""
+    """The rule for lists: lower entries first, without those whose keys an upper one has (no keys: equal ones)."""
 
     def join(below: Any, above: Any) -> Any:
         taken = [_identity(entry, keys) for entry in above]
