@@ -169,7 +169,7 @@ def is_underway(job: ObservedJob, now: datetime, policy: Policy) -> bool:
 
 
 def _has_outdated_form(seen: Observation, hashes: Hashes, job: ObservedJob) -> bool:
-    """Whether a pod is outdated and has not started. One that has started stays: settings never restart a runner."""
+    """Whether a pod is outdated and has not started. One that has started stays: new settings restart nothing."""
     if seen.spec is None or seen.pods is None or job.ready or job.is_suspended:
         return False
     pods = [p for p in seen.pods if p.job == job.name]
