@@ -77,7 +77,7 @@ def _read_refusal(said: Termination, message: str) -> Ending:
 
 
 def exit_code_of(job: ObservedJob) -> int | None:
-    """The exit code in a failed Job's condition: the failure policy puts it there for every failure."""
+    """The exit code in a failed Job's condition: the failure policy has a rule for every code."""
     found = _EXIT_CODE.search(job.message) if job.reason == "PodFailurePolicy" else None
     return int(found.group(1)) if found else None
 
