@@ -4,7 +4,7 @@ from connector_runner.protocols.source import Source, SourceContext
 
 
 def build_source(context: SourceContext) -> Source:
-    """A source for one stream; does no I/O."""
+    """Makes the source for one stream; does no I/O."""
     from connector_runner.sources.mysql.source import MysqlSource  # late: the schema alone needs no client
 
     return MysqlSource(context)

@@ -1,4 +1,4 @@
-"""Events of the binary log, read from bytes: what they are and what they say, without remembering anything.
+"""Events of the binary log, parsed from bytes: their type and content. Keeps no state.
 
 Format: `libbinlogevents` of MySQL 8.0 and 9.x, `log_event.h` of MariaDB 10.11.
 """
@@ -54,7 +54,7 @@ class Event(IntEnum):
 
 WRITES, UPDATES, DELETES = 0, 1, 2
 # type: (what rows it holds, compressed, has the extra header of version 2). Plain numbers, since they are looked up for each event
-# and are compared twice as fast as members of an enum.
+# and comparing them is twice as fast as comparing members of an enum.
 ROW_EVENTS: dict[int, tuple[int, bool, bool]] = {
     int(Event.WRITE_ROWS_V1): (WRITES, False, False),
     int(Event.UPDATE_ROWS_V1): (UPDATES, False, False),
@@ -71,14 +71,14 @@ ROW_EVENTS: dict[int, tuple[int, bool, bool]] = {
     int(Event.MARIA_DELETE_ROWS_COMPRESSED): (DELETES, True, True),
 }
 
-# Types that say nothing of rows or definitions, besides those of `Event`: STOP, INTVAR, CREATE_FILE, APPEND_BLOCK, DELETE_FILE, RAND,
+# Types without rows or definitions, besides those of `Event`: STOP, INTVAR, CREATE_FILE, APPEND_BLOCK, DELETE_FILE, RAND,
 # USER_VAR, TRANSACTION_CONTEXT, VIEW_CHANGE; MariaDB: ANNOTATE_ROWS, BINLOG_CHECKPOINT, START_ENCRYPTION.
 _QUIET = frozenset({3, 5, 8, 9, 11, 13, 14, 36, 37, 160, 161, 164}) | {int(kind) for kind in Event}
-_IGNORABLE = 0x80  # flag: whoever does not know the event may pass over it
+_IGNORABLE = 0x80  # flag: a reader that does not know the event may skip it
 
 
 def may_be_passed_over(kind: int, flags: int) -> bool:
-    """Whether an event that is not read can hold nothing of the table."""
+    """Whether an event that is not parsed is sure to hold nothing about the table."""
     return kind in _QUIET or bool(flags & _IGNORABLE)
 
 
@@ -90,7 +90,7 @@ ARTIFICIAL = 0x20  # flag: made by the sender, not in the log
 
 
 def read_packed(buffer: bytes, position: int) -> tuple[int, int]:
-    """A length-encoded number: (number, position after it)."""
+    """Reads a length-encoded number: (number, position after it)."""
     first = buffer[position]
     if first <= 250:
         return first, position + 1
@@ -99,7 +99,7 @@ def read_packed(buffer: bytes, position: int) -> tuple[int, int]:
 
 
 def decompress_maria(raw: bytes) -> bytes:
-    """MariaDB's compressed parts: a byte with the size of the length, the length, zlib."""
+    """Unpacks MariaDB's compressed parts: a byte with the size of the length, the length, zlib data."""
     return zlib.decompress(raw[1 + (raw[0] & 0x07) :])
 
 
@@ -114,7 +114,7 @@ def parse_gtid(body: bytes) -> tuple[str, int]:
 
 
 def _serialised(raw: bytes, at: int) -> tuple[int, int]:
-    """A number of mysql::serialization: the low one-bits of the first byte tell how many more bytes follow."""
+    """Reads a number of mysql::serialization: the low one-bits of the first byte give how many more bytes follow."""
     first = raw[at]
     more = 0
     while more < 8 and first >> more & 1:
@@ -141,7 +141,7 @@ def parse_tagged_gtid(body: bytes) -> tuple[str, str, int]:
             source = _uuid_text(bytes(parts))
         elif identifier == 2:
             packed, at = _serialised(body, at)
-            number = packed >> 1  # signed numbers carry their sign lowest
+            number = packed >> 1  # signed numbers have their sign in the lowest bit
         elif identifier == 3:
             size, at = _serialised(body, at)
             tag = body[at : at + size].decode("ascii")
@@ -165,7 +165,7 @@ _HAS_COMMIT_ID = 2
 
 
 def parse_alter_phase(body: bytes) -> int:
-    """The phase of such an ALTER TABLE that a GTID event of MariaDB announces; 0 for all else."""
+    """The phase of such an ALTER TABLE that a GTID event of MariaDB announces; 0 for anything else."""
     flags, at = body[12], 13
     if flags & _HAS_COMMIT_ID:
         at += 8
@@ -190,7 +190,7 @@ def parse_xid(body: bytes) -> str:
 
 
 def parse_xid_text(statement: str) -> str:
-    """The same from XA COMMIT or XA ROLLBACK, as servers write them into the log: `X'…',X'…',1`."""
+    """The same id from XA COMMIT or XA ROLLBACK, as servers write them into the log: `X'…',X'…',1`."""
     parts = (
         statement.split(None, 2)[2].replace("X'", "").replace("'", "").split(",") if statement.count(" ") > 1 else []
     )
@@ -203,7 +203,7 @@ def parse_rotate(body: bytes) -> tuple[str, int]:
 
 
 def is_server_start(body: bytes) -> bool:
-    """Whether a format description is of the first file after the server was started: it tells when it was made."""
+    """Whether a format description is of the first file after the server was started: only there it has its creation time."""
     return any(body[52:56])
 
 

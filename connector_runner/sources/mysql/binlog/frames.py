@@ -1,4 +1,4 @@
-"""The stream of events as single ones: checksums checked and cut off, compressed transactions unpacked. No I/O."""
+"""Single events out of the stream: checksums are checked and cut off, compressed transactions unpacked. No I/O."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from connector_runner.protocols.errors import ActionRequiredError, TransientErro
 from connector_runner.sources.mysql.binlog import events
 from connector_runner.sources.mysql.binlog.events import Event, is_intact
 
-# (buffer, start, end, whole): an event without its checksum; `whole` is 0, or where the compressed transaction around it ends in
-# the log.
+# (buffer, start, end, whole): an event without its checksum; `whole` is the offset in the log at which the compressed transaction
+# around it ends, 0 without one.
 Take = Callable[[bytes, int, int, int], None]
 PIECE_BYTES = 1 << 18
 _PAYLOAD, _FORMAT = int(Event.TRANSACTION_PAYLOAD), int(Event.FORMAT_DESCRIPTION)
-# Bytes of a checksum by the algorithm's number (`binary_log::enum_binlog_checksum_alg`).
+# The size of a checksum in bytes, by the algorithm's number (`binary_log::enum_binlog_checksum_alg`).
 _CHECKSUMS = {0: 0, 1: 4}
 
 
 class Frames:
-    """Passes on the events of a stream one by one.
+    """Hands on the events of a stream one by one.
 
     Args:
-        take: Takes an event.
+        take: Receives an event.
     """
 
     def __init__(self, take: Take) -> None:
@@ -33,7 +33,7 @@ class Frames:
         self._end = 0
 
     def feed(self, buffer: bytes, start: int, end: int) -> None:
-        """Takes in one event, buffer[start:end], its checksum included; those in a compressed transaction wait for `unpack`.
+        """Processes one event, buffer[start:end], its checksum included; those in a compressed transaction wait for `unpack`.
 
         Raises:
             TransientError: The event is damaged.
@@ -41,9 +41,9 @@ class Frames:
         kind = buffer[start + 4]
         if kind == _FORMAT:  # each file of the log has its own algorithm: it can be changed while the server runs
             self._checksum = _read_checksum_size(buffer, start, end)
-            end -= 4  # of a description itself, whatever it says
+            end -= 4  # a description itself always has one, whatever it says
         elif self._checksum is None:
-            # The first event, a rotation, comes before the format description that tells; so it is tried.
+            # The first event, a rotation, comes before the format description that names the algorithm; so it is tried.
             self._checksum = 4 if is_intact(buffer, start, end) else 0
             end -= self._checksum
         elif self._checksum:
@@ -55,7 +55,7 @@ class Frames:
             self._take(buffer, start, end, 0)
 
     def unpack(self) -> bool:
-        """Passes on the next event of a compressed transaction; False when there is none (any more)."""
+        """Hands on the next event of a compressed transaction; False when there is none (any more)."""
         found = None if self.payload is None else self.payload.next()
         if found is None:
             self.payload = None
@@ -65,14 +65,14 @@ class Frames:
 
 
 def _read_checksum_size(buffer: bytes, start: int, end: int) -> int:
-    """Of the events after a format description: its last byte before its own checksum tells.
+    """The checksum size of the events after a format description: its last byte before its own checksum is the algorithm.
 
     Raises:
         TransientError: It is damaged.
         ActionRequiredError: The algorithm is not known.
     """
     algorithm = buffer[end - 5]
-    if algorithm:  # of a file without checksums the server may send it changed, with the old checksum
+    if algorithm:  # without checksums in the file the server may have changed the event and sent the old checksum
         _require_intact(buffer, start, end)
     size = _CHECKSUMS.get(algorithm)
     if size is None:
@@ -93,10 +93,10 @@ def _end(buffer: bytes, start: int) -> int:
 
 
 class Payload:
-    """The events in a compressed transaction, unpacked piece by piece; they carry no checksums.
+    """The events in a compressed transaction, unpacked piece by piece; they have no checksums.
 
     Args:
-        body: Of the event: fields (type, length, value) up to a zero, then the payload in zstd.
+        body: The event's body: fields (type, length, value) up to a zero, then the payload in zstd.
     """
 
     def __init__(self, body: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Sets of global transaction ids: MySQL's (by server UUID and tag, as intervals) and MariaDB's (by domain, the last one).
+"""Sets of global transaction ids: MySQL's (intervals by server UUID and tag) and MariaDB's (the last id by domain).
 
 A position is always the whole set: one id alone says nothing about other servers or domains.
 """
@@ -13,7 +13,7 @@ Intervals = list[tuple[int, int]]  # inclusive, ascending, neither overlapping n
 
 
 def merge_intervals(intervals: Iterable[tuple[int, int]]) -> Intervals:
-    """Any intervals, in normal form."""
+    """Brings any intervals into normal form."""
     merged: Intervals = []
     for start, stop in sorted(intervals):
         if merged and start <= merged[-1][1] + 1:
@@ -39,7 +39,7 @@ class MysqlGtids:
         """Reads what @@gtid_executed shows.
 
         Raises:
-            ValueError: It is no GTID set.
+            ValueError: It is not a GTID set.
         """
         found: dict[str, list[tuple[int, int]]] = {}
         for part in "".join(text.split()).split(","):
@@ -74,7 +74,7 @@ class MysqlGtids:
         return MysqlGtids({source: list(pairs) for source, pairs in self.sources.items()})
 
     def add(self, source: str, number: int) -> None:
-        """Takes one id in; the common case, the next number, is quick."""
+        """Adds one id; the common case, the next number, is quick."""
         pairs = self.sources.setdefault(source, [])
         if pairs and pairs[-1][1] + 1 == number:
             pairs[-1] = (pairs[-1][0], number)
@@ -82,15 +82,15 @@ class MysqlGtids:
             self.sources[source] = merge_intervals([*pairs, (number, number)])
 
     def has(self, source: str, number: int) -> bool:
-        """Whether it holds this id."""
+        """Whether it contains this id."""
         return any(low <= number <= high for low, high in self.sources.get(source, ()))
 
     def covers(self, other: MysqlGtids) -> bool:
-        """Whether it holds every id of the other."""
+        """Whether it contains every id of the other."""
         return all(covers(self.sources.get(source, []), pairs) for source, pairs in other.sources.items())
 
     def encode(self) -> bytes:
-        """As COM_BINLOG_DUMP_GTID wants it; with tags in the format of MySQL 8.3 and later (`Gtid_set::encode`)."""
+        """Encoded as COM_BINLOG_DUMP_GTID expects it; with tags in the format of MySQL 8.3 and later (`Gtid_set::encode`)."""
         is_tagged = any(":" in source for source in self.sources)
         count = len(self.sources)
         parts = [(1 << 56 | count << 8 | 1 if is_tagged else count).to_bytes(8, "little")]
@@ -117,7 +117,7 @@ class MariaGtids:
         """Reads what @@gtid_binlog_pos shows.
 
         Raises:
-            ValueError: It is no GTID position.
+            ValueError: It is not a GTID position.
         """
         domains = {}
         for part in filter(None, "".join(text.split()).split(",")):
@@ -138,11 +138,11 @@ class MariaGtids:
         return MariaGtids(dict(self.domains))
 
     def add(self, domain: int, server: int, number: int) -> None:
-        """The domain's last transaction is this one now."""
+        """Makes this the domain's last transaction."""
         self.domains[domain] = (server, number)
 
     def covers(self, other: MariaGtids) -> bool:
-        """Whether each domain has come at least as far as in the other."""
+        """Whether each domain is at least as far as in the other."""
         return all(
             domain in self.domains and self.domains[domain][1] >= number
             for domain, (_, number) in other.domains.items()

@@ -1,4 +1,4 @@
-"""What a table map says, compared with a definition; and a definition from its own words alone (binlog_row_metadata=FULL)."""
+"""Compares a table map with a definition; and makes a definition from a map alone (binlog_row_metadata=FULL)."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ _BINARY = "binary"
 
 
 def describes(table_map: TableMap, definition: TableDefinition, charsets: Mapping[int, str]) -> bool:
-    """Whether a map is of a definition, by all that it says: types, names, signs, character sets, labels."""
+    """Whether a map matches a definition in all that it has: types, names, signs, character sets, labels."""
     return definition.matches(table_map) and all(
         _agrees(column, table_map, place, charsets) for place, column in enumerate(definition.columns)
     )
 
 
 def _agrees(column: SourceColumn, table_map: TableMap, place: int, charsets: Mapping[int, str]) -> bool:
-    """Whether the map says nothing of a column that its definition denies; its type is compared elsewhere (`fits`)."""
+    """Whether the map contradicts nothing in a column's definition; the type is compared elsewhere (`fits`)."""
     if (
         table_map.wires[place] in _INTEGERS
         and table_map.is_unsigned.get(place, column.type.is_unsigned) != column.type.is_unsigned
@@ -67,16 +67,16 @@ def _name(charset: str) -> str:
 def build_definition(
     table_map: TableMap, before: TableDefinition, after: TableDefinition | None, charsets: Mapping[int, str]
 ) -> TableDefinition:
-    """The table as a map with full metadata describes it: a guess, since it does not say all of a definition.
+    """The table as a map with full metadata describes it: a guess, since a map does not have all of a definition.
 
-    A column that a known definition has under the same name with a fitting type is taken from there (the log can't tell a
-    UUID from a BINARY(16)). Values of new columns are assumed to have come without the log showing them.
+    A column that a known definition has under the same name with a matching type is taken from there (in the log a UUID looks
+    like a BINARY(16)). Values of new columns are assumed to have come without the log showing them.
 
     Args:
-        table_map: With names.
-        before: The definition known before it.
-        after: The definition of now.
-        charsets: By collation number.
+        table_map: A map with names.
+        before: The definition that was known before it.
+        after: The present definition.
+        charsets: Names of character sets by the number of a collation.
 
     Raises:
         LookupError: The map names a collation that the server does not list.
@@ -113,7 +113,7 @@ def _column(table_map: TableMap, place: int, charsets: Mapping[int, str]) -> Sou
     charset = charsets[collation] if collation is not None else ""
     sql_type = _sql_type(table_map, place, charset)
     kept = "" if charset == _BINARY else charset
-    # A default that nobody knows: "" is not None, so that old rows are read again.
+    # The default is unknown: "" is not None, so that old rows are read again.
     return SourceColumn(table_map.names[place], sql_type, kept, table_map.nullable[place], default="")
 
 
@@ -146,6 +146,6 @@ def _sql_type(table_map: TableMap, place: int, charset: str) -> str:
     return f"char({length // _WIDTHS.get(charset, 1)})" if is_text else f"binary({length})"
 
 
-# Most bytes of a character, for the lengths of text; other sets are counted in bytes, which is longer, never shorter.
+# The most bytes that a character has, for the lengths of text; other sets are counted in bytes, which is longer, never shorter.
 _WIDTHS = {"utf8mb4": 4, "utf8mb3": 3, "utf8": 3, "gbk": 2, "gb2312": 2, "big5": 2, "sjis": 2, "cp932": 2, "ucs2": 2,
            "utf16": 4, "utf16le": 4, "utf32": 4, "ujis": 3, "eucjpms": 3, "euckr": 2, "gb18030": 4}  # fmt: skip

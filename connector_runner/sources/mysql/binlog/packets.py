@@ -1,4 +1,4 @@
-"""The packets of the replication stream: each holds an event, or the end. No I/O."""
+"""The packets of the replication stream: each is an event, or the end. No I/O."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _LARGEST_PACKET = 0xFFFFFF
 
 
 class PacketSplitter:
-    """Cuts the stream into events.
+    """Splits the stream into events.
 
     Args:
-        feed: Takes an event, buffer[start:end]; it returns whether to stop behind it for now.
+        feed: Receives an event, buffer[start:end]; it returns whether to stop after it for now.
     """
 
     def __init__(self, feed: Callable[[bytes, int, int], bool]) -> None:
@@ -22,7 +22,7 @@ class PacketSplitter:
         self.has_ended = False
 
     def split(self, buffer: bytes, position: int = 0) -> int:
-        """Feeds the whole events in the buffer from a position on; returns the position after the last one that was fed.
+        """Feeds the complete events in the buffer from a position on; returns the position after the last one that was fed.
 
         Raises:
             ConnectorError: The server ended the stream with an error.
@@ -72,7 +72,7 @@ class EventStream:
     """All events of a stretch of the log, from the bytes that the server sends.
 
     Args:
-        take: Takes an event, see `Take`.
+        take: Receives an event, see `Take`.
     """
 
     def __init__(self, take: Take) -> None:
@@ -86,7 +86,7 @@ class EventStream:
         return self._packets.has_ended
 
     def receive_data(self, data: bytes) -> None:
-        """Takes in bytes of the stream.
+        """Receives bytes of the stream.
 
         Raises:
             ConnectorError: The server ended the stream with an error, or an event is damaged.

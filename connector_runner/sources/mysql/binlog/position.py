@@ -21,11 +21,11 @@ class LogPosition:
         file: The log file's name; "" where it is not known (before the first event of a stream that starts by GTID).
         offset: Bytes into it: the end of the last whole transaction.
         gtids: All transactions up to there, as text; "" where the server has none.
-        rows: Rows of the table that were already handed over of the transaction that follows.
+        rows: How many rows of the table were already handed over from the transaction that follows.
         prepared: XA transactions with rows of the table that are prepared and neither committed nor rolled back.
-        others: Those without rows of the table. One that is in neither was prepared before the log was followed.
-        transaction: The id of the transaction that `rows` are of, "" where it has none; another one's rows must not be left
-            out in its place.
+        others: Prepared XA transactions without rows of the table. One that is in neither was prepared before the log was followed.
+        transaction: The id of the transaction that `rows` belong to, "" where it has none; rows of another one must not be
+            skipped instead.
         shadows: Sessions that have a temporary table of the table's name, as `server id-thread`.
     """
 
@@ -39,7 +39,7 @@ class LogPosition:
     shadows: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """For checkpoints; what is empty is left out."""
+        """The form for checkpoints; empty members are left out."""
         document: dict[str, Any] = {"file": self.file, "offset": self.offset}
         if self.gtids:
             document["gtids"] = self.gtids
@@ -57,7 +57,7 @@ class LogPosition:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> LogPosition:
-        """The reverse."""
+        """The reverse of `to_json`."""
         return cls(
             document["file"],
             document["offset"],
@@ -79,7 +79,7 @@ class LogPosition:
 
 
 def file_order(file: str) -> tuple[int, str]:
-    """Sorts log files by their number: `binlog.1000000` comes after `binlog.999999`."""
+    """A key that sorts log files by their number: `binlog.1000000` comes after `binlog.999999`."""
     number = file.rpartition(".")[2]
     return (int(number) if number.isdigit() else 0, file)
 
@@ -90,7 +90,7 @@ def gtid_text(gtid: Gtid | None) -> str:
 
 
 def join_positions(positions: Sequence[LogPosition]) -> LogPosition:
-    """The one place in the log at which several tables stand, with the XA transactions that any of them knows."""
+    """The one position in the log that several tables share, with the XA transactions that any of them knows."""
     first = positions[0]
     if len(positions) == 1:
         return first
@@ -104,9 +104,9 @@ class Commit(NamedTuple):
     """A transaction in a batch of the log.
 
     Attributes:
-        rows: How many rows of the batch lie before its end.
-        gtid: Its id, None without.
-        file, offset: Where it ends (of an unfinished one: where it was left).
+        rows: How many rows of the batch come before its end.
+        gtid: Its id, None without one.
+        file, offset: Where it ends; for an unfinished one, how far it was read.
     """
 
     rows: int
@@ -120,9 +120,9 @@ class LogState:
 
     Args:
         position: Where it starts.
-        is_mariadb: The dialect.
-        has_gtids: Whether the server's ids make up a whole set. While gtid_mode is being changed they don't, nor do they
-            behind a position that knows only file and offset: a set with holes would bring old transactions again.
+        is_mariadb: Whether the dialect is MariaDB's.
+        has_gtids: Whether the server's ids make up a complete set. They don't while gtid_mode is being changed, nor after a
+            position that has only file and offset: with holes in the set, old transactions would come again.
     """
 
     def __init__(self, position: LogPosition, *, is_mariadb: bool, has_gtids: bool = True) -> None:
@@ -135,27 +135,27 @@ class LogState:
         self._prepared, self._others = list(position.prepared), list(position.others)
 
     def rotate(self, file: str, offset: int) -> None:
-        """Another file begins; when a stream starts anew in the same file, what is known stays."""
+        """Another file begins; when a stream starts again in the same file, the known offset stays."""
         if file != self.file:
             self.file, self.offset = file, offset
 
     def advance(self, offset: int) -> None:
-        """An event that belongs to no transaction, or a heartbeat."""
+        """Moves past an event that belongs to no transaction, or to a heartbeat's offset."""
         self.offset = max(self.offset, offset)
 
     def commit(self, gtid: Gtid | None, offset: int) -> None:
-        """A transaction has ended at this offset."""
+        """Records that a transaction has ended at this offset."""
         if gtid is not None and self._gtids is not None:
             self._gtids.add(*gtid)
         self.offset = max(self.offset, offset)
 
     def prepare(self, xid: str, *, has_rows: bool) -> None:
-        """An XA transaction is prepared; `has_rows`: of a followed table."""
+        """Records that an XA transaction is prepared; `has_rows`: whether it has rows of a followed table."""
         self.finish(xid)
         (self._prepared if has_rows else self._others).append(xid)
 
     def finish(self, xid: str) -> None:
-        """An XA transaction is committed or rolled back."""
+        """Records that an XA transaction is committed or rolled back."""
         for xids in (self._prepared, self._others):
             if xid in xids:
                 xids.remove(xid)
@@ -166,6 +166,6 @@ class LogState:
         return (*self._prepared, *self._others)
 
     def position(self) -> LogPosition:
-        """The position now; `prepared` are those with rows of any followed table."""
+        """The position now; its `prepared` are the XA transactions with rows of any followed table."""
         gtids = "" if self._gtids is None else str(self._gtids)
         return LogPosition(self.file, self.offset, gtids, 0, tuple(self._prepared), tuple(self._others))

@@ -1,4 +1,4 @@
-"""Query events: a statement, and what the log records of its session (character set, sql_mode, temporary tables). No I/O."""
+"""Query events: a statement, and what the log records about its session (character set, sql_mode, temporary tables). No I/O."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from connector_runner.sources.mysql.binlog.events import decompress_maria
 from connector_runner.sources.mysql.types.charsets import is_supported, text_decoder
 
-USES_TEMPORARY = 0x4  # flag: of a statement that uses some temporary table (LOG_EVENT_THREAD_SPECIFIC_F)
+USES_TEMPORARY = 0x4  # flag: the statement uses some temporary table (LOG_EVENT_THREAD_SPECIFIC_F)
 
 
 @dataclass(frozen=True)
@@ -16,10 +16,10 @@ class Query:
     """A statement in the log.
 
     Attributes:
-        database: In which it ran.
+        database: The database that it ran in.
         statement: Its text.
-        sql_mode: Of the session, as the server's bits.
-        server, thread: Whose session it was.
+        sql_mode: The session's sql_mode, as the server's bits.
+        server, thread: The server's id and the thread of its session.
         uses_temporary: Whether it uses some temporary table.
     """
 
@@ -31,7 +31,7 @@ class Query:
     uses_temporary: bool = False
 
 
-# Sizes of what stands in a query event's status block, by number (`Query_event_status_vars`); of others the first byte tells more.
+# Sizes of the variables in a query event's status block, by number (`Query_event_status_vars`); others give it in their first byte.
 _STATUS_SIZES = {
     0: 4,
     1: 8,
@@ -60,12 +60,12 @@ def parse_query(
     """Reads a query event's body.
 
     Args:
-        body: Without its header.
-        server: Whose event it is, of the header.
-        flags: Of the header.
-        charsets: Names of character sets by the number of a collation: texts are in the session's own one.
-        is_compressed: Of MariaDB's compressed event.
-        is_load: Of an EXECUTE_LOAD_QUERY, which has 13 bytes about the loaded file more.
+        body: The event without its header.
+        server: The server's id, from the header.
+        flags: The flags, from the header.
+        charsets: Names of character sets by the number of a collation: texts are in the session's own character set.
+        is_compressed: Whether it is MariaDB's compressed event.
+        is_load: Whether it is an EXECUTE_LOAD_QUERY, which has 13 more bytes about the loaded file.
     """
     database_size = body[8]
     start = 13 + 13 * is_load
@@ -86,7 +86,7 @@ def parse_query(
 
 
 def _parse_status(block: bytes) -> dict[int, bytes]:
-    """The values of a status block up to the first whose size is not known: what is asked for stands before it."""
+    """The values of a status block up to the first whose size is not known: those that are needed come before it."""
     found: dict[int, bytes] = {}
     at = 0
     while at < len(block):

@@ -21,10 +21,10 @@ _MOVED = _DELETE + _UPSERT
 
 
 class IncompleteRowsError(Exception):
-    """Row images leave out columns; the message is for people.
+    """Row images leave out columns; the message is for users.
 
     Attributes:
-        is_lasting: Whether each update of this table is like that, however its writers are configured.
+        is_lasting: Whether every update of this table leaves out columns, whatever the configuration of its writers.
     """
 
     def __init__(self, message: str, *, is_lasting: bool = False) -> None:
@@ -36,8 +36,8 @@ class TableDecoder:
     """Decodes the row events that follow one table map.
 
     Args:
-        table_map: What the log says of the table.
-        definition: What its rows mean; must match the map.
+        table_map: The table's map in the log.
+        definition: The table's definition; must match the map.
     """
 
     def __init__(self, table_map: TableMap, definition: TableDefinition) -> None:
@@ -123,12 +123,12 @@ class TableDecoder:
                 operations += _MOVED
 
     def _normal(self, present: bytes) -> bytes:
-        """The bitmap of columns without the unused bits, which servers fill as they like."""
+        """The bitmap of columns without the unused bits, which servers may set to anything."""
         number = int.from_bytes(present, "little") & (1 << self.count) - 1
         return number.to_bytes(len(present), "little")
 
     def _spread(self, key: Row) -> Row:
-        """A full row of which only the key is known."""
+        """Makes a full row of which only the key is known."""
         row: list[Any] = [None] * self.count
         for place, value in zip(self.definition.key_places, key, strict=True):
             row[place] = value
@@ -153,7 +153,7 @@ class TableDecoder:
             bits = int.from_bytes(present, "little")
             missing = [column for place, column in enumerate(self.definition.columns) if not bits >> place & 1]
             if all(column.is_generated for column in missing):
-                # An insert is like that also in a session with binlog_row_image = MINIMAL.
+                # An insert leaves out columns also in a session with binlog_row_image = MINIMAL.
                 names = ", ".join(column.name for column in missing)
                 raise IncompleteRowsError(
                     f"this server logs updates (and inserts beside them) without generated columns ({names}), as MariaDB 11.8 does whatever "
@@ -168,7 +168,7 @@ class TableDecoder:
     def _overlay(
         self, body: bytes, at: int, after: bytes, rows: list[Row], operations: bytearray, *, is_partial: bool
     ) -> None:
-        """Updates whose new image leaves out unchanged columns, or holds JSON as differences."""
+        """Decodes updates whose new image leaves out unchanged columns, or holds JSON as differences."""
         bits = int.from_bytes(after, "little")
         present = [place for place in self._places if bits >> place & 1]
         changed_json = [place for place in self._json_places if place in present]

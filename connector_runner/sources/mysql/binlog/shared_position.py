@@ -1,6 +1,6 @@
-"""The position of several tables: the place in the log once for all, and for each table only what is particular to it. No I/O.
+"""The position of several tables: the position in the log once for all, and for each table only its own part. No I/O.
 
-A table's whole position is both together. What is particular changes rarely: rows of a large transaction that were handed over,
+A table's whole position is both together. A table's own part changes rarely: rows of a large transaction that were handed over,
 prepared XA transactions with rows of the table, sessions with a temporary table of its name.
 """
 
@@ -14,15 +14,15 @@ from connector_runner.sources.mysql.binlog.position import LogPosition
 
 
 def own_part(position: LogPosition, shared: LogPosition) -> dict[str, Any]:
-    """What a table's position has besides the shared one; empty for most tables most of the time.
+    """The part of a table's position that is not in the shared one; empty for most tables most of the time.
 
     Args:
-        position: Of the table.
-        shared: Of the log, see `LogBatch.log`.
+        position: The table's position.
+        shared: The log's position, see `LogBatch.log`.
     """
     own: dict[str, Any] = {}
     if position.rows:
-        # Rows count only inside the transaction that they are of, so that nothing has to be written when it ends. They are counted
+        # Rows count only inside the transaction that they belong to, so that nothing has to be written when it ends. They are counted
         # for each table: their number does not change with the tables that are selected.
         own |= {"rows": position.rows, "of": _inside(shared)}
     if position.prepared:
@@ -48,5 +48,5 @@ def join(shared: LogPosition, own: Mapping[str, Any]) -> LogPosition:
 
 
 def _inside(shared: LogPosition) -> str:
-    """Names the transaction that a position is inside of: by its id, which all servers know, or where it begins."""
+    """Names the transaction that a position is inside of: by its id, which all servers know, else by the offset where it begins."""
     return shared.transaction or f"{shared.file}:{shared.offset}"

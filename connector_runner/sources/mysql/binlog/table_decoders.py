@@ -27,14 +27,14 @@ Key = TypeVar("Key", int, bytes)
 
 
 class TableDecoders(Generic[Table]):
-    """What row events of which table number are decoded with: nothing, unless they are of a followed table.
+    """The decoder for each table number in the log; none for tables that are not followed.
 
     A row event costs one look-up by number, however many tables there are.
 
     Args:
-        tables: The followed ones by their names as they are compared; the owner may change them, and calls `forget` then.
-        folds_case: lower_case_table_names is not 0.
-        is_mariadb: The dialect.
+        tables: The followed tables by their names as they are compared; the owner may change them, and calls `forget` then.
+        folds_case: Whether lower_case_table_names is not 0.
+        is_mariadb: Whether the dialect is MariaDB's.
         charsets: Names of character sets by the number of a collation.
     """
 
@@ -45,15 +45,15 @@ class TableDecoders(Generic[Table]):
         self._folds_case, self._is_mariadb, self._charsets = folds_case, is_mariadb, charsets
         self._by_number: dict[int, tuple[TableDecoder, Table] | None] = {}
         self._by_map: dict[bytes, tuple[TableDecoder, Table] | None] = {}
-        self.get = self._by_number.get  # of a row event; None for other tables
+        self.get = self._by_number.get  # called for each row event; None for other tables
 
     def note(self, body: bytes) -> tuple[Table, TableMap] | None:
-        """Takes in a table map event's body; returns the table and the map if they do not fit each other."""
+        """Reads a table map event's body; returns the table and the map if they do not match."""
         number, raw = int.from_bytes(body[:6], "little"), body[8:]
         if raw in self._by_map:
             self._by_number[number] = self._by_map[raw]
             return None
-        # Names come first and are cheap; other tables' maps are not read any further.
+        # The names come first and are cheap to read; maps of other tables are not read further.
         size = raw[0]
         name_size = raw[size + 2]
         names = raw[1 : 1 + size].decode(), raw[size + 3 : size + 3 + name_size].decode()
@@ -70,10 +70,10 @@ class TableDecoders(Generic[Table]):
         return None
 
     def require(self, body: bytes) -> None:
-        """Takes in a table map event's body that must fit the definition, if its table is followed.
+        """Reads a table map event's body that must match the definition, if its table is followed.
 
         Raises:
-            ActionRequiredError: It does not: the rows that come next can't be read, and are never left out.
+            ActionRequiredError: It does not match: the next rows can't be read, and must not be skipped.
         """
         found = self.note(body)
         if found is not None:
@@ -84,12 +84,12 @@ class TableDecoders(Generic[Table]):
             )
 
     def forget_numbers(self, *, above: int = 0) -> None:
-        """Between transactions: each statement names its tables anew."""
+        """Forgets numbers between transactions, since each statement maps its tables again."""
         if len(self._by_number) > above:
             self._by_number.clear()
 
     def forget(self, table: Table) -> None:
-        """The table has another definition now, or is not followed any more; other tables keep what the open statement named."""
+        """Forgets a table that has another definition now, or is no longer followed; other tables keep the open statement's maps."""
         self._drop(self._by_number, table)
         self._drop(self._by_map, table)
 

@@ -1,4 +1,4 @@
-"""Table map events: what the log says of a table before its rows, with as much metadata as the server adds."""
+"""Table map events: how the log describes a table before its rows, with as much metadata as the server adds."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from connector_runner.sources.mysql.decode.wire_types import Wire, string_meta
 
 @dataclass(frozen=True)
 class TableMap:
-    """What the log says of a table before its rows.
+    """How the log describes a table before its rows.
 
     Attributes:
         database, table: Its name.
         wires: The column types, in order.
         metas: Their metadata, little-endian.
-        nullable: Whether each may be NULL.
-        names: Of the columns; empty unless binlog_row_metadata=FULL.
-        is_unsigned: Of the columns; empty where the log does not say.
-        collations: By column index, for text; of what the log says.
+        nullable: Whether each column may be NULL.
+        names: The columns' names; empty unless binlog_row_metadata=FULL.
+        is_unsigned: Whether each column is unsigned; empty where the log does not have it.
+        collations: Collations by column index, for text, as far as the log has them.
         enum_collations: The same for enum and set.
-        labels: By column index, for enum and set (bytes in the column's character set).
-        geometries: By column index: 0 geometry, 1 point, …
-        key: Column indices of the primary key; empty where the log does not say.
+        labels: Labels by column index, for enum and set (bytes in the column's character set).
+        geometries: Geometry types by column index: 0 geometry, 1 point, …
+        key: Column indices of the primary key; empty where the log does not have them.
     """
 
     database: str
@@ -71,10 +71,10 @@ def parse_table_map(body: bytes, *, is_mariadb: bool = False) -> TableMap:
 
     Args:
         body: The bytes.
-        is_mariadb: The dialect: which columns have a character set there.
+        is_mariadb: Whether the dialect is MariaDB's: it decides which columns have a character set in the map.
 
     Raises:
-        ValueError: It holds a column type that is not known.
+        ValueError: It has a column type that is not known.
     """
     size = body[0]
     database = body[1 : 1 + size].decode("utf-8")
@@ -123,12 +123,12 @@ def _metas(wires: tuple[int, ...], raw: bytes, table: str) -> tuple[int, ...]:
 
 
 def _is_listed(wire: int, meta: int) -> bool:
-    """Whether it is an enum or a set, whose character sets stand in lists of their own."""
+    """Whether it is an enum or a set, whose character sets are in separate lists."""
     return wire == Wire.STRING and string_meta(meta)[0] in {Wire.ENUM, Wire.SET}
 
 
 def _optional(body: bytes, at: int) -> dict[int, bytes]:
-    """Type, length and value, repeated to the end."""
+    """Yields the metadata fields: type, length and value, repeated to the end."""
     found: dict[int, bytes] = {}
     while at + 1 < len(body):
         kind = body[at]
@@ -162,7 +162,7 @@ def _names(raw: bytes) -> tuple[str, ...]:
 def _signs(raw: bytes | None, numeric: list[int]) -> dict[int, bool]:
     if raw is None:
         return {}
-    # One bit a numeric column, the first one highest.
+    # One bit for each numeric column, the first one in the highest bit.
     return {place: bool(raw[bit // 8] >> 7 - bit % 8 & 1) for bit, place in enumerate(numeric)}
 
 
