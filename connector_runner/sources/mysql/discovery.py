@@ -1,4 +1,4 @@
-"""The streams of a server: its tables and views, with what can be done with each and why not more."""
+"""The streams of a server: its tables and views, with the modes that each can have and why not the others."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from connector_runner.sources.mysql.types.table import FoundTable
 
 
 def read_account(connection: Connection) -> str:
-    """The account as statements name it: 'user'@'host'."""
+    """The account as SQL statements name it: 'user'@'host'."""
     user, _, host = str(connection.value("SELECT CURRENT_USER()")).rpartition("@")
     return f"'{user}'@'{host}'"
 
 
 def read_catalogue(connection: Connection, server: Server, settings: Settings, wanted: Iterable[str]) -> Catalogue:
-    """All streams of the configured database, or of all; the wanted ones among them if they exist anywhere."""
+    """All streams of the configured database, or of all databases; the wanted ones are included if they exist anywhere."""
     account = read_account(connection)
     found = read_tables(connection, settings.database)
     known = {table.definition.id for table in found}
@@ -35,7 +35,7 @@ def read_catalogue(connection: Connection, server: Server, settings: Settings, w
 
 
 def _same_ids(found: list[FoundTable]) -> list[str]:
-    """Tables that an id does not lead to."""
+    """Notes about tables that can't be selected because another table has the same id."""
     first: dict[str, FoundTable] = {}
     notes = []
     for table in sorted(found, key=lambda table: len(table.definition.database)):
@@ -86,7 +86,7 @@ def _notes(server: Server, account: str) -> list[str]:
 
 
 def _read_named(connection: Connection, stream: str) -> list[FoundTable]:
-    """The table of an id. Names may hold dots: of several tables with one id it is the one of the shortest database name."""
+    """The table of an id. Names may contain dots: of several tables with one id it is the one with the shortest database name."""
     parts = stream.split(".")
     for place in range(1, len(parts)):
         database, name = ".".join(parts[:place]), ".".join(parts[place:])
@@ -104,7 +104,7 @@ def find_table(connection: Connection, settings: Settings, stream: str) -> Found
     """The selected table.
 
     Raises:
-        UnknownStreamError: It does not exist or may not be seen; the message suggests some that may.
+        UnknownStreamError: It does not exist or the account may not see it; the message suggests some that it may see.
     """
     found = _read_named(connection, stream)
     if found:

@@ -1,4 +1,4 @@
-"""The server's errors, by their numbers and texts: what passes by itself, what a person must fix, and how. No I/O."""
+"""The server's errors, by number and text: which pass by themselves, which a person must fix, and how. No I/O."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class UnloggedChangeError(LogGoneError):
 
 
 class UnknownDefinitionError(LogGoneError):
-    """The log has rows of the table that nothing describes: those between two statements, without names."""
+    """The log has rows of the table without a known definition: rows between two statements, in a log without column names."""
 
     reason = "UnknownDefinition"
 
@@ -29,7 +29,7 @@ class ServerIdTakenError(TransientError):
     reason = "ServerIdTaken"
 
 
-# Error 1236 means many things; its text tells which (measured on MySQL 8.0, 9.7 and MariaDB 10.11).
+# Error 1236 means many things; its text says which (measured on MySQL 8.0, 9.7 and MariaDB 10.11).
 _GONE = (
     "could not find first log file", "purged binary logs", "purged required binary logs", "is not in the master's binlog",
     "which is not in the source's binlog", "has been purged", "missing transactions", "replicating more up-to-date",
@@ -42,8 +42,8 @@ _ID_CLASH = ("same server_uuid/server_id", "same server_id", "a slave with the s
 
 _LOGIN = {1044, 1045, 1049, 1130, 1251, 1524, 1698, 1862, 3118, 3159, 4151, 2059, 2061}
 _MISSING = {1051, 1109, 1146}
-# Statements that the server refuses whenever they are sent: too large a join, a value or a mix of collations that it does not
-# take, a damaged table; a table whose file, engine or tablespace is gone, a view whose table or definer is.
+# Statements that the server refuses each time: the join is too large, a value or a mix of collations is not accepted, the table
+# is damaged; a table's file, engine or tablespace is gone, or a view's table or definer.
 _REFUSED = {1034, 1104, 1194, 1195, 1267, 1270, 1271, 1292, 1300, 1366, 1525} | {
     1033, 1286, 1356, 1449, 1812, 1814, 1932,
 }  # fmt: skip
@@ -51,7 +51,7 @@ _DENIED = {1142, 1143, 1227, 1370, 3566}
 
 
 def log_error(code: int, text: str) -> ConnectorError:
-    """Of an error that ended the stream of the log.
+    """The runner's error for a server error that ended the stream of the log.
 
     Args:
         code: The server's error number.
@@ -72,12 +72,12 @@ def log_error(code: int, text: str) -> ConnectorError:
 
 
 def server_error(code: int, what: str, user: str = "") -> ConnectorError | None:
-    """Of an error number that asks for a person; None for all others.
+    """The runner's error for an error number that a person must fix; None for all others.
 
     Args:
         code: The server's (or the client library's) error number.
-        what: What was being done, and the message.
-        user: The account, where it may be at fault.
+        what: What the runner was doing, and the message.
+        user: The account, where it may be the cause.
     """
     if code in _LOGIN:
         return InvalidConfigError(

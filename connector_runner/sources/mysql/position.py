@@ -1,4 +1,4 @@
-"""A whole position of a stream, as checkpoints hold it: place in the log, definition there, and how far the copy is."""
+"""A stream's whole position, as checkpoints hold it: the position in the log, the definition there, and how far the copy is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from connector_runner.sources.mysql.types.table import TableDefinition
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the copy is.
+    """How far the copy of a table is.
 
     Attributes:
         last: The key of the last row as literals; None before the first.
@@ -36,12 +36,12 @@ class StreamPosition:
     copy: Progress | None
 
     def to_json(self) -> Position:
-        """For checkpoints."""
+        """The form for checkpoints."""
         return {"log": self.log.to_json(), **build_place(self.definition, self.copy)}
 
     @classmethod
     def from_json(cls, stream: str, document: Mapping[str, Any]) -> StreamPosition:
-        """The reverse; older positions name the definition `table`."""
+        """The reverse of `to_json`; in older positions the definition is named `table`."""
         copy = document.get("copy")
         progress = None
         if copy is not None:
@@ -57,13 +57,13 @@ class StreamPosition:
 def build_place(
     definition: TableDefinition, copy: Progress | None, own: Mapping[str, Any] | None = None, log: LogPosition | None = None
 ) -> dict[str, Any]:  # fmt: skip
-    """What a position has besides the place in the log.
+    """A stream's place: what its position has besides the position in the log.
 
     Args:
-        definition: At the position.
+        definition: The definition at the position.
         copy: How far the copy is; None when it is complete.
-        own: The table's part of a place in the log that it shares with other tables, see `shared_position`.
-        log: Of a stream that stands aside: its own place in the log, which hides the shared one.
+        own: The table's own part of a position in the log that it shares with other tables, see `shared_position`.
+        log: The position in the log of a parked stream, which hides the shared one; else None.
     """
     document: dict[str, Any] = {"_table": definition.to_json()}
     if copy is not None:

@@ -1,4 +1,4 @@
-"""The generated blocks of docs/mysql.md: made from the tables the code works by, so that the page can't drift."""
+"""The generated blocks of docs/mysql.md: made from the tables that the code uses, so that the page stays correct."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from connector_runner.sources.mysql.ddl.effects import Effect
 from connector_runner.sources.mysql.types.columns import SourceColumn
 
-# A type of each kind, and what a reader should know about its values.
+# A type of each kind, and what users should know about its values.
 _TYPES: list[tuple[str, str, bool, str]] = [
     ("tinyint(1)", "", False, "BOOL is this type: 0 and 1, and any other value that fits"),
     ("int", "", False, "also smallint, mediumint, bigint, and all unsigned but bigint"),
@@ -88,7 +88,7 @@ _EFFECTS: dict[Effect, tuple[str, str]] = {
 
 
 def build_type_table() -> str:
-    """The type map as a table."""
+    """The map of types as a table."""
     lines = ["| column type | stream type | |", "|---|---|---|"]
     for sql_type, charset, is_json, remark in _TYPES:
         column = SourceColumn("c", sql_type, charset, is_json=is_json)

@@ -1,4 +1,4 @@
-"""The validated configuration as values."""
+"""The validated configuration as typed values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Mode(StrEnum):
 class Settings:
     """What a person configured; see schema.yaml for each.
 
-    `scan_server_id` is shown by a second reader, which looks ahead in the log for moments when a definition changes.
+    `scan_server_id` is the server id of a second reader, which looks ahead in the log for changes of a definition.
     `password` and `ssl` are left out of the representation, so that no traceback or log line shows them.
     """
 
@@ -43,12 +43,12 @@ class Settings:
 
     @property
     def copies(self) -> bool:
-        """Whether the table is copied at all; else the dataset has only what came after the start."""
+        """Whether the table is copied at all; else the dataset has only the changes after the start."""
         return self.snapshot != "never"
 
 
 class Secret:
-    """A value that never shows itself."""
+    """A value that is never shown: its representation hides it."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
@@ -58,16 +58,16 @@ class Secret:
 
 
 def derive_server_id(connector: str) -> int:
-    """A replica number from the connector's identity: the same at each start, in the upper half where people rarely choose."""
+    """A server id derived from the connector's name: the same at each start, in the upper half, which people rarely use."""
     digest = hashlib.sha256(f"connector-operator {connector}".encode()).digest()
     return int.from_bytes(digest[:4], "big") | 0x80000000
 
 
 def parse_settings(config: Mapping[str, Any], connector: str) -> Settings:
-    """From the configuration, validated and with its defaults.
+    """Reads the configuration, validated and with its defaults.
 
     Args:
-        config: By schema.yaml.
+        config: The configuration as schema.yaml describes it.
         connector: `namespace/name`.
     """
     return Settings(

@@ -72,7 +72,7 @@ class MysqlSource:
             await reader.close()
 
     async def _ask(self, question: Callable[[Connection, Server], Result]) -> Result:
-        """Runs a blocking question on a connection of its own."""
+        """Runs a blocking query on its own connection."""
 
         def ask() -> Result:
             connection = connect(self._settings, purpose="discovery")
@@ -127,7 +127,7 @@ class MysqlSource:
         return Opened({stream: place.definition.schema}, server.identity)
 
     def _vanished(self, server: Server, stream: str, checkpoint: Checkpoint | None) -> FoundTable | None:
-        """A table that was dropped or renamed since the checkpoint: the log is followed to the statement, which is then told."""
+        """A table that was dropped or renamed since the checkpoint: the log is followed to the statement, which is then reported."""
         if self._settings.mode is not Mode.LOG_BASED or checkpoint is None or "log" not in checkpoint.position:
             return None
         place = StreamPosition.from_json(stream, checkpoint.position)
@@ -158,7 +158,7 @@ class MysqlSource:
             )  # fmt: skip
 
     def _first_place(self, connection: Connection, server: Server, table: FoundTable) -> StreamPosition:
-        """The log's end now, with the definition that holds there."""
+        """The present end of the log, with the definition that is valid there."""
         log, definitions = first_place(connection, server, {table.definition.id: table.definition})
         copy = Progress(is_cleared=True) if self._settings.copies else None
         return StreamPosition(log, definitions[table.definition.id], copy)

@@ -67,11 +67,11 @@ class TableDecoder:
 
         Args:
             kind: `events.WRITES`, `UPDATES` or `DELETES`.
-            body: From the number of columns on (after table id, flags and the extra header).
-            rows: To append to.
-            operations: To append to, a byte a row.
-            is_partial: Of a PARTIAL_UPDATE_ROWS event.
-            is_compressed: Of MariaDB's compressed events.
+            body: The event from the number of columns on (after table id, flags and the extra header).
+            rows: The list to append rows to.
+            operations: Where to append operations, one byte a row.
+            is_partial: Whether it is a PARTIAL_UPDATE_ROWS event.
+            is_compressed: Whether it is one of MariaDB's compressed events.
 
         Raises:
             IncompleteRowsError: Nothing was appended.

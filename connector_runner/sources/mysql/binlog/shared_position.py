@@ -22,8 +22,8 @@ def own_part(position: LogPosition, shared: LogPosition) -> dict[str, Any]:
     """
     own: dict[str, Any] = {}
     if position.rows:
-        # Rows count only inside the transaction that they belong to, so that nothing has to be written when it ends. They are counted
-        # for each table: their number does not change with the tables that are selected.
+        # Rows count only inside the transaction that they belong to, so that nothing has to be written when it ends. They are
+        # counted for each table: their number does not change with the tables that are selected.
         own |= {"rows": position.rows, "of": _inside(shared)}
     if position.prepared:
         own["prepared"] = list(position.prepared)

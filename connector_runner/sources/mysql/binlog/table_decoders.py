@@ -89,7 +89,7 @@ class TableDecoders(Generic[Table]):
             self._by_number.clear()
 
     def forget(self, table: Table) -> None:
-        """Forgets a table that has another definition now, or is no longer followed; other tables keep the open statement's maps."""
+        """Forgets a table with a new definition, or no longer followed; other tables keep the maps of the open statement."""
         self._drop(self._by_number, table)
         self._drop(self._by_map, table)
 

@@ -1,1 +1,1 @@
-"""The server: connections, what it says of itself, definitions of tables, what must hold before a table is read."""
+"""The server: connections, facts about it, definitions of tables, and the checks before a table is read."""

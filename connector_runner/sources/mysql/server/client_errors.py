@@ -19,7 +19,7 @@ from connector_runner.sources.mysql.errors import server_error
 
 
 def translate(error: BaseException, doing: str, user: str = "") -> ConnectorError:
-    """Any error of the client or the network while doing something."""
+    """Translates any error of the client or the network; `doing` says what was attempted."""
     if isinstance(error, ConnectorError):
         return error
     code, text = _parts(error)
@@ -43,7 +43,7 @@ def translate(error: BaseException, doing: str, user: str = "") -> ConnectorErro
 _REFUSALS = (
     pymysql.err.ProgrammingError, pymysql.err.DataError, pymysql.err.IntegrityError, pymysql.err.NotSupportedError,
 )  # fmt: skip
-# Of the network and the client library (which raises plain RuntimeErrors, too), and of a machine that is short of memory.
+# Errors of the network, of the client library (which also raises plain RuntimeErrors), and of a machine that is short of memory.
 _PASSING = (pymysql.err.MySQLError, OSError, EOFError, MemoryError)
 
 

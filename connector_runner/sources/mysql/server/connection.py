@@ -19,11 +19,11 @@ from connector_runner.sources.mysql.server.client_errors import translate
 from connector_runner.sources.mysql.settings import Settings
 
 # What a session inherits from the server's global variables must not change what is read:
-# - No conversion of text by the server: columns come as they are stored (`charsets` decodes both paths).
+# - No conversion of text by the server: columns are sent as they are stored (`charsets` decodes both paths).
 # - UTC, so that TIMESTAMP means the same as in the log.
-# - No PAD_CHAR_TO_FULL_LENGTH, no ANSI_QUOTES; and impossible dates, which tables hold, may be compared with.
-# - No limit cuts a result, ends a statement or refuses it (max_join_size); keys are sorted by their whole length.
-# - COMMIT opens nothing; names are quoted; the hidden primary keys that MySQL 8.0.30 and later make are shown.
+# - No PAD_CHAR_TO_FULL_LENGTH, no ANSI_QUOTES; comparisons with impossible dates, which tables may hold, are allowed.
+# - No limit cuts off a result, ends a statement or refuses it (max_join_size); keys are sorted by their whole length.
+# - COMMIT opens no new transaction; names are quoted; the hidden primary keys of MySQL 8.0.30 and later are shown.
 SESSION = (
     "SET SESSION time_zone = '+00:00', sql_mode = 'ALLOW_INVALID_DATES', character_set_results = NULL, net_write_timeout = 600, "
     "wait_timeout = 3600, sql_big_selects = 1, sql_select_limit = 18446744073709551615, completion_type = 0, "
@@ -39,7 +39,7 @@ _Base: Any = pymysql.connections.Connection  # its type stubs leave out what lie
 
 
 class Connection(_Base):  # type: ignore[misc]
-    """A PyMySQL connection that keeps the promise of `ssl.mode: REQUIRED` and hands out its stream."""
+    """A PyMySQL connection that enforces `ssl.mode: REQUIRED` and gives access to its stream of bytes."""
 
     requires_tls = False
 
@@ -50,12 +50,12 @@ class Connection(_Base):  # type: ignore[misc]
                     ["config.ssl.mode: the server offers no encryption, but the configuration insists on it"],
                     reason="NoEncryption",
                 )
-            self.ssl = False  # PREFERRED: as it can
+            self.ssl = False  # PREFERRED: without TLS, since the server has none
         super()._request_authentication()
 
     @property
     def is_mariadb(self) -> bool:
-        """Told by the greeting."""
+        """Whether the server is a MariaDB, by its greeting."""
         return "mariadb" in str(self.server_version).lower()
 
     @property
@@ -65,24 +65,24 @@ class Connection(_Base):  # type: ignore[misc]
         return tuple(map(int, numbers.groups())) if numbers else ()
 
     def send_command(self, command: int, payload: bytes) -> None:
-        """Sends a command; the answer is read with `read_block`."""
+        """Sends a command; its answer is read with `read_block`."""
         self._execute_command(command, payload)
 
     def read_packet(self) -> bytes:
         """One whole packet of an answer.
 
         Raises:
-            pymysql.MySQLError: It is an error.
+            pymysql.MySQLError: The packet is an error.
         """
         return cast("bytes", self._read_packet().get_all_data())
 
     def read_block(self) -> bytes:
-        """What has arrived, at least one byte; empty when the server has closed the connection."""
+        """The bytes that have arrived, at least one; empty when the server has closed the connection."""
         return cast("bytes", self._rfile.read1(BLOCK))
 
     @property
     def socket(self) -> socket.socket:
-        """The socket, to ask whether more has arrived."""
+        """The socket, to check whether more has arrived."""
         return cast("socket.socket", self._sock)
 
     def abort(self) -> None:
@@ -93,7 +93,7 @@ class Connection(_Base):  # type: ignore[misc]
                 sock.shutdown(socket.SHUT_RDWR)
 
     def discard(self) -> None:
-        """Lets go of the connection without a word to the server; safe twice."""
+        """Drops the connection without a message to the server; may be called twice."""
         self._force_close()
 
     def rows(self, statement: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -118,7 +118,7 @@ class Connection(_Base):  # type: ignore[misc]
 
 
 def _as_text(value: Any) -> Any:
-    # With character_set_results NULL the client can't tell text from bytes in metadata queries; all of it is UTF-8.
+    # With character_set_results NULL the client can't distinguish text from bytes in metadata queries; all of it is UTF-8.
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
@@ -126,20 +126,20 @@ def connect(settings: Settings, *, purpose: str, read_seconds: float = 60.0) -> 
     """Opens a connection.
 
     Args:
-        settings: Whereto and as whom.
+        settings: The server's address and the account.
         purpose: Shown to the server's administrator as a connection attribute.
-        read_seconds: How long a read may wait.
+        read_seconds: How many seconds a read may wait.
 
     Raises:
         TransientError: The server can't be reached.
-        InvalidConfigError: It refuses the account, or its certificate is not trusted.
+        InvalidConfigError: The server refuses the account, or its certificate is not trusted.
     """
     mode = settings.ssl.value.get("mode", "PREFERRED")
     connection = Connection(
         host=settings.host,
         port=settings.port,
         user=settings.user,
-        password=settings.password.value.encode(),  # PyMySQL would take a text as latin1
+        password=settings.password.value.encode(),  # PyMySQL would encode a text as latin1
         charset="utf8mb4",
         autocommit=True,
         connect_timeout=CONNECT_SECONDS,
@@ -185,7 +185,7 @@ def build_tls(options: dict[str, Any]) -> ssl.SSLContext:
 
 
 def _load_client_certificate(context: ssl.SSLContext, certificate: str, key: str) -> None:
-    # Python reads certificates only from files; this one lives for a moment, readable by this user alone.
+    # Python reads certificates only from files; this one exists for a moment, readable by this user alone.
     with tempfile.TemporaryDirectory(prefix="connector-") as folder:
         path = Path(folder) / "client.pem"
         path.touch(mode=0o600)

@@ -18,9 +18,9 @@ def read_tables(connection: Connection, database: str = "", table: str = "") -> 
     """All tables and views that the account may see, in order of their names.
 
     Args:
-        connection: To ask.
-        database: Only this one's.
-        table: Only this one.
+        connection: The connection to query.
+        database: Limits the result to this database; "" for no limit.
+        table: Limits the result to this table; "" for no limit.
     """
     where, arguments = _filter(database, table)
     columns, collations = _read_columns(connection, where, arguments)
@@ -43,13 +43,13 @@ def read_tables(connection: Connection, database: str = "", table: str = "") -> 
 
 
 def read_table(connection: Connection, database: str, table: str) -> FoundTable | None:
-    """One table, None if it is not there."""
+    """One table, None if it does not exist."""
     found = read_tables(connection, database, table)
     return found[0] if found else None
 
 
 def read_definition(connection: Connection, database: str, table: str) -> TableDefinition | None:
-    """One table's definition, None if it is not there."""
+    """One table's definition, None if it does not exist."""
     found = read_table(connection, database, table)
     return found.definition if found else None
 
@@ -95,12 +95,12 @@ def _read_columns(
 
 
 def _charset_of_bytes(sql_type: str) -> str:
-    """Of a column that the server names no charset of: labels of bytes, which MariaDB calls binary and MySQL nothing."""
+    """The charset of a column for which the server names none: labels of bytes, which are binary on MariaDB, nothing on MySQL."""
     return "binary" if sql_type.lower().startswith(("enum(", "set(")) else ""
 
 
 def _read_json_columns(connection: Connection, where: str, arguments: Sequence[str]) -> set[tuple[str, str, str]]:
-    """MariaDB's JSON is a text with a check that MariaDB adds by itself."""
+    """The JSON columns of each table: MariaDB's JSON is a text with a check that MariaDB adds by itself."""
     where = where.replace("TABLE_SCHEMA", "CONSTRAINT_SCHEMA")
     rows = connection.rows(
         "SELECT CONSTRAINT_SCHEMA, TABLE_NAME, CONSTRAINT_NAME, CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS "  # noqa: S608 - values are arguments
@@ -113,7 +113,7 @@ def _read_json_columns(connection: Connection, where: str, arguments: Sequence[s
 def _read_keys(
     connection: Connection, where: str, arguments: Sequence[str], columns: dict[tuple[str, str], list[SourceColumn]]
 ) -> dict[tuple[str, str], tuple[str, tuple[str, ...], tuple[str, ...]]]:
-    """Of each table: the index to read by ("" where none serves), the key, and of each of its columns " desc" or ""."""
+    """For each table: the index to read by ("" where none can be used), the key, and " desc" or "" for each of its columns."""
     parts: dict[tuple[str, str], dict[str, list[tuple[str | None, Any]]]] = defaultdict(lambda: defaultdict(list))
     ways: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     useless: set[tuple[str, str, str]] = set()
@@ -131,14 +131,14 @@ def _read_keys(
     for name, indexes in parts.items():
         nullable = {column.name for column in columns.get(name, []) if column.nullable}
         index, key = choose_key(indexes, nullable)
-        # Rows can be told apart by a hidden index, or one by hashes; but the server refuses to read by it, or can't in order.
+        # A hidden index, or one by hashes, identifies rows; but the server refuses to read by it, or can't read in order.
         read_by = "" if (*name, index) in useless else index
         found[name] = read_by, key, tuple(ways[*name, index]) if read_by else ("",) * len(key)
     return found
 
 
 def _hidden_index(connection: Connection) -> str:
-    """An expression that tells whether the optimizer may not use an index."""
+    """An SQL expression: whether the optimizer may not use an index."""
     if not connection.is_mariadb:
         return "IS_VISIBLE = 'NO'"
     return "IGNORED = 'YES'" if connection.version >= (10, 6) else "0"
@@ -147,7 +147,7 @@ def _hidden_index(connection: Connection) -> str:
 def choose_key(
     indexes: dict[str, list[tuple[str | None, Any]]], nullable: Iterable[str]
 ) -> tuple[str, tuple[str, ...]]:
-    """The index that identifies rows: the primary key, else the shortest unique one of whole columns without NULLs."""
+    """The index that identifies rows: the primary key, else the shortest unique index on whole columns without NULLs."""
     optional = set(nullable)
     usable = {
         index: tuple(str(name) for name, _ in parts)
@@ -166,7 +166,7 @@ _CASCADE = re.compile(
 )
 
 
-# One statement for all tables: a question a table would be ten thousand round trips. What is dropped meanwhile is left out.
+# One statement for all tables: one query a table would be ten thousand round trips. Tables that are dropped meanwhile are left out.
 _SHOW_ALL = """
 BEGIN NOT ATOMIC
   DECLARE CONTINUE HANDLER FOR SQLEXCEPTION BEGIN END;
@@ -182,7 +182,7 @@ END"""
 
 
 def _shown_cascades(connection: Connection, database: str, table: str) -> dict[tuple[str, str], tuple[str, ...]]:
-    """MariaDB hides REFERENTIAL_CONSTRAINTS from accounts that may only SELECT; the tables' own texts are shown to them."""
+    """The same from SHOW CREATE TABLE: MariaDB hides REFERENTIAL_CONSTRAINTS from accounts that may only SELECT, but not this."""
     where, arguments = _filter(database, table)
     found: dict[tuple[str, str], tuple[str, ...]] = {}
     name = ("", "")

@@ -1,4 +1,4 @@
-"""What a server says of itself: dialect, identity, log settings, grants; read once a connection, judged by `preflight`. No I/O."""
+"""A server's facts: dialect, identity, log settings, grants; read once a connection, checked by `preflight`. No I/O."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class Grants:
     """Privileges of the account.
 
     Attributes:
-        lines: What SHOW GRANTS answered; None where it could not be asked.
-        has_wildcards: Whether % and _ in a database's name stand for others (not with MySQL's partial_revokes).
+        lines: The result of SHOW GRANTS; None where it is not available.
+        has_wildcards: Whether % and _ in a database's name are wildcards (not with MySQL's partial_revokes).
     """
 
     lines: tuple[str, ...] | None = None
@@ -32,8 +32,8 @@ class Grants:
         return ("GRANT", "database") in levels or ("GRANT", "table") in levels
 
     def _level(self, found: re.Match[str], privilege: str, database: str, table: str) -> str:
-        """What a line is about, if it is about this privilege on this table: `everything`, `database` or `table`."""
-        # A privilege on single columns, SELECT (a, b), is none on the table.
+        """The level of a line that applies to this privilege on this table: `everything`, `database` or `table`; else ""."""
+        # A privilege on single columns, SELECT (a, b), is not one on the table.
         named = {part.strip().upper() for part in re.sub(r"\w+ \([^)]*\)", "", found["privileges"]).split(",")}
         if privilege not in named and not {"ALL", "ALL PRIVILEGES"} & named:
             return ""
@@ -70,11 +70,11 @@ class Server:
     """A server's facts.
 
     Attributes:
-        is_mariadb: The dialect.
+        is_mariadb: Whether it is a MariaDB, not a MySQL.
         variables: Global variables by name in lower case; those it does not have are missing.
-        grants: Of the account.
-        filters: binlog_do_db and binlog_ignore_db, None where the account may not ask.
-        is_replica: Whether it applies another server's transactions, None where the account may not ask.
+        grants: The account's privileges.
+        filters: binlog_do_db and binlog_ignore_db, None where the account may not see them.
+        is_replica: Whether it applies another server's transactions, None where the account may not see it.
         charsets: Names of character sets by the numbers of their collations.
     """
 
@@ -97,22 +97,22 @@ class Server:
 
     @property
     def logs_all(self) -> bool:
-        """Whether its log also has what it applies of another server."""
+        """Whether its log also has the transactions that it applies from another server."""
         setting = self.variables.get("log_replica_updates", self.variables.get("log_slave_updates", "ON"))
         return setting.upper() in {"ON", "1"} or self.is_replica is False
 
     @property
     def logs_cascades(self) -> bool:
-        """Whether its log has what foreign keys do: MySQL 9.6 and later, for its own transactions (a primary may be older)."""
+        """Whether its log has the effects of foreign keys: MySQL 9.6 and later, for its own transactions (a primary may be older)."""
         return self.variables.get("innodb_native_foreign_keys", "ON").upper() == "OFF" and self.is_replica is False
 
     def without_gtids(self) -> Server:
-        """As it is for a reader that only knows file and offset."""
+        """The same server for a reader that has only file and offset."""
         return replace(self, variables={**self.variables, "gtid_mode": "OFF"})
 
     @property
     def identity(self) -> str:
-        """What tells it from others: MySQL's server_uuid; MariaDB has no such thing, but domain and server id."""
+        """What distinguishes it from other servers: server_uuid on MySQL; domain and server id on MariaDB, which has no UUID."""
         if self.is_mariadb:
             return f"mariadb:{self.variables.get('gtid_domain_id', '0')}-{self.variables.get('server_id', '0')}"
         return f"mysql:{self.variables.get('server_uuid', '')}"

@@ -1,4 +1,4 @@
-"""What must be so for a table to be followed through the log: everything that is not, at once, each with its cure. Pure."""
+"""Preflight: the requirements for following a table through the log; reports all that fail, each with its fix. Pure."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ LOGGED_ENGINES = frozenset({"innodb", "myisam", "aria", "memory", "archive", "cs
 
 @dataclass(frozen=True)
 class Judgement:
-    """What can be done with a table.
+    """The modes that a table can have.
 
     Attributes:
-        modes: What it can have.
-        unavailable: Why it can't have the others, by mode.
+        modes: The available modes.
+        unavailable: Why the others are not available, by mode.
     """
 
     modes: tuple[str, ...]
@@ -28,7 +28,7 @@ class Judgement:
 
 
 def server_problems(server: Server, account: str) -> list[str]:
-    """What keeps any table from being followed, one sentence each, with the statement that mends it."""
+    """What prevents any table from being followed, one sentence each, with the statement that fixes it."""
     variables = server.variables
     problems = []
     if variables.get("log_bin", "OFF").upper() not in {"ON", "1"}:
@@ -47,7 +47,7 @@ def server_problems(server: Server, account: str) -> list[str]:
     if not server.is_mariadb and not server.has_gtids:
         needed += ["REPLICATION CLIENT", "LOCK TABLES"]
     missing = [privilege for privilege in needed if not server.grants.has(privilege)]
-    # LOCK TABLES may be granted for the database; the check of the table asks again.
+    # LOCK TABLES may be granted for the database; `table_problems` checks it again.
     missing = [privilege for privilege in missing if privilege != "LOCK TABLES"]
     if missing:
         names = ", ".join(missing)
@@ -56,7 +56,7 @@ def server_problems(server: Server, account: str) -> list[str]:
 
 
 def table_problems(server: Server, table: FoundTable, account: str, *, ignores_cascades: bool = False) -> list[str]:
-    """What keeps this table from being followed."""
+    """What prevents this table from being followed."""
     definition = table.definition
     problems = []
     if table.kind != "BASE TABLE":
@@ -113,7 +113,7 @@ def _may_lock(server: Server, database: str, table: str) -> bool:
 
 
 def select_problems(server: Server, table: FoundTable, account: str) -> list[str]:
-    """Whether the account may read the table at all."""
+    """The problem if the account may not read the table at all."""
     database, name = table.definition.database, table.definition.name
     if server.grants.has("SELECT", database, name):
         return []

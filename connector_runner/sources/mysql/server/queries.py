@@ -1,4 +1,4 @@
-"""Questions to a server about itself: its facts, and where its log ends."""
+"""Queries to a server: its facts, and where its log ends."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _VARIABLES = (
 )  # fmt: skip
 
 _UNKNOWN_COLUMN = 1054
-# SHOW cuts values at 1,024 characters; these may be longer.
+# SHOW cuts off values at 1,024 characters; these may be longer.
 _LONG = frozenset({"gtid_binlog_state", "gtid_executed", "gtid_purged", "binlog_do_db", "binlog_ignore_db"})
 
 
 def read_server(connection: Connection) -> Server:
-    """Asks the server."""
+    """Queries the server's facts."""
     variables = _read_variables(connection)
     return Server(
         connection.is_mariadb,
@@ -36,7 +36,7 @@ def read_server(connection: Connection) -> Server:
 
 
 def _read_charsets(connection: Connection) -> dict[int, str]:
-    """Of all collations; MariaDB has the numbers of those that are of several character sets in another table (from 10.10 on)."""
+    """The character sets of all collations. MariaDB, from 10.10 on, lists collations with several sets in another table."""
     found: dict[int, str] = {}
     for table in ("COLLATIONS", "COLLATION_CHARACTER_SET_APPLICABILITY"):
         try:
@@ -70,7 +70,7 @@ def _read_is_replica(connection: Connection) -> bool | None:
             continue  # MySQL before 8.0.22 knows only the second
         except pymysql.MySQLError:
             break
-    # Without the grant MariaDB still tells how many of its replication threads run.
+    # Without the grant MariaDB still shows how many of its replication threads run.
     running = connection.rows("SHOW GLOBAL STATUS LIKE 'Slaves_running'") if connection.is_mariadb else []
     return str(running[0][1]) != "0" if running else None
 
@@ -107,7 +107,7 @@ def read_log_status(connection: Connection) -> Sequence[object] | None:
 
 
 def read_position(connection: Connection, server: Server) -> LogPosition:
-    """The end of the log now; for MySQL with GTIDs only transactions that readers can see."""
+    """The present end of the log; on MySQL with GTIDs it covers only transactions that readers can see."""
     if server.is_mariadb:
         return read_snapshot_position(connection)
     if server.has_gtids:
@@ -124,13 +124,13 @@ def read_executed(connection: Connection) -> str:
 
 
 def read_snapshot_position(connection: Connection) -> LogPosition:
-    """MariaDB: the exact position of a consistent snapshot, which is opened for it and left open.
+    """MariaDB: the exact position of a consistent snapshot, which this opens and leaves open.
 
     `Binlog_snapshot_*` describe the snapshot of the session (measured: no mismatch in 12,306 trials), unlike SHOW MASTER
     STATUS, which may run ahead of what readers see.
 
     Raises:
-        ActionRequiredError: The log is not in files.
+        ActionRequiredError: The log is not stored in files.
     """
     connection.query("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
     status = {str(name).lower(): str(value) for name, value in connection.rows("SHOW STATUS LIKE 'binlog_snapshot_%'")}
