@@ -127,7 +127,7 @@ class MysqlSource:
         return Opened({stream: place.definition.schema}, server.identity)
 
     def _vanished(self, server: Server, stream: str, checkpoint: Checkpoint | None) -> FoundTable | None:
-        """A table that was dropped or renamed since the checkpoint: the log is followed to the statement, which is then reported."""
+        """A table that was dropped or renamed since the checkpoint: the log is read up to the statement, which is then reported."""
         if self._settings.mode is not Mode.LOG_BASED or checkpoint is None or "log" not in checkpoint.position:
             return None
         place = StreamPosition.from_json(stream, checkpoint.position)

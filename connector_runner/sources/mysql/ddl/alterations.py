@@ -1,4 +1,4 @@
-"""ALTER TABLE taken apart: what it may do to rows that are stored already, by its text alone."""
+"""Parses ALTER TABLE: what it may do to rows that are already stored, by its text alone."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from connector_runner.sources.mysql.types.table import TableDefinition
 
 
 class Change(IntEnum):
-    """What happens to rows without the log showing it; a higher one means all of the lower."""
+    """What happens to rows without the log showing it; a higher value includes the lower ones."""
 
     NONE = 0
     VALUES = 1
-    """Values may change: all rows are read again over those that are there."""
+    """Values may change: all rows are read again and overwrite those in the dataset."""
     KEYS = 2
-    """Keys may change, or rows go: the table is copied again."""
+    """Keys may change, or rows may be removed: the table is copied again."""
 
 
 Spec = tuple[Token, ...]
@@ -33,7 +33,7 @@ class Alteration:
     Attributes:
         specs: The parts of an ALTER TABLE between its commas; empty for CREATE INDEX and DROP INDEX.
         ignores: MariaDB's ALTER IGNORE: rows may be removed.
-        is_known: Whether there is a statement at all.
+        is_known: Whether the statement is known at all.
     """
 
     specs: tuple[Spec, ...] = ()
@@ -42,7 +42,7 @@ class Alteration:
 
     @property
     def has_cascades(self) -> bool:
-        """Whether it makes a foreign key with actions that change rows."""
+        """Whether it adds a foreign key with actions that change rows."""
         return any(_has_cascade([token.key for token in spec]) for spec in self.specs)
 
     @property
@@ -55,7 +55,7 @@ UNKNOWN = Alteration(is_known=False)
 
 
 def read_alteration(statement: str, *, sql_mode: int = 0, is_mariadb: bool = False) -> Alteration:
-    """Takes a statement apart that alters a table (also within MariaDB's SET STATEMENT … FOR)."""
+    """Parses a statement that alters a table (also within MariaDB's SET STATEMENT … FOR)."""
     tokens = list(split(statement, sql_mode, is_mariadb=is_mariadb))
     if tokens and tokens[0].key == "SET":
         tokens = tokens[next((i for i, token in enumerate(tokens) if token.key == "FOR"), 0) + 1 :]
@@ -75,7 +75,7 @@ def read_alteration(statement: str, *, sql_mode: int = 0, is_mariadb: bool = Fal
 
 
 def _split(tokens: list[Token]) -> Iterator[Spec]:
-    """At the commas outside of parentheses."""
+    """Splits at the commas outside of parentheses."""
     depth, part = 0, list[Token]()
     for token in tokens:
         depth += (token.key == "(") - (token.key == ")")
@@ -90,13 +90,13 @@ def _split(tokens: list[Token]) -> Iterator[Spec]:
 
 @dataclass(frozen=True)
 class _Part:
-    """What one part of an ALTER TABLE is about.
+    """What one part of an ALTER TABLE concerns.
 
     Attributes:
-        column: The column that it makes, changes or drops, "" for several or all; None when it is about none.
-        index: The index that it drops, "PRIMARY" also when it makes one; "" for a new unique one; None when it is about none.
-        change: Of rows that are there, when the column is not one of the key.
-        of_key: The same when it is.
+        column: The column that it adds, changes or drops, "" for several or all; None when it concerns no column.
+        index: The index that it drops, "PRIMARY" also when it adds one; "" for a new unique one; None when it concerns no index.
+        change: What it does to existing rows when the column is not part of the key.
+        of_key: What it does to existing rows when the column is part of the key.
     """
 
     column: str | None = None
@@ -106,7 +106,7 @@ class _Part:
 
 
 _ABOUT_NONE = _Part()
-# First words of parts that change no row that is there.
+# First words of parts that change no existing row.
 _OPTIONS = frozenset({
     "", "COMMENT", "AUTO_INCREMENT", "ROW_FORMAT", "KEY_BLOCK_SIZE", "STATS_PERSISTENT", "STATS_AUTO_RECALC", "STATS_SAMPLE_PAGES",
     "MAX_ROWS", "MIN_ROWS", "AVG_ROW_LENGTH", "CHECKSUM", "DEFAULT", "CHARACTER", "CHARSET", "COLLATE", "ALGORITHM", "LOCK", "FORCE",
@@ -115,9 +115,9 @@ _OPTIONS = frozenset({
     "DELAY_KEY_WRITE", "PAGE_COMPRESSED", "PAGE_COMPRESSION_LEVEL", "NOWAIT", "WAIT", "TRANSACTIONAL", "AUTOEXTEND_SIZE",
     "SECONDARY_LOAD", "SECONDARY_UNLOAD", "ENGINE",
 })  # fmt: skip
-# Engines that keep the rows of a table that is changed to them.
+# Engines that keep the rows of a table that is altered to use them.
 _ENGINES = frozenset({"INNODB", "MYISAM", "ARIA", "ROCKSDB", "TOKUDB", "NDB", "NDBCLUSTER", "MEMORY", "HEAP"})
-# In a new column's definition: its value in old rows may be another one than NULL.
+# Words in a new column's definition with which its value in old rows may differ from NULL.
 _FILLS = frozenset({
     "NOT", "GENERATED", "AS", "AUTO_INCREMENT", "SERIAL", "TIMESTAMP", "PRIMARY", "UNIQUE", "KEY", "CHECK", "ROW", "ON", "VIRTUAL",
     "PERSISTENT", "STORED",
@@ -196,7 +196,7 @@ def _modify(reader: Reader) -> _Part:
     name = reader.name()
     words = [token.key for token in reader.tokens]
     index = "PRIMARY" if "PRIMARY" in words or "KEY" in words else "" if "UNIQUE" in words else None
-    # A column that becomes AUTO_INCREMENT gets new numbers in the place of zeros.
+    # A column that becomes AUTO_INCREMENT gets new numbers instead of zeros.
     return _Part(name, index, Change.KEYS if "AUTO_INCREMENT" in words else Change.VALUES)
 
 
@@ -214,7 +214,7 @@ def _convert(reader: Reader) -> _Part:
 
 
 def _alter(reader: Reader) -> _Part:
-    """A default for rows that come, or whether something can be seen."""
+    """ALTER changes only a default for future rows, or a visibility."""
     return _ABOUT_NONE
 
 
@@ -233,7 +233,7 @@ def _has_cascade(words: list[str]) -> bool:
 
 
 def judge_text(alteration: Alteration, before: TableDefinition) -> Change:
-    """What a statement may do to old rows, when only its text and the columns' names before it are certain."""
+    """Decides what a statement may do to old rows when only its text and the columns' names before it are certain."""
     if alteration.ignores or not alteration.is_known:
         return Change.KEYS if alteration.ignores else Change.VALUES
     changes = [_judge_part(_read(spec), before) for spec in alteration.specs]
@@ -245,7 +245,7 @@ def judge_text(alteration: Alteration, before: TableDefinition) -> Change:
 
 
 def _added(spec: Spec) -> Spec:
-    """The name of a column that is added; of several in parentheses, all that may be one."""
+    """The name of a column that is added; of several in parentheses, all tokens that may be a name."""
     if not spec or spec[0].key != "ADD":
         return ()
     column = _read(spec).column
@@ -271,7 +271,7 @@ def _judge_part(part: _Part, before: TableDefinition) -> Change:
 
 
 def _may_be_key(index: str, before: TableDefinition) -> bool:
-    """Whether an index that comes or goes may be the one that identifies rows."""
+    """Whether an index that is added or dropped may be the one that identifies rows."""
     if index == "PRIMARY":
         return True
     return before.index != "PRIMARY" and (not index or fold_column(index) == fold_column(before.index))

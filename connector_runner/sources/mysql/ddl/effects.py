@@ -1,7 +1,7 @@
 """What a statement in the log means for one table, read from its text.
 
-Row events follow tables by themselves; everything else comes as statements: definitions change, tables go and come, and
-sometimes rows change without row events. What is not understood counts as a statement on the table if it names it.
+Row events identify their tables by themselves. Everything else is logged as statements: definitions change, tables are created
+and dropped, and sometimes rows change without row events. A statement that is not understood counts if it names the table.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Meaning:
     """What a statement means for the table.
 
     Attributes:
-        effect: On the table, if its name means the table.
-        subject: The table whose name it changes or empties, when a temporary table of that name would come first; else None.
-        created, dropped: Temporary tables that it makes and removes.
+        effect: The effect on the table, if its name does not mean a temporary table.
+        subject: The table that it changes or empties by a name that a temporary table could hide; else None.
+        created, dropped: Temporary tables that it creates and drops.
         renamed: Tables and their new names, one after the other.
     """
 
@@ -55,7 +55,7 @@ _PARTITION_WORDS = frozenset({
     ("EXCHANGE", "PARTITION"), ("TRUNCATE", "PARTITION"), ("DROP", "PARTITION"), ("CONVERT", "PARTITION"), ("CONVERT", "TABLE"),
     ("DISCARD", "TABLESPACE"), ("IMPORT", "TABLESPACE"), ("DISCARD", "PARTITION"), ("IMPORT", "PARTITION"),
 })  # fmt: skip
-# Statements that may name the table and change neither it nor its rows.
+# Statements that may name the table but change neither it nor its rows.
 _HARMLESS = frozenset({
     "GRANT", "REVOKE", "FLUSH", "RESET", "SET", "OPTIMIZE", "CHECK", "CHECKSUM", "CACHE", "INSTALL", "UNINSTALL", "CHANGE", "KILL", "USE",
     "EXPLAIN", "DESCRIBE", "DESC", "SHOW", "LOCK", "UNLOCK", "BINLOG", "PURGE",
@@ -65,15 +65,15 @@ _HARMLESS = frozenset({
 def read_meaning(
     statement: str, database: str, table: TableName, *, sql_mode: int = 0, folds_case: bool = False, is_mariadb: bool = False
 ) -> Meaning:  # fmt: skip
-    """What a statement means for a table.
+    """Reads what a statement means for a table.
 
     Args:
         statement: Its text from the log.
         database: The database that it ran in.
         table: (database, name) of the table.
-        sql_mode: Of the session.
+        sql_mode: The session's sql_mode.
         folds_case: Whether the server compares table names without regard to case (lower_case_table_names).
-        is_mariadb: The dialect.
+        is_mariadb: Whether the dialect is MariaDB's.
     """
     table = fold_table(table, folds_case=folds_case)
     tokens = split(statement, sql_mode, is_mariadb=is_mariadb)
@@ -100,7 +100,7 @@ def _after_for(tokens: Iterator[Token]) -> Token | None:
 
 
 def _names(tokens: Iterator[Token], database: str, table: TableName, *, folds_case: bool) -> bool:
-    """Whether the table's name stands somewhere as a name: alone in its own database, else behind its database's name."""
+    """Whether the table is named anywhere: by its name alone in its own database, else qualified with its database's name."""
     last = before = Token("", "")
     for token in tokens:
         name = token.name.lower() if folds_case else token.name
@@ -144,7 +144,7 @@ def _of_other(reader: Reader, table: TableName, new: TableName | None, pairs: se
 
 
 def _new_name(reader: Reader) -> TableName | None:
-    """Of ALTER TABLE … RENAME [TO|AS|=] name; None when RENAME is of a column, key or index."""
+    """The name in ALTER TABLE … RENAME [TO|AS|=] name; None when RENAME is about a column, key or index."""
     tokens = reader.rest()
     for place, token in enumerate(tokens):
         if token.key == "RENAME" and (
@@ -173,7 +173,7 @@ def _rename(reader: Reader, table: TableName) -> Meaning:
 
 
 def renamed_effect(pairs: list[tuple[TableName, TableName]], table: TableName) -> Effect:
-    """What RENAME TABLE does to a table: where it is afterwards, and whether another one has its name."""
+    """What RENAME TABLE does to a table: it depends on its name afterwards, and on whether another table now has its old name."""
     place, other = table, False
     for old, new in pairs:
         if old == place:
@@ -197,7 +197,7 @@ def _drop(reader: Reader, table: TableName) -> Meaning:
     if reader.take("TABLE") or reader.take("TABLES"):
         reader.take("IF", "EXISTS")
         names = tuple(reader.tables())
-        # Servers write TEMPORARY into the statement where it removed a temporary table.
+        # Servers write TEMPORARY into the statement where it dropped a temporary table.
         if is_temporary:
             return Meaning(dropped=names)
         return Meaning(Effect.DROPPED if table in names else Effect.NONE)
@@ -210,7 +210,7 @@ def _of_database(reader: Reader, table: TableName) -> Effect:
 
 
 def _index(reader: Reader, table: TableName) -> Meaning:
-    """CREATE or DROP INDEX … ON table: the key may be another one now."""
+    """CREATE or DROP INDEX … ON table: the key may have changed."""
     words = [token.key for token in reader.tokens]
     if "INDEX" not in words[:5] or "ON" not in words:
         return NOTHING
@@ -237,12 +237,12 @@ def _create(reader: Reader, table: TableName) -> Meaning:
     name = reader.table()
     if is_temporary:
         return Meaning(created=name)
-    # IF NOT EXISTS on the table that is there does nothing, and one that was not there had been dropped before.
+    # IF NOT EXISTS does nothing if the table exists; if it does not exist, it was dropped before.
     return Meaning(Effect.REPLACED if name == table and (replaces or not exists) else Effect.NONE)
 
 
 def _analyze(reader: Reader, table: TableName) -> Meaning:
-    """ANALYZE TABLE changes nothing; MariaDB's ANALYZE of a statement runs it."""
+    """ANALYZE TABLE changes nothing; MariaDB's ANALYZE with a statement executes the statement."""
     if "TABLE" in [token.key for token in reader.tokens[:2]]:
         return NOTHING
     database, _ = fold_table((reader.database, ""), folds_case=reader.folds_case)

@@ -1,4 +1,4 @@
-"""Which of many tables a statement may be about: those whose name, or whose database's name, stands in it. No I/O."""
+"""Finds which of many tables a statement may concern: those whose name, or whose database's name, is in it. No I/O."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _LONGEST_NAME = 64
 
 
 class NameIndex:
-    """Finds tables by single names, without regard to case: rather one too many, which is then judged exactly.
+    """Finds tables by single names, ignoring case; it may find too many, which are then checked exactly.
 
     Args:
-        tables: As (database, name).
+        tables: The tables as (database, name).
     """
 
     def __init__(self, tables: Iterable[TableName]) -> None:
@@ -27,7 +27,7 @@ class NameIndex:
             self._by_database.setdefault(fold_column(table[0]), []).append(table)
 
     def find(self, query: Query, *, is_mariadb: bool) -> list[TableName]:
-        """The tables that a statement may be about; its words are read once."""
+        """The tables that a statement may concern; its words are read once."""
         found: dict[TableName, None] = {}
         is_of_database = False
         for token in split(query.statement, query.sql_mode, is_mariadb=is_mariadb):

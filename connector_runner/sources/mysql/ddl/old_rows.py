@@ -1,6 +1,6 @@
-"""What a change of the definition does to rows that are stored already: nothing, other values, or other keys.
+"""What a change of the definition does to rows that are already stored: nothing, other values, or other keys.
 
-Judged statement by statement: by the definitions right before and after it where both are certain, else by its text alone.
+Decided for each statement: by the definitions right before and after it where both are certain, else by its text alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def judge(before: TableDefinition, after: TableDefinition, alteration: Alteratio
 
     Args:
         before: The definition before it.
-        after: The one after it; a guess says nothing of what happened in between.
+        after: The definition after it; a guess does not show what happened in between.
         alteration: The statement.
     """
     if before.is_guess or after.is_guess:
@@ -26,7 +26,7 @@ def judge(before: TableDefinition, after: TableDefinition, alteration: Alteratio
 
 
 def remember_dropped(before: TableDefinition, after: TableDefinition, alteration: Alteration) -> tuple[str, ...]:
-    """Names of columns whose last values the dataset still holds after a statement."""
+    """Names of dropped columns whose last values the dataset still has after a statement."""
     gone = {*before.dropped, *before.names} - set(after.names)
     if before.is_guess or after.is_guess:
         gone |= {*before.dropped, *dropped_by(alteration)} - {""}
@@ -37,11 +37,11 @@ def remember_dropped(before: TableDefinition, after: TableDefinition, alteration
 
 
 def judge_definitions(before: TableDefinition, after: TableDefinition, alteration: Alteration) -> Change:
-    """The same, by the definitions right before and after the statement.
+    """Decides the same by the definitions right before and after the statement.
 
-    Rows are right as they are when each column is unchanged or only widened, or is new, may be NULL and has no default: then all
-    old rows hold NULL, as the dataset does. Anything else (a default, a rename, another type, a name that a dropped column had)
-    changes rows without the log showing it.
+    Rows stay correct when each column is unchanged or only widened, or is new, may be NULL and has no default: then all old rows
+    have NULL, as in the dataset. Anything else (a default, a rename, another type, the name of a dropped column) changes rows
+    without the log showing it.
     """
     if alteration.ignores or before.key != after.key:
         return Change.KEYS
@@ -51,7 +51,7 @@ def judge_definitions(before: TableDefinition, after: TableDefinition, alteratio
 
 
 def _judge_names(before: TableDefinition, after: TableDefinition, alteration: Alteration) -> Change:
-    """A name may stand for another column than before."""
+    """Checks whether a name may now mean another column than before."""
     old, new = set(before.names), set(after.names)
     if new - old and old - new:
         return Change.VALUES  # perhaps a rename
@@ -61,7 +61,7 @@ def _judge_names(before: TableDefinition, after: TableDefinition, alteration: Al
 
 
 def _renames(spec: Spec) -> bool:
-    """Whether a part of an ALTER TABLE gives a column another name, be it in another case."""
+    """Whether a part of an ALTER TABLE gives a column another name, even if only the case differs."""
     keys = [token.key for token in spec]
     if keys[:1] == ["CHANGE"]:
         names = [token.name for token in spec[1:] if token.key != "COLUMN"]
@@ -85,7 +85,7 @@ def _judge_columns(before: TableDefinition, after: TableDefinition) -> Change:
 
 
 def is_widened(before: SourceColumn, after: SourceColumn) -> bool:
-    """Whether each value that the column had is the same under its new definition."""
+    """Whether each value that the column had stays the same under its new definition."""
     old, new = before.type, after.type
     kept = ("charset", "is_generated", "expression")
     if any(getattr(before, name) != getattr(after, name) for name in kept) or old.is_unsigned != new.is_unsigned:

@@ -1,4 +1,4 @@
-"""Goes through the words of a statement: keywords, names, tables. No I/O."""
+"""Reads the words of a statement one by one: keywords, names, tables. No I/O."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from connector_runner.sources.mysql.types.names import TableName, fold_table
 
 
 class Reader:
-    """Goes through a statement's tokens from left to right.
+    """Reads a statement's tokens from left to right.
 
     Args:
-        tokens: Of the statement.
-        database: In which it ran.
-        folds_case: lower_case_table_names is not 0.
+        tokens: The statement's tokens.
+        database: The database that it ran in.
+        folds_case: Whether lower_case_table_names is not 0.
     """
 
     def __init__(self, tokens: list[Token], database: str, *, folds_case: bool = False) -> None:
@@ -23,7 +23,7 @@ class Reader:
         return self.tokens[self.at].key if self.at < len(self.tokens) else ""
 
     def take(self, *keys: str) -> bool:
-        """Steps over these words if they come next, in this order."""
+        """Skips these words if they come next, in this order; returns whether they did."""
         found = [token.key for token in self.tokens[self.at : self.at + len(keys)]]
         if found != list(keys):
             return False
@@ -31,7 +31,7 @@ class Reader:
         return True
 
     def skip(self, *keys: str) -> None:
-        """Steps over each of these words, as long as one comes next."""
+        """Skips each of these words, as long as one comes next."""
         while self.peek() in keys:
             self.at += 1
 
@@ -48,14 +48,14 @@ class Reader:
         return self._fold((first, self.name()) if self.take(".") else (self.database, first))
 
     def tables(self) -> list[TableName]:
-        """Names with commas between."""
+        """Table names with commas between them."""
         names = [self.table()]
         while self.take(","):
             names.append(self.table())
         return names
 
     def rest(self) -> list[Token]:
-        """What was not read."""
+        """The tokens that were not read."""
         return self.tokens[self.at :]
 
     def _fold(self, name: TableName) -> TableName:

@@ -1,7 +1,7 @@
-"""What the statements of a log mean for tables, read in order: also those on temporary tables that have its name.
+"""What the statements of a log mean for tables, read in order, with regard to temporary tables of the same name.
 
-A temporary table hides the table of its name from the session that made it. The log marks a statement that uses some temporary
-table (LOG_EVENT_THREAD_SPECIFIC_F), not which one; so they are followed by session from their CREATE.
+A temporary table hides the table of the same name from the session that created it. The log marks statements that use a temporary
+table (LOG_EVENT_THREAD_SPECIFIC_F), but not which one; so temporary tables are tracked by session from their CREATE.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _HALF_ALTER = events.START_ALTER | events.ROLLBACK_ALTER
 
 
 class Statements:
-    """Judges one statement after the other, for one table or several.
+    """Decides for one statement after the other what it means for one table or several.
 
     Args:
         table: (database, name) of the table.
-        is_mariadb: The dialect.
-        folds_case: lower_case_table_names is not 0.
+        is_mariadb: Whether the dialect is MariaDB's.
+        folds_case: Whether lower_case_table_names is not 0.
         charsets: Names of character sets by the number of a collation.
-        shadows: Sessions that have a temporary table of its name, as `shadows` gives them.
+        shadows: Sessions that have a temporary table of its name, in the form of the property `shadows`.
     """
 
     def __init__(
@@ -40,11 +40,11 @@ class Statements:
         self._index: NameIndex | None = None
         self._temporary: dict[Session, set[TableName]] = {}
         self._alter_phase = 0
-        self.changed: set[TableName] = set()  # names of temporary tables that came or went
+        self.changed: set[TableName] = set()  # names of temporary tables that were created or dropped
         self.follow(table, shadows)
 
     def follow(self, table: TableName, shadows: Iterable[str] = ()) -> None:
-        """Another table is judged as well, with the sessions that have a temporary table of its name."""
+        """Checks statements for another table as well; `shadows` are the sessions that have a temporary table of its name."""
         table = fold_table(table, folds_case=self._folds_case)
         self._tables.add(table)
         self._index = None
@@ -52,7 +52,7 @@ class Statements:
             self._temporary.setdefault(_parse_session(text), set()).add(table)
 
     def leave(self, table: TableName) -> None:
-        """A table is not judged any more."""
+        """Stops checking statements for a table."""
         self._tables.discard(fold_table(table, folds_case=self._folds_case))
         self._index = None
 
@@ -70,28 +70,28 @@ class Statements:
         )
 
     def copy(self, table: TableName) -> Statements:
-        """One that can read on for one of the tables without this one changing."""
+        """A copy that can read on for one of the tables without changing this one."""
         other = Statements(table, is_mariadb=self._is_mariadb, folds_case=self._folds_case, charsets=self._charsets)
         other._temporary = {session: set(names) for session, names in self._temporary.items()}
         return other
 
     def begin(self, alter_phase: int) -> None:
-        """A transaction of MariaDB begins.
+        """Begins a transaction of MariaDB.
 
         Args:
-            alter_phase: Of an ALTER TABLE that is logged when it starts and when it ends, see `events.parse_alter_phase`.
+            alter_phase: The phase of an ALTER TABLE that is logged when it starts and when it ends, see `events.parse_alter_phase`.
         """
         self._alter_phase = alter_phase
 
     def forget(self, server: int) -> None:
-        """A server was started: its sessions' temporary tables are gone."""
+        """Forgets the temporary tables of a server's sessions: the server was started, so they no longer exist."""
         for session in [session for session in self._temporary if session[0] == server]:
             self.changed |= self._temporary.pop(session)
 
     def read(
         self, body: bytes, server: int, flags: int, *, is_compressed: bool = False, is_load: bool = False
     ) -> Query:
-        """A statement from the body of its event, in the session's own character set."""
+        """Reads a statement from the body of its event, in the session's own character set."""
         return parse_query(body, server, flags, self._charsets, is_compressed=is_compressed, is_load=is_load)
 
     def judge(self, query: Query) -> Effect:
@@ -99,8 +99,8 @@ class Statements:
         return self.judge_each(query).get(self._table, Effect.NONE)
 
     def judge_each(self, query: Query) -> dict[TableName, Effect]:
-        """What a statement does to which of the tables; costs no more for tables that it does not name."""
-        if self._alter_phase & _HALF_ALTER:  # the table changes at its end, if it has a good one
+        """What a statement does to each of the tables that it affects; tables that it does not name cost nothing."""
+        if self._alter_phase & _HALF_ALTER:  # the table changes when the ALTER ends successfully
             return {}
         named: Iterable[TableName] = self._tables
         if len(self._tables) > 1:
@@ -110,7 +110,7 @@ class Statements:
         if not named and not query.uses_temporary and not own:
             return {}
         meanings = {table: self._read(query, table) for table in named}
-        # What it means for temporary tables does not depend on the table that is asked about.
+        # What it means for temporary tables does not depend on which table is checked.
         common = next(iter(meanings.values()), None) or self._read(query, _NO_TABLE)
         if common.subject is None and common.renamed:
             effects = self._rename(common, own, meanings)
@@ -131,7 +131,7 @@ class Statements:
             return meaning.effect
         if meaning.subject in own:
             return Effect.NONE
-        # Rows may come from a temporary table of another name. All else is about its subject, which is a temporary table.
+        # Rows may come from a temporary table of another name. Any other effect is on its subject, which is a temporary table.
         return Effect.STATEMENT if meaning.effect is Effect.STATEMENT else Effect.SHADOWED
 
     def _follow(self, meaning: Meaning, query: Query, own: set[TableName]) -> None:
@@ -146,7 +146,7 @@ class Statements:
             self._temporary[query.server, query.thread] = own
 
     def _rename(self, meaning: Meaning, own: set[TableName], tables: Iterable[TableName]) -> dict[TableName, Effect]:
-        """RENAME TABLE renames temporary tables first on MariaDB (unmarked in the log), and none on MySQL."""
+        """Applies RENAME TABLE: MariaDB renames temporary tables first (not marked in the log), MySQL none."""
         others = list(meaning.renamed)
         if self._is_mariadb:
             others = []

@@ -1,4 +1,4 @@
-"""The words of a statement, split as the server splits them: by its dialect and the session's sql_mode."""
+"""The tokens of a statement, split as the server splits them: by its dialect and the session's sql_mode."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ANSI_QUOTES, MSSQL, NO_BACKSLASH_ESCAPES = 1 << 2, 1 << 10, 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A word (in upper case as `key`), a quoted name, a text or a mark; of quoted things `key` is the opening quote."""
+    """A word (`key` is it in upper case), a quoted name or a text (`key` is the opening quote), or a punctuation mark."""
 
     key: str
     name: str
@@ -24,7 +24,7 @@ class Token:
         return self.key == NAME or self.key[:1] not in _NO_NAME
 
 
-# The key of every quoted name and of every text, whichever quotes they have.
+# The key of every quoted name and of every text, whichever quotes they use.
 NAME, TEXT = "`", "'"
 _NO_NAME = frozenset("'.,;()=<>!+-*/%&|^~@:?{}[]\"\\#")
 
@@ -47,7 +47,7 @@ def _pattern(sql_mode: int, *, is_mariadb: bool) -> re.Pattern[str]:
         texts.append(text('"'))
     if has_brackets:
         names.append(name(r"\[", r"\]"))
-    # Comments that are executed are opened; those that this server did not execute stand in its log as plain ones.
+    # Executable comments are read as statements; those that this server did not execute are plain comments in its log.
     opened = r"/\*M?!" if is_mariadb else r"/\*!"
     return re.compile(
         rf"""[ \t\n\v\f\r\0]+
@@ -65,12 +65,12 @@ _RELEVANT = ANSI_QUOTES | MSSQL | NO_BACKSLASH_ESCAPES
 
 
 def split(statement: str, sql_mode: int = 0, *, is_mariadb: bool = False) -> Iterator[Token]:
-    """The tokens one after the other, without comments.
+    """Yields the tokens in order, without comments.
 
     Args:
         statement: Its text.
-        sql_mode: Of the session that ran it, as the bits of the server.
-        is_mariadb: The dialect.
+        sql_mode: The sql_mode of the session that ran it, as the server's bits.
+        is_mariadb: Whether the dialect is MariaDB's.
     """
     for found in _pattern(sql_mode & _RELEVANT, is_mariadb=is_mariadb).finditer(statement):
         kind = found.lastgroup

@@ -103,7 +103,7 @@ class Server:
 
     @property
     def logs_cascades(self) -> bool:
-        """Whether its log has the effects of foreign keys: MySQL 9.6 and later, for its own transactions (a primary may be older)."""
+        """Whether its log has what foreign keys change: MySQL 9.6 and later, for its own transactions (a primary may be older)."""
         return self.variables.get("innodb_native_foreign_keys", "ON").upper() == "OFF" and self.is_replica is False
 
     def without_gtids(self) -> Server:

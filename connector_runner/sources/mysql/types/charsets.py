@@ -16,11 +16,11 @@ from typing import Any
 from connector_runner.sources.mysql.decode.undecodable import UndecodableError
 
 TABLES = files(__package__).joinpath("charset_tables.json")
-# In a table: the code has no character. (Python's charmap codec takes U+FFFE so, too.)
+# Marks a code without a character in a table. (Python's charmap codec uses U+FFFE in the same way.)
 UNASSIGNED = "\ufffe"
 
 # https://dev.mysql.com/doc/refman/8.0/en/charset-charsets.html and Python's name of the same encoding. Those without have
-# whole tables: MySQL's latin1, for one, is Windows-1252 with the five undefined bytes kept as control characters.
+# complete tables: MySQL's latin1, for example, is Windows-1252 with the five undefined bytes kept as control characters.
 PYTHON_CODECS = {
     "ascii": "ascii", "big5": "big5", "cp1250": "cp1250", "cp1251": "cp1251", "cp1256": "cp1256", "cp1257": "cp1257",
     "cp850": "cp850", "cp852": "cp852", "cp866": "cp866", "cp932": "cp932", "eucjpms": "euc_jp", "euckr": "cp949",
@@ -31,7 +31,7 @@ PYTHON_CODECS = {
     "utf8mb3": "utf-8", "utf8mb4": "utf-8", "binary": "utf-8",
 }  # fmt: skip
 _TABLED = frozenset({"armscii8", "dec8", "geostd8", "keybcs2", "latin1", "swe7"})
-# Bytes of a unit.
+# The size of a code unit in bytes.
 _WIDE = {"ucs2": 2, "utf16": 2, "utf16le": 2, "utf32": 4}
 _LONGEST = 4
 
@@ -50,13 +50,13 @@ def is_supported(charset: str) -> bool:
 
 
 def is_utf8(charset: str) -> bool:
-    """Whether the stored bytes are UTF-8. (Labels of an enum or set of the set `binary` are, if they are text at all.)"""
+    """Whether the stored bytes are UTF-8. (Labels of an enum or set with the charset `binary` are, if they are text at all.)"""
     return PYTHON_CODECS.get(charset) == "utf-8"
 
 
 @cache
 def text_decoder(charset: str) -> Decoder:
-    """A function from stored bytes to text; bytes that are no character of the set become lone surrogates (nothing is lost).
+    """A function from stored bytes to text; bytes that are not a character of the set become lone surrogates (nothing is lost).
 
     Raises:
         LookupError: The set is not supported; the message names it.
@@ -76,13 +76,13 @@ def text_decoder(charset: str) -> Decoder:
 
 @cache
 def _characters(charset: str) -> str:
-    """The characters of a set of one byte each, by byte; a byte without one is its lone surrogate."""
+    """The characters of a single-byte set, by byte; a byte without a character becomes its lone surrogate."""
     table: str = _tables()["bytes"][charset]
     return "".join(_escape(bytes([byte])) if found == UNASSIGNED else found for byte, found in enumerate(table))
 
 
 def _wide_decoder(charset: str) -> Decoder:
-    """Sets of two or four bytes a unit. Half a surrogate pair becomes the bytes of its UTF-8, as MariaDB converts it."""
+    """A decoder for sets with code units of two or four bytes. Half a surrogate pair becomes its UTF-8 bytes, as on MariaDB."""
     codec = PYTHON_CODECS[charset]
     decode, width = codecs.getdecoder(codec), _WIDE[charset]
 
@@ -111,7 +111,7 @@ def _escape(raw: bytes) -> str:
 
 @cache
 def _corrections(charset: str) -> dict[bytes, str]:
-    """Codes that Python's codec takes for something else than the server: its character, or `UNASSIGNED`."""
+    """Codes that Python's codec decodes differently from the server, with the server's character or `UNASSIGNED`."""
     found: dict[bytes, str] = {}
     for start, characters in _tables()["codes"].get(charset, {}).items():
         *head, last = bytes.fromhex(start)
@@ -120,7 +120,7 @@ def _corrections(charset: str) -> dict[bytes, str]:
 
 
 def _split(charset: str, raw: bytes) -> list[tuple[bytes, str]]:
-    """Code by code: (bytes, character)."""
+    """Decodes code by code: (bytes, character)."""
     corrections, codec = _corrections(charset), PYTHON_CODECS[charset]
     found, at = [], 0
     while at < len(raw):
@@ -143,7 +143,7 @@ def _split(charset: str, raw: bytes) -> list[tuple[bytes, str]]:
 
 
 def _corrected_decoder(charset: str) -> Decoder:
-    """Python's codec as long as it meets nothing that the server reads otherwise."""
+    """A decoder that uses Python's codec unless the text has something that the server decodes differently."""
     codec = PYTHON_CODECS[charset]
     decode = codecs.getdecoder(codec)
     wrong = set()
@@ -168,16 +168,16 @@ def _corrected_decoder(charset: str) -> Decoder:
 
 @cache
 def _seconds(charset: str) -> frozenset[bytes]:
-    """Codes whose character has another code as well."""
+    """Codes whose character also has another code."""
     return frozenset(map(bytes.fromhex, _tables()["seconds"].get(charset, ())))
 
 
 @cache
 def key_decoder(charset: str) -> Decoder:
-    """As `text_decoder`, for keys: what reads like another code's text is refused, since the dataset would take both for one key.
+    """As `text_decoder`, for keys: a text that another code also gives is refused, since the dataset would take both for one key.
 
     Raises:
-        LookupError: As there.
+        LookupError: As in `text_decoder`.
     """
     plain = text_decoder(charset)
     seconds = _seconds(charset)
@@ -203,7 +203,7 @@ def key_decoder(charset: str) -> Decoder:
 
 
 def encode_raw(charset: str, text: str) -> bytes | None:
-    """The stored bytes of a text with lone surrogates, for the sets in which they stand for single bytes; else None."""
+    """The stored bytes of a text with lone surrogates, for the sets in which they represent single bytes; else None."""
     if charset in _WIDE or is_utf8(charset) or all(not "\udc00" <= character <= "\udcff" for character in text):
         return None
     return encode_text(charset, text)
@@ -213,7 +213,7 @@ def encode_text(charset: str, text: str) -> bytes:
     """The stored bytes of a text.
 
     Raises:
-        ValueError: A character is not of the set.
+        ValueError: A character is not in the set.
     """
     if charset in _tables()["bytes"]:
         table = _characters(charset)
@@ -224,6 +224,6 @@ def encode_text(charset: str, text: str) -> bytes:
 
 @cache
 def _codes(charset: str) -> dict[str, bytes]:
-    """The codes of characters that Python's codec writes otherwise than the server; of two codes the one that is not refused in keys."""
+    """The codes of characters that Python's codec encodes differently; of two codes the one that is not refused in keys."""
     seconds = _seconds(charset)
     return {character: code for code, character in _corrections(charset).items() if code not in seconds}

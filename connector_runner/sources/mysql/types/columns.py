@@ -1,4 +1,4 @@
-"""The one type map: how each MySQL and MariaDB column type is named, parsed, and what logical type its values have.
+"""The one map of types: how each MySQL and MariaDB column type is named and parsed, and the logical type of its values.
 
 Everything that depends on a column's type starts here: the stream's schema, the decoders of both paths (`fields`), the
 literals in which the copy resumes (`literals`), and the generated table in the documentation.
@@ -46,7 +46,7 @@ GEOMETRIES = frozenset(
 _TYPE = re.compile(
     r"^(?P<base>[a-z0-9]+)(?: precision)?(?:\((?P<arguments>.*)\))?(?P<rest>[^)]*)$", re.IGNORECASE | re.DOTALL
 )
-# MySQL shows a label that is no text as x'…'.
+# MySQL shows a label that is not text as x'…'.
 _LABEL = re.compile(r"(x?)'((?:[^']|'')*)'", re.DOTALL)
 _SYNONYMS = {"integer": "int", "dec": "decimal", "numeric": "decimal", "real": "double", "bool": "tinyint"}
 
@@ -58,9 +58,9 @@ class SqlType:
     Attributes:
         base: `int`, `varchar`, `enum`, …
         numbers: Lengths, precision and scale, fractional digits: `(10, 2)`.
-        labels: Of an enum or set, in order.
-        is_unsigned: For numbers.
-        is_compressed: MariaDB's COMPRESSED columns.
+        labels: The labels of an enum or set, in order.
+        is_unsigned: Whether a number is UNSIGNED or ZEROFILL.
+        is_compressed: Whether it is one of MariaDB's COMPRESSED columns.
     """
 
     base: str
@@ -92,7 +92,7 @@ def parse_sql_type(text: str) -> SqlType:
     """Reads a COLUMN_TYPE as information_schema gives it.
 
     Raises:
-        ValueError: It is no column type.
+        ValueError: It is not a column type.
     """
     found = _TYPE.match(text.strip())
     if found is None:
@@ -114,13 +114,13 @@ class SourceColumn:
     Attributes:
         name: Its name.
         sql_type: COLUMN_TYPE of information_schema.
-        charset: Of text, enum and set; "" for all else.
+        charset: The character set of text, enum and set; "" for all others.
         nullable: Whether NULL is allowed.
-        is_json: A MariaDB column with a JSON_VALID check (its JSON type is such a text).
+        is_json: Whether it is a MariaDB column with a JSON_VALID check (MariaDB's JSON type is such a text).
         default: COLUMN_DEFAULT, None without one; only compared, never interpreted.
-        is_generated: Computed from other columns.
-        expression: How, as the server shows it; "" where it is not known.
-        is_auto: AUTO_INCREMENT; not compared, since older checkpoints do not know it.
+        is_generated: Whether it is computed from other columns.
+        expression: The expression that computes it, as the server shows it; "" where it is not known.
+        is_auto: Whether it is AUTO_INCREMENT; not compared, since older checkpoints do not have it.
     """
 
     name: str
@@ -140,7 +140,7 @@ class SourceColumn:
 
     @cached_property
     def logical(self) -> LogicalType:
-        """What its values are in the stream.
+        """The logical type of its values in the stream.
 
         Raises:
             LookupError: Values of this type can't be read; the message says why.
@@ -154,14 +154,14 @@ def is_short_year(column: SourceColumn) -> bool:
 
 
 def fractional_digits(column: SqlType) -> int:
-    """Of a time type: 0 … 6."""
+    """The number of fractional digits of a time type: 0 … 6."""
     return column.numbers[0] if column.numbers else 0
 
 
 def logical_type(column: SourceColumn) -> LogicalType:
-    """The type map itself.
+    """Maps a column's type to its logical type.
 
-    TIME is text, since its range (±838:59:59) is no time of day. BIT(64) is unsigned. A geometry is its WKB without the SRID.
+    TIME is text, since its range (±838:59:59) is not a time of day. BIT(64) is unsigned. A geometry is its WKB without the SRID.
     TIMESTAMP is an instant (UTC), DATETIME has no zone. Zero and impossible dates are ISO text.
 
     Raises:

@@ -1,11 +1,11 @@
-"""What the numbers of an ENUM or SET stand for, and when that can't be told.
+"""The labels of an ENUM's or SET's numbers, and when they can't be known.
 
-COLUMN_TYPE is the only place where the server shows labels without rows, and it shows them in utf8mb3: a character beyond it
-reads as a question mark there. The log has them exactly with binlog_row_metadata=FULL; without it such a label is refused as
-soon as a row has it. In a key also a number is refused whose text another number has as well.
+Without rows, the server shows labels only in COLUMN_TYPE, and there in utf8mb3: a character outside of it appears as a question
+mark. The log has the exact labels with binlog_row_metadata=FULL; without it, such a label is refused as soon as a row has it. In
+a key, a number is also refused if another number has the same text.
 
-`ALTER TABLE … CONVERT TO CHARACTER SET` leaves the bytes of labels as they were, and the server then calls them text of the new
-set. Where they are none, it shows a part of them, question marks, or nothing: such a label is refused in copy and log.
+`ALTER TABLE … CONVERT TO CHARACTER SET` leaves the bytes of labels as they were, and the server then treats them as text of the
+new set. Where they are not valid there, it shows a part of them, question marks, or nothing: such a label is refused in copy and log.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ from connector_runner.sources.mysql.decode.values import SetTexts
 from connector_runner.sources.mysql.types.charsets import encode_text, key_decoder, text_decoder
 from connector_runner.sources.mysql.types.columns import SourceColumn
 
-# Texts of a column in result sets.
+# How many texts of a column in result sets are cached.
 _REMEMBERED = 4096
 # Sets with characters that COLUMN_TYPE can't show.
 _BEYOND_UTF8MB3 = frozenset({"utf8mb4", "utf16", "utf16le", "utf32", "gb18030", "binary"})
 
 
 def has_hidden_labels(column: SourceColumn) -> bool:
-    """Whether a label may be another one than COLUMN_TYPE shows."""
+    """Whether a label may differ from what COLUMN_TYPE shows."""
     return column.charset in _BEYOND_UTF8MB3 and any("?" in label for label in column.type.labels)
 
 
 def is_ambiguous(column: SourceColumn) -> bool:
-    """Whether two values of an ENUM or SET read alike: a label is empty, as the error value and the empty set are, or is there twice."""
+    """Whether two values of an ENUM or SET have the same text: a label is empty (as the error value and the empty set) or repeated."""
     return column.type.base in {"enum", "set"} and len({"", *column.type.labels}) <= len(column.type.labels)
 
 
 def exact_labels(column: SourceColumn, logged: Sequence[bytes] | None) -> tuple[str, ...] | None:
-    """The labels as the log's table map gives them; None where it does not."""
+    """The labels as the log's table map gives them; None where it does not have them."""
     if not logged or len(logged) != len(column.type.labels):
         return None
     return tuple(map(text_decoder(column.charset or "utf8mb4"), logged))
 
 
 def result_reader(column: SourceColumn, *, in_key: bool) -> Callable[[bytes], str]:
-    """From what a result set has of an ENUM or SET with a character set to its text.
+    """A function from the bytes of an ENUM or SET in a result set, for columns with a character set, to its text.
 
     Raises:
-        UndecodableError: By what is returned, for bytes that are no text.
+        UndecodableError: Raised by the returned function, for bytes that are not text.
     """
     decode = (key_decoder if in_key else text_decoder)(column.charset)
 
@@ -61,14 +61,14 @@ def result_reader(column: SourceColumn, *, in_key: bool) -> Callable[[bytes], st
 
 
 def _is_text(label: str) -> bool:
-    """Whether a label has no lone surrogates, which stand for bytes that are no character."""
+    """Whether a label has no lone surrogates, which represent bytes that are not a character."""
     return not any("\ud800" <= character <= "\udfff" for character in label)
 
 
 def unreadable_after(before: SourceColumn, after: SourceColumn) -> str | None:
-    """The first label of an ENUM or SET that a change of its character set left as bytes that are no text; None without.
+    """The first label of an ENUM or SET whose bytes are no longer text after a change of its character set; None without one.
 
-    Labels that were written again (`MODIFY`) read as before; those of `CONVERT TO` are the same bytes.
+    Labels that were defined again (`MODIFY`) have the same text as before; those of `CONVERT TO` have the same bytes.
     """
     if (
         after.type.base not in {"enum", "set"}
@@ -97,7 +97,7 @@ def _unreadable(column: SourceColumn, which: str, label: str) -> UndecodableErro
 
 
 def _refusals(column: SourceColumn, exact: tuple[str, ...] | None) -> dict[int, UndecodableError]:
-    """By place: labels that can't be told."""
+    """The errors for labels that can't be known, by their index."""
     unreadable = {
         place: _unreadable(column, f"its label {place + 1}", label)
         for place, label in enumerate(exact or column.type.labels)
@@ -142,12 +142,12 @@ def enum_texts(
     """The texts of an ENUM by number; 0 is the error value, an empty text.
 
     Raises:
-        UndecodableError: When a number is looked up whose text can't be told, or (in a key) is also that of another.
+        UndecodableError: When a number is looked up whose text can't be known, or (in a key) is also the text of another number.
     """
     texts = ("", *(exact or column.type.labels))
     refused = {place + 1: error for place, error in _refusals(column, exact).items()}
     if in_key:
-        # An empty label is likelier than the error value: it keeps the empty text.
+        # An empty label is more likely than the error value: it keeps the empty text.
         first = {text: number for number, text in reversed(list(enumerate(texts))) if number or "" not in texts[1:]}
         refused |= {number: _alike(column, text) for number, text in enumerate(texts) if first[text] != number}
     return _CheckedLabels(dict(enumerate(texts)), refused) if refused else texts
@@ -175,7 +175,7 @@ class _CheckedSets(SetTexts):
 
 
 def bits_of(labels: Sequence[str], text: str) -> int:
-    """The number of a SET's text: of several the one with the first labels."""
+    """The number of a SET's text; of several numbers the one with the first labels."""
     chosen = text.split(",") if text else []
     return sum({1 << labels.index(label) for label in chosen})
 

@@ -1,7 +1,7 @@
-"""Keys as SQL literals: the copy goes on after a key by comparing in the server, by the server's own order.
+"""Keys as SQL literals: the copy resumes after a key by a comparison in the server, in the server's own order.
 
-Python can't order keys by a collation, so a position holds the last key as text that the server compares exactly: texts as
-UTF-8 with an introducer (the column's collation wins the comparison), enums and sets by number, as they are sorted.
+Python can't order keys by a collation, so a position has the last key as text that the server compares exactly: texts as UTF-8
+with an introducer (the column's collation takes precedence), enums and sets by number, as they are sorted.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from connector_runner.sources.mysql.types.charsets import encode_raw
 from connector_runner.sources.mysql.types.columns import SourceColumn, is_short_year
 from connector_runner.sources.mysql.types.labels import bits_of, has_hidden_labels
 
-# Types in which equality or order of a literal is not exact; a table keyed by one is read in one piece.
+# Types whose literals don't compare or sort exactly; a table with such a key is read in one piece.
 _INEXACT = frozenset({"float", "double", "json", "vector"})
 
 
@@ -60,10 +60,10 @@ def literal(column: SourceColumn, value: Any) -> str:
 
 
 def after_condition(names: Sequence[str], literals: Sequence[str], descending: Sequence[bool] = ()) -> str:
-    """The condition for keys that sort after this one: spelled out, since servers do not use an index for (a, b) > (x, y).
+    """The condition for keys that sort after this one: written out, since servers do not use an index for (a, b) > (x, y).
 
     Args:
-        names: Of the key's columns.
+        names: The names of the key's columns.
         literals: Their values.
         descending: Which of them sort from high to low; none when empty.
     """
@@ -74,5 +74,5 @@ def after_condition(names: Sequence[str], literals: Sequence[str], descending: S
         equal = [f"{quoted[before]} = {literals[before]}" for before in range(place)]
         options.append(" AND ".join([*equal, f"{name} {signs[place]} {value}"]))
     condition = " OR ".join(f"({option})" for option in options)
-    # The first bound alone lets the server start at the right place of the index.
+    # The first bound by itself lets the server start at the right position in the index.
     return f"{quoted[0]} {signs[0]}= {literals[0]} AND ({condition})" if len(quoted) > 1 else options[0]

@@ -10,14 +10,14 @@ def fold_table(name: TableName, *, folds_case: bool) -> TableName:
 
     Args:
         name: As it was written.
-        folds_case: lower_case_table_names is not 0.
+        folds_case: Whether lower_case_table_names is not 0.
     """
     return (fold_column(name[0]), fold_column(name[1])) if folds_case else name
 
 
 def fold_column(name: str) -> str:
-    """A column's or index's name as it is compared: always without regard to case.
+    """A column's or index's name as it is compared: case is always ignored.
 
-    Servers fold fewer letters than this (compared with them, letter by letter): two names that are one to a server are one here.
+    Servers fold fewer letters than this (verified letter by letter): two names that are equal to a server are equal here.
     """
     return "".join(character.lower()[:1] for character in name)

@@ -1,4 +1,4 @@
-"""A table's definition at one point of the log: what rows there mean; it travels in the checkpoint."""
+"""A table's definition at one position of the log, by which rows there are decoded; it is stored in the checkpoint."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class TableDefinition:
     Attributes:
         database, name: Its name.
         columns: All of them, in order, invisible and generated ones included.
-        key: The primary key's columns, or those of a unique index without NULLs; empty without.
-        index: The name of the key's index; "" where it is not to be named in a read.
-        order: Of each of the key's columns its collation and " desc" where the index descends; empty where it is not known
-            (checkpoints before version 1.1). What a place in the copy depends on besides the columns' types.
-        dropped: Names of columns that it had since the copy: the dataset still holds their last values. No part of what the
-            server says, so not compared.
-        is_guess: Not certain: a later statement was in the log already when it was asked for. Not compared either.
+        key: The primary key's columns, or those of a unique index without NULLs; empty without either.
+        index: The name of the key's index; "" where a read must not name it.
+        order: For each of the key's columns its collation, and " desc" where the index descends; empty where it is not known
+            (checkpoints before version 1.1). The copy's progress depends on it, besides the columns' types.
+        dropped: Names of columns that it had since the copy: the dataset still has their last values. It is not part of the
+            server's definition, so not compared.
+        is_guess: Whether it is uncertain: the log already had a later statement when it was read. Not compared either.
     """
 
     database: str
@@ -51,7 +51,7 @@ class TableDefinition:
 
     @cached_property
     def key_places(self) -> tuple[int, ...]:
-        """Where the key's columns stand."""
+        """The indices of the key's columns."""
         return tuple(self.names.index(name) for name in self.key)
 
     @cached_property
@@ -68,7 +68,7 @@ class TableDefinition:
         return StreamSchema(self.id, tuple(columns), self.key)
 
     def problems(self) -> list[str]:
-        """What keeps its rows from being read, one sentence a column."""
+        """What prevents its rows from being read, one sentence a column."""
         problems = []
         for column in self.columns:
             try:
@@ -80,7 +80,7 @@ class TableDefinition:
         return problems
 
     def matches(self, table_map: TableMap) -> bool:
-        """Whether the log's description can be of this definition: number, types and, where it has them, names."""
+        """Whether a table map of the log may describe this definition: number of columns, types and, where it has them, names."""
         return (
             len(table_map.wires) == len(self.columns)
             and (not table_map.names or table_map.names == self.names)
@@ -88,7 +88,7 @@ class TableDefinition:
         )
 
     def equals(self, other: TableDefinition | None) -> bool:
-        """Whether it is the same, but for the defaults, which a checkpoint does not keep."""
+        """Whether it is the same except for the defaults, which a checkpoint does not keep."""
         plain = [
             None
             if each is None
@@ -98,15 +98,15 @@ class TableDefinition:
         return plain[0] == plain[1] and (other is None or self.may_have_order_of(other))
 
     def may_have_order_of(self, other: TableDefinition) -> bool:
-        """Whether rows may come in the same order of their key; so also where one order is not known."""
+        """Whether rows may have the same order by their key; true also where one order is not known."""
         return not self.order or not other.order or self.order == other.order
 
     def descends(self, place: int) -> bool:
-        """Whether the copy reads the key's column at this place from high to low."""
+        """Whether the copy reads the key's column at this index of the key from high to low."""
         return bool(self.order) and self.order[place].endswith(" desc")
 
     def to_json(self) -> dict[str, Any]:
-        """For checkpoints; short, since it is written with each one."""
+        """The form for checkpoints; short, since it is written with each one."""
         columns = []
         for column in self.columns:
             flags = (
@@ -131,7 +131,7 @@ class TableDefinition:
 
     @classmethod
     def from_json(cls, stream: str, document: Mapping[str, Any]) -> TableDefinition:
-        """The reverse; defaults of columns are not kept."""
+        """The reverse of `to_json`; defaults of columns are not kept."""
         database = document.get("database") or stream.partition(".")[0]
         name = stream[len(database) + 1 :]
         columns = tuple(
@@ -160,7 +160,7 @@ class FoundTable:
         definition: Its columns and key.
         kind: `BASE TABLE`, `VIEW`, `SYSTEM VERSIONED`, `SEQUENCE`, …
         engine: Its storage engine; "" for views.
-        rows: The estimated number of rows, None where the server has none.
+        rows: The estimated number of rows, None where the server has no estimate.
         cascades: Names of foreign keys whose actions change this table without the log showing it.
     """
 
