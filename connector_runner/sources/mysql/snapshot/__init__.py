@@ -1,1 +1,1 @@
-"""Reading a table itself: in chunks with their place in the log, or again and again without the log."""
+"""Reading a table itself: in chunks with their position in the log, or by polling without the log."""

@@ -1,4 +1,4 @@
-"""A chunk of a table: its rows with their place in the log, and the statement that reads it. No I/O."""
+"""A chunk of a table: its rows with their position in the log, and the statement that reads it. No I/O."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Chunk:
     """Rows of a table in the order of its key.
 
     Attributes:
-        definition: Of the rows.
-        rows: In order.
-        bounds: Its place in the log.
+        definition: The definition of the rows.
+        rows: The rows in order.
+        bounds: Its position in the log, as far as it is known.
         last: The last row's key as literals; None when the chunk is empty.
-        is_end: No row comes after it.
-        target: Where the log should be drained to before the next chunk is read.
-        size: Bytes on the wire.
+        is_end: Whether it is the table's last chunk.
+        target: How far the log should be applied before the next chunk is read.
+        size: Its size on the wire in bytes.
     """
 
     definition: TableDefinition
@@ -42,9 +42,9 @@ def key_literals(definition: TableDefinition, row: Row) -> tuple[str, ...]:
 
 
 def select_list(definition: TableDefinition) -> str:
-    """All columns, as `result_fields` reads them."""
+    """The select list of all columns, in the form that `result_fields` decodes."""
     return ", ".join(
-        f"CAST(CAST({quote_name(column.name)} AS UNSIGNED) AS CHAR)"  # a number's width is the server's choice, a text's is not
+        f"CAST(CAST({quote_name(column.name)} AS UNSIGNED) AS CHAR)"  # as a text, since the width of a number is the server's choice
         if is_read_as_number(column, in_key=column.name in definition.key)
         else quote_name(column.name)
         for column in definition.columns

@@ -1,4 +1,4 @@
-"""Reads a table in chunks by its key, over the binary protocol, with what is known of each chunk's place in the log."""
+"""Reads a table in chunks by its key, over the binary protocol, with what is known of each chunk's position in the log."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from connector_runner.sources.mysql.snapshot.watermark import Bounds, ExactBound
 from connector_runner.sources.mysql.types.table import TableDefinition
 
 _PREPARE, _EXECUTE, _CLOSE = 0x16, 0x17, 0x19
-# A chunk aims at this size, whatever the rows; one with giant rows is cut off at the limit.
+# The size that a chunk should have, whatever its rows; one with giant rows is cut off at the limit.
 CHUNK_BYTES = 4 << 20
 CHUNK_LIMIT_BYTES = 16 << 20
 FIRST_ROWS = 2000
-# Readers see a transaction a moment after it is in the log; longer than this, something is wrong.
+# Readers see a transaction a moment after it is in the log; if it takes longer than this, something is wrong.
 VISIBLE_SECONDS = 30.0
-# Errors that say the table is not what the definition says (any more): the log will tell.
+# Errors that show that the definition is not (or no longer) the table's: the log has the statement that changed it.
 _CHANGED = {1054, 1412, 1146, 1051, 1176}
 
 
@@ -40,7 +40,7 @@ class DefinitionChangedError(TransientError):
 
 
 class ChunkReader:
-    """One connection that reads chunk after chunk; blocking, used by one thread at a time."""
+    """Reads chunk after chunk on one connection; blocking, used by one thread at a time."""
 
     def __init__(self, settings: Settings, server: Server) -> None:
         self._settings, self._server = settings, server
@@ -52,7 +52,7 @@ class ChunkReader:
         """The next chunk after the key `last`.
 
         Raises:
-            DefinitionChangedError: The log has to be read on first.
+            DefinitionChangedError: More of the log must be read first.
             ConnectorError: The server can't be read.
         """
         try:
@@ -70,7 +70,7 @@ class ChunkReader:
             if isinstance(error, pymysql.MySQLError) and error.args and error.args[0] in _CHANGED:
                 raise DefinitionChangedError(f"{definition.id} was changed: {error.args[-1]}") from None
             failure = translate(error, f"copying {definition.id}")
-            if isinstance(failure, DecodingFailedError):  # perhaps another definition holds now
+            if isinstance(failure, DecodingFailedError):  # perhaps the definition has changed
                 raise DefinitionChangedError(failure.message, reason=failure.reason) from error
             raise failure from error
         except BaseException:
@@ -90,7 +90,7 @@ class ChunkReader:
         return self._connection
 
     def _open(self, connection: Connection, applied: LogPosition) -> tuple[Bounds, LogPosition | None]:
-        """Opens a snapshot that shows everything that was applied."""
+        """Opens a snapshot that contains everything that was applied."""
         if not self._server.has_gtids:
             return HeldBounds(), None
         deadline = time.monotonic() + VISIBLE_SECONDS
@@ -122,14 +122,14 @@ class ChunkReader:
             rows += some
             size += arrived
             if size > CHUNK_LIMIT_BYTES and rows:
-                self.close()  # the rest is on its way; a new connection is cheaper than reading it
+                self.close()  # the server is still sending the rest; a new connection is cheaper than reading it
                 return rows, size, False
         return rows, size, True
 
     def stream(
         self, connection: Connection, definition: TableDefinition, statement: str
     ) -> Iterator[tuple[list[Row], int]]:
-        """Runs a statement as a prepared one, for its binary rows: (rows, bytes) as they arrive."""
+        """Runs a statement as a prepared one, to get binary rows: (rows, bytes) as they arrive."""
         if self._rows is None or self._rows[0] != definition:
             self._rows = definition, ResultRows(result_fields(definition))
         number = _prepare(connection, statement)
@@ -139,7 +139,7 @@ class ChunkReader:
         connection.send_command(_CLOSE, struct.pack("<I", number))
 
     def plain(self) -> Connection:
-        """The connection, for reads that have no place in the log."""
+        """The connection, for reads without a position in the log."""
         return self._connection or self._connect()
 
     def _adapt(self, rows: int, size: int) -> None:
@@ -148,12 +148,12 @@ class ChunkReader:
             self._limit = max(1, min(self._settings.chunk_rows, fitting, self._limit * 4))
 
     def abort(self) -> None:
-        """Ends a read of another thread at once."""
+        """Ends a read in another thread at once."""
         if self._connection is not None:
             self._connection.abort()
 
     def close(self) -> None:
-        """Lets go of the connection."""
+        """Drops the connection."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.discard()
@@ -165,12 +165,12 @@ def _prepare(connection: Connection, statement: str) -> int:
     number, columns, parameters = struct.unpack_from("<IHH", answer, 1)
     for count in (parameters, columns):
         if count:
-            for _ in range(count + 1):  # and the end mark
+            for _ in range(count + 1):  # one more for the end marker
                 connection.read_packet()
     return int(number)
 
 
-# Result types of the protocol by SQL type, where values are not length-encoded text: a mismatch would shift all that follows.
+# Result types of the protocol by SQL type, where values are not length-encoded text: a mismatch would shift all later values.
 _RESULT_TYPES = {
     "tinyint": {1}, "smallint": {2}, "mediumint": {9}, "int": {3}, "bigint": {8}, "float": {4}, "double": {5}, "year": {13},
     "date": {10, 14}, "time": {11}, "datetime": {12}, "timestamp": {7},

@@ -1,4 +1,4 @@
-"""FULL_TABLE and INCREMENTAL: plain reads without the log, for what the log can't give (views, tables without a key)."""
+"""FULL_TABLE and INCREMENTAL: plain reads without the log, for what the log can't provide (views, tables without a key)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from connector_runner.sources.mysql.types.table import FoundTable
 
 
 class Poller:
-    """Reads a table or view in order of a cursor: once (FULL_TABLE) or again and again (INCREMENTAL).
+    """Reads a table or view in order of a cursor: once (FULL_TABLE) or repeatedly (INCREMENTAL).
 
     FULL_TABLE goes by the key, or in one piece without one; each run empties the dataset's table first and ends with the
     last row. INCREMENTAL goes by (cursorColumn, key) and never sees deletes, nor rows that commit late with a smaller cursor.
@@ -51,14 +51,14 @@ class Poller:
         self._thread: asyncio.Future[tuple[list[Row], int] | None] | None = None
 
     def _resumable(self, server: Server, checkpoint: Checkpoint | None) -> Position:
-        """The checkpoint's position, if this configuration can go on from it.
+        """The checkpoint's position, if this configuration can resume from it.
 
         Raises:
-            ActionRequiredError: It is of another mode, cursor or server.
+            ActionRequiredError: It belongs to another mode, cursor or server.
         """
         position = checkpoint.position if checkpoint else {}
         if not self._is_incremental:
-            # Each run copies the table anew, so that only one of the same kind can be gone on with.
+            # Each run copies the table again, so that only a run of the same kind can be resumed.
             is_same = checkpoint is not None and checkpoint.identity == server.identity
             return position if is_same and position.get("order") in (None, list(self._order)) else {}
         what = f"the dataset's checkpoint of {self._definition.id}"
@@ -99,7 +99,7 @@ class Poller:
             if count >= self._settings.chunk_rows and self._has_limit:
                 continue
             if not self._is_incremental:
-                # The next run starts over: the position says that this one is complete.
+                # The next run starts over: the position shows that this one is complete.
                 yield Batch(schema, [], self._position(None))
                 return
             with contextlib.suppress(TimeoutError):
@@ -111,11 +111,11 @@ class Poller:
 
     @property
     def _has_limit(self) -> bool:
-        """Without a key rows with one cursor can't be told apart: a limit would cut between them, so all are read."""
+        """Whether reads have a limit. Without a key rows with the same cursor can't be distinguished, and a limit could split them."""
         return self._has_key
 
     def _settled(self, rows: Sequence[Row], before: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        """Up to where nothing is to come any more while the read goes on; without a key up to the cursor before the last."""
+        """The cursor up to which the read has all rows; without a key that is the cursor before the last one."""
         last = self._literals(rows[-1])
         if self._has_key or not self._order:
             return last
@@ -126,7 +126,7 @@ class Poller:
         return before if self._last == last else self._last
 
     async def _next(self, reading: Iterator[tuple[list[Row], int]]) -> tuple[list[Row], int] | None:
-        """What the read gives next; the thread outlives a cancelled wait, and `close` waits for it."""
+        """The next rows of the read; the thread outlives a cancelled wait, and `close` waits for it."""
         self._thread = asyncio.ensure_future(asyncio.to_thread(next, reading, None))
         return await asyncio.shield(self._thread)
 

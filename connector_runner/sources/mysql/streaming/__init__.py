@@ -1,1 +1,1 @@
-"""Following the log: the connection that it comes from, and the copy and the log as one stream."""
+"""Following the log: the connection that delivers it, and the copy and the log merged into one stream."""

@@ -1,4 +1,4 @@
-"""Answers the log reader's questions, with connections of their own."""
+"""Answers the log reader's questions, on separate connections."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from connector_runner.sources.mysql.types.table import FoundTable, TableDefiniti
 
 
 class Answers:
-    """Asks the server.
+    """Gets answers from the server.
 
     Args:
-        settings: Whereto.
+        settings: The server's address and the account.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
     def answer(self, question: Question) -> Answer:
-        """The answer to a question.
+        """Answers a question.
 
         Raises:
-            ConnectorError: The server can't be asked now.
+            ConnectorError: The server can't be queried now.
         """
         match question:
             case DescribeTable(database, name):

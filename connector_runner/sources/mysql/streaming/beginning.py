@@ -1,4 +1,4 @@
-"""Where streams begin: all of them at one place in the log, with the definitions that hold there."""
+"""Where streams begin: all of them at one position in the log, with the definitions that are valid there."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from connector_runner.sources.mysql.streaming.followed_stream import FollowedStr
 from connector_runner.sources.mysql.streaming.resume_check import check_resume
 from connector_runner.sources.mysql.types.table import FoundTable, TableDefinition
 
-# So often tables may be altered between two questions about them, at the start.
+# How often tables may be altered between two queries of their definitions, at the start.
 DEFINITION_TRIES = 20
 
 
@@ -34,9 +34,9 @@ class Beginning:
     """Where several streams begin.
 
     Attributes:
-        log: The place in the log that they share.
-        streams: Those that are followed from there on.
-        schemas: Of all streams, those that stand aside included.
+        log: The position in the log that they share.
+        streams: The streams that are followed from there on.
+        schemas: The schemas of all streams, including the parked ones.
     """
 
     log: LogPosition
@@ -48,9 +48,9 @@ def begin_together(
     connection: Connection, server: Server, settings: Settings, tables: Mapping[str, FoundTable],
     checkpoints: Mapping[str, Checkpoint | None], report: Report,
 ) -> Beginning:  # fmt: skip
-    """The one place at which several streams begin or go on.
+    """Determines the one position at which several streams begin or resume.
 
-    A stream without a checkpoint begins where the others stand; one that stands at an older place stays aside.
+    A stream without a checkpoint begins at the position of the others; one with an older position stays parked.
 
     Raises:
         ConnectorError: They can't begin.
@@ -90,7 +90,7 @@ def begin_together(
                 f"{stream} was changed since the place in the log where the other streams stand: it is followed after the next start"
             )
             continue
-        # Of transactions that are prepared there nobody knows whether they have rows of it.
+        # For transactions that are prepared there it is unknown whether they have rows of the table.
         start = replace(resumed, rows=0, transaction="", prepared=(*resumed.prepared, *resumed.others), others=())
         streams.append(
             FollowedStream(StreamPosition(start, table.definition, _first_copy(settings)), resumed, table.rows)
@@ -139,7 +139,7 @@ def _begin_new(
 def _begin_again(
     connection: Connection, server: Server, tables: Mapping[str, FoundTable], error: LogGoneError, report: Report
 ) -> Beginning:
-    """The log that comes next is gone: all tables are copied again."""
+    """Begins with new copies of all tables, since the next part of the log is gone."""
     log, definitions = first_place(connection, server, {stream: table.definition for stream, table in tables.items()})
     streams = []
     for stream, table in tables.items():
@@ -153,7 +153,7 @@ def _begin_again(
 def first_place(
     connection: Connection, server: Server, definitions: Mapping[str, TableDefinition]
 ) -> tuple[LogPosition, dict[str, TableDefinition]]:
-    """The log's end now, with the definitions that hold there.
+    """The present end of the log, with the definitions that are valid there.
 
     Raises:
         TransientError: They changed each time.
@@ -177,17 +177,17 @@ def first_place(
 
 
 def with_defaults(known: TableDefinition, current: TableDefinition) -> TableDefinition:
-    """The checkpoint's definition; the present one where they agree (it also knows the columns' defaults)."""
+    """The checkpoint's definition; the present one where they are equal (it also has the columns' defaults)."""
     if not current.equals(known):
         return known
     return replace(current, dropped=known.dropped, order=known.order, is_guess=known.is_guess)
 
 
 def refuse_prepared(connection: Connection) -> None:
-    """Rows of an XA transaction that is prepared now are in the log before the start, its commit after it.
+    """Refuses to start while an XA transaction is prepared: its rows are in the log before the start, its commit after it.
 
     Raises:
-        ActionRequiredError: There is one.
+        ActionRequiredError: An XA transaction is prepared.
     """
     try:
         prepared: list[Any] = connection.rows("XA RECOVER")

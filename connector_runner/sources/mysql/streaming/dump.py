@@ -19,18 +19,18 @@ from connector_runner.sources.mysql.settings import Settings
 _REGISTER, _DUMP, _DUMP_GTID = 0x15, 0x12, 0x1E
 _NON_BLOCKING = 1
 HEARTBEAT_SECONDS = 1
-# Heartbeats come each second: a longer silence is a dead connection.
+# The server sends a heartbeat each second: a longer silence means a dead connection.
 SILENCE_SECONDS = 30.0
 
 
 def open_dump(settings: Settings, position: LogPosition, *, server_id: int, blocks: bool = True) -> Connection:
-    """A connection on which the log streams from `position` on.
+    """Opens a connection that streams the log from `position` on.
 
     Args:
-        settings: Whereto.
+        settings: The server's address and the account.
         position: Where to start; its `rows` are for the reader to skip.
-        server_id: Shown to the server; the newer of two readers with the same one evicts the older.
-        blocks: Whether the stream goes on at the log's end (else it ends there).
+        server_id: The id that the server sees; the newer of two readers with the same id evicts the older.
+        blocks: Whether the stream waits for more at the log's end (else it ends there).
 
     Raises:
         ConnectorError: The server can't be reached, or refuses.
@@ -54,7 +54,7 @@ def open_dump(settings: Settings, position: LogPosition, *, server_id: int, bloc
 
 
 def _prepare(connection: Connection, position: LogPosition, server_id: int) -> None:
-    """Session variables that the server looks at when the dump begins."""
+    """Sets the session variables that the server reads when the dump begins."""
     identity = uuid.UUID(bytes=hashlib.sha256(str(server_id).encode()).digest()[:16])
     assignments = [
         f"@master_heartbeat_period = {HEARTBEAT_SECONDS * 10**9}",
@@ -65,12 +65,12 @@ def _prepare(connection: Connection, position: LogPosition, server_id: int) -> N
         f"@replica_uuid = '{identity}'",
     ]
     if connection.is_mariadb:
-        # Capability 4: GTID events as they are. Strict: a position that the log does not have is an error.
+        # Capability 4: GTID events are sent unchanged. Strict: a position that the log does not have is an error.
         assignments += ["@mariadb_slave_capability = 4", "@slave_gtid_ignore_duplicates = 0"]
         if position.gtids:
             assignments += [f"@slave_connect_state = '{position.gtids}'", "@slave_gtid_strict_mode = 1"]
     connection.query(f"SET {', '.join(assignments)}")
-    # Registered replicas are shown by SHOW REPLICAS, with this name.
+    # SHOW REPLICAS lists registered replicas, this one by this name.
     name = b"connector-runner"
     payload = struct.pack("<IB", server_id, len(name)) + name + b"\0\0" + struct.pack("<HII", 0, 0, 0)
     connection.send_command(_REGISTER, payload)
@@ -87,7 +87,7 @@ def has_more(connection: Connection) -> bool:
 
 
 def read_block(connection: Connection) -> bytes:
-    """What has arrived.
+    """The bytes that have arrived.
 
     Raises:
         TransientError: The connection is gone, or silent.

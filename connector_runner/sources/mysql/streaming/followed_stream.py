@@ -1,4 +1,4 @@
-"""One of several streams that share a log: its definition, its copy, and its place as checkpoints hold it. No I/O, no clock."""
+"""One of several streams that share a log: its definition, its copy, and its place as checkpoints have it. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from connector_runner.sources.mysql.types.table import TableDefinition
 
 
 class FollowedStream:
-    """A stream from a place on; the place in the log is told with each call, since all streams share it.
+    """A stream from a position on; each call is given the position in the log, since all streams share it.
 
     Args:
-        start: Where it stands.
-        shared: The place in the log that it shares.
+        start: The position that it starts from.
+        shared: The position in the log that it shares.
         estimate: Rows of the table, for progress.
         incident: Why the dataset's table must be emptied first, if it must.
     """
@@ -48,18 +48,18 @@ class FollowedStream:
         return StreamPosition(self._parked_at or join(shared, self._own), self.definition, self.copy)
 
     def first_batch(self, shared: LogPosition) -> Batch:
-        """Its place; empties the dataset's table where a copy must begin anew."""
+        """A batch with its place; empties the dataset's table where a copy must start again."""
         if self.copy is not None and not self.copy.is_cleared:
             self.copy = replace(self.copy, is_cleared=True)
             return self._apart(clearing_batch(self.stand(shared), self._incident), shared)
         return self.position_batch(shared)
 
     def position_batch(self, shared: LogPosition) -> Batch:
-        """News of the position alone."""
+        """A batch with a new position and no rows."""
         return self._apart(Batch(self.definition.schema, [], {}), shared)
 
     def apply(self, log_batch: LogBatch) -> Batch:
-        """What a batch of the log makes of it."""
+        """Applies a batch of the log; returns the stream's batch."""
         applied = apply_log(self.stand(log_batch.log), log_batch)
         self.definition, self.copy = log_batch.definition, applied.position.copy
         self._own = own_part(log_batch.position, log_batch.log)
@@ -71,19 +71,19 @@ class FollowedStream:
         return self._apart(build_log_batch(applied, log_batch), log_batch.log)
 
     def park(self, error: ConnectorError, shared: LogPosition) -> Batch:
-        """It stands aside from here on."""
+        """Parks the stream from here on."""
         self.failure, self._parked_at = error, self.stand(shared).log
         batch = self.position_batch(shared)
         batch.incidents = (Incident("parked", self.id, error.message, {"reason": error.reason}),)
         return batch
 
     def store(self, chunk: Chunk, rows: list[Row], shared: LogPosition) -> list[Batch]:
-        """A chunk's batches; moves the copy on.
+        """Makes a chunk's batches and advances the copy.
 
         Args:
-            chunk: As it was read.
-            rows: Its rows that the log did not bring.
-            shared: The place in the log.
+            chunk: The chunk as it was read.
+            rows: Its rows without those that the log has delivered.
+            shared: The position in the log.
         """
         start, copy = self.stand(shared), self.copy or Progress()
         is_complete = chunk.is_end and chunk.target is None
@@ -98,7 +98,7 @@ class FollowedStream:
         return batches
 
     def _apart(self, batch: Batch, shared: LogPosition) -> Batch:
-        """The batch with the reader's position and the stream's place instead of a whole position."""
+        """Gives the batch the reader's position and the stream's place instead of a whole position."""
         known = (self.definition, self.copy, self._own, self._parked_at)
         if self._told != known:
             self._told, self._place = known, build_place(self.definition, self.copy, self._own, self._parked_at)

@@ -1,4 +1,4 @@
-"""LOG_BASED: the copy in chunks and the log, woven into one stream of batches with exact positions."""
+"""LOG_BASED: the copy in chunks and the log, merged into one stream of batches with exact positions."""
 
 from __future__ import annotations
 
@@ -39,24 +39,24 @@ from connector_runner.sources.mysql.streaming.weaving import (
 )
 from connector_runner.sources.mysql.types.table import FoundTable
 
-# News of the position alone is handed on at most this often.
+# A new position without rows is handed on at most this often.
 QUIET_SECONDS = 1.0
-# How often the table may be another one than the log says, with all of the log applied, until nobody waits for it any more.
+# How often the table may differ from its definition by the log, with all of the log applied, before the stream fails.
 MISSES = 3
-# How often a chunk may fail although the table is as the log says, and what can't be decoded may be read again, until a person
-# is called; and the seconds between these tries, a few more each time.
+# How often a chunk that fails, although the table has its definition by the log, and data that can't be decoded are read again
+# until the stream fails; and the seconds between these tries, which grow with each one.
 TRIES = 5
 TRY_SECONDS = 0.5
 
 
 class LogBasedStream:
-    """One stream from a place on.
+    """One stream from a position on.
 
     Args:
-        settings, server: Whereto.
-        place: Where to begin.
-        estimate: Rows of the table, for progress.
-        report: Where to tell.
+        settings, server: The server, and how to reach it.
+        place: The position to begin at.
+        estimate: The estimated number of rows of the table, for progress.
+        report: Where to report metrics and notes.
         incident: Why the table must be emptied first, if it must.
     """
 
@@ -74,7 +74,7 @@ class LogBasedStream:
         self._failed_at: LogPosition | None = None
 
     async def batches(self) -> AsyncIterator[Batch]:
-        """All batches from the place on; ends only when just a copy was asked for."""
+        """All batches from the position on; ends only when just a copy is configured."""
         while True:
             try:
                 async for batch in self._run():
@@ -92,10 +92,10 @@ class LogBasedStream:
                 await self._try_again(failure)
 
     async def _try_again(self, error: DecodingFailedError) -> None:
-        """Waits and lets the log be read again from the place: bytes may have been damaged on their way.
+        """Waits, and has the log read again from the position: bytes may have been damaged in transit.
 
         Raises:
-            DecodingFailedError: It was tried often enough.
+            DecodingFailedError: There are no more tries.
         """
         self._failures = self._failures + 1 if self._failed_at == self._place.log else 1
         self._failed_at = self._place.log
@@ -145,7 +145,7 @@ class LogBasedStream:
     # --- the log
 
     async def _follow(self, log: LogThread) -> list[Batch]:
-        """What comes next; when nothing does, the position that was held back."""
+        """The next batches; when there are none, the position that was held back."""
         if not self._is_untold:
             return self._from_log(await log.next())
         try:
@@ -158,7 +158,7 @@ class LogBasedStream:
             return [position_batch(self._place)]
 
     def _from_log(self, log_batch: LogBatch) -> list[Batch]:
-        """The batches of a batch of the log; moves the place on."""
+        """Makes the batches of a batch of the log and advances the position."""
         applied = apply_log(self._place, log_batch)
         if applied.is_copied_again:
             self._report.count("resnapshots")
@@ -178,14 +178,14 @@ class LogBasedStream:
     # --- the copy
 
     def _read_ahead(self) -> asyncio.Task[Chunk]:
-        if self._is_closed:  # a batch was just asked for
+        if self._is_closed:  # a batch was requested at the same moment
             raise TransientError("the source was closed")
         place = self._place
         last = place.copy.last if place.copy else None
         return asyncio.create_task(asyncio.to_thread(self._chunks.read, place.definition, last, place.log))
 
     async def _copy_chunk(self) -> AsyncIterator[Batch]:
-        """One chunk: read it while the log stands still, let the log come to it, store it."""
+        """Copies one chunk: reads it while the log is held, applies the log up to it, stores it."""
         assert self._log is not None  # noqa: S101 - opened by _run
         self._reading = self._reading or self._read_ahead()
         try:
@@ -209,7 +209,7 @@ class LogBasedStream:
         for batch in self._store(chunk, window):
             yield batch
         if chunk.target is not None:
-            # The chunk is newer than the log that was applied: a statement that lies between may ask for another copy.
+            # The chunk is newer than the log that was applied: a statement between them may require another copy.
             stored = self._place.copy
             while self._place.copy is stored and not self._place.log.has_reached(chunk.target):
                 async for batch in self._drain(chunk.target):
@@ -221,7 +221,7 @@ class LogBasedStream:
             await asyncio.to_thread(self._chunks.close)
 
     def _store(self, chunk: Chunk, window: Watermark) -> list[Batch]:
-        """The chunk's batches; moves the place on, and begins to read the next chunk."""
+        """Makes the chunk's batches, advances the position, and begins to read the next chunk."""
         copy = self._place.copy or Progress()
         rows = window.remaining(chunk.rows)
         start = self._place
@@ -234,13 +234,13 @@ class LogBasedStream:
         return chunk_batches(start, self._place, chunk, rows)
 
     async def _catch_up(self, error: DefinitionChangedError) -> AsyncIterator[Batch]:
-        """The log has the statement that changed the table; it must be applied before the table can be read on."""
+        """Applies the log up to its end: it has the statement that changed the table, which must come before the next chunk."""
         known = self._place.definition
         end, found = await asyncio.to_thread(self._ask_server)
         current = None if found is None else found.definition
         self._misses += 1
         if known.equals(current):
-            # It was altered and altered back, or it is not the definition that is in the way.
+            # It was altered and altered back, or the definition is not the cause.
             if self._misses >= TRIES:
                 raise ActionRequiredError(
                     f"{error.message}, though {known.id} is defined as the log says; tried {TRIES} times",
@@ -257,7 +257,7 @@ class LogBasedStream:
             yield batch
 
     def _ask_server(self) -> tuple[LogPosition, FoundTable | None]:
-        """Where the log ends now, and then the table."""
+        """The present end of the log, and after that the table."""
         connection = connect(self._settings, purpose="definitions")
         try:
             position, known = read_position(connection, self._server), self._place.definition
@@ -269,7 +269,7 @@ class LogBasedStream:
             connection.discard()
 
     async def _drain(self, target: LogPosition) -> AsyncIterator[Batch]:
-        """Lets the log catch up, until it has something else to do first."""
+        """Applies the log up to the target, or until something else must be done first."""
         assert self._log is not None  # noqa: S101 - opened by _run
         while not self._place.log.has_reached(target):
             log_batch = await self._log.next()
@@ -283,7 +283,7 @@ class LogBasedStream:
     async def _close_log(self) -> None:
         reading, self._reading = self._reading, None
         while reading is not None and not reading.done():
-            self._chunks.abort()  # again and again: it may be about to connect
+            self._chunks.abort()  # repeated: it may be about to connect
             await asyncio.wait({reading}, timeout=0.1)
         if reading is not None:
             await asyncio.gather(reading, return_exceptions=True)

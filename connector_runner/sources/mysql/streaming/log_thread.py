@@ -1,4 +1,4 @@
-"""Drives the log reader: a thread that reads the socket, asks its questions, and hands over batches within a bound of bytes."""
+"""Runs the log reader: a thread that reads the socket, gets its questions answered, and hands over batches, limited in bytes."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from connector_runner.sources.mysql.settings import Settings
 from connector_runner.sources.mysql.streaming.answers import Answers
 from connector_runner.sources.mysql.streaming.dump import has_more, open_dump, read_block
 
-# Batches that wait to be taken hold at most this much.
+# The most bytes of batches that wait to be taken.
 QUEUE_BYTES = 4 << 20
 
 
 class LogThread:
-    """Follows the log from a position; PyMySQL blocks, so it lives in a thread that `close` can always end.
+    """Follows the log from a position; PyMySQL blocks, so it runs in a thread that `close` can always end.
 
     Args:
-        settings: Whereto.
-        reader: Knows the table; owned by the thread.
-        start: Where to begin.
+        settings: The server's address and the account.
+        reader: The log reader; owned by the thread.
+        start: The position to begin at.
         answers: Answers the reader's questions.
     """
 
@@ -52,7 +52,7 @@ class LogThread:
         return bool(self._queue) or self._error is not None
 
     async def wait(self) -> None:
-        """Until there is news; takes nothing, so that it may be cancelled at any time."""
+        """Waits until there is a batch or an error; takes nothing, so that it may be cancelled at any time."""
         while not self.has_news:
             self._ready.clear()
             if not self.has_news:
@@ -62,7 +62,7 @@ class LogThread:
         """The next batch.
 
         Raises:
-            ConnectorError: The thread met it, after all batches before it.
+            ConnectorError: The thread failed with it; it is raised after all earlier batches.
         """
         while True:
             if self._queue:
@@ -117,7 +117,7 @@ class LogThread:
                 self._work()
 
     def _work(self) -> None:
-        """Hands over and asks until the reader needs more of the log."""
+        """Hands over batches and answers questions until the reader needs more of the log."""
         reader = self._reader
         while not self._is_closed:
             batches, questions = reader.events_received(), reader.questions_to_ask()
@@ -134,6 +134,6 @@ class LogThread:
             self._wake()
 
     def _wake(self) -> None:
-        # Waking costs a system call; only needed when nobody was told since the last wait.
+        # Waking costs a system call; only needed when no wake was sent since the last wait.
         if not self._ready.is_set() and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._ready.set)

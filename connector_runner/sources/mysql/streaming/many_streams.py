@@ -1,7 +1,7 @@
-"""LOG_BASED for several tables: one log for all of them, their copies one after another, woven into batches with exact positions.
+"""LOG_BASED for several tables: one log for all of them and their copies one after another, merged with exact positions.
 
-While a chunk is read the log goes on for all tables (with GTIDs): what it brings of the chunk's table meanwhile is remembered, and
-left out of the chunk. Without GTIDs the log stands still while a chunk is read, as for one table.
+While a chunk is read the log continues for all tables (with GTIDs): its changes to the chunk's table are remembered meanwhile, and
+left out of the chunk. Without GTIDs the log is held while a chunk is read, as for one table.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from connector_runner.sources.mysql.streaming.answers import Answers
 from connector_runner.sources.mysql.streaming.followed_stream import FollowedStream
 from connector_runner.sources.mysql.streaming.log_thread import LogThread
 
-# News of the position alone is handed on at most this often.
+# A new position without rows is handed on at most this often.
 QUIET_SECONDS = 1.0
-# How often a chunk may fail until the stream ends, and the seconds between these tries, a few more each time.
+# How often a chunk may fail until the stream ends, and the seconds between these tries, which grow with each one.
 TRIES = 5
 TRY_SECONDS = 0.5
 
 
 class ManyStreams:
-    """Several streams of one server from the place on at which all of them stand.
+    """Several streams of one server from their common position on.
 
     Args:
-        settings, server: Whereto.
-        log: The place in the log.
-        streams: Those that are followed from there on.
-        report: Where to tell.
-        isolates: Whether a stream that fails stands aside while the others go on.
+        settings, server: The server, and how to reach it.
+        log: The position in the log.
+        streams: The streams that are followed from there on.
+        report: Where to report metrics and notes.
+        isolates: Whether a stream that fails is parked while the others continue.
     """
 
     def __init__(
@@ -56,16 +56,16 @@ class ManyStreams:
         self._thread: LogThread | None = None
         self._chunks = ChunkReader(settings, server)
         self._reading: asyncio.Task[Chunk] | None = None
-        self._is_stale = False  # the chunk that is being read is of no use any more
-        self._chunk: tuple[Chunk, Watermark] | None = None  # was read, and waits until the log has come to it
-        self._since: list[LogBatch] = []  # of the chunk's table, since its reading began
+        self._is_stale = False  # the chunk that is being read can't be used any more
+        self._chunk: tuple[Chunk, Watermark] | None = None  # was read, and waits until the log is applied up to it
+        self._since: list[LogBatch] = []  # changes to the chunk's table since its reading began
         self._told, self._is_untold, self._is_closed = 0.0, False, False
 
     async def batches(self) -> AsyncIterator[Batch]:
-        """All batches from the place on; ends only when just copies were asked for.
+        """All batches from the position on; ends only when just copies are configured.
 
         Raises:
-            ConnectorError: The log or a chunk can't be read, or a stream failed and none stands aside.
+            ConnectorError: The log or a chunk can't be read, or a stream failed and streams are not parked.
         """
         try:
             self._open_log().start()
@@ -94,11 +94,11 @@ class ManyStreams:
     # --- the log
 
     async def _next_group(self) -> list[LogBatch]:
-        """What the log brings next: batches of one position. Nothing when a chunk has been read, or a position was held back long enough."""
+        """The log's next batches, of one position. None when a chunk has been read, or a position was held back long enough."""
         thread = self._thread
         assert thread is not None  # noqa: S101 - opened by `batches`
         if self._reading is not None and not self._server.has_gtids:
-            await asyncio.wait({self._reading})  # the log stands still
+            await asyncio.wait({self._reading})  # the log is held
         if self._reading is not None and self._reading.done():
             return []
         if not thread.has_news:
@@ -111,7 +111,7 @@ class ManyStreams:
         return group
 
     async def _wait(self, thread: LogThread) -> None:
-        """Until the log has something, a chunk has been read, or a position was held back long enough."""
+        """Waits until the log has something, a chunk has been read, or a position was held back long enough."""
         waiting = asyncio.ensure_future(thread.wait())
         tasks: set[asyncio.Future[object]] = {waiting}  # type: ignore[arg-type]
         if self._reading is not None:
@@ -123,7 +123,7 @@ class ManyStreams:
             waiting.cancel()
 
     def _from_log(self, group: list[LogBatch]) -> list[Batch]:
-        """The batches of a group of the log; moves the places on."""
+        """Makes the batches of a group of the log and advances the positions."""
         if not group:
             return self._held_back()
         self._log, batches = group[-1].log, []
@@ -166,7 +166,7 @@ class ManyStreams:
         """Begins to read the next chunk, of the first table that is copied."""
         if not self._copying or self._reading is not None or self._chunk is not None:
             return
-        if self._is_closed:  # a batch was just asked for
+        if self._is_closed:  # a batch was requested at the same moment
             raise TransientError("the source was closed")
         stand = self._copying[0].stand(self._log)
         last = stand.copy.last if stand.copy else None
@@ -174,7 +174,7 @@ class ManyStreams:
         self._reading = asyncio.create_task(asyncio.to_thread(self._chunks.read, stand.definition, last, stand.log))
 
     def _watch_copy(self, stream: FollowedStream, log_batch: LogBatch) -> None:
-        """What the log brings of the table whose chunk is under way; a statement on it makes the chunk useless."""
+        """Notes the log's changes to the table whose chunk is being read; a statement on it makes the chunk unusable."""
         if not self._copying or stream is not self._copying[0]:
             if log_batch.failure is not None and stream in self._copying:
                 self._copying.remove(stream)
@@ -189,7 +189,7 @@ class ManyStreams:
             self._copying.popleft()
 
     async def _from_copy(self) -> list[Batch]:
-        """The batches of the chunk, once it was read and the log has come to it."""
+        """The batches of the chunk, once it was read and the log is applied up to it."""
         if self._reading is not None and self._reading.done() and (parked := await self._take_chunk()):
             return parked
         if self._chunk is None:
@@ -214,7 +214,7 @@ class ManyStreams:
         return batches
 
     async def _take_chunk(self) -> list[Batch]:
-        """Takes the chunk that was read; batches only where its stream stands aside because it can't be read."""
+        """Takes the chunk that was read; returns batches only if its stream is parked because the chunk can't be read."""
         reading, self._reading = self._reading, None
         assert reading is not None  # noqa: S101 - asked by the caller
         if self._is_stale:
@@ -224,7 +224,7 @@ class ManyStreams:
         try:
             chunk = reading.result()
         except DefinitionChangedError as error:
-            # The log will have the statement that changed the table, and is read on meanwhile.
+            # The log will have the statement that changed the table; it continues meanwhile.
             stream.misses += 1
             if stream.misses >= TRIES:
                 return self._park(stream, error)
@@ -241,10 +241,10 @@ class ManyStreams:
         return []
 
     def _park(self, stream: FollowedStream, error: ConnectorError) -> list[Batch]:
-        """A stream whose table can't be copied stands aside, what the log has of it is not taken any more.
+        """Parks a stream whose table can't be copied; later changes in the log are ignored for it.
 
         Raises:
-            ConnectorError: None stands aside.
+            ConnectorError: Streams are not parked.
         """
         if not self._isolates:
             raise error
@@ -253,7 +253,7 @@ class ManyStreams:
         return [stream.park(error, self._log)]
 
     async def _drain(self, stream: FollowedStream, chunk: Chunk) -> list[Batch]:
-        """Without GTIDs a chunk is newer than the log that was applied, which comes to it before the next one is read."""
+        """Applies the log up to a chunk that is newer (without GTIDs), before the next chunk is read."""
         stored, batches = stream.copy, list[Batch]()
         assert chunk.target is not None  # noqa: S101 - asked by the caller
         while not self._log.has_reached(chunk.target):
@@ -268,7 +268,7 @@ class ManyStreams:
         self._is_closed = True
         reading, self._reading = self._reading, None
         while reading is not None and not reading.done():
-            self._chunks.abort()  # again and again: it may be about to connect
+            self._chunks.abort()  # repeated: it may be about to connect
             await asyncio.wait({reading}, timeout=0.1)
         if reading is not None:
             await asyncio.gather(reading, return_exceptions=True)
@@ -279,7 +279,7 @@ class ManyStreams:
 
 
 def _together(batches: list[Batch]) -> list[Batch]:
-    """Batches that become visible together."""
+    """Marks batches that become visible together."""
     for batch in batches[:-1]:
         batch.more = True
     return batches

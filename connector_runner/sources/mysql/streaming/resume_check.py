@@ -1,4 +1,4 @@
-"""Whether a checkpoint and a server belong together: the same server, another one with the same history, or a stranger."""
+"""Checks whether a checkpoint and a server belong together: the same server, one with the same history, or an unrelated one."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _CURE = f"point it back, choose another datasetId, or {START_OVER}"
 def check_resume(
     connection: Connection, settings: Settings, server: Server, recorded: str, position: LogPosition
 ) -> LogPosition:
-    """The position at which this server can go on.
+    """The position at which the stream can resume on this server.
 
     Args:
-        connection: To ask the server.
-        settings: To read its log.
+        connection: The connection to query the server.
+        settings: The settings with which its log is read.
         server: Its facts.
         recorded: The identity that the checkpoint was made with.
-        position: Of the checkpoint.
+        position: The checkpoint's position.
 
     Raises:
         SourceChangedError: The server has another history.
-        LogGoneError: It is the same server, but it has lost what the checkpoint knows.
+        LogGoneError: It is the same server, but it no longer has the transactions of the checkpoint.
     """
     found = server.identity
     if not server.has_gtids or not position.gtids:
@@ -70,11 +70,11 @@ def _check_mariadb(
         return position  # byte for byte the log that was read
     if recorded == server.identity:
         if _gtids_at(connection, position.file, 4) is not None:
-            # The answer may come from an index beside the log (from 11.4 on). Before a person is called the log itself is read.
+            # The result may come from an index beside the log (from 11.4 on). Before this becomes an error, the log itself is read.
             read = read_maria_gtids(settings, position.file, position.offset)
             if read == known:
                 return position
-            # It claims to be the server that wrote these transactions, but its file of that name is another one.
+            # By its identity it is the server that wrote these transactions, but its file of that name is a different one.
             why = (
                 f"its {position.file} holds other transactions ({read or 'none that end'} at {position.offset}, the dataset has "
                 f"{known}): it was reset, or is another server with the same server_id"
@@ -88,7 +88,7 @@ def _check_mariadb(
 
 
 def _gtids_at(connection: Connection, file: str, offset: int) -> str | None:
-    """The GTID position at a place of MariaDB's log; None without such a file, or where no event starts."""
+    """The GTID position at an offset of MariaDB's log; None without such a file, or where no event starts."""
     found = connection.value("SELECT BINLOG_GTID_POS(%s, %s)", (file, offset)) if file else None
     return None if found is None else str(found)
 

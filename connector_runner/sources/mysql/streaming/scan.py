@@ -1,4 +1,4 @@
-"""Reads a stretch of the log at once, on a connection of its own, for a question that the server does not answer."""
+"""Reads a range of the log at once, on its own connection, for a question that no query can answer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from connector_runner.sources.mysql.streaming.dump import open_dump, read_block
 
 
 class Receiver(Protocol):
-    """What reads a stretch of the log."""
+    """A reader of a range of the log."""
 
     @property
     def is_done(self) -> bool:

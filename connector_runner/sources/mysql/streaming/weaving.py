@@ -1,4 +1,4 @@
-"""The copy and the log as batches of one stream: what each makes of the position. No I/O, no clock."""
+"""The copy and the log as batches of one stream: how each changes the position. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ PIECE_ROWS = 5000
 
 @dataclass(frozen=True)
 class Applied:
-    """What a batch of the log makes of a position.
+    """The position after a batch of the log was applied.
 
     Attributes:
-        position: After it.
-        incidents: To be recorded with it.
+        position: The position after it.
+        incidents: The incidents to record with it.
         is_copied_again: Whether the copy starts from the table's start.
     """
 
@@ -29,7 +29,7 @@ class Applied:
 
 
 def apply_log(before: StreamPosition, batch: LogBatch) -> Applied:
-    """Moves a position over a batch of the log."""
+    """Advances a position by a batch of the log."""
     copy, incidents, is_copied_again = before.copy, batch.incidents, False
     if batch.again in {Again.RESTART, Again.REFRESH}:
         copy, is_copied_again = Progress(), True
@@ -44,7 +44,7 @@ def apply_log(before: StreamPosition, batch: LogBatch) -> Applied:
 
 
 def build_log_batch(applied: Applied, batch: LogBatch) -> Batch:
-    """The stream's batch of one of the log."""
+    """Makes the stream's batch from a batch of the log."""
     operations = batch.operations if any(batch.operations) else None
     rows: list[Any] = batch.rows
     if batch.again in {Again.RESTART, Again.CLEAR}:
@@ -54,24 +54,24 @@ def build_log_batch(applied: Applied, batch: LogBatch) -> Batch:
 
 
 def clearing_batch(position: StreamPosition, incident: Incident | None = None) -> Batch:
-    """Empties the dataset's table before a copy."""
+    """A batch that empties the dataset's table before a copy."""
     incidents = () if incident is None else (incident,)
     return Batch(position.definition.schema, [()], position.to_json(), bytes([Operation.REPLACE]), incidents=incidents)
 
 
 def position_batch(position: StreamPosition) -> Batch:
-    """Stores a position alone."""
+    """A batch that stores only a position."""
     return Batch(position.definition.schema, [], position.to_json())
 
 
 def chunk_batches(start: StreamPosition, end: StreamPosition, chunk: Chunk, rows: list[Row]) -> list[Batch]:
-    """A chunk in pieces.
+    """Splits a chunk into batches.
 
     Args:
         start: The position before it.
         end: The position after it.
-        chunk: As it was read.
-        rows: Its rows that the log did not bring.
+        chunk: The chunk as it was read.
+        rows: Its rows without those that the log has delivered.
     """
     done = 0 if start.copy is None else start.copy.done
     size = max(1, chunk.size // max(1, len(chunk.rows)))

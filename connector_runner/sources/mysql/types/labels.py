@@ -5,7 +5,8 @@ mark. The log has the exact labels with binlog_row_metadata=FULL; without it, su
 a key, a number is also refused if another number has the same text.
 
 `ALTER TABLE … CONVERT TO CHARACTER SET` leaves the bytes of labels as they were, and the server then treats them as text of the
-new set. Where they are not valid there, it shows a part of them, question marks, or nothing: such a label is refused in copy and log.
+new set. Where they are not valid text there, it shows a part of them, question marks, or nothing: such a label is refused in copy
+and log.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def has_hidden_labels(column: SourceColumn) -> bool:
 
 
 def is_ambiguous(column: SourceColumn) -> bool:
-    """Whether two values of an ENUM or SET have the same text: a label is empty (as the error value and the empty set) or repeated."""
+    """Whether two values of an ENUM or SET have the same text: a label is empty (as error value and empty set are) or repeated."""
     return column.type.base in {"enum", "set"} and len({"", *column.type.labels}) <= len(column.type.labels)
 
 
