@@ -1,1 +1,1 @@
-"""What all sinks do alike. Modules here are pure; `blocking` and `sqlite` reach a database."""
+"""What all sinks have in common. Modules here are pure; only `blocking` and `sqlite` connect to a database."""

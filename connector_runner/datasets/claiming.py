@@ -1,7 +1,7 @@
-"""Claiming: the next epoch on the fence's row and on all that it stands for, in one transaction of the driver. Pure.
+"""Claiming: sets the next epoch on the fence's row and on all rows it covers, in one transaction of the driver. Pure.
 
-From one stream to a selection and back is one formula (`places`): a claim with an anchor takes rows of single streams as places of
-their own; a claim of one stream takes the whole position out of the selection that had it, and dissolves that selection.
+A change between one stream and a selection uses one formula in both directions (`places`): a claim with an anchor treats rows of
+single streams as places; a claim of one stream takes its whole position out of the selection that had it, and dissolves the selection.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ Key = tuple[str, str, str]
 
 
 class Claiming:
-    """Takes a ledger over for one run; inside one transaction of the driver, which keeps others out.
+    """Takes a ledger over for one run, inside one transaction of the driver that locks out other runs.
 
     Attributes:
-        rivals: (connector, stream, table) of the other fences that `check` found to be replaced by this claim.
+        rivals: (connector, stream, table) of the other fences that this claim replaces, as found by `check`.
     """
 
     def __init__(self, ledger: Ledger, context: SinkContext) -> None:
@@ -43,10 +43,10 @@ class Claiming:
         self._context = context
 
     def check(self) -> Procedure[None]:
-        """Whether this run may claim, as far as can be seen without a lock.
+        """Checks whether this run may claim, as far as can be seen without a lock.
 
         Raises:
-            ClaimRefusedError: It may not.
+            ClaimRefusedError: It may not claim.
         """
         ledger = self._ledger
         if ledger.has_anchor:
@@ -60,10 +60,10 @@ class Claiming:
         self.rivals = [(self._context.connector, *ANCHOR)] if holder is not None and is_apart(holder) else []
 
     def claim(self) -> Procedure[Claim]:
-        """Takes the next epoch, and the tables over from whom the orders name.
+        """Takes the next epoch, and takes tables over from the connector that the orders name.
 
         Raises:
-            ClaimRefusedError: The same connector already ran with that number or a higher one.
+            ClaimRefusedError: The same connector has already run with this number or a higher one.
             SchemaConflictError: Another connector fills a table.
         """
         ledger = self._ledger
@@ -91,7 +91,7 @@ class Claiming:
         )
 
     def _next_epoch(self, fences: Sequence[Holder]) -> int:
-        """Above all epochs of what is taken; the run is compared with the latest of its own connector's object."""
+        """An epoch above those of all rows that are taken; the run is compared with the latest run of the same connector object."""
         context = self._context
         own = [holder for holder in fences if holder.uid == context.uid] or list(fences)
         latest = max(own, key=lambda holder: (holder.run, holder.epoch, holder.stream == ANCHOR[0]), default=None)
@@ -99,7 +99,7 @@ class Claiming:
         return max([epoch, *(holder.epoch + 1 for holder in fences)])
 
     def _fences(self, rows: Mapping[Key, Holder]) -> list[Holder]:
-        """The anchor and the rows of the selection, as far as there are any."""
+        """The anchor and the rows of the selection, if there are any."""
         keys = [self._ledger.key, *(stream.key for stream in self._ledger.streams.values())]
         return [rows[key] for key in keys if key in rows]
 
@@ -130,7 +130,7 @@ class Claiming:
         return Claim(checkpoints, ledger.epoch, anchor.number if anchor is not None else 0, places)
 
     def _require_alone(self) -> Procedure[None]:
-        """Upsert mode: nobody else fills one of the tables, also nobody who no longer runs; all are read at once."""
+        """Upsert mode: checks that no other connector fills a table, running or not; all rows are read at once."""
         ledger = self._ledger
         tables: dict[str, list[Holder]] = {}
         for row in (yield Statement(ledger.sql.read_all)).rows:
@@ -140,7 +140,7 @@ class Claiming:
             require_alone(tables.get(stream.key[2], []), *stream.key, self._context.take_over)
 
     def _let_go(self, rows: Mapping[Key, Holder], anchor: Holder | None) -> Procedure[None]:
-        """Streams that left the selection stand by themselves from now on, where they are."""
+        """Streams that left the selection become independent, each at its present position."""
         selected = {stream.key for stream in self._ledger.streams.values()}
         for key, holder in rows.items():
             if key not in selected and is_apart(holder):
@@ -150,7 +150,7 @@ class Claiming:
     # one stream of what was a selection
 
     def _dissolve(self, holder: Holder) -> Procedure[tuple[Holder | None, Holder]]:
-        """Every stream of the selection stands by itself afterwards, and who writes for the selection is fenced off."""
+        """Makes every stream of the selection independent, and fences off the writer of the selection."""
         ledger = self._ledger
         rows = _by_key((yield from ledger.read_connector(ledger.dialect.lock)))
         at = (self._context.connector, *ANCHOR)
@@ -167,7 +167,7 @@ class Claiming:
     # from another connector
 
     def _take_over(self, stream: StreamLedger) -> Procedure[None]:
-        """Takes the table over, if it is still held as the orders name it; that is recorded as an incident."""
+        """Takes the table over if it is still held as the orders say; records that as an incident."""
         ledger, context = self._ledger, self._context
         if context.take_over is None:
             return

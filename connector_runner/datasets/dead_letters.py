@@ -1,4 +1,4 @@
-"""Dead letters: rows that a dataset refuses, as JSON with the reason; and when there are too many of them."""
+"""Dead letters: rows that a dataset refuses, as JSON with the reason, and the limit on their number."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from connector_runner.protocols.sink import RefusedRows
 
 
 class RefusedError(Exception):
-    """A value that the dataset can't hold exactly, found before it was sent; the message says column and reason."""
+    """A value that the dataset can't store exactly, found before it was sent; the message names column and reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,10 @@ class DeadLetter:
     """A refused row.
 
     Attributes:
-        reason: Of the database or the sink.
+        reason: Why the database or the sink refused it.
         operation: `upsert`, `delete`, …
-        position: JSON of the position after its batch.
-        row: JSON object by column name (a list for a replacement's prefix).
+        position: The position after its batch, as JSON.
+        row: A JSON object by column name (a list for the prefix of a replacement).
     """
 
     reason: str
@@ -41,14 +41,14 @@ class DeadLetter:
 
 
 def build_letter(schema: StreamSchema, operation: int, row: Row, batch: Batch, reason: str) -> DeadLetter:
-    """The row with its reason; NUL characters, which not every database can hold, are written as escapes."""
+    """The row with its reason; NUL characters are escaped, since not every database can store them."""
     return DeadLetter(
         reason.replace("\0", "\\0"), NAMES[operation], encode_position(place_of(batch.position)), row_json(schema, row)
     )
 
 
 def row_json(schema: StreamSchema, row: Row) -> str:
-    """A row as a JSON object in ASCII, every value recognisable."""
+    """A row as a JSON object in ASCII, with every value recognisable."""
     if len(row) != len(schema.names):
         return json.dumps([json_value(value) for value in row])
     return json.dumps({name: json_value(value) for name, value in zip(schema.names, row, strict=True)})
@@ -68,7 +68,7 @@ def json_value(value: Any) -> Any:
 
 
 class Refusals:
-    """What to do with refused rows: counts those in a row, and ends the run where that was asked for or is too much."""
+    """The policy for refused rows: counts consecutive refusals; ends the run if so configured or at the limit."""
 
     def __init__(self, policy: RefusedRows, limit: int) -> None:
         self._policy = policy
@@ -76,14 +76,14 @@ class Refusals:
         self._streak = 0
 
     def accepted(self) -> None:
-        """A row was stored."""
+        """Records that a row was stored."""
         self._streak = 0
 
     def refused(self, letter: DeadLetter, table: str) -> None:
-        """A row was refused.
+        """Records that a row was refused.
 
         Raises:
-            ActionRequiredError: The dataset says `stop`, or the limit is reached; the transaction must be taken back.
+            ActionRequiredError: The dataset says `stop`, or the limit is reached; the transaction must be rolled back.
         """
         self._streak += 1
         shown = letter.row if len(letter.row) <= 500 else letter.row[:500] + "…"
@@ -100,16 +100,16 @@ class Refusals:
             )
 
     def snapshot(self) -> int:
-        """The state, to be restored when a transaction is taken back."""
+        """The state, to be restored if a transaction is rolled back."""
         return self._streak
 
     def restore(self, state: int) -> None:
-        """Takes back what was counted since `snapshot`."""
+        """Undoes what was counted since `snapshot`."""
         self._streak = state
 
 
 def incident_rows(batches: Sequence[Batch]) -> list[tuple[str, str, str, str, str]]:
-    """(kind, subject, message, detail as JSON, position as JSON) of all incidents in order."""
+    """(kind, subject, message, detail as JSON, position as JSON) of each incident, in order."""
     return [
         (
             incident.kind,

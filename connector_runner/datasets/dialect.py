@@ -1,4 +1,4 @@
-"""The words of one SQL database, as far as the ledger needs them. Pure."""
+"""The dialect of one SQL database, as far as the ledger needs it. Pure."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ def _table_name(names: TableNames) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What differs between databases in the ledger's statements.
+    """The parts of the ledger's statements that differ between databases.
 
     Attributes:
-        text, whole, time, json: Types of the ledger's columns; `whole` holds 64 bits.
-        numbered: Type and clause of a primary key that the database numbers.
-        now: The time of the transaction, as `time` takes it.
-        find: Gives one row when the table or index exists whose quoted name is the parameter.
-        text_parameter, whole_parameter, json_parameter: Placeholders; `{n}` is the number of the parameter in its statement.
+        text, whole, time, json: Types of the ledger's columns; `whole` is a 64-bit integer.
+        numbered: Type and clause of an auto-incremented primary key.
+        now: The time of the transaction, in a form that `time` accepts.
+        find: Returns one row if a table or index exists whose quoted name is the parameter.
+        text_parameter, whole_parameter, json_parameter: Placeholders; `{n}` is the number of the parameter in the statement.
         checkpoint_options: What follows the definition of the checkpoint table.
-        lock: What follows a SELECT so that its rows stay as they are until the transaction ends.
-        guard: Makes an UPDATE fail that changes no row, where its count can't be looked at before the next statement is sent.
-        table_key: How the checkpoint names a table: one name for all spellings that the database takes for the same table.
-        is_case_sensitive: Whether quoted names that differ in case are two.
-        has_schemas: Whether a table's name may have a schema before it; without, a dot is part of the name.
-        longest_name: The limit for a name in bytes; None without one.
+        lock: Clause after a SELECT that locks its rows until the transaction ends.
+        guard: Makes an UPDATE fail if it changes no row; for drivers that send the next statement before the count is known.
+        table_key: The name of a table in the checkpoint: one name for all spellings that mean the same table.
+        is_case_sensitive: Whether quoted names that differ only in case are different names.
+        has_schemas: Whether a table's name may have a schema prefix; if not, a dot is part of the name.
+        longest_name: The longest name in bytes; None for no limit.
     """
 
     text: str
@@ -60,13 +60,13 @@ class Dialect:
 
 
 def create_missing(dialect: Dialect, relation: str, statement: str) -> Procedure[None]:
-    """Creates a table or index unless it is there; asks first, because `IF NOT EXISTS` needs the right to create even then."""
+    """Creates a table or index if it is missing; checks first, because `IF NOT EXISTS` needs the CREATE privilege in any case."""
     if not (yield Statement(dialect.find, [relation])).rows:
         yield Statement(statement)
 
 
 class Placeholders:
-    """Counts the parameters of one statement, in the order in which their placeholders are asked for."""
+    """Numbers the parameters of one statement, in the order in which their placeholders are requested."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
@@ -77,17 +77,17 @@ class Placeholders:
         return form.format(n=self._count)
 
     def text(self) -> str:
-        """For a text."""
+        """Placeholder of a text."""
         return self._next(self._dialect.text_parameter)
 
     def whole(self) -> str:
-        """For a whole number."""
+        """Placeholder of a whole number."""
         return self._next(self._dialect.whole_parameter)
 
     def json(self) -> str:
-        """For a JSON text."""
+        """Placeholder of a JSON text."""
         return self._next(self._dialect.json_parameter)
 
     def texts(self, count: int) -> str:
-        """For several texts, separated by commas."""
+        """Placeholders of several texts, separated by commas."""
         return ", ".join(self.text() for _ in range(count))

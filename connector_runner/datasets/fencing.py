@@ -1,4 +1,4 @@
-"""The fence: who may write, decided over what the checkpoint's row says."""
+"""The fence: decides who may write, from the checkpoint's row."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from connector_runner.protocols.errors import (
 from connector_runner.protocols.source import Checkpoint
 from connector_runner.schemas.manifest import TakeOver
 
-# Columns of the checkpoint table, in this order everywhere; the first three are its key.
+# Columns of the checkpoint table, always in this order; the first three are its key.
 COLUMNS = (
     "connector", "stream", "table_name", "epoch", "number", "uid", "run", "identity", "schema_version", "position",
     "write_mode", "updated",
@@ -27,7 +27,7 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A checkpoint's row: who holds it and where the stream stands."""
+    """A row of the checkpoint table: who holds it, and the stream's position."""
 
     connector: str
     stream: str
@@ -43,21 +43,21 @@ class Holder:
 
     @property
     def is_reset(self) -> bool:
-        """Nobody's: left behind by `checkpoint reset`."""
+        """Whether nobody holds it: `checkpoint reset` leaves such a row."""
         return self.position is None and not self.uid
 
     @property
     def mark(self) -> str:
-        """How far it has come: every commit changes it, also that of a runner which has nothing to write."""
+        """A mark of its progress: every commit changes it, also the commit of a runner that has nothing to write."""
         return f"{self.epoch}:{self.number}"
 
     @property
     def place(self) -> str:
-        """What it holds, in words; a selection's anchor names no table."""
+        """What it holds, for messages; the anchor of a selection names no table."""
         return f"table {self.table}" if self.table else "the streams"
 
     def checkpoint(self) -> Checkpoint | None:
-        """Where the stream stands."""
+        """The stream's checkpoint."""
         if self.position is None:
             return None
         return Checkpoint(decode_position(self.position), self.identity, self.schema_version)
@@ -69,7 +69,7 @@ def _plain(value: object) -> object:
     raise TypeError(f"a position holds {type(value).__name__}, which JSON has not")
 
 
-# Made once: `json.dumps` with options makes one at every call, and append mode needs a position for every batch.
+# Created once: `json.dumps` with options creates an encoder at every call, and append mode encodes a position for every batch.
 _encode = json.JSONEncoder(separators=(",", ":"), default=_plain).encode
 
 
@@ -79,23 +79,23 @@ def encode_position(position: Position) -> str:
 
 
 def decode_position(text: str) -> Position:
-    """The reverse."""
+    """The reverse of `encode_position`."""
     position: Position = json.loads(text)
     return position
 
 
 def next_epoch(holder: Holder | None, uid: str, run: int, *, tried: int = 0, unmoved: str = "") -> int:
-    """The epoch of a runner that claims.
+    """The epoch for a runner that claims.
 
     Args:
-        holder: What the checkpoint's row says.
-        uid: Of the connector's object.
+        holder: The checkpoint's row.
+        uid: The UID of the Connector object.
         run: The number of its execution.
-        tried: The epoch of this runner's own earlier attempt, whose answer was lost; 0 for none.
-        unmoved: The mark that a refused run of this connector was told: only while it still holds may this one follow.
+        tried: The epoch of this runner's own earlier attempt whose answer was lost; 0 for none.
+        unmoved: The mark that a refused run of this connector was given; this run may follow only while the mark is the same.
 
     Raises:
-        ClaimRefusedError: The same connector already ran with that number or a higher one, or still does.
+        ClaimRefusedError: The same connector has already run with this number or a higher one, or is still running.
     """
     if holder is None:
         return 1
@@ -130,8 +130,8 @@ class Taken:
     """A table that is taken over from another connector or stream.
 
     Attributes:
-        holder: Whom from.
-        keeps_position: It is the same stream, so it goes on where that one stood; else the rows stay and it starts over.
+        holder: Who holds it now.
+        keeps_position: The stream is the same, so it continues from the same position; else the rows stay and it starts over.
     """
 
     holder: Holder
@@ -139,7 +139,7 @@ class Taken:
 
     @property
     def incident(self) -> tuple[str, str, str, str, str]:
-        """Kind, subject, message, detail (JSON) and position of the incident that tells of it."""
+        """Kind, subject, message, detail (JSON) and position of the incident that records it."""
         holder = self.holder
         how = "continues at its position" if self.keeps_position else "starts over; the rows stay"
         message = f"taken over from connector {holder.connector}, stream {holder.stream} (epoch {holder.epoch}) as requested; {how}"
@@ -155,17 +155,17 @@ class Taken:
 def find_taken(
     others: Sequence[Holder], take_over: TakeOver | None, connector: str, stream: str, *, append: bool
 ) -> Taken | None:
-    """What is taken over: only from just the holder that was named, at just the epoch that was named.
+    """What is taken over: only from exactly the holder and the epoch that were named.
 
     Args:
-        others: All rows of the checkpoint table with the same table.
-        take_over: Who was named; None: nobody.
-        connector: Who asks.
-        stream: What for.
-        append: Whether the table is a history, which many may share.
+        others: All rows of the checkpoint table for the same table.
+        take_over: The holder that was named; None for none.
+        connector: The connector that claims.
+        stream: The stream that it claims for.
+        append: Whether the table is a history, which several connectors may share.
 
     Raises:
-        ActionRequiredError: A history: its rows bear the name of the connector that wrote them.
+        ActionRequiredError: The table is a history: its rows carry the name of the connector that wrote them.
     """
     if take_over is None:
         return None
@@ -192,11 +192,11 @@ def require_alone(
     """Upsert mode: one stream a table.
 
     Args:
-        others: All rows of the checkpoint table with the same table.
-        connector: Who asks.
-        stream: What for.
-        table: Where to.
-        take_over: Who was named as the one that the table is taken over from.
+        others: All rows of the checkpoint table for the same table.
+        connector: The connector that claims.
+        stream: The stream that it claims for.
+        table: The table that it claims.
+        take_over: The holder that was named to take the table over from.
 
     Raises:
         SchemaConflictError: Another connector or stream fills it.
@@ -216,7 +216,7 @@ def require_alone(
 
 
 def explain_refused_commit(holder: Holder | None, uid: str, run: int, epoch: int, number: int) -> Exception:
-    """Why the checkpoint's row did not take a commit that expected `epoch` and `number - 1` on it."""
+    """Why the checkpoint's row refused a commit that expected it to have `epoch` and `number - 1`."""
     if holder is None:
         return FenceLostError("the checkpoint's row is gone: somebody removed it while this runner was writing")
     if holder.epoch != epoch:

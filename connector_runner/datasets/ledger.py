@@ -1,7 +1,7 @@
-"""The ledger: who may write, where the streams stand, which rows were refused, what a reader must know.
+"""The ledger: who may write, the checkpoints of the streams, refused rows, and incidents that readers must know.
 
-Every dataset has one: in the dataset itself where that is a database, in a file beside the runner where it is not. Written once, as
-procedures over statements of any dialect; transactions, locks and connections are the driver's. Pure.
+Every dataset has one: in the dataset itself if that is a database, else in a file beside the runner. It is written once, as
+procedures over statements of any dialect; transactions, locks and connections belong to the driver. Pure.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from connector_runner.protocols.source import WriteMode
 
 
 class Ledger:
-    """Of one runner: its connector, streams and tables.
+    """The ledger of one runner: its connector, streams and tables.
 
     Attributes:
-        streams: Stream → its part.
-        key: Of the row that is the fence: the only stream's, or the anchor's (see `places`).
-        epoch: This runner's; 0 before it has claimed.
-        kept: What the rows beside the anchor are known to hold; empty without an anchor.
+        streams: Stream → its part of the ledger.
+        key: The key of the row that is the fence: the only stream's, or the anchor's (see `places`).
+        epoch: This runner's epoch; 0 before it has claimed.
+        kept: The known contents of the rows beside the anchor; empty without an anchor.
 
     Raises:
         InvalidConfigError, SchemaConflictError: See `build_stream_ledgers`.
@@ -51,21 +51,21 @@ class Ledger:
 
     @property
     def fence_name(self) -> str:
-        """What the fence's row is about, as the orders spell it: the table; "" for an anchor."""
+        """The table of the fence's row, as the orders spell it; "" for an anchor."""
         return "" if self.has_anchor else next(iter(self.streams.values())).names.text
 
     def locate(self, find: Callable[[TableNames], Procedure[TableNames]]) -> Procedure[None]:
-        """Finds the schemas of all tables, where the database has schemas.
+        """Finds the schemas of all tables, if the database has schemas.
 
         Raises:
-            ActionRequiredError: They lie in several, so that there would be several ledgers.
+            ActionRequiredError: The tables are in several schemas, so there would be several ledgers.
         """
         for ledger in self.streams.values():
             ledger.locate((yield from find(ledger.names)))
         self._settle_home()
 
     def _settle_home(self) -> None:
-        """The checkpoint table lies in the schema of the streams' tables."""
+        """The checkpoint table is in the same schema as the streams' tables."""
         schemas = sorted({ledger.names.schema for ledger in self.streams.values()})
         if len(schemas) > 1 and "" not in schemas:
             raise ActionRequiredError(
@@ -79,7 +79,7 @@ class Ledger:
     # claiming: see `claiming`
 
     def create(self) -> Procedure[None]:
-        """The checkpoint table exists afterwards."""
+        """Makes sure that the checkpoint table exists."""
         yield from create_missing(self.dialect, self.home.checkpoints, self.sql.create_checkpoints)
 
     def read_holder(self, key: Sequence[str], lock: str = "") -> Procedure[Holder | None]:
@@ -88,26 +88,26 @@ class Ledger:
         return Holder(*rows[0][:-1]) if rows else None
 
     def read_holders(self, table: str, lock: str = "") -> Procedure[list[Holder]]:
-        """All who write into a table."""
+        """The rows of all that write into a table."""
         rows = (yield Statement(self.sql.read_table + lock, [table])).rows
         return [Holder(*row[:-1]) for row in rows]
 
     def read_connector(self, lock: str = "") -> Procedure[list[Holder]]:
-        """All rows of the connector."""
+        """All rows of this connector."""
         rows = (yield Statement(self.sql.read_connector + lock, [self._context.connector])).rows
         return [Holder(*row[:-1]) for row in rows]
 
     # preparing: inside one transaction of the driver
 
     def prepare(self, schema: StreamSchema, ensure_rows: Callable[[bool], Procedure[bool]]) -> Procedure[None]:
-        """All tables of the stream fit afterwards.
+        """Makes all tables of the stream fit the schema.
 
         Args:
-            schema: Of what will come.
-            ensure_rows: Makes the rows' own table fit; is given whether a connector has filled it, gives whether it was created.
+            schema: The schema of the rows to come.
+            ensure_rows: Makes the table with the rows fit; gets whether a connector has filled it, returns whether it was created.
 
         Raises:
-            SchemaConflictError: The rows' table can't be made to fit, or another stream has it with another schema.
+            SchemaConflictError: That table can't be made to fit, or another stream uses it with another schema.
         """
         ledger = self.streams[schema.stream]
         table = ledger.key[2]
@@ -121,7 +121,7 @@ class Ledger:
         self._versions[schema.stream] = (table, schema.version)
 
     def _require_equal(self, schema: StreamSchema, table: str) -> None:
-        """In a table that several streams share, all have one schema."""
+        """Checks that all streams that share a table have the same schema."""
         for stream, known in self._versions.items():
             if stream != schema.stream and known[0] == table and known[1] != schema.version:
                 raise SchemaConflictError(
@@ -132,9 +132,9 @@ class Ledger:
     # committing: statements for the transaction that carries the rows
 
     def advance(self, transaction: Transaction) -> list[Statement]:
-        """Moves the fence's row, if it still has our epoch and the number before, and stores what changed beside it.
+        """Updates the fence's row, if it still has our epoch and the previous number, and the rows beside it that changed.
 
-        Each statement has to change one row; see `Dialect.guard` for how that is known.
+        Each statement must change one row; `Dialect.guard` says how that is checked.
         """
         held = (*self.key, self.epoch, transaction.number - 1)
         if not transaction.batches:
@@ -148,7 +148,7 @@ class Ledger:
         return [Statement(self.sql.commit, [transaction.number, *state, *held]), *beside]
 
     def _beside(self, transaction: Transaction) -> Iterator[Statement]:
-        """The rows of streams whose place or schema changed: what a commit costs does not depend on the idle ones."""
+        """The rows of streams whose place or schema changed; so idle streams add nothing to the cost of a commit."""
         for stream, batch in {batch.schema.stream: batch for batch in transaction.batches}.items():
             key, version, place = self.streams[stream].key, batch.schema.version, batch.place or {}
             if self.kept.moves(stream, place, transaction.number):
@@ -158,7 +158,7 @@ class Ledger:
             self.kept.keep(stream, place, version, transaction.number)
 
     def by_stream(self, transaction: Transaction) -> Sequence[Transaction]:
-        """The transaction in parts of one stream each, for row writers; the order of each stream's batches stays."""
+        """The transaction split by stream, for row writers; the order of each stream's batches is kept."""
         if len(self.streams) == 1 or not transaction.batches:
             return [transaction] if transaction.batches else []
         parts: dict[str, list[Batch]] = {}
@@ -167,7 +167,7 @@ class Ledger:
         return [replace(transaction, batches=tuple(batches)) for batches in parts.values()]
 
     def incidents(self, parts: Sequence[Transaction]) -> list[Statement]:
-        """Those that the parts of a transaction carry (`by_stream`)."""
+        """Statements for the incidents in the parts of a transaction (`by_stream`)."""
         return [
             statement
             for part in parts
@@ -175,7 +175,7 @@ class Ledger:
         ]
 
     def snapshot_refusals(self, parts: Sequence[Transaction]) -> Callable[[], None]:
-        """Gives what takes back, with the transaction of these parts, what was counted since."""
+        """Returns a function that undoes the counts made from now on; to be called if these parts are rolled back."""
         counts = [self.streams[part.batches[0].schema.stream].refusals for part in parts]
         before = [(refusals, refusals.snapshot()) for refusals in counts]
 
@@ -200,7 +200,7 @@ class Ledger:
         """The number of the last committed transaction.
 
         Raises:
-            FenceLostError: The epoch is held no more.
+            FenceLostError: The epoch is no longer held.
         """
         holder = yield from self.read_holder(self.key)
         if holder is None or holder.epoch != self.epoch:
@@ -210,7 +210,7 @@ class Ledger:
     # for people, without a claim
 
     def checkpoints(self) -> Procedure[list[StoredCheckpoint]]:
-        """Of this connector's streams and tables."""
+        """The checkpoints of this connector's streams and tables."""
         if not (yield from self._has_checkpoints()):
             return []
         anchor, found = None, list[Sequence[object]]()
@@ -221,7 +221,7 @@ class Ledger:
         return [_stored(row, anchor) for row in found]
 
     def reset(self) -> Procedure[int]:
-        """Forgets the positions and fences off whoever still writes; returns how many checkpoints there were."""
+        """Deletes the positions and fences off any runner that still writes; returns how many checkpoints there were."""
         if not (yield from self._has_checkpoints()):
             return 0
         count, is_fenced = 0, False
@@ -234,7 +234,7 @@ class Ledger:
         return count
 
     def _has_checkpoints(self) -> Procedure[bool]:
-        """Whether a runner has ever claimed anything here; looking makes no table."""
+        """Whether a runner has ever claimed anything here; the check creates no table."""
         return bool((yield Statement(self.dialect.find, [self.home.checkpoints])).rows)
 
 

@@ -8,7 +8,7 @@ from connector_runner.datasets.dialect import Dialect, Placeholders
 from connector_runner.datasets.fencing import COLUMNS
 from connector_runner.datasets.names import TableNames
 
-# Spelled as they always were, so that a dataset's own description of them does not change.
+# Spelled as in the first version, so that a dataset's own description of the tables does not change.
 CREATE_CHECKPOINTS = """CREATE TABLE {table} (
   connector {text} NOT NULL, stream {text} NOT NULL, table_name {text} NOT NULL, epoch {whole} NOT NULL, number {whole} NOT NULL,
   uid {text} NOT NULL, run {whole} NOT NULL, identity {text} NOT NULL, schema_version {text} NOT NULL, position {text},
@@ -26,25 +26,25 @@ CREATE_INCIDENTS = """CREATE TABLE {table} (
 
 @dataclass(frozen=True, slots=True)
 class LedgerStatements:
-    """What is said to the checkpoint table; the parameters of each stand in the order of its placeholders.
+    """The statements on the checkpoint table; the parameters of each are listed in the order of its placeholders.
 
     Attributes:
         create_checkpoints: Without parameters.
         read: Key → the checkpoint's row (`fencing.COLUMNS`).
-        read_table: Table → the rows of all who write into it.
-        read_connector: Connector → all its rows.
+        read_table: Table → the rows of all that write into it.
+        read_connector: Connector → all of its rows.
         read_all: All rows.
         claim: Key, epoch, uid, run, write mode.
-        adopt: Schema version, key, epoch: the rows' table is ours from now on.
+        adopt: Schema version, key, epoch: marks the table with the rows as ours.
         move: New key, old key.
-        release: Key: nobody's, without a position, with the next epoch.
+        release: Key: clears holder and position, sets the next epoch.
         remove: Key.
         commit: Number, identity, schema version, position; key, epoch, number before.
         touch: Number; key, epoch, number before.
-        place: Schema version, position; key, epoch: a stream's row, beside its anchor's commit.
-        version: Schema version; key, epoch: likewise.
+        place: Schema version, position; key, epoch: updates a stream's row with the commit of its anchor.
+        version: Schema version; key, epoch: the same, for the version alone.
         hold: Position, identity; key.
-        fence: Key: nobody's, with the next epoch; the position stays.
+        fence: Key: clears the holder, sets the next epoch, keeps the position.
     """
 
     create_checkpoints: str
@@ -67,7 +67,7 @@ class LedgerStatements:
 
 @dataclass(frozen=True, slots=True)
 class TableStatements:
-    """What is said to the tables beside the rows of one stream.
+    """The statements on the tables beside the rows of one stream.
 
     Attributes:
         create_dead_letters, create_incidents: Without parameters.
@@ -146,7 +146,7 @@ def _incident(table: str, dialect: Dialect) -> str:
 
 
 def build_table_statements(names: TableNames, dialect: Dialect) -> TableStatements:
-    """For the tables of one stream."""
+    """Builds the statements for the tables of one stream."""
     return TableStatements(
         create_dead_letters=_create(CREATE_DEAD_LETTERS, names.dead_letters, dialect),
         create_incidents=_create(CREATE_INCIDENTS, names.incidents, dialect),
@@ -156,7 +156,7 @@ def build_table_statements(names: TableNames, dialect: Dialect) -> TableStatemen
 
 
 def build_ledger_statements(names: TableNames, dialect: Dialect) -> LedgerStatements:
-    """For the checkpoint table beside a table."""
+    """Builds the statements for the checkpoint table beside a table."""
     table, listed = names.checkpoints, ", ".join(COLUMNS)
     key = _key(Placeholders(dialect))
     return LedgerStatements(

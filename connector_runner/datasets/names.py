@@ -1,4 +1,4 @@
-"""Names of tables and columns: quoted always, derived from the dataset's table in one place."""
+"""Names of tables and columns: always quoted, and derived from the dataset's table in this module only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from connector_runner.protocols.types import Kind
 CHECKPOINTS = "_connector_checkpoints"
 # The columns that append mode adds to those of the stream; the database numbers the rows by the first.
 ROW_NUMBER = APPEND_COLUMNS[0]
-# Whose rows they are, because several may share a table and each takes back only its own.
+# The owner of a row: several connectors may share a table, and each retracts only its own rows.
 OWNER = APPEND_COLUMNS[-2:]
 METADATA = {**dict.fromkeys(APPEND_COLUMNS, Kind.STRING), ROW_NUMBER: Kind.INT64, "_written_at": Kind.TIMESTAMPTZ}
 
@@ -23,7 +23,7 @@ def quote(name: str) -> str:
 
 
 def quote_all(names: Iterable[str]) -> str:
-    """Quoted, separated by commas."""
+    """The names quoted and separated by commas."""
     return ", ".join(quote(name) for name in names)
 
 
@@ -32,8 +32,8 @@ class TableNames:
     """The dataset's tables.
 
     Attributes:
-        schema: Of all of them; "" where the database's default counts.
-        table: With the rows.
+        schema: The schema of all of them; "" for the database's default.
+        table: The table with the rows.
     """
 
     schema: str
@@ -41,11 +41,11 @@ class TableNames:
 
     @property
     def text(self) -> str:
-        """As people write it, and as the checkpoint names it."""
+        """The table's name as people write it and as the checkpoint stores it."""
         return f"{self.schema}.{self.table}" if self.schema else self.table
 
     def quoted(self, name: str) -> str:
-        """A table beside the dataset's, ready for SQL."""
+        """Quoted name of a table beside the dataset's."""
         return f"{quote(self.schema)}.{quote(name)}" if self.schema else quote(name)
 
     @property
@@ -74,8 +74,8 @@ def parse_table(text: str, *, longest: int | None = None, schemas: bool = True) 
 
     Args:
         text: `table` or `schema.table`.
-        longest: The database's limit for a name in bytes, which the derived names must keep to as well.
-        schemas: Whether the database has schemas; without, a dot is part of the name.
+        longest: The database's limit for a name in bytes; it applies to the derived names too.
+        schemas: Whether the database has schemas; if not, a dot is part of the name.
 
     Raises:
         InvalidConfigError: Empty parts, NUL, or too long.
@@ -92,10 +92,10 @@ def parse_table(text: str, *, longest: int | None = None, schemas: bool = True) 
 
 
 def check_column_names(schema: StreamSchema, *, append: bool, case_sensitive: bool = True) -> None:
-    """Refuses column names that the dataset can't tell apart.
+    """Refuses column names that the dataset can't distinguish.
 
     Raises:
-        SchemaConflictError: A metadata column's name is taken (append mode), or names differ only in case.
+        SchemaConflictError: A column has the name of a metadata column (append mode), or names differ only in case.
     """
     if append and (taken := [name for name in schema.names if name in METADATA]):
         raise SchemaConflictError(
@@ -112,7 +112,7 @@ def check_column_names(schema: StreamSchema, *, append: bool, case_sensitive: bo
 
 
 def require_key(schema: StreamSchema) -> None:
-    """Upsert mode needs a key.
+    """Checks that there is a key, which upsert mode needs.
 
     Raises:
         SchemaConflictError: There is none.

@@ -1,8 +1,8 @@
-"""What the ledger keeps of streams that share one reader: the reader's position once, and beside it each stream's own place. Pure.
+"""How the ledger stores streams that share one reader: the reader's position once, and each stream's own place beside it. Pure.
 
-A connector of one stream has one row with its whole position, as ever. A selection (`spec.streams`) has an *anchor* row that holds
-the fence and the reader's position, and a row a stream that holds only its place, within `{"place": …}`. So a row tells by itself
-which of the two it is, and a runner of an earlier version, which knows no places, refuses to start from it.
+A connector of one stream has one row with its whole position. A selection (`spec.streams`) has an *anchor* row with the fence and
+the reader's position, and one row for each stream with only its place, as `{"place": …}`. So each row shows which kind it is, and
+a runner of an earlier version, which does not know places, refuses to start from it.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from connector_runner.datasets.fencing import Holder, decode_position, encode_po
 from connector_runner.protocols.batch import Position, whole_position
 from connector_runner.protocols.source import Checkpoint
 
-# The stream and the table of the anchor's key; no stream of a source has such a name, and no table.
+# Stream and table in the anchor's key; no stream of a source and no table has such a name.
 ANCHOR = ("*", "")
 UNPLACED = '{"place":null}'
 _PREFIX = '{"place":'
 
 
 def encode_place(place: Position | None) -> str:
-    """As it stands in a stream's row; None: nothing was committed for it yet."""
+    """The place as stored in a stream's row; None if nothing was committed for it yet."""
     return UNPLACED if place is None else f"{_PREFIX}{encode_position(place)}}}"
 
 
 def is_apart(holder: Holder) -> bool:
-    """Whether the row holds a place, which means nothing without the anchor."""
+    """Whether the row holds a place, which has no meaning without the anchor."""
     return holder.position is not None and holder.position.startswith(_PREFIX)
 
 
 def place_in(holder: Holder) -> Position | None:
-    """The place in a row: its whole position where that is what it holds, as of a stream that stands by itself."""
+    """The place in a row; for a row of an independent stream, its whole position."""
     if holder.position is None:
         return None
     if not is_apart(holder):
@@ -42,14 +42,14 @@ def place_in(holder: Holder) -> Position | None:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A stream's whole position as the row of a connector of one stream holds it; None without one."""
+    """A stream's whole position as the row of a connector of one stream holds it; None if it has none."""
 
     position: str | None
     identity: str
 
 
 def whole_of(holder: Holder, anchor: Holder | None) -> Whole:
-    """What a row would hold if its stream were the connector's only one."""
+    """What a row would hold if its stream were the connector's only stream."""
     if not is_apart(holder):
         return Whole(holder.position, holder.identity)
     place = place_in(holder)
@@ -61,7 +61,7 @@ def whole_of(holder: Holder, anchor: Holder | None) -> Whole:
 
 
 def checkpoint_of(holder: Holder, anchor: Holder | None) -> Checkpoint | None:
-    """Where the row's stream stands."""
+    """The checkpoint of the row's stream."""
     whole = whole_of(holder, anchor)
     if whole.position is None:
         return None
@@ -69,21 +69,21 @@ def checkpoint_of(holder: Holder, anchor: Holder | None) -> Checkpoint | None:
 
 
 class Kept:
-    """What the rows beside the anchor hold, as far as this runner knows; a transaction that is sent again is written again."""
+    """The contents of the rows beside the anchor, as this runner knows them; a transaction that is sent again is written again."""
 
     def __init__(self) -> None:
         self._kept: dict[str, tuple[Position, str, int]] = {}
 
     def keep(self, stream: str, place: Position, version: str, number: int) -> None:
-        """The transaction of this number leaves this behind."""
+        """Records what the transaction of this number stores."""
         self._kept[stream] = (place, version, number)
 
     def moves(self, stream: str, place: Position, number: int) -> bool:
-        """Whether the transaction of this number has to store the place."""
+        """Whether the transaction of this number must store the place."""
         kept = self._kept.get(stream)
         return kept is None or kept[2] >= number or not (kept[0] is place or kept[0] == place)
 
     def alters(self, stream: str, version: str, number: int) -> bool:
-        """Whether it has to store the schema's version."""
+        """Whether the transaction of this number must store the schema's version."""
         kept = self._kept.get(stream)
         return kept is None or kept[2] >= number or kept[1] != version

@@ -1,6 +1,6 @@
-"""Work in a database as a conversation: a procedure yields statements and is sent their results. Pure: no driver, no waiting.
+"""Database work as generators: a procedure yields statements and receives their results. Pure: no driver, no waiting.
 
-The same procedure serves a driver that blocks (`run` below) and one that is awaited (`sinks/postgresql`).
+The same procedure works with a blocking driver (`run` below) and with an asynchronous one (`sinks/postgresql`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """SQL with the values of its parameters, in the order of their placeholders."""
+    """SQL with its parameters, in the order of their placeholders."""
 
     sql: str
     parameters: Sequence[Any] = ()
@@ -22,10 +22,10 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a statement gave.
+    """The result of a statement.
 
     Attributes:
-        rows: All of them; empty for a statement that gives none.
+        rows: All rows; empty for a statement that returns none.
         count: How many rows were changed.
         columns: Names of the rows' columns.
     """
@@ -39,22 +39,22 @@ Procedure = Generator[Statement, Result, T]
 
 
 class Cursor(Protocol):
-    """As DB-API 2.0 has it."""
+    """A cursor of DB-API 2.0."""
 
     @property
     def description(self) -> Sequence[Sequence[Any]] | None:
-        """One entry a column, its name first; None for a statement without rows."""
+        """One entry for each column, starting with its name; None for a statement without rows."""
 
     @property
     def rowcount(self) -> int:
         """How many rows were changed."""
 
     def fetchall(self) -> Sequence[Any]:
-        """All rows."""
+        """Returns all rows."""
 
 
 def read_result(cursor: Cursor) -> Result:
-    """What a DB-API cursor holds."""
+    """The result that a DB-API cursor holds."""
     if cursor.description is None:
         return Result(count=cursor.rowcount)
     return Result(cursor.fetchall(), cursor.rowcount, [column[0] for column in cursor.description])
@@ -64,11 +64,11 @@ class Connection(Protocol):
     """A blocking connection in autocommit mode."""
 
     def execute(self, sql: str, parameters: Sequence[Any] = ..., /) -> Cursor:
-        """Does one statement."""
+        """Executes one statement."""
 
 
 def run(connection: Connection, procedure: Procedure[T]) -> T:
-    """Does a procedure's statements on a blocking connection and returns what it returns."""
+    """Executes a procedure's statements on a blocking connection and returns the procedure's result."""
     try:
         statement = next(procedure)
         while True:

@@ -1,4 +1,4 @@
-"""The words of one SQL database for the table with the rows, and making that table fit a stream. Pure."""
+"""The dialect of one SQL database for the table with the rows, and the steps that make this table fit a stream. Pure."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ Convert = Callable[[Any], Any]
 
 @dataclass(frozen=True)
 class RowDialect:
-    """What differs between databases in the table with the rows.
+    """The differences between databases in the table with the rows.
 
     Attributes:
-        dialect: The ledger's words of the same database.
-        types: Kind → the type of a column, as the database itself spells it.
-        widens: (found type, wanted type) that can be had by altering; True where the found type already holds everything.
-        read: Table, names of the stream's columns → the table as it is, with names as the stream spells them; None without it.
-        alter: Table, what it needs, types by column → statements that alter it.
-        newest: Table, limit → names of its columns, and the rows that were inserted last, the newest last.
-        convert: Kind → makes of a value what the driver takes; kinds that need nothing are left out.
-        convert_key: As `convert`, for the columns of the key.
-        repeating: Kinds whose values are often the same object in row after row.
+        dialect: The ledger's dialect of the same database.
+        types: Kind → the type of a column, as the database spells it.
+        widens: (found type, wanted type) that ALTER can change; True where the found type already holds every value.
+        read: Table, names of the stream's columns → the existing table, with names as the stream spells them; None if there is none.
+        alter: Table, what it needs, types by column → the ALTER statements.
+        newest: Table, limit → names of its columns and the rows inserted last, newest last.
+        convert: Kind → converts a value for the driver; kinds that need no conversion are left out.
+        convert_key: The same as `convert`, for key columns.
+        repeating: Kinds whose values are often the same object in consecutive rows.
     """
 
     dialect: Dialect
@@ -43,7 +43,7 @@ class RowDialect:
     repeating: frozenset[Kind] = frozenset()
 
     def column_types(self, schema: StreamSchema, *, append: bool) -> dict[str, str]:
-        """By name; in append mode with the columns that it adds."""
+        """Types by column name; in append mode with the columns that it adds."""
         types = {column.name: self.types[column.type.kind] for column in schema.columns}
         if append:
             types.update({name: self.types[kind] for name, kind in METADATA.items()})
@@ -53,7 +53,7 @@ class RowDialect:
 def ensure_table(
     schema: StreamSchema, names: TableNames, rows: RowDialect, *, append: bool, own: bool
 ) -> Procedure[bool]:
-    """The table with the rows fits afterwards; for one transaction of the driver.
+    """Makes the table with the rows fit, inside one transaction of the driver.
 
     Returns:
         Whether it was created.
@@ -73,7 +73,7 @@ def ensure_table(
 
 
 def build_create_table(schema: StreamSchema, names: TableNames, rows: RowDialect, *, append: bool) -> str:
-    """Columns of the key are NOT NULL, all others may be null: a stream's guarantees may change, a table's can't."""
+    """Key columns are NOT NULL, all others may be null: a stream's guarantees may change, a table's can't."""
     types = rows.column_types(schema, append=append)
     if append:
         added = [f"{name} {types[name]} NOT NULL" for name in METADATA if name != ROW_NUMBER]
@@ -87,7 +87,7 @@ def build_create_table(schema: StreamSchema, names: TableNames, rows: RowDialect
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """What is done to the values of one place of a row."""
+    """The conversion of the values at one index of a row."""
 
     place: int
     convert: Convert
@@ -95,7 +95,7 @@ class Conversion:
 
 
 def build_conversions(schema: StreamSchema, rows: RowDialect) -> list[Conversion]:
-    """For the columns that need one."""
+    """The conversions, for the columns that need one."""
     found = []
     for place, column in enumerate(schema.columns):
         kind = column.type.kind
@@ -106,7 +106,7 @@ def build_conversions(schema: StreamSchema, rows: RowDialect) -> list[Conversion
 
 
 def convert_rows(rows: Sequence[Sequence[Any]], conversions: Sequence[Conversion]) -> Sequence[Sequence[Any]]:
-    """Rows ready to be bound; column by column, which is faster than row by row.
+    """Rows ready to be bound; converted column by column, which is faster than row by row.
 
     Raises:
         RefusedError, UnicodeError, …: Some value has no exact form.
@@ -129,7 +129,7 @@ def _convert_column(values: Sequence[Any], conversion: Conversion) -> Sequence[A
 
 
 def _convert_runs(values: Sequence[Any], convert: Convert) -> Sequence[Any]:
-    """Of the same object in row after row (a block's time in its transactions), only the first is converted."""
+    """Converts an object once if consecutive rows repeat it (the time of a block in its transactions)."""
     converted = []
     last = text = None
     for value in values:

@@ -1,4 +1,4 @@
-"""SQL on the table with the rows, for databases that take a statement once for each row. Pure."""
+"""SQL on the table with the rows, for databases where a statement is executed once for each row. Pure."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from connector_runner.datasets.names import TableNames, quote, quote_all
 from connector_runner.datasets.procedure import Statement
 from connector_runner.protocols.schema import StreamSchema
 
-# What append mode gives with each row.
+# The parameters that append mode adds to each row.
 ADDED = "_written_at, _op, _position, _connector, _stream"
 
 
 @dataclass(frozen=True, slots=True)
 class RowStatements:
-    """Each is done once for each row."""
+    """Statements that are executed once for each row."""
 
     upsert: str
     insert: str
@@ -27,7 +27,7 @@ class RowStatements:
 
 
 def build_row_statements(schema: StreamSchema, names: TableNames, dialect: Dialect) -> RowStatements:
-    """For one schema."""
+    """Builds the statements for one schema."""
     columns, key = quote_all(schema.names), quote_all(schema.key)
     insert = f"INSERT INTO {names.rows} ({columns}) VALUES ({_values(dialect, len(schema.names))})"
     changed = [quote(name) for name in schema.names if name not in schema.key]
@@ -39,7 +39,7 @@ def build_row_statements(schema: StreamSchema, names: TableNames, dialect: Diale
         insert=f"{insert} ON CONFLICT ({key}) DO NOTHING",
         delete=f"DELETE FROM {names.rows} WHERE {_equals(schema.key, Placeholders(dialect))}",
         append=f"INSERT INTO {names.rows} ({columns}, {ADDED}) VALUES ({history})",
-        # Finds the entries of a key prefix; made when the first replacement arrives, because appending pays for it.
+        # Index to find the entries of a key prefix; created at the first replacement, because it makes appending slower.
         index_history=f"CREATE INDEX IF NOT EXISTS {quote(names.table + '_by_key')} ON {names.rows} ({key})",
     )
 
@@ -66,14 +66,14 @@ def build_retract_prefix(
     position: str,
     owner: Sequence[str],
 ) -> Statement:
-    """Append mode: one `delete` row for each own row of the prefix that is live: whose latest entry is no delete."""
+    """Append mode: one `delete` row for each own live row of the prefix, which is one whose latest entry is no delete."""
     columns, key, p = quote_all(schema.names), quote_all(schema.key), Placeholders(dialect)
     insert = (
         f"INSERT INTO {names.rows} ({columns}, {ADDED}) SELECT {columns}, {dialect.now}, 'delete', {p.texts(3)} "
         f"FROM {names.rows} WHERE"
     )
     if not schema.key:
-        # Rows without a key are only ever taken back all at once: live are those after the last retraction.
+        # Rows without a key are only retracted all at once: the rows after the last retraction are live.
         last = f"SELECT coalesce(max(_id), 0) FROM {names.rows} WHERE _op = 'delete' AND {_own(p)}"
         sql = f"{insert} _id > ({last}) AND {_own(p)} ORDER BY _id"
         return Statement(sql, [position, *owner, *owner, *owner])
@@ -85,5 +85,5 @@ def build_retract_prefix(
 
 
 def _own(p: Placeholders) -> str:
-    """Rows without an owner are from before there was that column."""
+    """Rows without an owner are older than that column."""
     return f"((_connector = {p.text()} AND _stream = {p.text()}) OR _connector IS NULL)"

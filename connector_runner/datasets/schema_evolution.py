@@ -1,4 +1,4 @@
-"""Whether a table that exists can hold a stream, and what must be altered first."""
+"""Checks whether an existing table can hold a stream, and what must be altered first."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from connector_runner.protocols.schema import StreamSchema
 
 @dataclass(frozen=True, slots=True)
 class FoundColumn:
-    """A column of the table that exists: its type in the database's own words, and whether a row must give a value."""
+    """A column of an existing table: its type as the database spells it, and whether a row must have a value."""
 
     type: str
     required: bool = False
@@ -20,12 +20,12 @@ class FoundColumn:
 
 @dataclass(frozen=True, slots=True)
 class FoundTable:
-    """A table that exists.
+    """An existing table.
 
     Attributes:
         columns: By name.
-        key: Columns of the primary key or of a unique index over not-null columns; empty when there is none.
-        other_keys: Further unique constraints that could serve.
+        key: Columns of the primary key or of a unique index over NOT NULL columns; empty if there is none.
+        other_keys: Further unique constraints that could serve as key.
     """
 
     columns: Mapping[str, FoundColumn]
@@ -54,21 +54,21 @@ def fit_table(
     """What must be altered so that the table holds the stream.
 
     Args:
-        schema: Of the stream.
-        found: The table.
-        wanted_types: Each column's type in this database, in append mode those of `METADATA` too.
-        table: For messages.
-        own: Whether a connector made or filled it: then columns may be added and types widened.
-        widens: (found type, wanted type) that can be had by altering; True where the found type already holds everything.
-        append: Whether history is kept; otherwise rows are stored by key.
+        schema: The stream's schema.
+        found: The existing table.
+        wanted_types: Each column's type in this database; in append mode also those of `METADATA`.
+        table: The table's name, for messages.
+        own: Whether a connector created or filled it: only then may columns be added and types widened.
+        widens: (found type, wanted type) that ALTER can change; True where the found type already holds every value.
+        append: Whether the history is kept; if not, rows are stored by key.
 
     Raises:
-        SchemaConflictError: With all differences.
+        SchemaConflictError: The table can't be made to fit; the message lists all differences.
     """
     differences: list[str] = []
     added: list[str] = []
     widened: list[str] = []
-    # A table without the other metadata was made for another write mode, or by somebody else.
+    # A table without the other metadata columns was created for another write mode, or not by a connector.
     fixed = {*schema.key, *METADATA} - {*OWNER}
     for name, wanted in wanted_types.items():
         may_alter = own and name not in fixed
@@ -98,5 +98,5 @@ def fit_table(
 
 
 def has_key(found: FoundTable, key: Sequence[str]) -> bool:
-    """Whether some unique constraint has just these columns, in any order."""
+    """Whether a unique constraint has exactly these columns, in any order."""
     return any(set(candidate) == set(key) for candidate in (found.key, *found.other_keys) if candidate)

@@ -1,4 +1,4 @@
-"""What the ledger keeps of one stream beside its rows: where they lie, dead letters, incidents, and its row of the checkpoint. Pure."""
+"""The ledger's part for one stream: the names of its tables, dead letters, incidents, and its row in the checkpoint table. Pure."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from connector_runner.protocols.sink import SinkContext
 
 
 class StreamLedger:
-    """Of one stream of the selection.
+    """The ledger of one stream of the selection.
 
     Attributes:
-        stream: Its id.
-        names: Of its tables.
-        key: Of its row: connector, stream, table.
-        refusals: Counts its refused rows.
+        stream: The stream's id.
+        names: The names of its tables.
+        key: The key of its row: connector, stream, table.
+        refusals: The counter of its refused rows.
     """
 
     def __init__(self, context: SinkContext, dialect: Dialect, stream: str, table: str) -> None:
@@ -34,11 +34,11 @@ class StreamLedger:
 
     @property
     def owner(self) -> tuple[str, str]:
-        """Connector and stream."""
+        """Connector and stream, which own the rows."""
         return self.key[:2]
 
     def locate(self, names: TableNames) -> None:
-        """The tables lie there from now on (a schema that the database has found); the row's key stays."""
+        """Sets the names of the tables (with a schema that the database has found); the row's key does not change."""
         self.names = names
         self.sql = build_table_statements(names, self._dialect)
 
@@ -47,10 +47,10 @@ class StreamLedger:
 
         Args:
             letter: The row.
-            place: What refused it, for messages; the table unless given.
+            place: What refused it, for messages; by default the table.
 
         Raises:
-            ActionRequiredError: Refused rows are to end the run, or these are too many.
+            ActionRequiredError: Refused rows are configured to end the run, or there are too many.
         """
         self.refusals.refused(letter, place or self.names.text)
         return Statement(
@@ -58,7 +58,7 @@ class StreamLedger:
         )
 
     def incidents(self, batches: Sequence[Batch]) -> list[Statement]:
-        """Those that batches of this stream carry."""
+        """Statements for the incidents in batches of this stream."""
         return [Statement(self.sql.incident, [*self.owner, *row]) for row in incident_rows(batches)]
 
 
@@ -73,11 +73,11 @@ class _ByStream(dict[str, StreamLedger]):
 
 
 def build_stream_ledgers(context: SinkContext, dialect: Dialect, *, append: bool) -> Mapping[str, StreamLedger]:
-    """Stream → its part of the ledger.
+    """Builds the ledger's parts by stream.
 
     Raises:
-        InvalidConfigError: What is to be a table's name is none.
-        SchemaConflictError: Two streams meet in one table, or in one that belongs to the rows of another.
+        InvalidConfigError: A table's name is not valid.
+        SchemaConflictError: Two streams use the same table, or one uses a table that the ledger keeps for another.
     """
     ledgers = _ByStream(
         (stream, StreamLedger(context, dialect, stream, table)) for stream, table in context.tables.items()
@@ -97,7 +97,7 @@ def build_stream_ledgers(context: SinkContext, dialect: Dialect, *, append: bool
 
 
 def _tables_of(ledger: StreamLedger, dialect: Dialect) -> Sequence[str]:
-    """The names of all tables of a stream, as the database tells them apart."""
+    """The names of all tables of a stream, as the database distinguishes them."""
     names = ledger.names
     return [
         f"{names.schema}\0{dialect.table_key(TableNames(names.schema, f'{names.table}{suffix}'))}"

@@ -1,6 +1,6 @@
-"""From operations in order to few set-based steps with the same result.
+"""Turns operations in order into a few set-based steps with the same result.
 
-Inside one step each key occurs once, so its sets may be applied in any order after its replacements.
+Within one step each key occurs once, so its sets may be applied in any order after its replacements.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ UPSERT, DELETE, INSERT, REPLACE = Operation
 
 @dataclass(slots=True)
 class Step:
-    """What happens to the table, in this order: prefixes removed; then, key by key, rows removed, stored, or stored if absent."""
+    """The changes of a step, in this order: prefixes removed; then, key by key, rows removed, stored, or stored if absent."""
 
     replaced: list[Row] = field(default_factory=list)
     deleted: list[Row] = field(default_factory=list)
@@ -28,12 +28,12 @@ class Step:
 
 
 def key_of(schema: StreamSchema) -> Callable[[Row], Any]:
-    """A row's key as something hashable (a bare value for a key of one column)."""
+    """A row's key as a hashable value (the bare value for a key of one column)."""
     return itemgetter(*schema.key_indices)
 
 
 def operations_of(batches: Iterable[Batch]) -> Iterator[tuple[int, Row, Batch]]:
-    """Every single operation in order."""
+    """Every single operation, in order."""
     for batch in batches:
         operations = batch.operations if batch.operations is not None else bytes(len(batch.rows))
         for operation, row in zip(operations, batch.rows, strict=True):
@@ -41,12 +41,12 @@ def operations_of(batches: Iterable[Batch]) -> Iterator[tuple[int, Row, Batch]]:
 
 
 def plan_upsert(schema: StreamSchema, batches: Sequence[Batch], *, unique: bool = True) -> list[Step]:
-    """The steps that bring the state by key where the operations, one after the other, would bring it.
+    """The steps that lead to the same state by key as applying the operations one after the other.
 
     Args:
-        schema: Of all batches.
-        batches: In order.
-        unique: False where the sink applies `upserted` row by row, so that a repeated key does no harm in batches of upserts.
+        schema: The schema of all batches.
+        batches: The batches, in order.
+        unique: False if the sink applies `upserted` row by row: then batches of upserts may repeat a key.
     """
     if all(batch.operations is None for batch in batches):
         rows: Sequence[Row] = (
@@ -92,11 +92,11 @@ def _step(replaced: list[Row], state: dict[Any, tuple[int, Row]]) -> Step:
 
 @dataclass(slots=True)
 class History:
-    """What append mode writes, in order: the live rows of prefixes retracted, then rows as they came.
+    """What append mode writes, in order: retractions of the live rows of prefixes, then rows in their order.
 
     Attributes:
         replaced: Prefixes whose live rows get a retraction, each with its batch.
-        rows: (operation's name, row, batch) to be appended after that.
+        rows: (name of the operation, row, batch), appended after that.
     """
 
     replaced: list[tuple[Row, Batch]] = field(default_factory=list)
@@ -107,7 +107,7 @@ NAMES = {int(operation): operation.name.lower() for operation in Operation}
 
 
 def plan_append(batches: Sequence[Batch]) -> list[History]:
-    """The steps of append mode: a replacement starts a new one unless nothing was appended yet."""
+    """The steps of append mode: a replacement starts a new step, unless the present one has no rows yet."""
     steps = [History()]
     for operation, row, batch in operations_of(batches):
         if operation == REPLACE:

@@ -1,1 +1,1 @@
-"""Datasets over a driver that blocks: the sink, the writer of rows and the inspector, in any dialect."""
+"""Datasets over a blocking driver: the sink, the row writer and the inspector, for any SQL dialect."""

@@ -1,4 +1,4 @@
-"""What a dataset needs of a database whose driver blocks."""
+"""What a dataset needs from a database with a blocking driver."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from connector_runner.protocols.errors import TransientError
 
 
 class BlockingConnection(Connection, Protocol):
-    """In autocommit mode, usable from any one thread at a time."""
+    """A connection in autocommit mode; any thread may use it, but only one at a time."""
 
     @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open."""
 
     def executemany(self, sql: str, parameters: Sequence[Sequence[Any]], /) -> Cursor:
-        """Does a statement once for each set of parameters."""
+        """Executes a statement once for each set of parameters."""
 
     def close(self) -> None:
-        """Lets go of the database."""
+        """Closes the connection."""
 
 
 class Database(Protocol):
     """How to open a database, and what its errors mean.
 
     Attributes:
-        dialect: Its words.
-        begin: Opens a transaction that takes the lock for writing at its start.
-        value_errors: What a value or a row may raise on its way in; whether it does blame the row, `is_refusal` tells.
+        dialect: Its SQL dialect.
+        begin: Statement that opens a transaction and takes the write lock at once.
+        value_errors: Exceptions that a value or a row may raise when it is stored; `is_refusal` decides whether the row is the cause.
     """
 
     dialect: Dialect
@@ -39,21 +39,21 @@ class Database(Protocol):
     value_errors: tuple[type[Exception], ...]
 
     def connect(self, *, create: bool = True) -> BlockingConnection:
-        """A new connection; with `create: False` nothing is changed by looking.
+        """A new connection; with `create: False` opening it changes nothing in the database.
 
         Raises:
-            ActionRequiredError, TransientError: Why there is none.
+            ActionRequiredError, TransientError: It can't be opened; the error says why.
         """
 
     def explained(self) -> contextlib.AbstractContextManager[None]:
-        """Within it the driver's errors are raised as the pipeline's."""
+        """A context in which errors of the driver are raised as errors of the pipeline."""
 
     def is_refusal(self, error: Exception) -> bool:
-        """Whether the row is to blame, not the database."""
+        """Whether the row is the cause of the error, not the database."""
 
 
 class Begun:
-    """One transaction; rolled back on any error."""
+    """Runs one transaction; rolled back on any error."""
 
     def __init__(self, connection: BlockingConnection, begin: str) -> None:
         self._connection = connection

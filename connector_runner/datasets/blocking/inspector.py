@@ -1,4 +1,4 @@
-"""Looks at a dataset without claiming it."""
+"""Inspects a dataset without claiming it."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ class InspectedConnection(Connection, Protocol):
     """A blocking connection in autocommit mode."""
 
     def close(self) -> None:
-        """Lets go of the database."""
+        """Closes the connection."""
 
 
 class InspectedDatabase(Protocol):
-    """What is needed of a database to look at it; see `database.Database`."""
+    """What an inspector needs from a database; see `database.Database`."""
 
     @property
     def dialect(self) -> Dialect:
-        """Its words."""
+        """Its SQL dialect."""
 
     def connect(self, *, create: bool = True) -> InspectedConnection:
         """A new connection."""
 
     def explained(self) -> AbstractContextManager[None]:
-        """Within it the driver's errors are raised as the pipeline's."""
+        """A context in which errors of the driver are raised as errors of the pipeline."""
 
 
 class LedgerInspector:
     """See `Inspector`.
 
     Args:
-        context: Of the dataset.
-        database: Where its ledger lies.
+        context: The context of the dataset.
+        database: The database that holds its ledger.
         newest: Reads rows of the same database (see `RowDialect.newest`); None where rows can't be read back.
         find: Finds the schema of the table where the database has schemas.
     """
@@ -70,7 +70,7 @@ class LedgerInspector:
         """See `Inspector.newest_rows`.
 
         Raises:
-            ActionRequiredError: The dataset gives no rows back.
+            ActionRequiredError: Rows can't be read back from this dataset.
         """
         if self._newest is None:
             raise ActionRequiredError(

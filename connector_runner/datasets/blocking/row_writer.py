@@ -1,4 +1,4 @@
-"""Puts the batches of one stream into its table, within the transaction of the caller, over a driver that blocks."""
+"""Writes the batches of one stream into its table, inside the caller's transaction, over a blocking driver."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from connector_runner.protocols.sink import Transaction
 
 
 class RowWriter:
-    """For one schema of one stream; refused rows become dead letters in the ledger."""
+    """Writes rows of one schema of one stream; refused rows become dead letters in the ledger."""
 
     def __init__(
         self, database: Database, ledger: StreamLedger, rows: RowDialect, schema: StreamSchema, *, append: bool
@@ -38,7 +38,7 @@ class RowWriter:
         ]
 
     def write(self, connection: BlockingConnection, transaction: Transaction) -> int:
-        """All batches; returns how many rows were refused."""
+        """Writes all batches; returns how many rows were refused."""
         batches, refused = transaction.batches, 0
         connection.execute("SAVEPOINT rows")
         try:
@@ -101,7 +101,7 @@ class RowWriter:
         )
 
     def _write_singly(self, connection: BlockingConnection, batches: Sequence[Batch]) -> int:
-        """One operation after the other; those that are refused leave what was there and become dead letters."""
+        """Applies one operation after the other; a refused one leaves the table as it was and becomes a dead letter."""
         refused = 0
         for operation, row, batch in operations_of(batches):
             connection.execute("SAVEPOINT single")

@@ -1,6 +1,6 @@
-"""A sink of two parts: a ledger in a database whose driver blocks, and something that takes the rows of each stream.
+"""A sink of two parts: a ledger in a database with a blocking driver, and a component that stores the rows of each stream.
 
-All blocking calls are made on one thread of its own, in the order of the calls.
+All blocking calls run on one dedicated thread, in the order of the calls.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ T = TypeVar("T")
 
 
 class StreamWriter(Protocol):
-    """Takes the rows of one schema of one stream."""
+    """Stores the rows of one schema of one stream."""
 
     def write(self, connection: BlockingConnection, transaction: Transaction) -> int:
-        """Puts them where they belong, while the ledger's transaction is open; returns how many rows were refused.
+        """Writes the rows while the ledger's transaction is open; returns how many were refused.
 
         Args:
-            connection: The ledger's.
-            transaction: Only its batches of that stream, of that schema.
+            connection: The ledger's connection.
+            transaction: Only the batches of this stream and schema.
         """
 
 
@@ -40,23 +40,23 @@ class Rows(Protocol):
     """Where the rows go."""
 
     def check(self) -> None:
-        """Before each claim.
+        """Called before each claim.
 
         Raises:
-            ActionRequiredError: Something is missing that only a person can provide.
+            ActionRequiredError: Something is missing that only a user can provide.
         """
 
     def ensure(self, schema: StreamSchema, own: bool) -> Procedure[bool]:
         """See `Ledger.prepare`."""
 
     def build_writer(self, schema: StreamSchema) -> StreamWriter:
-        """For rows of this schema, once the tables fit."""
+        """Builds the writer for rows of this schema; called once the tables fit."""
 
     def leave(self) -> None:
-        """Called from any thread before the sink closes: what is under way ends as soon as it can."""
+        """Called from any thread before the sink closes: work in progress ends as soon as it can."""
 
     def disconnect(self) -> None:
-        """Lets go of connections; safe twice."""
+        """Closes its connections; may be called more than once."""
 
 
 class BlockingSink:
@@ -64,8 +64,8 @@ class BlockingSink:
 
     Args:
         context: What the sink is built from.
-        database: Where the ledger lies.
-        build_rows: Makes of the ledger what takes the rows.
+        database: The database that holds the ledger.
+        build_rows: Builds the component that stores the rows, given the ledger.
     """
 
     def __init__(self, context: SinkContext, database: Database, build_rows: Callable[[Ledger], Rows]) -> None:
@@ -163,7 +163,7 @@ class BlockingSink:
 
 
 class TableRows:
-    """`Rows` in a table of the ledger's own database."""
+    """`Rows` stored in a table of the ledger's own database."""
 
     def __init__(self, context: SinkContext, database: Database, dialect: RowDialect, ledger: Ledger) -> None:
         self._database = database
@@ -172,7 +172,7 @@ class TableRows:
         self._append = context.write_mode is WriteMode.APPEND
 
     def check(self) -> None:
-        """Nothing else is needed."""
+        """Does nothing: a table needs nothing else."""
 
     def ensure(self, schema: StreamSchema, own: bool) -> Procedure[bool]:
         """See `Rows.ensure`."""
@@ -187,12 +187,12 @@ class TableRows:
         )
 
     def leave(self) -> None:
-        """A statement under way is finished."""
+        """Does nothing: a running statement is finished first."""
 
     def disconnect(self) -> None:
-        """The connection is the ledger's."""
+        """Does nothing: the connection belongs to the ledger."""
 
 
 def build_table_sink(context: SinkContext, database: Database, dialect: RowDialect) -> BlockingSink:
-    """Effectively once: a commit holds rows, dead letters, incidents, position and the check of the epoch."""
+    """Effectively once: one commit holds rows, dead letters, incidents, position and the check of the epoch."""
     return BlockingSink(context, database, lambda ledger: TableRows(context, database, dialect, ledger))

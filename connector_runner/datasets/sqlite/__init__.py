@@ -1,1 +1,1 @@
-"""SQLite files: the ledger of every dataset that is no database of its own, and the SQLite dataset itself."""
+"""SQLite files: the ledger of every dataset that is not a database, and the SQLite dataset itself."""

@@ -21,7 +21,7 @@ from connector_runner.schemas.dataset_url import url_problems
 
 LOCK_SECONDS = 2.0
 
-# https://www.sqlite.org/rescode.html: primary result codes that may pass, with what a person should read.
+# https://www.sqlite.org/rescode.html: primary result codes of transient errors, with the message for users.
 TRANSIENT = {
     sqlite3.SQLITE_BUSY: "is locked by another program",
     sqlite3.SQLITE_LOCKED: "is locked by another program",
@@ -40,17 +40,17 @@ REFUSED = {
 
 
 def parse_url(url: str, directory: Path) -> tuple[Path, str]:
-    """The file and the `synchronous` option of a URL.
+    """Parses a URL into its file and `synchronous` option.
 
     Raises:
-        InvalidConfigError: It is no SQLite URL.
+        InvalidConfigError: It is not a SQLite URL.
     """
     if problems := url_problems(url):
         raise InvalidConfigError([f"dataset.url: {problem}" for problem in problems])
     parts = urlsplit(url)
     synchronous = parse_qs(parts.query).get("synchronous", ["FULL"])[-1].upper()
     path = unquote(parts.path.removeprefix("/"))
-    if path.startswith("//"):  # one slash too many; SQLite would take the first folder for a host
+    if path.startswith("//"):  # one slash too many; SQLite would read the first folder as a host
         path = "/" + path.lstrip("/")
     return directory / path, synchronous
 
@@ -59,13 +59,13 @@ class SqliteFile:
     """A `Database` in a file.
 
     Args:
-        read_url: Gives its URL; asked again for each connection.
-        directory: Where relative URLs start.
+        read_url: Returns its URL; called again for each connection.
+        directory: The directory that relative URLs are resolved against.
     """
 
     dialect = DIALECT
     begin = "BEGIN IMMEDIATE"
-    # Out of range, not UTF-8, no exact form.
+    # Out of range, not UTF-8, or without an exact form.
     value_errors: tuple[type[Exception], ...] = (RefusedError, OverflowError, UnicodeError, sqlite3.Error)
 
     def __init__(self, read_url: Callable[[], str], directory: Path) -> None:
@@ -74,11 +74,11 @@ class SqliteFile:
         self._path = Path()
 
     def connect(self, *, create: bool = True) -> sqlite3.Connection:
-        """With a write-ahead log.
+        """Opens the file, with a write-ahead log.
 
         Raises:
             ActionRequiredError: The folder does not exist or may not be entered.
-            TransientError: Locked or unreadable now.
+            TransientError: The file is locked or can't be read now.
         """
         self._path, synchronous = parse_url(self._read_url(), self._directory)
         if not self._path.parent.is_dir():
@@ -96,7 +96,7 @@ class SqliteFile:
                 check_same_thread=False,
             )
             try:
-                if create:  # looking at a file changes nothing in it
+                if create:  # inspecting a file changes nothing in it
                     connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute(f"PRAGMA synchronous = {synchronous}")
             except BaseException:
@@ -106,7 +106,7 @@ class SqliteFile:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """SQLite's errors as the pipeline's."""
+        """Raises SQLite's errors as errors of the pipeline."""
         try:
             yield
         except sqlite3.Error as error:

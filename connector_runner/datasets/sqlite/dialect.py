@@ -1,4 +1,4 @@
-"""SQLite's words for the ledger. Pure."""
+"""The ledger's dialect for SQLite. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from connector_runner.datasets.names import TableNames
 
 
 def table_key(names: TableNames) -> str:
-    """How the checkpoint names the table: SQLite takes names for the same that differ in the case of ASCII letters."""
+    """The table's name in the checkpoint: for SQLite, names that differ only in the case of ASCII letters are the same."""
     return names.text.encode().lower().decode()
 
 
