@@ -1,4 +1,4 @@
-"""Runs reader and writer together until the stream ends, a person must act, or somebody says stop."""
+"""Runs reader and writer together until the stream ends, a user must act, or a stop is requested."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from connector_runner.protocols.source import Opened, Source
 from connector_runner.resilience.backoff import Backoff
 from connector_runner.schemas.outcome import ExitCode
 
-# Within the grace period that the operator gives (30 s and more): what was read is still committed.
+# Shorter than the operator's grace period (30 s or more); in this time what was read is committed.
 STOP_SECONDS = 20.0
 CLOSE_SECONDS = 5.0
-# Rows and batches make no cycles; looking for some after every 700 objects took up to a third of the time of single rows.
+# Rows and batches form no reference cycles; collecting after every 700 objects took up to a third of the time for single rows.
 OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 
 class Engine:
-    """One execution: the selected streams into one dataset."""
+    """One execution: carries the selected streams into one dataset."""
 
     def __init__(
         self, build_source: Callable[[], Source], sink: Sink, telemetry: Telemetry, *, wait: bool,
@@ -44,7 +44,7 @@ class Engine:
         self._stopping.set()
 
     def reconnect(self) -> None:
-        """Credentials were rotated: both sides connect anew with what is there now."""
+        """Credentials were rotated: source and sink connect again with the present ones."""
         self._telemetry.note("mounted Secrets have changed; connecting again")
         self._reader.reconnect()
         self._writer.reconnect()
@@ -53,13 +53,13 @@ class Engine:
         self._writer.announce(tuple(opened.schemas.values()))
 
     async def run(self) -> ExitCode:
-        """Until the end.
+        """Runs until the end.
 
         Returns:
             END_OF_STREAM, or TERMINATED after `stop`.
 
         Raises:
-            ActionRequiredError: A person must act; what had been read before is committed if the dataset takes it.
+            ActionRequiredError: A user must act; rows that were read before are committed if the dataset accepts them.
         """
         gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
         stopping = asyncio.create_task(self._stopping.wait())
@@ -95,7 +95,7 @@ class Engine:
     async def _wind_up(
         self, reading: asyncio.Task[None], writing: asyncio.Task[None], stopping: asyncio.Task[Any]
     ) -> ExitCode:
-        """Something ended: what had been read is committed, then the reason is told."""
+        """A task ended: commits what was read, then raises or returns the reason."""
         if writing.done():
             writing.result()
         failure = reading.exception() if reading.done() else None

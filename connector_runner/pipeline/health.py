@@ -1,4 +1,4 @@
-"""Whether the runner is ready, and if not, why."""
+"""Whether the runner is ready, and why not."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Health:
-    """Ready: source and sink are connected, and something was committed since they are.
+    """Readiness: source and sink are connected, and a commit went through since then.
 
     Attributes:
         source, sink: "" when connected, else why not.
-        is_committing: Whether a commit went through since the last trouble.
-        clean: Takes secrets out of what is told.
+        is_committing: Whether a commit went through since the last failure.
+        clean: Removes secrets from messages.
     """
 
     source: str = "the source is not connected yet"
@@ -30,5 +30,5 @@ class Health:
 
     @property
     def is_ready(self) -> bool:
-        """Whether rows flow or could."""
+        """Whether rows flow, or would if there were any."""
         return not self.problems()

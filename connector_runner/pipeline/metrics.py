@@ -1,4 +1,4 @@
-"""The figures of a runner in Prometheus' format; each name is documented in docs/runner.md."""
+"""The metrics of a runner in Prometheus format; each name is documented in docs/runner.md."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 
 
 class PrometheusMeters:
-    """Implements `telemetry.Meters`; a registry of its own, so that tests can have many."""
+    """Implements `telemetry.Meters` with its own registry, so that tests can have several."""
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
@@ -52,7 +52,7 @@ class PrometheusMeters:
             self._events.labels(event)
 
     def watch(self, queue: BatchQueue, health: Health) -> None:
-        """Values that are read when they are asked for."""
+        """Registers values that are read at each scrape."""
         values: list[tuple[str, str, Callable[[], float]]] = [
             ("connector_queue_bytes", "Read and not yet sent", lambda: queue.bytes),
             ("connector_queue_rows", "Read and not yet sent", lambda: queue.rows),
@@ -95,5 +95,5 @@ class PrometheusMeters:
             self._progress.labels("total", unit).set(total)
 
     def exposition(self) -> bytes:
-        """The text that Prometheus scrapes."""
+        """The text for Prometheus to scrape."""
         return generate_latest(self.registry)

@@ -10,10 +10,10 @@ from connector_runner.protocols.errors import InvalidConfigError
 
 
 def parse_address(text: str) -> tuple[str, int]:
-    """`host:port`, `[v6]:port` or `:port` (all addresses).
+    """Parses `host:port`, `[v6]:port` or `:port` (all addresses).
 
     Raises:
-        InvalidConfigError: It is none of these.
+        InvalidConfigError: It has none of these forms.
     """
     host, separator, port = text.rpartition(":")
     if not separator or not port.isdecimal() or int(port) > 65535:
@@ -22,10 +22,10 @@ def parse_address(text: str) -> tuple[str, int]:
 
 
 async def serve_probes(address: str, health: Health, meters: PrometheusMeters) -> tuple[web.AppRunner, int]:
-    """Answers on `/healthz` (by answering: the loop turns), `/readyz` (200, or 503 with the reasons) and `/metrics`.
+    """Serves `/healthz` (an answer means that the event loop runs), `/readyz` (200, or 503 with the reasons) and `/metrics`.
 
     Returns:
-        The server, to be cleaned up, and its port (of use when 0 was asked for).
+        The server, to be cleaned up, and its port (useful when port 0 was requested).
     """
 
     async def healthz(_: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""The queue between reader and writer: bounded in bytes and rows, so that back-pressure reaches the source."""
+"""The queue between reader and writer, bounded in bytes and rows, so that backpressure reaches the source."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from connector_runner.protocols.schema import StreamSchema
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much is held at once.
+    """Limits on what the queue and a group hold.
 
-    A transaction of the source (`Batch.more`) is never cut while it fits into the queue: it makes a group larger than the group's
-    limits, and is taken only when its end is there. `Batch.size` estimates bytes on the wire; Python's objects take several times that, hence the limits on rows.
+    A transaction of the source (`Batch.more`) is never split while it fits into the queue: it may make a group larger than the
+    group's limits, and is taken only when its end has arrived. `Batch.size` estimates bytes on the wire; Python objects take
+    several times that, so rows are limited too.
     """
 
     queue_bytes: int = 8 << 20
@@ -26,7 +27,7 @@ class Limits:
 
 
 class _Whole(NamedTuple):
-    """Several batches of one transaction of the source, which become visible together."""
+    """The batches of one transaction of the source, which become visible together."""
 
     batches: list[Batch]
     size: int
@@ -35,7 +36,7 @@ class _Whole(NamedTuple):
 
 @dataclass(slots=True)
 class Group:
-    """Batches of one source, to be stored together.
+    """Batches of one source that are stored together.
 
     Attributes:
         schemas: Stream → its schema in all of these batches.
@@ -47,21 +48,21 @@ class Group:
 
     @property
     def has_rows(self) -> bool:
-        """False for mere news of the position."""
+        """False if there is only a newer position."""
         return any(batch.rows or batch.incidents for batch in self.batches)
 
 
 class BatchQueue:
-    """For one reader and one writer on one event loop.
+    """A queue for one reader and one writer on one event loop.
 
-    Batches of one transaction of the source (`Batch.more`) are handed out together or not at all, however large it is: how much that
-    may be is the source's to say.
+    Batches of one transaction of the source (`Batch.more`) are taken out together or not at all, however large the transaction is:
+    limiting its size is the source's task.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._steps: deque[tuple[Batch | _Whole, str]] = deque()
-        self._begun: list[Batch] = []  # of a transaction whose end is still to come
+        self._begun: list[Batch] = []  # batches of a transaction whose end has not arrived yet
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
         self._closed = False
@@ -70,7 +71,7 @@ class BatchQueue:
         self.rows = 0
 
     def offer(self, batch: Batch, identity: str) -> bool:
-        """Takes the batch if there is room; one that is larger than the limits is taken into an empty queue."""
+        """Adds the batch if there is room; an empty queue accepts a batch larger than the limits."""
         if self._steps and self.is_full:
             return False
         self.bytes += batch.size
@@ -95,41 +96,41 @@ class BatchQueue:
 
     @property
     def is_full(self) -> bool:
-        """Whether a reader has to wait."""
+        """Whether a reader must wait."""
         return self.bytes >= self._limits.queue_bytes or self.rows >= self._limits.queue_rows
 
     def discard_begun(self) -> None:
-        """Forgets a transaction whose end will not come any more: the connection was lost within it, and it is read again."""
+        """Drops a transaction whose end will not arrive: the connection was lost within it, and it will be read again."""
         for batch in self._begun:
             self.bytes -= batch.size
             self.rows -= len(batch.rows)
         self._begun.clear()
 
     def close(self) -> None:
-        """Nothing more will come."""
+        """Marks the end: no batch follows."""
         self.discard_begun()
         self._closed = True
         self._changed.set()
 
     @property
     def is_finished(self) -> bool:
-        """Closed and empty."""
+        """Whether the queue is closed and empty."""
         return self._closed and not self._steps
 
     async def wait(self) -> None:
-        """Until there is something to take, the queue is closed, or somebody wakes the waiting one."""
+        """Waits until there is something to take, the queue is closed, or `wake` is called."""
         if not self._steps and not self._closed and not self._woken:
             self._changed.clear()
             await self._changed.wait()
         self._woken = False
 
     def wake(self) -> None:
-        """Ends a `wait`, now or the next."""
+        """Ends the present `wait`, or the next one."""
         self._woken = True
         self._changed.set()
 
     def take(self) -> Group | None:
-        """What can be stored together, None when there is nothing: of one source, each stream in one schema, up to the limits."""
+        """The next batches that can be stored together, or None: of one source, each stream in one schema, up to the limits."""
         if not self._steps:
             return None
         limits, steps = self._limits, self._steps
@@ -162,7 +163,7 @@ class BatchQueue:
 
 
 def _fit(batches: list[Batch], known: dict[str, StreamSchema]) -> bool:
-    """Whether each stream has the schema that its batches in the group have; then those that had none are entered."""
+    """Whether each stream has the same schema as in the group; if so, schemas of new streams are added to the group."""
     for batch in batches:
         before = known.get(batch.schema.stream)
         if before is not None and before is not batch.schema and before.version != batch.schema.version:

@@ -1,4 +1,4 @@
-"""Reads the source into the queue, and opens it again where it was when the connection is lost."""
+"""Reads the source into the queue; after a lost connection opens it again at the last position."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from connector_runner.protocols.sink import Claim
 from connector_runner.protocols.source import Checkpoint, Opened, Source
 from connector_runner.resilience.backoff import Backoff
 
-# A source that never waits would keep the writer from sending; after so many batches the loop gets its turn.
+# A source that never waits would keep the writer from sending; after this many batches the event loop runs other tasks.
 BATCHES_A_TURN = 64
 
 
 class Reader:
-    """The streams of one source, each from a checkpoint on."""
+    """Reads the streams of one source, each from its checkpoint on."""
 
     def __init__(
         self, build: Callable[[], Source], queue: BatchQueue, telemetry: Telemetry, backoff: Backoff,
@@ -36,13 +36,13 @@ class Reader:
         self._reconnect_asked = False
 
     async def run(self, start: Claim) -> None:
-        """Until the streams end.
+        """Reads until the streams end.
 
         Args:
-            start: Where they stand in the dataset.
+            start: Their checkpoints in the dataset.
 
         Raises:
-            ActionRequiredError: A person must act.
+            ActionRequiredError: A user must act.
         """
         self._handed_over = dict(start.checkpoints)
         self._places = dict(start.places)
@@ -58,7 +58,7 @@ class Reader:
             except asyncio.CancelledError:
                 asked, self._reconnect_asked = self._reconnect_asked, False
                 task = asyncio.current_task()
-                # Both at once, a reconnection and the end of the run: the end counts.
+                # If a reconnection and the end of the run come together, the end counts.
                 if not asked or (task is not None and task.cancelling()):
                     self._reading.cancel()
                     with contextlib.suppress(asyncio.CancelledError, Exception):
@@ -66,7 +66,7 @@ class Reader:
                     raise
 
     def reconnect(self) -> None:
-        """Opens anew with the configuration as it is now."""
+        """Opens the source again with the present configuration."""
         if self._reading is not None and not self._reading.done():
             self._reconnect_asked = True
             self._reading.cancel()
@@ -104,7 +104,7 @@ class Reader:
             await source.close()
 
     def _hand_over(self, newest: Batch, last: Mapping[str, Batch], identity: str) -> None:
-        """Where each stream stands now: the reader is at the end of a transaction, each stream's place as its own last batch had it."""
+        """The present checkpoint of each stream: the reader's position after a transaction, and the place of the stream's last batch."""
         by_stream = {self._selected(stream): batch for stream, batch in last.items()}
         for stream, batch in by_stream.items():
             self._places[stream] = batch.place or {}

@@ -1,4 +1,4 @@
-"""Mounted Secrets are swapped under a running process; it is told when their contents have changed."""
+"""Notices when the contents of mounted Secrets change under a running process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SECONDS_BETWEEN_LOOKS = 5.0
 
 
 def fingerprint(paths: Sequence[Path]) -> str:
-    """A digest of the contents of files and folders; what can't be read counts as absent."""
+    """A digest of the contents of files and folders; unreadable ones count as absent."""
     digest = hashlib.sha256()
     for path in paths:
         files = sorted(path.iterdir()) if path.is_dir() else [path]
@@ -29,13 +29,13 @@ def fingerprint(paths: Sequence[Path]) -> str:
 async def watch_files(
     paths: Sequence[Path], before: str, changed: Callable[[], None], seconds: float = SECONDS_BETWEEN_LOOKS
 ) -> None:
-    """Calls `changed` whenever the contents are other than at the last look; never returns.
+    """Calls `changed` whenever the contents differ from the last check; never returns.
 
     Args:
         paths: Files and folders.
-        before: Their fingerprint from before they were first read, so that no change is missed.
-        changed: What to call.
-        seconds: Between two looks.
+        before: Their fingerprint, taken before they were first read, so that no change is missed.
+        changed: The function to call.
+        seconds: The interval between two checks.
     """
     while True:
         await asyncio.sleep(seconds)

@@ -1,4 +1,4 @@
-"""What goes on, in one place: feeds readiness, metrics, the log and the terminal."""
+"""Collects all events of a run and feeds readiness, metrics, the log and the terminal."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from connector_runner.protocols.batch import Batch, Operation
 from connector_runner.protocols.errors import ConnectorError
 from connector_runner.protocols.sink import Receipt, Transaction
 
-# Of one transaction; all of them are in the dataset.
+# Incidents of one transaction that are logged; the dataset holds all of them.
 INCIDENTS_LOGGED = 5
 OPERATIONS = {int(operation): operation.name.lower() for operation in Operation}
 
 
 class Meters(Protocol):
-    """Where figures go; see `metrics.PrometheusMeters`."""
+    """Receives the figures for metrics; see `metrics.PrometheusMeters`."""
 
     def committed(self, seconds: float, rows: dict[str, int], sizes: dict[str, int], batches: int) -> None:
-        """A transaction was confirmed after so many seconds, with rows and bytes by operation."""
+        """A transaction was confirmed after `seconds`, with rows and bytes by operation."""
 
     def refused(self, rows: int) -> None:
         """Rows became dead letters."""
 
     def lag(self, seconds: float) -> None:
-        """How far behind the source's newest data."""
+        """How far the stream is behind the source's newest data."""
 
     def count(self, name: str, amount: int) -> None:
-        """An event by name."""
+        """Counts an event by name."""
 
     def progress(self, done: int, total: int | None, unit: str) -> None:
-        """A snapshot or backfill went on."""
+        """A snapshot or backfill made progress."""
 
 
 class NoMeters:
-    """For runs by hand without a port: nothing is imported, nothing is kept."""
+    """For runs by hand without a port: imports nothing, stores nothing."""
 
     def committed(self, seconds: float, rows: dict[str, int], sizes: dict[str, int], batches: int) -> None:
         """See `Meters`."""
@@ -56,15 +56,15 @@ class NoMeters:
 
 
 class Log(Protocol):
-    """Where lines for people and machines go."""
+    """Receives log lines for people and machines."""
 
     def __call__(self, level: str, message: str, /, **fields: Any) -> None:
-        """One line."""
+        """Writes one line."""
 
 
 @dataclass
 class Totals:
-    """Since the start, for the terminal and the last line of the log."""
+    """Totals since the start, for the terminal and the last log line."""
 
     rows: int = 0
     refused: int = 0
@@ -83,14 +83,14 @@ def count_operations(batches: tuple[Batch, ...]) -> dict[str, int]:
 
 
 def share(size: int, counts: dict[str, int]) -> dict[str, int]:
-    """Bytes by operation, each row's share the same: sources estimate the size of a batch as a whole."""
+    """Bytes by operation, divided equally among the rows: sources estimate only the size of a whole batch."""
     rows = sum(counts.values())
     return {name: size * count // rows for name, count in counts.items()}
 
 
 @dataclass
 class Telemetry:
-    """Implements the `Report` that sources speak to, and hears of commits and trouble from the pipeline."""
+    """Implements `Report` for sources; the pipeline reports commits and failures to it."""
 
     log: Log
     meters: Meters
@@ -98,7 +98,7 @@ class Telemetry:
     totals: Totals = field(default_factory=Totals)
     clock: Callable[[], float] = time.time
 
-    # What sources tell.
+    # Reported by sources.
 
     def connected(self) -> None:
         """See `Report`."""
@@ -131,7 +131,7 @@ class Telemetry:
         """See `Report`."""
         self.log("info", message, **fields)
 
-    # What the pipeline tells.
+    # Reported by the pipeline.
 
     def source_lost(self, error: ConnectorError, delay: float) -> None:
         """Opening or reading failed; the next try comes after `delay` seconds."""
@@ -141,7 +141,7 @@ class Telemetry:
         self.log("warning", error.message, reason=error.reason, retryInSeconds=round(delay, 2))
 
     def sink_connected(self) -> None:
-        """The dataset takes rows (again)."""
+        """The dataset accepts rows (again)."""
         if self.health.sink:
             self.health.sink = ""
             self.log("info", "the dataset is connected")
@@ -154,13 +154,13 @@ class Telemetry:
         self.log("warning", error.message, reason=error.reason, retryInSeconds=round(delay, 2))
 
     def sink_slow(self, what: str, seconds: float) -> None:
-        """Something was asked of the dataset `seconds` ago and does not come back; `what` says what, in a few words."""
+        """A call to the dataset, described by `what`, has not returned for `seconds`."""
         message = f"{what} is not confirmed after {seconds:.0f} s: a lock, or a dataset that hangs"
         self.health.sink = message
         self.log("warning", message)
 
     def committed(self, transaction: Transaction, receipt: Receipt, seconds: float) -> None:
-        """A transaction is confirmed."""
+        """A transaction was confirmed."""
         batches = transaction.batches
         counts = count_operations(batches)
         self.meters.committed(seconds, counts, share(sum(batch.size for batch in batches), counts), len(batches))
@@ -184,6 +184,6 @@ class Telemetry:
         self.behind(batches[-1].event_time if batches else None)
 
     def behind(self, event_time: float | None) -> None:
-        """The dataset stands where the source was at this time, or is about to; None if that is unknown."""
+        """The dataset holds, or soon will, what the source had at this time; None if that is unknown."""
         if event_time is not None:
             self.lag(max(0.0, self.clock() - event_time))

@@ -1,4 +1,4 @@
-"""Live progress for people: rows, rows a second, lag, and for a snapshot a bar with percent and time left."""
+"""Live progress on a terminal: rows, rows per second, lag, and for a snapshot a bar with percentage and remaining time."""
 
 from __future__ import annotations
 

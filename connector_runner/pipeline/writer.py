@@ -1,4 +1,4 @@
-"""Makes transactions of what is in the queue, as large as it is far behind, and sees them confirmed in order."""
+"""Turns the queue into transactions, larger ones when it is far behind, and confirms them in order."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.sink import Claim, Receipt, Sink, Transaction, WriteAgain
 from connector_runner.resilience.backoff import Backoff
 
-# With `wait: false`: transactions on their way at once.
+# With `wait: false`: how many transactions may be in flight.
 IN_FLIGHT = 4
-# What takes longer is told: a lock, a hanging server.
+# Calls that take longer are reported: a lock, a hanging server.
 SLOW_SECONDS = 5.0
 
 T = TypeVar("T")
@@ -30,8 +30,8 @@ class Pace:
     """Seconds between commits when there are no rows.
 
     Attributes:
-        heartbeat: Mere positions are stored at most so often.
-        idle: Without any news the fence is looked at so often, so that a lost dataset or epoch is noticed.
+        heartbeat: The shortest interval at which positions without rows are stored.
+        idle: The interval at which the fence is checked when nothing arrives, so that a lost dataset or epoch is noticed.
     """
 
     heartbeat: float = 2.0
@@ -46,7 +46,7 @@ class _Sent:
 
 
 class Writer:
-    """The only one who speaks to the sink."""
+    """The only user of the sink."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Writer:
         self._announced: tuple[StreamSchema, ...] = ()
 
     async def claim(self) -> Claim:
-        """Takes the dataset over, however long that needs."""
+        """Claims the dataset, retrying as long as necessary."""
         while True:
             try:
                 claim = await self._told(self._sink.claim(), "the claim of the dataset")
@@ -86,17 +86,17 @@ class Writer:
             return claim
 
     def announce(self, schemas: tuple[StreamSchema, ...]) -> None:
-        """The source is open: the tables are made, and a heartbeat proves that commits go through, before the first row."""
+        """The source is open: before the first row, creates the tables and proves with a heartbeat that commits go through."""
         self._announced = schemas
         self._queue.wake()
 
     def reconnect(self) -> None:
-        """Before the next transaction the sink connects anew: its credentials were rotated."""
+        """Makes the sink connect again before the next transaction: its credentials were rotated."""
         self._reconnect_asked = True
         self._queue.wake()
 
     async def run(self) -> None:
-        """Until the queue is finished and everything is confirmed.
+        """Writes until the queue is finished and everything is confirmed.
 
         Raises:
             ActionRequiredError: From the sink.
@@ -141,17 +141,17 @@ class Writer:
             await self._write(quiet)
 
     def _with_quiet(self, group: Group, *, only_last: bool = False) -> Group:
-        """The group, after what earlier quiet batches say of the places of streams that it does not speak of.
+        """The group, preceded by the places that earlier batches without rows gave for streams that are not in it.
 
         Args:
-            group: What comes now.
-            only_last: Of each stream only its last batch is kept: there are no rows.
+            group: The next group.
+            only_last: Keeps only the last batch of each stream; for groups without rows.
         """
         quiet, self._quiet = self._quiet, None
         batches = group.batches
         if only_last and len(batches) > 1:
             last = {batch.schema.stream: batch for batch in batches}
-            last[batches[-1].schema.stream] = last.pop(batches[-1].schema.stream)  # its position is the newest
+            last[batches[-1].schema.stream] = last.pop(batches[-1].schema.stream)  # its position is the newest one
             batches = list(last.values())
         if quiet is not None and quiet.identity == group.identity:
             kept = [b for b in quiet.batches if b.place is not None and b.schema.stream not in group.schemas]
@@ -164,7 +164,7 @@ class Writer:
         return time.monotonic() - self._last_send
 
     async def _idle(self) -> None:
-        """Nothing to take: until there is, a commit is confirmed, or a heartbeat is due."""
+        """Waits until there is something to take, a commit is confirmed, or a heartbeat is due."""
         due = self._pace.heartbeat if self._quiet else self._pace.idle
         waiting = asyncio.create_task(self._queue.wait())
         try:
@@ -211,7 +211,7 @@ class Writer:
             self._confirmed(receipt)
 
     def _seconds_to_slow(self) -> float:
-        """Until the oldest transaction on its way has to be told of, again and again."""
+        """Seconds until the oldest transaction in flight must be reported as slow, the first time or again."""
         return max(self._sent[0].at, self._told_at) + SLOW_SECONDS - time.monotonic()
 
     def _tell_slow(self) -> None:
@@ -220,12 +220,12 @@ class Writer:
         self._tell_lag()
 
     def _tell_lag(self) -> None:
-        """While nothing is confirmed: the dataset stands before the oldest rows on their way."""
+        """Reports the lag while nothing is confirmed: that of the oldest rows in flight."""
         batches = self._sent[0].transaction.batches if self._sent else ()
         self._telemetry.behind(batches[0].event_time if batches else None)
 
     async def _told(self, work: Coroutine[Any, Any, T], what: str) -> T:
-        """Awaits `work` of the sink and tells when it takes long."""
+        """Awaits `work` of the sink and reports if it takes long."""
         task, start = asyncio.create_task(work), time.monotonic()
         try:
             while not task.done():
@@ -247,7 +247,7 @@ class Writer:
         self._telemetry.sink_connected()
 
     async def _repair(self, error: TransientError) -> None:
-        """After a failed commit: asks the sink how far it got, and sends the rest again, in order."""
+        """After a failed commit: asks the sink for the last committed number, and sends the rest again, in order."""
         if self._sent:
             await asyncio.wait([sent.task for sent in self._sent])
         while True:
@@ -287,7 +287,7 @@ class Writer:
             return
 
     async def close(self) -> None:
-        """Gives up what is not confirmed, and lets go of the sink."""
+        """Drops unconfirmed transactions and closes the sink."""
         for sent in self._sent:
             sent.task.cancel()
         if self._sent:

@@ -2,14 +2,14 @@
 
     ConnectorError
     ├── TransientError          try again: the network, a restarting server, a rate limit
-    └── ActionRequiredError     a person must act; retrying can't mend it (exit code 78)
-        ├── InvalidConfigError      the configuration, with every problem by JSON path
+    └── ActionRequiredError     a user must act; retrying can't fix it (exit code 78)
+        ├── InvalidConfigError      the configuration is wrong: every problem with its JSON path
         ├── UnknownStreamError      the selected stream does not exist
-        ├── SourceChangedError      another server or chain than the checkpoint knows
+        ├── SourceChangedError      not the server or chain that the checkpoint is from
         ├── SchemaConflictError     the dataset's table can't hold the stream
         └── FenceLostError          a newer runner took the dataset over
 
-The end of a stream is no error: the source's iterator simply ends (exit code 0). Messages never hold a secret.
+The end of a stream is not an error: the source's iterator ends (exit code 0). Messages never contain a secret.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from collections.abc import Sequence
 
 RESET = "`connector-runner checkpoint reset`"
 START_OVER = f"start over with {RESET}"
-"""The advice where a position can't be gone on from."""
+"""The advice when the source can't resume from a position."""
 
 
 class ConnectorError(Exception):
-    """Base of all expected trouble.
+    """Base of all expected errors.
 
     Attributes:
         reason: One CamelCase word for conditions, metrics and termination messages.
-        message: A sentence that says what is wrong, where, what was expected and what to do.
-        is_of_stream: Of a discovery: it failed for the selected stream; without that one it might not have.
+        message: A sentence that says what is wrong, where, what was expected, and what to do.
+        is_of_stream: For a discovery: it failed because of the selected stream; without that stream it might have succeeded.
     """
 
     reason = "Error"
@@ -41,10 +41,10 @@ class ConnectorError(Exception):
 
 
 class TransientError(ConnectorError):
-    """Trouble that may pass: the pipeline waits (capped backoff with jitter) and opens again where it was.
+    """A failure that may be temporary: the pipeline waits (capped backoff with jitter) and opens again at the last position.
 
     Attributes:
-        retry_after: Seconds the other side asked to wait (HTTP Retry-After), or None.
+        retry_after: How many seconds the server asked to wait (HTTP Retry-After), or None.
     """
 
     reason = "Unavailable"
@@ -55,7 +55,7 @@ class TransientError(ConnectorError):
 
 
 class ActionRequiredError(ConnectorError):
-    """Trouble that a person must mend; ends the runner with exit code 78."""
+    """An error that a user must fix; ends the runner with exit code 78."""
 
     reason = "ActionRequired"
 
@@ -64,7 +64,7 @@ class InvalidConfigError(ActionRequiredError):
     """The configuration is wrong.
 
     Attributes:
-        problems: One sentence a problem, each starting with its JSON path.
+        problems: One sentence for each problem, starting with its JSON path.
     """
 
     reason = "InvalidConfig"
@@ -75,39 +75,39 @@ class InvalidConfigError(ActionRequiredError):
 
 
 class UnknownStreamError(ActionRequiredError):
-    """The selected stream is not among those the source has; the message lists or suggests what is."""
+    """The source does not have the selected stream; the message lists or suggests existing ones."""
 
     reason = "UnknownStream"
 
 
 class SourceChangedError(ActionRequiredError):
-    """The source is not the one the checkpoint was made with; the message names both."""
+    """The source is not the one that the checkpoint is from; the message names both."""
 
     reason = "SourceChanged"
 
 
 class SchemaConflictError(ActionRequiredError):
-    """The table that exists can't hold the stream; the message lists the differences. No data was touched."""
+    """The existing table can't hold the stream; the message lists the differences. No data was changed."""
 
     reason = "SchemaConflict"
 
 
 class FenceLostError(ActionRequiredError):
-    """A newer runner has claimed this dataset; the message says which."""
+    """A newer runner has claimed this dataset; the message names it."""
 
     reason = "FenceLost"
 
 
 class TakenOverError(FenceLostError):
-    """While this runner was writing, somebody else took the dataset over: two run the same connector."""
+    """While this runner was writing, another one took the dataset over: two runners run the same connector."""
 
 
 class ClaimRefusedError(FenceLostError):
-    """The dataset is held by a run that this one may not follow.
+    """The dataset is held by a run that this run may not replace.
 
     Attributes:
         run: The number of the run that holds it.
-        mark: Stands for how far its checkpoint has come; another one later means that somebody still writes.
+        mark: Identifies the progress of its checkpoint; if it differs later, a runner still writes.
     """
 
     def __init__(self, message: str, run: int, mark: str) -> None:

@@ -1,4 +1,4 @@
-"""The typed schema of a stream: what columns a row has and which of them identify it."""
+"""The typed schema of a stream: the columns of a row, and which of them identify it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import cached_property
 from connector_runner.protocols.types import LogicalType
 
 APPEND_COLUMNS = ("_id", "_op", "_position", "_written_at", "_connector", "_stream")
-"""The columns that append mode adds to those of a stream; none of a stream's own may have such a name there."""
+"""The columns that append mode adds to a stream; in append mode no column of the stream may have one of these names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +17,9 @@ class Column:
     """One column of a stream.
 
     Attributes:
-        name: As the source calls it; sinks quote it.
+        name: The name in the source; sinks quote it.
         type: The logical type of its values.
-        nullable: False where the source guarantees a value. Columns of the key are never null.
+        nullable: False if the source guarantees a value. Key columns are never null.
         description: One sentence for documentation and catalogues.
     """
 
@@ -37,7 +37,7 @@ class StreamSchema:
         stream: The stream's id in its source.
         columns: In the order of the values in a row.
         key: Names of the columns that identify a row, most significant first; a prefix of it can be replaced as a whole.
-            Empty: rows have no identity, only append mode can store them.
+            Empty if rows have no identity: then only append mode can store them.
     """
 
     stream: str
@@ -53,12 +53,12 @@ class StreamSchema:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The columns' names in row order."""
+        """The names of the columns, in row order."""
         return tuple(column.name for column in self.columns)
 
     @cached_property
     def key_indices(self) -> tuple[int, ...]:
-        """Where in a row the key's values stand, in the key's order."""
+        """The indexes of the key's values in a row, in the key's order."""
         return tuple(self.names.index(name) for name in self.key)
 
     @cached_property

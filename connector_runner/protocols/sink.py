@@ -1,4 +1,4 @@
-"""What a sink is: claim, prepare, write, recover, close; and what it promises.
+"""The contract of a sink: claim, prepare, write, recover, close, and what each promises.
 
 The package or module `connector_runner.sinks.<scheme>` is found by the scheme of the dataset's URL; it offers
 `build_sink(context: SinkContext) -> Sink` and `build_inspector(context: SinkContext) -> Inspector`.
@@ -33,16 +33,16 @@ class SinkContext:
     """What a sink is built from; building does no I/O.
 
     Attributes:
-        read_url: Gives the dataset's URL; asked anew for each connection, because a mounted Secret may have been rotated.
+        read_url: Returns the dataset's URL; called again for each connection, because a mounted Secret may have been rotated.
         tables: Stream → its table, possibly schema-qualified; the selection.
-        connector: `namespace/name`; with stream and table the identity of a checkpoint.
-        is_selection: The streams are a selection that may change (`spec.streams`), even if it is of one now.
-        uid, run: Of the Connector and its execution; the fence refuses a run that is older than one it has seen of this uid.
-        unmoved: The mark of the holder that an earlier run of this connector was refused by; see `fencing.next_epoch`.
-        take_over: Whom the table is taken over from; see `fencing.find_taken`.
-        wait: False: several calls of `write` may be under way at once.
-        directory: Where relative file URLs start.
-        refusal_limit: How many rows in a row may be refused before the run ends.
+        connector: `namespace/name`; it identifies a checkpoint together with stream and table.
+        is_selection: Whether the streams are a selection that may change (`spec.streams`), even if it has only one stream now.
+        uid, run: UID of the Connector, number of the execution; the fence refuses a run older than one it has seen with this UID.
+        unmoved: The mark of the holder that made the fence refuse an earlier run of this connector; see `fencing.next_epoch`.
+        take_over: The holder from whom the table is taken over; see `fencing.find_taken`.
+        wait: If False, several calls of `write` may run at once.
+        directory: The directory that relative file URLs are resolved against.
+        refusal_limit: How many consecutive rows may be refused before the run ends.
     """
 
     read_url: Callable[[], str] = field(repr=False)
@@ -61,7 +61,7 @@ class SinkContext:
 
     @property
     def has_anchor(self) -> bool:
-        """Whether the reader's position is kept once, apart from the streams' places."""
+        """Whether the reader's position is stored once, separate from the streams' places."""
         return self.is_selection or len(self.tables) != 1
 
 
@@ -70,10 +70,10 @@ class Claim:
     """What a runner holds after claiming a dataset.
 
     Attributes:
-        checkpoints: Stream → where it stands in the dataset; None when nothing was committed yet.
-        epoch: This runner's fencing epoch.
-        number: Of the last committed transaction.
-        places: Stream → what of its position is its own (`whole_position`), for those that the dataset keeps apart.
+        checkpoints: Stream → its checkpoint in the dataset; None if nothing was committed yet.
+        epoch: The fencing epoch of this runner.
+        number: The number of the last committed transaction.
+        places: Stream → its own part of the position (`whole_position`), for streams whose place the dataset stores separately.
     """
 
     checkpoints: Mapping[str, Checkpoint | None]
@@ -84,12 +84,12 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """Batches of any streams, each stream in one schema, that become visible together with the position after the last of them.
+    """Batches of any streams, each stream in one schema, that become visible together with the position after the last batch.
 
     Attributes:
-        number: One more than that of the transaction before.
-        batches: None at all: only the fence is checked and the time of the checkpoint renewed.
-        identity: Of the source, as `Opened.identity` gave it.
+        number: One more than the number of the previous transaction.
+        batches: The batches; if empty, only the fence is checked and the time of the checkpoint updated.
+        identity: The source's identity, from `Opened.identity`.
     """
 
     number: int
@@ -98,23 +98,23 @@ class Transaction:
 
     @property
     def position(self) -> Position | None:
-        """The reader's, after the last batch."""
+        """The reader's position after the last batch."""
         return self.batches[-1].position if self.batches else None
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of a committed transaction.
+    """The result of a committed transaction.
 
     Attributes:
-        refused: How many rows went to the dead letters.
+        refused: How many rows became dead letters.
     """
 
     refused: int = 0
 
 
-class WriteAgain(TransientError):  # noqa: N818 - not trouble, but a request
-    """Nothing is wrong with the connection: `recover`, then write the unconfirmed transactions again, at once."""
+class WriteAgain(TransientError):  # noqa: N818 - not an error, but a request
+    """The connection is fine: call `recover`, then write the unconfirmed transactions again, at once."""
 
     reason = "WriteAgain"
 
@@ -122,38 +122,38 @@ class WriteAgain(TransientError):  # noqa: N818 - not trouble, but a request
 class Sink(Protocol):
     """One connection to a dataset, used by one runner.
 
-    All methods raise `TransientError` for what may pass (unreachable, locked, disk full) and `ActionRequiredError` for what
-    a person must mend; after the former only `recover` (or `claim`, if that failed) and `close` may be called.
+    All methods raise `TransientError` for failures that may be temporary (unreachable, locked, disk full) and `ActionRequiredError`
+    for errors that a user must fix. After a `TransientError` only `recover` (or `claim`, if that failed) and `close` may be called.
     """
 
     async def claim(self) -> Claim:
-        """Connects and takes the dataset over: the next epoch on the checkpoint's row, durably.
+        """Connects and claims the dataset: durably sets the next epoch on the checkpoint's row.
 
         Raises:
-            ClaimRefusedError: The same connector has already run with that number or a higher one.
+            ClaimRefusedError: The same connector has already run with this number or a higher one.
             SchemaConflictError: Another connector fills this table (upsert mode).
         """
 
     async def prepare(self, schema: StreamSchema) -> None:
-        """Makes the tables fit the schema: created, columns added, types widened; called before its first batch.
+        """Makes the tables fit the schema: creates them, adds columns, widens types; called before the schema's first batch.
 
         Raises:
             SchemaConflictError: They can't be made to fit; the message lists the differences. Nothing was changed.
         """
 
     async def write(self, transaction: Transaction) -> Receipt:
-        """Commits; returns when that is confirmed. Calls may overlap when `wait` is false and commit in the order of the calls.
+        """Commits; returns when the commit is confirmed. If `wait` is false, calls may overlap; they commit in the order of the calls.
 
         Raises:
             FenceLostError: A newer runner holds the dataset; nothing was written.
-            WriteAgain: See there.
+            WriteAgain: The transaction must be written again, see there.
         """
 
     async def recover(self) -> int:
-        """Connects again if need be, checks that the epoch is still held, and returns the last committed number."""
+        """Connects again if needed, checks that the epoch is still held, and returns the last committed number."""
 
     async def close(self) -> None:
-        """Lets go of everything; safe at any time and twice."""
+        """Releases everything; may be called at any time and more than once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,19 +175,19 @@ class StoredCheckpoint:
 
 
 class Inspector(Protocol):
-    """Looks at a dataset without claiming it; blocking calls, for commands."""
+    """Inspects a dataset without claiming it; blocking calls, for commands."""
 
     def newest_rows(self, limit: int) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
-        """Column names and the rows that were inserted last, the newest last.
+        """Column names and the rows that were inserted last, newest last.
 
-        In upsert mode a row that is changed later need not move: databases keep no time of their rows.
+        In upsert mode a row that is changed later may keep its rank: databases store no time with their rows.
         """
 
     def checkpoints(self) -> Sequence[StoredCheckpoint]:
-        """Those of the context's connector, stream and table."""
+        """The checkpoints of the context's connector, streams and tables."""
 
     def reset_checkpoints(self) -> int:
-        """Forgets their positions and fences off whoever still writes; returns how many there were."""
+        """Deletes their positions and fences off any runner that still writes; returns how many checkpoints there were."""
 
     def close(self) -> None:
-        """Lets go of the connection."""
+        """Closes the connection."""

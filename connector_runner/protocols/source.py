@@ -1,4 +1,4 @@
-"""What a source is: discover, open, batches, close.
+"""The contract of a source: discover, open, batches, close.
 
 The package `connector_runner.sources.<type>` (type in lower case) is found by its name; it offers
 `build_source(context: SourceContext) -> Source` and a `schema.yaml` that describes its configuration.
@@ -18,35 +18,36 @@ from connector_runner.schemas.catalogue import Catalogue
 
 
 class WriteMode(StrEnum):
-    """How a dataset keeps rows: the state by key, or the history of all changes."""
+    """How a dataset stores rows: the state by key, or the history of all changes."""
 
     UPSERT = "upsert"
     APPEND = "append"
 
 
 class Report(Protocol):
-    """Where a source tells what goes on inside it; feeds logs, metrics, readiness and the terminal. Never blocks."""
+    """Where a source reports events; feeds logs, metrics, readiness and the terminal. Never blocks."""
 
     def connected(self) -> None:
-        """The source is connected and understood: before `open` returns, and after each `disconnected`.
+        """The source is connected and its answers are understood: called before `open` returns, and after each `disconnected`.
 
-        Nobody else says so: a runner whose source does not is never ready. One module of each source does (`make lint` looks).
+        Only the source reports this: a runner whose source does not is never ready. In each source exactly one module does
+        (`make lint` checks).
         """
 
     def disconnected(self, message: str) -> None:
-        """The connection is gone; readiness is false until `connected`."""
+        """The connection is lost; the runner is not ready until `connected`."""
 
     def lag(self, seconds: float) -> None:
-        """How far behind the source's newest data the stream is; 0 at the head."""
+        """How far the stream is behind the source's newest data; 0 at the head."""
 
     def progress(self, done: int, total: int | None, unit: str) -> None:
-        """A snapshot or backfill went on: done of about total (None: unknown) in `rows`, `blocks`, …"""
+        """Progress of a snapshot or backfill: `done` of about `total` (None if unknown) in `rows`, `blocks`, …"""
 
     def count(self, name: str, amount: int = 1) -> None:
-        """Counts something by a name in snake_case: `unknown_messages`, `gaps`, `reconnects`, `retracted_blocks`, …"""
+        """Counts an event by its name in snake_case: `unknown_messages`, `gaps`, `reconnects`, `retracted_blocks`, …"""
 
     def note(self, message: str, **fields: Any) -> None:
-        """One line for the log."""
+        """Writes one line to the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +55,10 @@ class SourceContext:
     """What a source is built from; building does no I/O.
 
     Attributes:
-        config: Merged with its Secrets, coerced, validated by the type's schema, defaults filled in.
-        connector: `namespace/name`; stable over restarts, for names that a server shows and ids derived from it.
-        write_mode: What the dataset keeps; a source may need to emit less in one of them.
-        report: Where to tell what goes on.
+        config: The configuration, merged with its Secrets, coerced, validated by the type's schema, with defaults.
+        connector: `namespace/name`; stable across restarts, for names that a server shows and for derived ids.
+        write_mode: What the dataset stores; a source may need to emit less in one of the modes.
+        report: Where the source reports events.
     """
 
     config: Mapping[str, Any]
@@ -68,12 +69,12 @@ class SourceContext:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What the sink knows of the stream.
+    """What the sink knows about a stream.
 
     Attributes:
-        position: After the last committed batch.
-        identity: Of the source that it came from, as `Opened.identity` gave it.
-        schema_version: `StreamSchema.version` of the last committed batch.
+        position: The position after the last committed batch.
+        identity: The identity of the source that it came from (`Opened.identity`).
+        schema_version: The `StreamSchema.version` of the last committed batch.
     """
 
     position: Position
@@ -86,8 +87,8 @@ class Opened:
     """Streams that are ready to be read.
 
     Attributes:
-        schemas: Stream → the schema of its first batch to come.
-        identity: What tells this source from others of its type (host, server UUID, chain id and genesis hash).
+        schemas: Stream → the schema of its next batch.
+        identity: What distinguishes this source from others of its type (host, server UUID, chain id and genesis hash).
     """
 
     schemas: Mapping[str, StreamSchema]
@@ -98,49 +99,50 @@ class Source(Protocol):
     """One reader of a source, for all streams that it is opened with.
 
     Resuming is the source's promise: after `open` at a position that came with a batch, `batches` yields exactly what came
-    after that batch: nothing missing, nothing again. Transient trouble is either mended inside or raised as `TransientError`
-    from `open` or `batches`; then the pipeline closes it, waits, builds a new one and opens it at the last position it was handed.
+    after that batch: nothing missing, nothing twice. A source either recovers from a temporary failure by itself, or raises it as
+    `TransientError` from `open` or `batches`; then the pipeline closes it, waits, builds a new one and opens it at the last position
+    that it received.
     """
 
     async def discover(self, selected: str | None, also: Collection[str] = ()) -> Catalogue:
         """The streams this configuration can have; `selected` is included even when the list is capped.
 
         Args:
-            selected: What is to be read from this configuration, if that is known.
-            also: Included likewise where they exist: other connectors have selected them. Nothing fails for their sake.
+            selected: The stream that will be read with this configuration, if known.
+            also: Streams that other connectors have selected; included too if they exist. They never cause a failure.
 
         Raises:
             TransientError: The source can't be reached now.
-            ActionRequiredError: Credentials, permissions or settings must be mended.
+            ActionRequiredError: Credentials, permissions or settings must be fixed.
         """
 
     async def open(self, checkpoints: Mapping[str, Checkpoint | None]) -> Opened:
-        """Connects, checks the streams and their histories, and gets ready to read each after its checkpoint (None: from the start).
+        """Connects, checks the streams and their histories, and prepares to read each after its checkpoint (None: from the start).
 
         Args:
-            checkpoints: Stream → where it stands (whole positions). Streams at one position are read together from there.
+            checkpoints: Stream → its checkpoint (whole positions). Streams at the same position are read together from there.
 
         Raises:
-            UnknownStreamError: With what is possible.
-            SourceChangedError: The checkpoint came from somewhere else.
+            UnknownStreamError: A stream does not exist; the message lists what is possible.
+            SourceChangedError: The checkpoint is from another source.
             TransientError, ActionRequiredError: As in `discover`.
         """
 
     def batches(self) -> AsyncIterator[Batch]:
-        """The streams from there on, each batch of one (`batch.schema.stream`); ends only when all have truly ended.
+        """The streams from there on, one stream in each batch (`batch.schema.stream`); ends only when all have truly ended.
 
         Reads ahead only within bounds (bytes).
         """
 
     async def close(self) -> None:
-        """Lets go of everything; safe at any time and twice."""
+        """Releases everything; may be called at any time and more than once."""
 
 
 def only_stream(checkpoints: Mapping[str, Checkpoint | None], connector_type: str) -> tuple[str, Checkpoint | None]:
-    """The stream and its checkpoint, for a source that carries just one.
+    """The stream and its checkpoint, for a source that can carry only one.
 
     Raises:
-        ActionRequiredError: There are several, or none.
+        ActionRequiredError: There are several streams, or none.
     """
     if len(checkpoints) != 1:
         named = ", ".join(sorted(checkpoints)[:5]) or "none"
@@ -154,7 +156,7 @@ def only_stream(checkpoints: Mapping[str, Checkpoint | None], connector_type: st
 
 
 def require_same_source(recorded: str, found: str) -> None:
-    """For sources whose identity is a plain text.
+    """Compares identities, for sources whose identity is a plain text.
 
     Raises:
         SourceChangedError: The two differ.

@@ -1,7 +1,7 @@
-"""The logical types that every source emits and every sink stores: the one vocabulary between them.
+"""The logical types that every source emits and every sink stores: their shared vocabulary.
 
 A value of a nullable column may always be `None`. Each kind has exactly one Python representation, listed in
-`PYTHON_FORM`; a sink may rely on it and a source must keep to it.
+`PYTHON_FORM`; a sink may rely on it, and a source must follow it.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Kind(StrEnum):
     UUID = "uuid"
 
 
-# The escape for times: Python's date types end at the years 1 and 9999; databases do not. A value outside is carried as
-# ISO text ("294276-01-01T00:00:00"), which a sink stores where it can and refuses (dead letter) where it can't.
+# Times outside of Python's range: Python's date types cover the years 1 to 9999; databases cover more. Such a value is carried as
+# ISO text ("294276-01-01T00:00:00"); a sink stores it if it can, else refuses it (dead letter).
 PYTHON_FORM: dict[Kind, str] = {
     Kind.BOOL: "bool",
     Kind.INT64: "int, -2**63 … 2**63-1",
@@ -56,10 +56,10 @@ class LogicalType:
     """A kind with its parameters.
 
     Attributes:
-        kind: What the value is.
-        precision: For `decimal`: the total number of digits, or None where the source sets no limit.
+        kind: The kind of value.
+        precision: For `decimal`: the total number of digits, or None if the source sets no limit.
         scale: For `decimal`: digits after the point, or None.
-        length: For `string` and `bytes`: the source's limit in characters or bytes, or None.
+        length: For `string` and `bytes`: the source's limit in characters or bytes, or None for no limit.
     """
 
     kind: Kind
@@ -68,7 +68,7 @@ class LogicalType:
     length: int | None = None
 
     def __str__(self) -> str:
-        """Text as used in catalogues, schema versions and messages: `decimal(65,30)`, `string(40)`, `int64`."""
+        """The text in catalogues, schema versions and messages: `decimal(65,30)`, `string(40)`, `int64`."""
         if self.precision is not None:
             return f"{self.kind.value}({self.precision},{self.scale or 0})"
         return f"{self.kind.value}({self.length})" if self.length is not None else self.kind.value

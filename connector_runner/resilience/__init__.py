@@ -1,1 +1,1 @@
-"""How to behave towards a server that fails or limits: backoff, rate limit, Retry-After. Pure: clock and chance are passed in."""
+"""Handling a server that fails or limits requests: backoff, rate limit, Retry-After. Pure: clock and randomness are passed in."""

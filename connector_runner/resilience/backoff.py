@@ -16,10 +16,10 @@ def backoff_delay(
     """Seconds to wait after failure number `attempt` (from 0).
 
     Args:
-        attempt: How many failures in a row came before this one.
+        attempt: How many consecutive failures came before this one.
         first: Seconds after the first failure, before jitter.
         longest: Cap in seconds, before jitter.
-        chance: From 0 to 1; chooses within the jitter.
+        chance: A number from 0 to 1 that selects a value within the jitter.
         jitter: Least and greatest factor.
     """
     least, greatest = jitter
@@ -32,11 +32,11 @@ class Backoff:
     """Doubling delays with jitter, capped; reset by success.
 
     Attributes:
-        random: Gives numbers from 0 to 1.
+        random: Returns numbers from 0 to 1.
         first: Seconds before the second try, before jitter.
         longest: Cap in seconds, before jitter.
         jitter: Least and greatest factor.
-        attempts: Failures in a row so far.
+        attempts: Consecutive failures so far.
     """
 
     random: Callable[[], float]
@@ -46,11 +46,11 @@ class Backoff:
     attempts: int = 0
 
     def next_delay(self, at_least: float | None = None) -> float:
-        """Seconds to wait now; `at_least` is what the other side asked for (not capped)."""
+        """Seconds to wait now; `at_least` is the time that the server asked for (not capped)."""
         delay = backoff_delay(self.attempts, self.first, self.longest, self.random(), self.jitter)
         self.attempts += 1
         return delay if at_least is None else max(delay, at_least)
 
     def reset(self) -> None:
-        """A try succeeded."""
+        """Called when an attempt succeeded."""
         self.attempts = 0

@@ -1,4 +1,4 @@
-"""At most so many requests a second."""
+"""A limit on requests per second."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import math
 
 
 class RateLimit:
-    """Spaces requests evenly; after a pause some may go at once (a token bucket, kept as the time when it is full).
+    """Spaces requests evenly; after a pause a burst is allowed (a token bucket, stored as the time at which it is full).
 
     Args:
-        per_second: Requests a second in the long run; None: no limit.
-        burst_seconds: How many seconds' worth of requests may go at once after a pause.
+        per_second: Requests per second in the long run; None for no limit.
+        burst_seconds: The size of a burst after a pause, in seconds' worth of requests.
     """
 
     def __init__(self, per_second: float | None, burst_seconds: float = 0.25) -> None:
@@ -19,11 +19,11 @@ class RateLimit:
         self._free_at = -math.inf
 
     def reserve(self, now: float, amount: int = 1) -> float:
-        """Takes `amount` requests' worth of time and says how many seconds to wait before sending them (0: none).
+        """Reserves `amount` requests and returns how many seconds to wait before sending them (0: none).
 
         Args:
             now: Seconds of a monotonic clock.
-            amount: Requests that are sent together.
+            amount: The number of requests that are sent together.
         """
         if not self._gap:
             return 0.0

@@ -8,15 +8,15 @@ from email.utils import parsedate_to_datetime
 
 
 def parse_retry_after(text: str | None, now: dt.datetime | None = None, *, longest: float = math.inf) -> float | None:
-    """Seconds that the other side asks to wait.
+    """Seconds that the server asks to wait.
 
     Args:
-        text: The header: a number of seconds (some servers give fractions) or a date; None when there is none.
-        now: The time, with a zone; without it a date can't be read.
+        text: The header: a number of seconds (some servers send fractions) or a date; None if there is no header.
+        now: The present time, with a time zone; without it a date can't be evaluated.
         longest: Cap in seconds.
 
     Returns:
-        0 … `longest`; None when there is no header or it makes no sense.
+        0 … `longest`; None if there is no header or it is not valid.
     """
     if not text:
         return None
@@ -28,10 +28,10 @@ def parse_retry_after(text: str | None, now: dt.datetime | None = None, *, longe
 
 
 def _seconds_until(date: str, now: dt.datetime) -> float:
-    """NaN for a text that is no date."""
+    """Seconds until a date; NaN if the text is not a date."""
     try:
         moment = parsedate_to_datetime(date)
     except (ValueError, TypeError, IndexError, OverflowError):
         return math.nan
-    # "-0000" gives a time without a zone; it is UTC.
+    # "-0000" is parsed to a time without a zone; it is UTC.
     return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp() - now.timestamp()
