@@ -1,6 +1,6 @@
 """The command line; see docs/runner.md.
 
-Heavy modules are imported where they are needed: a runner should be reading before it has imported what it does not use.
+Heavy modules are imported where they are needed, so that a runner starts without importing what it does not use.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None, registry: SourceRegistry | None = No
 
     Args:
         argv: The command line without the program's name.
-        registry: Where sources are found; the program's own folders by default.
+        registry: Where sources are found; by default the program's own folders.
 
     Returns:
         The exit code.
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None, registry: SourceRegistry | None = No
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except Exception as error:  # the boundary: everything becomes a log line, a message and an exit code
+    except Exception as error:  # the boundary: every error becomes a log line, a message and an exit code
         return int(conclude(error, log, redactor))
 
 

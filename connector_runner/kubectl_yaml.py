@@ -1,6 +1,6 @@
-"""YAML as kubectl reads it, for every value: what a manifest says must mean the same by hand and on a cluster.
+"""YAML as kubectl reads it, for every value: a manifest must mean the same by hand and on a cluster.
 
-kubectl turns YAML into JSON with rules of its own, between YAML 1.1 and 1.2: `y` and `on` are true, `0123` is 83, `0o14` is 12,
+kubectl converts YAML to JSON with its own rules, between YAML 1.1 and 1.2: `y` and `on` are true, `0123` is 83, `0o14` is 12,
 `12:30:45` and dates stay texts, the last of two equal keys wins. Its rules are those of go.yaml.in/yaml/v2 and
 sigs.k8s.io/yaml; an end-to-end test compares this module with the real kubectl.
 """
@@ -42,7 +42,7 @@ _PLAIN_BELOW = 6
 
 
 class KubectlYamlError(ValueError):
-    """What kubectl would refuse, too; the message says what and, where it is known, in which line."""
+    """A document that kubectl would refuse too; the message says why and, if known, in which line."""
 
 
 def load_documents(text: str) -> list[Any]:
@@ -55,7 +55,7 @@ def load_documents(text: str) -> list[Any]:
         try:
             return list(_json_documents(text))
         except ValueError:
-            pass  # YAML in flow style looks the same at first
+            pass  # YAML in flow style starts the same way
     return [value for chunk in _split(text) for value in _load(chunk)]
 
 
@@ -68,7 +68,7 @@ def _json_documents(text: str) -> Iterator[Any]:
 
 
 def _split(text: str) -> Iterator[str]:
-    """A line that begins with three dashes starts a document, whatever stands around it."""
+    """Splits a text into documents: every line that begins with three dashes starts one, whatever is around it."""
     lines: list[str] = []
     for line in text.split("\n"):
         if line.startswith("---"):
@@ -139,7 +139,7 @@ class _Reader:
             self._open.pop()
 
     def _mapping(self, node: Node, into: dict[str, Any]) -> dict[str, Any]:
-        """In order: a merge overwrites what stood before it, and what comes after overwrites the merge."""
+        """In order: a merge overwrites the entries before it, and later entries overwrite the merge."""
         pairs = iter(node.children)
         for key, value in zip(pairs, pairs, strict=True):
             if key.is_merge:
@@ -157,7 +157,7 @@ class _Reader:
 
 
 class Node:
-    """A node: its event and, of a list or mapping, its children in order."""
+    """A node: its event and, for a list or mapping, its children in order."""
 
     def __init__(self, event: Any) -> None:
         self.event = event
@@ -170,7 +170,7 @@ class Node:
 
     @property
     def is_plain(self) -> bool:
-        """Whether its kind follows from its characters."""
+        """Whether its kind is determined by its characters."""
         return bool(self.event.implicit[0])
 
     @property
@@ -202,7 +202,7 @@ class Node:
 
 
 def resolve_scalar(text: str, tag: str = "") -> tuple[str, Any]:
-    """Kind and value of a scalar that is not quoted; `tag` "str" leaves it a text, "timestamp" asks for one."""
+    """Kind and value of an unquoted scalar; `tag` "str" keeps it a text, "timestamp" requires a timestamp."""
     first = text[:1]
     if tag == "str" or (first and first not in "+-0123456789yYnNtTfFoO~." and text not in _WORDS):
         return "str", text
@@ -252,7 +252,7 @@ def _is_time(text: str) -> bool:
 
 
 def jsonable(value: Any, node: Node) -> Any:
-    """A value as it comes out of JSON: whole numbers are integers as far as 64 bits go.
+    """A value as read from JSON: whole numbers are integers within 64 bits.
 
     Raises:
         KubectlYamlError: JSON has no such number.
@@ -267,7 +267,7 @@ def jsonable(value: Any, node: Node) -> Any:
 
 
 def whole_if_it_is(value: float) -> int | float:
-    """An integer where the number, written with as few digits as tell it apart, is one of 64 bits."""
+    """An integer if the number, written with the fewest digits that identify it, is a 64-bit integer."""
     if value.is_integer() and -(2**63) <= (whole := int(Decimal(repr(value)))) < 2**63:
         return whole
     return value
@@ -277,7 +277,7 @@ def key_text(node: Node) -> str:
     """A mapping's key as JSON has it.
 
     Raises:
-        KubectlYamlError: Neither text, number nor boolean.
+        KubectlYamlError: It is neither text, number nor boolean.
     """
     if isinstance(node.event, events.ScalarEvent):
         kind, value = node.resolve()

@@ -1,4 +1,4 @@
-"""Log lines: JSON for machines, plain for a terminal; secrets are blotted out, whatever the message was made of."""
+"""Log lines: JSON for machines, plain text for a terminal; secrets are redacted, wherever the message comes from."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class LineLog:
         self._is_terminal = (stream or sys.stderr).isatty()
 
     def __call__(self, level: str, message: str, /, **fields: Any) -> None:
-        """One line: JSON with time, level, message and fields; on a terminal time, message and fields."""
+        """Writes one line: JSON with time, level, message and fields; on a terminal time, message and fields."""
         now = dt.datetime.now(dt.UTC)
         message = self._redactor.clean(message)
         fields = self._redactor.clean_value(fields)
@@ -31,5 +31,5 @@ class LineLog:
             time = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
             context = self._redactor.clean_value(self._context)
             line = json.dumps({"time": time, "level": level, "message": message, **context, **fields})
-        # Looked up for each line: while progress is shown, standard error writes above it.
+        # Looked up for each line: while progress is shown, standard error is replaced to write above it.
         print(line, file=self._stream or sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""What a command works on: in a pod from the environment, by hand from the very manifests that kubectl applies."""
+"""Builds the orders of a command: in a pod from the environment, by hand from the same manifests that kubectl applies."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 def orders_from_environment(environment: Mapping[str, str] | None = None) -> Orders:
-    """What the operator asks for.
+    """The orders from the operator.
 
     Raises:
         InvalidConfigError: The environment has no (valid) manifest.
@@ -56,14 +56,14 @@ def orders_from_environment(environment: Mapping[str, str] | None = None) -> Ord
 
 
 def read_secret_folder(folder: Path, name: str = "") -> dict[str, str]:
-    """A mounted Secret: one file a key; Kubernetes' own `..data` links are left out.
+    """Reads a mounted Secret: one file for each key; Kubernetes' own `..data` links are left out.
 
     Args:
-        folder: Where it is mounted.
-        name: The Secret's, for messages.
+        folder: The folder where it is mounted.
+        name: The Secret's name, for messages.
 
     Raises:
-        InvalidConfigError: It is not there, or a value is not UTF-8.
+        InvalidConfigError: It is missing, or a value is not UTF-8.
     """
     try:
         files = sorted(path for path in folder.iterdir() if not path.name.startswith("..") and path.is_file())
@@ -77,7 +77,7 @@ def _read_text(path: Path, key: SecretKey, where: str) -> str:
     try:
         return path.read_bytes().decode()
     except UnicodeDecodeError:
-        # Without the cause: it holds the value.
+        # Without the cause, which contains the value.
         raise InvalidConfigError(
             [f"{where}: {key} is not UTF-8 text; put the text itself into the Secret, not in another encoding"]
         ) from None
@@ -105,15 +105,15 @@ def _read_url(manifest: RunnerManifest, file: str | None) -> str:
 
 
 def orders_from_file(path: Path, name: str | None = None, stream: str | None = None) -> Orders:
-    """What a manifest file asks for.
+    """The orders from a manifest file.
 
     Args:
-        path: YAML documents: Connector, and as needed Dataset and Secret, as kubectl takes them.
-        name: Which Connector, where the file has several.
-        stream: Instead of the manifest's `selectedStream`.
+        path: A file of YAML documents: Connector, and if needed Dataset and Secret, as for kubectl.
+        name: The Connector's name, if the file has several.
+        stream: Replaces the manifest's `selectedStream`.
 
     Raises:
-        InvalidConfigError: Not such a file; the message says what was expected where.
+        InvalidConfigError: It is not such a file; the message says what was expected and where.
     """
     documents = _load_documents(path)
     connector = _pick_connector(documents, path, name)
@@ -175,7 +175,7 @@ def _name_of(document: Mapping[str, Any]) -> str:
 
 
 def _read_spec(document: Mapping[str, Any], find_problems: Callable[[Any], tuple[str, ...]], kind: type[T]) -> T:
-    """A document's spec; some fields mean nothing by hand, but what kubectl takes is taken, and what it refuses is refused."""
+    """A document's spec; some fields have no effect by hand, but this accepts and refuses the same documents as kubectl."""
     raw = document.get("spec") or {}
     if problems := find_problems(raw):
         raise InvalidConfigError(list(problems))
@@ -183,7 +183,7 @@ def _read_spec(document: Mapping[str, Any], find_problems: Callable[[Any], tuple
 
 
 def _secret_values(document: Mapping[str, Any]) -> dict[str, str]:
-    """A Secret's values as texts, as the API server takes them: nothing that is no text in YAML becomes one."""
+    """A Secret's values as texts, by the API server's rules: a value that is not a text in YAML is not converted to one."""
     values: dict[str, str] = {}
     for part in ("data", "stringData"):
         for key, value in (document.get(part) or {}).items():

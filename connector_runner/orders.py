@@ -1,4 +1,4 @@
-"""The orders of one command: a manifest with what it refers to, its Secrets merged and checked."""
+"""The orders of one command: a manifest and what it refers to, with Secrets merged and the configuration checked."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Secrets = Sequence[Mapping[str, str]]
 
 @dataclass(frozen=True)
 class Orders:
-    """A manifest with what it refers to.
+    """A manifest and what it refers to.
 
     Attributes:
-        manifest: As the operator writes it.
-        read_secrets: The `configFrom` Secrets in order, as they are now.
-        read_url: The dataset's URL, as it is now.
-        directory: Where relative file URLs start.
+        manifest: The manifest in the operator's form.
+        read_secrets: Reads the present `configFrom` Secrets, in order.
+        read_url: Reads the present URL of the dataset.
+        directory: The directory that relative file URLs are resolved against.
         watched: Folders and files whose contents may be rotated.
     """
 
@@ -42,14 +42,14 @@ class Orders:
         return f"{self.manifest.namespace}/{self.manifest.name}"
 
     def in_namespace(self, namespace: str) -> Orders:
-        """The same as if they had been applied there: a checkpoint belongs to a connector of a namespace."""
+        """These orders as if applied in `namespace`: a checkpoint belongs to a connector of a namespace."""
         return replace(self, manifest=msgspec.structs.replace(self.manifest, namespace=namespace))
 
     def config(self, registry: SourceRegistry) -> dict[str, Any]:
-        """The configuration, merged with its Secrets, filled and checked.
+        """The configuration, merged with its Secrets, with defaults, and checked.
 
         Raises:
-            InvalidConfigError: With every problem, each with its JSON path.
+            InvalidConfigError: It is not valid; the error has every problem with its JSON path.
         """
         try:
             schema = registry.schema(self.manifest.connector_type)
@@ -68,7 +68,7 @@ class Orders:
         return merged
 
     def select_secrets(self, schema: Schema) -> list[Selected]:
-        """What each Secret gives, in order, as they are now."""
+        """The properties from each Secret, in order, read now."""
         sources = self.manifest.secrets or [SecretSource()] * self.manifest.config_from
         return [
             select_properties(values, source, schema)
@@ -91,7 +91,7 @@ def _explain_missing(key: SecretKey) -> str:
 
 
 def _origin_of(where: str, origins: Mapping[str, SecretKey]) -> str:
-    """Which Secret and key a problem's place comes from, in brackets; "" when it comes from spec.config."""
+    """The Secret and key that a wrong value comes from, in brackets; "" if it comes from spec.config."""
     for path, key in origins.items():
         place = "config" + "".join(path_step(part) for part in path.split("."))
         if where == place or where.startswith((f"{place}.", f"{place}[")):

@@ -1,4 +1,4 @@
-"""Secrets are taken out of texts, whatever the text was made of. Pure."""
+"""Removes secrets from texts, wherever the text comes from. Pure."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 BLOT = "•••"
 SHORTEST_SECRET = 4
-"""Shorter texts would blot out ordinary words."""
+"""Redacting shorter texts would remove ordinary words."""
 SECRET_PARAMETER = re.compile("token|key|secret|password", re.IGNORECASE)
 
 
 def redact(text: str, secrets: Iterable[str], blot: str = BLOT) -> str:
-    """The text without the secrets; the longest go first, since one may be a part of another."""
+    """The text without the secrets; the longest are replaced first, since one may be part of another."""
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, blot)
     return text
 
 
 class Redactor:
-    """Knows the secrets of this run and takes them out of texts."""
+    """Stores the secrets of this run and removes them from texts."""
 
     def __init__(self) -> None:
         self._secrets: set[str] = set()
 
     def learn(self, values: Iterable[object]) -> None:
-        """Remembers secret values: texts, and those within lists and mappings, however deep."""
+        """Adds secret values: texts, and texts within lists and mappings at any depth."""
         for value in values:
             if isinstance(value, str):
                 for text in {value, *value.splitlines()}:
                     if len(text) >= SHORTEST_SECRET:
-                        # As an error quotes it, too: a driver's repr, a server's JSON.
+                        # Also in the forms in which errors quote it: a driver's repr, a server's JSON.
                         self._secrets |= {text, repr(text)[1:-1], json.dumps(text)[1:-1]}
             elif isinstance(value, Mapping):
                 self.learn(value.values())
@@ -41,7 +41,7 @@ class Redactor:
                 self.learn(value)
 
     def learn_url(self, url: str) -> None:
-        """Remembers the password of a URL, as written and decoded, and tokens among its parameters."""
+        """Adds the password of a URL, as written and decoded, and tokens among its parameters."""
         parts = urlsplit(url)
         if parts.password:
             self.learn([parts.password, unquote(parts.password)])
@@ -52,9 +52,9 @@ class Redactor:
         return redact(text, self._secrets)
 
     def clean_value(self, value: Any) -> Any:
-        """The same for what goes into a line: texts, numbers, mappings, sequences; anything else becomes its text.
+        """The same for the fields of a log line: texts, numbers, mappings, sequences; anything else is converted to a text.
 
-        Before it is written as JSON, because there a quote or an umlaut within a secret looks otherwise.
+        Called before encoding as JSON, because that changes quotes and umlauts within a secret.
         """
         if value is None or isinstance(value, bool | int | float):
             return value

@@ -1,4 +1,4 @@
-"""Finding sources and sinks by name; only the one that is asked for is imported."""
+"""Finds sources and sinks by name; imports only the one that is requested."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ class SourceRegistry(Protocol):
     """The sources that a command knows."""
 
     def types(self) -> tuple[str, ...]:
-        """Their names, as `connectorType` has them."""
+        """Their names, as in `connectorType`."""
 
     def schema(self, connector_type: str) -> Schema:
         """The JSON Schema of a type's configuration.
 
         Raises:
-            LookupError: No such type; the message lists them.
+            LookupError: There is no such type; the message lists all types.
         """
 
     def build(self, connector_type: str, context: SourceContext) -> Source:
-        """A source of that type; does no I/O."""
+        """Builds a source of that type; does no I/O."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ def _sink_module(context: SinkContext) -> ModuleType:
 
 
 def build_sink(context: SinkContext) -> Sink:
-    """The sink that the URL's scheme names."""
+    """Builds the sink for the URL's scheme."""
     return cast("Sink", _sink_module(context).build_sink(context))
 
 
 def build_inspector(context: SinkContext) -> Inspector:
-    """Its inspector."""
+    """Builds the inspector for the URL's scheme."""
     return cast("Inspector", _sink_module(context).build_inspector(context))

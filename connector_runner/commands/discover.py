@@ -20,18 +20,18 @@ from connector_runner.schemas.outcome import ExitCode
 async def discover(
     orders: Orders, registry: SourceRegistry, log: LineLog, redactor: Redactor, *, tagged: bool, as_json: bool
 ) -> ExitCode:
-    """Asks the source once.
+    """Runs one discovery.
 
     Args:
-        orders: Whose source.
-        registry: Where the type is found.
-        log: For what the source tells on the way.
-        redactor: Learns the secrets.
-        tagged: In a pod: one line that the operator finds in the log, and its proof in the termination message.
-        as_json: By hand: the whole catalogue with all columns.
+        orders: The orders of the connector whose source is used.
+        registry: Where the connector type is found.
+        log: Receives what the source reports meanwhile.
+        redactor: Receives the secrets.
+        tagged: In a pod: writes one line that the operator finds in the log, and its proof to the termination message.
+        as_json: By hand: prints the whole catalogue with all columns.
 
     Raises:
-        ConnectorError: Why not.
+        ConnectorError: The discovery failed; the error says why.
     """
     context = build_source_context(orders, registry, Telemetry(log, NoMeters()), redactor)
     source = registry.build(orders.manifest.connector_type, context)

@@ -1,4 +1,4 @@
-"""`connector-runner schema | rows | checkpoint`: looking at things, and starting a stream over."""
+"""`connector-runner schema | rows | checkpoint`: inspecting schemas and datasets, and resetting a stream."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from connector_runner.schemas.outcome import ExitCode
 
 
 def print_schemas(registry: SourceRegistry, connector_type: str | None) -> ExitCode:
-    """A JSON array with the schema of one type, or of all.
+    """Prints a JSON array with the schema of one type, or of all types.
 
     Raises:
-        InvalidConfigError: No such type.
+        InvalidConfigError: There is no such type.
     """
     wanted = [connector_type.upper()] if connector_type else registry.types()
     try:
@@ -41,7 +41,7 @@ def _inspect(orders: Orders, redactor: Redactor) -> Inspector:
 
 
 def print_rows(orders: Orders, redactor: Redactor, limit: int, output: str) -> ExitCode:
-    """The rows that were inserted last, the newest last (see `Inspector.newest_rows`)."""
+    """Prints the rows that were inserted last, newest last (see `Inspector.newest_rows`)."""
     inspector = _inspect(orders, redactor)
     try:
         names, rows = inspector.newest_rows(limit)
@@ -76,7 +76,7 @@ def _print_rows_table(names: Sequence[str], rows: Sequence[Sequence[Any]], title
 
 
 def print_checkpoints(orders: Orders, redactor: Redactor) -> ExitCode:
-    """Where the stream stands in the dataset, as JSON.
+    """Prints the stream's checkpoint in the dataset, as JSON.
 
     Raises:
         InvalidConfigError: The dataset knows nothing of it.
@@ -93,10 +93,10 @@ def print_checkpoints(orders: Orders, redactor: Redactor) -> ExitCode:
 
 
 def reset_checkpoints(orders: Orders, redactor: Redactor, *, confirmed: bool) -> ExitCode:
-    """Forgets the position, so that the next run starts from the beginning; rows stay where they are.
+    """Deletes the position, so that the next run starts from the beginning; the rows are kept.
 
     Raises:
-        InvalidConfigError: Nobody was there to say yes, or the dataset knows nothing of this stream.
+        InvalidConfigError: Nobody could confirm, or the dataset knows nothing of this stream.
     """
     target, stream = orders.target(), orders.manifest.stream
     if not confirmed:

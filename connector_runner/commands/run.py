@@ -1,4 +1,4 @@
-"""`connector-runner run`: one execution, until the stream ends or somebody says stop."""
+"""`connector-runner run`: one execution, until the stream ends or a stop is requested."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from connector_runner.schemas.outcome import ExitCode
 async def run(
     orders: Orders, registry: SourceRegistry, log: LineLog, redactor: Redactor, probe_address: str | None
 ) -> ExitCode:
-    """Carries the selected stream into the dataset.
+    """Carries the selected streams into the dataset.
 
     Raises:
-        ConnectorError: What ended it.
+        ConnectorError: The error that ended the execution.
     """
     manifest = orders.manifest
     if not manifest.stream:
         raise InvalidConfigError(["spec.selectedStream: is required; `connector-runner discover` lists the streams"])
     before = fingerprint(orders.watched)
     telemetry = Telemetry(log, NoMeters(), Health(clean=redactor.clean))
-    build_source_context(orders, registry, telemetry, redactor)  # what is wrong is told before anything is touched
+    build_source_context(orders, registry, telemetry, redactor)  # errors are reported before anything is changed
     sink = build_sink(build_sink_context(orders, redactor))
 
     def build_source() -> Source:
@@ -57,7 +57,7 @@ async def run(
 async def _surroundings(
     engine: Engine, telemetry: Telemetry, orders: Orders, before: str, probe_address: str | None
 ) -> AsyncIterator[None]:
-    """Probes, progress on a terminal, and the watch over mounted Secrets, each only where it is of use."""
+    """Probes, progress on a terminal, and the watch over mounted Secrets; each runs only where it is needed."""
     async with contextlib.AsyncExitStack() as stack:
         if probe_address:
             from connector_runner.pipeline.metrics import PrometheusMeters
@@ -91,7 +91,7 @@ async def _background(work: Any) -> AsyncIterator[None]:
 
 @contextlib.contextmanager
 def stop_signals(stop: Callable[[], None], log: LineLog) -> Any:
-    """SIGTERM and Ctrl-C: the first one commits and leaves, the second one leaves at once."""
+    """Handles SIGTERM and Ctrl-C: the first one commits and exits, the second one exits at once."""
     loop = asyncio.get_running_loop()
     received = 0
 

@@ -1,4 +1,4 @@
-"""What the commands share: building contexts from orders, and how an end becomes an exit code and a termination message."""
+"""Shared by the commands: builds contexts from orders, and turns an end into an exit code and a termination message."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ Choice = TypeVar("Choice", WriteMode, RefusedRows)
 
 
 def build_source_context(orders: Orders, registry: SourceRegistry, report: Report, redactor: Redactor) -> SourceContext:
-    """With the configuration as it is now.
+    """Builds the context of a source with the present configuration.
 
     Raises:
-        InvalidConfigError: It is not valid.
+        InvalidConfigError: The configuration is not valid.
     """
     schema = (
         registry.schema(orders.manifest.connector_type) if orders.manifest.connector_type in registry.types() else {}
@@ -47,7 +47,7 @@ def build_source_context(orders: Orders, registry: SourceRegistry, report: Repor
 
 
 def _is_secret(schema: Schema, path: str) -> bool:
-    """Says whether a key of a Secret (`ssl.key`, `headers.Authorization`) is, or lies within, a secret of the schema."""
+    """Whether a key of a Secret (`ssl.key`, `headers.Authorization`) is a secret of the schema, or part of one."""
     for part in path.split("."):
         schema = schema.get("properties", {}).get(part, {})
         if schema.get("format") == "password":
@@ -56,7 +56,7 @@ def _is_secret(schema: Schema, path: str) -> bool:
 
 
 def _secrets_in(value: Any, schema: Schema) -> Iterator[object]:
-    """The values that the schema calls secret, however deep."""
+    """The values that the schema marks as secret, at any depth."""
     if schema.get("format") == "password":
         yield value
     elif isinstance(value, Mapping):
@@ -77,7 +77,7 @@ def _choice(kind: type[Choice], text: str, path: str) -> Choice:
 
 
 def build_sink_context(orders: Orders, redactor: Redactor) -> SinkContext:
-    """For the dataset of the orders.
+    """Builds the context of the orders' dataset.
 
     Raises:
         InvalidConfigError: The orders' dataset is not valid.
@@ -99,7 +99,7 @@ def build_sink_context(orders: Orders, redactor: Redactor) -> SinkContext:
 
 
 def conclude(error: BaseException, log: LineLog, redactor: Redactor) -> ExitCode:
-    """Tells why a command failed: in the log, in the termination message, and by the exit code."""
+    """Reports why a command failed: in the log, in the termination message, and by the exit code."""
     if isinstance(error, ConnectorError):
         reason, message = error.reason, error.message
         log("error", message, reason=reason)
@@ -116,7 +116,7 @@ def conclude(error: BaseException, log: LineLog, redactor: Redactor) -> ExitCode
 
 
 def write_termination(message: bytes) -> None:
-    """Where Kubernetes looks for it; by hand nowhere."""
+    """Writes the termination message where Kubernetes reads it; for a run by hand writes nothing."""
     path = os.environ.get(TERMINATION_LOG_VARIABLE)
     if path:
         try:

@@ -1,1 +1,1 @@
-"""Sinks by URL scheme: a module or folder each, named like the scheme; the name is the registry."""
+"""Sinks by URL scheme: one module or folder each, named like the scheme; the registry finds it by this name."""

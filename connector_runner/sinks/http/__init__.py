@@ -1,7 +1,7 @@
-"""The HTTP sink: JSON arrays by POST to a dataset's URL, as the Connectors API's own datasets take them; at least once.
+"""The HTTP sink: JSON arrays by POST to a dataset's URL, as the Connectors API's own datasets accept them; at least once.
 
-The other side has no transaction that could hold our position. So the ledger (position, fence, dead letters, incidents) lies in a
-small SQLite file in the data directory, committed after the answer: a kill in between sends the same rows again.
+The server has no transaction that could hold our position. So the ledger (position, fence, dead letters, incidents) is kept in a
+small SQLite file in the data directory, committed after the response: after a kill in between, the same rows are sent again.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from connector_runner.protocols.sink import Inspector, Sink, SinkContext
 
 
 def build_sink(context: SinkContext) -> Sink:
-    """A sink for `http://…` and `https://…`; see docs/guarantees.md for the contract of the other side."""
+    """A sink for `http://…` and `https://…`; see docs/guarantees.md for what the server must do."""
     from connector_runner.sinks.http.poster import build_posting_sink
 
     return build_posting_sink(context)
 
 
 def build_inspector(context: SinkContext) -> Inspector:
-    """Looks at the ledger; rows can't be read back."""
+    """Inspects the ledger; rows can't be read back."""
     from connector_runner.datasets.blocking.inspector import LedgerInspector
     from connector_runner.sinks.http.poster import ledger_file
 

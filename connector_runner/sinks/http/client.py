@@ -1,4 +1,4 @@
-"""One POST and what its answer means."""
+"""One POST and the meaning of its response."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from connector_runner.resilience.retry_after import parse_retry_after
 from connector_runner.sinks.http.proxy import proxy_for
 
 SECONDS = 60.0
-# Connecting can't be interrupted, so it must be over within the time that a runner has for leaving.
+# Connecting can't be interrupted, so it must end within the time that a runner has to shut down.
 CONNECT_SECONDS = 5.0
 LONGEST_WAIT = 600.0
 REFUSING = {400, 409, 413, 422}
@@ -31,7 +31,7 @@ def _split(url: str) -> SplitResult:
     """The URL's parts; the message never repeats them.
 
     Raises:
-        InvalidConfigError: It names no host, or a port that is none.
+        InvalidConfigError: It has no host, or its port is not valid.
     """
     with contextlib.suppress(ValueError):
         parts = urlsplit(url)
@@ -41,7 +41,7 @@ def _split(url: str) -> SplitResult:
 
 
 def basic_authorization(parts: SplitResult) -> dict[str, str]:
-    """The header for `user:password@` in a URL; empty without."""
+    """The header for `user:password@` in a URL; empty if the URL has none."""
     if parts.username is None:
         return {}
     login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
@@ -49,11 +49,11 @@ def basic_authorization(parts: SplitResult) -> dict[str, str]:
 
 
 class Client:
-    """A kept connection to one dataset; used by one thread, aborted by any.
+    """A persistent connection to one dataset; used by one thread, may be aborted by any.
 
     Args:
-        url: Of the dataset.
-        leaving: Set before `abort`: nothing is sent any more, and no pause lasts.
+        url: The dataset's URL.
+        leaving: Set before `abort`: nothing more is sent, and pauses end at once.
     """
 
     def __init__(self, url: str, leaving: threading.Event | None = None) -> None:
@@ -84,23 +84,23 @@ class Client:
         return self._connection
 
     def pause(self, seconds: float) -> None:
-        """Waits between two tries."""
+        """Waits between two attempts."""
         self._leaving.wait(seconds)
 
     def abort(self) -> None:
-        """From any thread: what is being sent or waited for ends with `TransientError` at once."""
+        """May be called from any thread: a request or wait in progress ends with `TransientError` at once."""
         connection = self._connection
         if connection is not None and connection.sock is not None:
             with contextlib.suppress(OSError):
                 connection.sock.shutdown(socket.SHUT_RDWR)
 
     def post(self, body: bytes, parameters: Mapping[str, str], headers: Mapping[str, str]) -> None:
-        """Sends, and returns when the other side says that it has it.
+        """Sends the body, and returns when the server confirms that it has it.
 
         Raises:
-            TransientError: Unreachable, 429, 5xx; with the time that it asked to wait.
-            RefusedError: The rows are to blame (400, 409, 413, 422, or `"success": false`).
-            ActionRequiredError: The URL or its token.
+            TransientError: Unreachable, 429, 5xx; with the time that the server asked to wait.
+            RefusedError: The rows are the cause (400, 409, 413, 422, or `"success": false`).
+            ActionRequiredError: The URL or its token is wrong.
         """
         query = urlencode([*parse_qsl(self._parts.query), *parameters.items()])
         try:
@@ -122,14 +122,14 @@ class Client:
         self._judge(answer.status, text, answer.getheader("Retry-After"))
 
     def _place(self) -> str:
-        """What is asked for: the path; of a proxy the whole."""
+        """The request target: the path; for a proxy the whole URL."""
         path = self._parts.path or "/"
         if self._proxy is None or self._parts.scheme == "https":
             return path
         return f"http://{self._parts.netloc.rpartition('@')[2]}{path}"
 
     def _proxy_headers(self) -> dict[str, str]:
-        """Within a tunnel nothing is for the proxy."""
+        """The headers for the proxy; none inside a tunnel."""
         return self._proxy.headers if self._proxy is not None and self._parts.scheme == "http" else {}
 
     def _judge(self, status: int, text: bytes, after: str | None) -> None:
@@ -148,7 +148,7 @@ class Client:
         )
 
     def close(self) -> None:
-        """Lets go of the connection; the next POST makes another."""
+        """Closes the connection; the next POST opens another."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None

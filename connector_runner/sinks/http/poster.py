@@ -1,4 +1,4 @@
-"""Rows by POST, sent inside the ledger's transaction, so that its position never runs ahead of an answer."""
+"""Rows by POST, sent inside the ledger's transaction, so that its position is never ahead of a response."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from connector_runner.sinks.http.records import build_record
 
 RECORDS_A_POST = 1000
 BYTES_A_POST = 1 << 20
-# Seconds between the tries of one POST; when the other side asks for more than LONGEST_PAUSE, the pipeline waits, not ready.
+# Seconds between the attempts of one POST; if the server asks for more than LONGEST_PAUSE, the pipeline waits and is not ready.
 PAUSES = (0.05, 0.2, 0.8)
 LONGEST_PAUSE = 5.0
 VALUE_ERRORS = (RefusedError, UnicodeError, OverflowError, ValueError, TypeError)
@@ -42,12 +42,12 @@ def ledger_file(context: SinkContext) -> SqliteFile:
 
 
 def build_posting_sink(context: SinkContext) -> BlockingSink:
-    """At least once, in order; the fence holds among runners that share the data directory."""
+    """At least once, in order; the fence works among runners that share the data directory."""
     return BlockingSink(context, ledger_file(context), lambda ledger: PostedRows(context, ledger))
 
 
 class PostedRows:
-    """`Rows` on the other side of a URL."""
+    """`Rows` stored by the server behind a URL."""
 
     def __init__(self, context: SinkContext, ledger: Ledger) -> None:
         self.context = context
@@ -66,25 +66,25 @@ class PostedRows:
             )
 
     def ensure(self, schema: StreamSchema, own: bool) -> Procedure[bool]:
-        """The rows' own table is on the other side."""
+        """Creates nothing: the server has the rows."""
         del schema, own
         yield from ()
         return False
 
     def build_writer(self, schema: StreamSchema) -> Poster:
         """See `Rows.build_writer`."""
-        _ = self.client  # a URL that is none is reported now, not with the first row
+        _ = self.client  # an invalid URL is reported now, not at the first row
         return Poster(self, schema)
 
     @property
     def client(self) -> Client:
-        """The connection; made again after each loss, with the URL as it is then (a token may have been rotated)."""
+        """The connection; opened again after each loss, with the URL read again (a token may have been rotated)."""
         if self._client is None:
             self._client = Client(self.context.read_url(), self._leaving)
         return self._client
 
     def leave(self) -> None:
-        """What is being sent is given up, since nobody waits for its answer any more."""
+        """Aborts the request in progress, since nobody waits for its response any more."""
         self._leaving.set()
         if (client := self._client) is not None:
             client.abort()
@@ -98,7 +98,7 @@ class PostedRows:
 
 @dataclass(slots=True)
 class _Record:
-    ordinal: int  # of the operation in its transaction
+    ordinal: int  # index of the operation in its transaction
     operation: int
     row: Row
     batch: Batch
@@ -106,7 +106,7 @@ class _Record:
 
 
 class Poster:
-    """`StreamWriter`: rows go out by POST, what is refused into the ledger."""
+    """A `StreamWriter` that sends rows by POST and stores refused rows in the ledger."""
 
     def __init__(self, rows: PostedRows, schema: StreamSchema) -> None:
         self._rows = rows
@@ -127,7 +127,7 @@ class Poster:
         return refused
 
     def _records(self, batches: Sequence[Batch]) -> Iterator[tuple[str, _Record]]:
-        """Each operation with its `duplicateKeyHandling`; "" for one that JSON can't hold, the reason in its body."""
+        """Each operation with its `duplicateKeyHandling`; "" for one that JSON can't represent, with the reason as its body."""
         for ordinal, (operation, row, batch) in enumerate(operations_of(batches)):
             record = _Record(ordinal, operation, row, batch, b"")
             try:
@@ -151,7 +151,7 @@ class Poster:
 
     def _post(self, sending: _Sending, records: Sequence[_Record], handling: str) -> int:
         body = b"[" + b",".join(record.body for record in records) + b"]"
-        # The same when this runner sends the same rows of the same transaction again, never for others: equal rows
+        # The same if this runner sends the same rows of the same transaction again, never for others: equal rows
         # elsewhere in the transaction have another ordinal, halves of a refused POST another digest.
         digest = hashlib.sha256("\0".join(self._ledger.key).encode() + body).hexdigest()[:32]
         headers = {
@@ -169,7 +169,7 @@ class Poster:
         return 0
 
     def _post_patiently(self, body: bytes, parameters: dict[str, str], headers: dict[str, str]) -> None:
-        """A few tries with the same key, before the whole transaction is given up and sent again."""
+        """Makes a few attempts with the same key; after that the whole transaction is aborted and sent again."""
         client = self._rows.client
         for pause in PAUSES:
             try:
@@ -197,7 +197,7 @@ class _Sending:
 
 
 def _parts(records: Iterator[tuple[str, _Record]]) -> Iterator[tuple[str, list[_Record]]]:
-    """Runs of records with one handling, in order, none larger than a POST may be; refused ones stand alone."""
+    """Groups of consecutive records with the same handling, none larger than a POST may be; each refused record is a group."""
     current, part, size = "", list[_Record](), 0
     for handling, record in records:
         is_full = len(part) >= RECORDS_A_POST or size + len(record.body) > BYTES_A_POST

@@ -1,4 +1,4 @@
-"""The proxy that the environment names (HTTPS_PROXY, HTTP_PROXY, NO_PROXY), as for other clients."""
+"""The proxy set in the environment (HTTPS_PROXY, HTTP_PROXY, NO_PROXY), as for other clients."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.request import getproxies, proxy_bypass
 
 @dataclass(frozen=True)
 class Proxy:
-    """Where to connect instead, and the headers that it wants."""
+    """The address to connect to instead, and the headers that the proxy needs."""
 
     host: str
     port: int
@@ -19,7 +19,7 @@ class Proxy:
 
 
 def proxy_for(target: SplitResult) -> Proxy | None:
-    """The proxy for a URL; None for none, and for one that is no http:// proxy."""
+    """The proxy for a URL; None if there is none, or if it is not an http:// proxy."""
     named = getproxies().get(target.scheme)
     host = target.hostname or ""
     if not named or proxy_bypass(f"{host}:{target.port}" if target.port else host):

@@ -48,7 +48,7 @@ def _time(value: Any) -> str:
     return str(value.isoformat())
 
 
-# What the rest of the kinds need is nothing: JSON has them.
+# The other kinds need no conversion: JSON has them.
 CONVERT: dict[Kind, Callable[[Any], Any]] = {
     Kind.UINT64: _decimal,
     Kind.INT256: _decimal,
@@ -69,13 +69,13 @@ def build_record(
     """One record as JSON.
 
     Args:
-        schema: Of the row.
+        schema: The row's schema.
         row: A full row, or a prefix of the key.
         extra: Further members.
         only_key: Only the key's columns.
 
     Raises:
-        RefusedError, UnicodeEncodeError, OverflowError: A value that JSON has not.
+        RefusedError, UnicodeEncodeError, OverflowError: JSON can't represent a value.
     """
     if len(row) < len(schema.columns):
         columns = [schema.columns[place] for place in schema.key_indices[: len(row)]]

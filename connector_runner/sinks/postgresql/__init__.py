@@ -1,4 +1,4 @@
-"""The PostgreSQL sink: rows, position and fence in one transaction; several transactions on their way with `wait: false`."""
+"""The PostgreSQL sink: rows, position and fence in one transaction; with `wait: false` several transactions in flight."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def build_sink(context: SinkContext) -> Sink:
 
 
 def build_inspector(context: SinkContext) -> Inspector:
-    """Looks at such a database without claiming it."""
+    """Inspects such a database without claiming it."""
     from connector_runner.datasets.blocking.inspector import LedgerInspector
     from connector_runner.sinks.postgresql.database import PostgresDatabase
     from connector_runner.sinks.postgresql.rows import ROWS

@@ -1,4 +1,4 @@
-"""Writes a transaction of which the database refuses some rows: halves it until the refused rows stand alone."""
+"""Writes a transaction of which the database refuses some rows: halves it until the refused rows are isolated."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from connector_runner.sinks.postgresql.errors import Meaning, meaning_of
 from connector_runner.sinks.postgresql.session import Session, StatementError
 from connector_runner.sinks.postgresql.statements import RowSql
 
-# What a value raises that has no exact binary form.
+# Exceptions of a value that has no exact binary form.
 VALUE_ERRORS = (RefusedError, UnicodeError, struct.error, OverflowError, ValueError, TypeError)
 Operations = Sequence[tuple[int, Row, Batch]]
 
@@ -24,7 +24,7 @@ SAVE, RELEASE, BACK = Statement("SAVEPOINT part"), Statement("RELEASE part"), St
 
 
 class BisectingWriter:
-    """For one transaction."""
+    """Bisects one transaction."""
 
     def __init__(self, session: Session, ledger: Ledger, rows: Mapping[str, RowSql], *, append: bool) -> None:
         self._session = session
@@ -33,11 +33,11 @@ class BisectingWriter:
         self._append = append
 
     async def write(self, transaction: Transaction) -> int:
-        """All of it, or nothing; returns how many rows were refused.
+        """Writes all of it or nothing; returns how many rows were refused.
 
         Raises:
-            StatementError: Something other than a row is to blame; `place` 0 is the fence.
-            ActionRequiredError: Too many refusals.
+            StatementError: The cause is not a row; `place` 0 is the fence.
+            ActionRequiredError: Too many rows were refused.
         """
         await self._session.run(BEGIN)
         try:

@@ -1,4 +1,4 @@
-"""Reaching a PostgreSQL database with a driver that blocks, to look at it."""
+"""Connects to a PostgreSQL database with a blocking driver, to inspect it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from connector_runner.sinks.postgresql.session import connection_info, describe
 
 
 class PostgresConnection:
-    """A psycopg connection that takes SQL as text with numbered parameters."""
+    """A psycopg connection that accepts SQL as text with numbered parameters."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> psycopg.Cursor[Any]:
-        """Does one statement."""
+        """Executes one statement."""
         return self._connection.execute(sql.encode(), parameters)
 
     def close(self) -> None:
-        """Lets go of the server."""
+        """Closes the connection."""
         self._connection.close()
 
 
@@ -41,10 +41,10 @@ class PostgresDatabase:
         self._schema = "public"
 
     def connect(self, *, create: bool = True) -> PostgresConnection:
-        """A new connection; nothing is ever created by it.
+        """A new connection; it never creates anything.
 
         Raises:
-            TransientError, ActionRequiredError: Why there is none.
+            TransientError, ActionRequiredError: It can't be opened; the error says why.
         """
         del create
         url = self._read_url()
@@ -56,14 +56,14 @@ class PostgresDatabase:
             raise connection_failure(str(error), self._where) from None
 
     def find(self, names: TableNames) -> Procedure[TableNames]:
-        """Finds the table's schema, and names it in what is said of missing rights from now on."""
+        """Finds the table's schema, and names it from now on in messages about missing privileges."""
         found = yield from find_schema(names)
         self._schema = found.schema or self._schema
         return found
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """PostgreSQL's errors as the pipeline's."""
+        """Raises PostgreSQL's errors as errors of the pipeline."""
         try:
             yield
         except psycopg.Error as error:

@@ -1,4 +1,4 @@
-"""PostgreSQL's words for the ledger. Pure."""
+"""The ledger's dialect for PostgreSQL. Pure."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from connector_runner.datasets.procedure import Procedure, Statement
 
 FIND_SCHEMA = """SELECT coalesce((SELECT nspname FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace
   WHERE pg_class.oid = to_regclass($1)), current_schema())"""
-# What the division by zero of a commit that moves nothing is called.
+# The SQLSTATE of the division by zero of a commit that updates no row.
 NOT_MOVED = "22012"
 
 
 def table_key(names: TableNames) -> str:
-    """How the checkpoint names the table: it lies in the table's schema, so the bare name is enough."""
+    """The table's name in the checkpoint: the checkpoint table is in the same schema, so the bare name is enough."""
     return names.table
 
 
 def guard(update: str) -> str:
-    """The division fails when no row was changed, and with it all that follows up to the synchronisation point."""
+    """The division fails if no row was changed, and with it everything up to the synchronisation point."""
     return f"WITH moved AS ({update} RETURNING 1) SELECT 1 / count(*) FROM moved"
 
 
-# Whole numbers and JSON are sent as texts, so that every parameter of a transaction has one format.
+# Whole numbers and JSON are sent as texts, so that all parameters of a transaction have the same format.
 DIALECT = Dialect(
     text="text",
     whole="bigint",
@@ -45,6 +45,6 @@ DIALECT = Dialect(
 
 
 def find_schema(names: TableNames) -> Procedure[TableNames]:
-    """The same table with its schema, however it was spelled: where it is, else where it would be created."""
+    """The table with its schema, however it was spelled: the schema that has it, else the one where it would be created."""
     rows = (yield Statement(FIND_SCHEMA, [names.rows])).rows
     return replace(names, schema=names.schema or (rows[0][0] if rows else "") or "")

@@ -1,4 +1,4 @@
-"""What PostgreSQL's errors mean for the runner: one table by SQLSTATE, one for what fails before there is one."""
+"""The meaning of PostgreSQL's errors for the runner: one table by SQLSTATE, one for failures without a SQLSTATE."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class Meaning(Enum):
     ACTION = "a person must act"
 
 
-# https://www.postgresql.org/docs/current/errcodes-appendix.html; a code's longest prefix here counts.
+# https://www.postgresql.org/docs/current/errcodes-appendix.html; the longest matching prefix counts.
 MEANINGS: dict[str, Meaning] = {
     "": Meaning.ACTION,
     "08": Meaning.TRANSIENT,  # connection
     "0A": Meaning.SCHEMA,
-    "21": Meaning.REFUSED,  # two rows that are one to the table (a collation, NaN): one after the other they can be stored
+    "21": Meaning.REFUSED,  # two rows with the same key for the table (a collation, NaN): one after the other they can be stored
     "22": Meaning.REFUSED,  # data
     "23": Meaning.REFUSED,  # constraint
-    "25006": Meaning.TRANSIENT,  # read-only: a standby, or until somebody has mended it
+    "25006": Meaning.TRANSIENT,  # read-only: a standby, or until somebody has fixed it
     "25P03": Meaning.TRANSIENT,  # idle in transaction
     "26": Meaning.TRANSIENT,  # prepared statement is gone
     "28": Meaning.ACTION,  # authorisation
@@ -45,7 +45,7 @@ MEANINGS: dict[str, Meaning] = {
     "XX": Meaning.TRANSIENT,
 }
 
-# libpq tells no SQLSTATE for a refused connection; these texts need a person, all others may pass.
+# libpq reports no SQLSTATE for a refused connection; these texts need a user, all others are transient.
 _CONNECTION = [
     (r"password authentication failed|no password supplied|authentication failed", "WrongCredentials"),
     (r'role ".*" (does not exist|is not permitted to log in)', "WrongCredentials"),
@@ -59,7 +59,7 @@ _CONNECTION = [
 
 
 def meaning_of(sqlstate: str) -> Meaning:
-    """By the longest prefix that is known."""
+    """The meaning of the longest known prefix."""
     for length in range(len(sqlstate), -1, -1):
         if (meaning := MEANINGS.get(sqlstate[:length])) is not None:
             return meaning
@@ -67,7 +67,7 @@ def meaning_of(sqlstate: str) -> Meaning:
 
 
 def connection_failure(message: str, where: str) -> ConnectorError:
-    """Why a connection could not be had."""
+    """The error for a connection that could not be opened."""
     text = " ".join(message.split())
     for pattern, reason in _CONNECTION:
         if re.search(pattern, text, re.IGNORECASE):
@@ -76,13 +76,13 @@ def connection_failure(message: str, where: str) -> ConnectorError:
 
 
 def statement_failure(sqlstate: str, message: str, where: str, grant: str = "") -> ConnectorError:
-    """Why a statement failed that was not a row's fault.
+    """The error for a statement that failed for another reason than a row.
 
     Args:
         sqlstate: Five characters.
-        message: Of the server.
-        where: The dataset, without password.
-        grant: What to grant when a privilege is missing.
+        message: The server's message.
+        where: The dataset, without the password.
+        grant: What to grant if a privilege is missing.
     """
     text = " ".join(message.split())
     match meaning_of(sqlstate):

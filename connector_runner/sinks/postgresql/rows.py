@@ -1,4 +1,4 @@
-"""PostgreSQL's words for the table with the rows. Pure."""
+"""PostgreSQL's dialect for the table with the rows. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAGE_BYTES = 8192
 
 def read_table(names: TableNames, wanted: Collection[str]) -> Procedure[FoundTable | None]:
     """See `RowDialect.read`."""
-    del wanted  # names are spelled one way here
+    del wanted  # names have only one spelling here
     found = (yield Statement(READ_COLUMNS, [names.rows])).rows
     columns = {name: FoundColumn(type_, required) for name, type_, required in found}
     if not columns:
@@ -43,7 +43,7 @@ def alter_table(names: TableNames, alteration: Alteration, types: Mapping[str, s
 
 
 def newest_rows(names: TableNames, limit: int) -> Procedure[tuple[Sequence[str], Sequence[Sequence[Any]]]]:
-    """See `RowDialect.newest`; the table's last pages are read, which hold what was written last."""
+    """See `RowDialect.newest`; reads the last pages of the table, which hold the rows that were written last."""
     size = (yield Statement("SELECT pg_relation_size(to_regclass($1))", [names.rows])).rows[0][0]
     if size is None:
         return (), ()

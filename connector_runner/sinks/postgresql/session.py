@@ -1,7 +1,7 @@
-"""One connection on which several transactions may be on their way: libpq's pipeline mode, driven by the event loop.
+"""One connection on which several transactions may be in flight: libpq's pipeline mode, driven by the event loop.
 
-psycopg's own pipeline hands results out only when all of them have arrived; here each transaction is confirmed as soon as
-its own synchronisation point is reached. Everyday statements use psycopg's ordinary interface in between.
+psycopg's own pipeline returns results only when all of them have arrived; here each transaction is confirmed as soon as
+its own synchronisation point is reached. Between them, other statements use psycopg's ordinary interface.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from connector_runner.sinks.postgresql.errors import connection_failure
 
 T = TypeVar("T")
 
-# A dead network is noticed within about half a minute; a URL may say otherwise.
+# A dead network is noticed within about half a minute; the URL can change that.
 DEFAULTS = {
     "connect_timeout": "10", "keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3",
     "tcp_user_timeout": "30000",
 }  # fmt: skip
-# Parameters are arrays: a plan made for one transaction's arrays suits all others. No other program's locale or style matters.
+# Parameters are arrays: a plan for one transaction's arrays suits all others. Other settings of locale and style have no effect.
 OPTIONS = "-c plan_cache_mode=force_generic_plan -c client_min_messages=warning"
-# A runner that hangs within a transaction must not hold its locks for ever; a URL may say otherwise.
+# A runner that hangs within a transaction must not hold its locks for ever; the URL can change that.
 DEFAULT_OPTIONS = "-c idle_in_transaction_session_timeout=60s"
 
 
 class StatementError(Exception):
-    """A statement of a unit failed; everything of the unit was taken back.
+    """A statement of a unit failed; the whole unit was rolled back.
 
     Attributes:
         sqlstate: Five characters.
-        place: Which statement of the unit; its length when the commit failed.
+        place: The index of the statement in the unit; the unit's length if the commit failed.
     """
 
     def __init__(self, sqlstate: str, message: str, place: int) -> None:
@@ -50,7 +50,7 @@ class StatementError(Exception):
 
 @dataclass(slots=True)
 class _Unit:
-    """Statements up to a synchronisation point; `expected` are the places whose results are still to come, then a sync."""
+    """Statements up to a synchronisation point; `expected` are the indexes whose results have not arrived, then a sync."""
 
     done: asyncio.Future[list[pq.abc.PGresult]]
     expected: deque[int]
@@ -60,7 +60,7 @@ class _Unit:
 
 
 def _encode(value: bytes | str | int | None) -> bytes | None:
-    """A parameter in binary format; whole numbers go as texts, which the statements cast."""
+    """A parameter in binary format; whole numbers are sent as texts, which the statements cast."""
     if isinstance(value, bytes) or value is None:
         return value
     if isinstance(value, int):
@@ -79,10 +79,10 @@ def describe(url: str) -> str:
 
 
 def connection_info(url: str, application_name: str) -> str:
-    """Libpq's connection string: the URL, our name, and defaults where it says nothing.
+    """Libpq's connection string: the URL, our name, and defaults for what the URL leaves out.
 
     Raises:
-        ActionRequiredError: It is no such URL; the message never repeats it.
+        ActionRequiredError: It is not such a URL; the message never repeats it.
     """
     try:
         given = conninfo_to_dict(url)
@@ -95,7 +95,7 @@ def connection_info(url: str, application_name: str) -> str:
 
 
 async def run(connection: psycopg.AsyncConnection[Any], procedure: Procedure[T]) -> T:
-    """Does a procedure's statements on psycopg's own connection and returns what it returns."""
+    """Executes a procedure's statements on psycopg's own connection and returns the procedure's result."""
     try:
         statement = next(procedure)
         while True:
@@ -125,7 +125,7 @@ class Session:
         self._named = 0
         self._is_writing = False
         self._lost: TransientError | None = None
-        # Remembered, because libpq forgets it when the connection is lost, and the next connection may get the same number.
+        # Stored, because libpq drops it when the connection is lost, and the next connection may get the same number.
         self._socket = self._pgconn.socket
         self._enter_pipeline()
 
@@ -134,7 +134,7 @@ class Session:
         """Connects.
 
         Raises:
-            TransientError, ActionRequiredError: Why not.
+            TransientError, ActionRequiredError: It can't connect; the error says why.
         """
         where = describe(url)
         try:
@@ -157,7 +157,7 @@ class Session:
 
     @asynccontextmanager
     async def ordinary(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
-        """Psycopg's own connection, once all that was sent is answered."""
+        """Psycopg's own connection, once everything that was sent is answered."""
         await self.settle()
         self._raise_if_lost()
         self._loop.remove_reader(self._socket)
@@ -171,10 +171,10 @@ class Session:
                 self.lose("the connection was lost")
 
     def send(self, statements: Sequence[Statement]) -> asyncio.Future[list[pq.abc.PGresult]]:
-        """Sends statements and a synchronisation point; without BEGIN they are one transaction.
+        """Sends statements and a synchronisation point; without BEGIN they form one transaction.
 
         Returns:
-            The results; or StatementError, or TransientError when the connection is lost.
+            The results; or StatementError; or TransientError if the connection is lost.
         """
         self._raise_if_lost()
         unit = _Unit(self._loop.create_future(), deque())
@@ -200,11 +200,11 @@ class Session:
         return unit.done
 
     async def run(self, *statements: Statement) -> list[pq.abc.PGresult]:
-        """Sends and awaits."""
+        """Sends a unit and awaits its results."""
         return await self.send(statements)
 
     async def settle(self) -> None:
-        """Until everything that was sent is answered, well or not."""
+        """Waits until everything that was sent is answered, successfully or not."""
         while self._units:
             await asyncio.wait([self._units[-1].done])
 
@@ -254,9 +254,9 @@ class Session:
 
     def _finish(self, unit: _Unit) -> None:
         if unit.error is not None:
-            for sql in unit.names:  # perhaps never prepared; a new name is safe either way
+            for sql in unit.names:  # perhaps never prepared; a new name is safe in both cases
                 self._statements.pop(sql, None)
-        if unit.done.done():  # nobody waits any more
+        if unit.done.done():  # nobody is waiting any more
             return
         if unit.error is not None:
             unit.done.set_exception(unit.error)
@@ -265,7 +265,7 @@ class Session:
             unit.done.set_result(unit.results)
 
     def lose(self, message: str) -> None:
-        """Gives the session up, what is on its way included: a new one is needed."""
+        """Marks the session as lost, with everything in flight: a new one is needed."""
         if self._lost is None:
             self._lost = TransientError(
                 f"the connection to dataset {self.where} was lost: {' '.join(message.split())}",
@@ -287,7 +287,7 @@ class Session:
             raise TransientError(self._lost.message, reason=self._lost.reason)
 
     async def close(self) -> None:
-        """Closes the connection; what was sent and not confirmed is the server's to decide."""
+        """Closes the connection; whether unconfirmed transactions commit is up to the server."""
         if not self._connection.closed:
             self.lose("closed")
             await self._connection.close()

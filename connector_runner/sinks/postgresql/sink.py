@@ -35,26 +35,26 @@ TERMINATE = (
     "WHERE application_name = $1 AND pid <> pg_backend_pid() AND usename = current_user AND datname = current_database()"
 )
 
-# What PostgreSQL says when two create the same table or index at once.
+# PostgreSQL's errors when two sessions create the same table or index at once.
 CREATED_MEANWHILE = (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable)
 
 
 @dataclass(slots=True)
 class _Stream:
-    """What turns the rows of one stream into statements."""
+    """Turns the rows of one stream into statements."""
 
     rows: RowSql
     is_indexed: bool = False
 
 
 def name_application(fence: tuple[str, str, str]) -> str:
-    """What a runner's connections are called, so that its successor can end them: by connector, stream and table of its fence."""
+    """The name of a runner's connections, by which its successor can end them: from connector, stream and table of its fence."""
     identity = "\0".join(fence)
     return f"connector-runner {hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
 
 class PostgresSink:
-    """Effectively once: a commit holds rows, dead letters, incidents, position and the check of the epoch."""
+    """Effectively once: one commit holds rows, dead letters, incidents, position and the check of the epoch."""
 
     def __init__(self, context: SinkContext) -> None:
         self._context = context
@@ -83,7 +83,7 @@ class PostgresSink:
 
     @asynccontextmanager
     async def _ordinary(self, session: Session) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
-        """Psycopg's own connection; its errors are raised as the pipeline's."""
+        """Psycopg's own connection; its errors are raised as errors of the pipeline."""
         try:
             async with session.ordinary() as connection:
                 yield connection
@@ -100,7 +100,7 @@ class PostgresSink:
         grant = f"GRANT USAGE, CREATE ON SCHEMA {schema} TO this user, and ownership (or all rights) of the connector's tables"
         failure = statement_failure(sqlstate, message, session.where, grant)
         if isinstance(failure, TransientError):
-            # A session keeps settings of when it was made, which may be right by now: read-only, a role's.
+            # A session keeps the settings from when it was opened, which may have been fixed by now: read-only, a role's.
             session.lose(failure.message)
         return failure
 
@@ -111,7 +111,7 @@ class PostgresSink:
             await run(connection, ledger.locate(find_schema))
             await run(connection, ledger.create())
             await run(connection, self._claiming.check())
-            # An older runner that hangs with locks must not keep us out; the fence makes it harmless, this makes it let go.
+            # An older runner that hangs with locks must not block us; the fence makes it harmless, this makes it release the locks.
             for name in (self._application_name, *self._rivals()):
                 await connection.execute(TERMINATE, [name])
             async with connection.transaction():
@@ -119,11 +119,11 @@ class PostgresSink:
                 for table in sorted({stream.names.text for stream in ledger.streams.values()}):
                     await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", [table])
                 await connection.execute("SET LOCAL synchronous_commit = on")
-                # Reads with locks, because the backend of an older runner may still commit: it is that position that counts.
+                # Reads with locks, because the backend of an older runner may still commit: then that position counts.
                 return await run(connection, self._claiming.claim())
 
     def _rivals(self) -> list[str]:
-        """Names of connections for fences that this claim replaces; a table may have been spelled with its schema or without."""
+        """Names of connections for the fences that this claim replaces; a table may have been spelled with or without its schema."""
         schema = self._ledger.home.schema
         fences = self._claiming.rivals
         spelled = [*fences, *((connector, stream, f"{schema}.{table}") for connector, stream, table in fences if table)]
@@ -147,7 +147,7 @@ class PostgresSink:
         self._streams[schema.stream] = _Stream(RowSql(schema, stream.names, stream.owner))
 
     async def _index_history(self, session: Session, transaction: Transaction) -> None:
-        """Once a session, when the first replacement comes."""
+        """Creates a stream's history index once per session, before its first replacement."""
         if not self._append:
             return
         for part in self._ledger.by_stream(transaction):
@@ -184,14 +184,14 @@ class PostgresSink:
         return Receipt()
 
     def _statements(self, part: Transaction) -> Sequence[Statement]:
-        """For the rows of one stream."""
+        """The statements that write the rows of one stream."""
         rows = self._streams[part.batches[0].schema.stream].rows
         if self._append:
             return [statement for history in plan_append(part.batches) for statement in rows.append(history)]
         return [statement for step in plan_upsert(rows.schema, part.batches) for statement in rows.apply(step)]
 
     def _again(self, transaction: Transaction) -> WriteAgain:
-        """Next time this transaction is halved until the rows stand alone that the dataset refuses."""
+        """Makes the next attempt halve this transaction until the refused rows are isolated."""
         self._bisected_number = transaction.number
         return WriteAgain(f"transaction {transaction.number} has rows that the dataset refuses")
 

@@ -1,4 +1,4 @@
-"""SQL on the table with the rows; every set of rows is one statement over arrays. Pure."""
+"""SQL on the table with the rows; one statement over arrays for each set of rows. Pure."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from connector_runner.sinks.postgresql.types import (
     encode_texts,
 )
 
-# Rows without an owner are from before there was that column.
+# Rows without an owner are older than that column.
 OWN = "((_connector = $2 AND _stream = $3) OR _connector IS NULL)"
 
 
 @dataclass(frozen=True)
 class RowSql:
-    """Statements on the table with the rows, for one schema; `owner` is (connector, stream)."""
+    """Builds statements on the table with the rows, for one schema; `owner` is (connector, stream)."""
 
     schema: StreamSchema
     names: TableNames
@@ -37,7 +37,7 @@ class RowSql:
 
     @cached_property
     def types(self) -> list[PostgresType]:
-        """Of the columns, in row order."""
+        """The types of the columns, in row order."""
         return column_types(self.schema)
 
     @cached_property
@@ -46,12 +46,12 @@ class RowSql:
 
     @cached_property
     def columns(self) -> str:
-        """Quoted names."""
+        """The quoted names of the columns."""
         return quote_all(self.schema.names)
 
     @cached_property
     def on_conflict(self) -> str:
-        """What an upsert does to a row that is there."""
+        """The action of an upsert on an existing row."""
         key = quote_all(self.schema.key)
         changed = [quote(name) for name in self.schema.names if name not in self.schema.key]
         if not changed:
@@ -81,7 +81,7 @@ class RowSql:
 
     @cached_property
     def append_columns(self) -> str:
-        """Quoted names with those that append mode adds."""
+        """The quoted names, with the columns that append mode adds."""
         return f"{self.columns}, _op, _position, _connector, _stream, _written_at"
 
     @cached_property
@@ -109,7 +109,7 @@ class RowSql:
         return [array_parameter(kind.oid, kind.encode([value])) for kind, value in zip(types, prefix, strict=True)]
 
     def apply(self, step: Step) -> list[Statement]:
-        """A step of upsert mode.
+        """The statements of a step of upsert mode.
 
         Raises:
             RefusedError and others: See `types.encode_columns`.
@@ -128,7 +128,7 @@ class RowSql:
         return statements
 
     def append(self, history: History) -> list[Statement]:
-        """A step of append mode.
+        """The statements of a step of append mode.
 
         Raises:
             RefusedError and others: See `types.encode_columns`.
@@ -146,7 +146,7 @@ class RowSql:
         return statements
 
     def history_cells(self, history: History) -> list[Cells]:
-        """The columns of rows to be appended, operation and position included."""
+        """The columns of rows to append, with operation and position."""
         texts: dict[str, bytes] = {}
         positions: dict[int, bytes] = {}
         operations, stamps = [], []
@@ -161,7 +161,7 @@ class RowSql:
 
     @property
     def history_index(self) -> tuple[str, str]:
-        """Name and creation of what finds the entries of a key prefix; made at the first replacement, because appending pays."""
+        """Name and CREATE statement of the index for key prefixes; created at the first replacement, because it slows appending."""
         name = f"{self.names.table}_by_key"
         sql = f"CREATE INDEX {quote(name)} ON {self.names.rows} ({quote_all(self.schema.key)})"
         return self.names.quoted(name), sql
@@ -169,7 +169,7 @@ class RowSql:
     def _retract(self, length: int) -> str:
         key = quote_all(self.schema.key)
         if not key:
-            # Rows without a key are only ever taken back all at once: live are those after the last retraction.
+            # Rows without a key are only retracted all at once: the rows after the last retraction are live.
             return (
                 f"WITH own AS (SELECT * FROM {self.names.rows} WHERE {OWN}) INSERT INTO {self.names.rows} ({self.append_columns}) "
                 f"SELECT {self.columns}, 'delete', $1::text, {self._owner(2)}, now() FROM own "

@@ -1,4 +1,4 @@
-"""Days and microseconds since 2000-01-01, PostgreSQL's own way of counting, also for years that Python's dates don't have."""
+"""Days and microseconds since 2000-01-01, as PostgreSQL counts them, also for years outside of Python's range."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def days_from_civil(year: int, month: int, day: int) -> int:
 
 
 def parse_iso(text: str) -> tuple[int, int]:
-    """Days since 2000-01-01 and microseconds of the day, of an ISO text as sources give it outside the years 1 … 9999.
+    """Days since 2000-01-01 and microseconds of the day, from an ISO text as sources give it outside of the years 1 … 9999.
 
     Raises:
-        RefusedError: It is no such text, or no such day.
+        RefusedError: It is not such a text, or there is no such day.
     """
     match = _ISO.fullmatch(text)
     if match is None:
@@ -42,7 +42,7 @@ def parse_iso(text: str) -> tuple[int, int]:
 
 
 def _finite(number: int, bits: int, text: str) -> int:
-    """PostgreSQL takes the smallest and the largest number for the infinities."""
+    """Refuses the smallest and the largest number, which PostgreSQL uses for the infinities."""
     if number in {-(1 << bits - 1), (1 << bits - 1) - 1}:
         raise RefusedError(f"{text!r} would be an infinite time in PostgreSQL")
     return number

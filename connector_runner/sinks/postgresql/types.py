@@ -1,6 +1,6 @@
-"""Columns of values in PostgreSQL's binary format: each value exactly, or refused.
+"""Columns of values in PostgreSQL's binary format: each value exact, or refused.
 
-A cell is a value with its length before it; the cells of a column, joined, are an array parameter.
+A cell is a value preceded by its length; the joined cells of a column are an array parameter.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def encode_texts(values: Sequence[str | None]) -> Cells:
     """UTF-8.
 
     Raises:
-        RefusedError: A NUL, which PostgreSQL's text can't hold.
+        RefusedError: A NUL, which PostgreSQL's text type can't hold.
         UnicodeEncodeError: A lone surrogate.
     """
     if any("\0" in value for value in values if value is not None):
@@ -76,9 +76,9 @@ class PostgresType:
     """How a kind is stored.
 
     Attributes:
-        name: As `format_type` gives it, without a modifier: a narrower type would round silently.
-        oid: Of the type.
-        encode: A column of values as cells.
+        name: The type's name from `format_type`, without a modifier: a narrower type would round silently.
+        oid: The OID of the type.
+        encode: Encodes a column of values as cells.
     """
 
     name: str
@@ -86,7 +86,7 @@ class PostgresType:
     encode: Encode
 
 
-# By the type's name: its number, and its binary format.
+# By the type's name: its OID and its binary format.
 FORMATS: dict[str, tuple[int, Encode]] = {
     "boolean": (16, _packed("?", 1)),
     "bigint": (20, _packed("q", 8)),
@@ -105,7 +105,7 @@ FORMATS: dict[str, tuple[int, Encode]] = {
 TYPES = {Kind(kind): PostgresType(stored.type, *FORMATS[stored.type]) for kind, stored in POSTGRESQL.types.items()}
 TEXT = TYPES[Kind.STRING]
 
-# (found, wanted) → True: holds it as it is; False: by ALTER COLUMN … TYPE, which loses nothing.
+# (found, wanted) → True: the found type holds every value; False: needs ALTER COLUMN … TYPE, which loses nothing.
 WIDENS: dict[tuple[str, str], bool] = {
     ("bigint", "numeric"): False,
     ("integer", "bigint"): False,
@@ -122,7 +122,7 @@ WIDENS: dict[tuple[str, str], bool] = {
 
 
 def column_types(schema: StreamSchema) -> list[PostgresType]:
-    """In row order."""
+    """The stored types of the columns, in row order."""
     return [TYPES[column.type.kind] for column in schema.columns]
 
 
@@ -130,7 +130,7 @@ def encode_columns(types: Sequence[PostgresType], rows: Sequence[Sequence[Any]])
     """Rows as columns of cells.
 
     Raises:
-        RefusedError, UnicodeError, struct.error, OverflowError, ValueError, TypeError: Some value has no exact form.
+        RefusedError, UnicodeError, struct.error, OverflowError, ValueError, TypeError: A value has no exact form.
     """
     return [type_.encode(column) for type_, column in zip(types, zip(*rows, strict=True), strict=True)]
 

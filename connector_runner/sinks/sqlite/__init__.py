@@ -1,4 +1,4 @@
-"""The SQLite sink: the embedded default, nothing to install; rows, position and fence in one transaction."""
+"""The SQLite sink: the embedded default, without installation; rows, position and fence in one transaction."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def build_sink(context: SinkContext) -> Sink:
 
 
 def build_inspector(context: SinkContext) -> Inspector:
-    """Looks at such a file without claiming it."""
+    """Inspects such a file without claiming it."""
     from connector_runner.datasets.blocking.inspector import LedgerInspector
     from connector_runner.datasets.sqlite.connection import SqliteFile
     from connector_runner.sinks.sqlite.rows import ROWS

@@ -1,4 +1,4 @@
-"""SQLite's words for the table with the rows. Pure."""
+"""SQLite's dialect for the table with the rows. Pure."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def read_table(names: TableNames, wanted: Collection[str]) -> Procedure[FoundTab
 
 
 def _respelled(found: FoundTable, wanted: Collection[str]) -> FoundTable:
-    """With the names as the stream spells them: SQLite takes names for the same that differ in the case of ASCII letters."""
+    """The names as the stream spells them: for SQLite, names that differ only in the case of ASCII letters are the same."""
     spellings = {_fold(name): name for name in wanted}
 
     def spell(name: str) -> str:
@@ -52,7 +52,7 @@ def _fold(name: str) -> str:
 
 
 def alter_table(names: TableNames, alteration: Alteration, types: Mapping[str, str]) -> list[str]:
-    """See `RowDialect.alter`; SQLite alters no type, so a column is written again under its name."""
+    """See `RowDialect.alter`; SQLite can't alter a type, so the column is rewritten under the same name."""
     table = names.rows
     statements = [f"ALTER TABLE {table} ADD COLUMN {quote(column)} {types[column]}" for column in alteration.added]
     for column in alteration.widened:

@@ -1,7 +1,7 @@
-"""How values become SQLite's: INTEGER, REAL, TEXT and BLOB, each value exactly or refused.
+"""How values are stored in SQLite, as INTEGER, REAL, TEXT or BLOB: each value exact, or refused.
 
-SQLite turns NaN into NULL, a long integer into an approximate REAL, and knows no times; so what it has no exact form for is
-TEXT, in a form that is equal for equal values and sorts as they do where possible.
+SQLite turns NaN into NULL, a long integer into an approximate REAL, and has no types for times; so values without an exact form
+are stored as TEXT, in a form that is equal for equal values and sorts like them where possible.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from connector_runner.schemas.datasets.sqlite import SQLITE
 # Kind → declared type.
 TYPES = {Kind(kind): stored.type for kind, stored in SQLITE.types.items()}
 
-# Alterations that lose nothing; False: done by rewriting the column.
+# Type changes that lose nothing; False: done by rewriting the column.
 WIDENS: dict[tuple[str, str], bool] = {("INTEGER", "TEXT"): False}
 
 
@@ -35,13 +35,13 @@ def affinity(declared: str) -> str:
 
 
 def decimal_text(value: Decimal) -> str:
-    """All digits, without an exponent where that is not absurdly long."""
+    """All digits, without an exponent unless the text would be extremely long."""
     exponent = value.as_tuple().exponent
     return format(value, "f") if isinstance(exponent, int) and -20_000 <= exponent <= 0 else str(value)
 
 
 def canonical_decimal(value: Decimal) -> str:
-    """One text for all decimals that are equal."""
+    """The same text for all equal decimals."""
     sign, digits, exponent = value.as_tuple()
     if not isinstance(exponent, int):  # NaN, infinities
         return str(value)
@@ -91,5 +91,5 @@ CONVERT: dict[Kind, Convert] = {
     Kind.TIMESTAMP: _timestamp,
     Kind.TIMESTAMPTZ: _timestamptz,
 }
-# Equal numbers are one key.
+# Equal numbers are the same key.
 CONVERT_KEY: dict[Kind, Convert] = {Kind.DECIMAL: canonical_decimal}
