@@ -1,7 +1,7 @@
-"""What a discovery answers, and how it travels: one tagged line in a pod's log, proven whole by the termination message.
+"""The result of a discovery and its transport: one tagged line in a pod's log, verified by the termination message.
 
-A pod's log mixes outputs and may be cut in mid-line; the termination message holds only 4,096 bytes. So the line carries
-the catalogue and the message its length and hash.
+A pod's log mixes outputs and may be cut in the middle of a line; the termination message holds only 4,096 bytes. So the line
+carries the catalogue, and the message carries its length and hash.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import msgspec
 
 from connector_runner.schemas.kinds.declare import described
 
-# Where status stays small: 500 streams are about 36 kB of JSON.
+# Keeps status small: 500 streams are about 36 kB of JSON.
 MAX_STREAMS = 500
 LINE_TAG = "connector-catalogue:"
 
 
 class ColumnInfo(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One column as a catalogue shows it: its name, logical type as text, and whether it may be null."""
+    """One column in a catalogue: its name, its logical type as text, and whether it may be null."""
 
     name: str
     type: str
@@ -33,12 +33,12 @@ class StreamInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     """One stream of a source.
 
     Attributes:
-        id: What `selectedStream` takes.
-        key: Columns that identify a row; empty: append mode only.
-        modes: What this source can do with it, e.g. `live`, `LOG_BASED`, `FULL_TABLE`.
-        unavailable: Why other modes are not possible, by mode, with the cure.
-        columns: In row order; empty where a cheap listing does not know them.
-        rows: Estimated number of rows, where the source knows.
+        id: The value for `selectedStream`.
+        key: Columns that identify a row; if empty, only append mode is possible.
+        modes: The modes that this source supports for it, e.g. `live`, `LOG_BASED`, `FULL_TABLE`.
+        unavailable: Why other modes are not possible, by mode, with the remedy.
+        columns: The columns in row order; empty if a cheap listing does not know them.
+        rows: Estimated number of rows, if the source knows it.
         description: One sentence.
     """
 
@@ -55,10 +55,10 @@ class Catalogue(msgspec.Struct, frozen=True):
     """The streams a configuration can have.
 
     Attributes:
-        streams: In the source's order, possibly capped.
-        total: How many there are in all.
-        identity: Of the source (see `Opened.identity`), "" where it is not known before opening.
-        notes: Sentences a person should read (a missing right that only some streams need).
+        streams: The streams in the source's order, possibly capped.
+        total: The number of all streams.
+        identity: The source's identity (see `Opened.identity`); "" if it is not known before opening.
+        notes: Sentences for users (a missing privilege that only some streams need).
     """
 
     streams: tuple[StreamInfo, ...]
@@ -85,7 +85,7 @@ class StreamSummary(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class CatalogueSummary(msgspec.Struct, frozen=True):
-    """What the discovery line carries: capped, the selected streams always among them.
+    """The content of the discovery line: a capped list that always includes the selected streams.
 
     Attributes:
         missing: Selected streams of other connectors that the source does not have.
@@ -99,7 +99,7 @@ class CatalogueSummary(msgspec.Struct, frozen=True):
 
 
 class CatalogueProof(msgspec.Struct, frozen=True):
-    """The termination message of a discovery that succeeded: what the tagged line must match (sha256 in hexadecimal)."""
+    """The termination message of a successful discovery, which the tagged line must match (sha256 in hexadecimal)."""
 
     total: int
     bytes: int
@@ -107,7 +107,7 @@ class CatalogueProof(msgspec.Struct, frozen=True):
 
 
 def with_unique_streams(summary: CatalogueSummary) -> CatalogueSummary:
-    """The same with the first of each id, and a note for those that came more than once: an id is what a person selects by."""
+    """The same with only the first of each id, and a note about duplicates: users select a stream by its id."""
     first = {stream.id: stream for stream in reversed(summary.streams)}
     if len(first) == len(summary.streams):
         return summary
@@ -122,13 +122,13 @@ def with_unique_streams(summary: CatalogueSummary) -> CatalogueSummary:
 def summarise(
     catalogue: Catalogue, selected: str | None, also: Collection[str] = (), limit: int = MAX_STREAMS
 ) -> CatalogueSummary:
-    """Caps a catalogue to `limit` streams in order; those selected, if they exist, take the last places when they would be cut off.
+    """Caps a catalogue to `limit` streams in order; selected streams that would be cut off replace the last ones.
 
     Args:
-        catalogue: What the source has.
-        selected: The selected stream; it comes before those that others have selected.
-        also: Those.
-        limit: The most that are listed.
+        catalogue: The source's streams.
+        selected: The selected stream; it has precedence over those that others have selected.
+        also: The streams that others have selected.
+        limit: The largest number of streams in the list.
     """
     places = {stream.id: place for place, stream in reversed(list(enumerate(catalogue.streams)))}
     wanted = dict.fromkeys([*([] if selected is None else [selected]), *also])
@@ -145,19 +145,19 @@ def summarise(
 
 
 def encode_line(summary: CatalogueSummary) -> tuple[str, str]:
-    """The tagged log line (without newline) and the termination message that proves it."""
+    """The tagged log line (without newline) and the termination message that verifies it."""
     payload = msgspec.json.encode(summary)
     proof = CatalogueProof(summary.total, len(payload), hashlib.sha256(payload).hexdigest())
     return f"{LINE_TAG} {payload.decode()}", msgspec.json.encode(proof).decode()
 
 
 def parse_line(log: str, termination_message: str) -> CatalogueSummary | None:
-    """Finds the catalogue in a pod's log; None when no line in it matches the proof (cut, mixed up: read again)."""
+    """Finds the catalogue in a pod's log; None if no line matches the proof (cut or mixed up: read it again)."""
     try:
         proof = msgspec.json.decode(termination_message, type=CatalogueProof)
     except msgspec.MsgspecError:
         return None
-    for line in log.split("\n"):  # not splitlines: a name may hold U+2028
+    for line in log.split("\n"):  # not splitlines: a name may contain U+2028
         _, tag, text = line.partition(f"{LINE_TAG} ")
         payload = text.encode()
         if tag and len(payload) == proof.bytes and hashlib.sha256(payload).hexdigest() == proof.sha256:

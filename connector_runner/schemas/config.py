@@ -1,6 +1,6 @@
-"""Configuration by type: the schemas, merging with Secrets, coercion, defaults, and checking with all problems at once.
+"""Configuration by type: the schemas, merging with Secrets, coercion, defaults, and a check that reports all problems at once.
 
-A type is a folder: `sources/<type in lower case>/schema.yaml` is the one description of its configuration, in the subset that
+A type is a folder: `sources/<type in lower case>/schema.yaml` is the only description of its configuration, in the subset that
 custom resource definitions and JSON Schema share. `format: password` marks a property as secret.
 """
 
@@ -22,7 +22,7 @@ Schema = dict[str, Any]
 
 @cache
 def connector_types() -> tuple[str, ...]:
-    """The types there are, in upper case and in alphabetical order."""
+    """All types, in upper case and in alphabetical order."""
     folders = resources.files("connector_runner.sources").iterdir()
     return tuple(sorted(folder.name.upper() for folder in folders if folder.joinpath("schema.yaml").is_file()))
 
@@ -41,7 +41,7 @@ def config_schema(connector_type: str) -> Schema:
     """The JSON Schema of a type's `config` (a fresh copy).
 
     Raises:
-        LookupError: No such type; the message lists them.
+        LookupError: There is no such type; the message lists all types.
     """
     schema: Schema = json.loads(_load(connector_type))
     return schema
@@ -61,11 +61,11 @@ def _walk(schema: Schema, prefix: str = "") -> Iterator[tuple[str, Schema]]:
 
 
 def merge_config(config: Mapping[str, Any], secrets: Sequence[Mapping[str, str]], schema: Schema) -> dict[str, Any]:
-    """spec.config, then each Secret in order, the later one wins; a key `a.b` sets a nested property.
+    """Merges each Secret in order over spec.config; later ones win; a key `a.b` sets a nested property.
 
-    Texts from Secrets are coerced to what the schema says (whole numbers, booleans, arrays and objects as JSON, or an array
+    Texts from Secrets are coerced to the types of the schema (whole numbers, booleans, arrays and objects as JSON, or an array
     of texts as a comma-separated list); a text that can't be coerced stays a text and fails the check with its path.
-    One trailing newline is dropped, as editors and `echo` leave it.
+    One trailing newline is dropped, since editors and `echo` add one.
     """
     merged = copy.deepcopy(dict(config))
     for secret in secrets:
@@ -81,7 +81,7 @@ def merge_config(config: Mapping[str, Any], secrets: Sequence[Mapping[str, str]]
 
 
 def coerce(text: str, schema: Schema) -> Any:
-    """A text as the value that the schema wants, or the text itself."""
+    """A text converted to the schema's type, or the text itself."""
     wanted = schema.get("type")
     if wanted == "array" and not text.lstrip().startswith("["):
         return [part.strip() for part in text.split(",") if part.strip()]
@@ -94,7 +94,7 @@ def coerce(text: str, schema: Schema) -> Any:
 
 
 def fill_defaults(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
-    """The configuration with the schema's defaults where a property is absent, nested objects included."""
+    """The configuration with the schema's defaults for absent properties, also in nested objects."""
     filled = copy.deepcopy(dict(config))
     for name, child in schema.get("properties", {}).items():
         if name not in filled and "default" in child:
@@ -105,14 +105,14 @@ def fill_defaults(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
 
 
 class ConfigProblem(NamedTuple):
-    """One thing that is wrong: where, as a path like a JSONPath (RFC 9535), and what."""
+    """One problem: where it is, as a path like a JSONPath (RFC 9535), and what is wrong."""
 
     path: str
     message: str
 
 
 def config_problems(config: Any, schema: Schema, *, partial: bool = False, path: str = "config") -> tuple[str, ...]:
-    """Everything that is wrong, one sentence a problem, each starting with its JSON path; empty when valid.
+    """All problems, one sentence each, starting with the JSON path; empty if the configuration is valid.
 
     The arguments are those of `find_problems`.
     """
@@ -120,9 +120,9 @@ def config_problems(config: Any, schema: Schema, *, partial: bool = False, path:
 
 
 def find_problems(config: Any, schema: Schema, partial: bool = False, path: str = "config") -> Iterator[ConfigProblem]:
-    """What is wrong, in no order, found as it is asked for (a long text can be wrong in many thousand places).
+    """All problems in no particular order, as a lazy iterator (a long text can have many thousand problems).
 
-    Unknown properties are problems too. `partial`: more properties will come from Secrets, so missing ones are none.
+    Unknown properties are problems too. `partial`: more properties will come from Secrets, so missing ones are not problems.
     Values of secret properties are never repeated.
     """
     for error in jsonschema.Draft202012Validator(schema).iter_errors(config):
@@ -131,7 +131,7 @@ def find_problems(config: Any, schema: Schema, partial: bool = False, path: str 
 
 
 def path_step(part: str | int) -> str:
-    """A step of a JSONPath; a name that is no plain word is quoted."""
+    """A step of a JSONPath; a name that is not a plain word is quoted."""
     if isinstance(part, int):
         return f"[{part}]"
     if re.fullmatch(r"[A-Za-z_]\w*", part, re.ASCII):
@@ -163,7 +163,7 @@ def _explain(error: jsonschema.ValidationError, path: str, partial: bool) -> Ite
     match error.validator:
         case "required":
             missing = [name for name in limit if name not in instance]
-            # jsonschema reports one error a missing name; the message tells which.
+            # jsonschema reports one error for each missing name; the message has the name.
             name = next((name for name in missing if repr(name) in error.message), missing[0])
             if partial:
                 return

@@ -12,7 +12,7 @@ from connector_runner.schemas.kinds.declare import http_fields
 from connector_runner.schemas.kinds.naming import ID_PATTERN
 
 _FIRST = ("datasetId", "description", "wait", "connectorType")
-"""The order of the original; further fields follow as they are declared."""
+"""The order in the original API; further fields follow in the order of their declaration."""
 
 
 def build_connector_schema(config: Schema, connector_types: Sequence[str]) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def build_connector_schema(config: Schema, connector_types: Sequence[str]) -> di
 
     Args:
         config: The type's configuration schema.
-        connector_types: All types there are.
+        connector_types: All connector types.
     """
     title = config.get("title", "Connector")
     read = {name: field for name, field in http_fields(CONNECTOR.spec).items() if field.http.read != "never"}
@@ -47,5 +47,5 @@ def build_connector_schema(config: Schema, connector_types: Sequence[str]) -> di
 
 
 def in_order(names: Iterable[str], first: Sequence[str]) -> list[str]:
-    """The names, those of `first` before the others."""
+    """The names, starting with those in `first`."""
     return sorted(names, key=lambda name: first.index(name) if name in first else len(first))

@@ -1,4 +1,4 @@
-"""What a dataset's URL says without opening it; the operator, the sinks and the resource definition share it. Pure.
+"""Checks of a dataset's URL without connecting; the operator, the sinks and the resource definition share them. Pure.
 
 No message repeats the URL, which may hold a password.
 """
@@ -10,32 +10,32 @@ import re
 from connector_runner.schemas.datasets import DESCRIPTORS
 
 SCHEME_ALIASES = {alias: sink.name for sink in DESCRIPTORS.values() for alias in sink.schemes if alias != sink.name}
-"""URL schemes that are another name of a sink's folder."""
+"""URL schemes that are aliases of a sink's folder."""
 FORMS = {sink.name: (sink.pattern, sink.expected) for sink in DESCRIPTORS.values()}
-"""By sink: the form of its URLs, as RE2 and Python read it, and what is said of another."""
+"""By sink: the pattern of its URLs, for RE2 and Python, and the message for a URL of another form."""
 FILE_SCHEMES = tuple(scheme for sink in DESCRIPTORS.values() if sink.needs_volume for scheme in sink.schemes)
-"""Schemes of datasets that keep a file, and so need a volume."""
+"""Schemes of datasets that are files and therefore need a volume."""
 
 
 def known_schemes() -> tuple[str, ...]:
-    """All schemes that a URL may begin with."""
+    """All schemes that a URL may have."""
     return (*FORMS, *SCHEME_ALIASES)
 
 
 def scheme_problem() -> str:
-    """What is said of a URL with another scheme."""
+    """The message for a URL with another scheme."""
     return f"expected a URL that starts with {', '.join(f'{scheme}:' for scheme in known_schemes())}"
 
 
 def sink_of(url: str) -> str | None:
-    """The sink that a URL's scheme means; None for no known one."""
+    """The sink for a URL's scheme; None if the scheme is unknown."""
     scheme, separator, _ = url.partition(":")
     scheme = SCHEME_ALIASES.get(scheme.lower(), scheme.lower())
     return scheme if separator and scheme in FORMS else None
 
 
 def url_problems(url: str) -> tuple[str, ...]:
-    """Everything that is wrong with a URL as far as it tells by itself; () when nothing is."""
+    """All problems of a URL that can be found without connecting; () if there are none."""
     sink = sink_of(url)
     if sink is None:
         return (scheme_problem(),)

@@ -1,4 +1,4 @@
-"""What a runner is given: one JSON document in the environment, Secrets as mounted files.
+"""The input of a runner: one JSON document in the environment, and Secrets as mounted files.
 
 The operator builds it, the runner reads it; by hand the runner builds the same document from a manifest file.
 """
@@ -15,22 +15,22 @@ from connector_runner.schemas.kinds.declare import described
 from connector_runner.schemas.secrets import SecretKey, SecretSource
 
 MANIFEST_VARIABLE = "CONNECTOR_MANIFEST"
-"""Environment variable with the JSON of a `RunnerManifest`; a long one goes on in `CONNECTOR_MANIFEST_1`, `…_2` and so on."""
+"""Environment variable with the JSON of a `RunnerManifest`; a long one continues in `CONNECTOR_MANIFEST_1`, `…_2` and so on."""
 PART_BYTES = 96 * 1024
-"""The most that one variable holds: Linux takes 128 KiB for `NAME=value` (MAX_ARG_STRLEN), and says "argument list too long"."""
+"""The limit of one variable: Linux accepts 128 KiB for `NAME=value` (MAX_ARG_STRLEN), else says "argument list too long"."""
 MOST_CONFIG_BYTES = 400_000
 """The longest `spec.config`, as JSON. Within a Job it is JSON in JSON, at most twice as long; a process starts with at most 2 MiB of
-arguments and environment, etcd takes 1.5 MiB an object by default."""
+arguments and environment, etcd accepts 1.5 MiB for an object by default."""
 CONFIG_DIRECTORY_VARIABLE = "CONNECTOR_CONFIG_DIR"
-"""Environment variable with the folder of the mounted `configFrom` Secrets: subfolders `0`, `1`, … in order, one file a key."""
+"""Environment variable with the folder of the mounted `configFrom` Secrets: subfolders `0`, `1`, … in order, a file for each key."""
 DATASET_URL_VARIABLE = "CONNECTOR_DATASET_URL_FILE"
-"""Environment variable with the path of the file that holds the dataset's URL, where it comes from a Secret."""
+"""Environment variable with the path of the file that holds the dataset's URL, if the URL comes from a Secret."""
 DATA_DIRECTORY_VARIABLE = "CONNECTOR_DATA_DIR"
-"""Environment variable with the folder of the dataset's volume: relative file URLs (sqlite:///x.db) start there; by hand: here."""
+"""Environment variable with the folder of the dataset's volume, where relative file URLs start (sqlite:///x.db); default: here."""
 TERMINATION_LOG_VARIABLE = "CONNECTOR_TERMINATION_LOG"
-"""Environment variable with the path for the termination message; by hand absent: nothing is written."""
+"""Environment variable with the path for the termination message; absent in a run by hand: nothing is written."""
 PROBE_ADDRESS_VARIABLE = "CONNECTOR_PROBE_ADDRESS"
-"""Environment variable `host:port` for probes and metrics; by hand absent: no port is opened unless asked for."""
+"""Environment variable `host:port` for probes and metrics; absent in a run by hand: no port is opened unless an option asks for it."""
 
 CONFIG_DIRECTORY = "/etc/connector/config"
 DATASET_DIRECTORY = "/etc/connector/dataset"
@@ -43,8 +43,8 @@ class DatasetTarget(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     Attributes:
         name: The Dataset's name.
-        url: Its URL when it holds no secret; "" when the URL is in the mounted file.
-        table: Possibly schema-qualified.
+        url: Its URL if that contains no secret; "" if the URL is in the mounted file.
+        table: The table, possibly schema-qualified.
         write_mode: `upsert` or `append`.
         refused_rows: `deadLetter` or `stop`.
         url_from: The Secret and key behind the mounted file, for messages.
@@ -59,7 +59,7 @@ class DatasetTarget(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class TakeOver(msgspec.Struct, frozen=True):
-    """The connector that a table is taken over from: `namespace/name`, with the epoch that it must still hold it with."""
+    """The connector that a table is taken over from: `namespace/name`, and the epoch with which it must still hold the table."""
 
     connector: Annotated[
         str, described("Its name, or namespace/name.", pattern=naming.OTHER_NAME_PATTERN, maxLength=128)
@@ -67,26 +67,26 @@ class TakeOver(msgspec.Struct, frozen=True):
     epoch: Annotated[int, described("The epoch with which it holds the table.", minimum=1, format="int64")]
 
     def within(self, namespace: str) -> TakeOver:
-        """With the whole name, where a mere name means one of this namespace."""
+        """The same with the full name; a name without a namespace means one in this namespace."""
         return self if "/" in self.connector else TakeOver(f"{namespace}/{self.connector}", self.epoch)
 
 
 class RunnerManifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """One execution's orders.
+    """The orders of one execution.
 
     Attributes:
-        namespace, name, uid: Of the Connector.
+        namespace, name, uid: The Connector's.
         run: The execution's number, from 1 up; 0 for a discovery.
         connector_type: COINBASE, ETHEREUM, MYSQL.
-        config: spec.config as it stands in the Connector, without Secrets and defaults.
-        config_from: How many Secrets are mounted to be merged over it, in order.
-        secrets: Which these are, and what becomes of their keys; () from an operator of an earlier version.
+        config: spec.config as in the Connector, without Secrets and defaults.
+        config_from: The number of mounted Secrets that are merged over it, in order.
+        secrets: These Secrets and the use of their keys; () from an operator of an earlier version.
         wait: Whether each batch is confirmed before the next is sent.
-        stream: The selected stream; "" when none is (discovery).
-        also: Of a discovery: streams that other connectors have selected who wait for the same list.
+        stream: The selected stream; "" if none is selected (discovery).
+        also: For a discovery: streams selected by other connectors that wait for the same list.
         dataset: None for a discovery.
-        unmoved: The mark of the run that holds the dataset, told to an earlier run: only while it stands may this one claim.
-        take_over: Whom the dataset's table is taken over from, if it still holds it so.
+        unmoved: The mark of the run that holds the dataset, as reported to an earlier run; this run may claim only if it is unchanged.
+        take_over: The holder from whom the dataset's table is taken over, if it still holds the table with that epoch.
     """
 
     namespace: str
@@ -111,7 +111,7 @@ def encode_manifest(manifest: RunnerManifest) -> str:
 
 
 def encode_variables(manifest: RunnerManifest) -> dict[str, str]:
-    """The environment variables that carry the orders, by name; one unless they are long."""
+    """The environment variables that carry the orders, by name; only one unless the orders are long."""
     # Kubernetes would expand $(NAME) in a value; within JSON a dollar may be written as its code point.
     text = encode_manifest(manifest).replace("$", "\\u0024")
     parts = split_text(text, PART_BYTES)
@@ -119,7 +119,7 @@ def encode_variables(manifest: RunnerManifest) -> dict[str, str]:
 
 
 def split_text(text: str, most: int) -> list[str]:
-    """A text in parts of at most `most` bytes of UTF-8 each, no character cut."""
+    """Splits a text into parts of at most `most` bytes of UTF-8 each, without cutting a character."""
     data, parts = text.encode(), list[str]()
     while len(data) > most:
         part = data[:most].decode(errors="ignore")
@@ -129,7 +129,7 @@ def split_text(text: str, most: int) -> list[str]:
 
 
 def read_variables(environment: Mapping[str, str]) -> str:
-    """The orders' text out of the environment, "" when there is none."""
+    """The text of the orders from the environment, "" if there is none."""
     parts = [environment.get(MANIFEST_VARIABLE, "")]
     while part := environment.get(f"{MANIFEST_VARIABLE}_{len(parts)}"):
         parts.append(part)
@@ -140,6 +140,6 @@ def parse_manifest(text: str | bytes) -> RunnerManifest:
     """The reverse.
 
     Raises:
-        msgspec.ValidationError, msgspec.DecodeError: With the JSON path of what is wrong.
+        msgspec.ValidationError, msgspec.DecodeError: It is not valid; the message has the JSON path.
     """
     return msgspec.json.decode(text, type=RunnerManifest)

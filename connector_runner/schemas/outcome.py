@@ -6,7 +6,7 @@ from enum import IntEnum
 
 import msgspec
 
-# https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/: at most 4,096 bytes are kept.
+# https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/: at most 4,096 bytes are stored.
 TERMINATION_MESSAGE_BYTES = 4096
 DATASET_REASONS = frozenset(
     {
@@ -21,23 +21,23 @@ DATASET_REASONS = frozenset(
         "WrongCredentials",
     }
 )
-"""Reasons with which sinks, and they alone, say that the dataset can't be reached or used; never the fault of rows."""
+"""Reasons, given only by sinks, for a dataset that can't be reached or used; never caused by rows."""
 
 
 _LAST_LINES = 5
 
 
 class ExitCode(IntEnum):
-    """Exit codes of `connector-runner`; the operator's and the Job's podFailurePolicy follow them."""
+    """Exit codes of `connector-runner`; the operator and the Job's podFailurePolicy rely on them."""
 
     END_OF_STREAM = 0
     """The stream has truly ended; never used for a stop."""
     TRANSIENT = 1
-    """Anything else: another try may succeed."""
+    """Any other failure: another attempt may succeed."""
     USAGE = 2
     """A wrong command line (a person's, never the operator's)."""
     ACTION_REQUIRED = 78
-    """What a person must mend (EX_CONFIG of sysexits.h)."""
+    """An error that a user must fix (EX_CONFIG of sysexits.h)."""
     TERMINATED = 143
     """Stopped by SIGTERM after committing (128 + 15)."""
 
@@ -48,10 +48,10 @@ class Termination(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tru
     Attributes:
         reason: One CamelCase word.
         message: A sentence for people; no secrets.
-        held_by_run, held_mark: Where another run of the connector held the dataset at the claim: its number, and how far it
-            had come.
-        is_of_stream: It failed for the selected stream alone: with another selected it might not have.
-        is_taken_over: Somebody else took the dataset over while this runner was writing.
+        held_by_run, held_mark: If another run of the connector held the dataset at the claim: the number of that run, and the mark
+            of its progress.
+        is_of_stream: Whether it failed only because of the selected stream: with another one it might have succeeded.
+        is_taken_over: Whether another runner took the dataset over while this one was writing.
     """
 
     reason: str
@@ -74,7 +74,7 @@ def encode_termination(termination: Termination) -> bytes:
 
 
 def parse_termination(text: str) -> Termination:
-    """The reverse, forgiving: a text that is not such JSON (a crash's last lines) is the message, reason `Crashed`."""
+    """The reverse, lenient: a text that is not such JSON (the last lines of a crash) becomes the message, with reason `Crashed`."""
     try:
         return msgspec.json.decode(text, type=Termination)
     except msgspec.MsgspecError:
@@ -82,7 +82,7 @@ def parse_termination(text: str) -> Termination:
 
 
 def _readable(text: str) -> str:
-    """The end of a log as people read it: of lines that are JSON their message; a line that was cut at its start is left out."""
+    """The end of a log for people: only the message of JSON lines; without a first line that was cut off."""
     said: list[str] = []
     for place, line in enumerate(text.strip().splitlines()):
         try:

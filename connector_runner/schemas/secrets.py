@@ -1,4 +1,4 @@
-"""Secrets as others make them: which keys of a Secret are which properties of a configuration. Pure."""
+"""Secrets with any keys: maps the keys of a Secret to the properties of a configuration. Pure."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class SecretSource(msgspec.Struct, frozen=True, kw_only=True, rename="camel", om
     """One entry of `configFrom`.
 
     Attributes:
-        name: The Secret's; "" where an operator of an earlier version did not tell.
-        keys: Property by key; None: every key is the property of its own name.
-        optional: Whether the Secret, and keys of it that `keys` names, may be absent.
+        name: The Secret's name; "" from an operator of an earlier version.
+        keys: Property by key; None if every key is the property of the same name.
+        optional: Whether the Secret, and its keys named in `keys`, may be absent.
     """
 
     name: str = ""
@@ -34,12 +34,12 @@ class SecretKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Selected(msgspec.Struct, frozen=True, kw_only=True):
-    """What one Secret gives.
+    """The properties from one Secret.
 
     Attributes:
-        values: Texts by property, as a dotted path.
-        origins: Which key each property comes from.
-        missing: Keys that `keys` names and the Secret lacks.
+        values: Texts by property (a dotted path).
+        origins: The key that each property comes from.
+        missing: Keys named in `keys` that the Secret does not have.
     """
 
     values: dict[str, str]
@@ -48,7 +48,7 @@ class Selected(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_property(schema: Schema, path: str) -> bool:
-    """Whether a configuration has such a property; below an object of any content each path is one."""
+    """Whether a configuration has such a property; inside an object with free content every path is valid."""
     for part in path.split("."):
         properties = schema.get("properties")
         if properties is None:
@@ -60,10 +60,10 @@ def is_property(schema: Schema, path: str) -> bool:
 
 
 def select_properties(values: Mapping[str, str], source: SecretSource, schema: Schema) -> Selected:
-    """The properties that a Secret gives.
+    """Selects the properties from a Secret.
 
-    Without `keys` all keys count. With it, a key that it names is the property that it says; another key counts if it is a
-    property by its own name, and is ignored if not. A property that both give is the one that `keys` says.
+    Without `keys`, all keys are used. With it, a key that it names sets the property that it maps to; another key is used if it is
+    the name of a property, else ignored. If both set the same property, `keys` wins.
     """
     if source.keys is None:
         origins = {key: SecretKey(name=source.name, key=key) for key in values}
@@ -79,7 +79,7 @@ def select_properties(values: Mapping[str, str], source: SecretSource, schema: S
 
 
 def mapping_problems(source: SecretSource, schema: Schema, path: str) -> list[str]:
-    """What can be told of `keys` without the Secret: targets that are no properties, and two keys for one."""
+    """Problems of `keys` that can be found without the Secret: targets that are not properties, and two keys for one property."""
     problems, taken = [], dict[str, str]()
     for key, target in (source.keys or {}).items():
         if not is_property(schema, target):

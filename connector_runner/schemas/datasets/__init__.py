@@ -1,4 +1,4 @@
-"""What each dataset says of itself, as data: registry, operator, resource definitions and documents read it here. Pure."""
+"""The descriptions of all datasets as data, for registry, operator, resource definitions and documents. Pure."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ from connector_runner.schemas.datasets.sqlite import SQLITE
 __all__ = ["DESCRIPTORS", "Descriptor", "StoredAs"]
 
 DESCRIPTORS = {descriptor.name: descriptor for descriptor in (SQLITE, POSTGRESQL, HTTP)}
-"""By name, in the order of the documents."""
+"""The descriptors by name, in the order of the documents."""

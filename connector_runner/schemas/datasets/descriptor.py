@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 
 class StoredAs(NamedTuple):
-    """How a value lies in a dataset."""
+    """How a value is stored in a dataset."""
 
     type: str
-    """In the dataset's own words."""
+    """The type as the dataset spells it."""
     note: str = "exact"
-    """How exactly, and in which form."""
+    """How exact the value is, and in which form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +22,18 @@ class Descriptor:
     """One kind of dataset.
 
     Attributes:
-        name: The folder in `connector_runner/sinks`, and the first of the schemes.
-        title: As people write it.
-        schemes: That a URL may begin with.
-        pattern: The form of its URLs with the scheme in lower case, as RE2 and Python read it.
-        expected: What is said of a URL of another form.
-        check: Every problem of a URL of that form, as far as the URL tells by itself; no sentence repeats it.
-        needs_volume: It keeps a file in the data directory.
-        reads_rows: Rows can be read back by `connector-runner rows`.
-        types: Kind of value (`protocols.types.Kind`) → how it lies there.
-        types_title: The head of their column in docs/types.md.
-        reasons: Reason of a run's end, or of its waiting, that only some datasets give → when.
-        url: For docs/guarantees.md: the URLs that it takes.
+        name: The name of the folder in `connector_runner/sinks`, and the first of the schemes.
+        title: The name as people write it.
+        schemes: The schemes of its URLs.
+        pattern: The form of its URLs with the scheme in lower case, for RE2 and Python.
+        expected: The message for a URL of another form.
+        check: Returns all problems of a URL of that form that can be found without connecting; no sentence repeats the URL.
+        needs_volume: Whether it stores a file in the data directory.
+        reads_rows: Whether `connector-runner rows` can read rows back.
+        types: Kind of value (`protocols.types.Kind`) → how it is stored.
+        types_title: The heading of their column in docs/types.md.
+        reasons: Reasons for a run's end or wait that only some datasets give → when they are given.
+        url: For docs/guarantees.md: the URLs that it accepts.
         promise: What it promises.
         needs: What it needs.
     """
@@ -68,4 +68,4 @@ COMMON_REASONS: Mapping[str, str] = MappingProxyType(
         "DatasetError": "an error that nothing else here names; the message is the dataset's own",
     }
 )
-"""Reasons that any dataset may give."""
+"""Reasons that every dataset may give."""

@@ -1,4 +1,4 @@
-"""A URL that takes records by POST, as a dataset."""
+"""A URL that accepts records by POST, as a dataset."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with a spec, found without an API server: the same that the resource definition refuses, all of it at once. Pure."""
+"""Checks a spec without an API server: reports what the resource definition would refuse, all of it at once. Pure."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from connector_runner.schemas.kinds.reserved import own_problems
 
 @cache
 def plain_schema(struct: type[msgspec.Struct]) -> Schema:
-    """The schema of a declared struct as plain JSON Schema; not to be changed."""
+    """The schema of a declared struct as plain JSON Schema; callers must not change it."""
     schema: Schema = plain(build_schema(struct))
     return schema
 
 
 def type_problem(connector_type: str) -> str | None:
-    """What is wrong with a `connectorType`; None when there is such a type."""
+    """The problem of a `connectorType`; None if there is such a type."""
     try:
         config_schema(connector_type)
     except LookupError as error:
@@ -33,7 +33,7 @@ def type_problem(connector_type: str) -> str | None:
 
 
 def connector_problems(raw: Any) -> tuple[str, ...]:
-    """Everything that is wrong with the spec of a Connector in a file, but for its type and `config`: the source's registry has those."""
+    """All problems of the spec of a Connector in a file, except its type and `config`, which the registry of sources checks."""
     problems = config_problems(raw, _schema_of_any_type(), path="spec")
     return problems or tuple(own_problems(raw.get("runner") or {}, "spec.runner"))
 
@@ -47,13 +47,13 @@ def _schema_of_any_type() -> Schema:
 
 
 def dataset_problems(raw: Any) -> tuple[str, ...]:
-    """Everything that is wrong with the spec of a Dataset in a file: what only a cluster needs may be absent."""
+    """All problems of the spec of a Dataset in a file; fields that only a cluster needs may be absent."""
     problems = config_problems(raw, plain_schema(DATASET.spec), path="spec")
     return problems or rule_problems(msgspec.convert(raw, DatasetSpec), is_by_hand=True)
 
 
 def rule_problems(spec: DatasetSpec, *, is_by_hand: bool = False) -> tuple[str, ...]:
-    """What is wrong between the fields of a Dataset, and with its URL; a message never repeats the URL."""
+    """Problems between the fields of a Dataset, and of its URL; a message never repeats the URL."""
     problems = _broken(spec, ".url", is_by_hand)
     if spec.url and not re.match(URL_PATTERN, spec.url):
         problems.append("spec.url: is not a URL, as sqlite:///rows.db or postgresql://host:5432/database is")

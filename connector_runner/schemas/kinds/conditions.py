@@ -1,4 +1,4 @@
-"""Conditions, in Kubernetes' form."""
+"""Conditions, in the form that Kubernetes uses."""
 
 from __future__ import annotations
 

@@ -37,11 +37,11 @@ class ConfigSource(msgspec.Struct, frozen=True, rename="camel"):
     optional: Annotated[bool, described("Whether the Secret, and the keys named in keys, may be absent.")] = False
 
     def source(self) -> SecretSource:
-        """As the runner gets it."""
+        """The form that the runner receives."""
         return SecretSource(name=self.secret_ref.name, keys=self.keys, optional=self.optional)
 
     def form(self) -> Any:
-        """What of it a hash sees: the name alone where nothing else is said, as before there was anything else to say."""
+        """The part that is hashed: only the name if nothing else is set, as before there were other fields."""
         if self.keys is None and not self.optional:
             return self.secret_ref.name
         return [self.secret_ref.name, self.keys, self.optional]

@@ -49,7 +49,7 @@ class DatasetSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tru
             "For a URL with a password, use urlFrom.",
             pattern=URL_PATTERN,
             maxLength=2048,
-            format="password",  # ours: no message repeats it
+            format="password",  # our own check: no message repeats it
         ),
     ] = ""
     url_from: UrlSource | None = None
@@ -95,7 +95,7 @@ def _rule(
     *,
     is_cluster_only: bool = False,
 ) -> Rule:
-    """A rule that yields to an unchanged spec, so that a new rule never makes an old object impossible to change."""
+    """A rule that ignores an unchanged spec, so that a new rule never makes an old object impossible to change."""
     holds = f"(oldSelf.hasValue() && oldSelf.value() == self) || {holds}"
     return Rule(
         holds=holds, message=message, field=field, with_old=True, is_kept=is_kept, is_cluster_only=is_cluster_only
@@ -103,7 +103,7 @@ def _rule(
 
 
 def _form_rule(sink: str, pattern: str, expected: str) -> Rule:
-    """What the URLs of one sink must look like; `url_problems` is the same in Python, and more."""
+    """The rule for the form of one sink's URLs; `url_problems` checks the same in Python, and more."""
     schemes = [sink, *(alias for alias, meant in SCHEME_ALIASES.items() if meant == sink)]
     is_other = f"!(self.url.split(':')[0] in {json.dumps(schemes)})"
     return _rule(f"!has(self.url) || {is_other} || self.url.matches({json.dumps(pattern)})", expected, ".url")

@@ -1,7 +1,7 @@
-"""How a kind is declared: msgspec structs whose fields carry a description and limits, and the schema that follows from them.
+"""How a kind is declared: msgspec structs whose fields have a description and limits, and the schema derived from them.
 
-The limits are of the schema only. What is read into a struct is checked for its types alone: an object that is stored already must
-stay readable, and a check by the schema names all problems at once.
+The limits belong to the schema only. Reading into a struct checks only the types: an object that is already stored must stay
+readable, and the check by the schema reports all problems at once.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _REQUIRED, _WHOLE = "x-required", "x-whole"
 
 
 class Http(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the HTTP API has a field of spec.
+    """Where the HTTP API shows a field of spec.
 
     Attributes:
-        create: In the body of POST.
-        update: In the body of PUT.
-        read: In the answers: always, only when it is set, or never.
+        create: Whether it is in the body of POST.
+        update: Whether it is in the body of PUT.
+        read: Whether it is in the responses: always, only if it is set, or never.
     """
 
     create: bool = True
@@ -37,8 +37,8 @@ class HttpField(msgspec.Struct, frozen=True):
     """A field of spec that the HTTP API has.
 
     Attributes:
-        schema: Plain JSON Schema, without texts.
-        default: What holds when it is absent; None where it is required.
+        schema: Its plain JSON Schema, without descriptions.
+        default: The value if it is absent; None if it is required.
     """
 
     http: Http
@@ -47,16 +47,16 @@ class HttpField(msgspec.Struct, frozen=True):
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """What must hold between fields, as a CEL expression of the API server's.
+    """A condition between fields, as a CEL expression for the API server.
 
     Attributes:
         field: Where a violation is shown: a path that begins with a dot.
-        reason: Kubernetes' word for the violation; "" for the usual one.
-        message: What is said, or
-        expression: a CEL expression that says it.
-        with_old: The expression compares with the object as it was (`oldSelf`, absent when there was none).
-        is_kept: The same in Python, over the struct, for checks outside of the API server; None where another check says it.
-        is_cluster_only: Of clusters only: a manifest that is run by hand may break it.
+        reason: Kubernetes' reason for the violation; "" for the default.
+        message: The message, or
+        expression: a CEL expression that returns it.
+        with_old: Whether the expression compares with the old object (`oldSelf`, absent if there was none).
+        is_kept: The same check in Python, on the struct, for use outside of the API server; None if another check covers it.
+        is_cluster_only: Whether it applies only in clusters: a manifest that is run by hand may violate it.
     """
 
     holds: str
@@ -69,7 +69,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     is_cluster_only: bool = False
 
     def build(self) -> Schema:
-        """As an entry of `x-kubernetes-validations`."""
+        """The rule as an entry of `x-kubernetes-validations`."""
         raw: Schema = {"rule": self.holds}
         raw |= {"messageExpression": self.expression} if self.expression else {"message": self.message}
         raw |= {"fieldPath": self.field} if self.field else {}
@@ -82,7 +82,7 @@ class Column(msgspec.Struct, frozen=True):
 
     Attributes:
         path: A JSONPath.
-        is_wide: Shown with `-o wide` only.
+        is_wide: Whether it is shown only with `-o wide`.
     """
 
     name: str
@@ -96,9 +96,9 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         spec, status: The structs that declare it.
-        rules: Of the whole object (its name).
-        spec_rules: Between fields of spec.
-        selectable: Paths that `--field-selector` takes.
+        rules: Rules for the whole object (its name).
+        spec_rules: Rules between fields of spec.
+        selectable: Paths that `--field-selector` accepts.
     """
 
     name: str
@@ -122,15 +122,15 @@ def described(
     key: str = "",
     **limits: Any,
 ) -> msgspec.Meta:
-    """What stands beside a field, in `Annotated`.
+    """The metadata of a field, for `Annotated`.
 
     Args:
-        description: For people; `kubectl explain` shows it. The default is added where it is not empty.
-        http: Where the HTTP API has it; None for nowhere.
-        is_required: Required although the struct has a default.
-        rules: CEL rules of this field.
-        key: Of a list: the property that names an item, for server-side apply. Without, a list is replaced as a whole.
-        limits: Keywords of JSON Schema, and Kubernetes' own.
+        description: The description that `kubectl explain` shows. The default is added if it is not empty.
+        http: Where the HTTP API shows it; None for nowhere.
+        is_required: Whether it is required although the struct has a default.
+        rules: CEL rules for this field.
+        key: For a list: the property that identifies an item in server-side apply. Without it, the list is replaced as a whole.
+        limits: Keywords of JSON Schema and of Kubernetes.
     """
     extra: Schema = dict(limits)
     if checks := [rule.build() for rule in rules]:
@@ -145,12 +145,12 @@ def described(
 
 
 def shaped(schema: Schema) -> msgspec.Meta:
-    """Beside a field that the struct keeps as plain JSON: its whole schema."""
+    """The metadata of a field that the struct stores as plain JSON: its whole schema."""
     return msgspec.Meta(extra_json_schema={_WHOLE: schema})
 
 
 def build_schema(struct: type[msgspec.Struct]) -> Schema:
-    """The structural schema of a struct: no references, no defaults (they stand in the descriptions), no nulls."""
+    """The structural schema of a struct: no references, no defaults (they are in the descriptions), no nulls."""
     (root,), definitions = msgspec.json.schema_components([struct], ref_template="{name}")
     schema: Schema = _structural(root, definitions)
     return schema
@@ -163,7 +163,7 @@ def _structural(node: Schema, definitions: dict[str, Schema]) -> Schema:
         target = dict(definitions[node["$ref"]])
         target["description"] = _first_paragraph(target.get("description", ""))
         node = target | {key: value for key, value in node.items() if key != "$ref"}
-    if "anyOf" in node:  # the only union there is: something, or nothing
+    if "anyOf" in node:  # the only supported union: a type or None
         (some,) = (option for option in node["anyOf"] if option != {"type": "null"})
         return _structural({**some, **{key: value for key, value in node.items() if key != "anyOf"}}, definitions)
     kept = {key: value for key, value in node.items() if key not in {"title", "default", "required", _REQUIRED}}
@@ -194,9 +194,9 @@ def _first_paragraph(text: str) -> str:
 
 @cache
 def http_fields(struct: type[msgspec.Struct]) -> Mapping[str, HttpField]:
-    """The fields that the HTTP API has, by their names in JSON, in the order of declaration.
+    """The fields that the HTTP API shows, by their names in JSON, in the order of declaration.
 
-    Derived once: each request for the schemas asks for them.
+    Cached, because each request for the schemas needs them.
     """
     hints = get_type_hints(struct, include_extras=True)
     properties = build_schema(struct)["properties"]
@@ -213,7 +213,7 @@ def http_fields(struct: type[msgspec.Struct]) -> Mapping[str, HttpField]:
 
 
 def plain(schema: Any) -> Any:
-    """A schema in plain JSON Schema, for checks outside of the API server: Kubernetes' own keywords replaced by what they mean."""
+    """A schema as plain JSON Schema, for checks outside of the API server: Kubernetes' keywords are replaced by their meaning."""
     if isinstance(schema, list):
         return [plain(part) for part in schema]
     if not isinstance(schema, dict):

@@ -1,7 +1,7 @@
-"""The schemas of those fields of `spec.runner` that hold objects and lists, as Kubernetes has them in a pod. Pure.
+"""The schemas of the fields of `spec.runner` that hold objects and lists, as Kubernetes has them in a pod. Pure.
 
-Each field is named and shaped as in any pod. What would hand out tokens (service account tokens, certificates in the pod's name)
-or leave the namespace is not in the shape at all.
+Each field has the name and shape as in any pod. Fields that would give out tokens (service account tokens, certificates in the
+pod's name) or leave the namespace are not included.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def _optional() -> Schema:
 
 
 def volumes() -> Schema:
-    """Volumes of the pod; no kind that hands out tokens."""
+    """Volumes of the pod, without kinds that give out tokens."""
     mode = number("Mode of the files.")
     bundle = {
         "name": text("The bundle's name."),

@@ -1,4 +1,4 @@
-"""What of a runner's pod is the operator's own, whoever asks for it: names of variables, volumes, paths and labels. Pure."""
+"""The parts of a runner's pod that only the operator sets: names of variables, volumes, paths and labels. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Raw = Mapping[str, Any]
 
 
 def overlaps(path: str, other: str) -> bool:
-    """Whether a mount at `path` would cover or lie in `other`."""
+    """Whether a mount at `path` would cover `other` or be inside it."""
     mine, theirs = _steps(path), _steps(other)
     shorter = min(len(mine), len(theirs))
     return mine[:shorter] == theirs[:shorter]

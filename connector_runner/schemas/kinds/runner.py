@@ -1,4 +1,4 @@
-"""What you may say of a runner's pod: the fields of `spec.runner`, each named and shaped as in any pod."""
+"""What users may set of a runner's pod: the fields of `spec.runner`, with names and shapes as in any pod."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FIRST_FIELDS = frozenset(
         "podLabels", "podAnnotations", "terminationGracePeriodSeconds",
     }
 )  # fmt: skip
-"""The fields of the first version, whose content the resource definition never checked more closely."""
+"""The fields of the first version, whose contents the resource definition has never checked in detail."""
 Object = dict[str, Any]
 Objects = tuple[dict[str, Any], ...]
 Texts = dict[str, str]
@@ -78,6 +78,6 @@ class RunnerSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
     )
 
     def raw(self) -> dict[str, Any]:
-        """As in a manifest: what is absent or empty is left out."""
+        """The form in a manifest: absent and empty fields are left out."""
         raw: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
         return raw

@@ -1,4 +1,4 @@
-"""The words in which a schema is written that no struct can say."""
+"""Building blocks for the parts of a schema that no struct can express."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def text_map(description: str, **limits: Any) -> Schema:
 
 
 def quantity(description: str) -> Schema:
-    """A quantity of Kubernetes, as 64Mi or 1."""
+    """A Kubernetes quantity, such as 64Mi or 1."""
     return {"description": description, "x-kubernetes-int-or-string": True, "maxLength": 64}
 
 
 def opaque(description: str) -> Schema:
-    """An object whose fields Kubernetes itself checks when the pod is made."""
+    """An object whose fields Kubernetes itself checks when the pod is created."""
     return {"type": "object", "description": description, "x-kubernetes-preserve-unknown-fields": True}
 
 
