@@ -1,4 +1,4 @@
-"""What the end-to-end tests do to a cluster, in the words of the tests: apply a connector, wait for a state, count requests."""
+"""Helpers of the end-to-end tests for a cluster: apply a connector, wait for a state, count requests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ READS = {"get", "list", "watch"}
 
 
 class Api:
-    """Plain reads of the API server: a kubectl a poll would cost more than what is tested."""
+    """Direct reads from the API server: one kubectl for each poll would cost more than what is tested."""
 
     def __init__(self, cluster: Cluster) -> None:
         settings = client.Configuration()
@@ -37,7 +37,7 @@ class Api:
         )
 
     def get(self, path: str) -> Any:
-        """An object or a list; None when there is none."""
+        """An object or a list; None if there is none."""
         try:
             answer = self._pool.request("GET", f"{self._host}{path}", retries=False, timeout=30)
         except urllib3.exceptions.HTTPError as error:
@@ -49,7 +49,7 @@ class Api:
         return json.loads(answer.data)
 
     def merge(self, path: str, body: Any) -> None:
-        """A merge patch, without kubectl's start."""
+        """Sends a merge patch, without starting kubectl."""
         headers = {"Content-Type": "application/merge-patch+json"}
         answer = self._pool.request("PATCH", f"{self._host}{path}", body=json.dumps(body), headers=headers, timeout=30)
         if answer.status >= 400:
@@ -68,7 +68,7 @@ class Kit:
         return self.cluster.kubectl("-n", self.namespace, *arguments, **options)
 
     def apply(self, name: str, url: str = "ws://null", **spec: Any) -> None:
-        """Applies a whole COINBASE Connector; `url` carries what the null runner is told."""
+        """Applies a complete COINBASE Connector; `url` carries the instructions for the null runner."""
         self.kubectl("apply", "-f", "-", input=json.dumps(self.connector(name, url, **spec)))
 
     def connector(self, name: str, url: str = "ws://null", **spec: Any) -> dict[str, Any]:
@@ -90,12 +90,12 @@ class Kit:
         self.kubectl("apply", "-f", "-", input=json.dumps(manifest))
 
     def wait_dataset(self, name: str = "rows") -> None:
-        """Waits until the operator knows a Dataset: a Connector that comes sooner is told that there is none."""
+        """Waits until the operator knows a Dataset: a Connector that is applied earlier reports that there is none."""
         path = f"/apis/apperate.io/v1/namespaces/{self.namespace}/datasets/{name}"
         eventually(lambda: (self.api.get(path).get("status") or {}).get("conditions"), what=f"Dataset {name} is known")
 
     def run(self, name: str, url: str = "ws://null", **spec: Any) -> None:
-        """Applies a Connector that is to run, and waits until it does."""
+        """Applies a Connector that should run, and waits until it does."""
         self.apply(name, url, **{"selectedStream": "ticker", "status": "running", **spec})
         self.wait(name, "running", ready=True)
 
@@ -121,7 +121,7 @@ class Kit:
     def wait(
         self, name: str, state: str, *, reason: str = "", ready: bool | None = None, timeout: float = PATIENCE
     ) -> dict[str, Any]:
-        """Waits until the status is about the present spec and says so; returns it."""
+        """Waits until the status is for the present spec and meets the condition; returns it."""
 
         def check() -> dict[str, Any] | None:
             found = self.get(name)
@@ -163,7 +163,7 @@ class Kit:
         return pods[0]
 
     def wait_gone(self, name: str) -> None:
-        """Neither Job nor pod under this connector's name."""
+        """Whether there is neither a Job nor a pod with this connector's name."""
 
         def check() -> bool:
             left = [o["metadata"]["name"] for o in [*self.jobs(name, ""), *self.pods(name, "")]]
@@ -184,13 +184,13 @@ class Kit:
 
 
 def null_runner_image() -> Image:
-    """As a real image it names its user: the operator fixes none."""
+    """Like a real image, it names its user: the operator sets none."""
     command = [sys.executable, "-I", "-S", str(ROOT / "tests/simulators/null_runner/__main__.py")]
     return {"command": command, "user": 65532}
 
 
 def install(cluster: Cluster) -> None:
-    """Installs the operator from the manifests that users get, and waits until it works."""
+    """Installs the operator from the manifests for users, and waits until it works."""
     if isinstance(cluster, LocalKube):
         cluster.map_images({"null-runner:test": null_runner_image()})
     overlay = "tests/e2e/manifests"
@@ -231,7 +231,7 @@ def restart_operator(cluster: Cluster) -> None:
 
 
 class Audit:
-    """Requests in the audit log since this object was made."""
+    """Requests in the audit log since this object was created."""
 
     def __init__(self, cluster: LocalKube) -> None:
         self._log = AuditLog(cluster.directory, from_now=True)
@@ -247,7 +247,7 @@ class Audit:
             yield event
 
     def count(self, namespace: str, user: str = OPERATOR_USER) -> Counter[str]:
-        """`verb resource/subresource` of the operator's requests about a namespace; those that lost a race don't count."""
+        """`verb resource/subresource` of the operator's requests for a namespace, without those that lost a race."""
         counted: Counter[str] = Counter()
         for event in self.events(user, namespace):
             if event["responseStatus"]["code"] == HTTPStatus.CONFLICT:
@@ -258,7 +258,7 @@ class Audit:
         return counted
 
     def writes(self, namespace: str = "") -> list[str]:
-        """The operator's writes, the Lease apart."""
+        """The operator's writes, except to the Lease."""
         found = []
         for event in self.events(namespace=namespace):
             ref = event.get("objectRef", {})
@@ -267,7 +267,7 @@ class Audit:
         return found
 
     def wait_quiet(self, namespace: str, seconds: float = 3.0) -> None:
-        """Waits until the operator has written nothing about a namespace for so long."""
+        """Waits until the operator has written nothing for a namespace for this long."""
         quiet_since, seen = time.monotonic(), len(self.writes(namespace))
 
         def check() -> bool:
@@ -280,19 +280,19 @@ class Audit:
 
 
 def wait_all_seen(cluster: Cluster) -> None:
-    """Waits until the operator has worked through all that it knows now.
+    """Waits until the operator has handled everything that it knows now.
 
-    Connectors take turns, so that what was known before a new one was thought about before that one was done.
+    Connectors are handled in turn, so everything known before a new one was handled before the new one was done.
     """
     last = Kit(cluster, "default")
     name = f"last-{secrets.token_hex(4)}"
-    last.apply(name, f"ws://null?{name}")  # nobody else's: it is to wait for a discovery of its own
+    last.apply(name, f"ws://null?{name}")  # unique: it must wait for its own discovery
     last.wait(name, "received", ready=True)
     last.kubectl("delete", "connector", name)
 
 
 def find_process(variable: str) -> int:
-    """The process on this machine that was started with a variable (`NAME=value`) in its environment.
+    """Finds the process on this machine that was started with a variable (`NAME=value`) in its environment.
 
     Raises:
         LookupError: There is none.

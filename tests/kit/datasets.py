@@ -1,7 +1,7 @@
-"""What the sink tests need of a dataset: a fresh one, and its rows read back as the values that were sent.
+"""Datasets for the sink tests: a fresh one for each test, and its rows read back as the values that were sent.
 
-A new sink gets the contract suite by one line in `DATASETS`; tests marked `needs_tables` only where rows lie in tables of a database
-that a transaction covers.
+One line in `DATASETS` runs the contract suite for a new sink; tests marked `needs_tables` run only if rows are in tables of a
+database that a transaction covers.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Dataset(Protocol):
     """A fresh database that a test fills through a sink.
 
     Attributes:
-        name: As its descriptor has it.
+        name: The name in its descriptor.
         directory: The runner's data directory.
-        is_case_sensitive: Whether two columns may differ in case alone.
+        is_case_sensitive: Whether the names of two columns may differ only in case.
         other_spelling: Another name of the table `rows`.
     """
 
@@ -49,32 +49,32 @@ class Dataset(Protocol):
     other_spelling: str
 
     def read(self, schema: StreamSchema, table: str, extra: Sequence[str] = (), order: str = "") -> Rows:
-        """The table's rows in schema order, as the values that a source would send; `extra` columns after them."""
+        """The table's rows in schema order, as the values that a source would send, followed by the `extra` columns."""
 
     def query(self, sql: str) -> Rows:
-        """Anything else."""
+        """Runs any other query."""
 
     def execute(self, sql: str) -> None:
-        """As somebody else who uses the database."""
+        """Executes a statement as another user of the database."""
 
     def held(self, table: str) -> contextlib.AbstractContextManager[None]:
-        """While entered, no transaction on the table can commit."""
+        """Inside this context no transaction on the table can commit."""
 
     def settle(self) -> None:
-        """Until the database has finished what a killed client had sent to it."""
+        """Waits until the database has finished what a killed client had sent."""
 
     def drop(self, table: str) -> None:
-        """Forgets its rows."""
+        """Deletes its rows."""
 
     def close(self) -> None:
-        """At the end of the test."""
+        """Called at the end of the test."""
 
 
 def _times(parse: Callable[[str], Any]) -> Callable[[str], Any]:
     def decode(text: str) -> Any:
         try:
             return parse(text)
-        except ValueError:  # a year that Python has not
+        except ValueError:  # a year that Python does not support
             return text
 
     return decode
@@ -127,13 +127,13 @@ class SqliteDataset:
             connection.execute(sql)
 
     def settle(self) -> None:
-        """Nothing outlives the process."""
+        """Does nothing: nothing survives the process."""
 
     def drop(self, table: str) -> None:
         self.execute(f"DROP TABLE {table}")
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Does nothing: nothing is open."""
 
     @contextlib.contextmanager
     def held(self, table: str) -> Iterator[None]:
@@ -143,7 +143,7 @@ class SqliteDataset:
             connection.execute("ROLLBACK")
 
 
-# Read exactly: json as it was written, real without rounding to its shortest text.
+# Exact reads: json as it was written, real without rounding to its shortest text.
 CASTS = {Kind.JSON: "::text", Kind.UUID: "::text", Kind.FLOAT32: "::double precision"}
 
 
@@ -189,7 +189,7 @@ class PostgresDataset:
         self.execute(f"DROP TABLE {table}")
 
     def close(self) -> None:
-        """The server goes with the session."""
+        """Does nothing: the server ends with the session."""
 
     @contextlib.contextmanager
     def held(self, table: str) -> Iterator[None]:
@@ -216,7 +216,7 @@ OPERATIONS = {"upsert": Operation.UPSERT, "delete": Operation.DELETE, "replace":
 
 
 class HttpDataset:
-    """A server that takes records; position, dead letters and incidents lie in a file beside the runner, for `query`."""
+    """A server that accepts records; position, dead letters and incidents are in a file beside the runner, for `query`."""
 
     name = "http"
     is_case_sensitive = True
@@ -228,14 +228,14 @@ class HttpDataset:
         self.url = self.server.url
 
     def read(self, schema: StreamSchema, table: str, extra: Sequence[str] = (), order: str = "") -> Rows:
-        """By key, by a column, or (`_id`) everything in the order of its arrival."""
-        del table  # the URL is one table
+        """Ordered by key, by a column, or (`_id`) everything in the order of arrival."""
+        del table  # the URL stands for one table
         rows: Table = {}
         history: Rows = []
         for handling, sent in self.server.received:
             record = dict(sent)
             if json.loads(record.pop("_stream", json.dumps(schema.stream))) != schema.stream:
-                continue  # of a selection each record says its stream
+                continue  # in a selection each record names its stream
             operation = OPERATIONS[json.loads(record.get("_op", '"upsert"'))]
             names = schema.names if operation is not Operation.REPLACE else schema.key[: len(record) - 1]
             row = tuple(_from_json(schema, name, record.get(name)) for name in names)
@@ -258,7 +258,7 @@ class HttpDataset:
         raise NotImplementedError("there are no locks; mark the test with needs_tables")
 
     def settle(self) -> None:
-        """Nothing outlives the process."""
+        """Does nothing: nothing survives the process."""
 
     def drop(self, table: str) -> None:
         self.server.received.clear()
@@ -282,7 +282,7 @@ DATASETS: dict[str, Build] = {
     "postgresql": lambda folder, server: PostgresDataset(server(), folder),
     "http": lambda folder, _: HttpDataset(folder),
 }
-# Those whose rows lie in tables, in one transaction with the position; the others store at least once.
+# Datasets whose rows are in tables, in one transaction with the position; the others store at least once.
 WITH_TABLES = ("sqlite", "postgresql")
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the HTTP API need: the API as a process, accounts with tokens, and requests."""
+"""Helpers for tests of the HTTP API: the API as a process, accounts with tokens, and requests."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ CONFIG = {"url": "wss://exchange.invalid", "productId": ["BTC-USD"]}
 
 
 class Answer(NamedTuple):
-    """An answer: its status, and its JSON (None for none)."""
+    """A response: its status, and its JSON (None if it has none)."""
 
     status: int
     body: Any
 
 
 class Api:
-    """The API at an address, called with one token."""
+    """The API at an address, with one token for all calls."""
 
     def __init__(self, url: str, health: str, token: str, log: Path, pid: int) -> None:
         self.url = url
@@ -52,8 +52,8 @@ class Api:
         return Api(self.url, self.health, token, self.log, self.pid)
 
     def call(self, method: str, path: str, body: Any = None, *, raw: bytes | None = None, **headers: str) -> Answer:
-        """One call; `path` follows `/v1/connectors`."""
-        # A kept connection may be closed by the API just when it is used again.
+        """Makes one call; `path` follows `/v1/connectors`."""
+        # The API may close a kept connection just when it is used again.
         sent = {"Content-Type": "application/json", "Connection": "close"} | {
             k.replace("_", "-"): v for k, v in headers.items()
         }
@@ -83,7 +83,7 @@ class Api:
 
 @contextmanager
 def serving(kubeconfig: Path, namespace: str, folder: Path, *options: str, scheme: str = "http") -> Iterator[Api]:
-    """`connector-operator api` as a process of its own, on free ports."""
+    """`connector-operator api` as a separate process, on free ports."""
     log = folder / f"api-{namespace}.log"
     listen = ("--listen", "127.0.0.1:0", "--health-listen", "127.0.0.1:0")
     command = [OPERATOR_COMMAND, "api", "--namespace", namespace, *listen, *options]
@@ -113,7 +113,7 @@ def _find_ports(process: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:
 
 
 def write_kubeconfig(path: Path, url: str, authority: str = "") -> Path:
-    """A kubeconfig without credentials, as the API needs no more."""
+    """A kubeconfig without credentials: the API needs no more."""
     server = {"server": url} | ({"certificate-authority": authority} if authority else {})
     kinds = {
         "clusters": [{"name": "c", "cluster": server}],
@@ -125,7 +125,7 @@ def write_kubeconfig(path: Path, url: str, authority: str = "") -> Path:
 
 
 def make_certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that is its own authority, and its key."""
+    """A self-signed certificate for 127.0.0.1, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
     now = datetime.now(UTC)
@@ -147,7 +147,7 @@ def make_account(
     rights: Sequence[tuple[str, Sequence[str]]] = (CONNECTORS, SECRETS),
     only: Sequence[str] = (),
 ) -> str:
-    """A service account with a Role of its own; returns a token. `only` limits the Role to resources of these names."""
+    """Creates a service account with its own Role; returns a token. `only` limits the Role to resources with these names."""
     cluster.kubectl("-n", namespace, "create", "serviceaccount", name)
     for number, (resource, verbs) in enumerate(rights):
         role = f"{name}-{number}"
@@ -162,13 +162,13 @@ def make_account(
 
 
 def resident_mebibytes(pid: int) -> int:
-    """The most memory that a process has had."""
+    """The peak memory of a process."""
     (line,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) // 1024
 
 
 def connect(api: Api, receive: int = 0) -> socket.socket:
-    """A connection to the API; `receive` is how many bytes the kernel keeps that nobody reads (0: as many as it likes)."""
+    """A connection to the API; `receive` is the size of the kernel's receive buffer in bytes (0: the default)."""
     address = urlsplit(api.url)
     connection = socket.socket()
     connection.settimeout(120)
@@ -179,7 +179,7 @@ def connect(api: Api, receive: int = 0) -> socket.socket:
 
 
 def speak(api: Api, data: bytes, more: Sequence[bytes] = ()) -> bytes:
-    """Sends bytes, and more of them until the API has had enough; reads until it closes the connection."""
+    """Sends bytes, and more until the API stops accepting them; reads until it closes the connection."""
     answer = b""
     with connect(api) as connection:
         with suppress(ConnectionError):

@@ -1,4 +1,4 @@
-"""Driving the real pipeline inside a test: no process, no stubs, everything else as in a pod."""
+"""Runs the real pipeline inside a test: no separate process, no stubs, everything else as in a pod."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def context(dataset: Dataset, table: str = "rows", stream: str = "test", **chang
 
 
 def batch(schema: StreamSchema, position: int, *operations: tuple[Operation, Row], **more: Any) -> Batch:
-    """A batch of (operation, row)s; without operations news of the position."""
+    """A batch of (operation, row) pairs; without operations only a newer position."""
     codes = bytes(operation for operation, _ in operations)
     return Batch(
         schema, [row for _, row in operations], {"next": position}, codes, size=max(1, 50 * len(codes)), **more
@@ -45,16 +45,16 @@ def batch(schema: StreamSchema, position: int, *operations: tuple[Operation, Row
 
 
 class Reporting:
-    """A source whose reports a `Run` takes to its own telemetry."""
+    """A source whose reports a `Run` forwards to its own telemetry."""
 
     report: Report | None = None
 
 
 class ListSource(Reporting):
-    """Batches from a list; the position after the n-th is {"next": n + 1} or whatever the batches say.
+    """Yields batches from a list; the position after the n-th is {"next": n + 1} or that of the batch.
 
     Attributes:
-        read: So many batches were taken.
+        read: The number of batches that were taken.
     """
 
     def __init__(self, batches: Sequence[Batch], identity: str = "list", *, endless: bool = False) -> None:
@@ -79,7 +79,7 @@ class ListSource(Reporting):
         return Opened({schema.stream: schema}, self._identity)
 
     def add(self, more: Batch) -> None:
-        """To an endless one."""
+        """Makes the source endless."""
         self._batches.append(more)
         self._more.set()
 
@@ -113,7 +113,7 @@ class Recorder:
 
 
 class CountingMeters(NoMeters):
-    """What was counted, by name."""
+    """The counts, by name."""
 
     def __init__(self) -> None:
         self.counts = Counter[str]()
@@ -161,7 +161,7 @@ class Run:
         return await self.end()
 
     async def kill(self) -> None:
-        """As far as a task can be killed; real kills are in the kill tests."""
+        """Kills the run as far as a task can be killed; the kill tests kill real processes."""
         assert self._task is not None
         self._task.cancel()
         with suppress(asyncio.CancelledError, Exception):

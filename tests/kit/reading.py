@@ -1,4 +1,4 @@
-"""Reading a source as the pipeline does, into a table in memory, while looking at what the protocol promises of each batch."""
+"""Reads a source as the pipeline does, into a table in memory, and checks the protocol's promises for each batch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _is_float32(value: Any) -> bool:
     return type(value) is float and (value != value or struct.unpack("f", struct.pack("f", value))[0] == value)
 
 
-# `PYTHON_FORM` as code: what a value of a kind is; text of a year that Python has not is allowed for all times.
+# `PYTHON_FORM` as code: the type of a value of each kind; for all times a text is allowed (years that Python does not support).
 FORMS: dict[Kind, Callable[[Any], bool]] = {
     Kind.BOOL: lambda value: type(value) is bool,
     Kind.INT64: lambda value: type(value) is int and -(2**63) <= value < 2**63,
@@ -52,7 +52,7 @@ FORMS: dict[Kind, Callable[[Any], bool]] = {
 
 
 def check_row(schema: StreamSchema, operation: Operation, row: Row) -> None:
-    """A row's form: as `Operation` and `PYTHON_FORM` have it."""
+    """Checks a row's form against `Operation` and `PYTHON_FORM`."""
     if operation is Operation.REPLACE:
         assert len(row) <= len(schema.key)
         assert len(row) < len(schema.columns)
@@ -75,7 +75,7 @@ class Reading:
 
     Attributes:
         table: Rows by key.
-        operations: All of them, in order.
+        operations: All operations, in order.
         tables: `table` as it was after each batch.
         fresh: Rows since `mark` was called.
     """
@@ -97,7 +97,7 @@ class Reading:
 
     @property
     def place(self) -> Position:
-        """The position that was reached; empty before the first."""
+        """The position that was reached; empty before the first batch."""
         return {} if self.checkpoint is None else self.checkpoint.position
 
     async def open(self) -> Opened:
@@ -106,7 +106,7 @@ class Reading:
         return self.opened
 
     async def step(self) -> None:
-        """One batch, or the stream's end."""
+        """Reads one batch, or the end of the stream."""
         assert self._iterator is not None
         try:
             self._store(await self._iterator.__anext__())
@@ -114,12 +114,12 @@ class Reading:
             self.has_ended = True
 
     def mark(self) -> int:
-        """What comes from now on is new; returns how many batches there were."""
+        """Marks everything from now on as new; returns how many batches there were."""
         self.fresh = 0
         return len(self.batches)
 
     async def until(self, is_done: Callable[[Reading], bool]) -> None:
-        """Reads on until the condition holds (or the stream ends, and then it must)."""
+        """Reads until the condition holds (if the stream ends before, it must hold then)."""
         async with asyncio.timeout(DEADLINE):
             while not is_done(self):
                 assert not self.has_ended, "the stream ended too early"
@@ -149,23 +149,23 @@ class Reading:
         self._positions.append(position)
 
     def check_given_away(self) -> None:
-        """Nothing that was handed over has been changed since."""
+        """Checks that no batch was changed after the source had yielded it."""
         assert [json.dumps(batch.position) for batch in self.batches] == self._positions
         assert [row for batch in self.batches for row in batch.rows] == [row for _, row in self.operations]
 
     def checkpoint_after(self, number: int) -> Checkpoint:
-        """What a dataset knows after the batch of this number."""
+        """The checkpoint in a dataset after the batch of this number."""
         assert self.opened is not None
         batch = self.batches[number]
         return Checkpoint(json.loads(self._positions[number]), self.opened.identity, batch.schema.version)
 
     def operations_after(self, number: int) -> list[tuple[Operation, Row]]:
-        """What came after the batch of this number."""
+        """The operations after the batch of this number."""
         return self.operations[sum(len(batch.rows) for batch in self.batches[: number + 1]) :]
 
 
 def apply(table: Table, schema: StreamSchema, operation: Operation, row: Row) -> None:
-    """What an operation does to rows by key."""
+    """Applies an operation to rows by key."""
     if operation is Operation.REPLACE:
         for found in [key for key in table if key[: len(row)] == row]:
             del table[found]

@@ -1,4 +1,4 @@
-"""What a source tells of itself, kept."""
+"""Records what a source reports."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 
 class RecordingReport:
-    """A `Report` that remembers, and checks what the protocol promises of each call.
+    """A `Report` that stores all calls and checks the protocol's promises for each.
 
     Args:
-        unit: What progress is counted in; None: any.
+        unit: The expected unit of progress; None for any.
 
     Attributes:
-        counts: By name; 0 for a name that was never counted.
+        counts: Counts by name; 0 for a name that was never counted.
         losses: Messages of lost connections and notes, in order.
         lags: Seconds, in order.
         steps: Progress as (done, total).
-        is_connected: As told last.
+        is_connected: The last reported value.
     """
 
     def __init__(self, unit: str | None = None) -> None:

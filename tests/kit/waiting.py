@@ -1,4 +1,4 @@
-"""Waiting for a condition, with a deadline that says what was waited for."""
+"""Waits for a condition, with a deadline whose message says what was expected."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ async def until(
     condition: Callable[[], Any], what: str, seconds: float = DEADLINE, *, task: asyncio.Task[Any] | None = None,
     pause: float = 0.01, blocks: bool = False,
 ) -> Any:  # fmt: skip
-    """Polls until the condition holds, and returns what it gave.
+    """Polls until the condition holds, and returns its result.
 
     Args:
-        condition: Asked again and again.
-        what: For the message.
-        seconds: Until when.
-        task: Must not end meanwhile; what it failed with is raised.
-        pause: Seconds between two looks.
-        blocks: The condition does blocking I/O: it is asked in a thread.
+        condition: Called repeatedly.
+        what: What is expected, for the message.
+        seconds: The deadline, from now.
+        task: Must not end meanwhile; if it fails, its error is raised.
+        pause: Seconds between two calls.
+        blocks: Whether the condition does blocking I/O: then it is called in a thread.
     """
     end = time.monotonic() + seconds
     while not (value := await asyncio.to_thread(condition) if blocks else condition()):
@@ -39,15 +39,15 @@ def wait_until(
     condition: Callable[[], Any], what: str | Callable[[], str], seconds: float = DEADLINE, *,
     check: Callable[[], None] = lambda: None, ignoring: tuple[type[Exception], ...] = (), pause: float = 0.005,
 ) -> Any:  # fmt: skip
-    """The same where nothing else runs.
+    """The same for code without an event loop.
 
     Args:
-        condition: Asked again and again.
-        what: For the message; may be made when it is needed.
-        seconds: Until when.
-        check: Raises when waiting is in vain.
-        ignoring: What the condition may raise as long as it does not hold; the last one is told.
-        pause: Seconds between two looks.
+        condition: Called repeatedly.
+        what: What is expected, for the message; may be a function that is called when needed.
+        seconds: The deadline, from now.
+        check: Raises if waiting has become useless.
+        ignoring: Exceptions that the condition may raise as long as it does not hold; the message contains the last one.
+        pause: Seconds between two calls.
     """
     end = time.monotonic() + seconds
     while True:

@@ -1,4 +1,4 @@
-"""YAML that readers disagree about: scalars of every kind, and documents with keys, merges and separators."""
+"""YAML that parsers disagree about: scalars of every kind, and documents with keys, merges and separators."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ SCALARS = [
     "[1, y, 0123, .5, 12:30, 1e3]",
     *_OTHER.split(),
 ]
-"""Each the rest of a line after `- `; some are refused."""
+"""Each is the rest of a line after `- `; some are refused."""
 
 _PIECES = [
     *"0123456789",
@@ -89,7 +89,7 @@ _PIECES = [
 
 
 def random_scalar(random: Random) -> str:
-    """A scalar out of the pieces that numbers, times and words are made of; it is never a list, mapping or comment."""
+    """A scalar composed of pieces of numbers, times and words; never a list, mapping or comment."""
     text = "".join(random.choices(_PIECES, k=random.randint(1, 7)))
     return f"x{text}" if text.endswith(":") or (text.startswith("-") and text[1:2] in {"", " "}) else text
 
@@ -123,4 +123,4 @@ DOCUMENTS = [
     "--- {a: 1}\n",
     "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\nvalues:\n  a: |\n    text\n--- # ends it\n",
 ]
-"""Below `values:` where they begin with blanks, else whole manifests."""
+"""Placed under `values:` if they begin with blanks, else complete manifests."""

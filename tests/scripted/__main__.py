@@ -1,4 +1,4 @@
-"""`python -m tests.scripted run -f FILE`: the product's command line with one source more."""
+"""`python -m tests.scripted run -f FILE`: the product's command line with one additional source."""
 
 import sys
 

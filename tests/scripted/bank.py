@@ -1,5 +1,5 @@
-"""Many streams of one reader, as a pure function of settings: money moves between accounts of different tables, one source transaction
-a move, so that the sum over all tables never changes; with a source that copies, catches up, joins and breaks."""
+"""Many streams of one reader, as a pure function of settings: money moves between accounts of different tables, each move in one
+source transaction, so that the sum over all tables never changes; with a source that copies, catches up, joins and breaks."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Bank:
     """What is streamed.
 
     Attributes:
-        seed: Of everything.
-        tables, accounts: How many, and how many in each table.
-        moves: How many there are; the n-th takes the reader from position n to n + 1.
-        wide_from: From this move on the table `t1` has a column more.
+        seed: The seed of everything.
+        tables, accounts: The number of tables, and of accounts in each table.
+        moves: The number of moves; the n-th takes the reader from position n to n + 1.
+        wide_from: From this move on the table `t1` has one more column.
     """
 
     seed: int = 1
@@ -81,13 +81,13 @@ class Bank:
         return giver[0], taker[0]
 
     def row(self, move: int, stream: str) -> Row:
-        """What a move makes of its account in that stream."""
+        """The row of the move's account in that stream after the move."""
         giver, taker, _ = self._moves[move]
         account = giver[1] if giver[0] == stream else taker[1]
         return self._row(stream, account, move + 1, move)
 
     def rows(self, stream: str, moves: int) -> list[Row]:
-        """The table after so many moves, as it is copied."""
+        """The table after this many moves, as it is copied."""
         return [self._row(stream, account, moves, moves) for account in range(self.accounts)]
 
     def _row(self, stream: str, account: int, moves: int, move: int) -> Row:
@@ -95,7 +95,7 @@ class Bank:
         return (*row, f"note {move}") if len(self.schema(stream, move).columns) > len(COLUMNS) else row
 
     def balances(self, stream: str, moves: int | None = None) -> list[tuple[int, int]]:
-        """The truth: (account, balance)."""
+        """The expected rows: (account, balance)."""
         state = self._states[self.moves if moves is None else moves][stream]
         return [(account, balance) for account, (balance, _) in sorted(state.items())]
 
@@ -105,8 +105,8 @@ class BankSource(Reporting):
 
     Args:
         bank: What is streamed.
-        break_every: The connection is lost after so many batches; 0 for never.
-        until: So many moves, then the streams end, or stay quiet when `endless`.
+        break_every: The connection is lost after this many batches; 0 for never.
+        until: After this many moves the streams end, or stay quiet if `endless`.
     """
 
     def __init__(self, bank: Bank, *, break_every: int = 0, until: int | None = None, endless: bool = False) -> None:
@@ -148,7 +148,7 @@ class BankSource(Reporting):
             if at is not None and at < reader:
                 yield from self._catch_up(stream, at, reader)
         new = [stream for stream, at in self._at.items() if at is None]
-        for stream in new:  # all at once, so that the sum holds from the first state on
+        for stream in new:  # all at once, so that the sum is right from the first state on
             yield self._copy(stream, reader, more=stream != new[-1])
         move, part = reader
         while move < self._until:
@@ -165,7 +165,7 @@ class BankSource(Reporting):
         return Batch(self._bank.schema(stream, move), [row], position, size=50, place=place, more=more)
 
     def _copy(self, stream: str, reader: tuple[int, int], *, more: bool) -> Batch:
-        """The table where the reader stands."""
+        """Copies the table at the reader's position."""
         moves = reader[0] + (1 if reader[1] and self._bank.sides(reader[0])[0] == stream else 0)
         schema = self._bank.schema(stream, moves)
         return Batch(
@@ -173,7 +173,7 @@ class BankSource(Reporting):
         )
 
     def _catch_up(self, stream: str, at: tuple[int, int], reader: tuple[int, int]) -> Iterator[Batch]:
-        """A parked stream, alone, up to where the reader stands; then it joins."""
+        """Reads a parked stream alone up to the reader's position; then it joins."""
         end = reader[0] + (1 if reader[1] and self._bank.sides(reader[0])[0] == stream else 0)
         for move in range(at[0], end):
             if stream in self._bank.sides(move):

@@ -18,9 +18,9 @@ from connector_runner.sinks.postgresql.session import Session
 
 @dataclass
 class KillAtStatement:
-    """In the runner's process: SIGKILL before or after its n-th statement on the database.
+    """Runs in the runner's process: SIGKILL before or after its n-th statement on the database.
 
-    For PostgreSQL a transaction that is sent as one counts as one statement; after means that it is on its way, unanswered.
+    For PostgreSQL, a transaction that is sent as one unit counts as one statement; after means that it is sent but not answered.
     """
 
     number: int
@@ -83,7 +83,7 @@ class KillAtStatement:
 
 @dataclass
 class LargestFile:
-    """No file of the process grows beyond so many bytes, until the limit is lifted from outside (`prlimit`)."""
+    """Limits the files of the process to this many bytes, until the limit is removed from outside (`prlimit`)."""
 
     size: int
 
@@ -93,7 +93,7 @@ class LargestFile:
 
 @dataclass
 class Environment:
-    """As a pod has it."""
+    """The environment that a pod has."""
 
     variables: dict[str, str]
 
@@ -103,7 +103,7 @@ class Environment:
 
 @dataclass
 class DataDirectory:
-    """Where the runner keeps files."""
+    """The folder for the runner's files."""
 
     folder: str
 

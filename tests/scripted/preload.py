@@ -1,4 +1,4 @@
-"""What the fork server imports once, so that each runner forked from it starts at once."""
+"""Imports for the fork server, done once, so that each forked runner starts at once."""
 
 import aiohttp
 import jsonschema

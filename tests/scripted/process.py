@@ -18,7 +18,7 @@ import yaml
 
 from tests.kit.waiting import wait_until
 
-# Given to a process before it runs: a hook that lives in the tests, such as one that kills it at a certain statement.
+# Passed to a process before it runs: a hook from the tests, such as one that kills it at a certain statement.
 Hook = Callable[[], None]
 
 
@@ -76,7 +76,7 @@ class Runner:
         return code
 
     def wait_for(self, *texts: str) -> None:
-        """Until the log has one of these."""
+        """Waits until the log has one of these."""
         wait_until(lambda: any(text in self.text() for text in texts), f"the log says {' or '.join(texts)}")
 
     def text(self) -> str:
@@ -91,7 +91,7 @@ def start_runner(
     options: Sequence[str] = (),
     log: Path | None = None,
 ) -> Runner:
-    """By hand on a manifest file; without one `hook` gives the orders in the environment, and `log` says where lines go."""
+    """Starts a runner by hand on a manifest file; without one, `hook` sets the orders in the environment and `log` is the log file."""
     given = ["-f", str(manifest)] if manifest else []
     log = log or (manifest or Path("runner")).with_suffix(".log")
     process = _context().Process(target=_run, args=([command, *given, *options], str(log), hook), daemon=True)

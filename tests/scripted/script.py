@@ -1,4 +1,4 @@
-"""A stream that is a pure function of its settings: each batch can be made from its number alone, and so can the truth."""
+"""A stream that is a pure function of its settings: batches and expected rows can be computed from a number alone."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ class Script:
     """What is streamed.
 
     Attributes:
-        seed: Of everything.
-        batches: How many there are; afterwards the stream ends, or stays open with heartbeats when `endless`.
-        rows: Rows a batch, at most.
-        stream: `mixed` (all operations), `upserts` (operations None), `widening` (a column more in the second half).
+        seed: The seed of everything.
+        batches: The number of batches; then the stream ends, or stays open with heartbeats if `endless`.
+        rows: The largest number of rows in a batch.
+        stream: `mixed` (all operations), `upserts` (operations None), `widening` (one more column in the second half).
     """
 
     seed: int = 1
@@ -119,7 +119,7 @@ class Script:
                 yield Operation(code), row
 
     def state(self, until: int | None = None) -> dict[Any, Row]:
-        """The truth by key, made one operation after the other."""
+        """The expected rows by key, computed one operation after the other."""
         return apply(self.operations(until))
 
     def incidents(self, until: int | None = None) -> int:
@@ -127,7 +127,7 @@ class Script:
 
 
 def apply(operations: Iterator[tuple[Operation, Row]], state: dict[Any, Row] | None = None) -> dict[Any, Row]:
-    """The state by (book, id) that operations lead to from a state; the model that every sink is compared with."""
+    """The state by (book, id) after applying operations to a state; the model that every sink is compared with."""
     state = {} if state is None else state
     for operation, row in operations:
         key = row[:2]

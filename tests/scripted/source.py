@@ -89,7 +89,7 @@ class ScriptedSource(Reporting):
 
 
 def scripted(script: Script, **config: Any) -> Any:
-    """Builds scripted sources, as the pipeline asks for one after each lost connection."""
+    """Builds scripted sources: the pipeline needs a new one after each lost connection."""
     settings = {"seed": script.seed, "batches": script.batches, "rows": script.rows, "ids": script.ids, **config}
 
     def build() -> ScriptedSource:
@@ -102,7 +102,7 @@ def scripted(script: Script, **config: Any) -> Any:
 
 @dataclass(frozen=True)
 class TestRegistry(FolderRegistry):
-    """The product's sources and the scripted one: tests hand it to the command line, the product does not know it."""
+    """The product's sources and the scripted one: tests pass this registry to the command line, the product does not know it."""
 
     __test__ = False
     build_scripted: Callable[[SourceContext], Source] = field(default=ScriptedSource)

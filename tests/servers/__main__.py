@@ -13,7 +13,7 @@ from tests.servers.fetch import MissingClientError, missing_clients
 
 @dataclass(frozen=True)
 class Server:
-    """A server that the ordinary tests start: a module below tests.servers, with a function of the same name that fetches it."""
+    """A server that the ordinary tests start: a module in tests.servers with a function of the same name that fetches it."""
 
     name: str
     clients: Sequence[str] = ()

@@ -1,4 +1,4 @@
-"""anvil, a real Ethereum node for development, from an npm package that carries the binary."""
+"""anvil, a real Ethereum node for development, from an npm package that contains the binary."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _install(home: Path) -> None:
 
 
 class NodeError(Exception):
-    """The node's answer was an error; its text is the message."""
+    """The node's response was an error; its text is the message."""
 
 
 class RpcNode:
@@ -72,9 +72,9 @@ class RpcNode:
 
 
 class AnvilServer(RpcNode):
-    """A node with a chain of its own; usable as a context manager. By default it mines only when told to.
+    """A node with its own chain; usable as a context manager. By default it mines only on request.
 
-    What it has when it is stopped is there when it starts again; what came after the last stop is lost by a kill.
+    A stop saves the chain for the next start; a kill loses everything since the last stop.
     """
 
     def __init__(self, options: Sequence[str] = ("--no-mining", "--order", "fifo")) -> None:
@@ -107,19 +107,19 @@ class AnvilServer(RpcNode):
                 time.sleep(0.02)
 
     def mine(self, blocks: int = 1) -> None:
-        for done in range(0, blocks, 200):  # more at once is slower
+        for done in range(0, blocks, 200):  # more at once would be slower
             self.rpc("anvil_mine", hex(min(200, blocks - done)))
 
     def reorganise(self, depth: int, transactions: Sequence[Any] = ()) -> None:
-        """Replaces the last `depth` blocks by others of the same heights."""
+        """Replaces the last `depth` blocks by others at the same heights."""
         self.rpc("anvil_reorg", depth, list(transactions))
 
     def rollback(self, depth: int) -> None:
-        """The last `depth` blocks are gone, and nobody is told."""
+        """Removes the last `depth` blocks without any notice."""
         self.rpc("anvil_rollback", depth)
 
     def stop(self) -> None:
-        """As a service manager does it; everything is written down."""
+        """Stops the node as a service manager does; everything is saved."""
         if self._process is not None:
             self._process.terminate()
             self._process.wait(60)

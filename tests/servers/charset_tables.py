@@ -2,8 +2,8 @@
 
     python -m tests.servers.charset_tables
 
-MySQL 8.0.31 is asked for the character of every code of every set; MariaDB 10.11 gives the same for each (tests compare
-both, and the newer servers). Only what Python's codecs do otherwise is kept.
+MySQL 8.0.31 is queried for the character of every code of every set; MariaDB 10.11 gives the same results (tests compare
+both, and the newer servers). Only differences from Python's codecs are stored.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Codes = dict[bytes, str | None]
 
 
 def codes_of(charset: str) -> list[bytes]:
-    """Every byte sequence that can be one character of a set that is not Unicode's own."""
+    """Every byte sequence that can be one character of a set that is not a Unicode set."""
     one = [bytes([first]) for first in ALL]
     two = [bytes([first, second]) for first in range(0x80, 256) for second in ALL]
     match charset:
@@ -38,7 +38,7 @@ def codes_of(charset: str) -> list[bytes]:
 
 
 def ask(cursor: pymysql.cursors.Cursor, charset: str) -> Codes:
-    """The character of each code that the set takes; None where it has none."""
+    """The character of each code that the set accepts; None if it has none."""
     found: Codes = {}
     codes = codes_of(charset)
     for at in range(0, len(codes), ROWS_AT_ONCE):
@@ -57,7 +57,7 @@ def ask(cursor: pymysql.cursors.Cursor, charset: str) -> Codes:
 
 
 def runs(codes: dict[bytes, str]) -> dict[str, str]:
-    """Codes that follow each other as one entry: {first code: characters}."""
+    """Consecutive codes as one entry: {first code: characters}."""
     found: dict[str, str] = {}
     start, last = "", b""
     for code, character in sorted(codes.items(), key=lambda item: (len(item[0]), item[0])):

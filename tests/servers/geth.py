@@ -1,4 +1,4 @@
-"""geth in development mode, built from its Go module; for the long suites only, as building takes minutes."""
+"""geth in development mode, built from its Go module; only for the long suites, because building takes minutes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _build(home: Path) -> None:
         for command in commands:
             subprocess.run(command, cwd=folder, check=True, capture_output=True)
         (Path(folder) / "tools.go").write_text(f'//go:build tools\n\npackage build\n\nimport _ "{MODULE}/cmd/geth"\n')
-        # The program is no package to import for Go, but naming it brings its dependencies into go.sum.
+        # Go can't import a program as a package, but naming it adds its dependencies to go.sum.
         subprocess.run(["go", "mod", "tidy", "-e"], cwd=folder, check=True, capture_output=True)
         subprocess.run(
             ["go", "build", "-o", home / "geth", f"{MODULE}/cmd/geth"], cwd=folder, check=True, capture_output=True
@@ -36,7 +36,7 @@ def _build(home: Path) -> None:
 
 
 class GethServer(RpcNode):
-    """A chain of one node that mines when there are transactions; its data survive a kill."""
+    """A chain of one node that mines if there are transactions; its data survive a kill."""
 
     def __init__(self) -> None:
         super().__init__(free_port())
@@ -76,7 +76,7 @@ class GethServer(RpcNode):
                 time.sleep(0.1)
 
     def stop(self) -> None:
-        """As a service manager does it; everything is written down."""
+        """Stops the node as a service manager does; everything is saved."""
         if self._process is not None:
             self._process.terminate()
             self._process.wait(60)

@@ -1,4 +1,4 @@
-"""geth as it runs on a proof-of-stake chain, with the test in the place of the consensus client, which decides by the engine API.
+"""geth as on a proof-of-stake chain; the test acts as the consensus client, which decides through the engine API.
 
 https://github.com/ethereum/execution-apis/tree/main/src/engine
 """
@@ -22,9 +22,9 @@ from tests.servers.geth import GethServer, geth
 from tests.servers.ports import free_port
 
 OWNER = Account.from_key("0x" + "11" * 32)
-"""Has money from the first block on."""
+"""An account that has money from the first block on."""
 LOGGER = "0x" + "20" * 20
-"""A contract of the first block; whoever calls it makes it emit one log without topics or data (PUSH1 0, PUSH1 0, LOG0)."""
+"""A contract in the first block; each call makes it emit one log without topics or data (PUSH1 0, PUSH1 0, LOG0)."""
 NOBODY = "0x" + "00" * 20
 NO_BLOCK = "0x" + "00" * 32
 _FORKS = (
@@ -49,7 +49,7 @@ GENESIS: dict[str, Any] = {
 
 
 class EngineGethServer(GethServer):
-    """A node that makes and takes blocks only as the engine API says."""
+    """A node that builds and accepts blocks only by calls of the engine API."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class EngineGethServer(GethServer):
         return f"{claim}.{coded(hmac.digest(self._secret, claim.encode(), 'sha256'))}"
 
     def engine(self, method: str, *params: Any) -> Any:
-        """A call of the engine API; its result."""
+        """Calls the engine API; returns the result."""
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._token()}"}
         url = f"http://{self.host}:{self._engine_port}"
@@ -89,21 +89,21 @@ class EngineGethServer(GethServer):
         return answer["result"]
 
     def choose(self, head: str, final: str = NO_BLOCK, attributes: dict[str, Any] | None = None) -> dict[str, Any]:
-        """A fork choice: the head, by its hash, and the block that is safe and finalized."""
+        """Sets a fork choice: the head, by its hash, and the block that is safe and finalized."""
         state = {"headBlockHash": head, "safeBlockHash": final, "finalizedBlockHash": final}
         found: dict[str, Any] = self.engine("engine_forkchoiceUpdatedV2", state, attributes)
         assert found["payloadStatus"]["status"] == "VALID", found
         return found
 
     def emit(self) -> None:
-        """A transaction that makes a log, into the pool; where there is one of its number, it takes that one's place."""
+        """Sends a transaction that emits a log to the pool; it replaces one with the same number."""
         self._gas_price += self._gas_price // 5
         nonce = int(self.rpc("eth_getTransactionCount", OWNER.address, "latest"), 16)
         call = {"nonce": nonce, "to": LOGGER, "value": 0, "gas": 50_000, "gasPrice": self._gas_price, "chainId": 1337}
         self.rpc("eth_sendRawTransaction", "0x" + OWNER.sign_transaction(call).raw_transaction.hex())
 
     def build(self, seconds: int, *amounts: int, logs: bool = False) -> str:
-        """Makes a block on the head, with a withdrawal of each amount, and imports it without choosing it; its hash."""
+        """Builds a block on the head, with a withdrawal of each amount; imports it without choosing it; returns its hash."""
         if logs:
             self.emit()
         withdrawals = [
@@ -122,14 +122,14 @@ class EngineGethServer(GethServer):
             assert time.monotonic() < end, "geth's blocks stay empty"
             attributes["prevRandao"] = "0x" + secrets.token_hex(
                 32
-            )  # asked too early; the same question has the same answer
+            )  # called too early; the same call gives the same result
             time.sleep(0.05)
         assert self.engine("engine_newPayloadV2", payload)["status"] == "VALID"
         own: str = payload["blockHash"]
         return own
 
     def extend(self, seconds: int, *amounts: int, final: str = NO_BLOCK, logs: bool = False) -> str:
-        """Makes a block and chooses it as the head."""
+        """Builds a block and chooses it as the head."""
         own = self.build(seconds, *amounts, logs=logs)
         self.choose(own, final)
         return own

