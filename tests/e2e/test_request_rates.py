@@ -51,12 +51,6 @@ def gated_pods(kit: Kit, stack: ExitStack) -> None:
     kit.wait("c", "running", reason="AwaitingAdmission")
 
 
-def gated_discovery(kit: Kit, stack: ExitStack) -> None:
-    stack.enter_context(policies.mutate(kit, "pods", policies.GATE))
-    kit.apply("c", **RUNNING)
-    kit.wait("c", "pending", reason="AwaitingAdmission")
-
-
 def mutated(resource: str, patch: str, state: str, reason: str) -> Callable[[Kit, ExitStack], None]:
     def disturb(kit: Kit, stack: ExitStack) -> None:
         stack.enter_context(policies.mutate(kit, resource, patch))
@@ -75,7 +69,6 @@ DISTURBANCES: dict[str, Callable[[Kit, ExitStack], None]] = {
     "jobs-without-labels": mutated("jobs", policies.STRIP_LABELS, "pending", "JobRefused"),
     "pods-without-labels": mutated("pods", policies.STRIP_LABELS, "pending", "CatalogueLost"),
     "gated-pods": gated_pods,
-    "gated-discovery": gated_discovery,
     "sidecar": mutated("pods", policies.SIDECAR, "running", "Running"),
 }
 """What is done in a namespace of its own, until the operator has said what it makes of it."""

@@ -37,12 +37,9 @@ def delay_after(failures: int, limits: tuple[timedelta, timedelta], seed: str) -
     return timedelta(seconds=math.ceil(round(exact, 6)))  # whole seconds, like the times in a status
 
 
-def listing_delay(failures: int, job: str, *, is_long: bool) -> timedelta:
-    """The delay before the streams are listed again; the same for all that waited for the Job of that name.
-
-    `is_long`: it failed for something that passes late or not by itself.
-    """
-    return delay_after(failures, REFUSED_DELAY if is_long else DISCOVERY_DELAY, job)
+def listing_delay(failures: int, job: str, *, is_refused: bool) -> timedelta:
+    """The delay before the streams are listed again; the same for all that waited for the Job of that name."""
+    return delay_after(failures, REFUSED_DELAY if is_refused else DISCOVERY_DELAY, job)
 
 
 def next_retry(before: Retry, job: ObservedJob, ending: Ending, ended: datetime, policy: Policy) -> Retry:

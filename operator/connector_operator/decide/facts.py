@@ -11,7 +11,6 @@ from connector_operator.decide.observation import Observation, Policy
 from connector_operator.decide.provenance import with_provenance
 from connector_operator.resources import names
 from connector_operator.resources.connector import config_hash, form_hash, spec_hash, take_over_hash
-from connector_operator.resources.reasons import Reason
 from connector_operator.resources.runner_rules import restricted_problems
 from connector_operator.resources.times import parse_time
 from connector_operator.resources.workload import ObservedJob, ObservedPod
@@ -68,7 +67,6 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         seen: The observation; what its Jobs were made from is taken from the status.
         problems: Everything wrong with the spec, this installation's own rules included.
         conditions: As stored, by type.
-        is_held_back: A discovery's pod waited to be admitted when it was last reported: another Job would not speed that up.
         unready_since: Since when the stored condition Ready is False; None when it is not False.
         executions, discoveries: The Jobs of this very connector, by run.
         live: The executions that have not ended and are not being deleted.
@@ -82,7 +80,6 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[str, ...]
     hashes: Hashes
     conditions: Mapping[str, Condition]
-    is_held_back: bool
     unready_since: datetime | None
     executions: tuple[JobFacts, ...]
     discoveries: tuple[JobFacts, ...]
@@ -101,13 +98,12 @@ def gather_facts(seen: Observation) -> Facts:
     discoveries = _job_facts(seen, hashes, names.ROLE_DISCOVERY)
     alive = tuple(p for p in seen.pods or () if p.role == names.ROLE_RUNNER and p.is_alive)
     conditions = {condition.type: condition for condition in reversed(seen.status.conditions)}
-    ready, discovered = conditions.get("Ready"), conditions.get("Discovered")
+    ready = conditions.get("Ready")
     return Facts(
         seen=seen,
         problems=_problems(seen),
         hashes=hashes,
         conditions=conditions,
-        is_held_back=discovered is not None and discovered.reason == Reason.AWAITING_ADMISSION,
         unready_since=parse_time(ready.last_transition_time) if ready is not None and ready.status == "False" else None,
         executions=executions,
         discoveries=discoveries,

@@ -142,7 +142,7 @@ def _record_failure(facts: Facts, before: Discovery, unread: JobFacts) -> Discov
         reason, message = Reason.NODE_LOST, "The node of the discovery's pod does not answer."
     elif ending.reason is Reason.DEADLINE_EXCEEDED:
         reason, message = Reason.DISCOVERY_TIMED_OUT, "The source did not answer in time." + _seen_before(facts)
-    wait: timedelta = backoff.listing_delay(failures, job.name, is_long=is_refused or facts.is_held_back)
+    wait: timedelta = backoff.listing_delay(failures, job.name, is_refused=is_refused)
     return replace(
         before,
         attempts=job.run,

@@ -127,7 +127,6 @@ def _take_failure(facts: Facts, before: Discovery, failure: Failure) -> Discover
     told = failure.discovery
     failures = before.failures + 1 if before.failed_for == facts.hashes.listing else 1
     ended = parse_time(told.failed_at) or facts.seen.now
-    wait = backoff.listing_delay(failures, failure.job, is_long=told.refused or facts.is_held_back)
     return replace(
         before,
         failures=failures,
@@ -135,7 +134,7 @@ def _take_failure(facts: Facts, before: Discovery, failure: Failure) -> Discover
         refused=told.refused,
         reason=told.reason,
         message=told.message,
-        retry_at=format_time(ended + wait),
+        retry_at=format_time(ended + backoff.listing_delay(failures, failure.job, is_refused=told.refused)),
         failed_begun=told.failed_begun,
         failed_at=told.failed_at,
         failed_alone=told.failed_alone,
