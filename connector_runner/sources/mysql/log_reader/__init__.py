@@ -1,1 +1,1 @@
-"""Transactions on the followed tables, put together from the events of the log. No I/O."""
+"""Transactions on the followed tables, assembled from the events of the log. No I/O."""

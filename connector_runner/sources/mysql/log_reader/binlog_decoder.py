@@ -1,7 +1,7 @@
-"""Puts events of the log together to batches of rows, each of one table, with exact positions. No I/O: bytes in, values out.
+"""Assembles events of the log into batches of rows, each of one table, with exact positions. No I/O: bytes in, values out.
 
-What can't be decided by the events alone (what does the table look like after this statement?) is left in `interruption`;
-nothing more is fed until it was decided, with `adopt`.
+What the events alone can't decide (what does the table look like after this statement?) is kept in `interruption`; nothing more is
+fed until it is decided, with `adopt`.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ class BinlogDecoder:
     Args:
         definition: The (first) table at `position`.
         position: Where the stream of events starts.
-        others: Further tables, each with its position: the same place in the log.
-        is_mariadb: The dialect.
-        has_gtids: Whether the server's ids make up whole sets.
-        folds_case: lower_case_table_names is not 0.
+        others: Further tables, each with its position, at the same offset of the log.
+        is_mariadb: Whether the dialect is MariaDB's.
+        has_gtids: Whether the server's ids make up complete sets.
+        folds_case: Whether lower_case_table_names is not 0.
         charsets: Names of character sets by the number of a collation.
-        isolates: Whether a table that can't be followed any further is left out, and the others go on.
+        isolates: Whether a table that can't be followed any further is left out while the others continue.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class BinlogDecoder:
         self.statements.follow(name, position.shadows)
         table = FollowedTable(definition, position, name, partial(self.statements.shadows_of, name))
         self.tables[name] = table
-        # Of XA transactions that were prepared before the table was followed nobody knows whether they have rows of it.
+        # For XA transactions that were prepared before the table was followed it is unknown whether they have rows of it.
         table.prepared = (
             *position.prepared,
             *(xid for xid in self.state.xids if xid not in (*position.prepared, *position.others)),
@@ -91,33 +91,33 @@ class BinlogDecoder:
 
     @property
     def interruption(self) -> Interruption | None:
-        """What has to be decided before the next event, of the table `interrupted`."""
+        """What must be decided before the next event, for the table `interrupted`."""
         return self.pending[0][1] if self.pending else None
 
     @property
     def interrupted(self) -> FollowedTable:
-        """The table that the interruption is about."""
+        """The table that the interruption concerns."""
         return self.pending[0][0]
 
     @property
     def definition(self) -> TableDefinition:
-        """Of the first table."""
+        """The definition of the first table."""
         return next(iter(self.tables.values())).definition
 
     @property
     def size(self) -> int:
-        """Bytes of rows that wait to be taken."""
+        """The size in bytes of the rows that wait to be taken."""
         return self.buffer.size
 
     @property
     def waiting(self) -> int:
-        """How many rows wait, those of the open transaction included."""
+        """How many rows wait, including those of the open transaction."""
         return sum(len(table.rows) for table in self.tables.values())
 
     # --- events
 
     def take_in(self, buffer: bytes, start: int, end: int, whole: int) -> None:
-        """Takes in an event, see `frames.Take`."""
+        """Receives an event, see `frames.Take`."""
         kind = buffer[start + 4]
         handler = self._handlers.get(kind)
         if handler is None and kind in ROW_EVENTS:
@@ -131,8 +131,8 @@ class BinlogDecoder:
             raise ActionRequiredError(
                 f"the log has an event of the unknown type {kind} at {offset}", reason="UnknownEvent"
             )
-        # The position moves past an event that interrupts only together with what was decided. A rotation's end position is
-        # one of the file before.
+        # The position moves past an interrupting event only together with the decision. A rotation's end position belongs to the
+        # previous file.
         is_quiet = not self.buffer.is_open and not self.pending
         if is_quiet and offset and kind != _ROTATE and not flags & ARTIFICIAL:
             self.state.advance(offset)
@@ -156,7 +156,7 @@ class BinlogDecoder:
                 is_partial=kind == _PARTIAL, is_compressed=is_compressed,
             )  # fmt: skip
         except IncompleteRowsError as error:
-            # After an updated row also the inserts of that statement are like it; they don't hide it.
+            # After an updated row, inserts of the same statement are incomplete too; they must not hide the first effect.
             if error.is_lasting or table.doubt is None or table.doubt.effect is not Effect.GENERATED:
                 effect = Effect.GENERATED if error.is_lasting else Effect.INCOMPLETE
                 table.doubt = Interruption(effect, str(error))
@@ -238,7 +238,7 @@ class BinlogDecoder:
         effects = self.statements.judge_each(query)
         self._note_shadows()
         if not effects:
-            if not self.buffer.is_explicit:  # a definition change stands alone, rows lie between BEGIN and COMMIT
+            if not self.buffer.is_explicit:  # a definition change has no BEGIN; rows are between BEGIN and COMMIT
                 self._transactions.commit(offset)
             return
         alteration = UNKNOWN
@@ -253,7 +253,7 @@ class BinlogDecoder:
             return
         for table, each in found:
             if each.effect is Effect.STATEMENT:
-                # Decided at the end of the transaction: a copy that is read before would not show what the statement changes.
+                # Decided at the end of the transaction: a copy that is read earlier would not have the statement's changes.
                 table.doubt = each
                 if not table.is_touched:
                     self.buffer.touch(table)
@@ -277,7 +277,7 @@ class BinlogDecoder:
         if events.is_server_start(body):
             self.statements.forget(server)
             self._note_shadows()
-        if self.buffer.is_open:  # a server that starts begins another file
+        if self.buffer.is_open:  # a restarted server begins a new file
             self._transactions.end_half(self.buffer.abandon)
 
     def _heartbeat(self, body: bytes, _server: int, offset: int) -> None:
@@ -295,7 +295,7 @@ class BinlogDecoder:
         self._then = then
 
     def _go_on(self) -> None:
-        """After a decision: once there is nothing more to decide, what was interrupted goes on."""
+        """Continues after a decision what was interrupted, once there is nothing more to decide."""
         self.pending.popleft()
         if not self.pending:
             then, self._then = self._then, None
@@ -305,9 +305,9 @@ class BinlogDecoder:
     def adopt(
         self, definition: TableDefinition, *, again: Again | None = None, incident: Incident | None = None
     ) -> None:
-        """Ends the interruption: what the table is from here on, and what the copy must do.
+        """Ends the interruption: sets the table's definition from here on, and what the copy must do.
 
-        Call `take` before, so that rows under the old definition are a batch of their own.
+        Call `take` before, so that rows under the old definition are a separate batch.
         """
         table = self.interrupted
         table.definition = definition
@@ -320,21 +320,21 @@ class BinlogDecoder:
         self._go_on()
 
     def give_up(self, error: Exception) -> None:
-        """Ends the interruption: its table can't be followed any further, the others go on."""
+        """Ends the interruption: its table can't be followed any further, the others continue."""
         self.park(self.interrupted, error)
         self._go_on()
 
     def park(self, table: FollowedTable, error: Exception) -> None:
-        """Leaves a table out from here on; it stands where it can go on: what it has of the open transaction is not handed over."""
+        """Parks a table at a position where it can resume: its rows of the open transaction are not handed over."""
         self.buffer.leave(table, error)
         self._decoders.forget(table)
         self.statements.leave(table.name)
         del self.tables[table.name]
 
     def take(self, *, whole: bool = True) -> list[LogBatch]:
-        """What there is to hand over, a batch for each table that has something; all but the last say that more follows.
+        """Takes what there is to hand over, a batch for each table that has something; all but the last have `has_more`.
 
         Args:
-            whole: Only finished transactions; else also the part of the open one that has arrived.
+            whole: Whether to take only finished transactions; else also the part of the open one that has arrived.
         """
         return self.buffer.take(next(iter(self.tables.values()), None), whole=whole)

@@ -1,10 +1,10 @@
-"""Decides what the log alone does not say: how to go on after a statement on the table. No I/O.
+"""Decides what the log alone does not show: how to continue after a statement on the table. No I/O.
 
-The server tells the definition of *now*; the log may be behind. So the rest of the log is searched for a later statement on
-the table first: without one, the definition of now is that of then. With one, only names in the log's table maps
-(binlog_row_metadata=FULL) can tell; else the stream stops with the statement, never decoding with the wrong columns.
+The server returns the *present* definition; the log may be behind. So the rest of the log is first searched for a later statement
+on the table: without one, the present definition was valid then, too. With one, only names in the log's table maps
+(binlog_row_metadata=FULL) give the definition; else the stream stops with the statement, and never decodes with the wrong columns.
 
-What has to be asked is yielded as a question; the answer is sent back.
+Questions to the server are yielded; the answer is sent back.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Asking = Generator[Question, Answer, Result]
 
 @dataclass(frozen=True)
 class Context:
-    """Where in the log it is decided: the definition up to there, the position, and what is known of statements."""
+    """What is known at the position of the decision: the definition up to there, the position, and the statements."""
 
     known: TableDefinition
     position: LogPosition
@@ -47,12 +47,12 @@ class Context:
 
 @dataclass(frozen=True)
 class Decision:
-    """How the log goes on.
+    """How the log continues.
 
     Attributes:
-        definition: Of the rows that follow.
+        definition: The definition of the rows that follow.
         again: What the copy must do.
-        incident: To be reported.
+        incident: The incident to report, if any.
     """
 
     definition: TableDefinition
@@ -64,18 +64,18 @@ _REASONS = {Effect.INCOMPLETE: "IncompleteRows"}
 
 
 class Decisions:
-    """Decides by what a person configured and what the server is.
+    """Decides by the configuration and the server's facts.
 
     Args:
-        settings: What a person configured.
-        server: Its facts.
+        settings: The configuration.
+        server: The server's facts.
     """
 
     def __init__(self, settings: Settings, server: Server) -> None:
         self._settings, self._server = settings, server
 
     def decide(self, found: Interruption, context: Context) -> Asking[Decision]:
-        """How the log goes on after an interruption.
+        """Decides how the log continues after an interruption.
 
         Raises:
             ActionRequiredError: The table can't be followed any further; the message names the statement.
@@ -95,7 +95,7 @@ class Decisions:
                     reason="TableGone",
                 )
             case Effect.GENERATED:
-                # A copy would not help: the next update is like this one, so that it might never end.
+                # A copy would not help: the next update is incomplete too, so that copies might never end.
                 raise ActionRequiredError(
                     f"{known.id}: {found.effect.value} can't be followed, nor made good by copies: {found.statement}. Or copy it by "
                     "mode FULL_TABLE",
@@ -156,7 +156,7 @@ class Decisions:
         return Decision(replace(definition, dropped=()), Again.RESTART, incident)
 
     def _after(self, found: Interruption, context: Context) -> Asking[tuple[TableDefinition, bool]]:
-        """The definition right after the statement, and whether it is the last one; else it may be a guess that fits the rows that follow."""
+        """The definition right after the statement, and whether it is the last one; else it may be a guess that matches the next rows."""
         known, mapped = context.known, found.table_map
         current, ahead = yield from self._ask(found, context)
         later = ahead.later
@@ -170,8 +170,8 @@ class Decisions:
             return known if is_same else replace(known, is_guess=True), False
         table_map = mapped or ahead.table_map
         if later is not None and table_map is None:
-            # Without rows up to the next statement it does not matter what they would look like; that one is asked about in turn.
-            # But it must be one that a dataset takes: what made the table unreadable, or took its key, is that later statement.
+            # Without rows up to the next statement, the definition between them does not matter; that statement is decided next.
+            # But a dataset must accept it: the later statement may be the one that made the table unreadable, or removed its key.
             is_readable = current is not None and current.definition.key and not current.definition.problems()
             return replace(current.definition if current and is_readable else known, is_guess=True), False
         if table_map is not None and table_map.names:
@@ -185,7 +185,7 @@ class Decisions:
         )
 
     def _ask(self, found: Interruption, context: Context) -> Asking[tuple[FoundTable | None, Lookahead]]:
-        """The table as it is now, and what the log has between here and now; both of the same moment."""
+        """The present table, and what the log has between here and now; both of the same moment."""
         describe = DescribeTable(context.known.database, context.known.name)
         while True:
             current = yield describe
@@ -198,7 +198,7 @@ class Decisions:
             yield LookAhead(context.position, ahead)
             if ahead.later is not None or current is None or (yield describe) == current:
                 return current, ahead
-            # It was altered meanwhile, and the log has the statement now.
+            # The table was altered meanwhile, and the log now has the statement.
 
     def _describes(self, table_map: TableMap, definition: TableDefinition) -> bool:
         return describes(table_map, definition, self._server.charsets)
@@ -227,7 +227,7 @@ class Decisions:
             )
 
     def _require_labels(self, before: TableDefinition, after: TableDefinition, statement: str) -> None:
-        """Labels that `CONVERT TO` made unreadable: without names in the log its rows would have what the server shows, a part or nothing."""
+        """Refuses labels that `CONVERT TO` made unreadable: without names in the log, rows would have what the server shows of them."""
         if before.is_guess or self._server.variables.get("binlog_row_metadata", "").upper() == "FULL":
             return
         known = {column.name: column for column in before.columns}
@@ -241,7 +241,7 @@ class Decisions:
                 )
 
     def require_followable(self, table: FoundTable, statement: str) -> None:
-        """What is asked before a table is followed is asked again after each statement on it.
+        """Checks a table after each statement on it by the same rules as before it is followed.
 
         Raises:
             ActionRequiredError: It can't be followed any further; the message names the statement.

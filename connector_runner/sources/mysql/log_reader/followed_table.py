@@ -1,4 +1,4 @@
-"""One of the tables that are followed through the log: its definition, its rows on their way, and what is in doubt. No I/O."""
+"""One of the tables that are followed through the log: its definition, its waiting rows, and what is in doubt. No I/O."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class FollowedTable:
 
     Args:
         definition: The table at `position`.
-        position: Where it stands, perhaps inside a transaction.
+        position: The table's position, perhaps inside a transaction.
         name: Its name as it is compared.
-        read_shadows: Gives the sessions that have a temporary table of its name.
+        read_shadows: Returns the sessions that have a temporary table of its name.
     """
 
     def __init__(
@@ -32,8 +32,8 @@ class FollowedTable:
         self.time = 0  # of the newest row, in seconds since the epoch
         self.is_touched = False  # the open transaction has, or may have, something of the table
         self.is_waiting = False  # there is, or may be, something to hand over
-        self.is_changed = False  # its part of the position is another one
-        self.is_dropped = False  # rows of the open transaction were too many to be kept
+        self.is_changed = False  # its part of the position has changed
+        self.is_dropped = False  # the open transaction had too many rows to keep them
         self.doubt: Interruption | None = None  # why the rows of the open transaction can't be trusted
         self.incidents: list[Incident] = []
         self.again: Again | None = None
@@ -44,7 +44,7 @@ class FollowedTable:
         self.skip = self.emitted = position.rows  # rows of the open transaction that were handed over
         self._committed = 0
         self._commits: list[Commit] = []
-        # News of the first position is wanted by those who have none yet.
+        # The first position is handed over too, since a new stream has none yet.
         self._handed = position if position.rows else LogPosition()
 
     # --- the open transaction
@@ -56,15 +56,15 @@ class FollowedTable:
 
     @property
     def has_problem(self) -> bool:
-        """Whether the open transaction can't just be committed."""
+        """Whether the open transaction can't be committed without a decision."""
         return self.doubt is not None or self.is_dropped or self.skip > 0
 
     def continues(self, gtid: Gtid | None) -> bool:
-        """Whether a transaction that begins can be the one that was handed over in part."""
+        """Whether a transaction that begins may be the one that was partly handed over."""
         return not self.skip or self._resumed in ("", gtid_text(gtid))
 
     def skip_rows(self, before: int) -> None:
-        """Leaves out of the rows from `before` on what was handed over already."""
+        """Removes the rows that were already handed over, from the index `before` on."""
         skipped = min(self.skip, len(self.rows) - before)
         del self.rows[before : before + skipped], self.operations[before : before + skipped]
         self.skip -= skipped
@@ -74,7 +74,7 @@ class FollowedTable:
         del self.rows[self._committed :], self.operations[self._committed :]
 
     def commit(self, gtid: Gtid | None, file: str, offset: int) -> None:
-        """The open transaction has ended with its rows."""
+        """Ends the open transaction with its rows."""
         rows = len(self.rows)
         if rows > self._committed:
             self._commits.append(Commit(rows, gtid, file, offset))
@@ -83,12 +83,12 @@ class FollowedTable:
         self.is_touched = self.is_dropped = False
 
     def close(self) -> None:
-        """The open transaction is over."""
+        """Ends the open transaction without its rows."""
         self.skip = self.emitted = 0
         self.is_touched = self.is_dropped = False
 
     def leave(self, error: Exception, log: LogPosition, transaction: str | None) -> None:
-        """The table is not followed any further: it stays where it stands now, without what is here of the open transaction."""
+        """Stops following the table: it stays at its present position, without its waiting rows of the open transaction."""
         self.drop()
         self.failure, self.doubt = error, None
         self._left_at = self.position(log, transaction)
@@ -101,14 +101,14 @@ class FollowedTable:
         return bool(self._committed or self.again or self.incidents or self.failure or self.is_changed)
 
     def position(self, log: LogPosition, transaction: str | None) -> LogPosition:
-        """Where the table stands.
+        """The table's position.
 
         Args:
             log: How far the log is applied.
             transaction: The id of the open transaction, None without one.
         """
         inside = ""
-        if self.emitted:  # until a resumed transaction has begun, its id is the one of the position
+        if self.emitted:  # until a resumed transaction has begun, its id is the one in the position
             inside = self._resumed if transaction is None else transaction
         others, prepared = log.others, self.prepared
         if log.prepared or prepared:
@@ -118,17 +118,17 @@ class FollowedTable:
         )
 
     def has_news(self, log: LogPosition, transaction: str | None) -> bool:
-        """Whether its position is another one than was handed over last."""
+        """Whether its position differs from the one that was handed over last."""
         return self.position(log, transaction) != self._handed
 
     def take(self, log: LogPosition, gtid: Gtid | None, transaction: str | None, *, whole: bool) -> LogBatch:
-        """What there is to hand over.
+        """Takes what there is to hand over.
 
         Args:
             log: How far the log is applied.
-            gtid: Of the open transaction.
-            transaction: Its id as text, None without one.
-            whole: Only finished transactions; else also the part of the open one that has arrived.
+            gtid: The id of the open transaction.
+            transaction: The same as text, None without an open transaction.
+            whole: Whether to take only finished transactions; else also the part of the open one that has arrived.
         """
         count = self._committed if whole else len(self.rows)
         rows, operations = self.rows[:count], bytes(self.operations[:count])

@@ -17,11 +17,11 @@ class Again(Enum):
     """What the copy must do after a batch."""
 
     REFRESH = "refresh"
-    """Read all rows again over those that are there: values changed, no row is missing in the log."""
+    """Read all rows again and overwrite those in the dataset: values changed, no row is missing in the log."""
     CLEAR = "clear"
     """Remove all rows; the log has everything that follows."""
     RESTART = "restart"
-    """Remove all rows and read the table from its start: the log can't tell what happened."""
+    """Remove all rows and read the table from its start: the log does not show what happened."""
 
 
 @dataclass(slots=True)
@@ -29,19 +29,19 @@ class LogBatch:
     """Rows of the log between two positions.
 
     Attributes:
-        definition: Of the rows.
+        definition: The definition of the rows.
         rows, operations: As in `Batch`.
-        position: After them.
+        position: The position after them.
         commits: The transactions whose rows are in it, in order.
-        size: Bytes in the log.
-        event_time: When the newest was made, in seconds since the epoch, None without rows.
-        incidents: To be reported with it.
+        size: Their size in the log in bytes.
+        event_time: When the newest row was written, in seconds since the epoch, None without rows.
+        incidents: The incidents to report with it.
         again: What the copy must do from here on.
-        is_at_end: Nothing more has arrived: the log is read up to now.
-        has_more: The next batch, of another table, belongs to the same position: only with it this one is complete.
-        log: How far the log is applied for all tables, see `shared_position`; `rows` are those of the open transaction that were handed
-            over, of whichever tables.
-        failure: Why the table is not followed any further; it stands at `position`.
+        is_at_end: Whether nothing more has arrived: the log is read up to now.
+        has_more: Whether the next batch, of another table, belongs to the same position: this one is complete only with it.
+        log: How far the log is applied for all tables, see `shared_position`; its `rows` counts the rows of the open transaction
+            that were handed over, of all tables.
+        failure: Why the table is not followed any further; it stays at `position`.
     """
 
     definition: TableDefinition
@@ -61,13 +61,13 @@ class LogBatch:
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
-    """What stops the rows of the log until it is decided how to go on.
+    """What stops the rows of the log until it is decided how to continue.
 
     Attributes:
-        effect: Of a statement on the table; `ALTERED` also for a table map that does not fit (then without statement).
+        effect: The effect of a statement on the table; `ALTERED` also for a table map that does not match (without statement).
         statement: Its text, shortened.
-        table_map: The map that does not fit.
-        alteration: An `ALTERED` statement, taken apart.
+        table_map: The map that does not match.
+        alteration: An `ALTERED` statement, parsed.
     """
 
     effect: Effect

@@ -1,6 +1,6 @@
-"""Changes of tables out of the replication stream, as an object without I/O: bytes in, batches out, questions out.
+"""Changes of tables from the replication stream, as a sans-I/O object: bytes in, batches out, questions out.
 
-As a protocol of the `websockets` library, it is driven by whoever holds the connection:
+Like a protocol of the `websockets` library, it is driven by the owner of the connection:
 
     reader.receive_data(block)                      # or receive_idle(), when nothing more has arrived
     while ...:
@@ -25,7 +25,7 @@ from connector_runner.sources.mysql.server.facts import Server
 from connector_runner.sources.mysql.settings import Settings
 from connector_runner.sources.mysql.types.table import TableDefinition
 
-# A batch is handed over at this size, also in the middle of a transaction.
+# A batch is handed over at this size in bytes, also in the middle of a transaction.
 BATCH_BYTES = 256 << 10
 # The position is handed over at least once in as much log, also when it is all of other tables.
 QUIET_BYTES = 16 << 20
@@ -35,12 +35,12 @@ class LogReader:
     """Reads the changes of one or more tables out of the log.
 
     Args:
-        settings: What a person configured: whether a gap means a new copy.
-        server: Its facts.
+        settings: The configuration: it decides whether a gap leads to a new copy.
+        server: The server's facts.
         definition: The (first) table at `position`.
-        position: Where the stream of bytes starts.
-        others: Further tables, each with its position: the same place in the log.
-        isolates: Whether a table that can't be followed any further is left out (see `LogBatch.failure`), and the others go on.
+        position: The position at which the stream of bytes starts.
+        others: Further tables, each with its position, at the same offset of the log.
+        isolates: Whether a table that can't be followed any further is left out (see `LogBatch.failure`) while the others continue.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class LogReader:
         self._frames = Frames(self._decoder.take_in)
         self._packets = PacketSplitter(self._receive_event)
         self._data, self._at, self._quiet = b"", 0, 0
-        self._is_half_decided = False  # an interruption of several tables is decided for some of them
+        self._is_half_decided = False  # an interruption of several tables is decided for only some of them
         self._is_full = False  # a batch is as large as it should be; asked once after each event, since XA rows can't be handed over
         self._ready: list[LogBatch] = []
         self._deciding: Asking[Decision] | None = None
@@ -70,17 +70,17 @@ class LogReader:
 
     @property
     def waiting(self) -> int:
-        """How many rows wait to be handed over, those of the open transaction included."""
+        """How many rows wait to be handed over, including those of the open transaction."""
         return self._decoder.waiting
 
     def receive_data(self, data: bytes) -> None:
-        """Takes in bytes of the stream as the server sends them, cut anywhere."""
+        """Receives bytes of the stream as the server sends them, split anywhere."""
         self._data = self._data[self._at :] + data if self._at < len(self._data) else data
         self._at = 0
         self._quiet += len(data)
 
     def receive_idle(self) -> None:
-        """Nothing more has arrived: what is finished is handed over, and the log is read up to now."""
+        """To be called when nothing more has arrived: finished transactions are handed over; the log is read up to now."""
         self._take(is_at_end=True)
 
     def events_received(self) -> list[LogBatch]:
@@ -106,14 +106,14 @@ class LogReader:
         return ready
 
     def questions_to_ask(self) -> list[Question]:
-        """What must be asked before the log can be read on: at most one question; answered by `receive_answer`."""
+        """The question that must be answered before more of the log can be read: at most one; see `receive_answer`."""
         return [] if self._question is None else [self._question]
 
     def receive_answer(self, answer: Answer) -> None:
-        """Takes in the answer to the question.
+        """Receives the answer to the question.
 
         Raises:
-            ActionRequiredError: By it, the table can't be followed any further; the message names the statement.
+            ActionRequiredError: By this answer, the table can't be followed any further; the message names the statement.
         """
         self._question = None
         self._go_on(answer)
@@ -121,13 +121,13 @@ class LogReader:
     # --- events
 
     def _receive_event(self, buffer: bytes, start: int, end: int) -> bool:
-        """Takes in an event; whether something is to be done before the next."""
+        """Receives an event; returns whether something must be done before the next one."""
         self._frames.feed(buffer, start, end)
         self._is_full = self._decoder.buffer.size >= BATCH_BYTES
         return self._is_full or bool(self._decoder.pending) or self._frames.payload is not None
 
     def _parse(self) -> bool:
-        """Goes on in the bytes that have arrived; False at their end."""
+        """Parses more of the bytes that have arrived; False at their end."""
         before, self._at = self._at, self._packets.split(self._data, self._at)
         if self._packets.has_ended:
             raise TransientError("the server ended the stream of its log")
@@ -140,7 +140,7 @@ class LogReader:
     # --- batches and decisions
 
     def _take(self, *, whole: bool = True, is_at_end: bool = False) -> bool:
-        """Gets batches ready; whether they have rows."""
+        """Prepares batches; returns whether they have rows."""
         batches = self._decoder.take(whole=whole)
         if whole and (is_at_end or self._quiet > QUIET_BYTES):
             self._quiet = 0
@@ -150,7 +150,7 @@ class LogReader:
         return any(batch.rows for batch in batches)
 
     def _take_part(self) -> None:
-        """The finished transactions; without their rows, what has arrived of the open one."""
+        """Takes the finished transactions; if they have no rows, also the arrived part of the open one."""
         if not self._take():
             self._take(whole=False)
 
@@ -159,7 +159,7 @@ class LogReader:
             decoder = self._decoder
             assert decoder.interruption is not None  # noqa: S101 - asked by the caller
             if not self._is_half_decided:
-                self._take()  # rows under the old definition are a batch of their own
+                self._take()  # rows under the old definition are a separate batch
             context = Context(decoder.interrupted.definition, decoder.state.position(), decoder.statements)
             self._deciding = self._decisions.decide(decoder.interruption, context)
             if self._ready:
@@ -167,7 +167,7 @@ class LogReader:
         self._go_on(None)
 
     def _go_on(self, answer: Answer) -> None:
-        """Lets the decision go on to its next question or its end."""
+        """Continues the decision to its next question or its end."""
         deciding, self._deciding = self._deciding, None
         assert deciding is not None  # noqa: S101 - an answer without a question
         try:
@@ -181,7 +181,7 @@ class LogReader:
             if not self._isolates:
                 raise
             self._decoder.give_up(error)
-        # A statement on several tables is handed over with what was decided for all of them.
+        # A statement on several tables is handed over with the decisions for all of them.
         self._is_half_decided = bool(self._decoder.pending)
         if not self._is_half_decided:
             self._take()

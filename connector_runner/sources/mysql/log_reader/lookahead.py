@@ -1,4 +1,4 @@
-"""What comes later in the log: the next statement on a table, and how rows before it are described. No I/O."""
+"""Searches the log ahead: the next statement on a table, and the table map of the rows before it. No I/O."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Lookahead:
     """Reads the log until the next statement that changes the definition.
 
     Args:
-        known: The table.
-        statements: Judges them; reads on from where it is.
-        server: Its facts.
-        passes: How many such statements are let pass.
+        known: The table's definition.
+        statements: Decides what statements mean; continues from its present state.
+        server: The server's facts.
+        passes: How many such statements are skipped.
     """
 
     def __init__(self, known: TableDefinition, statements: Statements, server: Server, passes: int) -> None:
@@ -39,7 +39,7 @@ class Lookahead:
         return self.later is not None or self._stream.has_ended
 
     def receive_data(self, data: bytes) -> None:
-        """Takes in bytes of the log as the server sends them."""
+        """Receives bytes of the log as the server sends them."""
         self._stream.receive_data(data)
 
     def _look(self, buffer: bytes, start: int, end: int, _offset: int) -> None:
@@ -62,7 +62,7 @@ class Lookahead:
 
 
 def from_position(known: TableDefinition, position: LogPosition, server: Server) -> Lookahead:
-    """One that begins where nothing is known of statements but what the position holds."""
+    """A lookahead that begins at a position and knows only the temporary tables that the position has."""
     statements = Statements(
         (known.database, known.name), is_mariadb=server.is_mariadb, folds_case=server.folds_case, charsets=server.charsets,
         shadows=position.shadows,

@@ -1,4 +1,4 @@
-"""What the log reader asks of the outside world: only the server, or the rest of its log, can answer."""
+"""The log reader's questions: only the server, or the rest of its log, can answer them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from connector_runner.sources.mysql.types.table import FoundTable
 
 @dataclass(frozen=True, slots=True)
 class DescribeTable:
-    """What is the table now? The answer is as information_schema has it; None if it is not there."""
+    """What is the table's present definition? The answer is as in information_schema; None if the table does not exist."""
 
     database: str
     name: str

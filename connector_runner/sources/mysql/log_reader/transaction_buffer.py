@@ -8,21 +8,21 @@ from connector_runner.sources.mysql.binlog.position import Gtid, LogPosition, Lo
 from connector_runner.sources.mysql.log_reader.followed_table import FollowedTable
 from connector_runner.sources.mysql.log_reader.log_batch import LogBatch
 
-# An XA transaction is not handed over before its end; one with more rows than this keeps only that it has some.
+# An XA transaction is not handed over before its end; of one with more bytes than this only the fact that it has rows is kept.
 XA_BYTES = 16 << 20
 
 
 class TransactionBuffer:
-    """Knows how far the log is applied, and which tables the open transaction touches: nothing here costs more with more tables.
+    """Tracks how far the log is applied, and which tables the open transaction touches; its cost does not grow with more tables.
 
     Args:
-        state: Moves as transactions end.
+        state: The applied position; it advances as transactions end.
         resumed: The id of the transaction that the start is inside of; "" where it is between two.
     """
 
     def __init__(self, state: LogState, resumed: str) -> None:
         self.state, self._resumed = state, resumed
-        self.size = 0  # of all rows that wait, in bytes
+        self.size = 0  # of all waiting rows, in bytes
         self.is_open = False
         self.is_explicit = False  # opened by BEGIN: ends with a commit, not with the next statement
         self.is_xa = False
@@ -32,20 +32,20 @@ class TransactionBuffer:
         self._handed: LogPosition | None = None
 
     def touch(self, table: FollowedTable) -> None:
-        """The open transaction has something of the table, which was not touched by it so far."""
+        """Records that the open transaction touches a table that it has not touched before."""
         table.is_touched = True
         self.touched.append(table)
         if not table.is_waiting:
             self.await_take(table)
 
     def await_take(self, table: FollowedTable) -> None:
-        """The table has something to hand over."""
+        """Records that the table has something to hand over."""
         if not table.is_waiting:
             table.is_waiting = True
             self._waiting.append(table)
 
     def leave(self, table: FollowedTable, error: Exception) -> None:
-        """The table is not followed any further, see `FollowedTable.leave`."""
+        """Stops following a table, see `FollowedTable.leave`."""
         table.leave(error, self.state.position(), self._transaction)
         if table in self.touched:
             self.touched.remove(table)
@@ -58,11 +58,11 @@ class TransactionBuffer:
 
     @property
     def was_handed_over(self) -> list[FollowedTable]:
-        """The tables of which a part of the open transaction was handed over."""
+        """The tables whose rows of the open transaction were partly handed over."""
         return [table for table in self.touched if table.emitted]
 
     def begin(self, gtid: Gtid | None, *, is_explicit: bool = False, is_xa: bool = False) -> None:
-        """A transaction begins."""
+        """Begins a transaction."""
         self._gtid, self.is_open, self.is_explicit, self.is_xa = gtid, True, is_explicit, is_xa
 
     def drop(self) -> None:
@@ -71,7 +71,7 @@ class TransactionBuffer:
             table.drop()
 
     def abandon(self) -> None:
-        """The open transaction never ends: what follows in the log starts another one."""
+        """Drops the open transaction: it has no end, and what follows in the log starts another one."""
         for table in self.touched:
             table.drop()
             table.doubt = None
@@ -81,7 +81,7 @@ class TransactionBuffer:
         self._gtid = None
 
     def commit(self, offset: int) -> None:
-        """The open transaction has ended at this offset of the log."""
+        """Commits the open transaction, which ended at this offset of the log."""
         state, gtid = self.state, self._gtid
         state.commit(gtid, offset)
         for table in self.touched:
@@ -93,11 +93,11 @@ class TransactionBuffer:
     # --- handing over
 
     def take(self, first: FollowedTable | None, *, whole: bool) -> list[LogBatch]:
-        """What there is to hand over, see `BinlogDecoder.take`.
+        """Takes what there is to hand over, see `BinlogDecoder.take`.
 
         Args:
-            first: The table with which mere news of the position is handed over.
-            whole: Only finished transactions.
+            first: The table with which a new position is handed over when there are no rows.
+            whole: Whether to take only finished transactions.
         """
         if not whole and self.is_xa:
             if self.size > XA_BYTES:

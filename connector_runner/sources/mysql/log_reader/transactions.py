@@ -1,4 +1,4 @@
-"""Where transactions begin and end, and what interrupts the log when one ends otherwise than its rows say. No I/O."""
+"""Where transactions begin and end, and what interrupts the log when one does not end as its rows suggest. No I/O."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Transactions:
 
     Args:
         state: How far the log is applied.
-        tables: All that are followed.
-        interrupt: Takes what has to be decided for which tables, and what happens after that.
+        tables: All followed tables.
+        interrupt: Receives what must be decided for which tables, and what to do after that.
         resumed: The id of the transaction that the start is inside of; "" where it is between two.
     """
 
@@ -36,7 +36,7 @@ class Transactions:
         self.buffer = TransactionBuffer(state, resumed)
 
     def begin(self, gtid: Gtid | None, *, is_explicit: bool = False, is_xa: bool = False) -> None:
-        """A transaction begins."""
+        """Begins a transaction."""
         buffer = self.buffer
         if not buffer.is_open and not buffer.touched:
             buffer.begin(gtid, is_explicit=is_explicit, is_xa=is_xa)
@@ -55,7 +55,7 @@ class Transactions:
             buffer.begin(gtid, is_explicit=is_explicit, is_xa=is_xa)
 
     def end_half(self, then: Then) -> None:
-        """A transaction without an end: MariaDB was killed while it wrote it. It never happened."""
+        """Ends a transaction without an end in the log: MariaDB was killed while it wrote it. It never took place."""
         if halves := self.buffer.was_handed_over:
             text = (
                 "a transaction that was applied in part has no end in the log: the server was killed while it wrote it"
@@ -65,7 +65,7 @@ class Transactions:
             then()
 
     def commit(self, offset: int) -> None:
-        """The end of a transaction, unless rows of a table are in doubt: then it is decided first what to do instead."""
+        """Commits a transaction, unless rows of a table are in doubt: then it is first decided what to do instead."""
         buffer = self.buffer
         for table in buffer.touched:
             if table.doubt is not None or table.skip or table.is_dropped:
@@ -81,7 +81,7 @@ class Transactions:
         self._interrupt(found, lambda: buffer.commit(offset))
 
     def roll_back(self, offset: int, then: Then | None = None) -> None:
-        """A transaction ends without its rows."""
+        """Ends a transaction without its rows."""
 
         def end() -> None:
             self.buffer.drop()
@@ -103,7 +103,7 @@ class Transactions:
             end()
 
     def prepare(self, body: bytes, offset: int) -> None:
-        """The event that prepares an XA transaction, or commits it in one phase."""
+        """Handles the event that prepares an XA transaction, or commits it in one phase."""
         if body[0]:  # one phase: a plain commit
             self.commit(offset)
             return
@@ -122,7 +122,7 @@ class Transactions:
         self.roll_back(offset, prepare)
 
     def read(self, text: str, offset: int) -> bool:
-        """Takes in a statement that begins or ends a transaction; False for all others."""
+        """Handles a statement that begins or ends a transaction; False for all others."""
         word = text[:9].upper()
         if word.startswith(("BEGIN", "XA START", "SAVEPOINT", "XA END", "RELEASE")):
             self.buffer.is_open = self.buffer.is_explicit = True
@@ -143,7 +143,7 @@ class Transactions:
         return True
 
     def _finish(self, text: str, offset: int) -> None:
-        """XA COMMIT or XA ROLLBACK."""
+        """Handles XA COMMIT or XA ROLLBACK."""
         if "ONE PHASE" in text.upper():
             self.commit(offset)
             return
@@ -156,7 +156,7 @@ class Transactions:
 
         found: Found = []
         if text[:9].upper() == "XA COMMIT":
-            # It has rows of the table, or was prepared before the log was followed and may have.
+            # It has rows of the table, or may have them: it was prepared before the log was followed.
             is_known = xid in self._state.xids
             what = Interruption(Effect.STATEMENT, text[:200])
             found = [(table, what) for table in self._tables if not is_known or xid in table.prepared]
@@ -176,7 +176,7 @@ class Transactions:
 
 
 def _problem(table: FollowedTable) -> str:
-    """Why the rows of the open transaction are neither here nor handed over."""
+    """Why the rows of the open transaction are neither waiting nor handed over."""
     if table.is_dropped:
         return f"XA COMMIT … ONE PHASE of more than {XA_BYTES >> 20} MB of rows"
     return "a transaction that is shorter in this log than what was applied of it"

@@ -44,7 +44,7 @@ def key_literals(definition: TableDefinition, row: Row) -> tuple[str, ...]:
 def select_list(definition: TableDefinition) -> str:
     """The select list of all columns, in the form that `result_fields` decodes."""
     return ", ".join(
-        f"CAST(CAST({quote_name(column.name)} AS UNSIGNED) AS CHAR)"  # as a text, since the width of a number is the server's choice
+        f"CAST(CAST({quote_name(column.name)} AS UNSIGNED) AS CHAR)"  # a number's width is the server's choice, a text's is not
         if is_read_as_number(column, in_key=column.name in definition.key)
         else quote_name(column.name)
         for column in definition.columns

@@ -111,7 +111,7 @@ class Poller:
 
     @property
     def _has_limit(self) -> bool:
-        """Whether reads have a limit. Without a key rows with the same cursor can't be distinguished, and a limit could split them."""
+        """Whether reads have a limit. Without a key, rows with the same cursor look the same: a limit could split them."""
         return self._has_key
 
     def _settled(self, rows: Sequence[Row], before: tuple[str, ...] | None) -> tuple[str, ...] | None:

@@ -43,8 +43,8 @@ from connector_runner.sources.mysql.types.table import FoundTable
 QUIET_SECONDS = 1.0
 # How often the table may differ from its definition by the log, with all of the log applied, before the stream fails.
 MISSES = 3
-# How often a chunk that fails, although the table has its definition by the log, and data that can't be decoded are read again
-# until the stream fails; and the seconds between these tries, which grow with each one.
+# How often the stream tries a chunk that fails although the table's definition is the one in the log, and data that can't be
+# decoded, before it fails; and the seconds between these tries, which grow with each one.
 TRIES = 5
 TRY_SECONDS = 0.5
 

@@ -25,7 +25,7 @@ class Receiver(Protocol):
 
 
 def scan(settings: Settings, position: LogPosition, receiver: Receiver) -> None:
-    """Shows the log from a position to its present end, or until it is enough.
+    """Feeds the log to a receiver, from a position to its present end or until the receiver is done.
 
     Raises:
         ConnectorError: The server can't be reached, or does not have the position.
@@ -39,10 +39,10 @@ def scan(settings: Settings, position: LogPosition, receiver: Receiver) -> None:
 
 
 class GtidReader:
-    """Reads a file of MariaDB's log from its start up to an offset: the GTID position there.
+    """Reads a file of MariaDB's log from its start up to an offset, to find the GTID position there.
 
     Args:
-        offset: In bytes.
+        offset: The offset in bytes.
     """
 
     def __init__(self, offset: int) -> None:
@@ -79,7 +79,7 @@ class GtidReader:
 
 
 def read_maria_gtids(settings: Settings, file: str, offset: int) -> MariaGtids | None:
-    """The GTID position at a place of a file of MariaDB's log, from its events; None where none ends there.
+    """The GTID position at an offset of a file of MariaDB's log, from its events; None where no transaction ends there.
 
     Raises:
         ConnectorError: The server can't be reached, or does not have the file.
