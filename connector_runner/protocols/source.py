@@ -6,13 +6,13 @@ The package `connector_runner.sources.<type>` (type in lower case) is found by i
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
 from connector_runner.protocols.batch import Batch, Position
-from connector_runner.protocols.errors import START_OVER, ActionRequiredError, SourceChangedError
+from connector_runner.protocols.errors import START_OVER, ActionRequiredError, ConnectorError, SourceChangedError
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.schemas.catalogue import Catalogue
 
@@ -59,12 +59,18 @@ class SourceContext:
         connector: `namespace/name`; stable across restarts, for names that a server shows and for derived ids.
         write_mode: What the dataset stores; a source may need to emit less in one of the modes.
         report: Where the source reports events.
+        isolates: Whether one of several streams that fails is parked while the others continue; else its failure ends all. Without
+            meaning for a single stream.
+        appeared: Receives the id of a stream that the source got while it is read, at most once each; must not block. None: nobody
+            wants to know.
     """
 
     config: Mapping[str, Any]
     connector: str
     write_mode: WriteMode
     report: Report
+    isolates: bool = True
+    appeared: Callable[[str], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +93,15 @@ class Opened:
     """Streams that are ready to be read.
 
     Attributes:
-        schemas: Stream → the schema of its next batch.
+        schemas: Stream → the schema of its next batch; of all but those that failed before they had any batch.
         identity: What distinguishes this source from others of its type (host, server UUID, chain id and genesis hash).
+        failed: Stream → why it can't be read now while the others are (`SourceContext.isolates`). One that has a checkpoint gets a
+            batch with the incident `parked`.
     """
 
     schemas: Mapping[str, StreamSchema]
     identity: str
+    failed: Mapping[str, ConnectorError] = field(default_factory=dict)
 
 
 class Source(Protocol):

@@ -1,36 +1,29 @@
 """Assembles events of the log into batches of rows, each of one table, with exact positions. No I/O: bytes in, values out.
 
-What the events alone can't decide (what does the table look like after this statement?) is kept in `interruption`; nothing more is
-fed until it is decided, with `adopt`.
+What the events alone can't decide (what does the table look like after this statement?) is an interruption, see `followed_tables`.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
-from functools import partial
 
-from connector_runner.protocols.batch import Incident
 from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.sources.mysql.binlog import events
 from connector_runner.sources.mysql.binlog.events import ARTIFICIAL, HEADER_SIZE, ROW_EVENTS, Event, read_header
-from connector_runner.sources.mysql.binlog.position import Gtid, LogPosition, LogState, join_positions
+from connector_runner.sources.mysql.binlog.position import Gtid, LogPosition
 from connector_runner.sources.mysql.binlog.query_event import Query
 from connector_runner.sources.mysql.binlog.row_events import IncompleteRowsError
-from connector_runner.sources.mysql.binlog.table_decoders import REMEMBERED, TableDecoders
+from connector_runner.sources.mysql.binlog.table_decoders import REMEMBERED
 from connector_runner.sources.mysql.ddl.alterations import UNKNOWN, read_alteration
 from connector_runner.sources.mysql.ddl.effects import Effect
-from connector_runner.sources.mysql.ddl.statements import Statements
-from connector_runner.sources.mysql.log_reader.followed_table import FollowedTable
-from connector_runner.sources.mysql.log_reader.log_batch import Again, Interruption, LogBatch
-from connector_runner.sources.mysql.log_reader.transactions import Found, Transactions
-from connector_runner.sources.mysql.types.names import TableName, fold_table
+from connector_runner.sources.mysql.log_reader.followed_tables import FollowedTables
+from connector_runner.sources.mysql.log_reader.log_batch import Interruption
 from connector_runner.sources.mysql.types.table import TableDefinition
 
 _ROTATE, _PARTIAL = int(Event.ROTATE), int(Event.PARTIAL_UPDATE_ROWS)
 
 
-class BinlogDecoder:
+class BinlogDecoder(FollowedTables):
     """Follows one or more tables through the log; headers, ids and bounds of transactions are read once for all of them.
 
     Args:
@@ -48,25 +41,11 @@ class BinlogDecoder:
         self, definition: TableDefinition, position: LogPosition, *others: tuple[TableDefinition, LogPosition], is_mariadb: bool,
         has_gtids: bool = True, folds_case: bool = False, charsets: Mapping[int, str] | None = None, isolates: bool = False,
     ) -> None:  # fmt: skip
-        starts = ((definition, position), *others)
-        start = join_positions([each for _, each in starts])
-        self.state = LogState(start, is_mariadb=is_mariadb, has_gtids=has_gtids)
-        self.tables: dict[TableName, FollowedTable] = {}
-        self.pending: deque[tuple[FollowedTable, Interruption]] = (
-            deque()
-        )  # what has to be decided before the next event
-        self._transactions = Transactions(self.state, self.tables.values(), self._interrupt, start.transaction)
-        self.buffer = self._transactions.buffer
-        self.statements = Statements(
-            (definition.database, definition.name), is_mariadb=is_mariadb, folds_case=folds_case, charsets=charsets
-        )
-        self._is_mariadb, self._folds_case, self._flags, self._isolates = is_mariadb, folds_case, 0, isolates
-        self._then: Callable[[], None] | None = None  # what happens once all interruptions are decided
-        self._decoders = TableDecoders[FollowedTable](
-            self.tables, folds_case=folds_case, is_mariadb=is_mariadb, charsets=charsets or {}
-        )
-        for each in starts:
-            self._follow(*each)
+        super().__init__(
+            [(definition, position), *others], is_mariadb=is_mariadb, has_gtids=has_gtids, folds_case=folds_case, charsets=charsets,
+            isolates=isolates,
+        )  # fmt: skip
+        self._flags = 0
         handlers: dict[Event, Callable[[bytes, int, int], None]] = {
             Event.TABLE_MAP: self._table_map, Event.XID: self._xid, Event.QUERY: self._query, Event.ROTATE: self._rotate,
             Event.MARIA_QUERY_COMPRESSED: self._query_compressed, Event.FORMAT_DESCRIPTION: self._format, Event.GTID: self._gtid_event,
@@ -75,44 +54,6 @@ class BinlogDecoder:
             Event.EXECUTE_LOAD_QUERY: self._load,
         }  # fmt: skip
         self._handlers = {int(kind): handler for kind, handler in handlers.items()}
-
-    def _follow(self, definition: TableDefinition, position: LogPosition) -> None:
-        name = fold_table((definition.database, definition.name), folds_case=self._folds_case)
-        self.statements.follow(name, position.shadows)
-        table = FollowedTable(definition, position, name, partial(self.statements.shadows_of, name))
-        self.tables[name] = table
-        # For XA transactions that were prepared before the table was followed it is unknown whether they have rows of it.
-        table.prepared = (
-            *position.prepared,
-            *(xid for xid in self.state.xids if xid not in (*position.prepared, *position.others)),
-        )
-        if table.skip:
-            self.buffer.touch(table)
-
-    @property
-    def interruption(self) -> Interruption | None:
-        """What must be decided before the next event, for the table `interrupted`."""
-        return self.pending[0][1] if self.pending else None
-
-    @property
-    def interrupted(self) -> FollowedTable:
-        """The table that the interruption concerns."""
-        return self.pending[0][0]
-
-    @property
-    def definition(self) -> TableDefinition:
-        """The definition of the first table."""
-        return next(iter(self.tables.values())).definition
-
-    @property
-    def size(self) -> int:
-        """The size in bytes of the rows that wait to be taken."""
-        return self.buffer.size
-
-    @property
-    def waiting(self) -> int:
-        """How many rows wait, including those of the open transaction."""
-        return sum(len(table.rows) for table in self.tables.values())
 
     # --- events
 
@@ -287,54 +228,3 @@ class BinlogDecoder:
     def _incident(self, _body: bytes, _server: int, offset: int) -> None:
         what = Interruption(Effect.STATEMENT, "an incident event: the server lost part of its log")
         self._interrupt([(table, what) for table in self.tables.values()], lambda: self._transactions.commit(offset))
-
-    # --- decisions and batches
-
-    def _interrupt(self, found: Found, then: Callable[[], None] | None = None) -> None:
-        self.pending.extend(found)
-        self._then = then
-
-    def _go_on(self) -> None:
-        """Continues after a decision what was interrupted, once there is nothing more to decide."""
-        self.pending.popleft()
-        if not self.pending:
-            then, self._then = self._then, None
-            if then is not None:
-                then()
-
-    def adopt(
-        self, definition: TableDefinition, *, again: Again | None = None, incident: Incident | None = None
-    ) -> None:
-        """Ends the interruption: sets the table's definition from here on, and what the copy must do.
-
-        Call `take` before, so that rows under the old definition are a separate batch.
-        """
-        table = self.interrupted
-        table.definition = definition
-        table.again = again or table.again
-        table.is_changed = True
-        if incident is not None:
-            table.incidents.append(incident)
-        self._decoders.forget(table)
-        self.buffer.await_take(table)
-        self._go_on()
-
-    def give_up(self, error: Exception) -> None:
-        """Ends the interruption: its table can't be followed any further, the others continue."""
-        self.park(self.interrupted, error)
-        self._go_on()
-
-    def park(self, table: FollowedTable, error: Exception) -> None:
-        """Parks a table at a position where it can resume: its rows of the open transaction are not handed over."""
-        self.buffer.leave(table, error)
-        self._decoders.forget(table)
-        self.statements.leave(table.name)
-        del self.tables[table.name]
-
-    def take(self, *, whole: bool = True) -> list[LogBatch]:
-        """Takes what there is to hand over, a batch for each table that has something; all but the last have `has_more`.
-
-        Args:
-            whole: Whether to take only finished transactions; else also the part of the open one that has arrived.
-        """
-        return self.buffer.take(next(iter(self.tables.values()), None), whole=whole)
