@@ -88,10 +88,10 @@ class Reader:
                 if received.more:
                     begun.append(received)
                 else:
-                    if begun:
-                        last.update({batch.schema.stream: batch for batch in begun})
+                    if begun or (end is not None and received.schema is not end.schema):
+                        last.update({batch.schema.stream: batch for batch in ([end] if end else []) + begun})
                         begun.clear()
-                    end = last[received.schema.stream] = received
+                    end = received  # entered into `last` later: nearly free while one stream goes on
                 turn += 1
                 if turn == BATCHES_A_TURN:
                     turn = 0
@@ -99,6 +99,7 @@ class Reader:
         finally:
             self._queue.discard_begun()
             if end is not None:
+                last[end.schema.stream] = end
                 self._hand_over(end, last, identity)
                 self._backoff.reset()
             await source.close()
