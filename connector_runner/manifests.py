@@ -131,7 +131,8 @@ def orders_from_file(path: Path, name: str | None = None, stream: str | None = N
     manifest = RunnerManifest(
         namespace=metadata.get("namespace") or "default", name=_name_of(connector), uid=f"by-hand-{uuid4()}", run=1,
         connector_type=spec.connector_type, config=spec.config, config_from=len(used), secrets=sources, wait=spec.wait,
-        stream=stream if stream is not None else spec.selected_stream, dataset=target,
+        stream=spec.selected_stream if stream is None else stream, streams=spec.streams if stream is None else None,
+        on_stream_failure=spec.on_stream_failure, dataset=target,
         take_over=spec.take_over and spec.take_over.within(metadata.get("namespace") or "default"),
     )  # fmt: skip
     data = os.environ.get(shared.DATA_DIRECTORY_VARIABLE, ".")

@@ -40,6 +40,9 @@ class StreamInfo(msgspec.Struct, frozen=True, omit_defaults=True):
         columns: The columns in row order; empty if a cheap listing does not know them.
         rows: Estimated number of rows, if the source knows it.
         description: One sentence.
+        parts: What its name consists of, outermost first, by the words that patterns and templates of tables use
+            (`database`, `name`); {} if that is its id alone.
+        aside: Why only its exact name selects it (a shadow table of a tool); "" for all others.
     """
 
     id: str
@@ -49,6 +52,8 @@ class StreamInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     columns: tuple[ColumnInfo, ...] = ()
     rows: int | None = None
     description: str = ""
+    parts: dict[str, str] = {}
+    aside: str = ""
 
 
 class Catalogue(msgspec.Struct, frozen=True):
@@ -84,11 +89,30 @@ class StreamSummary(msgspec.Struct, frozen=True, omit_defaults=True):
     columns: Annotated[int, described("How many columns it has, where that is known.")] = 0
 
 
+class SelectionSummary(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a selection of many streams takes of a source, without naming all of it."""
+
+    key: Annotated[str, described("What stands for the selection: a hash of its patterns.")] = ""
+    matched: Annotated[int, described("How many streams it takes.")] = 0
+    idle: Annotated[
+        dict[str, tuple[str, ...]],
+        described("Patterns that nothing in the source matches, each with the nearest names; at most 20."),
+    ] = {}
+    aside: Annotated[
+        tuple[Annotated[str, described("A stream.")], ...],
+        described("Streams that a pattern matches but that only their exact name selects (shadow tables); at most 20."),
+    ] = ()
+    problems: Annotated[
+        tuple[Annotated[str, described("A sentence.")], ...], described("What is wrong with it at this source.")
+    ] = ()
+
+
 class CatalogueSummary(msgspec.Struct, frozen=True):
     """The content of the discovery line: a capped list that always includes the selected streams.
 
     Attributes:
         missing: Selected streams of other connectors that the source does not have.
+        selections: What each of the manifest's `selections` takes, in their order.
     """
 
     streams: tuple[StreamSummary, ...]
@@ -96,6 +120,7 @@ class CatalogueSummary(msgspec.Struct, frozen=True):
     identity: str = ""
     notes: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    selections: tuple[SelectionSummary, ...] = ()
 
 
 class CatalogueProof(msgspec.Struct, frozen=True):
@@ -116,7 +141,7 @@ def with_unique_streams(summary: CatalogueSummary) -> CatalogueSummary:
     note = f"The source lists streams more than once under one name; the first of each counts: {twice}."
     unique = tuple(stream for stream in summary.streams if first[stream.id] is stream)
     total = max(len(unique), summary.total - len(summary.streams) + len(unique))
-    return CatalogueSummary(unique, total, summary.identity, (*summary.notes, note), summary.missing)
+    return msgspec.structs.replace(summary, streams=unique, total=total, notes=(*summary.notes, note))
 
 
 def summarise(

@@ -12,6 +12,7 @@ import msgspec
 
 from connector_runner.schemas.kinds import naming
 from connector_runner.schemas.kinds.declare import described
+from connector_runner.schemas.kinds.streams import Isolation, StreamsSpec
 from connector_runner.schemas.secrets import SecretKey, SecretSource
 
 MANIFEST_VARIABLE = "CONNECTOR_MANIFEST"
@@ -83,7 +84,10 @@ class RunnerManifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         secrets: These Secrets and the use of their keys; () from an operator of an earlier version.
         wait: Whether each batch is confirmed before the next is sent.
         stream: The selected stream; "" if none is selected (discovery).
+        streams: The selection of many streams, instead of `stream`; `dataset.table` is then a template of the tables' names.
+        on_stream_failure: With `streams`: whether a stream that fails is paused alone (`isolate`) or ends the execution (`stop`).
         also: For a discovery: streams selected by other connectors that wait for the same list.
+        selections: For a discovery: the selections of all connectors that wait for its answer, the own one first.
         dataset: None for a discovery.
         unmoved: The mark of the run that holds the dataset, as reported to an earlier run; this run may claim only if it is unchanged.
         take_over: The holder from whom the dataset's table is taken over, if it still holds the table with that epoch.
@@ -99,7 +103,10 @@ class RunnerManifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     secrets: tuple[SecretSource, ...] = ()
     wait: bool = True
     stream: str = ""
+    streams: StreamsSpec | None = None
+    on_stream_failure: Isolation = "isolate"
     also: tuple[str, ...] = ()
+    selections: tuple[StreamsSpec, ...] = ()
     dataset: DatasetTarget | None = None
     unmoved: str = ""
     take_over: TakeOver | None = None

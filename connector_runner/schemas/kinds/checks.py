@@ -10,10 +10,11 @@ import msgspec
 
 from connector_runner.schemas.config import Schema, config_problems, config_schema
 from connector_runner.schemas.dataset_url import url_problems
-from connector_runner.schemas.kinds.connector import CONNECTOR
+from connector_runner.schemas.kinds.connector import CONNECTOR, ONE_OR_MANY, ConnectorSpec
 from connector_runner.schemas.kinds.dataset import DATASET, URL_PATTERN, DatasetSpec
 from connector_runner.schemas.kinds.declare import build_schema, plain
 from connector_runner.schemas.kinds.reserved import own_problems
+from connector_runner.schemas.kinds.streams import StreamsSpec, pattern_problems
 
 
 @cache
@@ -35,7 +36,19 @@ def type_problem(connector_type: str) -> str | None:
 def connector_problems(raw: Any) -> tuple[str, ...]:
     """All problems of the spec of a Connector in a file, except its type and `config`, which the registry of sources checks."""
     problems = config_problems(raw, _schema_of_any_type(), path="spec")
-    return problems or tuple(own_problems(raw.get("runner") or {}, "spec.runner"))
+    problems = problems or tuple(own_problems(raw.get("runner") or {}, "spec.runner"))
+    return problems or selection_problems(msgspec.convert(raw, ConnectorSpec))
+
+
+def selection_problems(spec: ConnectorSpec) -> tuple[str, ...]:
+    """What is wrong with the selection of a Connector's streams: two of them, limits, patterns that can't be read."""
+    if spec.streams is None:
+        return ()
+    is_one = ONE_OR_MANY.is_kept is None or ONE_OR_MANY.is_kept(spec)
+    problems = [] if is_one else [f"spec{ONE_OR_MANY.field}: {ONE_OR_MANY.message}"]
+    raw = msgspec.json.decode(msgspec.json.encode(spec.streams))  # lists, as in the document
+    problems += config_problems(raw, plain_schema(StreamsSpec), path="spec.streams")
+    return (*problems, *pattern_problems(spec.streams))
 
 
 @cache

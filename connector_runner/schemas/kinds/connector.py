@@ -11,6 +11,7 @@ from connector_runner.schemas.kinds import naming
 from connector_runner.schemas.kinds.connector_status import ConnectorStatus
 from connector_runner.schemas.kinds.declare import Column, Http, Kind, Rule, described
 from connector_runner.schemas.kinds.runner import RunnerSpec
+from connector_runner.schemas.kinds.streams import Isolation, StreamsSpec
 from connector_runner.schemas.manifest import TakeOver
 from connector_runner.schemas.secrets import SecretSource
 
@@ -77,6 +78,13 @@ class ConnectorSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=T
     selected_stream: Annotated[
         str, described("The stream to carry: one of status.streams.", http=Http(), maxLength=512)
     ] = ""
+    streams: StreamsSpec | None = None
+    on_stream_failure: Annotated[
+        Isolation,
+        described(
+            "With streams: what a stream that fails does: it is paused alone while the others continue (isolate), or it ends the execution (stop)."
+        ),
+    ] = "isolate"
     status: Annotated[
         Literal["running", "stopped"] | None,
         described(
@@ -111,12 +119,19 @@ class ConnectorSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=T
     runner: RunnerSpec = RunnerSpec()
 
 
+ONE_OR_MANY = Rule(
+    holds="!has(self.streams) || !has(self.selectedStream) || self.selectedStream == ''",
+    message="give either selectedStream (one stream) or streams (many), not both",
+    field=".streams",
+    reason="FieldValueForbidden",
+    is_kept=lambda spec: spec.streams is None or not spec.selected_stream,
+)
 _READY = '.status.conditions[?(@.type=="Ready")]'
 CONNECTOR = Kind(
     name="Connector",
     plural=naming.CONNECTORS,
     short="conn",
-    description="A Connector carries one stream of a source into a dataset, and keeps it running until you stop it.",
+    description="A Connector carries one stream of a source, or many, into a dataset, and keeps it running until you stop it.",
     spec=ConnectorSpec,
     status=ConnectorStatus,
     columns=(
@@ -133,6 +148,7 @@ CONNECTOR = Kind(
         Column("Message", f"{_READY}.message", "Why, in a sentence.", is_wide=True),
     ),
     selectable=(".spec.connectorType", ".spec.datasetId", ".status.state.status"),
+    spec_rules=(ONE_OR_MANY,),
     rules=(
         Rule(
             holds=f"oldSelf.hasValue() || (size(self.metadata.name) <= {naming.MAX_CONNECTOR_NAME} && "

@@ -17,7 +17,7 @@ def build_connector_crd() -> dict[str, Any]:
     schemas = {kind: config_schema(kind) for kind in connector_types()}
     spec = build_schema(CONNECTOR.spec)
     spec["properties"]["config"] |= build_union(schemas)
-    spec["x-kubernetes-validations"] = build_rules(schemas)
+    spec["x-kubernetes-validations"] = [*build_rules(schemas), *(rule.build() for rule in CONNECTOR.spec_rules)]
     return _definition(CONNECTOR, spec)
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from connector_operator.resources.names import LARGEST_COUNT, hash_value
 from connector_runner.schemas.config import config_problems, config_schema, connector_types, fill_defaults
-from connector_runner.schemas.kinds.checks import plain_schema, type_problem
+from connector_runner.schemas.kinds.checks import plain_schema, selection_problems, type_problem
 from connector_runner.schemas.kinds.connector import ConnectorSpec
 from connector_runner.schemas.kinds.connector_status import (
     ConnectorStatus,
@@ -33,6 +33,7 @@ def parse_spec(raw: Any) -> tuple[ConnectorSpec | None, tuple[str, ...]]:
     problems = list(config_problems(filled, schema, partial=bool(spec.config_from), path="spec.config"))
     for index, source in enumerate(spec.config_from):
         problems += mapping_problems(source.source(), schema, f"spec.configFrom[{index}]")
+    problems += selection_problems(spec)
     problems += _runner_problems(spec.runner)
     size = len(msgspec.json.encode(spec.config))
     if size > MOST_CONFIG_BYTES:
@@ -139,4 +140,7 @@ def take_over_hash(take_over: TakeOver | None) -> str:
 def spec_hash(spec: ConnectorSpec) -> str:
     """Hash of what requires a new execution when it changes, except for the dataset; absent fields equal defaults."""
     runner = msgspec.to_builtins(spec.runner)
-    return hash_value([config_hash(spec), spec.selected_stream, spec.wait, runner, spec.restarted_at, spec.dataset_id])
+    asked: Any = spec.selected_stream
+    if spec.streams is not None:
+        asked = [spec.on_stream_failure, msgspec.to_builtins(spec.streams)]
+    return hash_value([config_hash(spec), asked, spec.wait, runner, spec.restarted_at, spec.dataset_id])
