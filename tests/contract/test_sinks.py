@@ -9,18 +9,13 @@ import pytest
 from connector_runner.protocols.batch import Incident, Operation
 from connector_runner.protocols.errors import (
     ActionRequiredError,
-    FenceLostError,
-    SchemaConflictError,
-    SourceChangedError,
-    TransientError,
 )
 from connector_runner.protocols.schema import Column, StreamSchema
-from connector_runner.protocols.sink import RefusedRows, Transaction
+from connector_runner.protocols.sink import RefusedRows
 from connector_runner.protocols.source import WriteMode
-from connector_runner.protocols.types import INT64, JSON, STRING, UINT64, UUID
-from connector_runner.registry import build_inspector, build_sink
+from connector_runner.protocols.types import STRING
+from connector_runner.registry import build_inspector
 from connector_runner.schemas.datasets import DESCRIPTORS
-from connector_runner.schemas.manifest import TakeOver
 from connector_runner.schemas.outcome import ExitCode
 from tests.kit.datasets import DATASETS, Dataset
 from tests.kit.pipeline import PAIR, SMALL, ListSource, Run, batch, context, run_to_end
@@ -172,186 +167,6 @@ async def test_too_many_refused_rows_in_a_row_end_the_run(dataset: Dataset) -> N
     with pytest.raises(ActionRequiredError, match="refused 10 rows in a row"):
         await run.end()
     assert dataset.query("SELECT position FROM _connector_checkpoints") == [(None,)]
-
-
-async def test_an_older_runner_commits_no_more_and_says_who_took_over(dataset: Dataset) -> None:
-    older, newer = build_sink(context(dataset)), build_sink(context(dataset, run=2))
-    first = await older.claim()
-    await older.prepare(SMALL)
-    await older.write(Transaction(first.number + 1, (batch(SMALL, 1, (UPSERT, (1, "older"))),), "list"))
-    claim = await newer.claim()
-    assert (claim.epoch, claim.number) == (first.epoch + 1, 1)
-    assert (found := claim.checkpoints["test"]) is not None
-    assert found.position == {"next": 1}
-    with pytest.raises((FenceLostError, TransientError)) as caught:
-        await older.write(Transaction(2, (batch(SMALL, 2, (UPSERT, (2, "older"))),), "list"))
-    if not isinstance(caught.value, FenceLostError):  # its connection was ended by the newer one
-        with pytest.raises(FenceLostError, match="run 2"):
-            await older.recover()
-    await newer.prepare(SMALL)
-    await newer.write(Transaction(2, (batch(SMALL, 2, (UPSERT, (2, "newer"))),), "list"))
-    late = build_sink(context(dataset, run=1))
-    with pytest.raises(FenceLostError, match="run 2 has already claimed"):
-        await late.claim()
-    await late.close()
-    assert dataset.read(SMALL, "rows") == [(1, "older"), (2, "newer")]
-    await older.close()
-    await newer.close()
-
-
-async def test_a_connector_made_again_under_its_name_goes_on(dataset: Dataset) -> None:
-    await run_to_end([batch(SMALL, 1, (UPSERT, (1, "a")))], context(dataset, run=7))
-    batches = [batch(SMALL, 1, (UPSERT, (1, "WRONG"))), batch(SMALL, 2, (UPSERT, (2, "b")))]
-    await run_to_end(batches, context(dataset, uid="uid-2", run=1))
-    assert dataset.read(SMALL, "rows") == [(1, "a"), (2, "b")]
-
-
-@pytest.mark.needs_tables
-async def test_two_connectors_in_one_table_are_refused_by_name_unless_both_append(dataset: Dataset) -> None:
-    await run_to_end([batch(SMALL, 1, (UPSERT, (1, "a")))], context(dataset))
-    other = Run(lambda: ListSource([batch(SMALL, 1, (UPSERT, (1, "b")))]), context(dataset, connector="default/other"))
-    with pytest.raises(SchemaConflictError, match="default/test"):
-        await other.start().end()
-    for name in ("one", "two"):
-        sink = context(dataset, "history", connector=f"default/{name}", write_mode=WriteMode.APPEND)
-        await run_to_end([batch(SMALL, 1, (UPSERT, (1, name)))], sink)
-    assert dataset.read(SMALL, "history", order="_id") == [(1, "one"), (1, "two")]
-
-
-@pytest.mark.needs_tables
-async def test_a_table_is_taken_over_with_its_position_and_that_is_recorded(dataset: Dataset) -> None:
-    await run_to_end([batch(SMALL, 1, (UPSERT, (1, "a")))], context(dataset, connector="default/old"))
-    batches = [batch(SMALL, 1, (UPSERT, (1, "WRONG"))), batch(SMALL, 2, (UPSERT, (2, "b")))]
-    new = {"connector": "default/new", "uid": "uid-2"}
-    late = TakeOver("default/old", 2)
-    with pytest.raises(SchemaConflictError, match=r'"connector": "default/old", "epoch": 1'):
-        await run_to_end(batches, context(dataset, **new, run=1, take_over=late))
-    named = TakeOver("default/old", 1)
-    await run_to_end(batches, context(dataset, **new, run=2, take_over=named))
-    assert dataset.read(SMALL, "rows") == [(1, "a"), (2, "b")]
-    told = dataset.query("SELECT connector, kind, subject, detail FROM rows_incidents")
-    assert [row[:3] for row in told] == [("default/new", "takeover", "rows")]
-    assert dataset.query("SELECT connector, epoch FROM _connector_checkpoints") == [("default/new", 2)]
-    await run_to_end(batches, context(dataset, **new, run=3, take_over=named))  # it stays in Git
-    assert dataset.query("SELECT count(*) FROM rows_incidents") == [(1,)]
-    with pytest.raises(SchemaConflictError, match="default/new"):
-        await run_to_end(batches, context(dataset, connector="default/old", run=2))
-
-
-@pytest.mark.needs_tables
-async def test_another_stream_takes_a_table_over_and_starts_anew(dataset: Dataset) -> None:
-    await run_to_end([batch(SMALL, 1, (UPSERT, (1, "a")))], context(dataset, connector="default/old"))
-    inspector = build_inspector(context(dataset, connector="default/old"))
-    other = context(dataset, connector="default/new", stream="another", take_over=TakeOver("default/old", 1))
-    sink = build_sink(other)
-    claim = await sink.claim()
-    assert claim.checkpoints == {"another": None}
-    await sink.close()
-    assert inspector.checkpoints()[0].position is None
-    inspector.close()
-    assert dataset.query("SELECT count(*) FROM rows_incidents") == [(1,)]
-
-
-async def test_another_source_is_an_error_that_names_both(dataset: Dataset) -> None:
-    script = Script(batches=5)
-    await Run(scripted(script), context(dataset, stream="mixed")).start().end()
-    run = Run(scripted(Script(batches=9), identity="elsewhere"), context(dataset, stream="mixed", run=2)).start()
-    with pytest.raises(SourceChangedError, match=r"script.*elsewhere"):
-        await run.end()
-
-
-@pytest.mark.needs_tables
-async def test_reset_starts_over_and_fences_off_who_writes(dataset: Dataset) -> None:
-    batches = [batch(SMALL, 1, (UPSERT, (1, "a"))), batch(SMALL, 2, (UPSERT, (2, "b")))]
-    run = Run(lambda: ListSource(batches, endless=True), context(dataset)).start()
-    await until(lambda: run.telemetry.totals.rows == 2, "two rows")
-    inspector = build_inspector(context(dataset))
-    assert inspector.checkpoints()[0].position == {"next": 2}
-    assert inspector.reset_checkpoints() == 1
-    assert inspector.checkpoints()[0].position is None
-    names, rows = inspector.newest_rows(1)
-    inspector.close()
-    assert (list(names), [tuple(row) for row in rows]) == (["k", "v"], [(2, "b")])
-    run.engine.reconnect()
-    with pytest.raises(FenceLostError, match="reset"):
-        await run.end()
-    dataset.execute("DELETE FROM rows")
-    await run_to_end(batches, context(dataset, run=1))
-    assert dataset.read(SMALL, "rows") == [(1, "a"), (2, "b")]
-
-
-@pytest.mark.needs_tables
-class TestFitting:
-    async def test_columns_are_added_and_types_widened_as_the_stream_changes(self, dataset: Dataset) -> None:
-        wide = StreamSchema("test", (Column("k", INT64), Column("n", UINT64), Column("late", JSON)), ("k",))
-        narrow = StreamSchema("test", (Column("k", INT64), Column("n", INT64)), ("k",))
-        batches = [batch(narrow, 1, (UPSERT, (1, -5))), batch(wide, 2, (UPSERT, (2, 2**64 - 1, "[]")))]
-        await run_to_end(batches, context(dataset))
-        assert dataset.read(wide, "rows") == [(1, -5, None), (2, 2**64 - 1, "[]")]
-
-    async def test_a_column_that_changes_only_its_case_goes_on(self, dataset: Dataset) -> None:
-        """Some databases take both for one column, some for two."""
-        before = StreamSchema("test", (Column("k", INT64), Column("v", INT64), Column("w", STRING)), ("k",))
-        after = StreamSchema("test", (Column("K", INT64), Column("V", UINT64), Column("w", STRING)), ("K",))
-        if dataset.is_case_sensitive:
-            after = StreamSchema("test", (Column("k", INT64), Column("V", UINT64), Column("w", STRING)), ("k",))
-        batches = [batch(before, 1, (UPSERT, (1, -5, "x"))), batch(after, 2, (UPSERT, (2, 2**64 - 1, "y")))]
-        await run_to_end(batches, context(dataset))
-        first = None if dataset.is_case_sensitive else -5
-        assert dataset.read(after, "rows") == [(1, first, "x"), (2, 2**64 - 1, "y")]
-
-    async def test_a_table_of_somebody_else_that_does_not_fit_is_left_alone(self, dataset: Dataset) -> None:
-        dataset.execute("CREATE TABLE rows (k text, w text)")
-        dataset.execute("INSERT INTO rows VALUES ('mine', 'mine')")
-        run = Run(lambda: ListSource([batch(SMALL, 1, (UPSERT, (1, "a")))]), context(dataset)).start()
-        with pytest.raises(SchemaConflictError) as caught:
-            await run.end()
-        for part in ("column k is", "column v", "is missing", "no primary key", "needed is (k)"):
-            assert part in caught.value.message
-        assert dataset.query("SELECT * FROM rows") == [("mine", "mine")]
-
-    async def test_a_table_of_somebody_else_that_fits_is_used(self, dataset: Dataset) -> None:
-        dataset.execute("CREATE TABLE rows (v text, k bigint NOT NULL, note text DEFAULT 'x', UNIQUE (k))")
-        await run_to_end([batch(SMALL, 1, (UPSERT, (1, "a")), (UPSERT, (1, "b")))], context(dataset))
-        assert dataset.query("SELECT k, v, note FROM rows") == [(1, "b", "x")]
-
-    async def test_a_change_that_the_table_can_not_follow_is_told(self, dataset: Dataset) -> None:
-        changed = StreamSchema("test", (Column("k", INT64), Column("v", UUID)), ("k",))
-        other_key = StreamSchema("test", (Column("k", INT64), Column("v", STRING)), ("v",))
-        await run_to_end([batch(SMALL, 1, (UPSERT, (1, "a")))], context(dataset))
-        types = DESCRIPTORS[dataset.name].types
-        if types["uuid"].type != types["string"].type:
-            run = Run(lambda: ListSource([batch(changed, 1, (UPSERT, (1, "")))]), context(dataset, run=2)).start()
-            with pytest.raises(SchemaConflictError, match="column v is text, needed is uuid"):
-                await run.end()
-        run = Run(lambda: ListSource([batch(other_key, 1, (UPSERT, (1, "")))]), context(dataset, run=3)).start()
-        with pytest.raises(SchemaConflictError, match=r"its key is \(k\), needed is \(v\)"):
-            await run.end()
-
-    async def test_no_key_needs_append(self, dataset: Dataset) -> None:
-        keyless = StreamSchema("test", (Column("v", STRING),))
-        run = Run(lambda: ListSource([batch(keyless, 1, (UPSERT, ("a",)))]), context(dataset)).start()
-        with pytest.raises(SchemaConflictError, match="writeMode: append"):
-            await run.end()
-        await run_to_end([batch(keyless, 1, (UPSERT, ("a",)))], context(dataset, "h", write_mode=WriteMode.APPEND))
-        assert dataset.read(keyless, "h", order="_id") == [("a",)]
-
-    async def test_metadata_columns_are_kept_free(self, dataset: Dataset) -> None:
-        taken = StreamSchema("test", (Column("k", INT64), Column("_op", STRING)), ("k",))
-        sink = context(dataset, write_mode=WriteMode.APPEND)
-        run = Run(lambda: ListSource([batch(taken, 1, (UPSERT, (1, "")))]), sink).start()
-        with pytest.raises(SchemaConflictError, match="_op"):
-            await run.end()
-
-    async def test_names_are_quoted_everywhere(self, dataset: Dataset) -> None:
-        odd = StreamSchema("test", (Column('se"lect', INT64), Column("my; drop--", STRING)), ('se"lect',))
-        table = 'odd "table'
-        batches = [
-            batch(odd, 1, (UPSERT, (1, "a")), (INSERT, (2, "b"))),
-            batch(odd, 2, (DELETE, (1, None)), (REPLACE, (3,))),
-        ]
-        await run_to_end(batches, context(dataset, table))
-        assert dataset.read(odd, table) == [(2, "b")]
 
 
 async def test_a_quiet_stream_moves_its_checkpoint_now_and_then(dataset: Dataset) -> None:

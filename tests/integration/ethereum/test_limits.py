@@ -13,7 +13,7 @@ from connector_runner.sources.ethereum.endpoints import limits
 from connector_runner.sources.ethereum.endpoints.limits import KNOWN_LIMITS, limits_of
 from connector_runner.sources.ethereum.errors import NodeFailure
 from tests.integration.ethereum.running import Lines, running, sqlite_dataset, until, until_head
-from tests.integration.ethereum.test_nodes import BLOCK, LOGS, connected, serving, transport_to
+from tests.integration.ethereum.serving import BLOCK, LOGS, connected, serving, transport_to
 from tests.servers.anvil import AnvilServer
 from tests.simulators.ethereum.chains import EXPECTED, canonical, comparable
 from tests.simulators.ethereum.contracts import Actors

@@ -1,38 +1,23 @@
 """Endpoints and transports against servers that misbehave: who is asked next, what is judged, what is never sent on."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 
 import pytest
-from aiohttp import web
-from web3.providers.persistent import WebSocketProvider
 
-from connector_runner.pipeline.telemetry import Telemetry
 from connector_runner.protocols.errors import ActionRequiredError, TransientError
-from connector_runner.resilience.rate_limit import RateLimit
-from connector_runner.sources.ethereum.discovery import probe_endpoint
-from connector_runner.sources.ethereum.endpoints.pool import EndpointPool
-from connector_runner.sources.ethereum.errors import NodeFailure, StaleAnswerError, Verdict
+from connector_runner.sources.ethereum.errors import StaleAnswerError
 from connector_runner.sources.ethereum.fetch.logs import Fetcher
-from connector_runner.sources.ethereum.rpc import http, sockets
-from connector_runner.sources.ethereum.rpc.sockets import build_transport
-from connector_runner.sources.ethereum.rpc.subscription import HeadSubscription
-from connector_runner.sources.ethereum.rpc.transport import Call, Transport
-from connector_runner.sources.ethereum.rpc.web3_client import build_web3
-from connector_runner.sources.ethereum.settings import Endpoint, LogFilter, Settings, parse_settings
+from connector_runner.sources.ethereum.settings import LogFilter
 from connector_runner.sources.ethereum.verify.proofs import Prover
-from tests.integration.ethereum.running import Counters, Lines, until
+from tests.integration.ethereum.running import Lines
+from tests.integration.ethereum.serving import connected
 from tests.servers.anvil import AnvilServer
 from tests.simulators.ethereum.contracts import Actors
 from tests.simulators.ethereum.proxy import FaultProxy, Page, cut, error, result
 
-SECRET = "verysecretheader"
-LOGS: Call = ("eth_getLogs", [{"fromBlock": "0x0", "toBlock": "0x1"}])
-BLOCK: Call = ("eth_getBlockByNumber", ["latest", True])
 OWN_CLASSES = ("EndpointPool", "Fetcher", "BlockFetcher", "HttpTransport")
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @pytest.fixture(scope="module")
@@ -48,18 +33,6 @@ def node() -> Iterator[AnvilServer]:
 async def proxies(node: AnvilServer) -> AsyncIterator[list[FaultProxy]]:
     async with AsyncExitStack() as stack:
         yield [await stack.enter_async_context(FaultProxy(node.url)) for _ in range(3)]
-
-
-@asynccontextmanager
-async def connected(proxies: list[FaultProxy], log: Lines | None = None) -> AsyncIterator[EndpointPool]:
-    first, *others = (proxy.url for proxy in proxies)
-    log = log or Lines()
-    nodes = EndpointPool(parse_settings({"url": first, "fallbackUrls": others}), Telemetry(log, Counters(log)))
-    await nodes.connect(None)
-    try:
-        yield nodes
-    finally:
-        await nodes.close()
 
 
 async def test_requests_that_fail_at_once_change_the_endpoint_once(proxies: list[FaultProxy]) -> None:
@@ -164,181 +137,3 @@ async def test_what_was_asked_beside_a_failure_is_given_up(proxies: list[FaultPr
         with pytest.raises(StaleAnswerError):
             await fetcher.logs_of_range(0, node.head(), LogFilter())
         assert own_tasks() == []
-
-
-@asynccontextmanager
-async def serving(handler: Handler) -> AsyncIterator[str]:
-    app = web.Application()
-    app.router.add_route("*", "/{tail:.*}", handler)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"127.0.0.1:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[union-attr]
-    finally:
-        await runner.cleanup()
-
-
-@asynccontextmanager
-async def transport_to(url: str) -> AsyncIterator[Transport]:
-    transport = build_transport(parse_settings({"url": url, "headers": {"X-Api-Key": SECRET}}).endpoints[0])
-    try:
-        await transport.connect()
-        yield transport
-    finally:
-        await transport.close()
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "verdict", "reason", "retry_after"),
-    [
-        (401, '{"message": "who are you?"}', Verdict.FINAL, "Unauthorised", None),
-        (403, '{"code": 7}', Verdict.FINAL, "Unauthorised", None),
-        (429, '{"message": "not so fast"}', Verdict.TRANSIENT, "RateLimited", 5.0),
-        (429, "[]", Verdict.TRANSIENT, "RateLimited", 5.0),
-        (503, '{"error": "a text"}', Verdict.TRANSIENT, "Unavailable", 5.0),
-        (429, '{"id": 1, "error": {"code": -32000, "message": "no"}}', Verdict.TRANSIENT, "RateLimited", 5.0),
-        (200, '{"message": "what?"}', Verdict.TRANSIENT, "Unavailable", None),
-    ],
-)
-async def test_a_body_without_an_answer_is_judged_by_its_status(
-    status: int, body: str, verdict: Verdict, reason: str, retry_after: float | None
-) -> None:
-    async def answer(_request: web.Request) -> web.StreamResponse:
-        headers = {"Retry-After": "5"} if retry_after else {}
-        return web.Response(status=status, text=body, content_type="application/json", headers=headers)
-
-    async with serving(answer) as place, transport_to(f"http://{place}") as transport:
-        for calls in ([LOGS], [LOGS, BLOCK]):
-            with pytest.raises(NodeFailure) as caught:
-                await transport.send(calls)
-            failure = caught.value
-            assert (failure.verdict, failure.reason, failure.retry_after) == (verdict, reason, retry_after)
-
-
-@pytest.mark.parametrize("call", [LOGS, BLOCK])
-async def test_an_answer_that_is_too_large_is_not_read_to_its_end(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sent in chunks, so that nobody says beforehand how large it is."""
-    monkeypatch.setattr(http, "MOST_BYTES", 2**20)
-    monkeypatch.setattr(http, "MOST_LOG_BYTES", 2**20)
-    ended = asyncio.Event()
-
-    async def endless(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse()
-        await response.prepare(request)
-        try:
-            while True:
-                await response.write(b" " * 2**16)
-        except ConnectionError:
-            return response
-        finally:
-            ended.set()
-
-    async with serving(endless) as place, transport_to(f"http://{place}") as transport:
-        with pytest.raises(NodeFailure, match=r"more than 1 MB") as caught:
-            await transport.send([call])
-        assert (caught.value.verdict is Verdict.SHRINK) == (call is LOGS)
-        await asyncio.wait_for(ended.wait(), 30)
-
-
-async def test_a_message_that_is_too_large_makes_log_queries_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sockets, "MOST_BYTES", 2**20)
-
-    async def large(request: web.Request) -> web.StreamResponse:
-        socket = web.WebSocketResponse()
-        await socket.prepare(request)
-        await socket.receive()
-        await socket.receive()
-        await socket.send_str('{"id": 1, "result": "' + "x" * 2**21 + '"}')
-        await socket.receive()
-        return socket
-
-    async with serving(large) as place, transport_to(f"ws://{place}") as transport:
-        logs, block = await asyncio.gather(transport.send([LOGS]), transport.send([BLOCK]), return_exceptions=True)
-        assert transport.is_broken
-    assert isinstance(logs, NodeFailure)
-    assert isinstance(block, NodeFailure)
-    assert (logs.verdict, block.verdict) == (Verdict.SHRINK, Verdict.TRANSIENT)
-
-
-async def deaf(ended: asyncio.Event, request: web.Request) -> web.StreamResponse:
-    """Never answers that a socket is to be closed; `ended`: the connection below it is gone."""
-    socket = web.WebSocketResponse(autoclose=False)
-    await socket.prepare(request)
-    await until(lambda: request.transport is None or request.transport.is_closing(), "the connection is gone")
-    ended.set()
-    return socket
-
-
-async def test_a_closing_that_is_interrupted_leaves_no_socket_open() -> None:
-    ended = asyncio.Event()
-    async with serving(partial(deaf, ended)) as place, transport_to(f"ws://{place}") as transport:
-        closing = asyncio.create_task(transport.close())
-        await asyncio.sleep(0)  # it has begun
-        closing.cancel()
-        await asyncio.gather(closing, return_exceptions=True)
-        await asyncio.wait_for(ended.wait(), 5)
-
-
-async def test_a_subscription_whose_end_is_interrupted_leaves_no_socket_open() -> None:
-    ended = asyncio.Event()
-    async with serving(partial(deaf, ended)) as place:
-        provider = build_web3(parse_settings({"url": f"ws://{place}"}).endpoints[0]).provider
-        assert isinstance(provider, WebSocketProvider)
-        await provider.connect()
-        closing = asyncio.create_task(provider.disconnect())
-        await until(lambda: not provider.is_open(), "the closing has begun")
-        closing.cancel()
-        await asyncio.gather(closing, return_exceptions=True)
-        await asyncio.wait_for(ended.wait(), 5)
-
-
-@asynccontextmanager
-async def redirecting(scheme: str) -> AsyncIterator[tuple[Endpoint, list[web.Request]]]:
-    """An endpoint with a key in a header, whose server redirects to another port; and what is asked for there."""
-    asked: list[web.Request] = []
-
-    async def elsewhere(request: web.Request) -> web.StreamResponse:
-        asked.append(request)
-        return web.Response(text="{}")
-
-    async with serving(elsewhere) as other:
-
-        async def redirect(_request: web.Request) -> web.StreamResponse:
-            return web.Response(status=307, headers={"Location": f"{scheme}://{other}/"})
-
-        async with serving(redirect) as place:
-            config = {"url": f"{scheme}://{place}", "headers": {"X-Api-Key": SECRET}}
-            yield parse_settings(config).endpoints[0], asked
-
-
-@pytest.mark.parametrize("scheme", ["http", "ws"])
-async def test_keys_do_not_follow_a_redirection(scheme: str) -> None:
-    async with redirecting(scheme) as (endpoint, asked):
-        with pytest.raises(NodeFailure, match="redirects to another address") as caught:
-            async with transport_to(endpoint.url) as transport:
-                await transport.send([BLOCK])
-    assert caught.value.verdict is Verdict.FINAL
-    assert not asked
-
-
-@pytest.mark.parametrize("scheme", ["http", "ws"])
-async def test_keys_do_not_follow_a_redirection_in_discovery(scheme: str) -> None:
-    async with redirecting(scheme) as (endpoint, asked):
-        with pytest.raises(NodeFailure, match="redirects to another address") as caught:
-            await probe_endpoint(endpoint, Settings((endpoint,)), RateLimit(None))
-    assert caught.value.verdict is Verdict.FINAL
-    assert not asked
-
-
-async def test_keys_do_not_follow_a_redirection_of_the_subscription() -> None:
-    log = Lines()
-    async with redirecting("ws") as (endpoint, asked):
-        feed = HeadSubscription(endpoint, Telemetry(log, Counters(log)))
-        try:
-            await until(lambda: any("no subscription to new heads" in line for line in log.lines), "it is refused")
-        finally:
-            await feed.close()
-    assert not asked
-    assert SECRET not in "\n".join(log.lines)

@@ -16,8 +16,8 @@ from connector_runner.sources.ethereum.settings import LogFilter
 from connector_runner.sources.ethereum.verify import proofs
 from connector_runner.sources.ethereum.verify.proofs import Prover
 from tests.integration.ethereum.running import Lines, running, sqlite_dataset, until, until_head
+from tests.integration.ethereum.serving import connected, serving
 from tests.integration.ethereum.test_limits import read
-from tests.integration.ethereum.test_nodes import connected, serving
 from tests.servers.anvil import AnvilServer
 from tests.simulators.ethereum.chains import EXPECTED, canonical, comparable
 from tests.simulators.ethereum.contracts import Actors

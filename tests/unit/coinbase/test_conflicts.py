@@ -1,8 +1,6 @@
 """Ids that begin again, heartbeats that are wrong, trades that contradict others, jumps: nothing is dropped in silence."""
 
 import json
-from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -10,23 +8,16 @@ from connector_runner.protocols.batch import Operation
 from connector_runner.sources.coinbase.readers.batch_builder import BatchBuilder
 from connector_runner.sources.coinbase.settings import RestartedIds
 from connector_runner.sources.coinbase.streams import STREAMS
-from connector_runner.sources.coinbase.trades.conflicts import CONFLICT_SECONDS, STALLED_SECONDS
-from connector_runner.sources.coinbase.trades.reader import GRACE, SECOND_LOOK, STALE, MatchesReader
+from connector_runner.sources.coinbase.trades.conflicts import CONFLICT_SECONDS
+from connector_runner.sources.coinbase.trades.reader import GRACE, STALE, MatchesReader
 from tests.simulators.coinbase import messages
-from tests.simulators.coinbase.market import Market, Trade
-from tests.unit.coinbase.trading import PRODUCT, Bench
-
-AFTER = 1_700_001_000_000_000
-"""Microseconds since the epoch: the new numbers' trades happen later than the old ones'."""
+from tests.simulators.coinbase.market import Market
+from tests.unit.coinbase.trading import AFTER, PRODUCT, Bench, matches_of
 
 
 def again(count: int = 20) -> Market:
     """The same product with trades of its own, whose ids start at 1; the first of them is the newest of all."""
     return Market(2, [PRODUCT], history=count, start=AFTER)
-
-
-def told(market: Market, *ids: int) -> list[dict[str, Any]]:
-    return [messages.match(market.trade(PRODUCT, n)) for n in ids]
 
 
 def beats(bench: Bench, newest: int, count: int = 3) -> None:
@@ -40,9 +31,9 @@ def restarted(restarts: RestartedIds, position: dict[str, object] | None = None)
     if position is None:
         bench.feed(98, 99, 100)
     bench.market = again()
-    bench.tell(*told(bench.market, 3, 4, 5))
+    bench.tell(*matches_of(bench.market, 3, 4, 5))
     beats(bench, 5)
-    bench.tell(*told(bench.market, 6, 7))
+    bench.tell(*matches_of(bench.market, 6, 7))
     return bench
 
 
@@ -60,20 +51,20 @@ def test_ids_that_begin_again_are_told_and_the_product_stands_aside() -> None:
 def test_a_product_stands_aside_until_a_person_chooses_also_after_a_restart_of_the_runner() -> None:
     position = json.loads(json.dumps(restarted(RestartedIds.STAND_ASIDE).reader.position()))
     same = Bench(100, position)
-    same.tell(*told(again(), 8, 101 - 90))
+    same.tell(*matches_of(again(), 8, 101 - 90))
     beats(same, 500)
     assert (same.ids, same.reader.open_holes) == ([], 0)
     chosen = Bench(20, position, restarts=RestartedIds.OVERWRITE)
     chosen.market = again()
     chosen.reader.begin((PRODUCT,), builder := BatchBuilder(), 0.0)
     assert [incident.kind for incident in builder.incidents] == ["restart"]
-    chosen.tell(*told(chosen.market, 9, 12))
+    chosen.tell(*matches_of(chosen.market, 9, 12))
     chosen.ask(GRACE)
     assert chosen.ids == [9, 10, 11, 12]
     assert set(chosen.operations) == {Operation.UPSERT}, "what REST tells replaces the old row of the same id, too"
     again_later = Bench(20, json.loads(json.dumps(chosen.reader.position())), restarts=RestartedIds.OVERWRITE)
     again_later.market = chosen.market
-    again_later.tell(*told(chosen.market, 12, 14))
+    again_later.tell(*matches_of(chosen.market, 12, 14))
     again_later.ask(GRACE)
     assert (again_later.ids, again_later.operations) == ([13, 14], [Operation.UPSERT])
 
@@ -85,8 +76,10 @@ def test_what_contradicts_is_told_also_by_a_runner_that_is_made_anew_meanwhile(
 ) -> None:
     bench = Bench(100, restarts=restarts)
     bench.feed(4, 5)
-    lies = [told(again(), 5)[0], told(bench.market, 4)[0] | {"price": "1.5"}]
-    bench.tell(*(told(again(), 3, 4, 5) if is_restart else lies), *told(again() if is_restart else bench.market, 6))
+    lies = [matches_of(again(), 5)[0], matches_of(bench.market, 4)[0] | {"price": "1.5"}]
+    bench.tell(
+        *(matches_of(again(), 3, 4, 5) if is_restart else lies), *matches_of(again() if is_restart else bench.market, 6)
+    )
     resumed = Bench(100, json.loads(json.dumps(bench.reader.position())), restarts=restarts)
     resumed.market = again() if is_restart else bench.market
     beats(resumed, 6, int(CONFLICT_SECONDS) + 2)
@@ -98,7 +91,7 @@ def test_what_contradicts_is_told_also_by_a_runner_that_is_made_anew_meanwhile(
 def test_ids_that_began_again_before_a_runner_was_made_anew_are_filled_from_the_first_one_that_was_told() -> None:
     bench = Bench(100, restarts=RestartedIds.OVERWRITE)
     bench.feed(8, 9)
-    bench.tell(*told(again(), 3, 4), messages.match(bench.market.trade(PRODUCT, 10)))
+    bench.tell(*matches_of(again(), 3, 4), messages.match(bench.market.trade(PRODUCT, 10)))
     resumed = Bench(100, json.loads(json.dumps(bench.reader.position())), restarts=RestartedIds.OVERWRITE)
     resumed.market = again(5)
     beats(resumed, 5)
@@ -132,7 +125,7 @@ def test_heartbeats_that_lag_behind_the_newest_trades_are_no_restart() -> None:
 def test_what_the_feed_repeats_is_a_duplicate_also_with_a_coarser_time() -> None:
     bench = Bench(100)
     bench.feed(*range(50, 101))
-    repeated = told(bench.market, 100, 90, 51)
+    repeated = matches_of(bench.market, 100, 90, 51)
     repeated[1]["time"] = repeated[1]["time"][:19] + "Z"
     bench.tell(*repeated)
     beats(bench, 100, 15)
@@ -143,7 +136,7 @@ def test_what_the_feed_repeats_is_a_duplicate_also_with_a_coarser_time() -> None
 def test_a_trade_that_contradicts_another_is_told_with_what_it_says() -> None:
     bench = Bench(100)
     bench.feed(99, 100)
-    bench.tell(told(bench.market, 100)[0] | {"price": "1.5"})
+    bench.tell(matches_of(bench.market, 100)[0] | {"price": "1.5"})
     beats(bench, 100, int(CONFLICT_SECONDS) + 2)
     (incident,) = bench.incidents
     assert (incident.kind, incident.detail["trade_id"], incident.detail["price"]) == ("conflict", 100, "1.5")
@@ -196,135 +189,13 @@ def test_a_heartbeat_that_tells_no_trade_says_nothing(nothing: int | None) -> No
     assert (bench.ids, bench.requests, bench.incidents) == ([5000, 5001, 5002], [], []), "the history is not read"
 
 
-@pytest.mark.parametrize("jump", [2, 949, 950, 5_000, 3_000_000, 2**40])
-def test_a_jump_is_one_gap_after_a_few_questions(jump: int) -> None:
-    bench = Bench(100)
-    bench.feed(99, 100)
-    high = 100 + jump
-    market = Market(1, [PRODUCT], history=3, start=AFTER)
-    newer = [replace(market.trade(PRODUCT, n + 1), trade_id=high + n) for n in range(3)]
-    bench.tell(*map(messages.match, newer))
-    started = bench.now
-    while bench.reader.open_holes:
-        bench.now += 0.2
-        for request in bench.reader.due(bench.now, 9):
-            bench.requests.append(request)
-            known = [*reversed(newer), *(bench.market.trade(PRODUCT, n) for n in range(100, 0, -1))]
-            bench.answer(request, [trade for trade in known if trade.trade_id < request.after][: request.limit])
-        assert bench.now < 60
-    assert bench.gaps == [(101, high - 1)]
-    assert bench.ids == [99, 100, high, high + 1, high + 2]
-    assert len(bench.requests) <= 4
-    assert bench.now - started < 4 * SECOND_LOOK
-
-
-@pytest.mark.parametrize(
-    ("jump", "missing"), [(5_000, 40), (1_000_000, 3000), (10**9, 2400), (2500, 949), (70_000, 1050)]
-)
-def test_a_jump_with_missed_trades_behind_it_is_searched_by_halves(jump: int, missing: int) -> None:
-    bench = Bench(100)
-    bench.feed(99, 100)
-    first = 101 + jump
-    market = Market(1, [PRODUCT], history=missing + 1, start=AFTER)
-    newest = first + missing
-
-    def trade(n: int) -> Trade:
-        found = market.trade(PRODUCT, n - first + 1) if n >= first else bench.market.trade(PRODUCT, n)
-        return replace(found, trade_id=n)
-
-    bench.tell(messages.match(trade(newest)))
-    while bench.reader.open_holes:
-        bench.now += 0.2
-        for request in bench.reader.due(bench.now, 9):
-            bench.requests.append(request)
-            ids = [*range(min(newest, request.after - 1), first - 1, -1), *range(min(100, request.after - 1), 0, -1)]
-            bench.answer(request, [trade(n) for n in ids[: request.limit]])
-        assert bench.now < 120
-    assert bench.gaps == [(101, first - 1)]
-    assert bench.ids == [99, 100, *range(first, newest + 1)]
-    assert len(bench.requests) < 50
-
-
-def test_one_trade_with_an_id_far_too_high_is_told_and_makes_no_gap() -> None:
-    bench = Bench(200)
-    bench.rest_newest = 101
-    bench.feed(99, 100)
-    bench.tell(told(bench.market, 101)[0] | {"trade_id": 1_000_101})
-    for n in range(101, 150):
-        bench.rest_newest = n
-        bench.feed(n)
-        bench.ask(1.0)
-        bench.beat(n)
-    assert (bench.gaps, bench.kinds()) == ([], ["conflict"])
-    assert bench.ids == list(range(99, 150))
-
-
-def test_a_trade_that_comes_after_it_was_given_up_is_stored_and_told() -> None:
-    bench = Bench(100, hidden=[5])
-    bench.feed(4, 6)
-    for _ in range(4):
-        bench.ask(SECOND_LOOK)
-    bench.feed(7, 5, 5, 8)
-    assert (bench.ids, bench.gaps) == ([4, 6, 7, 5, 8], [(5, 5)])
-    assert bench.kinds() == ["gap", "late"]
-
-
-def test_a_hole_that_nobody_fills_is_told_after_a_while() -> None:
-    bench = Bench(100)
-    bench.feed(3)
-    while bench.now < STALLED_SECONDS + 30:
-        bench.now += 10
-        bench.beat(5)
-        for request in bench.reader.due(bench.now, 9):
-            bench.reader.failed(request, bench.now + 1)
-    assert bench.kinds() == ["stalled"]
-    assert bench.incidents[0].detail == {"product_id": PRODUCT, "from": 4, "to": 5}
-    bench.now += 100
-    bench.ask()
-    assert bench.ids == [3, 4, 5]
-
-
-def test_rest_that_tells_another_trade_than_was_handed_over_fills_nothing() -> None:
-    bench = Bench(100)
-    bench.feed(99, 100)
-    resumed = Bench(300, json.loads(json.dumps(bench.reader.position())))
-    resumed.market = Market(9, [PRODUCT], history=300, start=AFTER)
-    resumed.beat(120)
-    while resumed.now < 2 * STALE:
-        resumed.ask(SECOND_LOOK)
-    assert (resumed.ids, resumed.gaps) == ([], [])
-    assert "returns another trade 100" in resumed.notes[0]
-
-
-def test_rest_that_lacks_only_the_newest_trade_that_was_handed_over_is_believed() -> None:
-    bench = Bench(100, hidden=[6])
-    bench.feed(4, 5, 6, 9)
-    while bench.reader.open_holes:
-        bench.ask(SECOND_LOOK)
-        assert bench.now < STALE
-    assert (bench.ids, bench.gaps) == ([4, 5, 6, 7, 8, 9], [])
-
-
-@pytest.mark.parametrize("cap", [100, 999])
-def test_rest_with_shorter_pages_than_asked_for_loses_nothing(cap: int) -> None:
-    bench = Bench(2000)
-    bench.feed(10, 1500)
-    bench.now = 1.0
-    while bench.reader.open_holes:
-        bench.now += 0.2
-        for request in bench.reader.due(bench.now, 9):
-            bench.answer(request, bench.market.page(PRODUCT, min(cap, request.limit), request.after, None, 10**18))
-        assert bench.now < 60
-    assert (bench.ids, bench.gaps) == (list(range(10, 1501)), [])
-
-
 def test_an_answer_about_numbers_that_are_over_is_not_used() -> None:
     bench = Bench(100, restarts=RestartedIds.OVERWRITE)
     bench.feed(90)
     bench.beat(95)
     (request,) = bench.reader.due(bench.now + 1, 1)
     old = bench.market
-    bench.tell(*told(again(), 3, 4))
+    bench.tell(*matches_of(again(), 3, 4))
     beats(bench, 4)
     bench.answer(request, old.page(PRODUCT, request.limit, request.after, None, 10**18))
     assert bench.ids == [90, 3, 4]

@@ -1,6 +1,7 @@
 """What tests of trades share: a reader, a market that it reads, and a clock."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from connector_runner.protocols.batch import Incident, Operation, Position, Row
 from connector_runner.sources.coinbase.decode.rest import decode_page
@@ -12,6 +13,8 @@ from tests.simulators.coinbase import messages
 from tests.simulators.coinbase.market import Market, Trade
 
 PRODUCT = "BTC-USD"
+AFTER = 1_700_001_000_000_000
+"""Microseconds since the epoch: the new numbers' trades happen later than the old ones'."""
 
 
 class Bench:
@@ -85,3 +88,7 @@ class Bench:
         builder = BatchBuilder()
         self.reader.fill(request, decode_page(text), builder, self.now)
         self.keep(builder)
+
+
+def matches_of(market: Market, *ids: int) -> list[dict[str, Any]]:
+    return [messages.match(market.trade(PRODUCT, n)) for n in ids]

@@ -7,6 +7,8 @@ import uuid
 import zlib
 from collections.abc import Iterable, Sequence
 
+import pytest
+
 from connector_runner.protocols.batch import Row
 from connector_runner.sources.mysql.binlog.events import PREPARED_XA, STANDALONE, Event
 from connector_runner.sources.mysql.binlog.position import LogPosition
@@ -17,6 +19,7 @@ from connector_runner.sources.mysql.settings import Settings, parse_settings
 from connector_runner.sources.mysql.types.columns import SourceColumn
 from connector_runner.sources.mysql.types.table import TableDefinition
 
+BOTH = pytest.mark.parametrize("is_mariadb", [False, True], ids=["mysql", "mariadb"])
 SERVER = uuid.UUID(int=7)
 TABLE = TableDefinition(
     "d", "t", (SourceColumn("id", "int", nullable=False), SourceColumn("v", "int", nullable=True)), ("id",)
@@ -150,3 +153,11 @@ class Reader:
     @property
     def rows(self) -> list[Row]:
         return [row for batch in self.batches for row in batch.rows]
+
+
+def start(*, is_mariadb: bool) -> LogPosition:
+    return LogPosition("binlog.000001", 4, "0-1-9" if is_mariadb else f"{SERVER}:1-9")
+
+
+def resume(log: Log, position: LogPosition, gaps: str = "fail") -> Reader:
+    return Reader(position, is_mariadb=log.is_mariadb, onLogGap=gaps)
