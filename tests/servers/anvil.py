@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
-import shutil
-import subprocess
-import tempfile
-import time
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.servers.fetch import once, run_client
-from tests.servers.ports import free_port
+from tests.servers.process import ServerProcess
 
 VERSION = "1.7.1"
 
@@ -71,40 +67,26 @@ class RpcNode:
         return found
 
 
-class AnvilServer(RpcNode):
-    """A node with its own chain; usable as a context manager. By default it mines only on request.
+class AnvilServer(ServerProcess, RpcNode):
+    """A node with its own chain. By default it mines only on request.
 
     A stop saves the chain for the next start; a kill loses everything since the last stop.
     """
 
     def __init__(self, options: Sequence[str] = ("--no-mining", "--order", "fifo")) -> None:
-        super().__init__(free_port())
+        ServerProcess.__init__(self, "anvil")
+        RpcNode.__init__(self, self.port)
         self.options = [*options]
-        self.directory = Path(tempfile.mkdtemp(prefix="anvil-"))
         self.ipc_path = str(self.directory / "node.ipc")
-        self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, deadline: float = 60.0) -> AnvilServer:
-        """Starts the node, always on the same port."""
-        command: list[str | Path] = [
+    def command(self) -> list[str | Path]:
+        return [
             anvil(), "--host", self.host, "--port", str(self.port), "--silent", "--ipc", self.ipc_path,
             "--state", self.directory / "state.json", *self.options,
         ]  # fmt: skip
-        log = self.directory / "node.log"
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(command, stdout=output, stderr=output, cwd=self.directory)
-        end = time.monotonic() + deadline
-        while True:
-            if self._process.poll() is not None:
-                raise RuntimeError(f"anvil ended at its start: {log.read_text(errors='replace')[-2000:]}")
-            try:
-                self.rpc("eth_chainId", timeout=2.0)
-                return self
-            except OSError:
-                if time.monotonic() > end:
-                    self.kill()
-                    raise
-                time.sleep(0.02)
+
+    def is_ready(self) -> bool:
+        return bool(self.rpc("eth_chainId", timeout=2.0))
 
     def mine(self, blocks: int = 1) -> None:
         for done in range(0, blocks, 200):  # more at once would be slower
@@ -117,30 +99,3 @@ class AnvilServer(RpcNode):
     def rollback(self, depth: int) -> None:
         """Removes the last `depth` blocks without any notice."""
         self.rpc("anvil_rollback", depth)
-
-    def stop(self) -> None:
-        """Stops the node as a service manager does; everything is saved."""
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(60)
-            self._process = None
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def destroy(self) -> None:
-        self.kill()
-        shutil.rmtree(self.directory, ignore_errors=True)
-
-    def __enter__(self) -> AnvilServer:
-        try:
-            return self.start()
-        except BaseException:
-            self.destroy()
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        self.destroy()

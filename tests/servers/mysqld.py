@@ -5,10 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-import signal
-import subprocess
-import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +13,7 @@ from typing import Any
 
 import pymysql
 
-from tests.servers.ports import free_port
+from tests.servers.process import ServerProcess
 
 NO_SUCH_SESSION = 1094
 ADMIN_USER, ADMIN_PASSWORD = "admin", "admin-password"
@@ -56,8 +52,8 @@ def user_option() -> list[str]:
     return ["--user=root"] if os.geteuid() == 0 else []
 
 
-class DatabaseServer:
-    """A server process with its data; usable as a context manager.
+class DatabaseServer(ServerProcess):
+    """A server process with its data.
 
     Args:
         distribution: The server that is run.
@@ -66,7 +62,7 @@ class DatabaseServer:
         sessions: Statements that the administrator's connections execute first, in turn.
     """
 
-    host = "127.0.0.1"
+    NOT_READY = (pymysql.MySQLError,)
 
     def __init__(
         self,
@@ -75,50 +71,36 @@ class DatabaseServer:
         server_id: int = 1,
         sessions: Sequence[str] = (),
     ) -> None:
+        super().__init__(distribution.name)
         self.distribution = distribution
         self.options = [*options]
         self.server_id = server_id
         self._openings = itertools.cycle(sessions or [None])
-        self.directory = Path(tempfile.mkdtemp(prefix=f"{distribution.name}-"))
         self.data = self.directory / "data"
         self._temporary = self.directory / "tmp"  # of its own: MariaDB removes temporary tables of others at start
         self._temporary.mkdir()
         shutil.copytree(distribution.template, self.data)
         (self.data / "auto.cnf").unlink(missing_ok=True)
-        self.port = free_port()
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def is_mariadb(self) -> bool:
         return self.distribution.is_mariadb
 
-    def start(self, deadline: float = 90.0) -> DatabaseServer:
-        log = self.directory / "server.log"
-        command = [
+    def command(self) -> list[str]:
+        return [
             *self.distribution.program, "--no-defaults", *self.distribution.options, *user_option(),
             f"--datadir={self.data}", f"--port={self.port}", f"--bind-address={self.host}",
             f"--socket={self.directory / 's'}", f"--tmpdir={self._temporary}", f"--pid-file={self.directory / 'pid'}",
             f"--server-id={self.server_id}", "--log-bin=binlog", "--binlog-format=ROW", "--max-connections=200",
             "--innodb-buffer-pool-size=64M", "--character-set-server=utf8mb4", *self.options,
         ]  # fmt: skip
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                command, stdout=output, stderr=output, env={**os.environ, **self.distribution.environment}
-            )
-        end = time.monotonic() + deadline
-        while True:
-            if self._process.poll() is not None:
-                raise RuntimeError(
-                    f"{self.distribution.name} ended at its start: {log.read_text(errors='replace')[-3000:]}"
-                )
-            try:
-                self.connect().close()
-                return self
-            except pymysql.MySQLError:
-                if time.monotonic() > end:
-                    self.kill()
-                    raise
-                time.sleep(0.05)
+
+    def spawn_options(self) -> dict[str, Any]:
+        return {"env": {**os.environ, **self.distribution.environment}}
+
+    def is_ready(self) -> bool:
+        self.connect().close()
+        return True
 
     def connect(self, **options: Any) -> pymysql.Connection[Any]:
         """A connection of the administrator, in autocommit."""
@@ -157,34 +139,3 @@ class DatabaseServer:
                 if error.args[0] != NO_SUCH_SESSION:  # it has already ended
                     raise
         return len(found)
-
-    def kill(self) -> None:
-        """Ends the server like a crash: SIGKILL."""
-        self._end(signal.SIGKILL)
-
-    def stop(self) -> None:
-        self._end(signal.SIGTERM)
-
-    def _end(self, number: signal.Signals) -> None:
-        if self._process is not None:
-            self._process.send_signal(number)
-            try:
-                self._process.wait(60)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-            self._process = None
-
-    def destroy(self) -> None:
-        self.kill()
-        shutil.rmtree(self.directory, ignore_errors=True)
-
-    def __enter__(self) -> DatabaseServer:
-        try:
-            return self.start()
-        except BaseException:
-            self.destroy()
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        self.destroy()

