@@ -1,4 +1,4 @@
-"""What the operator counts, for Prometheus. Labels are bounded: no names of connectors."""
+"""What the operator counts, for Prometheus. Labels are bounded; series with names of connectors: `connector_series`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ VISIT_SECONDS = Histogram(
 )
 QUEUE_LENGTH = Gauge("connector_operator_queue_length", "Keys that wait for a worker.", registry=REGISTRY)
 DISCOVERIES = Gauge("connector_operator_discoveries_active", "Discoveries that are running.", registry=REGISTRY)
-CONNECTORS = Gauge("connector_operator_connectors", "Connectors by state.", ("state",), registry=REGISTRY)
 IS_LEADER = Gauge("connector_operator_leader", "1 when this process is the active operator.", registry=REGISTRY)
 DEFAULTS_VALID = Gauge(
     "connector_operator_runner_defaults_valid",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from connector_operator.cluster.client import SERVICE_ACCOUNT, ApiError, KubeCli
 from connector_operator.cluster.dry_run import DryRuns
 from connector_operator.cluster.jobs import JobPoster
 from connector_operator.cluster.observe import Observer
+from connector_operator.connector_series import ConnectorSeries
 from connector_operator.controllers.connector import ConnectorController
 from connector_operator.controllers.dataset import DatasetController
 from connector_operator.defaults import InstallationDefaults
@@ -24,7 +24,7 @@ from connector_operator.engine.fair_queue import Key
 from connector_operator.engine.queue import Priority, WorkQueue
 from connector_operator.engine.slots import Slots
 from connector_operator.engine.workers import Workers
-from connector_operator.metrics import CONNECTORS
+from connector_operator.metrics import REGISTRY
 from connector_operator.resources import names
 from connector_operator.resources.dataset import resolved_name
 from connector_operator.settings import Settings
@@ -35,7 +35,6 @@ _DATASET_DELAY = 1.0
 _LISTING_DELAY = 2.0
 """When a watch lists its objects again, they arrive one by one."""
 log = logging.getLogger(__name__)
-STATES = ("pending", "received", "ready", "running", "stopped", "errored")
 
 
 class Operation:
@@ -46,6 +45,7 @@ class Operation:
         self._settings = settings
         self.cache = ClusterCache()
         self.queue = WorkQueue()
+        self._series = ConnectorSeries(self.cache, self.queue, has_names=settings.metrics_names)
         self.slots = Slots(settings.discovery_concurrency, lambda key: self.queue.add(key, Priority.PERSON))
         self.askers = Askers(self.queue.add)
         self.defaults = InstallationDefaults(settings.runner_defaults)
@@ -200,6 +200,7 @@ class Operation:
         except ApiError as error:
             log.warning("what is gone could not be looked for: %s", error)
         else:
+            self._series.note_compared()
             missed = shown.keys() - existing
             self.cache.note_missed(missed)
             for uid in missed & self._shown:
@@ -212,20 +213,12 @@ class Operation:
         for key in [*self.cache.connector_keys(), *self.cache.dataset_keys()]:
             self.queue.add(key, Priority.RESYNC)
 
-    async def count(self) -> None:
-        """Updates the metric of connectors by state."""
-        while True:
-            await asyncio.sleep(10)
-            states: Counter[str] = Counter()
-            for key in self.cache.connector_keys():
-                raw = self.cache.connector(key)
-                states[((raw or {}).get("status", {}).get("state") or {}).get("status", "pending")] += 1
-            for state in STATES:
-                CONNECTORS.labels(state=state).set(states[state])
-
     async def run(self) -> None:
         """Works until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.workers.run())
-            group.create_task(self.resync())
-            group.create_task(self.count())
+        REGISTRY.register(self._series)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.workers.run())
+                group.create_task(self.resync())
+        finally:
+            REGISTRY.unregister(self._series)

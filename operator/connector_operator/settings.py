@@ -44,6 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lease_namespace: str = ""
     lease_duration: int = 15
     listen: str = "0.0.0.0:8080"
+    metrics_names: bool = True
     log_format: str = "json"
     log_level: str = "info"
 
@@ -96,6 +97,11 @@ def read_one_of(*choices: str) -> Callable[[str], str]:
         return text
 
     return read
+
+
+def read_switch(text: str) -> bool:
+    """True or false."""
+    return read_one_of("true", "false")(text) == "true"
 
 
 def read_names(text: str) -> tuple[str, ...]:
@@ -225,6 +231,11 @@ OPTIONS = (
         "After how many seconds without a sign of life another operator takes over.",
     ),
     Option("listen", read_address, "Where probes and metrics are served."),
+    Option(
+        "metrics_names",
+        read_switch,
+        "Whether metrics name each Connector (three series each), so that an alert can say which one; true or false.",
+    ),
     Option("log_format", read_one_of("json", "text"), "How the operator logs."),
     Option("log_level", read_one_of("debug", "info", "warning", "error"), "What the operator logs."),
 )
@@ -278,6 +289,7 @@ def describe_settings(options: Sequence[Option] = OPTIONS, settings: type[msgspe
     lines = ["| flag | environment | default | meaning |", "|---|---|---|---|"]
     for option in options:
         default = defaults[option.field]
+        default = str(default).lower() if isinstance(default, bool) else default
         shown = "" if default is msgspec.NODEFAULT or default in ("", ()) else f"`{default}`"
         lines.append(f"| `{option.flag}` | `{option.variable}` | {shown} | {option.meaning} |")
     return "\n".join(lines)

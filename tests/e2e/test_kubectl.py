@@ -1,7 +1,11 @@
 """What a person gets from kubectl without knowing the project: explain, columns, fields to select by."""
 
+import json
+import re
+
 import pytest
 
+from demo.walk import ROOT
 from tests.kit.cluster import Kit
 
 
@@ -42,3 +46,21 @@ def test_columns_and_fields_to_select_by(kit: Kit) -> None:
     }.items():
         found = kit.kubectl("get", "connectors", f"--field-selector={selector}", "-o", "name").split()
         assert [name.rpartition("/")[2] for name in found] == names, selector
+
+
+def test_the_health_script_is_added_to_the_config_of_argo_cd(kit: Kit) -> None:
+    (command,) = re.findall(
+        r"^kubectl (apply .*argocd-cm.yaml)$", (ROOT / "docs/monitoring.md").read_text(), re.MULTILINE
+    )
+    cluster = kit.cluster
+    cluster.kubectl("create", "namespace", "argocd")
+    try:
+        cluster.kubectl(
+            "create", "configmap", "argocd-cm", "--namespace=argocd", "--from-literal=url=https://argo.example"
+        )
+        cluster.kubectl(*[str(ROOT / word) if word.endswith(".yaml") else word for word in command.split()])
+        data = json.loads(cluster.kubectl("get", "configmap", "argocd-cm", "--namespace=argocd", "-o", "json"))["data"]
+    finally:
+        cluster.kubectl("delete", "namespace", "argocd", "--wait=false")
+    assert data.pop("url") == "https://argo.example"
+    assert set(data) == {f"resource.customizations.health.apperate.io_{kind}" for kind in ("Connector", "Dataset")}

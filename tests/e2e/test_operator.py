@@ -118,12 +118,16 @@ def test_one_that_hangs_and_one_that_waits_disturb_nobody(kit: Kit) -> None:
 
 
 def test_metrics_and_probes_are_served(kit: Kit, localkube: LocalKube) -> None:
+    kit.run("measured")
     address = operator_pods(localkube)[0]["status"]["podIP"]
     pool = urllib3.PoolManager()
     assert pool.request("GET", f"http://{address}:8080/healthz").status == 200
     text = pool.request("GET", f"http://{address}:8080/metrics").data.decode()
     assert "connector_operator_leader 1.0" in text
     assert "connector_operator_api_requests_total" in text
+    line = next(line for line in text.splitlines() if "connector_ready{" in line and kit.namespace in line)
+    assert 'name="measured"' in line
+    assert line.endswith(" 1.0")
 
 
 def test_what_a_failed_test_prints_has_the_operators_log(kit: Kit) -> None:

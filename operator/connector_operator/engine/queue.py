@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import time
 from enum import IntEnum
 
 from connector_operator.engine.fair_queue import FairQueue, Key
@@ -40,6 +41,11 @@ class WorkQueue:
     def __len__(self) -> int:
         return sum(map(len, self._lines.values()))
 
+    def oldest_age(self) -> float:
+        """Seconds that the oldest key has waited for a worker; 0 if none waits."""
+        oldest = min((at for line in self._lines.values() if (at := line.oldest) is not None), default=None)
+        return 0.0 if oldest is None else time.monotonic() - oldest
+
     def add(self, key: Key, priority: Priority = Priority.CLUSTER, delay: float = 0) -> None:
         """Requests a visit after `delay` seconds; of several the earliest time and the highest priority count."""
         if delay > 0:
@@ -48,12 +54,13 @@ class WorkQueue:
         if key in self._active:
             self._again[key] = min(priority, self._again.get(key, priority))
             return
+        since = time.monotonic()
         for other, line in self._lines.items():
             if key in line:
                 if other <= priority:
                     return
-                line.discard(key)
-        self._lines[priority].push(key)
+                since = line.discard(key) or since
+        self._lines[priority].push(key, since)
         self._wakeup.set()
 
     def _add_later(self, key: Key, delay: float) -> None:
