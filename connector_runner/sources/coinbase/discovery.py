@@ -182,3 +182,8 @@ def find_stream(stream: str, has_credentials: bool) -> StreamSpec:
 def refusal_text(product: str, text: str) -> str:
     """The sentence about a product that the feed does not accept."""
     return f"the feed refuses {product}, which restUrl lists as online ({text})"
+
+
+def left_out_text(product: str, text: str) -> str:
+    """The sentence about such a product in a running stream."""
+    return f"{refusal_text(product, text)}; it is left out, and tried again every {LIST_SECONDS / 60:.0f} minutes"

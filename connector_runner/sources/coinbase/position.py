@@ -28,6 +28,10 @@ def require_format(position: Position) -> None:
         )
 
 
+READER_POSITION: Position = {"format": POSITION_FORMAT}
+"""What the streams of one connector share of their positions: nothing but the format, as each has marks of its own."""
+
+
 def position_of(marks: Mapping[str, int], **more: Mapping[str, Any]) -> Position:
     """A position: the marks of all products, which only the checkpoint keeps (see `place_of`), and `more`, unless empty."""
     return {"format": POSITION_FORMAT, "_last": marks} | {f"_{name}": dict(kept) for name, kept in more.items() if kept}

@@ -9,32 +9,37 @@ from dataclasses import replace
 from itertools import chain
 
 from connector_runner.protocols.batch import Batch
-from connector_runner.protocols.errors import (
-    ActionRequiredError,
-    ConnectorError,
-)
-from connector_runner.protocols.source import Checkpoint, Opened, SourceContext, only_stream, require_same_source
+from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, TransientError
+from connector_runner.protocols.source import Checkpoint, Opened, SourceContext, require_same_source
 from connector_runner.resilience.rate_limit import RateLimit
 from connector_runner.schemas.catalogue import Catalogue
 from connector_runner.sources.coinbase.discovery import (
-    LIST_SECONDS,
     ProductDiscovery,
     build_catalogue,
-    find_stream,
+    left_out_text,
     refusal_text,
 )
-from connector_runner.sources.coinbase.errors import ProductsChangedError, ProductsRefusedError
-from connector_runner.sources.coinbase.feed.liveness import MUTE_PRODUCT_SECONDS, QUIET_PRODUCT_SECONDS, LivenessWatch
+from connector_runner.sources.coinbase.errors import ProductsChangedError
+from connector_runner.sources.coinbase.feed.liveness import LivenessWatches
 from connector_runner.sources.coinbase.feed.pool import SessionPool, is_accepted
 from connector_runner.sources.coinbase.feed.session import BUFFER_BYTES, FeedSession, SessionSettings
-from connector_runner.sources.coinbase.feed.subscription import WITHOUT_PRODUCTS, Subscription, build_subscriptions
+from connector_runner.sources.coinbase.feed.subscription import Subscription, build_subscriptions
+from connector_runner.sources.coinbase.opening import (
+    LeftOut,
+    StreamOpening,
+    build_left_out,
+    build_places,
+    choose_streams,
+)
+from connector_runner.sources.coinbase.position import READER_POSITION
 from connector_runner.sources.coinbase.readers.batch_builder import BatchBuilder
 from connector_runner.sources.coinbase.readers.building import build_reader
 from connector_runner.sources.coinbase.readers.reader import Reader
+from connector_runner.sources.coinbase.readers.routing import ReaderGroup
 from connector_runner.sources.coinbase.rest.backfill import Backfill
 from connector_runner.sources.coinbase.rest.client import RestClient
 from connector_runner.sources.coinbase.settings import read_settings
-from connector_runner.sources.coinbase.streams import STREAMS, StreamSpec
+from connector_runner.sources.coinbase.streams import STREAMS
 from connector_runner.sources.coinbase.trades.reader import MatchesReader
 
 BATCH_BYTES = 2**20
@@ -51,15 +56,19 @@ class CoinbaseSource:
 
     def __init__(self, context: SourceContext) -> None:
         self._report = context.report
+        self._isolates = True
         self._settings = read_settings(context)
         self._rest = RestClient(self._settings.rest_url, self._settings.credentials)
         self._limit = RateLimit(CONNECTIONS_A_SECOND, BURST / CONNECTIONS_A_SECOND)
         self._wake = asyncio.Event()
         self._sessions = SessionPool()
         self._session_settings: SessionSettings | None = None
-        self._reader: Reader | None = None
+        self._checkpoints: Mapping[str, Checkpoint | None] = {}
+        self._readers: dict[str, Reader] = {}
+        self._groups: dict[tuple[str, ...], ReaderGroup] = {}
+        self._left_out: LeftOut = {}
         self._backfill = Backfill(self._rest, self._wake)
-        self._liveness = LivenessWatch()
+        self._liveness = LivenessWatches()
         self._discovery = ProductDiscovery(self._settings.products, self._rest, self._note)
         self._noted: dict[str, float] = {}
 
@@ -72,49 +81,57 @@ class CoinbaseSource:
         """See the protocol; subscribes to every configured product to check that the exchange accepts it."""
         try:
             products = await self._discovery.find()
-            subscriptions = list(build_subscriptions(STREAMS["ticker"], products, ()))
+            subscriptions = list(build_subscriptions([STREAMS["ticker"]], products, ()))
             if self._settings.credentials is not None:
-                subscriptions.append(Subscription({"user": tuple(products[:1]), "heartbeat": tuple(products[:1])}))
+                subscriptions += build_subscriptions([STREAMS["user"]], products[:1], ())
             await self._connect(subscriptions)
-            refused = [f"{refusal_text(*entry)}; it would be left out" for entry in self._sessions.refused.items()]
+            texts = {product: text for (_, product), text in self._sessions.refused.items()}
+            refused = [f"{refusal_text(*entry)}; it would be left out" for entry in texts.items()]
             notes = (*await self._discovery.rest_notes(), *refused)
         finally:
             await self.close()
         return build_catalogue(self.identity, self._settings.credentials is not None, notes)
 
     async def open(self, checkpoints: Mapping[str, Checkpoint | None]) -> Opened:
-        """See the protocol; only one stream so far."""
-        stream, checkpoint = only_stream(checkpoints, "COINBASE")
-        spec = find_stream(stream, self._settings.credentials is not None)
-        if checkpoint is not None:
-            require_same_source(checkpoint.identity, self.identity)
+        """See the protocol; streams that can't be read are left out and reported, if they are isolated and others can."""
+        for checkpoint in checkpoints.values():
+            if checkpoint is not None:
+                require_same_source(checkpoint.identity, self.identity)
+        isolates = self._isolates and len(checkpoints) > 1
+        specs, self._left_out = choose_streams(checkpoints, self._settings.credentials is not None, isolates=isolates)
+        self._checkpoints = checkpoints
         products = await self._discovery.find()
-        accounts = await self._rest.accounts() if spec.id == "balance" else ()
-        self._reader = build_reader(
-            spec, checkpoint.position if checkpoint else None, products, self._settings.restarts
-        )
-        await self._connect_without_refused(spec, products, accounts)
-        self._discovery.watch(tuple(self._sessions.refused), self._is_accepted, self._wake)
-        return Opened({stream: spec.schema}, self.identity)
+        accounts = await self._rest.accounts() if any(spec.id == "balance" for spec in specs) else ()
+        self._left_out |= await StreamOpening(self._sessions, self._connect, isolates).start(specs, products, accounts)
+        for spec in specs:
+            if spec.id not in self._left_out:
+                checkpoint = checkpoints[spec.id]
+                position = checkpoint.position if checkpoint else None
+                self._readers[spec.id] = build_reader(spec, position, products, self._settings.restarts)
+        refused = tuple(dict.fromkeys(product for _, product in self._sessions.refused))
+        self._discovery.watch(refused, self._is_accepted, self._wake)
+        known = (stream for stream in checkpoints if stream in STREAMS)
+        return Opened({stream: STREAMS[stream].schema for stream in known}, self.identity)
 
     async def batches(self) -> AsyncIterator[Batch]:
-        """See the protocol; one row when idle, up to a megabyte of messages when behind."""
-        if self._reader is None:
+        """See the protocol; one row when idle, up to a megabyte of messages of each connection when behind."""
+        if not self._readers:
             raise RuntimeError("open must be called before batches")
-        reader = self._reader
-        opening = [self._news()]
+        for batch in self._beginning():
+            yield batch
+        opening = self._news()
         while True:
             found = False
-            for builder in chain(opening, self._drain(reader)):
+            for reader, builder in chain(opening, self._drain()):
                 for text in builder.notes:
                     self._note(text)
                 if builder.rows or builder.incidents:
                     found = True
-                    batch = builder.build(reader.spec.schema, reader.position())
+                    batch = self._build(reader, builder)
                     self._tell_lag(batch)
                     yield batch
             opening.clear()
-            self._tend(reader)
+            self._tend()
             if not found:
                 await self._pause()
 
@@ -125,36 +142,41 @@ class CoinbaseSource:
         await self._sessions.stop()
         await self._rest.close()
 
-    async def _connect_without_refused(
-        self, spec: StreamSpec, products: Sequence[str], accounts: Sequence[str]
-    ) -> None:
-        """Connects. A stream without products uses another product's heartbeat if the first one is refused."""
-        while True:
-            try:
-                return await self._connect(build_subscriptions(spec, products, accounts))
-            except ProductsRefusedError:
-                products = [product for product in products if product not in self._sessions.refused]
-                if spec.channel not in WITHOUT_PRODUCTS or not products:
-                    raise
-                await self._sessions.stop()
-
     async def _is_accepted(self, product: str) -> bool:
-        """Whether the feed now accepts a product that it refused before."""
-        if self._reader is None or self._session_settings is None:
+        """Whether the feed now accepts a product that it refused before, for one of the streams."""
+        settings = self._session_settings
+        streams = [stream for stream, refused in self._sessions.refused if refused == product]
+        if settings is None or (
+            len(streams) > 1 and not await is_accepted(Subscription({"heartbeat": (product,)}), settings)
+        ):
             return False
-        settings = replace(self._session_settings, on_change=lambda *_: None, wake=asyncio.Event())
-        return await is_accepted(build_subscriptions(self._reader.spec, (product,), ())[0], settings)
+        asked = [build_subscriptions([STREAMS[stream]], (product,), ())[0] for stream in streams]
+        return any([await is_accepted(subscription, settings) for subscription in asked])
 
-    def _news(self) -> BatchBuilder:
-        """What to report about the start, with the first batch."""
-        builder = BatchBuilder()
-        for product, text in self._sessions.refused.items():
-            sentence = (
-                f"{refusal_text(product, text)}; it is left out, and tried again every {LIST_SECONDS / 60:.0f} minutes"
-            )
-            builder.add_incident("refused", product, sentence, {"product_id": product, "answer": text})
-            self._report.count("refused_products")
-        return builder
+    def _build(self, reader: Reader, builder: BatchBuilder) -> Batch:
+        """The batch, with the stream's own position as its place if there are several streams."""
+        position = reader.position()
+        if len(self._checkpoints) == 1:
+            return builder.build(reader.spec.schema, position)
+        return replace(builder.build(reader.spec.schema, READER_POSITION), place=position)
+
+    def _beginning(self) -> Iterable[Batch]:
+        """What to report about the start."""
+        for stream, error in self._left_out.items():
+            self._report.note(f"{stream} is left out, the others continue: {error.message}", reason=error.reason)
+        if len(self._checkpoints) > 1:
+            yield from build_places(self._checkpoints)
+            yield from build_left_out(self._left_out, self._checkpoints)
+
+    def _news(self) -> list[tuple[Reader, BatchBuilder]]:
+        """The products that the feed refuses, for each stream's first batch."""
+        news = {stream: BatchBuilder() for stream in self._readers}
+        for (stream, product), text in self._sessions.refused.items():
+            if stream in news:
+                detail = {"product_id": product, "answer": text}
+                news[stream].add_incident("refused", product, left_out_text(product, text), detail)
+                self._report.count("refused_products")
+        return [(self._readers[stream], builder) for stream, builder in news.items()]
 
     async def _connect(self, subscriptions: Sequence[Subscription]) -> None:
         settings = SessionSettings(
@@ -179,61 +201,77 @@ class CoinbaseSource:
         else:
             self._report.disconnected(message)
 
-    def _drain(self, reader: Reader) -> Iterable[BatchBuilder]:
+    def _drain(self) -> Iterable[tuple[Reader, BatchBuilder]]:
         """What the connections received and what REST answered, as builders."""
         self._wake.clear()
         for session in self._sessions.up:
             began, payloads = session.take(BATCH_BYTES)
             if not began and not payloads:
                 continue
-            builder, now = BatchBuilder(), time.monotonic()
-            if began:
-                reader.begin(session.subscription.channels["heartbeat"], builder, now)
-            reader.read(payloads, builder, now)
+            begun = session.subscription.channels["heartbeat"] if began else None
+            read = self._group_of(session).read(payloads, begun, time.monotonic())
             if session.items:
                 self._wake.set()
-            self._heed(builder, session)
-            yield builder
-        if isinstance(reader, MatchesReader):
-            yield from self._backfill.drain(reader)
+            for reader, builder in read:
+                self._heed(builder, session)
+                yield reader, builder
+        if (trades := self._trades) is not None:
+            yield from ((trades, builder) for builder in self._backfill.drain(trades))
+
+    def _group_of(self, session: FeedSession) -> ReaderGroup:
+        streams = session.subscription.streams
+        group = self._groups.get(streams)
+        if group is None:
+            group = self._groups[streams] = ReaderGroup([self._readers[stream] for stream in streams])
+        return group
+
+    @property
+    def _trades(self) -> MatchesReader | None:
+        """The stream whose holes REST fills, if it is read."""
+        reader = self._readers.get("matches")
+        return reader if isinstance(reader, MatchesReader) else None
 
     def _heed(self, builder: BatchBuilder, session: FeedSession) -> None:
         """Handles what the messages contained besides rows."""
         for error in builder.errors:
             meaning = self._discovery.interpret(error)
             if isinstance(meaning, ActionRequiredError | ProductsChangedError):
-                raise meaning
+                raise self._as_failure(meaning)
             session.drop(meaning.message)
         if builder.distrust:
             session.drop(builder.distrust)
 
-    def _tend(self, reader: Reader) -> None:
+    def _tend(self) -> None:
         """Runs between batches: handles failures, counts, holes, products that became silent."""
         for failure in (self._discovery.failure, *(session.failure for session in self._sessions.up)):
             if failure is not None:
-                raise failure
-        for name, amount in reader.counts.items():
-            if amount:
-                self._report.count(name, amount)
-        reader.counts.clear()
+                raise self._as_failure(failure)
+        for reader in self._readers.values():
+            for name, amount in reader.counts.items():
+                if amount:
+                    self._report.count(name, amount)
+            reader.counts.clear()
         now = time.monotonic()
-        if isinstance(reader, MatchesReader):
-            self._backfill.ask(reader, now)
+        if (trades := self._trades) is not None:
+            self._backfill.ask(trades, now)
         if not self._wake.is_set():
-            self._look_for_silence(reader, now)
+            self._look_for_silence(now)
 
-    def _look_for_silence(self, reader: Reader, now: float) -> None:
+    def _as_failure(self, error: Exception) -> Exception:
+        """What ends this reading: if several streams are isolated, opening again finds out which of them can't be read."""
+        if self._isolates and len(self._readers) > 1 and isinstance(error, ActionRequiredError):
+            text = f"{error.message}; the streams are opened again, without those that this concerns"
+            return TransientError(text, reason=error.reason)
+        return error
+
+    def _look_for_silence(self, now: float) -> None:
         for session in self._sessions.up:
-            if not session.is_up:
-                continue
-            silent, mute = self._liveness.fresh(session.subscription.channels["heartbeat"], reader, now)
-            if silent or mute:
-                self._report.count("silent_products", len({*silent, *mute}))
-            if silent:
-                session.drop(f"no heartbeat of {', '.join(silent[:10])} for {QUIET_PRODUCT_SECONDS:.0f} s")
-            if mute:
-                what = f"{reader.spec.channel} sent nothing of {', '.join(mute[:10])} for {MUTE_PRODUCT_SECONDS:.0f} s"
-                session.drop(f"{what} although heartbeats announced some")
+            if session.is_up:
+                products, readers = session.subscription.channels["heartbeat"], self._group_of(session).readers
+                silent, reason = self._liveness.explain(products, readers, now)
+                if silent:
+                    self._report.count("silent_products", len(silent))
+                    session.drop(reason)
 
     def _note(self, text: str) -> None:
         now = time.monotonic()
@@ -258,5 +296,5 @@ class CoinbaseSource:
 
     def _is_behind(self) -> bool:
         """Whether there is new data that was not handed over, or that can't be received."""
-        has_holes = isinstance(self._reader, MatchesReader) and self._reader.open_holes > 0
+        has_holes = self._trades is not None and self._trades.open_holes > 0
         return has_holes or not all(session.is_up for session in self._sessions.up)

@@ -82,6 +82,11 @@ class StreamSpec:
         return self.schema.stream
 
     @property
+    def tags(self) -> frozenset[str]:
+        """The types of its messages."""
+        return frozenset(str(shape.__struct_config__.tag) for shape in self.shapes)
+
+    @property
     def info(self) -> StreamInfo:
         """The stream as a catalogue lists it."""
         columns = tuple(ColumnInfo(c.name, str(c.type), c.nullable) for c in self.schema.columns)

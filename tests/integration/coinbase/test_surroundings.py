@@ -215,8 +215,7 @@ async def test_an_outage_is_no_silence_of_status(simulator: Simulator, monkeypat
         simulator.arm(Fault.DROP_SOCKET)
         await read.until(lambda read: not read.report.is_connected)
         await read.until(lambda read: read.report.is_connected)
-        reader = read.source._reader
-        assert reader is not None
+        reader = read.source._readers["status"]
         await read.until(lambda _: reader.beats.get("BTC-USD", 0.0) > reader.began["BTC-USD"] + 3)
     assert len(read.report.losses) == 1
     assert read.report.counts["silent_products"] == 0

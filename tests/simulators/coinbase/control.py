@@ -80,7 +80,8 @@ class Doors:
 
     async def market(self, request: web.Request) -> web.Response:
         """Body {"rate": 0}: trades a second (0 stands still); {"states": {"BTC-USD": "delisted"}}: products' status;
-        {"refused": {"BTC-USD": "BTC-USD is not a valid product"}}: those that the feed refuses although REST lists them;
+        {"refused": {"BTC-USD": "BTC-USD is not a valid product"}}: those that the feed refuses although REST lists them
+        ("ticker:BTC-USD" for one channel only);
         {"burst": 500}: so many trades at once; {"steps": 20}: of the books; {"beats": 5}: heartbeats and what comes with them."""
         body: dict[str, Any] = await request.json()
         self._server.rate = float(body.get("rate", self._server.rate))

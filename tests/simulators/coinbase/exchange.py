@@ -40,7 +40,7 @@ class Exchange:
         products_a_connection: More in one subscription are refused.
         listened: Set by the first subscription.
         states: Products that are not online, with their status.
-        refused: Products that REST lists and the feed refuses all the same, each with the words for it.
+        refused: Products (or `channel:product`) that REST lists and the feed refuses all the same, each with the words for it.
     """
 
     market: Market
@@ -97,8 +97,10 @@ class Exchange:
         )
         reason = reason or refusal(channels, is_known.__contains__, signed, self.products_a_connection)
         reason = reason or self._crowded(session, channels)
-        asked = [product for _, products in channels for product in products]
-        reason = reason or next((self.refused[product] for product in asked if product in self.refused), None)
+        asked = [
+            name for channel, products in channels for product in products for name in (product, f"{channel}:{product}")
+        ]
+        reason = reason or next((self.refused[name] for name in asked if name in self.refused), None)
         if reason is not None:
             session.answer(encode(messages.error(reason)))
             return True

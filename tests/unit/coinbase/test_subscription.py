@@ -29,7 +29,7 @@ def test_the_seed_configuration_is_valid_with_its_defaults() -> None:
 
 
 def test_a_subscription_asks_for_heartbeats_of_the_same_products() -> None:
-    (subscription,) = build_subscriptions(STREAMS["matches"], ["BTC-USD", "LINK-USD"], ())
+    (subscription,) = build_subscriptions([STREAMS["matches"]], ["BTC-USD", "LINK-USD"], ())
     assert json.loads(subscription.request(None, "1")) == {
         "type": "subscribe",
         "channels": [
@@ -45,7 +45,7 @@ def test_a_subscription_asks_for_heartbeats_of_the_same_products() -> None:
 )
 def test_many_products_are_spread_over_connections(stream: str, count: int, connections: int) -> None:
     products = [f"C{n}-USD" for n in range(count)]
-    subscriptions = build_subscriptions(STREAMS[stream], products, ("account",))
+    subscriptions = build_subscriptions([STREAMS[stream]], products, ("account",))
     assert len(subscriptions) == connections
     if stream not in {"status", "balance"}:
         spread = [product for subscription in subscriptions for product in subscription.channels[stream]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from connector_runner.sources.coinbase.readers.reader import Reader
@@ -30,6 +31,29 @@ class LivenessWatch:
         self._silent.update(fresh[0])
         self._mute.update(fresh[1])
         return fresh
+
+
+class LivenessWatches:
+    """One watch for each stream."""
+
+    def __init__(self) -> None:
+        self._watches: defaultdict[str, LivenessWatch] = defaultdict(LivenessWatch)
+
+    def explain(self, products: Sequence[str], readers: Sequence[Reader], now: float) -> tuple[set[str], str]:
+        """Products of one connection that have become silent or mute for a stream, and why the connection must be replaced."""
+        quiet: dict[str, None] = {}
+        every: set[str] = set()
+        reason = ""
+        for reader in readers:
+            silent, mute = self._watches[reader.spec.id].fresh(products, reader, now)
+            quiet.update(dict.fromkeys(silent))
+            every.update((*silent, *mute))
+            if mute and not reason:
+                what = f"{reader.spec.channel} sent nothing of {', '.join(mute[:10])} for {MUTE_PRODUCT_SECONDS:.0f} s"
+                reason = f"{what} although heartbeats announced some"
+        if quiet:
+            reason = f"no heartbeat of {', '.join([*quiet][:10])} for {QUIET_PRODUCT_SECONDS:.0f} s"
+        return every, reason
 
 
 def last_sign(reader: Reader, product: str, now: float) -> float:

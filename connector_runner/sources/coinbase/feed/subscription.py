@@ -5,7 +5,7 @@ Source: docs.cdp.coinbase.com/exchange, "WebSocket overview".
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import msgspec
 
 from connector_runner.sources.coinbase.decode.messages import Channel
 from connector_runner.sources.coinbase.settings import Credentials
-from connector_runner.sources.coinbase.streams import StreamSpec
+from connector_runner.sources.coinbase.streams import Proof, StreamSpec
 
 # The exchange acknowledges these channels under other names than the requested ones.
 ACKNOWLEDGED_NAMES: Mapping[str, tuple[str, ...]] = {
@@ -29,10 +29,12 @@ class Subscription:
     """What one connection subscribes to.
 
     Attributes:
-        channels: Products (accounts, for `balance`) by channel.
+        channels: Products (accounts, for `balance`) by channel; all channels have the same products.
+        streams: The channels whose rows are wanted; others, such as heartbeats, only show that the connection works.
     """
 
     channels: Mapping[str, tuple[str, ...]]
+    streams: tuple[str, ...] = ()
 
     @property
     def products(self) -> tuple[str, ...]:
@@ -41,8 +43,16 @@ class Subscription:
 
     def only(self, products: Sequence[str]) -> Subscription:
         """The same channels for only these products."""
-        return Subscription(
-            {n: ids if n == "balance" else tuple(p for p in ids if p in products) for n, ids in self.channels.items()}
+        channels = {
+            n: ids if n == "balance" else tuple(p for p in ids if p in products) for n, ids in self.channels.items()
+        }
+        return Subscription(channels, self.streams)
+
+    def apart(self) -> tuple[Subscription, ...]:
+        """The same with one connection for each stream."""
+        return tuple(
+            Subscription({n: ids for n, ids in self.channels.items() if n in {stream, "heartbeat"}}, (stream,))
+            for stream in self.streams
         )
 
     def request(self, credentials: Credentials | None, timestamp: str) -> bytes:
@@ -76,12 +86,51 @@ class Subscription:
         return tuple(missing)
 
 
-def build_subscriptions(spec: StreamSpec, products: Sequence[str], accounts: Sequence[str]) -> tuple[Subscription, ...]:
-    """One subscription per connection: the stream's channel, and heartbeats of the same products."""
-    if spec.id in WITHOUT_PRODUCTS:
-        return (Subscription({spec.channel: tuple(accounts), "heartbeat": tuple(products[:1])}),)
-    size = spec.products_a_connection
-    chunks = [tuple(products[start : start + size]) for start in range(0, len(products), size)]
-    if spec.id == "heartbeat":
-        return tuple(Subscription({"heartbeat": chunk}) for chunk in chunks)
-    return tuple(Subscription({spec.channel: chunk, "heartbeat": chunk}) for chunk in chunks)
+def build_subscriptions(
+    specs: Sequence[StreamSpec], products: Sequence[str], accounts: Sequence[str]
+) -> tuple[Subscription, ...]:
+    """One subscription per connection: the channels of streams that can share it, and heartbeats of the same products."""
+    return tuple(
+        subscription
+        for group in share_connections(specs)
+        for subscription in _build_for_group(group, products, accounts)
+    )
+
+
+def share_connections(specs: Sequence[StreamSpec]) -> list[list[StreamSpec]]:
+    """Groups streams that can be read from the same connection.
+
+    Streams of one group have different types of messages: a message does not say which channel it belongs to. Order books have
+    connections of their own, because a book in doubt is replaced by dropping the connection.
+    """
+    groups: list[list[StreamSpec]] = []
+    for spec in specs:
+        group = next((group for group in groups if all(_can_share(spec, other) for other in group)), None)
+        if group is None:
+            groups.append([spec])
+        else:
+            group.append(spec)
+    return groups
+
+
+def _can_share(spec: StreamSpec, other: StreamSpec) -> bool:
+    is_alike = (spec.id in WITHOUT_PRODUCTS, spec.products_a_connection) == (
+        other.id in WITHOUT_PRODUCTS, other.products_a_connection
+    )  # fmt: skip
+    return is_alike and spec.proof is not Proof.BOOK and spec.tags.isdisjoint(other.tags)
+
+
+def _build_for_group(
+    specs: Sequence[StreamSpec], products: Sequence[str], accounts: Sequence[str]
+) -> Iterable[Subscription]:
+    streams = tuple(spec.channel for spec in specs)
+    if specs[0].id in WITHOUT_PRODUCTS:
+        channels = {name: tuple(accounts) if name == "balance" else () for name in streams}
+        yield Subscription({**channels, "heartbeat": tuple(products[:1])}, streams)
+        return
+    size = specs[0].products_a_connection
+    for start in range(0, len(products), size):
+        chunk = tuple(products[start : start + size])
+        yield Subscription(
+            dict.fromkeys((*(name for name in streams if name != "heartbeat"), "heartbeat"), chunk), streams
+        )
