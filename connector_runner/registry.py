@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Protocol, cast
 
+from connector_runner.datasets.dialect import Dialect
 from connector_runner.protocols.errors import InvalidConfigError
 from connector_runner.protocols.sink import Inspector, Sink, SinkContext
 from connector_runner.protocols.source import Source, SourceContext
@@ -70,6 +71,12 @@ def build_sink(context: SinkContext) -> Sink:
     return cast("Sink", _sink_module(context).build_sink(context))
 
 
-def build_inspector(context: SinkContext) -> Inspector:
-    """Builds the inspector for the URL's scheme."""
-    return cast("Inspector", _sink_module(context).build_inspector(context))
+def build_inspector(context: SinkContext, *, create: bool = False) -> Inspector:
+    """Builds the inspector for the URL's scheme; `create`: a dataset that is a file may be created."""
+    return cast("Inspector", _sink_module(context).build_inspector(context, create=create))
+
+
+def build_dialect(url: str) -> Dialect:
+    """How the dataset behind a URL distinguishes the names of tables."""
+    module = importlib.import_module(f"connector_runner.sinks.{sink_scheme(url)}")
+    return cast("Dialect", module.build_dialect())

@@ -21,6 +21,7 @@ from connector_runner.datasets.places import (
     whole_of,
 )
 from connector_runner.datasets.procedure import Procedure, Statement
+from connector_runner.datasets.recorded import record_selection
 from connector_runner.datasets.stream_ledger import StreamLedger
 from connector_runner.protocols.batch import Position
 from connector_runner.protocols.errors import ActionRequiredError
@@ -127,6 +128,7 @@ class Claiming:
                 places[name] = place
                 ledger.kept.keep(name, place, holder.schema_version, 0)
         yield from self._let_go(rows, anchor)
+        yield from record_selection(ledger, self._context, ledger.epoch)
         return Claim(checkpoints, ledger.epoch, anchor.number if anchor is not None else 0, places)
 
     def _require_alone(self) -> Procedure[None]:

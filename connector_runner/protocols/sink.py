@@ -43,6 +43,7 @@ class SinkContext:
         wait: If False, several calls of `write` may run at once.
         directory: The directory that relative file URLs are resolved against.
         refusal_limit: How many consecutive rows may be refused before the run ends.
+        selection: JSON that the claim of a selection stores in the ledger, for the next run (`StoredStreams`); "" leaves it as it is.
     """
 
     read_url: Callable[[], str] = field(repr=False)
@@ -58,6 +59,7 @@ class SinkContext:
     wait: bool = True
     directory: Path = Path()
     refusal_limit: int = REFUSAL_LIMIT
+    selection: str = ""
 
     @property
     def has_anchor(self) -> bool:
@@ -174,6 +176,39 @@ class StoredCheckpoint:
     updated: str
 
 
+@dataclass(frozen=True, slots=True)
+class StoredStream:
+    """A stream that the ledger knows, selected now or not.
+
+    Attributes:
+        stream, table: Which stream, and the name of its table as the ledger has it (without a schema).
+        has_position: Whether something was committed for it.
+        is_member: Whether it belongs to the connector's selection.
+        updated: When its row was written last.
+    """
+
+    stream: str
+    table: str
+    has_position: bool
+    is_member: bool
+    updated: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredStreams:
+    """What the ledger knows of a connector.
+
+    Attributes:
+        streams: Its streams, one for each table that one has filled.
+        selection: The JSON that its last selection recorded (`SinkContext.selection`); "" for none.
+        had_selection: Whether it has ever had a selection here.
+    """
+
+    streams: tuple[StoredStream, ...] = ()
+    selection: str = ""
+    had_selection: bool = False
+
+
 class Inspector(Protocol):
     """Inspects a dataset without claiming it; blocking calls, for commands."""
 
@@ -182,6 +217,9 @@ class Inspector(Protocol):
 
         In upsert mode a row that is changed later may keep its rank: databases store no time with their rows.
         """
+
+    def stored_streams(self) -> StoredStreams:
+        """All streams of the connector that this ledger knows."""
 
     def checkpoints(self) -> Sequence[StoredCheckpoint]:
         """The checkpoints of the context's connector, streams and tables."""

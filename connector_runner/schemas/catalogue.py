@@ -15,6 +15,7 @@ from typing import Annotated
 import msgspec
 
 from connector_runner.schemas.kinds.declare import described
+from connector_runner.schemas.selection import Named
 
 # Keeps status small: 500 streams are about 36 kB of JSON.
 MAX_STREAMS = 500
@@ -43,6 +44,7 @@ class StreamInfo(msgspec.Struct, frozen=True, omit_defaults=True):
         parts: What its name consists of, outermost first, by the words that patterns and templates of tables use
             (`database`, `name`); {} if that is its id alone.
         aside: Why only its exact name selects it (a shadow table of a tool); "" for all others.
+        obstacle: Why this configuration can't read it, with the remedy; "" if it can.
     """
 
     id: str
@@ -54,6 +56,12 @@ class StreamInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     description: str = ""
     parts: dict[str, str] = {}
     aside: str = ""
+    obstacle: str = ""
+
+    @property
+    def named(self) -> Named:
+        """The stream as selections see it."""
+        return Named(self.id, self.parts or {"name": self.id}, self.aside)
 
 
 class Catalogue(msgspec.Struct, frozen=True):

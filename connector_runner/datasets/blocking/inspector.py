@@ -10,8 +10,9 @@ from connector_runner.datasets.dialect import Dialect
 from connector_runner.datasets.ledger import Ledger
 from connector_runner.datasets.names import TableNames
 from connector_runner.datasets.procedure import Connection, Procedure, run
+from connector_runner.datasets.recorded import read_stored
 from connector_runner.protocols.errors import ActionRequiredError
-from connector_runner.protocols.sink import SinkContext, StoredCheckpoint
+from connector_runner.protocols.sink import SinkContext, StoredCheckpoint, StoredStreams
 
 T = TypeVar("T")
 Newest = Callable[[TableNames, int], Procedure[tuple[Sequence[str], Sequence[Sequence[Any]]]]]
@@ -46,6 +47,7 @@ class LedgerInspector:
         database: The database that holds its ledger.
         newest: Reads rows of the same database (see `RowDialect.newest`); None where rows can't be read back.
         find: Finds the schema of the table where the database has schemas.
+        create: Whether a database that is a file may be created, as a claim would.
     """
 
     def __init__(
@@ -54,11 +56,14 @@ class LedgerInspector:
         database: InspectedDatabase,
         newest: Newest | None,
         find: Callable[[TableNames], Procedure[TableNames]] | None = None,
+        *,
+        create: bool = False,
     ) -> None:
         self._database = database
+        self._connector = context.connector
         self._newest = newest
         self._ledger = Ledger(context, database.dialect)
-        self._connection = database.connect(create=False)
+        self._connection = database.connect(create=create)
         if find is not None:
             self._run(self._ledger.locate(find))
 
@@ -77,6 +82,10 @@ class LedgerInspector:
                 "rows of this dataset can't be read back; look at the dataset itself", reason="NotPossible"
             )
         return self._run(self._newest(next(iter(self._ledger.streams.values())).names, limit))
+
+    def stored_streams(self) -> StoredStreams:
+        """See `Inspector.stored_streams`."""
+        return self._run(read_stored(self._ledger, self._connector))
 
     def checkpoints(self) -> Sequence[StoredCheckpoint]:
         """See `Inspector.checkpoints`."""

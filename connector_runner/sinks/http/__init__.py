@@ -6,7 +6,15 @@ small SQLite file in the data directory, committed after the response: after a k
 
 from __future__ import annotations
 
+from connector_runner.datasets.dialect import Dialect
 from connector_runner.protocols.sink import Inspector, Sink, SinkContext
+
+
+def build_dialect() -> Dialect:
+    """How it distinguishes the names of tables."""
+    from connector_runner.datasets.sqlite.dialect import datasets.sqlite.dialectECT
+
+    return datasets.sqlite.dialectECT
 
 
 def build_sink(context: SinkContext) -> Sink:
@@ -16,9 +24,9 @@ def build_sink(context: SinkContext) -> Sink:
     return build_posting_sink(context)
 
 
-def build_inspector(context: SinkContext) -> Inspector:
+def build_inspector(context: SinkContext, *, create: bool = False) -> Inspector:
     """Inspects the ledger; rows can't be read back."""
     from connector_runner.datasets.blocking.inspector import LedgerInspector
     from connector_runner.sinks.http.poster import ledger_file
 
-    return LedgerInspector(context, ledger_file(context), None)
+    return LedgerInspector(context, ledger_file(context), None, create=create)

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from connector_runner.datasets.dialect import Dialect
 from connector_runner.protocols.sink import Inspector, Sink, SinkContext
+
+
+def build_dialect() -> Dialect:
+    """How it distinguishes the names of tables."""
+    from connector_runner.sinks.postgresql.dialect import sinks.postgresql.dialectECT
+
+    return sinks.postgresql.dialectECT
 
 
 def build_sink(context: SinkContext) -> Sink:
@@ -12,11 +20,11 @@ def build_sink(context: SinkContext) -> Sink:
     return PostgresSink(context)
 
 
-def build_inspector(context: SinkContext) -> Inspector:
+def build_inspector(context: SinkContext, *, create: bool = False) -> Inspector:
     """Inspects such a database without claiming it."""
     from connector_runner.datasets.blocking.inspector import LedgerInspector
     from connector_runner.sinks.postgresql.database import PostgresDatabase
     from connector_runner.sinks.postgresql.rows import ROWS
 
     database = PostgresDatabase(context.read_url)
-    return LedgerInspector(context, database, ROWS.newest, database.find)
+    return LedgerInspector(context, database, ROWS.newest, database.find, create=create)

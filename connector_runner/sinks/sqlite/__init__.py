@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from connector_runner.datasets.dialect import Dialect
 from connector_runner.protocols.sink import Inspector, Sink, SinkContext
+
+
+def build_dialect() -> Dialect:
+    """How it distinguishes the names of tables."""
+    from connector_runner.datasets.sqlite.dialect import datasets.sqlite.dialectECT
+
+    return datasets.sqlite.dialectECT
 
 
 def build_sink(context: SinkContext) -> Sink:
@@ -14,10 +22,10 @@ def build_sink(context: SinkContext) -> Sink:
     return build_table_sink(context, SqliteFile(context.read_url, context.directory), ROWS)
 
 
-def build_inspector(context: SinkContext) -> Inspector:
+def build_inspector(context: SinkContext, *, create: bool = False) -> Inspector:
     """Inspects such a file without claiming it."""
     from connector_runner.datasets.blocking.inspector import LedgerInspector
     from connector_runner.datasets.sqlite.connection import SqliteFile
     from connector_runner.sinks.sqlite.rows import ROWS
 
-    return LedgerInspector(context, SqliteFile(context.read_url, context.directory), ROWS.newest)
+    return LedgerInspector(context, SqliteFile(context.read_url, context.directory), ROWS.newest, create=create)

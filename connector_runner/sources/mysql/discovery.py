@@ -11,6 +11,7 @@ from connector_runner.sources.mysql.server.connection import Connection
 from connector_runner.sources.mysql.server.definitions import SYSTEM_DATABASES, read_tables
 from connector_runner.sources.mysql.server.facts import Server
 from connector_runner.sources.mysql.server.preflight import judge, server_problems
+from connector_runner.sources.mysql.server.shadow_tables import shadow_of
 from connector_runner.sources.mysql.settings import Settings
 from connector_runner.sources.mysql.types.table import FoundTable
 
@@ -29,7 +30,13 @@ def read_catalogue(connection: Connection, server: Server, settings: Settings, w
     for stream in dict.fromkeys(wanted):
         if stream not in known:
             found += _read_named(connection, stream)
-    streams = tuple(_stream(server, table, account, settings) for table in found)
+    names: dict[str, set[str]] = {}
+    for table in found:
+        names.setdefault(table.definition.database, set()).add(table.definition.name)
+    streams = tuple(
+        _stream(server, table, account, settings, shadow_of(table.definition.name, names[table.definition.database]))
+        for table in found
+    )
     notes = _notes(server, account) + _same_ids(found)
     return Catalogue(streams, len(streams), server.identity, tuple(notes))
 
@@ -48,7 +55,7 @@ def _same_ids(found: list[FoundTable]) -> list[str]:
     return notes
 
 
-def _stream(server: Server, table: FoundTable, account: str, settings: Settings) -> StreamInfo:
+def _stream(server: Server, table: FoundTable, account: str, settings: Settings, aside: str) -> StreamInfo:
     definition = table.definition
     judgement = judge(server, table, account, ignores_cascades=settings.ignores_cascades)
     columns = []
@@ -66,6 +73,9 @@ def _stream(server: Server, table: FoundTable, account: str, settings: Settings)
         columns=tuple(columns),
         rows=table.rows,
         description=f"The {table.kind.lower().replace('base table', 'table')} {definition.id}.",
+        parts={"database": definition.database, "name": definition.name},
+        aside=aside,
+        obstacle=judgement.unavailable.get(settings.mode.value, ""),
     )
 
 
