@@ -21,8 +21,10 @@ from connector_runner.schemas.kinds.checks import connector_problems, dataset_pr
 from connector_runner.schemas.kinds.connector import ConnectorSpec
 from connector_runner.schemas.kinds.dataset import DatasetSpec
 from connector_runner.schemas.kinds.naming import API_VERSION, dataset_name
+from connector_runner.schemas.kinds.streams import StreamsSpec
 from connector_runner.schemas.manifest import DatasetTarget, RunnerManifest, parse_manifest
 from connector_runner.schemas.secrets import SecretKey
+from connector_runner.schemas.selection import quote_name
 
 T = TypeVar("T")
 
@@ -110,7 +112,7 @@ def orders_from_file(path: Path, name: str | None = None, stream: str | None = N
     Args:
         path: A file of YAML documents: Connector, and if needed Dataset and Secret, as for kubectl.
         name: The Connector's name, if the file has several.
-        stream: Replaces the manifest's `selectedStream`.
+        stream: Replaces the manifest's `selectedStream`; of the manifest's `streams` only this one is left.
 
     Raises:
         InvalidConfigError: It is not such a file; the message says what was expected and where.
@@ -131,12 +133,19 @@ def orders_from_file(path: Path, name: str | None = None, stream: str | None = N
     manifest = RunnerManifest(
         namespace=metadata.get("namespace") or "default", name=_name_of(connector), uid=f"by-hand-{uuid4()}", run=1,
         connector_type=spec.connector_type, config=spec.config, config_from=len(used), secrets=sources, wait=spec.wait,
-        stream=spec.selected_stream if stream is None else stream, streams=spec.streams if stream is None else None,
+        stream=spec.selected_stream if stream is None or spec.streams else stream, streams=_narrow(spec.streams, stream),
         on_stream_failure=spec.on_stream_failure, dataset=target,
         take_over=spec.take_over and spec.take_over.within(metadata.get("namespace") or "default"),
     )  # fmt: skip
     data = os.environ.get(shared.DATA_DIRECTORY_VARIABLE, ".")
     return Orders(manifest, read_secrets=lambda: used, read_url=lambda: url, directory=Path(data))
+
+
+def _narrow(streams: StreamsSpec | None, stream: str | None) -> StreamsSpec | None:
+    """The selection, or of it just one stream by its name."""
+    if streams is None or stream is None:
+        return streams
+    return msgspec.structs.replace(streams, include=(quote_name(stream),), exclude=())
 
 
 def _load_documents(path: Path) -> list[dict[str, Any]]:
@@ -224,7 +233,8 @@ def _resolve_dataset(
     datasets = {_name_of(document): document for document in documents if document.get("kind") == "Dataset"}
     wanted = dataset_name(spec.dataset_id)
     document = datasets.get(wanted) or datasets.get("default")
-    table = spec.dataset_id or re.sub(r"\W", "_", spec.selected_stream or connector)
+    # With many streams it is a template, which has its own default.
+    table = "" if spec.streams else spec.dataset_id or re.sub(r"\W", "_", spec.selected_stream or connector)
     if document is None:
         if datasets:
             raise InvalidConfigError(

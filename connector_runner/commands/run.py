@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from connector_runner.commands.session import build_sink_context, build_source_context
 from connector_runner.log import LineLog
@@ -19,10 +19,14 @@ from connector_runner.pipeline.health import Health
 from connector_runner.pipeline.rotation import fingerprint, watch_files
 from connector_runner.pipeline.telemetry import NoMeters, Telemetry
 from connector_runner.protocols.errors import InvalidConfigError
+from connector_runner.protocols.sink import SinkContext
 from connector_runner.protocols.source import Source
 from connector_runner.redaction import Redactor
 from connector_runner.registry import SourceRegistry, build_sink
 from connector_runner.schemas.outcome import ExitCode
+
+if TYPE_CHECKING:
+    from connector_runner.pipeline.metrics import PrometheusMeters
 
 
 async def run(
@@ -34,48 +38,69 @@ async def run(
         ConnectorError: The error that ended the execution.
     """
     manifest = orders.manifest
-    if not manifest.stream:
+    if not manifest.stream and manifest.streams is None:
         raise InvalidConfigError(["spec.selectedStream: is required; `connector-runner discover` lists the streams"])
     before = fingerprint(orders.watched)
     telemetry = Telemetry(log, NoMeters(), Health(clean=redactor.clean))
     build_source_context(orders, registry, telemetry, redactor)  # errors are reported before anything is changed
-    sink = build_sink(build_sink_context(orders, redactor))
 
     def build_source() -> Source:
         return registry.build(manifest.connector_type, build_source_context(orders, registry, telemetry, redactor))
 
-    engine = Engine(build_source, sink, telemetry, wait=manifest.wait)
-    with stop_signals(engine.stop, log):
-        async with _surroundings(engine, telemetry, orders, before, probe_address):
-            code = await engine.run()
+    stopping = asyncio.Event()
+    with stop_signals(stopping.set, log):
+        async with _surroundings(telemetry, probe_address) as meters:
+            context = await _choose_streams(orders, registry, telemetry, redactor, stopping)
+            if context is None:
+                return ExitCode.TERMINATED
+            engine = Engine(build_source, build_sink(context), telemetry, wait=manifest.wait)
+            if meters is not None:
+                meters.watch(engine.queue, telemetry.health)
+            async with contextlib.AsyncExitStack() as stack:
+                await stack.enter_async_context(_background(_stop_when(stopping, engine)))
+                if orders.watched:
+                    await stack.enter_async_context(_background(watch_files(orders.watched, before, engine.reconnect)))
+                code = await engine.run()
     totals = telemetry.totals
     log("info", "done", rows=totals.rows, commits=totals.commits, refused=totals.refused, exitCode=int(code))
     return code
 
 
+async def _choose_streams(
+    orders: Orders, registry: SourceRegistry, telemetry: Telemetry, redactor: Redactor, stopping: asyncio.Event
+) -> SinkContext | None:
+    """The context of the selected stream, or of all that the selection takes; None if a stop was requested meanwhile."""
+    if orders.manifest.streams is None:
+        return build_sink_context(orders, redactor)
+    from connector_runner.commands.selection import Selecting
+
+    chosen = await Selecting(orders, registry, telemetry, redactor).choose(stopping)
+    return None if chosen is None else build_sink_context(orders, redactor, chosen.tables, chosen.record)
+
+
+async def _stop_when(stopping: asyncio.Event, engine: Engine) -> None:
+    await stopping.wait()
+    engine.stop()
+
+
 @asynccontextmanager
-async def _surroundings(
-    engine: Engine, telemetry: Telemetry, orders: Orders, before: str, probe_address: str | None
-) -> AsyncIterator[None]:
-    """Probes, progress on a terminal, and the watch over mounted Secrets; each runs only where it is needed."""
+async def _surroundings(telemetry: Telemetry, probe_address: str | None) -> AsyncIterator[PrometheusMeters | None]:
+    """Probes and metrics, and progress on a terminal; each runs only where it is needed."""
     async with contextlib.AsyncExitStack() as stack:
+        meters = None
         if probe_address:
             from connector_runner.pipeline.metrics import PrometheusMeters
             from connector_runner.pipeline.probes import serve_probes
 
-            meters = PrometheusMeters()
-            meters.watch(engine.queue, telemetry.health)
-            telemetry.meters = meters
+            meters = telemetry.meters = PrometheusMeters()
             server, port = await serve_probes(probe_address, telemetry.health, meters)
             stack.push_async_callback(server.cleanup)
             telemetry.note("probes and metrics are served", port=port)
-        if orders.watched:
-            await stack.enter_async_context(_background(watch_files(orders.watched, before, engine.reconnect)))
         if sys.stderr.isatty():
             from connector_runner.pipeline.terminal import show_progress
 
             await stack.enter_async_context(_background(show_progress(telemetry)))
-        yield
+        yield meters
 
 
 @asynccontextmanager

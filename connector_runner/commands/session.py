@@ -43,7 +43,8 @@ def build_source_context(orders: Orders, registry: SourceRegistry, report: Repor
         redactor.learn(text.strip() for path, text in secret.values.items() if _is_secret(schema, path))
     config = orders.config(registry)
     redactor.learn(_secrets_in(config, schema))
-    return SourceContext(config, orders.connector, _write_mode(orders), report)
+    isolates = orders.manifest.on_stream_failure == "isolate"
+    return SourceContext(config, orders.connector, write_mode_of(orders), report, isolates=isolates)
 
 
 def _is_secret(schema: Schema, path: str) -> bool:
@@ -64,7 +65,8 @@ def _secrets_in(value: Any, schema: Schema) -> Iterator[object]:
             yield from _secrets_in(part, schema.get("properties", {}).get(name, {}))
 
 
-def _write_mode(orders: Orders) -> WriteMode:
+def write_mode_of(orders: Orders) -> WriteMode:
+    """How the dataset stores rows; a discovery has none, and gets the default."""
     dataset = orders.manifest.dataset
     return WriteMode.UPSERT if dataset is None else _choice(WriteMode, dataset.write_mode, "dataset.writeMode")
 
@@ -76,8 +78,16 @@ def _choice(kind: type[Choice], text: str, path: str) -> Choice:
         raise InvalidConfigError([f"{path}: {text!r} is not one of {', '.join(kind)}"]) from None
 
 
-def build_sink_context(orders: Orders, redactor: Redactor) -> SinkContext:
+def build_sink_context(
+    orders: Orders, redactor: Redactor, tables: Mapping[str, str] | None = None, selection: str = ""
+) -> SinkContext:
     """Builds the context of the orders' dataset.
+
+    Args:
+        orders: The orders.
+        redactor: Receives the URL's secrets.
+        tables: The tables of a selection, by stream; None for the selected stream alone.
+        selection: What the ledger records of the selection.
 
     Raises:
         InvalidConfigError: The orders' dataset is not valid.
@@ -90,9 +100,10 @@ def build_sink_context(orders: Orders, redactor: Redactor) -> SinkContext:
         return url
 
     return SinkContext(
-        read_url=read_url, tables={orders.manifest.stream: target.table}, connector=orders.connector,
+        read_url=read_url, tables={orders.manifest.stream: target.table} if tables is None else tables,
+        is_selection=tables is not None, selection=selection, connector=orders.connector,
         uid=orders.manifest.uid, run=orders.manifest.run, unmoved=orders.manifest.unmoved,
-        take_over=orders.manifest.take_over, write_mode=_write_mode(orders),
+        take_over=orders.manifest.take_over, write_mode=write_mode_of(orders),
         refused_rows=_choice(RefusedRows, target.refused_rows, "dataset.refusedRows"), wait=orders.manifest.wait,
         directory=orders.directory,
     )  # fmt: skip

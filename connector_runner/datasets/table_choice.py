@@ -85,10 +85,12 @@ def _want(
         fill = parse_template(strip_quotes(template or DEFAULT_TEMPLATE))
         own = {**kept, **{stream: table for stream, table in named.items() if table}}
         tables = assign_tables([stream.named for stream in streams], fill, own).names
-        for stream in streams:
+        for stream in streams if dialect.has_schemas else ():
+            if stream.id in own:
+                continue
             parts = {word: value.replace(".", "") for word, value in stream.named.parts.items()}
             plain = fill(Named(stream.id, parts))
-            if dialect.has_schemas and stream.id not in own and plain.count(".") != tables[stream.id].count("."):
+            if plain.count(".") != tables[stream.id].count("."):
                 problems[stream.id] = (
                     f"dataset.table: {tables[stream.id]!r} would name a schema, because the stream's own name has a dot; {_ANOTHER}"
                 )

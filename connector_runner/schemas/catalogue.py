@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 from typing import Annotated
 
 import msgspec
 
 from connector_runner.schemas.kinds.declare import described
-from connector_runner.schemas.selection import Named
+from connector_runner.schemas.kinds.streams import StreamsSpec
+from connector_runner.schemas.selection import Named, resolve
 
 # Keeps status small: 500 streams are about 36 kB of JSON.
 MAX_STREAMS = 500
+# Patterns, streams and sentences that the summary of one selection has of each.
+MAX_TOLD = 20
 LINE_TAG = "connector-catalogue:"
 
 
@@ -153,7 +156,12 @@ def with_unique_streams(summary: CatalogueSummary) -> CatalogueSummary:
 
 
 def summarise(
-    catalogue: Catalogue, selected: str | None, also: Collection[str] = (), limit: int = MAX_STREAMS
+    catalogue: Catalogue,
+    selected: str | None,
+    also: Collection[str] = (),
+    limit: int = MAX_STREAMS,
+    *,
+    selections: Sequence[StreamsSpec] = (),
 ) -> CatalogueSummary:
     """Caps a catalogue to `limit` streams in order; selected streams that would be cut off replace the last ones.
 
@@ -162,6 +170,7 @@ def summarise(
         selected: The selected stream; it has precedence over those that others have selected.
         also: The streams that others have selected.
         limit: The largest number of streams in the list.
+        selections: The selections that are answered, each by what it takes of the whole catalogue.
     """
     places = {stream.id: place for place, stream in reversed(list(enumerate(catalogue.streams)))}
     wanted = dict.fromkeys([*([] if selected is None else [selected]), *also])
@@ -173,7 +182,36 @@ def summarise(
     )
     missing = tuple(name for name in also if name not in places)
     return with_unique_streams(
-        CatalogueSummary(short, max(catalogue.total, len(short)), catalogue.identity, catalogue.notes, missing)
+        CatalogueSummary(
+            short,
+            max(catalogue.total, len(short)),
+            catalogue.identity,
+            catalogue.notes,
+            missing,
+            summarise_selections(catalogue, selections),
+        )
+    )
+
+
+def summarise_selections(catalogue: Catalogue, selections: Sequence[StreamsSpec]) -> tuple[SelectionSummary, ...]:
+    """What each selection takes; a stream that has another's id counts once."""
+    known = [stream.named for stream in {stream.id: stream for stream in reversed(catalogue.streams)}.values()][::-1]
+    obstacles = {stream.id: stream.obstacle for stream in reversed(catalogue.streams) if stream.obstacle}
+    return tuple(_summarise_selection(spec, known, obstacles) for spec in selections)
+
+
+def _summarise_selection(spec: StreamsSpec, known: Sequence[Named], obstacles: Mapping[str, str]) -> SelectionSummary:
+    try:
+        resolved = resolve(spec.parse(), known)
+    except ValueError as error:
+        return SelectionSummary(key=spec.key, problems=tuple(str(error).split("\n"))[:MAX_TOLD])
+    blocked = [f"{stream.id}: {obstacles[stream.id]}" for stream in resolved.streams if stream.id in obstacles]
+    return SelectionSummary(
+        key=spec.key,
+        matched=len(resolved.streams),
+        idle=dict(islice(resolved.idle.items(), MAX_TOLD)),
+        aside=tuple(stream.id for stream in resolved.left_aside[:MAX_TOLD]),
+        problems=tuple(blocked[:MAX_TOLD]),
     )
 
 

@@ -96,6 +96,11 @@ def parse_pattern(text: str) -> Pattern:
     return Pattern(text, tuple(parts), tuple(part or "" for part in name) if is_name else None)
 
 
+def quote_name(stream: str) -> str:
+    """The pattern that takes in just the stream of this id."""
+    return '"' + stream.replace('"', '""') + '"'
+
+
 def _translate(glob: str) -> str:
     return "".join({"*": ".*", "?": "."}.get(character) or re.escape(character) for character in glob)
 

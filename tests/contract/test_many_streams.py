@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -13,7 +14,7 @@ import pytest
 from connector_runner.protocols.batch import Batch, Operation
 from connector_runner.protocols.errors import ActionRequiredError, FenceLostError, SchemaConflictError, TransientError
 from connector_runner.protocols.schema import Column, StreamSchema
-from connector_runner.protocols.sink import SinkContext, Transaction
+from connector_runner.protocols.sink import SinkContext, StoredStreams, Transaction
 from connector_runner.protocols.source import WriteMode
 from connector_runner.protocols.types import INT64, STRING
 from connector_runner.registry import build_inspector, build_sink
@@ -285,3 +286,21 @@ async def test_a_reset_of_one_stream_fences_off_and_starts_only_that_one_over(da
     assert [name for name, at in found.checkpoints.items() if at is None] == ["t1"]
     await carry(bank, selection(dataset, bank.streams, run=4))
     assert balances(dataset, bank, bank.streams) == truth(bank, bank.streams)
+
+
+async def test_the_ledger_tells_what_it_knows_of_a_connector_before_any_claim(dataset: Dataset) -> None:
+    bank = Bank(seed=9, moves=20)
+    empty = build_inspector(selection(dataset, ["t0"]), create=True)
+    assert empty.stored_streams() == StoredStreams()
+    empty.close()
+    await carry(bank, selection(dataset, bank.streams, selection='{"include":["t*"]}'))
+    kept = bank.streams[1:]
+    await carry(bank, selection(dataset, kept, run=2))
+    inspector = build_inspector(selection(dataset, ["t0"]))
+    stored = inspector.stored_streams()
+    inspector.close()
+    assert json.loads(stored.selection) == {"include": ["t*"]}, "a claim without a record leaves it as it is"
+    assert stored.had_selection
+    assert {(one.stream, one.table, one.has_position, one.is_member) for one in stored.streams} == {
+        (stream, f"{stream}_rows", True, stream in kept) for stream in bank.streams
+    }

@@ -8,9 +8,9 @@ from connector_runner.protocols.sink import Inspector, Sink, SinkContext
 
 def build_dialect() -> Dialect:
     """How it distinguishes the names of tables."""
-    from connector_runner.datasets.sqlite.dialect import datasets.sqlite.dialectECT
+    from connector_runner.datasets.sqlite.dialect import DIALECT
 
-    return datasets.sqlite.dialectECT
+    return DIALECT
 
 
 def build_sink(context: SinkContext) -> Sink:

@@ -90,7 +90,10 @@ def test_a_manifest_by_hand_takes_a_selection(tmp_path: Path) -> None:
     orders = orders_from_file(file).manifest
     assert (orders.streams, orders.on_stream_failure) == (StreamsSpec(("shop.*",), added="ignore"), "stop")
     named = orders_from_file(file, stream="shop.orders").manifest
-    assert (named.streams, named.stream) == (None, "shop.orders")
+    assert named.stream == ""
+    assert named.streams is not None
+    assert (named.streams.include, named.streams.exclude) == (('"shop.orders"',), ())
+    assert orders_from_file(file).target().table == "", "the runner's own template"
 
 
 def test_all_limits_stand_in_the_definition() -> None:

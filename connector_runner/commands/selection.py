@@ -1,0 +1,150 @@
+"""Finds out which streams a run carries: asks the source, looks into the dataset's ledger, and chooses."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Mapping
+from dataclasses import replace
+
+from connector_runner.commands.choice import Choice, Target, choose, exact_names
+from connector_runner.commands.session import build_sink_context, build_source_context, write_mode_of
+from connector_runner.datasets.dialect import Dialect
+from connector_runner.datasets.names import TableNames
+from connector_runner.datasets.table_choice import choose_tables
+from connector_runner.orders import Orders
+from connector_runner.pipeline.telemetry import Telemetry
+from connector_runner.protocols.errors import InvalidConfigError, TransientError
+from connector_runner.protocols.sink import SinkContext, StoredStreams
+from connector_runner.redaction import Redactor
+from connector_runner.registry import SourceRegistry, build_dialect, build_inspector
+from connector_runner.resilience.backoff import Backoff
+from connector_runner.schemas.catalogue import Catalogue
+from connector_runner.schemas.kinds.streams import StreamsSpec
+
+LEFT_OUT_LOGGED = 20
+"""Streams that are left out and named in the log; all of them are counted."""
+
+
+class Selecting:
+    """Chooses the streams of one run.
+
+    Args:
+        orders: The run's orders; they have `streams`.
+        registry: Where the source is found.
+        telemetry: Told about failures and about what is left out.
+        redactor: Receives the secrets.
+    """
+
+    def __init__(self, orders: Orders, registry: SourceRegistry, telemetry: Telemetry, redactor: Redactor) -> None:
+        self._orders = orders
+        self._registry = registry
+        self._telemetry = telemetry
+        self._redactor = redactor
+
+    async def choose(self, stopping: asyncio.Event) -> Choice | None:
+        """Asks until source and dataset have answered; None if a stop was requested meanwhile.
+
+        Raises:
+            ActionRequiredError: A user must act; see `choice.choose`.
+        """
+        backoff = Backoff(random.random)
+        while not stopping.is_set():
+            lost = self._telemetry.source_lost
+            try:
+                catalogue = await self._discover()
+                lost = self._telemetry.sink_lost
+                choice = await asyncio.to_thread(self._choose_from, catalogue)
+            except TransientError as error:
+                delay = backoff.next_delay(error.retry_after)
+                lost(error, delay)
+                await _wait(stopping, delay)
+            else:
+                self._tell(choice)
+                return choice
+        return None
+
+    async def _discover(self) -> Catalogue:
+        context = build_source_context(self._orders, self._registry, self._telemetry, self._redactor)
+        source = self._registry.build(self._orders.manifest.connector_type, context)
+        try:
+            return await source.discover(None, exact_names(self._spec))
+        finally:
+            await source.close()
+
+    @property
+    def _spec(self) -> StreamsSpec:
+        spec = self._orders.manifest.streams
+        if spec is None:
+            raise InvalidConfigError(["spec.streams: is required"])
+        return spec
+
+    def _choose_from(self, catalogue: Catalogue) -> Choice:
+        context = build_sink_context(self._orders, self._redactor, {})
+        dialect = build_dialect(context.read_url())
+        template = self._orders.target().table
+        stored = read_stored(context, possible_tables(self._spec, catalogue, template, dialect), dialect)
+        target = Target(template, dialect, write_mode_of(self._orders), stored)
+        return choose(self._spec, catalogue, target, isolates=self._orders.manifest.on_stream_failure == "isolate")
+
+    def _tell(self, choice: Choice) -> None:
+        telemetry = self._telemetry
+        for note in choice.notes:
+            telemetry.note(note)
+        for stream, problem in list(choice.left_out.items())[:LEFT_OUT_LOGGED]:
+            telemetry.log("warning", f"{stream} is left out: {problem}", stream=stream)
+        if (more := len(choice.left_out) - LEFT_OUT_LOGGED) > 0:
+            telemetry.log("warning", f"{more} more streams are left out")
+        if choice.left_out:
+            telemetry.count("streams_left_out", len(choice.left_out))
+        telemetry.note("streams are selected", streams=len(choice.tables), leftOut=len(choice.left_out))
+
+
+async def _wait(stopping: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stopping.wait()
+
+
+def possible_tables(
+    spec: StreamsSpec, catalogue: Catalogue, template: str, dialect: Dialect
+) -> dict[str, tuple[str, str]]:
+    """Where a ledger of these streams may lie: for each schema, a stream and its table there."""
+    wanted = spec.parse()
+    selected = [stream for stream in catalogue.streams if wanted.takes(stream.named)]
+    chosen = choose_tables(selected, template, spec.tables, {}, dialect, append=True)
+    found: dict[str, tuple[str, str]] = {}
+    for stream, table in chosen.tables.items():
+        found.setdefault(dialect.parse_table(table).schema, (stream, table))
+    return found
+
+
+def read_stored(context: SinkContext, places: Mapping[str, tuple[str, str]], dialect: Dialect) -> StoredStreams:
+    """What the ledgers know of the connector; tables in a schema that was named get its name.
+
+    Args:
+        context: Of the dataset.
+        places: See `possible_tables`.
+        dialect: The dataset's.
+
+    Raises:
+        TransientError, ActionRequiredError: The dataset can't be read.
+    """
+    found = StoredStreams()
+    for schema, (stream, table) in places.items():
+        inspector = build_inspector(replace(context, tables={stream: table}, is_selection=True), create=True)
+        try:
+            stored = inspector.stored_streams()
+        finally:
+            inspector.close()
+        named = tuple(
+            replace(known, table=TableNames(schema, known.table).text if dialect.has_schemas else known.table)
+            for known in stored.streams
+        )
+        found = StoredStreams(
+            (*found.streams, *named),
+            found.selection or stored.selection,
+            found.had_selection or stored.had_selection,
+        )
+    return found

@@ -1,0 +1,169 @@
+"""A selection of many tables from a manifest, by real processes: into SQLite and PostgreSQL, killed, changed, and back to one table."""
+
+from __future__ import annotations
+
+import random
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.integration.mysql.conftest import Database, variants
+from tests.integration.mysql.running import Runner
+from tests.servers.postgresql import PostgresServer
+
+EACH = pytest.mark.parametrize("variant", variants("mysql-gtids", "mariadb", long=("mysql-files",)))
+ONE = pytest.mark.parametrize("variant", variants("mysql-gtids"))
+TABLES = ("orders", "items", "customers")
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    with PostgresServer() as server:
+        yield server.url()
+
+
+def create(database: Database, *names: str) -> None:
+    for name in names:
+        database.execute(
+            f"CREATE TABLE {name} (id INT PRIMARY KEY, v VARCHAR(40))",
+            f"INSERT INTO {name} VALUES (1, 'one'), (2, 'two')",
+        )
+
+
+class Selection(Runner):
+    """A runner whose manifest has `streams`; what it selects may be changed between two runs."""
+
+    def __init__(self, folder: Path, database: Database, url: str, name: str, **streams: Any) -> None:
+        super().__init__(folder, database.server, "", url, name)
+        self.database = database
+        self.select(streams=streams)
+
+    def select(self, *, table: str = "", **spec: Any) -> None:
+        """Writes the manifest anew, with `streams` or with `selectedStream`."""
+        connector, dataset, secret = yaml.safe_load_all(self.manifest.read_text())
+        for field in ("selectedStream", "streams", "onStreamFailure"):
+            connector["spec"].pop(field, None)
+        connector["spec"] |= spec
+        dataset["spec"].pop("table", None)
+        dataset["spec"] |= {"table": table} if table else {}
+        self.manifest.write_text(yaml.safe_dump_all([connector, dataset, secret]))
+
+    def table(self, name: str) -> list[tuple[Any, ...]]:
+        return self.ask(f'SELECT id, v FROM "{name}" ORDER BY id')
+
+    def until_equal(self, tables: dict[str, str]) -> None:
+        """Waits until each table of the dataset has the rows of its table in the source."""
+        for name, table in tables.items():
+            wanted = [tuple(row) for row in self.database.query(f"SELECT id, v FROM {name} ORDER BY id")]
+            self.until(lambda table=table, wanted=wanted: self.table(table) == wanted)  # type: ignore[misc]
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self.ended is None
+
+    def stop(self) -> None:
+        assert self.kill(signal.SIGTERM) == 143, self.output()
+
+
+@pytest.fixture
+def selection(database: Database, tmp_path: Path) -> Iterator[Callable[..., Selection]]:
+    """Builds runners of this test's database; those that still run at its end are killed."""
+    built: list[Selection] = []
+
+    def build(url: str, name: str, **streams: Any) -> Selection:
+        built.append(Selection(tmp_path, database, url, name, **streams))
+        return built[-1]
+
+    yield build
+    for runner in built:
+        if runner.is_running:
+            runner.kill()
+
+
+def targets(database: Database, names: tuple[str, ...] = TABLES) -> dict[str, str]:
+    return {name: f"{database.name}_{name}" for name in names}
+
+
+@EACH
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_selection_is_carried_through_kills(
+    database: Database, selection: Callable[..., Selection], postgres: str, kind: str
+) -> None:
+    create(database, *TABLES, "_orders_gho")
+    database.execute("CREATE TABLE keyless (v INT)", "CREATE VIEW seen AS SELECT * FROM orders")
+    url = postgres if kind == "postgresql" else "sqlite:///many.db"
+    runner = selection(url, f"s{database.name}", include=[f"{database.name}.*"])
+    random_ = random.Random(17)
+    runner.start()
+    runner.until_equal(targets(database))
+    for number in range(3, 30):
+        names = random_.sample(TABLES, 2)
+        with database.server.session(database=database.name) as cursor:
+            cursor.execute("BEGIN")
+            for name in names:
+                cursor.execute(f"INSERT INTO {name} VALUES ({number}, 'row {number}')")
+            cursor.execute("COMMIT")
+        if number % 9 == 0:
+            runner.kill()
+            runner.start()
+    runner.until_equal(targets(database))
+    said = runner.output()
+    assert f"{database.name}.keyless is left out: " in said
+    assert f"{database.name}.seen is left out: " in said
+    assert "left aside, because only their exact names select them" in said
+    assert runner.table(f"{database.name}_keyless") == []
+    runner.stop()
+
+
+@EACH
+def test_from_one_stream_to_many_and_back_goes_on_exactly(
+    database: Database, selection: Callable[..., Selection]
+) -> None:
+    create(database, *TABLES)
+    runner = selection("sqlite:///many.db", "turn", include=["x"])
+    orders, pattern = f"{database.name}.orders", [f"{database.name}.*"]
+    runner.select(selectedStream=orders, table="warehouse")
+    runner.start()
+    runner.until_equal({"orders": "warehouse"})
+    runner.stop()
+    database.execute("INSERT INTO orders VALUES (3, 'while it was stopped')")
+    into = targets(database) | {"orders": "warehouse"}
+    runner.select(streams={"include": pattern})
+    runner.start()
+    runner.until_equal(into)
+    runner.stop()
+    database.execute("DELETE FROM orders WHERE id = 1", "INSERT INTO items VALUES (9, 'nine')")
+    runner.select(selectedStream=orders, table="warehouse")
+    runner.start()
+    runner.until_equal({"orders": "warehouse"})
+    runner.stop()
+    assert runner.table(f"{database.name}_items") == [(1, "one"), (2, "two")]
+
+
+@ONE
+def test_a_selection_that_matches_nothing_ends_with_the_nearest_names(
+    database: Database, selection: Callable[..., Selection]
+) -> None:
+    create(database, *TABLES)
+    runner = selection("sqlite:///many.db", "none", include=[f"{database.name}.order"])
+    runner.start()
+    assert runner.wait() == 78
+    assert f"did you mean {database.name}.orders" in runner.output()
+    assert "UnknownStream" in runner.output()
+
+
+@ONE
+def test_streams_that_meet_in_a_table_are_refused_before_anything_is_written(
+    database: Database, selection: Callable[..., Selection]
+) -> None:
+    create(database, *TABLES)
+    runner = selection("sqlite:///many.db", "meet", include=[f"{database.name}.*"])
+    runner.select(streams={"include": [f"{database.name}.*"]}, table="{database}")
+    runner.start()
+    assert runner.wait() == 78
+    assert "meet in table" in runner.output()
+    assert runner.ask("SELECT name FROM sqlite_master") == []
