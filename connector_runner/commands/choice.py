@@ -223,7 +223,7 @@ def _notes(
     if gone := [stream for stream in members if stream not in infos]:
         yield f"the source does not have any more what was carried before: {_names(gone)}; their rows and positions stay"
     if let_go := [stream for stream in members if stream in infos]:
-        yield f"let go; their rows and positions stay: {_names(let_go)}"
+        yield f"not selected any more; their rows and positions stay: {_names(let_go)}"
 
 
 def _names(streams: Sequence[str]) -> str:

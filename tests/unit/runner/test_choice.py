@@ -177,7 +177,7 @@ def test_a_stream_keeps_the_table_that_it_has() -> None:
 def test_what_is_let_go_or_gone_is_told() -> None:
     stored = [member("shop.orders", "a"), member("shop.items", "b"), member("shop.gone", "c")]
     notes = run(["shop.orders", "shop.gon*"], stored=stored).notes
-    assert "let go; their rows and positions stay: shop.items" in notes
+    assert "not selected any more; their rows and positions stay: shop.items" in notes
     assert any(note.startswith("the source does not have any more") and "shop.gone" in note for note in notes)
 
 
