@@ -56,6 +56,10 @@ _EFFECTS: dict[Effect, tuple[str, str]] = {
         "DROP TABLE, DROP DATABASE, CREATE OR REPLACE DATABASE",
         "An error that names the statement; the dataset keeps its last state.",
     ),
+    Effect.VANISHED: (
+        "a table that is gone without a statement in the log (a CREATE OR REPLACE DATABASE that failed, `sql_log_bin=0`)",
+        "An error within about a minute; the dataset keeps its last state.",
+    ),
     Effect.RENAMED: (
         "RENAME TABLE, ALTER TABLE … RENAME",
         "An error that names the statement; the dataset keeps its last state.",

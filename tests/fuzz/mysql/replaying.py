@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from connector_runner.sources.mysql.streaming import log_based
 from tests.fuzz.mysql.running.doing import replay
+from tests.fuzz.mysql.running.pace import hasten
 from tests.fuzz.mysql.running.verdict import Verdict
 from tests.fuzz.mysql.steps import History
 from tests.fuzz.mysql.versions import build_server
@@ -46,7 +46,7 @@ def read_history(path: Path) -> History:
 async def _replay_on_one(paths: list[Path], patience: float) -> list[Replayed]:
     """All have the same server."""
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(100))
-    log_based.QUIET_SECONDS = 0.1
+    hasten()
     free = asyncio.Semaphore(AT_ONCE)
     first = read_history(paths[0])
     with tempfile.TemporaryDirectory(prefix="kept-") as folder, build_server(first.version, first.options) as server:

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from connector_runner.sources.mysql.streaming import log_based
 from tests.fuzz.mysql.running.doing import replay
+from tests.fuzz.mysql.running.pace import hasten
 from tests.fuzz.mysql.running.verdict import Verdict
 from tests.fuzz.mysql.steps import History, Step
 from tests.fuzz.mysql.versions import build_server
@@ -40,7 +40,7 @@ async def shrink_steps(steps: list[Step], fails: Fails) -> list[Step]:
 async def shrink(history: History, patience: float = 10.0, tries: int = 250) -> tuple[History, Verdict]:
     """The history with as few steps as show the same outcome, and what it then says."""
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(100))
-    log_based.QUIET_SECONDS = 0.1
+    hasten()
     with (
         tempfile.TemporaryDirectory(prefix="shrink-") as folder,
         build_server(history.version, history.options) as server,

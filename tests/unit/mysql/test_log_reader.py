@@ -147,3 +147,54 @@ def test_only_the_read_end_of_the_log_is_marked_as_such() -> None:
     assert reader.events_received() == []
     reader.receive_idle()
     assert [batch.is_at_end for batch in reader.events_received()] == [True]
+
+
+T = frozenset({("d", "t")})
+
+
+def at(number: int) -> LogPosition:
+    return LogPosition(gtids=f"{SERVER}:1-{number}")
+
+
+def test_a_table_that_is_gone_without_a_statement_is_told_once_the_log_is_read_up_to_then() -> None:
+    """The server was asked when its log had one more transaction than what has arrived."""
+    log, reader = transactions(2), open_reader()
+    assert reader.tables == [("d", "t")]
+    data = stream(log)
+    size = len(stream(transactions(1)))
+    drive(reader, data[:size])
+    reader.receive_missing(T, at(11))
+    assert drive(reader, b"") == []
+    reader.receive_data(data[size:])
+    assert reader.events_received() == []
+    reader.receive_idle()
+    assert [len(batch.rows) for batch in reader.events_received()] == [2]  # all rows come before the error
+    with pytest.raises(
+        ActionRequiredError, match=r"d\.t is gone, and the log has no statement that removed it"
+    ) as raised:
+        reader.events_received()
+    assert raised.value.reason == "TableGone"
+
+
+def test_a_table_that_the_log_shows_to_be_gone_is_told_by_its_statement() -> None:
+    log, reader = transactions(1), open_reader()
+    reader.receive_missing(T, at(11))
+    log.statement(11, "DROP TABLE t")
+    with pytest.raises(ActionRequiredError, match="dropped by: DROP TABLE t"):
+        drive(reader, stream(log))
+
+
+def test_a_table_that_the_log_shows_to_be_another_one_is_not_missed() -> None:
+    log, reader = transactions(1), open_reader(onLogGap="resnapshot")
+    reader.receive_missing(T, at(12))
+    log.statement(11, "CREATE OR REPLACE TABLE t (id INT PRIMARY KEY, v INT)")
+    log.statement(12, "DO 1")
+    found = drive(reader, stream(log), answers=(FoundTable(TABLE, "BASE TABLE", "InnoDB"),))
+    assert [batch.again for batch in found if batch.again] == [Again.RESTART]
+    assert drive(reader, b"") == []
+
+
+def test_a_name_that_is_not_followed_is_not_missed() -> None:
+    reader = open_reader()
+    reader.receive_missing(frozenset({("d", "other")}), at(9))
+    assert [batch.rows for batch in drive(reader, b"")] == [[]]

@@ -163,8 +163,8 @@ def test_an_alteration_in_two_phases_happens_at_its_end() -> None:
 # --- how events hold them
 
 
-def query_event(text: bytes, status: bytes, *, database: bytes = b"d") -> bytes:
-    return struct.pack("<IIBHH", 5, 0, len(database), 0, len(status)) + status + database + b"\0" + text
+def query_event(text: bytes, status: bytes = b"", *, database: bytes = b"d", error: int = 0) -> bytes:
+    return struct.pack("<IIBHH", 5, 0, len(database), error, len(status)) + status + database + b"\0" + text
 
 
 def test_the_session_s_state_is_read_from_the_event() -> None:
@@ -181,6 +181,27 @@ def test_the_session_s_state_is_read_from_the_event() -> None:
     body = query_event("TRUNCATE 表".encode("gbk"), status)
     assert parse_query(body, 3, 0xC, {28: "gbk"}) == Query("d", "TRUNCATE 表", ANSI_QUOTES, 3, 5, True)
     assert parse_query(query_event(b"DO 1", b"\xff"), 3) == Query("d", "DO 1", 0, 3, 5)
+
+
+LATIN1 = b"\x04" + (8).to_bytes(2, "little") * 3  # Q_CHARSET_CODE with the session's latin1
+
+
+def test_what_servers_rewrite_is_in_utf8_whatever_the_session_is() -> None:
+    """LOAD DATA, CREATE TABLE … SELECT, the DROP after a failed CREATE OR REPLACE: seen on all five servers, in a latin1 session."""
+    judging = Statements(("d", "größe"), is_mariadb=True)
+    for codec in ("latin-1", "utf-8"):
+        query = parse_query(query_event("DROP TABLE IF EXISTS `größe`".encode(codec), LATIN1), 1, 0, {8: "latin1"})
+        assert judging.judge(query) is Effect.DROPPED, codec
+    other = parse_query(query_event("DROP TABLE `gröse`".encode(), LATIN1), 1, 0, {8: "latin1"})
+    assert judging.judge(other) is Effect.NONE
+
+
+def test_a_replacement_that_failed_has_dropped_the_table() -> None:
+    """MariaDB logs the statement with its error: the old table is gone, there is no new one."""
+    statement = b"CREATE OR REPLACE TABLE t (id INT PRIMARY KEY, x INT, FOREIGN KEY (x) REFERENCES q (n))"
+    judging = Statements(("d", "t"), is_mariadb=True)
+    assert judging.judge(parse_query(query_event(statement), 1)) is Effect.REPLACED
+    assert judging.judge(parse_query(query_event(statement, error=1005), 1)) is Effect.DROPPED
 
 
 @given(st.binary(max_size=40))

@@ -21,6 +21,10 @@ class Query:
         sql_mode: The session's sql_mode, as the server's bits.
         server, thread: The server's id and the thread of its session.
         uses_temporary: Whether it uses some temporary table.
+        in_utf8: The same bytes read as UTF-8, where that is possible and gives another text; else "". Servers write what they
+            rewrite (LOAD DATA, CREATE TABLE … SELECT, the DROP after a failed CREATE OR REPLACE) in UTF-8, and record the session's
+            character set all the same.
+        has_failed: Whether it ended with an error; what it did until then stays.
     """
 
     database: str
@@ -29,6 +33,8 @@ class Query:
     server: int = 0
     thread: int = 0
     uses_temporary: bool = False
+    in_utf8: str = ""
+    has_failed: bool = False
 
 
 # Sizes of the variables in a query event's status block, by number (`Query_event_status_vars`); others give it in their first byte.
@@ -75,13 +81,16 @@ def parse_query(
     if is_compressed:
         text = decompress_maria(text)
     charset = (charsets or {}).get(int.from_bytes(status.get(_CHARSET, b"")[:2], "little"), "")
+    statement = _decode(text, charset)
     return Query(
         body[at : at + database_size].decode("utf-8", "surrogateescape"),
-        _decode(text, charset),
+        statement,
         int.from_bytes(status.get(_SQL_MODE, b""), "little"),
         server,
         int.from_bytes(body[:4], "little"),
         bool(flags & USES_TEMPORARY),
+        _in_utf8(text, statement),
+        body[9:11] != b"\0\0",
     )
 
 
@@ -107,3 +116,13 @@ def _decode(text: bytes, charset: str) -> str:
     if not text.isascii() and is_supported(charset):
         return text_decoder(charset)(text)
     return text.decode("utf-8", "surrogateescape")
+
+
+def _in_utf8(text: bytes, statement: str) -> str:
+    if text.isascii():
+        return ""
+    try:
+        other = text.decode()
+    except UnicodeDecodeError:
+        return ""
+    return "" if other == statement else other

@@ -30,6 +30,7 @@ class Effect(Enum):
     SHADOWED = "changed by a statement, if it does not mean a temporary table of the same name"
     INCOMPLETE = "rows without some of their columns"
     GENERATED = "updates without generated columns"
+    VANISHED = "gone, and the log has no statement that removed it"
 
 
 @dataclass(frozen=True)

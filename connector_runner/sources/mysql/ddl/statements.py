@@ -7,6 +7,7 @@ table (LOG_EVENT_THREAD_SPECIFIC_F), but not which one; so temporary tables are 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from connector_runner.sources.mysql.binlog import events
 from connector_runner.sources.mysql.binlog.query_event import Query, parse_query
@@ -99,7 +100,16 @@ class Statements:
         return self.judge_each(query).get(self._table, Effect.NONE)
 
     def judge_each(self, query: Query) -> dict[TableName, Effect]:
-        """What a statement does to each of the tables that it affects; tables that it does not name cost nothing."""
+        """What a statement does to each of the tables that it affects; tables that it does not name cost nothing.
+
+        A statement whose bytes can be read in two ways has the effects of both.
+        """
+        effects = self._judge_text(query)
+        if query.in_utf8:
+            effects = self._judge_text(replace(query, statement=query.in_utf8)) | effects
+        return effects
+
+    def _judge_text(self, query: Query) -> dict[TableName, Effect]:
         if self._alter_phase & _HALF_ALTER:  # the table changes when the ALTER ends successfully
             return {}
         named: Iterable[TableName] = self._tables
@@ -118,6 +128,10 @@ class Statements:
             effects = {table: self._of_table(meaning, query, own) for table, meaning in meanings.items()}
             if query.uses_temporary:
                 self._follow(common, query, own)
+        if query.has_failed:  # CREATE OR REPLACE TABLE is logged also when it failed once the old table was gone
+            effects = {
+                table: Effect.DROPPED if effect is Effect.REPLACED else effect for table, effect in effects.items()
+            }
         return {table: effect for table, effect in effects.items() if effect is not Effect.NONE}
 
     def _read(self, query: Query, table: TableName) -> Meaning:

@@ -94,6 +94,12 @@ class Decisions:
                     "another stream, or start over once the table is there again",
                     reason="TableGone",
                 )
+            case Effect.VANISHED:
+                raise ActionRequiredError(
+                    f"{known.id} is {found.effect.value} (a CREATE OR REPLACE DATABASE that failed, SET sql_log_bin = 0). The dataset "
+                    "keeps its last state; select another stream, or start over once the table is there again",
+                    reason="TableGone",
+                )
             case Effect.GENERATED:
                 # A copy would not help: the next update is incomplete too, so that copies might never end.
                 raise ActionRequiredError(

@@ -7,12 +7,13 @@ fed until it is decided, with `adopt` or `give_up`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from connector_runner.protocols.batch import Incident
 from connector_runner.sources.mysql.binlog.position import LogPosition, LogState, join_positions
 from connector_runner.sources.mysql.binlog.table_decoders import TableDecoders
+from connector_runner.sources.mysql.ddl.effects import Effect
 from connector_runner.sources.mysql.ddl.statements import Statements
 from connector_runner.sources.mysql.log_reader.followed_table import FollowedTable
 from connector_runner.sources.mysql.log_reader.log_batch import Again, Interruption, LogBatch
@@ -128,6 +129,13 @@ class FollowedTables:
         """Ends the interruption: its table can't be followed any further, the others continue."""
         self.park(self.interrupted, error)
         self._go_on()
+
+    def lose(self, names: Collection[TableName]) -> None:
+        """Has it decided how to continue without tables, by (database, name), that are not there any more."""
+        tables = [
+            table for table in self.tables.values() if (table.definition.database, table.definition.name) in names
+        ]
+        self._interrupt([(table, Interruption(Effect.VANISHED)) for table in tables])
 
     def park(self, table: FollowedTable, error: Exception) -> None:
         """Parks a table at a position where it can resume: its rows of the open transaction are not handed over."""

@@ -23,6 +23,7 @@ from connector_runner.sources.mysql.log_reader.log_batch import LogBatch
 from connector_runner.sources.mysql.log_reader.questions import Answer, Question
 from connector_runner.sources.mysql.server.facts import Server
 from connector_runner.sources.mysql.settings import Settings
+from connector_runner.sources.mysql.types.names import TableName
 from connector_runner.sources.mysql.types.table import TableDefinition
 
 # A batch is handed over at this size in bytes, also in the middle of a transaction.
@@ -67,6 +68,14 @@ class LogReader:
         self._ready: list[LogBatch] = []
         self._deciding: Asking[Decision] | None = None
         self._question: Question | None = None
+        self._missing: frozenset[TableName] = frozenset()
+        self._missing_since = LogPosition()
+
+    @property
+    def tables(self) -> list[TableName]:
+        """(database, name) of the tables that are followed."""
+        definitions = [table.definition for table in self._decoder.tables.values()]
+        return [(definition.database, definition.name) for definition in definitions]
 
     @property
     def waiting(self) -> int:
@@ -82,6 +91,20 @@ class LogReader:
     def receive_idle(self) -> None:
         """To be called when nothing more has arrived: finished transactions are handed over; the log is read up to now."""
         self._take(is_at_end=True)
+        if (
+            self._missing
+            and not self._decoder.buffer.is_open
+            and self._decoder.state.position().has_reached(self._missing_since)
+        ):
+            missing, self._missing = self._missing, frozenset()
+            self._decoder.lose(missing)
+
+    def receive_missing(self, tables: frozenset[TableName], position: LogPosition) -> None:
+        """Receives which tables the server does not have any more.
+
+        Such a table is lost if the log up to the position, which has every statement that removed it, does not show that.
+        """
+        self._missing, self._missing_since = tables, position
 
     def events_received(self) -> list[LogBatch]:
         """The next batches of rows and positions, of at most about `BATCH_BYTES`; to be called until there are none.
@@ -177,6 +200,9 @@ class LogReader:
         except StopIteration as end:
             decision: Decision = end.value
             self._decoder.adopt(decision.definition, again=decision.again, incident=decision.incident)
+            self._missing -= {
+                (decision.definition.database, decision.definition.name)
+            }  # the log shows what happened to it
         except ConnectorError as error:
             if not self._isolates:
                 raise

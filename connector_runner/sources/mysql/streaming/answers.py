@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pymysql
 
 from connector_runner.sources.mysql.binlog.position import LogPosition
@@ -11,8 +13,10 @@ from connector_runner.sources.mysql.server.client_errors import translate
 from connector_runner.sources.mysql.server.connection import connect
 from connector_runner.sources.mysql.server.definitions import read_table
 from connector_runner.sources.mysql.server.facts import Server
+from connector_runner.sources.mysql.server.presence import find_missing
 from connector_runner.sources.mysql.settings import Settings
 from connector_runner.sources.mysql.streaming.scan import scan
+from connector_runner.sources.mysql.types.names import TableName
 from connector_runner.sources.mysql.types.table import FoundTable, TableDefinition
 
 
@@ -21,10 +25,15 @@ class Answers:
 
     Args:
         settings: The server's address and the account.
+        server: The server's facts.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, server: Server) -> None:
+        self._settings, self._server = settings, server
+
+    def find_missing(self, tables: Sequence[TableName]) -> tuple[frozenset[TableName], LogPosition]:
+        """Which tables are gone, see `presence.find_missing`."""
+        return find_missing(self._settings, self._server, tables)
 
     def answer(self, question: Question) -> Answer:
         """Answers a question.

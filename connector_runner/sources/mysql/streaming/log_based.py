@@ -140,7 +140,7 @@ class LogBasedStream:
     def _open_log(self) -> LogThread:
         place = self._place
         reader = LogReader(self._settings, self._server, place.definition, place.log)
-        return LogThread(self._settings, reader, place.log, Answers(self._settings))
+        return LogThread(self._settings, reader, place.log, Answers(self._settings, self._server))
 
     # --- the log
 

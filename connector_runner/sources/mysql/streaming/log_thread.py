@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
 
 from connector_runner.protocols.errors import ConnectorError
@@ -18,6 +19,8 @@ from connector_runner.sources.mysql.streaming.dump import has_more, open_dump, r
 
 # The most bytes of batches that wait to be taken.
 QUEUE_BYTES = 4 << 20
+# How often the server is asked whether the tables are still there.
+PRESENCE_SECONDS = 60.0
 
 
 class LogThread:
@@ -40,6 +43,7 @@ class LogThread:
         self._error: ConnectorError | None = None
         self._is_closed = False
         self._connection: Connection | None = None
+        self._asks_at = time.monotonic() + PRESENCE_SECONDS
         self._thread = threading.Thread(target=self._run, name="binlog", daemon=True)
 
     def start(self) -> None:
@@ -113,8 +117,15 @@ class LogThread:
             self._reader.receive_data(read_block(connection))
             self._work()
             if not has_more(connection):
+                self._ask_for_tables()
                 self._reader.receive_idle()
                 self._work()
+
+    def _ask_for_tables(self) -> None:
+        """Finds out now and then whether the tables are still there: servers may drop them without a word in the log."""
+        if time.monotonic() >= self._asks_at:
+            self._asks_at = time.monotonic() + PRESENCE_SECONDS
+            self._reader.receive_missing(*self._answers.find_missing(self._reader.tables))
 
     def _work(self) -> None:
         """Hands over batches and answers questions until the reader needs more of the log."""

@@ -88,7 +88,7 @@ class ManyStreams:
         stands = [stream.stand(self._log) for stream in self._streams.values()]
         first, *others = [(stand.definition, stand.log) for stand in stands]
         reader = LogReader(self._settings, self._server, *first, *others, isolates=self._isolates)
-        self._thread = LogThread(self._settings, reader, self._log, Answers(self._settings))
+        self._thread = LogThread(self._settings, reader, self._log, Answers(self._settings, self._server))
         return self._thread
 
     # --- the log

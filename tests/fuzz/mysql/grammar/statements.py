@@ -7,10 +7,11 @@ from collections.abc import Callable
 from tests.fuzz.mysql.draw import Draw, quoted
 from tests.fuzz.mysql.grammar.changes import delete, insert, update
 from tests.fuzz.mysql.grammar.clauses import add_generated, alter
+from tests.fuzz.mysql.grammar.failing import half_done
 from tests.fuzz.mysql.grammar.partitions import discard, of_partition, other_partitions, put_back
 from tests.fuzz.mysql.grammar.scene import Kind, Scene, Words, Writer, disguise
 from tests.fuzz.mysql.shapes import OTHER, SPARE
-from tests.fuzz.mysql.steps import DATABASE, OTHER_DATABASE, Step
+from tests.fuzz.mysql.steps import DATABASE, HALF_DONE, OTHER_DATABASE, Step
 
 TRUNCATE = "TRUNCATE TABLE"
 GONE = "DROP TABLE, DROP DATABASE"
@@ -260,4 +261,5 @@ LAST = [
     Kind("drop table", GONE, 1.3, drop, is_last=True), Kind("rename away", RENAMED, 1, rename_away, is_last=True),
     Kind("alter table rename", RENAMED, 1, alter_away, is_last=True), Kind("drop database", GONE, 1.3, drop_database, is_last=True),
     Kind("create or replace database", GONE, 1.3, replace_database, is_last=True, only="mariadb"), Kind("discard the tablespace", PARTITIONS, 1.2, discard, is_last=True),
+    Kind(HALF_DONE, GONE, 1.3, half_done, is_last=True),
 ]  # fmt: skip

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from connector_runner.sources.mysql.streaming import log_based
 from tests.fuzz.mysql.draw import Draw
 from tests.fuzz.mysql.running.drawing import Drawing, draw_head
+from tests.fuzz.mysql.running.pace import hasten
 from tests.fuzz.mysql.running.verdict import Verdict
 from tests.fuzz.mysql.steps import History
 from tests.fuzz.mysql.versions import build_server, options_of, read_dialect
@@ -58,7 +58,7 @@ class Result:
 async def run_group(plan: Plan, numbers: list[int], tell: Callable[[Result], None]) -> None:
     """Histories of one group (`numbers` // GROUP is the same), on a server of their own."""
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(400))
-    log_based.QUIET_SECONDS = 0.1  # positions of quiet streams come sooner, so that a history takes less time
+    hasten()
     version, group = plan.version, numbers[0] // GROUP
     options = options_of(version, group)
     with (

@@ -17,11 +17,10 @@ from typing import Any
 
 from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.schemas.outcome import ExitCode
-from connector_runner.sources.mysql.streaming import log_based
 from tests.fuzz.mysql.running.connector import Connector, Run, build_engine
+from tests.fuzz.mysql.running.pace import hasten
 
 ROOT = Path(__file__).parents[4]
-QUIET_SECONDS = 0.1
 
 
 class ProcessConnector(Connector):
@@ -86,7 +85,7 @@ class ProcessConnector(Connector):
 
 
 async def _run(run: Run) -> dict[str, Any]:
-    log_based.QUIET_SECONDS = QUIET_SECONDS
+    hasten()
     engine = build_engine(run, lambda *_, **__: None)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, engine.stop)
     try:

@@ -25,6 +25,7 @@ _WHOLE = 150
 GUESSED = "a statement before the log's rows"
 _ALTERS = re.compile(r"(setstatement.*?for)?(alter|rename|createindex|createuniqueindex|dropindex|truncate)")
 _DISCARDED = re.compile(r"^Refused: .*discarded", re.DOTALL | re.IGNORECASE)
+VANISHED = "the log has no statement that removed it"
 UNNAMED = {
     "sql_log_bin": "",
     "binlog_row_image": "binlog_row_image",
@@ -135,9 +136,15 @@ def _names_one_of(message: str, statements: list[str]) -> bool:
     ids = [text.split("'")[1].encode().hex() for text in statements if text.startswith("XA COMMIT '")]
     if any(f"xacommitx'{digits}'" in squeezed for digits in ids):
         return True
-    return "generatedbyserver" in _LEFT_OUT_BUT_COMMENTS.sub("", message).lower() and any(
-        "drop" in _squeeze(text) for text in statements
+    said = [_squeeze(text) for text in statements]
+    if VANISHED in message:  # nothing is logged then
+        return any(text.startswith("createorreplacedatabase") for text in said)
+    # A DROP DATABASE that fails is logged as a DROP of those of its tables that are gone.
+    is_of_database = "droptableifexists" in squeezed and any(
+        text.startswith(("dropdatabase", "dropschema")) for text in said
     )
+    is_generated = re.search("generated(byserver|tohandlefailed)", _LEFT_OUT_BUT_COMMENTS.sub("", message).lower())
+    return is_of_database or (is_generated is not None and any("drop" in text or "replace" in text for text in said))
 
 
 def _squeeze(text: str) -> str:
