@@ -209,3 +209,26 @@ def test_pods_behind_scheduling_gates_wait_to_be_admitted(kit: Kit, localkube: L
         command = kit.condition("c")["message"].partition("by hand: kubectl ")[2].removesuffix(".")
         localkube.kubectl(*shlex.split(command))
         kit.wait("c", "running", ready=True)
+
+
+@pytest.mark.fault
+def test_discoveries_behind_scheduling_gates_keep_their_place_and_are_in_nobodys_way(
+    kit: Kit, localkube: LocalKube
+) -> None:
+    """The queue takes longer than the deadline of a discovery (20 s here), and more wait than may run at a time (10)."""
+    held = [f"c{number}" for number in range(11)]
+    with mutate(kit, "pods", GATE):
+        for name in held:
+            kit.apply(name, config={"url": "ws://null", "productId": [name]}, **RUNNING)
+        for name in held:
+            kit.wait(name, "pending", reason="AwaitingAdmission")
+        jobs = {name: kit.jobs(name, "discovery")[0]["metadata"]["uid"] for name in held}
+    kit.run("c")
+    begun = time.monotonic()
+    eventually(lambda: time.monotonic() - begun >= 25, timeout=60, what="the deadline has passed")
+    assert {name: kit.jobs(name, "discovery")[0]["metadata"]["uid"] for name in held} == jobs
+    for name in held:
+        assert kit.condition(name)["reason"] == "AwaitingAdmission"
+    command = kit.condition("c0")["message"].partition("by hand: kubectl ")[2].removesuffix(".")
+    localkube.kubectl(*shlex.split(command))
+    kit.wait("c0", "running", ready=True)

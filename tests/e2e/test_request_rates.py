@@ -51,6 +51,20 @@ def gated_pods(kit: Kit, stack: ExitStack) -> None:
     kit.wait("c", "running", reason="AwaitingAdmission")
 
 
+def gated_discovery(kit: Kit, stack: ExitStack) -> None:
+    """The five minutes begin at once: the first attempts are the quickest."""
+    stack.enter_context(policies.mutate(kit, "pods", policies.GATE))
+    kit.apply("c", **RUNNING)
+
+
+def no_room_for_a_discovery(kit: Kit, stack: ExitStack) -> None:
+    kit.apply("c", runner={"nodeSelector": {"no": "such"}}, **RUNNING)
+
+
+def no_secret(kit: Kit, stack: ExitStack) -> None:
+    kit.apply("c", configFrom=[{"secretRef": {"name": "none"}}], **RUNNING)
+
+
 def mutated(resource: str, patch: str, state: str, reason: str) -> Callable[[Kit, ExitStack], None]:
     def disturb(kit: Kit, stack: ExitStack) -> None:
         stack.enter_context(policies.mutate(kit, resource, patch))
@@ -69,6 +83,9 @@ DISTURBANCES: dict[str, Callable[[Kit, ExitStack], None]] = {
     "jobs-without-labels": mutated("jobs", policies.STRIP_LABELS, "pending", "JobRefused"),
     "pods-without-labels": mutated("pods", policies.STRIP_LABELS, "pending", "CatalogueLost"),
     "gated-pods": gated_pods,
+    "gated-discovery": gated_discovery,
+    "no-room-for-a-discovery": no_room_for_a_discovery,
+    "no-secret": no_secret,
     "sidecar": mutated("pods", policies.SIDECAR, "running", "Running"),
 }
 """What is done in a namespace of its own, until the operator has said what it makes of it."""

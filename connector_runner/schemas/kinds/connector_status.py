@@ -98,6 +98,9 @@ class Discovery(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True)
     failures: Annotated[int, described("How many attempts in a row have failed.")] = 0
     failed_for: Annotated[str, described("Hash of what the failed attempts were made for.")] = ""
     refused: Annotated[bool, described("Whether the last attempt failed for something that a person must fix.")] = False
+    held_back: Annotated[
+        bool, described("Whether the deadline of the last attempt came before its container had started.")
+    ] = False
     reason: Annotated[str, described("Why the last attempt failed.")] = ""
     message: Annotated[str, described("Why, in a sentence.")] = ""
     retry_at: Annotated[str, described("When the next attempt is made.")] = ""

@@ -14,7 +14,7 @@ from connector_operator.cluster.client import ApiError
 from connector_operator.cluster.observe import Observer
 from connector_operator.decide.actions import CreateDiscovery, CreateRunner, DeleteJob, JobAction
 from connector_operator.decide.decision import Decision, decide
-from connector_operator.decide.facts import is_underway
+from connector_operator.decide.facts import is_held_back, is_underway
 from connector_operator.decide.observation import Observation
 from connector_operator.decide.status import has_changed, refused_status
 from connector_operator.engine.askers import Askers
@@ -198,10 +198,10 @@ class ConnectorController:
         DISCOVERIES.set(len(self._slots))
 
     def _settle_slot(self, key: Key, seen: Observation) -> None:
-        """Releases the slot when no discovery of this key runs (any more)."""
+        """Releases the slot when no discovery of this key asks a source (any more), or may begin to at any moment."""
         jobs = self._cache.jobs(key)
         going = [j for j in jobs if j.role == names.ROLE_DISCOVERY and is_underway(j, seen.now, seen.policy)]
-        if any(not j.is_suspended or j.deleting is not None for j in going):
+        if any(not is_held_back(j, seen) for j in going):
             self._slots.hold(key)
         elif not self._slots.is_waiting(key):
             self._slots.release(key)

@@ -11,11 +11,13 @@ from connector_operator.decide.termination import CRASHED, DISRUPTED, FENCED, RE
 from connector_operator.resources.times import format_time, parse_time
 from connector_operator.resources.workload import ObservedJob
 from connector_runner.resilience.backoff import backoff_delay
-from connector_runner.schemas.kinds.connector_status import Retry
+from connector_runner.schemas.kinds.connector_status import Discovery, Retry
 
 CRASH_DELAY = (timedelta(seconds=1), timedelta(minutes=5))
 REFUSED_DELAY = (timedelta(seconds=30), timedelta(minutes=10))
 DISCOVERY_DELAY = (timedelta(seconds=2), timedelta(minutes=5))
+HELD_BACK_DELAY = (timedelta(seconds=30), timedelta(minutes=5))
+"""The same if the deadline came before the container had started: the next pod will hardly start sooner."""
 MISS_DELAY = (timedelta(seconds=30), timedelta(minutes=10))
 """Delays before the streams are listed again because the source did not have the selected one."""
 STILL = timedelta(minutes=1)
@@ -37,9 +39,10 @@ def delay_after(failures: int, limits: tuple[timedelta, timedelta], seed: str) -
     return timedelta(seconds=math.ceil(round(exact, 6)))  # whole seconds, like the times in a status
 
 
-def listing_delay(failures: int, job: str, *, is_refused: bool) -> timedelta:
+def listing_delay(failed: Discovery, job: str) -> timedelta:
     """The delay before the streams are listed again; the same for all that waited for the Job of that name."""
-    return delay_after(failures, REFUSED_DELAY if is_refused else DISCOVERY_DELAY, job)
+    limits = REFUSED_DELAY if failed.refused else HELD_BACK_DELAY if failed.held_back else DISCOVERY_DELAY
+    return delay_after(failed.failures, limits, job)
 
 
 def next_retry(before: Retry, job: ObservedJob, ending: Ending, ended: datetime, policy: Policy) -> Retry:

@@ -143,8 +143,8 @@ def _one_job(seen: Observation, hashes: Hashes, job: ObservedJob) -> JobFacts:
     return JobFacts(
         job=job,
         is_live=is_live(job),
-        is_over=not is_underway(job, seen.now, seen.policy),
-        overdue_at=overdue_at(job, seen.policy),
+        is_over=not is_underway(job, seen.now, seen.policy, seen.pods),
+        overdue_at=overdue_at(job, seen.policy, seen.pods),
         outlived_code=outlived,
         has_outdated_form=_has_outdated_form(seen, hashes, job),
         is_asked_for=_is_asked_for(seen.spec, hashes, job),
@@ -152,20 +152,42 @@ def _one_job(seen: Observation, hashes: Hashes, job: ObservedJob) -> JobFacts:
     )
 
 
-def overdue_at(job: ObservedJob, policy: Policy) -> datetime | None:
-    """When a discovery that has not ended counts as lost with its node: Kubernetes can't say then how it ended."""
+Pods = tuple[ObservedPod, ...]
+
+
+def overdue_at(job: ObservedJob, policy: Policy, pods: Pods | None = None) -> datetime | None:
+    """When a discovery that has not ended counts as lost with its node: Kubernetes can't say then how it ended.
+
+    None: not as far as is known; one whose pod is held back waits for as long as that takes.
+    """
     if job.is_suspended and job.deleting is None:
         return None
-    begun = job.started or job.created
-    due = begun + job.deadline if begun is not None and job.deadline is not None else None
-    due = job.deleting or due
+    due = job.deleting or min(_deadlines(job, pods or ()), default=None)
     return None if due is None else due + policy.grace + policy.node_lost_after
 
 
-def is_underway(job: ObservedJob, now: datetime, policy: Policy) -> bool:
+def _deadlines(job: ObservedJob, pods: Pods) -> list[datetime]:
+    begun = job.started or job.created
+    accepted = [p.accepted for p in pods if p.job == job.name and p.accepted is not None]
+    found = [begun + job.deadline] if begun is not None and job.deadline is not None else []
+    return found + [moment + job.pod_deadline for moment in accepted[-1:] if job.pod_deadline is not None]
+
+
+def is_underway(job: ObservedJob, now: datetime, policy: Policy, pods: Pods | None = None) -> bool:
     """Whether a discovery still runs or is being deleted."""
-    limit = overdue_at(job, policy)
+    limit = overdue_at(job, policy, pods)
     return job.finished is None and (limit is None or now <= limit)
+
+
+def is_held_back(job: ObservedJob, seen: Observation) -> bool:
+    """Whether a discovery is known to ask no source yet: it is suspended, or no node has accepted a pod of it."""
+    if job.deleting is not None:
+        return False
+    if job.is_suspended:
+        return True
+    if seen.pods is None or job.ready or job.created is None or seen.now - job.created < seen.policy.look_after:
+        return False
+    return all(p.accepted is None and p.exit_code is None for p in seen.pods if p.job == job.name)
 
 
 def _has_outdated_form(seen: Observation, hashes: Hashes, job: ObservedJob) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import msgspec
 
 from connector_operator.decide import backoff, termination
@@ -134,7 +132,6 @@ def _record_failure(facts: Facts, before: Discovery, unread: JobFacts) -> Discov
     job, seen = unread.job, facts.seen
     failures = before.failures + 1 if before.failed_for == facts.hashes.listing else 1
     ending = termination.read_ending(job, seen.pods or ())
-    is_refused = ending.outcome == termination.REFUSED
     reason, message = ending.reason, ending.message
     if unread.has_listed:
         reason, message = Reason.CATALOGUE_LOST, _explain_lost(facts, job)
@@ -142,20 +139,24 @@ def _record_failure(facts: Facts, before: Discovery, unread: JobFacts) -> Discov
         reason, message = Reason.NODE_LOST, "The node of the discovery's pod does not answer."
     elif ending.reason is Reason.DEADLINE_EXCEEDED:
         reason, message = Reason.DISCOVERY_TIMED_OUT, "The source did not answer in time." + _seen_before(facts)
-    wait: timedelta = backoff.listing_delay(failures, job.name, is_refused=is_refused)
-    return replace(
+    failed = replace(
         before,
         attempts=job.run,
         failures=failures,
         failed_for=facts.hashes.listing,
-        refused=is_refused,
+        refused=ending.outcome == termination.REFUSED,
+        held_back=reason is Reason.DISCOVERY_TIMED_OUT and not _has_started(facts, job),
         reason=reason,
         message=message,
-        retry_at=format_time(seen.now + wait),
         failed_begun=format_time(job.created) if job.created is not None else "",
         failed_at=format_time(seen.now),
         failed_alone=ending.is_of_stream,
     )
+    return replace(failed, retry_at=format_time(seen.now + backoff.listing_delay(failed, job.name)))
+
+
+def _has_started(facts: Facts, job: ObservedJob) -> bool:
+    return any(pod.started is not None for pod in facts.seen.pods or () if pod.job == job.name)
 
 
 def _explain_lost(facts: Facts, job: ObservedJob) -> str:

@@ -127,15 +127,16 @@ def _take_failure(facts: Facts, before: Discovery, failure: Failure) -> Discover
     told = failure.discovery
     failures = before.failures + 1 if before.failed_for == facts.hashes.listing else 1
     ended = parse_time(told.failed_at) or facts.seen.now
-    return replace(
+    failed = replace(
         before,
         failures=failures,
         failed_for=facts.hashes.listing,
         refused=told.refused,
+        held_back=told.held_back,
         reason=told.reason,
         message=told.message,
-        retry_at=format_time(ended + backoff.listing_delay(failures, failure.job, is_refused=told.refused)),
         failed_begun=told.failed_begun,
         failed_at=told.failed_at,
         failed_alone=told.failed_alone,
     )
+    return replace(failed, retry_at=format_time(ended + backoff.listing_delay(failed, failure.job)))

@@ -16,6 +16,7 @@ from connector_runner.schemas.outcome import ExitCode, Termination, parse_termin
 COMPLETED, REFUSED, CRASHED, DISRUPTED, FENCED = "completed", "refused", "crashed", "disrupted", "fenced"
 
 _LONGEST_MESSAGE = 1024
+_DEADLINE_EXCEEDED = "DeadlineExceeded"
 _EXIT_CODE = re.compile(r"exit code (\d+)")
 
 
@@ -45,7 +46,7 @@ def read_ending(job: ObservedJob, pods: Sequence[ObservedPod]) -> Ending:
     if job.finished:
         return _END_OF_STREAM
     pod = next((p for p in pods if p.job == job.name and p.exit_code is not None), None)
-    if job.reason == "DeadlineExceeded":
+    if _DEADLINE_EXCEEDED in {job.reason, *(p.reason for p in pods if p.job == job.name)}:
         return Ending(CRASHED, Reason.DEADLINE_EXCEEDED, "It did not end in time.")
     return _read_without_pod(job) if pod is None else _read_pod(pod)
 

@@ -28,7 +28,8 @@ class ObservedJob(msgspec.Struct, frozen=True, kw_only=True):
         active, ready: How many pods it has, and how many of them are ready, as counted by Kubernetes.
         finished: None until it ends, then True for complete and False for failed.
         reason, message: Of the Job's condition when it has failed, or is about to.
-        deadline: How long it may take.
+        deadline: How long it may take; counted while its pod is held back, too.
+        pod_deadline: How long its pod may take once a node has accepted it.
         grace: How long its pod may take to terminate.
         is_suspended: It creates no pod until somebody resumes it (suspended, or scaled to nothing).
         is_altered: Somebody changed it so that it may create more than one pod.
@@ -56,6 +57,7 @@ class ObservedJob(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     message: str = ""
     deadline: timedelta | None = None
+    pod_deadline: timedelta | None = None
     grace: timedelta | None = None
     is_suspended: bool = False
     is_altered: bool = False
@@ -72,6 +74,7 @@ class ObservedPod(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         job: The name of the Job it belongs to.
         maker: UID of the Connector it was made for; "" when its Job's name does not prove it.
+        accepted: When a node accepted it; None: it is held back, or no node has room, so nothing of it runs.
         unready_since: Since when it is not ready; None when it is ready.
         deleting: When its grace period ends (Kubernetes sets deletionTimestamp ahead by the grace period).
         is_orphan: No Job owns it, so nothing ends it.
@@ -85,6 +88,7 @@ class ObservedPod(msgspec.Struct, frozen=True, kw_only=True):
         gates: Names of what holds it back from the scheduler.
         nominated: The node on which the scheduler makes room for it; "" for none.
         disruption: Reason of the DisruptionTarget condition.
+        reason: Why the pod as a whole has ended (DeadlineExceeded, Evicted ...), where that is not said of a container.
     """
 
     name: str
@@ -93,6 +97,7 @@ class ObservedPod(msgspec.Struct, frozen=True, kw_only=True):
     role: str = names.ROLE_RUNNER
     phase: str = ""
     created: datetime | None = None
+    accepted: datetime | None = None
     started: datetime | None = None
     unready_since: datetime | None = None
     ended: datetime | None = None
@@ -109,6 +114,7 @@ class ObservedPod(msgspec.Struct, frozen=True, kw_only=True):
     gates: tuple[str, ...] = ()
     nominated: str = ""
     disruption: str = ""
+    reason: str = ""
 
     @property
     def is_alive(self) -> bool:
@@ -131,7 +137,8 @@ def read_job(raw: Mapping[str, Any]) -> ObservedJob:
     failing = conditions.get("Failed") or conditions.get("FailureTarget") or {}
     run = labels.get(names.LABEL_RUN, "0")
     count = int(run) if run.isdecimal() and int(run) <= names.LARGEST_COUNT else 0
-    grace = spec.get("template", {}).get("spec", {}).get("terminationGracePeriodSeconds")
+    pod = spec.get("template", {}).get("spec", {})
+    grace = pod.get("terminationGracePeriodSeconds")
     connector, role = labels.get(names.LABEL_CONNECTOR, ""), labels.get(names.LABEL_ROLE, "")
     controller = next((o for o in meta.get("ownerReferences") or () if o.get("controller")), None)
     uid = (
@@ -161,7 +168,8 @@ def read_job(raw: Mapping[str, Any]) -> ObservedJob:
         finished=None if end is None else "Complete" in conditions,
         reason=failing.get("reason", ""),
         message=failing.get("message", ""),
-        deadline=timedelta(seconds=spec["activeDeadlineSeconds"]) if spec.get("activeDeadlineSeconds") else None,
+        deadline=_read_deadline(spec),
+        pod_deadline=_read_deadline(pod),
         grace=None if grace is None else timedelta(seconds=grace),
         is_suspended=bool(spec.get("suspend")) or spec.get("parallelism", 1) == 0,
         is_altered=_makes_more(spec.get("parallelism", 1), spec.get("completions")),
@@ -187,6 +195,11 @@ def _made_for(annotations: Mapping[str, Any], template: Mapping[str, Any]) -> st
             except msgspec.MsgspecError:
                 return ""
     return ""
+
+
+def _read_deadline(spec: Mapping[str, Any]) -> timedelta | None:
+    seconds = spec.get("activeDeadlineSeconds")
+    return timedelta(seconds=seconds) if seconds else None
 
 
 def _makes_more(parallelism: int, completions: int | None) -> bool:
@@ -221,6 +234,7 @@ def read_pod(raw: Mapping[str, Any]) -> ObservedPod:
         role=role,
         phase=status.get("phase", ""),
         created=parse_time(meta.get("creationTimestamp")),
+        accepted=parse_time(status.get("startTime")),
         started=parse_time(running.get("startedAt") or terminated.get("startedAt")),
         unready_since=parse_time(ready.get("lastTransitionTime")) if ready.get("status") == "False" else None,
         ended=parse_time(terminated.get("finishedAt")),
@@ -237,6 +251,7 @@ def read_pod(raw: Mapping[str, Any]) -> ObservedPod:
         gates=gates,
         nominated=status.get("nominatedNodeName", ""),
         disruption=disrupted.get("reason", "") if disrupted.get("status") == "True" else "",
+        reason=status.get("reason", ""),
     )
 
 

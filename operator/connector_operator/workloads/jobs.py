@@ -108,7 +108,11 @@ def _fail_on(operator: str, code: ExitCode) -> dict[str, Any]:
 def build_discovery_job(
     subject: Subject, job: str, attempt: int, settings: RunnerSettings, also: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """The Job that lists the streams; it gets the selected ones, so that they are in the list however long that is."""
+    """The Job that lists the streams; it gets the selected ones, so that they are in the list however long that is.
+
+    The deadline is the pod's and not the Job's: a Job's would run on while a queue holds the pod back, and a queue would
+    have to begin again with each new Job.
+    """
     spec = subject.spec
     annotations = {
         names.ANNOTATION_CONFIG: config_hash(spec),
@@ -119,7 +123,7 @@ def build_discovery_job(
     told = msgspec.structs.replace(_manifest(subject, 0, None), also=also)
     pod = _build_pod(subject, settings, runner, told, ["discover"], None)
     body = _build_job(subject, runner, job, names.ROLE_DISCOVERY, attempt, annotations, pod)
-    body["spec"]["activeDeadlineSeconds"] = settings.discovery_deadline_seconds
+    pod["activeDeadlineSeconds"] = settings.discovery_deadline_seconds
     pod["terminationGracePeriodSeconds"] = 5
     return body
 

@@ -105,7 +105,8 @@ def test_a_mapping_changes_the_hash_and_its_absence_does_not() -> None:
 
 def test_a_discovery_has_a_deadline_and_knows_the_selected_stream() -> None:
     job = build_discovery_job(subject(selectedStream="ticker"), "job-1", 3, SETTINGS)
-    assert job["spec"]["activeDeadlineSeconds"] == 120
+    assert job["spec"]["template"]["spec"]["activeDeadlineSeconds"] == 120
+    assert "activeDeadlineSeconds" not in job["spec"], "it would run while a queue holds the pod back"
     assert container_of(job)["args"] == ["discover"]
     assert read_job(job).stream == "ticker"
 

@@ -178,7 +178,13 @@ class World:
         )
         role = names.ROLE_DISCOVERY if isinstance(act, CreateDiscovery) else names.ROLE_RUNNER
         self.pods[f"{act.job}-pod"] = ObservedPod(
-            name=f"{act.job}-pod", job=act.job, role=role, phase="Running", created=self.now, started=self.now
+            name=f"{act.job}-pod",
+            job=act.job,
+            role=role,
+            phase="Running",
+            created=self.now,
+            accepted=self.now,
+            started=self.now,
         )
 
     # What the cluster does.
