@@ -14,11 +14,12 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import urllib3
 
 from tests.e2e.acts import ACTS, CONFIG, PLAIN
+from tests.e2e.gambits import GAMBITS
 from tests.kit.cluster import OPERATOR_NAMESPACE, Kit, find_process
 from tests.localkube.cluster import KubectlError, LocalKube, eventually
 
@@ -30,6 +31,15 @@ URL = "ws://null?lock=/data&term=3"
 """Runners take as long to leave as real ones may, so that two at once meet."""
 PULL = 1.0
 """Seconds between two acts."""
+
+
+class Act(NamedTuple):
+    """What was done, to which connector, from when to when by the monotonic clock; also if it met nothing."""
+
+    name: str
+    target: str
+    begun: float
+    ended: float
 
 
 class Adversary:
@@ -45,6 +55,7 @@ class Adversary:
         self.log: list[str] = []
         self.drawn: Counter[str] = Counter()
         self.done: Counter[str] = Counter()
+        self.acts: list[Act] = []
         self._obstacles: dict[str, ExitStack] = {}
         self._statuses: list[tuple[str, Any]] = []
         self._begun = time.monotonic()
@@ -95,13 +106,26 @@ class Adversary:
         (name,) = self.random.choices(list(ACTS), weights=[weight for weight, _ in ACTS.values()])
         target = self.random.choice(NAMES)
         self.drawn[name] += 1
-        told = "done"
+        told, begun = "done", time.monotonic()
         try:
             ACTS[name][1](self, target)
             self.done[name] += 1
         except (KubectlError, LookupError, OSError, RuntimeError, urllib3.exceptions.HTTPError) as error:
             told = f"met nothing: {str(error)[:120]}"
+        self.acts.append(Act(name, target, begun, time.monotonic()))
         self.log.append(f"{time.monotonic() - self._begun:6.1f} {name} {target}: {told}")
+
+    def play(self, name: str) -> None:
+        """Plays a gambit with a connector that is drawn for it.
+
+        Raises:
+            AssertionError: What must hold does not.
+        """
+        target = self.random.choice(NAMES)
+        self.drawn[name] += 1
+        self.log.append(f"{time.monotonic() - self._begun:6.1f} plays {name} with {target}")
+        GAMBITS[name](self, target)
+        self.done[name] += 1
 
     def stop(self, *, heals: bool) -> None:
         """Ends; `heals`: takes its obstacles (quotas, policies, cordons, missing Secrets and Datasets) away, too."""

@@ -17,6 +17,8 @@ import pytest
 
 from tests.e2e.acts import BAD_LABEL
 from tests.e2e.adversary import FOREIGN, NAMES, PULL, Adversary
+from tests.e2e.gambits import deal
+from tests.e2e.restarts import Restarts
 from tests.kit.cluster import READS, Audit, Kit, wait_operator
 from tests.localkube.cluster import LocalKube, eventually
 
@@ -43,28 +45,30 @@ def adversaries(kit: Kit, localkube: LocalKube) -> Iterator[list[Adversary]]:
 def run_seed(kit: Kit, cluster: LocalKube, made: list[Adversary], seed: int, seconds: float) -> None:
     adversary = Adversary(kit, cluster, seed)
     made.append(adversary)
-    adversary.set_up()
-    for name in NAMES:
-        kit.wait(name, "running", ready=True)
-    audit = Audit(cluster)
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        adversary.act()
-        time.sleep(PULL * adversary.random.random())
-    adversary.stop(heals=bool(seed % 2))
-    wait_operator(cluster)
-    told, found = "\n".join(adversary.log), ""
+    found, audit = "", Audit(cluster)  # a Job of somebody else's may be over, and gone, before the first act
     try:
+        adversary.set_up()
         for name in NAMES:
-            check_settled(kit, name)
+            kit.wait(name, "running", ready=True)
+        with Restarts(kit) as restarts:
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                adversary.act()
+                time.sleep(PULL * adversary.random.random())
+            adversary.stop(heals=bool(seed % 2))
+            wait_operator(cluster)
+            for name in NAMES:
+                check_settled(kit, name)
         check_overlaps(cluster, kit)
         check_audit(audit, kit.namespace)
+        needless = restarts.needless(adversary.acts, audit)
+        assert not needless, f"replaced, though they ran well and nothing had been changed: {needless}"
         check_rest(cluster, kit)
         if seed % 2:
-            check_cure(adversary, kit)
+            check_cure(adversary, kit, deal(seed))
             check_overlaps(cluster, kit)
     except AssertionError as error:
-        found = f"seed {seed}:\n{told}\n{error}"
+        found = "\n".join((f"seed {seed}:", *adversary.log, str(error)))
         raise AssertionError(found) from error
     finally:
         report(seed, adversary, found)
@@ -135,12 +139,17 @@ def check_rest(cluster: LocalKube, kit: Kit) -> None:
     assert sum(counted.values()) <= MOST_AT_REST, counted
 
 
-def check_cure(adversary: Adversary, kit: Kit) -> None:
-    """Where nothing hinders any more, a good spec runs; a bad change takes nothing away; a deletion that waits waits for the runner."""
+def check_cure(adversary: Adversary, kit: Kit, gambits: list[str]) -> None:
+    """Where nothing hinders any more, a good spec runs; a bad change takes nothing away; a deletion that waits waits for the runner.
+
+    In between the adversary plays its gambits.
+    """
     for name in NAMES:
         eventually(partial(adversary.mend, name), timeout=SETTLES, what=f"{name} is mended")
     for name in NAMES:
         kit.wait(name, "running", ready=True)
+    for gambit in gambits:
+        adversary.play(gambit)
     first, second = NAMES[:2]
     pod = adversary.live_pod(first)["metadata"]["uid"]
     adversary.patch(first, runner=BAD_LABEL)

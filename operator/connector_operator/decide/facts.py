@@ -158,7 +158,8 @@ Pods = tuple[ObservedPod, ...]
 def overdue_at(job: ObservedJob, policy: Policy, pods: Pods | None = None) -> datetime | None:
     """When a discovery that has not ended counts as lost with its node: Kubernetes can't say then how it ended.
 
-    None: not as far as is known; one whose pod is held back waits for as long as that takes.
+    None: not as far as is known. One whose pod is held back waits for as long as that takes, and one whose container has not
+    started may be ended late: a kubelet that waits for a volume notices the deadline only two minutes later.
     """
     if job.is_suspended and job.deleting is None:
         return None
@@ -168,9 +169,13 @@ def overdue_at(job: ObservedJob, policy: Policy, pods: Pods | None = None) -> da
 
 def _deadlines(job: ObservedJob, pods: Pods) -> list[datetime]:
     begun = job.started or job.created
-    accepted = [p.accepted for p in pods if p.job == job.name and p.accepted is not None]
     found = [begun + job.deadline] if begun is not None and job.deadline is not None else []
-    return found + [moment + job.pod_deadline for moment in accepted[-1:] if job.pod_deadline is not None]
+    for pod in (p for p in pods if p.job == job.name and p.is_alive and job.pod_deadline is not None):
+        if pod.deleting is not None:  # whoever looks after nodes has given this one up
+            found.append(pod.deleting)
+        elif pod.started is not None and job.pod_deadline is not None:
+            found.append(pod.started + job.pod_deadline)
+    return found
 
 
 def is_underway(job: ObservedJob, now: datetime, policy: Policy, pods: Pods | None = None) -> bool:

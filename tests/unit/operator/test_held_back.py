@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from connector_operator.decide.facts import is_held_back
+from connector_operator.resources.events import read_events
 from connector_operator.resources.times import parse_time
 from connector_operator.resources.workload import read_job, read_pod
 from connector_operator.workloads.jobs import RunnerSettings, build_discovery_job
@@ -73,18 +74,24 @@ def test_one_that_no_pod_could_be_made_for_waits_too() -> None:
     assert (list(world.jobs), world.condition("Discovered")["reason"]) == ([job], "PodRefused")
 
 
-def test_its_time_counts_from_the_moment_a_node_accepts_it() -> None:
+def test_it_counts_as_lost_only_from_the_moment_it_runs() -> None:
+    """A kubelet that waits for a Secret's volume does not look at the deadline for two minutes: its node is well."""
     world = make("pending")
     hold(world, **HOLDS["gate"])
     world.pass_time(86400)
     world.settle()
     world.pods = {n: replace(p, gates=(), accepted=world.now) for n, p in world.pods.items()}
+    assert world.look().facts.discoveries[0].overdue_at is None
+    world.pods = {n: replace(p, started=world.now) for n, p in world.pods.items()}
     assert world.look().facts.discoveries[0].overdue_at == world.now + DEADLINE + timedelta(seconds=120)
 
 
-def test_a_node_that_is_lost_is_noticed_without_a_deadline_of_the_job() -> None:
+@pytest.mark.parametrize("runs", [True, False], ids=["runs", "does-not-start"])
+def test_a_node_that_is_lost_is_noticed_without_a_deadline_of_the_job(runs: bool) -> None:
     world = make("pending")
-    hold(world, accepted=world.now)
+    hold(world, accepted=world.now, started=world.now if runs else None)
+    if not runs:  # the pod is taken away from its node, which does not answer
+        world.pods = {n: replace(p, deleting=world.now + DEADLINE) for n, p in world.pods.items()}
     (first,) = world.jobs
     world.pass_time(230)
     world.settle()
@@ -171,3 +178,17 @@ def test_raw_jobs_and_pods_tell_their_deadlines() -> None:
     assert (job.deadline, job.pod_deadline) == (None, DEADLINE)
     pod = read_pod({"status": {"startTime": "2026-01-01T00:00:00Z", "reason": "DeadlineExceeded"}})
     assert (pod.accepted, pod.reason) == (parse_time("2026-01-01T00:00:00Z"), "DeadlineExceeded")
+
+
+@pytest.mark.parametrize("reason", ["DeadlineExceeded", "BackoffLimitExceeded"])
+def test_what_is_said_of_a_job_that_a_deadline_ends_is_not_taken_for_a_pod_that_was_refused(reason: str) -> None:
+    """Its pod is gone, and the only warning about the Job is that it has failed."""
+    world = make("pending")
+    (job,) = world.jobs
+    raw = {"type": "Warning", "reason": reason, "message": "Job was active longer than specified deadline"}
+    events = read_events([{**raw, "involvedObject": {"name": job}}])
+    world.pods.clear()
+    world.warnings = tuple((event.subject, event.message) for event in events if event.tells_cause)
+    world.pass_time(6)
+    world.settle()
+    assert (world.condition("Discovered")["reason"], world.flags) == ("Discovering", "P")
