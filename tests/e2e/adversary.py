@@ -122,10 +122,10 @@ class Adversary:
             AssertionError: What must hold does not.
         """
         target = self.random.choice(NAMES)
-        self.drawn[name] += 1
+        self.drawn[f"gambit {name}"] += 1
         self.log.append(f"{time.monotonic() - self._begun:6.1f} plays {name} with {target}")
         GAMBITS[name](self, target)
-        self.done[name] += 1
+        self.done[f"gambit {name}"] += 1
 
     def stop(self, *, heals: bool) -> None:
         """Ends; `heals`: takes its obstacles (quotas, policies, cordons, missing Secrets and Datasets) away, too."""

@@ -189,9 +189,10 @@ def cleared(a: Adversary, c: str) -> None:
 def nowhere(a: Adversary, c: str) -> None:
     """The Dataset gets a URL that no runner can use, and then its own again."""
     pod, path = _pod(a, c), f"/apis/apperate.io/v1/namespaces/{a.kit.namespace}/datasets/rows"
-    a.kit.api.merge(path, {"spec": {"url": "mysql://db/market"}})
+    a.kit.api.merge(path, {"spec": {"url": "postgresql://nowhere:port/market", "volumeClaim": None}})
+    a.kit.wait_condition(c, "DatasetResolved", "DatasetInvalid")
     rest(5)
-    a.kit.api.merge(path, {"spec": {"url": "sqlite:///rows.db"}})
+    a.kit.api.merge(path, {"spec": {"url": "sqlite:///rows.db", "volumeClaim": "rows"}})
     a.kit.wait(c, "running", ready=True)
     assert _pod(a, c) == pod, f"{c} was replaced for a Dataset that no runner can use"
 
