@@ -188,6 +188,16 @@ def test_an_unreachable_source_is_pending_and_heals_by_itself(kit: Kit) -> None:
     assert "failures" not in kit.status("c")["discovery"]
 
 
+@pytest.mark.fault
+def test_a_source_that_does_not_answer_is_told_at_the_deadline_and_asked_again(kit: Kit) -> None:
+    """The deadline (20 s here) is the pod's: what remains of it must still say why."""
+    kit.apply("c", "ws://null?discover=hang", selectedStream="ticker", status="running")
+    kit.wait("c", "pending", reason="DiscoveryTimedOut")
+    assert "did not answer in time" in kit.condition("c")["message"]
+    kit.patch("c", config={"url": "ws://null"})
+    kit.wait("c", "running", ready=True)
+
+
 def test_what_a_person_must_mend_is_errored_until_the_spec_changes(kit: Kit) -> None:
     kit.apply("c", "ws://null?discover=exit-78")
     kit.wait("c", "errored", reason="BadCredentials")
