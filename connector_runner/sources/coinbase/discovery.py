@@ -29,6 +29,7 @@ from connector_runner.sources.coinbase.streams import STREAMS, StreamSpec, avail
 
 LIST_SECONDS = 600.0
 """How often the products that `*` selects are listed again, and products that the feed refused are tried again."""
+IsAccepted = Callable[[str], Awaitable[bool]]
 TRIED_AGAIN = 20
 """How many refused products are tried again at a time, at most."""
 
@@ -64,16 +65,19 @@ class ProductDiscovery:
         self._found = products
         return products
 
-    def watch(self, refused: Sequence[str], is_accepted: Callable[[str], Awaitable[bool]], wake: asyncio.Event) -> None:
-        """If all products are selected, lists them at intervals; sets `failure` and `wake` when others must be read.
+    def watch(
+        self, refused: Sequence[str], left_out: Sequence[str], is_accepted: IsAccepted, wake: asyncio.Event
+    ) -> None:
+        """Finds out at intervals whether others must be read; sets `failure` and `wake` then.
 
         Args:
-            refused: Products that REST lists but the feed refused.
-            is_accepted: Whether the feed accepts one of them now.
+            refused: Products that REST lists but the feed refused; they are tried if all products are selected.
+            left_out: Streams that the feed refused.
+            is_accepted: Whether the feed accepts a stream now, or a product for one of the streams that it was refused for.
             wake: Set together with `failure`.
         """
-        if wants_all(self._asked):
-            self._watching = asyncio.create_task(self._watch(tuple(refused), is_accepted, wake))
+        if wants_all(self._asked) or left_out:
+            self._watching = asyncio.create_task(self._watch(tuple(refused), tuple(left_out), is_accepted, wake))
 
     async def close(self) -> None:
         """Stops `watch`; safe to call twice."""
@@ -128,22 +132,23 @@ class ProductDiscovery:
         return ()
 
     async def _watch(
-        self, refused: tuple[str, ...], is_accepted: Callable[[str], Awaitable[bool]], wake: asyncio.Event
+        self, refused: tuple[str, ...], left_out: tuple[str, ...], is_accepted: IsAccepted, wake: asyncio.Event
     ) -> None:
         try:
             while self.failure is None:
                 await asyncio.sleep(LIST_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311
-                try:
-                    found = online(await self._rest.products())
-                except ConnectorError as error:
-                    self._note(f"the products can't be listed again: {error.message}")
-                    continue
-                if found and found != self._found:
-                    self.failure = ProductsChangedError(changes(self._found, found))
-                    break
-                for product in random.sample(refused, min(len(refused), TRIED_AGAIN)):
-                    if await is_accepted(product):
-                        text = f"the feed accepts {product} again; subscribing to the products again"
+                if wants_all(self._asked):
+                    try:
+                        found = online(await self._rest.products())
+                    except ConnectorError as error:
+                        self._note(f"the products can't be listed again: {error.message}")
+                        continue
+                    if found and found != self._found:
+                        self.failure = ProductsChangedError(changes(self._found, found))
+                        break
+                for name in (*left_out, *random.sample(refused, min(len(refused), TRIED_AGAIN))):
+                    if await is_accepted(name):
+                        text = f"the feed accepts {name} again; subscribing to the products again"
                         self.failure = ProductsChangedError(text)
                         break
         except Exception as error:

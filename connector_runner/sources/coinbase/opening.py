@@ -6,13 +6,14 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from connector_runner.protocols.batch import Batch, Incident
-from connector_runner.protocols.errors import ActionRequiredError
+from connector_runner.protocols.errors import ActionRequiredError, ConnectorError
 from connector_runner.protocols.source import Checkpoint
 from connector_runner.sources.coinbase.discovery import find_stream
 from connector_runner.sources.coinbase.errors import ProductsRefusedError
-from connector_runner.sources.coinbase.feed.pool import SessionPool
+from connector_runner.sources.coinbase.feed.pool import SessionPool, is_accepted
+from connector_runner.sources.coinbase.feed.session import SessionSettings
 from connector_runner.sources.coinbase.feed.subscription import WITHOUT_PRODUCTS, Subscription, build_subscriptions
-from connector_runner.sources.coinbase.position import READER_POSITION, position_of, require_format
+from connector_runner.sources.coinbase.position import READER_POSITION, require_format
 from connector_runner.sources.coinbase.streams import STREAMS, StreamSpec
 
 LeftOut = dict[str, ActionRequiredError]
@@ -50,14 +51,16 @@ class StreamOpening:
     Attributes:
         pool: The connections.
         connect: Starts some in the pool.
+        ask_accounts: The accounts of the API key.
         isolates: Streams that the feed refuses are left out while others run.
     """
 
     pool: SessionPool
     connect: Callable[[Sequence[Subscription]], Awaitable[None]]
-    isolates: bool
+    ask_accounts: Callable[[], Awaitable[Sequence[str]]]
+    isolates: bool = False
 
-    async def start(self, specs: Sequence[StreamSpec], products: Sequence[str], accounts: Sequence[str]) -> LeftOut:
+    async def start(self, specs: Sequence[StreamSpec], products: Sequence[str]) -> LeftOut:
         """Connects; returns the streams that the feed refuses, each with its error.
 
         Raises:
@@ -66,10 +69,10 @@ class StreamOpening:
         left_out: LeftOut = {}
         while True:
             try:
-                await self._start(specs, products, accounts)
+                await self._start(specs, products)
             except ActionRequiredError:
                 await self.pool.stop()
-                refused = await self._refused(specs, products, accounts) if self.isolates and len(specs) > 1 else {}
+                refused = await self._refused(specs, products) if self.isolates and len(specs) > 1 else {}
                 specs = [spec for spec in specs if spec.id not in refused]
                 if not refused or not specs:
                     raise
@@ -77,23 +80,24 @@ class StreamOpening:
             else:
                 return left_out
 
-    async def _refused(self, specs: Sequence[StreamSpec], products: Sequence[str], accounts: Sequence[str]) -> LeftOut:
+    async def _refused(self, specs: Sequence[StreamSpec], products: Sequence[str]) -> LeftOut:
         """Finds out which streams the feed refuses, by trying each alone: an error does not say which one it means."""
         refused: LeftOut = {}
         for spec in specs:
             try:
-                await self._start([spec], products, accounts)
+                await self._start([spec], products)
             except ActionRequiredError as error:
                 refused[spec.id] = error
             finally:
                 await self.pool.stop()
         return refused
 
-    async def _start(self, specs: Sequence[StreamSpec], products: Sequence[str], accounts: Sequence[str]) -> None:
+    async def _start(self, specs: Sequence[StreamSpec], products: Sequence[str]) -> None:
         """Connects. Streams without products use another product's heartbeat if the first one is refused."""
+        accounts = await self.ask_accounts() if any(spec.id == "balance" for spec in specs) else ()
         by_product = [spec for spec in specs if spec.id not in WITHOUT_PRODUCTS]
         if by_product:
-            await self.connect(build_subscriptions(by_product, products, accounts))
+            await self.connect(build_subscriptions(by_product, products, ()))
         missing = [spec for spec in specs if spec.id in WITHOUT_PRODUCTS]
         while missing:
             refusal: ProductsRefusedError | None = None
@@ -106,6 +110,20 @@ class StreamOpening:
             products = [p for p in products if not any((spec.id, p) in self.pool.refused for spec in missing)]
             if missing and not products:
                 raise refusal or ProductsRefusedError("the feed refuses the heartbeats of every product", ())
+
+    async def is_accepted(self, name: str, products: Sequence[str], settings: SessionSettings) -> bool:
+        """Whether the feed now accepts a stream that it refused before, or a product for one of the streams."""
+        streams = [stream for stream, refused in self.pool.refused if refused == name]
+        if name in STREAMS:
+            try:
+                accounts = await self.ask_accounts() if name == "balance" else ()
+            except ConnectorError:
+                return False
+            return await is_accepted(build_subscriptions([STREAMS[name]], products, accounts)[0], settings)
+        if len(streams) > 1 and not await is_accepted(Subscription({"heartbeat": (name,)}), settings):
+            return False
+        asked = [build_subscriptions([STREAMS[stream]], (name,), ())[0] for stream in streams]
+        return any([await is_accepted(subscription, settings) for subscription in asked])
 
 
 def build_places(checkpoints: Mapping[str, Checkpoint | None]) -> list[Batch]:
@@ -121,10 +139,9 @@ def build_places(checkpoints: Mapping[str, Checkpoint | None]) -> list[Batch]:
 
 
 def build_left_out(left_out: LeftOut, checkpoints: Mapping[str, Checkpoint | None]) -> Iterable[Batch]:
-    """Batches that report the streams that are left out; they keep their positions."""
+    """Batches that report, in their tables, the streams that are left out; they keep their positions."""
     for stream, error in left_out.items():
-        if stream in STREAMS:
-            at = checkpoints[stream]
+        at = checkpoints[stream]
+        if at is not None and stream in STREAMS:
             incident = Incident("parked", stream, error.message, {"reason": error.reason})
-            place = at.position if at is not None else position_of({})
-            yield Batch(STREAMS[stream].schema, (), READER_POSITION, incidents=(incident,), place=place)
+            yield Batch(STREAMS[stream].schema, (), READER_POSITION, incidents=(incident,), place=at.position)

@@ -21,7 +21,7 @@ from connector_runner.sources.coinbase.discovery import (
 )
 from connector_runner.sources.coinbase.errors import ProductsChangedError
 from connector_runner.sources.coinbase.feed.liveness import LivenessWatches
-from connector_runner.sources.coinbase.feed.pool import SessionPool, is_accepted
+from connector_runner.sources.coinbase.feed.pool import SessionPool
 from connector_runner.sources.coinbase.feed.session import BUFFER_BYTES, FeedSession, SessionSettings
 from connector_runner.sources.coinbase.feed.subscription import Subscription, build_subscriptions
 from connector_runner.sources.coinbase.opening import (
@@ -56,14 +56,16 @@ class CoinbaseSource:
 
     def __init__(self, context: SourceContext) -> None:
         self._report = context.report
-        self._isolates = True
+        self._isolates = context.isolates
         self._settings = read_settings(context)
         self._rest = RestClient(self._settings.rest_url, self._settings.credentials)
         self._limit = RateLimit(CONNECTIONS_A_SECOND, BURST / CONNECTIONS_A_SECOND)
         self._wake = asyncio.Event()
         self._sessions = SessionPool()
         self._session_settings: SessionSettings | None = None
+        self._opening = StreamOpening(self._sessions, self._connect, self._rest.accounts)
         self._checkpoints: Mapping[str, Checkpoint | None] = {}
+        self._products: Sequence[str] = ()
         self._readers: dict[str, Reader] = {}
         self._groups: dict[tuple[str, ...], ReaderGroup] = {}
         self._left_out: LeftOut = {}
@@ -100,18 +102,19 @@ class CoinbaseSource:
         isolates = self._isolates and len(checkpoints) > 1
         specs, self._left_out = choose_streams(checkpoints, self._settings.credentials is not None, isolates=isolates)
         self._checkpoints = checkpoints
-        products = await self._discovery.find()
-        accounts = await self._rest.accounts() if any(spec.id == "balance" for spec in specs) else ()
-        self._left_out |= await StreamOpening(self._sessions, self._connect, isolates).start(specs, products, accounts)
+        products = self._products = await self._discovery.find()
+        self._opening = replace(self._opening, isolates=isolates)
+        refused_streams = await self._opening.start(specs, products)
+        self._left_out |= refused_streams
         for spec in specs:
             if spec.id not in self._left_out:
                 checkpoint = checkpoints[spec.id]
                 position = checkpoint.position if checkpoint else None
                 self._readers[spec.id] = build_reader(spec, position, products, self._settings.restarts)
         refused = tuple(dict.fromkeys(product for _, product in self._sessions.refused))
-        self._discovery.watch(refused, self._is_accepted, self._wake)
-        known = (stream for stream in checkpoints if stream in STREAMS)
-        return Opened({stream: STREAMS[stream].schema for stream in known}, self.identity)
+        self._discovery.watch(refused, tuple(refused_streams), self._is_accepted, self._wake)
+        known = [stream for stream, at in checkpoints.items() if stream in self._readers or (at and stream in STREAMS)]
+        return Opened({stream: STREAMS[stream].schema for stream in known}, self.identity, self._left_out)
 
     async def batches(self) -> AsyncIterator[Batch]:
         """See the protocol; one row when idle, up to a megabyte of messages of each connection when behind."""
@@ -142,16 +145,9 @@ class CoinbaseSource:
         await self._sessions.stop()
         await self._rest.close()
 
-    async def _is_accepted(self, product: str) -> bool:
-        """Whether the feed now accepts a product that it refused before, for one of the streams."""
+    async def _is_accepted(self, name: str) -> bool:
         settings = self._session_settings
-        streams = [stream for stream, refused in self._sessions.refused if refused == product]
-        if settings is None or (
-            len(streams) > 1 and not await is_accepted(Subscription({"heartbeat": (product,)}), settings)
-        ):
-            return False
-        asked = [build_subscriptions([STREAMS[stream]], (product,), ())[0] for stream in streams]
-        return any([await is_accepted(subscription, settings) for subscription in asked])
+        return settings is not None and await self._opening.is_accepted(name, self._products, settings)
 
     def _build(self, reader: Reader, builder: BatchBuilder) -> Batch:
         """The batch, with the stream's own position as its place if there are several streams."""

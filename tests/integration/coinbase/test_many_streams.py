@@ -44,7 +44,8 @@ async def reading(config: Mapping[str, Any], checkpoints: Mapping[str, Checkpoin
     read = Reading(source, report)
     try:
         opened = await source.open(checkpoints)
-        assert opened.schemas == {stream: STREAMS[stream].schema for stream in checkpoints}
+        known = {stream for stream, at in checkpoints.items() if at or stream not in opened.failed}
+        assert opened.schemas == {stream: STREAMS[stream].schema for stream in known}
         read.start()
         yield read
     finally:
@@ -76,7 +77,7 @@ def start(config: Mapping[str, Any], dataset: SqliteDataset, *streams: str, run:
 
 
 def table(dataset: SqliteDataset, stream: str) -> list[tuple[Any, ...]]:
-    return dataset.read(STREAMS[stream].schema, stream)
+    return dataset.read(STREAMS[stream].schema, stream) if exists(dataset, stream) else []
 
 
 def exists(dataset: SqliteDataset, stream: str) -> bool:
@@ -285,16 +286,23 @@ async def test_streams_that_need_a_key_are_left_out_by_name_until_there_is_one(
     await until(lambda: run.telemetry.totals.rows > 20, "rows")
     assert await run.stop() is ExitCode.TERMINATED
     for stream in ("full", "balance"):
-        ((kind, subject, message),) = dataset.query(f"SELECT kind, subject, message FROM {stream}_incidents")
-        assert (kind, subject) == ("parked", stream)
-        assert f"the stream {stream} needs an API key" in message
-        assert f"{stream} is left out, the others continue" in run.log.text()
-        assert table(dataset, stream) == []
+        assert f"{stream} is left out, the others continue: the stream {stream} needs an API key" in run.log.text()
+        assert not exists(dataset, stream)
     run = start(simulator.config(*PRODUCTS, with_key=True), dataset, *streams, run=2)
     await until(lambda: table(dataset, "full") and table(dataset, "balance"), "rows of all")
     simulator.market(rate=0)
     await settled(run, simulator, dataset)
     assert await run.stop() is ExitCode.TERMINATED
+
+
+async def test_a_key_without_accounts_leaves_out_balance_alone(simulator: Simulator, tmp_path: Path) -> None:
+    """The feed does not check a key that is not sent with a private channel, but REST does."""
+    dataset, streams = SqliteDataset(tmp_path), ("balance", "matches")
+    config = simulator.config(*PRODUCTS, with_key=True) | {"restUrl": simulator.urls["restUrl"] + "/nothing/here"}
+    run = start(config, dataset, *streams, run=1)
+    await until(lambda: run.telemetry.totals.rows > 5, "rows")
+    assert await run.stop() is ExitCode.TERMINATED
+    assert "balance is left out, the others continue: " in run.log.text()
 
 
 async def test_a_channel_that_is_refused_does_not_stop_the_others_and_keeps_its_place(simulator: Simulator) -> None:
@@ -309,6 +317,22 @@ async def test_a_channel_that_is_refused_does_not_stop_the_others_and_keeps_its_
             assert incidents_of(read, "ticker")["parked"] == {"subject": "ticker", "reason": reason}
             assert {str(b.place) for b in read.batches if b.schema.stream == "ticker"} == {str(at.position)}
             assert simulator.truth()["subscribed"] == 2
+            assert any("ticker is left out, the others continue" in text for text in read.report.losses)
+
+
+async def test_a_channel_that_is_accepted_again_is_read_again(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(discovery, "LIST_SECONDS", 1.0)
+    simulator.market(refused={"ticker:BTC-USD": "not allowed for this key"})
+    dataset = SqliteDataset(tmp_path)
+    run = start(simulator.config(*PRODUCTS), dataset, "matches", "ticker", run=1)
+    await until(lambda: "ticker is left out" in run.log.text() and run.telemetry.totals.rows > 20, "it is left out")
+    simulator.market(refused={})
+    await until(lambda: table(dataset, "ticker"), "rows of ticker")
+    simulator.market(rate=0)
+    await settled(run, simulator, dataset)
+    assert await run.stop() is ExitCode.TERMINATED
 
 
 async def test_a_key_that_is_withdrawn_later_ends_only_what_needs_it(simulator: Simulator) -> None:
@@ -321,7 +345,7 @@ async def test_a_key_that_is_withdrawn_later_ends_only_what_needs_it(simulator: 
         assert caught.value.reason == "InvalidKey"
     async with reading(simulator.config(*PRODUCTS), new("matches", "auctionfeed", "level2_batch")) as read:
         await read.until(lambda read: len(rows_of(read, "matches")) > 5 and len(rows_of(read, "auctionfeed")) > 1)
-        assert incidents_of(read, "level2_batch")["parked"]["reason"] == "InvalidKey"
+        assert any("level2_batch is left out, the others continue" in text for text in read.report.losses)
 
 
 async def test_what_concerns_every_stream_ends_the_run(simulator: Simulator) -> None:
