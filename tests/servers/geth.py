@@ -1,36 +1,18 @@
-"""geth in development mode, built from its Go module; only for the long suites, because building takes minutes."""
+"""geth in development mode, built from its Go module (`go_program`)."""
 
 from __future__ import annotations
 
-import subprocess
-import tempfile
 from pathlib import Path
 
 from tests.servers.anvil import RpcNode
-from tests.servers.fetch import once
+from tests.servers.go_program import build_go_program
 from tests.servers.ports import free_port
 from tests.servers.process import ServerProcess
-
-VERSION = "v1.17.10"
-MODULE = "github.com/ethereum/go-ethereum"
 
 
 def geth() -> Path:
     """The program; the first call builds it."""
-    return once(f"geth-{VERSION}", _build) / "geth"
-
-
-def _build(home: Path) -> None:
-    commands = [["go", "mod", "init", "build"], ["go", "get", f"{MODULE}@{VERSION}"]]
-    with tempfile.TemporaryDirectory(prefix="geth-") as folder:
-        for command in commands:
-            subprocess.run(command, cwd=folder, check=True, capture_output=True)
-        (Path(folder) / "tools.go").write_text(f'//go:build tools\n\npackage build\n\nimport _ "{MODULE}/cmd/geth"\n')
-        # Go can't import a program as a package, but naming it adds its dependencies to go.sum.
-        subprocess.run(["go", "mod", "tidy", "-e"], cwd=folder, check=True, capture_output=True)
-        subprocess.run(
-            ["go", "build", "-o", home / "geth", f"{MODULE}/cmd/geth"], cwd=folder, check=True, capture_output=True
-        )
+    return build_go_program("geth", "github.com/ethereum/go-ethereum", "v1.17.10")
 
 
 class GethServer(ServerProcess, RpcNode):
