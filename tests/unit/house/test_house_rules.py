@@ -39,6 +39,26 @@ def test_links_between_documents_lead_somewhere(path: Path) -> None:
             assert (path.parent / target).exists(), f"{name(path)} links to {target}, which is not there"
 
 
+def anchors_of(document: Path) -> set[str]:
+    """The names of a document's headings, as links to them are written."""
+    text = re.sub(r"```.*?```", "", document.read_text(), flags=re.DOTALL)
+    titles = [
+        re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", title) for title in re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
+    ]
+    return {re.sub(r"[^\w\- ]", "", title.strip().lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name)
+def test_links_to_a_heading_find_it(path: Path) -> None:
+    text = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", text):
+        document = path.parent / target if target else path
+        if "://" not in target and document.suffix == ".md":
+            assert anchor in anchors_of(document), (
+                f"{name(path)} links to #{anchor} of {name(document.resolve())}, which is not there"
+            )
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name)
 def test_make_targets_in_documents_exist(path: Path) -> None:
     mentioned = set(re.findall(r"(?:^|[`$\s])make ([a-z][a-z-]+)(?=[`\s]|$)", "\n".join(code_of(path.read_text()))))
