@@ -38,6 +38,8 @@ def build_parser() -> argparse.ArgumentParser:
     rows = commands.add_parser("rows", help="look at the newest rows of the dataset")
     rows.add_argument("--limit", type=int, default=20, help="how many (default 20)")
     rows.add_argument("--output", choices=["table", "json", "csv"], default="table")
+    rows.add_argument("--wide", action="store_true", help="all columns, also those too wide for the terminal")
+    rows.add_argument("--vertical", action="store_true", help="a line for each value instead of a table")
     checkpoint = commands.add_parser("checkpoint", help="look at the position in the dataset, or start over")
     checkpoint.add_argument("action", choices=["show", "reset"])
     checkpoint.add_argument("--yes", action="store_true", help="reset without asking")
@@ -95,7 +97,9 @@ def _dispatch(arguments: argparse.Namespace, registry: SourceRegistry, log: Line
         case "rows":
             from connector_runner.commands.inspect import print_rows
 
-            return print_rows(orders, redactor, arguments.limit, arguments.output)
+            return print_rows(
+                orders, redactor, arguments.limit, arguments.output, wide=arguments.wide, vertical=arguments.vertical
+            )
         case _:
             from connector_runner.commands import inspect
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
+from connector_runner.commands.row_table import build_list, build_table
 from connector_runner.datasets.dead_letters import json_value
 from connector_runner.orders import Orders
 from connector_runner.protocols.errors import InvalidConfigError
@@ -40,8 +40,19 @@ def _inspect(orders: Orders, redactor: Redactor) -> Inspector:
     return build_inspector(build_sink_context(orders, redactor))
 
 
-def print_rows(orders: Orders, redactor: Redactor, limit: int, output: str) -> ExitCode:
-    """Prints the rows that were inserted last, newest last (see `Inspector.newest_rows`)."""
+def print_rows(
+    orders: Orders, redactor: Redactor, limit: int, output: str, *, wide: bool = False, vertical: bool = False
+) -> ExitCode:
+    """Prints the rows that were inserted last, newest last (see `Inspector.newest_rows`).
+
+    Args:
+        orders: The orders of the connector.
+        redactor: Receives the secrets.
+        limit: How many rows.
+        output: `table`, `json` (a line for each row) or `csv`.
+        wide: All columns of the table, also on a terminal that is too narrow for them.
+        vertical: A line for each value instead of a table.
+    """
     inspector = _inspect(orders, redactor)
     try:
         names, rows = inspector.newest_rows(limit)
@@ -56,23 +67,15 @@ def print_rows(orders: Orders, redactor: Redactor, limit: int, output: str) -> E
         writer.writerow(names)
         writer.writerows([json_value(value) for value in row] for row in rows)
     else:
-        _print_rows_table(names, rows, orders.target().table)
+        lines = build_list(names, rows) if vertical else build_table(names, rows, None if wide else _terminal_width())
+        lines = lines if names else [f"table {orders.target().table} does not exist yet"]
+        sys.stdout.writelines(f"{line}\n" for line in lines)
     return ExitCode.END_OF_STREAM
 
 
-def _print_rows_table(names: Sequence[str], rows: Sequence[Sequence[Any]], title: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console()
-    if not names:
-        console.print(f"table {title} does not exist yet", markup=False)
-        return
-    table = Table(*names, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*(Text("" if value is None else str(json_value(value))[:60]) for value in row))
-    console.print(table)
+def _terminal_width() -> int | None:
+    """Columns of the terminal; None if the output goes elsewhere, where nothing must be left out."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def print_checkpoints(orders: Orders, redactor: Redactor) -> ExitCode:
