@@ -6,10 +6,17 @@ single streams as places; a claim of one stream takes its whole position out of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from connector_runner.datasets.dialect import create_missing
-from connector_runner.datasets.fencing import Holder, find_taken, next_epoch, require_alone
+from connector_runner.datasets.fencing import (
+    Holder,
+    explain_refused_commit,
+    find_taken,
+    next_epoch,
+    require_alone,
+)
 from connector_runner.datasets.ledger import Ledger
 from connector_runner.datasets.places import (
     ANCHOR,
@@ -24,7 +31,7 @@ from connector_runner.datasets.procedure import Procedure, Statement
 from connector_runner.datasets.recorded import record_selection
 from connector_runner.datasets.stream_ledger import StreamLedger
 from connector_runner.protocols.batch import Position
-from connector_runner.protocols.errors import ActionRequiredError
+from connector_runner.protocols.errors import ActionRequiredError, FenceLostError
 from connector_runner.protocols.sink import Claim, SinkContext
 from connector_runner.protocols.source import Checkpoint
 
@@ -68,8 +75,9 @@ class Claiming:
             SchemaConflictError: Another connector fills a table.
         """
         ledger = self._ledger
-        for stream in ledger.streams.values():
-            yield from self._take_over(stream)
+        for stream in list(ledger.streams.values()):
+            with self._isolated(stream):
+                yield from self._take_over(stream)
         if ledger.has_anchor:
             return (yield from self._claim_selection())
         holder = yield from ledger.read_holder(ledger.key, ledger.dialect.lock)
@@ -81,15 +89,13 @@ class Claiming:
             anchor, holder = yield from self._dissolve(holder)
         else:
             ledger.epoch = self._next_epoch([holder] if holder is not None else [])
-        yield self._hold(ledger.key)
+        yield self._hold(ledger.key, ledger.epoch)
         checkpoint = checkpoint_of(holder, anchor) if holder else None
         return Claim({ledger.key[1]: checkpoint}, ledger.epoch, holder.number if holder else 0)
 
-    def _hold(self, key: Sequence[str]) -> Statement:
+    def _hold(self, key: Sequence[str], epoch: int) -> Statement:
         context = self._context
-        return Statement(
-            self._ledger.sql.claim, [*key, self._ledger.epoch, context.uid, context.run, context.write_mode.value]
-        )
+        return Statement(self._ledger.sql.claim, [*key, epoch, context.uid, context.run, context.write_mode.value])
 
     def _next_epoch(self, fences: Sequence[Holder]) -> int:
         """An epoch above those of all rows that are taken; the run is compared with the latest run of the same connector object."""
@@ -109,16 +115,54 @@ class Claiming:
     def _claim_selection(self) -> Procedure[Claim]:
         ledger = self._ledger
         rows = _by_key((yield from ledger.read_connector(ledger.dialect.lock)))
-        if not ledger.append:
-            yield from self._require_alone()
+        yield from self._require_alone(ledger.streams)
         ledger.epoch = self._next_epoch(self._fences(rows))
+        yield self._hold(ledger.key, ledger.epoch)
+        return (yield from self._enter(rows, ledger.streams, ledger.epoch))
+
+    def select(self) -> Procedure[Claim]:
+        """Claims the streams that were added to the ledger's selection, and releases those that are missing, in the same run.
+
+        Returns:
+            The claim; its epoch counts from the commit on.
+
+        Raises:
+            FenceLostError: Another run holds the ledger.
+            SchemaConflictError: Another connector fills a table.
+        """
+        ledger, context = self._ledger, self._context
+        rows = _by_key((yield from ledger.read_connector(ledger.dialect.lock)))
         anchor = rows.get(ledger.key)
-        yield self._hold(ledger.key)
+        if anchor is None or not ledger.is_held(anchor):
+            raise explain_refused_commit(anchor, context.uid, context.run, ledger.epoch, 0)
+        yield from self._require_alone([name for name in ledger.streams if not self._is_inside(name, rows)])
+        added = [name for name in ledger.streams if not self._is_inside(name, rows)]
+        found = [rows[key] for name in added if (key := ledger.streams[name].key) in rows]
+        others = [row for row in found if (row.uid, row.run) != (context.uid, context.run)]
+        for row in others:
+            if row.uid == context.uid and row.run > context.run:
+                raise explain_refused_commit(row, context.uid, context.run, ledger.epoch, 0)
+        epoch = ledger.tried = max([anchor.epoch, *(row.epoch + 1 for row in others)])
+        if epoch != anchor.epoch:  # a later epoch fences off who held an added stream
+            yield self._hold(ledger.key, epoch)
+            added = list(ledger.streams)
+        return (yield from self._enter(rows, added, epoch))
+
+    def _is_inside(self, stream: str, rows: Mapping[Key, Holder]) -> bool:
+        """Whether the stream belongs to the selection that this run holds."""
+        row = rows.get(self._ledger.streams[stream].key)
+        return row is not None and is_apart(row) and self._ledger.is_held(row)
+
+    def _enter(self, rows: Mapping[Key, Holder], taken: Collection[str], epoch: int) -> Procedure[Claim]:
+        """Holds the rows of these streams and releases those that are not selected."""
+        ledger = self._ledger
+        anchor = rows.get(ledger.key)
         checkpoints: dict[str, Checkpoint | None] = {}
         places: dict[str, Position] = {}
         for name, stream in ledger.streams.items():
             holder = rows.get(stream.key)
-            yield self._hold(stream.key)
+            if name in taken:
+                yield self._hold(stream.key, epoch)
             checkpoints[name] = checkpoint_of(holder, anchor) if holder is not None else None
             place = place_in(holder) if holder is not None and checkpoints[name] is not None else None
             if holder is None or not is_apart(holder):
@@ -128,18 +172,33 @@ class Claiming:
                 places[name] = place
                 ledger.kept.keep(name, place, holder.schema_version, 0)
         yield from self._let_go(rows, anchor)
-        yield from record_selection(ledger, self._context, ledger.epoch)
-        return Claim(checkpoints, ledger.epoch, anchor.number if anchor is not None else 0, places)
+        yield from record_selection(ledger, self._context, epoch)
+        number = anchor.number if anchor is not None else 0
+        return Claim(checkpoints, epoch, number, places, dict(ledger.failures))
 
-    def _require_alone(self) -> Procedure[None]:
+    def _require_alone(self, streams: Collection[str]) -> Procedure[None]:
         """Upsert mode: checks that no other connector fills a table, running or not; all rows are read at once."""
         ledger = self._ledger
+        if ledger.append or not streams:
+            return
         tables: dict[str, list[Holder]] = {}
         for row in (yield Statement(ledger.sql.read_all)).rows:
             holder = Holder(*row[:-1])
             tables.setdefault(holder.table, []).append(holder)
-        for stream in ledger.streams.values():
-            require_alone(tables.get(stream.key[2], []), *stream.key, self._context.take_over)
+        for stream in [ledger.streams[name] for name in streams]:
+            with self._isolated(stream):
+                require_alone(tables.get(stream.key[2], []), *stream.key, self._context.take_over)
+
+    @contextmanager
+    def _isolated(self, stream: StreamLedger) -> Iterator[None]:
+        """Leaves the stream out if it can't be claimed and streams are isolated."""
+        try:
+            yield
+        except ActionRequiredError as error:
+            if not self._context.isolates or isinstance(error, FenceLostError):
+                raise
+            error.stream = stream.stream
+            self._ledger.leave_out(stream.stream, error)
 
     def _let_go(self, rows: Mapping[Key, Holder], anchor: Holder | None) -> Procedure[None]:
         """Streams that left the selection become independent, each at its present position."""
@@ -158,7 +217,7 @@ class Claiming:
         at = (self._context.connector, *ANCHOR)
         anchor, holder = rows.get(at), rows.get(ledger.key, holder)
         ledger.epoch = self._next_epoch([row for row in (anchor, holder) if row is not None])
-        yield self._hold(at)
+        yield self._hold(at, ledger.epoch)
         yield Statement(ledger.sql.hold, [None, "", *at])
         for key, row in rows.items():
             if is_apart(row):

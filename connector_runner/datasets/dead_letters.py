@@ -13,7 +13,7 @@ from typing import Any
 
 from connector_runner.datasets.fencing import encode_position
 from connector_runner.datasets.write_plan import NAMES
-from connector_runner.protocols.batch import Batch, Row, place_of
+from connector_runner.protocols.batch import Batch, Incident, Position, Row, place_of
 from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.sink import RefusedRows
@@ -110,14 +110,10 @@ class Refusals:
 
 def incident_rows(batches: Sequence[Batch]) -> list[tuple[str, str, str, str, str]]:
     """(kind, subject, message, detail as JSON, position as JSON) of each incident, in order."""
-    return [
-        (
-            incident.kind,
-            incident.subject,
-            incident.message,
-            json.dumps(dict(incident.detail)),
-            encode_position(place_of(batch.position)),
-        )
-        for batch in batches
-        for incident in batch.incidents
-    ]
+    return [incident_row(incident, batch.position) for batch in batches for incident in batch.incidents]
+
+
+def incident_row(incident: Incident, position: Position) -> tuple[str, str, str, str, str]:
+    """(kind, subject, message, detail as JSON, position as JSON) of one incident."""
+    detail = json.dumps(dict(incident.detail))
+    return incident.kind, incident.subject, incident.message, detail, encode_position(place_of(position))

@@ -6,7 +6,7 @@ procedures over statements of any dialect; transactions, locks and connections b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from connector_runner.datasets.dialect import Dialect, create_missing
@@ -16,7 +16,7 @@ from connector_runner.datasets.names import TableNames
 from connector_runner.datasets.places import ANCHOR, Kept, encode_place, is_apart, whole_of
 from connector_runner.datasets.procedure import Procedure, Statement
 from connector_runner.datasets.stream_ledger import build_stream_ledgers
-from connector_runner.protocols.batch import Batch, whole_position
+from connector_runner.protocols.batch import Batch, Incident, whole_position
 from connector_runner.protocols.errors import ActionRequiredError, SchemaConflictError
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.sink import SinkContext, StoredCheckpoint, Transaction
@@ -30,7 +30,9 @@ class Ledger:
         streams: Stream → its part of the ledger.
         key: The key of the row that is the fence: the only stream's, or the anchor's (see `places`).
         epoch: This runner's epoch; 0 before it has claimed.
+        tried: The epoch of the last change of the selection, which may have been stored although it was not confirmed; 0 for none.
         kept: The known contents of the rows beside the anchor; empty without an anchor.
+        failures: Stream → why it is left out of the selection (`SinkContext.isolates`).
 
     Raises:
         InvalidConfigError, SchemaConflictError: See `build_stream_ledgers`.
@@ -40,13 +42,14 @@ class Ledger:
         self.dialect = dialect
         self.append = context.write_mode is WriteMode.APPEND
         self.has_anchor = context.has_anchor
-        self.streams = build_stream_ledgers(context, dialect, append=self.append)
-        only = next(iter(self.streams.values()))
-        self.key = (context.connector, *ANCHOR) if self.has_anchor else only.key
-        self.epoch = 0
+        self.failures: dict[str, ActionRequiredError] = {}
+        self.streams = build_stream_ledgers(context, dialect, self.failures, append=self.append)
+        self.key = (context.connector, *ANCHOR) if self.has_anchor else next(iter(self.streams.values())).key
+        self.epoch = self.tried = 0
         self.kept = Kept()
         self._context = context
         self._versions: dict[str, tuple[str, str]] = {}
+        self.home = TableNames("", "")
         self._settle_home()
 
     @property
@@ -73,8 +76,28 @@ class Ledger:
                 "share one checkpoint table, so their tables need one schema",
                 reason="InvalidDataset",
             )
-        self.home = next(iter(self.streams.values())).names
+        self.home = next((ledger.names for ledger in self.streams.values()), self.home)
         self.sql = build_ledger_statements(self.home, self.dialect)
+
+    def select(self, tables: Mapping[str, str]) -> None:
+        """Changes the selection; streams that stay keep their counts and what is known of them."""
+        self._context = replace(self._context, tables=tables)
+        self.failures.clear()
+        streams = build_stream_ledgers(self._context, self.dialect, self.failures, append=self.append)
+        for stream, before in list(self.streams.items()):
+            if stream in streams and streams[stream].key == before.key:
+                streams[stream] = before
+            else:
+                self.leave_out(stream)
+        self.streams = streams
+
+    def leave_out(self, stream: str, error: ActionRequiredError | None = None) -> None:
+        """Forgets a stream: it failed, or it is not selected any more."""
+        self.streams.pop(stream, None)
+        self._versions.pop(stream, None)
+        self.kept.forget(stream)
+        if error is not None:
+            self.failures[stream] = error
 
     # claiming: see `claiming`
 
@@ -137,12 +160,12 @@ class Ledger:
         Each statement must change one row; `Dialect.guard` says how that is checked.
         """
         held = (*self.key, self.epoch, transaction.number - 1)
-        if not transaction.batches:
+        if transaction.position is None:
             return [Statement(self.sql.touch, [transaction.number, *held])]
-        last = transaction.batches[-1]
         if self.has_anchor:
-            position, version, beside = last.position, "", list(self._beside(transaction))
+            position, version, beside = transaction.position, "", list(self._beside(transaction))
         else:
+            last = transaction.batches[-1]
             position, version, beside = whole_position(last.position, last.place), last.schema.version, []
         state = (transaction.identity, version, encode_position(position))
         return [Statement(self.sql.commit, [transaction.number, *state, *held]), *beside]
@@ -203,9 +226,30 @@ class Ledger:
             FenceLostError: The epoch is no longer held.
         """
         holder = yield from self.read_holder(self.key)
-        if holder is None or holder.epoch != self.epoch:
+        if holder is None or not self.is_held(holder):
             raise explain_refused_commit(holder, self._context.uid, self._context.run, self.epoch, 0)
+        self.epoch = holder.epoch
         return holder.number
+
+    def is_held(self, holder: Holder) -> bool:
+        """Whether this run holds the row."""
+        is_own = (holder.uid, holder.run) == (self._context.uid, self._context.run)
+        return holder.epoch == self.epoch or (is_own and holder.epoch == self.tried)
+
+    def park(self, stream: str, incident: Incident) -> Procedure[None]:
+        """See `Sink.park`; inside one transaction of the driver."""
+        ledger = self.streams[stream]
+        anchor = yield from self.read_holder(self.key, self.dialect.lock)
+        holder = yield from self.read_holder(ledger.key, self.dialect.lock)
+        if anchor is None or holder is None or not (self.is_held(anchor) and self.is_held(holder)):
+            other = holder if anchor is not None and self.is_held(anchor) else anchor
+            raise explain_refused_commit(other, self._context.uid, self._context.run, self.epoch, 0)
+        whole = whole_of(holder, anchor)
+        position = decode_position(whole.position) if whole.position is not None else None
+        self.kept.forget(stream)
+        yield Statement(self.sql.hold, [encode_place(position), whole.identity, *ledger.key])
+        if (yield Statement(self.dialect.find, [ledger.names.incidents])).rows:
+            yield ledger.incident(incident, position)
 
     # for people, without a claim
 

@@ -78,6 +78,10 @@ class Kept:
         """Records what the transaction of this number stores."""
         self._kept[stream] = (place, version, number)
 
+    def forget(self, stream: str) -> None:
+        """The row's content is not known any more."""
+        self._kept.pop(stream, None)
+
     def moves(self, stream: str, place: Position, number: int) -> bool:
         """Whether the transaction of this number must store the place."""
         kept = self._kept.get(stream)

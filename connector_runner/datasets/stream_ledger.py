@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import MutableMapping, Sequence
 
-from connector_runner.datasets.dead_letters import DeadLetter, Refusals, incident_rows
+from connector_runner.datasets.dead_letters import DeadLetter, Refusals, incident_row, incident_rows
 from connector_runner.datasets.dialect import Dialect
 from connector_runner.datasets.ledger_statements import build_table_statements
 from connector_runner.datasets.names import TableNames
 from connector_runner.datasets.procedure import Statement
-from connector_runner.protocols.batch import Batch
-from connector_runner.protocols.errors import SchemaConflictError
+from connector_runner.protocols.batch import Batch, Incident, Position
+from connector_runner.protocols.errors import ActionRequiredError, InvalidConfigError, SchemaConflictError
 from connector_runner.protocols.sink import SinkContext
 
 
@@ -61,6 +61,11 @@ class StreamLedger:
         """Statements for the incidents in batches of this stream."""
         return [Statement(self.sql.incident, [*self.owner, *row]) for row in incident_rows(batches)]
 
+    def incident(self, incident: Incident, position: Position | None) -> Statement:
+        """The statement for an incident at a position without a batch."""
+        row = incident_row(incident, {} if position is None else position)
+        return Statement(self.sql.incident, [*self.owner, *row])
+
 
 class _ByStream(dict[str, StreamLedger]):
     """Stream → its part. A single one is found by any id: a source may spell it otherwise than it was selected (names that fold case)."""
@@ -72,28 +77,55 @@ class _ByStream(dict[str, StreamLedger]):
         return only
 
 
-def build_stream_ledgers(context: SinkContext, dialect: Dialect, *, append: bool) -> Mapping[str, StreamLedger]:
+Failures = MutableMapping[str, ActionRequiredError]
+
+
+def build_stream_ledgers(
+    context: SinkContext, dialect: Dialect, failures: Failures, *, append: bool
+) -> MutableMapping[str, StreamLedger]:
     """Builds the ledger's parts by stream.
+
+    Args:
+        context: The selection.
+        dialect: The dialect of the ledger's database.
+        failures: Gets the streams that are left out, with the reason; only if the context isolates streams.
+        append: Whether streams may share a table.
 
     Raises:
         InvalidConfigError: A table's name is not valid.
         SchemaConflictError: Two streams use the same table, or one uses a table that the ledger keeps for another.
     """
-    ledgers = _ByStream(
-        (stream, StreamLedger(context, dialect, stream, table)) for stream, table in context.tables.items()
-    )
+    ledgers = _ByStream()
     taken: dict[str, StreamLedger] = {}
-    for ledger in ledgers.values():
-        for name in _tables_of(ledger, dialect):
-            other = taken.setdefault(name, ledger)
-            if other is not ledger and not (append and other.key[2] == ledger.key[2]):
-                raise SchemaConflictError(
-                    f"streams {other.stream} and {ledger.stream} meet in one table: {other.names.text} and {ledger.names.text}, "
-                    "each with its _dead_letters and _incidents beside it; give one of them another table"
-                    + (", or set writeMode: append on the Dataset" if other.key[2] == ledger.key[2] else "")
-                    + "; nothing was written"
-                )
+    for stream, table in context.tables.items():
+        try:
+            ledger = StreamLedger(context, dialect, stream, table)
+            names = _tables_of(ledger, dialect)
+            _require_free(ledger, names, taken, append=append)
+        except (InvalidConfigError, SchemaConflictError) as error:
+            if not context.isolates:
+                raise
+            failures[stream] = error
+            continue
+        ledgers[stream] = ledger
+        for name in names:
+            taken.setdefault(name, ledger)
     return ledgers
+
+
+def _require_free(
+    ledger: StreamLedger, names: Sequence[str], taken: MutableMapping[str, StreamLedger], *, append: bool
+) -> None:
+    """Checks that no other stream uses one of these tables."""
+    for name in names:
+        other = taken.get(name)
+        if other is not None and not (append and other.key[2] == ledger.key[2]):
+            raise SchemaConflictError(
+                f"streams {other.stream} and {ledger.stream} meet in one table: {other.names.text} and {ledger.names.text}, "
+                "each with its _dead_letters and _incidents beside it; give one of them another table"
+                + (", or set writeMode: append on the Dataset" if other.key[2] == ledger.key[2] else "")
+                + "; nothing was written"
+            )
 
 
 def _tables_of(ledger: StreamLedger, dialect: Dialect) -> Sequence[str]:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import gc
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from connector_runner.pipeline.queue import BatchQueue, Limits
@@ -36,8 +36,11 @@ class Engine:
         self.queue = BatchQueue(limits or Limits())
         self._telemetry = telemetry
         self._stopping = asyncio.Event()
-        self._writer = Writer(sink, self.queue, telemetry, Backoff(random.random), wait=wait, pace=pace)
         self._reader = Reader(build_source, self.queue, telemetry, Backoff(random.random), self._opened)
+        self._writer = Writer(
+            sink, self.queue, telemetry, Backoff(random.random), wait=wait, pace=pace, on_parked=self._reader.leave_out
+        )
+        self._selecting = asyncio.Lock()
 
     def stop(self) -> None:
         """Commits what was read, then `run` returns `TERMINATED`."""
@@ -48,6 +51,23 @@ class Engine:
         self._telemetry.note("mounted Secrets have changed; connecting again")
         self._reader.reconnect()
         self._writer.reconnect()
+
+    async def select(self, tables: Mapping[str, str]) -> Claim:
+        """Changes the selection while it runs.
+
+        Reading stops where it is, what was read is committed, the claim is changed, and the source is opened again with the
+        checkpoints of the new selection: streams that stay go on exactly, streams that left are released at their present position.
+
+        Args:
+            tables: Stream → table, all of the new selection; failed streams that are named again are tried again.
+
+        Returns:
+            The new claim.
+        """
+        async with self._selecting:
+            claim = await self._reader.select(lambda: self._writer.select(tables))
+            self._tell_claimed(claim, "the selection is changed")
+            return claim
 
     def _opened(self, opened: Opened) -> None:
         self._writer.announce(tuple(opened.schemas.values()))
@@ -71,7 +91,9 @@ class Engine:
             if not claiming.done():
                 return ExitCode.TERMINATED
             claim = claiming.result()
-            self._tell_claimed(claim)
+            self._tell_claimed(claim, "the dataset is claimed")
+            if claim.failures and not claim.checkpoints:
+                raise next(iter(claim.failures.values()))
             reading = asyncio.create_task(self._reader.run(claim))
             writing = asyncio.create_task(self._writer.run())
             tasks += [reading, writing]
@@ -84,13 +106,16 @@ class Engine:
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await self._writer.close()
 
-    def _tell_claimed(self, claim: Claim) -> None:
+    def _tell_claimed(self, claim: Claim, message: str) -> None:
+        self._telemetry.select([*claim.checkpoints, *claim.failures])
+        for stream, error in claim.failures.items():
+            self._telemetry.parked(stream, error)
         if len(claim.checkpoints) == 1:
             (checkpoint,) = claim.checkpoints.values()
             where: dict[str, Any] = {"position": place_of(checkpoint.position) if checkpoint else None}
         else:
             where = {"streams": len(claim.checkpoints), "new": list(claim.checkpoints.values()).count(None)}
-        self._telemetry.note("the dataset is claimed", epoch=claim.epoch, **where)
+        self._telemetry.note(message, epoch=claim.epoch, **where)
 
     async def _wind_up(
         self, reading: asyncio.Task[None], writing: asyncio.Task[None], stopping: asyncio.Task[Any]

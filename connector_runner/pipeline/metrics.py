@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.platform_collector import PlatformCollector
@@ -11,7 +11,11 @@ from prometheus_client.process_collector import ProcessCollector
 
 from connector_runner.pipeline.health import Health
 from connector_runner.pipeline.queue import BatchQueue
+from connector_runner.protocols.batch import Batch
 
+# So many streams have a label of their own: the first that have rows; all others share one.
+STREAMS_NAMED = 100
+OTHERS = "_others"
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -45,6 +49,16 @@ class PrometheusMeters:
         self._progress = Gauge(
             "connector_progress", "A snapshot or backfill: done and total", ["part", "unit"], registry=registry
         )
+        self._streams = Gauge(
+            "connector_streams",
+            "Streams of a selection, by state; `selected` is all of them",
+            ["state"],
+            registry=registry,
+        )
+        self._stream_rows = Counter(
+            "connector_stream_rows", "Rows committed, by stream; only in a selection", ["stream"], registry=registry
+        )
+        self._meters: dict[str, Counter] = {}
         for operation in ("upsert", "delete", "insert", "replace"):
             self._rows.labels(operation)
             self._bytes.labels(operation)
@@ -87,6 +101,30 @@ class PrometheusMeters:
     def count(self, name: str, amount: int) -> None:
         """See `Meters`."""
         self._events.labels(name).inc(amount)
+
+    def streams(self, counts: Mapping[str, int]) -> None:
+        """See `Meters`."""
+        for state, amount in counts.items():
+            self._streams.labels(state).set(amount)
+
+    def by_stream(self, batches: Sequence[Batch]) -> None:
+        """See `Meters`."""
+        rows: dict[str, int] = {}
+        for batch in batches:
+            stream = batch.schema.stream
+            rows[stream] = rows.get(stream, 0) + len(batch.rows)
+        for stream, amount in rows.items():
+            if amount:
+                self._meter_of(stream).inc(amount)
+
+    def _meter_of(self, stream: str) -> Counter:
+        meter = self._meters.get(stream)
+        if meter is None:
+            label = stream if len(self._meters) < STREAMS_NAMED else OTHERS
+            meter = self._stream_rows.labels(label)
+            if label != OTHERS:
+                self._meters[stream] = meter
+        return meter
 
     def progress(self, done: int, total: int | None, unit: str) -> None:
         """See `Meters`."""

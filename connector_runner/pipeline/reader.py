@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from connector_runner.pipeline.queue import BatchQueue
 from connector_runner.pipeline.telemetry import Telemetry
@@ -32,8 +32,11 @@ class Reader:
         self._on_opened = on_opened
         self._handed_over: dict[str, Checkpoint | None] = {}
         self._places: dict[str, Position] = {}
+        self._left_out: set[str] = set()
         self._reading: asyncio.Task[None] | None = None
         self._reconnect_asked = False
+        self._change: tuple[Callable[[], Awaitable[Claim]], asyncio.Future[Claim]] | None = None
+        self._woken = asyncio.Event()
 
     async def run(self, start: Claim) -> None:
         """Reads until the streams end.
@@ -44,17 +47,19 @@ class Reader:
         Raises:
             ActionRequiredError: A user must act.
         """
-        self._handed_over = dict(start.checkpoints)
-        self._places = dict(start.places)
+        self._start_from(start)
         while True:
+            if self._change is not None:
+                await self._reselect(*self._change)
             self._reading = asyncio.create_task(self._read())
             try:
                 await self._reading
-                return
+                if self._change is None:
+                    return
             except TransientError as error:
                 delay = self._backoff.next_delay(error.retry_after)
                 self._telemetry.source_lost(error, delay)
-                await asyncio.sleep(delay)
+                await self._wait_out(delay)
             except asyncio.CancelledError:
                 asked, self._reconnect_asked = self._reconnect_asked, False
                 task = asyncio.current_task()
@@ -70,6 +75,39 @@ class Reader:
         if self._reading is not None and not self._reading.done():
             self._reconnect_asked = True
             self._reading.cancel()
+
+    async def _wait_out(self, delay: float) -> None:
+        """Waits before the next attempt; a change of the selection ends it."""
+        self._woken.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay):
+                await self._woken.wait()
+
+    async def select(self, change: Callable[[], Awaitable[Claim]]) -> Claim:
+        """Closes the source, changes the claim, and opens the source with the checkpoints of the new one."""
+        future: asyncio.Future[Claim] = asyncio.get_running_loop().create_future()
+        self._change = (change, future)
+        self._woken.set()
+        self.reconnect()
+        return await future
+
+    def leave_out(self, stream: str) -> None:
+        """A stream is not opened again before the next change of the selection: the dataset can't take its rows."""
+        self._left_out.add(stream)
+        self._handed_over.pop(stream, None)
+        self._places.pop(stream, None)
+
+    def _start_from(self, claim: Claim) -> None:
+        self._handed_over = dict(claim.checkpoints)
+        self._places = dict(claim.places)
+        self._left_out.clear()
+
+    async def _reselect(self, change: Callable[[], Awaitable[Claim]], future: asyncio.Future[Claim]) -> None:
+        claim = await change()
+        self._change = None
+        self._start_from(claim)
+        if not future.done():
+            future.set_result(claim)
 
     async def _read(self) -> None:
         source = self._build()
@@ -106,7 +144,7 @@ class Reader:
 
     def _hand_over(self, newest: Batch, last: Mapping[str, Batch], identity: str) -> None:
         """The present checkpoint of each stream: the reader's position after a transaction, and the place of the stream's last batch."""
-        by_stream = {self._selected(stream): batch for stream, batch in last.items()}
+        by_stream = {self._selected(stream): batch for stream, batch in last.items() if stream not in self._left_out}
         for stream, batch in by_stream.items():
             self._places[stream] = batch.place or {}
         for stream, place in self._places.items():

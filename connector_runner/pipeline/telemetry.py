@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from connector_runner.pipeline.health import Health
+from connector_runner.pipeline.states import StreamStates
 from connector_runner.protocols.batch import Batch, Operation
 from connector_runner.protocols.errors import ConnectorError
 from connector_runner.protocols.sink import Receipt, Transaction
+from connector_runner.protocols.source import StreamState
 
 # Incidents of one transaction that are logged; the dataset holds all of them.
 INCIDENTS_LOGGED = 5
@@ -35,6 +37,12 @@ class Meters(Protocol):
     def progress(self, done: int, total: int | None, unit: str) -> None:
         """A snapshot or backfill made progress."""
 
+    def streams(self, counts: Mapping[str, int]) -> None:
+        """How many streams are selected, copying, following and failed."""
+
+    def by_stream(self, batches: Sequence[Batch]) -> None:
+        """These were committed, in a selection of several streams."""
+
 
 class NoMeters:
     """For runs by hand without a port: imports nothing, stores nothing."""
@@ -52,6 +60,12 @@ class NoMeters:
         """See `Meters`."""
 
     def progress(self, done: int, total: int | None, unit: str) -> None:
+        """See `Meters`."""
+
+    def streams(self, counts: Mapping[str, int]) -> None:
+        """See `Meters`."""
+
+    def by_stream(self, batches: Sequence[Batch]) -> None:
         """See `Meters`."""
 
 
@@ -96,6 +110,7 @@ class Telemetry:
     meters: Meters
     health: Health = field(default_factory=Health)
     totals: Totals = field(default_factory=Totals)
+    streams: StreamStates = field(default_factory=StreamStates)
     clock: Callable[[], float] = time.time
 
     # Reported by sources.
@@ -131,7 +146,25 @@ class Telemetry:
         """See `Report`."""
         self.log("info", message, **fields)
 
+    def stream(self, stream: str, state: StreamState, reason: str = "") -> None:
+        """See `Report`."""
+        if not self.streams.put(stream, state, reason):
+            return
+        if state is StreamState.FAILED:
+            self.log("error", f"stream {stream} failed, the others go on: {reason}", stream=stream)
+        self.meters.streams(self.streams.counts())
+
     # Reported by the pipeline.
+
+    def select(self, streams: Collection[str]) -> None:
+        """These are selected from now on."""
+        self.streams.select(streams)
+        self.meters.streams(self.streams.counts())
+
+    def parked(self, stream: str, error: ConnectorError) -> None:
+        """The dataset can't take the rows of a stream."""
+        self.meters.count("parked_streams", 1)
+        self.stream(stream, StreamState.FAILED, error.message)
 
     def source_lost(self, error: ConnectorError, delay: float) -> None:
         """Opening or reading failed; the next try comes after `delay` seconds."""
@@ -164,6 +197,8 @@ class Telemetry:
         batches = transaction.batches
         counts = count_operations(batches)
         self.meters.committed(seconds, counts, share(sum(batch.size for batch in batches), counts), len(batches))
+        if len(self.streams) > 1:
+            self.meters.by_stream(batches)
         self.health.is_committing = True
         totals = self.totals
         totals.commits += 1

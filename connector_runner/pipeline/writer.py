@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from connector_runner.pipeline.parking import Parked, ignore
 from connector_runner.pipeline.queue import BatchQueue, Group
+from connector_runner.pipeline.quiet import keep_places, only_last
 from connector_runner.pipeline.telemetry import Telemetry
 from connector_runner.protocols.batch import Batch
-from connector_runner.protocols.errors import TransientError
+from connector_runner.protocols.errors import ActionRequiredError, TransientError
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.sink import Claim, Receipt, Sink, Transaction, WriteAgain
 from connector_runner.resilience.backoff import Backoff
@@ -57,6 +59,7 @@ class Writer:
         *,
         wait: bool,
         pace: Pace | None = None,
+        on_parked: Callable[[str], None] = ignore,
     ) -> None:
         self._sink = sink
         self._queue = queue
@@ -72,6 +75,9 @@ class Writer:
         self._told_at = 0.0
         self._reconnect_asked = False
         self._announced: tuple[StreamSchema, ...] = ()
+        self._selected: set[str] = set()
+        self._parked = Parked(telemetry, on_parked)
+        self._request: tuple[Mapping[str, str], asyncio.Future[Claim]] | None = None
 
     async def claim(self) -> Claim:
         """Claims the dataset, retrying as long as necessary."""
@@ -82,6 +88,7 @@ class Writer:
                 await self._wait_out(error)
                 continue
             self._number = claim.number
+            self._selected = set(claim.checkpoints)
             self._succeeded()
             return claim
 
@@ -95,6 +102,13 @@ class Writer:
         self._reconnect_asked = True
         self._queue.wake()
 
+    async def select(self, tables: Mapping[str, str]) -> Claim:
+        """Changes the selection once everything is committed that was read; until this returns, nothing may be read."""
+        future: asyncio.Future[Claim] = asyncio.get_running_loop().create_future()
+        self._request = (tables, future)
+        self._queue.wake()
+        return await future
+
     async def run(self) -> None:
         """Writes until the queue is finished and everything is confirmed.
 
@@ -105,11 +119,11 @@ class Writer:
             await self._do_what_was_asked()
             group = self._queue.take()
             if group is None:
-                await self._idle()
+                await (self._select(*self._request) if self._request else self._idle())
             elif group.has_rows:
-                await self._write(self._with_quiet(group))
+                await self._write(self._take_quiet(group))
             else:
-                self._quiet = self._with_quiet(group, only_last=True)
+                self._quiet = self._take_quiet(only_last(group))
                 if self._seconds_since_send() >= self._pace.heartbeat:
                     await self._flush_quiet()
         await self._flush_quiet()
@@ -128,9 +142,25 @@ class Writer:
                     await self._prepare(schema)
             await self._send((), "")
 
+    async def _select(self, tables: Mapping[str, str], future: asyncio.Future[Claim]) -> None:
+        await self._flush_quiet()
+        await self._settle()
+        while True:
+            try:
+                claim = await self._told(self._sink.select(tables), "the change of the selection")
+                break
+            except TransientError as error:
+                await self._repair(error)
+        self._request = None
+        self._selected = set(claim.checkpoints)
+        kept = self._selected - self._parked.clear()
+        self._prepared = {stream: version for stream, version in self._prepared.items() if stream in kept}
+        if not future.done():
+            future.set_result(claim)
+
     async def _write(self, group: Group) -> None:
         for stream, schema in group.schemas.items():
-            if schema.version != self._prepared.get(stream):
+            if schema.version != self._prepared.get(stream) and stream not in self._parked:
                 await self._settle()
                 await self._prepare(schema)
         await self._send(tuple(group.batches), group.identity)
@@ -140,25 +170,9 @@ class Writer:
             quiet, self._quiet = self._quiet, None
             await self._write(quiet)
 
-    def _with_quiet(self, group: Group, *, only_last: bool = False) -> Group:
-        """The group, preceded by the places that earlier batches without rows gave for streams that are not in it.
-
-        Args:
-            group: The next group.
-            only_last: Keeps only the last batch of each stream; for groups without rows.
-        """
+    def _take_quiet(self, group: Group) -> Group:
         quiet, self._quiet = self._quiet, None
-        batches = group.batches
-        if only_last and len(batches) > 1:
-            last = {batch.schema.stream: batch for batch in batches}
-            last[batches[-1].schema.stream] = last.pop(batches[-1].schema.stream)  # its position is the newest one
-            batches = list(last.values())
-        if quiet is not None and quiet.identity == group.identity:
-            kept = [b for b in quiet.batches if b.place is not None and b.schema.stream not in group.schemas]
-            batches = kept + batches
-            group.schemas.update({batch.schema.stream: batch.schema for batch in kept})
-        group.batches = batches
-        return group
+        return group if quiet is None else keep_places(quiet, group)
 
     def _seconds_since_send(self) -> float:
         return time.monotonic() - self._last_send
@@ -190,6 +204,7 @@ class Writer:
             await self._confirm_oldest()
 
     def _dispatch(self, transaction: Transaction) -> None:
+        transaction = self._parked.leave_out(transaction)
         self._last_send = time.monotonic()
         self._sent.append(_Sent(transaction, asyncio.create_task(self._sink.write(transaction)), self._last_send))
 
@@ -207,6 +222,8 @@ class Writer:
             receipt = oldest.task.result()
         except TransientError as error:
             await self._repair(error)
+        except ActionRequiredError as error:
+            await self._isolate(error)
         else:
             self._confirmed(receipt)
 
@@ -255,6 +272,7 @@ class Writer:
                 await self._wait_out(error)
             try:
                 number = await self._told(self._sink.recover(), "the new connection")
+                await self._parked.store(self._sink)
                 break
             except TransientError as trouble:
                 error = trouble
@@ -270,6 +288,17 @@ class Writer:
         for transaction in unconfirmed:
             self._dispatch(transaction)
 
+    async def _isolate(self, error: ActionRequiredError) -> None:
+        """Parks the stream that failed, and sends the rest again.
+
+        Raises:
+            ActionRequiredError: It is not the failure of one stream, or no other stream is left.
+        """
+        if not error.stream or self._parked.would_hold_all(error.stream, self._selected):
+            raise error
+        self._parked.add(error)
+        await self._repair(WriteAgain(error.message))
+
     async def _wait_out(self, error: TransientError) -> None:
         delay = self._backoff.next_delay(error.retry_after)
         self._telemetry.sink_lost(error, delay)
@@ -283,11 +312,16 @@ class Writer:
             except TransientError as error:
                 await self._repair(error)
                 continue
-            self._prepared[schema.stream] = schema.version
+            except ActionRequiredError as error:
+                await self._isolate(error)
+            else:
+                self._prepared[schema.stream] = schema.version
             return
 
     async def close(self) -> None:
         """Drops unconfirmed transactions and closes the sink."""
+        if self._request is not None:
+            self._request[1].cancel()
         for sent in self._sent:
             sent.task.cancel()
         if self._sent:

@@ -28,10 +28,12 @@ class ConnectorError(Exception):
         reason: One CamelCase word for conditions, metrics and termination messages.
         message: A sentence that says what is wrong, where, what was expected, and what to do.
         is_of_stream: For a discovery: it failed because of the selected stream; without that stream it might have succeeded.
+        stream: The one stream of a selection that this concerns, if the others can go on without it; "" if it concerns all.
     """
 
     reason = "Error"
     is_of_stream = False
+    stream = ""
 
     def __init__(self, message: str, *, reason: str | None = None) -> None:
         super().__init__(message)
@@ -58,6 +60,18 @@ class ActionRequiredError(ConnectorError):
     """An error that a user must fix; ends the runner with exit code 78."""
 
     reason = "ActionRequired"
+
+
+# Reasons that concern the dataset as a whole, whichever of its tables was in use when they were noticed.
+_OF_DATASET = frozenset(
+    {"WrongCredentials", "MissingDatabase", "NotAllowed", "TlsProblem", "InvalidDataset", "DatasetError"}
+)
+
+
+def blame_stream(error: ActionRequiredError, stream: str) -> None:
+    """Marks a failure at a table of one stream as that stream's, unless it concerns the dataset or the fence."""
+    if not isinstance(error, FenceLostError) and error.reason not in _OF_DATASET:
+        error.stream = stream
 
 
 class InvalidConfigError(ActionRequiredError):

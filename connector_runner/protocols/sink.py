@@ -12,8 +12,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
-from connector_runner.protocols.batch import Batch, Position
-from connector_runner.protocols.errors import TransientError
+from connector_runner.protocols.batch import Batch, Incident, Position
+from connector_runner.protocols.errors import ActionRequiredError, TransientError
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.source import Checkpoint, WriteMode
 from connector_runner.schemas.manifest import TakeOver
@@ -37,6 +37,8 @@ class SinkContext:
         tables: Stream → its table, possibly schema-qualified; the selection.
         connector: `namespace/name`; it identifies a checkpoint together with stream and table.
         is_selection: Whether the streams are a selection that may change (`spec.streams`), even if it has only one stream now.
+        isolates: Whether a stream that fails in the dataset stands aside (`Claim.failures`, `ConnectorError.stream`) instead of
+            ending the run. Of two streams that meet in one table, the one that is first in `tables` keeps it.
         uid, run: UID of the Connector, number of the execution; the fence refuses a run older than one it has seen with this UID.
         unmoved: The mark of the holder that made the fence refuse an earlier run of this connector; see `fencing.next_epoch`.
         take_over: The holder from whom the table is taken over; see `fencing.find_taken`.
@@ -50,6 +52,7 @@ class SinkContext:
     tables: Mapping[str, str]
     connector: str
     is_selection: bool = False
+    isolates: bool = False
     uid: str = ""
     run: int = 0
     unmoved: str = ""
@@ -76,12 +79,14 @@ class Claim:
         epoch: The fencing epoch of this runner.
         number: The number of the last committed transaction.
         places: Stream → its own part of the position (`whole_position`), for streams whose place the dataset stores separately.
+        failures: Stream → why it could not be claimed; such streams are not in `checkpoints`. Only with `SinkContext.isolates`.
     """
 
     checkpoints: Mapping[str, Checkpoint | None]
     epoch: int
     number: int
     places: Mapping[str, Position] = field(default_factory=dict)
+    failures: Mapping[str, ActionRequiredError] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +97,18 @@ class Transaction:
         number: One more than the number of the previous transaction.
         batches: The batches; if empty, only the fence is checked and the time of the checkpoint updated.
         identity: The source's identity, from `Opened.identity`.
+        reached: The reader's position, if the last batches were left out (those of a parked stream).
     """
 
     number: int
     batches: tuple[Batch, ...] = ()
     identity: str = ""
+    reached: Position | None = None
 
     @property
     def position(self) -> Position | None:
-        """The reader's position after the last batch."""
-        return self.batches[-1].position if self.batches else None
+        """The reader's position after it; None if it has none."""
+        return self.reached if self.reached is not None or not self.batches else self.batches[-1].position
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +160,33 @@ class Sink(Protocol):
 
     async def recover(self) -> int:
         """Connects again if needed, checks that the epoch is still held, and returns the last committed number."""
+
+    async def select(self, tables: Mapping[str, str]) -> Claim:
+        """Changes the selection of the running claim, in one transaction that checks the fence; nothing may be in flight.
+
+        New streams are claimed. Streams that are missing are released: each keeps its table and its checkpoint, at its present
+        position. All others stay as they are, parked ones parked.
+
+        Args:
+            tables: Stream → table, all of the new selection.
+
+        Returns:
+            The checkpoints of all streams of the new selection.
+
+        Raises:
+            FenceLostError: A newer runner holds the dataset; nothing was changed.
+        """
+
+    async def park(self, stream: str, incident: Incident) -> None:
+        """Stores a stream's whole position as its place, so that it stays there while the reader goes on; nothing may be in flight.
+
+        Args:
+            stream: A stream of the selection; no batch of it follows before the next `select` or `claim`.
+            incident: Stored with it, if the stream's table for incidents exists.
+
+        Raises:
+            FenceLostError: A newer runner holds the dataset; nothing was changed.
+        """
 
     async def close(self) -> None:
         """Releases everything; may be called at any time and more than once."""

@@ -24,6 +24,14 @@ class WriteMode(StrEnum):
     APPEND = "append"
 
 
+class StreamState(StrEnum):
+    """What happens to one stream of a selection."""
+
+    COPYING = "copying"
+    FOLLOWING = "following"
+    FAILED = "failed"
+
+
 class Report(Protocol):
     """Where a source reports events; feeds logs, metrics, readiness and the terminal. Never blocks."""
 
@@ -48,6 +56,9 @@ class Report(Protocol):
 
     def note(self, message: str, **fields: Any) -> None:
         """Writes one line to the log."""
+
+    def stream(self, stream: str, state: StreamState, reason: str = "") -> None:
+        """A stream of a selection is in another state; with the reason if it failed. Sources of one stream need not report it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ import re
 from collections import Counter
 from typing import Any
 
+from connector_runner.protocols.source import StreamState
+
 
 class RecordingReport:
     """A `Report` that stores all calls and checks the protocol's promises for each.
@@ -19,6 +21,7 @@ class RecordingReport:
         lags: Seconds, in order.
         steps: Progress as (done, total).
         is_connected: The last reported value.
+        states: Stream → its last state, and the reason of a failure.
     """
 
     def __init__(self, unit: str | None = None) -> None:
@@ -28,6 +31,7 @@ class RecordingReport:
         self.lags: list[float] = []
         self.steps: list[tuple[int, int | None]] = []
         self.is_connected = False
+        self.states: dict[str, tuple[StreamState, str]] = {}
 
     def connected(self) -> None:
         self.is_connected = True
@@ -51,3 +55,7 @@ class RecordingReport:
 
     def note(self, message: str, **fields: Any) -> None:
         self.losses.append(message)
+
+    def stream(self, stream: str, state: StreamState, reason: str = "") -> None:
+        assert bool(reason) == (state is StreamState.FAILED)
+        self.states[stream] = (state, reason)

@@ -6,8 +6,9 @@ All blocking calls run on one dedicated thread, in the order of the calls.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 from connector_runner.datasets.blocking.database import Begun, BlockingConnection, Database
@@ -17,6 +18,8 @@ from connector_runner.datasets.ledger import Ledger
 from connector_runner.datasets.names import check_column_names, require_key
 from connector_runner.datasets.procedure import Procedure, run
 from connector_runner.datasets.row_dialect import RowDialect, ensure_table
+from connector_runner.protocols.batch import Incident
+from connector_runner.protocols.errors import ActionRequiredError, blame_stream
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.sink import Claim, Receipt, SinkContext, Transaction
 from connector_runner.protocols.source import WriteMode
@@ -74,6 +77,7 @@ class BlockingSink:
         self._claiming = Claiming(self._ledger, context)
         self._rows = build_rows(self._ledger)
         self._append = context.write_mode is WriteMode.APPEND
+        self._isolates = context.isolates
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="dataset")
         self._connection: BlockingConnection | None = None
         self._writers: dict[str, StreamWriter] = {}
@@ -94,6 +98,14 @@ class BlockingSink:
     async def recover(self) -> int:
         """See `Sink.recover`."""
         return await self._in_thread(self._recover)
+
+    async def select(self, tables: Mapping[str, str]) -> Claim:
+        """See `Sink.select`."""
+        return await self._in_thread(lambda: self._select(tables))
+
+    async def park(self, stream: str, incident: Incident) -> None:
+        """See `Sink.park`."""
+        await self._in_thread(lambda: self._in_transaction(lambda: self._ledger.park(stream, incident)))
 
     async def close(self) -> None:
         """See `Sink.close`."""
@@ -124,14 +136,36 @@ class BlockingSink:
             run(connection, self._ledger.create())
             return run(connection, self._claiming.claim())
 
-    def _prepare(self, schema: StreamSchema) -> None:
-        if not self._append:
-            require_key(schema)
-        check_column_names(schema, append=self._append, case_sensitive=self._database.dialect.is_case_sensitive)
+    def _select(self, tables: Mapping[str, str]) -> Claim:
+        self._ledger.select(tables)
+        claim = self._in_transaction(self._claiming.select)
+        self._ledger.epoch = claim.epoch
+        self._writers = {stream: writer for stream, writer in self._writers.items() if stream in self._ledger.streams}
+        return claim
+
+    def _in_transaction(self, build: Callable[[], Procedure[T]]) -> T:
         connection = self._connected()
         with self._database.explained(), Begun(connection, self._database.begin):
-            run(connection, self._ledger.prepare(schema, lambda own: self._rows.ensure(schema, own)))
-        self._writers[schema.stream] = self._rows.build_writer(schema)
+            return run(connection, build())
+
+    def _prepare(self, schema: StreamSchema) -> None:
+        with self._blamed(schema.stream):
+            if not self._append:
+                require_key(schema)
+            check_column_names(schema, append=self._append, case_sensitive=self._database.dialect.is_case_sensitive)
+            self._in_transaction(lambda: self._ledger.prepare(schema, lambda own: self._rows.ensure(schema, own)))
+            self._writers[schema.stream] = self._rows.build_writer(schema)
+
+    @contextmanager
+    def _blamed(self, stream: str) -> Iterator[None]:
+        """A context in which a failure is that of a stream, if streams are isolated."""
+        try:
+            with self._database.explained():
+                yield
+        except ActionRequiredError as error:
+            if self._isolates:
+                blame_stream(error, stream)
+            raise
 
     def _write(self, transaction: Transaction) -> Receipt:
         connection, refused = self._connected(), 0
@@ -141,13 +175,26 @@ class BlockingSink:
             with self._database.explained(), Begun(connection, self._database.begin):
                 self._advance(connection, transaction)
                 for part in parts:
-                    refused += self._writers[part.batches[0].schema.stream].write(connection, part)
-                for incident in self._ledger.incidents(parts):
-                    connection.execute(incident.sql, incident.parameters)
+                    refused += self._write_part(connection, part)
+                for part in parts:
+                    self._write_incidents(connection, part)
         except BaseException:
             restore()
             raise
         return Receipt(refused)
+
+    def _write_part(self, connection: BlockingConnection, part: Transaction) -> int:
+        stream = part.batches[0].schema.stream
+        try:
+            return self._writers[stream].write(connection, part)
+        except Exception:
+            with self._blamed(stream):
+                raise
+
+    def _write_incidents(self, connection: BlockingConnection, part: Transaction) -> None:
+        for incident in self._ledger.incidents([part]):
+            with self._blamed(part.batches[0].schema.stream):
+                connection.execute(incident.sql, incident.parameters)
 
     def _advance(self, connection: BlockingConnection, transaction: Transaction) -> None:
         for statement in self._ledger.advance(transaction):

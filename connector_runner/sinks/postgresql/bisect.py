@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from connector_runner.datasets.dead_letters import RefusedError, build_letter
 from connector_runner.datasets.ledger import Ledger
 from connector_runner.datasets.procedure import Statement
 from connector_runner.datasets.write_plan import operations_of, plan_append, plan_upsert
 from connector_runner.protocols.batch import Batch, Row
+from connector_runner.protocols.errors import ActionRequiredError, blame_stream
 from connector_runner.protocols.sink import Transaction
 from connector_runner.sinks.postgresql.errors import Meaning, meaning_of
 from connector_runner.sinks.postgresql.session import Session, StatementError
@@ -21,6 +23,20 @@ Operations = Sequence[tuple[int, Row, Batch]]
 
 BEGIN, COMMIT, ROLLBACK = Statement("BEGIN"), Statement("COMMIT"), Statement("ROLLBACK")
 SAVE, RELEASE, BACK = Statement("SAVEPOINT part"), Statement("RELEASE part"), Statement("ROLLBACK TO part")
+
+
+@contextmanager
+def blaming(part: Transaction) -> Iterator[None]:
+    """A context in which a failure is that of the part's stream."""
+    stream = part.batches[0].schema.stream
+    try:
+        yield
+    except StatementError as error:
+        error.stream = stream
+        raise
+    except ActionRequiredError as error:
+        blame_stream(error, stream)
+        raise
 
 
 class BisectingWriter:
@@ -45,9 +61,12 @@ class BisectingWriter:
             refused = 0
             parts = self._ledger.by_stream(transaction)
             for part in parts:
-                refused += await self._write(list(operations_of(part.batches)))
-            if incidents := self._ledger.incidents(parts):
-                await self._session.run(*incidents)
+                with blaming(part):
+                    refused += await self._write(list(operations_of(part.batches)))
+            for part in parts:
+                if incidents := self._ledger.incidents([part]):
+                    with blaming(part):
+                        await self._session.run(*incidents)
             await self._session.run(COMMIT)
         except BaseException:
             if not self._session.is_lost:

@@ -40,7 +40,10 @@ class StatementError(Exception):
     Attributes:
         sqlstate: Five characters.
         place: The index of the statement in the unit; the unit's length if the commit failed.
+        stream: The stream whose statement it is, if known.
     """
+
+    stream = ""
 
     def __init__(self, sqlstate: str, message: str, place: int) -> None:
         super().__init__(message)

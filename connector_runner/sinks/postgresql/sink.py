@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import psycopg
@@ -15,11 +16,12 @@ from connector_runner.datasets.claiming import Claiming
 from connector_runner.datasets.dialect import create_missing
 from connector_runner.datasets.ledger import Ledger
 from connector_runner.datasets.names import check_column_names, require_key
-from connector_runner.datasets.procedure import Statement
+from connector_runner.datasets.procedure import Procedure, Statement
 from connector_runner.datasets.row_dialect import ensure_table
+from connector_runner.datasets.stream_ledger import StreamLedger
 from connector_runner.datasets.write_plan import plan_append, plan_upsert
-from connector_runner.protocols.batch import Operation
-from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, TransientError
+from connector_runner.protocols.batch import Incident, Operation
+from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, TransientError, blame_stream
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.sink import Claim, Receipt, SinkContext, Transaction, WriteAgain
 from connector_runner.protocols.source import WriteMode
@@ -51,6 +53,15 @@ def name_application(fence: tuple[str, str, str]) -> str:
     """The name of a runner's connections, by which its successor can end them: from connector, stream and table of its fence."""
     identity = "\0".join(fence)
     return f"connector-runner {hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+
+
+def _stream_at(place: int, written: Sequence[Sequence[Statement]], parts: Sequence[Transaction]) -> str:
+    """The stream whose statement is at this place, of the statements that were sent for each part; "" if none is."""
+    for statements, part in zip(written, parts, strict=True):
+        if 0 <= place < len(statements):
+            return part.batches[0].schema.stream
+        place -= len(statements)
+    return ""
 
 
 class PostgresSink:
@@ -114,13 +125,36 @@ class PostgresSink:
             # An older runner that hangs with locks must not block us; the fence makes it harmless, this makes it release the locks.
             for name in (self._application_name, *self._rivals()):
                 await connection.execute(TERMINATE, [name])
-            async with connection.transaction():
-                await connection.execute("SET LOCAL lock_timeout = '10s'")
-                for table in sorted({stream.names.text for stream in ledger.streams.values()}):
-                    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", [table])
-                await connection.execute("SET LOCAL synchronous_commit = on")
-                # Reads with locks, because the backend of an older runner may still commit: then that position counts.
-                return await run(connection, self._claiming.claim())
+            return await self._locked(connection, ledger.streams.values(), self._claiming.claim())
+
+    async def _locked(
+        self, connection: psycopg.AsyncConnection[Any], streams: Iterable[StreamLedger], procedure: Procedure[Claim]
+    ) -> Claim:
+        """Runs the procedure while no other runner claims one of the streams' tables."""
+        async with connection.transaction():
+            await connection.execute("SET LOCAL lock_timeout = '10s'")
+            for table in sorted({stream.names.text for stream in streams}):
+                await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", [table])
+            await connection.execute("SET LOCAL synchronous_commit = on")
+            # Reads with locks, because the backend of an older runner may still commit: then that position counts.
+            return await run(connection, procedure)
+
+    async def select(self, tables: Mapping[str, str]) -> Claim:
+        """See `Sink.select`."""
+        ledger = self._ledger
+        async with self._order, self._ordinary(await self._connected()) as connection:
+            ledger.select(tables)
+            await run(connection, ledger.locate(find_schema))
+            added = [ledger.streams[stream] for stream in ledger.streams if stream not in self._streams]
+            claim = await self._locked(connection, added, self._claiming.select())
+        ledger.epoch = claim.epoch
+        self._streams = {stream: found for stream, found in self._streams.items() if stream in ledger.streams}
+        return claim
+
+    async def park(self, stream: str, incident: Incident) -> None:
+        """See `Sink.park`."""
+        async with self._order, self._ordinary(await self._connected()) as connection, connection.transaction():
+            await run(connection, self._ledger.park(stream, incident))
 
     def _rivals(self) -> list[str]:
         """Names of connections for the fences that this claim replaces; a table may have been spelled with or without its schema."""
@@ -131,6 +165,15 @@ class PostgresSink:
 
     async def prepare(self, schema: StreamSchema) -> None:
         """See `Sink.prepare`."""
+        session = await self._connected()
+        try:
+            await self._prepare(session, schema)
+        except ActionRequiredError as error:
+            if self._context.isolates:
+                blame_stream(error, schema.stream)
+            raise
+
+    async def _prepare(self, session: Session, schema: StreamSchema) -> None:
         if not self._append:
             require_key(schema)
         check_column_names(schema, append=self._append)
@@ -139,7 +182,7 @@ class PostgresSink:
             raise ActionRequiredError(f"column names over {longest} bytes: {', '.join(long)}", reason="SchemaConflict")
         ledger, append = self._ledger, self._append
         stream = ledger.streams[schema.stream]
-        async with self._ordinary(await self._connected()) as connection, connection.transaction():
+        async with self._ordinary(session) as connection, connection.transaction():
             prepared = ledger.prepare(
                 schema, lambda own: ensure_table(schema, stream.names, ROWS, append=append, own=own)
             )
@@ -170,13 +213,15 @@ class PostgresSink:
                 return await self._write_bisected(session, transaction)
             parts, advance = self._ledger.by_stream(transaction), self._ledger.advance(transaction)
             try:
-                statements = [statement for part in parts for statement in self._statements(part)]
-                answered = session.send([*advance, *statements, *self._ledger.incidents(parts)])
+                written = [self._statements(part) for part in parts]
+                told = [self._ledger.incidents([part]) for part in parts]
+                answered = session.send([*advance, *chain.from_iterable(written), *chain.from_iterable(told)])
             except VALUE_ERRORS as error:
                 raise self._again(transaction) from error
         try:
             await answered
         except StatementError as error:
+            error.stream = _stream_at(error.place - len(advance), [*written, *told], [*parts, *parts])
             raise await self._why(session, transaction, error, fences=len(advance)) from None
         for part in parts:
             if any(batch.rows for batch in part.batches):
@@ -204,7 +249,13 @@ class PostgresSink:
             return reason if isinstance(reason, ActionRequiredError) else WriteAgain(str(reason))
         if meaning_of(error.sqlstate) is Meaning.REFUSED:
             return self._again(transaction)
-        return self._failure(error.sqlstate, str(error), session)
+        return self._failure_of(error, session)
+
+    def _failure_of(self, error: StatementError, session: Session) -> ConnectorError:
+        failure = self._failure(error.sqlstate, str(error), session)
+        if self._context.isolates and error.stream and isinstance(failure, ActionRequiredError):
+            blame_stream(failure, error.stream)
+        return failure
 
     async def _why_refused(self, session: Session, transaction: Transaction) -> Exception:
         async with self._ordinary(session) as connection:
@@ -221,9 +272,11 @@ class PostgresSink:
             restore()
             if error.sqlstate == NOT_MOVED:
                 raise await self._why_refused(session, transaction) from None
-            raise self._failure(error.sqlstate, str(error), session) from None
-        except BaseException:
+            raise self._failure_of(error, session) from None
+        except BaseException as error:
             restore()
+            if isinstance(error, ActionRequiredError) and not self._context.isolates:
+                error.stream = ""
             raise
         self._bisected_number = 0
         return Receipt(refused)

@@ -13,7 +13,7 @@ from connector_runner.pipeline.metrics import PrometheusMeters
 from connector_runner.pipeline.queue import BatchQueue, Limits
 from connector_runner.pipeline.reader import Reader
 from connector_runner.pipeline.telemetry import NoMeters, Telemetry
-from connector_runner.protocols.batch import Batch, Operation
+from connector_runner.protocols.batch import Batch, Incident, Operation
 from connector_runner.protocols.errors import TransientError
 from connector_runner.protocols.schema import Column, StreamSchema
 from connector_runner.protocols.sink import Claim, Receipt, Transaction
@@ -60,6 +60,12 @@ class HangingSink:
     async def recover(self) -> int:
         await self._step("recover")
         return self.number
+
+    async def select(self, tables: Mapping[str, str]) -> Claim:
+        return Claim(dict.fromkeys(tables), 1, self.number)
+
+    async def park(self, stream: str, incident: Incident) -> None:
+        raise NotImplementedError
 
     async def close(self) -> None:
         self.go.set()
