@@ -15,7 +15,7 @@ from connector_runner.pipeline.telemetry import Telemetry
 from connector_runner.pipeline.writer import Pace, Writer
 from connector_runner.protocols.batch import place_of
 from connector_runner.protocols.sink import Claim, Sink
-from connector_runner.protocols.source import Opened, Source
+from connector_runner.protocols.source import Opened, Source, StreamState
 from connector_runner.resilience.backoff import Backoff
 from connector_runner.schemas.outcome import ExitCode
 
@@ -70,6 +70,8 @@ class Engine:
             return claim
 
     def _opened(self, opened: Opened) -> None:
+        for stream, error in opened.failed.items():
+            self._telemetry.stream(stream, StreamState.FAILED, error.message)
         self._writer.announce(tuple(opened.schemas.values()))
 
     async def run(self) -> ExitCode:

@@ -151,7 +151,10 @@ async def test_an_added_stream_is_fenced_off_from_who_held_it(dataset: Dataset) 
 
 
 BREAKS = {
-    "altered": ("ALTER TABLE t1_rows RENAME COLUMN balance TO saldo", "ALTER TABLE t1_rows RENAME COLUMN saldo TO balance"),
+    "altered": (
+        "ALTER TABLE t1_rows RENAME COLUMN balance TO saldo",
+        "ALTER TABLE t1_rows RENAME COLUMN saldo TO balance",
+    ),
     "away": ("ALTER TABLE t1_rows RENAME TO hidden", "ALTER TABLE hidden RENAME TO t1_rows"),
 }
 
@@ -256,5 +259,3 @@ async def test_all_streams_belong_to_others(dataset: Dataset) -> None:
     run = Run(lambda: BankSource(Bank(moves=5)), selection(dataset, ["t0"], isolates=True)).start()
     with pytest.raises(SchemaConflictError, match="default/other"):
         await run.end()
-
-
