@@ -116,7 +116,7 @@ async def test_rows_that_are_refused_in_one_stream_lie_beside_its_table(dataset:
     bad = rows_of(B, 1, (1, "\ud800"), (2, "fine"), more=True)
     number = claim.number + 1
     mixed = Transaction(number, (rows_of(A, 1, (1, "a"), more=True), bad, rows_of(A, 1, (2, "b"))), "list")
-    receipt = await _written(sink.write, mixed, sink.recover)
+    receipt = await written(sink.write, mixed, sink.recover)
     assert receipt.refused == 1
     assert dataset.query("SELECT stream FROM b_rows_dead_letters") == [("b",)]
     assert dataset.query("SELECT count(*) FROM a_rows_dead_letters") == [(0,)]
@@ -126,11 +126,11 @@ async def test_rows_that_are_refused_in_one_stream_lie_beside_its_table(dataset:
     hopeless = [rows_of(B, n, (n, "\ud800"), more=True) for n in range(2, 6)]
     good = rows_of(A, 6, (3, "c"))
     with pytest.raises(ActionRequiredError, match="refused 3 rows in a row"):
-        await _written(sink.write, Transaction(number + 1, (*hopeless, good), "list"), sink.recover)
+        await written(sink.write, Transaction(number + 1, (*hopeless, good), "list"), sink.recover)
     await sink.close()
 
 
-async def _written(write: Callable[[Transaction], Any], transaction: Transaction, recover: Callable[[], Any]) -> Any:
+async def written(write: Callable[[Transaction], Any], transaction: Transaction, recover: Callable[[], Any]) -> Any:
     try:
         return await write(transaction)
     except TransientError:  # asks for the same once more
