@@ -16,7 +16,7 @@ from pathlib import Path
 
 from connector_runner.pipeline.engine import OBJECTS_BETWEEN_COLLECTIONS, Engine
 from connector_runner.pipeline.telemetry import NoMeters, Telemetry
-from connector_runner.protocols.batch import Batch, Row
+from connector_runner.protocols.batch import Batch, Incident, Row
 from connector_runner.protocols.schema import Column, StreamSchema
 from connector_runner.protocols.sink import Claim, Receipt, SinkContext, Transaction
 from connector_runner.protocols.source import Checkpoint, Opened, WriteMode
@@ -79,6 +79,12 @@ class SlowSink:
 
     async def recover(self) -> int:
         return 0
+
+    async def select(self, tables: Mapping[str, str]) -> Claim:
+        return Claim(dict.fromkeys(tables), 1, 0)
+
+    async def park(self, stream: str, incident: Incident) -> None:
+        pass
 
     async def close(self) -> None:
         pass
