@@ -28,7 +28,7 @@ from connector_runner.datasets.places import (
     whole_of,
 )
 from connector_runner.datasets.procedure import Procedure, Statement
-from connector_runner.datasets.recorded import record_selection
+from connector_runner.datasets.recorded import RECORD, record_selection
 from connector_runner.datasets.stream_ledger import StreamLedger
 from connector_runner.protocols.batch import Position
 from connector_runner.protocols.errors import ActionRequiredError, FenceLostError
@@ -118,10 +118,13 @@ class Claiming:
         yield from self._require_alone(ledger.streams)
         ledger.epoch = self._next_epoch(self._fences(rows))
         yield self._hold(ledger.key, ledger.epoch)
-        return (yield from self._enter(rows, ledger.streams, ledger.epoch))
+        return (yield from self._enter(rows, ledger.streams, ledger.epoch, self._context.selection))
 
-    def select(self) -> Procedure[Claim]:
+    def select(self, record: str) -> Procedure[Claim]:
         """Claims the streams that were added to the ledger's selection, and releases those that are missing, in the same run.
+
+        Args:
+            record: See `Sink.select`.
 
         Returns:
             The claim; its epoch counts from the commit on.
@@ -146,14 +149,14 @@ class Claiming:
         if epoch != anchor.epoch:  # a later epoch fences off who held an added stream
             yield self._hold(ledger.key, epoch)
             added = list(ledger.streams)
-        return (yield from self._enter(rows, added, epoch))
+        return (yield from self._enter(rows, added, epoch, record))
 
     def _is_inside(self, stream: str, rows: Mapping[Key, Holder]) -> bool:
         """Whether the stream belongs to the selection that this run holds."""
         row = rows.get(self._ledger.streams[stream].key)
         return row is not None and is_apart(row) and self._ledger.is_held(row)
 
-    def _enter(self, rows: Mapping[Key, Holder], taken: Collection[str], epoch: int) -> Procedure[Claim]:
+    def _enter(self, rows: Mapping[Key, Holder], taken: Collection[str], epoch: int, record: str) -> Procedure[Claim]:
         """Holds the rows of these streams and releases those that are not selected."""
         ledger = self._ledger
         anchor = rows.get(ledger.key)
@@ -172,7 +175,9 @@ class Claiming:
                 places[name] = place
                 ledger.kept.keep(name, place, holder.schema_version, 0)
         yield from self._let_go(rows, anchor)
-        yield from record_selection(ledger, self._context, epoch)
+        if record:
+            yield self._hold((self._context.connector, *RECORD), epoch)
+            yield record_selection(ledger, self._context.connector, record)
         number = anchor.number if anchor is not None else 0
         return Claim(checkpoints, epoch, number, places, dict(ledger.failures))
 

@@ -12,20 +12,16 @@ from connector_runner.datasets.fencing import Holder
 from connector_runner.datasets.ledger import Ledger
 from connector_runner.datasets.places import ANCHOR, UNPLACED, is_apart
 from connector_runner.datasets.procedure import Procedure, Statement
-from connector_runner.protocols.sink import SinkContext, StoredStream, StoredStreams
+from connector_runner.protocols.sink import StoredStream, StoredStreams
 
 # Stream and table in the record's key.
 RECORD = ("*", "*")
 _PREFIX = '{"selection":'
 
 
-def record_selection(ledger: Ledger, context: SinkContext, epoch: int) -> Procedure[None]:
-    """Stores the record of the selection; within the transaction that claims it."""
-    if not context.selection:
-        return
-    key = (context.connector, *RECORD)
-    yield Statement(ledger.sql.claim, [*key, epoch, context.uid, context.run, context.write_mode.value])
-    yield Statement(ledger.sql.hold, [f"{_PREFIX}{context.selection}}}", "", *key])
+def record_selection(ledger: Ledger, connector: str, record: str) -> Statement:
+    """Stores the record of the selection in its row; within the transaction that claims it."""
+    return Statement(ledger.sql.hold, [f"{_PREFIX}{record}}}", "", connector, *RECORD])
 
 
 def read_stored(ledger: Ledger, connector: str) -> Procedure[StoredStreams]:

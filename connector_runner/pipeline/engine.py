@@ -52,7 +52,7 @@ class Engine:
         self._reader.reconnect()
         self._writer.reconnect()
 
-    async def select(self, tables: Mapping[str, str]) -> Claim:
+    async def select(self, tables: Mapping[str, str], record: str = "") -> Claim:
         """Changes the selection while it runs.
 
         Reading stops where it is, what was read is committed, the claim is changed, and the source is opened again with the
@@ -61,11 +61,13 @@ class Engine:
         Args:
             tables: Stream → table, all of the new selection; failed streams that are named again are tried again.
 
+            record: See `Sink.select`.
+
         Returns:
             The new claim.
         """
         async with self._selecting:
-            claim = await self._reader.select(lambda: self._writer.select(tables))
+            claim = await self._reader.select(lambda: self._writer.select(tables, record))
             self._tell_claimed(claim, "the selection is changed")
             return claim
 

@@ -77,7 +77,7 @@ class Writer:
         self._announced: tuple[StreamSchema, ...] = ()
         self._selected: set[str] = set()
         self._parked = Parked(telemetry, on_parked)
-        self._request: tuple[Mapping[str, str], asyncio.Future[Claim]] | None = None
+        self._request: tuple[Mapping[str, str], str, asyncio.Future[Claim]] | None = None
 
     async def claim(self) -> Claim:
         """Claims the dataset, retrying as long as necessary."""
@@ -102,10 +102,10 @@ class Writer:
         self._reconnect_asked = True
         self._queue.wake()
 
-    async def select(self, tables: Mapping[str, str]) -> Claim:
+    async def select(self, tables: Mapping[str, str], record: str = "") -> Claim:
         """Changes the selection once everything is committed that was read; until this returns, nothing may be read."""
         future: asyncio.Future[Claim] = asyncio.get_running_loop().create_future()
-        self._request = (tables, future)
+        self._request = (tables, record, future)
         self._queue.wake()
         return await future
 
@@ -142,12 +142,12 @@ class Writer:
                     await self._prepare(schema)
             await self._send((), "")
 
-    async def _select(self, tables: Mapping[str, str], future: asyncio.Future[Claim]) -> None:
+    async def _select(self, tables: Mapping[str, str], record: str, future: asyncio.Future[Claim]) -> None:
         await self._flush_quiet()
         await self._settle()
         while True:
             try:
-                claim = await self._told(self._sink.select(tables), "the change of the selection")
+                claim = await self._told(self._sink.select(tables, record), "the change of the selection")
                 break
             except TransientError as error:
                 await self._repair(error)
@@ -321,7 +321,7 @@ class Writer:
     async def close(self) -> None:
         """Drops unconfirmed transactions and closes the sink."""
         if self._request is not None:
-            self._request[1].cancel()
+            self._request[-1].cancel()
         for sent in self._sent:
             sent.task.cancel()
         if self._sent:

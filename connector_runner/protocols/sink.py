@@ -161,7 +161,7 @@ class Sink(Protocol):
     async def recover(self) -> int:
         """Connects again if needed, checks that the epoch is still held, and returns the last committed number."""
 
-    async def select(self, tables: Mapping[str, str]) -> Claim:
+    async def select(self, tables: Mapping[str, str], record: str = "") -> Claim:
         """Changes the selection of the running claim, in one transaction that checks the fence; nothing may be in flight.
 
         New streams are claimed. Streams that are missing are released: each keeps its table and its checkpoint, at its present
@@ -169,6 +169,7 @@ class Sink(Protocol):
 
         Args:
             tables: Stream → table, all of the new selection.
+            record: Replaces what is recorded of the selection (`SinkContext.selection`); "" leaves it.
 
         Returns:
             The checkpoints of all streams of the new selection.

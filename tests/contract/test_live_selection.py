@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator, Sequence
 
@@ -11,7 +12,7 @@ import pytest
 from connector_runner.protocols.batch import Batch, Incident
 from connector_runner.protocols.errors import ActionRequiredError, FenceLostError, SchemaConflictError, TransientError
 from connector_runner.protocols.sink import SinkContext, Transaction
-from connector_runner.registry import build_sink
+from connector_runner.registry import build_inspector, build_sink
 from connector_runner.schemas.outcome import ExitCode
 from tests.contract.test_many_streams import A, B, balances, rows_of, selection, truth, written
 from tests.kit.datasets import Dataset
@@ -142,12 +143,15 @@ async def test_an_added_stream_is_fenced_off_from_who_held_it(dataset: Dataset) 
     left = await sink.select({"b": "b_rows"})
     assert {stream: found and found.position for stream, found in left.checkpoints.items()} == {"b": {"next": 2}}
     await sink.write(Transaction(claim.number + 3, (rows_of(B, 3, (2, "b")),), "list"))
-    again = await sink.select({"a": "a_rows", "b": "b_rows"})
+    again = await sink.select({"a": "a_rows", "b": "b_rows"}, '{"streams":["a","b"]}')
     assert {stream: found and found.position for stream, found in again.checkpoints.items()} == {
         "a": {"next": 2}, "b": {"next": 3}
     }  # fmt: skip
     assert await sink.recover() == claim.number + 3
     await sink.close()
+    inspector = build_inspector(selection(dataset, ()))
+    assert json.loads(inspector.stored_streams().selection) == {"streams": ["a", "b"]}
+    inspector.close()
 
 
 BREAKS = {

@@ -99,9 +99,9 @@ class BlockingSink:
         """See `Sink.recover`."""
         return await self._in_thread(self._recover)
 
-    async def select(self, tables: Mapping[str, str]) -> Claim:
+    async def select(self, tables: Mapping[str, str], record: str = "") -> Claim:
         """See `Sink.select`."""
-        return await self._in_thread(lambda: self._select(tables))
+        return await self._in_thread(lambda: self._select(tables, record))
 
     async def park(self, stream: str, incident: Incident) -> None:
         """See `Sink.park`."""
@@ -136,9 +136,9 @@ class BlockingSink:
             run(connection, self._ledger.create())
             return run(connection, self._claiming.claim())
 
-    def _select(self, tables: Mapping[str, str]) -> Claim:
+    def _select(self, tables: Mapping[str, str], record: str) -> Claim:
         self._ledger.select(tables)
-        claim = self._in_transaction(self._claiming.select)
+        claim = self._in_transaction(lambda: self._claiming.select(record))
         self._ledger.epoch = claim.epoch
         self._writers = {stream: writer for stream, writer in self._writers.items() if stream in self._ledger.streams}
         return claim

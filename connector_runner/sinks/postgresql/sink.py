@@ -139,14 +139,14 @@ class PostgresSink:
             # Reads with locks, because the backend of an older runner may still commit: then that position counts.
             return await run(connection, procedure)
 
-    async def select(self, tables: Mapping[str, str]) -> Claim:
+    async def select(self, tables: Mapping[str, str], record: str = "") -> Claim:
         """See `Sink.select`."""
         ledger = self._ledger
         async with self._order, self._ordinary(await self._connected()) as connection:
             ledger.select(tables)
             await run(connection, ledger.locate(find_schema))
             added = [ledger.streams[stream] for stream in ledger.streams if stream not in self._streams]
-            claim = await self._locked(connection, added, self._claiming.select())
+            claim = await self._locked(connection, added, self._claiming.select(record))
         ledger.epoch = claim.epoch
         self._streams = {stream: found for stream, found in self._streams.items() if stream in ledger.streams}
         return claim

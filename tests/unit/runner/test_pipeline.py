@@ -61,7 +61,7 @@ class HangingSink:
         await self._step("recover")
         return self.number
 
-    async def select(self, tables: Mapping[str, str]) -> Claim:
+    async def select(self, tables: Mapping[str, str], record: str = "") -> Claim:
         return Claim(dict.fromkeys(tables), 1, self.number)
 
     async def park(self, stream: str, incident: Incident) -> None:
