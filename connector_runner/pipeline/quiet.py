@@ -1,4 +1,4 @@
-"""Groups without rows: only the newest position and the last place of each stream count. Pure."""
+"""Groups without rows: only the newest position and the last place of each stream count."""
 
 from __future__ import annotations
 
