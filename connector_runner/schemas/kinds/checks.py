@@ -14,7 +14,7 @@ from connector_runner.schemas.kinds.connector import CONNECTOR, ONE_OR_MANY, Con
 from connector_runner.schemas.kinds.dataset import DATASET, URL_PATTERN, DatasetSpec
 from connector_runner.schemas.kinds.declare import build_schema, plain
 from connector_runner.schemas.kinds.reserved import own_problems
-from connector_runner.schemas.kinds.streams import StreamsSpec, pattern_problems
+from connector_runner.schemas.kinds.streams import MOST_BYTES, StreamsSpec, pattern_problems
 
 
 @cache
@@ -48,6 +48,9 @@ def selection_problems(spec: ConnectorSpec) -> tuple[str, ...]:
     problems = [] if is_one else [f"spec{ONE_OR_MANY.field}: {ONE_OR_MANY.message}"]
     raw = msgspec.json.decode(msgspec.json.encode(spec.streams))  # lists, as in the document
     problems += config_problems(raw, plain_schema(StreamsSpec), path="spec.streams")
+    size = len(msgspec.json.encode(raw))
+    if size > MOST_BYTES:
+        problems.append(f"spec.streams: is {size} bytes of JSON, at most {MOST_BYTES} reach a runner; write patterns")
     return (*problems, *pattern_problems(spec.streams))
 
 

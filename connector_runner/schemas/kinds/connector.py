@@ -118,6 +118,11 @@ class ConnectorSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=T
     ] = None
     runner: RunnerSpec = RunnerSpec()
 
+    @property
+    def asked(self) -> str:
+        """What stands for the streams to carry: the name of one, the key of a selection, "" for none."""
+        return self.selected_stream if self.streams is None else self.streams.key
+
 
 ONE_OR_MANY = Rule(
     holds="!has(self.streams) || !has(self.selectedStream) || self.selectedStream == ''",
@@ -136,7 +141,7 @@ CONNECTOR = Kind(
     status=ConnectorStatus,
     columns=(
         Column("Type", ".spec.connectorType", "The type of the source."),
-        Column("Stream", ".spec.selectedStream", "The selected stream."),
+        Column("Stream", ".status.selection.text", "The selected stream, or how many are selected."),
         Column("Dataset", ".spec.datasetId", "Where its rows go."),
         Column("Status", ".status.state.status", "The connector's state."),
         Column("Ready", f"{_READY}.status", "Whether the connector does what you ask for."),

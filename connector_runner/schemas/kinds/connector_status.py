@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from connector_runner.schemas.catalogue import StreamSummary
+from connector_runner.schemas.catalogue import SelectionSummary, StreamSummary
 from connector_runner.schemas.kinds.conditions import Conditions, ObservedGeneration
 from connector_runner.schemas.kinds.declare import described
 
@@ -72,7 +72,9 @@ class Ordered(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     dataset_hash: Annotated[str, described("Of an execution: hash of the Dataset.")] = ""
     config_hash: Annotated[str, described("Of a discovery: hash of the configuration.")] = ""
     rediscover_at: Annotated[str, described("Of a discovery: spec.rediscoverAt at that time.")] = ""
-    stream: Annotated[str, described("Of a discovery: the stream that was selected at that time.")] = ""
+    stream: Annotated[
+        str, described("Of a discovery: the stream that was selected at that time, or the hash of the selection.")
+    ] = ""
     form: Annotated[str, described("Hash of spec.runner and of the installation's settings for its pod.")] = ""
     take_over: Annotated[str, described("Hash of spec.takeOver.")] = ""
 
@@ -82,7 +84,7 @@ class Discovery(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True)
 
     config_hash: Annotated[str, described("Hash of the configuration that the streams belong to.")] = ""
     rediscover_at: Annotated[str, described("The spec.rediscoverAt that they were listed for.")] = ""
-    stream: Annotated[str, described("The stream that was selected then.")] = ""
+    stream: Annotated[str, described("The stream that was selected then, or the hash of the selection.")] = ""
     at: Annotated[str, described("When the streams were received.")] = ""
     form: Annotated[str, described("Hash of how the pod was to be that listed them.")] = ""
     begun: Annotated[str, described("When the discovery that listed them began.")] = ""
@@ -92,6 +94,12 @@ class Discovery(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True)
     ] = ()
     notes: Annotated[
         tuple[Annotated[str, described("A sentence.")], ...], described("Remarks of the source about the streams.")
+    ] = ()
+    selections: Annotated[
+        tuple[SelectionSummary, ...],
+        described(
+            "What the selections of all connectors take that waited for these streams; only at the one that listed them."
+        ),
     ] = ()
     misses: Annotated[int, described("How many discoveries in a row did not find the selected stream.")] = 0
     attempts: Annotated[int, described("How many attempts were made, ever.")] = 0
@@ -112,6 +120,27 @@ class Discovery(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True)
     ordered: Annotated[Ordered, described("What the last attempt was made from.")] = Ordered()
 
 
+class Selected(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is selected, and what a person should know of it."""
+
+    text: Annotated[
+        str, described("The selected stream, or how many are selected; before that is known, the patterns.")
+    ] = ""
+    selected: Annotated[int, described("How many streams spec.streams selected when they were last listed.")] = 0
+    key: Annotated[str, described("Hash of the patterns that this is about.")] = ""
+    idle: Annotated[
+        dict[str, tuple[str, ...]],
+        described("Patterns that nothing in the source matches, each with the nearest names; at most 20."),
+    ] = {}
+    aside: Annotated[
+        tuple[Annotated[str, described("A stream.")], ...],
+        described("Streams that a pattern matches but that only their exact name selects (shadow tables); at most 20."),
+    ] = ()
+    problems: Annotated[
+        tuple[Annotated[str, described("A sentence.")], ...], described("What is wrong with it at this source.")
+    ] = ()
+
+
 class EffectiveDataset(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """The Dataset that datasetId means."""
 
@@ -129,6 +158,7 @@ class ConnectorStatus(msgspec.Struct, frozen=True, rename="camel"):
         described("The source's streams, at most 500; the selected one is always among them.", key="id"),
     ] = ()
     streams_total: Annotated[int, described("How many streams the source has.")] = 0
+    selection: Selected = Selected()
     dataset: EffectiveDataset = EffectiveDataset()
     run: Annotated[int, described("How many executions have been reserved so far.", format="int64")] = 0
     ordered: Annotated[Ordered, described("What the last reserved execution was made from.")] = Ordered()

@@ -9,13 +9,17 @@ from typing import Annotated, Literal
 import msgspec
 
 from connector_runner.schemas.kinds.declare import Rule, described
-from connector_runner.schemas.selection import Selection, parse_selection
+from connector_runner.schemas.selection import Selection, parse_selection, parse_template
 
 MOST_PATTERNS = 1000
 _LONGEST_PATTERN = 300
 _LONGEST_TABLE = 128
 _PATTERN = r'^("([^"]|"")*"|[^".]+)([.]("([^"]|"")*"|[^".]+))*$'
 """The syntax that `selection.parse_pattern` reads."""
+EVERY_TABLE = "{stream}"
+"""The template of a selection's tables where the Dataset names none."""
+MOST_BYTES = 100_000
+"""The longest `spec.streams`, as JSON: it reaches a runner beside `spec.config`, see `manifest.MOST_CONFIG_BYTES`."""
 KEY_MARK = "selection:"
 """Begins the key of a selection, which stands where otherwise the name of a stream stands."""
 
@@ -84,3 +88,12 @@ def pattern_problems(streams: StreamsSpec, path: str = "spec.streams") -> tuple[
     except ValueError as error:
         return tuple(str(error).split("\n"))
     return ()
+
+
+def template_problem(table: str) -> str:
+    """Why a text can't be a template of tables' names; "" if it can."""
+    try:
+        parse_template(table)
+    except ValueError as error:
+        return str(error)
+    return ""

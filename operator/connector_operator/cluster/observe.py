@@ -18,7 +18,7 @@ from connector_operator.decide.observation import Observation, Policy
 from connector_operator.engine.fair_queue import Key
 from connector_operator.resources import names
 from connector_operator.resources.connector import parse_spec, parse_status
-from connector_operator.resources.dataset import resolve_dataset
+from connector_operator.resources.dataset import resolve_dataset, selects_many
 from connector_operator.resources.events import ObservedEvent, read_events
 from connector_operator.resources.runner_rules import conflicts
 from connector_operator.resources.times import parse_time
@@ -76,7 +76,7 @@ class Observer:
         spec, problems = parse_spec(raw["spec"])
         problems += self._conflicts(spec)
         dataset_id = raw["spec"].get("datasetId") or ""
-        dataset = resolve_dataset(dataset_id, self._cache.datasets(key.namespace))
+        dataset = resolve_dataset(dataset_id, self._cache.datasets(key.namespace), is_many=selects_many(raw["spec"]))
         wanted = raw["spec"].get("status")
         seen = Observation(
             now=now,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ import msgspec
 from connector_operator.cluster.cache import ClusterCache, Raw
 from connector_operator.decide.facts import Facts, is_underway
 from connector_operator.decide.peers import Answer, Asker, Failure, Peers
+from connector_operator.decide.selected import MOST_SELECTIONS
 from connector_operator.engine.fair_queue import Key
 from connector_operator.resources import names
 from connector_operator.resources.connector import parse_status, sharing_hash
@@ -18,6 +20,7 @@ from connector_operator.resources.reasons import RunnerReason
 from connector_operator.resources.times import format_time
 from connector_runner.schemas.catalogue import MAX_STREAMS
 from connector_runner.schemas.kinds.connector_status import Discovery
+from connector_runner.schemas.kinds.streams import MOST_BYTES, StreamsSpec, pattern_problems
 
 _READ_WITHIN = timedelta(seconds=30)
 """A discovery that has ended is read at once; if it is not read within this time, others do not wait for it."""
@@ -45,6 +48,7 @@ def gather_peers(cache: ClusterCache, is_about_to: Callable[[Key], bool], facts:
         answers=_answers(facts, speaking, since),
         failures=_failures(facts, speaking, since),
         askers=_askers(cache, is_about_to, facts, speaking),
+        also=_selected_streams(facts, raws.values()),
         selections=_selections(facts, raws.values()),
     )
 
@@ -65,10 +69,16 @@ def _speaking(raws: dict[Key, Raw], is_about_to: Callable[[Key], bool], since: s
         told = _told(raw)
         ordered = told.get("ordered")
         is_asking = isinstance(ordered, dict) and ordered.get("run", 0) > told.get("attempts", 0)
-        answer = (told.get("begun"), tuple(told.get("missing") or ())) if told.get("at", "") >= since else None
+        answer = _mark(told) if told.get("at", "") >= since else None
         if is_asking or is_about_to(key) or told.get("failures") or answer not in answers | {None}:
             answers.add(answer)
             yield key, raw
+
+
+def _mark(told: dict[str, Any]) -> tuple[Any, ...]:
+    """What tells answers apart."""
+    keys = [selection.get("key") for selection in told.get("selections") or () if isinstance(selection, dict)]
+    return told.get("begun"), tuple(told.get("missing") or ()), tuple(keys)
 
 
 def _told(raw: Raw) -> dict[str, Any]:
@@ -83,7 +93,7 @@ def _read_discovery(raw: Raw) -> Discovery:
 
 def _answers(facts: Facts, others: list[_Peer], since: str) -> tuple[Answer, ...]:
     """The newest few different answers; many connectors may have the same one."""
-    found: dict[tuple[str, tuple[str, ...]], _Peer] = {}
+    found: dict[tuple[str, int, tuple[str, ...]], _Peer] = {}
     for peer in others:
         told = peer.discovery
         if (
@@ -91,7 +101,8 @@ def _answers(facts: Facts, others: list[_Peer], since: str) -> tuple[Answer, ...
             and told.at >= since
             and (told.config_hash, told.form) == (facts.hashes.config, facts.hashes.form)
         ):
-            found.setdefault((told.begun, told.missing), peer)
+            # Who made the discovery comes before who took its answer: only that one knows of all selections.
+            found.setdefault((told.begun, len(told.selections), told.missing), peer)
     answers = []
     for _, peer in sorted(found.items(), reverse=True)[:_MOST_ANSWERS]:
         status = parse_status(peer.raw["status"])
@@ -156,14 +167,56 @@ def _trouble(status: Any) -> tuple[str, str]:
     return discovered.reason, discovered.message
 
 
-def _selections(facts: Facts, raws: Iterable[Raw]) -> tuple[str, ...]:
+def _is_known(facts: Facts, raw: Raw) -> bool:
+    told = _told(raw)
+    return bool(told.get("at")) and told.get("configHash") == facts.hashes.config and not told.get("misses")
+
+
+def _selections(facts: Facts, raws: Iterable[Raw]) -> tuple[StreamsSpec, ...]:
+    """The selections of many streams of those that still wait for what theirs take, as far as they fit into one Job."""
+    wanted: dict[str, StreamsSpec] = {}
+    for raw in raws:
+        streams = _read_streams(raw["spec"].get("streams"))
+        if streams is None or streams.key in wanted:
+            continue
+        answered = raw["status"].get("selection")
+        is_answered = isinstance(answered, dict) and answered.get("key") == streams.key
+        if not (is_answered and _is_known(facts, raw)):
+            wanted[streams.key] = streams
+    own = facts.seen.spec.asked if facts.seen.spec else ""
+    fitting, size = list[StreamsSpec](), 0
+    for key, streams in sorted(wanted.items()):
+        size += len(msgspec.json.encode(streams))
+        if key != own and size <= MOST_BYTES and len(fitting) < MOST_SELECTIONS - 1:
+            fitting.append(streams)
+    return tuple(fitting)
+
+
+def _read_streams(raw: Any) -> StreamsSpec | None:
+    """The patterns of a selection in a spec; None if there is none that can be read."""
+    if not isinstance(raw, dict):
+        return None
+    lists = [raw.get(name) or () for name in ("include", "exclude")]
+    if not all(isinstance(one, list | tuple) and all(isinstance(text, str) for text in one) for one in lists):
+        return None
+    return _selection_of(tuple(lists[0]), tuple(lists[1]))
+
+
+@lru_cache(maxsize=4096)
+def _selection_of(include: tuple[str, ...], exclude: tuple[str, ...]) -> StreamsSpec | None:
+    """Cached, because each of a thousand that wait looks at all others."""
+    streams = StreamsSpec(include, exclude)
+    return None if not include or pattern_problems(streams) else streams
+
+
+def _selected_streams(facts: Facts, raws: Iterable[Raw]) -> tuple[str, ...]:
     """The selected streams of those that still wait for a list with it."""
     wanted = set()
     for raw in raws:
-        selected, told = raw["spec"].get("selectedStream"), _told(raw)
+        selected = raw["spec"].get("selectedStream")
         if not isinstance(selected, str) or not selected or selected in wanted:
             continue
-        is_known = bool(told.get("at")) and told.get("configHash") == facts.hashes.config and not told.get("misses")
+        is_known = _is_known(facts, raw)
         listed = raw["status"].get("streams") or ()
         is_cut = raw["status"].get("streamsTotal", 0) > len(listed)
         if not is_known or (is_cut and all(stream.get("id") != selected for stream in listed)):

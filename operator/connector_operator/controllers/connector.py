@@ -183,7 +183,9 @@ class ConnectorController:
                     Claim(action.unmoved, action.take_over),
                 )
             else:
-                body = build_discovery_job(subject, action.job, action.attempt, self._settings, action.also)
+                body = build_discovery_job(
+                    subject, action.job, action.attempt, self._settings, action.also, action.selections
+                )
             await self._writer.create_job(key, body)
 
     def _keep_slot(self, key: Key, decision: Decision) -> None:

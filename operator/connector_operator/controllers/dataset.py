@@ -18,7 +18,7 @@ from connector_operator.engine.queue import Priority, WorkQueue
 from connector_operator.engine.workers import VisitError
 from connector_operator.resources import names
 from connector_operator.resources.connector import parse_status
-from connector_operator.resources.dataset import parse_dataset_status, resolve_dataset, resolved_name
+from connector_operator.resources.dataset import parse_dataset_status, resolve_dataset, resolved_name, selects_many
 from connector_operator.resources.reasons import Reason
 from connector_runner.schemas.outcome import DATASET_REASONS
 
@@ -87,7 +87,7 @@ class DatasetController:
         unready = next((c for c in status.conditions if c.type == "Ready" and c.status != "True"), None)
         return User(
             name=name,
-            table=resolve_dataset(_dataset_id(raw), datasets).table,
+            table=resolve_dataset(_dataset_id(raw), datasets, is_many=selects_many(raw["spec"])).table,
             is_wanted=raw["spec"].get("status") == "running" and "deletionTimestamp" not in raw["metadata"],
             live_hash=live[-1].dataset_hash if live else "",
             is_ready=bool(live and live[-1].ready),

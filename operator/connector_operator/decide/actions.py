@@ -9,9 +9,11 @@ import msgspec
 from connector_operator.decide.case import Case
 from connector_operator.decide.facts import Facts
 from connector_operator.decide.outputs import Action, ListingAction
+from connector_operator.decide.peers import Peers
 from connector_operator.resources import names
 from connector_operator.resources.workload import ObservedJob
 from connector_runner.schemas.kinds.connector_status import ConnectorStatus
+from connector_runner.schemas.kinds.streams import StreamsSpec
 from connector_runner.schemas.manifest import TakeOver
 
 
@@ -34,11 +36,13 @@ class CreateDiscovery(msgspec.Struct, frozen=True):
 
     Attributes:
         also: Streams that other connectors have selected which wait for the same list.
+        selections: Their selections of many streams.
     """
 
     job: str
     attempt: int
     also: tuple[str, ...] = ()
+    selections: tuple[StreamsSpec, ...] = ()
 
 
 class DeleteJob(msgspec.Struct, frozen=True):
@@ -101,7 +105,8 @@ def _of_listing(case: Case) -> tuple[JobAction, ...]:
     if action is ListingAction.START:
         attempt = discovery.ordered.run
         job = names.discovery_job_name(facts.seen.name, facts.seen.uid, attempt)
-        return (CreateDiscovery(job, attempt, facts.seen.peers.selections if facts.seen.peers else ()),)
+        peers = facts.seen.peers or Peers()
+        return (CreateDiscovery(job, attempt, peers.also, peers.selections),)
     if action is not ListingAction.CANCEL:
         return ()
     return tuple(

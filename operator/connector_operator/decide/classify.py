@@ -50,7 +50,7 @@ def _gate(facts: Facts, memory: ConnectorStatus, streams: StreamFacts) -> Gate:
         return Gate.INVALID
     if not streams.is_fresh:
         return Gate.REFUSED if memory.discovery.refused and streams.has_failed else Gate.UNDISCOVERED
-    if not seen.spec.selected_stream:
+    if not seen.spec.asked:
         return Gate.UNSELECTED
     if not streams.has_selected:
         return Gate.UNDISCOVERED if streams.is_cut_short else Gate.UNKNOWN

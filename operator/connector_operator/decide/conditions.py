@@ -10,6 +10,7 @@ import msgspec
 
 from connector_operator.decide.case import Case
 from connector_operator.decide.messages import Messages, list_problems, say_streams
+from connector_operator.decide.selected import say_unmatched
 from connector_operator.resources.dataset import Resolution
 from connector_operator.resources.reasons import Reason, RunnerReason
 from connector_operator.resources.times import format_time
@@ -95,7 +96,9 @@ def _discovered(report: Report) -> Said:
         return Said("False", Reason.INVALID_CONFIG, "The configuration has problems; see the condition ConfigValid.")
     if not case.streams.is_fresh:
         return Said("False", listing.reason, listing.message + listing.when)
-    notes = " ".join((say_streams(case.memory), *case.memory.discovery.notes))
+    spec, known = case.facts.seen.spec, case.memory.selection
+    unmatched = say_unmatched(known) if spec.streams is not None and known.key == spec.asked else ()
+    notes = " ".join((say_streams(case.memory), *unmatched, *case.memory.discovery.notes))
     if case.streams.has_failed:
         notes += f" Listing them again failed: {listing.message}{listing.when}"
     return Said("True", Reason.DISCOVERED, notes)

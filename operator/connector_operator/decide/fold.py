@@ -6,6 +6,7 @@ import msgspec
 
 from connector_operator.decide import backoff, termination
 from connector_operator.decide.facts import Facts, JobFacts
+from connector_operator.decide.selected import MOST_SELECTIONS, find_selection
 from connector_operator.resources import names
 from connector_operator.resources.reasons import Reason
 from connector_operator.resources.times import format_time
@@ -110,8 +111,14 @@ def _record_catalogue(
     facts: Facts, status: ConnectorStatus, job: ObservedJob, catalogue: CatalogueSummary
 ) -> ConnectorStatus:
     seen, catalogue = facts.seen, with_unique_streams(catalogue)
-    selected = seen.spec.selected_stream if seen.spec else ""
-    missing = bool(selected) and all(stream.id != selected for stream in catalogue.streams)
+    selection, missing = status.selection, False
+    if seen.spec is not None and seen.spec.streams is not None:
+        selection = (
+            find_selection(seen.spec.asked, catalogue.selections, is_asked=job.stream == seen.spec.asked) or selection
+        )
+        missing = selection.key == seen.spec.asked and not selection.selected
+    elif seen.spec is not None and seen.spec.asked:
+        missing = all(stream.id != seen.spec.asked for stream in catalogue.streams)
     discovery = Discovery(
         config_hash=job.config_hash,
         rediscover_at=job.rediscover_at,
@@ -121,11 +128,14 @@ def _record_catalogue(
         begun=format_time(job.created) if job.created is not None else "",
         missing=catalogue.missing,
         notes=catalogue.notes,
+        selections=catalogue.selections[:MOST_SELECTIONS],
         misses=status.discovery.misses + 1 if missing else 0,
         attempts=job.run,
         ordered=status.discovery.ordered,
     )
-    return replace(status, discovery=discovery, streams=catalogue.streams, streams_total=catalogue.total)
+    return replace(
+        status, discovery=discovery, streams=catalogue.streams, streams_total=catalogue.total, selection=selection
+    )
 
 
 def _record_failure(facts: Facts, before: Discovery, unread: JobFacts) -> Discovery:

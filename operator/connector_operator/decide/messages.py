@@ -11,6 +11,7 @@ from connector_operator.decide.case import Case
 from connector_operator.decide.inputs import Gate
 from connector_operator.decide.outputs import Action, ListingAction, ReasonFrom, Wake
 from connector_operator.decide.pod_problems import Explanation, WaitsFor, explain_suspended, explain_unready
+from connector_operator.decide.selected import say_nothing_selected, say_runs, say_selected
 from connector_operator.decide.sharing import find_asker
 from connector_operator.decide.termination import read_live_ending
 from connector_operator.resources import names
@@ -100,8 +101,9 @@ PARTS: dict[str, Callable[[_Sayers], str]] = {
     "last": lambda s: f"{s.case.memory.last_execution.reason}: {s.case.memory.last_execution.message}",
     "refused": lambda s: close(s.case.memory.last_execution.message),
     "failures": lambda s: str(s.case.memory.retry.failures),
-    "stream": lambda s: s.case.facts.seen.spec.selected_stream if s.case.facts.seen.spec else "",
-    "into": lambda s: _say_table(s.case.facts.seen.dataset.table),
+    "selected": lambda s: say_selected(s.case.facts.seen.spec, s.case.memory),
+    "runs": lambda s: say_runs(s.case.facts.seen.spec, s.case.memory),
+    "into": lambda s: _say_table(s.case),
     "left": lambda s: _say_left(s.case),
     "streams": lambda s: say_streams(s.case.memory),
     "execution": lambda s: names.execution_job_name(s.case.facts.seen.name, s.case.facts.seen.uid, s.case.memory.run),
@@ -130,8 +132,11 @@ def _say_when(case: Case) -> str:
     return f" Tried again at {retry.at}, and at once when the spec changes." if wake is Wake.RETRY_OR_CHANGE else ""
 
 
-def _say_table(table: str) -> str:
-    return f" into table {table}" if table else _DATASET_GONE
+def _say_table(case: Case) -> str:
+    spec, dataset = case.facts.seen.spec, case.facts.seen.dataset
+    if spec is not None and spec.streams is not None and dataset.table:
+        return f" into tables {dataset.table} of Dataset {dataset.name!r}"
+    return f" into table {dataset.table}" if dataset.table else _DATASET_GONE
 
 
 def say_streams(status: ConnectorStatus) -> str:
@@ -199,10 +204,16 @@ def _explain_asker(case: Case) -> Explanation:
     return Explanation(Reason.DISCOVERING, message)
 
 
+def _say_unknown(case: Case) -> str:
+    spec = case.facts.seen.spec
+    if spec is not None and spec.streams is not None:
+        return say_nothing_selected(case.memory.selection)
+    return f"The source has no stream {spec.selected_stream if spec is not None else ''!r}."
+
+
 def _explain_gate(case: Case, listing: Explanation) -> Explanation:
     """What prevents a start."""
     seen = case.facts.seen
-    stream = seen.spec.selected_stream if seen.spec else ""
     match case.inputs.gate:
         case Gate.INVALID:
             return Explanation(Reason.INVALID_CONFIG, list_problems(case.facts.problems))
@@ -214,9 +225,7 @@ def _explain_gate(case: Case, listing: Explanation) -> Explanation:
                 f"Running is requested, but no stream is selected: set spec.selectedStream. {say_streams(case.memory)}",
             )
         case Gate.UNKNOWN:
-            return Explanation(
-                Reason.UNKNOWN_STREAM, f"The source has no stream {stream!r}. {say_streams(case.memory)}"
-            )
+            return Explanation(Reason.UNKNOWN_STREAM, f"{_say_unknown(case)} {say_streams(case.memory)}")
         case Gate.HOMELESS | Gate.MISDIRECTED:
             return Explanation(seen.dataset.reason, seen.dataset.message)
         case Gate.OPEN:

@@ -9,6 +9,7 @@ import msgspec
 from connector_operator.resources.reasons import Reason, RunnerReason
 from connector_runner.schemas.catalogue import StreamSummary
 from connector_runner.schemas.kinds.connector_status import Discovery
+from connector_runner.schemas.kinds.streams import StreamsSpec
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,10 +46,12 @@ class Peers(msgspec.Struct, frozen=True, kw_only=True):
     """All of these together, the newest first.
 
     Attributes:
-        selections: Streams that other connectors have selected and whose status does not list them (yet).
+        also: Streams that other connectors have selected and whose status does not list them (yet).
+        selections: Selections of many streams by other connectors whose status does not tell (yet) what they take.
     """
 
     answers: tuple[Answer, ...] = ()
     failures: tuple[Failure, ...] = ()
     askers: tuple[Asker, ...] = ()
-    selections: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    selections: tuple[StreamsSpec, ...] = ()

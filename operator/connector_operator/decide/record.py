@@ -102,7 +102,7 @@ def _reserve_attempt(case: Case, memory: ConnectorStatus) -> ConnectorStatus:
         run=max([discovery.attempts, seen.vanished_attempts, *runs]) + 1,
         config_hash=hashes.config,
         rediscover_at=seen.spec.rediscover_at if seen.spec else "",
-        stream=seen.spec.selected_stream if seen.spec else "",
+        stream=seen.spec.asked if seen.spec else "",
         form=hashes.form,
     )
     return replace(memory, discovery=replace(discovery, ordered=ordered))

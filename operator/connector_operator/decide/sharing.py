@@ -12,6 +12,7 @@ import msgspec
 from connector_operator.decide import backoff
 from connector_operator.decide.facts import Facts
 from connector_operator.decide.peers import Answer, Asker, Failure
+from connector_operator.decide.selected import find_selection
 from connector_operator.decide.stream_facts import StreamFacts, gather_stream_facts
 from connector_operator.resources.times import format_time, parse_time
 from connector_runner.schemas.kinds.connector_status import ConnectorStatus, Discovery
@@ -83,9 +84,11 @@ def _is_answer_for(facts: Facts, memory: ConnectorStatus, streams: StreamFacts, 
     told = answer.discovery
     if not _is_usable(facts, memory, streams, parse_time(told.begun), parse_time(told.at)):
         return False
-    selected = _selected(facts)
-    is_settled = not selected or selected == told.stream or selected in told.missing
-    return is_settled or any(stream.id == selected for stream in answer.streams)
+    asked = _asked(facts)
+    if facts.seen.spec is not None and facts.seen.spec.streams is not None:
+        return any(selection.key == asked for selection in told.selections)
+    is_settled = not asked or asked == told.stream or asked in told.missing
+    return is_settled or any(stream.id == asked for stream in answer.streams)
 
 
 def _is_failure_for(facts: Facts, memory: ConnectorStatus, streams: StreamFacts, failure: Failure) -> bool:
@@ -94,22 +97,25 @@ def _is_failure_for(facts: Facts, memory: ConnectorStatus, streams: StreamFacts,
     ended = parse_time(told.failed_at)
     if created is None or ended is None or created > ended:
         return False
-    if told.failed_alone and told.ordered.stream != _selected(facts):
+    if told.failed_alone and told.ordered.stream != _asked(facts):
         return False
     return _is_usable(facts, memory, streams, parse_time(told.failed_begun), ended)
 
 
-def _selected(facts: Facts) -> str:
-    return facts.seen.spec.selected_stream if facts.seen.spec else ""
+def _asked(facts: Facts) -> str:
+    return facts.seen.spec.asked if facts.seen.spec else ""
 
 
 def _take_answer(facts: Facts, memory: ConnectorStatus, answer: Answer) -> ConnectorStatus:
-    told, before, selected = answer.discovery, memory.discovery, _selected(facts)
-    is_missing = bool(selected) and all(stream.id != selected for stream in answer.streams)
+    told, before, asked = answer.discovery, memory.discovery, _asked(facts)
+    selection = find_selection(asked, told.selections, is_asked=False)
+    is_missing = bool(asked) and all(stream.id != asked for stream in answer.streams)
+    if selection is not None:
+        is_missing = not selection.selected
     discovery = Discovery(
         config_hash=told.config_hash,
         rediscover_at=before.rediscover_at,
-        stream=selected,
+        stream=asked,
         at=told.at,
         form=told.form,
         begun=told.begun,
@@ -119,7 +125,13 @@ def _take_answer(facts: Facts, memory: ConnectorStatus, answer: Answer) -> Conne
         attempts=before.attempts,
         ordered=before.ordered,
     )
-    return replace(memory, discovery=discovery, streams=answer.streams, streams_total=answer.total)
+    return replace(
+        memory,
+        discovery=discovery,
+        streams=answer.streams,
+        streams_total=answer.total,
+        selection=selection or memory.selection,
+    )
 
 
 def _take_failure(facts: Facts, before: Discovery, failure: Failure) -> Discovery:

@@ -12,6 +12,7 @@ from connector_operator.decide.conditions import CONDITIONS, Report, build_condi
 from connector_operator.decide.inputs import Execution
 from connector_operator.decide.messages import Messages
 from connector_operator.decide.outputs import Action, EventType
+from connector_operator.decide.selected import with_text
 from connector_operator.resources import names
 from connector_operator.resources.connector import build_status
 from connector_operator.resources.reasons import Reason, RunnerReason
@@ -38,6 +39,7 @@ def compose_status(case: Case, messages: Messages) -> dict[str, Any]:
         case.memory,
         observed_generation=seen.generation,
         state=State(case.row.state, seen.name, _execution_id(case)),
+        selection=with_text(seen.spec, case.memory.selection),
         dataset=dataset,
         conditions=build_conditions(
             CONDITIONS, Report(case, messages), seen.status.conditions, seen.generation, seen.now

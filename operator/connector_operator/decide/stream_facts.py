@@ -17,9 +17,10 @@ class StreamFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         is_fresh: The streams in status belong to the spec's configuration.
-        has_selected: The selected stream is among them.
-        is_cut_short: The list was truncated, and the present stream was not selected when it was made.
-        is_missed: The source did not have the selected stream when it was last asked.
+        has_selected: The selected stream is among them, or the selection takes some of them.
+        is_cut_short: They were listed for another selection, so that they don't answer the present one: the list was truncated, or
+            nobody asked what `spec.streams` takes.
+        is_missed: The source did not have the selected stream, or any that is selected, when it was last asked.
         has_failed: The last attempts to list what the spec asks for failed.
         is_list_due: The streams must be listed again, whatever is known about them.
         next_at: When the next attempt to list them is due; None: at once.
@@ -37,12 +38,16 @@ class StreamFacts(msgspec.Struct, frozen=True, kw_only=True):
 def gather_stream_facts(facts: Facts, memory: ConnectorStatus) -> StreamFacts:
     """Computes these facts; `memory` is the status after `fold`."""
     spec, discovery, hashes = facts.seen.spec, memory.discovery, facts.hashes
-    selected = spec.selected_stream if spec is not None else ""
-    has_selected = any(known.id == selected for known in memory.streams)
-    is_cut = memory.streams_total > len(memory.streams)
+    asked = spec.asked if spec is not None else ""
+    if spec is not None and spec.streams is not None:
+        is_answered = memory.selection.key == asked
+        has_selected = is_answered and memory.selection.selected > 0
+    else:
+        has_selected = any(known.id == asked for known in memory.streams)
+        is_answered = has_selected or memory.streams_total <= len(memory.streams)
     is_fresh = spec is not None and bool(discovery.at) and discovery.config_hash == hashes.config
-    is_cut_short = bool(selected) and is_cut and not has_selected and discovery.stream != selected
-    is_missed = bool(selected) and not has_selected
+    is_cut_short = bool(asked) and not is_answered and discovery.stream != asked
+    is_missed = bool(asked) and not has_selected
     has_failed = spec is not None and bool(discovery.failures) and discovery.failed_for == hashes.listing
     is_stale = not is_fresh or is_cut_short
     is_list_due = is_stale or (spec is not None and discovery.rediscover_at != spec.rediscover_at)

@@ -13,6 +13,7 @@ from connector_operator.resources.reasons import Reason
 from connector_runner.schemas.kinds.checks import rule_problems
 from connector_runner.schemas.kinds.dataset import DatasetSpec, DatasetStatus
 from connector_runner.schemas.kinds.naming import DEFAULT_DATASET, dataset_name
+from connector_runner.schemas.kinds.streams import EVERY_TABLE, template_problem
 from connector_runner.schemas.manifest import DatasetTarget
 from connector_runner.schemas.secrets import SecretKey
 
@@ -97,8 +98,18 @@ def resolved_name(dataset_id: str, existing: Mapping[str, Any]) -> str:
     return next((candidate for candidate in (name, DEFAULT_DATASET) if candidate in existing), "")
 
 
-def resolve_dataset(dataset_id: str, existing: Mapping[str, Mapping[str, Any]]) -> DatasetView:
-    """Finds the Dataset for a `datasetId` among the namespace's raw Datasets by name, or says what to do."""
+def selects_many(spec: Mapping[str, Any]) -> bool:
+    """Whether a raw spec of a Connector, readable or not, selects many streams."""
+    return isinstance(spec.get("streams"), dict)
+
+
+def resolve_dataset(
+    dataset_id: str, existing: Mapping[str, Mapping[str, Any]], *, is_many: bool = False
+) -> DatasetView:
+    """Finds the Dataset for a `datasetId` among the namespace's raw Datasets by name, or says what to do.
+
+    With `is_many` the connector carries many streams: then the table is a template of their tables.
+    """
     if not dataset_id:
         return DatasetView(
             Resolution.MISSING, Reason.DATASET_NOT_NAMED, "spec.datasetId is not set; name a Dataset there."
@@ -118,7 +129,11 @@ def resolve_dataset(dataset_id: str, existing: Mapping[str, Mapping[str, Any]]) 
         return DatasetView(
             Resolution.INVALID, Reason.DATASET_INVALID, f"Dataset {name!r}: {'; '.join(problems)}.", name=name
         )
-    table = (spec.table if name == dataset_name(dataset_id) else "") or dataset_id
+    table = (spec.table if name == dataset_name(dataset_id) else "") or (EVERY_TABLE if is_many else dataset_id)
+    if is_many and (problem := template_problem(table)):
+        return DatasetView(
+            Resolution.INVALID, Reason.DATASET_INVALID, f"Dataset {name!r}: spec.table: {problem}.", name
+        )
     status = parse_dataset_status(raw.get("status"))
-    message = f"Rows go to table {table} of Dataset {name!r}."
+    message = f"Rows go to {'tables' if is_many else 'table'} {table} of Dataset {name!r}."
     return DatasetView(Resolution.RESOLVED, Reason.RESOLVED, message, name, table, spec, status.changed_at)

@@ -19,6 +19,7 @@ from connector_runner.schemas import manifest as orders
 from connector_runner.schemas.kinds import naming
 from connector_runner.schemas.kinds.connector import ConnectorSpec
 from connector_runner.schemas.kinds.runner import RunnerSpec
+from connector_runner.schemas.kinds.streams import StreamsSpec
 from connector_runner.schemas.outcome import ExitCode
 
 TERMINATION_LOG = "/dev/termination-log"
@@ -106,9 +107,16 @@ def _fail_on(operator: str, code: ExitCode) -> dict[str, Any]:
 
 
 def build_discovery_job(
-    subject: Subject, job: str, attempt: int, settings: RunnerSettings, also: tuple[str, ...] = ()
+    subject: Subject,
+    job: str,
+    attempt: int,
+    settings: RunnerSettings,
+    also: tuple[str, ...] = (),
+    selections: tuple[StreamsSpec, ...] = (),
 ) -> dict[str, Any]:
     """The Job that lists the streams; it gets the selected ones, so that they are in the list however long that is.
+
+    `also` and `selections` are what other connectors have selected that wait for the same list.
 
     The deadline is the pod's and not the Job's: a Job's would run on while a queue holds the pod back, and a queue would
     have to begin again with each new Job.
@@ -117,10 +125,12 @@ def build_discovery_job(
     annotations = {
         names.ANNOTATION_CONFIG: config_hash(spec),
         names.ANNOTATION_REDISCOVER: spec.rediscover_at,
-        names.ANNOTATION_STREAM: spec.selected_stream,
+        names.ANNOTATION_STREAM: spec.asked,
     }
     runner = settings.runner_of(spec)
-    told = msgspec.structs.replace(_manifest(subject, 0, None), also=also)
+    own = () if spec.streams is None else (spec.streams,)
+    told = _manifest(subject, 0, None)
+    told = msgspec.structs.replace(told, streams=None, also=also, selections=(*own, *selections))
     pod = _build_pod(subject, settings, runner, told, ["discover"], None)
     body = _build_job(subject, runner, job, names.ROLE_DISCOVERY, attempt, annotations, pod)
     pod["activeDeadlineSeconds"] = settings.discovery_deadline_seconds
@@ -143,6 +153,8 @@ def _manifest(
         secrets=tuple(source.source() for source in spec.config_from),
         wait=spec.wait,
         stream=spec.selected_stream,
+        streams=spec.streams,
+        on_stream_failure=spec.on_stream_failure,
         dataset=dataset.target() if dataset is not None else None,
         unmoved=claim.unmoved if claim else "",
         take_over=claim.take_over if claim else None,

@@ -24,6 +24,7 @@ class Fleet:
         self.now = START
         self.gone: set[str] = set()
         self.made: list[str] = []
+        self.orders: list[CreateDiscovery] = []
         for number in range(count):
             self.add(f"c{number}", **spec)
 
@@ -53,7 +54,9 @@ class Fleet:
         world.now = self.now
         world.peers = self.peers(world)
         decision = world.step()
-        self.made += [name for act in decision.actions if isinstance(act, CreateDiscovery)]
+        begun = [act for act in decision.actions if isinstance(act, CreateDiscovery)]
+        self.made += [name for _ in begun]
+        self.orders += begun
 
     def peers(self, world: World) -> Peers:
         seen = world.observe()

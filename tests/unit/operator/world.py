@@ -14,7 +14,7 @@ from connector_operator.decide.observation import DryRun, Observation, Policy
 from connector_operator.decide.peers import Peers
 from connector_operator.resources import names
 from connector_operator.resources.connector import config_hash, parse_spec, parse_status, spec_hash
-from connector_operator.resources.dataset import resolve_dataset
+from connector_operator.resources.dataset import resolve_dataset, selects_many
 from connector_operator.resources.events import NodeSign
 from connector_operator.resources.workload import ObservedJob, ObservedPod
 from connector_runner.schemas.catalogue import CatalogueSummary, StreamSummary
@@ -91,7 +91,7 @@ class World:
             wanted=wanted if isinstance(wanted, str) else "",
             status=parse_status(self.status),
             stored=self.status,
-            dataset=resolve_dataset(self.spec.get("datasetId", ""), self.datasets),
+            dataset=resolve_dataset(self.spec.get("datasetId", ""), self.datasets, is_many=selects_many(self.spec)),
             jobs=tuple(self.jobs.values()),
             vanished=dict(self.vanished),
             vanished_attempts=self.vanished_attempts,
@@ -161,7 +161,7 @@ class World:
         assert spec is not None
         is_runner = isinstance(act, CreateRunner)
         self.serial += 1
-        dataset = resolve_dataset(self.spec.get("datasetId", ""), self.datasets)
+        dataset = resolve_dataset(self.spec.get("datasetId", ""), self.datasets, is_many=selects_many(self.spec))
         self.jobs[act.job] = ObservedJob(
             name=act.job,
             uid=f"job-{self.serial}",
@@ -172,7 +172,7 @@ class World:
             dataset_hash=dataset.hash if is_runner else "",
             config_hash="" if is_runner else config_hash(spec),
             rediscover_at="" if is_runner else spec.rediscover_at,
-            stream="" if is_runner else spec.selected_stream,
+            stream="" if is_runner else spec.asked,
             created=self.now,
             started=self.now,
         )

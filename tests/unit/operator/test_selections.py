@@ -1,0 +1,355 @@
+"""Connectors with many streams: how a selection is asked for, answered, explained and shown. What one stream does stays as it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connector_operator.decide.actions import CreateDiscovery, CreateRunner
+from connector_operator.resources import names
+from connector_operator.resources.connector import parse_spec
+from connector_operator.resources.dataset import Resolution, resolve_dataset
+from connector_operator.workloads.jobs import RunnerSettings, Subject, build_discovery_job, build_runner_job
+from connector_runner.schemas.catalogue import CatalogueSummary, SelectionSummary, StreamSummary
+from connector_runner.schemas.kinds.streams import StreamsSpec
+from connector_runner.schemas.manifest import RunnerManifest, parse_manifest, read_variables
+from tests.unit.operator.fleet import Fleet
+from tests.unit.operator.test_sharing import FAILED
+from tests.unit.operator.world import DATASET, World
+
+SHOP: dict[str, Any] = {"include": ["shop.*"]}
+CRM: dict[str, Any] = {"include": ["crm.*"], "exclude": ["crm.old_*"]}
+SHOP_KEY, CRM_KEY = (StreamsSpec(tuple(one["include"]), tuple(one.get("exclude", ()))).key for one in (SHOP, CRM))
+STREAMS = (StreamSummary("shop.orders"), StreamSummary("shop.users"))
+
+
+def answer(*selections: SelectionSummary, total: int = 2) -> CatalogueSummary:
+    return CatalogueSummary(STREAMS, total, selections=selections)
+
+
+def world_with(*selections: SelectionSummary, total: int = 2, **spec: Any) -> World:
+    world = World(streams=SHOP, **spec)
+    world.catalogue = answer(*selections, total=total)
+    world.discover()
+    return world
+
+
+def test_a_selection_that_takes_something_is_ready_and_runs() -> None:
+    world = world_with(SelectionSummary(SHOP_KEY, 200), total=900)
+    assert (world.state, world.flags) == ("ready", "R")
+    message = world.condition("Ready")["message"]
+    assert (
+        message
+        == "Ready to run 200 streams into tables {stream} of Dataset 'your-dataset'; set spec.status to running."
+    )
+    assert world.status["selection"] == {"text": "200 streams", "selected": 200, "key": SHOP_KEY}
+    world.patch(status="running")
+    world.settle()
+    world.ready()
+    decision = world.settle()
+    assert world.state == "running"
+    assert world.condition("Ready")["message"] == "200 streams run into tables {stream} of Dataset 'your-dataset'."
+    assert decision.looks == frozenset()
+    assert len([act for one in world.history for act in one.actions if isinstance(act, CreateDiscovery)]) == 1
+
+
+def test_a_selection_of_one_is_said_so() -> None:
+    world = world_with(SelectionSummary(SHOP_KEY, 1), status="running")
+    world.ready()
+    world.settle()
+    assert world.condition("Ready")["message"].startswith("1 stream runs into tables ")
+    assert world.status["selection"]["text"] == "1 stream"
+
+
+def test_before_the_answer_the_patterns_are_shown() -> None:
+    world = World(streams={"include": ["shop.*", "crm.customers"]})
+    world.settle()
+    assert (world.state, world.status["selection"]) == ("pending", {"text": "shop.*, crm.customers"})
+    long = World(streams={"include": [f"database_{number}.*" for number in range(9)]})
+    long.settle()
+    assert len(long.status["selection"]["text"]) == 60
+
+
+@pytest.mark.parametrize("status", [None, "running"])
+def test_a_selection_that_takes_nothing_is_explained_with_the_nearest_names(status: str | None) -> None:
+    told = SelectionSummary(SHOP_KEY, 0, {"shop.*": ("shp.orders", "shp.users")})
+    fields: dict[str, Any] = {"status": status} if status else {}
+    world = world_with(told, **fields)
+    assert (world.state, world.flags) == ("errored", "S")
+    ready = world.condition("Ready")
+    assert ready["reason"] == "UnknownStream"
+    assert "'shop.*' in spec.streams matches nothing" in ready["message"]
+    assert "the nearest names are shp.orders, shp.users" in ready["message"]
+    assert "The source has 2 streams: shop.orders, shop.users." in ready["message"]
+    assert world.status["selection"]["text"] == "0 streams"
+    assert not world.live()
+
+
+def test_what_excludes_all_says_so() -> None:
+    world = world_with(SelectionSummary(SHOP_KEY, 0))
+    assert "exclude leaves out all that include matches" in world.condition("Ready")["message"]
+
+
+def test_a_selection_that_takes_nothing_is_asked_again_while_running_is_requested() -> None:
+    world = world_with(SelectionSummary(SHOP_KEY, 0, {"shop.*": ()}), status="running")
+    assert world.status["discovery"]["misses"] == 1
+    world.catalogue = answer(SelectionSummary(SHOP_KEY, 2))
+    world.pass_time(700)
+    world.discover()
+    assert world.live(), "it starts by itself when a table is there"
+    assert "misses" not in world.status["discovery"]
+
+
+def test_what_a_person_should_know_stands_in_discovered() -> None:
+    told = SelectionSummary(SHOP_KEY, 2, {"shop.oders": ("shop.orders",)}, ("shop._orders_gho",), ("something is odd",))
+    message = world_with(told).condition("Discovered")["message"]
+    assert (
+        "'shop.oders' in spec.streams matches nothing that the source has; the nearest names are shop.orders."
+        in message
+    )
+    assert "Selected only by their exact names: shop._orders_gho." in message
+    assert "something is odd." in message
+
+
+def test_a_changed_selection_is_asked_for_anew_while_what_runs_stays() -> None:
+    world = world_with(SelectionSummary(SHOP_KEY, 2), status="running")
+    world.ready()
+    world.settle()
+    first = world.live()
+    world.patch(streams=CRM)
+    world.settle()
+    assert world.live() == first, "nothing is stopped before the source was asked"
+    assert world.condition("Discovered")["status"] == "True"
+    world.catalogue = answer(SelectionSummary(CRM_KEY, 7))
+    world.discover()
+    world.leave()
+    world.settle()
+    assert [job.run for job in world.live()] == [2]
+    assert world.status["selection"] == {"text": "7 streams", "selected": 7, "key": CRM_KEY}
+
+
+def test_a_change_to_what_takes_nothing_leaves_the_execution_alone() -> None:
+    world = world_with(SelectionSummary(SHOP_KEY, 2), status="running")
+    world.ready()
+    world.settle()
+    first = world.live()
+    world.patch(streams=CRM)
+    world.catalogue = answer(SelectionSummary(CRM_KEY, 0, {"crm.*": ()}))
+    world.discover()
+    assert world.live() == first
+    assert (world.state, world.flags) == ("running", "S")
+    assert "The execution of the earlier spec continues." in world.condition("Ready")["message"]
+
+
+def test_a_selection_that_changes_while_it_is_asked_is_asked_again() -> None:
+    world = World(streams=SHOP)
+    world.settle()
+    world.patch(streams=CRM)
+    world.catalogue = answer(SelectionSummary(SHOP_KEY, 2))
+    world.discover()
+    assert world.state == "pending"
+    world.catalogue = answer(SelectionSummary(CRM_KEY, 3))
+    world.discover()
+    assert (world.state, world.status["selection"]["selected"]) == ("ready", 3)
+
+
+def test_from_one_stream_to_many_and_back() -> None:
+    world = World(selectedStream="ticker")
+    world.discover()
+    assert world.status["selection"] == {"text": "ticker"}
+    world.patch(selectedStream=None, streams=SHOP)
+    world.catalogue = answer(SelectionSummary(SHOP_KEY, 2))
+    world.discover()
+    assert (world.state, world.status["selection"]["text"]) == ("ready", "2 streams")
+    world.patch(selectedStream="shop.orders", streams=None)
+    world.settle()
+    assert (world.state, world.status["selection"]) == ("ready", {"text": "shop.orders"})
+
+
+def test_an_image_that_does_not_know_selections_is_told_and_not_asked_in_a_loop() -> None:
+    world = world_with()
+    assert (world.state, world.flags) == ("errored", "S")
+    assert "The runner's image does not know spec.streams" in world.condition("Ready")["message"]
+    for _ in range(5):
+        world.settle()
+    assert world.status["discovery"]["attempts"] == 1
+
+
+def test_both_at_once_are_a_problem_and_nothing_runs() -> None:
+    world = World(selectedStream="ticker", streams=SHOP, status="running")
+    world.settle()
+    assert (world.state, world.flags) == ("errored", "S")
+    assert "either selectedStream (one stream) or streams (many)" in world.condition("ConfigValid")["message"]
+    assert world.jobs == {}
+
+
+# Shared discoveries.
+
+
+def test_one_discovery_answers_all_selections_that_wait() -> None:
+    fleet = Fleet(0)
+    for number in range(6):
+        fleet.add(f"c{number}", **({"streams": SHOP} if number % 2 else {"streams": CRM}))
+    fleet.add("one", selectedStream="shop.orders")
+    told = answer(SelectionSummary(CRM_KEY, 3), SelectionSummary(SHOP_KEY, 2))
+    for world in fleet.worlds.values():
+        world.catalogue = told
+    fleet.visit_all()
+    (ordered,) = fleet.orders
+    assert [streams.key for streams in ordered.selections] == [SHOP_KEY], "the others'; its own is in its spec"
+    assert ordered.also == ("shop.orders",)
+    fleet.end(0)
+    fleet.visit_all()
+    assert {world.state for world in fleet.worlds.values()} == {"ready"}
+    texts = [fleet.worlds[name].status["selection"]["text"] for name in ("c0", "c1", "one")]
+    assert texts == ["3 streams", "2 streams", "shop.orders"]
+    assert fleet.made == ["c0"]
+
+
+def test_who_comes_later_with_a_selection_that_was_not_asked_asks_itself() -> None:
+    fleet = Fleet(2, streams=SHOP)
+    for world in fleet.worlds.values():
+        world.catalogue = answer(SelectionSummary(SHOP_KEY, 2))
+    fleet.visit_all()
+    fleet.end(0)
+    fleet.visit_all()
+    late, same = fleet.add("late", streams=CRM), fleet.add("same", streams=SHOP)
+    late.catalogue = answer(SelectionSummary(CRM_KEY, 3))
+    fleet.visit_all()
+    assert fleet.made == ["c0", "late"]
+    assert (same.state, late.state) == ("ready", "pending")
+    fleet.end(0)
+    fleet.visit_all()
+    assert late.state == "ready"
+
+
+def test_the_answer_for_many_is_found_among_those_who_took_it() -> None:
+    """Each has another selection; only the one that asked knows what all of them take."""
+    fleet = Fleet(0)
+    wanted = [StreamsSpec((f"d{number}.*",)) for number in range(9)]
+    told = answer(*(SelectionSummary(streams.key, number + 1) for number, streams in enumerate(wanted)))
+    for number, streams in enumerate(wanted):
+        fleet.add(f"c{number}", streams={"include": list(streams.include)}).catalogue = told
+    fleet.visit_all()
+    fleet.end(0)
+    fleet.visit_all()
+    assert [world.status["selection"]["selected"] for world in fleet.worlds.values()] == list(range(1, 10))
+    assert fleet.made == ["c0"]
+
+
+def test_others_that_do_not_fit_into_one_job_ask_themselves() -> None:
+    fleet = Fleet(1, streams=SHOP)
+    for number in range(4):
+        fleet.add(f"n{number}", streams={"include": [f"{'long' * 60}{number}_{index}" for index in range(150)]})
+    fleet.visit("c0")
+    assert len(fleet.orders[0].selections) == 2, "100 kB"
+
+
+def test_a_selection_that_was_made_unreadable_by_hand_stops_nobody() -> None:
+    fleet = Fleet(1, streams=SHOP)
+    for number, streams in enumerate(({"include": 5}, {"include": [5]}, {}, {"include": ["a."]}, {"include": []})):
+        fleet.add(f"n{number}", streams=streams)
+    fleet.add("list", streams=["a"])
+    fleet.visit_all()
+    assert fleet.orders[0].selections == ()
+    assert {world.state for name, world in fleet.worlds.items() if name != "c0"} == {"errored"}
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["visit", "end", "fail", "time", "one", "shop", "crm", "none"]), st.integers(0, 3)),
+        max_size=16,
+    )
+)
+def test_whatever_is_selected_in_any_order_all_get_their_answer(story: list[tuple[str, int]]) -> None:
+    fleet = Fleet(4, streams=SHOP)
+    told = answer(SelectionSummary(SHOP_KEY, 2), SelectionSummary(CRM_KEY, 3))
+    for world in fleet.worlds.values():
+        world.catalogue = told
+    choices: dict[str, Any] = {
+        "one": ("shop.orders", None),
+        "shop": (None, SHOP),
+        "crm": (None, CRM),
+        "none": (None, None),
+    }
+    for what, number in story:
+        world = fleet.worlds[f"c{number}"]
+        match what:
+            case "visit":
+                fleet.visit(f"c{number}")
+            case "end" | "fail":
+                fleet.end(0 if what == "end" else 1, FAILED)
+            case "time":
+                fleet.pass_time(number * 7)
+            case _:
+                world.patch(selectedStream=choices[what][0], streams=choices[what][1])
+                world.changed = fleet.now
+    for _ in range(4):
+        fleet.pass_time(700)
+        fleet.visit_all()
+        fleet.pass_time(1)
+        fleet.end(0)
+        fleet.visit_all()
+    for world in fleet.worlds.values():
+        asked = parse_spec(world.spec)[0]
+        assert asked is not None
+        assert world.state == ("ready" if asked.asked else "received")
+        text = {SHOP_KEY: "2 streams", CRM_KEY: "3 streams"}.get(asked.asked, asked.asked)
+        assert world.status.get("selection", {}).get("text", "") == text
+
+
+# Jobs.
+
+
+def orders_of(job: dict[str, Any]) -> RunnerManifest:
+    variables = {one["name"]: one.get("value", "") for one in job["spec"]["template"]["spec"]["containers"][0]["env"]}
+    return parse_manifest(read_variables(variables))
+
+
+def subject(**fields: Any) -> Subject:
+    spec, problems = parse_spec({"connectorType": "COINBASE", "config": {"productId": ["BTC-USD"]}, **fields})
+    assert spec is not None
+    assert problems == ()
+    return Subject("default", "c", "uid", spec)
+
+
+def test_a_run_gets_the_selection_and_a_discovery_all_that_wait() -> None:
+    many = subject(streams={**SHOP, "tables": {"shop.orders": "orders"}}, onStreamFailure="stop")
+    settings = RunnerSettings(image="a")
+    view = resolve_dataset("x", {"x": DATASET}, is_many=True)
+    told = orders_of(build_runner_job(many, "j", 1, view, settings))
+    assert told.streams == StreamsSpec(("shop.*",), tables={"shop.orders": "orders"})
+    assert (told.on_stream_failure, told.stream) == ("stop", "")
+    assert told.dataset is not None
+    assert told.dataset.table == "{stream}"
+    listing = build_discovery_job(many, "j", 1, settings, ("a",), (StreamsSpec(("crm.*",)),))
+    asked = orders_of(listing)
+    assert [streams.include for streams in asked.selections] == [("shop.*",), ("crm.*",)]
+    assert (asked.streams, asked.also) == (None, ("a",))
+    assert listing["metadata"]["annotations"][names.ANNOTATION_STREAM] == SHOP_KEY
+
+
+def test_the_tables_of_a_selection_are_a_template() -> None:
+    def view(table: str, *, is_many: bool) -> tuple[Resolution, str]:
+        found = resolve_dataset(
+            "X", {"x": {"spec": {**DATASET["spec"], "table": table}, "status": {}}}, is_many=is_many
+        )
+        return found.resolution, found.table or found.message
+
+    assert view("", is_many=True) == (Resolution.RESOLVED, "{stream}")
+    assert view("", is_many=False) == (Resolution.RESOLVED, "X")
+    assert view('raw."{name}"', is_many=True) == (Resolution.RESOLVED, 'raw."{name}"')
+    assert view("raw_{name", is_many=False) == (Resolution.RESOLVED, "raw_{name"), "as it was before templates"
+    resolution, message = view("raw_{name", is_many=True)
+    assert resolution is Resolution.INVALID
+    assert "spec.table: 'raw_{name': a brace without its other" in message
+
+
+def test_a_run_is_made_from_the_selection() -> None:
+    world = world_with(SelectionSummary(SHOP_KEY, 2), status="running")
+    starts = [act for one in world.history for act in one.actions if isinstance(act, CreateRunner)]
+    assert len(starts) == 1
