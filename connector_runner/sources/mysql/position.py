@@ -28,12 +28,24 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Parked:
+    """Why a stream stands aside while others of the same reader continue, and since when (Unix time in seconds)."""
+
+    reason: str
+    since: int
+
+
+@dataclass(frozen=True)
 class StreamPosition:
-    """A whole position: log, definition, and copy (None when it is complete)."""
+    """A whole position: log, definition, and copy (None when it is complete).
+
+    `parked` is only known of a stream that shares its reader with others, and was parked.
+    """
 
     log: LogPosition
     definition: TableDefinition
     copy: Progress | None
+    parked: Parked | None = None
 
     def to_json(self) -> Position:
         """The form for checkpoints."""
@@ -51,11 +63,13 @@ class StreamPosition:
         log = LogPosition.from_json(document["log"])
         if "_own" in document:
             log = join(log, document["_own"])
-        return cls(log, definition, progress)
+        parked = document.get("_parked")
+        return cls(log, definition, progress, parked and Parked(parked["reason"], parked["since"]))
 
 
 def build_place(
-    definition: TableDefinition, copy: Progress | None, own: Mapping[str, Any] | None = None, log: LogPosition | None = None
+    definition: TableDefinition, copy: Progress | None, own: Mapping[str, Any] | None = None, log: LogPosition | None = None,
+    parked: Parked | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """A stream's place: what its position has besides the position in the log.
 
@@ -63,7 +77,8 @@ def build_place(
         definition: The definition at the position.
         copy: How far the copy is; None when it is complete.
         own: The table's own part of a position in the log that it shares with other tables, see `shared_position`.
-        log: The position in the log of a parked stream, which hides the shared one; else None.
+        log: The position in the log of a stream that stands behind, which hides the shared one; else None.
+        parked: Why it stands behind; None when it was never parked, only left behind.
     """
     document: dict[str, Any] = {"_table": definition.to_json()}
     if copy is not None:
@@ -72,6 +87,8 @@ def build_place(
             document["copy"]["clear"] = True
     if log is not None:
         document["log"] = log.to_json()
+        if parked is not None:
+            document["_parked"] = {"reason": parked.reason, "since": parked.since}
     elif own:
         document["_own"] = own
     return document

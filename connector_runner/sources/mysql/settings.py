@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -21,7 +21,8 @@ class Mode(StrEnum):
 class Settings:
     """What a person configured; see schema.yaml for each.
 
-    `scan_server_id` is the server id of a second reader, which looks ahead in the log for changes of a definition.
+    `scan_server_id` is the server id of a second reader, which looks ahead in the log for changes of a definition; `for_catching_up`
+    has the ids of a reader beside the first one.
     `password` and `ssl` are left out of the representation, so that no traceback or log line shows them.
     """
 
@@ -37,6 +38,7 @@ class Settings:
     ignores_cascades: bool
     server_id: int
     scan_server_id: int
+    catch_up_server_ids: tuple[int, int]
     chunk_rows: int
     password: Secret
     ssl: Secret
@@ -45,6 +47,12 @@ class Settings:
     def copies(self) -> bool:
         """Whether the table is copied at all; else the dataset has only the changes after the start."""
         return self.snapshot != "never"
+
+    @property
+    def for_catching_up(self) -> Settings:
+        """The same, for a second reader of the log at the same time."""
+        server_id, scan_server_id = self.catch_up_server_ids
+        return replace(self, server_id=server_id, scan_server_id=scan_server_id)
 
 
 class Secret:
@@ -83,6 +91,10 @@ def parse_settings(config: Mapping[str, Any], connector: str) -> Settings:
         ignores_cascades=config.get("onCascade", "refuse") == "ignore",
         server_id=config.get("serverId") or derive_server_id(connector),
         scan_server_id=derive_server_id(f"{connector} definitions"),
+        catch_up_server_ids=(
+            derive_server_id(f"{connector} catching up"),
+            derive_server_id(f"{connector} catching up definitions"),
+        ),
         chunk_rows=config.get("chunkRows", 20000),
         password=Secret(config.get("password", "")),
         ssl=Secret(dict(config.get("ssl", {}))),

@@ -13,26 +13,24 @@ from connector_runner.protocols.errors import (
     RESET,
     ActionRequiredError,
     InvalidConfigError,
-    UnknownStreamError,
 )
 from connector_runner.protocols.source import Checkpoint, Opened, SourceContext
 from connector_runner.schemas.catalogue import Catalogue
-from connector_runner.sources.mysql.discovery import find_table, read_account, read_catalogue
+from connector_runner.sources.mysql.discovery import read_catalogue
 from connector_runner.sources.mysql.errors import LogGoneError
 from connector_runner.sources.mysql.position import Progress, StreamPosition
 from connector_runner.sources.mysql.server.client_errors import translate
 from connector_runner.sources.mysql.server.connection import Connection, connect
 from connector_runner.sources.mysql.server.facts import Server
-from connector_runner.sources.mysql.server.preflight import judge
 from connector_runner.sources.mysql.server.queries import read_position, read_server
 from connector_runner.sources.mysql.settings import Mode, Settings, parse_settings
 from connector_runner.sources.mysql.snapshot.polling import Poller
-from connector_runner.sources.mysql.streaming.answers import later_statement
-from connector_runner.sources.mysql.streaming.beginning import begin_together, first_place, with_defaults
+from connector_runner.sources.mysql.streaming.beginning import first_place, with_defaults
 from connector_runner.sources.mysql.streaming.log_based import LogBasedStream
 from connector_runner.sources.mysql.streaming.many_streams import ManyStreams
 from connector_runner.sources.mysql.streaming.resume_check import check_resume
-from connector_runner.sources.mysql.types.labels import has_hidden_labels
+from connector_runner.sources.mysql.streaming.table_finder import TableFinder
+from connector_runner.sources.mysql.streaming.together import Together
 from connector_runner.sources.mysql.types.table import FoundTable
 
 Result = TypeVar("Result")
@@ -87,33 +85,27 @@ class MysqlSource:
         return await asyncio.to_thread(ask)
 
     def _open_all(self, connection: Connection, server: Server, checkpoints: Mapping[str, Checkpoint | None]) -> Opened:
+        finder = TableFinder(connection, server, self._settings)
         if len(checkpoints) == 1:
             ((stream, checkpoint),) = checkpoints.items()
-            return self._open(connection, server, stream, checkpoint)
+            return self._open(connection, server, stream, finder.find(stream, checkpoint), checkpoint)
         if self._settings.mode is not Mode.LOG_BASED:
             raise InvalidConfigError(
                 [f"config.mode: {self._settings.mode.value} carries one stream; several need LOG_BASED"]
             )
-        tables = {stream: find_table(connection, self._settings, stream) for stream in checkpoints}
-        for table in tables.values():
-            self._require_mode(connection, server, table)
-        beginning = begin_together(connection, server, self._settings, tables, checkpoints, self._context.report)
+        isolates, report = self._context.isolates, self._context.report
+        tables, failed = finder.find_all(checkpoints, isolates=isolates)
+        beginning = Together(connection, server, self._settings, report, isolates=isolates).begin(
+            tables, failed, checkpoints
+        )
         if beginning.log.file and not beginning.log.gtids:
             server = server.without_gtids()
-        self._reader = ManyStreams(
-            self._settings, server, beginning.log, beginning.streams, self._context.report, isolates=True
-        )
-        return Opened(beginning.schemas, server.identity)
+        self._reader = ManyStreams(self._settings, server, beginning, report, isolates=isolates)
+        return Opened(beginning.schemas, server.identity, beginning.failed)
 
-    def _open(self, connection: Connection, server: Server, stream: str, checkpoint: Checkpoint | None) -> Opened:
-        try:
-            table = find_table(connection, self._settings, stream)
-        except UnknownStreamError:
-            vanished = self._vanished(server, stream, checkpoint)
-            if vanished is None:
-                raise
-            table = vanished
-        self._require_mode(connection, server, table)
+    def _open(
+        self, connection: Connection, server: Server, stream: str, table: FoundTable, checkpoint: Checkpoint | None
+    ) -> Opened:
         if self._settings.mode is not Mode.LOG_BASED:
             self._reader = Poller(self._settings, server, table, checkpoint, self._context.report)
             return Opened({stream: table.definition.schema}, server.identity)
@@ -125,37 +117,6 @@ class MysqlSource:
             server = server.without_gtids()
         self._reader = LogBasedStream(self._settings, server, place, table.rows, self._context.report, incident)
         return Opened({stream: place.definition.schema}, server.identity)
-
-    def _vanished(self, server: Server, stream: str, checkpoint: Checkpoint | None) -> FoundTable | None:
-        """A table that was dropped or renamed since the checkpoint: the log is read up to the statement, which is then reported."""
-        if self._settings.mode is not Mode.LOG_BASED or checkpoint is None or "log" not in checkpoint.position:
-            return None
-        place = StreamPosition.from_json(stream, checkpoint.position)
-        if checkpoint.identity != server.identity:
-            return None
-        if later_statement(self._settings, server, place.definition, place.log) is None:
-            return None
-        return FoundTable(place.definition, "BASE TABLE", "")
-
-    def _require_mode(self, connection: Connection, server: Server, table: FoundTable) -> None:
-        mode = self._settings.mode
-        account = read_account(connection)
-        judgement = judge(server, table, account, ignores_cascades=self._settings.ignores_cascades)
-        if reason := judgement.unavailable.get(mode.value):
-            raise ActionRequiredError(
-                f"{table.definition.id} can't be read with mode {mode.value}: {reason}", reason="Preflight"
-            )
-        if mode is Mode.INCREMENTAL and self._settings.cursor_column not in table.definition.names:
-            raise InvalidConfigError(
-                [f"config.cursorColumn: {table.definition.id} has no column {self._settings.cursor_column!r}; it has "
-                 f"{', '.join(table.definition.names)}"]
-            )  # fmt: skip
-        cursor = [column for column in table.definition.columns if column.name == self._settings.cursor_column]
-        if mode is Mode.INCREMENTAL and any(map(has_hidden_labels, cursor)):
-            raise InvalidConfigError(
-                [f"config.cursorColumn: the labels of {self._settings.cursor_column!r} can't be compared exactly, since the server does "
-                 "not show all of them; choose another column"]
-            )  # fmt: skip
 
     def _first_place(self, connection: Connection, server: Server, table: FoundTable) -> StreamPosition:
         """The present end of the log, with the definition that is valid there."""

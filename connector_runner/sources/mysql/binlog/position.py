@@ -69,6 +69,11 @@ class LogPosition:
             tuple(document.get("shadows", ())),
         )
 
+    @property
+    def name(self) -> str:
+        """The point as people find it in the log: the transaction that it is inside of, else the place."""
+        return self.transaction or (f"{self.file}:{self.offset}" if self.file else self.gtids)
+
     def has_reached(self, target: LogPosition) -> bool:
         """Whether everything up to the target is applied: by files where both are known, else by GTIDs."""
         if self.file and target.file:
@@ -142,6 +147,12 @@ class LogState:
     def advance(self, offset: int) -> None:
         """Moves past an event that belongs to no transaction, or to a heartbeat's offset."""
         self.offset = max(self.offset, offset)
+
+    def has_reached(self, target: LogPosition) -> bool:
+        """Whether everything up to a known place in the log is applied."""
+        if self.file == target.file:
+            return self.offset >= target.offset
+        return file_order(self.file) > file_order(target.file)
 
     def commit(self, gtid: Gtid | None, offset: int) -> None:
         """Records that a transaction has ended at this offset."""

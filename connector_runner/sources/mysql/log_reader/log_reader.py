@@ -42,12 +42,18 @@ class LogReader:
         position: The position at which the stream of bytes starts.
         others: Further tables, each with its position, at the same offset of the log.
         isolates: Whether a table that can't be followed any further is left out (see `LogBatch.failure`) while the others continue.
+        until: Where to stop: exactly at this end of an event, or right after it; None to read on for ever.
+
+    Attributes:
+        end: Where it has stopped, once everything up to there was handed over.
     """
 
     def __init__(
         self, settings: Settings, server: Server, definition: TableDefinition, position: LogPosition,
-        *others: tuple[TableDefinition, LogPosition], isolates: bool = False,
+        *others: tuple[TableDefinition, LogPosition], isolates: bool = False, until: LogPosition | None = None,
     ) -> None:  # fmt: skip
+        self._until = until
+        self.end: LogPosition | None = None
         self._isolates = isolates
         self._decoder = BinlogDecoder(
             definition,
@@ -123,6 +129,10 @@ class LogReader:
             elif self._frames.payload is not None:
                 self._frames.unpack()
                 self._is_full = decoder.size >= BATCH_BYTES
+            elif self._has_arrived:
+                self._take()
+                self.end = decoder.state.position()
+                break
             elif not self._parse():
                 break
         ready, self._ready = self._ready, []
@@ -147,7 +157,12 @@ class LogReader:
         """Receives an event; returns whether something must be done before the next one."""
         self._frames.feed(buffer, start, end)
         self._is_full = self._decoder.buffer.size >= BATCH_BYTES
-        return self._is_full or bool(self._decoder.pending) or self._frames.payload is not None
+        return self._is_full or bool(self._decoder.pending) or self._frames.payload is not None or self._has_arrived
+
+    @property
+    def _has_arrived(self) -> bool:
+        until, decoder = self._until, self._decoder
+        return until is not None and not decoder.buffer.is_open and decoder.state.has_reached(until)
 
     def _parse(self) -> bool:
         """Parses more of the bytes that have arrived; False at their end."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from connector_runner.sources.mysql.binlog import events
 from connector_runner.sources.mysql.binlog.events import HEADER_SIZE, Event, read_header
 from connector_runner.sources.mysql.binlog.packets import EventStream
@@ -68,3 +70,46 @@ def from_position(known: TableDefinition, position: LogPosition, server: Server)
         shadows=position.shadows,
     )  # fmt: skip
     return Lookahead(known, statements, server, passes=0)
+
+
+class Changes:
+    """Reads the log to its end, for the first statement on each of several tables that changes its definition.
+
+    Args:
+        known: The tables; at least one.
+        server: The server's facts.
+        shadows: Sessions that have a temporary table of the first table's name.
+    """
+
+    def __init__(self, known: Sequence[TableDefinition], server: Server, shadows: Iterable[str] = ()) -> None:
+        self._statements = Statements(
+            (known[0].database, known[0].name), is_mariadb=server.is_mariadb, folds_case=server.folds_case, charsets=server.charsets,
+            shadows=shadows,
+        )  # fmt: skip
+        self._ids = {}
+        for table in known:
+            name = fold_table((table.database, table.name), folds_case=server.folds_case)
+            self._ids[name] = table.id
+            self._statements.follow(name)
+        self._stream = EventStream(self._look)
+        self.found: dict[str, str] = {}
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the log has no more."""
+        return self._stream.has_ended
+
+    def receive_data(self, data: bytes) -> None:
+        """Receives bytes of the log as the server sends them."""
+        self._stream.receive_data(data)
+
+    def _look(self, buffer: bytes, start: int, end: int, _offset: int) -> None:
+        _, kind, server, _, _, flags = read_header(buffer, start)
+        body = buffer[start + HEADER_SIZE : end]
+        if kind == Event.MARIA_GTID:
+            self._statements.begin(events.parse_alter_phase(body))
+        elif kind in {Event.QUERY, Event.MARIA_QUERY_COMPRESSED}:
+            query = self._statements.read(body, server, flags, is_compressed=kind == Event.MARIA_QUERY_COMPRESSED)
+            for name, effect in self._statements.judge_each(query).items():
+                if effect not in _KEEP_DEFINITION:
+                    self.found.setdefault(self._ids[name], query.statement[:500])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pymysql
 
 from connector_runner.sources.mysql.binlog.position import LogPosition
-from connector_runner.sources.mysql.log_reader.lookahead import from_position
+from connector_runner.sources.mysql.log_reader.lookahead import Changes, from_position
 from connector_runner.sources.mysql.log_reader.questions import Answer, DescribeTable, LookAhead, Question
 from connector_runner.sources.mysql.server.client_errors import translate
 from connector_runner.sources.mysql.server.connection import connect
@@ -67,3 +67,16 @@ def later_statement(settings: Settings, server: Server, known: TableDefinition, 
     lookahead = from_position(known, position, server)
     scan(settings, position, lookahead)
     return lookahead.later
+
+
+def later_statements(
+    settings: Settings, server: Server, known: Sequence[TableDefinition], position: LogPosition
+) -> dict[str, str]:
+    """The streams whose tables a statement between the position and the log's end alters, with the first one; the log is read once.
+
+    Raises:
+        ConnectorError: The server can't be asked now.
+    """
+    changes = Changes(known, server, position.shadows)
+    scan(settings, position, changes)
+    return changes.found

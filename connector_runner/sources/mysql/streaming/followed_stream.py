@@ -9,34 +9,38 @@ from connector_runner.protocols.batch import Batch, Incident, Position, Row
 from connector_runner.protocols.errors import ConnectorError
 from connector_runner.sources.mysql.binlog.position import LogPosition
 from connector_runner.sources.mysql.binlog.shared_position import join, own_part
+from connector_runner.sources.mysql.errors import LogGoneError
 from connector_runner.sources.mysql.log_reader.log_batch import LogBatch
-from connector_runner.sources.mysql.position import Progress, StreamPosition, build_place
+from connector_runner.sources.mysql.position import Parked, Progress, StreamPosition, build_place
 from connector_runner.sources.mysql.server.client_errors import translate
 from connector_runner.sources.mysql.snapshot.chunk import Chunk
 from connector_runner.sources.mysql.streaming.weaving import apply_log, build_log_batch, chunk_batches, clearing_batch
-from connector_runner.sources.mysql.types.table import TableDefinition
 
 
 class FollowedStream:
     """A stream from a position on; each call is given the position in the log, since all streams share it.
+
+    A stream is *joined* (it stands where the shared position is), or *behind* (it stands at an older position of its own).
 
     Args:
         start: The position that it starts from.
         shared: The position in the log that it shares.
         estimate: Rows of the table, for progress.
         incident: Why the dataset's table must be emptied first, if it must.
+        is_behind: Whether it starts behind the shared position.
     """
 
     def __init__(
-        self, start: StreamPosition, shared: LogPosition, estimate: int | None, incident: Incident | None = None
-    ) -> None:
+        self, start: StreamPosition, shared: LogPosition, estimate: int | None, incident: Incident | None = None, *, is_behind: bool = False
+    ) -> None:  # fmt: skip
         self.definition, self.copy, self.estimate = start.definition, start.copy, estimate
         self.failure: ConnectorError | None = None
+        self.parked = start.parked
         self.misses = 0
         self._own, self._incident = own_part(start.log, shared), incident
-        self._parked_at: LogPosition | None = None
+        self._behind_at: LogPosition | None = start.log if is_behind else None
         self._place: Position = {}
-        self._told: tuple[TableDefinition, Progress | None, dict[str, Any], LogPosition | None] | None = None
+        self._told: tuple[Any, ...] | None = None
 
     @property
     def id(self) -> str:
@@ -45,36 +49,79 @@ class FollowedStream:
 
     def stand(self, shared: LogPosition) -> StreamPosition:
         """Its whole position."""
-        return StreamPosition(self._parked_at or join(shared, self._own), self.definition, self.copy)
+        log = self._behind_at or join(shared, self._own)
+        return StreamPosition(log, self.definition, self.copy, self.parked)
 
     def first_batch(self, shared: LogPosition) -> Batch:
         """A batch with its place; empties the dataset's table where a copy must start again."""
         if self.copy is not None and not self.copy.is_cleared:
             self.copy = replace(self.copy, is_cleared=True)
-            return self._apart(clearing_batch(self.stand(shared), self._incident), shared)
+            incident, self._incident = self._incident, None
+            return self._apart(clearing_batch(self.stand(shared), incident), shared)
         return self.position_batch(shared)
 
     def position_batch(self, shared: LogPosition) -> Batch:
         """A batch with a new position and no rows."""
         return self._apart(Batch(self.definition.schema, [], {}), shared)
 
-    def apply(self, log_batch: LogBatch) -> Batch:
-        """Applies a batch of the log; returns the stream's batch."""
+    def apply(self, log_batch: LogBatch, now: float, *, shared: LogPosition | None = None) -> Batch:
+        """Applies a batch of the log; returns the stream's batch.
+
+        Args:
+            log_batch: The batch.
+            now: The Unix time.
+            shared: Of a stream that stands behind: the position that the other streams share.
+        """
         applied = apply_log(self.stand(log_batch.log), log_batch)
         self.definition, self.copy = log_batch.definition, applied.position.copy
-        self._own = own_part(log_batch.position, log_batch.log)
+        if shared is None:
+            self._own = own_part(log_batch.position, log_batch.log)
+        else:
+            self._behind_at = log_batch.position
+        incidents = applied.incidents
         if log_batch.failure is not None:
-            failure = self.failure = translate(log_batch.failure, f"following {self.id}")
-            self._parked_at = log_batch.position
-            incident = Incident("parked", self.id, failure.message, {"reason": failure.reason})
-            applied = replace(applied, incidents=(*applied.incidents, incident))
-        return self._apart(build_log_batch(applied, log_batch), log_batch.log)
+            failure = translate(log_batch.failure, f"following {self.id}")
+            incidents = (*incidents, *self._park(failure, log_batch.position, now))
+        batch = build_log_batch(replace(applied, incidents=incidents), log_batch)
+        return self._apart(batch, shared or log_batch.log)
 
-    def park(self, error: ConnectorError, shared: LogPosition) -> Batch:
-        """Parks the stream from here on."""
-        self.failure, self._parked_at = error, self.stand(shared).log
+    def park(self, error: ConnectorError, shared: LogPosition, now: float) -> Batch:
+        """Parks the stream where it stands; an incident tells it unless it was told before."""
+        incidents = self._park(error, self.stand(shared).log, now)
         batch = self.position_batch(shared)
-        batch.incidents = (Incident("parked", self.id, error.message, {"reason": error.reason}),)
+        batch.incidents = incidents
+        return batch
+
+    def _park(self, error: ConnectorError, log: LogPosition, now: float) -> tuple[Incident, ...]:
+        self.failure, self._behind_at = error, log
+        if self.parked is not None and (self.parked.reason == error.reason or not isinstance(error, LogGoneError)):
+            return ()  # told when it began; that its log is gone is news
+        self.parked = Parked(error.reason, int(now) if self.parked is None else self.parked.since)
+        detail = {"reason": error.reason, "transaction": log.name}
+        return (Incident("parked", self.id, error.message, detail),)
+
+    def resume(self, start: StreamPosition, incident: Incident | None = None) -> None:
+        """Begins to be caught up from a position on."""
+        self.definition, self.copy, self.failure, self.misses = start.definition, start.copy, None, 0
+        self._behind_at, self._incident = start.log, incident
+
+    def advance(self, log: LogPosition) -> None:
+        """Moves on to a place in the log up to which it has nothing more; it stands behind."""
+        assert self._behind_at is not None  # noqa: S101 - asked only of a stream that stands behind
+        self._behind_at = join(log, own_part(replace(self._behind_at, rows=0), log))
+
+    def rejoin(self, shared: LogPosition) -> Batch:
+        """Stands where the other streams stand from here on."""
+        assert self._behind_at is not None  # noqa: S101 - asked only of a stream that stands behind
+        self._own, self._behind_at = own_part(replace(self._behind_at, rows=0), shared), None
+        parked, self.parked, self.failure = self.parked, None, None
+        batch = self.position_batch(shared)
+        if parked is not None:
+            message = (
+                f"{self.id} was paused ({parked.reason}), has caught up, and is followed together with the others again"
+            )
+            detail = {"reason": parked.reason, "transaction": shared.name}
+            batch.incidents = (Incident("joined", self.id, message, detail),)
         return batch
 
     def store(self, chunk: Chunk, rows: list[Row], shared: LogPosition) -> list[Batch]:
@@ -99,8 +146,8 @@ class FollowedStream:
 
     def _apart(self, batch: Batch, shared: LogPosition) -> Batch:
         """Gives the batch the reader's position and the stream's place instead of a whole position."""
-        known = (self.definition, self.copy, self._own, self._parked_at)
+        known = (self.definition, self.copy, self._own, self._behind_at, self.parked)
         if self._told != known:
-            self._told, self._place = known, build_place(self.definition, self.copy, self._own, self._parked_at)
+            self._told, self._place = known, build_place(*known)
         batch.position, batch.place = {"log": shared.to_json()}, self._place
         return batch

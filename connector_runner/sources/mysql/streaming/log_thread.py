@@ -41,6 +41,7 @@ class LogThread:
         self._queue: deque[LogBatch] = deque()
         self._bytes = 0
         self._error: ConnectorError | None = None
+        self._end: LogPosition | None = None
         self._is_closed = False
         self._connection: Connection | None = None
         self._asks_at = time.monotonic() + PRESENCE_SECONDS
@@ -52,8 +53,13 @@ class LogThread:
 
     @property
     def has_news(self) -> bool:
-        """Whether `next` returns, or raises, at once."""
-        return bool(self._queue) or self._error is not None
+        """Whether `next` returns, or raises, at once; or the reader has stopped where it should."""
+        return bool(self._queue) or self._error is not None or self.end is not None
+
+    @property
+    def end(self) -> LogPosition | None:
+        """Where the reader has stopped (its `until`), once all batches were taken."""
+        return None if self._queue else self._end
 
     async def wait(self) -> None:
         """Waits until there is a batch or an error; takes nothing, so that it may be cancelled at any time."""
@@ -116,6 +122,10 @@ class LogThread:
         while not self._is_closed:
             self._reader.receive_data(read_block(connection))
             self._work()
+            if self._reader.end is not None:
+                self._end = self._reader.end
+                self._wake()
+                return
             if not has_more(connection):
                 self._ask_for_tables()
                 self._reader.receive_idle()

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from connector_runner.protocols.batch import Batch
 from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, TransientError
 from connector_runner.protocols.source import Report
-from connector_runner.sources.mysql.binlog.position import LogPosition
 from connector_runner.sources.mysql.errors import LogGoneError
 from connector_runner.sources.mysql.log_reader.log_batch import LogBatch
 from connector_runner.sources.mysql.log_reader.log_reader import LogReader
@@ -22,17 +21,15 @@ from connector_runner.sources.mysql.server.client_errors import translate
 from connector_runner.sources.mysql.server.facts import Server
 from connector_runner.sources.mysql.settings import Settings
 from connector_runner.sources.mysql.snapshot.chunk import Chunk
-from connector_runner.sources.mysql.snapshot.chunks import ChunkReader, DefinitionChangedError
-from connector_runner.sources.mysql.snapshot.watermark import Watermark
 from connector_runner.sources.mysql.streaming.answers import Answers
+from connector_runner.sources.mysql.streaming.catch_up import HOLD_SECONDS, CatchUp
+from connector_runner.sources.mysql.streaming.copies import Copies
 from connector_runner.sources.mysql.streaming.followed_stream import FollowedStream
 from connector_runner.sources.mysql.streaming.log_thread import LogThread
+from connector_runner.sources.mysql.streaming.together import Beginning
 
 # A new position without rows is handed on at most this often.
 QUIET_SECONDS = 1.0
-# How often a chunk may fail until the stream ends, and the seconds between these tries, which grow with each one.
-TRIES = 5
-TRY_SECONDS = 0.5
 
 
 class ManyStreams:
@@ -40,26 +37,23 @@ class ManyStreams:
 
     Args:
         settings, server: The server, and how to reach it.
-        log: The position in the log.
-        streams: The streams that are followed from there on.
+        beginning: Where the streams begin.
         report: Where to report metrics and notes.
         isolates: Whether a stream that fails is parked while the others continue.
     """
 
     def __init__(
-        self, settings: Settings, server: Server, log: LogPosition, streams: Sequence[FollowedStream], report: Report, *, isolates: bool
-    ) -> None:  # fmt: skip
-        self._settings, self._server, self._log, self._report = settings, server, log, report
-        self._streams = {stream.id: stream for stream in streams}
+        self, settings: Settings, server: Server, beginning: Beginning, report: Report, *, isolates: bool
+    ) -> None:
+        self._settings, self._server, self._log, self._report = settings, server, beginning.log, report
+        self._streams = {stream.id: stream for stream in beginning.streams}
         self._isolates = isolates
-        self._copying = deque(stream for stream in streams if stream.copy is not None)
+        self._copies = Copies(settings, server, beginning.streams, report)
+        self._behind = CatchUp(settings, server, report, isolates=isolates)
+        self._beginning = beginning
+        self._failure: ConnectorError | None = None
         self._thread: LogThread | None = None
-        self._chunks = ChunkReader(settings, server)
-        self._reading: asyncio.Task[Chunk] | None = None
-        self._is_stale = False  # the chunk that is being read can't be used any more
-        self._chunk: tuple[Chunk, Watermark] | None = None  # was read, and waits until the log is applied up to it
-        self._since: list[LogBatch] = []  # changes to the chunk's table since its reading began
-        self._told, self._is_untold, self._is_closed = 0.0, False, False
+        self._told, self._is_untold = 0.0, False
 
     async def batches(self) -> AsyncIterator[Batch]:
         """All batches from the position on; ends only when just copies are configured.
@@ -69,20 +63,74 @@ class ManyStreams:
         """
         try:
             self._open_log().start()
-            for batch in _together([stream.first_batch(self._log) for stream in self._streams.values()]):
+            for batch in _together(self._first_batches()):
                 yield batch
-            while self._copying or self._settings.snapshot != "only":
-                self._begin_chunk()
+            while not self._copies.is_empty or not self._behind.is_empty or self._settings.snapshot != "only":
+                self._copies.begin_chunk(self._log)
                 for batch in self._from_log(await self._next_group()):
                     yield batch
                 for batch in await self._from_copy():
                     yield batch
+                for batch in await self._from_behind():
+                    yield batch
+                if not self._streams:
+                    raise self._no_stream()
         except LogGoneError as error:
             if not self._settings.resnapshots:
                 raise
             raise TransientError(error.message, reason=error.reason) from None  # the next start copies all tables again
         except Exception as error:
             raise translate(error, "following the log") from error.__cause__
+
+    def _first_batches(self) -> list[Batch]:
+        """A batch of each stream with its place, so that places are stored before anything else."""
+        batches = [stream.first_batch(self._log) for stream in self._streams.values()]
+        for stream in self._beginning.behind:
+            failure = stream.failure
+            self._behind.add(stream.id, stream, fails=failure is not None)
+            batches.append(
+                stream.position_batch(self._log) if failure is None else stream.park(failure, self._log, time.time())
+            )
+        for id_ in self._beginning.absent:
+            self._behind.add(id_, None)
+        return batches
+
+    def _no_stream(self) -> ConnectorError:
+        failure = self._failure or ActionRequiredError("no stream is left")
+        return ActionRequiredError(
+            f"no stream of this connector can be followed any more; the last one: {failure.message}",
+            reason=failure.reason,
+        )
+
+    # --- streams that stand behind
+
+    async def _from_behind(self) -> list[Batch]:
+        """The batches of streams that are caught up; those that stand where the others are join them."""
+        batches = await self._behind.step(self._log)
+        arrived, self._behind.arrived = self._behind.arrived, []
+        if arrived:
+            # The log is opened again for all of them; what was read ahead of the shared position comes again.
+            thread, self._thread = self._thread, None
+            if thread is not None:
+                await thread.close()
+            for stream in arrived:
+                batches.append(stream.rejoin(self._log))
+                self._streams[stream.id] = stream
+                self._report.note(
+                    f"{stream.id} has caught up and is followed together with the others", stream=stream.id
+                )
+                self._copies.add(stream)
+            self._open_log().start()
+        return _together(batches)
+
+    def _leave_behind(self, stream: FollowedStream, error: ConnectorError) -> None:
+        """Lets a stream that was parked stand behind; it is tried again later."""
+        del self._streams[stream.id]
+        self._failure = error
+        self._behind.add(stream.id, stream)
+        self._report.note(
+            f"{stream.id} is paused, the others continue: {error.message}", stream=stream.id, reason=error.reason
+        )
 
     def _open_log(self) -> LogThread:
         stands = [stream.stand(self._log) for stream in self._streams.values()]
@@ -93,15 +141,25 @@ class ManyStreams:
 
     # --- the log
 
-    async def _next_group(self) -> list[LogBatch]:
-        """The log's next batches, of one position. None when a chunk has been read, or a position was held back long enough."""
+    async def _next_group(self, *, may_wait: bool = True) -> list[LogBatch]:
+        """The log's next batches, of one position. None when a chunk has been read, or there is something else to do.
+
+        Args:
+            may_wait: Whether the log may wait for streams that are about to join.
+        """
         thread = self._thread
         assert thread is not None  # noqa: S101 - opened by `batches`
-        if self._reading is not None and not self._server.has_gtids:
-            await asyncio.wait({self._reading})  # the log is held
-        if self._reading is not None and self._reading.done():
+        if may_wait and self._behind.holds:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(HOLD_SECONDS):
+                    await self._behind.wait()
             return []
-        if not thread.has_news:
+        reading = self._copies.reading
+        if reading is not None and not self._server.has_gtids:
+            await asyncio.wait({reading})  # the log is held
+        if reading is not None and reading.done():
+            return []
+        if not thread.has_news and not (may_wait and self._behind.has_news):
             await self._wait(thread)
         if not thread.has_news:
             return []
@@ -111,16 +169,19 @@ class ManyStreams:
         return group
 
     async def _wait(self, thread: LogThread) -> None:
-        """Waits until the log has something, a chunk has been read, or a position was held back long enough."""
-        waiting = asyncio.ensure_future(thread.wait())
-        tasks: set[asyncio.Future[object]] = {waiting}  # type: ignore[arg-type]
-        if self._reading is not None:
-            tasks.add(self._reading)  # type: ignore[arg-type]
+        """Waits until the log has something, a chunk has been read, or there is something else to do."""
+        waiting = [asyncio.ensure_future(thread.wait())]
+        if not self._behind.is_empty:
+            waiting.append(asyncio.ensure_future(self._behind.wait()))
+        tasks: set[asyncio.Future[object]] = {*waiting}  # type: ignore[arg-type]
+        if self._copies.reading is not None:
+            tasks.add(self._copies.reading)  # type: ignore[arg-type]
         try:
             seconds = QUIET_SECONDS if self._is_untold else None
             await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            waiting.cancel()
+            for task in waiting:
+                task.cancel()
 
     def _from_log(self, group: list[LogBatch]) -> list[Batch]:
         """Makes the batches of a group of the log and advances the positions."""
@@ -128,16 +189,15 @@ class ManyStreams:
             return self._held_back()
         self._log, batches = group[-1].log, []
         for log_batch in group:
-            stream = self._streams[log_batch.definition.id]
-            if stream.failure is not None:
+            stream = self._streams.get(log_batch.definition.id)
+            if stream is None:  # parked since
                 continue
-            self._watch_copy(stream, log_batch)
-            batch = stream.apply(log_batch)
-            if stream.copy is not None and stream not in self._copying and stream.failure is None:
+            self._copies.watch(stream, log_batch)
+            batch = stream.apply(log_batch, time.time())
+            if stream.copy is not None and stream.failure is None and self._copies.add(stream):
                 self._report.count("resnapshots")
-                self._copying.append(stream)
             if stream.failure is not None:
-                self._report.note(f"{stream.id} is paused, the others continue: {stream.failure.message}")
+                self._leave_behind(stream, stream.failure)
             batches.append(batch)
         times = [batch.event_time for batch in batches if batch.event_time is not None]
         now = time.time()
@@ -148,7 +208,7 @@ class ManyStreams:
         has_news = any(batch.rows or batch.incidents for batch in batches) or any(
             log_batch.again for log_batch in group
         )
-        if not has_news and now - self._told < QUIET_SECONDS:
+        if not batches or (not has_news and now - self._told < QUIET_SECONDS):
             self._is_untold = True
             return []
         self._told, self._is_untold = now, False
@@ -158,121 +218,44 @@ class ManyStreams:
         if not self._is_untold or time.time() - self._told < QUIET_SECONDS:
             return []
         self._told, self._is_untold = time.time(), False
-        return [stream.position_batch(self._log) for stream in self._streams.values() if stream.failure is None][:1]
+        return [stream.position_batch(self._log) for stream in self._streams.values()][:1]
 
     # --- the copies
 
-    def _begin_chunk(self) -> None:
-        """Begins to read the next chunk, of the first table that is copied."""
-        if not self._copying or self._reading is not None or self._chunk is not None:
-            return
-        if self._is_closed:  # a batch was requested at the same moment
-            raise TransientError("the source was closed")
-        stand = self._copying[0].stand(self._log)
-        last = stand.copy.last if stand.copy else None
-        self._since, self._is_stale = [], False
-        self._reading = asyncio.create_task(asyncio.to_thread(self._chunks.read, stand.definition, last, stand.log))
-
-    def _watch_copy(self, stream: FollowedStream, log_batch: LogBatch) -> None:
-        """Notes the log's changes to the table whose chunk is being read; a statement on it makes the chunk unusable."""
-        if not self._copying or stream is not self._copying[0]:
-            if log_batch.failure is not None and stream in self._copying:
-                self._copying.remove(stream)
-            return
-        if log_batch.again is not None or log_batch.failure is not None or log_batch.definition != stream.definition:
-            self._is_stale, self._chunk = self._reading is not None, None
-        elif self._chunk is not None:
-            self._chunk[1].note(log_batch)
-        else:
-            self._since.append(log_batch)
-        if log_batch.failure is not None:
-            self._copying.popleft()
-
     async def _from_copy(self) -> list[Batch]:
         """The batches of the chunk, once it was read and the log is applied up to it."""
-        if self._reading is not None and self._reading.done() and (parked := await self._take_chunk()):
-            return parked
-        if self._chunk is None:
+        copies = self._copies
+        if (failed := await copies.take_chunk()) is not None:
+            stream, error = failed
+            if not self._isolates:
+                raise error
+            batch = stream.park(error, self._log, time.time())
+            self._leave_behind(stream, error)
+            return [batch]
+        stored = copies.store(self._log)
+        if stored is None:
             return []
-        (chunk, window), stream = self._chunk, self._copying[0]
-        if window.is_full:
-            self._chunk = None
-            return []
-        if not chunk.bounds.is_reached(self._log):
-            return []
-        self._chunk = None
-        batches = stream.store(chunk, window.remaining(chunk.rows), self._log)
-        copy = stream.copy
-        if copy is not None:
-            self._report.progress(copy.done, max(copy.done, stream.estimate or 0), "rows")
+        stream, chunk, batches = stored
         if chunk.target is not None:
             batches += await self._drain(stream, chunk)
-        if stream.copy is None and self._copying and self._copying[0] is stream:
-            self._copying.popleft()
-            if not self._copying:
-                await asyncio.to_thread(self._chunks.close)
+        await copies.end_if_copied(stream)
         return batches
-
-    async def _take_chunk(self) -> list[Batch]:
-        """Takes the chunk that was read; returns batches only if its stream is parked because the chunk can't be read."""
-        reading, self._reading = self._reading, None
-        assert reading is not None  # noqa: S101 - asked by the caller
-        if self._is_stale:
-            reading.exception()
-            return []
-        stream = self._copying[0]
-        try:
-            chunk = reading.result()
-        except DefinitionChangedError as error:
-            # The log will have the statement that changed the table; it continues meanwhile.
-            stream.misses += 1
-            if stream.misses >= TRIES:
-                return self._park(stream, error)
-            self._report.note(f"{error.message} (try {stream.misses} of {TRIES})")
-            await asyncio.sleep(TRY_SECONDS * stream.misses)
-        except ActionRequiredError as error:
-            return self._park(stream, error)
-        else:
-            stream.misses = 0
-            window = Watermark(chunk.bounds, chunk.definition.key_places)
-            for log_batch in self._since:
-                window.note(log_batch)
-            self._chunk = chunk, window
-        return []
-
-    def _park(self, stream: FollowedStream, error: ConnectorError) -> list[Batch]:
-        """Parks a stream whose table can't be copied; later changes in the log are ignored for it.
-
-        Raises:
-            ConnectorError: Streams are not parked.
-        """
-        if not self._isolates:
-            raise error
-        self._copying.popleft()
-        self._report.note(f"{stream.id} is paused, the others continue: {error.message}")
-        return [stream.park(error, self._log)]
 
     async def _drain(self, stream: FollowedStream, chunk: Chunk) -> list[Batch]:
         """Applies the log up to a chunk that is newer (without GTIDs), before the next chunk is read."""
-        stored, batches = stream.copy, list[Batch]()
+        before, batches = stream.copy, list[Batch]()
         assert chunk.target is not None  # noqa: S101 - asked by the caller
         while not self._log.has_reached(chunk.target):
-            batches += self._from_log(await self._next_group())
-        if chunk.is_end and stream.copy is stored and stream.failure is None:
+            batches += self._from_log(await self._next_group(may_wait=False))
+        if chunk.is_end and stream.copy is before and stream.failure is None:
             stream.copy = None
             batches.append(stream.position_batch(self._log))
         return batches
 
     async def close(self) -> None:
         """Ends all threads and connections."""
-        self._is_closed = True
-        reading, self._reading = self._reading, None
-        while reading is not None and not reading.done():
-            self._chunks.abort()  # repeated: it may be about to connect
-            await asyncio.wait({reading}, timeout=0.1)
-        if reading is not None:
-            await asyncio.gather(reading, return_exceptions=True)
-        self._chunks.close()
+        await self._copies.close()
+        await self._behind.close()
         thread, self._thread = self._thread, None
         if thread is not None:
             await thread.close()
