@@ -225,7 +225,7 @@ class CatchUp:
         stands = [stream.stand(shared) for stream in self._crew.values()]
         first, *others = [(stand.definition, stand.log) for stand in stands]
         reader = LogReader(self._settings, self._server, *first, *others, isolates=self._isolates, until=target)
-        self._thread = LogThread(self._settings, reader, self._at, Answers(self._settings))
+        self._thread = LogThread(self._settings, reader, self._at, Answers(self._settings, self._server))
         self._thread.start()
 
     async def _read(self, thread: LogThread, shared: LogPosition) -> list[Batch]:
