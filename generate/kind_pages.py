@@ -35,7 +35,11 @@ def build_http_fields() -> str:
     """Which fields of spec each call of the HTTP API has."""
     read = {"always": "yes", "set": "when it is set", "never": ""}
     rows = [
-        (f"`{name}`", *("yes" if has else "" for has in (field.http.create, field.http.update)), read[field.http.read])
+        (
+            f"`{name}`",
+            *("yes" if has else "" for has in (field.http.create, field.http.update)),
+            read[field.http.read] + (f", as `{field.http.shown_as}`" if field.http.shown_as else ""),
+        )
         for name, field in FIELDS.items()
     ]
     return table(

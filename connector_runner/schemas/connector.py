@@ -23,7 +23,11 @@ def build_connector_schema(config: Schema, connector_types: Sequence[str]) -> di
         connector_types: All connector types.
     """
     title = config.get("title", "Connector")
-    read = {name: field for name, field in http_fields(CONNECTOR.spec).items() if field.http.read != "never"}
+    read = {
+        field.http.shown_as or name: field
+        for name, field in http_fields(CONNECTOR.spec).items()
+        if field.http.read != "never"
+    }
     fields = {name: {"type": read[name].schema["type"]} for name in in_order(read, _FIRST)}
     fields["datasetId"] |= {"minLength": 0}
     fields["wait"] |= {"default": read["wait"].default}

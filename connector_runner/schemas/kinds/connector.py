@@ -78,11 +78,15 @@ class ConnectorSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=T
     selected_stream: Annotated[
         str, described("The stream to carry: one of status.streams.", http=Http(), maxLength=512)
     ] = ""
-    streams: StreamsSpec | None = None
+    streams: Annotated[
+        StreamsSpec | None,
+        described("Many streams in one connector, instead of selectedStream.", http=Http(shown_as="selectedStreams")),
+    ] = None
     on_stream_failure: Annotated[
         Isolation,
         described(
-            "With streams: what a stream that fails does: it is paused alone while the others continue (isolate), or it ends the execution (stop)."
+            "With streams: what a stream that fails does: it is paused alone while the others continue (isolate), or it ends the execution (stop).",
+            http=Http(),
         ),
     ] = "isolate"
     status: Annotated[

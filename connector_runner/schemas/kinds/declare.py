@@ -26,11 +26,13 @@ class Http(msgspec.Struct, frozen=True, kw_only=True):
         create: Whether it is in the body of POST.
         update: Whether it is in the body of PUT.
         read: Whether it is in the responses: always, only if it is set, or never.
+        shown_as: Its name in the responses, if that is another one: they have had something else under its own.
     """
 
     create: bool = True
     update: bool = True
     read: Literal["always", "set", "never"] = "set"
+    shown_as: str = ""
 
 
 class HttpField(msgspec.Struct, frozen=True):

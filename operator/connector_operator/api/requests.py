@@ -22,7 +22,9 @@ from connector_runner.schemas.config import (
     path_step,
     secret_properties,
 )
+from connector_runner.schemas.kinds.connector import ONE_OR_MANY
 from connector_runner.schemas.kinds.declare import plain
+from connector_runner.schemas.kinds.streams import StreamsSpec, pattern_problems
 
 MOST_PROBLEMS = 100
 """A body of a quarter of a megabyte can be wrong in many thousand fields; nobody reads all of these errors."""
@@ -78,6 +80,7 @@ def parse_create_request(connector_id: str, body: dict[str, Any]) -> CreateReque
     errors = check_document(known, shape)
     if isinstance(body.get("id"), str) and body["id"] != connector_id:
         errors.append(Violation("$.id", f"is {body['id']!r}, but the path says {connector_id!r}"))
+    errors += check_selection(known)
     kind, config = known.get("connectorType"), known.get("config")
     if kind in connector_types() and isinstance(config, dict):
         errors += check_config(config, str(kind))
@@ -108,6 +111,7 @@ def parse_update_request(body: dict[str, Any], connector_type: str, *, has_secre
         errors.append(Violation("$", f"expected at least one of {allowed}"))
     known = {name: value for name, value in body.items() if name in shape["properties"]}
     errors += check_document(known, shape) if known else []
+    errors += check_selection(known)
     document, taken = dict(body), dict[str, str | None]()
     if isinstance(body.get("config"), dict):
         bare, taken = split_secrets(body["config"], connector_type)
@@ -130,6 +134,46 @@ def check_document(document: Mapping[str, Any], shape: Schema) -> list[Violation
     """What is wrong with a body, except for the content of its config: that is checked against its type's schema."""
     bare = {**document, "config": {}} if isinstance(document.get("config"), dict) else document
     return _violations(find_problems(bare, shape, path="$"))
+
+
+def check_selection(document: Mapping[str, Any]) -> list[Violation]:
+    """What is wrong with the streams that a body selects, beyond its shape: two selections, patterns that can't be read."""
+    streams = document.get("streams")
+    found = (
+        [Violation("$.streams", ONE_OR_MANY.message)] if streams is not None and document.get("selectedStream") else []
+    )
+    try:
+        read = msgspec.convert(streams, StreamsSpec)
+    except msgspec.ValidationError:
+        return found  # its shape says more
+    for problem in pattern_problems(read, "$.streams"):
+        path, _, message = problem.partition(": ")
+        found.append(Violation(path, message))
+    return found
+
+
+def refuse_second_selection(document: Mapping[str, Any], spec: Mapping[str, Any]) -> None:
+    """Refuses a PUT that would select streams in both ways.
+
+    Args:
+        document: The checked body.
+        spec: Of the Connector as it is.
+
+    Raises:
+        ProblemError: 409, with the body that changes from one way to the other.
+    """
+    if document.get("selectedStream") and spec.get("streams") and "streams" not in document:
+        raise ProblemError(
+            409,
+            "the connector carries many streams (streams), so selectedStream can't be set beside them; "
+            'to carry this one alone, send {"selectedStream": "…", "streams": null}',
+        )
+    if document.get("streams") and spec.get("selectedStream") and "selectedStream" not in document:
+        raise ProblemError(
+            409,
+            "the connector carries one stream (selectedStream), so streams can't be set beside it; "
+            'to carry many, send {"streams": {…}, "selectedStream": null}',
+        )
 
 
 def _violations(problems: Iterator[ConfigProblem]) -> list[Violation]:

@@ -20,7 +20,8 @@ _ALWAYS = {
     if field.http.read == "always"
 }
 """Fields that every answer has, and their values when the spec has none."""
-_WHEN_SET = tuple(name for name, field in FIELDS.items() if field.http.read == "set")
+_WHEN_SET = {name: field.http.shown_as or name for name, field in FIELDS.items() if field.http.read == "set"}
+"""Fields that an answer has when they are set, and their names there."""
 
 
 def build_response(resource: Mapping[str, Any], *, with_config: bool) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def build_response(resource: Mapping[str, Any], *, with_config: bool) -> dict[st
     }
     answer |= {name: spec.get(name, default) for name, default in _ALWAYS.items()}
     answer = dict(sorted(answer.items()))
-    answer |= {name: spec[name] for name in _WHEN_SET if spec.get(name)}
+    answer |= {shown: spec[name] for name, shown in _WHEN_SET.items() if spec.get(name)}
     if with_config:
         answer["config"] = _open_config(spec)
     return answer

@@ -12,10 +12,13 @@ from connector_runner.schemas.kinds.naming import ID_PATTERN
 
 FIELDS = http_fields(CONNECTOR.spec)
 """The fields of spec that the API has, with the limits of the resource."""
-_UPDATE_FIRST = ("selectedStream", "status", "config", "datasetId", "wait", "description")
+_UPDATE_FIRST = ("selectedStream", "status", "config", "datasetId", "wait", "description", "streams", "onStreamFailure")
 """The order in which a refusal has always named them."""
 _REQUIRED = ("connectorType", "config")
-_REMARKS = {"selectedStream": "Only when one is selected."}
+_REMARKS = {
+    "selectedStream": "Only when one is selected.",
+    "streams": "The selection of many streams, which POST and PUT take as streams; only when there is one.",
+}
 
 
 def build_type_schema(connector_type: str) -> Schema:
@@ -86,6 +89,7 @@ def build_connector_schema() -> Schema:
     text = {"type": "string"}
     stream = {"type": "object", "required": ["id"], "properties": {"id": text}}
     types = {name: {"type": field.schema["type"]} for name, field in FIELDS.items()}
+    shown = {name: field.http.shown_as or name for name, field in FIELDS.items()}
     always: dict[str, Schema] = {name: types[name] for name, field in FIELDS.items() if field.http.read == "always"}
     always |= {
         "id": text,
@@ -98,7 +102,7 @@ def build_connector_schema() -> Schema:
         properties[name] = always[name]
         if name == "streams":
             properties |= {
-                name: {**types[name], "description": _REMARKS.get(name, "Only when it is set.")}
+                shown[name]: {**types[name], "description": _REMARKS.get(name, "Only when it is set.")}
                 for name, field in FIELDS.items()
                 if field.http.read == "set"
             }

@@ -10,7 +10,13 @@ from connector_operator.api import patches
 from connector_operator.api.cluster import JSON_PATCH, MANAGER, Cluster
 from connector_operator.api.identity import BadIdError, build_secret_name, connector_id, has_id, resource_name
 from connector_operator.api.problems import ProblemError, Violation, not_found
-from connector_operator.api.requests import UpdateRequest, parse_body, parse_create_request, parse_update_request
+from connector_operator.api.requests import (
+    UpdateRequest,
+    parse_body,
+    parse_create_request,
+    parse_update_request,
+    refuse_second_selection,
+)
 from connector_operator.api.responses import build_response, build_update_response, is_settled
 from connector_runner.schemas.kinds.naming import CONNECTORS, GROUP, VERSION
 
@@ -96,6 +102,7 @@ class ConnectorService:
             connector = await self._get(token, asked)
             kind, sources = connector["spec"]["connectorType"], patches.config_sources(connector)
             update = await asyncio.to_thread(parse_update_request, document, kind, has_secrets=bool(sources))
+            refuse_second_selection(update.document, connector["spec"])
             try:
                 if update.secrets:
                     return await self._patch_with_secrets(token, connector, update)

@@ -170,3 +170,15 @@ def test_causes_are_paths_of_the_body() -> None:
     found = read_causes({"details": {"causes": causes}})
     assert [violation.path for violation in found] == ["$", "$.config.port", "$.datasetId"]
     assert read_causes({"details": None}) == ()
+
+
+def test_a_selection_of_many_is_answered_as_it_was_given() -> None:
+    many = resource("ready")
+    many["spec"] |= {"streams": {"include": ["shop.*"], "added": "ignore"}, "onStreamFailure": "stop"}
+    answer = build_response(many, with_config=False)
+    assert answer["streams"] == [{"id": "ticker"}], "what the source has, as for one stream"
+    assert (answer["selectedStreams"], answer["onStreamFailure"]) == (
+        {"include": ["shop.*"], "added": "ignore"},
+        "stop",
+    )
+    jsonschema.validate(answer, build_connector_schema())
