@@ -80,8 +80,8 @@ class SlowSink:
     async def recover(self) -> int:
         return 0
 
-    async def select(self, tables: Mapping[str, str], record: str = "") -> Claim:
-        return Claim(dict.fromkeys(tables), 1, 0)
+    async def select(self, tables: Mapping[str, str] | None, record: str = "") -> Claim:
+        return Claim(dict.fromkeys(tables or ()), 1, 0)
 
     async def park(self, stream: str, incident: Incident) -> None:
         pass

@@ -79,9 +79,10 @@ class Ledger:
         self.home = next((ledger.names for ledger in self.streams.values()), self.home)
         self.sql = build_ledger_statements(self.home, self.dialect)
 
-    def select(self, tables: Mapping[str, str]) -> None:
-        """Changes the selection; streams that stay keep their counts and what is known of them."""
-        self._context = replace(self._context, tables=tables)
+    def select(self, tables: Mapping[str, str] | None) -> None:
+        """Changes the selection (None: failed streams are tried again); streams that stay keep their counts and what is known of them."""
+        if tables is not None:
+            self._context = replace(self._context, tables=tables)
         self.failures.clear()
         streams = build_stream_ledgers(self._context, self.dialect, self.failures, append=self.append)
         for stream, before in list(self.streams.items()):

@@ -22,6 +22,7 @@ from connector_runner.schemas.outcome import ExitCode
 # Shorter than the operator's grace period (30 s or more); in this time what was read is committed.
 STOP_SECONDS = 20.0
 CLOSE_SECONDS = 5.0
+LONGEST_RETRY_SECONDS = 600.0
 # Rows and batches form no reference cycles; collecting after every 700 objects took up to a third of the time for single rows.
 OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
@@ -36,9 +37,11 @@ class Engine:
         self.queue = BatchQueue(limits or Limits())
         self._telemetry = telemetry
         self._stopping = asyncio.Event()
+        self._pace = pace or Pace()
+        self._failed: set[str] = set()
         self._reader = Reader(build_source, self.queue, telemetry, Backoff(random.random), self._opened)
         self._writer = Writer(
-            sink, self.queue, telemetry, Backoff(random.random), wait=wait, pace=pace, on_parked=self._reader.leave_out
+            sink, self.queue, telemetry, Backoff(random.random), wait=wait, pace=self._pace, on_parked=self._parked
         )
         self._selecting = asyncio.Lock()
 
@@ -52,14 +55,14 @@ class Engine:
         self._reader.reconnect()
         self._writer.reconnect()
 
-    async def select(self, tables: Mapping[str, str], record: str = "") -> Claim:
+    async def select(self, tables: Mapping[str, str] | None, record: str = "") -> Claim:
         """Changes the selection while it runs.
 
         Reading stops where it is, what was read is committed, the claim is changed, and the source is opened again with the
         checkpoints of the new selection: streams that stay go on exactly, streams that left are released at their present position.
 
         Args:
-            tables: Stream → table, all of the new selection; failed streams that are named again are tried again.
+            tables: Stream → table, all of the new selection; None for the present one. Streams that failed are tried again.
 
             record: See `Sink.select`.
 
@@ -68,8 +71,23 @@ class Engine:
         """
         async with self._selecting:
             claim = await self._reader.select(lambda: self._writer.select(tables, record))
-            self._tell_claimed(claim, "the selection is changed")
+            self._tell_claimed(claim, "the selection is claimed anew")
             return claim
+
+    async def _retry_failed(self) -> None:
+        """Tries streams that failed in the dataset again: each attempt opens the source again, so ever more rarely."""
+        delay, before = self._pace.retry, set[str]()
+        while True:
+            await asyncio.sleep(delay)
+            if failed := set(self._failed):
+                delay = min(delay * 2, LONGEST_RETRY_SECONDS) if failed == before else self._pace.retry
+                before = failed
+                self._telemetry.note("streams that failed are tried again", streams=len(failed))
+                await self.select(None)
+
+    def _parked(self, stream: str) -> None:
+        self._failed.add(stream)
+        self._reader.leave_out(stream)
 
     def _opened(self, opened: Opened) -> None:
         for stream, error in opened.failed.items():
@@ -100,7 +118,7 @@ class Engine:
                 raise next(iter(claim.failures.values()))
             reading = asyncio.create_task(self._reader.run(claim))
             writing = asyncio.create_task(self._writer.run())
-            tasks += [reading, writing]
+            tasks += [reading, writing, asyncio.create_task(self._retry_failed())]
             await asyncio.wait({stopping, reading, writing}, return_when=asyncio.FIRST_COMPLETED)
             return await self._wind_up(reading, writing, stopping)
         finally:
@@ -111,6 +129,7 @@ class Engine:
                     await self._writer.close()
 
     def _tell_claimed(self, claim: Claim, message: str) -> None:
+        self._failed = set(claim.failures)
         self._telemetry.select([*claim.checkpoints, *claim.failures])
         for stream, error in claim.failures.items():
             self._telemetry.parked(stream, error)

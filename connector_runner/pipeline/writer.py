@@ -34,10 +34,12 @@ class Pace:
     Attributes:
         heartbeat: The shortest interval at which positions without rows are stored.
         idle: The interval at which the fence is checked when nothing arrives, so that a lost dataset or epoch is noticed.
+        retry: When streams that failed in the dataset are tried again, first; then ever more rarely.
     """
 
     heartbeat: float = 2.0
     idle: float = 15.0
+    retry: float = 30.0
 
 
 @dataclass(slots=True)
@@ -77,7 +79,7 @@ class Writer:
         self._announced: tuple[StreamSchema, ...] = ()
         self._selected: set[str] = set()
         self._parked = Parked(telemetry, on_parked)
-        self._request: tuple[Mapping[str, str], str, asyncio.Future[Claim]] | None = None
+        self._request: tuple[Mapping[str, str] | None, str, asyncio.Future[Claim]] | None = None
 
     async def claim(self) -> Claim:
         """Claims the dataset, retrying as long as necessary."""
@@ -102,7 +104,7 @@ class Writer:
         self._reconnect_asked = True
         self._queue.wake()
 
-    async def select(self, tables: Mapping[str, str], record: str = "") -> Claim:
+    async def select(self, tables: Mapping[str, str] | None, record: str = "") -> Claim:
         """Changes the selection once everything is committed that was read; until this returns, nothing may be read."""
         future: asyncio.Future[Claim] = asyncio.get_running_loop().create_future()
         self._request = (tables, record, future)
@@ -142,7 +144,7 @@ class Writer:
                     await self._prepare(schema)
             await self._send((), "")
 
-    async def _select(self, tables: Mapping[str, str], record: str, future: asyncio.Future[Claim]) -> None:
+    async def _select(self, tables: Mapping[str, str] | None, record: str, future: asyncio.Future[Claim]) -> None:
         await self._flush_quiet()
         await self._settle()
         while True:
@@ -289,11 +291,7 @@ class Writer:
             self._dispatch(transaction)
 
     async def _isolate(self, error: ActionRequiredError) -> None:
-        """Parks the stream that failed, and sends the rest again.
-
-        Raises:
-            ActionRequiredError: It is not the failure of one stream, or no other stream is left.
-        """
+        """Parks the stream that failed and sends the rest again; raises if it is not one stream's failure or no other is left."""
         if not error.stream or self._parked.would_hold_all(error.stream, self._selected):
             raise error
         self._parked.add(error)

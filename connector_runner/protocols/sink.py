@@ -161,14 +161,14 @@ class Sink(Protocol):
     async def recover(self) -> int:
         """Connects again if needed, checks that the epoch is still held, and returns the last committed number."""
 
-    async def select(self, tables: Mapping[str, str], record: str = "") -> Claim:
+    async def select(self, tables: Mapping[str, str] | None, record: str = "") -> Claim:
         """Changes the selection of the running claim, in one transaction that checks the fence; nothing may be in flight.
 
         New streams are claimed. Streams that are missing are released: each keeps its table and its checkpoint, at its present
         position. All others stay as they are, parked ones parked.
 
         Args:
-            tables: Stream → table, all of the new selection.
+            tables: Stream → table, all of the new selection; None for the present one, to try streams that failed again.
             record: Replaces what is recorded of the selection (`SinkContext.selection`); "" leaves it.
 
         Returns:

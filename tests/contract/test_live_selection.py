@@ -195,6 +195,25 @@ async def test_a_stream_whose_table_was_altered_is_parked_alone_and_joins_once_i
     assert await run.stop() is ExitCode.TERMINATED
 
 
+@needs_tables
+async def test_streams_that_failed_are_tried_again_without_being_asked(dataset: Dataset) -> None:
+    dataset.execute("CREATE TABLE t1_rows (id text, other text)")
+    other = build_sink(selection(dataset, (), tables={"x": "t2_rows"}, connector="default/other"))
+    await other.claim()
+    await other.close()
+    bank, gate = Bank(seed=26, moves=200), Gate()
+    run = Run(lambda: GatedSource(bank, gate), selection(dataset, bank.streams, isolates=True), retry=0.3).start()
+    gate.open(100)
+    await settled(run, dataset, bank, ["t0"], 100)
+    assert set(run.telemetry.streams.failed()) == {"t1", "t2"}
+    dataset.execute("DROP TABLE t1_rows")
+    dataset.execute("DELETE FROM _connector_checkpoints WHERE connector = 'default/other'")
+    gate.open(200)
+    await settled(run, dataset, bank, bank.streams, 200)
+    await until(lambda: not run.telemetry.streams.failed(), "no failed stream")
+    assert await run.stop() is ExitCode.TERMINATED
+
+
 @pytest.mark.parametrize("wait", [True, False])
 async def test_a_stream_whose_rows_are_refused_past_the_limit_is_parked_alone(dataset: Dataset, wait: bool) -> None:
     sink = build_sink(selection(dataset, "ab", isolates=True, refusal_limit=2, wait=wait))

@@ -127,6 +127,7 @@ class Run:
 
     def __init__(
         self, source: Callable[[], Source], sink: SinkContext | Sink, *, wait: bool = True, limits: Limits | None = None,
+        retry: float = 30.0,
     ) -> None:  # fmt: skip
         self.log = Recorder()
         self.meters = CountingMeters()
@@ -140,7 +141,7 @@ class Run:
             return built
 
         self.engine = Engine(
-            build, target, self.telemetry, wait=wait, limits=limits, pace=Pace(heartbeat=0.2, idle=5.0)
+            build, target, self.telemetry, wait=wait, limits=limits, pace=Pace(heartbeat=0.2, idle=5.0, retry=retry)
         )
         self._task: asyncio.Task[ExitCode] | None = None
 

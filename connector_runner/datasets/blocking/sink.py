@@ -99,7 +99,7 @@ class BlockingSink:
         """See `Sink.recover`."""
         return await self._in_thread(self._recover)
 
-    async def select(self, tables: Mapping[str, str], record: str = "") -> Claim:
+    async def select(self, tables: Mapping[str, str] | None, record: str = "") -> Claim:
         """See `Sink.select`."""
         return await self._in_thread(lambda: self._select(tables, record))
 
@@ -136,7 +136,7 @@ class BlockingSink:
             run(connection, self._ledger.create())
             return run(connection, self._claiming.claim())
 
-    def _select(self, tables: Mapping[str, str], record: str) -> Claim:
+    def _select(self, tables: Mapping[str, str] | None, record: str) -> Claim:
         self._ledger.select(tables)
         claim = self._in_transaction(lambda: self._claiming.select(record))
         self._ledger.epoch = claim.epoch

@@ -139,7 +139,7 @@ class PostgresSink:
             # Reads with locks, because the backend of an older runner may still commit: then that position counts.
             return await run(connection, procedure)
 
-    async def select(self, tables: Mapping[str, str], record: str = "") -> Claim:
+    async def select(self, tables: Mapping[str, str] | None, record: str = "") -> Claim:
         """See `Sink.select`."""
         ledger = self._ledger
         async with self._order, self._ordinary(await self._connected()) as connection:

@@ -61,8 +61,8 @@ class HangingSink:
         await self._step("recover")
         return self.number
 
-    async def select(self, tables: Mapping[str, str], record: str = "") -> Claim:
-        return Claim(dict.fromkeys(tables), 1, self.number)
+    async def select(self, tables: Mapping[str, str] | None, record: str = "") -> Claim:
+        return Claim(dict.fromkeys(tables or ()), 1, self.number)
 
     async def park(self, stream: str, incident: Incident) -> None:
         raise NotImplementedError
