@@ -9,11 +9,13 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from connector_runner.pipeline.pace import Pace
 from connector_runner.pipeline.queue import BatchQueue, Limits
 from connector_runner.pipeline.reader import Reader
 from connector_runner.pipeline.telemetry import Telemetry
-from connector_runner.pipeline.writer import Pace, Writer
+from connector_runner.pipeline.writer import Writer
 from connector_runner.protocols.batch import place_of
+from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.protocols.sink import Claim, Sink
 from connector_runner.protocols.source import Opened, Source, StreamState
 from connector_runner.resilience.backoff import Backoff
@@ -90,9 +92,13 @@ class Engine:
         self._reader.leave_out(stream)
 
     def _opened(self, opened: Opened) -> None:
+        unreadable = []
         for stream, error in opened.failed.items():
             self._telemetry.stream(stream, StreamState.FAILED, error.message)
-        self._writer.announce(tuple(opened.schemas.values()))
+            if stream not in opened.schemas and self._reader.has_position(stream):
+                unreadable.append(ActionRequiredError(error.message, reason=error.reason))
+                unreadable[-1].stream = stream
+        self._writer.announce(tuple(opened.schemas.values()), unreadable)
 
     async def run(self) -> ExitCode:
         """Runs until the end.

@@ -97,6 +97,10 @@ class Reader:
         self._handed_over.pop(stream, None)
         self._places.pop(stream, None)
 
+    def has_position(self, stream: str) -> bool:
+        """Whether the dataset, or what was handed over for it, holds something of the stream."""
+        return self._handed_over.get(stream) is not None
+
     def _start_from(self, claim: Claim) -> None:
         self._handed_over = dict(claim.checkpoints)
         self._places = dict(claim.places)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from connector_runner.pipeline.pace import Pace
 from connector_runner.pipeline.parking import Parked, ignore
 from connector_runner.pipeline.queue import BatchQueue, Group
 from connector_runner.pipeline.quiet import keep_places, only_last
@@ -25,21 +26,6 @@ IN_FLIGHT = 4
 SLOW_SECONDS = 5.0
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """Seconds between commits when there are no rows.
-
-    Attributes:
-        heartbeat: The shortest interval at which positions without rows are stored.
-        idle: The interval at which the fence is checked when nothing arrives, so that a lost dataset or epoch is noticed.
-        retry: When streams that failed in the dataset are tried again, first; then ever more rarely.
-    """
-
-    heartbeat: float = 2.0
-    idle: float = 15.0
-    retry: float = 30.0
 
 
 @dataclass(slots=True)
@@ -77,6 +63,7 @@ class Writer:
         self._told_at = 0.0
         self._reconnect_asked = False
         self._announced: tuple[StreamSchema, ...] = ()
+        self._unreadable: list[ActionRequiredError] = []
         self._selected: set[str] = set()
         self._parked = Parked(telemetry, on_parked)
         self._request: tuple[Mapping[str, str] | None, str, asyncio.Future[Claim]] | None = None
@@ -94,9 +81,15 @@ class Writer:
             self._succeeded()
             return claim
 
-    def announce(self, schemas: tuple[StreamSchema, ...]) -> None:
-        """The source is open: before the first row, creates the tables and proves with a heartbeat that commits go through."""
+    def announce(self, schemas: tuple[StreamSchema, ...], failed: Sequence[ActionRequiredError] = ()) -> None:
+        """The source is open: before the first row, creates the tables and proves with a heartbeat that commits go through.
+
+        Args:
+            schemas: Of the streams that can be read.
+            failed: For streams that can't be read and have a checkpoint: they are parked there before anything else is committed.
+        """
         self._announced = schemas
+        self._unreadable += failed
         self._queue.wake()
 
     def reconnect(self) -> None:
@@ -118,7 +111,8 @@ class Writer:
             ActionRequiredError: From the sink.
         """
         while not self._queue.is_finished:
-            await self._do_what_was_asked()
+            while self._reconnect_asked or self._announced or self._unreadable:
+                await self._do_what_was_asked()
             group = self._queue.take()
             if group is None:
                 await (self._select(*self._request) if self._request else self._idle())
@@ -132,6 +126,10 @@ class Writer:
         await self._settle()
 
     async def _do_what_was_asked(self) -> None:
+        if self._unreadable:
+            await self._settle()
+        while self._unreadable:
+            await self._isolate(self._unreadable.pop(0))
         if self._reconnect_asked:
             self._reconnect_asked = False
             await self._settle()

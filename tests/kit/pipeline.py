@@ -9,9 +9,9 @@ from contextlib import suppress
 from typing import Any
 
 from connector_runner.pipeline.engine import Engine
+from connector_runner.pipeline.pace import Pace
 from connector_runner.pipeline.queue import Limits
 from connector_runner.pipeline.telemetry import NoMeters, Telemetry
-from connector_runner.pipeline.writer import Pace
 from connector_runner.protocols.batch import Batch, Operation, Row
 from connector_runner.protocols.schema import Column, StreamSchema
 from connector_runner.protocols.sink import RefusedRows, Sink, SinkContext

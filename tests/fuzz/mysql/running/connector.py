@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from connector_runner.pipeline.engine import Engine
+from connector_runner.pipeline.pace import Pace
 from connector_runner.pipeline.telemetry import NoMeters, Telemetry
-from connector_runner.pipeline.writer import Pace
 from connector_runner.protocols.errors import ActionRequiredError, ConnectorError
 from connector_runner.protocols.sink import SinkContext
 from connector_runner.protocols.source import SourceContext, WriteMode
