@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import pytest
 
 from connector_runner.protocols.batch import Batch, Incident
 from connector_runner.protocols.errors import ActionRequiredError, FenceLostError, SchemaConflictError, TransientError
 from connector_runner.protocols.sink import SinkContext, Transaction
+from connector_runner.protocols.source import Checkpoint, Opened
 from connector_runner.registry import build_inspector, build_sink
 from connector_runner.schemas.outcome import ExitCode
-from tests.contract.test_many_streams import A, B, balances, rows_of, selection, truth, written
+from tests.contract.test_many_streams import A, B, balances, carry, rows_of, selection, truth, written
 from tests.kit.datasets import Dataset
 from tests.kit.pipeline import Run
 from tests.kit.waiting import until
@@ -193,6 +194,26 @@ async def test_a_stream_whose_table_was_altered_is_parked_alone_and_joins_once_i
     await settled(run, dataset, bank, bank.streams, 300)
     assert run.telemetry.streams.counts()["failed"] == 0
     assert await run.stop() is ExitCode.TERMINATED
+
+
+class WithoutOne(BankSource):
+    """Can't build the schema of t1."""
+
+    async def open(self, checkpoints: Mapping[str, Checkpoint | None]) -> Opened:
+        opened = await super().open({stream: at for stream, at in checkpoints.items() if stream != "t1"})
+        return Opened(opened.schemas, opened.identity, {"t1": ActionRequiredError("nobody knows its columns")})
+
+
+async def test_a_stream_that_the_source_can_not_open_stays_where_it_was(dataset: Dataset) -> None:
+    bank = Bank(seed=27, moves=150)
+    await carry(bank, selection(dataset, bank.streams), 50)
+    without = Run(lambda: WithoutOne(bank, until=100), selection(dataset, bank.streams, run=2, isolates=True)).start()
+    assert await without.end() is ExitCode.END_OF_STREAM
+    assert without.telemetry.streams.failed() == {"t1": "nobody knows its columns"}
+    assert balances(dataset, bank, ["t0", "t2"]) == truth(bank, ["t0", "t2"], 100)
+    assert balances(dataset, bank, ["t1"]) == truth(bank, ["t1"], 50)
+    await carry(bank, selection(dataset, bank.streams, run=3))
+    assert balances(dataset, bank, bank.streams) == truth(bank, bank.streams)
 
 
 @needs_tables
