@@ -73,7 +73,7 @@ class Engine:
         """
         async with self._selecting:
             claim = await self._reader.select(lambda: self._writer.select(tables, record))
-            self._tell_claimed(claim, "the selection is claimed anew")
+            self._tell_claimed(claim, "the selection is claimed")
             return claim
 
     async def _retry_failed(self) -> None:
