@@ -33,8 +33,8 @@ class SourceCase:
         resumes: What its positions promise.
         mode: That `discover` must offer for it.
         has_rows: False where the world here can't make any.
-        has_server: False where nobody has to answer.
-        starts_over: Each run copies everything anew, so that a position of another source means nothing, and is no error.
+        has_server: False if there is no server to reach.
+        starts_over: Each run copies everything again, so a position of another source has no meaning and is not an error.
     """
 
     connector_type: str

@@ -1,4 +1,4 @@
-"""What every sink must do with the streams of one reader; beside `test_sinks`, which has the promises of one stream."""
+"""What every sink must do with several streams of one reader; `test_sinks` has the promises for one stream."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ async def test_places_are_kept_apart_and_a_parked_stream_stays_where_it_was(data
 
 @needs_tables
 async def test_streams_come_and_go_and_change_between_one_and_many(dataset: Dataset) -> None:
-    """Each time another selection of the same connector, from where its streams stand."""
+    """Each time with another selection of the same connector, from the positions of its streams."""
     bank = Bank(seed=6, moves=300)
     steps: list[tuple[str, int]] = [
         ("t0", 40), ("t1", 60), ("t0 t1 t2", 90), ("t1", 120), ("t0 t2", 150), ("t0 t1 t2", 180), ("t2 t1", 200),

@@ -1,4 +1,4 @@
-"""Several connectors, spellings and owners of one table: nobody touches what is not his."""
+"""Several connectors, spellings and owners of one table: none changes what belongs to another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The other side of each source: what the contract of sources reads, and the servers that it stands on."""
+"""The other side of each source: what the contract of sources reads, and the servers that it needs."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class World(Protocol):
         stream: What is read.
         config: That leads there.
         changes: How many times it can change.
-        refused: A configuration that can't work, and what it is told with.
-        nowhere: What to change in `config` so that nobody answers; empty where there is no server.
+        refused: A configuration that can't work, and the error that reports it.
+        nowhere: What to change in `config` so that no server answers; empty if there is no server.
     """
 
     stream: str
@@ -78,7 +78,7 @@ class ScriptedWorld:
 
 
 class CoinbaseWorld:
-    """The simulated exchange: it stands still until it is told to move."""
+    """The simulated exchange: nothing happens there until a test asks for it."""
 
     PRODUCTS = ("BTC-USD", "ETH-USD", "LINK-USD")
     STATES = ("internal", "offline", "online")
@@ -219,7 +219,7 @@ class EthereumWorld:
 
 
 class Servers:
-    """What the worlds stand on, started when first asked for and shared."""
+    """The servers that the worlds need; started when they are first needed, and shared."""
 
     def __init__(self, stack: contextlib.ExitStack) -> None:
         self._stack = stack

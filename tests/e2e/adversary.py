@@ -28,7 +28,7 @@ TWICE = "c3"
 """Its source lists a stream twice, as some do."""
 FOREIGN = ("foreign-job", "foreign-over", "foreign-pod", "foreign-map")
 URL = "ws://null?lock=/data&term=3"
-"""Runners take as long to leave as real ones may, so that two at once meet."""
+"""Runners take as long to end as real ones may, so that two can overlap."""
 PULL = 1.0
 """Seconds between two acts."""
 
@@ -43,7 +43,7 @@ class Act(NamedTuple):
 
 
 class Adversary:
-    """One run of a seed in one namespace; `log` tells every act, `drawn` how often each was drawn, `done` how often it met its object."""
+    """One run of a seed in one namespace; `log` has every act, `drawn` how often each was drawn, `done` how often its object existed."""
 
     kit: Kit
     random: Random
@@ -102,7 +102,7 @@ class Adversary:
     # What it does.
 
     def act(self) -> None:
-        """Draws one act and one target, and does it; an object that is not there (yet) is no failure."""
+        """Draws one act and one target, and does it; a missing object is not a failure."""
         (name,) = self.random.choices(list(ACTS), weights=[weight for weight, _ in ACTS.values()])
         target = self.random.choice(NAMES)
         self.drawn[name] += 1
@@ -210,7 +210,7 @@ class Adversary:
         os.kill(find_process(f"POD_IP={self.live_pod(name)['status']['podIP']}"), signal.SIGKILL)
 
     def live_pod(self, name: str) -> dict[str, Any]:
-        """The one that runs and is not somebody else's.
+        """The one that runs and belongs to this connector.
 
         Raises:
             LookupError: There is none, or more than one.

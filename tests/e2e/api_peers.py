@@ -1,4 +1,4 @@
-"""What stands around the HTTP API when things go wrong: a proxy that loses answers, a webhook that refuses, a server that is silent."""
+"""Neighbours of the HTTP API that fail: a proxy that loses responses, a webhook that refuses, a server that does not respond."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The examples on a cluster: as their READMEs apply them, but for the address of the server; and what is in their volumes then."""
+"""The examples on a cluster, applied as in their READMEs except for the address of the server; and what is in their volumes then."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ SIDECAR = (
     'Object.spec.containers{name: "mesh", image: "sh:test", args: ["trap \'exit 0\' TERM; while :; do sleep 1; done"], '
     "securityContext: Object.spec.containers.securityContext{runAsUser: 65532}}}]"
 )
-"""A mesh's proxy, which comes first and goes on until it is told to leave."""
+"""The proxy of a service mesh, which starts first and runs until it is asked to end."""
 SUSPEND = '[JSONPatch{op: "add", path: "/spec/suspend", value: true}]'
 GATE = '[JSONPatch{op: "add", path: "/spec/schedulingGates", value: [{"name": "queue.example/gate"}]}]'
 """What a queue puts on pods that it has not admitted yet."""

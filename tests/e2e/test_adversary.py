@@ -1,4 +1,4 @@
-"""The net: an adversary does random legal things to every object; what must never happen does not, and afterwards all is well or told.
+"""Random tests: an adversary does random legal things to every object; what must never happen does not, and in the end each connector works or reports why not.
 
 Replay one: `ADVERSARY_SEEDS=7 ADVERSARY_SECONDS=120 make test-faults FAULTS=tests/e2e/test_adversary.py`.
 """
@@ -132,7 +132,7 @@ def check_audit(audit: Audit, namespace: str) -> None:
 
 
 def check_rest(cluster: LocalKube, kit: Kit) -> None:
-    """Nobody does anything any more: so does the operator."""
+    """When nothing changes any more, the operator sends no requests."""
     audit = Audit(cluster)
     time.sleep(10)  # what is measured is a rate
     counted = audit.count(kit.namespace)

@@ -1,4 +1,4 @@
-"""The HTTP API on a real API server: who may do what, bad input, many callers at once. No operator is needed for this."""
+"""The HTTP API on a real API server: permissions, bad input, many concurrent callers. No operator is needed for this."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def test_who_may_not_make_secrets_leaves_nothing(api: Api, cluster: Cluster, pla
 
 
 def test_a_hundred_callers_at_once(api: Api) -> None:
-    """Each has a connector of its own, and all change one together: nobody's change is lost, and nothing breaks."""
+    """Each has a connector of its own, and all change one together: no change is lost, and nothing fails."""
     assert api.create("shared").status == 200
     fields: list[dict[str, Any]] = [
         {"description": "d"},
@@ -256,7 +256,7 @@ def test_schemas_page_and_redirects(api: Api) -> None:
 
 
 def test_the_token_is_in_no_log(api: Api) -> None:
-    """Every way of sending one, also the wrong ones: twice escaped, in the path, in what is no HTTP."""
+    """Every way of sending one, also wrong ones: escaped twice, in the path, in bytes that are not HTTP."""
     assert api.create("logged", {**CONFIG, "key": "the-logged-key"}).status == 200
     nobody = api.as_caller("")
     assert nobody.call("GET", f"/connector/logged?token={api.token}").status == 200

@@ -53,7 +53,7 @@ BAD_NAMES = [
 @pytest.mark.parametrize("name", [*BAD_NAMES, ""])
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
 def test_a_bad_name_is_a_400(api: Api, method: str, name: str) -> None:
-    """By hand, since clients tidy up paths."""
+    """With a socket, because clients normalize paths."""
     body = json.dumps({"connectorType": "COINBASE", "config": CONFIG, "wait": True}).encode()
     head = f"{method} /v1/connectors/connector/{name.replace(' ', '%20')} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api.token}\r\n"
     head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
@@ -111,7 +111,7 @@ def test_clients_that_hold_all_connections_are_let_go(silent: Path, tmp_path: Pa
 
 
 def test_long_bodies_are_not_kept(api: Api) -> None:
-    """Forty clients at once pour in 8 MiB each, without saying so before: the process stays small."""
+    """Forty clients send 8 MiB each at the same time without a Content-Length: the memory of the process stays small."""
     head = f"POST /v1/connectors/connector/long HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api.token}\r\n"
     head += "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
     chunk = b"10000\r\n" + b" " * 65_536 + b"\r\n"

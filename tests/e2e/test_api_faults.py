@@ -53,7 +53,7 @@ def test_a_lost_answer_costs_no_secret(cluster: Cluster, namespace: str, token: 
     lost: list[str] = []
 
     def is_lost(method: str, path: str, status: int) -> bool:
-        """The first PATCH is made, but nobody is told. One that is refused, as the operator wrote first, is made again."""
+        """The first PATCH is made, but its response is lost. One that is refused because the operator wrote first is sent again."""
         if method != "PATCH" or status != 200 or lost:
             return False
         lost.append(path)
@@ -145,7 +145,7 @@ def refused(caller: Api) -> Answer:
 
 
 def test_one_that_was_made_again_is_another(cluster: Cluster, namespace: str, token: str, tmp_path: Path) -> None:
-    """It is deleted and made anew between a PUT's look and its change: the change is not refused, but made on a new look."""
+    """It is deleted and created again between the read and the write of a PUT: the change is not refused, but made after another read."""
     again: list[str] = []
 
     def make_again(method: str, path: str, _status: int) -> bool:

@@ -129,7 +129,7 @@ def test_half_by_kubectl_half_by_curl(stage: Stage) -> None:
 
 
 def test_a_change_answers_with_the_next_execution(stage: Stage) -> None:
-    """While the old one still runs its `execId` is no answer: nobody asked for it."""
+    """While the old one still runs, its `execId` is not the answer: it is not the execution that was requested."""
     steps = {call["title"]: call for call in CALLS}
     ask(stage, steps["Create a connector"])
     ask(stage, steps["Look for its streams"])

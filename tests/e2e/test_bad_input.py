@@ -1,4 +1,4 @@
-"""What bad input gets: refused at apply where the API server can tell, else told in the status with what to do."""
+"""Bad input is refused at apply if the API server can check it; if not, the status says what is wrong and what to do."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Manifests by hand mean what they mean to kubectl: the same file, read by the real kubectl and by the runner."""
+"""A manifest that is run locally means the same as for kubectl: the same file is read by the real kubectl and by the runner."""
 
 import base64
 import json

@@ -80,7 +80,7 @@ def test_from_apply_to_rows(real_cluster: LocalKube) -> None:
 
 
 def test_the_example_runs_on_a_cluster(real_cluster: LocalKube) -> None:
-    """As its README applies it, but for the exchange: the simulator instead of the real one."""
+    """As in its README, with the simulator instead of the real exchange."""
     real_cluster.kubectl("create", "namespace", "example")
     kit = Kit(real_cluster, "example")
     documents = list(yaml.safe_load_all((ROOT / "examples/coinbase/cluster.yaml").read_text()))

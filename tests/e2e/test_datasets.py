@@ -1,4 +1,4 @@
-"""What a Dataset does to the connectors that use it: a change reaches them one by one, and a missing one stops nobody."""
+"""What a Dataset does to the connectors that use it: a change reaches them one by one, and a missing Dataset stops no connector."""
 
 from tests.e2e.policies import refuse
 from tests.kit.cluster import Kit

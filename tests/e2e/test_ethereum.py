@@ -1,4 +1,4 @@
-"""A chain through the operator: the URL in a Secret, rows through a reorganisation, and another chain told with both names."""
+"""A chain through the operator: the URL in a Secret, rows through a reorganisation, and an error with both names for another chain."""
 
 from __future__ import annotations
 

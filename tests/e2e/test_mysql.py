@@ -1,4 +1,4 @@
-"""A table through the operator: the example as it is, and a wrong password that is told within seconds and mended in place."""
+"""A table through the operator: the example as it is, and a wrong password that is reported within seconds and corrected in place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person and the installation may say of a runner's pod, on a real API server: told at apply, in the status, or in the pod."""
+"""What the spec and the installation may say about a runner's pod, on a real API server: checked at apply, in the status, or in the pod."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What other people's controllers and policies do to our objects: told, left alone, and never in a loop of requests."""
+"""What other controllers and policies do to our objects is reported and left alone, and never causes a loop of requests."""
 
 import json
 import os

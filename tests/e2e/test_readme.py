@@ -1,4 +1,4 @@
-"""What the README tells people to type: each of its shell blocks is run by a test, and no block is left out."""
+"""The commands of the README: each of its shell blocks is run by a test, and no block is left out."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_every_block_has_a_test() -> None:
 
 
 def test_the_runner_alone(tmp_path: Path) -> None:
-    """The block as it stands, but for the port, the folder of the rows, and `make venv`, which has run."""
+    """The block as it is, with another port and another folder for the rows, and without `make venv`, which has already run."""
     port = str(free_port())
     script = block_with("connector-runner run").replace("make venv\n", "").replace("8765", port)
     assert port in script
@@ -78,7 +78,7 @@ def stop_group(group: int) -> None:
 
 @pytest.fixture
 def install(tmp_path: Path) -> Path:
-    """The kustomization that the block writes, beside the checkout's manifests."""
+    """The kustomization that the block writes, next to the checkout's manifests."""
     script = block_with("docker build")
     for name in ("manifests", "crds"):
         shutil.copytree(ROOT / name, tmp_path / name)

@@ -1,4 +1,4 @@
-"""What keeps an execution from starting: a Secret that is not there, quotas, policies; told, and over when the cause is."""
+"""What prevents an execution from starting: a missing Secret, quotas, policies; it is reported, and ends when the cause ends."""
 
 from tests.e2e.policies import refuse
 from tests.kit.cluster import Kit

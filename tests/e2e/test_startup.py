@@ -1,4 +1,4 @@
-"""What keeps the operator from starting is told in sentences: missing or strange custom resources, missing rights."""
+"""What prevents the operator from starting is reported in sentences: missing or unexpected custom resources, missing permissions."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What the watches did not show: objects that went while a watch was down, and lists that are made anew."""
+"""What the watches did not show: objects that were deleted while a watch was down, and lists that are read again."""
 
 import asyncio
 from collections.abc import AsyncIterator

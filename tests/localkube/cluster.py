@@ -25,7 +25,7 @@ COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-schedul
 
 
 class Image(TypedDict, total=False):
-    """What stands for a container image; README.md describes each field."""
+    """What replaces a container image; README.md describes each field."""
 
     command: Sequence[str]
     args: Sequence[str]
@@ -79,7 +79,7 @@ class Cluster:
         Args:
             arguments: what follows `kubectl`.
             input: what it reads from standard input (`-f -`).
-            check: raise when it fails; else its output is returned all the same.
+            check: raise if it fails; if not set, the output is returned anyway.
 
         Raises:
             KubectlError: it failed and `check` is set.
@@ -99,7 +99,7 @@ class Cluster:
         """Returns what the API server answers to GET: much cheaper than kubectl, for polling.
 
         Raises:
-            LookupError: there is no such object.
+            LookupError: the object does not exist.
             RuntimeError: it was refused.
         """
         if self._api is None:
@@ -253,7 +253,7 @@ class LocalKube(Cluster):
 
 
 class AuditLog:
-    """A cluster's audit log, read on from where the last reading ended; it is made anew when it has become large."""
+    """A cluster's audit log, read from where the last reading ended; the file is replaced when it has become large."""
 
     def __init__(self, directory: Path, *, from_now: bool = False) -> None:
         self._directory = directory
@@ -310,11 +310,11 @@ class Component:
         self.cluster.run("component", self.name, "resume")
 
     def restart(self) -> None:
-        """SIGKILL, then started anew; returns when the new process is there."""
+        """Sends SIGKILL and starts it again; returns when the new process exists."""
         self.cluster.run("component", self.name, "restart")
 
     def crash(self) -> None:
-        """SIGKILL without telling the supervisor, which starts it again as it would after a crash."""
+        """Sends SIGKILL without the supervisor's knowledge; it starts the process again, as after a crash."""
         os.kill(self.pid, signal.SIGKILL)
 
 

@@ -1,4 +1,4 @@
-"""The build: what makes it anew, what it says where it can't, and Go's own tests and formatting."""
+"""The build: when it is done again, what it says if it fails, and Go's own tests and formatting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A cluster as a whole: up, down, two beside each other, killed parents, other users, other ways to see volumes."""
+"""A cluster as a whole: up, down, two side by side, killed parents, other users, other ways to see volumes."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ def reads_its_volumes(cluster: LocalKube) -> dict[str, Any]:
 
 
 def check_broken_mapping(cluster: LocalKube) -> None:
-    """A mistake in the mapping is told where the pod's user looks. It leaves the mapping broken."""
+    """A mistake in the mapping is reported where the pod's user looks. The test leaves the mapping broken."""
     cluster.images_file.write_text("images: {x: {comand: [sh]}}")
     cluster.apply(pod("broken", container("true", image="x")), "default")
     path = "/api/v1/namespaces/default/pods/broken"

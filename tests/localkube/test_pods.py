@@ -1,4 +1,4 @@
-"""What a pod sees, how it ends, and what is told of it: plain Kubernetes semantics."""
+"""What a pod sees, how it ends, and what its status says: the semantics of Kubernetes."""
 
 from __future__ import annotations
 

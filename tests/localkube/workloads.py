@@ -19,7 +19,7 @@ def container(script: str, image: str = SHELL, **fields: Any) -> dict[str, Any]:
 
 
 def pod(name: str, main: Mapping[str, Any], **spec: Any) -> dict[str, Any]:
-    """A pod of one container that is not restarted and has two seconds of grace, unless told otherwise."""
+    """A pod with one container that is not restarted and has a grace period of two seconds, unless given otherwise."""
     defaults = {"restartPolicy": "Never", "terminationGracePeriodSeconds": 2, "automountServiceAccountToken": False}
     return {
         "apiVersion": "v1",
@@ -58,7 +58,7 @@ def phase(cluster: Cluster, namespace: str, name: str) -> str:
 
 
 def is_gone(cluster: Cluster, path: str) -> bool:
-    """Says whether an object is no more."""
+    """Whether an object is gone."""
     try:
         cluster.read(path)
     except LookupError:

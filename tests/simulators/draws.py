@@ -1,4 +1,4 @@
-"""What a seed does: misbehaviours drawn from a table, each counted, told in a report, and replayed by the seed."""
+"""What a seed does: misbehaviours drawn from a table, each counted and reported, and replayed by the seed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Draws:
     Args:
         seed: What everything follows from.
         kinds: How likely each kind is to strike when it may, 0 … 1.
-        most: At most so many kinds are active in one seed, at least one.
+        most: The largest number of kinds that are active in one seed; at least one is.
         needs: Kinds that can only strike when another one has, with that one: it is active as well.
         together: Kinds that show something only in one seed: every second seed has one of these groups besides what it draws.
         first: One of these is active in any case.
@@ -62,13 +62,13 @@ class Draws:
 
 @dataclass
 class Report:
-    """What many seeds came to.
+    """The result of many seeds.
 
     Attributes:
         seeds: How many were run.
         active: Seeds in which a kind could strike.
-        drawn: How often it struck.
-        told: Seeds in which it was active and a person was told something.
+        drawn: How often it occurred.
+        told: Seeds in which it was active and something was reported to people.
         failures: What was wrong, by seed.
     """
 

@@ -1,4 +1,4 @@
-"""Is it a net? Faults that were mended are put back one at a time, and the net must find them.
+"""Checks that random tests find faults: faults that were fixed are put back one at a time, and the tests must find each.
 
 `python -m tests.simulators.mutations FOLDER ARGUMENTS…` copies the tree to a temporary folder, applies each `*.patch` of the folder there
 alone, and runs pytest with the arguments: a failure has found it. A patch that no longer applies is an error, not a success.
@@ -25,13 +25,13 @@ EXIT_TESTS_FAILED = 1
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one fault that was put back.
+    """The result for one fault that was put back.
 
     Attributes:
         name: The patch's, without its ending.
-        is_found: Whether the net failed with it.
+        is_found: Whether the tests failed with it.
         seconds: How long that took.
-        evidence: The first seed that failed, as the net told it; "" when it tells none.
+        evidence: The first seed that failed, from the output of the tests; "" if there is none.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What stands for the runner's image in the shared test cluster: the real runner for MYSQL, the null runner for all else."""
+"""Replaces the runner's image in the shared test cluster: the real runner for MYSQL, the null runner for everything else."""
 
 import os
 import sys

@@ -30,9 +30,9 @@ class RecordServer:
         authorizations: The header of each request.
         keys: The idempotency keys in the order of the requests.
         received: (`duplicateKeyHandling`, members as JSON texts) of each record that was stored.
-        times: When each request was judged, by the monotonic clock.
+        times: When each request was handled, by the monotonic clock.
         busy: Seconds of the `Retry-After` that the next requests are answered with, one each.
-        lose_answers: Of so many requests the records are stored and the connection is cut.
+        lose_answers: For this many requests the records are stored and the connection is cut.
         is_mute: Set when a request is stored, or just taken, and its answer held back (see `mute_after`).
     """
 
@@ -155,7 +155,7 @@ class RecordServer:
         handler.wfile.write(body)
 
     def mute_after(self, answers: int) -> None:
-        """After so many answers the next request is stored but not answered, nor is any other, until `unmute`."""
+        """After this many responses, further requests are stored but not answered until `unmute`."""
         self.is_mute.clear()
         self._may_answer.clear()
         self._answers_left = answers

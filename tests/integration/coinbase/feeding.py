@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from connector_runner.protocols.batch import Batch
 from connector_runner.protocols.source import Checkpoint, SourceContext, WriteMode
 from connector_runner.sources.coinbase import build_source
 from connector_runner.sources.coinbase.source import CoinbaseSource
+from tests.kit.reading import SourceReader
 from tests.kit.report import RecordingReport
 
 
@@ -20,18 +20,29 @@ def source_of(config: Mapping[str, Any], report: RecordingReport | None = None) 
     return source
 
 
-class Reading:
+class Reading(SourceReader):
     """A source that is being read into `batches`, by a task of its own; `gate` cleared: the dataset takes nothing."""
 
-    def __init__(self, source: CoinbaseSource, report: RecordingReport) -> None:
+    source: CoinbaseSource
+
+    def __init__(
+        self, source: CoinbaseSource, report: RecordingReport, checkpoints: Mapping[str, Checkpoint | None]
+    ) -> None:
+        super().__init__()
         self.source = source
         self.report = report
-        self.batches: list[Batch] = []
+        self._checkpoints = checkpoints
         self.looked_at = 0
         self.ids: dict[str, int] = {}
         self.gate = asyncio.Event()
         self.gate.set()
         self._task: asyncio.Task[None] | None = None
+
+    def build(self) -> CoinbaseSource:
+        return self.source
+
+    def checkpoints(self) -> Mapping[str, Checkpoint | None]:
+        return self._checkpoints
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._read())
@@ -43,15 +54,15 @@ class Reading:
         await self.source.close()
 
     async def _read(self) -> None:
-        async for batch in self.source.batches():
+        while (batch := await self.take(None)) is not None:
             await self.gate.wait()
-            self.batches.append(batch)
+            self.store(batch)
 
     def rows(self) -> list[tuple[Any, ...]]:
         return [row for batch in self.batches for row in batch.rows]
 
-    def incidents(self, kind: str) -> list[Mapping[str, Any]]:
-        return [incident.detail for batch in self.batches for incident in batch.incidents if incident.kind == kind]
+    def details(self, kind: str) -> list[Mapping[str, Any]]:
+        return [incident.detail for incident in self.incidents if incident.kind == kind]
 
     async def until(self, condition: Callable[[Reading], bool], deadline: float = 60.0) -> None:
         """Polls; fails with what the source failed with."""
@@ -68,9 +79,9 @@ async def reading(
 ) -> AsyncIterator[Reading]:
     report = RecordingReport()
     source = source_of(config, report)
-    read = Reading(source, report)
+    read = Reading(source, report, {stream: checkpoint})
     try:
-        await source.open({stream: checkpoint})
+        await read.open()
         read.start()
         yield read
     finally:

@@ -1,4 +1,4 @@
-"""examples/coinbase by hand, as its README says: discover, run, look, kill, stop, go on; and a recording instead of the market."""
+"""examples/coinbase without a cluster, as in its README: discover, run, look, kill, stop, continue; and with a recording instead of the market."""
 
 from __future__ import annotations
 

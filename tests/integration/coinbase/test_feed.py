@@ -1,4 +1,4 @@
-"""The source against the simulated exchange over real sockets: each stream, each kind of trouble, resuming."""
+"""The source against the simulated exchange over real sockets: each stream, each kind of failure, resuming."""
 
 import asyncio
 import time
@@ -33,7 +33,7 @@ def simulator() -> Iterator[Simulator]:
 
 
 def last_ids(read: Reading) -> dict[str, int]:
-    """The newest trade of each product; each row must follow the one before. Every batch is looked at once."""
+    """The newest trade of each product; each row must follow the one before. Every batch is checked once."""
     while read.looked_at < len(read.batches):
         for product, trade_id, *_ in read.batches[read.looked_at].rows:
             before = read.ids.get(product, trade_id - 1)
@@ -161,20 +161,18 @@ async def test_matches_stay_complete_through(simulator: Simulator, fault: Fault)
             await read.until(lambda read: any("no heartbeat of" in loss for loss in read.report.losses))
         marker = simulator.truth()["last_trade_id"]
         await read.until(lambda read: all(last_ids(read).get(p, 0) > n + 5 for p, n in marker.items()))
-        assert read.incidents("gap") == []
+        assert read.details("gap") == []
 
 
 async def test_what_nobody_can_fill_is_a_gap_and_nothing_else(simulator: Simulator) -> None:
     async with reading(simulator.config(*PRODUCTS), "matches") as read:
         await read.until(lambda read: len(read.rows()) > 10)
         simulator.arm(Fault.UNFILLABLE, 3)
-        await read.until(lambda read: sum(gap["count"] for gap in read.incidents("gap")) >= 3)
+        await read.until(lambda read: sum(gap["count"] for gap in read.details("gap")) >= 3)
     hidden = {(product, n) for product, ids in simulator.truth()["hidden"].items() for n in ids}
-    assert {
-        (gap["product_id"], n) for gap in read.incidents("gap") for n in range(gap["from"], gap["to"] + 1)
-    } == hidden
+    assert {(gap["product_id"], n) for gap in read.details("gap") for n in range(gap["from"], gap["to"] + 1)} == hidden
     assert not hidden & {(row[0], row[1]) for row in read.rows()}
-    assert read.report.counts["gaps"] == len(read.incidents("gap"))
+    assert read.report.counts["gaps"] == len(read.details("gap"))
 
 
 def book_of(read: Reading, product: str) -> dict[str, dict[Decimal, Decimal]]:
@@ -196,10 +194,10 @@ def book_of(read: Reading, product: str) -> dict[str, dict[Decimal, Decimal]]:
 async def test_the_book_equals_the_exchange_after_trouble(simulator: Simulator) -> None:
     async with reading(simulator.config(*PRODUCTS), "level2_batch") as read:
         for fault in (Fault.GARBAGE, Fault.DROP_SOCKET, Fault.OVERSIZED, Fault.ERROR):
-            seen = len(read.incidents("resnapshot"))
+            seen = len(read.details("resnapshot"))
             simulator.arm(fault)
             if fault is not Fault.OVERSIZED:
-                await read.until(lambda read, seen=seen: len(read.incidents("resnapshot")) >= seen + 3)  # type: ignore[misc]
+                await read.until(lambda read, seen=seen: len(read.details("resnapshot")) >= seen + 3)  # type: ignore[misc]
         simulator.market(rate=0)
         truth = {product: simulator.book(product) for product in PRODUCTS}
         wanted = {
@@ -213,8 +211,8 @@ async def test_full_tells_the_gap_of_a_lost_message(simulator: Simulator) -> Non
     async with reading(simulator.config("BTC-USD", with_key=True), "full") as read:
         await read.until(lambda read: len(read.rows()) > 10)
         simulator.arm(Fault.DROP_MESSAGE)
-        await read.until(lambda read: len(read.incidents("gap")) == 1)
-        (gap,) = read.incidents("gap")
+        await read.until(lambda read: len(read.details("gap")) == 1)
+        (gap,) = read.details("gap")
         await read.until(lambda read: read.rows()[-1][1] > gap["to"])
     sequences = {row[1] for row in read.rows()}
     assert set(range(min(sequences), max(sequences) + 1)) - sequences == set(range(gap["from"], gap["to"] + 1))
@@ -236,7 +234,7 @@ async def test_a_slow_dataset_makes_the_source_let_go_before_memory_grows(
         newest = simulator.truth()["last_trade_id"]
         read.gate.set()
         await read.until(lambda read: last_ids(read) == newest, deadline=120)
-    assert read.incidents("gap") == []
+    assert read.details("gap") == []
     assert read.report.counts["filled_trades"] > 5000
 
 

@@ -1,4 +1,4 @@
-"""The net of what the feed refuses, by seed, over real sockets: every other product has rows, and who is refused is told.
+"""Random refusals of the feed, by seed, over real sockets: all other products have rows, and each refused product is reported.
 
 `COINBASE_REFUSAL_SEEDS=7` or `COINBASE_REFUSAL_SEEDS=100-120` runs other seeds than the few of the ordinary suite.
 """
@@ -65,7 +65,7 @@ async def one(seed: int) -> Draws:
             index = 1 if stream == "status" else 0
             wanted = {*PRODUCTS} if stream == "status" else wanted
             await read.until(lambda read: wanted <= {row[index] for row in read.rows() if len(row) > index}, 30)
-            told = {detail["product_id"]: detail["answer"] for detail in read.incidents("refused")}
+            told = {detail["product_id"]: detail["answer"] for detail in read.details("refused")}
             if STREAMS[stream].id != "status":
                 assert told.keys() == refused.keys()
             assert all(answer.endswith(refused[product]) for product, answer in told.items()), told

@@ -1,4 +1,4 @@
-"""Products that the feed refuses: left out, told, tried again; never the reason why no other product has rows."""
+"""Products that the feed refuses are left out, reported and tried again, and never prevent rows of other products."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def test_one_refused_product_is_left_out_and_told(simulator: Simulator, st
     simulator.market(refused={"ETH-USD": words})
     async with reading(simulator.config("*"), stream) as read:
         await read.until(lambda read: {row[0] for row in read.rows() if row} == {*PRODUCTS} - {"ETH-USD"})
-        (refused,) = read.incidents("refused")
+        (refused,) = read.details("refused")
     assert refused["product_id"] == "ETH-USD"
     assert words in refused["answer"]
     assert read.report.counts["refused_products"] == 1

@@ -44,7 +44,7 @@ async def confirm_and_leave(socket: ServerConnection) -> None:
 
 
 class Exchange:
-    """A feed that behaves, connection by connection, as it is told; the last behaviour stays."""
+    """A feed with one behaviour for each connection; the last one stays."""
 
     def __init__(self, *behaviours: Behaviour | Response) -> None:
         self._behaviours = list(behaviours)
@@ -63,7 +63,7 @@ class Exchange:
 
 
 class Ups:
-    """What a session told of itself."""
+    """What a session reported."""
 
     def __init__(self) -> None:
         self.downs: list[str] = []

@@ -1,7 +1,7 @@
 """Two minutes of faults and kills: what the datasets hold afterwards equals the simulator's truth, on SQLite and PostgreSQL.
 
-Four real runners (matches and level2_batch into each kind of dataset) read one simulated exchange. They are killed and
-started again while every kind of fault strikes; then the market stands still and everything is compared.
+Four real runners (matches and level2_batch into each kind of dataset) read one simulated exchange. They are killed and started
+again while every kind of fault occurs; then the market stops and everything is compared.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ def told(simulator: Simulator, runners: list[Runner]) -> str:
 
 
 def settle(simulator: Simulator, runners: list[Runner]) -> None:
-    """Some trades more without faults, then the market stands still until every dataset is at its head."""
+    """A few more trades without faults; then nothing happens in the market until every dataset is at its head."""
     wait_for(lambda: simulator.truth()["subscribed"] >= len(runners), 90, runners)
     simulator.market(burst=200)
     simulator.market(rate=0)
@@ -210,7 +210,7 @@ def wait_for(condition: Callable[[], bool], seconds: float, runners: list[Runner
 
 
 def compare_trades(simulator: Simulator, dataset: StoredDataset) -> str:
-    """Every trade is there once, as the feed or REST tells it; what is not there is recorded, and only that."""
+    """Every trade is there once, as in the feed or in REST; trades that are missing are recorded, and no others."""
     hidden = simulator.truth()["hidden"]
     filled = 0
     for product in PRODUCTS:

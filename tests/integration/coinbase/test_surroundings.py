@@ -1,4 +1,4 @@
-"""What surrounds the feed: REST that is another or gone, products that come and go, figures that are told of it all."""
+"""The surroundings of the feed: another REST server or none, products that come and go, and the metrics of all this."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ async def test_a_rest_interface_that_is_something_else_never_makes_a_gap(
         await read.until(lambda read: len(read.rows()) > 5)
         simulator.arm(Fault.DROP_MESSAGE)
         await read.until(lambda read: any(told in note for note in read.report.losses))
-        assert read.incidents("gap") == []
+        assert read.details("gap") == []
 
 
 async def test_questions_that_fail_are_asked_again_and_told_once(
@@ -107,7 +107,7 @@ async def test_questions_that_fail_are_asked_again_and_told_once(
 
 
 class FailingRest(RestClient):
-    """Fails as it is told."""
+    """Fails in the way that was chosen."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__("http://127.0.0.1:1", None)

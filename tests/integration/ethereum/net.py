@@ -42,9 +42,9 @@ RING, START = 14, 1
 UNPROVEN_WITHOUT_ROOTS = {
     "bloom empty", "zero bloom", "no bloom", "transactions cut", "receipts cut", "receipts without logs", "logs cut",
 }  # fmt: skip
-"""What a backfill can't tell from the truth when roots are not recomputed there (docs/ethereum.md)."""
+"""What a backfill can't distinguish from the truth if it does not recompute roots (docs/ethereum.md)."""
 RESTLESS_SECONDS, CALM_SECONDS = 1.0, 25.0
-"""How long it misbehaves, and how long it may take afterwards until the dataset is right or a person is told."""
+"""How long it misbehaves, and how long it may then take until the dataset is right or the error is reported."""
 STREAMS = (*EXPECTED, "filtered logs")
 METHODS = {
     "blocks": (BLOCK,), "transactions": (BLOCK,), "receipts": (BLOCK, RECEIPTS, RECEIPT), "traces": (BLOCK, TRACES),
@@ -63,7 +63,7 @@ class World:
     Attributes:
         stream: Which is read.
         name: "any"; "unproven": lists are not proven in a backfill, and "no receipts": the node has none of whole blocks, so that logs
-            are asked for by ranges; "limits": a node that is honest, and tells in its own words how many blocks a query may cover.
+            are asked for by ranges; "limits": an honest node that says in its own words how many blocks a query may cover.
     """
 
     stream: str
@@ -142,13 +142,13 @@ def lowered(rows: Rows) -> Rows:
 
 @dataclass
 class Outcome:
-    """What a seed came to.
+    """The result of a seed.
 
     Attributes:
         seed, stream: Which.
-        fault: What is wrong, "" when nothing is.
-        told: What a person was told.
-        drawn: How often each kind struck.
+        fault: What is wrong, or "".
+        told: What was reported to people.
+        drawn: How often each kind occurred.
     """
 
     seed: int
@@ -160,7 +160,7 @@ class Outcome:
 
 @asynccontextmanager
 async def hurried() -> AsyncIterator[None]:
-    """Waits are short, and a chain's end is near: nothing else is different."""
+    """With short waits and a nearby end of the chain; everything else is the same."""
     modules = [module for name, module in sys.modules.items() if name.startswith("connector_runner.sources.ethereum")]
     with pytest.MonkeyPatch.context() as patch:
         for module in modules:
@@ -238,7 +238,7 @@ def _height(truth: Branch, config: dict[str, Any]) -> int:
 
 
 async def _read(config: dict[str, Any], stream: str, dataset: Dataset, log: Lines, outcome: Outcome) -> None:
-    """As the pipeline does it: a new source after each passing trouble, from the last position."""
+    """As the pipeline does it: a new source after each temporary failure, from the last position."""
     telemetry = Telemetry(log, Counters(log))
     draws = outcome.draws
     pauses = sorted(draws.random.sample(range(1, 12), 3)) if "restarts" in draws.active else []
@@ -275,7 +275,7 @@ async def _until(condition: Any, seconds: float, reader: asyncio.Task[None]) -> 
 
 
 def _misread(world: World, relay: Relay) -> str:
-    """What a node says would do is asked for: not one block at a time. Some count the difference of both ends, so one less is right, too."""
+    """The range that a node names as allowed is used, rather than one block at a time. Some nodes count the difference of both ends, so one less is right, too."""
     blocks, queries = sum(relay.widths), len(relay.widths)
     if world.name != "limits" or queries <= blocks // (relay.limit - 1) + 4:
         return ""
@@ -294,7 +294,7 @@ def _lost_members(draws: Draws, stream: str, dataset: Dataset) -> str:
 def _judge(
     outcome: Outcome, dataset: Dataset, truth: Branch, stream: str, config: dict[str, Any], reached: bool, log: Lines
 ) -> None:
-    """Right; or told, where an odd error may be one that only a person can mend."""
+    """Right, or reported, because an unknown error may be one that only a person can fix."""
     outcome.told += dataset.incidents
     outcome.told += [line for line in log.lines if line.startswith("warning")]
     columns, make = EXPECTED[stream]

@@ -56,7 +56,7 @@ class Dataset:
         return []
 
     def execute(self, statement: str) -> None:
-        """As somebody does it by hand."""
+        """As a person would do it in a terminal."""
         if self.url.startswith("sqlite"):
             with sqlite3.connect(urlsplit(self.url).path.replace("//", "/"), timeout=30) as connection:
                 connection.execute(statement)

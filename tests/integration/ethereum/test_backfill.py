@@ -1,4 +1,4 @@
-"""Backfill of full blocks with the configuration's defaults: what is asked for ahead, and how large answers and batches become."""
+"""Backfill of full blocks with the default configuration: what is requested ahead, and how large responses and batches become."""
 
 import json
 from typing import Any

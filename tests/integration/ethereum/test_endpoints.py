@@ -47,7 +47,7 @@ async def test_a_lagging_replica_is_waited_for(
 async def test_a_lie_that_lasts_is_never_stored(
     chain: tuple[AnvilServer, Actors], proxy: FaultProxy, stream: str, is_filtered: bool, tmp_path: Path
 ) -> None:
-    """Logs are left out for good: the stream stands before that block and says why, until the node answers truly."""
+    """Logs are always left out: the stream stays before that block and says why, until the node returns them."""
     node, actors = chain
     actors.emit(erc20(actors.account, actors.other, 5), erc20(actors.account, "0x" + random.randbytes(20).hex(), 7))
     node.mine(2)
@@ -86,7 +86,7 @@ async def test_another_chain_behind_the_same_address_replaces_nothing(
 async def test_a_foreign_head_that_lasts_retracts_nothing_that_the_node_has(
     chain: tuple[AnvilServer, Actors], proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One replica tells a lower head of a branch that was given up, another one answers by number."""
+    """One replica has a lower head on an abandoned branch, another one answers by number."""
     monkeypatch.setattr(chain_module, "PATIENCE_SECONDS", 0.2)
     node, actors = chain
     first = node.head() - 5

@@ -1,4 +1,4 @@
-"""examples/ethereum by hand, as its README says: discover, run, look, reorganise, stop, go on."""
+"""examples/ethereum without a cluster, as in its README: discover, run, look, reorganise, stop, continue."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def stop(process: subprocess.Popen[str]) -> int:
 
 
 def type_curl(command: str, node: AnvilServer) -> None:
-    """A command of the README, but for the port."""
+    """A command of the README, with another port."""
     assert "http://127.0.0.1:8545" in command
     typed = command.replace("http://127.0.0.1:8545", node.url).replace("curl ", "curl -sS ", 1)
     answer = subprocess.run(["bash", "-c", typed], capture_output=True, text=True, check=True).stdout

@@ -1,4 +1,4 @@
-"""Chains that commit to less than Ethereum's: read as far as they can be, and a person is told what is not proven."""
+"""Chains that commit to less than Ethereum does are read as far as possible, and what is not proven is reported."""
 
 import json
 from collections.abc import Callable

@@ -39,7 +39,7 @@ def of_another_height(_params: list[Any], found: Any) -> Any:
 
 
 def cut_off_inside_a_block(params: list[Any], found: Any) -> Any:
-    """A page that ends before the last log of its last block, as one of at most so many logs does."""
+    """A page that ends before the last log of its last block, as with a limit on the number of logs."""
     return found[:-1] if found and "fromBlock" in params[0] else found
 
 

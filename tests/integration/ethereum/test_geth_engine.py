@@ -103,7 +103,7 @@ def announced_logs(node: EngineGethServer, socket: ClientConnection) -> list[tup
 
 
 async def test_logs_that_are_announced_again(node: EngineGethServer, tmp_path: Path) -> None:
-    """A fork choice back to an ancestor tells that block's logs once more, though they were never removed: they stay once."""
+    """A fork choice back to an ancestor sends the logs of that block again although they were never removed: they are stored once."""
     own = [node.extend(10 * height, logs=True) for height in range(1, 6)]
     dataset = sqlite_dataset(tmp_path)
     log = Lines()

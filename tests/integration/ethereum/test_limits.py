@@ -1,4 +1,4 @@
-"""Providers that take less than is asked for, in whatever words: the source finds out what they take, keeps to it, and goes on."""
+"""Providers that refuse large queries, in any words: the source finds their limit, keeps to it, and continues."""
 
 import asyncio
 import json

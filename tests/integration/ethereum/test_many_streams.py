@@ -48,7 +48,7 @@ class Dataset:
         return Checkpoint(whole_position(self.position, self.places[stream]), self.identity, self.versions[stream])
 
     def blocks_of(self, streams: Iterable[str]) -> set[tuple[int, str]]:
-        """Where the streams stand."""
+        """The positions of the streams."""
         found = (self.checkpoint(stream) for stream in streams)
         return {(-1, "") if one is None else (one.position["number"], one.position["hash"]) for one in found}
 

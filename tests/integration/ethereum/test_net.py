@@ -1,4 +1,4 @@
-"""The net: whatever a node does to its answers, each stream's dataset is the truth, or a person is told.
+"""Random tests: whatever a node does to its responses, each stream's dataset is right, or the error is reported.
 
 One seed again: `NET_SEEDS=17 pytest tests/integration/ethereum/test_net.py`; some: `NET_SEEDS=0-99`.
 """
@@ -25,7 +25,7 @@ def recording() -> Recording:
 
 
 def chosen(default: Sequence[int]) -> Sequence[int]:
-    """The seeds that are asked for by hand, else the default."""
+    """The seeds from the environment, or the default."""
     first, _, last = os.environ.get("NET_SEEDS", "").partition("-")
     return range(int(first), int(last or first) + 1) if first else default
 

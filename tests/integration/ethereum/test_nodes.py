@@ -1,4 +1,4 @@
-"""Endpoints and transports against servers that misbehave: who is asked next, what is judged, what is never sent on."""
+"""Endpoints of servers that misbehave: which one is used next, and when a refusal is final."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -129,7 +129,7 @@ def own_tasks() -> list[str]:
 
 
 async def test_what_was_asked_beside_a_failure_is_given_up(proxies: list[FaultProxy], node: AnvilServer) -> None:
-    """Else it would go on by itself, and open a connection that nobody closes."""
+    """Otherwise it would continue and open a connection that is never closed."""
     async with connected(proxies[:1]) as nodes:
         fetcher = Fetcher(nodes, 10, Prover(proves_all=False, head_from=1000))
         proxies[0].inject("eth_getLogs", change=lambda _p, _a: Page(429, "slow down", {"Retry-After": "9"}))

@@ -1,4 +1,4 @@
-"""What is refused is asked for in another way, waited for longer, or told to a person with the node's words."""
+"""What is refused is requested in another way, after a longer wait, or reported with the node's words."""
 
 import asyncio
 import json
@@ -86,7 +86,7 @@ UNKNOWN_REFUSALS: dict[str, Callable[[Answer], Answer | Page]] = {
 async def test_logs_of_a_block_that_is_refused_by_itself_come_another_way(
     chain: tuple[AnvilServer, Actors], proxy: FaultProxy, form: str, takes_hashes: bool, tmp_path: Path
 ) -> None:
-    """A limit by the number of results, in words that nobody knows: a smaller question does not help, another one does."""
+    """A limit by the number of results, in unknown words: a smaller query does not help, another kind of query does."""
 
     def refused(params: list[Any], answer: Answer) -> Answer | Page:
         is_taken = takes_hashes and "blockHash" in params[0]

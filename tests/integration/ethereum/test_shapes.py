@@ -1,4 +1,4 @@
-"""EndpointPool and chains of other shapes: what they answer is read as it is, or a person is told."""
+"""Nodes and chains with unusual responses: what they return is read as it is, or reported."""
 
 from pathlib import Path
 from typing import Any

@@ -49,7 +49,7 @@ async def test_a_body_without_an_answer_is_judged_by_its_status(
 
 @pytest.mark.parametrize("call", [LOGS, BLOCK])
 async def test_an_answer_that_is_too_large_is_not_read_to_its_end(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sent in chunks, so that nobody says beforehand how large it is."""
+    """Sent in chunks, so that its size is not known beforehand."""
     monkeypatch.setattr(http, "MOST_BYTES", 2**20)
     monkeypatch.setattr(http, "MOST_LOG_BYTES", 2**20)
     ended = asyncio.Event()

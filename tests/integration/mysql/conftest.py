@@ -21,7 +21,7 @@ TAGS = ("DO 1", "SET gtid_next = 'AUTOMATIC:etl'")
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to run a server.
+    """One way to run a server.
 
     Attributes:
         server: Fetches it.
@@ -35,7 +35,7 @@ class Variant:
 
     @property
     def has_names(self) -> bool:
-        """Whether the log has the names of columns: only they tell what rows between two alterations look like."""
+        """Whether the log has the names of columns: without them, rows between two alterations can't be read."""
         return NAMES in self.options
 
 

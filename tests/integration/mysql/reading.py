@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from connector_runner.protocols.batch import Batch, Incident, Operation, Row
+from connector_runner.protocols.batch import Batch, Operation, Row
 from connector_runner.protocols.errors import TransientError
-from connector_runner.protocols.source import Checkpoint, Opened, Source, SourceContext, WriteMode
+from connector_runner.protocols.source import Checkpoint, Source, SourceContext, WriteMode
 from connector_runner.schemas.config import config_problems, config_schema, fill_defaults
 from connector_runner.sources.mysql import build_source
+from tests.kit.reading import SourceReader
 from tests.kit.report import RecordingReport
 from tests.servers.mysqld import ADMIN_PASSWORD, ADMIN_USER, DatabaseServer
 
@@ -29,43 +30,31 @@ def build_config(server: DatabaseServer, **options: Any) -> dict[str, Any]:
     return filled
 
 
-class Reading:
+class Reading(SourceReader):
     """A connector and the dataset it fills; survives `crash` like the real ones do: from the last position it handed over."""
 
     def __init__(self, server: DatabaseServer, stream: str, *, connector: str = "test/reader", **options: Any) -> None:
+        super().__init__()
         self.stream, self.connector = stream, connector
         self.config = build_config(server, **options)
         self.table: dict[Row, Row] = {}
         self.layouts: dict[Row, tuple[str, ...]] = {}
         self.history: list[tuple[int, Row]] = []
-        self.batches: list[Batch] = []
-        self.incidents: list[Incident] = []
         self.checkpoint: Checkpoint | None = None
         self.told = RecordingReport("rows")
-        self.opened: Opened | None = None
-        self._source: Source | None = None
-        self._iterator: Any = None
 
     def build(self) -> Source:
         return build_source(SourceContext(self.config, self.connector, WriteMode.UPSERT, self.told))
 
-    async def open(self) -> Opened:
-        self._source = self.build()
-        self.opened = await self._source.open({self.stream: self.checkpoint})
-        self._iterator = self._source.batches().__aiter__()
-        return self.opened
+    def checkpoints(self) -> Mapping[str, Checkpoint | None]:
+        return {self.stream: self.checkpoint}
 
     async def step(self) -> bool:
         """Takes one batch; False at the stream's end."""
-        if self._iterator is None:
-            await self.open()
-        assert self.opened is not None
-        try:
-            batch = await asyncio.wait_for(self._iterator.__anext__(), PATIENCE)
-        except StopAsyncIteration:
-            return False
-        self.store(batch)
-        return True
+        batch = await self.take(PATIENCE)
+        if batch is not None:
+            self.store(batch)
+        return batch is not None
 
     def store(self, batch: Batch) -> None:
         assert self.opened is not None
@@ -86,8 +75,7 @@ class Reading:
             else:
                 self.table[key] = row
                 self.layouts[key] = batch.schema.names
-        self.batches.append(batch)
-        self.incidents += batch.incidents
+        super().store(batch)
         position = json.loads(json.dumps(batch.position))
         self.checkpoint = Checkpoint(position, self.opened.identity, batch.schema.version)
 
@@ -104,7 +92,7 @@ class Reading:
         }
 
     async def until(self, is_done: Callable[[], bool], *, heals: bool = False) -> None:
-        """Reads on until the condition holds; with `heals`, transient trouble is met as the pipeline meets it."""
+        """Reads until the condition holds; with `heals`, a transient error is handled as the pipeline does it."""
         deadline = time.monotonic() + PATIENCE
         while not is_done():
             assert time.monotonic() < deadline, f"not reached; the table has {len(self.table)} rows"
@@ -118,11 +106,7 @@ class Reading:
 
     async def crash(self) -> None:
         """Drops the connection; the next step opens at the last position."""
-        source, self._source, self._iterator = self._source, None, None
-        if source is not None:
-            await source.close()
-
-    close = crash
+        await self.close()
 
     async def __aenter__(self) -> Reading:
         return self

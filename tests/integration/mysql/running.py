@@ -92,7 +92,7 @@ class Runner:
         return self._output.read_text(errors="replace")
 
     def rows(self, columns: str = "*") -> list[tuple[Any, ...]]:
-        """The dataset's rows, in order; none while there is no table."""
+        """The dataset's rows, in order; empty while the table does not exist."""
         return self.ask(f'SELECT {columns} FROM "{self.name}" ORDER BY 1')
 
     def checkpoint(self) -> dict[str, Any]:
@@ -124,7 +124,7 @@ class Runner:
         wait_until(is_done, lambda: f"reached; said was:\n{self.output()[-3000:]}", patience, check=check, pause=0.05)
 
     def advance(self, steps: int = 1) -> None:
-        """Waits until so many more positions were committed."""
+        """Waits until this many more positions are committed."""
         for _ in range(steps):
             before = self.checkpoint()
             self.until(lambda before=before: self.checkpoint() not in ({}, before))  # type: ignore[misc]

@@ -114,7 +114,7 @@ async def test_a_key_that_is_lost_is_told_with_the_statement(reading: Reading, d
 
 
 async def test_a_key_that_is_lost_later_is_told_with_that_statement(reading: Reading, database: Database) -> None:
-    """The first statement is judged when the table has no key any more already."""
+    """The first statement is checked when the table already has no key any more."""
     database.execute("ALTER TABLE t MODIFY v VARCHAR(90)", "ALTER TABLE t DROP PRIMARY KEY")
     with pytest.raises(ActionRequiredError, match="lost its key by: ALTER TABLE t DROP PRIMARY KEY") as failure:
         await reading.until(lambda: False)

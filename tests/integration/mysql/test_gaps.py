@@ -119,7 +119,7 @@ async def test_two_readers_with_one_server_id(database: Database) -> None:
 
 
 async def test_quiet_streams_move_their_checkpoint(database: Database) -> None:
-    """Else the log expires under them."""
+    """Otherwise the log would expire while they run."""
     stream = make_table(database)
     database.execute("CREATE TABLE busy (id INT PRIMARY KEY AUTO_INCREMENT)")
     async with Reading(database.server, stream) as reading:

@@ -1,4 +1,4 @@
-"""Keys of every sort: the copy goes on at the right row, and rows that the server tells apart stay two."""
+"""Keys of every kind: the copy continues at the right row, and two rows that differ for the server stay two."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ async def test_impossible_dates_as_keys(database: Database, variant: str, kind: 
 
 @pytest.mark.parametrize("variant", EACH)
 async def test_enum_and_set_keys_whose_texts_are_alike(database: Database, variant: str) -> None:
-    """Both rows or a person is told; never two rows as one."""
+    """Both rows, or an error; never one row for two."""
     database.execute(
         "SET sql_mode = ''",
         "CREATE TABLE e (k ENUM('', 'a') PRIMARY KEY, v INT)",

@@ -43,7 +43,7 @@ async def refuse_to_copy_again(database: Database, *unlogged: str) -> ActionRequ
     ],
 )
 async def test_a_table_is_checked_before_it_is_copied_again(database: Database, change: str, reason: str) -> None:
-    """What is asked before a table is followed is asked before the new copy, too: it could not be followed after it."""
+    """The checks before a table is followed are also made before the new copy, because the table could not be followed afterwards."""
     failure = await refuse_to_copy_again(database, f"ALTER TABLE t {change}")
     assert failure.reason == reason, failure.message
 

@@ -38,7 +38,7 @@ def stop_following(replica: DatabaseServer) -> None:
 
 
 def name_a_primary(server: DatabaseServer) -> None:
-    """A replica by its settings, that follows nobody."""
+    """A server with the settings of a replica that has no source."""
     server.execute(
         "CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=1, MASTER_USER='x'"
         if server.is_mariadb
@@ -57,7 +57,7 @@ def reset(server: DatabaseServer) -> None:
 
 
 def await_rows(server: DatabaseServer, count: int) -> None:
-    """Until d.t has so many rows."""
+    """Waits until d.t has this many rows."""
     deadline = time.monotonic() + 60
     while True:
         try:

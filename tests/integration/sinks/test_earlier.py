@@ -1,4 +1,4 @@
-"""Datasets that an earlier build filled: this one goes on where they stand, row for row."""
+"""Datasets that an earlier build filled: this build continues from their positions, row for row."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ async def test_two_rows_that_are_one_to_the_table_are_stored_one_after_the_other
 async def test_a_read_only_database_is_waited_for(
     postgres_server: PostgresServer, dataset: PostgresDataset, moment: str, wait: bool
 ) -> None:
-    """A session keeps the setting that it was made with: it takes a new one to notice that it was mended."""
+    """A session keeps the setting that it was opened with, so only a new session sees the corrected one."""
     setting = f"ALTER DATABASE {dataset.database} SET default_transaction_read_only"
     gate = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""Trouble that databases make, and what the runner makes of it: waits and says so, or tells what a person must do."""
+"""Failures of databases: the runner waits and says so, or says what a person must do."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ async def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("wait", [True, False])
 @pytest.mark.parametrize("mode", list(WriteMode))
 def test_a_file_that_can_not_grow_is_waited_for(tmp_path: Path, wait: bool, mode: WriteMode) -> None:
-    """The limit of the process stands for that of a disk."""
+    """The file size limit of the process represents a full disk."""
     dataset = SqliteDataset(tmp_path)
     script = Script(seed=34, batches=2000, rows=12)
     config = {"seed": script.seed, "batches": script.batches, "rows": script.rows, "pauseMs": 0.5}

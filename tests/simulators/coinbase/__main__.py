@@ -69,7 +69,7 @@ async def strike(exchange: Exchange, fault: Fault, seconds: float) -> None:
 
 
 def ignore_resets(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Writing to a connection that a fault has reset is what is wanted; all else is told as usual."""
+    """Ignores writes to a connection that a fault has reset; all other errors are logged as usual."""
     if not isinstance(context.get("exception"), ConnectionError):
         loop.default_exception_handler(context)
 

@@ -35,7 +35,7 @@ class Doors:
         self._server = server
 
     async def summary(self, _: web.Request) -> web.Response:
-        """Last trade ids, holes that nobody can fill, faults that struck, sessions and requests."""
+        """Last trade ids, holes that can't be filled, faults that occurred, sessions and requests."""
         exchange = self._server.exchange
         return _json(
             {
@@ -51,7 +51,7 @@ class Doors:
         )
 
     async def trades(self, request: web.Request) -> web.StreamResponse:
-        """All trades of a product from `from` to `to` (both included), one JSON object a line, as `match` tells them."""
+        """All trades of a product from `from` to `to` (both included), one JSON object a line, in the form of `match`."""
         market = self._server.exchange.market
         product = request.match_info["product"]
         if product not in market.ledgers:
@@ -70,7 +70,7 @@ class Doors:
         return response
 
     async def book(self, request: web.Request) -> web.Response:
-        """The book as it is: {"buy": {price: size}, "sell": …}; null where nobody ever asked for it."""
+        """The present book: {"buy": {price: size}, "sell": …}; null if nobody has subscribed to it yet."""
         product = request.match_info["product"]
         book = self._server.exchange.books.get(product)
         if book is None:
@@ -79,10 +79,11 @@ class Doors:
         return _json({"buy": dict(text["bids"]), "sell": dict(text["asks"])})
 
     async def market(self, request: web.Request) -> web.Response:
-        """Body {"rate": 0}: trades a second (0 stands still); {"states": {"BTC-USD": "delisted"}}: products' status;
+        """Body {"rate": 0}: trades a second (0: none); {"states": {"BTC-USD": "delisted"}}: products' status;
         {"refused": {"BTC-USD": "BTC-USD is not a valid product"}}: those that the feed refuses although REST lists them
         ("ticker:BTC-USD" for one channel only);
-        {"burst": 500}: so many trades at once; {"steps": 20}: of the books; {"beats": 5}: heartbeats and what comes with them."""
+        {"burst": 500}: this many trades immediately; {"steps": 20}: this many changes of the books; {"beats": 5}: heartbeats and what
+        comes with them."""
         body: dict[str, Any] = await request.json()
         self._server.rate = float(body.get("rate", self._server.rate))
         self._server.exchange.states.update(body.get("states", {}))

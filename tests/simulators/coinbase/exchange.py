@@ -1,4 +1,4 @@
-"""The exchange: the market's trades and books, told to every session by its subscriptions. No sockets here."""
+"""The exchange: sends the market's trades and books to every session according to its subscriptions. No sockets here."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class Exchange:
         return None
 
     def _greetings(self, channel: str, products: Iterable[str], now: int) -> Iterable[bytes]:
-        """What a new subscription gets at once."""
+        """What a new subscription receives first."""
         if channel == "status":
             yield encode(messages.status(self.market.products, self.states))
         for product in () if channel in messages.WITHOUT_PRODUCTS else products:
@@ -133,7 +133,7 @@ class Exchange:
                 yield encode(messages.match(trade, "last_match") if channel == "matches" else messages.ticker(trade))
 
     def trade(self, now: int, count: int) -> None:
-        """Lets `count` trades happen and tells them."""
+        """Makes `count` trades and sends them."""
         for trade in self.market.advance(now, count):
             hidden = self.faults.strike(Fault.UNFILLABLE)
             if hidden:

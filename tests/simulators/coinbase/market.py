@@ -37,7 +37,7 @@ def iso(microseconds: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """One trade, with everything the feed tells of it."""
+    """One trade, with everything that the feed says about it."""
 
     product_id: str
     trade_id: int
@@ -77,7 +77,7 @@ class Market:
         self.products = tuple(products)
         self.ledgers = {product: Ledger(history, start) for product in products}
         self.hidden: dict[str, set[int]] = {product: set() for product in products}
-        """Trades that REST does not know and the feed never told: holes that nobody can fill."""
+        """Trades that REST does not have and the feed never sent: holes that can't be filled."""
         self._random = random.Random(f"{seed}:order")
 
     def advance(self, now: int, count: int) -> list[Trade]:

@@ -99,7 +99,7 @@ def amount(size: int) -> str:
 
 
 def full(trade: Trade) -> list[Message]:
-    """What `full` tells around one trade: contiguous sequences, the fourth is the match; some trades change an order first."""
+    """The messages of `full` around one trade: contiguous sequences, the fourth is the match; some trades change an order first."""
     first = trade.sequence - 3
     maker = {"product_id": trade.product_id, "time": trade.time, "order_id": trade.maker_order_id, "side": trade.side}
     taker_side = "sell" if trade.side == "buy" else "buy"

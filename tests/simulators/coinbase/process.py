@@ -85,7 +85,7 @@ class Simulator:
         self._ask("/control/faults", {"kind": fault.value, "count": count})
 
     def market(self, **changes: object) -> None:
-        """`rate=0` stands still, `burst=500` trades at once, `states={"BTC-USD": "delisted"}`."""
+        """`rate=0`: no trades; `burst=500`: this many trades immediately; `states={"BTC-USD": "delisted"}`."""
         self._ask("/control/market", changes)
 
     def _ask(self, path: str, body: object = None) -> Any:

@@ -68,7 +68,7 @@ class RecordedMarket(Market):
 
 @dataclass(slots=True)
 class Replay:
-    """A recording and how fast it is told.
+    """A recording and how fast it is played.
 
     Attributes:
         lines: (message as it came, decoded) in order.
@@ -83,7 +83,7 @@ class Replay:
         return tuple(dict.fromkeys(m["product_id"] for _, m in self.lines if "product_id" in m))
 
     async def play(self, exchange: Exchange) -> None:
-        """Waits for the first subscription, then tells the recording once."""
+        """Waits for the first subscription, then plays the recording once."""
         await exchange.listened.wait()
         clock: datetime | None = None
         for payload, message in self.lines:

@@ -1,4 +1,4 @@
-"""Stands between the simulated exchange and a reader, and does by seed to each message what feeds are known to do.
+"""Is between the simulated exchange and a reader, and does to each message, by seed, what feeds are known to do.
 
 What a message then says (its fields) is the truth that a dataset is held against; whether, when and how often it comes is not.
 `KINDS` are all misbehaviours, also those of the exchange itself and of REST, which `net.py` acts out.
@@ -59,8 +59,8 @@ class Told:
 
     Attributes:
         raw: Its bytes.
-        message: What they say; None for what is no message of the stream.
-        is_lie: It contradicts what was told before.
+        message: Their content; None if they are not a message of the stream.
+        is_lie: Whether it contradicts earlier messages.
     """
 
     raw: bytes
@@ -173,7 +173,7 @@ class Relay:
         return due + out + held
 
     def _around(self, told: Told) -> list[Told]:
-        """What stands before a message."""
+        """What comes before a message."""
         out = []
         if self.draws.strikes("garbage"):
             raw = self.draws.random.choice([b"", b"{", b"\xc3\x28", b"[1]", b'"x"', told.raw[:-3]])
@@ -197,7 +197,7 @@ class Relay:
         return self._around(Told(msgspec.json.encode(message), message))
 
     def _is_ahead(self, product: str) -> bool:
-        """Whether heartbeats tell too much before the first trade: two of them, or all."""
+        """Whether heartbeats before the first trade have too high ids: two of them, or all."""
         chance = self.draws.random
         if product in self._traded or not self.draws.strikes("high_start"):
             return False

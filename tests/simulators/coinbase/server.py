@@ -34,7 +34,7 @@ class Server:
 
     Attributes:
         exchange: What is served.
-        rate: Trades a second, of all products together; 0 stands still.
+        rate: Trades a second, of all products together; 0: none.
         connection_limit: Connections a second an address (0: no limit); bursts of two and a half times that.
         request_limit: REST requests a second an address (0: no limit); bursts of one and a half times that.
         replay: Instead of the market: a recording.

@@ -41,7 +41,7 @@ class ShiftingMarket(Market):
         self._begin(product, last_id)
 
     def jump(self, product: str, ids: int) -> None:
-        """So many ids are never used."""
+        """This many ids are never used."""
         self.series(product).last_id += ids
 
     def advance(self, now: int, count: int) -> list[Trade]:

@@ -141,7 +141,7 @@ class Actors:
         self.emitter, self.forwarder = (self._deployed(own) for own in hashes)
 
     def _deployed(self, own: str) -> str:
-        """The contract's address, once its transaction is mined; anvil mines when told to, geth by itself."""
+        """The contract's address, once its transaction is mined; anvil mines on request, geth by itself."""
         end = time.monotonic() + 60
         while (receipt := self._receipt(own)) is None:
             assert time.monotonic() < end, "the contract was not deployed"

@@ -1,6 +1,6 @@
 """What providers, proxies and load balancers are known to do to an answer, one row each; by bug reports, and by what was met.
 
-Passing ones strike now and then, and end; standing ones are how this node is. Each takes an honest answer and what was asked.
+Temporary ones occur now and then; permanent ones are properties of this node. Each takes an honest response and its request.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ STANDING = (
 """How this node, or its chain, is."""
 
 TAKES_LOGS_AWAY = ("logs cut", "logs empty")
-"""Only blooms tell, where there are no receipts."""
+"""Without receipts, only blooms show it."""
 OF_BLOOMS = ("bloom empty", "zero bloom", "no bloom")
 
 KINDS: dict[str, float] = {
@@ -191,7 +191,7 @@ OF_LOG_QUERIES = tuple(sorted(kind for kind, methods in ABOUT_ONE_METHOD.items()
 
 
 def hides_its_loss(full: list[Json], kept: list[Json]) -> bool:
-    """Whether nothing but a root of receipts could tell: a block's last logs, when their values occur in its other logs, too."""
+    """Whether only a root of receipts could show it: the last logs of a block, if their values also occur in its other logs."""
     places = {(log["blockNumber"], log["logIndex"]) for log in kept}
     for number in {log["blockNumber"] for log in full}:
         own = [log for log in full if log["blockNumber"] == number]
@@ -215,7 +215,7 @@ def kinds_for(methods: tuple[str, ...]) -> dict[str, float]:
 
 
 def struct_logs(transactions: list[Json]) -> list[Json]:
-    """Of each transaction, instead of a call tree: as Besu makes them whatever tracer is asked for."""
+    """Flat traces of each transaction instead of a call tree, as Besu returns them for any tracer."""
     result = {"gas": 21000, "failed": False, "returnValue": "", "structLogs": []}
     return [{"txHash": item["hash"], "result": result} for item in transactions]
 

@@ -1,4 +1,4 @@
-"""A proxy before a real node that lies, stalls, refuses and breaks on purpose: what providers and load balancers do to their users."""
+"""A proxy in front of a real node that gives wrong responses, stalls, refuses and breaks on purpose, as providers and load balancers do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Answer = dict[str, Any]
 
 @dataclass(frozen=True)
 class Page:
-    """An HTTP response that is no JSON-RPC."""
+    """An HTTP response that is not JSON-RPC."""
 
     status: int
     body: str = "<html><body>Bad gateway</body></html>"

@@ -35,10 +35,10 @@ class Relay:
     """Serves HTTP on a port of its own, in the test's event loop.
 
     Args:
-        has_roots: Whether the source can prove lists of logs by receipts all through; else no loss is made that only those tell.
+        has_roots: Whether the source always proves lists of logs by receipts; if not, no loss is made that only receipts show.
 
     Attributes:
-        limit: Blocks that a log query may cover, where that is limited.
+        limit: The number of blocks that a log query may cover, if it is limited.
         widths: How many blocks each log query that was answered has covered.
     """
 
@@ -73,7 +73,7 @@ class Relay:
         return self._turns.truth
 
     def calm(self) -> None:
-        """Nothing passes any more: the node is as it stands."""
+        """Ends the temporary misbehaviours: from now on the node does not change."""
         self._draws.calm()
         self._turns.calm()
 

@@ -50,7 +50,7 @@ class Unknown:
     text: str
 
     def body(self, base: dict[str, Any], limit: int, asked: int) -> Any:
-        """What stands in the place of an answer: JSON, or a text that is none. `base`: id and version."""
+        """What is sent instead of a response: JSON, or another text. `base`: id and version."""
         said = self.text.format(limit=limit, asked=asked, odd=83213)
         match self.form:
             case "object":

@@ -18,7 +18,7 @@ class Wording:
         code, text: Of the error; `{limit}`, `{asked}`, and in hexadecimal or decimal `{first}`, `{last}` (what would do), `{from}`, `{to}` (what was asked).
         data: Its member `data`, by the same rules; None: it has none.
         status: Of HTTP.
-        tells: Whether the limit can be read from it.
+        tells: Whether the text contains the limit.
     """
 
     who: str

@@ -1,6 +1,6 @@
 """A runner that carries nothing: the same contract as `connector-runner`, and misbehaviour on demand.
 
-What it does stands in the query of the connector's `config.url`, such as `ws://null?run=exit-78&ready=never`:
+What it does is in the query of the connector's `config.url`, such as `ws://null?run=exit-78&ready=never`:
   discover  ok (default), hang, exit-1, exit-78, garbled (the log's line is cut), without-NAME (exits 1 until NAME is among
             the mounted Secrets)
   streams   how many more streams there are besides ticker and matches
@@ -9,7 +9,7 @@ What it does stands in the query of the connector's `config.url`, such as `ws://
   after     seconds until `run` exits
   ready     yes (default), never
   term      143 (default), ignore, or how many seconds it takes to leave
-  lock      a folder: a file there, named after the connector, is held while it runs; who finds it held says so in `overlaps`
+  lock      a folder: a file there, named after the connector, is held while it runs; a process that finds it held writes so into `overlaps`
   needs     a file that must be among the mounted Secrets, else exit 78
 
 Only the standard library's fast parts, so that a thousand of them can start on two cores.
@@ -83,7 +83,7 @@ def discover(behaviour: dict[str, str], selected: str, also: list[str]) -> None:
 
 
 def hold(folder: str, name: str, number: int) -> int:
-    """Takes the connector's lock for as long as this process lives; two at once are written down."""
+    """Holds the connector's lock while this process lives; two processes at the same time are recorded."""
     import fcntl
 
     file = os.open(f"{folder}/{name}.lock", os.O_RDWR | os.O_CREAT, 0o666)

@@ -1,1 +1,1 @@
-"""Values of columns, decoded from the log and from query results. No I/O."""
+"""Decodes the values of columns, from the log and from query results. No I/O."""

@@ -1,7 +1,7 @@
-"""How one column's value lies on the wire and becomes the canonical value, for both paths side by side.
+"""How a column's value is laid out in bytes and how it becomes the canonical value, for the log and the copy side by side.
 
-The log (row events) and the copy (binary protocol) have different layouts of the same value; each column gets a `Field` for
-either, and `rowcode` compiles a table's fields into straight-line functions.
+The log (row events) and the copy (binary protocol) have different layouts for the same value. Each column gets a `Field` for
+each of them, and `row_compiler` compiles a table's fields into functions without loops or branches.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from connector_runner.sources.mysql.types.columns import (
 
 
 class Use(Enum):
-    """How the converter is applied in generated code."""
+    """How generated code applies the converter."""
 
     AS_IS = "{v}"
     UTF8 = '{v}.decode("utf-8", "surrogateescape")'
@@ -40,12 +40,12 @@ LENGTH_ENCODED = 9  # the protocol's length-encoded prefix, in `Field.prefix`
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One value's layout.
+    """The layout of one value.
 
     Attributes:
-        code: Its `struct` code when it has a fixed size (`q`, `3s`), else "".
-        prefix: Bytes of the little-endian length before it when its size varies; `LENGTH_ENCODED` in the protocol.
-        use: How `convert` makes the canonical value of it.
+        code: The `struct` code of a value of fixed size (`q`, `3s`), else "".
+        prefix: The number of bytes of the little-endian length before a value of variable size; `LENGTH_ENCODED` in the protocol.
+        use: How `convert` is applied to get the canonical value.
         convert: A function or a mapping.
     """
 
@@ -76,8 +76,8 @@ def log_field(
         column: Its definition.
         wire: The type in the table map.
         meta: Its metadata there, little-endian.
-        in_key: Whether the key has it: then values that read alike are refused.
-        logged_labels: Of an ENUM or SET, where the table map has them.
+        in_key: Whether it is part of the key: then two values with the same text are refused.
+        logged_labels: The labels of an ENUM or SET, if the table map has them.
     """
     unsigned = column.type.is_unsigned
     if codes := _INTEGER_CODES.get(Wire(wire)):
@@ -117,7 +117,7 @@ def _log_labels(
 
 
 def _log_char(column: SourceColumn, length: int, in_key: bool) -> Field:
-    """CHAR and BINARY, which share a wire type; and MariaDB's UUID, INET4 and INET6, which look like BINARY."""
+    """CHAR and BINARY, which share a wire type, and MariaDB's UUID, INET4 and INET6, which look like BINARY."""
     kind = column.type
     prefix = 2 if length > 255 else 1
     if special := _LOG_BINARIES.get(kind.base):
@@ -181,7 +181,7 @@ _LOG_FIXED: dict[Wire, Callable[[SourceColumn, int], Field]] = {
 
 
 def is_read_as_number(column: SourceColumn, *, in_key: bool) -> bool:
-    """Whether the copy asks for the number of an ENUM or SET: in a key, where the text does not tell its values apart."""
+    """Whether the copy asks for the number of an ENUM or SET: in a key, if two of its values have the same text."""
     return in_key and labels.is_ambiguous(column)
 
 

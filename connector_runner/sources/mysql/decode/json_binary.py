@@ -1,7 +1,7 @@
-"""MySQL's binary JSON as the text the server prints.
+"""Converts MySQL's binary JSON to the text that the server prints.
 
 Format: `sql-common/json_binary.h` of MySQL 8.0. A document becomes a tree of dicts, lists and, for
-scalars, their finished JSON text; so the same tree serves rendering and patching (`jsondiff`).
+scalars, their final JSON text, so that the same tree can be rendered and patched (`json_diff`).
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _ESCAPED = re.compile(r'["\\\x00-\x1f]')
 
 
 def quote(text: str) -> str:
-    """A text as the server prints it in JSON: control characters and quotes escaped, all else as it is."""
+    """A text as the server prints it in JSON: control characters and quotes escaped, everything else unchanged."""
     return '"' + _ESCAPED.sub(lambda m: _ESCAPES.get(m[0]) or f"\\u{ord(m[0]):04x}", text) + '"'
 
 
 def double_text(number: float) -> str:
-    """A double as the server prints it in JSON (`my_gcvt`): the shortest digits, an exponent from 1e15 and below 1e-15."""
+    """A double as the server prints it in JSON (`my_gcvt`): the shortest exact digits, with an exponent from 1e15 and below 1e-15."""
     mantissa, _, exponent = f"{number!r}".partition("e")
     sign = "-" if mantissa.startswith("-") else ""
     whole, _, fraction = mantissa.lstrip("-").partition(".")
@@ -62,7 +62,7 @@ def json_text(raw: bytes) -> str:
 
 
 def render(node: Node) -> str:
-    """A tree as text: keys by length and then by bytes, as the server keeps them."""
+    """A tree as text: keys sorted by length and then by bytes, as the server stores them."""
     if isinstance(node, str):
         return node
     if isinstance(node, list):
@@ -72,7 +72,7 @@ def render(node: Node) -> str:
 
 
 def parse(raw: bytes) -> Node:
-    """A stored document as a tree; an empty one is null (as the server reads it).
+    """A stored document as a tree; an empty one is null, as for the server.
 
     Raises:
         ValueError: It is damaged.
@@ -109,7 +109,7 @@ _FLOAT64 = Struct("<d")
 
 
 def _length(raw: bytes, at: int) -> tuple[int, int]:
-    """A length in seven-bit groups, low first: (length, position after it)."""
+    """Reads a length in seven-bit groups, lowest first: (length, position after it)."""
     length = shift = 0
     while True:
         byte = raw[at]
@@ -121,7 +121,7 @@ def _length(raw: bytes, at: int) -> tuple[int, int]:
 
 
 def _container(kind: int, raw: bytes, base: int) -> Node:
-    """An object or array; its offsets count from `base`."""
+    """Reads an object or array; its offsets are relative to `base`."""
     is_large = kind in {_LARGE_OBJECT, _LARGE_ARRAY}
     is_object = kind in {_SMALL_OBJECT, _LARGE_OBJECT}
     width = 4 if is_large else 2

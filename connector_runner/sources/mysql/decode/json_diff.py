@@ -1,8 +1,8 @@
-"""The differences that partial updates of JSON carry (binlog_row_value_options=PARTIAL_JSON), applied to a document's tree.
+"""Applies the differences of partial JSON updates (binlog_row_value_options=PARTIAL_JSON) to a document's tree.
 
-Format: `json_diff.h` of MySQL 8.0. Paths stand in the log as the writer typed them, so their whole grammar is read
+Format: `json_diff.h` of MySQL 8.0. The log has paths as the client wrote them, so the whole grammar is parsed
 (https://dev.mysql.com/doc/refman/8.0/en/json.html#json-path-syntax): blanks, quoted names, cells counted from the end. As in
-the server, a cell of what is no array is that of an array with this one element.
+the server, a value that is not an array is treated as an array with this one element.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _LEG = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell of an array: counted from its start, or from its end (`last` is 0)."""
+    """A cell of an array, counted from its start or from its end (`last` is 0)."""
 
     index: int
     from_end: bool = False
 
     def place(self, size: int) -> int:
-        """Where it is in an array of this size; -1 or `size` when it is outside."""
+        """Its index in an array of this size; -1 or `size` if it is outside."""
         return max(-1, size - 1 - self.index) if self.from_end else min(self.index, size)
 
 
@@ -41,7 +41,7 @@ def parse_path(path: str) -> list[Leg]:
     """The legs of a path without wildcards.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The text is not such a path.
     """
     legs: list[Leg] = []
     at = path.find("$") + 1
@@ -70,11 +70,11 @@ def apply_differences(node: Node, raw: bytes) -> Node:
     """The document after a partial update.
 
     Args:
-        node: The document before; changed in place.
-        raw: The differences: operation, path and value, one after the other.
+        node: The document before the update; changed in place.
+        raw: The differences: operation, path and value of each.
 
     Raises:
-        ValueError: A difference does not fit the document, or is damaged.
+        ValueError: A difference is damaged or does not fit the document.
     """
     at = 0
     try:
@@ -123,7 +123,7 @@ def _misfit(path: str) -> ValueError:
 
 
 def _seek(node: Node, legs: list[Leg], path: str) -> tuple[tuple[Any, Any] | None, Any]:
-    """What a path leads to: (its container and place there, None for the whole document; the value itself)."""
+    """The value at a path: (its container and its key or index there, None for the whole document; the value)."""
     place: tuple[Any, Any] | None = None
     current: Any = node
     for leg in legs:

@@ -1,4 +1,4 @@
-"""Writes the Python statements that read a row's fields: what `rowcode` and `rowcode_sparse` put together to functions."""
+"""Writes the Python statements that read a row's fields; `row_compiler` and `sparse_rows` build functions from them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from connector_runner.sources.mysql.decode.fields import LENGTH_ENCODED, Field, 
 
 
 def read_length(buffer: bytes, position: int, first: int) -> tuple[int, int]:
-    """The rest of a length-encoded number of more than 250: (number, position after it)."""
+    """Reads the rest of a length-encoded number above 250: (number, position after it)."""
     size = {0xFC: 2, 0xFD: 3, 0xFE: 8}[first]
     return int.from_bytes(buffer[position : position + size], "little"), position + size
 
 
 class Writer:
-    """Writes the statements that read some fields at `p` of `b`."""
+    """Writes the statements that read fields from `b`, starting at `p`."""
 
     def __init__(self, indent: str) -> None:
         self.indent = indent
@@ -25,7 +25,7 @@ class Writer:
         self._targets: list[str] = []
 
     def read(self, place: int, field: Field, *, wanted: bool) -> None:
-        """Reads a field into `v<place>`, or passes it by."""
+        """Reads a field into `v<index>`, or skips it."""
         if field.code:
             size = Struct(f"<{field.code}").size
             self._codes.append(field.code if wanted else f"{size}x")
@@ -64,7 +64,7 @@ class Writer:
             self.line("p += n")
 
     def expression(self, place: int, field: Field, value: str) -> str:
-        """What makes the canonical value of a raw one."""
+        """The expression that converts a raw value to the canonical one."""
         if field.use in {Use.CALL, Use.INDEX}:
             self.names[f"f{place}"] = field.convert
         return field.use.value.format(v=value, f=f"f{place}")

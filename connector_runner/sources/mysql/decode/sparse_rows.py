@@ -1,7 +1,7 @@
-"""Writes the statements that read a row whatever is NULL in it: for tables whose rows have ever new patterns of NULLs.
+"""Writes the statements that read a row with any pattern of NULLs, for tables in which nearly every row has a different one.
 
-A byte of the NULL bitmap is looked at once. Where it is 0 its (up to eight) columns are read as in a full row. Else runs of
-fixed-size columns are read by a layout that is looked up by the byte, and the others one by one.
+Each byte of the NULL bitmap is checked once. If it is 0, its columns (up to eight) are read as in a full row. If not, runs of
+fixed-size columns are read with a layout that is looked up by the byte, and the others one by one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Layout = tuple[Callable[[bytes, int], tuple[Any, ...]], int, Callable[[tuple[Any
 
 
 class _Layouts(dict[int, Layout]):
-    """How a run of fixed-size columns lies, by its bits of the bitmap: (reader, size, what puts None where NULL is)."""
+    """The layout of a run of fixed-size columns, by its bits in the bitmap: (reader, size, function that inserts None for NULLs)."""
 
     def __init__(self, codes: Sequence[str], first_bit: int) -> None:
         super().__init__()
@@ -35,13 +35,13 @@ class _Layouts(dict[int, Layout]):
 
 
 def write_sparse_row(fields: Columns, first_bit: int, layout: Sequence[int], indent: str) -> tuple[Writer, str]:
-    """Statements and the tuple for one row, with its NULL bitmap at `o` of `b` and its values at `p`.
+    """The statements and the tuple expression for one row, whose NULL bitmap is at `o` of `b` and whose values are at `p`.
 
     Args:
-        fields: (place, field) of the columns that are present, in wire order.
-        first_bit: The first column's bit in the bitmap; lower ones are reserved.
-        layout: Places of the row's values; one that is not present becomes None.
-        indent: Of the statements.
+        fields: (index, field) of the columns that are present, in wire order.
+        first_bit: The bit of the first column in the bitmap; lower bits are reserved.
+        layout: The columns of the row, by index; one that is not present becomes None.
+        indent: The indentation of the statements.
     """
     writer = Writer(indent)
     writer.names["none"] = (None,)
@@ -105,7 +105,7 @@ def _write_single(writer: Writer, column: tuple[int, int, Field], wanted: frozen
 
 
 def _write_run(writer: Writer, run: Sequence[tuple[int, int, Field]], wanted: frozenset[int], indent: str) -> None:
-    """Fixed-size columns beside each other."""
+    """Writes the statements for a run of fixed-size columns."""
     if not run:
         return
     if len(run) == 1 or not all(place in wanted for _, place, _ in run):

@@ -1,7 +1,7 @@
-"""Dates and times of both paths as canonical values: the binary log's packed forms, the protocol's fields.
+"""Decodes dates and times to canonical values, from the packed forms of the log and from fields of the protocol.
 
 Sources: MySQL's `my_time.cc` and the binary protocol (https://dev.mysql.com/doc/dev/mysql-server/latest/).
-All functions are pure; a date that Python can't hold (zero, or impossible as 2020-02-31) becomes ISO text.
+All functions are pure. A date that Python does not support (zero, or impossible such as 2020-02-31) becomes ISO text.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _CACHE_LIMIT = 65536
 
 
 def build_date(year: int, month: int, day: int) -> date | str:
-    """A date, or ISO text where there is no such day."""
+    """A date, or ISO text if there is no such day."""
     try:
         return date(year, month, day)
     except ValueError:
@@ -26,7 +26,7 @@ def build_date(year: int, month: int, day: int) -> date | str:
 
 
 def build_datetime(y: int, mo: int, d: int, h: int, mi: int, s: int, us: int, *, is_instant: bool) -> datetime | str:
-    """A datetime (aware in UTC when it is an instant), or ISO text where there is no such day."""
+    """A datetime (with UTC as its zone if it is an instant), or ISO text if there is no such day."""
     try:
         return datetime(y, mo, d, h, mi, s, us, UTC if is_instant else None)
     except ValueError:
@@ -42,7 +42,7 @@ def format_time(negative: bool, hours: int, minutes: int, seconds: int, micros: 
 
 
 class Dates(dict[bytes, "date | str"]):
-    """The log's three-byte dates, remembered: few different ones occur."""
+    """The log's three-byte dates, cached, because few different ones occur."""
 
     def __missing__(self, raw: bytes) -> date | str:
         if len(self) >= _CACHE_LIMIT:
@@ -56,7 +56,7 @@ _UNITS = (0, 10000, 100, 1)  # microseconds in the last place of a fraction of 0
 
 
 def _scale(digits: int) -> tuple[int, int, int]:
-    """Of a packed time with this many fractional digits: (bits of the fraction, their mask, microseconds a unit)."""
+    """For a packed time with this many fractional digits: (bits of the fraction, their mask, microseconds per unit)."""
     extra = (digits + 1) // 2
     return 8 * extra, (1 << 8 * extra) - 1, _UNITS[extra]
 
@@ -126,7 +126,7 @@ def log_time_old(raw: bytes) -> str:
 
 @cache
 def log_time(digits: int) -> Callable[[bytes], str]:
-    """TIME2 with this many fractional digits: 3 bytes and 0 … 3 of fraction, offset so that they sort."""
+    """TIME2 with this many fractional digits: 3 bytes and 0 … 3 of fraction, with an offset so that the bytes sort."""
     shift, mask, unit = _scale(digits)
     offset = 0x800000 << shift
 
@@ -141,7 +141,7 @@ def log_time(digits: int) -> Callable[[bytes], str]:
 
 
 def field_date(raw: bytes) -> date | str:
-    """A DATE of the binary protocol: its length byte was taken off."""
+    """A DATE of the binary protocol, without its length byte."""
     if not raw:
         return "0000-00-00"
     return build_date(*_YMD(raw))
@@ -153,7 +153,7 @@ def field_datetime(raw: bytes) -> datetime | str:
 
 
 def field_timestamp(raw: bytes) -> datetime | str:
-    """A TIMESTAMP of the binary protocol, the session's zone being UTC."""
+    """A TIMESTAMP of the binary protocol; the zone of the session is UTC."""
     return _field_moment(raw, is_instant=True)
 
 

@@ -1,4 +1,4 @@
-"""What decoders raise when bytes can't become a value. Pure, so that decoders may know it."""
+"""Errors of decoders: bytes that can't become a value. Pure, so that decoders may import it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from connector_runner.protocols.errors import ActionRequiredError
 
 
 class UndecodableError(ActionRequiredError):
-    """Bytes of the log or of a result mean nothing by the table's definition, or can't be told apart; trying again gives the same."""
+    """Bytes of the log or of a result don't match the table's definition or are ambiguous; a retry gives the same result."""
 
     reason = "Undecodable"
 
 
 class DecodingFailedError(UndecodableError):
-    """The runner met something that it has no rule for. Tried again a few times, then a person is called."""
+    """The runner has no rule for what it found. It is retried a few times; then a person is needed."""

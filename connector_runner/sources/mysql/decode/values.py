@@ -1,4 +1,4 @@
-"""Numbers, sets, addresses and shapes of both paths as canonical values. Dates and times are in `temporal`.
+"""Decodes numbers, sets, addresses and shapes to canonical values, for the log and the copy. For dates and times see `temporal`.
 
 Source: MySQL's `decimal.cc`. All functions are pure.
 """
@@ -19,14 +19,14 @@ _DIGIT_BYTES = (0, 1, 1, 2, 2, 3, 3, 4, 4, 4)
 
 
 def decimal_size(precision: int, scale: int) -> int:
-    """Bytes of a DECIMAL(precision, scale) in the log."""
+    """The number of bytes of a DECIMAL(precision, scale) in the log."""
     whole = precision - scale
     return whole // 9 * 4 + _DIGIT_BYTES[whole % 9] + scale // 9 * 4 + _DIGIT_BYTES[scale % 9]
 
 
 @cache
 def log_decimal(precision: int, scale: int) -> Callable[[bytes], Decimal]:
-    """DECIMAL in groups of nine digits, the first byte's top bit flipped, all bits inverted when negative."""
+    """A DECIMAL in groups of nine digits; the top bit of the first byte is flipped, and all bits of a negative number are inverted."""
     whole = precision - scale
     groups: list[tuple[int, int]] = []  # (bytes, digits)
     if whole % 9:
@@ -65,7 +65,7 @@ _multiply = Context(prec=MAX_DIGITS).multiply
 
 
 def _short_decimal(size: int, scale: int) -> Callable[[bytes], Decimal]:
-    """One group of digits before the point and one after it: most columns are so."""
+    """A DECIMAL with one group of digits before the point and one after it, as most columns have."""
     top, every = 1 << 8 * size - 1, (1 << 8 * size) - 1
     shift = 8 * _DIGIT_BYTES[scale]
     mask, power, unit = (1 << shift) - 1, 10**scale, Decimal(1).scaleb(-scale)
@@ -97,7 +97,7 @@ def little_endian_signed(raw: bytes) -> int:
 
 
 class SetTexts(dict[int, str]):
-    """The text of each combination of a SET, remembered."""
+    """The text of each combination of a SET, cached."""
 
     def __init__(self, labels: tuple[str, ...]) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ class SetTexts(dict[int, str]):
 
 
 def wkb(raw: bytes) -> bytes:
-    """A stored geometry is a four-byte SRID and WKB."""
+    """The WKB of a stored geometry, which follows a four-byte SRID."""
     return raw[4:]
 
 
@@ -122,12 +122,12 @@ def uuid_text(raw: bytes) -> str:
 
 
 def log_uuid(raw: bytes) -> str:
-    """A MariaDB UUID, whose trailing zero bytes the log leaves out."""
+    """A MariaDB UUID; the log omits its trailing zero bytes."""
     return uuid_text(raw.ljust(16, b"\0"))
 
 
 def log_inet6(raw: bytes) -> str:
-    """An INET6 as MariaDB prints it: the longest run of zeros shortened, even a single one; mapped IPv4 with dots."""
+    """An INET6 as MariaDB prints it: the longest run of zeros is shortened, even a single zero; a mapped IPv4 address has dots."""
     raw = raw.ljust(16, b"\0")
     if raw[:12] == b"\0" * 10 + b"\xff\xff":
         return f"::ffff:{ipaddress.IPv4Address(raw[12:])}"

@@ -1,4 +1,4 @@
-"""Column types as the log names them, and whether one can be that of a column. No I/O."""
+"""The log's column types, and whether one can belong to a column. No I/O."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ INTEGER_WIRES = {
 
 
 def string_meta(meta: int) -> tuple[int, int]:
-    """The real type and the length in bytes that a STRING column's two bytes of metadata hide (`Field_string`)."""
+    """The real type and the length in bytes, from the two bytes of metadata of a STRING column (`Field_string`)."""
     first, second = meta & 0xFF, meta >> 8
     if first & 0x30 != 0x30:
         return first | 0x30, second | ((first & 0x30) ^ 0x30) << 4
@@ -86,7 +86,7 @@ _LOG_WIRES: dict[str, tuple[Wire, ...]] = {
 
 
 def fits(column: SourceColumn, wire: int, meta: int) -> bool:
-    """Whether a table map's type and metadata can be those of this column."""
+    """Whether the type and metadata in a table map can belong to this column."""
     kind = column.type
     if kind.base in INTEGER_BYTES:
         return wire == INTEGER_WIRES[kind.base]
