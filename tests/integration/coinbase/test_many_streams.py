@@ -41,9 +41,9 @@ def simulator() -> Iterator[Simulator]:
 async def reading(config: Mapping[str, Any], checkpoints: Mapping[str, Checkpoint | None]) -> AsyncIterator[Reading]:
     report = RecordingReport()
     source = source_of(config, report)
-    read = Reading(source, report)
+    read = Reading(source, report, checkpoints)
     try:
-        opened = await source.open(checkpoints)
+        opened = await read.open()
         known = {stream for stream, at in checkpoints.items() if at or stream not in opened.failed}
         assert opened.schemas == {stream: STREAMS[stream].schema for stream in known}
         read.start()
