@@ -26,14 +26,14 @@ EPILOG = "Exit codes: 0 the stream has ended, 1 try again, 2 wrong command line,
 def build_parser() -> argparse.ArgumentParser:
     """All commands and options."""
     parser = argparse.ArgumentParser(
-        prog="connector-runner", description="Carries one stream of a source into a dataset.", epilog=EPILOG
+        prog="connector-runner", description="Carries streams of a source into a dataset.", epilog=EPILOG
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     schema = commands.add_parser("schema", help="print the schema of a connector type (default: all)")
     schema.add_argument("type", nargs="?", help="COINBASE, ETHEREUM or MYSQL")
     discover = commands.add_parser("discover", help="list the streams of a source")
     discover.add_argument("--output", choices=["table", "json"], default="table")
-    run = commands.add_parser("run", help="carry the selected stream into the dataset until stopped")
+    run = commands.add_parser("run", help="carry the selected streams into the dataset until stopped")
     run.add_argument("--probe-address", help="serve /healthz, /readyz and /metrics on host:port")
     rows = commands.add_parser("rows", help="look at the newest rows of the dataset")
     rows.add_argument("--limit", type=int, default=20, help="how many (default 20)")
@@ -43,12 +43,13 @@ def build_parser() -> argparse.ArgumentParser:
     checkpoint = commands.add_parser("checkpoint", help="look at the position in the dataset, or start over")
     checkpoint.add_argument("action", choices=["show", "reset"])
     checkpoint.add_argument("--yes", action="store_true", help="reset without asking")
+    checkpoint.add_argument("--all", action="store_true", help="reset all streams of the manifest's selection")
     for command in (discover, run, rows, checkpoint):
         command.add_argument(
             "-f", "--file", type=Path, help="manifest with Connector and, as needed, Dataset and Secret"
         )
         command.add_argument("--name", help="which Connector, if the manifest has several")
-        command.add_argument("--stream", help="instead of the manifest's selectedStream")
+        command.add_argument("--stream", help="instead of the manifest's selectedStream; one of its streams")
         command.add_argument("-n", "--namespace", help="that the manifest is applied to (default: its own, or default)")
     return parser
 
@@ -105,7 +106,7 @@ def _dispatch(arguments: argparse.Namespace, registry: SourceRegistry, log: Line
 
             if arguments.action == "show":
                 return inspect.print_checkpoints(orders, redactor)
-            return inspect.reset_checkpoints(orders, redactor, confirmed=arguments.yes)
+            return inspect.reset_checkpoints(orders, redactor, confirmed=arguments.yes, of_all=arguments.all)
 
 
 def _load(arguments: argparse.Namespace) -> Orders:

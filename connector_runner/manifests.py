@@ -138,7 +138,7 @@ def orders_from_file(path: Path, name: str | None = None, stream: str | None = N
         take_over=spec.take_over and spec.take_over.within(metadata.get("namespace") or "default"),
     )  # fmt: skip
     data = os.environ.get(shared.DATA_DIRECTORY_VARIABLE, ".")
-    return Orders(manifest, read_secrets=lambda: used, read_url=lambda: url, directory=Path(data))
+    return Orders(manifest, read_secrets=lambda: used, read_url=lambda: url, directory=Path(data), only=stream or "")
 
 
 def _narrow(streams: StreamsSpec | None, stream: str | None) -> StreamsSpec | None:

@@ -28,6 +28,7 @@ class Orders:
         read_url: Reads the present URL of the dataset.
         directory: The directory that relative file URLs are resolved against.
         watched: Folders and files whose contents may be rotated.
+        only: The stream that a command was given by name; "" for what the manifest selects.
     """
 
     manifest: RunnerManifest
@@ -35,6 +36,7 @@ class Orders:
     read_url: Callable[[], str]
     directory: Path
     watched: tuple[Path, ...] = ()
+    only: str = ""
 
     @property
     def connector(self) -> str:

@@ -6,13 +6,16 @@ import csv
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from connector_runner.commands.row_table import build_list, build_table
+from connector_runner.commands.stored import find_streams, name_some
 from connector_runner.datasets.dead_letters import json_value
 from connector_runner.orders import Orders
 from connector_runner.protocols.errors import InvalidConfigError
-from connector_runner.protocols.sink import Inspector
+from connector_runner.protocols.sink import SinkContext, StoredCheckpoint
+from connector_runner.protocols.source import WriteMode
 from connector_runner.redaction import Redactor
 from connector_runner.registry import SourceRegistry, build_inspector
 from connector_runner.schemas.connector import build_connector_schema
@@ -34,12 +37,6 @@ def print_schemas(registry: SourceRegistry, connector_type: str | None) -> ExitC
     return ExitCode.END_OF_STREAM
 
 
-def _inspect(orders: Orders, redactor: Redactor) -> Inspector:
-    from connector_runner.commands.session import build_sink_context
-
-    return build_inspector(build_sink_context(orders, redactor))
-
-
 def print_rows(
     orders: Orders, redactor: Redactor, limit: int, output: str, *, wide: bool = False, vertical: bool = False
 ) -> ExitCode:
@@ -52,8 +49,15 @@ def print_rows(
         output: `table`, `json` (a line for each row) or `csv`.
         wide: All columns of the table, also on a terminal that is too narrow for them.
         vertical: A line for each value instead of a table.
+
+    Raises:
+        InvalidConfigError: There are many streams, and none was named.
     """
-    inspector = _inspect(orders, redactor)
+    context = find_streams(orders, redactor)
+    if len(context.tables) != 1:
+        raise InvalidConfigError([f"rows: say which with --stream; the dataset has {name_some(context.tables)}"])
+    (table,) = context.tables.values()
+    inspector = build_inspector(context)
     try:
         names, rows = inspector.newest_rows(limit)
     finally:
@@ -68,7 +72,7 @@ def print_rows(
         writer.writerows([json_value(value) for value in row] for row in rows)
     else:
         lines = build_list(names, rows) if vertical else build_table(names, rows, None if wide else _terminal_width())
-        lines = lines if names else [f"table {orders.target().table} does not exist yet"]
+        lines = lines if names else [f"table {table} does not exist yet"]
         sys.stdout.writelines(f"{line}\n" for line in lines)
     return ExitCode.END_OF_STREAM
 
@@ -79,42 +83,66 @@ def _terminal_width() -> int | None:
 
 
 def print_checkpoints(orders: Orders, redactor: Redactor) -> ExitCode:
-    """Prints the stream's checkpoint in the dataset, as JSON.
+    """Prints the stream's checkpoint in the dataset as JSON; of a selection a table of all.
 
     Raises:
         InvalidConfigError: The dataset knows nothing of it.
     """
-    inspector = _inspect(orders, redactor)
-    try:
-        found = inspector.checkpoints()
-    finally:
-        inspector.close()
-    if not found:
+    context = find_streams(orders, redactor)
+    if not context.tables or not (found := _read_checkpoints(context)):
         raise _no_checkpoint(orders)
-    sys.stdout.write(json.dumps([asdict(checkpoint) for checkpoint in found], indent=2, default=str) + "\n")
+    if orders.manifest.streams is not None and not orders.only:
+        _print_checkpoints_table(found)
+    else:
+        sys.stdout.write(json.dumps([asdict(checkpoint) for checkpoint in found], indent=2, default=str) + "\n")
     return ExitCode.END_OF_STREAM
 
 
-def reset_checkpoints(orders: Orders, redactor: Redactor, *, confirmed: bool) -> ExitCode:
-    """Deletes the position, so that the next run starts from the beginning; the rows are kept.
+def _read_checkpoints(context: SinkContext) -> Sequence[StoredCheckpoint]:
+    inspector = build_inspector(context)
+    try:
+        return inspector.checkpoints()
+    finally:
+        inspector.close()
+
+
+def _print_checkpoints_table(found: Sequence[StoredCheckpoint]) -> None:
+    names = ("STREAM", "TABLE", "RUN", "COMMITTED", "HAS A POSITION")
+    rows = [
+        (one.stream, one.table, one.run or "-", one.updated, "no" if one.position is None else "yes") for one in found
+    ]
+    lines = [*build_table(names, rows, None), "a whole position: --stream NAME"]
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+
+
+def reset_checkpoints(orders: Orders, redactor: Redactor, *, confirmed: bool, of_all: bool = False) -> ExitCode:
+    """Deletes positions, so that the next run starts from the beginning; the rows are kept.
+
+    Args:
+        orders: The connector and its dataset.
+        redactor: Receives the secrets.
+        confirmed: Whether nobody has to be asked.
+        of_all: Whether all streams of a selection are meant.
 
     Raises:
-        InvalidConfigError: Nobody could confirm, or the dataset knows nothing of this stream.
+        InvalidConfigError: Nobody could confirm, the dataset knows nothing of this stream, or no stream of a selection was named.
     """
-    target, stream = orders.target(), orders.manifest.stream
+    context = find_streams(orders, redactor)
+    if orders.manifest.streams is not None and not orders.only and not of_all:
+        raise InvalidConfigError(
+            [f"checkpoint reset: say which with --stream, or --all; the dataset has {name_some(context.tables)}"]
+        )
+    if not context.tables:
+        raise _no_checkpoint(orders)
     if not confirmed:
         if not sys.stdin.isatty():
             raise InvalidConfigError(["checkpoint reset: nobody to ask; repeat it with --yes"])
-        sys.stdout.write(
-            f"The position of stream {stream} in table {target.table} will be forgotten, and a running execution is fenced "
-            f"off. The next one starts from the beginning{'' if target.write_mode == 'upsert' else ' and appends all rows again'}. "
-            "Type yes: "
-        )
+        sys.stdout.write(_question(context))
         sys.stdout.flush()
         if sys.stdin.readline().strip().lower() != "yes":
             sys.stdout.write("nothing was changed\n")
             return ExitCode.END_OF_STREAM
-    inspector = _inspect(orders, redactor)
+    inspector = build_inspector(context)
     try:
         count = inspector.reset_checkpoints()
     finally:
@@ -125,11 +153,29 @@ def reset_checkpoints(orders: Orders, redactor: Redactor, *, confirmed: bool) ->
     return ExitCode.END_OF_STREAM
 
 
+def _question(context: SinkContext) -> str:
+    if len(context.tables) == 1:
+        ((stream, table),) = context.tables.items()
+        what = f"The position of stream {stream} in table {table}"
+    else:
+        what = f"The positions of {len(context.tables)} streams"
+    again = "" if context.write_mode is WriteMode.UPSERT else " and appends all rows again"
+    return (
+        f"{what} will be forgotten, and a running execution is fenced off. The next one starts from the beginning{again}. "
+        "Type yes: "
+    )
+
+
 def _no_checkpoint(orders: Orders) -> InvalidConfigError:
+    manifest = orders.manifest
+    if manifest.streams is not None:
+        which = f"stream {orders.only}" if orders.only else "any stream"
+    else:
+        which = f"stream {manifest.stream}, table {orders.target().table}"
     return InvalidConfigError(
         [
-            f"the dataset has no checkpoint of connector {orders.connector}, stream {orders.manifest.stream}, table "
-            f"{orders.target().table}; was it applied to another namespace (--namespace), or has it never run?"
+            f"the dataset has no checkpoint of connector {orders.connector}, {which}; was it applied to another namespace "
+            "(--namespace), or has it never run?"
         ],
         reason="NoCheckpoint",
     )

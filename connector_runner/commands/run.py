@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from connector_runner.commands.session import build_sink_context, build_source_context
@@ -18,7 +19,7 @@ from connector_runner.pipeline.engine import Engine
 from connector_runner.pipeline.health import Health
 from connector_runner.pipeline.rotation import fingerprint, watch_files
 from connector_runner.pipeline.telemetry import NoMeters, Telemetry
-from connector_runner.protocols.errors import InvalidConfigError
+from connector_runner.protocols.errors import InvalidConfigError, KeptElsewhereError
 from connector_runner.protocols.sink import SinkContext
 from connector_runner.protocols.source import Source
 from connector_runner.redaction import Redactor
@@ -53,14 +54,12 @@ async def run(
             context = await _choose_streams(orders, registry, telemetry, redactor, stopping)
             if context is None:
                 return ExitCode.TERMINATED
-            engine = Engine(build_source, build_sink(context), telemetry, wait=manifest.wait)
-            if meters is not None:
-                meters.watch(engine.queue, telemetry.health)
-            async with contextlib.AsyncExitStack() as stack:
-                await stack.enter_async_context(_background(_stop_when(stopping, engine)))
-                if orders.watched:
-                    await stack.enter_async_context(_background(watch_files(orders.watched, before, engine.reconnect)))
-                code = await engine.run()
+            carrying = Carrying(build_source, telemetry, orders, before, meters, stopping)
+            try:
+                code = await carrying.run(context)
+            except KeptElsewhereError as kept:
+                telemetry.note(f"{kept.message}; it goes on there")
+                code = await carrying.run(replace(context, tables={manifest.stream: kept.table}))
     totals = telemetry.totals
     log("info", "done", rows=totals.rows, commits=totals.commits, refused=totals.refused, exitCode=int(code))
     return code
@@ -76,6 +75,39 @@ async def _choose_streams(
 
     chosen = await Selecting(orders, registry, telemetry, redactor).choose(stopping)
     return None if chosen is None else build_sink_context(orders, redactor, chosen.tables, chosen.record)
+
+
+@dataclass(frozen=True, slots=True)
+class Carrying:
+    """Runs an engine among what surrounds it.
+
+    Attributes:
+        build_source: Builds the source.
+        telemetry: Receives what happens.
+        orders: The run's orders.
+        before: The fingerprint of the mounted Secrets when they were first read.
+        meters: The metrics, if they are served.
+        stopping: Set when a stop is requested.
+    """
+
+    build_source: Callable[[], Source]
+    telemetry: Telemetry
+    orders: Orders
+    before: str
+    meters: PrometheusMeters | None
+    stopping: asyncio.Event
+
+    async def run(self, context: SinkContext) -> ExitCode:
+        """Carries the streams of the context into its dataset; see `Engine.run`."""
+        engine = Engine(self.build_source, build_sink(context), self.telemetry, wait=self.orders.manifest.wait)
+        if self.meters is not None:
+            self.meters.watch(engine.queue, self.telemetry.health)
+        watched = self.orders.watched
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(_background(_stop_when(self.stopping, engine)))
+            if watched:
+                await stack.enter_async_context(_background(watch_files(watched, self.before, engine.reconnect)))
+            return await engine.run()
 
 
 async def _stop_when(stopping: asyncio.Event, engine: Engine) -> None:

@@ -120,20 +120,23 @@ def possible_tables(
     return found
 
 
-def read_stored(context: SinkContext, places: Mapping[str, tuple[str, str]], dialect: Dialect) -> StoredStreams:
+def read_stored(
+    context: SinkContext, places: Mapping[str, tuple[str, str]], dialect: Dialect, *, create: bool = True
+) -> StoredStreams:
     """What the ledgers know of the connector; tables in a schema that was named get its name.
 
     Args:
         context: Of the dataset.
         places: See `possible_tables`.
         dialect: The dataset's.
+        create: Whether a dataset that is a file may be created.
 
     Raises:
         TransientError, ActionRequiredError: The dataset can't be read.
     """
     found = StoredStreams()
     for schema, (stream, table) in places.items():
-        inspector = build_inspector(replace(context, tables={stream: table}, is_selection=True), create=True)
+        inspector = build_inspector(replace(context, tables={stream: table}, is_selection=True), create=create)
         try:
             stored = inspector.stored_streams()
         finally:

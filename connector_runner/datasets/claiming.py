@@ -28,7 +28,7 @@ from connector_runner.datasets.places import (
     whole_of,
 )
 from connector_runner.datasets.procedure import Procedure, Statement
-from connector_runner.datasets.recorded import RECORD, record_selection
+from connector_runner.datasets.recorded import RECORD, record_selection, require_not_kept
 from connector_runner.datasets.stream_ledger import StreamLedger
 from connector_runner.protocols.batch import Position
 from connector_runner.protocols.errors import ActionRequiredError, FenceLostError
@@ -73,6 +73,7 @@ class Claiming:
         Raises:
             ClaimRefusedError: The same connector has already run with this number or a higher one.
             SchemaConflictError: Another connector fills a table.
+            KeptElsewhereError: The only stream has another table, which it got in a selection.
         """
         ledger = self._ledger
         for stream in list(ledger.streams.values()):
@@ -81,6 +82,8 @@ class Claiming:
         if ledger.has_anchor:
             return (yield from self._claim_selection())
         holder = yield from ledger.read_holder(ledger.key, ledger.dialect.lock)
+        if holder is None and not ledger.is_new and self._context.take_over is None:
+            yield from require_not_kept(ledger, self._context.connector)
         if not ledger.append:
             others = yield from ledger.read_holders(ledger.key[2])
             require_alone(others, *ledger.key, self._context.take_over)

@@ -59,10 +59,16 @@ class Dialect:
         return parse_table(text, longest=self.longest_name, schemas=self.has_schemas)
 
 
-def create_missing(dialect: Dialect, relation: str, statement: str) -> Procedure[None]:
-    """Creates a table or index if it is missing; checks first, because `IF NOT EXISTS` needs the CREATE privilege in any case."""
-    if not (yield Statement(dialect.find, [relation])).rows:
+def create_missing(dialect: Dialect, relation: str, statement: str) -> Procedure[bool]:
+    """Creates a table or index if it is missing; checks first, because `IF NOT EXISTS` needs the CREATE privilege in any case.
+
+    Returns:
+        Whether it was missing.
+    """
+    is_missing = not (yield Statement(dialect.find, [relation])).rows
+    if is_missing:
         yield Statement(statement)
+    return is_missing
 
 
 class Placeholders:

@@ -33,6 +33,7 @@ class Ledger:
         tried: The epoch of the last change of the selection, which may have been stored although it was not confirmed; 0 for none.
         kept: The known contents of the rows beside the anchor; empty without an anchor.
         failures: Stream → why it is left out of the selection (`SinkContext.isolates`).
+        is_new: Whether this runner has created the checkpoint table.
 
     Raises:
         InvalidConfigError, SchemaConflictError: See `build_stream_ledgers`.
@@ -47,6 +48,7 @@ class Ledger:
         self.key = (context.connector, *ANCHOR) if self.has_anchor else next(iter(self.streams.values())).key
         self.epoch = self.tried = 0
         self.kept = Kept()
+        self.is_new = False
         self._context = context
         self._versions: dict[str, tuple[str, str]] = {}
         self.home = TableNames("", "")
@@ -104,7 +106,7 @@ class Ledger:
 
     def create(self) -> Procedure[None]:
         """Makes sure that the checkpoint table exists."""
-        yield from create_missing(self.dialect, self.home.checkpoints, self.sql.create_checkpoints)
+        self.is_new = yield from create_missing(self.dialect, self.home.checkpoints, self.sql.create_checkpoints)
 
     def read_holder(self, key: Sequence[str], lock: str = "") -> Procedure[Holder | None]:
         """A row of the checkpoint table."""

@@ -6,12 +6,14 @@ The record is one more row of the connector in the checkpoint table, apart from 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from connector_runner.datasets.fencing import Holder
 from connector_runner.datasets.ledger import Ledger
+from connector_runner.datasets.names import TableNames
 from connector_runner.datasets.places import ANCHOR, UNPLACED, is_apart
 from connector_runner.datasets.procedure import Procedure, Statement
+from connector_runner.protocols.errors import KeptElsewhereError
 from connector_runner.protocols.sink import StoredStream, StoredStreams
 
 # Stream and table in the record's key.
@@ -52,7 +54,30 @@ def _stored(holder: Holder, updated: object) -> StoredStream:
     return StoredStream(holder.stream, holder.table, has_position, is_member, text)
 
 
-def newest_table(streams: Sequence[StoredStream]) -> str:
+def newest_table(streams: Iterable[StoredStream]) -> str:
     """The table that a stream has written last; "" if it has a position in none."""
     held = [stream for stream in streams if stream.has_position]
     return max(held, key=lambda stream: (stream.is_member, stream.updated)).table if held else ""
+
+
+def kept_elsewhere(stored: StoredStreams, stream: str, table: str) -> str:
+    """The table that a single stream keeps from a time when it belonged to a selection; "" if it has none or is known in `table`."""
+    rows = [known for known in stored.streams if known.stream == stream]
+    if not stored.had_selection or any(known.table == table for known in rows):
+        return ""
+    return newest_table(rows)
+
+
+def require_not_kept(ledger: Ledger, connector: str) -> Procedure[None]:
+    """Checks that the only stream does not begin anew in one table while it has another from a selection.
+
+    Raises:
+        KeptElsewhereError: It has one.
+    """
+    _, stream, table = ledger.key
+    stored = yield from read_stored(ledger, connector)
+    if kept := kept_elsewhere(stored, stream, table):
+        text = TableNames(ledger.home.schema, kept).text
+        raise KeptElsewhereError(
+            f"stream {stream} has its rows in table {text} since it belonged to a selection, not in {table}", text
+        )

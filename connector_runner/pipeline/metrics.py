@@ -24,6 +24,7 @@ class PrometheusMeters:
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
+        self._watched: dict[str, Gauge] = {}
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         self._rows = Counter("connector_rows", "Rows committed, by operation", ["operation"], registry=registry)
@@ -66,7 +67,7 @@ class PrometheusMeters:
             self._events.labels(event)
 
     def watch(self, queue: BatchQueue, health: Health) -> None:
-        """Registers values that are read at each scrape."""
+        """Registers values that are read at each scrape; again for another queue."""
         values: list[tuple[str, str, Callable[[], float]]] = [
             ("connector_queue_bytes", "Read and not yet sent", lambda: queue.bytes),
             ("connector_queue_rows", "Read and not yet sent", lambda: queue.rows),
@@ -77,7 +78,9 @@ class PrometheusMeters:
             ),
         ]
         for name, text, value in values:
-            Gauge(name, text, registry=self.registry).set_function(value)
+            if name not in self._watched:
+                self._watched[name] = Gauge(name, text, registry=self.registry)
+            self._watched[name].set_function(value)
 
     def committed(self, seconds: float, rows: dict[str, int], sizes: dict[str, int], batches: int) -> None:
         """See `Meters`."""

@@ -7,6 +7,7 @@
         ├── UnknownStreamError      the selected stream does not exist
         ├── SourceChangedError      not the server or chain that the checkpoint is from
         ├── SchemaConflictError     the dataset's table can't hold the stream
+        ├── KeptElsewhereError      the stream has another table in the dataset, from a selection
         └── FenceLostError          a newer runner took the dataset over
 
 The end of a stream is not an error: the source's iterator ends (exit code 0). Messages never contain a secret.
@@ -104,6 +105,20 @@ class SchemaConflictError(ActionRequiredError):
     """The existing table can't hold the stream; the message lists the differences. No data was changed."""
 
     reason = "SchemaConflict"
+
+
+class KeptElsewhereError(ActionRequiredError):
+    """The stream was carried into another table while it belonged to a selection; the run goes on there.
+
+    Attributes:
+        table: That table.
+    """
+
+    reason = "SchemaConflict"
+
+    def __init__(self, message: str, table: str) -> None:
+        super().__init__(message)
+        self.table = table
 
 
 class FenceLostError(ActionRequiredError):

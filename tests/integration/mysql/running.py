@@ -69,14 +69,14 @@ class Runner:
         self._process = None
         return code
 
-    def command(self, name: str) -> str:
-        """What another command says of the same manifest."""
+    def command(self, *words: str, code: int = 0) -> str:
+        """What another command says of the same manifest; of one that fails, its log."""
         done = subprocess.run(
-            [sys.executable, "-m", "connector_runner.cli", name, "-f", str(self.manifest)],
+            [sys.executable, "-m", "connector_runner.cli", *words, "-f", str(self.manifest)],
             cwd=self._folder, capture_output=True, text=True, check=False,
         )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        assert done.returncode == code, done.stderr
+        return done.stderr if code else done.stdout
 
     def wait(self) -> int:
         assert self._process is not None

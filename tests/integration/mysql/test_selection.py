@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 from collections.abc import Callable, Iterator
@@ -167,3 +168,59 @@ def test_streams_that_meet_in_a_table_are_refused_before_anything_is_written(
     assert runner.wait() == 78
     assert "meet in table" in runner.output()
     assert runner.ask("SELECT name FROM sqlite_master") == []
+
+
+@ONE
+def test_back_to_one_stream_goes_on_in_the_table_that_it_has(
+    database: Database, selection: Callable[..., Selection]
+) -> None:
+    create(database, *TABLES)
+    runner = selection("sqlite:///many.db", "kept", include=[f"{database.name}.*"])
+    runner.start()
+    runner.until_equal(targets(database))
+    runner.stop()
+    database.execute("INSERT INTO orders VALUES (3, 'later')")
+    runner.select(selectedStream=f"{database.name}.orders", table="elsewhere")
+    runner.start()
+    runner.until_equal({"orders": f"{database.name}_orders"})
+    runner.stop()
+    assert "it goes on there" in runner.output()
+    assert runner.ask("SELECT name FROM sqlite_master WHERE name LIKE 'elsewhere%'") == []
+    (checkpoint,) = json.loads(runner.command("checkpoint", "show"))
+    assert checkpoint["table"] == f"{database.name}_orders"
+    assert "later" in runner.command("rows")
+
+
+@ONE
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_the_commands_take_one_stream_of_many(
+    database: Database, selection: Callable[..., Selection], postgres: str, kind: str
+) -> None:
+    create(database, *TABLES)
+    orders, items = f"{database.name}.orders", f"{database.name}.items"
+    url = postgres if kind == "postgresql" else "sqlite:///many.db"
+    runner = selection(url, f"c{database.name}", include=[f"{database.name}.*"], exclude=[f"{database.name}.customers"])
+    listed = runner.command("discover")
+    assert "spec.streams takes 2 of" in listed
+    if kind == "postgresql":
+        assert "has no checkpoint" in runner.command("checkpoint", "show", code=78)
+    runner.start()
+    runner.until_equal(targets(database, ("orders", "items")))
+    runner.stop()
+    shown = runner.command("checkpoint", "show")
+    assert orders in shown
+    assert items in shown
+    (one,) = json.loads(runner.command("checkpoint", "show", "--stream", orders))
+    assert (one["stream"], one["table"], "log" in one["position"]) == (orders, f"{database.name}_orders", True)
+    assert "say which with --stream" in runner.command("rows", code=78)
+    assert "two" in runner.command("rows", "--stream", items)
+    assert "it has " + items in runner.command("rows", "--stream", items[:-1], code=78)
+    assert "or --all" in runner.command("checkpoint", "reset", "--yes", code=78)
+    assert runner.command("checkpoint", "reset", "--yes", "--stream", orders) == "1 checkpoint(s) reset\n"
+    (one,) = json.loads(runner.command("checkpoint", "show", "--stream", items))
+    assert one["position"]
+    database.execute("INSERT INTO orders VALUES (3, 'three')", "INSERT INTO items VALUES (3, 'three')")
+    runner.start()
+    runner.until_equal(targets(database, ("orders", "items")))
+    runner.stop()
+    assert runner.command("checkpoint", "reset", "--yes", "--all") == "2 checkpoint(s) reset\n"
