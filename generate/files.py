@@ -10,7 +10,7 @@ from pathlib import Path
 from connector_operator.crds.files import build_crd_files
 from connector_runner.schemas.config import connector_types
 from demo.document import build_walkthrough
-from generate import dataset_pages, gitops_files, kind_pages, metric_pages, operator_pages
+from generate import dataset_pages, gitops_files, kind_pages, metric_pages, operator_pages, selection_pages
 from generate.blocks import BlockError, Blocks, build_block, fill
 
 ROOT = Path(__file__).parents[1]
@@ -37,6 +37,7 @@ def find_pages() -> dict[str, Blocks]:
         "README.md": {"story": build_walkthrough},
         **kind_pages.REFERENCE,
         "docs/http-api.md": kind_pages.HTTP_API,
+        "docs/many-streams.md": selection_pages.BLOCKS,
         "docs/monitoring.md": metric_pages.BLOCKS,
         "docs/guarantees.md": dataset_pages.BLOCKS,
         **{f"docs/{source}.md": find_blocks(source) for source in sources},

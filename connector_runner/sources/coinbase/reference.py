@@ -28,4 +28,6 @@ def build_streams() -> str:
     return "\n" + "\n".join(map(build_section, STREAMS.values()))
 
 
+STREAM_PARTS = {"name": "the channel"}
+"""What a stream's name consists of, by the words that templates of tables use."""
 BLOCKS: dict[str, Callable[[], str]] = {"streams": build_streams}

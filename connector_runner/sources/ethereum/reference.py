@@ -65,4 +65,6 @@ def _table(schema: StreamSchema) -> str:
     return "\n".join(["| column | type | meaning |", "|---|---|---|", *rows])
 
 
+STREAM_PARTS = {"name": "the stream"}
+"""What a stream's name consists of, by the words that templates of tables use."""
 BLOCKS: dict[str, Callable[[], str]] = {"families": build_families, "streams": build_streams}

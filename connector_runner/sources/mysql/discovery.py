@@ -15,6 +15,9 @@ from connector_runner.sources.mysql.server.shadow_tables import shadow_of
 from connector_runner.sources.mysql.settings import Settings
 from connector_runner.sources.mysql.types.table import FoundTable
 
+STREAM_PARTS = {"database": "the table's database", "name": "the table"}
+"""What a stream's name consists of, by the words that templates of tables use."""
+
 
 def read_account(connection: Connection) -> str:
     """The account as SQL statements name it: 'user'@'host'."""
@@ -73,7 +76,7 @@ def _stream(server: Server, table: FoundTable, account: str, settings: Settings,
         columns=tuple(columns),
         rows=table.rows,
         description=f"The {table.kind.lower().replace('base table', 'table')} {definition.id}.",
-        parts={"database": definition.database, "name": definition.name},
+        parts=dict(zip(STREAM_PARTS, (definition.database, definition.name), strict=True)),
         aside=aside,
         obstacle=judgement.unavailable.get(settings.mode.value, ""),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from connector_runner.sources.mysql.ddl.effects import Effect
+from connector_runner.sources.mysql.discovery import STREAM_PARTS as PARTS
 from connector_runner.sources.mysql.types.columns import SourceColumn
 
 # A type of each kind, and what users should know about its values.
@@ -108,4 +109,5 @@ def build_statement_table() -> str:
     return "\n".join(lines)
 
 
+STREAM_PARTS = PARTS
 BLOCKS: dict[str, Callable[[], str]] = {"types": build_type_table, "statements": build_statement_table}

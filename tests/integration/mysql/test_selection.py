@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.integration.mysql.conftest import Database, variants
+from tests.integration.mysql.conftest import Database, start, variants
 from tests.integration.mysql.running import Runner
 from tests.servers.postgresql import PostgresServer
 
 EACH = pytest.mark.parametrize("variant", variants("mysql-gtids", "mariadb", long=("mysql-files",)))
 ONE = pytest.mark.parametrize("variant", variants("mysql-gtids"))
+ROOT = Path(__file__).parents[3]
 TABLES = ("orders", "items", "customers")
 
 
@@ -143,6 +144,27 @@ def test_from_one_stream_to_many_and_back_goes_on_exactly(
     runner.until_equal({"orders": "warehouse"})
     runner.stop()
     assert runner.table(f"{database.name}_items") == [(1, "one"), (2, "two")]
+
+
+@ONE
+def test_the_example_of_many_tables_does_what_it_says(variant: str, tmp_path: Path) -> None:
+    folder = ROOT / "examples" / "mysql"
+    connector, dataset, secret = yaml.safe_load_all((folder / "many.yaml").read_text())
+    lines = (folder / "shop.sql").read_text().split(";\n")
+    with start(variant) as server:
+        server.execute(*(line for line in lines if line.strip()))
+        connector["spec"]["config"] |= {"host": server.host, "port": server.port}
+        runner = Runner(tmp_path, server, "", "sqlite:///shop.db", "shop")
+        runner.manifest.write_text(yaml.safe_dump_all([connector, dataset, secret]))
+        listed = runner.command("discover")
+        runner.start()
+        runner.until(lambda: len(runner.ask("SELECT * FROM orders")) == 3)
+        runner.until(lambda: len(runner.ask("SELECT * FROM payments")) == 1)
+        assert runner.kill(signal.SIGTERM) == 143
+        assert "takes 2 of 3 streams" in " ".join(listed.split())
+        assert runner.ask("SELECT name FROM sqlite_master WHERE name LIKE 'audit%'") == []
+        assert "shop.payments" in runner.command("checkpoint", "show")
+        assert "Ada" in runner.command("rows", "--stream", "shop.orders")
 
 
 @ONE
