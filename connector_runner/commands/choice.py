@@ -88,7 +88,7 @@ def choose(spec: StreamsSpec, catalogue: Catalogue, target: Target, *, isolates:
 
     Raises:
         UnknownStreamError: Nothing is selected.
-        SchemaConflictError: Streams meet in one table, or all lack a key.
+        SchemaConflictError: Streams meet in one table (when a selection runs for the first time), or all lack a key.
         ActionRequiredError: No stream can be carried, or (without `isolates`) one can't.
     """
     selection = read_selection(spec)
@@ -110,12 +110,13 @@ def choose(spec: StreamsSpec, catalogue: Catalogue, target: Target, *, isolates:
         [stream for stream in taken if stream.id not in problems], target.template, spec.tables, kept, target.dialect,
         append=target.write_mode is WriteMode.APPEND,
     )  # fmt: skip
-    if chosen.meetings:
+    is_later = isolates and any(stream.is_member for stream in target.stored.streams)
+    if chosen.meetings and not is_later:
         raise SchemaConflictError(
-            f"{_few(chosen.meetings)}; give one of them another table: by spec.streams.tables, or by dataset.table with more "
+            f"{_few(list(chosen.meetings.values()))}; give one of them another table: by spec.streams.tables, or by dataset.table with more "
             "words of the stream in it; nothing was written"
         )
-    problems |= chosen.problems
+    problems |= {**chosen.problems, **chosen.meetings}
     _require_some(problems, chosen.tables, taken, isolates=isolates)
     tables = {stream: table for stream, table in chosen.tables.items() if stream in kept} | dict(chosen.tables)
     notes = list(_notes(spec, resolved, later, tables, target.stored, infos))

@@ -27,6 +27,8 @@ from connector_runner.registry import SourceRegistry, build_sink
 from connector_runner.schemas.outcome import ExitCode
 
 if TYPE_CHECKING:
+    from connector_runner.commands.following import Following
+    from connector_runner.commands.selection import Selecting
     from connector_runner.pipeline.metrics import PrometheusMeters
 
 
@@ -45,16 +47,21 @@ async def run(
     telemetry = Telemetry(log, NoMeters(), Health(clean=redactor.clean))
     build_source_context(orders, registry, telemetry, redactor)  # errors are reported before anything is changed
 
-    def build_source() -> Source:
-        return registry.build(manifest.connector_type, build_source_context(orders, registry, telemetry, redactor))
-
     stopping = asyncio.Event()
     with stop_signals(stopping.set, log):
         async with _surroundings(telemetry, probe_address) as meters:
-            context = await _choose_streams(orders, registry, telemetry, redactor, stopping)
+            selecting = _select_many(orders, registry, telemetry, redactor)
+            following = _follow(orders, selecting, telemetry)
+
+            def build_source() -> Source:
+                context = build_source_context(orders, registry, telemetry, redactor)
+                context = replace(context, appeared=following.appeared) if following is not None else context
+                return registry.build(manifest.connector_type, context)
+
+            context = await _choose_streams(orders, redactor, selecting, stopping)
             if context is None:
                 return ExitCode.TERMINATED
-            carrying = Carrying(build_source, telemetry, orders, before, meters, stopping)
+            carrying = Carrying(build_source, telemetry, orders, before, meters, stopping, following)
             try:
                 code = await carrying.run(context)
             except KeptElsewhereError as kept:
@@ -65,15 +72,35 @@ async def run(
     return code
 
 
-async def _choose_streams(
-    orders: Orders, registry: SourceRegistry, telemetry: Telemetry, redactor: Redactor, stopping: asyncio.Event
-) -> SinkContext | None:
-    """The context of the selected stream, or of all that the selection takes; None if a stop was requested meanwhile."""
+def _select_many(
+    orders: Orders, registry: SourceRegistry, telemetry: Telemetry, redactor: Redactor
+) -> Selecting | None:
+    """What chooses the streams of a selection; None for one stream."""
     if orders.manifest.streams is None:
-        return build_sink_context(orders, redactor)
+        return None
     from connector_runner.commands.selection import Selecting
 
-    chosen = await Selecting(orders, registry, telemetry, redactor).choose(stopping)
+    return Selecting(orders, registry, telemetry, redactor)
+
+
+def _follow(orders: Orders, selecting: Selecting | None, telemetry: Telemetry) -> Following | None:
+    """What adds streams that are made later; None if they are not wanted."""
+    streams = orders.manifest.streams
+    if streams is None or selecting is None or streams.added != "follow":
+        return None
+    from connector_runner.commands.choice import read_selection
+    from connector_runner.commands.following import Following
+
+    return Following(selecting, read_selection(streams), telemetry)
+
+
+async def _choose_streams(
+    orders: Orders, redactor: Redactor, selecting: Selecting | None, stopping: asyncio.Event
+) -> SinkContext | None:
+    """The context of the selected stream, or of all that the selection takes; None if a stop was requested meanwhile."""
+    if selecting is None:
+        return build_sink_context(orders, redactor)
+    chosen = await selecting.choose(stopping)
     return None if chosen is None else build_sink_context(orders, redactor, chosen.tables, chosen.record)
 
 
@@ -88,6 +115,7 @@ class Carrying:
         before: The fingerprint of the mounted Secrets when they were first read.
         meters: The metrics, if they are served.
         stopping: Set when a stop is requested.
+        following: Adds streams that are made later.
     """
 
     build_source: Callable[[], Source]
@@ -96,6 +124,7 @@ class Carrying:
     before: str
     meters: PrometheusMeters | None
     stopping: asyncio.Event
+    following: Following | None = None
 
     async def run(self, context: SinkContext) -> ExitCode:
         """Carries the streams of the context into its dataset; see `Engine.run`."""
@@ -107,6 +136,9 @@ class Carrying:
             await stack.enter_async_context(_background(_stop_when(self.stopping, engine)))
             if watched:
                 await stack.enter_async_context(_background(watch_files(watched, self.before, engine.reconnect)))
+            if self.following is not None:
+                following = self.following.run(engine, context.tables, self.stopping)
+                await stack.enter_async_context(_background(following))
             return await engine.run()
 
 

@@ -15,7 +15,7 @@ from connector_runner.datasets.names import TableNames
 from connector_runner.datasets.table_choice import choose_tables
 from connector_runner.orders import Orders
 from connector_runner.pipeline.telemetry import Telemetry
-from connector_runner.protocols.errors import InvalidConfigError, TransientError
+from connector_runner.protocols.errors import ConnectorError, InvalidConfigError, TransientError
 from connector_runner.protocols.sink import SinkContext, StoredStreams
 from connector_runner.redaction import Redactor
 from connector_runner.registry import SourceRegistry, build_dialect, build_inspector
@@ -43,18 +43,22 @@ class Selecting:
         self._telemetry = telemetry
         self._redactor = redactor
 
-    async def choose(self, stopping: asyncio.Event) -> Choice | None:
+    async def choose(self, stopping: asyncio.Event, *, is_running: bool = False) -> Choice | None:
         """Asks until source and dataset have answered; None if a stop was requested meanwhile.
+
+        Args:
+            stopping: Set when a stop is requested.
+            is_running: Whether streams are carried meanwhile, so that a failure here does not make the run unready.
 
         Raises:
             ActionRequiredError: A user must act; see `choice.choose`.
         """
         backoff = Backoff(random.random)
         while not stopping.is_set():
-            lost = self._telemetry.source_lost
+            lost = self._postponed if is_running else self._telemetry.source_lost
             try:
                 catalogue = await self._discover()
-                lost = self._telemetry.sink_lost
+                lost = self._postponed if is_running else self._telemetry.sink_lost
                 choice = await asyncio.to_thread(self._choose_from, catalogue)
             except TransientError as error:
                 delay = backoff.next_delay(error.retry_after)
@@ -64,6 +68,11 @@ class Selecting:
                 self._tell(choice)
                 return choice
         return None
+
+    def _postponed(self, error: ConnectorError, delay: float) -> None:
+        self._telemetry.log(
+            "warning", f"new streams are looked for again later: {error.message}", retryInSeconds=round(delay, 2)
+        )
 
     async def _discover(self) -> Catalogue:
         context = build_source_context(self._orders, self._registry, self._telemetry, self._redactor)

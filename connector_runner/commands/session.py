@@ -102,6 +102,7 @@ def build_sink_context(
     return SinkContext(
         read_url=read_url, tables={orders.manifest.stream: target.table} if tables is None else tables,
         is_selection=tables is not None, selection=selection, connector=orders.connector,
+        isolates=tables is not None and orders.manifest.on_stream_failure == "isolate",
         uid=orders.manifest.uid, run=orders.manifest.run, unmoved=orders.manifest.unmoved,
         take_over=orders.manifest.take_over, write_mode=write_mode_of(orders),
         refused_rows=_choice(RefusedRows, target.refused_rows, "dataset.refusedRows"), wait=orders.manifest.wait,

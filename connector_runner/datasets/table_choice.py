@@ -24,12 +24,12 @@ class TableChoice:
     Attributes:
         tables: Stream → its table, for streams that have one of their own (in append mode, one that they may share).
         problems: Stream → why it can have none, in a sentence.
-        meetings: Streams that meet in one table which none of them has filled yet, with the table; a sentence each.
+        meetings: Stream → with which other it meets in a table that neither has filled yet, in a sentence.
     """
 
     tables: Mapping[str, str]
     problems: Mapping[str, str]
-    meetings: Sequence[str]
+    meetings: Mapping[str, str]
 
 
 def choose_tables(
@@ -59,7 +59,7 @@ def choose_tables(
     columns = {stream.id: stream.columns for stream in streams}
     holders = [stream for stream in parsed if kept.get(stream) == wanted[stream]]
     taken: dict[str, str] = {}
-    meetings: list[str] = []
+    meetings: dict[str, str] = {}
     tables: dict[str, str] = {}
     for stream in [*holders, *(stream for stream in parsed if stream not in set(holders))]:
         names = names_beside(parsed[stream], dialect)
@@ -72,7 +72,7 @@ def choose_tables(
         if other in holders:
             problems[stream] = f"{problem}; {_ANOTHER}"
         else:
-            meetings.append(problem)
+            meetings[stream] = problem
     return TableChoice({stream.id: tables[stream.id] for stream in streams if stream.id in tables}, problems, meetings)
 
 

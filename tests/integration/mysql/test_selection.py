@@ -144,6 +144,10 @@ def test_from_one_stream_to_many_and_back_goes_on_exactly(
     runner.until_equal({"orders": "warehouse"})
     runner.stop()
     assert runner.table(f"{database.name}_items") == [(1, "one"), (2, "two")]
+    runner.select(streams={"include": pattern})
+    runner.start()
+    runner.until_equal(into)
+    runner.stop()
 
 
 @ONE

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector_runner.commands.choice import Choice, Target, choose, exact_names
+from connector_runner.commands.choice import Choice, Target, choose, exact_names, read_selection
+from connector_runner.commands.following import may_take
 from connector_runner.datasets.dialect import Dialect
 from connector_runner.datasets.sqlite.dialect import DIALECT as SQLITE
 from connector_runner.datasets.table_choice import choose_tables, names_beside
@@ -141,6 +142,28 @@ def test_a_later_table_that_meets_a_filled_one_is_left_out_alone() -> None:
     found = run(["*"], streams=streams, stored=[member("a.t", "a_t")])
     assert found.tables.keys() == {"a.t", "shop.orders"}
     assert "a.t and a.T meet" in found.left_out["a.T"]
+
+
+def test_later_tables_that_meet_leave_the_others_alone() -> None:
+    streams = (ORDERS, table("a", "T"), table("a", "t"))
+    found = run(["*"], streams=streams, stored=[member("shop.orders", "shop_orders")])
+    assert found.tables.keys() == {"shop.orders", "a.T"}
+    assert "a.T and a.t meet" in found.left_out["a.t"]
+    with pytest.raises(SchemaConflictError):
+        run(["*"], streams=streams, stored=[member("shop.orders", "shop_orders")], isolates=False)
+
+
+@pytest.mark.parametrize(
+    ("include", "stream", "expected"),
+    [
+        (["shop.*"], "shop.orders", True), (["shop.*"], "crm.orders", False), (["*"], "x", True), (["shop.*"], "shop", False),
+        (['"my.db".*'], "my.db.t", True), (["*.*"], "my.db.t.u", True), (["shop.orders"], "shop.orders", True),
+    ],
+)  # fmt: skip
+def test_a_new_stream_is_looked_at_only_if_a_pattern_may_take_it(
+    include: list[str], stream: str, expected: bool
+) -> None:
+    assert may_take(read_selection(StreamsSpec(include=tuple(include))), stream) is expected
 
 
 def test_a_name_that_is_too_long_is_left_out_alone() -> None:
