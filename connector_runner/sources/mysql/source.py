@@ -100,7 +100,9 @@ class MysqlSource:
         )
         if beginning.log.file and not beginning.log.gtids:
             server = server.without_gtids()
-        self._reader = ManyStreams(self._settings, server, beginning, report, isolates=isolates)
+        self._reader = ManyStreams(
+            self._settings, server, beginning, report, isolates=isolates, appeared=self._context.appeared
+        )
         return Opened(beginning.schemas, server.identity, beginning.failed)
 
     def _open(

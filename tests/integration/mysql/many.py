@@ -43,6 +43,11 @@ class ManyReading:
         self._source: Source | None = None
         self._iterator: Any = None
 
+    def add(self, stream: str, name: str) -> None:
+        """Selects one more stream, from the next start on."""
+        self.streams[stream] = name
+        self.tables.setdefault(name, {})
+
     def checkpoints(self) -> dict[str, Checkpoint | None]:
         return {
             stream: None if name not in self.places
@@ -114,8 +119,13 @@ class ManyReading:
 
     def differences(self) -> list[str]:
         """The tables that are not as their source."""
+        return self.differences_of(*self.tables)
+
+    def differences_of(self, *names: str) -> list[str]:
+        """Those of these tables that are not as their source."""
         found = []
-        for name, table in self.tables.items():
+        for name in names:
+            table = self.tables[name]
             rows = self.database.query(f"SELECT * FROM {name}")
             width = len(rows[0]) if rows else 0
             held = {

@@ -13,6 +13,7 @@ from connector_runner.sources.mysql.binlog import events
 from connector_runner.sources.mysql.binlog.query_event import Query, parse_query
 from connector_runner.sources.mysql.ddl.effects import Effect, Meaning, read_meaning, renamed_effect
 from connector_runner.sources.mysql.ddl.name_index import NameIndex
+from connector_runner.sources.mysql.ddl.new_tables import new_tables
 from connector_runner.sources.mysql.types.names import TableName, fold_table
 
 Session = tuple[int, int]  # server id, thread
@@ -133,6 +134,16 @@ class Statements:
                 table: Effect.DROPPED if effect is Effect.REPLACED else effect for table, effect in effects.items()
             }
         return {table: effect for table, effect in effects.items() if effect is not Effect.NONE}
+
+    def new_tables(self, query: Query) -> list[TableName]:
+        """The tables that a statement brings into being and that are not checked."""
+        if self._alter_phase & _HALF_ALTER or query.uses_temporary:
+            return []
+        found = new_tables(
+            query.statement, query.database,
+            sql_mode=query.sql_mode, folds_case=self._folds_case, is_mariadb=self._is_mariadb,
+        )  # fmt: skip
+        return [table for table in found if table not in self._tables]
 
     def _read(self, query: Query, table: TableName) -> Meaning:
         return read_meaning(

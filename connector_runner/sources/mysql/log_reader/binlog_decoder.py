@@ -176,6 +176,7 @@ class BinlogDecoder(FollowedTables):
         text = query.statement.lstrip()
         if self._transactions.read(text, offset):
             return
+        self.appeared += self.statements.new_tables(query)
         effects = self.statements.judge_each(query)
         self._note_shadows()
         if not effects:

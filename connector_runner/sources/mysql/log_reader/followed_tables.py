@@ -49,6 +49,7 @@ class FollowedTables:
             (first.database, first.name), is_mariadb=is_mariadb, folds_case=folds_case, charsets=charsets
         )
         self._is_mariadb, self._folds_case, self._isolates = is_mariadb, folds_case, isolates
+        self.appeared: list[TableName] = []  # tables that statements brought into being
         self._then: Callable[[], None] | None = None  # what happens once all interruptions are decided
         self._decoders = TableDecoders[FollowedTable](
             self.tables, folds_case=folds_case, is_mariadb=is_mariadb, charsets=charsets or {}
@@ -150,4 +151,7 @@ class FollowedTables:
         Args:
             whole: Whether to take only finished transactions; else also the part of the open one that has arrived.
         """
-        return self.buffer.take(next(iter(self.tables.values()), None), whole=whole)
+        batches = self.buffer.take(next(iter(self.tables.values()), None), whole=whole)
+        if batches and self.appeared and not self.pending:
+            batches[-1].appeared, self.appeared = tuple(self.appeared), []
+        return batches

@@ -10,6 +10,7 @@ from connector_runner.sources.mysql.binlog.position import Commit, LogPosition
 from connector_runner.sources.mysql.binlog.table_map import TableMap
 from connector_runner.sources.mysql.ddl.alterations import UNKNOWN, Alteration
 from connector_runner.sources.mysql.ddl.effects import Effect
+from connector_runner.sources.mysql.types.names import TableName
 from connector_runner.sources.mysql.types.table import TableDefinition
 
 
@@ -42,6 +43,7 @@ class LogBatch:
         log: How far the log is applied for all tables, see `shared_position`; its `rows` counts the rows of the open transaction
             that were handed over, of all tables.
         failure: Why the table is not followed any further; it stays at `position`.
+        appeared: Tables by (database, name) that are not followed, and that statements up to there brought into being.
     """
 
     definition: TableDefinition
@@ -57,6 +59,7 @@ class LogBatch:
     has_more: bool = False
     log: LogPosition = field(default_factory=LogPosition)
     failure: Exception | None = None
+    appeared: tuple[TableName, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from connector_runner.protocols.batch import Batch
 from connector_runner.protocols.errors import ActionRequiredError, ConnectorError
-from connector_runner.protocols.source import Report
+from connector_runner.protocols.source import Report, StreamState
 from connector_runner.sources.mysql.binlog.gtid import MariaGtids, MysqlGtids
 from connector_runner.sources.mysql.binlog.position import LogPosition, file_order
 from connector_runner.sources.mysql.log_reader.log_batch import LogBatch
@@ -84,6 +84,12 @@ class CatchUp:
             fails: Whether it has just failed, so that it is tried after a while; else it is tried at once.
         """
         self._waiting[id_] = _Waiting(id_, stream, time.monotonic() + (self._next_delay(id_) if fails else 0.0))
+
+    def hurry(self, id_: str) -> bool:
+        """Has a stream that waits tried at once; returns whether it stands behind."""
+        if id_ in self._waiting:
+            self._waiting[id_].due = 0.0
+        return id_ in self._waiting or id_ in self._crew
 
     def _next_delay(self, id_: str) -> float:
         if time.monotonic() - self._joined.pop(id_, math.inf) > MOST_SECONDS:  # it was followed for long
@@ -173,6 +179,7 @@ class CatchUp:
                 stream.estimate = answer.rows
                 stream.resume(answer.start, answer.incident)
                 ready.append(stream)
+                self._report.stream(stream.id, *stream.state)
                 batches.append(stream.first_batch(shared))
             else:
                 batches += self._fail(each.id, each.stream, answer, shared)
@@ -191,7 +198,10 @@ class CatchUp:
                 f"{id_} is paused and tried again from time to time, the others continue: {error.message}",
                 stream=id_, reason=error.reason,
             )  # fmt: skip
-        if stream is None or is_told or not isinstance(error, ActionRequiredError):
+        if not isinstance(error, ActionRequiredError):
+            return []
+        self._report.stream(id_, StreamState.FAILED, error.reason)
+        if stream is None or is_told:
             return []
         return [stream.park(error, shared, time.time())]
 

@@ -51,6 +51,7 @@ class Copies:
         if stream.copy is None or stream in self._copying:
             return False
         self._copying.append(stream)
+        self._report.stream(stream.id, *stream.state)
         return True
 
     def begin_chunk(self, log: LogPosition) -> None:
@@ -134,6 +135,7 @@ class Copies:
         """Goes on to the next table once this one is copied."""
         if stream.copy is None and self._copying and self._copying[0] is stream:
             self._copying.popleft()
+            self._report.stream(stream.id, *stream.state)
             if not self._copying:
                 await asyncio.to_thread(self._chunks.close)
 

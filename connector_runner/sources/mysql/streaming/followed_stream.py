@@ -7,6 +7,7 @@ from typing import Any
 
 from connector_runner.protocols.batch import Batch, Incident, Position, Row
 from connector_runner.protocols.errors import ConnectorError
+from connector_runner.protocols.source import StreamState
 from connector_runner.sources.mysql.binlog.position import LogPosition
 from connector_runner.sources.mysql.binlog.shared_position import join, own_part
 from connector_runner.sources.mysql.errors import LogGoneError
@@ -46,6 +47,14 @@ class FollowedStream:
     def id(self) -> str:
         """The stream's id."""
         return self.definition.id
+
+    @property
+    def state(self) -> tuple[StreamState, str]:
+        """What happens to it, and why if it failed; a stream that is caught up counts as copying."""
+        if self.failure is not None:
+            return StreamState.FAILED, self.failure.reason
+        is_whole = self.copy is None and self._behind_at is None
+        return (StreamState.FOLLOWING if is_whole else StreamState.COPYING), ""
 
     def stand(self, shared: LogPosition) -> StreamPosition:
         """Its whole position."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 
 from connector_runner.protocols.batch import Batch
 from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, TransientError
-from connector_runner.protocols.source import Report
+from connector_runner.protocols.source import Report, StreamState
 from connector_runner.sources.mysql.errors import LogGoneError
 from connector_runner.sources.mysql.log_reader.log_batch import LogBatch
 from connector_runner.sources.mysql.log_reader.log_reader import LogReader
@@ -27,6 +27,7 @@ from connector_runner.sources.mysql.streaming.copies import Copies
 from connector_runner.sources.mysql.streaming.followed_stream import FollowedStream
 from connector_runner.sources.mysql.streaming.log_thread import LogThread
 from connector_runner.sources.mysql.streaming.together import Beginning
+from connector_runner.sources.mysql.types.names import TableName
 
 # A new position without rows is handed on at most this often.
 QUIET_SECONDS = 1.0
@@ -40,11 +41,14 @@ class ManyStreams:
         beginning: Where the streams begin.
         report: Where to report metrics and notes.
         isolates: Whether a stream that fails is parked while the others continue.
+        appeared: Receives the ids of tables that were made or renamed, see `SourceContext.appeared`.
     """
 
     def __init__(
-        self, settings: Settings, server: Server, beginning: Beginning, report: Report, *, isolates: bool
-    ) -> None:
+        self, settings: Settings, server: Server, beginning: Beginning, report: Report, *, isolates: bool,
+        appeared: Callable[[str], None] | None = None,
+    ) -> None:  # fmt: skip
+        self._appeared, self._seen = appeared, set[str]()
         self._settings, self._server, self._log, self._report = settings, server, beginning.log, report
         self._streams = {stream.id: stream for stream in beginning.streams}
         self._isolates = isolates
@@ -93,6 +97,10 @@ class ManyStreams:
             )
         for id_ in self._beginning.absent:
             self._behind.add(id_, None)
+            failure = self._beginning.failed.get(id_)
+            self._report.stream(id_, StreamState.FAILED, "Unavailable" if failure is None else failure.reason)
+        for stream in (*self._streams.values(), *self._beginning.behind):
+            self._report.stream(stream.id, *stream.state)
         return batches
 
     def _no_stream(self) -> ConnectorError:
@@ -119,6 +127,7 @@ class ManyStreams:
                 self._report.note(
                     f"{stream.id} has caught up and is followed together with the others", stream=stream.id
                 )
+                self._report.stream(stream.id, *stream.state)
                 self._copies.add(stream)
             self._open_log().start()
         return _together(batches)
@@ -128,6 +137,7 @@ class ManyStreams:
         del self._streams[stream.id]
         self._failure = error
         self._behind.add(stream.id, stream)
+        self._report.stream(stream.id, *stream.state)
         self._report.note(
             f"{stream.id} is paused, the others continue: {error.message}", stream=stream.id, reason=error.reason
         )
@@ -189,6 +199,8 @@ class ManyStreams:
             return self._held_back()
         self._log, batches = group[-1].log, []
         for log_batch in group:
+            if log_batch.appeared:
+                self._tell_appeared(log_batch.appeared)
             stream = self._streams.get(log_batch.definition.id)
             if stream is None:  # parked since
                 continue
@@ -213,6 +225,15 @@ class ManyStreams:
             return []
         self._told, self._is_untold = now, False
         return _together(batches)
+
+    def _tell_appeared(self, tables: Iterable[TableName]) -> None:
+        """Tells of tables that are there since; streams that waited for theirs are tried at once."""
+        for database, name in tables:
+            id_ = f"{database}.{name}"
+            if self._behind.hurry(id_) or id_ in self._streams or id_ in self._seen or self._appeared is None:
+                continue
+            self._seen.add(id_)
+            self._appeared(id_)
 
     def _held_back(self) -> list[Batch]:
         if not self._is_untold or time.time() - self._told < QUIET_SECONDS:
