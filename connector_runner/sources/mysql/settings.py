@@ -40,6 +40,8 @@ class Settings:
     scan_server_id: int
     catch_up_server_ids: tuple[int, int]
     chunk_rows: int
+    transaction_rows: int
+    transaction_bytes: int
     password: Secret
     ssl: Secret
 
@@ -96,6 +98,8 @@ def parse_settings(config: Mapping[str, Any], connector: str) -> Settings:
             derive_server_id(f"{connector} catching up definitions"),
         ),
         chunk_rows=config.get("chunkRows", 20000),
+        transaction_rows=config.get("transactionRows", 50000),
+        transaction_bytes=config.get("transactionMegabytes", 8) << 20,
         password=Secret(config.get("password", "")),
         ssl=Secret(dict(config.get("ssl", {}))),
     )

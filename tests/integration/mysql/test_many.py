@@ -73,7 +73,7 @@ async def test_a_large_transaction_is_resumed_inside_for_each_table(database: Da
     database.execute(
         "CREATE TABLE l (id INT PRIMARY KEY, v VARCHAR(200))", "CREATE TABLE m (id INT PRIMARY KEY, v VARCHAR(200))"
     )
-    reading = ManyReading(database, ["l", "m"])
+    reading = ManyReading(database, ["l", "m"], transactionRows=1)  # is cut at each part
     inside = 0
     try:
         await reading.until(lambda: reading.are_copied)
@@ -95,3 +95,37 @@ async def test_a_large_transaction_is_resumed_inside_for_each_table(database: Da
         await reading.crash()
     assert inside == 5
     assert not reading.differences()
+    assert [incident.kind for incident in reading.incidents] == ["cut", "whole"]
+    assert reading.incidents[0].detail["transaction"]
+
+
+@EACH
+async def test_a_large_transaction_becomes_visible_as_a_whole(database: Database, variant: str) -> None:
+    """Also while a table is copied and another is killed in its midst."""
+    database.execute(
+        "CREATE TABLE l (id INT PRIMARY KEY, v VARCHAR(200))", "CREATE TABLE m (id INT PRIMARY KEY, v VARCHAR(200))"
+    )
+    reading = ManyReading(database, ["l", "m"])
+    seen: set[tuple[int, int]] = set()
+    reading.after_step = lambda: seen.add((len(reading.tables["l"]), len(reading.tables["m"])))
+    try:
+        await reading.until(lambda: reading.are_copied)
+        for first in range(0, 18000, 6000):
+            with database.server.session(database=database.name) as cursor:
+                cursor.execute("START TRANSACTION")
+                for start in range(first, first + 6000, 500):
+                    for name in ("l", "m"):
+                        rows = ", ".join(f"({key}, REPEAT('x', 150))" for key in range(start, start + 500))
+                        cursor.execute(f"INSERT INTO {name} VALUES {rows}")
+                cursor.execute("COMMIT")
+        batches = 0
+        while len(reading.tables["m"]) < 12000:
+            await reading.step()
+            batches += 1
+        await reading.crash()
+        await reading.until(lambda: len(reading.tables["m"]) == 18000)
+    finally:
+        await reading.crash()
+    assert seen <= {(0, 0), (6000, 6000), (12000, 12000), (18000, 18000)}
+    assert not reading.differences()
+    assert not reading.incidents

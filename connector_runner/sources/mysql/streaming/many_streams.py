@@ -26,6 +26,7 @@ from connector_runner.sources.mysql.streaming.catch_up import HOLD_SECONDS, Catc
 from connector_runner.sources.mysql.streaming.copies import Copies
 from connector_runner.sources.mysql.streaming.followed_stream import FollowedStream
 from connector_runner.sources.mysql.streaming.log_thread import LogThread
+from connector_runner.sources.mysql.streaming.open_transaction import OpenTransaction
 from connector_runner.sources.mysql.streaming.together import Beginning
 from connector_runner.sources.mysql.types.names import TableName
 
@@ -58,6 +59,9 @@ class ManyStreams:
         self._failure: ConnectorError | None = None
         self._thread: LogThread | None = None
         self._told, self._is_untold = 0.0, False
+        self._transaction = OpenTransaction(
+            settings.transaction_rows, settings.transaction_bytes, is_cut=beginning.log.rows > 0
+        )
 
     async def batches(self) -> AsyncIterator[Batch]:
         """All batches from the position on; ends only when just copies are configured.
@@ -73,6 +77,9 @@ class ManyStreams:
                 self._copies.begin_chunk(self._log)
                 for batch in self._from_log(await self._next_group()):
                     yield batch
+                while self._transaction.is_open:  # nothing else comes between its parts
+                    for batch in self._from_log(await self._next_group(may_wait=False)):
+                        yield batch
                 for batch in await self._from_copy():
                     yield batch
                 for batch in await self._from_behind():
@@ -167,7 +174,7 @@ class ManyStreams:
         reading = self._copies.reading
         if reading is not None and not self._server.has_gtids:
             await asyncio.wait({reading})  # the log is held
-        if reading is not None and reading.done():
+        if reading is not None and reading.done() and not self._transaction.is_open:
             return []
         if not thread.has_news and not (may_wait and self._behind.has_news):
             await self._wait(thread)
@@ -197,6 +204,7 @@ class ManyStreams:
         """Makes the batches of a group of the log and advances the positions."""
         if not group:
             return self._held_back()
+        before = self._end_transaction() if self._transaction.must_end(group) else []
         self._log, batches = group[-1].log, []
         for log_batch in group:
             if log_batch.appeared:
@@ -220,11 +228,22 @@ class ManyStreams:
         has_news = any(batch.rows or batch.incidents for batch in batches) or any(
             log_batch.again for log_batch in group
         )
+        if self._transaction.is_open or self._log.rows:
+            has_news, batches = True, batches or [next(iter(self._streams.values())).position_batch(self._log)]
         if not batches or (not has_news and now - self._told < QUIET_SECONDS):
             self._is_untold = True
-            return []
+            return before
         self._told, self._is_untold = now, False
-        return _together(batches)
+        batches[-1].incidents += self._transaction.take(batches, self._log)
+        _together(batches)[-1].more = self._transaction.is_open
+        return [*before, *batches]
+
+    def _end_transaction(self) -> list[Batch]:
+        """A batch that ends the open transaction where it stands."""
+        stream = next(iter(self._streams.values()))
+        batch = stream.position_batch(self._log)
+        batch.incidents = self._transaction.end(stream.id, self._log)
+        return [batch]
 
     def _tell_appeared(self, tables: Iterable[TableName]) -> None:
         """Tells of tables that are there since; streams that waited for theirs are tried at once."""
@@ -236,7 +255,7 @@ class ManyStreams:
             self._appeared(id_)
 
     def _held_back(self) -> list[Batch]:
-        if not self._is_untold or time.time() - self._told < QUIET_SECONDS:
+        if not self._is_untold or self._transaction.is_open or time.time() - self._told < QUIET_SECONDS:
             return []
         self._told, self._is_untold = time.time(), False
         return [stream.position_batch(self._log) for stream in self._streams.values()][:1]
@@ -266,7 +285,7 @@ class ManyStreams:
         """Applies the log up to a chunk that is newer (without GTIDs), before the next chunk is read."""
         before, batches = stream.copy, list[Batch]()
         assert chunk.target is not None  # noqa: S101 - asked by the caller
-        while not self._log.has_reached(chunk.target):
+        while self._transaction.is_open or not self._log.has_reached(chunk.target):
             batches += self._from_log(await self._next_group(may_wait=False))
         if chunk.is_end and stream.copy is before and stream.failure is None:
             stream.copy = None
