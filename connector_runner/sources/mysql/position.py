@@ -29,10 +29,14 @@ class Progress:
 
 @dataclass(frozen=True)
 class Parked:
-    """Why a stream stands aside while others of the same reader continue, and since when (Unix time in seconds)."""
+    """Why a stream stands aside while others of the same reader continue, and since when (Unix time in seconds).
+
+    `is_expiring`: whether it was told that the log from its position on may soon be gone.
+    """
 
     reason: str
     since: int
+    is_expiring: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,9 @@ class StreamPosition:
         if "_own" in document:
             log = join(log, document["_own"])
         parked = document.get("_parked")
-        return cls(log, definition, progress, parked and Parked(parked["reason"], parked["since"]))
+        return cls(
+            log, definition, progress, parked and Parked(parked["reason"], parked["since"], "expiring" in parked)
+        )
 
 
 def build_place(
@@ -89,6 +95,8 @@ def build_place(
         document["log"] = log.to_json()
         if parked is not None:
             document["_parked"] = {"reason": parked.reason, "since": parked.since}
+            if parked.is_expiring:
+                document["_parked"]["expiring"] = True
     elif own:
         document["_own"] = own
     return document

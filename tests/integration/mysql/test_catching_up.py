@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from connector_runner.protocols.errors import ActionRequiredError
+from connector_runner.sources.mysql.server.facts import Server
 from connector_runner.sources.mysql.streaming import catch_up
 from tests.integration.mysql.conftest import Database, variants
 from tests.integration.mysql.many import TOTAL, ManyReading, accounts, writing
@@ -197,3 +198,31 @@ async def test_without_isolation_a_stream_that_fails_ends_the_run(database: Data
             await reading.until(lambda: (71,) in reading.tables["a0"])
     finally:
         await reading.crash()
+
+
+@EACH
+async def test_that_the_log_of_a_parked_stream_may_soon_be_gone_is_said_once(
+    database: Database, variant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = accounts(database, 2)
+    reading = ManyReading(database, names)
+    stream = f"{database.name}.a1"
+    try:
+        await reading.until(lambda: reading.are_copied)
+        database.execute("DROP TABLE a1")
+        await reading.until(lambda: "_parked" in reading.places["a1"])
+        await reading.crash()
+        assert not any(incident.kind == "expiring" for incident in reading.incidents)
+        reading.places["a1"]["_parked"]["since"] -= 20 * 86400
+        monkeypatch.setattr(Server, "kept_seconds", 30 * 86400)
+        await reading.until(lambda: any(incident.kind == "expiring" for incident in reading.incidents))
+        await reading.crash()
+        database.execute("INSERT INTO a0 VALUES (70, 1)")
+        await reading.until(lambda: (70,) in reading.tables["a0"])
+        steps = reading.steps
+        await reading.until(lambda: reading.steps > steps + 2)
+    finally:
+        await reading.crash()
+    assert [incident.kind for incident in reading.incidents] == ["parked", "expiring"]
+    assert all(incident.subject == stream for incident in reading.incidents)
+    assert "may be purged" in reading.incidents[1].message

@@ -106,6 +106,12 @@ class Server:
         """Whether its log has what foreign keys change: MySQL 9.6 and later, for its own transactions (a primary may be older)."""
         return self.variables.get("innodb_native_foreign_keys", "ON").upper() == "OFF" and self.is_replica is False
 
+    @property
+    def kept_seconds(self) -> float:
+        """How long it keeps its log at least; 0 where no time is set."""
+        seconds = float(self.variables.get("binlog_expire_logs_seconds", "0"))
+        return seconds or float(self.variables.get("expire_logs_days", "0")) * 86400
+
     def without_gtids(self) -> Server:
         """The same server for a reader that has only file and offset."""
         return replace(self, variables={**self.variables, "gtid_mode": "OFF"})

@@ -15,6 +15,7 @@ _VARIABLES = (
     "version", "server_uuid", "server_id", "log_bin", "binlog_format", "binlog_row_image", "binlog_row_metadata", "gtid_mode",
     "lower_case_table_names", "gtid_domain_id", "log_slave_updates", "log_replica_updates", "binlog_do_db", "binlog_ignore_db",
     "partial_revokes", "gtid_binlog_state", "gtid_executed", "gtid_purged", "read_only", "innodb_native_foreign_keys",
+    "binlog_expire_logs_seconds", "expire_logs_days",
 )  # fmt: skip
 
 _UNKNOWN_COLUMN = 1054

@@ -201,9 +201,14 @@ class CatchUp:
         if not isinstance(error, ActionRequiredError):
             return []
         self._report.stream(id_, StreamState.FAILED, error.reason)
-        if stream is None or is_told:
+        if stream is None:
             return []
-        return [stream.park(error, shared, time.time())]
+        batches = [] if is_told else [stream.park(error, shared, time.time())]
+        kept = self._server.kept_seconds
+        if kept and (warning := stream.warn_of_expiry(kept, shared, time.time())) is not None:
+            self._report.note(warning.incidents[0].message, stream=id_, reason=error.reason)
+            batches.append(warning)
+        return batches
 
     # --- reading
 

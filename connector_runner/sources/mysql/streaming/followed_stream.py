@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from connector_runner.protocols.batch import Batch, Incident, Position, Row
@@ -99,6 +100,27 @@ class FollowedStream:
         incidents = self._park(error, self.stand(shared).log, now)
         batch = self.position_batch(shared)
         batch.incidents = incidents
+        return batch
+
+    def warn_of_expiry(self, kept_seconds: float, shared: LogPosition, now: float) -> Batch | None:
+        """Tells, once, that half of the time has passed for which the server keeps the log that the parked stream needs.
+
+        Args:
+            kept_seconds: How long the server keeps its log.
+            shared: Where the other streams are.
+            now: The Unix time.
+        """
+        parked = self.parked
+        if parked is None or parked.is_expiring or now - parked.since < kept_seconds / 2:
+            return None
+        self.parked = replace(parked, is_expiring=True)
+        batch, log = self.position_batch(shared), self.stand(shared).log
+        until = datetime.fromtimestamp(parked.since + kept_seconds, UTC).isoformat(timespec="minutes")
+        message = (
+            f"{self.id} is paused ({parked.reason}) and needs the server's log from {log.name} on, which may be purged from {until} "
+            "on: fix it before, or keep logs longer (binlog_expire_logs_seconds)"
+        )
+        batch.incidents = (Incident("expiring", self.id, message, {"reason": parked.reason, "transaction": log.name}),)
         return batch
 
     def _park(self, error: ConnectorError, log: LogPosition, now: float) -> tuple[Incident, ...]:
