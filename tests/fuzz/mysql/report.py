@@ -29,6 +29,7 @@ class Report:
         outcomes: How many histories ended how.
         kinds: How many histories had each kind of statement, setting and kill, by outcome.
         defects: Those that failed, with what was seen.
+        by_gap: By `onLogGap`, how those without loss of the table or its key ended; told ones with the reason.
         seconds: How long it took.
         statements: How many the servers took.
         long: Histories of at least 20 statements.
@@ -54,7 +55,8 @@ class Report:
         is_last = any(kind.name in result.drawn for kind in LAST)
         loses_key = any(kind in result.drawn for kind in ("another primary key", "drop and create"))
         if not is_last and not loses_key:
-            self.by_gap[str(result.history.config["onLogGap"])][verdict.outcome] += 1
+            why = f" {verdict.detail.partition(':')[0]}" if verdict.outcome == "told" else ""
+            self.by_gap[str(result.history.config["onLogGap"])][verdict.outcome + why] += 1
         if verdict.is_defect:
             self.defects.append({"history": result.number, "outcome": verdict.outcome, "detail": verdict.detail[:600]})
 
