@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.integration.ethereum.net import hurried, run_seed
+from tests.integration.ethereum.net import World, hurried, run_seed
 from tests.simulators.draws import Report
-from tests.simulators.ethereum.recording import Recording, record
+from tests.simulators.ethereum.recording import Recording, record, record_geth
 
-FEW, MANY, CHUNK = 24, 2000, 100
+FEW, MANY, CHUNK, WITH_GETH = 24, 2000, 100, 150
 FOUND = (24, 28, 42, 43, 44, 45, 46, 47, 57, 59, 91, 109)
 """Seeds that find faults that were put back, and that no seed below `FEW` finds."""
 ENOUGH = int(os.environ.get("NET_FAILURES", "3"))
@@ -22,6 +22,11 @@ ENOUGH = int(os.environ.get("NET_FAILURES", "3"))
 @pytest.fixture(scope="module")
 def recording() -> Recording:
     return record()
+
+
+@pytest.fixture(scope="module")
+def geth_recording() -> Recording:
+    return record_geth()
 
 
 def chosen(default: Sequence[int]) -> Sequence[int]:
@@ -57,4 +62,15 @@ async def test_a_few_seeds(recording: Recording) -> None:
 @pytest.mark.parametrize("first", range(0, MANY, CHUNK))
 async def test_two_thousand_seeds(recording: Recording, first: int) -> None:
     report = await caught(range(first, first + CHUNK), recording)
+    assert not report.failures, report.text()
+
+
+@pytest.mark.fault
+@pytest.mark.timeout(3600)
+async def test_seeds_with_geth(geth_recording: Recording) -> None:
+    """Its headers, receipts and roots are those of the newest forks; traces are not recorded (they are in `test_geth.py`)."""
+    assert geth_recording.new.head() > geth_recording.old.head()
+    report = await caught(
+        [seed for seed in chosen(range(WITH_GETH)) if World.of(seed).stream != "traces"], geth_recording
+    )
     assert not report.failures, report.text()

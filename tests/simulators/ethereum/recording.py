@@ -1,12 +1,14 @@
-"""An honest chain, recorded from anvil: two branches with everything that a node is asked for, so that thousands of seeds need no node."""
+"""An honest chain, recorded from anvil or geth: two branches with everything that a node is asked for, so that thousands of seeds need no node."""
 
 from __future__ import annotations
 
 import random
+import time
 from dataclasses import dataclass
 from typing import Any
 
-from tests.servers.anvil import AnvilServer
+from tests.servers.anvil import AnvilServer, RpcNode
+from tests.servers.geth import GethServer
 from tests.simulators.ethereum.chains import busy_block
 from tests.simulators.ethereum.contracts import Actors, LogEntry
 
@@ -99,12 +101,38 @@ def record(seed: int = 1) -> Recording:
         return Recording(old, _branch(node), actors.emitter)
 
 
-def _branch(node: AnvilServer) -> Branch:
+def record_geth(seed: int = 1) -> Recording:
+    """The same from geth, which mines by itself, so that blocks are more and smaller; without traces, which it has in another form."""
+    with GethServer() as node:
+        chance = random.Random(seed)
+        actors = Actors(node)
+
+        def grow(height: int) -> None:
+            while (before := node.head()) < height:
+                busy_block(actors, chance)
+                actors.emit(LogEntry((b"x" * 32,), b"one"), LogEntry((chance.randbytes(32),)))
+                _await_head(node, before + 1)
+
+        grow(BLOCKS)
+        old = _branch(node, has_traces=False)
+        node.rpc("debug_setHead", hex(old.head() - DEPTH))
+        grow(old.head() + AFTER)
+        return Recording(old, _branch(node, has_traces=False), actors.emitter)
+
+
+def _await_head(node: RpcNode, height: int) -> None:
+    end = time.monotonic() + 60
+    while node.head() < height:
+        assert time.monotonic() < end, f"no block {height} was mined"
+        time.sleep(0.01)
+
+
+def _branch(node: RpcNode, *, has_traces: bool = True) -> Branch:
     blocks = []
     for number in range(node.head() + 1):
         full = node.block(number, True)
         own = full["hash"]
-        traces = node.rpc("trace_block", hex(number)) if number else []
+        traces = node.rpc("trace_block", hex(number)) if number and has_traces else []
         logs = node.rpc("eth_getLogs", {"blockHash": own})
         blocks.append(Block(full, node.rpc("eth_getBlockReceipts", own), logs, traces))
     return Branch(blocks)
