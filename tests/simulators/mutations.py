@@ -1,7 +1,8 @@
 """Checks that random tests find faults: faults that were fixed are put back one at a time, and the tests must find each.
 
 `python -m tests.simulators.mutations FOLDER ARGUMENTS…` copies the tree to a temporary folder, applies each `*.patch` of the folder there
-alone, and runs pytest with the arguments: a failure has found it. A patch that no longer applies is an error, not a success.
+alone, and runs pytest with the arguments: a seed that fails has found it (a time-out has not). A patch that no longer applies is an error,
+not a success.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ class Verdict:
 
     Attributes:
         name: The patch's, without its ending.
-        is_found: Whether the tests failed with it.
+        is_found: Whether a seed failed with it.
         seconds: How long that took.
-        evidence: The first seed that failed, from the output of the tests; "" if there is none.
+        evidence: The first seed that failed, from the output of the tests; else pytest's last line.
     """
 
     name: str
@@ -90,6 +91,11 @@ def first_seed(output: str) -> str:
     return found[0] if found else ""
 
 
+def last_line(output: str) -> str:
+    """What pytest said at its end."""
+    return output.strip().rpartition("\n")[2]
+
+
 def measure(patches: Sequence[Path], arguments: Sequence[str]) -> Iterator[Verdict]:
     """Each fault alone; first the net must pass without any.
 
@@ -100,9 +106,11 @@ def measure(patches: Sequence[Path], arguments: Sequence[str]) -> Iterator[Verdi
         for patch in patches:  # known at once, not after an hour
             apply(tree, patch)
             apply(tree, patch, back=True)
-        code, _ = run_net(tree, arguments)
+        code, output = run_net(tree, arguments)
         if code:
-            raise ValueError(f"the net fails without any fault (exit code {code})")
+            raise ValueError(
+                f"the net fails without any fault (exit code {code}): {first_seed(output) or last_line(output)}"
+            )
         for patch in patches:
             apply(tree, patch)
             began = time.monotonic()
@@ -110,8 +118,8 @@ def measure(patches: Sequence[Path], arguments: Sequence[str]) -> Iterator[Verdi
             apply(tree, patch, back=True)
             if code not in {0, EXIT_TESTS_FAILED}:
                 raise ValueError(f"{patch.name}: pytest ended with {code}")
-            is_found = code == EXIT_TESTS_FAILED
-            yield Verdict(patch.stem, is_found, time.monotonic() - began, first_seed(output) if is_found else "")
+            evidence = first_seed(output) if code == EXIT_TESTS_FAILED else ""
+            yield Verdict(patch.stem, bool(evidence), time.monotonic() - began, evidence or last_line(output))
 
 
 def main() -> int:
