@@ -1,7 +1,11 @@
-"""The net as part of the suites: a short run each time, a long one with the faults, and the histories that once failed."""
+"""The net as part of the suites: a short run each time, a long one with the faults, and the histories that once failed.
+
+`FUZZ_MYSQL_HISTORIES=40` sets how many histories of each version the long run has.
+"""
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any
@@ -14,6 +18,7 @@ from tests.fuzz.mysql.running.group import GROUP, Plan, Result, group_results
 from tests.fuzz.mysql.versions import VERSIONS
 
 ORDINARY = ("mysql-8.0", "mariadb-10.11")
+MANY = int(os.environ.get("FUZZ_MYSQL_HISTORIES", str(10 * GROUP)))
 KEPT_OF = {
     version: found for version in VERSIONS if (found := [path for path in KEPT if path.stem.startswith(version)])
 }
@@ -48,8 +53,8 @@ def test_a_few_histories(version: str, seed: str) -> None:
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("version", VERSIONS)
 def test_many_histories(version: str) -> None:
-    for first in range(0, 10 * GROUP, GROUP):
-        assert_no_defect(alone(group_results, Plan("long", version), [*range(first, first + GROUP)]))
+    for first in range(0, MANY, GROUP):
+        assert_no_defect(alone(group_results, Plan("long", version), [*range(first, min(first + GROUP, MANY))]))
 
 
 @pytest.mark.parametrize(
