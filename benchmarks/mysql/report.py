@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.mysql.chart import draw
+from benchmarks.mysql.many_report import build_block
 from benchmarks.mysql.peers.programs import ASYNCMY, DEBEZIUM, MYSQL_REPLICATION
 from generate.blocks import fill
 
@@ -29,6 +30,11 @@ def keep(dialect: str, results: Results) -> None:
     document = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     document[dialect] = results
     RESULTS.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n")
+    write_files()
+
+
+def write_files() -> None:
+    """Makes page and chart anew."""
     for path, text in build_files().items():
         path.write_text(text)
 
@@ -42,7 +48,10 @@ def build_files() -> dict[Path, str]:
         for results in _in_order(document)
         for what, title in WHATS.items()
     }
-    return {README: fill(README.read_text(), {"results": lambda: tables}), CHART: draw(panels)}
+    return {
+        README: fill(README.read_text(), {"results": lambda: tables, "many tables": build_block}),
+        CHART: draw(panels),
+    }
 
 
 def _in_order(document: Results) -> list[Results]:
@@ -135,5 +144,4 @@ def _bars(results: Results, what: str) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    for path, text in build_files().items():
-        path.write_text(text)
+    write_files()

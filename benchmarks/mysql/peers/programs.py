@@ -64,7 +64,9 @@ def _read_asyncmy(what: str, server: DatabaseServer) -> list[str]:
     return [str(_asyncmy()), "-m", "benchmarks.mysql.peers.read_asyncmy", what, str(server.port), ADMIN_USER]
 
 
-def debezium(server: DatabaseServer, folder: Path, form: str, segments: Sequence[int]) -> Figures:
+def debezium(
+    server: DatabaseServer, folder: Path, form: str, segments: Sequence[int], tables: Sequence[str] = ("d.t",)
+) -> Figures:
     """Debezium embedded: a copy when the folder is empty, else the log from where it was left.
 
     Args:
@@ -72,14 +74,15 @@ def debezium(server: DatabaseServer, folder: Path, form: str, segments: Sequence
         folder: Its offset and history of definitions.
         form: `raw` hands its records over as they are, `json` converts each to text.
         segments: Rows.
+        tables: What it copies and follows.
     """
     dialect = "mariadb" if server.is_mariadb else "mysql"
     command = ["java", "-cp", _debezium(), "Peer", dialect, str(server.port), ADMIN_USER, str(folder), form]
-    return _run([*command, *map(str, segments)])
+    return _run([*command, *map(str, segments)], PEER_TABLES=",".join(tables))
 
 
-def _run(command: Sequence[str]) -> Figures:
-    environment = {**os.environ, "PEER_PASSWORD": ADMIN_PASSWORD}
+def _run(command: Sequence[str], **variables: str) -> Figures:
+    environment = {**os.environ, "PEER_PASSWORD": ADMIN_PASSWORD, **variables}
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=DEADLINE
     )

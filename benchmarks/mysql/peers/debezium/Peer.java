@@ -13,7 +13,7 @@ import java.util.concurrent.Executors;
 /**
  * Debezium embedded with a consumer that only counts: DIALECT PORT USER FOLDER raw|json ROWS... (the password in PEER_PASSWORD).
  *
- * Reads on from the offset in FOLDER, or copies d.t when there is none; after so many rows prints one JSON array of seconds,
+ * Reads on from the offset in FOLDER, or copies the tables of PEER_TABLES when there is none; after so many rows prints one JSON array of seconds,
  * processor seconds and rows of each segment, from its first records' arrival to its last's.
  */
 public final class Peer {
@@ -73,7 +73,7 @@ public final class Peer {
             properties.setProperty("driver.allowPublicKeyRetrieval", "true");
         }
         properties.setProperty("topic.prefix", "bench");
-        properties.setProperty("table.include.list", "d.t");
+        properties.setProperty("table.include.list", System.getenv("PEER_TABLES"));
         properties.setProperty("include.schema.changes", "false");
         properties.setProperty("snapshot.mode", "initial");
         return properties;
