@@ -10,7 +10,7 @@ from itertools import chain
 
 from connector_runner.protocols.batch import Batch
 from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, TransientError
-from connector_runner.protocols.source import Checkpoint, Opened, SourceContext, require_same_source
+from connector_runner.protocols.source import Checkpoint, Opened, SourceContext, StreamState, require_same_source
 from connector_runner.resilience.rate_limit import RateLimit
 from connector_runner.schemas.catalogue import Catalogue
 from connector_runner.sources.coinbase.discovery import (
@@ -161,6 +161,8 @@ class CoinbaseSource:
         for stream, error in self._left_out.items():
             self._report.note(f"{stream} is left out, the others continue: {error.message}", reason=error.reason)
         if len(self._checkpoints) > 1:
+            for stream in self._readers:
+                self._report.stream(stream, StreamState.FOLLOWING)
             yield from build_places(self._checkpoints)
             yield from build_left_out(self._left_out, self._checkpoints)
 

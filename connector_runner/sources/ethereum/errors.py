@@ -110,6 +110,25 @@ class MalformedAnswerError(ValueError):
     """A node's answer breaks the JSON-RPC specification; the message contains only types and names, no values of the answer."""
 
 
+def is_final(error: Exception) -> bool:
+    """Whether asking again does not help: a person must act."""
+    return isinstance(as_connector_error(error), ActionRequiredError)
+
+
+def is_doubt(error: Exception) -> bool:
+    """Whether the answer may only be early, late or from another node: asking again a little later often helps."""
+    if isinstance(error, NodeFailure):
+        return error.verdict is Verdict.MISSING
+    return isinstance(error, StaleAnswerError | MalformedAnswerError)
+
+
+def as_connector_error(error: Exception) -> ConnectorError:
+    """A failure to read from the node as one of the pipeline's errors."""
+    if isinstance(error, ConnectorError):
+        return error
+    return error.as_error() if isinstance(error, NodeFailure) else TransientError(str(error), reason="NodeInconsistent")
+
+
 class DeepReorganisationError(ActionRequiredError):
     """The chain was replaced from a block below the ring."""
 

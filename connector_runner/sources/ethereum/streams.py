@@ -7,7 +7,13 @@ from dataclasses import replace
 from functools import partial
 
 from connector_runner.protocols.batch import Row
-from connector_runner.protocols.errors import START_OVER, ActionRequiredError, SourceChangedError, UnknownStreamError
+from connector_runner.protocols.errors import (
+    START_OVER,
+    ActionRequiredError,
+    ConnectorError,
+    SourceChangedError,
+    UnknownStreamError,
+)
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.source import Checkpoint, Report
 from connector_runner.sources.ethereum.chain import Chain
@@ -157,6 +163,29 @@ def begin_stream(
     chain = from_position(checkpoint.position)
     plan = choose_plan(plans, stream, chain.state.event, checkpoint.schema_version)
     return plan, chain.with_state(replace(chain.state, event=plan.event))
+
+
+def begin_streams(
+    plans: Mapping[str, StreamPlan], checkpoints: Mapping[str, Checkpoint | None], *, isolates: bool
+) -> tuple[list[tuple[StreamPlan, Chain | None]], dict[str, ConnectorError]]:
+    """Returns what `begin_stream` returns for each stream, and why the others can't be read, if they are isolated.
+
+    Raises:
+        ActionRequiredError: A stream can't be read and is not isolated, or none can. A stream that the dataset has data of is
+            not isolated: without its schema, its position can't be kept apart from the others'.
+    """
+    found = []
+    failed: dict[str, ConnectorError] = {}
+    for stream, checkpoint in checkpoints.items():
+        try:
+            found.append(begin_stream(plans, stream, checkpoint))
+        except ActionRequiredError as error:
+            if not isolates or checkpoint is not None:
+                raise
+            failed[stream] = error
+    if not found:
+        raise next(iter(failed.values()))
+    return found, failed
 
 
 def chain_identity(checkpoints: Iterable[Checkpoint | None]) -> str | None:

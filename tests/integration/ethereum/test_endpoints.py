@@ -9,7 +9,7 @@ import pytest
 
 from connector_runner.protocols.errors import SourceChangedError
 from connector_runner.sources.ethereum import chain as chain_module
-from connector_runner.sources.ethereum import source
+from connector_runner.sources.ethereum import heads
 from connector_runner.sources.ethereum.endpoints import standstill
 from tests.integration.ethereum.running import Lines, running, sqlite_dataset, until, until_head
 from tests.servers.anvil import AnvilServer
@@ -177,7 +177,7 @@ async def test_an_endpoint_that_lags_is_left_though_it_moves(
     chain: tuple[AnvilServer, Actors], proxy: FaultProxy, finality: str | int, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(source, "COMPARE_SECONDS", 0.5)
+    monkeypatch.setattr(heads, "COMPARE_SECONDS", 0.5)
     node, actors = chain
 
     def lagging(params: list[Any], found: Any) -> Any:

@@ -50,12 +50,14 @@ class BlockFetcher:
         pool: The endpoints.
         prover: Proves the answers.
         missing: Endpoints (by index) and the methods that they do not offer.
+        isolates: Streams that can't be read do not keep others from being read (see `PlanSet`).
     """
 
     def __init__(self, pool: EndpointPool, prover: Prover) -> None:
         self.pool = pool
         self.prover = prover
         self.missing: set[tuple[int, str]] = set()
+        self.isolates = False
         self._refused: set[tuple[int, str]] = set()
         self._found: dict[Hashable, Any] | None = (
             None  # what was already fetched for a piece that several streams share
@@ -76,13 +78,13 @@ class BlockFetcher:
         found: T = self._found[key]
         return found
 
-    def _is_first(self, key: Hashable) -> bool:
-        """Whether this is the first stream of a piece that does something which is done only once."""
+    def _do_once(self, key: Hashable, do: Callable[[], object]) -> None:
+        """Does something for the first stream of a piece; it counts as done only if it did not fail."""
         if self._found is None:
-            return True
-        is_first = key not in self._found
-        self._found[key] = True
-        return is_first
+            do()
+        elif key not in self._found:
+            do()
+            self._found[key] = True
 
     async def _ask_block(self, number: int, full: bool = False) -> Answer:
         full = full or (self._found is not None and (BLOCK, number, True) in self._found)
@@ -144,9 +146,12 @@ class BlockFetcher:
             return self._absent(number), {}, len(memoryview(answer))
         header, block = found
         check_contents(check_number(header, number), block, self.prover.family)
-        if full and self.prover.proves(number) and self._is_first(("transactions proven", header.hash)):
-            self.prover.prove_transactions(header, check_transactions(header, block))
+        if full and self.prover.proves(number):
+            self._do_once(("transactions proven", header.hash), partial(self._prove_transactions, header, block))
         return header, block, len(memoryview(answer))
+
+    def _prove_transactions(self, header: Header, block: Json) -> None:
+        self.prover.prove_transactions(header, check_transactions(header, block))
 
     async def proven_block(self, number: int) -> tuple[Header, Json, int]:
         """Fetches a block, with its list of transactions proven if configured; for streams that count or name them."""

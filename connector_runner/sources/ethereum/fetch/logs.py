@@ -201,8 +201,8 @@ class Fetcher(BlockFetcher):
         self, header: Header, size: int, logs: list[Json], more: int, holds: bool, wanted: LogFilter
     ) -> BlockLogs:
         """Keeps the logs that match, with their share of the bytes; and records whether the block's bloom had all logs."""
-        if logs and self.prover.family.bloom and header.bloom is not None and self._is_first(("tried", header.hash)):
-            self._trust.observe(holds)
+        if logs and self.prover.family.bloom and header.bloom is not None:
+            self._do_once(("tried", header.hash), partial(self._trust.observe, holds))
         kept = logs if wanted.is_open else list(filter(passes(wanted), logs))
         return BlockLogs(
             header,

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import msgspec
 
+from connector_runner.protocols.errors import ConnectorError, SourceChangedError, TransientError
 from connector_runner.sources.ethereum.decode.responses import BlockRows, Header
-from connector_runner.sources.ethereum.errors import StaleAnswerError
+from connector_runner.sources.ethereum.errors import MalformedAnswerError, NodeFailure, StaleAnswerError, is_final
 from connector_runner.sources.ethereum.fetch.logs import Fetcher
 from connector_runner.sources.ethereum.fetch.plan import StreamPlan
+
+FAILURES = (StaleAnswerError, MalformedAnswerError, NodeFailure, ConnectorError)
+Fetch = Callable[[StreamPlan], Awaitable[list[BlockRows]]]
+
+
+class PlanFailuresError(Exception):
+    """Some streams can't be read.
+
+    Attributes:
+        failed: Stream → why it can't be read.
+    """
+
+    def __init__(self, failed: Mapping[str, Exception]) -> None:
+        super().__init__(", ".join(failed))
+        self.failed = failed
 
 
 class Unit(msgspec.Struct, frozen=True, gc=False):
@@ -63,19 +79,53 @@ class PlanSet:
         """Fetches one block, proven as far as possible.
 
         Raises:
-            StaleAnswerError, NodeFailure, ConnectorError: It is not available now.
+            StaleAnswerError, NodeFailure, ConnectorError, PlanFailuresError: See `_fetch`.
         """
         piece = fetcher.for_piece() if len(self.plans) > 1 else fetcher
-        return _joined([await plan.fetch_block(piece, number, number) for plan in self.plans])
+        return _joined(
+            await self._fetch(piece.isolates, self.plans, lambda plan: plan.fetch_block(piece, number, number))
+        )
 
     async def fetch_range(self, fetcher: Fetcher, first: int, last: int) -> list[Unit]:
         """Fetches several blocks that don't change any more; only if `has_range`.
 
         Raises:
-            StaleAnswerError, NodeFailure, ConnectorError: They are not available now.
+            StaleAnswerError, NodeFailure, ConnectorError, PlanFailuresError: See `_fetch`.
         """
         piece = fetcher.for_piece() if len(self.plans) > 1 else fetcher
-        return _joined([await plan.fetch_range(piece, first, last) for plan in self.plans if plan.fetch_range])
+
+        async def fetch(plan: StreamPlan) -> list[BlockRows]:
+            assert plan.fetch_range is not None  # noqa: S101 - `has_range`
+            return await plan.fetch_range(piece, first, last)
+
+        return _joined(await self._fetch(piece.isolates, self.plans, fetch))
+
+    async def _fetch(self, isolates: bool, plans: Sequence[StreamPlan], fetch: Fetch) -> list[list[BlockRows]]:
+        """Fetches for each stream in turn. If one fails, the others show whether that is because of the stream.
+
+        Raises:
+            PlanFailuresError: Some streams can't be read while others can; or none can, and a person must act.
+            StaleAnswerError, NodeFailure, ConnectorError: They are not available now.
+        """
+        if self.is_alone or not isolates:
+            return [await fetch(plan) for plan in plans]
+        found: list[list[BlockRows]] = []
+        failed: dict[str, Exception] = {}
+        for plan in plans:
+            try:
+                found.append(await fetch(plan))
+            except SourceChangedError:
+                raise
+            except FAILURES as error:
+                failed[plan.schema.stream] = error
+                if not found and len(failed) > 1 and isinstance(error, TransientError):
+                    break  # the node can't be reached: asking it for all the others would take long
+        if not failed:
+            return found
+        first = next(iter(failed.values()))
+        if not found and not is_final(first):
+            raise first
+        raise PlanFailuresError(failed)
 
 
 def _joined(found: list[list[BlockRows]]) -> list[Unit]:
