@@ -121,9 +121,16 @@ class Canned:
 
 
 def application(canned: Canned) -> web.Application:
+    asked = {"requests": 0, "calls": 0}
+
+    async def counted(_request: web.Request) -> web.Response:
+        return web.json_response(asked)
+
     async def handle(request: web.Request) -> web.Response:
         calls = msgspec.json.decode(await request.read())
         answers = []
+        asked["requests"] += 1
+        asked["calls"] += len(calls) if isinstance(calls, list) else 1
         for call in calls if isinstance(calls, list) else [calls]:
             number = msgspec.json.encode(call["id"])
             answers.append(
@@ -138,6 +145,7 @@ def application(canned: Canned) -> web.Application:
 
     app = web.Application(client_max_size=2**24)
     app.router.add_post("/", handle)
+    app.router.add_get("/asked", counted)
     return app
 
 
