@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -75,19 +75,20 @@ class Restarts:
             if is_well and "deletionTimestamp" not in job:
                 self._well[meta["name"], job["name"]] = now
 
-    def needless(self, acts: Iterable[Act], audit: Audit) -> list[str]:
-        """Connector and Job of each execution that the operator ended without a reason."""
-        deleted = {
-            e["objectRef"].get("name", "")
-            for e in audit.events(namespace=self._kit.namespace)
-            if e["verb"] == "delete" and e["objectRef"].get("resource") == "jobs"
-        }
+    def needless(self, acts: Iterable[Act], deleted: Container[str]) -> list[str]:
+        """Connector and Job of each execution that the operator ended without a reason; `deleted`: all Jobs that it deleted."""
         known = [act for act in acts if act.name not in HARMLESS]
         return [
             f"{name} {job}"
             for (name, job), ended in self._ended.items()
             if job in deleted and not any(_is_reason(act, name, self._well[name, job], ended) for act in known)
         ]
+
+
+def deleted_jobs(audit: Audit, namespace: str) -> set[str]:
+    """Names of the Jobs that the operator deleted."""
+    found = [e for e in audit.events(namespace=namespace) if e["verb"] == "delete"]
+    return {e["objectRef"].get("name", "") for e in found if e["objectRef"].get("resource") == "jobs"}
 
 
 def _is_reason(act: Act, connector: str, well: float, ended: float) -> bool:

@@ -18,7 +18,7 @@ import pytest
 from tests.e2e.acts import BAD_LABEL
 from tests.e2e.adversary import FOREIGN, NAMES, PULL, Adversary
 from tests.e2e.gambits import deal
-from tests.e2e.restarts import Restarts
+from tests.e2e.restarts import Restarts, deleted_jobs
 from tests.kit.cluster import READS, Audit, Kit, wait_operator
 from tests.localkube.cluster import LocalKube, eventually
 
@@ -61,7 +61,7 @@ def run_seed(kit: Kit, cluster: LocalKube, made: list[Adversary], seed: int, sec
                 check_settled(kit, name)
         check_overlaps(cluster, kit)
         check_audit(audit, kit.namespace)
-        needless = restarts.needless(adversary.acts, audit)
+        needless = restarts.needless(adversary.acts, deleted_jobs(audit, kit.namespace))
         assert not needless, f"replaced, though they ran well and nothing had been changed: {needless}"
         check_rest(cluster, kit)
         if seed % 2:
