@@ -198,6 +198,16 @@ def test_a_node_that_is_being_made_is_waited_for(kit: Kit, localkube: LocalKube)
 
 
 @pytest.mark.fault
+def test_a_scheduler_that_is_not_there_is_named(kit: Kit) -> None:
+    kit.apply("c", runner={"schedulerName": "misspelt"}, **RUNNING)
+    kit.wait("c", "pending", reason="Unschedulable", timeout=240)
+    assert "is one named 'misspelt' running?" in kit.condition("c")["message"]
+    assert kit.condition("c", "Stalled")["status"] == "True"
+    kit.patch("c", runner={"schedulerName": None})
+    kit.wait("c", "running", ready=True)
+
+
+@pytest.mark.fault
 def test_pods_behind_scheduling_gates_wait_to_be_admitted(kit: Kit, localkube: LocalKube) -> None:
     kit.run("c")
     with mutate(kit, "pods", GATE):

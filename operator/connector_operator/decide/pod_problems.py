@@ -78,7 +78,7 @@ def _explain_unscheduled(pod: ObservedPod, seen: Observation) -> Explanation | N
     if pod.gates:
         return _explain_gates(pod, seen.namespace)
     if not pod.unschedulable:
-        return None
+        return _explain_unnoticed(pod, seen.now)
     message = f"No node accepts the pod: {pod.unschedulable}"
     if pod.nominated:
         message += f" Room is being made for it on node {pod.nominated}."
@@ -95,6 +95,20 @@ def _explain_unscheduled(pod: ObservedPod, seen: Observation) -> Explanation | N
     is_fresh = seen.now - (pod.created or seen.now) < seen.policy.unschedulable_after
     waits_for = WaitsFor.CAPACITY if since is not None or is_fresh else WaitsFor.PERSON
     return Explanation(Reason.UNSCHEDULABLE, message, waits_for)
+
+
+def _explain_unnoticed(pod: ObservedPod, now: datetime) -> Explanation | None:
+    """A pod that nobody has begun with: no scheduler has said anything about it, or the node that it was given has not."""
+    if pod.phase != "Pending" or pod.accepted is not None or now - (pod.created or now) <= LONG:
+        return None
+    if pod.node:
+        message = f"Node {pod.node} has not begun with pod {pod.name}: see kubectl describe node {pod.node}."
+        return Explanation(Reason.POD_NOT_STARTED, message)
+    message = (
+        f"No scheduler has said anything about pod {pod.name}: is one named {pod.scheduler or 'default-scheduler'!r} running? "
+        "The name comes from spec.runner.schedulerName, the installation's defaults, or a policy."
+    )
+    return Explanation(Reason.UNSCHEDULABLE, message, WaitsFor.PERSON)
 
 
 def _explain_gates(pod: ObservedPod, namespace: str) -> Explanation:

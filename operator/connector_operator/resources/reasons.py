@@ -130,7 +130,7 @@ class Reason(StrEnum):
     )
     POD_NOT_STARTED = (
         "PodNotStarted",
-        "The pod can't start; the message is the kubelet's.",
+        "The pod can't start (the message is the kubelet's), or the node that it was given has not begun with it for two minutes.",
         "Fix what the message names.",
     )
     IMAGE_NOT_PULLED = (
@@ -141,7 +141,7 @@ class Reason(StrEnum):
     UNSCHEDULABLE = (
         "Unschedulable",
         "No node accepts the pod. If nodes are created on demand, it waits for one (Reconciling) as long as an event says that one is coming; "
-        "otherwise it is Stalled after `--unschedulable-after`.",
+        "otherwise it is Stalled after `--unschedulable-after`. Also if no scheduler has said anything about the pod for two minutes.",
         "Check `spec.runner` (resources, nodeSelector, tolerations) and the nodes.",
     )
     RUNNER_NOT_READY = (

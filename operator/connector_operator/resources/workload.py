@@ -86,6 +86,8 @@ class ObservedPod(msgspec.Struct, frozen=True, kw_only=True):
         waiting: What the container waits for, as reported by the kubelet.
         unschedulable: The scheduler's message, when it finds no node.
         gates: Names of what holds it back from the scheduler.
+        node: The node that it was given; "" for none yet.
+        scheduler: The name of the scheduler that is to choose its node.
         nominated: The node on which the scheduler makes room for it; "" for none.
         disruption: Reason of the DisruptionTarget condition.
         reason: Why the pod as a whole has ended (DeadlineExceeded, Evicted ...), where that is not said of a container.
@@ -112,6 +114,8 @@ class ObservedPod(msgspec.Struct, frozen=True, kw_only=True):
     waiting: str = ""
     unschedulable: str = ""
     gates: tuple[str, ...] = ()
+    node: str = ""
+    scheduler: str = ""
     nominated: str = ""
     disruption: str = ""
     reason: str = ""
@@ -249,6 +253,8 @@ def read_pod(raw: Mapping[str, Any]) -> ObservedPod:
         waiting=waiting.get("message", "") or waiting.get("reason", ""),
         unschedulable=scheduled.get("message", "") if scheduled.get("status") == "False" and not gates else "",
         gates=gates,
+        node=raw.get("spec", {}).get("nodeName", ""),
+        scheduler=raw.get("spec", {}).get("schedulerName", ""),
         nominated=status.get("nominatedNodeName", ""),
         disruption=disrupted.get("reason", "") if disrupted.get("status") == "True" else "",
         reason=status.get("reason", ""),

@@ -118,10 +118,27 @@ def test_a_pod_that_a_queue_holds_back_waits_to_be_admitted(state: str) -> None:
         assert "Last seen: Pod" in world.condition("Ready")["message"]
 
 
+@pytest.mark.parametrize("state", ["starting", "pending"])
+def test_a_pod_that_no_scheduler_looks_at_is_told_with_the_schedulers_name(state: str) -> None:
+    world = stick(state, unschedulable="", accepted=None, scheduler="misspelt")
+    reason = "Starting" if state == "starting" else "Discovering"
+    assert look(world, 119) == (reason, "P")
+    assert look(world, 2) == ("Unschedulable", "S")
+    assert "is one named 'misspelt' running?" in world.condition("Ready")["message"]
+
+
+def test_a_node_that_does_not_begin_with_a_pod_is_named() -> None:
+    world = stick("starting", unschedulable="", accepted=None, node="node-7")
+    assert look(world, 121) == ("PodNotStarted", "P")
+    assert "Node node-7 has not begun with pod" in world.condition("Ready")["message"]
+
+
 def test_raw_pods_tell_gates_and_nominations() -> None:
     scheduled = {"type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "message": "blocked"}
     gated = read_pod({"spec": {"schedulingGates": [{"name": "a"}]}, "status": {"conditions": [scheduled]}})
     assert (gated.gates, gated.unschedulable) == (("a",), "")
+    told = read_pod({"spec": {"nodeName": "n", "schedulerName": "s"}})
+    assert (told.node, told.scheduler, told.accepted) == ("n", "s", None)
     waiting = read_pod({"spec": {}, "status": {"conditions": [scheduled], "nominatedNodeName": "n"}})
     assert (waiting.gates, waiting.unschedulable, waiting.nominated) == ((), "blocked", "n")
 
