@@ -48,7 +48,12 @@ def _pod(a: Adversary, c: str) -> str:
 def _open_jobs(a: Adversary, c: str, role: str) -> list[dict[str, Any]]:
     """The operator's own Jobs that have not ended."""
     jobs = [j for j in a.kit.jobs(c, role) if not j["metadata"]["name"].startswith("foreign")]
-    return [j for j in jobs if not any(x["status"] == "True" for x in j["status"].get("conditions", []))]
+    over = {"Complete", "Failed"}
+    return [
+        j
+        for j in jobs
+        if over.isdisjoint(x["type"] for x in j["status"].get("conditions", []) if x["status"] == "True")
+    ]
 
 
 def _open_job(a: Adversary, c: str, role: str) -> dict[str, Any]:
