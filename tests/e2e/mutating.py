@@ -19,7 +19,7 @@ from typing import Any
 from tests.e2e.adversary import Adversary
 from tests.e2e.test_adversary import run_seed
 from tests.kit.cluster import OPERATOR_NAMESPACE, Kit, install, restart_operator
-from tests.localkube.cluster import KubectlError, LocalKube
+from tests.localkube.cluster import LocalKube
 from tests.localkube.plugin import default_images
 
 ROOT = Path(__file__).parents[2]

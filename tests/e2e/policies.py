@@ -94,7 +94,7 @@ def refuse(
 
 @contextmanager
 def mutate(kit: Kit, resource: str, patch: str, *, waits: bool = True) -> Iterator[None]:
-    """Changes what is created, by a JSON patch in CEL; holds when the block begins, if it `waits` for that."""
+    """Changes what is created, by a JSON patch in CEL; holds in the whole block and not after it, if it `waits` for that."""
     mark = '[JSONPatch{op: "add", path: "/metadata/annotations", value: {"mutated": "yes"}}]'
     guarded = f'has(object.metadata.name) && object.metadata.name == "probe" ? {mark} : ({patch})'
     spec = _base(kit, "mutate", resource, ["CREATE"]) | {
@@ -104,8 +104,12 @@ def mutate(kit: Kit, resource: str, patch: str, *, waits: bool = True) -> Iterat
     }
     with _policy(kit, "MutatingAdmissionPolicy", f"mutate-{resource}", spec, {}):
         if waits:
-            eventually(
-                lambda: _probe(kit, resource)["metadata"].get("annotations", {}).get("mutated") == "yes",
-                what="the mutation holds",
-            )
+            eventually(lambda: is_mutated(kit, resource), what="the mutation holds")
         yield
+    if waits:
+        eventually(lambda: not is_mutated(kit, resource), what="the mutation holds no longer")
+
+
+def is_mutated(kit: Kit, resource: str) -> bool:
+    """Whether a mutation holds now."""
+    return bool(_probe(kit, resource)["metadata"].get("annotations", {}).get("mutated") == "yes")

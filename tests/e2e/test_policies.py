@@ -141,7 +141,7 @@ def test_a_policy_that_takes_our_labels_from_jobs_is_told_and_takes_nothing_away
     with mutate(kit, "jobs", STRIP_LABELS):
         kit.patch("old", restartedAt="now")
         kit.wait("old", "running", reason="JobRefused", ready=False)
-        kit.apply("new", **RUNNING)
+        kit.apply("new", "ws://null?new", **RUNNING)  # otherwise it would take the list of streams from the other
         kit.wait("new", "pending", reason="JobRefused", ready=False)
         for name in ("old", "new"):
             assert "label apperate.io/connector, label apperate.io/role" in kit.condition(name)["message"]

@@ -6,10 +6,11 @@ import msgspec
 
 from connector_operator.decide import backoff, termination
 from connector_operator.decide.facts import Facts, JobFacts
+from connector_operator.decide.provenance import with_provenance
 from connector_operator.decide.selected import MOST_SELECTIONS, find_selection
 from connector_operator.resources import names
 from connector_operator.resources.reasons import Reason
-from connector_operator.resources.times import format_time
+from connector_operator.resources.times import format_time, parse_time
 from connector_operator.resources.workload import ObservedJob
 from connector_runner.schemas.catalogue import CatalogueSummary, with_unique_streams
 from connector_runner.schemas.kinds.connector_status import ConnectorStatus, Discovery, LastExecution
@@ -35,11 +36,29 @@ def _fold_execution(facts: Facts, status: ConnectorStatus) -> ConnectorStatus:
     if deleted is not None:
         return _record_deleted(facts, status, deleted)
     gone = seen.vanished.get(status.run) if status.state.exec_id and status.run > last.run else None
+    if gone is None and status.run not in runs:
+        gone = _gone_unseen(facts, status)
+        return status if gone is None else _record_deleted(facts, status, gone)
     if gone is None or status.run in runs:
         return status
     if gone.finished is not None:  # ended, and then removed (by its time to live) before it was observed
         return _record(facts, status, gone)
     return finish(facts, _record_deleted(facts, status, gone))
+
+
+def _gone_unseen(facts: Facts, status: ConnectorStatus) -> ObservedJob | None:
+    """The Job of an execution that is known to have run and is not there any more: nobody saw it go.
+
+    Somebody deleted it, or took its labels away, while the operator was down. Its run must not be given to another pod.
+    """
+    name, healthy = names.job_of_execution(status.state.exec_id), facts.conditions.get("RunnerHealthy")
+    if healthy is None or healthy.status != "True" or not name or status.run <= status.last_execution.run:
+        return None
+    if name != names.execution_job_name(facts.seen.name, facts.seen.uid, status.run):
+        return None
+    begun = parse_time(healthy.last_transition_time)
+    job = ObservedJob(name=name, owner=facts.seen.uid, run=status.run, started=begun)
+    return with_provenance((job,), facts.seen.uid, status)[0]
 
 
 def _record(facts: Facts, status: ConnectorStatus, job: ObservedJob) -> ConnectorStatus:

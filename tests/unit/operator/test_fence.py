@@ -124,6 +124,23 @@ def test_a_runner_that_is_taken_over_does_not_come_back_by_itself() -> None:
     assert cluster.world.status["run"] > run
 
 
+@pytest.mark.parametrize("leaves_pod", [False, True], ids=["deleted", "unlabelled"])
+def test_a_run_that_ended_while_nobody_looked_is_not_given_to_another_pod(leaves_pod: bool) -> None:
+    """Its number is in the dataset: the next runner of the same run would be refused there."""
+    world = make("running")
+    world.jobs.clear()
+    if not leaves_pod:
+        world.pods.clear()
+    world.settle()
+    if leaves_pod:
+        world.pass_time(31)
+        world.settle()
+        world.pods.clear()
+        world.settle()
+    assert [job.run for job in world.live()] == [2]
+    assert (world.status["lastExecution"]["run"], world.status["lastExecution"]["reason"]) == (1, "JobDeleted")
+
+
 @settings(max_examples=20, deadline=None)
 @given(
     first=st.integers(0, 8),
