@@ -127,10 +127,12 @@ class Reader:
 
     def __init__(
         self, position: LogPosition, *others: tuple[TableDefinition, LogPosition], is_mariadb: bool = False, has_gtids: bool = True,
-        definition: TableDefinition = TABLE, isolates: bool = False, **options: str,
+        definition: TableDefinition = TABLE, isolates: bool = False, until: LogPosition | None = None, **options: str,
     ) -> None:  # fmt: skip
         server = Server(is_mariadb, {"gtid_mode": "ON" if has_gtids else "OFF"})
-        self.log_reader = LogReader(settings(**options), server, definition, position, *others, isolates=isolates)
+        self.log_reader = LogReader(
+            settings(**options), server, definition, position, *others, isolates=isolates, until=until
+        )
         self.position = position
         self.batches: list[LogBatch] = []
 

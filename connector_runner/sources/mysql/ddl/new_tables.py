@@ -22,16 +22,18 @@ def new_tables(
         folds_case: Whether the server compares table names without regard to case (lower_case_table_names).
         is_mariadb: Whether the dialect is MariaDB's.
     """
-    word = statement.lstrip()[:6].upper()
-    if word in {"RENAME", "ALTER ", "ALTER\t", "ALTER\n"}:
+    tokens = split(statement, sql_mode, is_mariadb=is_mariadb)
+    first = next(tokens, None)
+    if first is not None and first.key == "SET":  # MariaDB: SET STATEMENT … FOR statement
+        first = next((next(tokens, None) for token in tokens if token.key == "FOR"), None)
+    if first is None or first.key not in {"CREATE", "RENAME", "ALTER"}:
+        return []
+    if first.key != "CREATE":
         meaning = read_meaning(
             statement, database, _NO_TABLE, sql_mode=sql_mode, folds_case=folds_case, is_mariadb=is_mariadb
         )
         return [new for _, new in meaning.renamed]
-    if word != "CREATE":
-        return []
-    reader = Reader(list(split(statement, sql_mode, is_mariadb=is_mariadb)), database, folds_case=folds_case)
-    reader.take("CREATE")
+    reader = Reader(list(tokens), database, folds_case=folds_case)
     reader.take("OR", "REPLACE")
     if not reader.take("TABLE"):
         return []
