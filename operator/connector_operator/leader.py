@@ -37,13 +37,13 @@ class Leadership:
 
     async def acquire(self) -> None:
         """Waits until the Lease is ours."""
-        told = False
+        is_logged = False
         while not await self._try():
-            if not told:
+            if not is_logged:
                 log.info(
                     "waiting: %s is the active operator", self._lease.get("spec", {}).get("holderIdentity", "another")
                 )
-                told = True
+                is_logged = True
             await asyncio.sleep(self._duration / 5)
         IS_LEADER.set(1)
         log.info("active: %s holds the Lease %s", self.identity, self._name)

@@ -55,7 +55,7 @@ class Watches:
         """
         served = await self._look(self._namespaces) if len(self._namespaces) > 1 else self._namespaces
         while not self._stop.is_set():
-            self._tell(served)
+            self._report(served)
             served = await self._serve(served)
 
     async def _serve(self, served: list[str]) -> list[str]:
@@ -120,7 +120,7 @@ class Watches:
                 log.warning("the rights could not be looked at: %s", error)
                 await asyncio.sleep(1)
 
-    def _tell(self, served: list[str]) -> None:
+    def _report(self, served: list[str]) -> None:
         lost = [namespace for namespace in self._namespaces if namespace not in served]
         UNSERVED.set(len(lost))
         if lost:

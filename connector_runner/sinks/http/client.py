@@ -119,7 +119,7 @@ class Client:
             ) from None
         if answer.will_close:
             self.close()
-        self._judge(answer.status, text, answer.getheader("Retry-After"))
+        self._check_status(answer.status, text, answer.getheader("Retry-After"))
 
     def _place(self) -> str:
         """The request target: the path; for a proxy the whole URL."""
@@ -132,7 +132,7 @@ class Client:
         """The headers for the proxy; none inside a tunnel."""
         return self._proxy.headers if self._proxy is not None and self._parts.scheme == "http" else {}
 
-    def _judge(self, status: int, text: bytes, after: str | None) -> None:
+    def _check_status(self, status: int, text: bytes, after: str | None) -> None:
         said = f"{status} {text[:300].decode(errors='replace')}"
         if 200 <= status < 300:
             if _success(text):

@@ -169,7 +169,7 @@ def _merge(own: StreamState, other: StreamState) -> StreamState:
     """Merges what is known about the dataset for streams that are read together from now on."""
     ranges = [state.left_out for state in (own, other) if state.left_out is not None]
     return StreamState(
-        told=own.told | other.told,
+        reported=own.reported | other.reported,
         left_out=(min(first for first, _ in ranges), max(last for _, last in ranges)) if ranges else None,
         is_bloom_refuted=own.is_bloom_refuted or other.is_bloom_refuted,
         since=max(own.since, other.since),

@@ -26,14 +26,14 @@ class StreamState:
     """What is known about the dataset, apart from its blocks.
 
     Attributes:
-        told: Keys of what was reported as an incident; each is reported only once.
+        reported: Keys of what was reported as an incident; each is reported only once.
         left_out: First and last block that may have been skipped because of a bloom; None: all were read.
         is_bloom_refuted: A bloom lacked some logs of its block. From then on no block is skipped because of its bloom.
         event: The event of an event stream; "" for other streams, and when it is not recorded.
         since: The first block whose blooms were tested before they were trusted; older versions trusted all.
     """
 
-    told: frozenset[str] = frozenset()
+    reported: frozenset[str] = frozenset()
     left_out: tuple[int, int] | None = None
     is_bloom_refuted: bool = False
     event: str = ""

@@ -21,7 +21,7 @@ def to_position(chain: Chain, *, of_one: bool = True) -> Position:
     own = {"number": chain.number, "hash": chain.head, "start": chain.start, "_ring": list(chain.hashes)}
     state = chain.state
     found = {
-        "_told": sorted(state.told), "_left_out": list(state.left_out or ()), "_bloom_refuted": state.is_bloom_refuted,
+        "_told": sorted(state.reported), "_left_out": list(state.left_out or ()), "_bloom_refuted": state.is_bloom_refuted,
         "_event": state.event,
     }  # fmt: skip
     known = {name: value for name, value in found.items() if value} if of_one else found
@@ -55,9 +55,11 @@ def _state(position: Position) -> StreamState:
     """
     first_last = tuple(map(int, position.get("_left_out") or ()))
     left_out = (first_last[0], first_last[1]) if len(first_last) == 2 else None
-    told = frozenset(map(str, position.get("_told") or ()))
+    reported = frozenset(map(str, position.get("_told") or ()))
     since = int(position.get("_since", position["number"] + 1))
-    return StreamState(told, left_out, bool(position.get("_bloom_refuted")), str(position.get("_event") or ""), since)
+    return StreamState(
+        reported, left_out, bool(position.get("_bloom_refuted")), str(position.get("_event") or ""), since
+    )
 
 
 def _is_whole(chain: Chain) -> bool:

@@ -102,7 +102,7 @@ class EthereumSource:
     def _learn_family(self, chain: int) -> None:
         self._prover.family = family_of(chain, self._settings.proofs)
         if self._prover.family.lacks and (said := describe(chain, self._settings.proofs)):
-            self._prover.tell(f"family {self._prover.family.name}", f"chain {chain}", said)
+            self._prover.report(f"family {self._prover.family.name}", f"chain {chain}", said)
 
     def batches(self) -> AsyncIterator[Batch]:
         """Extends, waits or walks back, depending on the node's head; never ends."""

@@ -57,12 +57,12 @@ def build_state(name: str, status: ConnectorStatus) -> dict[str, str]:
     if status.state.exec_id:
         state["execId"] = status.state.exec_id
     ready = _find_condition(status, "Ready")
-    if ready is not None and ready.status != "True" and has_trouble(status):
+    if ready is not None and ready.status != "True" and has_error(status):
         state |= {"reason": ready.reason, "message": ready.message}
     return state
 
 
-def has_trouble(status: ConnectorStatus) -> bool:
+def has_error(status: ConnectorStatus) -> bool:
     """Whether something went wrong: the connector is errored, stalled, or retrying."""
     stalled = _find_condition(status, "Stalled")
     failures = status.discovery.failures + status.retry.failures

@@ -46,7 +46,7 @@ class ConnectorsApi:
 
     def build_app(self) -> web.Application:
         """The application with its routes."""
-        app = web.Application(middlewares=[_observe, _tell_problems], client_max_size=self._settings.max_body)
+        app = web.Application(middlewares=[_observe, _report_problems], client_max_size=self._settings.max_body)
         app.add_routes(
             [
                 web.get("/v1/connectors", self.list_schemas),
@@ -200,7 +200,7 @@ def answer_problem(problem: ProblemError) -> web.Response:
 
 
 @web.middleware
-async def _tell_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _report_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turns every failure into a problem, including those of the routing."""
     try:
         return await handler(request)
@@ -240,7 +240,7 @@ async def _observe(request: web.Request, handler: Handler) -> web.StreamResponse
         # The route, not the path: by a typing error a token may get into a path, too.
         fields = {"method": request.method[:20], "status": status, "seconds": round(seconds, 4)}
         if "name" in request.match_info:
-            fields["connector"] = _tell_name(request.match_info["name"])
+            fields["connector"] = _printable_name(request.match_info["name"])
         log.info("%s %s %d", fields["method"], route or "<no route>", status, extra=fields)
 
 
@@ -253,7 +253,7 @@ def _route(request: web.Request) -> str:
     return resource.canonical if resource is not None else ""
 
 
-def _tell_name(asked: str) -> str:
+def _printable_name(asked: str) -> str:
     try:
         return resource_name(asked)
     except BadIdError:

@@ -140,7 +140,7 @@ class Observer:
         seen = msgspec.structs.replace(seen, pods=pods)
         if Look.EVENTS in looks:
             events = await self._events(seen, pods)
-            warnings = tuple((e.subject, e.message) for e in events if e.tells_cause)[-_MOST_WARNINGS:]
+            warnings = tuple((e.subject, e.message) for e in events if e.names_cause)[-_MOST_WARNINGS:]
             signs = tuple(e.sign for e in events if e.sign is not None)
             seen = msgspec.structs.replace(seen, warnings=warnings, node_signs=signs)
         if Look.CATALOGUE in looks:

@@ -66,43 +66,43 @@ def _speaking(raws: dict[Key, Raw], is_about_to: Callable[[Key], bool], since: s
     """Connectors that know or do something, one per answer: of a thousand with the same one, one is parsed fully."""
     answers: set[Any] = set()
     for key, raw in raws.items():
-        told = _told(raw)
-        ordered = told.get("ordered")
-        is_asking = isinstance(ordered, dict) and ordered.get("run", 0) > told.get("attempts", 0)
-        answer = _mark(told) if told.get("at", "") >= since else None
-        if is_asking or is_about_to(key) or told.get("failures") or answer not in answers | {None}:
+        known = _known_of(raw)
+        ordered = known.get("ordered")
+        is_asking = isinstance(ordered, dict) and ordered.get("run", 0) > known.get("attempts", 0)
+        answer = _mark(known) if known.get("at", "") >= since else None
+        if is_asking or is_about_to(key) or known.get("failures") or answer not in answers | {None}:
             answers.add(answer)
             yield key, raw
 
 
-def _mark(told: dict[str, Any]) -> tuple[Any, ...]:
+def _mark(known: dict[str, Any]) -> tuple[Any, ...]:
     """What tells answers apart."""
-    keys = [selection.get("key") for selection in told.get("selections") or () if isinstance(selection, dict)]
-    return told.get("begun"), tuple(told.get("missing") or ()), tuple(keys)
+    keys = [selection.get("key") for selection in known.get("selections") or () if isinstance(selection, dict)]
+    return known.get("begun"), tuple(known.get("missing") or ()), tuple(keys)
 
 
-def _told(raw: Raw) -> dict[str, Any]:
-    told = raw["status"].get("discovery")
-    return told if isinstance(told, dict) else {}
+def _known_of(raw: Raw) -> dict[str, Any]:
+    known = raw["status"].get("discovery")
+    return known if isinstance(known, dict) else {}
 
 
 def _read_discovery(raw: Raw) -> Discovery:
     """The discovery in a status; what was made unreadable by hand counts as absent."""
-    return parse_status({"discovery": _told(raw)}).discovery
+    return parse_status({"discovery": _known_of(raw)}).discovery
 
 
 def _answers(facts: Facts, others: list[_Peer], since: str) -> tuple[Answer, ...]:
     """The newest few different answers; many connectors may have the same one."""
     found: dict[tuple[str, int, tuple[str, ...]], _Peer] = {}
     for peer in others:
-        told = peer.discovery
+        known = peer.discovery
         if (
-            told.begun
-            and told.at >= since
-            and (told.config_hash, told.form) == (facts.hashes.config, facts.hashes.form)
+            known.begun
+            and known.at >= since
+            and (known.config_hash, known.form) == (facts.hashes.config, facts.hashes.form)
         ):
             # Who made the discovery comes before who took its answer: only that one knows of all selections.
-            found.setdefault((told.begun, len(told.selections), told.missing), peer)
+            found.setdefault((known.begun, len(known.selections), known.missing), peer)
     answers = []
     for _, peer in sorted(found.items(), reverse=True)[:_MOST_ANSWERS]:
         status = parse_status(peer.raw["status"])
@@ -115,16 +115,16 @@ def _failures(facts: Facts, others: list[_Peer], since: str) -> tuple[Failure, .
     """Failures of the Connectors' own Jobs; a failure that was itself taken from another connector is not passed on."""
     found = []
     for peer in others:
-        told = peer.discovery
-        is_recent = bool(told.failures) and told.failed_at >= since and told.ordered.run == told.attempts
-        if is_recent and _is_same(facts, told):
-            job = names.discovery_job_name(peer.key.name, peer.uid, told.attempts)
-            found.append((told.failed_begun, peer.key.name, Failure(by=peer.key.name, job=job, discovery=told)))
+        known = peer.discovery
+        is_recent = bool(known.failures) and known.failed_at >= since and known.ordered.run == known.attempts
+        if is_recent and _is_same(facts, known):
+            job = names.discovery_job_name(peer.key.name, peer.uid, known.attempts)
+            found.append((known.failed_begun, peer.key.name, Failure(by=peer.key.name, job=job, discovery=known)))
     return tuple(failure for *_, failure in sorted(found, key=lambda f: f[:2], reverse=True))
 
 
-def _is_same(facts: Facts, told: Discovery) -> bool:
-    return (told.ordered.config_hash, told.ordered.form) == (facts.hashes.config, facts.hashes.form)
+def _is_same(facts: Facts, known: Discovery) -> bool:
+    return (known.ordered.config_hash, known.ordered.form) == (facts.hashes.config, facts.hashes.form)
 
 
 def _askers(
@@ -134,7 +134,7 @@ def _askers(
     for peer in others:
         begun = facts.seen.now if is_about_to(peer.key) else _begun(cache, facts, peer)
         if begun is not None:
-            reason, message = _trouble(peer.raw["status"])
+            reason, message = _error_of(peer.raw["status"])
             asker = Asker(
                 name=peer.key.name, begun=begun, reason=RunnerReason(reason) if reason else None, message=message
             )
@@ -144,11 +144,11 @@ def _askers(
 
 def _begun(cache: ClusterCache, facts: Facts, peer: _Peer) -> datetime | None:
     """When the discovery began that this Connector has not read yet; None when it has none that fits."""
-    told, seen = peer.discovery, facts.seen
-    if told.ordered.run <= told.attempts or not _is_same(facts, told):
+    known, seen = peer.discovery, facts.seen
+    if known.ordered.run <= known.attempts or not _is_same(facts, known):
         return None
     for job in cache.jobs(peer.key):
-        if job.role != names.ROLE_DISCOVERY or job.owner != peer.uid or job.run != told.ordered.run:
+        if job.role != names.ROLE_DISCOVERY or job.owner != peer.uid or job.run != known.ordered.run:
             continue
         is_new = job.ended is not None and job.ended + _READ_WITHIN > seen.now
         if job.deleting is None and (is_underway(job, seen.now, seen.policy) or is_new):
@@ -156,7 +156,7 @@ def _begun(cache: ClusterCache, facts: Facts, peer: _Peer) -> datetime | None:
     return None
 
 
-def _trouble(status: Any) -> tuple[str, str]:
+def _error_of(status: Any) -> tuple[str, str]:
     """Reason and message of a Connector whose discovery needs a person; otherwise "" and ""."""
     said = {
         condition.type: condition for condition in parse_status({"conditions": status.get("conditions")}).conditions
@@ -168,8 +168,8 @@ def _trouble(status: Any) -> tuple[str, str]:
 
 
 def _is_known(facts: Facts, raw: Raw) -> bool:
-    told = _told(raw)
-    return bool(told.get("at")) and told.get("configHash") == facts.hashes.config and not told.get("misses")
+    known = _known_of(raw)
+    return bool(known.get("at")) and known.get("configHash") == facts.hashes.config and not known.get("misses")
 
 
 def _selections(facts: Facts, raws: Iterable[Raw]) -> tuple[StreamsSpec, ...]:

@@ -81,25 +81,25 @@ def _is_usable(
 
 
 def _is_answer_for(facts: Facts, memory: ConnectorStatus, streams: StreamFacts, answer: Answer) -> bool:
-    told = answer.discovery
-    if not _is_usable(facts, memory, streams, parse_time(told.begun), parse_time(told.at)):
+    known = answer.discovery
+    if not _is_usable(facts, memory, streams, parse_time(known.begun), parse_time(known.at)):
         return False
     asked = _asked(facts)
     if facts.seen.spec is not None and facts.seen.spec.streams is not None:
-        return any(selection.key == asked for selection in told.selections)
-    is_settled = not asked or asked == told.stream or asked in told.missing
+        return any(selection.key == asked for selection in known.selections)
+    is_settled = not asked or asked == known.stream or asked in known.missing
     return is_settled or any(stream.id == asked for stream in answer.streams)
 
 
 def _is_failure_for(facts: Facts, memory: ConnectorStatus, streams: StreamFacts, failure: Failure) -> bool:
     """Whether another's failure counts here: only a connector that existed when the discovery ended waited for it."""
-    told, created = failure.discovery, facts.seen.created
-    ended = parse_time(told.failed_at)
+    known, created = failure.discovery, facts.seen.created
+    ended = parse_time(known.failed_at)
     if created is None or ended is None or created > ended:
         return False
-    if told.failed_alone and told.ordered.stream != _asked(facts):
+    if known.failed_alone and known.ordered.stream != _asked(facts):
         return False
-    return _is_usable(facts, memory, streams, parse_time(told.failed_begun), ended)
+    return _is_usable(facts, memory, streams, parse_time(known.failed_begun), ended)
 
 
 def _asked(facts: Facts) -> str:
@@ -107,20 +107,20 @@ def _asked(facts: Facts) -> str:
 
 
 def _take_answer(facts: Facts, memory: ConnectorStatus, answer: Answer) -> ConnectorStatus:
-    told, before, asked = answer.discovery, memory.discovery, _asked(facts)
-    selection = find_selection(asked, told.selections, is_asked=False)
+    known, before, asked = answer.discovery, memory.discovery, _asked(facts)
+    selection = find_selection(asked, known.selections, is_asked=False)
     is_missing = bool(asked) and all(stream.id != asked for stream in answer.streams)
     if selection is not None:
         is_missing = not selection.selected
     discovery = Discovery(
-        config_hash=told.config_hash,
+        config_hash=known.config_hash,
         rediscover_at=before.rediscover_at,
         stream=asked,
-        at=told.at,
-        form=told.form,
-        begun=told.begun,
-        missing=told.missing,
-        notes=told.notes,
+        at=known.at,
+        form=known.form,
+        begun=known.begun,
+        missing=known.missing,
+        notes=known.notes,
         misses=before.misses + 1 if is_missing else 0,
         attempts=before.attempts,
         ordered=before.ordered,
@@ -136,19 +136,19 @@ def _take_answer(facts: Facts, memory: ConnectorStatus, answer: Answer) -> Conne
 
 def _take_failure(facts: Facts, before: Discovery, failure: Failure) -> Discovery:
     """Counts the failure as its own; the delay follows from the shared Job, so all that waited retry together."""
-    told = failure.discovery
+    known = failure.discovery
     failures = before.failures + 1 if before.failed_for == facts.hashes.listing else 1
-    ended = parse_time(told.failed_at) or facts.seen.now
+    ended = parse_time(known.failed_at) or facts.seen.now
     failed = replace(
         before,
         failures=failures,
         failed_for=facts.hashes.listing,
-        refused=told.refused,
-        held_back=told.held_back,
-        reason=told.reason,
-        message=told.message,
-        failed_begun=told.failed_begun,
-        failed_at=told.failed_at,
-        failed_alone=told.failed_alone,
+        refused=known.refused,
+        held_back=known.held_back,
+        reason=known.reason,
+        message=known.message,
+        failed_begun=known.failed_begun,
+        failed_at=known.failed_at,
+        failed_alone=known.failed_alone,
     )
     return replace(failed, retry_at=format_time(ended + backoff.listing_delay(failed, failure.job)))

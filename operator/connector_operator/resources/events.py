@@ -58,7 +58,7 @@ class ObservedEvent(msgspec.Struct, frozen=True):
     last: datetime | None
 
     @property
-    def tells_cause(self) -> bool:
+    def names_cause(self) -> bool:
         """Whether it is a warning that may explain why something does not start."""
         return self.is_warning and self.reason not in _NO_CAUSE
 

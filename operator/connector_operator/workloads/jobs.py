@@ -129,9 +129,9 @@ def build_discovery_job(
     }
     runner = settings.runner_of(spec)
     own = () if spec.streams is None else (spec.streams,)
-    told = _manifest(subject, 0, None)
-    told = msgspec.structs.replace(told, streams=None, also=also, selections=(*own, *selections))
-    pod = _build_pod(subject, settings, runner, told, ["discover"], None)
+    manifest = _manifest(subject, 0, None)
+    manifest = msgspec.structs.replace(manifest, streams=None, also=also, selections=(*own, *selections))
+    pod = _build_pod(subject, settings, runner, manifest, ["discover"], None)
     body = _build_job(subject, runner, job, names.ROLE_DISCOVERY, attempt, annotations, pod)
     pod["activeDeadlineSeconds"] = settings.discovery_deadline_seconds
     pod["terminationGracePeriodSeconds"] = 5

@@ -172,8 +172,8 @@ async def hurried() -> AsyncIterator[None]:
                 )
             if hasattr(module, "PATIENCE_SECONDS"):
                 patch.setattr(module, "PATIENCE_SECONDS", 0.2)
-            if hasattr(module, "TOLD_AFTER"):
-                patch.setattr(module, "TOLD_AFTER", 1.0)
+            if hasattr(module, "REPORTED_AFTER"):
+                patch.setattr(module, "REPORTED_AFTER", 1.0)
             if hasattr(module, "SILENCE_SECONDS"):
                 patch.setattr(module, "SILENCE_SECONDS", 5.0)
             if hasattr(module, "median_interval"):

@@ -142,7 +142,7 @@ async def test_logs_that_are_announced_again(node: EngineGethServer, tmp_path: P
 async def test_a_tag_before_there_is_finality(
     node: EngineGethServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outage, "TOLD_AFTER", 1.0)
+    monkeypatch.setattr(outage, "REPORTED_AFTER", 1.0)
     own = [node.extend(10 * height) for height in range(1, 6)]
     with pytest.raises(NodeError, match="finalized block not found"):
         node.block("finalized")

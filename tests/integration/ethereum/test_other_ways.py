@@ -37,7 +37,7 @@ async def test_a_person_is_told_what_the_node_said(
     chain: tuple[AnvilServer, Actors], proxy: FaultProxy, method: str, change: Change, config: dict[str, Any],
     words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(outage, "TOLD_AFTER", 1.0)
+    monkeypatch.setattr(outage, "REPORTED_AFTER", 1.0)
     proxy.inject(method, change=change)
     log = Lines()
     config = {"url": proxy.url, "startBlock": chain[0].head() - 2, **config}

@@ -222,10 +222,10 @@ def test_a_type_without_a_known_encoding_is_told_once_and_not_taken_for_a_fault(
     for _ in range(2):
         prover.prove_transactions(header, odd)
     assert not prover.prove_receipts(header, [receipt(type="0x6a")])
-    assert [(key, incident.kind) for key, incident in prover.told.items()] == [
+    assert [(key, incident.kind) for key, incident in prover.reported.items()] == [
         ("transactionsRoot 0x6a", "unproven"), ("receiptsRoot 0x6a", "unproven"),
     ]  # fmt: skip
-    assert "block 7" in prover.told["transactionsRoot 0x6a"].message
+    assert "block 7" in prover.reported["transactionsRoot 0x6a"].message
 
 
 @pytest.mark.parametrize("change", [{"nonce": "many"}, {"nonce": []}, {"input": "0x1"}, {"accessList": [{}]}])
@@ -240,4 +240,4 @@ def test_a_family_without_roots_proves_nothing_by_them() -> None:
     prover.prove_transactions(header, [])
     prover.prove_withdrawals(header, [])
     assert not prover.prove_receipts(header, [])
-    assert prover.told == {}
+    assert prover.reported == {}

@@ -177,10 +177,10 @@ def test_events_of_those_that_make_nodes(
 
 
 def test_raw_events_are_read_whatever_is_missing() -> None:
-    assert (read_event({}).sign, read_event({}).tells_cause) == (None, False)
+    assert (read_event({}).sign, read_event({}).names_cause) == (None, False)
     assert read_event({"reason": "TriggeredScaleUp", "involvedObject": None, "source": None}).sign is None
     late, bare = {**OLD, "reason": "late"}, {"reason": "bare"}
     assert [event.reason for event in read_events([late, bare])] == ["bare", "late"]
-    assert read_event({"type": "Warning", "reason": "BackoffLimitExceeded"}).tells_cause is False
-    assert read_event({"type": "Warning", "reason": "FailedCreate"}).tells_cause is True
+    assert read_event({"type": "Warning", "reason": "BackoffLimitExceeded"}).names_cause is False
+    assert read_event({"type": "Warning", "reason": "FailedCreate"}).names_cause is True
     assert isinstance(read_event(NEW).last, datetime)

@@ -188,7 +188,7 @@ def test_what_is_said_of_a_job_that_a_deadline_ends_is_not_taken_for_a_pod_that_
     raw = {"type": "Warning", "reason": reason, "message": "Job was active longer than specified deadline"}
     events = read_events([{**raw, "involvedObject": {"name": job}}])
     world.pods.clear()
-    world.warnings = tuple((event.subject, event.message) for event in events if event.tells_cause)
+    world.warnings = tuple((event.subject, event.message) for event in events if event.names_cause)
     world.pass_time(6)
     world.settle()
     assert (world.condition("Discovered")["reason"], world.flags) == ("Discovering", "P")

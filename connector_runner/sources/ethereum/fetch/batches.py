@@ -25,9 +25,9 @@ def settle(chain: Chain, units: list[Unit], prover: Prover) -> tuple[Chain, tupl
         elif unit.refutes_bloom and not state.is_bloom_refuted:
             state = replace(state, is_bloom_refuted=True)
             incidents.append(bloom_incident(chain.with_state(state), unit.header))
-    if new := [key for key in prover.told if key not in state.told]:
-        state = replace(state, told=state.told.union(new))
-        incidents += [prover.told[key] for key in new]
+    if new := [key for key in prover.reported if key not in state.reported]:
+        state = replace(state, reported=state.reported.union(new))
+        incidents += [prover.reported[key] for key in new]
     return chain.with_state(state), tuple(incidents)
 
 

@@ -112,7 +112,7 @@ class Fetcher(BlockFetcher):
             return None
         answer = await self.block_receipts(header)
         if answer is None:
-            self.prover.tell(
+            self.prover.report(
                 RECEIPTS,
                 "logs",
                 "the node does not offer eth_getBlockReceipts: a block's last log can't be proven to be there when its address "

@@ -107,8 +107,8 @@ def check_receipts(
             raise MalformedAnswerError("receipt: logs is not a list of objects")
         logs += own
     if family.gas and header.gas_used is not None and receipts:
-        told = receipts[-1].get("cumulativeGasUsed")
-        require(told is None or whole(told) == whole(header.gas_used), header, "its receipts do not use its gas up")
+        stated = receipts[-1].get("cumulativeGasUsed")
+        require(stated is None or whole(stated) == whole(header.gas_used), header, "its receipts do not use its gas up")
     _check_numbering(header, logs, family, "its receipts' logs")
     if _have_capitals(logs):
         logs = lowered(logs)
@@ -121,8 +121,8 @@ def check_receipts_bloom(header: Header, receipts: Sequence[Json]) -> None:
     """Checks that receipts have all logs of the blooms; for receipts whose root is not proven."""
     union = 0
     for receipt in receipts:
-        own, told = receipt["logs"], receipt.get("logsBloom")
-        has = _bloom_of(own) if told in (None, "0x") else whole(told)
+        own, stated = receipt["logs"], receipt.get("logsBloom")
+        has = _bloom_of(own) if stated in (None, "0x") else whole(stated)
         require(bool(has) == bool(own), header, "a receipt's logs do not match its bloom")
         union |= has
     require(not (header.bloom or 0) & ~union, header, "its receipts do not make up its bloom")

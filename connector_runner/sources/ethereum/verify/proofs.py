@@ -38,21 +38,21 @@ class Prover:
         family: What the chain's blocks commit to.
         proves_all: Roots are also recomputed in a backfill.
         head_from: The first block of the chain's head, where roots are always recomputed.
-        told: Incidents to store in the dataset, once each, by their keys.
+        reported: Incidents to store in the dataset, once each, by their keys.
     """
 
     family: Family = ETHEREUM
     proves_all: bool = True
     head_from: int = 0
-    told: dict[str, Incident] = field(default_factory=dict)
+    reported: dict[str, Incident] = field(default_factory=dict)
 
     def proves(self, number: int) -> bool:
         """Whether the roots of a block are recomputed."""
         return self.proves_all or number >= self.head_from
 
-    def tell(self, key: str, subject: str, message: str) -> None:
+    def report(self, key: str, subject: str, message: str) -> None:
         """Reports something that can't be proven here."""
-        self.told.setdefault(key, Incident("unproven", subject, message, {}))
+        self.reported.setdefault(key, Incident("unproven", subject, message, {}))
 
     def prove_transactions(self, header: Header, transactions: Sequence[Json]) -> None:
         """Proves that all full transactions of a block are present.
@@ -65,7 +65,7 @@ class Prover:
         try:
             found = transactions_root(transactions)
         except UnknownTypeError as error:
-            self._tell_type(error, header, "transactions", "transactionsRoot")
+            self._report_type(error, header, "transactions", "transactionsRoot")
             return
         if found != header.transactions_root.lower():
             raise _mismatch(header, len(transactions), "transactions", "transactionsRoot")
@@ -82,7 +82,7 @@ class Prover:
             if any(root() == header.receipts_root.lower() for root in receipts_roots(receipts)):
                 return True
         except UnknownTypeError as error:
-            self._tell_type(error, header, "receipts and logs", "receiptsRoot")
+            self._report_type(error, header, "receipts and logs", "receiptsRoot")
             return False
         raise _mismatch(header, len(receipts), "receipts", "receiptsRoot")
 
@@ -99,9 +99,9 @@ class Prover:
         ):
             raise _mismatch(header, len(withdrawals), "withdrawals", "withdrawalsRoot")
 
-    def _tell_type(self, error: UnknownTypeError, header: Header, what: str, root: str) -> None:
+    def _report_type(self, error: UnknownTypeError, header: Header, what: str, root: str) -> None:
         message = f"block {header.number} has {error}, so that its {root} can't be recomputed: its {what}, and those of other blocks like it, are not proven to be all"
-        self.tell(f"{root} {error.kind:#x}", f"transactions of type {error.kind:#x}", message)
+        self.report(f"{root} {error.kind:#x}", f"transactions of type {error.kind:#x}", message)
 
 
 def _mismatch(header: Header, count: int, what: str, root: str) -> StaleAnswerError:

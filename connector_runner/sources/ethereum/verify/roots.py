@@ -136,14 +136,14 @@ def encode_receipt(item: Json, bloom: str | None = None) -> str:
     kind = _kind(item)
     if kind and kind not in _TYPED_RECEIPTS:
         raise UnknownTypeError(kind)
-    told = bloom or item["logsBloom"][2:]
+    stated = bloom or item["logsBloom"][2:]
     logs = [
         rlp_list((f"94{log['address'][2:]}", _hashes(log["topics"]), rlp_bytes(log["data"][2:])))
         for log in item["logs"]
     ]
     root = item.get("root")
     status = _number(item.get("status")) if root is None or item.get("status") is not None else _data(root)
-    parts = [status, _number(item["cumulativeGasUsed"]), rlp_bytes(told), rlp_list(logs)]
+    parts = [status, _number(item["cumulativeGasUsed"]), rlp_bytes(stated), rlp_list(logs)]
     if kind == DEPOSIT and (version := _get(item, "depositReceiptVersion")) is not None:
         parts += [_number(_get(item, "depositNonce")), _number(version)]
     body = rlp_list(parts)
@@ -177,7 +177,9 @@ def receipts_roots(items: Sequence[Json]) -> list[Callable[[], str]]:
         return encode_receipt(item, f"{bloom_of(item['logs']):0{2 * NO_BLOOM_BYTES}x}")
 
     ways: list[Callable[[], str]] = [lambda: _root(recomputed, items, "receipts")]
-    if all(isinstance(told, str) and len(told) == 2 + 2 * NO_BLOOM_BYTES for told in values_of(items, "logsBloom")):
+    if all(
+        isinstance(stated, str) and len(stated) == 2 + 2 * NO_BLOOM_BYTES for stated in values_of(items, "logsBloom")
+    ):
         ways.insert(0, lambda: _root(encode_receipt, items, "receipts"))
     return ways
 

@@ -37,11 +37,11 @@ def check_traces(header: Header, hashes: Sequence[str], found: Sequence[str | No
 def check_calls(header: Header, traces: Sequence[Json]) -> None:
     """Checks flat traces: every call exists that a caller's `subtraces`, a child, or a later sibling implies."""
     children: Counter[tuple[Any, ...]] = Counter()
-    told: dict[tuple[Any, ...], int] = {}
+    stated: dict[tuple[Any, ...], int] = {}
     try:
         for trace in traces:
             place = (trace["transactionHash"], *trace["traceAddress"])
-            told[place] = int(trace["subtraces"])
+            stated[place] = int(trace["subtraces"])
             if len(place) > 1:
                 require(place[-1] == children[place[:-1]], header, "a call is missing before another one in its traces")
                 children[place[:-1]] += 1
@@ -49,8 +49,8 @@ def check_calls(header: Header, traces: Sequence[Json]) -> None:
         raise MalformedAnswerError(f"trace: {type(error).__name__} {error}") from None
     # More calls than counted are allowed: some clients do not count the end of a contract.
     require(
-        all(children[place] >= count for place, count in told.items()),
+        all(children[place] >= count for place, count in stated.items()),
         header,
         "a call that its caller counts is missing",
     )
-    require(children.keys() <= told.keys(), header, "the caller of a call is missing in its traces")
+    require(children.keys() <= stated.keys(), header, "the caller of a call is missing in its traces")
