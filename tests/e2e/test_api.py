@@ -73,6 +73,24 @@ def test_a_connector_from_creation_to_deletion(api: Api) -> None:
     assert api.delete("Whole_Life").status == 404
 
 
+def test_many_streams_and_one(api: Api) -> None:
+    many = {"include": ["shop.*"], "added": "ignore"}
+    assert api.create("Many", streams=many, onStreamFailure="stop").status == 200
+    found = api.read("Many").body[0]
+    assert (found["selectedStreams"], found["onStreamFailure"]) == (many, "stop")
+    refused = api.put("Many", selectedStream="shop.orders")
+    assert refused.status == 409
+    assert '{"selectedStream": "…", "streams": null}' in refused.body["message"]
+    assert api.put("Many", selectedStream="shop.orders", streams=None).status == 200
+    found = api.read("Many").body[0]
+    assert ("selectedStreams" in found, found["selectedStream"]) == (False, "shop.orders")
+    assert api.put("Many", streams=many).status == 409
+    assert api.put("Many", streams=many, selectedStream=None).status == 200
+    both = api.put("Many", streams=many, selectedStream="a")
+    assert (both.status, both.body["errors"][0]["path"]) == (400, "$.streams")
+    assert api.delete("Many").status == 200
+
+
 def test_two_ids_on_one_name(api: Api, cluster: Cluster, place: str) -> None:
     assert api.create("Same_Name").status == 200
     conflict = api.create("same-name")

@@ -165,3 +165,8 @@ def test_what_an_earlier_version_wrote_is_read() -> None:
     assert (old.streams, old.on_stream_failure, old.selections) == (None, "isolate", ())
     assert msgspec.json.decode('{"streams":[],"total":0}', type=CatalogueSummary).selections == ()
     assert msgspec.json.decode('{"id":"a"}', type=StreamInfo).parts == {}
+
+
+def test_the_example_is_read_by_hand() -> None:
+    orders = orders_from_file(Path(__file__).parents[3] / "examples" / "mysql" / "many-cluster.yaml").manifest
+    assert orders.streams == StreamsSpec(("shop.*",), ("shop.audit_*",))
