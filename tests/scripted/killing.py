@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import resource
 import signal
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from connector_runner.datasets.procedure import Statement
+from connector_runner.protocols.sink import SinkContext
+from connector_runner.registry import build_sink
 from connector_runner.sinks.postgresql.session import Session
 
 
@@ -109,3 +113,16 @@ class DataDirectory:
 
     def __call__(self) -> None:
         os.environ["CONNECTOR_DATA_DIR"] = self.folder
+
+
+def claim_once(url: str, folder: str, streams: Sequence[str], run: int, hook: KillAtStatement) -> None:
+    """Claims a selection of `default/test` and ends; for a process of its own."""
+    hook()
+    tables = {stream: f"{stream}_rows" for stream in streams}
+    sink = build_sink(
+        SinkContext(
+            lambda: url, tables, "default/test", is_selection=True, uid="uid-1", run=run, directory=Path(folder)
+        )
+    )
+    asyncio.run(sink.claim())
+    os._exit(0)

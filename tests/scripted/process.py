@@ -45,6 +45,13 @@ def _run(arguments: Sequence[str], log: str, hook: Hook | None) -> None:
     os._exit(code)
 
 
+def fork(target: Callable[..., None], arguments: tuple[Any, ...]) -> ForkServerProcess:
+    """Starts a function in a process of its own."""
+    process = _context().Process(target=target, args=arguments)
+    process.start()
+    return process
+
+
 @dataclass
 class Runner:
     """A started `connector-runner`."""

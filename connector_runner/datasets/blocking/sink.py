@@ -43,7 +43,7 @@ class Rows(Protocol):
     """Where the rows go."""
 
     def check(self) -> None:
-        """Called before each claim.
+        """Called before each claim and each change of the selection.
 
         Raises:
             ActionRequiredError: Something is missing that only a user can provide.
@@ -138,6 +138,7 @@ class BlockingSink:
 
     def _select(self, tables: Mapping[str, str] | None, record: str) -> Claim:
         self._ledger.select(tables)
+        self._rows.check()
         claim = self._in_transaction(lambda: self._claiming.select(record))
         self._ledger.epoch = claim.epoch
         self._writers = {stream: writer for stream, writer in self._writers.items() if stream in self._ledger.streams}

@@ -26,7 +26,6 @@ def build_sink(context: SinkContext) -> Sink:
 
 def build_inspector(context: SinkContext, *, create: bool = False) -> Inspector:
     """Inspects the ledger; rows can't be read back."""
-    from connector_runner.datasets.blocking.inspector import LedgerInspector
-    from connector_runner.sinks.http.poster import ledger_file
+    from connector_runner.sinks.http.inspector import PostedInspector
 
-    return LedgerInspector(context, ledger_file(context), None, create=create)
+    return PostedInspector(context, create=create)

@@ -14,9 +14,7 @@ from connector_runner.datasets.blocking.sink import BlockingSink
 from connector_runner.datasets.dead_letters import RefusedError, build_letter
 from connector_runner.datasets.fencing import encode_position
 from connector_runner.datasets.ledger import Ledger
-from connector_runner.datasets.places import ANCHOR
 from connector_runner.datasets.procedure import Procedure
-from connector_runner.datasets.sqlite.connection import SqliteFile
 from connector_runner.datasets.write_plan import NAMES, operations_of
 from connector_runner.protocols.batch import Batch, Operation, Row, place_of
 from connector_runner.protocols.errors import ActionRequiredError, TransientError
@@ -24,6 +22,7 @@ from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.sink import SinkContext, Transaction
 from connector_runner.protocols.source import WriteMode
 from connector_runner.sinks.http.client import Client
+from connector_runner.sinks.http.ledger_files import ledger_file, move_rows
 from connector_runner.sinks.http.records import build_record
 
 RECORDS_A_POST = 1000
@@ -32,13 +31,6 @@ BYTES_A_POST = 1 << 20
 PAUSES = (0.05, 0.2, 0.8)
 LONGEST_PAUSE = 5.0
 VALUE_ERRORS = (RefusedError, UnicodeError, OverflowError, ValueError, TypeError)
-
-
-def ledger_file(context: SinkContext) -> SqliteFile:
-    """The file in the data directory that holds the ledger of this connector, stream and table."""
-    ((stream, table),) = [ANCHOR] if context.has_anchor else context.tables.items()
-    digest = hashlib.sha256("\0".join([context.connector, stream, table]).encode()).hexdigest()[:16]
-    return SqliteFile(lambda: f"sqlite:///connector-{digest}.checkpoint.db", context.directory)
 
 
 def build_posting_sink(context: SinkContext) -> BlockingSink:
@@ -64,6 +56,7 @@ class PostedRows:
                 "give the Dataset a volumeClaim",
                 reason="InvalidDataset",
             )
+        move_rows(self.context, self.ledger)
 
     def ensure(self, schema: StreamSchema, own: bool) -> Procedure[bool]:
         """Creates nothing: the server has the rows."""
