@@ -54,6 +54,7 @@ def orders_from_environment(environment: Mapping[str, str] | None = None) -> Ord
         read_url=lambda: _read_url(manifest, url_file),
         directory=Path(environment.get(shared.DATA_DIRECTORY_VARIABLE, ".")),
         watched=watched,
+        live=Path(environment.get(shared.ORDERS_DIRECTORY_VARIABLE, shared.ORDERS_DIRECTORY)),
     )
 
 

@@ -12,7 +12,8 @@ import msgspec
 from connector_runner.protocols.errors import InvalidConfigError
 from connector_runner.registry import SourceRegistry
 from connector_runner.schemas.config import Schema, fill_defaults, find_problems, merge_config, path_step
-from connector_runner.schemas.manifest import DatasetTarget, RunnerManifest
+from connector_runner.schemas.kinds.streams import StreamsSpec
+from connector_runner.schemas.manifest import SELECTION_FILE, DatasetTarget, RunnerManifest
 from connector_runner.schemas.secrets import SecretKey, SecretSource, Selected, select_properties
 
 Secrets = Sequence[Mapping[str, str]]
@@ -29,6 +30,7 @@ class Orders:
         directory: The directory that relative file URLs are resolved against.
         watched: Folders and files whose contents may be rotated.
         only: The stream that a command was given by name; "" for what the manifest selects.
+        live: The folder of orders that may change while a run goes on; None by hand.
     """
 
     manifest: RunnerManifest
@@ -37,6 +39,7 @@ class Orders:
     directory: Path
     watched: tuple[Path, ...] = ()
     only: str = ""
+    live: Path | None = None
 
     @property
     def connector(self) -> str:
@@ -76,6 +79,25 @@ class Orders:
             select_properties(values, source, schema)
             for values, source in zip(self.read_secrets(), sources, strict=True)
         ]
+
+    def streams(self) -> StreamsSpec | None:
+        """The present selection: the live one if there is one, else that of the manifest; None for one stream.
+
+        Raises:
+            InvalidConfigError: The live one can't be read.
+        """
+        spec = self.manifest.streams
+        file = None if spec is None or self.live is None else self.live / SELECTION_FILE
+        if file is None:
+            return spec
+        try:
+            found = msgspec.json.decode(file.read_bytes(), type=StreamsSpec)
+            found.parse()
+        except OSError:  # optional
+            return spec
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise InvalidConfigError([f"{file}: {error}"]) from None
+        return found
 
     def target(self) -> DatasetTarget:
         """The dataset.

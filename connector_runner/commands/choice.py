@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from connector_runner.datasets.dialect import Dialect
@@ -19,7 +19,7 @@ from connector_runner.protocols.sink import StoredStream, StoredStreams
 from connector_runner.protocols.source import WriteMode
 from connector_runner.schemas.catalogue import Catalogue, StreamInfo
 from connector_runner.schemas.kinds.streams import StreamsSpec
-from connector_runner.schemas.selection import Resolved, Selection, parse_selection, resolve
+from connector_runner.schemas.selection import Resolved, Selection, may_take, parse_selection, resolve
 
 TOLD = 5
 """Streams that one message names; the rest is counted."""
@@ -51,12 +51,34 @@ class Choice:
         left_out: Stream → why this run does not carry it.
         notes: What a person should know besides.
         record: JSON for the ledger (`SinkContext.selection`).
+        spec: The selection that was asked for.
+        listed: All streams of the source.
     """
 
     tables: Mapping[str, str]
     left_out: Mapping[str, str]
     notes: Sequence[str]
     record: str
+    spec: StreamsSpec
+    listed: Collection[str]
+
+    def change(self, present: Mapping[str, str]) -> dict[str, str]:
+        """Stream → table of a running selection after this choice.
+
+        What is carried stays if it is still asked for, even if the source does not list it now or it could not be added any more.
+
+        Args:
+            present: What is carried now.
+        """
+        selection = self.spec.parse()
+        kept = {
+            stream: self.spec.tables.get(stream) or table
+            for stream, table in present.items()
+            if stream in self.tables
+            or stream in self.left_out
+            or (stream not in self.listed and may_take(selection, stream))
+        }
+        return kept | {stream: table for stream, table in self.tables.items() if stream not in kept}
 
 
 def read_selection(spec: StreamsSpec) -> Selection:
@@ -120,7 +142,9 @@ def choose(spec: StreamsSpec, catalogue: Catalogue, target: Target, *, isolates:
     _require_some(problems, chosen.tables, taken, isolates=isolates)
     tables = {stream: table for stream, table in chosen.tables.items() if stream in kept} | dict(chosen.tables)
     notes = list(_notes(spec, resolved, later, tables, target.stored, infos))
-    return Choice(tables, problems, notes, known.record(spec, [stream.id for stream in taken], infos))
+    return Choice(
+        tables, problems, notes, known.record(spec, [stream.id for stream in taken], infos), spec, infos.keys()
+    )
 
 
 def _obstacle(stream: StreamInfo, mode: WriteMode) -> str:

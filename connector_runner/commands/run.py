@@ -44,6 +44,7 @@ async def run(
     if not manifest.stream and manifest.streams is None:
         raise InvalidConfigError(["spec.selectedStream: is required; `connector-runner discover` lists the streams"])
     before = fingerprint(orders.watched)
+    live_before = fingerprint([orders.live]) if orders.live is not None else ""
     telemetry = Telemetry(log, NoMeters(), Health(clean=redactor.clean))
     build_source_context(orders, registry, telemetry, redactor)  # errors are reported before anything is changed
 
@@ -51,7 +52,7 @@ async def run(
     with stop_signals(stopping.set, log):
         async with _surroundings(telemetry, probe_address) as meters:
             selecting = _select_many(orders, registry, telemetry, redactor)
-            following = _follow(orders, selecting, telemetry)
+            following = _follow(selecting, telemetry)
 
             def build_source() -> Source:
                 context = build_source_context(orders, registry, telemetry, redactor)
@@ -61,7 +62,7 @@ async def run(
             context = await _choose_streams(orders, redactor, selecting, stopping)
             if context is None:
                 return ExitCode.TERMINATED
-            carrying = Carrying(build_source, telemetry, orders, before, meters, stopping, following)
+            carrying = Carrying(build_source, telemetry, orders, before, meters, stopping, following, live_before)
             try:
                 code = await carrying.run(context)
             except KeptElsewhereError as kept:
@@ -83,15 +84,13 @@ def _select_many(
     return Selecting(orders, registry, telemetry, redactor)
 
 
-def _follow(orders: Orders, selecting: Selecting | None, telemetry: Telemetry) -> Following | None:
-    """What adds streams that are made later; None if they are not wanted."""
-    streams = orders.manifest.streams
-    if streams is None or selecting is None or streams.added != "follow":
+def _follow(selecting: Selecting | None, telemetry: Telemetry) -> Following | None:
+    """What changes the selection while it runs; None for one stream."""
+    if selecting is None:
         return None
-    from connector_runner.commands.choice import read_selection
     from connector_runner.commands.following import Following
 
-    return Following(selecting, read_selection(streams), telemetry)
+    return Following(selecting, telemetry)
 
 
 async def _choose_streams(
@@ -115,7 +114,8 @@ class Carrying:
         before: The fingerprint of the mounted Secrets when they were first read.
         meters: The metrics, if they are served.
         stopping: Set when a stop is requested.
-        following: Adds streams that are made later.
+        following: Changes the selection while it runs.
+        live_before: The fingerprint of the live orders when they were first read.
     """
 
     build_source: Callable[[], Source]
@@ -125,6 +125,7 @@ class Carrying:
     meters: PrometheusMeters | None
     stopping: asyncio.Event
     following: Following | None = None
+    live_before: str = ""
 
     async def run(self, context: SinkContext) -> ExitCode:
         """Carries the streams of the context into its dataset; see `Engine.run`."""
@@ -137,8 +138,11 @@ class Carrying:
             if watched:
                 await stack.enter_async_context(_background(watch_files(watched, self.before, engine.reconnect)))
             if self.following is not None:
-                following = self.following.run(engine, context.tables, self.stopping)
+                following = self.following.run(engine, context.tables, context.selection, self.stopping)
                 await stack.enter_async_context(_background(following))
+                if self.orders.live is not None:
+                    live = watch_files((self.orders.live,), self.live_before, self.following.changed)
+                    await stack.enter_async_context(_background(live))
             return await engine.run()
 
 

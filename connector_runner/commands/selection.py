@@ -57,9 +57,10 @@ class Selecting:
         while not stopping.is_set():
             lost = self._postponed if is_running else self._telemetry.source_lost
             try:
-                catalogue = await self._discover()
+                spec = self.read_spec()
+                catalogue = await self._discover(spec)
                 lost = self._postponed if is_running else self._telemetry.sink_lost
-                choice = await asyncio.to_thread(self._choose_from, catalogue)
+                choice = await asyncio.to_thread(self._choose_from, spec, catalogue)
             except TransientError as error:
                 delay = backoff.next_delay(error.retry_after)
                 lost(error, delay)
@@ -74,28 +75,32 @@ class Selecting:
             "warning", f"new streams are looked for again later: {error.message}", retryInSeconds=round(delay, 2)
         )
 
-    async def _discover(self) -> Catalogue:
+    async def _discover(self, spec: StreamsSpec) -> Catalogue:
         context = build_source_context(self._orders, self._registry, self._telemetry, self._redactor)
         source = self._registry.build(self._orders.manifest.connector_type, context)
         try:
-            return await source.discover(None, exact_names(self._spec))
+            return await source.discover(None, exact_names(spec))
         finally:
             await source.close()
 
-    @property
-    def _spec(self) -> StreamsSpec:
-        spec = self._orders.manifest.streams
+    def read_spec(self) -> StreamsSpec:
+        """The selection as it is asked for now.
+
+        Raises:
+            InvalidConfigError: There is none, or it can't be read.
+        """
+        spec = self._orders.streams()
         if spec is None:
             raise InvalidConfigError(["spec.streams: is required"])
         return spec
 
-    def _choose_from(self, catalogue: Catalogue) -> Choice:
+    def _choose_from(self, spec: StreamsSpec, catalogue: Catalogue) -> Choice:
         context = build_sink_context(self._orders, self._redactor, {})
         dialect = build_dialect(context.read_url())
         template = self._orders.target().table
-        stored = read_stored(context, possible_tables(self._spec, catalogue, template, dialect), dialect)
+        stored = read_stored(context, possible_tables(spec, catalogue, template, dialect), dialect)
         target = Target(template, dialect, write_mode_of(self._orders), stored)
-        return choose(self._spec, catalogue, target, isolates=self._orders.manifest.on_stream_failure == "isolate")
+        return choose(spec, catalogue, target, isolates=self._orders.manifest.on_stream_failure == "isolate")
 
     def _tell(self, choice: Choice) -> None:
         telemetry = self._telemetry

@@ -32,8 +32,13 @@ TERMINATION_LOG_VARIABLE = "CONNECTOR_TERMINATION_LOG"
 """Environment variable with the path for the termination message; absent in a run by hand: nothing is written."""
 PROBE_ADDRESS_VARIABLE = "CONNECTOR_PROBE_ADDRESS"
 """Environment variable `host:port` for probes and metrics; absent in a run by hand: no port is opened unless an option asks for it."""
+ORDERS_DIRECTORY_VARIABLE = "CONNECTOR_ORDERS_DIR"
+"""Environment variable with the folder of orders that may change while the runner runs; default: `ORDERS_DIRECTORY`."""
 
 CONFIG_DIRECTORY = "/etc/connector/config"
+ORDERS_DIRECTORY = "/etc/connector/orders"
+SELECTION_FILE = "selection.json"
+"""The file in that folder with the present `spec.streams` as JSON, instead of that of the manifest; further members are ignored."""
 DATASET_DIRECTORY = "/etc/connector/dataset"
 DATA_DIRECTORY = "/data"
 PROBE_PORT = 8080

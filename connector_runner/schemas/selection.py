@@ -8,6 +8,7 @@ written, `""` within it is one quote; so `"my.db"."a*b"` names just that table. 
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -146,6 +147,26 @@ def parse_selection(include: Sequence[str], exclude: Sequence[str] = (), *, path
     if problems:
         raise ValueError("\n".join(problems))
     return selection
+
+
+def may_take(selection: Selection, stream: str) -> bool:
+    """Whether a selection may take a stream of which only the id is known; never no for one that it takes.
+
+    An id does not say where its parts end if they hold dots; so each way to split it is tried.
+    """
+    return any(_may_match(pattern, stream) for pattern in selection.include)
+
+
+def _may_match(pattern: Pattern, stream: str) -> bool:
+    if pattern.matches(Named(stream, {})):
+        return True
+    words, count = stream.split("."), len(pattern.parts)
+    for ends in itertools.combinations(range(1, len(words)), count - 1):
+        cuts = [0, *ends, len(words)]
+        parts = {str(at): ".".join(words[cuts[at] : cuts[at + 1]]) for at in range(count)}
+        if pattern.matches(Named(stream, parts)):
+            return True
+    return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector_runner.commands.choice import Choice, Target, choose, exact_names, read_selection
-from connector_runner.commands.following import may_take
 from connector_runner.datasets.dialect import Dialect
 from connector_runner.datasets.sqlite.dialect import DIALECT as SQLITE
 from connector_runner.datasets.table_choice import choose_tables, names_beside
@@ -26,6 +25,7 @@ from connector_runner.protocols.sink import StoredStream, StoredStreams
 from connector_runner.protocols.source import WriteMode
 from connector_runner.schemas.catalogue import Catalogue, ColumnInfo, StreamInfo
 from connector_runner.schemas.kinds.streams import StreamsSpec
+from connector_runner.schemas.selection import may_take
 from connector_runner.sinks.postgresql.dialect import DIALECT as POSTGRESQL
 
 ID = (ColumnInfo("id", "int64", False),)
@@ -164,6 +164,17 @@ def test_a_new_stream_is_looked_at_only_if_a_pattern_may_take_it(
     include: list[str], stream: str, expected: bool
 ) -> None:
     assert may_take(read_selection(StreamsSpec(include=tuple(include))), stream) is expected
+
+
+def test_a_running_selection_keeps_what_is_still_asked_for() -> None:
+    stored = [member("shop.orders", "shop_orders"), member("shop.items", "lines")]
+    present = {"shop.orders": "Shop_Orders", "shop.items": "lines", "shop.gone": "shop_gone", "shop.log": "shop_log"}
+    same = run(["shop.*"], stored=stored)
+    assert same.change(present) == present, "unlisted or unreadable ones are the source's own concern"
+    less = run(["shop.orders", "crm.*"], stored=stored)
+    assert less.change(present) == {"shop.orders": "Shop_Orders", "crm.customers": "crm_customers"}
+    moved = run(["shop.*"], stored=stored, tables={"shop.items": "elsewhere"})
+    assert moved.change(present)["shop.items"] == "elsewhere"
 
 
 def test_a_name_that_is_too_long_is_left_out_alone() -> None:
