@@ -26,15 +26,20 @@ async def show_progress(telemetry: Telemetry, seconds: float = 0.25) -> None:
             now, totals = time.monotonic(), telemetry.totals
             rate = 0.7 * rate + 0.3 * (totals.rows - rows) / max(now - at, 1e-6)
             rows, at = totals.rows, now
-            progress.update(stream, description=_describe(telemetry, rate))
+            progress.update(stream, description=show_figures(telemetry, rate))
             if totals.progress is not None:
                 done, total, unit = totals.progress
                 progress.update(snapshot, description=f"{done:,} {unit}", completed=done, total=total, visible=True)
 
 
-def _describe(telemetry: Telemetry, rate: float) -> str:
+def show_figures(telemetry: Telemetry, rate: float) -> str:
+    """The first line: the run's figures at so many rows a second."""
     totals = telemetry.totals
     parts = [f"{totals.rows:,} rows", f"{rate:,.0f} rows/s"]
+    if len(telemetry.streams) > 1:
+        counts = telemetry.streams.counts()
+        told = [f"{counts[state]:,} {state}" for state in ("copying", "failed") if counts[state]]
+        parts.insert(0, f"{counts['selected']:,} streams" + (f" ({', '.join(told)})" if told else ""))
     if totals.lag is not None:
         parts.append(f"{totals.lag:.1f} s behind")
     if totals.refused:

@@ -25,10 +25,11 @@ from connector_runner.pipeline.probes import parse_address
 from connector_runner.pipeline.queue import BatchQueue, Limits
 from connector_runner.pipeline.rotation import fingerprint
 from connector_runner.pipeline.telemetry import NoMeters, Telemetry
-from connector_runner.pipeline.terminal import show_progress
+from connector_runner.pipeline.terminal import show_figures, show_progress
 from connector_runner.protocols.batch import Batch
 from connector_runner.protocols.errors import ActionRequiredError, InvalidConfigError, TransientError
 from connector_runner.protocols.schema import Column, StreamSchema
+from connector_runner.protocols.source import StreamState
 from connector_runner.protocols.types import INT64, STRING, Kind
 from connector_runner.redaction import BLOT, Redactor
 from connector_runner.registry import FolderRegistry, sink_scheme
@@ -293,6 +294,17 @@ async def test_a_reason_with_brackets_is_shown_as_it_is(capsys: pytest.CaptureFi
         showing.cancel()  # the last state is drawn at the end
     with pytest.raises(asyncio.CancelledError):
         await showing
+
+
+def test_many_streams_are_counted_on_the_terminal() -> None:
+    telemetry = Telemetry(LineLog(Redactor(), io.StringIO()), NoMeters())
+    telemetry.select([f"s{number}" for number in range(200)])
+    assert show_figures(telemetry, 1.0).startswith("200 streams · 0 rows")
+    telemetry.stream("s1", StreamState.COPYING)
+    telemetry.stream("s2", StreamState.FAILED, "it is broken")
+    assert show_figures(telemetry, 1.0).startswith("200 streams (1 copying, 1 failed) · 0 rows")
+    telemetry.select(["s1"])
+    assert show_figures(telemetry, 1.0).startswith("0 rows")
 
 
 def test_a_secret_in_a_reason_is_shown_nowhere() -> None:
