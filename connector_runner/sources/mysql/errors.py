@@ -40,8 +40,8 @@ _GONE = (
 )  # fmt: skip
 _ID_CLASH = ("same server_uuid/server_id", "same server_id", "a slave with the same", "a replica with the same")
 
-_LOGIN = {1044, 1045, 1049, 1130, 1251, 1524, 1698, 1862, 3118, 3159, 4151, 2059, 2061}
-_MISSING = {1051, 1109, 1146}
+_LOGIN = {1044, 1045, 1130, 1251, 1524, 1698, 1862, 3118, 3159, 4151, 2059, 2061}
+_MISSING = {1049, 1051, 1109, 1146}
 # Statements that the server refuses each time: the join is too large, a value or a mix of collations is not accepted, the table
 # is damaged; a table's file, engine or tablespace is gone, or a view's table or definer.
 _REFUSED = {1034, 1104, 1194, 1195, 1267, 1270, 1271, 1292, 1300, 1366, 1525} | {

@@ -12,6 +12,7 @@ import pytest
 from connector_runner.protocols.errors import ActionRequiredError, TransientError
 from connector_runner.sources.mysql.decode.undecodable import DecodingFailedError
 from connector_runner.sources.mysql.server.client_errors import translate
+from connector_runner.sources.mysql.snapshot import chunks
 
 UNEXPECTED: list[Exception] = [
     ValueError("on purpose"), KeyError("on purpose"), IndexError("on purpose"), LookupError("on purpose"), TypeError("on purpose"), AttributeError("on purpose"),
@@ -37,3 +38,10 @@ def test_every_error_passes_or_is_for_a_person(error: Exception) -> None:
     assert "on purpose" in found.message
     assert isinstance(found, TransientError if error in PASSING else ActionRequiredError)
     assert isinstance(found, DecodingFailedError) == (error in UNEXPECTED)
+
+
+def test_a_database_that_is_gone_is_a_table_that_is_gone() -> None:
+    """The log says by which statement; the account is not the reason."""
+    found = translate(pymysql.err.OperationalError(1049, "Unknown database 'd'"), "copying d.t")
+    assert (type(found), found.reason) == (ActionRequiredError, "UnknownTable")
+    assert {1049, 1146} <= chunks._CHANGED

@@ -30,7 +30,7 @@ FIRST_ROWS = 2000
 # Readers see a transaction a moment after it is in the log; if it takes longer than this, something is wrong.
 VISIBLE_SECONDS = 30.0
 # Errors that show that the definition is not (or no longer) the table's: the log has the statement that changed it.
-_CHANGED = {1054, 1412, 1146, 1051, 1176}
+_CHANGED = {1049, 1054, 1412, 1146, 1051, 1176}
 
 
 class DefinitionChangedError(TransientError):
