@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from connector_runner.protocols.batch import Batch
 from connector_runner.protocols.errors import ActionRequiredError, ConnectorError
 from connector_runner.protocols.source import Report, StreamState
-from connector_runner.sources.mysql.binlog.gtid import MariaGtids, MysqlGtids
-from connector_runner.sources.mysql.binlog.position import LogPosition, file_order
+from connector_runner.sources.mysql.binlog.comparing import has_all_of, order_of, place_in_log
+from connector_runner.sources.mysql.binlog.position import LogPosition
 from connector_runner.sources.mysql.log_reader.log_batch import LogBatch
 from connector_runner.sources.mysql.log_reader.log_reader import LogReader
 from connector_runner.sources.mysql.server.facts import Server
@@ -31,8 +31,9 @@ from connector_runner.sources.mysql.streaming.resuming import Resumed, Resuming,
 # A stream that could not be read is tried again after so many seconds, which double with each try up to the most.
 RETRY_SECONDS = 15.0
 MOST_SECONDS = 600.0
-# After a round that took less, the other streams wait for the next one; but not longer than this.
-HOLD_SECONDS = 0.5
+# After a round that took less, the other streams wait for the next one; but not longer than this. A round has costs of its own, so
+# that on a slow machine none is as short: each round that ends without joining makes the time longer, up to the most.
+HOLD_SECONDS, MOST_HOLD_SECONDS = 0.5, 10.0
 
 
 @dataclass
@@ -71,7 +72,7 @@ class CatchUp:
         self._later: list[FollowedStream] = []
         self._thread: LogThread | None = None
         self._target, self._at, self._began = LogPosition(), LogPosition(), 0.0
-        self._holds = False
+        self._holds, self.hold_seconds = False, HOLD_SECONDS
         self.arrived: list[FollowedStream] = []
         """Streams that stand where the others are: the owner takes them."""
 
@@ -106,7 +107,7 @@ class CatchUp:
     @property
     def holds(self) -> bool:
         """Whether the other streams should wait for a moment."""
-        return self._holds and self._thread is not None and time.monotonic() - self._began < HOLD_SECONDS
+        return self._holds and self._thread is not None and time.monotonic() - self._began < self.hold_seconds
 
     @property
     def has_news(self) -> bool:
@@ -183,7 +184,7 @@ class CatchUp:
                 batches.append(stream.first_batch(shared))
             else:
                 batches += self._fail(each.id, each.stream, answer, shared)
-        ready.sort(key=lambda stream: _order(stream.stand(shared).log))
+        ready.sort(key=lambda stream: order_of(stream.stand(shared).log))
         self._muster(ready, shared)
         return batches
 
@@ -218,7 +219,9 @@ class CatchUp:
             self._crew = {}
             return
         self._at = streams[0].stand(shared).log
-        self._crew = {stream.id: stream for stream in streams if _place(stream.stand(shared).log) == _place(self._at)}
+        self._crew = {
+            stream.id: stream for stream in streams if place_in_log(stream.stand(shared).log) == place_in_log(self._at)
+        }
         self._later = []
         for stream in streams:
             if stream.id in self._crew:
@@ -234,7 +237,7 @@ class CatchUp:
         target = shared
         if self._later:
             target = self._later[0].stand(shared).log
-        if not target.file or (self._at.file and _order(self._at) > _order(target)):
+        if not target.file or (self._at.file and order_of(self._at) > order_of(target)):
             return  # the other streams have not come so far yet
         self._target, self._began = target, time.monotonic()
         stands = [stream.stand(shared) for stream in self._crew.values()]
@@ -288,15 +291,17 @@ class CatchUp:
         self._at = end
         for stream in self._crew.values():
             stream.advance(end)
-        while self._later and _order(self._later[0].stand(shared).log) <= _order(end):
+        while self._later and order_of(self._later[0].stand(shared).log) <= order_of(end):
             stream = self._later.pop(0)
             self._crew[stream.id] = stream
-        if not self._later and _place(end) == _place(shared) and _covers(end.gtids, shared.gtids):
+        if not self._later and place_in_log(end) == place_in_log(shared) and has_all_of(end.gtids, shared.gtids):
             self.arrived = list(self._crew.values())
             self._joined |= dict.fromkeys(self._crew, time.monotonic())
-            self._crew, self._holds = {}, False
+            self._crew, self._holds, self.hold_seconds = {}, False, HOLD_SECONDS
             return
-        self._holds = took < HOLD_SECONDS and not self._later
+        if not self._later:
+            self.hold_seconds = min(1.5 * self.hold_seconds, MOST_HOLD_SECONDS)
+        self._holds = took < self.hold_seconds and not self._later
         self._begin_round(shared)
 
     async def _close_thread(self) -> None:
@@ -310,20 +315,3 @@ class CatchUp:
         if asking is not None:
             await asyncio.gather(asking, return_exceptions=True)
         await self._close_thread()
-
-
-def _order(log: LogPosition) -> tuple[tuple[int, str], int]:
-    return file_order(log.file), log.offset
-
-
-def _place(log: LogPosition) -> tuple[str, int, str]:
-    return log.file, log.offset, "" if log.file else log.gtids
-
-
-def _covers(gtids: str, others: str) -> bool:
-    """Whether a position has all transactions of another one: at the same place, both do unless the log was changed for another's."""
-    if not gtids or not others:
-        return True
-    if ":" in others:
-        return MysqlGtids.parse(gtids).covers(MysqlGtids.parse(others))
-    return MariaGtids.parse(gtids).covers(MariaGtids.parse(others))

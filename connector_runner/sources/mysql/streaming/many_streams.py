@@ -22,7 +22,7 @@ from connector_runner.sources.mysql.server.facts import Server
 from connector_runner.sources.mysql.settings import Settings
 from connector_runner.sources.mysql.snapshot.chunk import Chunk
 from connector_runner.sources.mysql.streaming.answers import Answers
-from connector_runner.sources.mysql.streaming.catch_up import HOLD_SECONDS, CatchUp
+from connector_runner.sources.mysql.streaming.catch_up import CatchUp
 from connector_runner.sources.mysql.streaming.copies import Copies
 from connector_runner.sources.mysql.streaming.followed_stream import FollowedStream
 from connector_runner.sources.mysql.streaming.log_thread import LogThread
@@ -168,7 +168,7 @@ class ManyStreams:
         assert thread is not None  # noqa: S101 - opened by `batches`
         if may_wait and self._behind.holds:
             with suppress(TimeoutError):
-                async with asyncio.timeout(HOLD_SECONDS):
+                async with asyncio.timeout(self._behind.hold_seconds):
                     await self._behind.wait()
             return []
         reading = self._copies.reading
