@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from typing import Any
 
 import pytest
@@ -35,6 +36,7 @@ def move(names: list[str]) -> Any:
         cursor.execute(f"UPDATE {one} SET v = v - {amount} WHERE id = {key}")
         cursor.execute(f"UPDATE {other} SET v = v + {amount} WHERE id = {key}")
         cursor.execute("COMMIT")
+        time.sleep(0.005)  # leaves the processor to the others
 
     return work
 
