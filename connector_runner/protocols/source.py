@@ -151,6 +151,9 @@ class Source(Protocol):
     def batches(self) -> AsyncIterator[Batch]:
         """The streams from there on, one stream in each batch (`batch.schema.stream`); ends only when all have truly ended.
 
+        Where streams stand at different positions, the first transaction (`Batch.more`) has a batch of each that is not at the reader's
+        position, with a place that says where it is: one that shared an earlier position of the reader would else move with it.
+
         Reads ahead only within bounds (bytes).
         """
 

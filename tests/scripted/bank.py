@@ -144,9 +144,16 @@ class BankSource(Reporting):
 
     def _batches(self) -> Iterator[Batch]:
         reader = max((at for at in self._at.values() if at is not None), default=(0, 0))
-        for stream, at in self._at.items():
-            if at is not None and at < reader:
-                yield from self._catch_up(stream, at, reader)
+        behind = {stream: at for stream, at in self._at.items() if at is not None and at < reader}
+        for (
+            stream,
+            at,
+        ) in behind.items():  # stored before anything else: with the reader's position alone they would move with it
+            place = {**position_of(at), "schema": 1}
+            schema = self._bank.schema(stream, at[0])
+            yield Batch(schema, (), position_of(reader), place=place, more=stream != next(reversed(behind)))
+        for stream, at in behind.items():
+            yield from self._catch_up(stream, at, reader)
         new = [stream for stream, at in self._at.items() if at is None]
         for stream in new:  # all at once, so that the sum is right from the first state on
             yield self._copy(stream, reader, more=stream != new[-1])
