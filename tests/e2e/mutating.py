@@ -19,7 +19,7 @@ from typing import Any
 from tests.e2e.adversary import Adversary
 from tests.e2e.test_adversary import run_seed
 from tests.kit.cluster import OPERATOR_NAMESPACE, Kit, install, restart_operator
-from tests.localkube.cluster import LocalKube
+from tests.localkube.cluster import KubectlError, LocalKube
 from tests.localkube.plugin import default_images
 
 ROOT = Path(__file__).parents[2]
@@ -133,11 +133,7 @@ def main() -> int:
                 begun = time.monotonic()
                 try:
                     found = try_fault(cluster, fault, fault.get("seeds", seeds), given.seconds) or "NOT FOUND"
-                except (
-                    AssertionError,
-                    LookupError,
-                    RuntimeError,
-                ) as error:  # of the cluster, not of the operator: the next one may go
+                except (AssertionError, KubectlError, LookupError, RuntimeError) as error:  # it is the cluster's
                     found = f"NOT MEASURED: {error}"
                 print(f"{fault['name']}: {found} ({time.monotonic() - begun:.0f} s)", flush=True)
         finally:

@@ -30,6 +30,8 @@ MOST_IN_TEN_SECONDS = 300
 """Requests about a namespace of four connectors under attack; the hot loop of suspended Jobs made 320 with one."""
 MOST_AT_REST = 40
 SETTLES = 75.0
+SET_UP = 300.0
+"""Nothing has been done yet: this only bounds a slow machine."""
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def run_seed(kit: Kit, cluster: LocalKube, made: list[Adversary], seed: int, sec
     try:
         adversary.set_up()
         for name in NAMES:
-            kit.wait(name, "running", ready=True)
+            kit.wait(name, "running", ready=True, timeout=SET_UP)
         with Restarts(kit) as restarts:
             end = time.monotonic() + seconds
             while time.monotonic() < end:
