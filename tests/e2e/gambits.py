@@ -141,13 +141,13 @@ def unlabelled(a: Adversary, c: str) -> None:
 
 def hunt(a: Adversary, c: str) -> None:
     """Somebody deletes every Job as soon as it is there."""
-    run, end = _run(a, c), time.monotonic() + 20
-    while time.monotonic() < end:
+    run, end = _run(a, c), time.monotonic() + 60
+    while time.monotonic() < end and _run(a, c) < run + 4:
         for job in _open_jobs(a, c, "runner"):
             a.kit.kubectl("delete", "job", job["metadata"]["name"], "--wait=false", "--ignore-not-found")
         time.sleep(0.2)  # the pace of whoever deletes
-    made = _run(a, c) - run
-    assert made <= 7, f"{c}: {made} executions in 20 s, each deleted at once"
+    made, counted = _run(a, c) - run, a.kit.status(c).get("retry", {}).get("failures", 0)
+    assert made < 4 or counted, f"{c}: {made} executions were deleted at once, and no delay is kept for the next"
     a.patch(c, restartedAt=stamp())
     a.kit.wait(c, "running", ready=True)
 
