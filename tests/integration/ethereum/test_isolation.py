@@ -115,6 +115,7 @@ async def test_a_later_start_with_the_cure_catches_it_up(node: AnvilServer, prox
         assert dataset.tables.get(stream, {}) == await alone(node, config_of(node.url), stream), stream
 
 
+@pytest.mark.fault
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_faults_come_and_go_while_the_chain_is_replaced_and_runs_are_killed(
     node: AnvilServer, proxy: FaultProxy, seed: int
