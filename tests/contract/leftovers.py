@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from tests.kit.waiting import DEADLINE
+
 
 # What must be gone after `close`, by name: a test compares before and after.
 def sockets() -> set[str]:
@@ -25,7 +27,7 @@ def sockets() -> set[str]:
 
 
 async def gone(what: str, left: Callable[[], Set[Any]]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + DEADLINE
     while found := left():
         assert time.monotonic() < end, f"{what} are left: {found}"
         await asyncio.sleep(0.02)
