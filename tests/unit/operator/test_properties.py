@@ -5,6 +5,8 @@ from hypothesis import strategies as st
 
 from connector_operator.decide.actions import CreateRunner
 from connector_operator.resources import names
+from connector_runner.schemas.catalogue import SelectionSummary
+from connector_runner.schemas.kinds.streams import StreamsSpec
 from tests.unit.operator.world import CATALOGUE, DATASET, World, replace
 
 PATCHES = st.sampled_from(
@@ -15,6 +17,11 @@ PATCHES = st.sampled_from(
         {"selectedStream": "ticker"},
         {"selectedStream": "matches"},
         {"selectedStream": "nonsense"},
+        {"selectedStream": None, "streams": {"include": ["*"]}},
+        {"selectedStream": None, "streams": {"include": ["nonsense.*"]}},
+        {"selectedStream": None, "streams": {"include": ["never.asked"]}},
+        {"streams": None},
+        {"streams": {"include": ["a."]}},
         {"restartedAt": "1"},
         {"restartedAt": "2"},
         {"rediscoverAt": "1"},
@@ -34,6 +41,15 @@ EVENTS = st.one_of(
         st.none(),
     ),
     st.tuples(st.just("time"), st.sampled_from([1, 30, 700])),
+)
+
+
+ANSWERED = replace(
+    CATALOGUE,
+    selections=(
+        SelectionSummary(StreamsSpec(("*",)).key, 2),
+        SelectionSummary(StreamsSpec(("nonsense.*",)).key, 0, {"nonsense.*": ()}),
+    ),
 )
 
 
@@ -78,6 +94,7 @@ def happen(world: World, event: tuple[str, object]) -> None:
 def begin(is_running: bool) -> World:
     """A new connector, or one that runs: else most stories would never come so far."""
     world = World(**({"selectedStream": "ticker", "status": "running"} if is_running else {}))
+    world.catalogue = ANSWERED
     if is_running:
         world.discover()
         world.ready()
@@ -138,9 +155,9 @@ def test_stop_always_reaches_stopped_and_then_nothing_is_written(
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.booleans(), st.lists(st.tuples(EVENTS, st.integers(0, 2)), max_size=20))
+@given(st.booleans(), st.booleans(), st.lists(st.tuples(EVENTS, st.integers(0, 2)), max_size=20))
 def test_run_always_reaches_running_when_nothing_speaks_against_it(
-    is_running: bool, story: list[tuple[tuple[str, object], int]]
+    is_running: bool, is_many: bool, story: list[tuple[tuple[str, object], int]]
 ) -> None:
     world = begin(is_running)
     for event, steps in story:
@@ -148,9 +165,11 @@ def test_run_always_reaches_running_when_nothing_speaks_against_it(
         for _ in range(steps):
             world.step()
     world.datasets = {"your-dataset": DATASET}
-    world.catalogue = CATALOGUE
+    world.catalogue = ANSWERED
     config = {"url": "wss://third.example", "productId": ["BTC-USD"]}
-    world.patch(status="running", selectedStream="ticker", config=config, restartedAt="at last")
+    one = None if is_many else "ticker"
+    many = {"include": ["*"]} if is_many else None
+    world.patch(status="running", selectedStream=one, streams=many, config=config, restartedAt="at last")
     for _ in range(6):
         world.settle()
         world.leave()
