@@ -49,14 +49,16 @@ def incidents_of(read: Reading, stream: str) -> dict[str, Mapping[str, Any]]:
     return {incident.kind: {"subject": incident.subject, **incident.detail} for incident in found}
 
 
-def start(config: Mapping[str, Any], dataset: SqliteDataset, *streams: str, run: int) -> Run:
+def start(
+    config: Mapping[str, Any], dataset: SqliteDataset, *streams: str, run: int, is_selection: bool = False
+) -> Run:
     """A run with one stream or several; each has a table with its name."""
     tables = {stream: stream for stream in streams}
 
     def build() -> Source:
         return build_source(SourceContext(config, "default/test", WriteMode.UPSERT, started.telemetry))
 
-    started = Run(build, context(dataset, run=run, tables=tables, is_selection=len(streams) > 1))
+    started = Run(build, context(dataset, run=run, tables=tables, is_selection=is_selection or len(streams) > 1))
     return started.start()
 
 

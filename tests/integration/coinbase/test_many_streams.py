@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from connector_runner.protocols.source import Checkpoint
 from connector_runner.schemas.outcome import ExitCode
 from connector_runner.sources.coinbase.feed.subscription import share_connections
 from connector_runner.sources.coinbase.streams import STREAMS
@@ -138,7 +139,10 @@ def truth_of_books(simulator: Simulator) -> dict[tuple[str, str, float], float]:
     }
 
 
-async def test_one_stream_and_many_take_turns_from_where_each_stands(simulator: Simulator, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_selection", [False, True], ids=["selectedStream", "a selection of one"])
+async def test_one_stream_and_many_take_turns_from_where_each_stands(
+    simulator: Simulator, tmp_path: Path, is_selection: bool
+) -> None:
     """Each time another selection; `matches` must have each trade once whoever reads it, and be proven without REST's help."""
     dataset, config = SqliteDataset(tmp_path), simulator.config(*PRODUCTS)
     simulator.market(rate=0)
@@ -146,7 +150,7 @@ async def test_one_stream_and_many_take_turns_from_where_each_stands(simulator: 
     for number, step in enumerate(steps, 1):
         streams = step.split()
         await until(lambda: not simulator.truth()["subscribed"], "the end of the run before")
-        run = start(config, dataset, *streams, run=number)
+        run = start(config, dataset, *streams, run=number, is_selection=is_selection)
         connections = len(share_connections([STREAMS[stream] for stream in streams]))
         await until(lambda: simulator.truth()["subscribed"] == connections, "the connections")  # noqa: B023
         simulator.market(burst=40, beats=2)
@@ -161,3 +165,18 @@ async def test_one_stream_and_many_take_turns_from_where_each_stands(simulator: 
     assert dataset.query("SELECT kind FROM matches_incidents") == []
     interruptions = dataset.query("SELECT kind FROM ticker_incidents")
     assert interruptions == [("interruption",)] * 3
+
+
+async def test_where_each_stream_stands_is_stored_before_anything_else(simulator: Simulator) -> None:
+    """A selection of one keeps its position as the reader's, which becomes another one with the first commit of any stream."""
+    at = {
+        stream: Checkpoint({"format": 2, "_last": {"BTC-USD": number}}, "127.0.0.1", STREAMS[stream].schema.version)
+        for number, stream in enumerate(("ticker", "auctionfeed"), 7)
+    }
+    async with reading(simulator.config(*PRODUCTS), {**at, **new("matches")}) as read:
+        await read.until(lambda read: len(read.batches) > 2)
+    first, second = read.batches[:2]
+    assert [(batch.schema.stream, batch.place, len(batch.rows), batch.more) for batch in (first, second)] == [
+        ("ticker", at["ticker"].position, 0, True),
+        ("auctionfeed", at["auctionfeed"].position, 0, False),
+    ]
