@@ -48,11 +48,10 @@ class Laggard:
         is_parked: They can't be read now, which was reported.
     """
 
-    def __init__(self, plans: PlanSet, chain: Chain, *, is_new: bool = False) -> None:
+    def __init__(self, plans: PlanSet, chain: Chain) -> None:
         self.plans = plans
         self.chain = chain
         self.is_parked = False
-        self._is_new = is_new  # the dataset has no rows or positions of them yet
         self._failures = 0
         self._due_at = float("-inf")
         self._is_proven = True  # something of them was read since they were parked
@@ -105,11 +104,13 @@ class Laggard:
         said = as_connector_error(error)
         detail = {"reason": said.reason, "block": self.chain.number, "hash": self.chain.head}
         return [
-            self._behind(
-                replace(batch, incidents=(Incident("parked", batch.schema.stream, said.message, detail),)), reader
-            )
-            for batch in build_places(self.plans, self.chain)
+            replace(batch, incidents=(Incident("parked", batch.schema.stream, said.message, detail),))
+            for batch in self.build_places(reader)
         ]
+
+    def build_places(self, reader: Chain) -> list[Batch]:
+        """Batches without rows that store where these streams stand."""
+        return [self._behind(batch, reader) for batch in build_places(self.plans, self.chain)]
 
     async def slice(self, fetcher: Fetcher, reader: Chain, safe_below: int) -> AsyncGenerator[Batch, None]:
         """Yields some of the blocks between these streams and the reader, as batches that keep the reader's position.
@@ -117,10 +118,6 @@ class Laggard:
         Raises:
             StaleAnswerError, NodeFailure, ConnectorError: After everything before the failure has been delivered.
         """
-        if self._is_new:
-            self._is_new = False
-            for batch in build_places(self.plans, self.chain):
-                yield self._behind(batch, reader)
         if self.chain.state.must_reread:
             async for batch, after in reread(fetcher, self.plans, self.chain):
                 self._advance(after)

@@ -36,7 +36,6 @@ from connector_runner.sources.ethereum.errors import (
     as_connector_error,
     is_doubt,
 )
-from connector_runner.sources.ethereum.fetch.batches import build_places
 from connector_runner.sources.ethereum.fetch.logs import Fetcher
 from connector_runner.sources.ethereum.fetch.plan_set import PlanFailuresError
 from connector_runner.sources.ethereum.fetch.prefetch import Prefetcher
@@ -179,7 +178,7 @@ class EthereumSource:
         self._note_standstill(head)
         chain = self._streams.chain = self._streams.chain or self._new_chain(head)
         if not self._has_places and not self._streams.plans.is_alone:
-            for batch in build_places(self._streams.plans, chain):
+            for batch in self._streams.build_places():
                 yield batch
         self._has_places = True
         self._prover.head_from = head.number - RING_BLOCKS + 1

@@ -40,6 +40,18 @@ class StreamGroups:
         for laggard in self.laggards:
             self._report_states(laggard.plans, StreamState.COPYING)
 
+    def build_places(self) -> list[Batch]:
+        """Batches without rows that store where each stream stands, as one transaction.
+
+        A stream that shared an earlier position of the reader would else move with it, if the run is killed before its first rows.
+        """
+        batches = build_places(self.plans, self._reader())
+        for laggard in self.laggards:
+            batches += laggard.build_places(self._reader())
+        for batch in batches:
+            batch.more = batch is not batches[-1]
+        return batches
+
     def has_laggards_due(self) -> bool:
         """Whether there is something to read for streams behind the reader."""
         chain, now = self.chain, time.monotonic()
@@ -162,7 +174,5 @@ def split_by_position(
     plans, chain = groups.pop(furthest)
     if not groups and len(plans) == 1:
         return (PlanSet.of(plans, is_alone=True), chain), []
-    laggards = [
-        Laggard(PlanSet.of(own), shared(other or first), is_new=other is None) for own, other in groups.values()
-    ]
+    laggards = [Laggard(PlanSet.of(own), shared(other or first)) for own, other in groups.values()]
     return (PlanSet.of(plans), chain and shared(chain)), laggards

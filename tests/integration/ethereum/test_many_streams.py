@@ -93,6 +93,29 @@ async def test_an_added_stream_reads_on_its_own_until_it_joins(node: AnvilServer
     assert dataset.tables["logs"] == await alone(node, config, "logs")
 
 
+async def test_streams_that_share_an_older_position_do_not_move_with_the_reader(node: AnvilServer) -> None:
+    """A stream that comes in further on becomes the reader's; a kill after the first transaction loses nothing of the others."""
+    config = {"url": node.url, "startBlock": START, "maxBlockRange": 5}
+    chance, actors = random.Random(11), Actors(node)
+    grow(node, actors, chance, 20)
+    dataset, further = Dataset(), Dataset()
+    await asyncio.wait_for(
+        read(config, ["blocks", "logs"], dataset, lambda: dataset.position["number"] >= START + 4), 60
+    )
+    older = dataset.position["number"]
+    await read_to_head(node, config, ["receipts"], further)
+    assert older < further.position["number"]
+    dataset.tables["receipts"], dataset.versions["receipts"] = further.tables["receipts"], further.versions["receipts"]
+    dataset.places["receipts"] = further.position
+    three = ["blocks", "logs", "receipts"]
+    await asyncio.wait_for(read(config, three, dataset, lambda: True), 60)
+    stands = {stream: checkpoint.position["number"] for stream in three if (checkpoint := dataset.checkpoint(stream))}
+    assert stands == {"blocks": older, "logs": older, "receipts": further.position["number"]}
+    await read_to_head(node, config, three, dataset)
+    for stream in three:
+        assert dataset.tables[stream] == await alone(node, config, stream), stream
+
+
 async def test_a_stream_without_rows_has_begun_all_the_same(node: AnvilServer) -> None:
     node.mine(10)
     config = {"url": node.url, "startBlock": START}
