@@ -59,7 +59,7 @@ class CatchUp:
     """
 
     def __init__(self, settings: Settings, server: Server, report: Report, *, isolates: bool) -> None:
-        self._settings, self._server = settings.for_catching_up, server
+        self._settings = settings.for_catching_up
         self._report, self._isolates = report, isolates
         self._resuming = Resuming(self._settings, server)
         self._waiting: dict[str, _Waiting] = {}
@@ -205,7 +205,7 @@ class CatchUp:
         if stream is None:
             return []
         batches = [] if is_told else [stream.park(error, shared, time.time())]
-        kept = self._server.kept_seconds
+        kept = self._resuming.server.kept_seconds
         if kept and (warning := stream.warn_of_expiry(kept, shared, time.time())) is not None:
             self._report.note(warning.incidents[0].message, stream=id_, reason=error.reason)
             batches.append(warning)
@@ -242,8 +242,9 @@ class CatchUp:
         self._target, self._began = target, time.monotonic()
         stands = [stream.stand(shared) for stream in self._crew.values()]
         first, *others = [(stand.definition, stand.log) for stand in stands]
-        reader = LogReader(self._settings, self._server, *first, *others, isolates=self._isolates, until=target)
-        self._thread = LogThread(self._settings, reader, self._at, Answers(self._settings, self._server))
+        server = self._resuming.server
+        reader = LogReader(self._settings, server, *first, *others, isolates=self._isolates, until=target)
+        self._thread = LogThread(self._settings, reader, self._at, Answers(self._settings, server))
         self._thread.start()
 
     async def _read(self, thread: LogThread, shared: LogPosition) -> list[Batch]:

@@ -58,10 +58,14 @@ class Resuming:
     Args:
         settings: How the server is reached, and what is done about a gap.
         server: The server that the positions are of.
+
+    Attributes:
+        server: The same server as it was when it was asked last: grants and settings change while a stream waits.
     """
 
     def __init__(self, settings: Settings, server: Server) -> None:
         self._settings, self._identity = settings, server.identity
+        self.server, self._has_gtids = server, server.has_gtids
 
     def ask(self, wishes: Sequence[Wish], shared: LogPosition) -> list[Resumed | ConnectorError]:
         """Where each stream can be read from, or why it can't.
@@ -76,6 +80,7 @@ class Resuming:
         connection = connect(self._settings, purpose="discovery")
         try:
             server = read_server(connection)
+            self.server = server if self._has_gtids else server.without_gtids()
             finder = TableFinder(connection, server, self._settings)
             answers: list[Resumed | ConnectorError] = []
             for wish in wishes:
