@@ -122,6 +122,10 @@ def stripped(a: Adversary, c: str) -> None:
     with policies.mutate(a.kit, "jobs", policies.STRIP_LABELS):
         a.patch(c, status="running")
         a.kit.wait(c, "running", reason="JobRefused")
+        assert "label apperate.io/connector" in a.kit.condition(c)["message"], a.kit.condition(c)["message"]
+        found = a.kit.api.get(f"/apis/batch/v1/namespaces/{a.kit.namespace}/jobs")["items"]
+        left = [j["metadata"]["name"] for j in found if "apperate.io/connector" not in j["metadata"].get("labels", {})]
+        assert not left, f"Jobs that nobody watches are left: {left}"
     a.patch(c, restartedAt=stamp())
     a.kit.wait(c, "running", ready=True)
 
