@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from demo.figures import tell_memory, tell_seconds
+from demo.figures import describe_memory, describe_seconds
 from demo.stage import DEFAULT_FOLDER, Stage, prepare_given_cluster, prepare_own_cluster
 from demo.story import STOP
 from demo.walk import StoryBroken, run_command, walk
@@ -42,7 +42,7 @@ def main() -> int:
     prepare = prepare_given_cluster if arguments.on_my_cluster else prepare_own_cluster
     try:
         with prepare(say, arguments.dir.resolve()) as stage:
-            tell(stage)
+            print_stage(stage)
             if sys.stdin.isatty() and sys.stdout.isatty():
                 linger(stage)
     except StoryBroken as broken:
@@ -54,7 +54,7 @@ def main() -> int:
     return 0
 
 
-def tell(stage: Stage) -> None:
+def print_stage(stage: Stage) -> None:
     """Runs the installation and the story, then prints how long they took.
 
     Raises:
@@ -62,17 +62,17 @@ def tell(stage: Stage) -> None:
     """
     start = time.monotonic()
     try:
-        told = walk(stage.install, stage.environment, say)
+        done = walk(stage.install, stage.environment, say)
         story = stage.story()
         stop = next(number for number, step in enumerate(story) if step.title == STOP)
-        told += walk(story[:stop], stage.environment, say)
-        memory = tell_memory(stage)
-        told += walk(story[stop:], stage.environment, say)
+        done += walk(story[:stop], stage.environment, say)
+        memory = describe_memory(stage)
+        done += walk(story[stop:], stage.environment, say)
     except StoryBroken:
         say(run_command(DIAGNOSIS, stage.environment))
         raise
-    say(f"\nEvery step was true. {len(told)} steps, {time.monotonic() - start:.0f} s in all.")
-    say(f"{tell_seconds(told)}\n{memory}".rstrip())
+    say(f"\nEvery step was true. {len(done)} steps, {time.monotonic() - start:.0f} s in all.")
+    say(f"{describe_seconds(done)}\n{memory}".rstrip())
 
 
 def linger(stage: Stage) -> None:

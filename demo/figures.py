@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from demo.stage import Stage, pod_address
 from demo.story import APPLY, FIRST_ROWS, START
-from demo.walk import Told
+from demo.walk import Done
 
 PODS = {
     "operator": "-n connector-operator -l app.kubernetes.io/name=connector-operator",
@@ -16,25 +16,25 @@ PODS = {
 }
 
 
-def seconds_from(told: Sequence[Told], first: str, last: str) -> float:
+def seconds_from(done: Sequence[Done], first: str, last: str) -> float:
     """The total time of the steps from one title to another.
 
     Raises:
         ValueError: There is no step with such a title.
     """
-    titles = [part.step.title for part in told]
-    return sum(part.seconds for part in told[titles.index(first) : titles.index(last) + 1])
+    titles = [part.step.title for part in done]
+    return sum(part.seconds for part in done[titles.index(first) : titles.index(last) + 1])
 
 
-def tell_seconds(told: Sequence[Told]) -> str:
+def describe_seconds(done: Sequence[Done]) -> str:
     """How long it took until a Job that looks for rows had found some."""
     return (
-        f"First rows seen {seconds_from(told, APPLY, FIRST_ROWS):.1f} s after `kubectl apply` of the connector, "
-        f"with every step in between; {seconds_from(told, START, FIRST_ROWS):.1f} s after it was started."
+        f"First rows seen {seconds_from(done, APPLY, FIRST_ROWS):.1f} s after `kubectl apply` of the connector, "
+        f"with every step in between; {seconds_from(done, START, FIRST_ROWS):.1f} s after it was started."
     )
 
 
-def tell_memory(stage: Stage) -> str:
+def describe_memory(stage: Stage) -> str:
     """How much memory operator and runner use, by their own metrics; empty if pods can't be reached from here."""
     if not stage.reaches_pods:
         return ""

@@ -21,7 +21,7 @@ class StoryBroken(Exception):  # noqa: N818 - it is about a story, not an error 
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Done:
     """What a step took: seconds from its start until its output was right."""
 
     step: Step
@@ -42,13 +42,13 @@ def run_command(command: str, environment: Mapping[str, str]) -> str:
     return shell.stdout
 
 
-def walk(steps: Sequence[Step], environment: Mapping[str, str], say: Callable[[str], None]) -> list[Told]:
+def walk(steps: Sequence[Step], environment: Mapping[str, str], say: Callable[[str], None]) -> list[Done]:
     """Runs the steps in order.
 
     Raises:
         StoryBroken: A step did not succeed in time.
     """
-    told = []
+    done = []
     for step in steps:
         say(f"\n── {step.title}\n$ {step.command}")
         start = time.monotonic()
@@ -60,5 +60,5 @@ def walk(steps: Sequence[Step], environment: Mapping[str, str], say: Callable[[s
         say(f"{output.rstrip()}\n({seconds:.1f} s)")
         if not re.search(step.expect, output):
             raise StoryBroken(f"{step.title}: expected /{step.expect}/ from\n$ {step.command}\nbut it was\n{output}")
-        told.append(Told(step, seconds))
-    return told
+        done.append(Done(step, seconds))
+    return done

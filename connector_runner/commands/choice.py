@@ -21,7 +21,7 @@ from connector_runner.schemas.catalogue import Catalogue, StreamInfo
 from connector_runner.schemas.kinds.streams import StreamsSpec
 from connector_runner.schemas.selection import Resolved, Selection, may_take, parse_selection, resolve
 
-TOLD = 5
+MOST_NAMED = 5
 """Streams that one message names; the rest is counted."""
 
 
@@ -219,8 +219,8 @@ def _require_some(
 
 
 def _explain_nothing(spec: StreamsSpec, resolved: Resolved, catalogue: Catalogue) -> str:
-    near = list(dict.fromkeys(name for names in resolved.idle.values() for name in names))[:TOLD]
-    names = near or [stream.id for stream in catalogue.streams[:TOLD]]
+    near = list(dict.fromkeys(name for names in resolved.idle.values() for name in names))[:MOST_NAMED]
+    names = near or [stream.id for stream in catalogue.streams[:MOST_NAMED]]
     hint = f"did you mean {', '.join(names)}?" if near else f"it has {', '.join(names) or 'no stream'}"
     if resolved.left_aside:
         first = resolved.left_aside[0]
@@ -256,5 +256,5 @@ def _names(streams: Sequence[str]) -> str:
 
 
 def _few(texts: Sequence[str], between: str = "; ") -> str:
-    more = len(texts) - TOLD
-    return between.join(texts[:TOLD]) + (f" and {more} more" if more > 0 else "")
+    more = len(texts) - MOST_NAMED
+    return between.join(texts[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

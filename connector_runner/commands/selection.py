@@ -66,7 +66,7 @@ class Selecting:
                 lost(error, delay)
                 await _wait(stopping, delay)
             else:
-                self._tell(choice)
+                self._report(choice)
                 return choice
         return None
 
@@ -102,7 +102,7 @@ class Selecting:
         target = Target(template, dialect, write_mode_of(self._orders), stored)
         return choose(spec, catalogue, target, isolates=self._orders.manifest.on_stream_failure == "isolate")
 
-    def _tell(self, choice: Choice) -> None:
+    def _report(self, choice: Choice) -> None:
         telemetry = self._telemetry
         for note in choice.notes:
             telemetry.note(note)

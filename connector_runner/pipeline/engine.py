@@ -73,7 +73,7 @@ class Engine:
         """
         async with self._selecting:
             claim = await self._reader.select(lambda: self._writer.select(tables, record))
-            self._tell_claimed(claim, "the selection is claimed")
+            self._report_claimed(claim, "the selection is claimed")
             return claim
 
     async def _retry_failed(self) -> None:
@@ -119,7 +119,7 @@ class Engine:
             if not claiming.done():
                 return ExitCode.TERMINATED
             claim = claiming.result()
-            self._tell_claimed(claim, "the dataset is claimed")
+            self._report_claimed(claim, "the dataset is claimed")
             if claim.failures and not claim.checkpoints:
                 raise next(iter(claim.failures.values()))
             reading = asyncio.create_task(self._reader.run(claim))
@@ -134,7 +134,7 @@ class Engine:
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await self._writer.close()
 
-    def _tell_claimed(self, claim: Claim, message: str) -> None:
+    def _report_claimed(self, claim: Claim, message: str) -> None:
         self._failed = set(claim.failures)
         self._telemetry.select([*claim.checkpoints, *claim.failures])
         for stream, error in claim.failures.items():

@@ -38,8 +38,8 @@ def show_figures(telemetry: Telemetry, rate: float) -> str:
     parts = [f"{totals.rows:,} rows", f"{rate:,.0f} rows/s"]
     if len(telemetry.streams) > 1:
         counts = telemetry.streams.counts()
-        told = [f"{counts[state]:,} {state}" for state in ("copying", "failed") if counts[state]]
-        parts.insert(0, f"{counts['selected']:,} streams" + (f" ({', '.join(told)})" if told else ""))
+        notable = [f"{counts[state]:,} {state}" for state in ("copying", "failed") if counts[state]]
+        parts.insert(0, f"{counts['selected']:,} streams" + (f" ({', '.join(notable)})" if notable else ""))
     if totals.lag is not None:
         parts.append(f"{totals.lag:.1f} s behind")
     if totals.refused:

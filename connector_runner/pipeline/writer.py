@@ -60,7 +60,7 @@ class Writer:
         self._prepared: dict[str, str] = {}
         self._quiet: Group | None = None
         self._last_send = time.monotonic()
-        self._told_at = 0.0
+        self._reported_at = 0.0
         self._reconnect_asked = False
         self._announced: tuple[StreamSchema, ...] = ()
         self._unreadable: list[ActionRequiredError] = []
@@ -72,7 +72,7 @@ class Writer:
         """Claims the dataset, retrying as long as necessary."""
         while True:
             try:
-                claim = await self._told(self._sink.claim(), "the claim of the dataset")
+                claim = await self._watched(self._sink.claim(), "the claim of the dataset")
             except TransientError as error:
                 await self._wait_out(error)
                 continue
@@ -147,7 +147,7 @@ class Writer:
         await self._settle()
         while True:
             try:
-                claim = await self._told(self._sink.select(tables, record), "the change of the selection")
+                claim = await self._watched(self._sink.select(tables, record), "the change of the selection")
                 break
             except TransientError as error:
                 await self._repair(error)
@@ -191,7 +191,7 @@ class Writer:
             if self._sent[0].task.done():
                 await self._confirm_oldest()
             elif self._seconds_to_slow() <= 0:
-                self._tell_slow()
+                self._report_slow()
         elif not done and self._seconds_since_send() >= due:
             await (self._flush_quiet() if self._quiet else self._send((), ""))
 
@@ -217,7 +217,7 @@ class Writer:
         while not oldest.task.done():
             await asyncio.wait({oldest.task}, timeout=max(0.0, self._seconds_to_slow()))
             if not oldest.task.done() and self._seconds_to_slow() <= 0:
-                self._tell_slow()
+                self._report_slow()
         try:
             receipt = oldest.task.result()
         except TransientError as error:
@@ -229,19 +229,19 @@ class Writer:
 
     def _seconds_to_slow(self) -> float:
         """Seconds until the oldest transaction in flight must be reported as slow, the first time or again."""
-        return max(self._sent[0].at, self._told_at) + SLOW_SECONDS - time.monotonic()
+        return max(self._sent[0].at, self._reported_at) + SLOW_SECONDS - time.monotonic()
 
-    def _tell_slow(self) -> None:
-        self._told_at = time.monotonic()
-        self._telemetry.sink_slow("a transaction", self._told_at - self._sent[0].at)
-        self._tell_lag()
+    def _report_slow(self) -> None:
+        self._reported_at = time.monotonic()
+        self._telemetry.sink_slow("a transaction", self._reported_at - self._sent[0].at)
+        self._report_lag()
 
-    def _tell_lag(self) -> None:
+    def _report_lag(self) -> None:
         """Reports the lag while nothing is confirmed: that of the oldest rows in flight."""
         batches = self._sent[0].transaction.batches if self._sent else ()
         self._telemetry.behind(batches[0].event_time if batches else None)
 
-    async def _told(self, work: Coroutine[Any, Any, T], what: str) -> T:
+    async def _watched(self, work: Coroutine[Any, Any, T], what: str) -> T:
         """Awaits `work` of the sink and reports if it takes long."""
         task, start = asyncio.create_task(work), time.monotonic()
         try:
@@ -271,11 +271,11 @@ class Writer:
             if not isinstance(error, WriteAgain):
                 await self._wait_out(error)
             try:
-                number = await self._told(self._sink.recover(), "the new connection")
+                number = await self._watched(self._sink.recover(), "the new connection")
                 await self._parked.store(self._sink)
                 break
-            except TransientError as trouble:
-                error = trouble
+            except TransientError as next_error:
+                error = next_error
         unconfirmed: list[Transaction] = []
         while self._sent:
             transaction, task = self._sent[0].transaction, self._sent[0].task
@@ -298,13 +298,13 @@ class Writer:
     async def _wait_out(self, error: TransientError) -> None:
         delay = self._backoff.next_delay(error.retry_after)
         self._telemetry.sink_lost(error, delay)
-        self._tell_lag()
+        self._report_lag()
         await asyncio.sleep(delay)
 
     async def _prepare(self, schema: StreamSchema) -> None:
         while True:
             try:
-                await self._told(self._sink.prepare(schema), "the preparation of the table")
+                await self._watched(self._sink.prepare(schema), "the preparation of the table")
             except TransientError as error:
                 await self._repair(error)
                 continue

@@ -21,7 +21,7 @@ from connector_runner.schemas.selection import Named, resolve
 # Keeps status small: 500 streams are about 36 kB of JSON.
 MAX_STREAMS = 500
 # Patterns, streams and sentences that the summary of one selection has of each.
-MAX_TOLD = 20
+MAX_LISTED = 20
 LINE_TAG = "connector-catalogue:"
 
 
@@ -204,14 +204,14 @@ def _summarise_selection(spec: StreamsSpec, known: Sequence[Named], obstacles: M
     try:
         resolved = resolve(spec.parse(), known)
     except ValueError as error:
-        return SelectionSummary(key=spec.key, problems=tuple(str(error).split("\n"))[:MAX_TOLD])
+        return SelectionSummary(key=spec.key, problems=tuple(str(error).split("\n"))[:MAX_LISTED])
     blocked = [f"{stream.id}: {obstacles[stream.id]}" for stream in resolved.streams if stream.id in obstacles]
     return SelectionSummary(
         key=spec.key,
         matched=len(resolved.streams),
-        idle=dict(islice(resolved.idle.items(), MAX_TOLD)),
-        aside=tuple(stream.id for stream in resolved.left_aside[:MAX_TOLD]),
-        problems=tuple(blocked[:MAX_TOLD]),
+        idle=dict(islice(resolved.idle.items(), MAX_LISTED)),
+        aside=tuple(stream.id for stream in resolved.left_aside[:MAX_LISTED]),
+        problems=tuple(blocked[:MAX_LISTED]),
     )
 
 

@@ -214,14 +214,16 @@ class PostgresSink:
             parts, advance = self._ledger.by_stream(transaction), self._ledger.advance(transaction)
             try:
                 written = [self._statements(part) for part in parts]
-                told = [self._ledger.incidents([part]) for part in parts]
-                answered = session.send([*advance, *chain.from_iterable(written), *chain.from_iterable(told)])
+                incidents_of_parts = [self._ledger.incidents([part]) for part in parts]
+                answered = session.send(
+                    [*advance, *chain.from_iterable(written), *chain.from_iterable(incidents_of_parts)]
+                )
             except VALUE_ERRORS as error:
                 raise self._again(transaction) from error
         try:
             await answered
         except StatementError as error:
-            error.stream = _stream_at(error.place - len(advance), [*written, *told], [*parts, *parts])
+            error.stream = _stream_at(error.place - len(advance), [*written, *incidents_of_parts], [*parts, *parts])
             raise await self._why(session, transaction, error, fences=len(advance)) from None
         for part in parts:
             if any(batch.rows for batch in part.batches):

@@ -131,7 +131,7 @@ class CoinbaseSource:
                 if builder.rows or builder.incidents:
                     found = True
                     batch = self._build(reader, builder)
-                    self._tell_lag(batch)
+                    self._report_lag(batch)
                     yield batch
             opening.clear()
             self._tend()
@@ -274,7 +274,7 @@ class CoinbaseSource:
     def _note(self, text: str) -> None:
         now = time.monotonic()
         if now - self._noted.get(text, float("-inf")) >= NOTE_SECONDS:
-            self._noted = {known: told for known, told in self._noted.items() if now - told < NOTE_SECONDS}
+            self._noted = {known: at for known, at in self._noted.items() if now - at < NOTE_SECONDS}
             self._noted[text] = now
             self._report.note(text)
 
@@ -287,7 +287,7 @@ class CoinbaseSource:
             if not self._is_behind():
                 self._report.lag(0.0)
 
-    def _tell_lag(self, batch: Batch) -> None:
+    def _report_lag(self, batch: Batch) -> None:
         if batch.event_time is not None:
             behind = self._wake.is_set() or self._is_behind()
             self._report.lag(max(0.0, time.time() - batch.event_time) if behind else 0.0)

@@ -10,7 +10,7 @@ from connector_runner.schemas.catalogue import Catalogue, ColumnInfo, StreamInfo
 from connector_runner.sources.mysql.server.connection import Connection
 from connector_runner.sources.mysql.server.definitions import SYSTEM_DATABASES, read_tables
 from connector_runner.sources.mysql.server.facts import Server
-from connector_runner.sources.mysql.server.preflight import judge, server_problems
+from connector_runner.sources.mysql.server.preflight import assess, server_problems
 from connector_runner.sources.mysql.server.shadow_tables import shadow_of
 from connector_runner.sources.mysql.settings import Settings
 from connector_runner.sources.mysql.types.table import FoundTable
@@ -60,7 +60,7 @@ def _same_ids(found: list[FoundTable]) -> list[str]:
 
 def _stream(server: Server, table: FoundTable, account: str, settings: Settings, aside: str) -> StreamInfo:
     definition = table.definition
-    judgement = judge(server, table, account, ignores_cascades=settings.ignores_cascades)
+    assessment = assess(server, table, account, ignores_cascades=settings.ignores_cascades)
     columns = []
     for column in definition.columns:
         try:
@@ -71,14 +71,14 @@ def _stream(server: Server, table: FoundTable, account: str, settings: Settings,
     return StreamInfo(
         id=definition.id,
         key=definition.key,
-        modes=judgement.modes,
-        unavailable=judgement.unavailable,
+        modes=assessment.modes,
+        unavailable=assessment.unavailable,
         columns=tuple(columns),
         rows=table.rows,
         description=f"The {table.kind.lower().replace('base table', 'table')} {definition.id}.",
         parts=dict(zip(STREAM_PARTS, (definition.database, definition.name), strict=True)),
         aside=aside,
-        obstacle=judgement.unavailable.get(settings.mode.value, ""),
+        obstacle=assessment.unavailable.get(settings.mode.value, ""),
     )
 
 

@@ -93,7 +93,9 @@ class Writer:
         elif uid:
             self._cache.note_job_deleted(uid)
 
-    async def tell(self, key: Key, uid: str, reason: str, message: str, *, is_warning: bool, now: datetime) -> None:
+    async def send_event(
+        self, key: Key, uid: str, reason: str, message: str, *, is_warning: bool, now: datetime
+    ) -> None:
         """Posts an event; if the same event is repeated, only its count grows."""
         message = message[:_MESSAGE_LIMIT]
         same = (uid, reason, message)

@@ -150,7 +150,7 @@ class ConnectorController:
 
     async def _report(self, key: Key, seen: Observation, reason: str, message: str, *, is_warning: bool) -> None:
         try:
-            await self._writer.tell(key, seen.uid, reason, message, is_warning=is_warning, now=seen.now)
+            await self._writer.send_event(key, seen.uid, reason, message, is_warning=is_warning, now=seen.now)
         except ApiError as error:
             log.warning("an event could not be posted: %s", error)
 

@@ -11,7 +11,7 @@ from connector_runner.schemas.kinds.connector_status import ConnectorStatus, Sel
 MOST_SELECTIONS = 50
 """How many selections one discovery answers; whoever else waits asks anew."""
 _MOST_TEXT = 60
-_MOST_TOLD = 5
+_MOST_NAMED = 5
 _TOO_OLD = "The runner's image does not know spec.streams; use one of the operator's own version"
 
 
@@ -23,10 +23,10 @@ def find_selection(key: str, answers: Iterable[SelectionSummary], *, is_asked: b
         answers: The discovery's.
         is_asked: Whether it was made for this selection, so that an answer without it is wrong.
     """
-    told = next((answer for answer in answers if answer.key == key), None)
-    if told is None:
+    found = next((answer for answer in answers if answer.key == key), None)
+    if found is None:
         return Selected(key=key, problems=(_TOO_OLD,)) if is_asked else None
-    return Selected(key=key, selected=told.matched, idle=told.idle, aside=told.aside, problems=told.problems)
+    return Selected(key=key, selected=found.matched, idle=found.idle, aside=found.aside, problems=found.problems)
 
 
 def with_text(spec: ConnectorSpec | None, known: Selected) -> Selected:
@@ -71,14 +71,14 @@ def say_runs(spec: ConnectorSpec | None, memory: ConnectorStatus) -> str:
 def say_unmatched(known: Selected) -> tuple[str, ...]:
     """Sentences about patterns that take nothing, streams that only their name selects, and other problems."""
     said = [f"{problem.rstrip('.')}." for problem in known.problems]
-    for pattern, near in list(known.idle.items())[:_MOST_TOLD]:
-        nearest = f"; the nearest names are {', '.join(near[:_MOST_TOLD])}" if near else ""
+    for pattern, near in list(known.idle.items())[:_MOST_NAMED]:
+        nearest = f"; the nearest names are {', '.join(near[:_MOST_NAMED])}" if near else ""
         said.append(f"{pattern!r} in spec.streams matches nothing that the source has{nearest}.")
-    if len(known.idle) > _MOST_TOLD:
-        said.append(f"So it is with {len(known.idle) - _MOST_TOLD} more patterns.")
+    if len(known.idle) > _MOST_NAMED:
+        said.append(f"So it is with {len(known.idle) - _MOST_NAMED} more patterns.")
     if known.aside:
-        more = f" and {len(known.aside) - _MOST_TOLD} more" if len(known.aside) > _MOST_TOLD else ""
-        said.append(f"Selected only by their exact names: {', '.join(known.aside[:_MOST_TOLD])}{more}.")
+        more = f" and {len(known.aside) - _MOST_NAMED} more" if len(known.aside) > _MOST_NAMED else ""
+        said.append(f"Selected only by their exact names: {', '.join(known.aside[:_MOST_NAMED])}{more}.")
     return tuple(said)
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from demo.__main__ import main, tell
+from demo.__main__ import main, print_stage
 from demo.document import build_walkthrough
-from demo.figures import seconds_from, tell_seconds
+from demo.figures import describe_seconds, seconds_from
 from demo.stage import Stage, own_folder
 from demo.story import APPLY, FIRST_ROWS, START, STOP, STORY, Step
 from demo.walk import ROOT, StoryBroken, walk
@@ -59,7 +59,7 @@ def test_each_step_tells_its_seconds_and_some_are_added_up() -> None:
     assert all(re.search(r"\(\d+\.\d s\)$", text) for text in said[1::2])
     seconds = [part.seconds for part in told]
     assert seconds_from(told, APPLY, FIRST_ROWS) == pytest.approx(sum(seconds[1:4]))
-    assert "after `kubectl apply` of the connector" in tell_seconds(told)
+    assert "after `kubectl apply` of the connector" in describe_seconds(told)
     assert {APPLY, START, FIRST_ROWS, STOP} <= {step.title for step in STORY}
 
 
@@ -77,7 +77,7 @@ def test_an_install_that_fails_is_diagnosed_too(tmp_path: Path, capsys: pytest.C
     step = Step("Install", "kubectl apply", "created")
     stage = Stage({}, [step], tmp_path, {}, reaches_pods=False, how_to_play="")
     with pytest.raises(StoryBroken, match="Install: expected"):
-        tell(stage)
+        print_stage(stage)
     assert "asked: get events" in capsys.readouterr().out
 
 

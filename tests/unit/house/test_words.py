@@ -1,7 +1,9 @@
 """Texts for users are plain English with the field's terms: words that readers stumble over do not come back."""
 
 import ast
+import io
 import re
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,3 +87,13 @@ def test_a_banned_word_is_found_where_it_is_prose_and_only_there() -> None:
     assert find_banned(prose_of(document)) == ["'told': write reported, shows, says, returns"]
     source = '"""Told."""\nlog("a person must mend it")\nreason = "mend"\n'
     assert [find_banned(text) for _, text in sentences_of(source)] == [["'mend': write fix, correct"]]
+
+
+_BANNED_PARTS = {"told", "tell", "tells", "anew", "mend", "mends", "judge", "judged", "trouble", "troubles"}
+
+
+@pytest.mark.parametrize("path", [path for path in PYTHON if name(path).startswith(_PRODUCTION)], ids=name)
+def test_names_in_code_are_in_plain_words(path: Path) -> None:
+    tokens = tokenize.generate_tokens(io.StringIO(path.read_text()).readline)
+    names = {token.string for token in tokens if token.type == tokenize.NAME}
+    assert [each for each in sorted(names) if _BANNED_PARTS & set(each.lower().split("_"))] == []

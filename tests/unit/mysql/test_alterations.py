@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector_runner.sources.mysql.ddl.alterations import UNKNOWN, Change, judge_text, read_alteration
-from connector_runner.sources.mysql.ddl.old_rows import judge, judge_definitions, remember_dropped
+from connector_runner.sources.mysql.ddl.alterations import UNKNOWN, Change, change_by_text, read_alteration
+from connector_runner.sources.mysql.ddl.old_rows import change_by_definitions, find_change, remember_dropped
 from connector_runner.sources.mysql.types.columns import SourceColumn
 from connector_runner.sources.mysql.types.table import TableDefinition
 
@@ -46,7 +46,7 @@ TEXTS = {
 @pytest.mark.parametrize(("change", "text"), [(change, text) for change, texts in TEXTS.items() for text in texts])
 def test_what_an_alteration_may_do_by_its_text(change: Change, text: str) -> None:
     known = KNOWN if "CONVERT" not in text else replace(KNOWN, key=())
-    assert judge_text(read_alteration(f"ALTER TABLE t {text}"), known) is (
+    assert change_by_text(read_alteration(f"ALTER TABLE t {text}"), known) is (
         change if "CONVERT" not in text else Change.KEYS
     )
 
@@ -54,8 +54,8 @@ def test_what_an_alteration_may_do_by_its_text(change: Change, text: str) -> Non
 def test_a_key_of_a_unique_index_may_change_with_any_unique_index() -> None:
     known = replace(KNOWN, index="u")
     for text in ("ADD UNIQUE (a)", "DROP INDEX U", "DROP CONSTRAINT u", "ADD c INT UNIQUE"):
-        assert judge_text(read_alteration(f"ALTER TABLE t {text}"), known) is Change.KEYS
-    assert judge_text(read_alteration("ALTER TABLE t DROP INDEX other"), known) is Change.NONE
+        assert change_by_text(read_alteration(f"ALTER TABLE t {text}"), known) is Change.KEYS
+    assert change_by_text(read_alteration("ALTER TABLE t DROP INDEX other"), known) is Change.NONE
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_key_of_a_unique_index_may_change_with_any_unique_index() -> None:
 def test_rows_may_be_removed(text: str) -> None:
     alteration = read_alteration(text)
     assert alteration.ignores
-    assert judge_text(alteration, KNOWN) is judge_definitions(KNOWN, KNOWN, alteration) is Change.KEYS
+    assert change_by_text(alteration, KNOWN) is change_by_definitions(KNOWN, KNOWN, alteration) is Change.KEYS
 
 
 def test_foreign_keys_that_change_rows() -> None:
@@ -84,7 +84,7 @@ def test_what_keeps_the_columns() -> None:
 
 @given(st.text(max_size=60))
 def test_any_alteration_is_judged(text: str) -> None:
-    assert judge_text(read_alteration(f"ALTER TABLE t {text}"), KNOWN) in Change
+    assert change_by_text(read_alteration(f"ALTER TABLE t {text}"), KNOWN) in Change
 
 
 def definition(*columns: SourceColumn) -> TableDefinition:
@@ -108,20 +108,20 @@ NOTHING = read_alteration("ALTER TABLE t COMMENT 'x'")
 )  # fmt: skip
 def test_when_old_rows_stay_right(before: list[str], after: list[str], kept: bool) -> None:
     old, new = definition(ID, *columns(before)), definition(ID, *columns(after))
-    assert judge(old, new, NOTHING) is (Change.NONE if kept else Change.VALUES)
-    assert judge(old, new, UNKNOWN) is Change.VALUES
+    assert find_change(old, new, NOTHING) is (Change.NONE if kept else Change.VALUES)
+    assert find_change(old, new, UNKNOWN) is Change.VALUES
     with_default = SourceColumn("z", "int", default="5")
-    assert judge(old, definition(*old.columns, with_default), NOTHING) is Change.VALUES
+    assert find_change(old, definition(*old.columns, with_default), NOTHING) is Change.VALUES
 
 
 def test_a_guess_says_nothing_of_what_happened_in_between() -> None:
     there = read_alteration("ALTER TABLE t MODIFY a DECIMAL(10, 2)")
     known = definition(ID, *columns(["a int"]))
     guess = replace(known, is_guess=True)
-    assert judge(known, known, there) is Change.NONE
-    assert judge(known, guess, there) is judge(guess, known, there) is Change.VALUES
-    assert judge(guess, known, read_alteration("ALTER TABLE t ADD INDEX (a)")) is Change.NONE
-    assert judge(known, replace(guess, key=()), NOTHING) is Change.KEYS
+    assert find_change(known, known, there) is Change.NONE
+    assert find_change(known, guess, there) is find_change(guess, known, there) is Change.VALUES
+    assert find_change(guess, known, read_alteration("ALTER TABLE t ADD INDEX (a)")) is Change.NONE
+    assert find_change(known, replace(guess, key=()), NOTHING) is Change.KEYS
 
 
 def test_a_key_in_another_form_means_another_key() -> None:
@@ -129,24 +129,28 @@ def test_a_key_in_another_form_means_another_key() -> None:
         SourceColumn("id", "varchar(9)", "utf8mb4", nullable=False),
         SourceColumn("id", "bigint", nullable=False),
     )
-    assert judge(definition(text), definition(replace(text, charset="latin1")), NOTHING) is Change.KEYS
-    assert judge(definition(ID), definition(number), NOTHING) is Change.NONE
-    assert judge(definition(ID), definition(replace(ID, is_auto=True)), NOTHING) is Change.KEYS, "zeros become numbers"
+    assert find_change(definition(text), definition(replace(text, charset="latin1")), NOTHING) is Change.KEYS
+    assert find_change(definition(ID), definition(number), NOTHING) is Change.NONE
+    assert find_change(definition(ID), definition(replace(ID, is_auto=True)), NOTHING) is Change.KEYS, (
+        "zeros become numbers"
+    )
 
 
 def test_nulls_that_may_have_become_values() -> None:
     before, after = SourceColumn("a", "int"), SourceColumn("a", "int", nullable=False)
-    assert judge(definition(ID, before), definition(ID, after), NOTHING) is Change.VALUES
-    assert judge(definition(ID, after), definition(ID, before), NOTHING) is Change.NONE
+    assert find_change(definition(ID, before), definition(ID, after), NOTHING) is Change.VALUES
+    assert find_change(definition(ID, after), definition(ID, before), NOTHING) is Change.NONE
 
 
 def test_what_was_dropped_or_renamed_is_not_what_it_was() -> None:
     a, b = (SourceColumn(name, "int") for name in "ab")
     swap = read_alteration("ALTER TABLE t RENAME COLUMN a TO b, RENAME COLUMN b TO a")
-    assert judge(definition(ID, a, b), definition(ID, b, a), NOTHING) is Change.NONE
-    assert judge(definition(ID, a, b), definition(ID, b, a), swap) is Change.VALUES
+    assert find_change(definition(ID, a, b), definition(ID, b, a), NOTHING) is Change.NONE
+    assert find_change(definition(ID, a, b), definition(ID, b, a), swap) is Change.VALUES
     for text in ("DROP a, ADD a INT", "DROP COLUMN A, ADD COLUMN a INT", "CHANGE a A INT"):
-        assert judge(definition(ID, a), definition(ID, a), read_alteration(f"ALTER TABLE t {text}")) is Change.VALUES
+        assert (
+            find_change(definition(ID, a), definition(ID, a), read_alteration(f"ALTER TABLE t {text}")) is Change.VALUES
+        )
 
 
 def test_names_that_were_dropped_are_remembered_however_they_are_spelt() -> None:
@@ -156,7 +160,7 @@ def test_names_that_were_dropped_are_remembered_however_they_are_spelt() -> None
     without = replace(without, dropped=remember_dropped(full, without, drop))
     assert without.dropped == ("c",)
     for new in (full, definition(ID, a, b, large)):
-        assert judge(without, new, add) is Change.VALUES, "the dataset still has the values of the old c"
+        assert find_change(without, new, add) is Change.VALUES, "the dataset still has the values of the old c"
         assert remember_dropped(without, new, add) == ()
     guess = replace(full, is_guess=True)
     assert remember_dropped(full, guess, drop) == ("c",), "it is there again later, but may be another one then"
@@ -164,5 +168,5 @@ def test_names_that_were_dropped_are_remembered_however_they_are_spelt() -> None
 
 def test_another_expression_changes_old_rows() -> None:
     before, after = (SourceColumn("g", "int", is_generated=True, expression=text) for text in ("`id` + 1", "`id` + 2"))
-    assert judge(definition(ID, before), definition(ID, before), NOTHING) is Change.NONE
-    assert judge(definition(ID, before), definition(ID, after), NOTHING) is Change.VALUES
+    assert find_change(definition(ID, before), definition(ID, before), NOTHING) is Change.NONE
+    assert find_change(definition(ID, before), definition(ID, after), NOTHING) is Change.VALUES

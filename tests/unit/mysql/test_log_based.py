@@ -38,7 +38,7 @@ async def test_a_cancellation_that_comes_with_a_batch_is_not_lost(turns: int) ->
     """Else a runner that is asked to stop in that moment goes on, and who waits for its end waits for ever."""
     start = LogPosition("binlog.000001", 4)
     follower = LogBasedStream(settings(), Server(False), StreamPosition(start, TABLE, None), None, RecordingReport())
-    follower._is_untold = True  # a position is held back: what comes next is waited for only so long
+    follower._is_unreported = True  # a position is held back: what comes next is waited for only so long
     log = follower._open_log()
     following = asyncio.create_task(_follow_on(follower, log))
     await asyncio.sleep(0)

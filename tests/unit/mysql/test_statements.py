@@ -106,7 +106,7 @@ def judge_all(*statements: str, is_mariadb: bool = False, shadows: tuple[str, ..
     for text in statements:
         head, statement = text.split(" ", 1)
         query = Query("d", statement, server=1, thread=int(head.rstrip("*")), uses_temporary=head.endswith("*"))
-        effects.append(judging.judge(query))
+        effects.append(judging.effect_of(query))
     return effects
 
 
@@ -143,10 +143,10 @@ def test_temporary_tables_are_followed_through_renames() -> None:
 
 def test_what_is_known_of_sessions_goes_with_the_position() -> None:
     judging = Statements(("d", "t"), is_mariadb=False)
-    judging.judge(Query("d", "CREATE TEMPORARY TABLE t (id INT)", server=7, thread=9, uses_temporary=True))
+    judging.effect_of(Query("d", "CREATE TEMPORARY TABLE t (id INT)", server=7, thread=9, uses_temporary=True))
     assert judging.shadows == ("7-9",)
     again = Statements(("d", "t"), is_mariadb=False, shadows=judging.shadows)
-    assert again.judge(Query("d", "TRUNCATE t", server=7, thread=9, uses_temporary=True)) is Effect.NONE
+    assert again.effect_of(Query("d", "TRUNCATE t", server=7, thread=9, uses_temporary=True)) is Effect.NONE
     again.forget(7)  # the server was started anew
     assert again.shadows == ()
 
@@ -156,7 +156,7 @@ def test_an_alteration_in_two_phases_happens_at_its_end() -> None:
     effects = []
     for phase in (START_ALTER, ROLLBACK_ALTER, START_ALTER, COMMIT_ALTER, 0):
         judging.begin(phase)
-        effects.append(judging.judge(query))
+        effects.append(judging.effect_of(query))
     assert effects == [Effect.NONE, Effect.NONE, Effect.NONE, Effect.ALTERED, Effect.ALTERED]
 
 
@@ -191,17 +191,17 @@ def test_what_servers_rewrite_is_in_utf8_whatever_the_session_is() -> None:
     judging = Statements(("d", "größe"), is_mariadb=True)
     for codec in ("latin-1", "utf-8"):
         query = parse_query(query_event("DROP TABLE IF EXISTS `größe`".encode(codec), LATIN1), 1, 0, {8: "latin1"})
-        assert judging.judge(query) is Effect.DROPPED, codec
+        assert judging.effect_of(query) is Effect.DROPPED, codec
     other = parse_query(query_event("DROP TABLE `gröse`".encode(), LATIN1), 1, 0, {8: "latin1"})
-    assert judging.judge(other) is Effect.NONE
+    assert judging.effect_of(other) is Effect.NONE
 
 
 def test_a_replacement_that_failed_has_dropped_the_table() -> None:
     """MariaDB logs the statement with its error: the old table is gone, there is no new one."""
     statement = b"CREATE OR REPLACE TABLE t (id INT PRIMARY KEY, x INT, FOREIGN KEY (x) REFERENCES q (n))"
     judging = Statements(("d", "t"), is_mariadb=True)
-    assert judging.judge(parse_query(query_event(statement), 1)) is Effect.REPLACED
-    assert judging.judge(parse_query(query_event(statement, error=1005), 1)) is Effect.DROPPED
+    assert judging.effect_of(parse_query(query_event(statement), 1)) is Effect.REPLACED
+    assert judging.effect_of(parse_query(query_event(statement, error=1005), 1)) is Effect.DROPPED
 
 
 @given(st.binary(max_size=40))

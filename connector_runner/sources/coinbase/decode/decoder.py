@@ -66,7 +66,7 @@ def optional_names(shape: type[Struct]) -> frozenset[str]:
 
 
 @cache
-def told_fields(shape: type[Struct]) -> tuple[tuple[str, Any], ...]:
+def message_fields(shape: type[Struct]) -> tuple[tuple[str, Any], ...]:
     """The fields that a message itself can contain, all but `extra`: (attribute, default)."""
     return tuple((field.name, field.default) for field in fields(shape) if field.encode_name != EXTRA_WIRE_NAME)
 
@@ -145,7 +145,7 @@ def is_exact(message: Struct, raw: bytes) -> bool:
     if isinstance(message, Status):  # its entries are read one by one, later
         return raw.count(b":") == 3 + sum(bytes(item).count(b":") for item in (*message.products, *message.currencies))
     keys, has_time = 1, False
-    for name, default in told_fields(message.__class__):
+    for name, default in message_fields(message.__class__):
         value = getattr(message, name)
         if value is not None and value is not default:
             is_time = isinstance(value, datetime)

@@ -37,7 +37,7 @@ class BookReader(Reader):
         self._current: set[str] = set()
         self._messages: Counter[str] = Counter()
 
-    def told(self, product: str) -> int:
+    def activity(self, product: str) -> int:
         """The number of its messages so far."""
         return self._messages[product]
 

@@ -29,7 +29,7 @@ from connector_runner.sources.coinbase.streams import Proof, StreamSpec
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
-TOLD_AGAIN_SECONDS = 60.0
+REPORT_AGAIN_SECONDS = 60.0
 """Seconds after which an unreadable message like an earlier one is reported again; until then it is only counted."""
 CHOICES = "Choose: another dataset or table, a dataset with writeMode append, or restartedIds: overwrite"
 
@@ -74,7 +74,7 @@ class Reader:
         self._marks = Watermarks.of(position)
         self._restarts = restarts
         self._is_resumed = position is not None
-        self._told: dict[str, float] = {}
+        self._reported_at: dict[str, float] = {}
 
     def begin(self, products: Sequence[str], builder: BatchBuilder, now: float) -> None:
         """A connection with heartbeats of these products has been acknowledged; its messages follow."""
@@ -131,16 +131,16 @@ class Reader:
     def beat(self, beat: Heartbeat, builder: BatchBuilder, now: float) -> None:
         """Handles a heartbeat, which is already recorded as a sign of life."""
 
-    def told(self, product: str) -> int:
+    def activity(self, product: str) -> int:
         """A number that changes whenever the stream brings something about the product."""
         return self._marks.last.get(product, -1)
 
     def _compare_pulse(self, beat: Heartbeat, pulse: int | None, now: float) -> None:
         """Finds out whether something happened that the stream did not bring, although it had until the next heartbeat."""
-        product, told = beat.product_id, self.told(beat.product_id)
+        product, activity = beat.product_id, self.activity(beat.product_id)
         known = self._pulses.get(product)
-        if known is None or known[0] != told:
-            self._pulses[product] = (told, pulse or 0)
+        if known is None or known[0] != activity:
+            self._pulses[product] = (activity, pulse or 0)
             self.behind.pop(product, None)
         elif (pulse or 0) > known[1]:
             self.behind.setdefault(product, now)
@@ -149,9 +149,9 @@ class Reader:
         """Counts an unreadable message and reports the first of its kind, as an incident if nothing else shows the loss."""
         self.counts["malformed_messages"] += 1
         kind = re.sub(r"\d+", "#", str(error))
-        if now - self._told.get(kind, float("-inf")) < TOLD_AGAIN_SECONDS:
+        if now - self._reported_at.get(kind, float("-inf")) < REPORT_AGAIN_SECONDS:
             return
-        self._told[kind] = now
+        self._reported_at[kind] = now
         text = (
             f"a message of {self.spec.channel} can't be read: {error}; more of this kind are only counted for a while"
         )
@@ -172,9 +172,9 @@ class Reader:
             builder.extend([row])
         else:
             verdict = self._marks.weigh(product, mark, row, time)
-            self._judge(verdict, Old(product, mark, row, time, now), builder)
+            self._handle_verdict(verdict, Old(product, mark, row, time, now), builder)
 
-    def _judge(self, verdict: Verdict, old: Old, builder: BatchBuilder) -> None:
+    def _handle_verdict(self, verdict: Verdict, old: Old, builder: BatchBuilder) -> None:
         """Handles a row that is not newer than the last one of its product."""
         is_state = self.spec.order not in self.spec.schema.key
         match verdict:
@@ -190,24 +190,24 @@ class Reader:
                 self._marks.reach(old.product, old.mark, old.row, old.time)
                 builder.extend([old.row])
                 if self.keeps_late and not is_state:
-                    self._tell_once(
+                    self._report_once(
                         "conflict", old, "arrived twice with different content; the later one is kept", builder
                     )
             case Verdict.LATE if self.keeps_late and not is_state:
                 self.counts["late_messages"] += 1
                 self._marks.remember(old.product, old.row, old.time)
                 builder.extend([old.row])
-                self._tell_once("late", old, "arrived after newer ones; it is kept", builder)
+                self._report_once("late", old, "arrived after newer ones; it is kept", builder)
             case Verdict.LATE | Verdict.SUSPICIOUS:
                 self.counts["out_of_order"] += 1
-                self._tell_once("out_of_order", old, "arrived after newer ones; it is left out", builder)
+                self._report_once("out_of_order", old, "arrived after newer ones; it is left out", builder)
 
-    def _tell_once(self, kind: str, old: Old, what: str, builder: BatchBuilder) -> None:
+    def _report_once(self, kind: str, old: Old, what: str, builder: BatchBuilder) -> None:
         """Adds an incident; the next ones of the same kind and product are only counted for a while."""
         at = f"{kind}:{old.product}"
-        if old.now - self._told.get(at, float("-inf")) < TOLD_AGAIN_SECONDS:
+        if old.now - self._reported_at.get(at, float("-inf")) < REPORT_AGAIN_SECONDS:
             return
-        self._told[at] = old.now
+        self._reported_at[at] = old.now
         last = self._marks.real(old.product)
         text = f"{old.product}: {self.spec.order} {old.mark} of {self.spec.channel} {what} (the newest is {last})"
         builder.add_incident(
@@ -235,8 +235,8 @@ class Reader:
     def _go_on(self, builder: BatchBuilder) -> None:
         """Continues paused products, now that a person has chosen to overwrite."""
         for product in list(self._marks.aside):
-            last, told = self._marks.go_on(product)
-            text = f"{product}: continues after its numbers began again ({last} was the newest, then came {told})"
+            last, first = self._marks.go_on(product)
+            text = f"{product}: continues after its numbers began again ({last} was the newest, then came {first})"
             builder.add_incident(
                 "restart",
                 product,
@@ -245,8 +245,10 @@ class Reader:
             )
 
     def _aside_text(self, product: str) -> str:
-        last, told = self._marks.aside[product]
-        return f"{product} is paused since its numbers began again ({last} was the newest, then came {told}). {CHOICES}"
+        last, first = self._marks.aside[product]
+        return (
+            f"{product} is paused since its numbers began again ({last} was the newest, then came {first}). {CHOICES}"
+        )
 
     def _last_of(self, products: Sequence[str]) -> dict[str, int]:
         found = ((product, self._marks.real(product)) for product in products)

@@ -81,8 +81,8 @@ class Watermarks:
         require_format(position)
         marks = cls(dict(position[MARKS_OF_FORMAT[position["format"]]]))
         marks._digests = dict(position.get("_rows", {}))
-        for product, (last, told) in position.get("_aside", {}).items():
-            marks.stand_aside(product, last, told)
+        for product, (last, first) in position.get("_aside", {}).items():
+            marks.stand_aside(product, last, first)
         return marks
 
     def position(self) -> Position:
@@ -109,9 +109,9 @@ class Watermarks:
         """The newest number that was handed over, also of a paused product."""
         return self.aside[product][0] if product in self.aside else self.last.get(product)
 
-    def stand_aside(self, product: str, last: int, told: int) -> None:
+    def stand_aside(self, product: str, last: int, first: int) -> None:
         """Pauses a product: no number of it is newer from now on."""
-        self.aside[product] = (last, told)
+        self.aside[product] = (last, first)
         self.last[product] = NEVER
 
     def go_on(self, product: str) -> tuple[int, int]:

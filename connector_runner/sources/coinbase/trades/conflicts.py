@@ -11,7 +11,7 @@ from typing import Any
 from connector_runner.protocols.batch import Position, Row
 from connector_runner.sources.coinbase.position import position_of
 from connector_runner.sources.coinbase.readers.batch_builder import REST_ROW_BYTES, BatchBuilder
-from connector_runner.sources.coinbase.readers.reader import CHOICES, TOLD_AGAIN_SECONDS, Reader
+from connector_runner.sources.coinbase.readers.reader import CHOICES, REPORT_AGAIN_SECONDS, Reader
 from connector_runner.sources.coinbase.settings import RestartedIds
 from connector_runner.sources.coinbase.streams import StreamSpec
 from connector_runner.sources.coinbase.trades.product_trades import ProductTrades
@@ -81,7 +81,7 @@ class TradeReader(Reader):
     def _reach(self, product: str, trades: ProductTrades, trade_id: int, now: float) -> None:
         trades.last = self._last[product] = trade_id
         trades.seen = max(trades.seen, trade_id)
-        trades.doubt, trades.moved_at, trades.is_told = None, now, False
+        trades.doubt, trades.moved_at, trades.is_reported = None, now, False
 
     def _hand_over(self, product: str, trades: ProductTrades, row: Row, now: float) -> None:
         """Records that a row, which is already in the builder, is handed over."""
@@ -113,7 +113,7 @@ class TradeReader(Reader):
             self.counts["late_messages"] += 1
             trades.take_late(row)
             builder.extend([row])
-            self._tell_once_more(
+            self._report_again(
                 "late", product, row, "was given up as a gap and arrived later; it is stored", builder, now
             )
         elif row[1] not in trades.suspects and len(trades.suspects) < MAX_SUSPECTS:
@@ -126,11 +126,11 @@ class TradeReader(Reader):
         if is_same_trade(known, row):
             self.counts["duplicates"] += 1
         else:
-            self._tell_conflict(
+            self._report_conflict(
                 product, row, "arrived twice with different content; the first one is kept", builder, now
             )
 
-    def _judge_suspects(
+    def _settle_suspects(
         self, product: str, trades: ProductTrades, newest: int, builder: BatchBuilder, now: float
     ) -> None:
         """Decides about trades that contradict others, now that a heartbeat has come."""
@@ -146,7 +146,7 @@ class TradeReader(Reader):
                 self.counts["duplicates"] += len(suspects)
                 return
             for row in suspects.values():
-                self._tell_conflict(product, row, "differs from the stored one; it is not stored", builder, now)
+                self._report_conflict(product, row, "differs from the stored one; it is not stored", builder, now)
 
     def _restart_ids(self, product: str, trades: ProductTrades, newest: int, builder: BatchBuilder, now: float) -> None:
         """The ids of a product began again: it is paused, or continues if a person has chosen that."""
@@ -183,34 +183,34 @@ class TradeReader(Reader):
 
     def _go_on(self, builder: BatchBuilder) -> None:
         """Continues paused products from the next trade on, now that a person has chosen to overwrite."""
-        for product, (last, told) in self._aside.items():
+        for product, (last, now_at) in self._aside.items():
             self._forget(product, last)
             self._products[product] = ProductTrades()
-            text = f"{product}: continues after its trade ids began again ({last} was the newest, then heartbeats said {told})"
-            detail = {"product_id": product, "last": last, "now": told}
+            text = f"{product}: continues after its trade ids began again ({last} was the newest, then heartbeats said {now_at})"
+            detail = {"product_id": product, "last": last, "now": now_at}
             builder.add_incident("restart", product, f"{text}; trades in between are not fetched", detail)
         self._aside.clear()
 
     def _aside_text(self, product: str) -> str:
-        last, told = self._aside[product]
-        return f"{product} is paused since its trade ids began again ({last} was the newest, then {told}). {CHOICES}"
+        last, now_at = self._aside[product]
+        return f"{product} is paused since its trade ids began again ({last} was the newest, then {now_at}). {CHOICES}"
 
-    def _tell_conflict(self, product: str, row: Row, what: str, builder: BatchBuilder, now: float) -> None:
+    def _report_conflict(self, product: str, row: Row, what: str, builder: BatchBuilder, now: float) -> None:
         self.counts["conflicts"] += 1
-        self._tell_once_more("conflict", product, row, what, builder, now)
+        self._report_again("conflict", product, row, what, builder, now)
 
-    def _tell_once_more(self, kind: str, product: str, row: Row, what: str, builder: BatchBuilder, now: float) -> None:
+    def _report_again(self, kind: str, product: str, row: Row, what: str, builder: BatchBuilder, now: float) -> None:
         """Adds an incident; the next ones of the same kind and product are only counted for a while."""
         at = f"{kind}:{product}"
-        if now - self._told.get(at, float("-inf")) >= TOLD_AGAIN_SECONDS:
-            self._told[at] = now
+        if now - self._reported_at.get(at, float("-inf")) >= REPORT_AGAIN_SECONDS:
+            self._reported_at[at] = now
             text = f"{product}: trade {row[1]} {what}; more of this kind are only counted for a while"
             builder.add_incident(kind, product, text, {"product_id": product} | describe_trade(row))
 
-    def _tell_stalled(self, product: str, trades: ProductTrades, builder: BatchBuilder, now: float) -> None:
+    def _report_stalled(self, product: str, trades: ProductTrades, builder: BatchBuilder, now: float) -> None:
         """Reports a hole that is not filled and does not become a gap."""
-        if trades.has_hole and not trades.is_told and now - trades.moved_at >= STALLED_SECONDS:
-            trades.is_told = True
+        if trades.has_hole and not trades.is_reported and now - trades.moved_at >= STALLED_SECONDS:
+            trades.is_reported = True
             first, last = trades.hole()
             text = f"{product}: for {STALLED_SECONDS / 60:.0f} minutes trades {first} to {last} are known to exist that neither the feed"
             builder.add_incident(

@@ -120,7 +120,7 @@ class ProductTrades:
     doubt: tuple[int, int, float] | None = None
     useless_since: float | None = None
     moved_at: float = 0.0
-    is_told: bool = False
+    is_reported: bool = False
 
     @property
     def has_hole(self) -> bool:

@@ -86,14 +86,14 @@ class MatchesReader(StartingReader):
             for row in trades.implausible(newest, beat.time):
                 self._waiting -= 1
                 what = f"is above the newest trade of the heartbeats ({newest}); it is not stored"
-                self._tell_conflict(product, row, what, builder, now)
+                self._report_conflict(product, row, what, builder, now)
             trades.beats.note(newest, now, trades.last)
             trades.count_below(newest, beat.time)
             if newest < trades.seen:
                 trades.withdraw(newest)
             trades.notice(newest, now)
-        self._judge_suspects(product, trades, newest, builder, now)
-        self._tell_stalled(product, trades, builder, now)
+        self._settle_suspects(product, trades, newest, builder, now)
+        self._report_stalled(product, trades, builder, now)
 
     def due(self, now: float, limit: int) -> list[Request]:
         """At most `limit` pages to fetch now, oldest holes first; each counts as requested until `fill` or `failed`."""
@@ -138,8 +138,8 @@ class MatchesReader(StartingReader):
             what = f"restUrl does not have trades of {request.product} that the feed sent long ago"
             self._disregard(trades, f"{what}; is it the REST interface of the same exchange?", builder, now)
             return
-        if (told := known.get(trades.row)) is not None and self._is_contradicted(
-            request.product, trades, told, builder, now
+        if (by_rest := known.get(trades.row)) is not None and self._is_contradicted(
+            request.product, trades, by_rest, builder, now
         ):
             return
         trades.useless_since = None
@@ -201,12 +201,12 @@ class MatchesReader(StartingReader):
             builder.notes.append(f"{text} The product waits for it")
 
     def _is_contradicted(
-        self, product: str, trades: ProductTrades, told: RestTrade, builder: BatchBuilder, now: float
+        self, product: str, trades: ProductTrades, by_rest: RestTrade, builder: BatchBuilder, now: float
     ) -> bool:
         """Whether REST returns another trade than was handed over; if a person chose to overwrite, the ids began again."""
         if not trades.recent or trades.recent[-1][1] != trades.row:
             return False
-        if is_same_trade(trades.recent[-1], rest_row(product, told)):
+        if is_same_trade(trades.recent[-1], rest_row(product, by_rest)):
             return False
         since = trades.useless_since
         if self._restarts is RestartedIds.OVERWRITE and since is not None and now - since >= SECOND_LOOK:

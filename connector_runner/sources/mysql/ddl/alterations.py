@@ -232,11 +232,11 @@ def _has_cascade(words: list[str]) -> bool:
     )
 
 
-def judge_text(alteration: Alteration, before: TableDefinition) -> Change:
+def change_by_text(alteration: Alteration, before: TableDefinition) -> Change:
     """Decides what a statement may do to old rows when only its text and the columns' names before it are certain."""
     if alteration.ignores or not alteration.is_known:
         return Change.KEYS if alteration.ignores else Change.VALUES
-    changes = [_judge_part(_read(spec), before) for spec in alteration.specs]
+    changes = [_change_of_part(_read(spec), before) for spec in alteration.specs]
     # The dataset still holds the values of a column that was dropped.
     gone = {fold_column(name) for name in (*before.dropped, *dropped_by(alteration))}
     if any(fold_column(token.name) in gone for spec in alteration.specs for token in _added(spec)):
@@ -258,7 +258,7 @@ def dropped_by(alteration: Alteration) -> tuple[str, ...]:
     return tuple(_read(spec).column or "" for spec in alteration.specs if spec and spec[0].key == "DROP")
 
 
-def _judge_part(part: _Part, before: TableDefinition) -> Change:
+def _change_of_part(part: _Part, before: TableDefinition) -> Change:
     change = part.change
     if part.index is not None and _may_be_key(part.index, before):
         change = Change.KEYS

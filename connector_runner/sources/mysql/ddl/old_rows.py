@@ -5,13 +5,13 @@ Decided for each statement: by the definitions right before and after it where b
 
 from __future__ import annotations
 
-from connector_runner.sources.mysql.ddl.alterations import Alteration, Change, Spec, dropped_by, judge_text
+from connector_runner.sources.mysql.ddl.alterations import Alteration, Change, Spec, change_by_text, dropped_by
 from connector_runner.sources.mysql.types.columns import SourceColumn
 from connector_runner.sources.mysql.types.names import fold_column
 from connector_runner.sources.mysql.types.table import TableDefinition
 
 
-def judge(before: TableDefinition, after: TableDefinition, alteration: Alteration) -> Change:
+def find_change(before: TableDefinition, after: TableDefinition, alteration: Alteration) -> Change:
     """What a statement did to old rows.
 
     Args:
@@ -20,9 +20,9 @@ def judge(before: TableDefinition, after: TableDefinition, alteration: Alteratio
         alteration: The statement.
     """
     if before.is_guess or after.is_guess:
-        change = judge_text(alteration, before)
+        change = change_by_text(alteration, before)
         return change if before.key == after.key else Change.KEYS
-    return judge_definitions(before, after, alteration)
+    return change_by_definitions(before, after, alteration)
 
 
 def remember_dropped(before: TableDefinition, after: TableDefinition, alteration: Alteration) -> tuple[str, ...]:
@@ -36,7 +36,7 @@ def remember_dropped(before: TableDefinition, after: TableDefinition, alteration
     return tuple(sorted(gone))
 
 
-def judge_definitions(before: TableDefinition, after: TableDefinition, alteration: Alteration) -> Change:
+def change_by_definitions(before: TableDefinition, after: TableDefinition, alteration: Alteration) -> Change:
     """Decides the same by the definitions right before and after the statement.
 
     Rows stay correct when each column is unchanged or only widened, or is new, may be NULL and has no default: then all old rows
@@ -46,11 +46,11 @@ def judge_definitions(before: TableDefinition, after: TableDefinition, alteratio
     if alteration.ignores or before.key != after.key:
         return Change.KEYS
     if not alteration.is_known:
-        return max(Change.VALUES, _judge_columns(before, after))
-    return max(_judge_names(before, after, alteration), _judge_columns(before, after))
+        return max(Change.VALUES, _change_of_columns(before, after))
+    return max(_change_of_names(before, after, alteration), _change_of_columns(before, after))
 
 
-def _judge_names(before: TableDefinition, after: TableDefinition, alteration: Alteration) -> Change:
+def _change_of_names(before: TableDefinition, after: TableDefinition, alteration: Alteration) -> Change:
     """Checks whether a name may now mean another column than before."""
     old, new = set(before.names), set(after.names)
     if new - old and old - new:
@@ -69,7 +69,7 @@ def _renames(spec: Spec) -> bool:
     return keys[:2] == ["RENAME", "COLUMN"]
 
 
-def _judge_columns(before: TableDefinition, after: TableDefinition) -> Change:
+def _change_of_columns(before: TableDefinition, after: TableDefinition) -> Change:
     old = {column.name: column for column in before.columns}
     change = Change.NONE
     for column in after.columns:

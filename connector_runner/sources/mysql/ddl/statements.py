@@ -96,21 +96,21 @@ class Statements:
         """Reads a statement from the body of its event, in the session's own character set."""
         return parse_query(body, server, flags, self._charsets, is_compressed=is_compressed, is_load=is_load)
 
-    def judge(self, query: Query) -> Effect:
+    def effect_of(self, query: Query) -> Effect:
         """What a statement does to the (first) table."""
-        return self.judge_each(query).get(self._table, Effect.NONE)
+        return self.effects_of(query).get(self._table, Effect.NONE)
 
-    def judge_each(self, query: Query) -> dict[TableName, Effect]:
+    def effects_of(self, query: Query) -> dict[TableName, Effect]:
         """What a statement does to each of the tables that it affects; tables that it does not name cost nothing.
 
         A statement whose bytes can be read in two ways has the effects of both.
         """
-        effects = self._judge_text(query)
+        effects = self._effects_of_text(query)
         if query.in_utf8:
-            effects = self._judge_text(replace(query, statement=query.in_utf8)) | effects
+            effects = self._effects_of_text(replace(query, statement=query.in_utf8)) | effects
         return effects
 
-    def _judge_text(self, query: Query) -> dict[TableName, Effect]:
+    def _effects_of_text(self, query: Query) -> dict[TableName, Effect]:
         if self._alter_phase & _HALF_ALTER:  # the table changes when the ALTER ends successfully
             return {}
         named: Iterable[TableName] = self._tables

@@ -177,7 +177,7 @@ class BinlogDecoder(FollowedTables):
         if self._transactions.read(text, offset):
             return
         self.appeared += self.statements.new_tables(query)
-        effects = self.statements.judge_each(query)
+        effects = self.statements.effects_of(query)
         self._note_shadows()
         if not effects:
             if not self.buffer.is_explicit:  # a definition change has no BEGIN; rows are between BEGIN and COMMIT

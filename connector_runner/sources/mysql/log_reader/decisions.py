@@ -18,9 +18,9 @@ from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.sources.mysql.binlog.map_matching import build_definition, describes
 from connector_runner.sources.mysql.binlog.position import LogPosition
 from connector_runner.sources.mysql.binlog.table_map import TableMap
-from connector_runner.sources.mysql.ddl.alterations import Change, judge_text
+from connector_runner.sources.mysql.ddl.alterations import Change, change_by_text
 from connector_runner.sources.mysql.ddl.effects import Effect
-from connector_runner.sources.mysql.ddl.old_rows import judge, remember_dropped
+from connector_runner.sources.mysql.ddl.old_rows import find_change, remember_dropped
 from connector_runner.sources.mysql.ddl.statements import Statements
 from connector_runner.sources.mysql.errors import UnknownDefinitionError
 from connector_runner.sources.mysql.log_reader.log_batch import Again, Interruption
@@ -129,7 +129,7 @@ class Decisions:
             return (yield from self._gap(why, found, replace(context, known=replace(after, is_guess=True))))
         definition = replace(after, dropped=remember_dropped(known, after, alteration))
         statement = found.statement or "a statement before the log's rows"
-        match judge(known, after, alteration):
+        match find_change(known, after, alteration):
             case Change.NONE:
                 return Decision(definition)
             case Change.KEYS:
@@ -149,10 +149,12 @@ class Decisions:
         return self._settings.ignores_cascades or self._server.logs_cascades
 
     def _refreshed(self, definition: TableDefinition, statement: str) -> Decision:
-        told = "they are read again"
+        consequence = "they are read again"
         if not self._settings.copies:
-            told = "with snapshot: never they are not read again, and those in the dataset keep the values they had"
-        message = f"{definition.id}: rows may have changed without the log showing it by: {statement}; {told}"
+            consequence = (
+                "with snapshot: never they are not read again, and those in the dataset keep the values they had"
+            )
+        message = f"{definition.id}: rows may have changed without the log showing it by: {statement}; {consequence}"
         incident = Incident("refresh", definition.id, message, {"statement": statement})
         return Decision(definition, Again.REFRESH if self._settings.copies else None, incident)
 
@@ -172,7 +174,7 @@ class Decisions:
             return current.definition, True
         alteration = found.alteration
         if mapped is None and alteration.keeps_columns:
-            is_same = judge_text(alteration, known) is Change.NONE
+            is_same = change_by_text(alteration, known) is Change.NONE
             return known if is_same else replace(known, is_guess=True), False
         table_map = mapped or ahead.table_map
         if later is not None and table_map is None:

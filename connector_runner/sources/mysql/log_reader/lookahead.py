@@ -57,7 +57,7 @@ class Lookahead:
             self._statements.begin(events.parse_alter_phase(body))
         elif kind in {Event.QUERY, Event.MARIA_QUERY_COMPRESSED}:
             query = self._statements.read(body, server, flags, is_compressed=kind == Event.MARIA_QUERY_COMPRESSED)
-            if self._statements.judge(query) not in _KEEP_DEFINITION:
+            if self._statements.effect_of(query) not in _KEEP_DEFINITION:
                 if self._passes == 0:
                     self.later = query.statement[:500]
                 self._passes -= 1
@@ -110,6 +110,6 @@ class Changes:
             self._statements.begin(events.parse_alter_phase(body))
         elif kind in {Event.QUERY, Event.MARIA_QUERY_COMPRESSED}:
             query = self._statements.read(body, server, flags, is_compressed=kind == Event.MARIA_QUERY_COMPRESSED)
-            for name, effect in self._statements.judge_each(query).items():
+            for name, effect in self._statements.effects_of(query).items():
                 if effect not in _KEEP_DEFINITION:
                     self.found.setdefault(self._ids[name], query.statement[:500])

@@ -15,7 +15,7 @@ LOGGED_ENGINES = frozenset({"innodb", "myisam", "aria", "memory", "archive", "cs
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Assessment:
     """The modes that a table can have.
 
     Attributes:
@@ -126,7 +126,7 @@ def is_logged(filters: tuple[str, str], database: str) -> bool:
     return (not only or database in only) and database not in never
 
 
-def judge(server: Server, table: FoundTable, account: str, *, ignores_cascades: bool = False) -> Judgement:
+def assess(server: Server, table: FoundTable, account: str, *, ignores_cascades: bool = False) -> Assessment:
     """Which modes a table can have, and why not the others."""
     unavailable: dict[str, str] = {}
     select = select_problems(server, table, account)
@@ -138,4 +138,4 @@ def judge(server: Server, table: FoundTable, account: str, *, ignores_cascades: 
     if unreadable:
         unavailable[Mode.INCREMENTAL.value] = unavailable[Mode.FULL_TABLE.value] = "; ".join(unreadable)
     modes = tuple(mode.value for mode in Mode if mode.value not in unavailable)
-    return Judgement(modes, unavailable)
+    return Assessment(modes, unavailable)

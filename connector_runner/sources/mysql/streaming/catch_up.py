@@ -65,7 +65,7 @@ class CatchUp:
         self._waiting: dict[str, _Waiting] = {}
         self._delays: dict[str, float] = {}
         self._joined: dict[str, float] = {}
-        self._told: dict[str, str] = {}
+        self._reported: dict[str, str] = {}
         self._asked: list[_Waiting] = []
         self._asking: asyncio.Task[list[Resumed | ConnectorError]] | None = None
         self._crew: dict[str, FollowedStream] = {}
@@ -191,10 +191,10 @@ class CatchUp:
     def _fail(self, id_: str, stream: FollowedStream | None, error: ConnectorError, shared: LogPosition) -> list[Batch]:
         if not self._isolates:
             raise error
-        is_told = stream is None or stream.failure is error
+        is_reported = stream is None or stream.failure is error
         self.add(id_, stream)
-        if self._told.get(id_) != error.message:
-            self._told[id_] = error.message
+        if self._reported.get(id_) != error.message:
+            self._reported[id_] = error.message
             self._report.note(
                 f"{id_} is paused and tried again from time to time, the others continue: {error.message}",
                 stream=id_, reason=error.reason,
@@ -204,7 +204,7 @@ class CatchUp:
         self._report.stream(id_, StreamState.FAILED, error.reason)
         if stream is None:
             return []
-        batches = [] if is_told else [stream.park(error, shared, time.time())]
+        batches = [] if is_reported else [stream.park(error, shared, time.time())]
         kept = self._resuming.server.kept_seconds
         if kept and (warning := stream.warn_of_expiry(kept, shared, time.time())) is not None:
             self._report.note(warning.incidents[0].message, stream=id_, reason=error.reason)

@@ -42,7 +42,7 @@ class FollowedStream:
         self._own, self._incident = own_part(start.log, shared), incident
         self._behind_at: LogPosition | None = start.log if is_behind else None
         self._place: Position = {}
-        self._told: tuple[Any, ...] | None = None
+        self._built_from: tuple[Any, ...] | None = None
 
     @property
     def id(self) -> str:
@@ -178,7 +178,7 @@ class FollowedStream:
     def _apart(self, batch: Batch, shared: LogPosition) -> Batch:
         """Gives the batch the reader's position and the stream's place instead of a whole position."""
         known = (self.definition, self.copy, self._own, self._behind_at, self.parked)
-        if self._told != known:
-            self._told, self._place = known, build_place(*known)
+        if self._built_from != known:
+            self._built_from, self._place = known, build_place(*known)
         batch.position, batch.place = {"log": shared.to_json()}, self._place
         return batch

@@ -64,13 +64,13 @@ class LogBasedStream:
         self, settings: Settings, server: Server, place: StreamPosition, estimate: int | None, report: Report, incident: Incident | None = None
     ) -> None:  # fmt: skip
         self._settings, self._server, self._place = settings, server, place
-        self._incident, self._is_untold = incident, False
+        self._incident, self._is_unreported = incident, False
         self._estimate, self._report = estimate, report
         self._chunks = ChunkReader(settings, server)
         self._log: LogThread | None = None
         self._reading: asyncio.Task[Chunk] | None = None
         self._is_closed = False
-        self._told, self._misses, self._failures = 0.0, 0, 0
+        self._reported_at, self._misses, self._failures = 0.0, 0, 0
         self._failed_at: LogPosition | None = None
 
     async def batches(self) -> AsyncIterator[Batch]:
@@ -146,7 +146,7 @@ class LogBasedStream:
 
     async def _follow(self, log: LogThread) -> list[Batch]:
         """The next batches; when there are none, the position that was held back."""
-        if not self._is_untold:
+        if not self._is_unreported:
             return self._from_log(await log.next())
         try:
             # Not `asyncio.wait_for`: before Python 3.12 it loses a cancellation that comes together with a batch.
@@ -154,7 +154,7 @@ class LogBasedStream:
                 log_batch = await log.next()
             return self._from_log(log_batch)
         except TimeoutError:
-            self._told, self._is_untold = time.time(), False
+            self._reported_at, self._is_unreported = time.time(), False
             return [position_batch(self._place)]
 
     def _from_log(self, log_batch: LogBatch) -> list[Batch]:
@@ -169,10 +169,10 @@ class LogBasedStream:
         elif log_batch.is_at_end:
             self._report.lag(0.0)
         has_news = log_batch.rows or applied.incidents or log_batch.again
-        if not has_news and now - self._told < QUIET_SECONDS:
-            self._is_untold = True
+        if not has_news and now - self._reported_at < QUIET_SECONDS:
+            self._is_unreported = True
             return []
-        self._told, self._is_untold = now, False
+        self._reported_at, self._is_unreported = now, False
         return [build_log_batch(applied, log_batch)]
 
     # --- the copy

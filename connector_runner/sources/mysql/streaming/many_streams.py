@@ -58,7 +58,7 @@ class ManyStreams:
         self._beginning = beginning
         self._failure: ConnectorError | None = None
         self._thread: LogThread | None = None
-        self._told, self._is_untold = 0.0, False
+        self._reported_at, self._is_unreported = 0.0, False
         self._transaction = OpenTransaction(
             settings.transaction_rows, settings.transaction_bytes, is_cut=beginning.log.rows > 0
         )
@@ -194,7 +194,7 @@ class ManyStreams:
         if self._copies.reading is not None:
             tasks.add(self._copies.reading)  # type: ignore[arg-type]
         try:
-            seconds = QUIET_SECONDS if self._is_untold else None
+            seconds = QUIET_SECONDS if self._is_unreported else None
             await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in waiting:
@@ -208,7 +208,7 @@ class ManyStreams:
         self._log, batches = group[-1].log, []
         for log_batch in group:
             if log_batch.appeared:
-                self._tell_appeared(log_batch.appeared)
+                self._report_appeared(log_batch.appeared)
             stream = self._streams.get(log_batch.definition.id)
             if stream is None:  # parked since
                 continue
@@ -230,10 +230,10 @@ class ManyStreams:
         )
         if self._transaction.is_open or self._log.rows:
             has_news, batches = True, batches or [next(iter(self._streams.values())).position_batch(self._log)]
-        if not batches or (not has_news and now - self._told < QUIET_SECONDS):
-            self._is_untold = True
+        if not batches or (not has_news and now - self._reported_at < QUIET_SECONDS):
+            self._is_unreported = True
             return before
-        self._told, self._is_untold = now, False
+        self._reported_at, self._is_unreported = now, False
         batches[-1].incidents += self._transaction.take(batches, self._log)
         _together(batches)[-1].more = self._transaction.is_open
         return [*before, *batches]
@@ -245,7 +245,7 @@ class ManyStreams:
         batch.incidents = self._transaction.end(stream.id, self._log)
         return [batch]
 
-    def _tell_appeared(self, tables: Iterable[TableName]) -> None:
+    def _report_appeared(self, tables: Iterable[TableName]) -> None:
         """Tells of tables that are there since; streams that waited for theirs are tried at once."""
         for database, name in tables:
             id_ = f"{database}.{name}"
@@ -255,9 +255,9 @@ class ManyStreams:
             self._appeared(id_)
 
     def _held_back(self) -> list[Batch]:
-        if not self._is_untold or self._transaction.is_open or time.time() - self._told < QUIET_SECONDS:
+        if not self._is_unreported or self._transaction.is_open or time.time() - self._reported_at < QUIET_SECONDS:
             return []
-        self._told, self._is_untold = time.time(), False
+        self._reported_at, self._is_unreported = time.time(), False
         return [stream.position_batch(self._log) for stream in self._streams.values()][:1]
 
     # --- the copies

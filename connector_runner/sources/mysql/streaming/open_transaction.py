@@ -63,19 +63,19 @@ class OpenTransaction:
             return ()
         rows = self._rows
         self._end()
-        return () if self._is_cut else (self._tell_cut(stream, log.name, rows),)
+        return () if self._is_cut else (self._report_cut(stream, log.name, rows),)
 
     def end(self, stream: str, log: LogPosition) -> tuple[Incident, ...]:
         """Ends what is open here, though the transaction goes on; returns what is to be told."""
-        rows, is_told = self._rows, self._is_cut
+        rows, is_reported = self._rows, self._is_cut
         self._end()
-        return () if is_told else (self._tell_cut(stream, log.name, rows),)
+        return () if is_reported else (self._report_cut(stream, log.name, rows),)
 
     def _end(self) -> None:
         self.is_open, self._rows, self._bytes = False, 0, 0
         self._versions.clear()
 
-    def _tell_cut(self, stream: str, name: str, rows: int) -> Incident:
+    def _report_cut(self, stream: str, name: str, rows: int) -> Incident:
         self._is_cut = True
         message = (
             f"the transaction {name} is too large to become visible as a whole: its first {rows} rows are visible before the others "

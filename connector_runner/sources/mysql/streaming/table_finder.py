@@ -18,7 +18,7 @@ from connector_runner.sources.mysql.server.client_errors import translate
 from connector_runner.sources.mysql.server.connection import Connection
 from connector_runner.sources.mysql.server.definitions import SYSTEM_DATABASES, read_tables
 from connector_runner.sources.mysql.server.facts import Server
-from connector_runner.sources.mysql.server.preflight import judge
+from connector_runner.sources.mysql.server.preflight import assess
 from connector_runner.sources.mysql.settings import Mode, Settings
 from connector_runner.sources.mysql.streaming.answers import later_statement
 from connector_runner.sources.mysql.types.labels import has_hidden_labels
@@ -105,8 +105,8 @@ class TableFinder:
 
     def _require_mode(self, table: FoundTable) -> None:
         mode, cursor_column = self._settings.mode, self._settings.cursor_column
-        judgement = judge(self._server, table, self._account, ignores_cascades=self._settings.ignores_cascades)
-        if reason := judgement.unavailable.get(mode.value):
+        assessment = assess(self._server, table, self._account, ignores_cascades=self._settings.ignores_cascades)
+        if reason := assessment.unavailable.get(mode.value):
             raise ActionRequiredError(
                 f"{table.definition.id} can't be read with mode {mode.value}: {reason}", reason="Preflight"
             )
