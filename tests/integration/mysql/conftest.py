@@ -5,10 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.integration.mysql.selecting import Selection
 from tests.servers.mariadb import mariadb, mariadb_11_4, mariadb_11_8
 from tests.servers.mysql import mysql, mysql_9_7
 from tests.servers.mysqld import DatabaseServer, Distribution
@@ -145,3 +147,18 @@ def make_table(database: Database, table: str = "t") -> str:
         f"CREATE TABLE {table} (id INT PRIMARY KEY, v VARCHAR(20))", f"INSERT INTO {table} VALUES (1, 'one')"
     )
     return f"{database.name}.{table}"
+
+
+@pytest.fixture
+def selection(database: Database, tmp_path: Path) -> Iterator[Callable[..., Selection]]:
+    """Builds runners of this test's database; those that still run at its end are killed."""
+    built: list[Selection] = []
+
+    def build(url: str, name: str, **streams: Any) -> Selection:
+        built.append(Selection(tmp_path, database, url, name, **streams))
+        return built[-1]
+
+    yield build
+    for runner in built:
+        if runner.is_running:
+            runner.kill()

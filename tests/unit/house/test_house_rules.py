@@ -18,7 +18,7 @@ DOCUMENTS = [path for path in TRACKED if path.suffix == ".md"]
 PYTHON = [path for path in TRACKED if path.suffix == ".py"]
 MAKE_TARGETS = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}
-LONGEST_FILE = 360  # lines; about 300 is the aim
+LONGEST_FILE = 330  # lines; about 300 is the aim
 
 
 def name(path: Path) -> str:
