@@ -13,7 +13,7 @@ from connector_runner.datasets.dialect import Dialect, create_missing
 from connector_runner.datasets.fencing import Holder, decode_position, encode_position, explain_refused_commit
 from connector_runner.datasets.ledger_statements import build_ledger_statements
 from connector_runner.datasets.names import TableNames
-from connector_runner.datasets.places import ANCHOR, Kept, encode_place, is_apart, whole_of
+from connector_runner.datasets.places import ANCHOR, Kept, encode_place, is_apart, moves_with, whole_of
 from connector_runner.datasets.procedure import Procedure, Statement
 from connector_runner.datasets.stream_ledger import build_stream_ledgers
 from connector_runner.protocols.batch import Batch, Incident, whole_position
@@ -260,12 +260,12 @@ class Ledger:
         """The checkpoints of this connector's streams and tables."""
         if not (yield from self._has_checkpoints()):
             return []
-        anchor, found = None, list[Sequence[object]]()
+        anchor, found = list[Sequence[object]](), list[Sequence[object]]()
         for ledger in self.streams.values():
             found += (yield Statement(self.sql.read, ledger.key)).rows
         if any(is_apart(Holder(*row[:-1])) for row in found):  # type: ignore[arg-type]
-            anchor = yield from self.read_holder((self._context.connector, *ANCHOR))
-        return [_stored(row, anchor) for row in found]
+            anchor += (yield Statement(self.sql.read, (self._context.connector, *ANCHOR))).rows
+        return [_stored(row, anchor[0] if anchor else None) for row in found]
 
     def reset(self) -> Procedure[int]:
         """Deletes the positions and fences off any runner that still writes; returns how many checkpoints there were."""
@@ -285,9 +285,12 @@ class Ledger:
         return bool((yield Statement(self.dialect.find, [self.home.checkpoints])).rows)
 
 
-def _stored(row: Sequence[object], anchor: Holder | None) -> StoredCheckpoint:
+def _stored(row: Sequence[object], anchor_row: Sequence[object] | None) -> StoredCheckpoint:
     *values, updated = row
     holder = Holder(*values)  # type: ignore[arg-type]
+    anchor = None if anchor_row is None else Holder(*anchor_row[:-1])  # type: ignore[arg-type]
+    if anchor_row is not None and moves_with(holder, anchor):
+        updated = anchor_row[-1]
     whole = whole_of(holder, anchor)
     fence = anchor if anchor is not None and is_apart(holder) else holder
     return StoredCheckpoint(

@@ -60,6 +60,14 @@ def whole_of(holder: Holder, anchor: Holder | None) -> Whole:
     return Whole(encode_position(position), holder.identity or (anchor.identity if anchor is not None else ""))
 
 
+def moves_with(holder: Holder, anchor: Holder | None) -> bool:
+    """Whether the stream's position moves with the reader's, so that each commit of the anchor is one of the stream, too."""
+    if anchor is None or anchor.position is None or not is_apart(holder):
+        return False
+    place = place_in(holder)
+    return place is not None and not decode_position(anchor.position).keys() <= place.keys()
+
+
 def checkpoint_of(holder: Holder, anchor: Holder | None) -> Checkpoint | None:
     """The checkpoint of the row's stream."""
     whole = whole_of(holder, anchor)

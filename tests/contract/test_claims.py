@@ -15,6 +15,7 @@ from connector_runner.protocols.sink import Transaction
 from connector_runner.protocols.source import WriteMode
 from connector_runner.registry import build_inspector, build_sink
 from connector_runner.schemas.manifest import TakeOver
+from tests.contract.test_many_streams import A, B, rows_of, selection
 from tests.kit.datasets import Dataset
 from tests.kit.pipeline import SMALL, ListSource, Run, batch, context, run_to_end
 from tests.kit.waiting import until
@@ -128,3 +129,33 @@ async def test_reset_starts_over_and_fences_off_who_writes(dataset: Dataset) -> 
     dataset.execute("DELETE FROM rows")
     await run_to_end(batches, context(dataset, run=1))
     assert dataset.read(SMALL, "rows") == [(1, "a"), (2, "b")]
+
+
+async def test_a_commit_of_the_reader_is_one_of_each_stream_that_moves_with_it(dataset: Dataset) -> None:
+    """A stream without rows is as new as the last commit; one that is parked is as old as its own position."""
+    sink = build_sink(selection(dataset, "ab"))
+    claim = await sink.claim()
+    for schema in (A, B):
+        await sink.prepare(schema)
+    inspector = build_inspector(selection(dataset, "ab"))
+
+    def committed() -> dict[str, str]:
+        return {checkpoint.stream: checkpoint.updated for checkpoint in inspector.checkpoints()}
+
+    parked = {"next": 1}
+    first = (rows_of(A, 1, (1, "a"), more=True), rows_of(B, 1, (1, "b")))
+    number = claim.number + 1
+    await sink.write(Transaction(number, first, "list"))
+    before = committed()
+    while (now := committed())["b"] == before["b"] and number < 200:
+        number += 1
+        await sink.write(Transaction(number, (rows_of(A, number, (number, "a")),), "list"))
+    assert now["a"] == now["b"] > before["b"]
+    await sink.write(Transaction(number + 1, (rows_of(B, number + 1, place=parked),), "list"))
+    at = committed()["b"]
+    while committed()["a"] == at and number < 400:
+        number += 1
+        await sink.write(Transaction(number + 1, (rows_of(A, number + 1, (number, "a")),), "list"))
+    assert committed()["b"] == at < committed()["a"]
+    inspector.close()
+    await sink.close()
