@@ -189,6 +189,7 @@ async def test_json_that_is_changed_in_part(database: Database, variant: str) ->
     partial = "SET SESSION binlog_row_value_options = 'PARTIAL_JSON'"
     async with Reading(database.server, f"{database.name}.t") as reading:
         await reading.until(lambda: len(reading.table) == 3)
+        file, offset = database.query("SHOW MASTER STATUS")[0][:2]  # earlier events may have texts in other charsets
         database.execute(
             partial,
             "UPDATE t SET j = JSON_SET(j, '$.a', 22) WHERE id = 1",
@@ -206,8 +207,8 @@ async def test_json_that_is_changed_in_part(database: Database, variant: str) ->
         assert set(wanted) == {(11,), (2,), (13,)}
         await reading.until(lambda: reading.table == wanted)
     if variant.endswith("-gtids"):
-        (file, *_), *_ = reversed(database.query("SHOW BINARY LOGS"))
-        assert "Update_rows_partial" in {row[2] for row in database.query(f"SHOW BINLOG EVENTS IN '{file}'")}
+        events = database.query(f"SHOW BINLOG EVENTS IN '{file}' FROM {offset}")
+        assert "Update_rows_partial" in {row[2] for row in events}
 
 
 @pytest.mark.parametrize("kind", ["DATE", "DATETIME(6)", "TIMESTAMP(3) NULL", "TIME(2)"])
