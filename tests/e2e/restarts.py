@@ -53,17 +53,22 @@ class Restarts:
                 jobs = {job["metadata"]["name"]: job for job in self._list("/apis/batch/v1", "jobs")}
             except (LookupError, ValueError):
                 continue  # a component is on its way back
-            self.look(connectors, jobs, now)
+            self.look(connectors, jobs, now, time.monotonic())
 
     def _list(self, api: str, plural: str) -> list[dict[str, Any]]:
         return list(self._kit.api.get(f"{api}/namespaces/{self._kit.namespace}/{plural}")["items"])
 
-    def look(self, connectors: Iterable[dict[str, Any]], jobs: dict[str, dict[str, Any]], now: float) -> None:
-        """Takes in what is there at a moment; Jobs by name."""
+    def look(
+        self, connectors: Iterable[dict[str, Any]], jobs: dict[str, dict[str, Any]], now: float, later: float
+    ) -> None:
+        """Takes in what was there at some moment between two times; Jobs by name.
+
+        What is gone was ended before `later`, perhaps by an act that began after `now`.
+        """
         for known in self._well:
             job = jobs.get(known[1])
             if job is None or "deletionTimestamp" in job["metadata"]:
-                self._ended.setdefault(known, now)
+                self._ended.setdefault(known, later)
         for raw in connectors:
             meta, status = raw["metadata"], raw.get("status") or {}
             ready: dict[str, Any] = next((c for c in status.get("conditions", []) if c["type"] == "Ready"), {})

@@ -53,14 +53,14 @@ def test_an_execution_that_ran_well_is_ended_for_a_reason_or_it_is_noticed(
     acts: list[Act], deleted: set[str], needless: bool
 ) -> None:
     restarts = Restarts(NOBODY)
-    restarts.look([RUNNING], {"c-1": JOB}, 50)
-    restarts.look([RUNNING], {}, 60)
+    restarts.look([RUNNING], {"c-1": JOB}, 50, 50)
+    restarts.look([RUNNING], {}, 60, 60)
     assert bool(restarts.needless(acts, deleted)) is needless
 
 
 @pytest.mark.parametrize("change", [{"observedGeneration": 2}, {"conditions": []}, {"state": {}}])
 def test_an_execution_that_is_not_known_to_run_well_may_be_ended(change: dict[str, Any]) -> None:
     restarts = Restarts(NOBODY)
-    restarts.look([{**RUNNING, "status": {**RUNNING["status"], **change}}], {"c-1": JOB}, 50)
-    restarts.look([], {}, 60)
+    restarts.look([{**RUNNING, "status": {**RUNNING["status"], **change}}], {"c-1": JOB}, 50, 50)
+    restarts.look([], {}, 60, 60)
     assert not restarts.needless([], {"c-1"})

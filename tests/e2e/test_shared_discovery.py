@@ -28,6 +28,8 @@ def test_twenty_connectors_with_two_configurations_make_two_discoveries(kit: Kit
         status = kit.wait(name, "received", ready=True)
         assert [stream["id"] for stream in status["streams"]] == ["ticker", "matches"]
     assert sum(attempts(kit, names).values()) == 2
+    # A Job is deleted after its answer is written down.
+    eventually(lambda: audit.count(kit.namespace)["delete jobs"] >= 2, what="the Jobs of both discoveries are deleted")
     asked = audit.count(kit.namespace)
     assert asked["create jobs"] == asked["get pods/log"] == asked["delete jobs"] == 2
 
