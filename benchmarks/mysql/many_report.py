@@ -39,9 +39,9 @@ def _page(results: Mapping[str, Any]) -> Iterator[str]:
     yield f"### {count} tables of {results['server']}\n"
     singles = found["MB, alone"] * count
     yield (
-        f"One runner: {found['MB, many']:.0f} MB resident, {found['connections']} connections, {found['log readers']} reader of the log. "
+        f"One runner: {found['MB, many']:.0f} MB resident, connections to the server: {found['connections']}, of them readers of the log: {found['log readers']}. "
         f"A runner of one table: {found['MB, alone']:.0f} MB, {found['log readers, alone']:.0f} reader; {count} of them would take "
-        f"{singles:,.0f} MB, {singles / found['MB, many']:.0f} times as much (one measured, multiplied).\n"
+        f"{singles:,.0f} MB, {singles / found['MB, many']:.0f} times as much (some were measured, and the mean multiplied).\n"
     )
     yield "| the log | into | rows/s, all tables selected | one stream alone = 1 | the same by CPU time | Debezium without a sink = 1 |"
     yield "|---|---|---|---|---|---|"
