@@ -86,7 +86,7 @@ class Bank:
                     self._move(cursor, draw)
                     self.moves += 1
                     if self.moves % CHANGE_EVERY == 0 and self.seen > JOINED:
-                        self._change(cursor, draw.choice(self.names[:5]))
+                        self._change(cursor, draw)
                     self._ends.wait(0.002)  # a pace that the reader keeps up with on a busy machine
 
     def _move(self, cursor: Any, draw: random.Random) -> None:
@@ -98,23 +98,25 @@ class Bank:
             cursor.execute(f"UPDATE {name} SET v = v + {amount} WHERE id = {draw.randrange(KEYS)}")
         cursor.execute("COMMIT")
 
-    def _change(self, cursor: Any, name: str) -> None:
-        """One more column, if the dataset has the last one.
+    def _change(self, cursor: Any, draw: random.Random) -> None:
+        """One more column, if the dataset has a row from after the last one (and with it a position behind that change).
 
         Two changes that the reader has not come to yet leave rows between them that a log without full metadata does not describe:
         such a table has to be copied again, which is another test's matter.
         """
+        name = draw.choice(self.names[:5])
         with self._changing:
             if name in self._column and not self._is_known(name, self._column[name]):
                 return
-            column = f"c{self.changes}"
+            self._column[name] = column = f"c{draw.randrange(10**6)}"
             cursor.execute(f"ALTER TABLE {name} ADD COLUMN {column} INT")
-            self._column[name] = column
+            cursor.execute(f"UPDATE {name} SET {column} = 1 WHERE id = 0")
+            cursor.execute("COMMIT")
             self.changes += 1
 
     def _is_known(self, name: str, column: str) -> bool:
         with suppress(psycopg.errors.UndefinedColumn):
-            return bool(self.runner.ask(f'SELECT {column} FROM "d_{name}" LIMIT 1'))
+            return bool(self.runner.ask(f'SELECT 1 FROM "d_{name}" WHERE {column} = 1'))
         return False
 
     def _watch(self, _draw: random.Random) -> None:
