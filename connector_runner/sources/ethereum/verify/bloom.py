@@ -11,6 +11,7 @@ from operator import or_
 
 from connector_runner.sources.ethereum.decode.rows import Json, values_of
 from connector_runner.sources.ethereum.settings import LogFilter
+from connector_runner.sources.ethereum.verify.keccak import keccak
 
 
 @lru_cache(maxsize=16_384)
@@ -20,9 +21,7 @@ def bits(value: str) -> int:
     Raises:
         ValueError: It is not hexadecimal.
     """
-    from Crypto.Hash import keccak  # the implementation behind eth-hash, at a third of its cost
-
-    digest = keccak.new(digest_bits=256, data=bytes.fromhex(value[2:])).digest()
+    digest = keccak(bytes.fromhex(value[2:]))
     first, second, third = digest[0] << 8 | digest[1], digest[2] << 8 | digest[3], digest[4] << 8 | digest[5]
     return 1 << (first & 2047) | 1 << (second & 2047) | 1 << (third & 2047)
 

@@ -9,15 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
+from connector_runner.sources.ethereum.verify.keccak import keccak
+
 EMPTY_ROOT = "0x56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421"
 """Keccak-256 of RLP's empty string: the root of an empty list."""
-
-
-def keccak(data: bytes) -> bytes:
-    """Computes the Keccak-256 hash."""
-    from Crypto.Hash import keccak  # the implementation behind eth-hash, at a third of its cost
-
-    return keccak.new(digest_bits=256, data=data).digest()
 
 
 def rlp_bytes(digits: str) -> str:
