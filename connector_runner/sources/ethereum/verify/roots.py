@@ -32,6 +32,8 @@ Encode = Callable[[Any], str]
 
 
 def _number(value: Any) -> str:
+    if type(value) is str:
+        return rlp_quantity(value[2:])
     if type(value) is int:
         return rlp_quantity(f"{value:x}")
     return "80" if value is None else rlp_quantity(value[2:])
@@ -123,7 +125,8 @@ def encode_transaction(item: Json) -> str:
     # Another chain also uses this type; and some providers return only the members that all transactions have.
     if table is None or (kind == DEPOSIT and _get(item, "sourceHash") is None):
         raise UnknownTypeError(kind)
-    body = rlp_list([encode(_member(item, name)) for name, encode in table])
+    get = item.get
+    body = rlp_list([encode(get(name) or _member(item, name)) for name, encode in table])
     return f"{kind:02x}{body}" if kind else body
 
 
