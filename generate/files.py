@@ -12,6 +12,8 @@ from connector_runner.schemas.config import connector_types
 from demo.document import build_walkthrough
 from generate import dataset_pages, gitops_files, kind_pages, metric_pages, operator_pages, selection_pages
 from generate.blocks import BlockError, Blocks, build_block, fill
+from generate.chart.files import build_chart_files, build_install
+from generate.chart.values import describe_values
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,6 +24,8 @@ def build_files() -> dict[Path, str]:
     return {
         **{ROOT / "crds" / name: text for name, text in build_crd_files().items()},
         gitops_files.HEALTH.with_name("argocd-cm.yaml"): gitops_files.build_argo_cd(),
+        ROOT / "manifests/install.yaml": build_install(),
+        **build_chart_files(),
         ROOT / "docs/states.md": operator_pages.build_states(),
         ROOT / "docs/reasons.md": operator_pages.build_reasons(),
         ROOT / "docs/settings.md": operator_pages.build_settings(),
@@ -37,6 +41,7 @@ def find_pages() -> dict[str, Blocks]:
         "README.md": {"story": build_walkthrough},
         **kind_pages.REFERENCE,
         "docs/http-api.md": kind_pages.HTTP_API,
+        "docs/install.md": {"values": describe_values},
         "docs/many-streams.md": selection_pages.BLOCKS,
         "docs/monitoring.md": metric_pages.BLOCKS,
         "docs/guarantees.md": dataset_pages.BLOCKS,

@@ -25,7 +25,10 @@ def build_parser() -> argparse.ArgumentParser:
     add_flags(run)
     check = commands.add_parser("check", help="check settings, custom resources and rights, then exit")
     add_flags(check)
-    commands.add_parser("crds", help="print the custom resource definitions, for kubectl apply --server-side -f -")
+    crds = commands.add_parser(
+        "crds", help="print the custom resource definitions, for kubectl apply --server-side -f -"
+    )
+    crds.add_argument("--apply", action="store_true", help="apply them instead, unless a newer release's are installed")
     api = commands.add_parser("api", help="serve the Connectors API over HTTP until it is stopped")
     api_settings.add_flags(api)
     return parser
@@ -35,10 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console script; returns the exit code."""
     flags = build_parser().parse_args(arguments)
     if flags.command == "crds":
-        from connector_operator.crds.files import build_crd_files
-
-        sys.stdout.write("---\n".join(build_crd_files().values()))
-        return 0
+        return asyncio.run(_apply_definitions()) if flags.apply else _print_definitions()
     try:
         if flags.command == "api":
             return asyncio.run(_serve_api(api_settings.read_settings(vars(flags), os.environ)))
@@ -46,6 +46,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingError as error:
         sys.stderr.write(f"connector-operator: {error}\n")
         return USAGE_EXIT_CODE
+
+
+def _print_definitions() -> int:
+    from connector_operator.crds.files import build_crd_files
+
+    sys.stdout.write("---\n".join(build_crd_files().values()))
+    return 0
+
+
+async def _apply_definitions() -> int:
+    from connector_operator.cluster.client import ApiError, KubeClient, load_configuration
+    from connector_operator.cluster.definitions import DefinitionsError, apply_definitions
+
+    try:
+        client = KubeClient(await load_configuration(), requests_per_second=10)
+        try:
+            names = await apply_definitions(client)
+        finally:
+            await client.close()
+    except (ApiError, DefinitionsError) as error:
+        sys.stderr.write("".join(f"connector-operator: {line}\n" for line in str(error).splitlines()))
+        return FAILED_EXIT_CODE
+    sys.stdout.write(f"applied and served: {', '.join(names)}\n")
+    return 0
 
 
 async def _start(command: str, settings: Settings) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from connector_operator.crds.release import ANNOTATION
 from tests.kit.cluster import ROOT
 from tests.localkube.cluster import LocalKube
 from tests.localkube.plugin import default_images
@@ -88,3 +89,39 @@ def test_an_unreachable_api_server_and_no_credentials_are_told(tmp_path: Path) -
     assert nothing.returncode == 1
     assert "neither a pod's service account nor a usable KUBECONFIG was found" in nothing.stderr
     assert "Traceback" not in nothing.stderr
+
+
+def apply_definitions(kubeconfig: Path) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).with_name("connector-operator")), "crds", "--apply"]
+    environment = {**os.environ, "KUBECONFIG": str(kubeconfig)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_definitions_are_brought_to_this_release_and_never_back(bare: LocalKube) -> None:
+    names = ("connectors.apperate.io", "datasets.apperate.io")
+    bare.kubectl("delete", "crd", *names, "--ignore-not-found")
+    fresh = apply_definitions(bare.kubeconfig)
+    assert (fresh.returncode, fresh.stdout) == (0, f"applied and served: {', '.join(names)}\n")
+    bare.kubectl("get", "connectors,datasets", "-A")
+
+    def fields() -> tuple[str, set[str]]:
+        found = bare.get("crd", names[0])
+        schema = found["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+        return found["metadata"]["annotations"][ANNOTATION], set(schema["properties"]["status"]["properties"])
+
+    whole = fields()
+    older = yaml.safe_load((ROOT / "crds/connectors.yaml").read_text())
+    older["metadata"]["annotations"] = {ANNOTATION: "0.0.9"}
+    del older["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]["retry"]
+    bare.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=yaml.safe_dump(older))
+    assert fields() == ("0.0.9", whole[1] - {"retry"})
+    assert apply_definitions(bare.kubeconfig).returncode == 0
+    assert fields() == whole
+
+    bare.kubectl("annotate", "--overwrite", "crd", names[1], f"{ANNOTATION}=9.0.0")
+    bare.kubectl("annotate", "--overwrite", "crd", names[0], f"{ANNOTATION}=0.0.9")
+    refused = apply_definitions(bare.kubeconfig)
+    assert refused.returncode == 1
+    assert f"{names[1]} is of release 9.0.0, newer than" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert fields()[0] == "0.0.9", "neither is changed when one can't be"

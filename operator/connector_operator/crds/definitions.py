@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from connector_operator.crds.release import ANNOTATION, RELEASE
 from connector_operator.crds.union import build_rules, build_union
 from connector_runner.schemas.config import Schema, config_schema, connector_types
 from connector_runner.schemas.kinds import naming
@@ -45,6 +46,7 @@ def _definition(kind: Kind, spec: Schema) -> dict[str, Any]:
         "metadata": {
             "name": f"{kind.plural}.{naming.GROUP}",
             "labels": {"app.kubernetes.io/part-of": "connector-operator"},
+            "annotations": {ANNOTATION: RELEASE},
         },
         "spec": {
             "group": naming.GROUP,
