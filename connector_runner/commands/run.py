@@ -17,6 +17,7 @@ from connector_runner.log import LineLog
 from connector_runner.orders import Orders
 from connector_runner.pipeline.engine import Engine
 from connector_runner.pipeline.health import Health
+from connector_runner.pipeline.progress import read_interval, tell_progress
 from connector_runner.pipeline.rotation import fingerprint, watch_files
 from connector_runner.pipeline.telemetry import NoMeters, Telemetry
 from connector_runner.protocols.errors import InvalidConfigError, KeptElsewhereError
@@ -153,7 +154,7 @@ async def _stop_when(stopping: asyncio.Event, engine: Engine) -> None:
 
 @asynccontextmanager
 async def _surroundings(telemetry: Telemetry, probe_address: str | None) -> AsyncIterator[PrometheusMeters | None]:
-    """Probes and metrics, and progress on a terminal; each runs only where it is needed."""
+    """Probes and metrics, and progress on a terminal or else in the log; each runs only where it is needed."""
     async with contextlib.AsyncExitStack() as stack:
         meters = None
         if probe_address:
@@ -163,11 +164,14 @@ async def _surroundings(telemetry: Telemetry, probe_address: str | None) -> Asyn
             meters = telemetry.meters = PrometheusMeters()
             server, port = await serve_probes(probe_address, telemetry.health, meters)
             stack.push_async_callback(server.cleanup)
+            meters.watch_streams(telemetry.stream_lags)
             telemetry.note("probes and metrics are served", port=port)
         if sys.stderr.isatty():
             from connector_runner.pipeline.terminal import show_progress
 
             await stack.enter_async_context(_background(show_progress(telemetry)))
+        else:
+            await stack.enter_async_context(_background(tell_progress(telemetry, read_interval(os.environ))))
         yield meters
 
 

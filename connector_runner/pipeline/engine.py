@@ -94,7 +94,7 @@ class Engine:
     def _opened(self, opened: Opened) -> None:
         unreadable = []
         for stream, error in opened.failed.items():
-            self._telemetry.stream(stream, StreamState.FAILED, error.message)
+            self._telemetry.stream(stream, StreamState.FAILED, error.reason, error.message)
             if stream not in opened.schemas and self._reader.has_position(stream):
                 unreadable.append(ActionRequiredError(error.message, reason=error.reason))
                 unreadable[-1].stream = stream

@@ -59,7 +59,15 @@ class PrometheusMeters:
         self._stream_rows = Counter(
             "connector_stream_rows", "Rows committed, by stream; only in a selection", ["stream"], registry=registry
         )
+        self._stream_lag = Gauge(
+            "connector_stream_lag_seconds",
+            "How far a stream is behind the source; only in a selection, of streams with rows lately and of failed ones",
+            ["stream"],
+            registry=registry,
+        )
         self._meters: dict[str, Counter] = {}
+        self._named: set[str] = set()
+        self._lags: Callable[[], Mapping[str, float]] = dict
         for operation in ("upsert", "delete", "insert", "replace"):
             self._rows.labels(operation)
             self._bytes.labels(operation)
@@ -123,11 +131,17 @@ class PrometheusMeters:
     def _meter_of(self, stream: str) -> Counter:
         meter = self._meters.get(stream)
         if meter is None:
-            label = stream if len(self._meters) < STREAMS_NAMED else OTHERS
+            label = self._label_of(stream)
             meter = self._stream_rows.labels(label)
             if label != OTHERS:
                 self._meters[stream] = meter
         return meter
+
+    def _label_of(self, stream: str) -> str:
+        """The stream's own label, as long as there are any; two streams of one selection never get each other's."""
+        if stream not in self._named and len(self._named) < STREAMS_NAMED:
+            self._named.add(stream)
+        return stream if stream in self._named else OTHERS
 
     def progress(self, done: int, total: int | None, unit: str) -> None:
         """See `Meters`."""
@@ -135,6 +149,21 @@ class PrometheusMeters:
         if total is not None:
             self._progress.labels("total", unit).set(total)
 
+    def watch_streams(self, lags: Callable[[], Mapping[str, float]]) -> None:
+        """See `Meters`."""
+        self._lags = lags
+
+    def _show_lags(self) -> None:
+        """Streams have the same labels as their rows; of all others, the one that is furthest behind counts."""
+        shown: dict[str, float] = {}
+        for stream, seconds in self._lags().items():
+            label = self._label_of(stream)
+            shown[label] = max(seconds, shown.get(label, 0.0))
+        self._stream_lag.clear()
+        for label, seconds in shown.items():
+            self._stream_lag.labels(label).set(seconds)
+
     def exposition(self) -> bytes:
         """The text for Prometheus to scrape."""
+        self._show_lags()
         return generate_latest(self.registry)

@@ -7,7 +7,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from connector_runner.pipeline.copies import Copies, CopyProgress
 from connector_runner.pipeline.health import Health
+from connector_runner.pipeline.lags import StreamLags
 from connector_runner.pipeline.states import StreamStates
 from connector_runner.protocols.batch import Batch, Operation
 from connector_runner.protocols.errors import ConnectorError
@@ -43,6 +45,9 @@ class Meters(Protocol):
     def by_stream(self, batches: Sequence[Batch]) -> None:
         """These were committed, in a selection of several streams."""
 
+    def watch_streams(self, lags: Callable[[], Mapping[str, float]]) -> None:
+        """`lags` returns, when it is called, stream → how many seconds it is behind, in a selection of several streams."""
+
 
 class NoMeters:
     """For runs by hand without a port: imports nothing, stores nothing."""
@@ -68,6 +73,9 @@ class NoMeters:
     def by_stream(self, batches: Sequence[Batch]) -> None:
         """See `Meters`."""
 
+    def watch_streams(self, lags: Callable[[], Mapping[str, float]]) -> None:
+        """See `Meters`."""
+
 
 class Log(Protocol):
     """Receives log lines for people and machines."""
@@ -78,12 +86,17 @@ class Log(Protocol):
 
 @dataclass
 class Totals:
-    """Totals since the start, for the terminal and the last log line."""
+    """Totals since the start, for the terminal, the lines of progress and the last log line.
+
+    Attributes:
+        last_rows: The Unix time of the last commit that had rows; None if there was none.
+    """
 
     rows: int = 0
     refused: int = 0
     commits: int = 0
     lag: float | None = None
+    last_rows: float | None = None
     progress: tuple[int, int | None, str] | None = None
 
 
@@ -111,6 +124,8 @@ class Telemetry:
     health: Health = field(default_factory=Health)
     totals: Totals = field(default_factory=Totals)
     streams: StreamStates = field(default_factory=StreamStates)
+    copies: Copies = field(default_factory=Copies)
+    lags: StreamLags = field(default_factory=StreamLags)
     clock: Callable[[], float] = time.time
 
     # Reported by sources.
@@ -133,10 +148,12 @@ class Telemetry:
         self.totals.lag = seconds
         self.meters.lag(seconds)
 
-    def progress(self, done: int, total: int | None, unit: str) -> None:
+    def progress(self, done: int, total: int | None, unit: str, stream: str = "") -> None:
         """See `Report`."""
-        self.totals.progress = (done, total, unit)
-        self.meters.progress(done, total, unit)
+        self.copies.put(stream, CopyProgress(done, total, unit))
+        if (whole := self.copies.sum()) is not None:
+            self.totals.progress = (whole.done, whole.total, whole.unit)
+            self.meters.progress(*whole)
 
     def count(self, name: str, amount: int = 1) -> None:
         """See `Report`."""
@@ -146,25 +163,29 @@ class Telemetry:
         """See `Report`."""
         self.log("info", message, **fields)
 
-    def stream(self, stream: str, state: StreamState, reason: str = "") -> None:
+    def stream(self, stream: str, state: StreamState, reason: str = "", message: str = "") -> None:
         """See `Report`."""
-        if not self.streams.put(stream, state, reason):
+        if not self.streams.put(stream, state, reason, message, self.clock()):
             return
+        if state is StreamState.FOLLOWING:
+            self.copies.end(stream)
         if state is StreamState.FAILED:
-            self.log("error", f"stream {stream} failed, the others go on: {reason}", stream=stream)
+            self.copies.forget(stream)
+            self.log("error", f"stream {stream} failed, the others go on: {message or reason}", stream=stream)
         self.meters.streams(self.streams.counts())
 
     # Reported by the pipeline.
 
     def select(self, streams: Collection[str]) -> None:
         """These are selected from now on."""
-        self.streams.select(streams)
+        self.streams.select(streams, self.clock())
+        self.copies.keep(set(streams))
         self.meters.streams(self.streams.counts())
 
     def parked(self, stream: str, error: ConnectorError) -> None:
         """The dataset can't take the rows of a stream."""
         self.meters.count("parked_streams", 1)
-        self.stream(stream, StreamState.FAILED, error.message)
+        self.stream(stream, StreamState.FAILED, error.reason, error.message)
 
     def source_lost(self, error: ConnectorError, delay: float) -> None:
         """Opening or reading failed; the next try comes after `delay` seconds."""
@@ -199,10 +220,13 @@ class Telemetry:
         self.meters.committed(seconds, counts, share(sum(batch.size for batch in batches), counts), len(batches))
         if len(self.streams) > 1:
             self.meters.by_stream(batches)
+            self._note_lags(batches)
         self.health.is_committing = True
         totals = self.totals
         totals.commits += 1
-        totals.rows += sum(counts.values())
+        if counts:
+            totals.rows += sum(counts.values())
+            totals.last_rows = self.clock()
         if receipt.refused:
             totals.refused += receipt.refused
             self.meters.refused(receipt.refused)
@@ -217,6 +241,20 @@ class Telemetry:
                 "warning", f"{len(incidents) - INCIDENTS_LOGGED} more incidents; see the dataset's incidents table"
             )
         self.behind(batches[-1].event_time if batches else None)
+
+    def _note_lags(self, batches: Sequence[Batch]) -> None:
+        times = {
+            batch.schema.stream: batch.event_time for batch in batches if batch.rows and batch.event_time is not None
+        }
+        now, mark = self.clock(), time.monotonic()
+        for stream, event_time in times.items():
+            self.lags.put(stream, max(0.0, now - event_time), mark)
+
+    def stream_lags(self) -> Mapping[str, float]:
+        """Stream → how many seconds it is behind: of those with rows lately, and of those that stand aside since they failed."""
+        now = self.clock()
+        aside = {stream: max(0.0, now - failure.since) for stream, failure in self.streams.failures().items()}
+        return {**self.lags.recent(time.monotonic()), **aside}
 
     def behind(self, event_time: float | None) -> None:
         """The dataset holds, or soon will, what the source had at this time; None if that is unknown."""

@@ -48,8 +48,12 @@ class Report(Protocol):
     def lag(self, seconds: float) -> None:
         """How far the stream is behind the source's newest data; 0 at the head."""
 
-    def progress(self, done: int, total: int | None, unit: str) -> None:
-        """Progress of a snapshot or backfill: `done` of about `total` (None if unknown) in `rows`, `blocks`, …"""
+    def progress(self, done: int, total: int | None, unit: str, stream: str = "") -> None:
+        """Progress of a snapshot or backfill: `done` of about `total` (None if unknown) in `rows`, `blocks`, …
+
+        `stream` is whose copy it is, "" if it is one for all streams. It is whole when `done` is `total`, or when `stream` reports it as
+        followed.
+        """
 
     def count(self, name: str, amount: int = 1) -> None:
         """Counts an event by its name in snake_case: `unknown_messages`, `gaps`, `reconnects`, `retracted_blocks`, …"""
@@ -57,8 +61,11 @@ class Report(Protocol):
     def note(self, message: str, **fields: Any) -> None:
         """Writes one line to the log."""
 
-    def stream(self, stream: str, state: StreamState, reason: str = "") -> None:
-        """A stream of a selection is in another state; with the reason if it failed. Sources of one stream need not report it."""
+    def stream(self, stream: str, state: StreamState, reason: str = "", message: str = "") -> None:
+        """A stream of a selection is in another state. Sources of one stream need not report it.
+
+        With why it failed: `reason` in one word and `message` in a sentence, or all in `reason`.
+        """
 
 
 @dataclass(frozen=True, slots=True)

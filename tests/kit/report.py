@@ -44,7 +44,7 @@ class RecordingReport:
         assert seconds >= 0
         self.lags.append(seconds)
 
-    def progress(self, done: int, total: int | None, unit: str) -> None:
+    def progress(self, done: int, total: int | None, unit: str, stream: str = "") -> None:
         assert done >= 0  # `total` is an estimate
         assert self._unit in {None, unit}
         self.steps.append((done, total))
@@ -56,6 +56,6 @@ class RecordingReport:
     def note(self, message: str, **fields: Any) -> None:
         self.losses.append(message)
 
-    def stream(self, stream: str, state: StreamState, reason: str = "") -> None:
+    def stream(self, stream: str, state: StreamState, reason: str = "", message: str = "") -> None:
         assert bool(reason) == (state is StreamState.FAILED)
         self.states[stream] = (state, reason)

@@ -150,7 +150,8 @@ class StreamGroups:
             self._report.stream(plan.schema.stream, state)
 
     def _note_parked(self, stream: str, error: Exception) -> None:
-        self._report.stream(stream, StreamState.FAILED, as_connector_error(error).message)
+        failure = as_connector_error(error)
+        self._report.stream(stream, StreamState.FAILED, failure.reason, failure.message)
 
 
 def split_by_position(

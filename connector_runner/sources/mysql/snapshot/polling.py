@@ -93,10 +93,11 @@ class Poller:
                 settled = self._settled(rows, settled)
                 self._last = self._literals(rows[-1])
                 yield Batch(schema, rows, self._position(settled), None, size)
-            self._report.progress(self._done, self._table.rows, "rows")
+            has_more = count >= self._settings.chunk_rows and self._has_limit
+            self._report.progress(self._done, self._estimate_total() if has_more else self._done, "rows")
             if count and settled != self._last:
                 yield Batch(schema, [], self._position(self._last))
-            if count >= self._settings.chunk_rows and self._has_limit:
+            if has_more:
                 continue
             if not self._is_incremental:
                 # The next run starts over: the position shows that this one is complete.
@@ -105,6 +106,11 @@ class Poller:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.poll_seconds):
                     await self._closed.wait()
+
+    def _estimate_total(self) -> int | None:
+        """Of about how many rows there are more; None if there are more than was estimated."""
+        rows = self._table.rows
+        return rows if rows is not None and self._done < rows else None
 
     def _position(self, last: tuple[str, ...] | None) -> Position:
         return {"last": last and list(last), "done": self._done, "order": list(self._order)}

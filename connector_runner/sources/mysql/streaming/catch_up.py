@@ -180,7 +180,7 @@ class CatchUp:
                 stream.estimate = answer.rows
                 stream.resume(answer.start, answer.incident)
                 ready.append(stream)
-                self._report.stream(stream.id, *stream.state)
+                stream.report(self._report)
                 batches.append(stream.first_batch(shared))
             else:
                 batches += self._fail(each.id, each.stream, answer, shared)
@@ -201,7 +201,7 @@ class CatchUp:
             )  # fmt: skip
         if not isinstance(error, ActionRequiredError):
             return []
-        self._report.stream(id_, StreamState.FAILED, error.reason)
+        self._report.stream(id_, StreamState.FAILED, error.reason, error.message)
         if stream is None:
             return []
         batches = [] if is_reported else [stream.park(error, shared, time.time())]

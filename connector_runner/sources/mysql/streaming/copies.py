@@ -51,7 +51,7 @@ class Copies:
         if stream.copy is None or stream in self._copying:
             return False
         self._copying.append(stream)
-        self._report.stream(stream.id, *stream.state)
+        stream.report(self._report)
         return True
 
     def begin_chunk(self, log: LogPosition) -> None:
@@ -127,15 +127,15 @@ class Copies:
             return None
         self._chunk = None
         batches = stream.store(chunk, window.remaining(chunk.rows), log)
-        if (copy := stream.copy) is not None:
-            self._report.progress(copy.done, max(copy.done, stream.estimate or 0), "rows")
+        if stream.copy is not None:
+            stream.report(self._report)
         return stream, chunk, batches
 
     async def end_if_copied(self, stream: FollowedStream) -> None:
         """Goes on to the next table once this one is copied."""
         if stream.copy is None and self._copying and self._copying[0] is stream:
             self._copying.popleft()
-            self._report.stream(stream.id, *stream.state)
+            stream.report(self._report)
             if not self._copying:
                 await asyncio.to_thread(self._chunks.close)
 

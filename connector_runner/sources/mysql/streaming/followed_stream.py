@@ -8,7 +8,7 @@ from typing import Any
 
 from connector_runner.protocols.batch import Batch, Incident, Position, Row
 from connector_runner.protocols.errors import ConnectorError
-from connector_runner.protocols.source import StreamState
+from connector_runner.protocols.source import Report, StreamState
 from connector_runner.sources.mysql.binlog.position import LogPosition
 from connector_runner.sources.mysql.binlog.shared_position import join, own_part
 from connector_runner.sources.mysql.errors import LogGoneError
@@ -50,12 +50,19 @@ class FollowedStream:
         return self.definition.id
 
     @property
-    def state(self) -> tuple[StreamState, str]:
-        """What happens to it, and why if it failed; a stream that is caught up counts as copying."""
+    def state(self) -> tuple[StreamState, str, str]:
+        """What happens to it, and why if it failed, in a word and a sentence; a stream that is caught up counts as copying."""
         if self.failure is not None:
-            return StreamState.FAILED, self.failure.reason
+            return StreamState.FAILED, self.failure.reason, self.failure.message
         is_whole = self.copy is None and self._behind_at is None
-        return (StreamState.FOLLOWING if is_whole else StreamState.COPYING), ""
+        return (StreamState.FOLLOWING if is_whole else StreamState.COPYING), "", ""
+
+    def report(self, report: Report) -> None:
+        """Reports its state, and how far its copy is."""
+        report.stream(self.id, *self.state)
+        if self.copy is not None and self.failure is None:
+            done, estimate = self.copy.done, self.estimate or 0
+            report.progress(done, estimate if done < estimate else None, "rows", self.id)
 
     def stand(self, shared: LogPosition) -> StreamPosition:
         """Its whole position."""

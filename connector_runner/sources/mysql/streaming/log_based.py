@@ -230,7 +230,8 @@ class LogBasedStream:
         self._place = replace(start, copy=end)
         if end is not None and chunk.target is None:
             self._reading = self._read_ahead()
-        self._report.progress(done, max(done, self._estimate or 0) if end else done, "rows")
+        estimate = self._estimate or 0
+        self._report.progress(done, done if end is None else estimate if done < estimate else None, "rows")
         return chunk_batches(start, self._place, chunk, rows)
 
     async def _catch_up(self, error: DefinitionChangedError) -> AsyncIterator[Batch]:

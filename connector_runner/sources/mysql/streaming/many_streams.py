@@ -105,9 +105,10 @@ class ManyStreams:
         for id_ in self._beginning.absent:
             self._behind.add(id_, None)
             failure = self._beginning.failed.get(id_)
-            self._report.stream(id_, StreamState.FAILED, "Unavailable" if failure is None else failure.reason)
+            reason, message = ("Unavailable", "") if failure is None else (failure.reason, failure.message)
+            self._report.stream(id_, StreamState.FAILED, reason, message)
         for stream in (*self._streams.values(), *self._beginning.behind):
-            self._report.stream(stream.id, *stream.state)
+            stream.report(self._report)
         return batches
 
     def _no_stream(self) -> ConnectorError:
@@ -134,7 +135,7 @@ class ManyStreams:
                 self._report.note(
                     f"{stream.id} has caught up and is followed together with the others", stream=stream.id
                 )
-                self._report.stream(stream.id, *stream.state)
+                stream.report(self._report)
                 self._copies.add(stream)
             self._open_log().start()
         return _together(batches)
@@ -144,7 +145,7 @@ class ManyStreams:
         del self._streams[stream.id]
         self._failure = error
         self._behind.add(stream.id, stream)
-        self._report.stream(stream.id, *stream.state)
+        stream.report(self._report)
         self._report.note(
             f"{stream.id} is paused, the others continue: {error.message}", stream=stream.id, reason=error.reason
         )
