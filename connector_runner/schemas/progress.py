@@ -24,7 +24,7 @@ MOST_NAMED = 5
 MOST_LINE = 256 * 1024
 """A longer line is no record: the longest that a runner writes is shorter."""
 _LONGEST_NAME, _LONGEST_REASON, _LONGEST_MESSAGE, _LONGEST_UNIT = 200, 63, 300, 20
-_LARGEST = 2**53
+_LARGEST = 10**12
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _REASON = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
