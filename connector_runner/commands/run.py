@@ -17,7 +17,7 @@ from connector_runner.log import LineLog
 from connector_runner.orders import Orders
 from connector_runner.pipeline.engine import Engine
 from connector_runner.pipeline.health import Health
-from connector_runner.pipeline.progress import read_interval, tell_progress
+from connector_runner.pipeline.progress import read_interval, log_progress
 from connector_runner.pipeline.rotation import fingerprint, watch_files
 from connector_runner.pipeline.telemetry import NoMeters, Telemetry
 from connector_runner.protocols.errors import InvalidConfigError, KeptElsewhereError
@@ -171,7 +171,7 @@ async def _surroundings(telemetry: Telemetry, probe_address: str | None) -> Asyn
 
             await stack.enter_async_context(_background(show_progress(telemetry)))
         else:
-            await stack.enter_async_context(_background(tell_progress(telemetry, read_interval(os.environ))))
+            await stack.enter_async_context(_background(log_progress(telemetry, read_interval(os.environ))))
         yield meters
 
 

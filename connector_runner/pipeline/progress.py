@@ -1,4 +1,4 @@
-"""Tells in the log how the run goes: at most once in a while, and only when it has changed. The record: `schemas/progress.py`."""
+"""Reports in the log how the run goes: at most once in a while, and only when it has changed. The record: `schemas/progress.py`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from connector_runner.schemas.progress import (
 SMOOTHING = 0.5
 """How much the newest measurement of the copies' rate counts."""
 _DIGITS = 2
-"""Digits of the rate that are told: with more, each line would differ."""
+"""Digits of the rate that are reported: with more, each line would differ."""
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 
 
@@ -111,18 +111,18 @@ def format_time(moment: float) -> str:
 
 
 def read_interval(environment: Mapping[str, str]) -> int:
-    """How often it is told, in seconds, from the environment; what is no number from 1 on counts as absent."""
+    """How often it is reported, in seconds, from the environment; what is no number from 1 on counts as absent."""
     text = environment.get(INTERVAL_VARIABLE, "")
     return int(text) if text.isdecimal() and int(text) else INTERVAL_SECONDS
 
 
-async def tell_progress(telemetry: Telemetry, seconds: float = INTERVAL_SECONDS) -> None:
+async def log_progress(telemetry: Telemetry, seconds: float = INTERVAL_SECONDS) -> None:
     """Writes the line until it is cancelled; the first one once rows can flow."""
-    rate, told = CopyRate(), None
+    rate, reported = CopyRate(), None
     while True:
         now = time.monotonic()
-        is_ready = told is not None or telemetry.health.is_ready
-        if is_ready and (progress := build_progress(telemetry, rate.measure(telemetry.copies, now), now)) != told:
+        is_ready = reported is not None or telemetry.health.is_ready
+        if is_ready and (progress := build_progress(telemetry, rate.measure(telemetry.copies, now), now)) != reported:
             telemetry.log("info", LINE_MESSAGE, **{LINE_MESSAGE: encode_record(progress)})
-            told = progress
+            reported = progress
         await asyncio.sleep(seconds if is_ready else min(seconds, 1.0))

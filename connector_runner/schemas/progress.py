@@ -31,7 +31,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u206
 
 
 class FailedStream(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A stream that stands aside while the others go on."""
+    """A stream that is paused while the others go on."""
 
     stream: Annotated[str, described("The stream.")] = ""
     reason: Annotated[str, described("Why, in one word.")] = ""
@@ -62,7 +62,7 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
         int, described("How many of them are whole and follow the source; also those without rows.", format="int64")
     ] = 0
     copying: Annotated[int, described("How many of them are being copied, or catch up.", format="int64")] = 0
-    failed: Annotated[int, described("How many of them stand aside.", format="int64")] = 0
+    failed: Annotated[int, described("How many of them have failed and are paused.", format="int64")] = 0
     done: Annotated[int, described("Of all copies of this execution: how much is done.", format="int64")] = 0
     total: Annotated[
         int | None, described("Of all copies of this execution: of about how much; absent if unknown.", format="int64")
@@ -90,7 +90,7 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     last_commit: Annotated[str, described("When it last committed rows.")] = ""
     problem: Annotated[str, described("Why nothing is committed at the moment.")] = ""
     failures: Annotated[
-        tuple[FailedStream, ...], described("The streams that stand aside, by name; at most 20.")
+        tuple[FailedStream, ...], described("The streams that have failed and are paused, by name; at most 20.")
     ] = ()  # fmt: skip
 
 

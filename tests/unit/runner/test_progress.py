@@ -18,7 +18,7 @@ from connector_runner.log import LineLog
 from connector_runner.pipeline.copies import Copies, CopyProgress
 from connector_runner.pipeline.health import Health
 from connector_runner.pipeline.metrics import OTHERS, STREAMS_NAMED, PrometheusMeters
-from connector_runner.pipeline.progress import CopyRate, build_progress, read_interval, tell_progress
+from connector_runner.pipeline.progress import CopyRate, build_progress, read_interval, log_progress
 from connector_runner.pipeline.telemetry import NoMeters, Telemetry
 from connector_runner.protocols.batch import Batch
 from connector_runner.protocols.errors import ActionRequiredError
@@ -159,7 +159,7 @@ async def test_a_line_is_written_only_when_rows_can_flow_and_only_when_something
     log = Recorder()
     telemetry = build_telemetry(log)
     telemetry.health.is_committing = False
-    telling = asyncio.create_task(tell_progress(telemetry, 0.0))
+    telling = asyncio.create_task(log_progress(telemetry, 0.0))
     for _ in range(50):
         await asyncio.sleep(0)
     assert not log.lines
