@@ -17,7 +17,7 @@ from connector_runner.log import LineLog
 from connector_runner.orders import Orders
 from connector_runner.pipeline.engine import Engine
 from connector_runner.pipeline.health import Health
-from connector_runner.pipeline.progress import read_interval, log_progress
+from connector_runner.pipeline.progress import log_progress, read_interval
 from connector_runner.pipeline.rotation import fingerprint, watch_files
 from connector_runner.pipeline.telemetry import NoMeters, Telemetry
 from connector_runner.protocols.errors import InvalidConfigError, KeptElsewhereError

@@ -18,7 +18,7 @@ from connector_runner.log import LineLog
 from connector_runner.pipeline.copies import Copies, CopyProgress
 from connector_runner.pipeline.health import Health
 from connector_runner.pipeline.metrics import OTHERS, STREAMS_NAMED, PrometheusMeters
-from connector_runner.pipeline.progress import CopyRate, build_progress, read_interval, log_progress
+from connector_runner.pipeline.progress import CopyRate, build_progress, log_progress, read_interval
 from connector_runner.pipeline.telemetry import NoMeters, Telemetry
 from connector_runner.protocols.batch import Batch
 from connector_runner.protocols.errors import ActionRequiredError
