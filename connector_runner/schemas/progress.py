@@ -23,6 +23,8 @@ MOST_FAILED = 20
 MOST_NAMED = 5
 MOST_LINE = 256 * 1024
 """A longer line is no record: the longest that a runner writes is shorter."""
+_MOST_BRACKETS = 12_000
+"""More than any record has, even if its texts consist of them; what is nested so deeply would exhaust the reader's stack."""
 _LONGEST_NAME, _LONGEST_REASON, _LONGEST_MESSAGE, _LONGEST_UNIT = 200, 63, 300, 20
 _LARGEST = 10**12
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -114,7 +116,11 @@ def parse_progress(log: str) -> Progress | None:
         log: Any text; its first line may be cut.
     """
     for line in reversed(log.split("\n")):  # not splitlines: a name may contain U+2028
-        if f'"{LINE_MESSAGE}"' not in line or len(line) > MOST_LINE:
+        if (
+            f'"{LINE_MESSAGE}"' not in line
+            or len(line) > MOST_LINE
+            or line.count("[") + line.count("{") > _MOST_BRACKETS
+        ):
             continue
         try:
             found = _DECODER.decode(line)
