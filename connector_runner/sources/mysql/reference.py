@@ -55,7 +55,8 @@ _EFFECTS: dict[Effect, tuple[str, str]] = {
     Effect.TRUNCATED: ("TRUNCATE TABLE", "All rows of the dataset are removed; recorded as an incident `truncate`."),
     Effect.DROPPED: (
         "DROP TABLE, DROP DATABASE, CREATE OR REPLACE DATABASE",
-        "An error that names the statement; the dataset keeps its last state.",
+        "An error that names the statement; the dataset keeps its last state. With `onLogGap: resnapshot` a new copy if a table of that name is "
+        "there again within 10 seconds (a restored dump).",
     ),
     Effect.VANISHED: (
         "a table that is gone without a statement in the log (a CREATE OR REPLACE DATABASE that failed, `sql_log_bin=0`)",
@@ -63,7 +64,8 @@ _EFFECTS: dict[Effect, tuple[str, str]] = {
     ),
     Effect.RENAMED: (
         "RENAME TABLE, ALTER TABLE … RENAME",
-        "An error that names the statement; the dataset keeps its last state.",
+        "An error that names the statement; the dataset keeps its last state. With `onLogGap: resnapshot` a new copy if another table has that "
+        "name within 10 seconds (a migration that swaps tables in two statements).",
     ),
     Effect.REPLACED: (
         "another table is renamed to this one (gh-ost, pt-online-schema-change), CREATE OR REPLACE TABLE",

@@ -22,10 +22,10 @@ from connector_runner.sources.mysql.position import Progress, StreamPosition
 from connector_runner.sources.mysql.server.client_errors import translate
 from connector_runner.sources.mysql.server.connection import Connection, connect
 from connector_runner.sources.mysql.server.facts import Server
-from connector_runner.sources.mysql.server.queries import read_position, read_server
+from connector_runner.sources.mysql.server.queries import read_server
 from connector_runner.sources.mysql.settings import Mode, Settings, parse_settings
 from connector_runner.sources.mysql.snapshot.polling import Poller
-from connector_runner.sources.mysql.streaming.beginning import first_place, with_defaults
+from connector_runner.sources.mysql.streaming.beginning import first_copy, first_place, with_defaults
 from connector_runner.sources.mysql.streaming.log_based import LogBasedStream
 from connector_runner.sources.mysql.streaming.many_streams import ManyStreams
 from connector_runner.sources.mysql.streaming.resume_check import check_resume
@@ -112,7 +112,8 @@ class MysqlSource:
             self._reader = Poller(self._settings, server, table, checkpoint, self._context.report)
             return Opened({stream: table.definition.schema}, server.identity)
         if checkpoint is None:
-            place, incident = self._first_place(connection, server, table), None
+            copy = first_copy(self._settings)
+            place, incident = self._first_place(connection, server, table, copy), None
         else:
             place, incident = self._resumed(connection, server, table, checkpoint)
         if place.log.file and not place.log.gtids:
@@ -120,11 +121,13 @@ class MysqlSource:
         self._reader = LogBasedStream(self._settings, server, place, table.rows, self._context.report, incident)
         return Opened({stream: place.definition.schema}, server.identity)
 
-    def _first_place(self, connection: Connection, server: Server, table: FoundTable) -> StreamPosition:
+    def _first_place(
+        self, connection: Connection, server: Server, table: FoundTable, copy: Progress | None
+    ) -> StreamPosition:
         """The present end of the log, with the definition that is valid there."""
-        log, definitions = first_place(connection, server, {table.definition.id: table.definition})
-        copy = Progress(is_cleared=True) if self._settings.copies else None
-        return StreamPosition(log, definitions[table.definition.id], copy)
+        stream, is_copied = table.definition.id, copy is not None
+        log, found = first_place(connection, self._settings, server, {stream: table.definition}, is_copied=is_copied)
+        return StreamPosition(log, found[stream], copy)
 
     def _resumed(
         self, connection: Connection, server: Server, table: FoundTable, checkpoint: Checkpoint
@@ -142,8 +145,7 @@ class MysqlSource:
         except LogGoneError as error:
             if not self._settings.resnapshots:
                 raise
-            log = read_position(connection, server)
             self._context.report.count("resnapshots")
             incident = Incident("resnapshot", stream, f"{error.message}; the table is copied again", {})
-            return StreamPosition(log, table.definition, Progress(is_cleared=False)), incident
+            return self._first_place(connection, server, table, Progress(is_cleared=False)), incident
         return StreamPosition(log, with_defaults(place.definition, table.definition), place.copy), None

@@ -198,3 +198,44 @@ def test_a_name_that_is_not_followed_is_not_missed() -> None:
     reader = open_reader()
     reader.receive_missing(frozenset({("d", "other")}), at(9))
     assert [batch.rows for batch in drive(reader, b"")] == [[]]
+
+
+FOUND = FoundTable(TABLE, "BASE TABLE")
+
+
+@pytest.mark.parametrize("statement", ["DROP TABLE t", "RENAME TABLE t TO away"])
+@pytest.mark.parametrize("later", ["CREATE TABLE t (id INT)", "RENAME TABLE other TO t", ""])
+def test_a_table_that_is_there_again_is_copied_once(statement: str, later: str) -> None:
+    """By the statement that brings it back, if the log has it: a CREATE TABLE IF NOT EXISTS means nothing by itself."""
+    log, following = Log(), Log()
+    log.statement(12, statement)
+    if later:
+        following.statement(13, later)
+    data = stream(log) + stream(following)
+    batches = drive(open_reader(onLogGap="resnapshot"), data, later=data + END, answers=(FOUND,))
+    assert [batch.again for batch in batches if batch.again] == [Again.RESTART]
+    incidents = [incident for batch in batches for incident in batch.incidents]
+    assert [incident.kind for incident in incidents] == ["resnapshot"]
+    assert (later or statement) in incidents[0].message
+
+
+def test_only_where_no_other_table_waits_the_log_waits_for_a_table_to_come_back() -> None:
+    log = Log()
+    log.statement(12, "DROP TABLE t")
+    for isolates in (True, False):
+        server = Server(is_mariadb=False, variables={"gtid_mode": "ON"})
+        reader = LogReader(settings(onLogGap="resnapshot"), server, TABLE, START, isolates=isolates)
+        reader.receive_data(stream(log))
+        while reader.events_received():
+            pass
+        (question,) = reader.questions_to_ask()
+        assert isinstance(question, DescribeTable)
+        assert (question.patience > 0) is not isolates
+
+
+def test_a_table_that_does_not_come_back_is_told_by_its_statement() -> None:
+    log = Log()
+    log.statement(12, "DROP TABLE t")
+    with pytest.raises(ActionRequiredError, match=r"was dropped by: DROP TABLE t") as raised:
+        drive(open_reader(onLogGap="resnapshot"), stream(log), answers=(None,))
+    assert raised.value.reason == "TableGone"

@@ -8,7 +8,9 @@ from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.sources.mysql.log_reader import log_reader as log_module
 from connector_runner.sources.mysql.log_reader import transaction_buffer
 from connector_runner.sources.mysql.log_reader.log_batch import Again
-from tests.unit.mysql.logs import BOTH, SERVER, Log, resume, start
+from connector_runner.sources.mysql.log_reader.lookahead import FinishedBefore
+from connector_runner.sources.mysql.server.facts import Server
+from tests.unit.mysql.logs import BOTH, SERVER, Log, packet, resume, start
 
 XA_COMMIT = "XA COMMIT X'7831',X'',1"
 
@@ -84,3 +86,16 @@ def test_a_large_xa_transaction_is_neither_split_nor_kept(is_mariadb: bool, monk
     reader.feed([])
     assert reader.rows == []
     assert reader.position.prepared == ("7831,",)
+
+
+@BOTH
+def test_only_what_was_prepared_before_is_found_as_finished(is_mariadb: bool) -> None:
+    log = prepared(is_mariadb=is_mariadb)
+    log.statement(11, XA_COMMIT)
+    log.statement(12, "XA COMMIT X'61',X'62',1")
+    log.statement(13, "XA ROLLBACK X'63',X'',1")
+    log.statement(14, "XA COMMIT X'64',X'',1 ONE PHASE")
+    log.statement(15, "TRUNCATE TABLE t")
+    finished = FinishedBefore(Server(is_mariadb, {}))
+    finished.receive_data(b"".join(packet(event) for event in log.events))
+    assert [*finished.found] == ["61,62", "63,"]

@@ -61,6 +61,9 @@ class Decision:
 
 
 _REASONS = {Effect.INCOMPLETE: "IncompleteRows"}
+# How long a table that was dropped or renamed away may take to be there again: a restored dump and a migration in two
+# statements bring it back at once.
+RETURN_SECONDS = 10.0
 
 
 class Decisions:
@@ -69,10 +72,12 @@ class Decisions:
     Args:
         settings: The configuration.
         server: The server's facts.
+        waits: Whether the log may wait for a table that is gone; not where other tables are followed, too.
     """
 
-    def __init__(self, settings: Settings, server: Server) -> None:
+    def __init__(self, settings: Settings, server: Server, *, waits: bool = True) -> None:
         self._settings, self._server = settings, server
+        self._waits = waits
 
     def decide(self, found: Interruption, context: Context) -> Asking[Decision]:
         """Decides how the log continues after an interruption.
@@ -88,18 +93,8 @@ class Decisions:
                 return Decision(known, Again.CLEAR, incident)
             case Effect.ALTERED:
                 return (yield from self._altered(found, context))
-            case Effect.DROPPED | Effect.RENAMED:
-                raise ActionRequiredError(
-                    f"{known.id} was {found.effect.value} by: {found.statement}. The dataset keeps its last state; select "
-                    "another stream, or start over once the table is there again",
-                    reason="TableGone",
-                )
-            case Effect.VANISHED:
-                raise ActionRequiredError(
-                    f"{known.id} is {found.effect.value} (a CREATE OR REPLACE DATABASE that failed, SET sql_log_bin = 0). The dataset "
-                    "keeps its last state; select another stream, or start over once the table is there again",
-                    reason="TableGone",
-                )
+            case Effect.DROPPED | Effect.RENAMED | Effect.VANISHED:
+                return (yield from self._gone(found, context))
             case Effect.GENERATED:
                 # A copy would not help: the next update is incomplete too, so that copies might never end.
                 raise ActionRequiredError(
@@ -110,6 +105,30 @@ class Decisions:
             case _:
                 why = f"{found.effect.value}, which the log does not show row by row"
                 return (yield from self._gap(why, found, context, replaces=found.effect is Effect.REPLACED))
+
+    def _gone(self, found: Interruption, context: Context) -> Asking[Decision]:
+        """The table is copied if there is one of its name again, and a gap may be closed so."""
+        known, is_logged = context.known, found.effect is not Effect.VANISHED
+        current = None
+        if self._settings.resnapshots:
+            patience = RETURN_SECONDS if self._waits else 0.0
+            current = yield DescribeTable(known.database, known.name, patience)
+        if current is not None:
+            _, ahead = yield from self._ask(found, context)
+            if ahead.replaces:  # that statement is decided next, and means a copy
+                return Decision(known)
+            definition = (yield from self._after(found, context))[0]
+            why = f"it was {found.effect.value} by: {found.statement}" if is_logged else f"it was {found.effect.value}"
+            return self._restarted(definition, f"{why}; it is there again", found.statement)
+        what = (
+            f"was {found.effect.value} by: {found.statement}"
+            if is_logged
+            else f"is {found.effect.value} (a CREATE OR REPLACE DATABASE that failed, SET sql_log_bin = 0)"
+        )
+        raise ActionRequiredError(
+            f"{known.id} {what}. The dataset keeps its last state; select another stream, or start over once the table is there again",
+            reason="TableGone",
+        )
 
     def _gap(self, why: str, found: Interruption, context: Context, *, replaces: bool = False) -> Asking[Decision]:
         known, why = context.known, f"{why}: {found.statement}"

@@ -65,7 +65,7 @@ class LogReader:
             folds_case=server.folds_case,
             charsets=server.charsets,
         )
-        self._decisions = Decisions(settings, server)
+        self._decisions = Decisions(settings, server, waits=not isolates)
         self._frames = Frames(self._decoder.take_in)
         self._packets = PacketSplitter(self._receive_event)
         self._data, self._at, self._quiet = b"", 0, 0

@@ -11,10 +11,16 @@ from connector_runner.sources.mysql.types.table import FoundTable
 
 @dataclass(frozen=True, slots=True)
 class DescribeTable:
-    """What is the table's present definition? The answer is as in information_schema; None if the table does not exist."""
+    """What is the table's present definition? The answer is as in information_schema; None if the table does not exist.
+
+    Attributes:
+        database, name: The table.
+        patience: Seconds to wait for a table that does not exist.
+    """
 
     database: str
     name: str
+    patience: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Sequence
 
 import pymysql
@@ -19,6 +21,8 @@ from connector_runner.sources.mysql.streaming.scan import scan
 from connector_runner.sources.mysql.types.names import TableName
 from connector_runner.sources.mysql.types.table import FoundTable, TableDefinition
 
+POLL_SECONDS = 0.1
+
 
 class Answers:
     """Gets answers from the server.
@@ -30,6 +34,11 @@ class Answers:
 
     def __init__(self, settings: Settings, server: Server) -> None:
         self._settings, self._server = settings, server
+        self._closed = threading.Event()
+
+    def close(self) -> None:
+        """Waits for nothing any more."""
+        self._closed.set()
 
     def find_missing(self, tables: Sequence[TableName]) -> tuple[frozenset[TableName], LogPosition]:
         """Which tables are gone, see `presence.find_missing`."""
@@ -42,16 +51,21 @@ class Answers:
             ConnectorError: The server can't be queried now.
         """
         match question:
-            case DescribeTable(database, name):
-                return self._describe(database, name)
+            case DescribeTable(database, name, patience):
+                return self._describe(database, name, patience)
             case LookAhead(position, lookahead):
                 scan(self._settings, position, lookahead)
                 return None
 
-    def _describe(self, database: str, name: str) -> FoundTable | None:
+    def _describe(self, database: str, name: str, patience: float) -> FoundTable | None:
+        deadline = time.monotonic() + patience
         connection = connect(self._settings, purpose="definitions")
         try:
-            return read_table(connection, database, name)
+            while True:
+                found = read_table(connection, database, name)
+                if found is not None or time.monotonic() >= deadline or self._closed.wait(POLL_SECONDS):
+                    return found
+                connection.query("COMMIT")
         except pymysql.MySQLError as error:
             raise translate(error, f"reading the definition of {database}.{name}") from None
         finally:

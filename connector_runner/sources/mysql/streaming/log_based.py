@@ -29,6 +29,7 @@ from connector_runner.sources.mysql.snapshot.chunk import Chunk
 from connector_runner.sources.mysql.snapshot.chunks import ChunkReader, DefinitionChangedError
 from connector_runner.sources.mysql.snapshot.watermark import Watermark
 from connector_runner.sources.mysql.streaming.answers import Answers
+from connector_runner.sources.mysql.streaming.beginning import first_place
 from connector_runner.sources.mysql.streaming.log_thread import LogThread
 from connector_runner.sources.mysql.streaming.weaving import (
     apply_log,
@@ -111,7 +112,7 @@ class LogBasedStream:
         Raises:
             ActionRequiredError: The table can't be followed as it is now.
         """
-        position, current = self._ask_server()
+        position, current = self._ask_server(is_start=True)
         definition = self._place.definition
         if current is not None:
             Decisions(self._settings, self._server).require_followable(current, "a change that the log no longer has")
@@ -257,15 +258,18 @@ class LogBasedStream:
         async for batch in self._drain(end):
             yield batch
 
-    def _ask_server(self) -> tuple[LogPosition, FoundTable | None]:
-        """The present end of the log, and after that the table."""
-        connection = connect(self._settings, purpose="definitions")
+    def _ask_server(self, *, is_start: bool = False) -> tuple[LogPosition, FoundTable | None]:
+        """The present end of the log, and after that the table; `is_start`: the table is copied from that position on."""
+        connection, known = connect(self._settings, purpose="definitions"), self._place.definition
         try:
-            position, known = read_position(connection, self._server), self._place.definition
-            connection.query("COMMIT")
+            if is_start:
+                position, _ = first_place(connection, self._settings, self._server, {"": known}, is_copied=True)
+            else:
+                position = read_position(connection, self._server)
+                connection.query("COMMIT")
             return position, read_table(connection, known.database, known.name)
         except pymysql.MySQLError as error:
-            raise translate(error, f"reading the definition of {self._place.definition.id}") from None
+            raise translate(error, f"reading the definition of {known.id}") from None
         finally:
             connection.discard()
 

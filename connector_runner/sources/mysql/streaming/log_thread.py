@@ -88,6 +88,7 @@ class LogThread:
     async def close(self) -> None:
         """Ends the thread and its connection."""
         self._is_closed = True
+        self._answers.close()
         with self._space:
             self._space.notify()
         if self._connection is not None:

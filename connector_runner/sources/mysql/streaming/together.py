@@ -176,7 +176,11 @@ class Together:
 
     def _begin_new(self, tables: Tables) -> Beginning:
         log, definitions = first_place(
-            self._connection, self._server, {stream: table.definition for stream, table in tables.items()}
+            self._connection,
+            self._settings,
+            self._server,
+            {stream: table.definition for stream, table in tables.items()},
+            is_copied=self._settings.copies,
         )
         beginning = Beginning(log)
         for stream, definition in definitions.items():
@@ -188,7 +192,11 @@ class Together:
     def _begin_again(self, tables: Tables, error: LogGoneError) -> Beginning:
         """Begins with new copies of all tables, since the next part of the log is gone."""
         log, definitions = first_place(
-            self._connection, self._server, {stream: table.definition for stream, table in tables.items()}
+            self._connection,
+            self._settings,
+            self._server,
+            {stream: table.definition for stream, table in tables.items()},
+            is_copied=True,
         )
         beginning = Beginning(log)
         for stream, definition in definitions.items():
