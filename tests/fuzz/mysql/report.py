@@ -30,6 +30,7 @@ class Report:
         kinds: How many histories had each kind of statement, setting and kill, by outcome.
         defects: Those that failed, with what was seen.
         by_gap: By `onLogGap`, how those without loss of the table or its key ended; told ones with the reason.
+        ends: Those of `by_gap` that did not end exact, with all that was told.
         seconds: How long it took.
         statements: How many the servers took.
         long: Histories of at least 20 statements.
@@ -41,6 +42,7 @@ class Report:
     kinds: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     defects: list[dict[str, Any]] = field(default_factory=list)
     by_gap: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    ends: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
     statements: int = 0
     long: int = 0
@@ -56,7 +58,12 @@ class Report:
         loses_key = any(kind in result.drawn for kind in ("another primary key", "drop and create"))
         if not is_last and not loses_key:
             why = f" {verdict.detail.partition(':')[0]}" if verdict.outcome == "told" else ""
-            self.by_gap[str(result.history.config["onLogGap"])][verdict.outcome + why] += 1
+            gap = str(result.history.config["onLogGap"])
+            self.by_gap[gap][verdict.outcome + why] += 1
+            if verdict.outcome != "exact":
+                self.ends.append(
+                    {"history": result.number, "onLogGap": gap, "outcome": verdict.outcome, "detail": verdict.detail}
+                )
         if verdict.is_defect:
             self.defects.append({"history": result.number, "outcome": verdict.outcome, "detail": verdict.detail[:600]})
 
@@ -84,7 +91,7 @@ class Report:
         return {
             "version": self.version, "seed": self.seed, "histories": self.histories, "statements": self.statements, "atLeast20Statements": self.long,
             "seconds": round(self.seconds), "outcomes": dict(self.outcomes), "withoutLossOfTheTableOrKey": {gap: dict(found) for gap, found in self.by_gap.items()},
-            "rowsOfTheDocs": self.rows(), "seldom": self.seldom(), "kinds": {kind: dict(found) for kind, found in sorted(self.kinds.items())}, "defects": self.defects,
+            "ends": self.ends, "rowsOfTheDocs": self.rows(), "seldom": self.seldom(), "kinds": {kind: dict(found) for kind, found in sorted(self.kinds.items())}, "defects": self.defects,
         }  # fmt: skip
 
     def to_markdown(self) -> str:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 HALF_DONE = "statement that fails half way"
-"""A kind whose statements may be refused and still have changed something, so that they belong to the history either way."""
+LOST_EVENTS = "lost-events incident"
+FAIL_IN_PART = frozenset({HALF_DONE, LOST_EVENTS})
+"""Kinds whose statements may be refused and still have changed something, so that they belong to the history either way."""
 DATABASE, OTHER_DATABASE = "@DB@", "@DB@x"
 """Stand for the history's databases in statements."""
 

@@ -12,7 +12,7 @@ from tests.fuzz.mysql.grammar.motifs import many_rows
 from tests.fuzz.mysql.grammar.scene import Writer
 from tests.fuzz.mysql.grammar.tables import column_definition, create_table, merge_tables
 from tests.fuzz.mysql.shapes import PART
-from tests.fuzz.mysql.steps import Step
+from tests.fuzz.mysql.steps import LOST_EVENTS, Step
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Beginning:
         config: Of the connector, where it matters.
         rows: Statements that fill it; none: rows are drawn.
         later: Statements that follow the first copy.
+        alone: Steps after those, which concern all tables of the server.
         is_copied_in_parts: The connector is killed in the middle of the first copy.
         is_empty: It has no rows before the connector follows.
         shown_by: Motifs, one of which is done while the connector is away after the first copy: without it nothing would show.
@@ -35,6 +36,7 @@ class Beginning:
     config: dict[str, Any] = field(default_factory=dict)
     rows: list[str] = field(default_factory=list)
     later: list[str] = field(default_factory=list)
+    alone: list[Step] = field(default_factory=list)
     is_copied_in_parts: bool = False
     is_empty: bool = False
     shown_by: tuple[Writer, ...] = ()
@@ -149,6 +151,25 @@ def counted_columns(name: str, draw: Draw) -> Beginning:
     return Beginning(kind, _table(kind, name, text), shown_by=(add_rows_drop, many_rows))
 
 
+def lost_events(name: str, draw: Draw) -> Beginning:
+    """Rows that the server keeps and can't log: an engine without transactions, and more than what a session may log at once."""
+    numbers = "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 120)"
+    limits = ("max_binlog_stmt_cache_size", "binlog_stmt_cache_size")
+    low, usual = (", ".join(f"GLOBAL {limit} = {value}" for limit in limits) for value in ("4096", "DEFAULT"))
+    engine = draw.pick(["MyISAM", "Aria"] if draw.is_mariadb else ["MyISAM"])
+    text = f"(k0 INT NOT NULL, s VARCHAR(200){_others(draw)}, PRIMARY KEY (k0)) ENGINE={engine}"
+    return Beginning(
+        "rows that are not logged",
+        _table("rows that are not logged", name, text),
+        {"chunkRows": draw.pick([20, 50, 20000])},
+        alone=[
+            Step(LOST_EVENTS, f"SET {low}"),
+            Step(LOST_EVENTS, f"INSERT IGNORE INTO {name} (k0, s) {numbers} SELECT 2000 + i, SHA2(i, 512) FROM n", "l"),
+            Step(LOST_EVENTS, f"SET {usual}"),
+        ],
+    )
+
+
 _Makes = Callable[[str, Draw], Beginning]
 ANY: dict[_Makes, float] = {
     ordinary: 15.0, nothing_copied: 1.6, merge: 1.6, unique_keys: 1.6, odd_labels: 1.4, odd_dates: 1.4, long_copy: 2.2, counted_columns: 1.8,
@@ -156,7 +177,9 @@ ANY: dict[_Makes, float] = {
 MYSQL: dict[_Makes, float] = {generated_key: 1.2}
 
 
-def draw_beginning(table: str, draw: Draw) -> Beginning:
-    """Any of them."""
+def draw_beginning(table: str, draw: Draw, *, is_alone: bool = False) -> Beginning:
+    """Any of them; `is_alone`: one that concerns the whole server, which no other history uses."""
+    if is_alone:
+        return lost_events(quoted(table), draw)
     has_generated = not draw.is_mariadb and draw.dialect.version >= (8, 0, 30)
     return draw.weighted({**ANY, **(MYSQL if has_generated else {})})(quoted(table), draw)

@@ -178,3 +178,10 @@ class Connector:
             return False
         known = int(log["file"].rpartition(".")[2]), log["offset"]
         return known >= (int(file.rpartition(".")[2]), offset)
+
+    def progress(self, file: str, offset: int) -> object:
+        """How far it is on its way to that end; what the log has behind it is of others."""
+        position = self.position()
+        log = position.get("log") or {}
+        known = (int(log["file"].rpartition(".")[2]), log["offset"]) if log.get("file") else (0, 0)
+        return position.get("copy"), min(known, (int(file.rpartition(".")[2]), offset))

@@ -61,17 +61,18 @@ class Drawing:
         folder: For datasets.
         patience: Seconds until a connector counts as stuck.
         may_kill: Whether the server may be killed: nobody else uses it.
+        is_alone: Whether something is done that concerns all tables of the server: nobody else uses it.
     """
 
     def __init__(
         self, server: DatabaseServer, draw: Draw, history: History, name: str, folder: Path, *, patience: float = 60.0,
-        may_kill: bool = False,
+        may_kill: bool = False, is_alone: bool = False,
     ) -> None:  # fmt: skip
         self.draw, self.history = draw, history
         self.doing = Doing(server, history, name, folder, patience)
         self.scene = Scene(history.table, sessions={key: Session(key) for key in ("a", "b", "c")})
         self.drawn: Counter[str] = Counter(["connectors as processes"] if history.runs_as_processes else [])
-        self._may_kill = may_kill
+        self._may_kill, self._is_alone = may_kill, is_alone
 
     async def run(self) -> Verdict:
         await self.doing.open()
@@ -118,10 +119,15 @@ class Drawing:
         await self._do(Step("start"))
         if beginning.is_copied_in_parts:
             await self._interrupt_copy()
-        elif beginning.later or beginning.is_empty or draw.chance(0.6):
+        elif beginning.later or beginning.alone or beginning.is_empty or draw.chance(0.6):
             await self._do(Step("sync"))
             for statement in beginning.later:
                 await self._do(Step("rows of other tables", statement))
+            if beginning.alone and draw.chance(0.5):
+                await self._do(Step("kill"))
+            for step in beginning.alone:
+                await self._do(step)
+            await self._do(Step("start"))
             await self._do(Step("sync"))
         if beginning.shown_by:
             kind = Kind(f"shown: {beginning.kind}", "", 0, draw.pick(beginning.shown_by))
@@ -135,7 +141,7 @@ class Drawing:
         """Until the server takes a definition."""
         draw, name = self.draw, quoted(self.history.table)
         for _ in range(12):
-            beginning = draw_beginning(self.history.table, draw)
+            beginning = draw_beginning(self.history.table, draw, is_alone=self._is_alone)
             taken = [await self._do(step) for step in beginning.steps]
             if all(taken):
                 self.history.config |= beginning.config

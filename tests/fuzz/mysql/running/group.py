@@ -69,7 +69,7 @@ async def run_group(plan: Plan, numbers: list[int], tell: Callable[[Result], Non
         free = asyncio.Semaphore(plan.at_once)
         is_enough = False
 
-        async def one(number: int, *, may_kill: bool = False) -> None:
+        async def one(number: int) -> None:
             nonlocal is_enough
             async with free:
                 if is_enough:
@@ -77,7 +77,7 @@ async def run_group(plan: Plan, numbers: list[int], tell: Callable[[Result], Non
                 seed = f"{plan.seed}/{version}/{number}"
                 drawing = Drawing(
                     server, Draw(seed, dialect, plan.without), draw_head(seed, version, options), f"h{number}", Path(name),
-                    patience=plan.patience, may_kill=may_kill,
+                    patience=plan.patience, may_kill=kills_server(number), is_alone=loses_events(number),
                 )  # fmt: skip
                 result = await _finish(drawing, number)
                 is_enough = is_enough or (
@@ -85,14 +85,20 @@ async def run_group(plan: Plan, numbers: list[int], tell: Callable[[Result], Non
                 )
                 tell(result)
 
-        await asyncio.gather(*(one(number) for number in numbers if not kills_server(number)))
-        for number in filter(kills_server, numbers):
-            await one(number, may_kill=True)  # alone: it has the server for itself
+        alone = [number for number in numbers if kills_server(number) or loses_events(number)]
+        await asyncio.gather(*(one(number) for number in numbers if number not in alone))
+        for number in alone:  # it has the server for itself
+            await one(number)
 
 
 def kills_server(number: int) -> bool:
     """The last history of one group in four may kill the server."""
     return number % (4 * GROUP) == 2 * GROUP - 1
+
+
+def loses_events(number: int) -> bool:
+    """In the last histories of a group the server loses a part of its log, unless they kill it."""
+    return number % GROUP >= GROUP - 2 and not kills_server(number)
 
 
 async def _finish(drawing: Drawing, number: int) -> Result:

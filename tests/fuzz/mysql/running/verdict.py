@@ -26,10 +26,12 @@ GUESSED = "a statement before the log's rows"
 _ALTERS = re.compile(r"(setstatement.*?for)?(alter|rename|createindex|createuniqueindex|dropindex|truncate)")
 _DISCARDED = re.compile(r"^Refused: .*discarded", re.DOTALL | re.IGNORECASE)
 VANISHED = "the log has no statement that removed it"
+LOST_PART = "the server lost part of its log"
 UNNAMED = {
     "sql_log_bin": "",
     "binlog_row_image": "binlog_row_image",
     "GENERATED ALWAYS": "generated columns",
+    "max_binlog_stmt_cache_size": LOST_PART,
     " COLLATE ": "sorts otherwise",
     " DESC": "sorts otherwise",
 }
@@ -137,6 +139,8 @@ def _names_one_of(message: str, statements: list[str]) -> bool:
     if any(f"xacommitx'{digits}'" in squeezed for digits in ids):
         return True
     said = [_squeeze(text) for text in statements]
+    if LOST_PART in message:  # the incident has no text
+        return any("max_binlog_stmt_cache_size" in text for text in said)
     if VANISHED in message:  # nothing is logged then
         return any(text.startswith("createorreplacedatabase") for text in said)
     # A DROP DATABASE that fails is logged as a DROP of those of its tables that are gone.
@@ -148,4 +152,5 @@ def _names_one_of(message: str, statements: list[str]) -> bool:
 
 
 def _squeeze(text: str) -> str:
-    return _LEFT_OUT.sub("", _OPENED.sub(r"\1", _NEVER_DONE.sub("", text))).lower()
+    """Without what servers leave out of a statement or write otherwise: comments, blanks, quotes, the semicolon at its end."""
+    return _LEFT_OUT.sub("", _OPENED.sub(r"\1", _NEVER_DONE.sub("", text))).lower().rstrip(";")
