@@ -256,6 +256,7 @@ def _resolve_dataset(
             table=found.table or table,
             write_mode=found.write_mode,
             refused_rows=found.refused_rows,
+            ledger_schema=found.ledger_schema,
         ),
         url,
     )

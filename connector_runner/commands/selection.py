@@ -11,7 +11,6 @@ from dataclasses import replace
 from connector_runner.commands.choice import Choice, Target, choose, exact_names
 from connector_runner.commands.session import build_sink_context, build_source_context, write_mode_of
 from connector_runner.datasets.dialect import Dialect
-from connector_runner.datasets.names import TableNames
 from connector_runner.datasets.table_choice import choose_tables
 from connector_runner.orders import Orders
 from connector_runner.pipeline.telemetry import Telemetry
@@ -98,7 +97,7 @@ class Selecting:
         context = build_sink_context(self._orders, self._redactor, {})
         dialect = build_dialect(context.read_url())
         template = self._orders.target().table
-        stored = read_stored(context, possible_tables(spec, catalogue, template, dialect), dialect)
+        stored = read_stored(context, possible_tables(spec, catalogue, template, dialect))
         target = Target(template, dialect, write_mode_of(self._orders), stored)
         return choose(spec, catalogue, target, isolates=self._orders.manifest.on_stream_failure == "isolate")
 
@@ -121,47 +120,32 @@ async def _wait(stopping: asyncio.Event, seconds: float) -> None:
             await stopping.wait()
 
 
-def possible_tables(
-    spec: StreamsSpec, catalogue: Catalogue, template: str, dialect: Dialect
-) -> dict[str, tuple[str, str]]:
-    """Where a ledger of these streams may lie: for each schema, a stream and its table there."""
+def possible_tables(spec: StreamsSpec, catalogue: Catalogue, template: str, dialect: Dialect) -> dict[str, str]:
+    """Where a ledger of these streams may be: for each schema, a stream and its table there."""
     wanted = spec.parse()
     selected = [stream for stream in catalogue.streams if wanted.takes(stream.named)]
     chosen = choose_tables(selected, template, spec.tables, {}, dialect, append=True)
     found: dict[str, tuple[str, str]] = {}
     for stream, table in chosen.tables.items():
         found.setdefault(dialect.parse_table(table).schema, (stream, table))
-    return found
+    return dict(found.values())
 
 
-def read_stored(
-    context: SinkContext, places: Mapping[str, tuple[str, str]], dialect: Dialect, *, create: bool = True
-) -> StoredStreams:
-    """What the ledgers know of the connector; tables in a schema that was named get its name.
+def read_stored(context: SinkContext, tables: Mapping[str, str], *, create: bool = True) -> StoredStreams:
+    """What the ledger, and those beside it in other schemas, know of the connector; nothing if there are no tables.
 
     Args:
         context: Of the dataset.
-        places: See `possible_tables`.
-        dialect: The dataset's.
+        tables: See `possible_tables`.
         create: Whether a dataset that is a file may be created.
 
     Raises:
         TransientError, ActionRequiredError: The dataset can't be read.
     """
-    found = StoredStreams()
-    for schema, (stream, table) in places.items():
-        inspector = build_inspector(replace(context, tables={stream: table}, is_selection=True), create=create)
-        try:
-            stored = inspector.stored_streams()
-        finally:
-            inspector.close()
-        named = tuple(
-            replace(known, table=TableNames(schema, known.table).text if dialect.has_schemas else known.table)
-            for known in stored.streams
-        )
-        found = StoredStreams(
-            (*found.streams, *named),
-            found.selection or stored.selection,
-            found.had_selection or stored.had_selection,
-        )
-    return found
+    if not tables:
+        return StoredStreams()
+    inspector = build_inspector(replace(context, tables=tables, is_selection=True), create=create)
+    try:
+        return inspector.stored_streams()
+    finally:
+        inspector.close()

@@ -106,7 +106,7 @@ def build_sink_context(
         uid=orders.manifest.uid, run=orders.manifest.run, unmoved=orders.manifest.unmoved,
         take_over=orders.manifest.take_over, write_mode=write_mode_of(orders),
         refused_rows=_choice(RefusedRows, target.refused_rows, "dataset.refusedRows"), wait=orders.manifest.wait,
-        directory=orders.directory,
+        directory=orders.directory, ledger_schema=target.ledger_schema,
     )  # fmt: skip
 
 

@@ -35,7 +35,7 @@ def find_streams(orders: Orders, redactor: Redactor) -> SinkContext:
     context = build_sink_context(orders, redactor, {})
     dialect = build_dialect(context.read_url())
     schemas = _schemas(orders, dialect)
-    stored = read_stored(context, {schema: ("*", _in(schema, _NOWHERE)) for schema in schemas}, dialect, create=False)
+    stored = read_stored(context, {f"*{schema}": _in(schema, _NOWHERE) for schema in schemas}, create=False)
     by_stream: dict[str, list[StoredStream]] = {}
     for known in stored.streams:
         by_stream.setdefault(known.stream, []).append(known)
@@ -64,8 +64,8 @@ def _find_one(orders: Orders, redactor: Redactor) -> SinkContext:
         inspector.close()
     dialect = build_dialect(context.read_url())
     names = dialect.parse_table(table)
-    kept = kept_elsewhere(stored, stream, dialect.table_key(names))
-    return replace(context, tables={stream: _in(names.schema, kept)}) if kept else context
+    kept = kept_elsewhere(stored, stream, names.text if dialect.has_schemas else dialect.table_key(names))
+    return replace(context, tables={stream: kept}) if kept else context
 
 
 def _schemas(orders: Orders, dialect: Dialect) -> Collection[str]:

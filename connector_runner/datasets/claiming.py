@@ -18,6 +18,8 @@ from connector_runner.datasets.fencing import (
     require_alone,
 )
 from connector_runner.datasets.ledger import Ledger
+from connector_runner.datasets.ledger_schemas import bare, insert, read_all_owners, read_owners, record_tables
+from connector_runner.datasets.ledger_statements import LedgerStatements
 from connector_runner.datasets.places import (
     ANCHOR,
     UNPLACED,
@@ -49,6 +51,7 @@ class Claiming:
         self.rivals: Sequence[Key] = ()
         self._ledger = ledger
         self._context = context
+        self._bereft: dict[str, LedgerStatements] = {}
 
     def check(self) -> Procedure[None]:
         """Checks whether this run may claim, as far as can be seen without a lock.
@@ -62,6 +65,11 @@ class Claiming:
             self._next_epoch(self._fences(mine))
             selected = (mine.get(stream.key) for stream in ledger.streams.values())
             self.rivals = [_key(row) for row in selected if row is not None and row.uid and not is_apart(row)]
+            # They may hold such a table alone, under the name that its own schema has for it.
+            foreign = (stream for stream in ledger.streams.values() if stream.names.schema in ledger.foreign)
+            self.rivals += [
+                (*stream.owner, name) for stream in foreign for name in (stream.names.text, stream.names.table)
+            ]
             return
         holder = yield from ledger.read_holder(ledger.key)
         self._next_epoch([holder] if holder is not None else [])
@@ -79,14 +87,19 @@ class Claiming:
         for stream in list(ledger.streams.values()):
             with self._isolated(stream):
                 yield from self._take_over(stream)
+        yield from self._fence_off_bereft()
         if ledger.has_anchor:
             return (yield from self._claim_selection())
         holder = yield from ledger.read_holder(ledger.key, ledger.dialect.lock)
         if holder is None and not ledger.is_new and self._context.take_over is None:
             yield from require_not_kept(ledger, self._context.connector)
+        (stream,) = ledger.streams.values()
         if not ledger.append:
-            others = yield from ledger.read_holders(ledger.key[2])
-            require_alone(others, *ledger.key, self._context.take_over)
+            others = yield from read_owners(ledger, stream)
+            require_alone([owner.holder for owner in others], *ledger.key, self._context.take_over)
+        rows = {ledger.key: holder} if holder is not None else {}
+        if (yield from record_tables(ledger, self._context, rows, [stream])):
+            holder = yield from ledger.read_holder(ledger.key)
         anchor = None
         if holder is not None and is_apart(holder):
             anchor, holder = yield from self._dissolve(holder)
@@ -119,6 +132,8 @@ class Claiming:
         ledger = self._ledger
         rows = _by_key((yield from ledger.read_connector(ledger.dialect.lock)))
         yield from self._require_alone(ledger.streams)
+        if (yield from record_tables(ledger, self._context, rows, list(ledger.streams.values()))):
+            rows = _by_key((yield from ledger.read_connector()))
         ledger.epoch = self._next_epoch(self._fences(rows))
         yield self._hold(ledger.key, ledger.epoch)
         return (yield from self._enter(rows, ledger.streams, ledger.epoch, self._context.selection))
@@ -143,6 +158,8 @@ class Claiming:
             raise explain_refused_commit(anchor, context.uid, context.run, ledger.epoch, 0)
         yield from self._require_alone([name for name in ledger.streams if not self._is_inside(name, rows)])
         added = [name for name in ledger.streams if not self._is_inside(name, rows)]
+        if (yield from record_tables(ledger, context, rows, [ledger.streams[name] for name in added])):
+            rows = _by_key((yield from ledger.read_connector()))
         found = [rows[key] for name in added if (key := ledger.streams[name].key) in rows]
         others = [row for row in found if (row.uid, row.run) != (context.uid, context.run)]
         for row in others:
@@ -189,13 +206,14 @@ class Claiming:
         ledger = self._ledger
         if ledger.append or not streams:
             return
-        tables: dict[str, list[Holder]] = {}
-        for row in (yield Statement(ledger.sql.read_all)).rows:
-            holder = Holder(*row[:-1])
-            tables.setdefault(holder.table, []).append(holder)
+        owners, home = (yield from read_all_owners(ledger)), ledger.home.schema
         for stream in [ledger.streams[name] for name in streams]:
+            others = list(owners.get((home, stream.key[2]), ()))
+            if stream.names.schema in ledger.foreign:
+                others += owners.get((stream.names.schema, bare(ledger, stream)), ())
             with self._isolated(stream):
-                require_alone(tables.get(stream.key[2], []), *stream.key, self._context.take_over)
+                table = stream.names.text if ledger.foreign else stream.key[2]
+                require_alone(others, *stream.owner, table, self._context.take_over)
 
     @contextmanager
     def _isolated(self, stream: StreamLedger) -> Iterator[None]:
@@ -240,24 +258,47 @@ class Claiming:
         ledger, context = self._ledger, self._context
         if context.take_over is None:
             return
-        others = yield from ledger.read_holders(stream.key[2], ledger.dialect.lock)
+        owners = yield from read_owners(ledger, stream, ledger.dialect.lock)
+        others = [owner.holder for owner in owners]
         taken = find_taken(others, context.take_over, *stream.owner, append=ledger.append)
         if taken is None:
             return
-        theirs = _key(taken.holder)
+        theirs, sql = _key(taken.holder), next(owner.sql for owner in owners if owner.holder is taken.holder)
+        anchor = None
         if is_apart(taken.holder):
-            raise ActionRequiredError(
-                f"spec.takeOver: {taken.holder.place} is one of several that connector {taken.holder.connector} fills; select it "
-                "there alone (spec.selectedStream) and stop that, then it can be taken over",
-                reason="TakeOverRefused",
-            )
+            rows = (yield Statement(sql.read + ledger.dialect.lock, [theirs[0], *ANCHOR])).rows
+            anchor = Holder(*rows[0][:-1]) if rows else None
+            self._bereft[theirs[0]] = sql
         if taken.keeps_position:
             yield Statement(ledger.sql.remove, stream.key)  # at most the rest of a reset
-            yield Statement(ledger.sql.move, [*stream.key, *theirs])
+            yield from self._move(stream, taken.holder, anchor, sql)
         else:
-            yield Statement(ledger.sql.release, theirs)
+            yield Statement(sql.release, theirs)
         yield from create_missing(ledger.dialect, stream.names.incidents, stream.sql.create_incidents)
         yield Statement(stream.sql.incident, [*stream.owner, *taken.incident])
+
+    def _move(
+        self, stream: StreamLedger, holder: Holder, anchor: Holder | None, sql: LedgerStatements
+    ) -> Procedure[None]:
+        """Gives this connector the row of the other one, with the whole position."""
+        ledger, theirs = self._ledger, _key(holder)
+        if sql is not ledger.sql:
+            yield from insert(ledger, stream, holder, anchor)
+            yield Statement(sql.release, theirs)
+            return
+        yield Statement(ledger.sql.move, [*stream.key, *theirs])
+        if anchor is not None:
+            whole = whole_of(holder, anchor)
+            yield Statement(ledger.sql.hold, [whole.position, whole.identity, *stream.key])
+
+    def _fence_off_bereft(self) -> Procedure[None]:
+        """Ends the claims of selections that lost a table; each may claim again, without it."""
+        for connector, sql in self._bereft.items():
+            for row in (yield Statement(sql.read_connector + self._ledger.dialect.lock, [connector])).rows:
+                holder = Holder(*row[:-1])
+                if is_apart(holder) or (holder.stream, holder.table) == ANCHOR:
+                    yield Statement(sql.fence, _key(holder))
+        self._bereft.clear()
 
 
 def _key(holder: Holder) -> Key:

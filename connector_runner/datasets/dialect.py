@@ -18,6 +18,22 @@ def _table_name(names: TableNames) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class SchemaQueries:
+    """What is asked about schemas; empty texts for a database without them.
+
+    Attributes:
+        current: Returns the schema of names without one; null if there is none.
+        ledgers: Returns the schemas with a checkpoint table that this user may read.
+        rights: Returns, for an existing schema, whether this user may use it, whether it may create tables there, whether it has a
+            checkpoint table, and whether this user may read and write that.
+    """
+
+    current: str = ""
+    ledgers: str = ""
+    rights: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Dialect:
     """The parts of the ledger's statements that differ between databases.
 
@@ -34,6 +50,7 @@ class Dialect:
         is_case_sensitive: Whether quoted names that differ only in case are different names.
         has_schemas: Whether a table's name may have a schema prefix; if not, a dot is part of the name.
         longest_name: The longest name in bytes; None for no limit.
+        schemas: What is asked about schemas.
     """
 
     text: str
@@ -53,6 +70,7 @@ class Dialect:
     is_case_sensitive: bool = True
     has_schemas: bool = True
     longest_name: int | None = None
+    schemas: SchemaQueries = SchemaQueries()
 
     def parse_table(self, text: str) -> TableNames:
         """See `names.parse_table`."""

@@ -11,11 +11,12 @@ from dataclasses import replace
 
 from connector_runner.datasets.dialect import Dialect, create_missing
 from connector_runner.datasets.fencing import Holder, decode_position, encode_position, explain_refused_commit
+from connector_runner.datasets.ledger_schemas import create_foreign, find_home, find_problem, read_owners, statements_in
 from connector_runner.datasets.ledger_statements import build_ledger_statements
 from connector_runner.datasets.names import TableNames
-from connector_runner.datasets.places import ANCHOR, Kept, encode_place, is_apart, moves_with, whole_of
+from connector_runner.datasets.places import ANCHOR, Kept, build_stored, encode_place, is_apart, whole_of
 from connector_runner.datasets.procedure import Procedure, Statement
-from connector_runner.datasets.stream_ledger import build_stream_ledgers
+from connector_runner.datasets.stream_ledger import build_stream_ledgers, find_meetings
 from connector_runner.protocols.batch import Batch, Incident, whole_position
 from connector_runner.protocols.errors import ActionRequiredError, SchemaConflictError
 from connector_runner.protocols.schema import StreamSchema
@@ -33,6 +34,8 @@ class Ledger:
         tried: The epoch of the last change of the selection, which may have been stored although it was not confirmed; 0 for none.
         kept: The known contents of the rows beside the anchor; empty without an anchor.
         failures: Stream → why it is left out of the selection (`SinkContext.isolates`).
+        home: The schema of the ledger, with the checkpoint table.
+        foreign: Other schemas with tables of the streams → the statements on the checkpoint table there (see `ledger_schemas`).
         is_new: Whether this runner has created the checkpoint table.
 
     Raises:
@@ -45,14 +48,13 @@ class Ledger:
         self.has_anchor = context.has_anchor
         self.failures: dict[str, ActionRequiredError] = {}
         self.streams = build_stream_ledgers(context, dialect, self.failures, append=self.append)
-        self.key = (context.connector, *ANCHOR) if self.has_anchor else next(iter(self.streams.values())).key
         self.epoch = self.tried = 0
         self.kept = Kept()
         self.is_new = False
         self._context = context
         self._versions: dict[str, tuple[str, str]] = {}
-        self.home = TableNames("", "")
-        self._settle_home()
+        schemas = {stream.names.schema for stream in self.streams.values()}
+        self._settle((context.ledger_schema if dialect.has_schemas else "") or min(schemas, default=""))
 
     @property
     def fence_name(self) -> str:
@@ -60,26 +62,53 @@ class Ledger:
         return "" if self.has_anchor else next(iter(self.streams.values())).names.text
 
     def locate(self, find: Callable[[TableNames], Procedure[TableNames]]) -> Procedure[None]:
-        """Finds the schemas of all tables, if the database has schemas.
+        """Finds the schemas of all tables and of the ledger, if the database has schemas.
 
         Raises:
-            ActionRequiredError: The tables are in several schemas, so there would be several ledgers.
+            ActionRequiredError: A schema is missing or may not be used, or nothing says where the ledger is.
+            SchemaConflictError: Two streams turn out to use the same table.
         """
+        yield from self._require_schemas()
         for ledger in self.streams.values():
-            ledger.locate((yield from find(ledger.names)))
-        self._settle_home()
+            if not ledger.is_located:
+                ledger.locate((yield from find(ledger.names)))
+        for stream, meeting in find_meetings(self.streams.values(), self.dialect, append=self.append).items():
+            self._fail(stream, meeting)
+        home = self.home.schema
+        if not self.epoch:  # a ledger stays where it was claimed
+            only = None if self.has_anchor else next(iter(self.streams.values()))
+            schemas = {ledger.names.schema for ledger in self.streams.values()}
+            wanted, connector = self._context.ledger_schema, self._context.connector
+            home = yield from find_home(self.dialect, connector, schemas, wanted=wanted, only=only)
+        self._settle(home)
 
-    def _settle_home(self) -> None:
-        """The checkpoint table is in the same schema as the streams' tables."""
-        schemas = sorted({ledger.names.schema for ledger in self.streams.values()})
-        if len(schemas) > 1 and "" not in schemas:
-            raise ActionRequiredError(
-                f"the tables of {self._context.connector} lie in the schemas {', '.join(schemas)}; the streams of one connector "
-                "share one checkpoint table, so their tables need one schema",
-                reason="InvalidDataset",
-            )
-        self.home = next((ledger.names for ledger in self.streams.values()), self.home)
+    def _require_schemas(self) -> Procedure[None]:
+        """Checks the schemas that are named, if there are several, so that streams in one that can't be used fail alone."""
+        missing = {ledger.names.schema for ledger in self.streams.values() if not ledger.is_located} - {""}
+        if self.has_anchor and missing - {self.home.schema}:
+            problems = {}
+            for schema in sorted(missing):
+                problems[schema] = yield from find_problem(self.dialect, schema)
+            for stream, ledger in list(self.streams.items()):
+                if not ledger.is_located and (problem := problems.get(ledger.names.schema)) is not None:
+                    self._fail(stream, ActionRequiredError(problem.message, reason=problem.reason))
+
+    def _fail(self, stream: str, error: ActionRequiredError) -> None:
+        """Leaves the stream out, or ends the run where streams are not isolated."""
+        if not self._context.isolates:
+            raise error
+        error.stream = stream
+        self.leave_out(stream, error)
+
+    def _settle(self, home: str) -> None:
+        """The ledger is in this schema."""
+        self.home = TableNames(home, "")
         self.sql = build_ledger_statements(self.home, self.dialect)
+        for ledger in self.streams.values():
+            ledger.settle(home)
+        others = {ledger.names.schema for ledger in self.streams.values()} - {home, ""}
+        self.foreign = {schema: statements_in(schema, self.dialect) for schema in sorted(others)}
+        self.key = (self._context.connector, *ANCHOR) if self.has_anchor else next(iter(self.streams.values())).key
 
     def select(self, tables: Mapping[str, str] | None) -> None:
         """Changes the selection (None: failed streams are tried again); streams that stay keep their counts and what is known of them."""
@@ -88,7 +117,7 @@ class Ledger:
         self.failures.clear()
         streams = build_stream_ledgers(self._context, self.dialect, self.failures, append=self.append)
         for stream, before in list(self.streams.items()):
-            if stream in streams and streams[stream].key == before.key:
+            if stream in streams and streams[stream].spelled == before.spelled:
                 streams[stream] = before
             else:
                 self.leave_out(stream)
@@ -105,8 +134,9 @@ class Ledger:
     # claiming: see `claiming`
 
     def create(self) -> Procedure[None]:
-        """Makes sure that the checkpoint table exists."""
+        """Makes sure that the checkpoint table exists, also in the other schemas with tables."""
         self.is_new = yield from create_missing(self.dialect, self.home.checkpoints, self.sql.create_checkpoints)
+        yield from create_foreign(self)
 
     def read_holder(self, key: Sequence[str], lock: str = "") -> Procedure[Holder | None]:
         """A row of the checkpoint table."""
@@ -138,7 +168,7 @@ class Ledger:
         ledger = self.streams[schema.stream]
         table = ledger.key[2]
         self._require_equal(schema, table)
-        own = any(holder.schema_version for holder in (yield from self.read_holders(table)))
+        own = any(owner.holder.schema_version for owner in (yield from read_owners(self, ledger)))
         is_created = yield from ensure_rows(own)
         yield from create_missing(self.dialect, ledger.names.dead_letters, ledger.sql.create_dead_letters)
         yield from create_missing(self.dialect, ledger.names.incidents, ledger.sql.create_incidents)
@@ -265,7 +295,7 @@ class Ledger:
             found += (yield Statement(self.sql.read, ledger.key)).rows
         if any(is_apart(Holder(*row[:-1])) for row in found):  # type: ignore[arg-type]
             anchor += (yield Statement(self.sql.read, (self._context.connector, *ANCHOR))).rows
-        return [_stored(row, anchor[0] if anchor else None) for row in found]
+        return [build_stored(row, anchor[0] if anchor else None) for row in found]
 
     def reset(self) -> Procedure[int]:
         """Deletes the positions and fences off any runner that still writes; returns how many checkpoints there were."""
@@ -283,19 +313,3 @@ class Ledger:
     def _has_checkpoints(self) -> Procedure[bool]:
         """Whether a runner has ever claimed anything here; the check creates no table."""
         return bool((yield Statement(self.dialect.find, [self.home.checkpoints])).rows)
-
-
-def _stored(row: Sequence[object], anchor_row: Sequence[object] | None) -> StoredCheckpoint:
-    *values, updated = row
-    holder = Holder(*values)  # type: ignore[arg-type]
-    anchor = None if anchor_row is None else Holder(*anchor_row[:-1])  # type: ignore[arg-type]
-    if anchor_row is not None and moves_with(holder, anchor):
-        updated = anchor_row[-1]
-    whole = whole_of(holder, anchor)
-    fence = anchor if anchor is not None and is_apart(holder) else holder
-    return StoredCheckpoint(
-        connector=holder.connector, stream=holder.stream, table=holder.table, epoch=fence.epoch, number=fence.number,
-        uid=fence.uid, run=fence.run, identity=whole.identity, schema_version=holder.schema_version,
-        position=decode_position(whole.position) if whole.position else None, write_mode=holder.write_mode,
-        updated=updated if isinstance(updated, str) else updated.isoformat(),  # type: ignore[attr-defined]
-    )  # fmt: skip

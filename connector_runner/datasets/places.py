@@ -8,10 +8,12 @@ a runner of an earlier version, which does not know places, refuses to start fro
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from connector_runner.datasets.fencing import Holder, decode_position, encode_position
 from connector_runner.protocols.batch import Position, whole_position
+from connector_runner.protocols.sink import StoredCheckpoint
 from connector_runner.protocols.source import Checkpoint
 
 # Stream and table in the anchor's key; no stream of a source and no table has such a name.
@@ -74,6 +76,23 @@ def checkpoint_of(holder: Holder, anchor: Holder | None) -> Checkpoint | None:
     if whole.position is None:
         return None
     return Checkpoint(decode_position(whole.position), whole.identity, holder.schema_version)
+
+
+def build_stored(row: Sequence[object], anchor_row: Sequence[object] | None) -> StoredCheckpoint:
+    """A row of the checkpoint table for people, with the whole position; the anchor's row if the stream is in a selection."""
+    *values, updated = row
+    holder = Holder(*values)  # type: ignore[arg-type]
+    anchor = None if anchor_row is None else Holder(*anchor_row[:-1])  # type: ignore[arg-type]
+    if anchor_row is not None and moves_with(holder, anchor):
+        updated = anchor_row[-1]
+    whole = whole_of(holder, anchor)
+    fence = anchor if anchor is not None and is_apart(holder) else holder
+    return StoredCheckpoint(
+        connector=holder.connector, stream=holder.stream, table=holder.table, epoch=fence.epoch, number=fence.number,
+        uid=fence.uid, run=fence.run, identity=whole.identity, schema_version=holder.schema_version,
+        position=decode_position(whole.position) if whole.position else None, write_mode=holder.write_mode,
+        updated=updated if isinstance(updated, str) else updated.isoformat(),  # type: ignore[attr-defined]
+    )  # fmt: skip
 
 
 class Kept:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from connector_runner.datasets.fencing import Holder
 from connector_runner.datasets.ledger import Ledger
+from connector_runner.datasets.ledger_schemas import pointed_schema, statements_in
 from connector_runner.datasets.names import TableNames
 from connector_runner.datasets.places import ANCHOR, UNPLACED, is_apart
 from connector_runner.datasets.procedure import Procedure, Statement
@@ -27,19 +28,60 @@ def record_selection(ledger: Ledger, connector: str, record: str) -> Statement:
 
 
 def read_stored(ledger: Ledger, connector: str) -> Procedure[StoredStreams]:
-    """All streams that have a row in this ledger for the connector, and the record of its last selection; changes nothing."""
-    if not (yield Statement(ledger.dialect.find, [ledger.home.checkpoints])).rows:
-        return StoredStreams()
-    streams, selection, had_selection = [], "", False
-    for row in (yield Statement(ledger.sql.read_connector, [connector])).rows:
-        holder = Holder(*row[:-1])
-        if (holder.stream, holder.table) == ANCHOR:
-            had_selection = True
-        elif (holder.stream, holder.table) == RECORD:
-            selection = _selection_in(holder)
-        else:
-            streams.append(_stored(holder, row[-1]))
-    return StoredStreams(tuple(streams), selection, had_selection)
+    """All streams that have a row for the connector in this ledger, or in that of another schema; changes nothing.
+
+    Returns:
+        The streams, and the record of the last selection.
+    """
+    stored = StoredStreams()
+    for schema in (yield from _schemas(ledger)):
+        sql = ledger.sql if schema == ledger.home.schema else statements_in(schema, ledger.dialect)
+        rows = (yield Statement(sql.read_connector, [connector])).rows
+        holders = [(Holder(*row[:-1]), row[-1]) for row in rows]
+        keys = {(holder.stream, holder.table): holder for holder, _ in holders}
+        record, names = keys.get(RECORD), _Names(ledger, schema)
+        streams = [
+            _stored(holder, updated, names.spell(holder.table))
+            for holder, updated in holders
+            if (holder.stream, holder.table) not in (ANCHOR, RECORD) and not pointed_schema(holder)
+        ]
+        stored = StoredStreams(
+            (*stored.streams, *streams),
+            stored.selection or (_selection_in(record) if record is not None else ""),
+            stored.had_selection or ANCHOR in keys,
+        )
+    return stored
+
+
+def _schemas(ledger: Ledger) -> Procedure[list[str]]:
+    """The schemas with a checkpoint table, that of the ledger first."""
+    home = ledger.home.schema
+    found = []
+    if (yield Statement(ledger.dialect.find, [ledger.home.checkpoints])).rows:
+        found.append(home)
+    if home:  # the database has schemas
+        others = (yield Statement(ledger.dialect.schemas.ledgers)).rows
+        found += [schema for (schema,) in others if schema != home]
+    return found
+
+
+class _Names:
+    """Spells the tables of a checkpoint table as the context of the ledger spells theirs."""
+
+    def __init__(self, ledger: Ledger, schema: str) -> None:
+        self._schema = schema
+        self._has_schemas = bool(schema)
+        self._spelled = {
+            stream.names.schema: ledger.dialect.parse_table(stream.spelled).schema for stream in ledger.streams.values()
+        }
+
+    def spell(self, table: str) -> str:
+        """The name by which a table of the checkpoint table is found."""
+        if not self._has_schemas:
+            return table
+        schema, _, name = table.rpartition(".")
+        found = schema or self._schema
+        return TableNames(self._spelled.get(found, found), name).text
 
 
 def _selection_in(holder: Holder) -> str:
@@ -47,11 +89,11 @@ def _selection_in(holder: Holder) -> str:
     return json.dumps(json.loads(text)["selection"]) if text.startswith(_PREFIX) else ""
 
 
-def _stored(holder: Holder, updated: object) -> StoredStream:
+def _stored(holder: Holder, updated: object, table: str) -> StoredStream:
     is_member = is_apart(holder)
     has_position = holder.position is not None and holder.position != UNPLACED
     text = updated if isinstance(updated, str) else updated.isoformat()  # type: ignore[attr-defined]
-    return StoredStream(holder.stream, holder.table, has_position, is_member, text)
+    return StoredStream(holder.stream, table, has_position, is_member, text)
 
 
 def newest_table(streams: Iterable[StoredStream]) -> str:
@@ -74,10 +116,10 @@ def require_not_kept(ledger: Ledger, connector: str) -> Procedure[None]:
     Raises:
         KeptElsewhereError: It has one.
     """
-    _, stream, table = ledger.key
+    _, stream, key = ledger.key
+    table = _Names(ledger, ledger.home.schema).spell(key)
     stored = yield from read_stored(ledger, connector)
     if kept := kept_elsewhere(stored, stream, table):
-        text = TableNames(ledger.home.schema, kept).text
         raise KeptElsewhereError(
-            f"stream {stream} has its rows in table {text} since it belonged to a selection, not in {table}", text
+            f"stream {stream} has its rows in table {kept} since it belonged to a selection, not in {table}", kept
         )

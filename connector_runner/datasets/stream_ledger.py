@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterable, MutableMapping, Sequence
 
 from connector_runner.datasets.dead_letters import DeadLetter, Refusals, incident_row, incident_rows
 from connector_runner.datasets.dialect import Dialect
@@ -19,18 +19,21 @@ class StreamLedger:
 
     Attributes:
         stream: The stream's id.
+        spelled: Its table as the selection spells it.
         names: The names of its tables.
-        key: The key of its row: connector, stream, table.
+        is_located: Whether their schema was found.
+        key: The key of its row: connector, stream, table; of a table in another schema than the ledger with that schema.
         refusals: The counter of its refused rows.
     """
 
     def __init__(self, context: SinkContext, dialect: Dialect, stream: str, table: str) -> None:
         names = dialect.parse_table(table)
-        self.stream = stream
+        self.stream, self.spelled = stream, table
+        self.is_located = False
         self.key = (context.connector, stream, dialect.table_key(names))
         self.refusals = Refusals(context.refused_rows, context.refusal_limit)
         self._dialect = dialect
-        self.locate(names)
+        self._name(names)
 
     @property
     def owner(self) -> tuple[str, str]:
@@ -38,7 +41,17 @@ class StreamLedger:
         return self.key[:2]
 
     def locate(self, names: TableNames) -> None:
-        """Sets the names of the tables (with a schema that the database has found); the row's key does not change."""
+        """Sets the names of the tables, with the schema that the database has found."""
+        self.is_located = True
+        self._name(names)
+
+    def settle(self, home: str) -> None:
+        """Sets the row's key, for a ledger in this schema."""
+        names = self.names
+        table = self._dialect.table_key(names) if names.schema == home else names.text
+        self.key = (*self.owner, table)
+
+    def _name(self, names: TableNames) -> None:
         self.names = names
         self.sql = build_table_statements(names, self._dialect)
 
@@ -96,36 +109,44 @@ def build_stream_ledgers(
         SchemaConflictError: Two streams use the same table, or one uses a table that the ledger keeps for another.
     """
     ledgers = _ByStream()
-    taken: dict[str, StreamLedger] = {}
     for stream, table in context.tables.items():
         try:
-            ledger = StreamLedger(context, dialect, stream, table)
-            names = _tables_of(ledger, dialect)
-            _require_free(ledger, names, taken, append=append)
-        except (InvalidConfigError, SchemaConflictError) as error:
+            ledgers[stream] = StreamLedger(context, dialect, stream, table)
+        except InvalidConfigError as error:
             if not context.isolates:
                 raise
             failures[stream] = error
-            continue
-        ledgers[stream] = ledger
-        for name in names:
-            taken.setdefault(name, ledger)
+    for stream, meeting in find_meetings(ledgers.values(), dialect, append=append).items():
+        if not context.isolates:
+            raise meeting
+        failures[stream] = meeting
+        del ledgers[stream]
     return ledgers
 
 
-def _require_free(
-    ledger: StreamLedger, names: Sequence[str], taken: MutableMapping[str, StreamLedger], *, append: bool
-) -> None:
-    """Checks that no other stream uses one of these tables."""
-    for name in names:
-        other = taken.get(name)
-        if other is not None and not (append and other.key[2] == ledger.key[2]):
-            raise SchemaConflictError(
-                f"streams {other.stream} and {ledger.stream} meet in one table: {other.names.text} and {ledger.names.text}, "
-                "each with its _dead_letters and _incidents beside it; give one of them another table"
-                + (", or set writeMode: append on the Dataset" if other.key[2] == ledger.key[2] else "")
-                + "; nothing was written"
-            )
+def find_meetings(streams: Iterable[StreamLedger], dialect: Dialect, *, append: bool) -> dict[str, SchemaConflictError]:
+    """The streams that use a table that an earlier one has, each with the error that says so."""
+    found: dict[str, SchemaConflictError] = {}
+    taken: dict[str, StreamLedger] = {}
+    for ledger in streams:
+        names = _tables_of(ledger, dialect)
+        others = [other for name in names if (other := taken.get(name)) is not None]
+        meeting = next((other for other in others if not (append and other.key[2] == ledger.key[2])), None)
+        if meeting is not None:
+            found[ledger.stream] = _explain_meeting(meeting, ledger)
+            continue
+        for name in names:
+            taken.setdefault(name, ledger)
+    return found
+
+
+def _explain_meeting(other: StreamLedger, ledger: StreamLedger) -> SchemaConflictError:
+    return SchemaConflictError(
+        f"streams {other.stream} and {ledger.stream} meet in one table: {other.names.text} and {ledger.names.text}, "
+        "each with its _dead_letters and _incidents beside it; give one of them another table"
+        + (", or set writeMode: append on the Dataset" if other.key[2] == ledger.key[2] else "")
+        + "; nothing was written"
+    )
 
 
 def _tables_of(ledger: StreamLedger, dialect: Dialect) -> Sequence[str]:

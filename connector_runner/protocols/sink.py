@@ -45,6 +45,7 @@ class SinkContext:
         wait: If False, several calls of `write` may run at once.
         directory: The directory that relative file URLs are resolved against.
         refusal_limit: How many consecutive rows may be refused before the run ends.
+        ledger_schema: The schema with the checkpoint table, for a database with schemas; "" for the default (`datasets.ledger_schemas`).
         selection: JSON that the claim of a selection stores in the ledger, for the next run (`StoredStreams`); "" leaves it as it is.
     """
 
@@ -63,6 +64,7 @@ class SinkContext:
     directory: Path = Path()
     refusal_limit: int = REFUSAL_LIMIT
     selection: str = ""
+    ledger_schema: str = ""
 
     @property
     def has_anchor(self) -> bool:
@@ -216,7 +218,7 @@ class StoredStream:
     """A stream that the ledger knows, selected now or not.
 
     Attributes:
-        stream, table: Which stream, and the name of its table as the ledger has it (without a schema).
+        stream, table: Which stream, and the name of its table, with its schema if the context names that schema or none would find it.
         has_position: Whether something was committed for it.
         is_member: Whether it belongs to the connector's selection.
         updated: When its row was written last.

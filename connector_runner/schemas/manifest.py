@@ -53,6 +53,7 @@ class DatasetTarget(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         table: The table, possibly schema-qualified.
         write_mode: `upsert` or `append`.
         refused_rows: `deadLetter` or `stop`.
+        ledger_schema: The schema with the checkpoint table; "" for the default.
         url_from: The Secret and key behind the mounted file, for messages.
     """
 
@@ -61,6 +62,7 @@ class DatasetTarget(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     table: str
     write_mode: str = "upsert"
     refused_rows: str = "deadLetter"
+    ledger_schema: str = ""
     url_from: SecretKey | None = None
 
 

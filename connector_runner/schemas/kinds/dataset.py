@@ -16,13 +16,16 @@ from connector_runner.schemas.dataset_url import (
     known_schemes,
     names_of_file_sinks,
     scheme_problem,
+    sink_of,
 )
+from connector_runner.schemas.datasets import DESCRIPTORS
 from connector_runner.schemas.kinds import naming
 from connector_runner.schemas.kinds.conditions import Conditions, ObservedGeneration
 from connector_runner.schemas.kinds.declare import Column, Kind, Rule, described
 
 URL_PATTERN = "^[a-z][a-z0-9+.-]*:(//)?.+"
 PASSWORD_PATTERN = "^[^:]+://[^/@]*:[^/@]*@"  # noqa: S105 - a pattern, not a password
+LEDGER_SCHEMA_NEEDS = "is for PostgreSQL; other datasets have no schemas"
 VOLUME_NEEDED = f"{names_of_file_sinks()} keep a file (rows, position): name a PersistentVolumeClaim, or it is lost with each runner's pod"
 
 
@@ -73,6 +76,15 @@ class DatasetSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tru
         Literal["upsert", "append"],
         described("upsert keeps the last row of each key; append keeps every change, with its operation and position."),
     ] = "upsert"
+    ledger_schema: Annotated[
+        str,
+        described(
+            "PostgreSQL: the schema with _connector_checkpoints, where positions are kept. Default: where the connector's positions are "
+            "already; else the schema of its tables, if that is one; else the first of the connection's search_path.",
+            pattern="^[^.]+$",
+            maxLength=63,
+        ),
+    ] = ""
 
 
 class DatasetStatus(msgspec.Struct, frozen=True, rename="camel"):
@@ -110,6 +122,7 @@ def _form_rule(sink: str, pattern: str, expected: str) -> Rule:
 
 
 _FILES = ", ".join(f"'{scheme}'" for scheme in FILE_SCHEMES)
+_WITH_SCHEMAS = ", ".join(f"'{scheme}'" for scheme in DESCRIPTORS["postgresql"].schemes)
 _READY = '.status.conditions[?(@.type=="Ready")]'
 DATASET = Kind(
     name="Dataset",
@@ -150,6 +163,12 @@ DATASET = Kind(
             is_cluster_only=True,
         ),
         _rule(f"!has(self.url) || self.url.split(':')[0] in {json.dumps(known_schemes())}", scheme_problem(), ".url"),
+        _rule(
+            f"!has(self.ledgerSchema) || !has(self.url) || self.url.split(':')[0] in [{_WITH_SCHEMAS}]",
+            LEDGER_SCHEMA_NEEDS,
+            ".ledgerSchema",
+            lambda spec: not spec.ledger_schema or not spec.url or sink_of(spec.url) == "postgresql",
+        ),
         *(_form_rule(sink, *form) for sink, form in FORMS.items()),
     ),
 )

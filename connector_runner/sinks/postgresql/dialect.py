@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from connector_runner.datasets.dialect import Dialect
-from connector_runner.datasets.names import TableNames
+from connector_runner.datasets.dialect import Dialect, SchemaQueries
+from connector_runner.datasets.names import CHECKPOINTS, TableNames
 from connector_runner.datasets.procedure import Procedure, Statement
 
 FIND_SCHEMA = """SELECT coalesce((SELECT nspname FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace
   WHERE pg_class.oid = to_regclass($1)), current_schema())"""
+FIND_LEDGERS = f"""SELECT nspname FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace
+WHERE relname = '{CHECKPOINTS}' AND relkind IN ('r', 'p') AND relpersistence <> 't'
+  AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(pg_class.oid, 'SELECT') ORDER BY nspname"""
+FIND_RIGHTS = f"""SELECT has_schema_privilege(n.oid, 'USAGE'), has_schema_privilege(n.oid, 'CREATE'), c.oid IS NOT NULL,
+  c.oid IS NOT NULL AND (SELECT bool_and(has_table_privilege(c.oid, p)) FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) AS p)
+FROM pg_namespace AS n LEFT JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = '{CHECKPOINTS}'
+WHERE n.nspname = $1"""
 # The SQLSTATE of the division by zero of a commit that updates no row.
 NOT_MOVED = "22012"
 
 
 def table_key(names: TableNames) -> str:
-    """The table's name in the checkpoint: the checkpoint table is in the same schema, so the bare name is enough."""
+    """The table's name in the checkpoint table of its own schema: the bare name."""
     return names.table
 
 
@@ -41,6 +48,7 @@ DIALECT = Dialect(
     guard=guard,
     table_key=table_key,
     longest_name=63,
+    schemas=SchemaQueries("SELECT current_schema()", FIND_LEDGERS, FIND_RIGHTS),
 )
 
 

@@ -15,6 +15,7 @@ import psycopg
 from connector_runner.datasets.claiming import Claiming
 from connector_runner.datasets.dialect import create_missing
 from connector_runner.datasets.ledger import Ledger
+from connector_runner.datasets.ledger_schemas import create_foreign
 from connector_runner.datasets.names import check_column_names, require_key
 from connector_runner.datasets.procedure import Procedure, Statement
 from connector_runner.datasets.row_dialect import ensure_table
@@ -145,6 +146,7 @@ class PostgresSink:
         async with self._order, self._ordinary(await self._connected()) as connection:
             ledger.select(tables)
             await run(connection, ledger.locate(find_schema))
+            await run(connection, create_foreign(ledger))
             added = [ledger.streams[stream] for stream in ledger.streams if stream not in self._streams]
             claim = await self._locked(connection, added, self._claiming.select(record))
         ledger.epoch = claim.epoch

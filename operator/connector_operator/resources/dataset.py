@@ -60,6 +60,7 @@ class DatasetView(msgspec.Struct, frozen=True):
             table=self.table,
             write_mode=self.spec.write_mode,
             refused_rows=self.spec.refused_rows,
+            ledger_schema=self.spec.ledger_schema,
             url_from=None
             if source is None
             else SecretKey(name=source.secret_key_ref.name, key=source.secret_key_ref.key),

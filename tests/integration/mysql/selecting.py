@@ -42,8 +42,15 @@ class Selection(Runner):
         dataset["spec"] |= {"table": table} if table else {}
         self.manifest.write_text(yaml.safe_dump_all([connector, dataset, secret]))
 
+    def set_dataset(self, **fields: Any) -> None:
+        """Sets fields of the Dataset's spec."""
+        connector, dataset, secret = yaml.safe_load_all(self.manifest.read_text())
+        dataset["spec"] |= fields
+        self.manifest.write_text(yaml.safe_dump_all([connector, dataset, secret]))
+
     def table(self, name: str) -> list[tuple[Any, ...]]:
-        return self.ask(f'SELECT id, v FROM "{name}" ORDER BY id')
+        quoted = name.replace(".", '"."')  # with its schema, if any
+        return self.ask(f'SELECT id, v FROM "{quoted}" ORDER BY id')
 
     def until_equal(self, tables: dict[str, str]) -> None:
         """Waits until each table of the dataset has the rows of its table in the source."""

@@ -187,3 +187,41 @@ def test_the_commands_take_one_stream_of_many(
     runner.until_equal(targets(database, ("orders", "items")))
     runner.stop()
     assert runner.command("checkpoint", "reset", "--yes", "--all") == "2 checkpoint(s) reset\n"
+
+
+@ONE
+@pytest.mark.parametrize("ledger", ["", "ops"])
+def test_each_database_of_the_source_has_its_schema(
+    database: Database, selection: Callable[..., Selection], ledger: str
+) -> None:
+    """`{database}.{name}`: a schema a database, one ledger, and a database whose schema is missing stands aside until it is there."""
+    other = f"{database.name}_b"
+    create(database, *TABLES)
+    database.execute(f"CREATE DATABASE {other}")
+    database.execute(f"CREATE TABLE {other}.orders (id INT PRIMARY KEY, v VARCHAR(40))")
+    database.execute(f"INSERT INTO {other}.orders VALUES (7, 'seven')")
+    with PostgresServer() as server:
+        server.execute(f"CREATE SCHEMA {database.name}", "CREATE SCHEMA ops")
+        runner = selection(server.url(), f"h{database.name}", include=[f"{database.name}.*", f"{other}.*"])
+        runner.select(streams={"include": [f"{database.name}.*", f"{other}.*"]}, table="{database}.{name}")
+        if ledger:
+            runner.set_dataset(ledgerSchema=ledger)
+        runner.start()
+        runner.until_equal({name: f"{database.name}.{name}" for name in TABLES})
+        runner.until(lambda: f"the dataset has no schema {other}" in runner.output())
+        runner.kill()
+        server.execute(f"CREATE SCHEMA {other}")
+        database.execute("INSERT INTO orders VALUES (3, 'three')")
+        runner.start()
+        runner.until_equal(
+            {name: f"{database.name}.{name}" for name in TABLES} | {f"{other}.orders": f"{other}.orders"}
+        )
+        runner.stop()
+        home = ledger or database.name
+        rows = server.query(f"SELECT count(*) FROM {home}._connector_checkpoints WHERE stream LIKE '%.%'")
+        assert rows == [(4,)]
+        shown = runner.command("checkpoint", "show")
+        assert f"{other}.orders" in shown
+        assert "seven" in runner.command("rows", "--stream", f"{other}.orders")
+        assert runner.command("checkpoint", "reset", "--yes", "--all") == "4 checkpoint(s) reset\n"
+    database.execute(f"DROP DATABASE {other}")
