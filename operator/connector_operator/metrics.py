@@ -31,6 +31,12 @@ DEFAULTS_VALID = Gauge(
     "1 when the file of runners' defaults is good (or there is none), 0 when its last good form counts.",
     registry=REGISTRY,
 )
+RUNNER_UPDATES = Gauge(
+    "connector_operator_runner_updates",
+    "Connectors by how they stand to the runner's image: current, waiting, updating, failed (stops the roll-out), held, on_restart.",
+    ("state",),
+    registry=REGISTRY,
+)
 UNSERVED = Gauge(
     "connector_operator_unserved_namespaces", "Namespaces of --namespaces that can't be watched.", registry=REGISTRY
 )

@@ -16,8 +16,10 @@ from connector_operator.cluster.dry_run import DryRuns
 from connector_operator.cluster.jobs import JobPoster
 from connector_operator.cluster.observe import Observer
 from connector_operator.connector_series import ConnectorSeries
+from connector_operator.controllers import image_rollout
 from connector_operator.controllers.connector import ConnectorController
 from connector_operator.controllers.dataset import DatasetController
+from connector_operator.controllers.image_rollout import ImageRollout
 from connector_operator.defaults import InstallationDefaults
 from connector_operator.engine.askers import Askers
 from connector_operator.engine.fair_queue import Key
@@ -50,6 +52,7 @@ class Operation:
         self.askers = Askers(self.queue.add)
         self.defaults = InstallationDefaults(settings.runner_defaults)
         runner = settings.runner(self.defaults.layers)
+        self._images = ImageRollout(self.queue, settings.runner_image, settings.update_concurrency)
         poster = JobPoster(client)
         writer = Writer(client, self.cache, poster)
         self._datasets = DatasetController(writer, self.cache, self.queue, client.clock.now)
@@ -63,6 +66,8 @@ class Operation:
             self.defaults.layers,
             runner.form,
             self.askers.is_about_to,
+            runner.defaults,
+            self._images.turns,
         )
         self._connectors = ConnectorController(
             self._observer, writer, self.cache, self.slots, self.askers, runner, client.clock.now
@@ -75,6 +80,9 @@ class Operation:
         self._listed_again = asyncio.Event()
 
     async def _visit(self, key: Key) -> float | None:
+        if key == image_rollout.KEY:
+            self._images.visit()
+            return None
         controller = self._connectors if key.kind == "connector" else self._datasets
         return await controller.visit(key)
 
@@ -121,6 +129,8 @@ class Operation:
     def on_connector(self, key: Key, kind: str | None, body: Mapping[str, Any]) -> None:
         """A Connector was seen for the first time, has changed, or is gone."""
         self._note(kind, body)
+        if kind != "DELETED":
+            self._images.note(key, body)
         self._visit_datasets(key, body.get("spec", {}).get("datasetId") or "")
         meta = body["metadata"]
         version = (meta["uid"], meta.get("generation", 1))
@@ -138,6 +148,7 @@ class Operation:
     def _forget(self, key: Key) -> None:
         self._generations.pop(key, None)
         self._uses.pop(key, None)
+        self._images.forget(key)
 
     def _visit_datasets(self, key: Key, dataset_id: str) -> None:
         used = resolved_name(dataset_id, self.cache.datasets(key.namespace))

@@ -25,6 +25,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     namespaces: tuple[str, ...] = ()
     runner_image: str
     runner_pull_policy: str = "IfNotPresent"
+    update_concurrency: int = 1
+    update_min_ready: int = 10
     runner_grace: int = 60
     runner_defaults: str = ""
     runner_allow: tuple[str, ...] = ()
@@ -60,6 +62,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             fresh_for=timedelta(seconds=self.discovery_freshness),
             service_accounts=self.service_accounts,
             allowances=self.runner_allow,
+            image=self.runner_image,
+            min_ready=timedelta(seconds=self.update_min_ready),
         )
 
     def runner(self, layers: Callable[[], Iterable[Layer]]) -> RunnerSettings:
@@ -170,6 +174,16 @@ OPTIONS = (
         "If one of several is deleted, or the operator loses its rights there, the others are still served; it is watched again when it is back.",
     ),
     Option("runner_image", read_text, "The runner's image. Required."),
+    Option(
+        "update_concurrency",
+        read_whole(1, 10000),
+        "How many running connectors are replaced at a time when the runner's image has changed; see [upgrading](upgrading.md).",
+    ),
+    Option(
+        "update_min_ready",
+        read_whole(0, 86400),
+        "How many seconds a connector that was replaced so must be ready before the next one follows.",
+    ),
     Option("runner_pull_policy", read_one_of("Always", "IfNotPresent", "Never"), "When the runner's image is pulled."),
     Option(
         "runner_grace",

@@ -33,7 +33,20 @@ def test_columns_and_fields_to_select_by(kit: Kit) -> None:
     kit.apply("idle", datasetId="other")
     kit.wait("idle", "received")
     wide = kit.kubectl("get", "connectors", "-o", "wide").split("\n")
-    columns = ["NAME", "TYPE", "STREAM", "DATASET", "STATUS", "READY", "REASON", "EXECUTION", "MESSAGE", "AGE"]
+    columns = [
+        "NAME",
+        "TYPE",
+        "STREAM",
+        "DATASET",
+        "STATUS",
+        "READY",
+        "REASON",
+        "EXECUTION",
+        "VERSION",
+        "UPTODATE",
+        "MESSAGE",
+        "AGE",
+    ]
     assert sorted(wide[0].split()) == sorted(columns)
     row = next(line for line in wide if line.startswith("runs "))
     assert kit.jobs("runs")[0]["metadata"]["name"] in row

@@ -154,6 +154,13 @@ CONNECTOR = Kind(
         Column(
             "Execution", ".status.state.execId", "The execution; its last part is the name of its Job.", is_wide=True
         ),
+        Column("Version", ".status.runnerVersion", "The version of its runner's image.", is_wide=True),
+        Column(
+            "UpToDate",
+            '.status.conditions[?(@.type=="RunnerUpToDate")].reason',
+            "How it stands to the runner's present image.",
+            is_wide=True,
+        ),
         Column("Message", f"{_READY}.message", "Why, in a sentence.", is_wide=True),
     ),
     selectable=(".spec.connectorType", ".spec.datasetId", ".status.state.status"),

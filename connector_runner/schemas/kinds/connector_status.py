@@ -77,6 +77,18 @@ class Ordered(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     ] = ""
     form: Annotated[str, described("Hash of spec.runner and of the installation's settings for its pod.")] = ""
     take_over: Annotated[str, described("Hash of spec.takeOver.")] = ""
+    image: Annotated[str, described("The runner's image, as the operator's setting named it.")] = ""
+    defaults: Annotated[
+        str, described("Hash of the installation's settings and defaults for pods, without the image.")
+    ] = ""
+
+
+class Update(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A replacement because the runner's image has changed, until it has proved to work; absent when there is none."""
+
+    image: Annotated[str, described("The image that the execution was replaced for.")] = ""
+    run: Annotated[int, described("The first run that is made from it.", format="int64")] = 0
+    at: Annotated[str, described("When the execution of the earlier image was stopped.")] = ""
 
 
 class Discovery(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -162,6 +174,10 @@ class ConnectorStatus(msgspec.Struct, frozen=True, rename="camel"):
     dataset: EffectiveDataset = EffectiveDataset()
     run: Annotated[int, described("How many executions have been reserved so far.", format="int64")] = 0
     ordered: Annotated[Ordered, described("What the last reserved execution was made from.")] = Ordered()
+    runner_version: Annotated[
+        str, described("The tag or digest of the image that the live execution was made from; empty without one.")
+    ] = ""
+    update: Update = Update()
     held: Held = Held()
     last_execution: LastExecution = LastExecution()
     retry: Retry = Retry()

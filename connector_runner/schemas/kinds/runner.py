@@ -69,6 +69,14 @@ class RunnerSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
         described("Where names are looked up.", enum=["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"]),
     ] = ""
     dns_config: Annotated[Object, shaped(pod.dns())] = {}
+    update_policy: Annotated[
+        str,
+        described(
+            "What a changed image of the runner (a setting of the operator) does to the running execution: it is replaced when it is this connector's turn (Rolling, the default), "
+            "or continues until the connector is restarted for another reason (OnRestart). Changing it restarts nothing.",
+            enum=["Rolling", "OnRestart"],
+        ),
+    ] = ""
     host_network: Annotated[bool, described("Uses the node's network; only where the installation allows it.")] = False
     host_pid: Annotated[bool, described("Sees the node's processes; only where the installation allows it.")] = (
         msgspec.field(default=False, name="hostPID")

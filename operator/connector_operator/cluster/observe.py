@@ -14,6 +14,7 @@ from connector_operator.cluster.dry_run import DryRuns
 from connector_operator.cluster.peers import gather_peers
 from connector_operator.decide.decision import Look
 from connector_operator.decide.facts import Facts
+from connector_operator.decide.image_rollout import ImageTurns
 from connector_operator.decide.observation import Observation, Policy
 from connector_operator.engine.fair_queue import Key
 from connector_operator.resources import names
@@ -23,7 +24,7 @@ from connector_operator.resources.events import ObservedEvent, read_events
 from connector_operator.resources.runner_rules import conflicts
 from connector_operator.resources.times import parse_time
 from connector_operator.resources.workload import ObservedPod, read_pods
-from connector_operator.workloads.layers import Layer, merge_layers
+from connector_operator.workloads.layers import Layer, follows_image, merge_layers
 from connector_runner.schemas.catalogue import CatalogueSummary, parse_line
 from connector_runner.schemas.kinds import naming
 from connector_runner.schemas.kinds.connector import ConnectorSpec
@@ -56,6 +57,8 @@ class Observer:
         layers: Callable[[], Iterable[Layer]],
         installation: Callable[[], str],
         is_about_to_list: Callable[[Key], bool] = lambda _: False,
+        defaults: Callable[[], str] = lambda: "",
+        image_turns: Callable[[], ImageTurns] = ImageTurns,
     ) -> None:
         self._client = client
         self._cache = cache
@@ -66,6 +69,8 @@ class Observer:
         self._dry_runs = dry_runs
         self._layers = layers
         self._installation = installation
+        self._defaults = defaults
+        self._image_turns = image_turns
 
     def observe(self, key: Key, now: datetime, refusal: str) -> tuple[Observation, str] | None:
         """What the cache knows about a Connector, and its version; None when it is gone. No request."""
@@ -77,7 +82,7 @@ class Observer:
         problems += self._conflicts(spec)
         dataset_id = raw["spec"].get("datasetId") or ""
         dataset = resolve_dataset(dataset_id, self._cache.datasets(key.namespace), is_many=selects_many(raw["spec"]))
-        wanted = raw["spec"].get("status")
+        wanted, turns = raw["spec"].get("status"), self._image_turns()
         seen = Observation(
             now=now,
             namespace=key.namespace,
@@ -96,6 +101,9 @@ class Observer:
             vanished_attempts=max(self._cache.vanished(key, names.ROLE_DISCOVERY), default=0),
             has_slot=self._has_slot(key),
             has_turn=self._has_turn(key, dataset.name),
+            has_image_turn=turns.has_turn((key.namespace, key.name)),
+            update_blocker=turns.blocker_for((key.namespace, key.name)),
+            follows_image=spec is not None and follows_image(spec.runner, self._layers()),
             created=parse_time(meta.get("creationTimestamp")),
             changed=parse_time(raw["changed"]) if raw["changed"] != meta.get("creationTimestamp") else None,
             refusal=refusal,
@@ -126,7 +134,7 @@ class Observer:
 
     def _own_policy(self, spec: ConnectorSpec | None) -> Policy:
         own = spec.runner.termination_grace_period_seconds if spec else None
-        policy = msgspec.structs.replace(self._policy, installation=self._installation())
+        policy = msgspec.structs.replace(self._policy, installation=self._installation(), defaults=self._defaults())
         return policy if own is None else msgspec.structs.replace(policy, grace=timedelta(seconds=own))
 
     async def look(self, facts: Facts, looks: frozenset[Look]) -> Observation:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from connector_operator.decide import backoff, termination
 from connector_operator.decide.facts import Facts, JobFacts
+from connector_operator.decide.image import follows_image_now
 from connector_operator.decide.inputs import (
     Execution,
     Gate,
@@ -30,8 +31,7 @@ def classify(facts: Facts, memory: ConnectorStatus, streams: StreamFacts) -> tup
     """The inputs for both tables; `memory` is the status after `fold`."""
     request, gate = _request(facts), _gate(facts, memory, streams)
     past = _memory(facts, memory) if request is Request.RUNNING else Memory.CLEAR
-    may_start = request is Request.RUNNING and gate is Gate.OPEN and past is Memory.CLEAR
-    execution = _execution(facts, memory, request, may_start)
+    execution = _execution(facts, memory, request, gate, past)
     return Inputs(request, execution, gate, past), _listing(facts, memory, streams, request)
 
 
@@ -68,6 +68,8 @@ def _memory(facts: Facts, memory: ConnectorStatus) -> Memory:
         return Memory.CLEAR
     if retry.outcome in _FINAL:
         return _FINAL[retry.outcome]
+    if memory.update.run and memory.update.image != seen.policy.image:
+        return Memory.CLEAR  # it failed with an image that has been changed since
     if retry.outcome == termination.DISRUPTED or backoff.is_due(retry.at, seen.now):
         return Memory.CLEAR
     if retry.outcome == termination.REFUSED:
@@ -79,18 +81,19 @@ def _memory(facts: Facts, memory: ConnectorStatus) -> Memory:
 _FINAL = {termination.COMPLETED: Memory.COMPLETED, termination.FENCED: Memory.FENCED}
 
 
-def _execution(facts: Facts, memory: ConnectorStatus, request: Request, may_start: bool) -> Execution:
-    """Which Jobs and pods of executions exist; `may_start`: nothing else prevents a start."""
+def _execution(facts: Facts, memory: ConnectorStatus, request: Request, gate: Gate, past: Memory) -> Execution:
+    """Which Jobs and pods of executions exist."""
     seen = facts.seen
     if facts.unrecorded is not None and seen.pods is None:
         return Execution.UNSEEN
     if len(facts.live) > 1:
         return Execution.SURPLUS
     if facts.live:
-        return _live_execution(facts, memory, facts.live[0])
+        return _live_execution(facts, memory, facts.live[0], gate)
     if any(j.role == names.ROLE_RUNNER and _is_leaving(facts, memory, j) for j in seen.jobs):
         return Execution.ENDING
     if seen.pods is None:
+        may_start = request is Request.RUNNING and gate is Gate.OPEN and past is Memory.CLEAR
         return Execution.UNSEEN if may_start or memory.state.exec_id else Execution.NONE
     return _left_execution(facts, request)
 
@@ -105,7 +108,7 @@ def _left_execution(facts: Facts, request: Request) -> Execution:
     return Execution.STRANDED if all(p.name in facts.lost_pods for p in left) else Execution.ENDING
 
 
-def _live_execution(facts: Facts, memory: ConnectorStatus, live: JobFacts) -> Execution:
+def _live_execution(facts: Facts, memory: ConnectorStatus, live: JobFacts, gate: Gate) -> Execution:
     """The state of the only live execution."""
     seen, job = facts.seen, live.job
     pods = [p.name for p in facts.alive_pods if p.job == job.name]
@@ -118,7 +121,7 @@ def _live_execution(facts: Facts, memory: ConnectorStatus, live: JobFacts) -> Ex
         return outdated
     if seen.dataset.hash and job.dataset_hash != seen.dataset.hash:
         return outdated if seen.has_turn or not job.ready else Execution.QUEUED
-    if live.has_outdated_form:
+    if live.has_outdated_form or (gate is Gate.OPEN and follows_image_now(facts, live)):
         return outdated
     return _current_execution(job)
 

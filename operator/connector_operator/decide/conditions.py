@@ -9,6 +9,7 @@ from typing import Generic, NamedTuple, TypeVar
 import msgspec
 
 from connector_operator.decide.case import Case
+from connector_operator.decide.image import say_image
 from connector_operator.decide.messages import Messages, list_problems, say_streams
 from connector_operator.decide.selected import say_unmatched
 from connector_operator.resources.dataset import Resolution
@@ -121,6 +122,10 @@ def _runner_healthy(report: Report) -> Said:
     return Said("Unknown", Reason.NO_EXECUTION, "No execution is requested, or none can start.")
 
 
+def _runner_up_to_date(report: Report) -> Said:
+    return Said(*say_image(report.case, is_stalled=report.messages.stalled))
+
+
 CONDITIONS: tuple[ConditionKind[Report], ...] = (
     ConditionKind(
         "Ready",
@@ -144,6 +149,11 @@ CONDITIONS: tuple[ConditionKind[Report], ...] = (
         "RunnerHealthy",
         "Whether the execution's pod is ready; Unknown when no execution is requested.",
         _runner_healthy,
+    ),
+    ConditionKind(
+        "RunnerUpToDate",
+        "Whether the execution was made from the runner's present image; Unknown when none is live.",
+        _runner_up_to_date,
     ),
 )
 """In the order in which they are written."""

@@ -45,6 +45,8 @@ class JobFacts(msgspec.Struct, frozen=True, kw_only=True):
         is_over: It has ended, or counts as lost with its node because its deadline passed long ago.
         overdue_at: When it counts as lost with its node; None: never.
         outlived_code: The exit code of its container, which has ended while other containers of the pod still run.
+        has_other_image: It was not made from the runner's present image.
+        has_other_defaults: It is known that the installation's defaults were others when it was made.
         has_outdated_form: Its pod is configured differently from one that is made now, and has never started.
         is_asked_for: Of a discovery: it lists what the spec asks for now.
         has_listed: Of a discovery: it has succeeded, so its log holds the list.
@@ -55,6 +57,8 @@ class JobFacts(msgspec.Struct, frozen=True, kw_only=True):
     is_over: bool
     overdue_at: datetime | None
     outlived_code: int | None
+    has_other_image: bool
+    has_other_defaults: bool
     has_outdated_form: bool
     is_asked_for: bool
     has_listed: bool
@@ -146,6 +150,8 @@ def _one_job(seen: Observation, hashes: Hashes, job: ObservedJob) -> JobFacts:
         is_over=not is_underway(job, seen.now, seen.policy, seen.pods),
         overdue_at=overdue_at(job, seen.policy, seen.pods),
         outlived_code=outlived,
+        has_other_image=_has_other_image(seen, hashes, job),
+        has_other_defaults=bool(job.defaults) and job.defaults != seen.policy.defaults,
         has_outdated_form=_has_outdated_form(seen, hashes, job),
         is_asked_for=_is_asked_for(seen.spec, hashes, job),
         has_listed=bool(job.finished) or outlived == ExitCode.END_OF_STREAM,
@@ -202,6 +208,12 @@ def _has_outdated_form(seen: Observation, hashes: Hashes, job: ObservedJob) -> b
     pods = [p for p in seen.pods if p.job == job.name]
     has_started = any(p.started is not None or p.exit_code is not None for p in pods)
     return not has_started and job.form != hashes.form
+
+
+def _has_other_image(seen: Observation, hashes: Hashes, job: ObservedJob) -> bool:
+    """An equal form has an equal image, whatever admission wrote into the Job's template."""
+    image = seen.policy.image
+    return bool(image and job.image) and job.image != image and job.form != hashes.form
 
 
 def _is_asked_for(spec: ConnectorSpec | None, hashes: Hashes, job: ObservedJob) -> bool:

@@ -36,7 +36,14 @@ class DryRun(msgspec.Struct, frozen=True):
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings that decisions depend on; `installation` is a hash of everything that pods depend on."""
+    """The settings that decisions depend on.
+
+    Attributes:
+        installation: Hash of everything that pods depend on besides a Connector.
+        image: The runner's image; "" when it is not known.
+        defaults: As `installation`, without the image.
+        min_ready: How long an execution with a changed image must be ready before it counts as working.
+    """
 
     failed_history: int = 3
     completed_history: int = 1
@@ -49,6 +56,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     service_accounts: tuple[str, ...] = ()
     allowances: tuple[str, ...] = ()
     installation: str = ""
+    image: str = ""
+    defaults: str = ""
+    min_ready: timedelta = timedelta(seconds=10)
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +77,9 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
         vanished_attempts: The number of the latest discovery whose Job is gone.
         has_slot: Whether one more discovery may start now.
         has_turn: Whether this connector may follow a changed Dataset now.
+        has_image_turn: Whether it may follow a changed image of the runner now.
+        update_blocker: Who stops the roll-out of that image, as words for this connector's status; "" for nobody.
+        follows_image: Whether a changed image replaces its running execution (`spec.runner.updatePolicy`).
         take_over: Whom the table may be taken over from now: named by the spec, and without a live Job.
         dry_run: Whether the API server would accept the Job that is to replace the live one; None: not asked.
         created: When the Connector was created.
@@ -97,6 +110,9 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     vanished_attempts: int = 0
     has_slot: bool = True
     has_turn: bool = True
+    has_image_turn: bool = False
+    update_blocker: str = ""
+    follows_image: bool = True
     take_over: TakeOver | None = None
     dry_run: DryRun | None = None
     created: datetime | None = None

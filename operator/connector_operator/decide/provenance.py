@@ -23,7 +23,14 @@ def _as_made(job: ObservedJob, status: ConnectorStatus) -> ObservedJob:
         made = status.ordered
         if made.run != job.run or not made.spec_hash:
             return job
-        return replace(job, spec_hash=made.spec_hash, dataset_hash=made.dataset_hash, form=made.form)
+        return replace(
+            job,
+            spec_hash=made.spec_hash,
+            dataset_hash=made.dataset_hash,
+            form=made.form,
+            image=made.image or job.image,
+            defaults=made.defaults or job.defaults,
+        )
     made = status.discovery.ordered
     if made.run != job.run or not made.config_hash:
         return job

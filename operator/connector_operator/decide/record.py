@@ -6,13 +6,14 @@ import msgspec
 
 from connector_operator.decide.case import Case
 from connector_operator.decide.fold import finish, record_ending
+from connector_operator.decide.image import has_proved, start_update, stop_update
 from connector_operator.decide.inputs import Execution, Request
 from connector_operator.decide.outputs import Action, ListingAction, StopCause
 from connector_operator.decide.termination import read_live_ending
 from connector_operator.resources import names
 from connector_operator.resources.reasons import Reason
 from connector_operator.resources.times import format_time
-from connector_runner.schemas.kinds.connector_status import ConnectorStatus, Held, LastExecution, Ordered, Retry
+from connector_runner.schemas.kinds.connector_status import ConnectorStatus, Held, LastExecution, Ordered, Retry, Update
 
 replace = msgspec.structs.replace
 _STOPS = {
@@ -35,7 +36,9 @@ def _settle(case: Case) -> ConnectorStatus:
     """Clears what a stop or a success clears, and records the end of an execution that is gone."""
     memory, inputs = case.memory, case.inputs
     if inputs.request is not Request.RUNNING:
-        memory = replace(memory, retry=Retry())
+        memory = replace(memory, retry=Retry(), update=Update())
+    if memory.update.run and has_proved(case.facts, memory, inputs.execution):
+        memory = replace(memory, update=Update())
     if inputs.execution is Execution.READY:
         memory = replace(memory, held=Held())
     last = memory.last_execution
@@ -60,8 +63,10 @@ def _reserve_run(case: Case, memory: ConnectorStatus) -> ConnectorStatus:
         dataset_hash=seen.dataset.hash,
         form=hashes.form,
         take_over=hashes.take_over,
+        image=seen.policy.image,
+        defaults=seen.policy.defaults,
     )
-    return replace(memory, run=run, ordered=ordered)
+    return replace(memory, run=run, ordered=ordered, update=start_update(case.facts, memory.update, run))
 
 
 def _next_run(case: Case, memory: ConnectorStatus) -> int:
@@ -81,7 +86,10 @@ def _note_stop(case: Case, memory: ConnectorStatus, cause: StopCause) -> Connect
     reason, message = _STOPS[cause]
     execution = names.execution_id(seen.namespace, seen.name, job.name)
     started = format_time(job.started or job.created or seen.now)
-    return replace(memory, last_execution=LastExecution(job.run, execution, started, "", None, reason, message))
+    last = LastExecution(job.run, execution, started, "", None, reason, message)
+    if cause is StopCause.REPLACED:
+        memory = replace(memory, update=stop_update(case.facts, memory.update))
+    return replace(memory, last_execution=last)
 
 
 def _note_ending(case: Case, memory: ConnectorStatus) -> ConnectorStatus:

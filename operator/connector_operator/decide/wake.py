@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from connector_operator.decide.actions import prune
 from connector_operator.decide.case import Case
 from connector_operator.decide.facts import Facts
+from connector_operator.decide.image import settles_at
 from connector_operator.decide.outputs import Wake
 from connector_operator.resources.times import parse_time
 
@@ -27,6 +28,8 @@ def next_wake(case: Case) -> datetime | None:
     moments += [d.overdue_at for d in facts.discoveries if d.job.finished is None]
     if prune(facts, case.memory):
         moments.append(now)  # what this status records may be removed once it is stored
+    if case.memory.update.run:
+        moments.append(settles_at(facts, case.memory, case.inputs.execution))
     later = [max(moment, now + _SOONEST) for moment in moments if moment is not None]
     return min(later, default=None)
 

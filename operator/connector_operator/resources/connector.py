@@ -83,7 +83,7 @@ def _has_absurd_number(value: Any) -> bool:
 def build_status(status: ConnectorStatus) -> dict[str, Any]:
     """A status as it is applied, with every scalar: a missing one would survive if somebody else had set it."""
     raw: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(status))  # lists, as they come back
-    for optional in ("selection", "dataset", "ordered", "held", "lastExecution", "retry", "discovery"):
+    for optional in ("selection", "dataset", "ordered", "update", "held", "lastExecution", "retry", "discovery"):
         if not raw[optional]:
             del raw[optional]
     return raw
@@ -111,14 +111,19 @@ def config_hash(spec: ConnectorSpec) -> str:
     )
 
 
+def _pod_part(runner: RunnerSpec) -> Any:
+    """What a pod depends on: not when a running one is replaced."""
+    return {name: value for name, value in msgspec.to_builtins(runner).items() if name != "updatePolicy"}
+
+
 def form_hash(spec: ConnectorSpec, installation: str) -> str:
     """Hash of how a pod is configured; `installation` is a hash of the operator's own settings."""
-    return hash_value([msgspec.to_builtins(spec.runner), installation])
+    return hash_value([_pod_part(spec.runner), installation])
 
 
 def sharing_hash(spec: ConnectorSpec) -> str:
     """Hash of what connectors that may share a discovery have in common, without the installation's part of pods."""
-    return hash_value([config_hash(spec), msgspec.to_builtins(spec.runner)])
+    return hash_value([config_hash(spec), _pod_part(spec.runner)])
 
 
 def read_sharing_hash(raw: Any) -> str:
@@ -139,7 +144,7 @@ def take_over_hash(take_over: TakeOver | None) -> str:
 
 def spec_hash(spec: ConnectorSpec) -> str:
     """Hash of what requires a new execution when it changes, except for the dataset; absent fields equal defaults."""
-    runner = msgspec.to_builtins(spec.runner)
+    runner = _pod_part(spec.runner)
     asked: Any = spec.selected_stream
     if spec.streams is not None:
         asked = [spec.on_stream_failure, msgspec.to_builtins(spec.streams)]

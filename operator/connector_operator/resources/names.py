@@ -20,6 +20,8 @@ ANNOTATION_DATASET = f"{GROUP}/dataset-hash"
 ANNOTATION_CONFIG = f"{GROUP}/config-hash"
 ANNOTATION_REDISCOVER = f"{GROUP}/rediscover-at"
 ANNOTATION_STREAM = f"{GROUP}/stream"
+ANNOTATION_IMAGE = f"{GROUP}/runner-image"
+ANNOTATION_DEFAULTS = f"{GROUP}/defaults-hash"
 
 CONTAINER = "runner"
 """The name of our container: admission may add others to the pod, also before it."""

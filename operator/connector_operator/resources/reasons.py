@@ -76,9 +76,29 @@ class Reason(StrEnum):
     )
     AWAITING_TURN = (
         "AwaitingTurn",
-        "The Dataset has changed; its connectors follow one by one.",
+        "The Dataset has changed; its connectors follow one by one. Of RunnerUpToDate: the runner's image has changed; connectors follow a few at a time.",
         "Nothing to do, or set `spec.restartedAt` to follow now.",
         True,
+    )
+    UP_TO_DATE = "UpToDate", "Of RunnerUpToDate: the execution was made from the runner's present image."
+    UPDATING = (
+        "Updating",
+        "Of RunnerUpToDate: the execution is replaced because the runner's image has changed, or the next one has not been ready long enough yet.",
+    )
+    UPDATE_FAILED = (
+        "UpdateFailed",
+        "Of RunnerUpToDate: with the changed image the execution fails, does not get ready, or would be refused; the roll-out stops here, all others keep their image.",
+        "Read the message and the condition Ready. Set a fixed image (it is tried here at once), or stop this connector, or restart others by `spec.restartedAt` to have them follow now.",
+    )
+    UPDATE_HELD = (
+        "UpdateHeld",
+        "Of RunnerUpToDate: the runner's image has changed, but another change of this connector or of its Dataset comes first, or something prevents a start.",
+        "Read the condition Ready.",
+    )
+    ON_RESTART = (
+        "OnRestart",
+        "Of RunnerUpToDate: the runner's image has changed; `spec.runner.updatePolicy` lets this execution continue with the earlier one.",
+        "Set `spec.restartedAt` when it suits.",
     )
     CRASH_BACKOFF = (
         "CrashBackoff",

@@ -25,6 +25,8 @@ class ObservedJob(msgspec.Struct, frozen=True, kw_only=True):
         spec_hash, dataset_hash: What the execution was made from.
         config_hash, rediscover_at, stream: What the discovery was made from.
         form: Hash of how its pod was configured; "" when not known.
+        image: The runner's image as it was asked for; of an earlier operator's Job: as its pod template has it.
+        defaults: Hash of the installation's settings and defaults at that time; "" when not known.
         active, ready: How many pods it has, and how many of them are ready, as counted by Kubernetes.
         finished: None until it ends, then True for complete and False for failed.
         reason, message: Of the Job's condition when it has failed, or is about to.
@@ -47,6 +49,8 @@ class ObservedJob(msgspec.Struct, frozen=True, kw_only=True):
     rediscover_at: str = ""
     stream: str = ""
     form: str = ""
+    image: str = ""
+    defaults: str = ""
     created: datetime | None = None
     started: datetime | None = None
     ended: datetime | None = None
@@ -163,6 +167,8 @@ def read_job(raw: Mapping[str, Any]) -> ObservedJob:
         config_hash=annotations.get(names.ANNOTATION_CONFIG, ""),
         rediscover_at=annotations.get(names.ANNOTATION_REDISCOVER, ""),
         stream=annotations.get(names.ANNOTATION_STREAM, ""),
+        image=annotations.get(names.ANNOTATION_IMAGE) or _template_image(pod),
+        defaults=annotations.get(names.ANNOTATION_DEFAULTS, ""),
         created=parse_time(meta.get("creationTimestamp")),
         started=parse_time(status.get("startTime")),
         ended=parse_time(end.get("lastTransitionTime")) if end else None,
@@ -199,6 +205,11 @@ def _made_for(annotations: Mapping[str, Any], template: Mapping[str, Any]) -> st
             except msgspec.MsgspecError:
                 return ""
     return ""
+
+
+def _template_image(pod: Mapping[str, Any]) -> str:
+    ours = (c.get("image") for c in pod.get("containers") or () if c.get("name") == names.CONTAINER)
+    return str(next(ours, "") or "")
 
 
 def _read_deadline(spec: Mapping[str, Any]) -> timedelta | None:

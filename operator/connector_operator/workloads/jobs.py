@@ -49,7 +49,15 @@ class RunnerSettings(msgspec.Struct, frozen=True, kw_only=True):
         """Hash of everything that pods depend on besides a Connector, as it is now."""
         # "json" represents a setting that no longer exists: it keeps the hashes of running executions unchanged.
         own = [self.image, self.pull_policy, self.grace_seconds, self.discovery_deadline_seconds, "json"]
-        return names.hash_value([own, [dict(layer) for layer in self.layers()]])
+        return names.hash_value([own, self._pod_layers()])
+
+    def defaults(self) -> str:
+        """The same without the image: a hash of the installation's settings and defaults for pods."""
+        return names.hash_value([self.pull_policy, self.grace_seconds, self._pod_layers()])
+
+    def _pod_layers(self) -> list[dict[str, Any]]:
+        """The layers without what no pod depends on."""
+        return [{name: value for name, value in layer.items() if name != "updatePolicy"} for layer in self.layers()]
 
     def runner_of(self, spec: ConnectorSpec) -> RunnerSpec:
         """The spec from which a pod is made now."""
@@ -81,7 +89,12 @@ def build_runner_job(
     failure policy's rules then affect only the Job's condition, which gives the cause even if the pod is gone.
     """
     spec = subject.spec
-    annotations = {names.ANNOTATION_SPEC: spec_hash(spec), names.ANNOTATION_DATASET: dataset.hash}
+    annotations = {
+        names.ANNOTATION_SPEC: spec_hash(spec),
+        names.ANNOTATION_DATASET: dataset.hash,
+        names.ANNOTATION_IMAGE: settings.image,
+        names.ANNOTATION_DEFAULTS: settings.defaults(),
+    }
     runner = settings.runner_of(spec)
     pod = _build_pod(subject, settings, runner, _manifest(subject, run, dataset, claim), ["run"], dataset)
     container = pod["containers"][0]

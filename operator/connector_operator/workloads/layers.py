@@ -96,6 +96,12 @@ def effective_runner(runner: RunnerSpec, layers: Iterable[Layer]) -> RunnerSpec:
     return msgspec.convert(merged, RunnerSpec)
 
 
+def follows_image(runner: RunnerSpec, layers: Iterable[Layer]) -> bool:
+    """Whether a changed image replaces a running execution: `updatePolicy`, of the uppermost layer that has it."""
+    policies = [layer.get("updatePolicy") for layer in layers]
+    return next((p for p in (runner.update_policy, *reversed(policies)) if p), "Rolling") == "Rolling"
+
+
 def defaults_problems(raw: Any) -> tuple[str, ...]:
     """What is wrong with an installation's defaults, one sentence each, beginning with the path."""
     if not isinstance(raw, dict):

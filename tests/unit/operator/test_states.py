@@ -223,7 +223,16 @@ def test_each_status_has_every_condition_with_the_generation(state: str) -> None
     if state == "new":
         world.settle()
     kinds = [c["type"] for c in world.status["conditions"]]
-    assert kinds == ["Ready", "Reconciling", "Stalled", "ConfigValid", "Discovered", "DatasetResolved", "RunnerHealthy"]
+    assert kinds == [
+        "Ready",
+        "Reconciling",
+        "Stalled",
+        "ConfigValid",
+        "Discovered",
+        "DatasetResolved",
+        "RunnerHealthy",
+        "RunnerUpToDate",
+    ]
     for condition in world.status["conditions"]:
         assert condition["observedGeneration"] == world.generation
         assert condition["reason"].isalnum()

@@ -20,7 +20,7 @@ from connector_operator.cluster.jobs import JobPoster
 from connector_operator.cluster.observe import Observer
 from connector_operator.decide.actions import DeleteJob
 from connector_operator.decide.decision import Decision, Look, decide
-from connector_operator.decide.observation import Observation, Policy
+from connector_operator.decide.observation import DryRun, Observation, Policy
 from connector_operator.engine.fair_queue import Key
 from connector_operator.resources import names
 from connector_operator.resources.connector import config_hash, parse_spec, spec_hash
@@ -50,16 +50,16 @@ def jobs_of(name: str) -> list[dict[str, Any]]:
     return [raw for raw in WRITTEN["jobs"] if label(raw) == name]
 
 
-def observe(name: str, now: datetime, stored: dict[str, Any] | None = None) -> Observation:
+def observe(name: str, now: datetime, stored: dict[str, Any] | None = None, image: str = "a-new-one:2") -> Observation:
     """What today's operator would know right after its start."""
     raw = {**CONNECTORS[name], "status": stored or CONNECTORS[name]["status"]}
     cache = ClusterCache()
     namespace = raw["metadata"]["namespace"]
     jobs = {(namespace, name): [cache_job(job) for job in jobs_of(name)]}
     cache.bind({(namespace, name): [trim(raw)]}, {namespace: [trim(one) for one in WRITTEN["datasets"]]}, jobs)
-    settings = RunnerSettings(image="a-new-one:2")
+    settings = RunnerSettings(image=image)
     observer = Observer(
-        NOTHING, cache, Policy(), lambda *_: False, lambda _: True, DryRuns(JobPoster(NOTHING), settings),
+        NOTHING, cache, Policy(image=image), lambda *_: False, lambda _: True, DryRuns(JobPoster(NOTHING), settings),
         lambda: (built_in(),), settings.form,
     )  # fmt: skip
     found = observer.observe(Key("connector", namespace, name), now, "")
@@ -95,6 +95,7 @@ def test_nothing_is_started_or_ended_and_nothing_else_is_said(name: str) -> None
         {c["type"]: (c["status"], c["reason"], REWORDED.get(c["message"], c["message"])) for c in s["conditions"]}
         for s in (before, after)
     ]
+    assert said[1].pop("RunnerUpToDate")[0] != "True", "the condition that is new since speaks of the new image"
     assert said[0] == said[1]
     again = decide_with_looks(name, NOW, after)
     assert again.status is None, "it is written once at most"
@@ -118,6 +119,27 @@ def test_its_jobs_are_known_and_were_made_from_what_is_asked_for_today(name: str
             assert (job.spec_hash, job.dataset_hash) == (spec_hash(spec), view.hash)
 
 
+RUNNING = ["running", "restarted", "secretive"]
+
+
+@pytest.mark.parametrize("name", RUNNING)
+def test_a_job_of_then_is_compared_by_the_image_in_its_pod_template(name: str) -> None:
+    for image, reason in {"null-runner:test": "UpToDate", "a-new-one:2": "AwaitingTurn"}.items():
+        status = decide(observe(name, NOW, image=image)).status
+        assert status is not None
+        assert next(c["reason"] for c in status["conditions"] if c["type"] == "RunnerUpToDate") == reason
+        assert status["runnerVersion"] == "test"
+
+
+@pytest.mark.parametrize("name", RUNNING)
+def test_when_it_is_its_turn_it_is_replaced_once(name: str) -> None:
+    seen = msgspec.structs.replace(observe(name, NOW), has_image_turn=True, dry_run=DryRun())
+    decision = decide(seen)
+    assert (decision.row.name, len(decision.actions)) == ("replace", 1)
+    assert decision.status is not None
+    assert decision.status["update"]["image"] == "a-new-one:2"
+
+
 def test_there_is_one_of_every_kind() -> None:
     states = {(raw["status"]["state"]["status"]) for raw in CONNECTORS.values()}
     assert states == {"pending", "received", "ready", "running", "stopped", "errored"}
@@ -127,7 +149,7 @@ def test_there_is_one_of_every_kind() -> None:
     assert not any("ordered" in raw["status"] for raw in CONNECTORS.values())
 
 
-@pytest.mark.parametrize("name", ["running", "restarted", "secretive"])
+@pytest.mark.parametrize("name", RUNNING)
 def test_months_later_a_running_one_is_still_left_alone(name: str) -> None:
     decision = decide_with_looks(name, NOW + timedelta(days=90))
     assert (decision.row.name, decision.actions) == ("running", ())

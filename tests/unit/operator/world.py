@@ -48,6 +48,9 @@ class World:
         self.vanished_attempts = 0
         self.catalogue: CatalogueSummary | None = CATALOGUE
         self.has_turn = True
+        self.has_image_turn = False
+        self.update_blocker = ""
+        self.follows_image = True
         self.has_slot = True
         self.refusal = ""
         self.warnings: tuple[tuple[str, str], ...] = ()
@@ -97,6 +100,9 @@ class World:
             vanished_attempts=self.vanished_attempts,
             has_slot=self.has_slot,
             has_turn=self.has_turn,
+            has_image_turn=self.has_image_turn,
+            update_blocker=self.update_blocker,
+            follows_image=self.follows_image,
             refusal=self.refusal,
             take_over=self.take_over,
             created=self.created,
@@ -173,6 +179,8 @@ class World:
             config_hash="" if is_runner else config_hash(spec),
             rediscover_at="" if is_runner else spec.rediscover_at,
             stream="" if is_runner else spec.asked,
+            image=self.policy.image,
+            defaults=self.policy.defaults,
             created=self.now,
             started=self.now,
         )
