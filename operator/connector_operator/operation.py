@@ -109,6 +109,7 @@ class Operation:
         if self.cache.is_bound:
             return
         self.cache.bind(connectors, datasets, jobs, sharers)
+        self._images.load((key, self.cache.connector(key) or {}) for key in self.cache.connector_keys())
         for key in self.cache.job_keys():
             if any(
                 j.role == names.ROLE_DISCOVERY and j.finished is None and not j.is_suspended

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from connector_operator.decide.image_rollout import ImageTurns, Name, decide_image_rollout
@@ -48,6 +48,11 @@ class ImageRollout:
     def turns(self) -> ImageTurns:
         """How far it is now."""
         return self._now
+
+    def load(self, connectors: Iterable[tuple[Key, Mapping[str, Any]]]) -> None:
+        """All Connectors as they are at the start: the first visits already know who has stopped the roll-out."""
+        self._standings = {(key.namespace, key.name): read_standing(raw) for key, raw in connectors}
+        self.visit()
 
     def note(self, connector: Key, raw: Mapping[str, Any]) -> None:
         """The watch shows a Connector."""

@@ -12,6 +12,7 @@ from connector_operator.decide import termination
 from connector_operator.decide.case import Case
 from connector_operator.decide.facts import Facts, JobFacts
 from connector_operator.decide.inputs import Execution, Gate, Request
+from connector_operator.decide.outputs import Action
 from connector_operator.resources.reasons import Reason
 from connector_operator.resources.times import format_time, parse_time
 from connector_runner.schemas.kinds.connector_status import ConnectorStatus, Update
@@ -20,6 +21,16 @@ PATIENCE = timedelta(minutes=10)
 """An execution with a changed image that is not ready after this time counts as failed."""
 _FAILED = frozenset({termination.CRASHED, termination.REFUSED, termination.FENCED})
 _DIGEST_SHOWN = len("sha256:") + 12
+
+
+def execution_version(case: Case) -> str:
+    """The version of the execution that exists, is being created or is ending; "" when there is none."""
+    seen, live = case.facts.seen, case.facts.live
+    if case.row.action is Action.START:
+        return image_version(seen.policy.image)
+    if live:
+        return image_version(live[-1].job.image)
+    return "" if case.inputs.execution is Execution.NONE else seen.status.runner_version
 
 
 def image_version(image: str) -> str:
@@ -106,15 +117,21 @@ def say_image(case: Case, *, is_stalled: bool) -> Content:
         return "Unknown", Reason.NO_EXECUTION, "No execution is requested."
     if memory.update.run:
         return _say_update(case, is_stalled=is_stalled)
-    if not facts.live:
+    if case.row.action is Action.START:
+        return "True", Reason.UP_TO_DATE, _say_made(image)
+    if not facts.live or case.row.action is Action.STOP:
         return "Unknown", Reason.NO_EXECUTION, "The next execution is made from the present image."
     live = facts.live[-1]
     if live.has_other_image:
         return _say_other(case, live)
-    message = f"It was made from image {live.job.image or image}." if live.job.image or image else "It is not known."
+    message = _say_made(live.job.image)
     if live.has_other_defaults:
         message += " The installation's settings or defaults for pods have changed since; the next execution has them."
     return "True", Reason.UP_TO_DATE, message
+
+
+def _say_made(image: str) -> str:
+    return f"It was made from image {image}." if image else "Its image is not known."
 
 
 def _say_update(case: Case, *, is_stalled: bool) -> Content:

@@ -9,7 +9,7 @@ import msgspec
 
 from connector_operator.decide.case import Case
 from connector_operator.decide.conditions import CONDITIONS, Report, build_conditions
-from connector_operator.decide.image import image_version
+from connector_operator.decide.image import execution_version
 from connector_operator.decide.inputs import Execution
 from connector_operator.decide.messages import Messages
 from connector_operator.decide.outputs import Action, EventType
@@ -45,7 +45,7 @@ def compose_status(case: Case, messages: Messages) -> dict[str, Any]:
         conditions=build_conditions(
             CONDITIONS, Report(case, messages), seen.status.conditions, seen.generation, seen.now
         ),
-        runner_version=image_version(case.facts.live[-1].job.image) if case.facts.live else "",
+        runner_version=execution_version(case),
         updated=format_time(seen.now),
     )
     return build_status(status)

@@ -11,13 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connector_operator.decide.image import PATIENCE, image_version
+from connector_operator.decide.image import PATIENCE
 from connector_operator.decide.image_rollout import ImageTurns, Name, decide_image_rollout
 from connector_operator.decide.observation import DryRun, Policy
 from connector_operator.resources.reasons import Reason
-from connector_operator.workloads.jobs import RunnerSettings
-from connector_operator.workloads.layers import Layer, follows_image
-from connector_runner.schemas.kinds.runner import RunnerSpec
 from tests.unit.operator.world import World
 
 A, B, BAD, FIXED = "runner:a", "runner:b", "runner:bad", "runner:fixed"
@@ -222,6 +219,20 @@ def test_on_restart_leaves_it_alone_until_it_is_restarted() -> None:
     assert "update" not in world.status, "somebody asked for it: it is no part of the roll-out"
 
 
+def test_what_is_said_of_the_image_costs_no_write_of_its_own_when_nothing_is_rolled_out() -> None:
+    world = make_running()
+    for change, states in (({"restartedAt": "now"}, 3), ({"status": "stopped"}, 2), ({"status": "running"}, 2)):
+        writes = world.writes
+        world.patch(**change)
+        for _ in range(3):
+            world.settle()
+            world.leave()
+        world.settle()
+        world.ready()
+        world.settle()
+        assert world.writes - writes == states, change
+
+
 def test_changing_the_policy_restarts_nothing() -> None:
     world = make_running()
     job = world.live()
@@ -265,58 +276,6 @@ def test_changed_defaults_replace_nothing_and_are_told() -> None:
     assert world.live() == job
     assert world.condition(CONDITION)["status"] == "True"
     assert "the next execution has them" in world.condition(CONDITION)["message"]
-
-
-def test_image_and_defaults_have_hashes_of_their_own() -> None:
-    one = RunnerSettings(image=A)
-    assert one.defaults() == RunnerSettings(image=B).defaults()
-    assert one.form() != RunnerSettings(image=B).form()
-    assert one.defaults() != RunnerSettings(image=A, grace_seconds=5).defaults()
-    rolling = RunnerSettings(image=A, layers=lambda: ({"updatePolicy": "OnRestart"},))
-    assert rolling.form() == RunnerSettings(image=A, layers=lambda: ({},)).form()
-
-
-def test_the_policy_is_of_the_uppermost_layer_that_has_one() -> None:
-    installation: tuple[Layer, ...] = ({"updatePolicy": "OnRestart"}, {"env": []})
-    assert follows_image(RunnerSpec(), ())
-    assert not follows_image(RunnerSpec(), installation)
-    assert follows_image(RunnerSpec(update_policy="Rolling"), installation)
-    assert not follows_image(RunnerSpec(update_policy="OnRestart"), ())
-
-
-@pytest.mark.parametrize(
-    ("image", "version"),
-    [
-        ("connector-runner:1.2", "1.2"),
-        ("registry.example:5000/team/connector-runner:1.2", "1.2"),
-        ("registry.example:5000/connector-runner", "latest"),
-        ("connector-runner:1.2@sha256:0123456789abcdef", "1.2"),
-        ("connector-runner@sha256:0123456789abcdef0", "sha256:0123456789ab"),
-        ("", ""),
-    ],
-)
-def test_the_version_in_an_images_name(image: str, version: str) -> None:
-    assert image_version(image) == version
-
-
-REASONS = [Reason.UP_TO_DATE, Reason.AWAITING_TURN, Reason.UPDATING, Reason.UPDATE_FAILED, Reason.ON_RESTART, ""]
-NAMES = st.tuples(st.sampled_from(["a", "b"]), st.sampled_from(["x", "y", "z"]))
-
-
-@given(st.dictionaries(NAMES, st.sampled_from(REASONS)), st.integers(1, 4))
-def test_turns_never_exceed_the_pace_and_none_is_given_after_a_failure(standings: dict[Name, str], pace: int) -> None:
-    turns = decide_image_rollout(standings, pace)
-    new = sorted(n for n in turns.turns if standings[n] == Reason.AWAITING_TURN)
-    going = [n for n, r in standings.items() if r == Reason.UPDATING]
-    failed = [n for n, r in standings.items() if r == Reason.UPDATE_FAILED]
-    asks = sorted(n for n, r in standings.items() if r == Reason.AWAITING_TURN)
-    assert new == asks[: len(new)], "in order"
-    assert len(new) == (0 if failed else min(len(asks), max(0, pace - len(going))))
-    assert turns.turns.issuperset((*going, *failed)), "those that have begun go on"
-    for name in asks:
-        said = turns.blocker_for(name)
-        assert bool(said) == bool(failed)
-        assert not failed or (said == "a connector of another namespace") == (name[0] not in {f[0] for f in failed})
 
 
 ACTS = st.lists(
