@@ -60,7 +60,8 @@ def images(kit: Kit, name: str) -> list[str]:
     return [job["spec"]["template"]["spec"]["containers"][0]["image"] for job in live]
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.fault
+@pytest.mark.timeout(600)
 def test_a_changed_image_follows_one_by_one_stops_where_it_is_broken_and_goes_on_when_it_is_fixed(
     bare: LocalKube, tmp_path: Path
 ) -> None:

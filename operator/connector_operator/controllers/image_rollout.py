@@ -77,9 +77,9 @@ class ImageRollout:
         if self._now.failed != before.failed:
             for name in self._now.waiting:
                 self._queue.add(Key("connector", *name), Priority.RESYNC)
-        self._tell(before, self._now)
+        self._log_progress(before, self._now)
 
-    def _tell(self, before: ImageTurns, now: ImageTurns) -> None:
+    def _log_progress(self, before: ImageTurns, now: ImageTurns) -> None:
         was_active, is_active = _is_active(before), _is_active(now)
         left = len(now.waiting) + len(now.updating)
         if now.failed and now.failed != before.failed:
