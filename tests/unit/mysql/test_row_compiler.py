@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import struct
+import weakref
 from typing import Any
 
 import pytest
@@ -108,3 +110,22 @@ def test_a_pattern_that_comes_back_gets_its_own_function(count: int) -> None:
     decoder.decode(raw, 0, len(raw), found.append)
     assert found == rows
     assert bytes((count + 7) // 8) in decoder.loops
+
+
+def test_tables_with_the_same_columns_share_their_functions() -> None:
+    """And only those whose converters are the same, and not only alike; nothing is kept of tables that are gone."""
+    first, second = (LogRows(list(enumerate(KINDS)), range(len(KINDS))) for _ in range(2))
+    images, rows = build_rows(KINDS, [0] * 3, 0)
+    for table in (first, second):
+        found: list[tuple[Any, ...]] = []
+        table.decode(b"".join(images), 0, sum(map(len, images)), found.append)
+        assert found == rows
+    nulls = images[0][: first.null_bytes]
+    assert first.loops[nulls] is second.loops[nulls]
+    other = [*KINDS[:5], Field("3s", use=Use.CALL, convert=lambda raw: raw.hex()), *KINDS[6:]]
+    assert LogRows(list(enumerate(other)), range(len(other))).loops[nulls] is not first.loops[nulls]
+    assert LogRows(list(enumerate(KINDS)), range(3)).loops[nulls] is not first.loops[nulls]
+    shared = weakref.ref(first.loops[nulls])
+    del first, second, table
+    gc.collect()
+    assert shared() is None

@@ -153,8 +153,11 @@ def _packed(size: int, converter: Callable[[int], Callable[[bytes], Any]]) -> Ca
     return lambda _column, meta: Field(f"{size + _FRACTION_BYTES[meta]}s", use=Use.CALL, convert=converter(meta))
 
 
+_DATES = temporal.Dates()  # of all tables
+
+
 def _log_date(_column: SourceColumn, _meta: int) -> Field:
-    return Field("3s", use=Use.INDEX, convert=temporal.Dates())
+    return Field("3s", use=Use.INDEX, convert=_DATES)
 
 
 _YEARS = (0, *range(1901, 2156))

@@ -9,7 +9,10 @@ checks the NULLs (`sparse_rows`) decodes all other rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+from types import CodeType, FunctionType
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 from connector_runner.sources.mysql.decode.fields import Field
 from connector_runner.sources.mysql.decode.row_writer import Writer
@@ -48,10 +51,25 @@ def _write_row(
     return writer, f"({', '.join(parts)},)" if parts else "()"
 
 
+# Tables with the same columns share one function: the interpreter has it ready in its caches, however many such tables take turns.
+# A function keeps the values of its names alive, so their ids stay theirs as long as the entry exists.
+_made: WeakValueDictionary[tuple[Any, ...], FunctionType] = WeakValueDictionary()
+
+
+@lru_cache(maxsize=256)
+def _code(text: str, name: str) -> CodeType:
+    return compile(text, f"<{name}>", "exec")
+
+
 def _compile(lines: list[str], names: dict[str, Any], name: str) -> Any:
-    scope = dict(names)
-    exec(compile("\n".join(lines), f"<{name}>", "exec"), scope)  # noqa: S102 - the text is made here, of no outside input
-    return scope[name]
+    text = "\n".join(lines)
+    key = (text, *((used, id(value)) for used, value in names.items()))
+    function = _made.get(key)
+    if function is None:
+        scope = dict(names)
+        exec(_code(text, name), scope)  # noqa: S102 - the text is made here, of no outside input
+        function = _made[key] = scope[name]
+    return function
 
 
 class _Patterns(dict[bytes, Function]):

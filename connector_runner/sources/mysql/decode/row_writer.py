@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from struct import Struct
+from collections.abc import Callable
+from functools import lru_cache
+from struct import Struct, calcsize
 from typing import Any
 
 from connector_runner.sources.mysql.decode.fields import LENGTH_ENCODED, Field, Use
@@ -12,6 +14,12 @@ def read_length(buffer: bytes, position: int, first: int) -> tuple[int, int]:
     """Reads the rest of a length-encoded number above 250: (number, position after it)."""
     size = {0xFC: 2, 0xFD: 3, 0xFE: 8}[first]
     return int.from_bytes(buffer[position : position + size], "little"), position + size
+
+
+@lru_cache(maxsize=1024)
+def unpacker(layout: str) -> Callable[[bytes, int], tuple[Any, ...]]:
+    """The function that reads a layout; always the same one, so that functions made from it can be compared."""
+    return Struct(layout).unpack_from
 
 
 class Writer:
@@ -39,12 +47,12 @@ class Writer:
         """Ends a run of fixed-size columns."""
         if not self._codes:
             return
-        layout = Struct("<" + "".join(self._codes))
+        layout = "<" + "".join(self._codes)
         if self._targets:
             name = f"unpack{len(self.names)}"
-            self.names[name] = layout.unpack_from
+            self.names[name] = unpacker(layout)
             self.line(f"{', '.join(self._targets)}, = {name}(b, p)")
-        self.line(f"p += {layout.size}")
+        self.line(f"p += {calcsize(layout)}")
         self._codes, self._targets = [], []
 
     def _variable(self, place: int, field: Field, wanted: bool) -> None:
