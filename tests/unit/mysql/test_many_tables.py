@@ -174,6 +174,32 @@ def test_a_crash_anywhere_neither_loses_nor_repeats_a_row_of_any_table(
         assert len(keys) == expected[name]
 
 
+def handed_over(tables: list[str], rows: int) -> list[int]:
+    """The numbers of rows that are handed over together, of one-row transactions to tables in turn."""
+    log = Log()
+    for number in range(rows):
+        log.begin(10 + number)
+        log.rows([(number, 1)], table=tables[number % len(tables)])
+        log.commit()
+    begin = start(is_mariadb=False)
+    first, *others = [(replace(TABLE, name=name), begin) for name in tables]
+    reader = Reader(first[1], *others, is_mariadb=False, definition=first[0], isolates=True, onLogGap="resnapshot")
+    groups = [0]
+    for batch in reader.feed(log.events).batches:
+        groups[-1] += len(batch.rows)
+        if not batch.has_more:
+            groups.append(0)
+    return [count for count in groups if count]
+
+
+def test_more_rows_are_collected_for_many_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_module, "BATCH_BYTES", 400)
+    one, few, many = (handed_over([f"t{number}" for number in range(count)], 600) for count in (1, 33, 300))
+    assert sum(one) == sum(few) == sum(many) == 600
+    assert one[0] < few[0] < 2 * one[0], "half as much again for 32 tables more"
+    assert 2 * one[0] < many[0] <= log_module.MOST_TIMES * one[0], "and never more than so many times as much"
+
+
 def test_the_rows_of_a_transaction_over_tables_are_one_group() -> None:
     log = Log()
     log.begin(10)

@@ -26,8 +26,11 @@ from connector_runner.sources.mysql.settings import Settings
 from connector_runner.sources.mysql.types.names import TableName
 from connector_runner.sources.mysql.types.table import TableDefinition
 
-# A batch is handed over at this size in bytes, also in the middle of a transaction.
+# Batches are handed over at this size in bytes, also in the middle of a transaction.
 BATCH_BYTES = 256 << 10
+# Each table's batch costs something by itself, in the reader and in the dataset. If many tables have rows, more is collected: as much
+# again for so many tables, up to four times as much.
+TABLES_AS_MUCH, MOST_TIMES = 64, 4
 # The position is handed over at least once in as much log, also when it is all of other tables.
 QUIET_BYTES = 16 << 20
 
@@ -113,7 +116,7 @@ class LogReader:
         self._missing, self._missing_since = tables, position
 
     def events_received(self) -> list[LogBatch]:
-        """The next batches of rows and positions, of at most about `BATCH_BYTES`; to be called until there are none.
+        """The next batches of rows and positions, of about `BATCH_BYTES` together; to be called until there are none.
 
         Raises:
             ConnectorError: The log can't be read any further; all batches before that were returned by earlier calls.
@@ -124,11 +127,11 @@ class LogReader:
                 self._decide()
             elif self._is_full:
                 self._is_full = False
-                if decoder.size >= BATCH_BYTES:
+                if self._is_enough():
                     self._take_part()
             elif self._frames.payload is not None:
                 self._frames.unpack()
-                self._is_full = decoder.size >= BATCH_BYTES
+                self._is_full = self._is_enough()
             elif self._has_arrived:
                 self._take()
                 self.end = decoder.state.position()
@@ -156,8 +159,16 @@ class LogReader:
     def _receive_event(self, buffer: bytes, start: int, end: int) -> bool:
         """Receives an event; returns whether something must be done before the next one."""
         self._frames.feed(buffer, start, end)
-        self._is_full = self._decoder.buffer.size >= BATCH_BYTES
+        self._is_full = self._decoder.buffer.size >= BATCH_BYTES and self._is_enough()
         return self._is_full or bool(self._decoder.pending) or self._frames.payload is not None or self._has_arrived
+
+    def _is_enough(self) -> bool:
+        """Whether the rows that wait should be handed over."""
+        buffer = self._decoder.buffer
+        if buffer.size < BATCH_BYTES:
+            return False
+        more = min(buffer.tables_waiting - 1, TABLES_AS_MUCH * (MOST_TIMES - 1))
+        return buffer.size >= BATCH_BYTES + BATCH_BYTES * more // TABLES_AS_MUCH
 
     @property
     def _has_arrived(self) -> bool:

@@ -44,6 +44,11 @@ class TransactionBuffer:
             table.is_waiting = True
             self._waiting.append(table)
 
+    @property
+    def tables_waiting(self) -> int:
+        """How many tables have, or may have, something to hand over."""
+        return len(self._waiting)
+
     def leave(self, table: FollowedTable, error: Exception) -> None:
         """Stops following a table, see `FollowedTable.leave`."""
         table.leave(error, self.state.position(), self._transaction)
