@@ -20,6 +20,8 @@ from connector_runner.protocols.errors import (
 from connector_runner.schemas.dataset_url import url_problems
 
 LOCK_SECONDS = 2.0
+# Prepared statements that are kept: some for each table. With Python's 128, 200 tables in turn would prepare each one at each commit.
+STATEMENTS = 2048
 
 # https://www.sqlite.org/rescode.html: primary result codes of transient errors, with the message for users.
 TRANSIENT = {
@@ -94,6 +96,7 @@ class SqliteFile:
                 timeout=LOCK_SECONDS,
                 isolation_level=None,
                 check_same_thread=False,
+                cached_statements=STATEMENTS,
             )
             try:
                 if create:  # inspecting a file changes nothing in it
