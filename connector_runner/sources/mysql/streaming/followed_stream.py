@@ -99,7 +99,7 @@ class FollowedStream:
         if log_batch.failure is not None:
             failure = translate(log_batch.failure, f"following {self.id}")
             incidents = (*incidents, *self._park(failure, log_batch.position, now))
-        batch = build_log_batch(replace(applied, incidents=incidents), log_batch)
+        batch = build_log_batch(replace(applied, incidents=incidents), log_batch, {})
         return self._apart(batch, shared or log_batch.log)
 
     def park(self, error: ConnectorError, shared: LogPosition, now: float) -> Batch:

@@ -174,7 +174,7 @@ class LogBasedStream:
             self._is_unreported = True
             return []
         self._reported_at, self._is_unreported = now, False
-        return [build_log_batch(applied, log_batch)]
+        return [build_log_batch(applied, log_batch, applied.position.to_json())]
 
     # --- the copy
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from connector_runner.protocols.batch import Batch, Incident, Operation, Row
+from connector_runner.protocols.batch import Batch, Incident, Operation, Position, Row
 from connector_runner.sources.mysql.log_reader.log_batch import Again, LogBatch
 from connector_runner.sources.mysql.position import Progress, StreamPosition
 from connector_runner.sources.mysql.snapshot.chunk import Chunk, key_literals
@@ -43,13 +43,12 @@ def apply_log(before: StreamPosition, batch: LogBatch) -> Applied:
     return Applied(StreamPosition(batch.position, batch.definition, copy), incidents, is_copied_again)
 
 
-def build_log_batch(applied: Applied, batch: LogBatch) -> Batch:
-    """Makes the stream's batch from a batch of the log."""
+def build_log_batch(applied: Applied, batch: LogBatch, position: Position) -> Batch:
+    """Makes the stream's batch, with its position, from a batch of the log."""
     operations = batch.operations if any(batch.operations) else None
     rows: list[Any] = batch.rows
     if batch.again in {Again.RESTART, Again.CLEAR}:
         rows, operations = [*rows, ()], (batch.operations + bytes([Operation.REPLACE]))
-    position = applied.position.to_json()
     return Batch(batch.definition.schema, rows, position, operations, batch.size, applied.incidents, batch.event_time)
 
 
