@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.servers.fetch import once
@@ -23,3 +25,23 @@ def _build(home: Path, name: str, module: str, version: str) -> None:
         (Path(folder) / "tools.go").write_text(f'//go:build tools\n\npackage build\n\nimport _ "{program}"\n')
         subprocess.run(["go", "mod", "tidy", "-e"], cwd=folder, check=True, capture_output=True)
         subprocess.run(["go", "build", "-o", home / name, program], cwd=folder, check=True, capture_output=True)
+
+
+def build_go_source(source: Path, version: str, modules: Sequence[str]) -> Path:
+    """A program of our own, from a folder with its `.go` files and public modules (`module@version`); the first call builds it.
+
+    Args:
+        source: The folder; its name is the program's.
+        version: To be changed when the sources or the modules change.
+        modules: What it imports.
+    """
+    return once(f"{source.name}-{version}", lambda home: _build_source(home, source, modules)) / source.name
+
+
+def _build_source(home: Path, source: Path, modules: Sequence[str]) -> None:
+    with tempfile.TemporaryDirectory(prefix=f"{source.name}-") as folder:
+        for file in source.glob("*.go"):
+            shutil.copy(file, folder)
+        commands = [["mod", "init", "build"], *(["get", module] for module in modules), ["mod", "tidy"]]
+        for command in [*commands, ["build", "-o", str(home / source.name), "."]]:
+            subprocess.run(["go", *command], cwd=folder, check=True, capture_output=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Any
 
 from connector_operator.cluster.client import APPLY, ApiError, KubeClient
@@ -32,14 +33,27 @@ async def apply_definitions(client: KubeClient) -> list[str]:
     """
     wanted = [build_connector_crd(), build_dataset_crd()]
     names = [definition["metadata"]["name"] for definition in wanted]
-    installed = [await _get(client, name) for name in names]
-    refusals = [text for found in installed if found is not None and (text := explain_refusal(found))]
-    if refusals:
-        raise DefinitionsError("\n".join(refusals))
-    for definition, found in zip(wanted, installed, strict=True):
-        await _apply(client, definition, found)
+    for attempt in range(_ATTEMPTS):
+        try:
+            await _bring(client, wanted)
+            break
+        except ApiError as error:
+            # 409: somebody wrote between look and write (also the API server, about what it has just created).
+            if error.status != HTTPStatus.CONFLICT or attempt == _ATTEMPTS - 1:
+                raise
+            await asyncio.sleep(1)
     await _wait_served(client, names)
     return names
+
+
+async def _bring(client: KubeClient, wanted: Iterable[dict[str, Any]]) -> None:
+    """One attempt: looks at all, then applies all or none."""
+    pairs = [(definition, await _get(client, definition["metadata"]["name"])) for definition in wanted]
+    refusals = [text for _, found in pairs if found is not None and (text := explain_refusal(found))]
+    if refusals:
+        raise DefinitionsError("\n".join(refusals))
+    for definition, found in pairs:
+        await _apply(client, definition, found)
 
 
 async def _get(client: KubeClient, name: str) -> dict[str, Any] | None:
@@ -47,7 +61,7 @@ async def _get(client: KubeClient, name: str) -> dict[str, Any] | None:
         try:
             return dict(await client.request("GET", f"{PATH}/{name}"))
         except ApiError as error:
-            if error.status == 404:
+            if error.status == HTTPStatus.NOT_FOUND:
                 return None
             if not error.is_transient or attempt == _ATTEMPTS - 1:
                 raise
@@ -68,13 +82,14 @@ async def _apply(client: KubeClient, definition: dict[str, Any], found: dict[str
 async def _wait_served(client: KubeClient, names: Iterable[str]) -> None:
     missing = list(names)
     for _ in range(_ATTEMPTS):
-        missing = [name for name in missing if not _is_established(await _get(client, name))]
+        missing = [name for name in missing if not is_established(await _get(client, name))]
         if not missing:
             return
         await asyncio.sleep(1)
     raise DefinitionsError(f"{', '.join(missing)}: applied, but the API server does not serve it after a minute.")
 
 
-def _is_established(definition: dict[str, Any] | None) -> bool:
-    conditions = (definition or {}).get("status", {}).get("conditions", ())
-    return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
+def is_established(definition: dict[str, Any] | None) -> bool:
+    """Whether the API server serves a definition; its status, and the conditions in it, are null at first."""
+    status = (definition or {}).get("status") or {}
+    return any(one["type"] == "Established" and one["status"] == "True" for one in status.get("conditions") or ())

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from connector_operator.cluster.definitions import is_established
 from connector_operator.crds.definitions import build_connector_crd, build_dataset_crd
 from connector_operator.crds.release import ANNOTATION, RELEASE, explain_refusal, read_release
 from generate.files import ROOT
@@ -57,3 +58,16 @@ def test_what_is_no_release_is_named_and_nothing_changed(text: str) -> None:
 def test_releases_are_compared_by_number() -> None:
     ordered = ["0.1.0", "0.2.0", "0.10.0", "1.0.0", "1.0.2", "1.0.10", "2.0.0"]
     assert sorted(ordered, key=lambda text: read_release(text) or (0, 0, 0)) == ordered
+
+
+@pytest.mark.parametrize("status", [None, {}, {"conditions": None}, {"conditions": []}])
+def test_what_the_api_server_has_not_looked_at_is_not_served_yet(status: dict[str, Any] | None) -> None:
+    assert not is_established({"status": status})
+    assert not is_established({})
+    assert not is_established(None)
+
+
+@pytest.mark.parametrize(("word", "is_served"), [("True", True), ("False", False)])
+def test_it_is_served_when_the_api_server_says_so(word: str, is_served: bool) -> None:
+    conditions = [{"type": "NamesAccepted", "status": "True"}, {"type": "Established", "status": word}]
+    assert is_established({"status": {"conditions": conditions}}) is is_served
