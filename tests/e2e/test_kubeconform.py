@@ -59,7 +59,7 @@ def check(schemas: Path, folder: Path) -> list[dict[str, Any]]:
     """kubeconform's results that are neither valid nor of a kind of other software."""
     location = f"{schemas}/{{{{.ResourceKind}}}}-{{{{.Group}}}}-{{{{.ResourceAPIVersion}}}}.json"
     command = [
-        kubeconform(),
+        str(kubeconform()),
         "-output",
         "json",
         "-verbose",
@@ -67,7 +67,7 @@ def check(schemas: Path, folder: Path) -> list[dict[str, Any]]:
         ",".join(UNKNOWN),
         "-schema-location",
         location,
-        folder,
+        str(folder),
     ]
     done = subprocess.run(command, capture_output=True, text=True)
     found = json.loads(done.stdout)["resources"]
