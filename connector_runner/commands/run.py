@@ -20,7 +20,7 @@ from connector_runner.pipeline.health import Health
 from connector_runner.pipeline.progress import log_progress, read_interval
 from connector_runner.pipeline.rotation import fingerprint, watch_files
 from connector_runner.pipeline.telemetry import NoMeters, Telemetry
-from connector_runner.protocols.errors import InvalidConfigError, KeptElsewhereError
+from connector_runner.protocols.errors import InvalidConfigError, KeptElsewhereError, TableTakenError
 from connector_runner.protocols.sink import SinkContext
 from connector_runner.protocols.source import Source
 from connector_runner.redaction import Redactor
@@ -60,18 +60,26 @@ async def run(
                 context = replace(context, appeared=following.appeared) if following is not None else context
                 return registry.build(manifest.connector_type, context)
 
-            context = await _choose_streams(orders, redactor, selecting, stopping)
-            if context is None:
-                return ExitCode.TERMINATED
             carrying = Carrying(build_source, telemetry, orders, before, meters, stopping, following, live_before)
-            try:
-                code = await carrying.run(context)
-            except KeptElsewhereError as kept:
-                telemetry.note(f"{kept.message}; it goes on there")
-                code = await carrying.run(replace(context, tables={manifest.stream: kept.table}))
+            code = None
+            while code is None:
+                context = await _choose_streams(orders, redactor, selecting, stopping)
+                code = ExitCode.TERMINATED if context is None else await _carry(carrying, context)
     totals = telemetry.totals
     log("info", "done", rows=totals.rows, commits=totals.commits, refused=totals.refused, exitCode=int(code))
     return code
+
+
+async def _carry(carrying: Carrying, context: SinkContext) -> ExitCode | None:
+    """Carries the streams; None if another connector took over tables of a selection, so that it must be chosen without them."""
+    try:
+        return await carrying.run(context)
+    except KeptElsewhereError as kept:
+        carrying.telemetry.note(f"{kept.message}; it goes on there")
+        return await carrying.run(replace(context, tables=dict.fromkeys(context.tables, kept.table)))
+    except TableTakenError as taken:
+        carrying.telemetry.log("warning", f"{taken.message}; the others go on", reason=taken.reason)
+        return None
 
 
 def _select_many(

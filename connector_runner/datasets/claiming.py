@@ -155,7 +155,7 @@ class Claiming:
         rows = _by_key((yield from ledger.read_connector(ledger.dialect.lock)))
         anchor = rows.get(ledger.key)
         if anchor is None or not ledger.is_held(anchor):
-            raise explain_refused_commit(anchor, context.uid, context.run, ledger.epoch, 0)
+            raise (yield from ledger.explain_loss(anchor))
         yield from self._require_alone([name for name in ledger.streams if not self._is_inside(name, rows)])
         added = [name for name in ledger.streams if not self._is_inside(name, rows)]
         if (yield from record_tables(ledger, context, rows, [ledger.streams[name] for name in added])):

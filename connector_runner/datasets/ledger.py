@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from connector_runner.datasets.dialect import Dialect, create_missing
-from connector_runner.datasets.fencing import Holder, decode_position, encode_position, explain_refused_commit
+from connector_runner.datasets.fence_loss import explain_loss, why_refused
+from connector_runner.datasets.fencing import Holder, decode_position, encode_position
 from connector_runner.datasets.ledger_schemas import create_foreign, find_home, find_problem, read_owners, statements_in
 from connector_runner.datasets.ledger_statements import build_ledger_statements
 from connector_runner.datasets.names import TableNames
@@ -243,14 +244,11 @@ class Ledger:
 
     def why_refused(self, number: int) -> Procedure[Exception]:
         """Why `advance` changed nothing for the transaction of this number."""
-        holder = yield from self.read_holder(self.key)
-        context = self._context
-        if self.has_anchor and holder is not None and holder.epoch == self.epoch and holder.number < number:
-            keys = {ledger.key for ledger in self.streams.values()}
-            for row in (yield from self.read_connector()):
-                if (row.connector, row.stream, row.table) in keys and row.epoch != self.epoch:
-                    holder = row
-        return explain_refused_commit(holder, context.uid, context.run, self.epoch, number)
+        return (yield from why_refused(self, self._context, number))
+
+    def explain_loss(self, holder: Holder | None) -> Procedure[Exception]:
+        """Why this row shows that the claim is lost."""
+        return (yield from explain_loss(self, self._context, holder))
 
     def recover(self) -> Procedure[int]:
         """The number of the last committed transaction.
@@ -260,7 +258,7 @@ class Ledger:
         """
         holder = yield from self.read_holder(self.key)
         if holder is None or not self.is_held(holder):
-            raise explain_refused_commit(holder, self._context.uid, self._context.run, self.epoch, 0)
+            raise (yield from self.explain_loss(holder))
         self.epoch = holder.epoch
         return holder.number
 
@@ -276,7 +274,7 @@ class Ledger:
         holder = yield from self.read_holder(ledger.key, self.dialect.lock)
         if anchor is None or holder is None or not (self.is_held(anchor) and self.is_held(holder)):
             other = holder if anchor is not None and self.is_held(anchor) else anchor
-            raise explain_refused_commit(other, self._context.uid, self._context.run, self.epoch, 0)
+            raise (yield from self.explain_loss(other))
         whole = whole_of(holder, anchor)
         position = decode_position(whole.position) if whole.position is not None else None
         self.kept.forget(stream)

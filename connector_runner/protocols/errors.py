@@ -131,6 +131,10 @@ class TakenOverError(FenceLostError):
     """While this runner was writing, another one took the dataset over: two runners run the same connector."""
 
 
+class TableTakenError(TakenOverError):
+    """Another connector took over tables of a selection; the run may claim again, without them."""
+
+
 class ClaimRefusedError(FenceLostError):
     """The dataset is held by a run that this run may not replace.
 

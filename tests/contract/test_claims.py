@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from connector_runner.protocols.batch import Operation
@@ -9,16 +11,18 @@ from connector_runner.protocols.errors import (
     FenceLostError,
     SchemaConflictError,
     SourceChangedError,
+    TableTakenError,
     TransientError,
 )
 from connector_runner.protocols.sink import Transaction
 from connector_runner.protocols.source import WriteMode
 from connector_runner.registry import build_inspector, build_sink
 from connector_runner.schemas.manifest import TakeOver
-from tests.contract.test_many_streams import A, B, rows_of, selection
+from tests.contract.test_many_streams import A, B, balances, carry, rows_of, selection, truth
 from tests.kit.datasets import Dataset
 from tests.kit.pipeline import SMALL, ListSource, Run, batch, context, run_to_end
 from tests.kit.waiting import until
+from tests.scripted.bank import Bank
 from tests.scripted.script import Script
 from tests.scripted.source import scripted
 
@@ -87,6 +91,65 @@ async def test_a_table_is_taken_over_with_its_position_and_that_is_recorded(data
     assert dataset.query("SELECT count(*) FROM rows_incidents") == [(1,)]
     with pytest.raises(SchemaConflictError, match="default/new"):
         await run_to_end(batches, context(dataset, connector="default/old", run=2))
+
+
+@pytest.mark.needs_tables
+@pytest.mark.parametrize("taker", ["one stream", "a selection"])
+async def test_a_table_of_a_selection_is_taken_over_and_its_runner_goes_on_without_it(
+    dataset: Dataset, taker: str
+) -> None:
+    """Taken over while the selection's runner lives: it may commit no more, and claims again without the table."""
+    bank = Bank(seed=41, moves=120)
+    await carry(bank, selection(dataset, bank.streams), 60)
+    old = build_sink(selection(dataset, bank.streams, run=2, isolates=True))
+    claim = await old.claim()
+    named = TakeOver("default/test", claim.epoch)
+    new: dict[str, Any] = {"connector": "default/new", "uid": "uid-2", "take_over": named}
+    tables = {"t1": "t1_rows"} if taker == "one stream" else {"t1": "t1_rows", "t2": "t2_rows"}
+    for run in (1, 2):  # it stays in Git
+        sink = context(dataset, tables=tables, is_selection=len(tables) > 1, run=run, **new)
+        await carry(bank, sink, 90 + run)
+        assert balances(dataset, bank, list(tables)) == truth(bank, list(tables), 90 + run)
+    with pytest.raises((FenceLostError, TransientError)) as caught:
+        await old.write(Transaction(claim.number + 1))
+    if not isinstance(caught.value, TableTakenError):
+        with pytest.raises(TableTakenError, match="t1_rows by default/new"):
+            await old.recover()
+    await old.close()
+    again = build_sink(selection(dataset, bank.streams, run=2, isolates=True))  # the same run, as the runner does it
+    found = await again.claim()
+    await again.close()
+    assert set(found.failures) == set(tables)
+    assert {at and at.position["next"] for at in found.checkpoints.values()} == {60}
+    await carry(bank, selection(dataset, bank.streams, run=3, isolates=True))
+    stay = [stream for stream in bank.streams if stream not in tables]
+    assert balances(dataset, bank, stay) == truth(bank, stay)
+    assert balances(dataset, bank, list(tables)) == truth(bank, list(tables), 92)
+    told = dataset.query("SELECT connector, kind FROM t1_rows_incidents")
+    assert told.count(("default/new", "takeover")) == 1
+    assert ("default/new",) in dataset.query("SELECT connector FROM _connector_checkpoints WHERE stream = 't1'")
+
+
+@pytest.mark.needs_tables
+async def test_a_selection_that_may_not_lose_a_stream_ends_when_a_table_is_taken_over(dataset: Dataset) -> None:
+    bank = Bank(seed=42, moves=40)
+    old = build_sink(selection(dataset, bank.streams))
+    claim = await old.claim()
+    taker = build_sink(
+        context(dataset, "t1_rows", stream="x", connector="default/new", take_over=TakeOver("default/test", 1))
+    )
+    assert (await taker.claim()).checkpoints == {"x": None}
+    with pytest.raises((FenceLostError, TransientError)) as caught:
+        await old.write(Transaction(claim.number + 1))
+    if not isinstance(caught.value, FenceLostError):
+        with pytest.raises(FenceLostError) as caught:
+            await old.recover()
+    assert not isinstance(caught.value, TableTakenError)
+    refused = build_sink(selection(dataset, bank.streams, run=2))
+    with pytest.raises(SchemaConflictError, match="default/new"):
+        await refused.claim()
+    for sink in (old, taker, refused):
+        await sink.close()
 
 
 @pytest.mark.needs_tables

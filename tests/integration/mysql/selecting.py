@@ -35,7 +35,7 @@ class Selection(Runner):
     def select(self, *, table: str = "", **spec: Any) -> None:
         """Writes the manifest anew, with `streams` or with `selectedStream`."""
         connector, dataset, secret = yaml.safe_load_all(self.manifest.read_text())
-        for field in ("selectedStream", "streams", "onStreamFailure"):
+        for field in ("selectedStream", "streams", "onStreamFailure", "takeOver"):
             connector["spec"].pop(field, None)
         connector["spec"] |= spec
         dataset["spec"].pop("table", None)

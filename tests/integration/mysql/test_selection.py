@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -225,3 +226,30 @@ def test_each_database_of_the_source_has_its_schema(
         assert "seven" in runner.command("rows", "--stream", f"{other}.orders")
         assert runner.command("checkpoint", "reset", "--yes", "--all") == "4 checkpoint(s) reset\n"
     database.execute(f"DROP DATABASE {other}")
+
+
+@ONE
+def test_a_table_is_taken_over_from_a_running_selection(
+    database: Database, selection: Callable[..., Selection]
+) -> None:
+    """The selection's runner notices, and carries the other tables on without being started again."""
+    create(database, *TABLES)
+    orders, into = f"{database.name}.orders", targets(database)
+    old = selection("sqlite:///many.db", "old", include=[f"{database.name}.*"])
+    old.start()
+    old.until_equal(into)
+    new = selection("sqlite:///many.db", "new", include=["x"])
+    new.select(selectedStream=orders, table=into["orders"])
+    said = new.command("run", code=78)
+    found = re.search(r'"takeOver": (\{[^}]*\})', said.replace("\\", ""))
+    assert found is not None, said
+    new.select(selectedStream=orders, table=into["orders"], takeOver=json.loads(found[1]))
+    new.start()
+    database.execute("INSERT INTO orders VALUES (3, 'three')", "INSERT INTO items VALUES (3, 'three')")
+    new.until_equal({"orders": into["orders"]})
+    old.until(lambda: "were taken over: " in old.output())
+    database.execute("INSERT INTO items VALUES (4, 'four')", "INSERT INTO orders VALUES (4, 'four')")
+    old.until_equal({"items": into["items"]})
+    new.until_equal({"orders": into["orders"]})
+    old.stop()
+    new.stop()

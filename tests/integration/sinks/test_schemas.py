@@ -10,9 +10,16 @@ from typing import Any
 
 import pytest
 
-from connector_runner.protocols.errors import ActionRequiredError, FenceLostError, SchemaConflictError, TransientError
+from connector_runner.protocols.errors import (
+    ActionRequiredError,
+    FenceLostError,
+    SchemaConflictError,
+    TableTakenError,
+    TransientError,
+)
 from connector_runner.protocols.sink import SinkContext, Transaction
 from connector_runner.registry import build_inspector, build_sink
+from connector_runner.schemas.manifest import TakeOver
 from connector_runner.schemas.outcome import ExitCode
 from tests.kit.datasets import Dataset, fresh_dataset
 from tests.kit.pipeline import Run, context
@@ -184,6 +191,33 @@ async def test_who_held_a_table_alone_is_fenced_off(database: Dataset) -> None:
         await late.claim()
     for sink in (single, selection, back, late):
         await sink.close()
+
+
+@pytest.mark.parametrize("home", ["", "raw", "south"])
+async def test_a_table_is_taken_over_from_a_ledger_in_another_schema(database: Dataset, home: str) -> None:
+    await carry(many(database, 1, ledger_schema="north"), 50)
+    old = build_sink(many(database, 2, ledger_schema="north", isolates=True))
+    claim = await old.claim()
+    tables = {"t1": "south.rows", "t2": "here"}
+    named: dict[str, Any] = {
+        "connector": "default/new",
+        "uid": "uid-2",
+        "take_over": TakeOver("default/test", claim.epoch),
+    }
+    await carry(context(database, tables=tables, is_selection=True, ledger_schema=home, **named), 80)
+    with pytest.raises((FenceLostError, TransientError)) as caught:
+        await old.write(Transaction(claim.number + 1))
+    if not isinstance(caught.value, TableTakenError):
+        with pytest.raises(TableTakenError, match=r"south\.rows by default/new, public\.here by default/new"):
+            await old.recover()
+    await old.close()
+    assert_at(database, {"t0": 50, "t1": 80, "t2": 80})
+    again = build_sink(many(database, 3, isolates=True))
+    found = await again.claim()
+    await again.close()
+    assert (list(found.checkpoints), set(found.failures)) == (["t0"], {"t1", "t2"})
+    await carry(context(database, tables=tables, is_selection=True, ledger_schema=home, run=2, **named))
+    assert_at(database, {"t0": 50, "t1": BANK.moves, "t2": BANK.moves})
 
 
 async def test_a_schema_that_is_missing_or_forbidden_fails_its_tables_alone_until_it_is_there(
