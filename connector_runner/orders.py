@@ -12,8 +12,8 @@ import msgspec
 from connector_runner.protocols.errors import InvalidConfigError
 from connector_runner.registry import SourceRegistry
 from connector_runner.schemas.config import Schema, fill_defaults, find_problems, merge_config, path_step
-from connector_runner.schemas.kinds.streams import StreamsSpec
 from connector_runner.schemas.manifest import SELECTION_FILE, DatasetTarget, RunnerManifest
+from connector_runner.schemas.orders import SelectionOrders
 from connector_runner.schemas.secrets import SecretKey, SecretSource, Selected, select_properties
 
 Secrets = Sequence[Mapping[str, str]]
@@ -80,24 +80,32 @@ class Orders:
             for values, source in zip(self.read_secrets(), sources, strict=True)
         ]
 
-    def streams(self) -> StreamsSpec | None:
-        """The present selection: the live one if there is one, else that of the manifest; None for one stream.
+    def read_live(self) -> SelectionOrders | None:
+        """The selection that is mounted now; None if there is none, which is the rule until the selection changes.
 
         Raises:
-            InvalidConfigError: The live one can't be read.
+            InvalidConfigError: It can't be read.
         """
-        spec = self.manifest.streams
-        file = None if spec is None or self.live is None else self.live / SELECTION_FILE
-        if file is None:
-            return spec
+        if self.live is None:
+            return None
+        file = self.live / SELECTION_FILE
         try:
-            found = msgspec.json.decode(file.read_bytes(), type=StreamsSpec)
+            found = msgspec.json.decode(file.read_bytes(), type=SelectionOrders)
             found.parse()
         except OSError:  # optional
-            return spec
+            return None
         except (msgspec.MsgspecError, ValueError) as error:
             raise InvalidConfigError([f"{file}: {error}"]) from None
         return found
+
+    def read_mark(self) -> str:
+        """What names the mounted selection, even if that can't be read; "" if there is none."""
+        if self.live is None:
+            return ""
+        try:
+            return msgspec.json.decode((self.live / SELECTION_FILE).read_bytes(), type=_Marked).mark
+        except (OSError, msgspec.MsgspecError):
+            return ""
 
     def target(self) -> DatasetTarget:
         """The dataset.
@@ -108,6 +116,12 @@ class Orders:
         if self.manifest.dataset is None:
             raise InvalidConfigError(["dataset: is required"])
         return self.manifest.dataset
+
+
+class _Marked(msgspec.Struct):
+    """The part of mounted orders that every version has."""
+
+    mark: str = ""
 
 
 def _explain_missing(key: SecretKey) -> str:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 
 from connector_runner.commands.selection import Selecting
 from connector_runner.pipeline.engine import Engine
-from connector_runner.pipeline.telemetry import Telemetry
 from connector_runner.protocols.errors import ConnectorError, FenceLostError, InvalidConfigError
 from connector_runner.schemas.selection import may_take
 
@@ -20,13 +19,11 @@ class Following:
     """Takes in what the source reports and changed orders, and changes the selection of a running engine.
 
     Args:
-        selecting: Chooses the streams anew.
-        telemetry: Receives what could not be done.
+        selecting: Chooses the streams again, and says what became of changed orders.
     """
 
-    def __init__(self, selecting: Selecting, telemetry: Telemetry) -> None:
+    def __init__(self, selecting: Selecting) -> None:
         self._selecting = selecting
-        self._telemetry = telemetry
         self._woken = asyncio.Event()
 
     def appeared(self, stream: str) -> None:
@@ -59,12 +56,11 @@ class Following:
                 if choice is None:
                     return
                 wanted = choice.change(present)
-                if wanted == present and (choice.spec.added == "follow" or choice.record == record):
-                    continue
-                await engine.select(wanted, choice.record)
-                present, record = wanted, choice.record
+                if wanted != present or (choice.spec.added != "follow" and choice.record != record):
+                    await engine.select(wanted, choice.record)
+                    present, record = wanted, choice.record
+                self._selecting.answer(choice)
             except FenceLostError:
                 return  # the engine ends the run with this error
             except ConnectorError as error:
-                said = f"the selection stays as it is: {error.message}"
-                self._telemetry.log("warning", said, reason=error.reason)
+                self._selecting.refuse(error)

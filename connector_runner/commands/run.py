@@ -53,7 +53,7 @@ async def run(
     with stop_signals(stopping.set, log):
         async with _surroundings(telemetry, probe_address) as meters:
             selecting = _select_many(orders, registry, telemetry, redactor)
-            following = _follow(selecting, telemetry)
+            following = _follow(selecting)
 
             def build_source() -> Source:
                 context = build_source_context(orders, registry, telemetry, redactor)
@@ -93,13 +93,13 @@ def _select_many(
     return Selecting(orders, registry, telemetry, redactor)
 
 
-def _follow(selecting: Selecting | None, telemetry: Telemetry) -> Following | None:
+def _follow(selecting: Selecting | None) -> Following | None:
     """What changes the selection while it runs; None for one stream."""
     if selecting is None:
         return None
     from connector_runner.commands.following import Following
 
-    return Following(selecting, telemetry)
+    return Following(selecting)
 
 
 async def _choose_streams(
@@ -109,7 +109,10 @@ async def _choose_streams(
     if selecting is None:
         return build_sink_context(orders, redactor)
     chosen = await selecting.choose(stopping)
-    return None if chosen is None else build_sink_context(orders, redactor, chosen.tables, chosen.record)
+    if chosen is None:
+        return None
+    selecting.answer(chosen)
+    return build_sink_context(orders, redactor, chosen.tables, chosen.record)
 
 
 @dataclass(frozen=True, slots=True)

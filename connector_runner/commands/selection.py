@@ -8,6 +8,8 @@ import random
 from collections.abc import Mapping
 from dataclasses import replace
 
+import msgspec
+
 from connector_runner.commands.choice import Choice, Target, choose, exact_names
 from connector_runner.commands.session import build_sink_context, build_source_context, write_mode_of
 from connector_runner.datasets.dialect import Dialect
@@ -21,6 +23,7 @@ from connector_runner.registry import SourceRegistry, build_dialect, build_inspe
 from connector_runner.resilience.backoff import Backoff
 from connector_runner.schemas.catalogue import Catalogue
 from connector_runner.schemas.kinds.streams import StreamsSpec
+from connector_runner.schemas.orders import ANSWER_FIELD, MOST_PROBLEMS, OrdersAnswer, SelectionOrders
 
 LEFT_OUT_LOGGED = 20
 """Streams that are left out and named in the log; all of them are counted."""
@@ -41,6 +44,7 @@ class Selecting:
         self._registry = registry
         self._telemetry = telemetry
         self._redactor = redactor
+        self._live: SelectionOrders | None = None
 
     async def choose(self, stopping: asyncio.Event, *, is_running: bool = False) -> Choice | None:
         """Asks until source and dataset have answered; None if a stop was requested meanwhile.
@@ -83,15 +87,34 @@ class Selecting:
             await source.close()
 
     def read_spec(self) -> StreamsSpec:
-        """The selection as it is asked for now.
+        """The selection as it is asked for now: the mounted one, else that of the manifest.
+
+        Mounted orders that vanish (somebody deleted them) still count: going back to those of the manifest would change what is
+        carried twice, because the operator mounts them again.
 
         Raises:
             InvalidConfigError: There is none, or it can't be read.
         """
-        spec = self._orders.streams()
+        self._live = self._orders.read_live() or self._live
+        spec = self._live or self._orders.manifest.streams
         if spec is None:
             raise InvalidConfigError(["spec.streams: is required"])
         return spec
+
+    def answer(self, choice: Choice) -> None:
+        """Tells the operator that mounted orders are carried; nothing if the selection is that of the manifest."""
+        if isinstance(choice.spec, SelectionOrders):
+            problems = tuple(f"{stream} is left out: {why}" for stream, why in choice.left_out.items())
+            self._answer("the orders are carried", OrdersAnswer(choice.spec.mark, problems=problems[:MOST_PROBLEMS]))
+
+    def refuse(self, error: ConnectorError) -> None:
+        """Tells the operator, and who reads the log, that the orders can't be carried and the earlier ones go on."""
+        answer = OrdersAnswer(self._orders.read_mark(), error.reason, error.message)
+        self._answer(f"the selection stays as it is: {error.message}", answer, "warning")
+
+    def _answer(self, message: str, answer: OrdersAnswer, level: str = "info") -> None:
+        said = {} if not answer.mark else {ANSWER_FIELD: msgspec.to_builtins(answer)}
+        self._telemetry.log(level, message, **({"reason": answer.reason} if answer.reason else {}), **said)
 
     def _choose_from(self, spec: StreamsSpec, catalogue: Catalogue) -> Choice:
         context = build_sink_context(self._orders, self._redactor, {})

@@ -15,6 +15,7 @@ from connector_operator.cluster.client import SERVICE_ACCOUNT, ApiError, KubeCli
 from connector_operator.cluster.dry_run import DryRuns
 from connector_operator.cluster.jobs import JobPoster
 from connector_operator.cluster.observe import Observer
+from connector_operator.cluster.orders import Orders
 from connector_operator.connector_series import ConnectorSeries
 from connector_operator.controllers import image_rollout
 from connector_operator.controllers.connector import ConnectorController
@@ -55,6 +56,7 @@ class Operation:
         self._images = ImageRollout(self.queue, settings.runner_image, settings.update_concurrency)
         poster = JobPoster(client)
         writer = Writer(client, self.cache, poster)
+        orders = Orders(client)
         self._datasets = DatasetController(writer, self.cache, self.queue, client.clock.now)
         self._observer = Observer(
             client,
@@ -65,12 +67,13 @@ class Operation:
             DryRuns(poster, runner),
             self.defaults.layers,
             runner.form,
+            orders,
             self.askers.is_about_to,
             runner.defaults,
             self._images.turns,
         )
         self._connectors = ConnectorController(
-            self._observer, writer, self.cache, self.slots, self.askers, runner, client.clock.now
+            self._observer, writer, self.cache, self.slots, self.askers, orders, runner, client.clock.now
         )
         self.workers = Workers(self.queue, self._visit, settings.workers)
         self._generations: dict[Key, tuple[str, int]] = {}

@@ -23,6 +23,10 @@ RIGHTS: tuple[Right, ...] = (
     *(("", "events", verb) for verb in ("list", "create", "patch")),
 )
 """Everything that the operator needs in each namespace that it watches; `manifests/` grants exactly this."""
+ORDERS_RIGHTS: tuple[Right, ...] = tuple(("", "configmaps", verb) for verb in ("create", "patch"))
+"""Needed only where a running selection changes. Not required at the start, so that an operator of this version also runs with
+the rights of the version before: without them the condition SelectionApplied names what is missing.
+"""
 LEASE_RIGHTS: tuple[Right, ...] = tuple(("coordination.k8s.io", "leases", verb) for verb in ("get", "create", "update"))
 
 _INSTALL = "install it with kubectl apply --server-side -f crds/"

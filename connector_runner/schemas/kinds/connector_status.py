@@ -9,6 +9,7 @@ import msgspec
 from connector_runner.schemas.catalogue import SelectionSummary, StreamSummary
 from connector_runner.schemas.kinds.conditions import Conditions, ObservedGeneration
 from connector_runner.schemas.kinds.declare import described
+from connector_runner.schemas.orders import OrdersAnswer
 
 STATES = ("pending", "received", "ready", "running", "stopped", "errored")
 
@@ -70,6 +71,13 @@ class Ordered(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     run: Annotated[int, described("The number of the execution or discovery.", format="int64")] = 0
     spec_hash: Annotated[str, described("Of an execution: hash of the spec.")] = ""
     dataset_hash: Annotated[str, described("Of an execution: hash of the Dataset.")] = ""
+    selection: Annotated[str, described("Of an execution: hash of the spec.streams that it was started with.")] = ""
+    sent: Annotated[
+        str,
+        described("Of an execution: hash of the spec.streams that it was last sent while it ran; absent if none was."),
+    ] = ""
+    sent_at: Annotated[str, described("When it was sent.")] = ""
+    answer: Annotated[OrdersAnswer, described("What its runner answered to that.")] = OrdersAnswer()
     config_hash: Annotated[str, described("Of a discovery: hash of the configuration.")] = ""
     rediscover_at: Annotated[str, described("Of a discovery: spec.rediscoverAt at that time.")] = ""
     stream: Annotated[

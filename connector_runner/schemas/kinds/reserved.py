@@ -10,7 +10,7 @@ from connector_runner.schemas.manifest import CONFIG_DIRECTORY, DATA_DIRECTORY
 
 OWN_VARIABLES = ("POD_IP",)
 OWN_PREFIX = "CONNECTOR_"
-OWN_VOLUMES = ("tmp", "data", "dataset")
+OWN_VOLUMES = ("tmp", "data", "dataset", "orders")
 OWN_VOLUME_PREFIX = "config-"
 OWN_PATHS = ("/tmp", DATA_DIRECTORY, CONFIG_DIRECTORY.rpartition("/")[0], "/dev", "/proc", "/sys")  # noqa: S108 - the pod's own
 OWN_LABEL_PREFIXES = (f"{naming.GROUP}/", "batch.kubernetes.io/")

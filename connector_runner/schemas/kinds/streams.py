@@ -80,6 +80,14 @@ class StreamsSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tru
         text = json.dumps([sorted(set(self.include)), sorted(set(self.exclude))], ensure_ascii=False)
         return KEY_MARK + hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    @property
+    def whole_key(self) -> str:
+        """Hash of all of it, tables and `added` included: what an execution carries."""
+        text = json.dumps(
+            [list(self.include), list(self.exclude), self.added, sorted(self.tables.items())], ensure_ascii=False
+        )
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
 
 def pattern_problems(streams: StreamsSpec, path: str = "spec.streams") -> tuple[str, ...]:
     """A sentence for each pattern that can't be read, after its path."""

@@ -27,6 +27,7 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 JSON = "application/json"
+JSON_PATCH = "application/json-patch+json"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 """A list without specs and statuses (https://kubernetes.io/docs/reference/using-api/api-concepts/#metadata-only-fetches)."""
 REQUEST_TIMEOUT = 30

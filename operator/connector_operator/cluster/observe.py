@@ -11,6 +11,7 @@ import msgspec
 from connector_operator.cluster.cache import ClusterCache
 from connector_operator.cluster.client import METADATA_LIST, ApiError, KubeClient
 from connector_operator.cluster.dry_run import DryRuns
+from connector_operator.cluster.orders import Orders
 from connector_operator.cluster.peers import gather_peers
 from connector_operator.decide.decision import Look
 from connector_operator.decide.facts import Facts
@@ -56,6 +57,7 @@ class Observer:
         dry_runs: DryRuns,
         layers: Callable[[], Iterable[Layer]],
         installation: Callable[[], str],
+        orders: Orders,
         is_about_to_list: Callable[[Key], bool] = lambda _: False,
         defaults: Callable[[], str] = lambda: "",
         image_turns: Callable[[], ImageTurns] = ImageTurns,
@@ -67,6 +69,7 @@ class Observer:
         self._has_slot = has_slot
         self._is_about_to_list = is_about_to_list
         self._dry_runs = dry_runs
+        self._orders = orders
         self._layers = layers
         self._installation = installation
         self._defaults = defaults
@@ -106,6 +109,7 @@ class Observer:
             follows_image=spec is not None and follows_image(spec.runner, self._layers()),
             created=parse_time(meta.get("creationTimestamp")),
             changed=parse_time(raw["changed"]) if raw["changed"] != meta.get("creationTimestamp") else None,
+            delivery=self._orders.known(meta["uid"]),
             refusal=refusal,
             policy=self._own_policy(spec),
         )
@@ -144,6 +148,8 @@ class Observer:
             return msgspec.structs.replace(seen, dry_run=await self._dry_runs.ask(facts))
         if Look.PEERS in looks:
             return msgspec.structs.replace(seen, peers=gather_peers(self._cache, self._is_about_to_list, facts))
+        if Look.ANSWER in looks:
+            return await self._answer(facts)
         pods = await self._pods(seen) if Look.PODS in looks else seen.pods or ()
         seen = msgspec.structs.replace(seen, pods=pods)
         if Look.EVENTS in looks:
@@ -155,6 +161,13 @@ class Observer:
             catalogue = await self._catalogue(facts, pods)
             seen = msgspec.structs.replace(seen, catalogue=catalogue, catalogue_lost=catalogue is None)
         return seen
+
+    async def _answer(self, facts: Facts) -> Observation:
+        """What the live runner says about the selection that it was told."""
+        seen = facts.seen
+        seen = msgspec.structs.replace(seen, pods=await self._pods(seen) if seen.pods is None else seen.pods)
+        answer, delivery = await self._orders.read_answer(seen, facts.live[0].job.name)
+        return msgspec.structs.replace(seen, answer=answer, delivery=delivery)
 
     async def existing(self, namespaces: Iterable[str]) -> set[str]:
         """The UIDs of all existing Connectors, Datasets and connectors' Jobs, from lists of their metadata.

@@ -12,7 +12,8 @@ from connector_operator.cluster.apply import Writer
 from connector_operator.cluster.cache import ClusterCache
 from connector_operator.cluster.client import ApiError
 from connector_operator.cluster.observe import Observer
-from connector_operator.decide.actions import CreateDiscovery, CreateRunner, DeleteJob, JobAction
+from connector_operator.cluster.orders import Orders
+from connector_operator.decide.actions import CreateDiscovery, CreateRunner, DeleteJob, JobAction, SendOrders
 from connector_operator.decide.decision import Decision, decide
 from connector_operator.decide.facts import is_held_back, is_underway
 from connector_operator.decide.observation import Observation
@@ -52,6 +53,7 @@ class ConnectorController:
         cache: ClusterCache,
         slots: Slots,
         askers: Askers,
+        orders: Orders,
         settings: RunnerSettings,
         clock: Callable[[], datetime],
     ) -> None:
@@ -60,6 +62,7 @@ class ConnectorController:
         self._cache = cache
         self._slots = slots
         self._askers = askers
+        self._orders = orders
         self._settings = settings
         self._clock = clock
         self._refusals: dict[Key, str] = {}
@@ -171,6 +174,11 @@ class ConnectorController:
     async def _do(self, key: Key, seen: Observation, action: JobAction) -> None:
         if isinstance(action, DeleteJob):
             await self._writer.delete_job(key, action.job, action.uid, in_foreground=action.in_foreground)
+        elif isinstance(action, SendOrders):
+            if refusal := await self._orders.write(seen, action):
+                log.warning(
+                    "%s: %s", Reason.ORDERS_REFUSED, refusal, extra={"namespace": key.namespace, "object": key.name}
+                )
         elif seen.spec is not None:
             subject = Subject(seen.namespace, seen.name, seen.uid, seen.spec)
             if isinstance(action, CreateRunner):

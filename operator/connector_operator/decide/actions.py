@@ -8,6 +8,7 @@ import msgspec
 
 from connector_operator.decide.case import Case
 from connector_operator.decide.facts import Facts
+from connector_operator.decide.orders import has_orders, next_writing
 from connector_operator.decide.outputs import Action, ListingAction
 from connector_operator.decide.peers import Peers
 from connector_operator.resources import names
@@ -58,14 +59,27 @@ class DeleteJob(msgspec.Struct, frozen=True):
     in_foreground: bool
 
 
+class SendOrders(msgspec.Struct, frozen=True):
+    """Write the selection that a live execution is to carry from now on.
+
+    Attributes:
+        job, uid: Its Job.
+        streams: The selection.
+    """
+
+    job: str
+    uid: str
+    streams: StreamsSpec
+
+
 LATE_WATCH = timedelta(seconds=30)
 """Longer than it takes until the watch shows a Job that was created."""
-JobAction = CreateRunner | CreateDiscovery | DeleteJob
+JobAction = CreateRunner | CreateDiscovery | DeleteJob | SendOrders
 
 
 def plan_actions(case: Case) -> tuple[JobAction, ...]:
     """The actions of both rows; run and attempt are already reserved in the memory."""
-    return _of_execution(case) + _of_listing(case)
+    return _of_execution(case) + _of_listing(case) + _of_orders(case)
 
 
 def _of_execution(case: Case) -> tuple[JobAction, ...]:
@@ -78,6 +92,17 @@ def _of_execution(case: Case) -> tuple[JobAction, ...]:
     if action is Action.TRIM:
         return tuple(_leave(live.job) for live in facts.live[:-1])
     return _clear(case) if action is Action.CLEAR else ()
+
+
+def _of_orders(case: Case) -> tuple[JobAction, ...]:
+    """Keeps the orders of a live execution as they were sent: also when somebody else has changed or deleted them."""
+    facts, spec = case.facts, case.facts.seen.spec
+    if case.row.action not in {Action.SEND, Action.NOTHING} or spec is None or spec.streams is None:
+        return ()
+    if not has_orders(facts, case.memory) or next_writing(facts) > facts.seen.now:
+        return ()
+    job = facts.live[0].job
+    return (SendOrders(job.name, job.uid, spec.streams),)
 
 
 def _clear(case: Case) -> tuple[JobAction, ...]:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from connector_operator.decide.observation import Policy
 from connector_operator.decide.termination import CRASHED, DISRUPTED, FENCED, REFUSED, Ending
+from connector_operator.resources.connector import whole_hash
 from connector_operator.resources.times import format_time, parse_time
 from connector_operator.resources.workload import ObservedJob
 from connector_runner.resilience.backoff import backoff_delay
@@ -50,7 +51,8 @@ def next_retry(before: Retry, job: ObservedJob, ending: Ending, ended: datetime,
 
     Failures add up only for the same spec and Dataset, and only if the runs were unstable.
     """
-    same = before.spec_hash == job.spec_hash and before.dataset_hash == job.dataset_hash
+    made_from = whole_hash(job.spec_hash, job.selection)
+    same = before.spec_hash == made_from and before.dataset_hash == job.dataset_hash
     duration = ended - (job.started or ended)
     failures = before.failures if same and duration < policy.stable_after else 0
     outcome = ending.outcome
@@ -65,7 +67,7 @@ def next_retry(before: Retry, job: ObservedJob, ending: Ending, ended: datetime,
         elif duration < policy.stable_after:
             wait = delay_after(failures, CRASH_DELAY, job.uid)
     since = before.since if failures > 1 and before.since else format_time(ended) if failures else ""
-    return Retry(outcome, failures, since, format_time(ended + wait), job.spec_hash, job.dataset_hash)
+    return Retry(outcome, failures, since, format_time(ended + wait), made_from, job.dataset_hash)
 
 
 def is_due(at: str, now: datetime) -> bool:

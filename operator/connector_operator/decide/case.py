@@ -30,7 +30,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     waiting: tuple[ObservedJob, ...]
 
 
-_WAITING = frozenset({Execution.WAITING, Execution.OUTDATED, Execution.LOST})
+_WAITING = frozenset({Execution.WAITING, Execution.OUTDATED, Execution.BEHIND, Execution.LOST})
 
 
 def waiting_jobs(facts: Facts, inputs: Inputs) -> tuple[ObservedJob, ...]:

@@ -19,9 +19,11 @@ from connector_operator.decide.inputs import (
     Slot,
     Timer,
 )
+from connector_operator.decide.orders import Standing, find_standing
 from connector_operator.decide.sharing import find_asker
 from connector_operator.decide.stream_facts import StreamFacts
 from connector_operator.resources import names
+from connector_operator.resources.connector import whole_hash
 from connector_operator.resources.dataset import Resolution
 from connector_operator.resources.workload import ObservedJob
 from connector_runner.schemas.kinds.connector_status import ConnectorStatus
@@ -62,7 +64,11 @@ def _gate(facts: Facts, memory: ConnectorStatus, streams: StreamFacts) -> Gate:
 def _memory(facts: Facts, memory: ConnectorStatus) -> Memory:
     """How earlier executions of the same spec prevent a start now."""
     retry, seen = memory.retry, facts.seen
-    if seen.spec is None or not retry.outcome or retry.spec_hash != facts.hashes.spec:
+    if (
+        seen.spec is None
+        or not retry.outcome
+        or retry.spec_hash != whole_hash(facts.hashes.spec, facts.hashes.selection)
+    ):
         return Memory.CLEAR
     if seen.dataset.hash and retry.dataset_hash != seen.dataset.hash:
         return Memory.CLEAR
@@ -123,13 +129,20 @@ def _live_execution(facts: Facts, memory: ConnectorStatus, live: JobFacts, gate:
         return outdated if seen.has_turn or not job.ready else Execution.QUEUED
     if live.has_outdated_form or (gate is Gate.OPEN and follows_image_now(facts, live)):
         return outdated
-    return _current_execution(job)
+    return _current_execution(facts, memory, job)
 
 
-def _current_execution(job: ObservedJob) -> Execution:
+def _current_execution(facts: Facts, memory: ConnectorStatus, job: ObservedJob) -> Execution:
     """The state of a live execution that was made from the present spec."""
     if job.is_suspended:
         return Execution.SUSPENDED
+    match find_standing(facts, memory, job):
+        case Standing.UNSENT:
+            return Execution.BEHIND
+        case Standing.SENT if job.ready:
+            return Execution.BEHIND
+        case Standing.DECLINED if job.ready:
+            return Execution.DECLINED
     return Execution.READY if job.ready else Execution.WAITING
 
 

@@ -11,6 +11,7 @@ import msgspec
 from connector_operator.decide.case import Case
 from connector_operator.decide.image import say_image
 from connector_operator.decide.messages import Messages, list_problems, say_streams
+from connector_operator.decide.orders import say_applied
 from connector_operator.decide.selected import say_unmatched
 from connector_operator.resources.dataset import Resolution
 from connector_operator.resources.reasons import Reason, RunnerReason
@@ -29,11 +30,11 @@ class Said(NamedTuple):
 
 
 class ConditionKind(msgspec.Struct, Generic[Subject], frozen=True):
-    """A condition that the operator owns: its type, what it means, and what it reports about a subject."""
+    """A condition that the operator owns: its type, what it means, and what it reports about a subject (None: it has none)."""
 
     type: str
     meaning: str
-    say: Callable[[Subject], Said]
+    say: Callable[[Subject], Said | None]
 
 
 def build_conditions(
@@ -48,6 +49,8 @@ def build_conditions(
     built = []
     for kind in kinds:
         said, old = kind.say(subject), known.get(kind.type)
+        if said is None:
+            continue
         is_same = old is not None and old.status == said.status
         since = (old.last_transition_time if old is not None and is_same else "") or format_time(now)
         built.append(Condition(kind.type, said.status, said.reason, said.message, since, generation))
@@ -126,6 +129,13 @@ def _runner_up_to_date(report: Report) -> Said:
     return Said(*say_image(report.case, is_stalled=report.messages.stalled))
 
 
+def _selection_applied(report: Report) -> Said | None:
+    facts = report.case.facts
+    if facts.seen.spec is None or facts.seen.spec.streams is None:
+        return None
+    return Said(*say_applied(facts, report.case.memory))
+
+
 CONDITIONS: tuple[ConditionKind[Report], ...] = (
     ConditionKind(
         "Ready",
@@ -149,6 +159,11 @@ CONDITIONS: tuple[ConditionKind[Report], ...] = (
         "RunnerHealthy",
         "Whether the execution's pod is ready; Unknown when no execution is requested.",
         _runner_healthy,
+    ),
+    ConditionKind(
+        "SelectionApplied",
+        "Whether the running execution carries what spec.streams selects; only with spec.streams. A runner that refuses a changed selection says why.",
+        _selection_applied,
     ),
     ConditionKind(
         "RunnerUpToDate",

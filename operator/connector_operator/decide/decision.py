@@ -16,6 +16,7 @@ from connector_operator.decide.fold import fold
 from connector_operator.decide.inputs import Request
 from connector_operator.decide.messages import build_messages
 from connector_operator.decide.observation import Observation
+from connector_operator.decide.orders import next_answer
 from connector_operator.decide.outputs import Action, ListingAction
 from connector_operator.decide.record import forget_cancelled, record
 from connector_operator.decide.sharing import find_asker, take_shared
@@ -33,6 +34,7 @@ class Look(StrEnum):
     CATALOGUE = "catalogue"
     DRY_RUN = "dry run"
     PEERS = "peers"
+    ANSWER = "answer"
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,6 +122,9 @@ def _needed_looks(case: Case) -> frozenset[Look]:
     is_unseen = seen.catalogue is None and not seen.catalogue_lost
     if reads and unread is not None and unread.has_listed and is_unseen:
         looks |= {Look.PODS, Look.CATALOGUE}
+    answer_at = next_answer(case.facts, case.memory)
+    if not looks and answer_at is not None and answer_at <= seen.now:
+        looks.add(Look.ANSWER)
     if not looks and case.row.needs_dry_run and seen.dry_run is None:
         looks.add(Look.DRY_RUN)
     if not looks and case.listing_row.asks_peers and seen.peers is None:

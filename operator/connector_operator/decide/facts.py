@@ -10,7 +10,7 @@ import msgspec
 from connector_operator.decide.observation import Observation, Policy
 from connector_operator.decide.provenance import with_provenance
 from connector_operator.resources import names
-from connector_operator.resources.connector import config_hash, form_hash, spec_hash, take_over_hash
+from connector_operator.resources.connector import config_hash, form_hash, selection_hash, spec_hash, take_over_hash
 from connector_operator.resources.runner_rules import restricted_problems
 from connector_operator.resources.times import parse_time
 from connector_operator.resources.workload import ObservedJob, ObservedPod
@@ -25,6 +25,7 @@ class Hashes(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         config: Of what the streams depend on.
         spec: Of what an execution is made from, except for the Dataset.
+        selection: Of `spec.streams`; "" without.
         form: Of how a pod is configured.
         listing: Of what failed attempts to list the streams are counted for: what is listed, and by what pod.
         take_over: Of whom the table may be taken over from; "" for nobody.
@@ -32,6 +33,7 @@ class Hashes(msgspec.Struct, frozen=True, kw_only=True):
 
     config: str = ""
     spec: str = ""
+    selection: str = ""
     form: str = ""
     listing: str = ""
     take_over: str = ""
@@ -125,7 +127,10 @@ def _hash(seen: Observation) -> Hashes:
         return Hashes(take_over=take_over)
     config, form = config_hash(seen.spec), form_hash(seen.spec, seen.policy.installation)
     listing = names.hash_value([config, seen.spec.rediscover_at, form])
-    return Hashes(config=config, spec=spec_hash(seen.spec), form=form, listing=listing, take_over=take_over)
+    selection = selection_hash(seen.spec)
+    return Hashes(
+        config=config, spec=spec_hash(seen.spec), selection=selection, form=form, listing=listing, take_over=take_over
+    )
 
 
 def own_jobs(jobs: Iterable[ObservedJob], uid: str, role: str) -> list[ObservedJob]:

@@ -23,7 +23,15 @@ _KILLED = 137
 def fold(facts: Facts) -> ConnectorStatus:
     """The part of the status that is memory; nothing is decided here."""
     status = _fold_execution(facts, facts.seen.status)
+    status = _fold_answer(facts, status)
     return _fold_discovery(facts, status)
+
+
+def _fold_answer(facts: Facts, status: ConnectorStatus) -> ConnectorStatus:
+    """Records what the runner said about the selection that it was sent; an answer to an earlier one does not count."""
+    answer, ordered = facts.seen.answer, status.ordered
+    is_awaited = answer is not None and bool(ordered.sent) and answer.mark == ordered.sent
+    return replace(status, ordered=replace(ordered, answer=answer)) if answer is not None and is_awaited else status
 
 
 def _fold_execution(facts: Facts, status: ConnectorStatus) -> ConnectorStatus:

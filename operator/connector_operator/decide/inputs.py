@@ -38,6 +38,14 @@ class Execution(Word):
     READY = "ready", "live, made from the present spec, its pod ready"
     WAITING = "waiting", "live, made from the present spec, its pod not ready"
     OUTDATED = "outdated", "live, made from something that has changed since"
+    BEHIND = (
+        "behind",
+        "live, made from the present spec, but its runner does not carry the selection of spec.streams yet",
+    )
+    DECLINED = (
+        "declined",
+        "live and ready, but its runner refuses the selection of spec.streams and goes on with the earlier one",
+    )
     QUEUED = "queued", "live and ready, its Dataset has changed, another connector has the turn"
     SURPLUS = "surplus", "more than one live"
     BARRED = "barred", "as outdated, but the API server refuses the next Job"

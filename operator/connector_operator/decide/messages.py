@@ -9,6 +9,7 @@ import msgspec
 
 from connector_operator.decide.case import Case
 from connector_operator.decide.inputs import Gate
+from connector_operator.decide.orders import EARLIER_GOES_ON, answer_of, say_refused_orders
 from connector_operator.decide.outputs import Action, ListingAction, ReasonFrom, Wake
 from connector_operator.decide.pod_problems import Explanation, WaitsFor, explain_suspended, explain_unready
 from connector_operator.decide.selected import say_nothing_selected, say_runs, say_selected
@@ -64,9 +65,13 @@ def build_messages(case: Case) -> Messages:
         return Messages(
             reason=Reason.JOB_REFUSED, message=seen.refusal, event=seen.refusal, stalled=True, listing=listing, pod=pod
         )
+    if row.action is Action.SEND and (refusal := say_refused_orders(case.facts, case.memory)):
+        said = f"{EARLIER_GOES_ON} {refusal}"
+        return Messages(reason=Reason.ORDERS_REFUSED, message=said, event=said, stalled=True, listing=listing, pod=pod)
     message = _fill(row.message, _Sayers(case, gate, pod))
     when = gate.when if row.reason is ReasonFrom.GATE else _say_when(case)
-    giver = {ReasonFrom.GATE: gate, ReasonFrom.POD: pod}.get(row.reason) if isinstance(row.reason, ReasonFrom) else None
+    givers = {ReasonFrom.GATE: gate, ReasonFrom.POD: pod, ReasonFrom.ANSWER: _explain_answer(case)}
+    giver = givers.get(row.reason) if isinstance(row.reason, ReasonFrom) else None
     is_helpless = row.reconciling and giver is not None and giver.waits_for is WaitsFor.PERSON
     return Messages(
         reason=_reason(case, giver),
@@ -108,10 +113,24 @@ PARTS: dict[str, Callable[[_Sayers], str]] = {
     "streams": lambda s: say_streams(s.case.memory),
     "execution": lambda s: names.execution_job_name(s.case.facts.seen.name, s.case.facts.seen.uid, s.case.memory.run),
     "refusal": lambda s: s.case.facts.seen.dry_run.refusal if s.case.facts.seen.dry_run else "",
+    "sending": lambda s: _say_sending(s.case),
+    "declined": lambda s: f"{EARLIER_GOES_ON} {_explain_answer(s.case).message}",
     "over": lambda s: _say_ending(s.case),
     "suspended": lambda s: explain_suspended(s.case.facts.live[-1].job).message if s.case.facts.live else "",
 }
 """The {parts} of rows' messages, and the text for each."""
+
+
+def _explain_answer(case: Case) -> Explanation:
+    """Why the runner refuses the selection that it was sent."""
+    reason, message = answer_of(case.memory)
+    return Explanation(reason, close(message), WaitsFor.PERSON)
+
+
+def _say_sending(case: Case) -> str:
+    """What becomes of a changed selection."""
+    what = say_selected(case.facts.seen.spec, case.memory)
+    return f"The running execution is asked to carry {what}; the streams that stay are not interrupted."
 
 
 def _say_ending(case: Case) -> str:

@@ -17,6 +17,7 @@ from connector_runner.schemas.catalogue import CatalogueSummary
 from connector_runner.schemas.kinds.connector import ConnectorSpec
 from connector_runner.schemas.kinds.connector_status import ConnectorStatus
 from connector_runner.schemas.manifest import TakeOver
+from connector_runner.schemas.orders import OrdersAnswer
 
 UNRESOLVED = DatasetView(
     Resolution.MISSING, Reason.DATASET_NOT_NAMED, "spec.datasetId is not set; name a Dataset there."
@@ -33,6 +34,24 @@ class DryRun(msgspec.Struct, frozen=True):
 
     refusal: str = ""
     again: datetime | None = None
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """What this process has done about the orders of a live execution.
+
+    Attributes:
+        job: The execution's Job.
+        mark: Hash of the selection that its ConfigMap was last written with, or was to be.
+        again: When to write it again: somebody may have changed or deleted it meanwhile.
+        refusal: Why the API server refused it, as a sentence; "" when it did not.
+        looked: When its runner's log was last read for an answer; None: never.
+    """
+
+    job: str
+    mark: str = ""
+    again: datetime | None = None
+    refusal: str = ""
+    looked: datetime | None = None
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +104,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
         created: When the Connector was created.
         changed: When anything except its status was last changed; None: never since it was created.
         peers: What other connectors that need the same list of streams know about it; None: not read yet.
+        delivery: What was done about the orders of the live execution; None: nothing.
+        answer: The newest answer in its runner's log; None: none, or not read.
         refusal: Why the API server refused the actions of the last visit, as a sentence; "" when it did not.
     """
 
@@ -118,5 +139,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     created: datetime | None = None
     changed: datetime | None = None
     peers: Peers | None = None
+    delivery: Delivery | None = None
+    answer: OrdersAnswer | None = None
     refusal: str = ""
     policy: Policy = Policy()

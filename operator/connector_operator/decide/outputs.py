@@ -12,6 +12,7 @@ class Action(StrEnum):
     LOOK = "list the pods"
     START = "reserve the run, then create the Job"
     STOP = "delete the Job in the foreground"
+    SEND = "write the selection for the runner into a ConfigMap"
     TRIM = "delete all Jobs but the newest"
     CLEAR = "delete Jobs of an earlier connector of this name, and those whose pods are left"
 
@@ -32,6 +33,8 @@ class ReasonFrom(StrEnum):
     POD = "pod"
     LAST = "last"
     """The last execution."""
+    ANSWER = "answer"
+    """The runner's answer to a changed selection."""
 
 
 class EventType(StrEnum):

@@ -28,6 +28,7 @@ def _as_made(job: ObservedJob, status: ConnectorStatus) -> ObservedJob:
             spec_hash=made.spec_hash,
             dataset_hash=made.dataset_hash,
             form=made.form,
+            selection=made.sent or made.selection,
             image=made.image or job.image,
             defaults=made.defaults or job.defaults,
         )

@@ -14,6 +14,7 @@ from connector_operator.resources import names
 from connector_operator.resources.reasons import Reason
 from connector_operator.resources.times import format_time
 from connector_runner.schemas.kinds.connector_status import ConnectorStatus, Held, LastExecution, Ordered, Retry, Update
+from connector_runner.schemas.orders import OrdersAnswer
 
 replace = msgspec.structs.replace
 _STOPS = {
@@ -49,6 +50,8 @@ def _settle(case: Case) -> ConnectorStatus:
 def _record_row(case: Case, memory: ConnectorStatus) -> ConnectorStatus:
     if case.row.action is Action.START:
         return _reserve_run(case, memory)
+    if case.row.action is Action.SEND:
+        return _note_sent(case, memory)
     if case.row.stop is StopCause.OVER:
         return _note_ending(case, memory)
     return memory if case.row.stop is None else _note_stop(case, memory, case.row.stop)
@@ -61,12 +64,26 @@ def _reserve_run(case: Case, memory: ConnectorStatus) -> ConnectorStatus:
         run=run,
         spec_hash=hashes.spec,
         dataset_hash=seen.dataset.hash,
+        selection=hashes.selection,
         form=hashes.form,
         take_over=hashes.take_over,
         image=seen.policy.image,
         defaults=seen.policy.defaults,
     )
     return replace(memory, run=run, ordered=ordered, update=start_update(case.facts, memory.update, run))
+
+
+def _note_sent(case: Case, memory: ConnectorStatus) -> ConnectorStatus:
+    """Records what the live execution is sent, before its ConfigMap is written."""
+    job, wanted, ordered = case.facts.live[0].job, case.facts.hashes.selection, memory.ordered
+    if ordered.run != job.run or not ordered.spec_hash:  # somebody took it out of the status
+        ordered = Ordered(
+            run=job.run, spec_hash=job.spec_hash, dataset_hash=job.dataset_hash, form=job.form, selection=job.selection
+        )
+    if ordered.sent != wanted:
+        sent_at = format_time(case.facts.seen.now)
+        ordered = replace(ordered, sent=wanted, sent_at=sent_at, answer=OrdersAnswer())
+    return replace(memory, ordered=ordered)
 
 
 def _next_run(case: Case, memory: ConnectorStatus) -> int:

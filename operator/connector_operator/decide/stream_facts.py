@@ -42,11 +42,13 @@ def gather_stream_facts(facts: Facts, memory: ConnectorStatus) -> StreamFacts:
     if spec is not None and spec.streams is not None:
         is_answered = memory.selection.key == asked
         has_selected = is_answered and memory.selection.selected > 0
+        was_asked = is_answered  # the answer is forgotten when one stream is selected instead
     else:
         has_selected = any(known.id == asked for known in memory.streams)
         is_answered = has_selected or memory.streams_total <= len(memory.streams)
+        was_asked = discovery.stream == asked
     is_fresh = spec is not None and bool(discovery.at) and discovery.config_hash == hashes.config
-    is_cut_short = bool(asked) and not is_answered and discovery.stream != asked
+    is_cut_short = bool(asked) and not is_answered and not was_asked
     is_missed = bool(asked) and not has_selected
     has_failed = spec is not None and bool(discovery.failures) and discovery.failed_for == hashes.listing
     is_stale = not is_fresh or is_cut_short

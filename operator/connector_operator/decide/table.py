@@ -132,7 +132,7 @@ A, E, G, M, R = Action, Execution, Gate, Memory, Request
 RUNNING, STOPPED, ABSENT = only(R.RUNNING), only(R.STOPPED), only(R.ABSENT)
 NOT_RUNNING, NOT_STOPPED, EXISTING = only(R.ABSENT, R.STOPPED), only(R.ABSENT, R.RUNNING), all_but(R.DELETED)
 LIVE = all_but(E.NONE, E.UNSEEN, E.ENDING, E.ORPHANED, E.STRANDED)
-NONE, ENDING, CHANGED = only(E.NONE), only(E.ENDING), only(E.OUTDATED, E.BARRED)
+NONE, ENDING, CHANGED = only(E.NONE), only(E.ENDING), only(E.OUTDATED, E.BARRED, E.BEHIND)
 OPEN, ANY_GATE, NOT_COMPLETED = only(G.OPEN), frozenset(Gate), all_but(M.COMPLETED)
 UNUSABLE = only(G.INVALID, G.REFUSED, G.UNSELECTED, G.UNKNOWN, G.MISDIRECTED)
 NORMAL = EventType.NORMAL
@@ -171,6 +171,10 @@ ROWS = (
     Row("held",        When(RUNNING, CHANGED, only(G.UNDISCOVERED, G.HOMELESS)), A.NOTHING, "running", ReasonFrom.GATE, GOES_ON + " {gate}",
         reconciling=True),
     Row("stuck",       When(RUNNING, CHANGED, UNUSABLE),          A.NOTHING, "running", ReasonFrom.GATE,    GOES_ON + " {gate}",
+        stalled=True),
+    Row("send",        When(RUNNING, only(E.BEHIND), OPEN),       A.SEND,    "running", Reason.SELECTION_CHANGING, "{sending}",
+        ready=True, reconciling=True, event=NORMAL),
+    Row("declined",    When(RUNNING, only(E.DECLINED)),           A.NOTHING, "running", ReasonFrom.ANSWER,        "{declined}",
         stalled=True),
     Row("turn",        When(RUNNING, only(E.QUEUED)),             A.NOTHING, "running", Reason.AWAITING_TURN,     "The Dataset has changed; this connector follows when those before it are ready again.",
         ready=True, reconciling=True, event=NORMAL),

@@ -8,6 +8,7 @@ from connector_operator.decide.actions import prune
 from connector_operator.decide.case import Case
 from connector_operator.decide.facts import Facts
 from connector_operator.decide.image import settles_at
+from connector_operator.decide.orders import next_orders
 from connector_operator.decide.outputs import Wake
 from connector_operator.resources.times import parse_time
 
@@ -26,6 +27,7 @@ def next_wake(case: Case) -> datetime | None:
     if case.listing_row.wakes:
         moments.append(case.streams.next_at)
     moments += [d.overdue_at for d in facts.discoveries if d.job.finished is None]
+    moments += next_orders(facts, case.memory)
     if prune(facts, case.memory):
         moments.append(now)  # what this status records may be removed once it is stored
     if case.memory.update.run:

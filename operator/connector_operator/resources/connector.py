@@ -143,9 +143,22 @@ def take_over_hash(take_over: TakeOver | None) -> str:
 
 
 def spec_hash(spec: ConnectorSpec) -> str:
-    """Hash of what requires a new execution when it changes, except for the dataset; absent fields equal defaults."""
+    """Hash of what requires a new execution when it changes, except for the dataset; absent fields equal defaults.
+
+    Which streams a selection takes is not part of it: a live execution gets it. See `selection_hash`.
+    """
     runner = _pod_part(spec.runner)
     asked: Any = spec.selected_stream
     if spec.streams is not None:
-        asked = [spec.on_stream_failure, msgspec.to_builtins(spec.streams)]
+        asked = [spec.on_stream_failure, "streams"]
     return hash_value([config_hash(spec), asked, spec.wait, runner, spec.restarted_at, spec.dataset_id])
+
+
+def selection_hash(spec: ConnectorSpec) -> str:
+    """Hash of `spec.streams`; "" without."""
+    return spec.streams.whole_key if spec.streams is not None else ""
+
+
+def whole_hash(spec: str, selection: str) -> str:
+    """Hash of all that an execution carries out: its spec's, and the selection's if it has one."""
+    return hash_value([spec, selection]) if selection else spec

@@ -16,6 +16,7 @@ LABEL_ROLE = f"{GROUP}/role"
 LABEL_RUN = f"{GROUP}/run"
 ANNOTATION_UID = f"{GROUP}/connector-uid"
 ANNOTATION_SPEC = f"{GROUP}/spec-hash"
+ANNOTATION_SELECTION = f"{GROUP}/selection-hash"
 ANNOTATION_DATASET = f"{GROUP}/dataset-hash"
 ANNOTATION_CONFIG = f"{GROUP}/config-hash"
 ANNOTATION_REDISCOVER = f"{GROUP}/rediscover-at"
@@ -64,6 +65,11 @@ def execution_job_name(connector: str, uid: str, run: int) -> str:
 def discovery_job_name(connector: str, uid: str, attempt: int) -> str:
     """The Job of one attempt to list the streams."""
     return f"{connector}-{_suffix(uid, ROLE_DISCOVERY, attempt)}"
+
+
+def orders_name(job: str) -> str:
+    """The ConfigMap with the orders of an execution that have changed since it was started."""
+    return f"{job}-orders"
 
 
 def is_derived(job: str, connector: str, uid: str, role: str, run: int) -> bool:

@@ -100,6 +100,23 @@ class Reason(StrEnum):
         "Of RunnerUpToDate: the runner's image has changed; `spec.runner.updatePolicy` lets this execution continue with the earlier one.",
         "Set `spec.restartedAt` when it suits.",
     )
+    SELECTION_CHANGING = (
+        "SelectionChanging",
+        "The running execution gets the changed `spec.streams`; until it carries it (within about a minute), the earlier selection goes on.",
+        NOTHING,
+        True,
+    )
+    SELECTION_APPLIED = "SelectionApplied", "The running execution carries the selection of `spec.streams`."
+    SELECTION_UNCONFIRMED = (
+        "SelectionUnconfirmed",
+        "The running execution was sent the changed `spec.streams`, but its runner has not said within two minutes that it carries it.",
+        "Look at the runner's log. A runner's image of an earlier version does not look for changes: set `spec.restartedAt` to any new text for a new execution.",
+    )
+    ORDERS_REFUSED = (
+        "OrdersRefused",
+        "The API server refuses the ConfigMap by which a running execution gets the changed `spec.streams`; the earlier selection goes on.",
+        "Fix what the message names (a right that is missing, a quota, a foreign ConfigMap of that name), or set `spec.restartedAt` to any new text for a new execution.",
+    )
     CRASH_BACKOFF = (
         "CrashBackoff",
         "The last execution failed; the next one waits (1 s, doubling to 5 min; reset after 10 min of running).",

@@ -23,6 +23,7 @@ class ObservedJob(msgspec.Struct, frozen=True, kw_only=True):
         role: `runner` or `discovery`.
         run: The execution's number; 0 for a discovery.
         spec_hash, dataset_hash: What the execution was made from.
+        selection: Hash of the selection that it was sent last; "" for one stream.
         config_hash, rediscover_at, stream: What the discovery was made from.
         form: Hash of how its pod was configured; "" when not known.
         image: The runner's image as it was asked for; of an earlier operator's Job: as its pod template has it.
@@ -45,6 +46,7 @@ class ObservedJob(msgspec.Struct, frozen=True, kw_only=True):
     run: int = 0
     spec_hash: str = ""
     dataset_hash: str = ""
+    selection: str = ""
     config_hash: str = ""
     rediscover_at: str = ""
     stream: str = ""
@@ -164,6 +166,7 @@ def read_job(raw: Mapping[str, Any]) -> ObservedJob:
         run=count,
         spec_hash=annotations.get(names.ANNOTATION_SPEC, ""),
         dataset_hash=annotations.get(names.ANNOTATION_DATASET, ""),
+        selection=annotations.get(names.ANNOTATION_SELECTION, ""),
         config_hash=annotations.get(names.ANNOTATION_CONFIG, ""),
         rediscover_at=annotations.get(names.ANNOTATION_REDISCOVER, ""),
         stream=annotations.get(names.ANNOTATION_STREAM, ""),

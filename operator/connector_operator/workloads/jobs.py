@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from connector_operator.resources import names
-from connector_operator.resources.connector import config_hash, spec_hash
+from connector_operator.resources.connector import config_hash, selection_hash, spec_hash
 from connector_operator.resources.dataset import DatasetView
 from connector_operator.workloads.layers import Layer, built_in, effective_runner
 from connector_runner.schemas import manifest as orders
@@ -24,6 +24,7 @@ from connector_runner.schemas.outcome import ExitCode
 
 TERMINATION_LOG = "/dev/termination-log"
 DATASET_URL_FILE = "url"
+ORDERS_VOLUME = "orders"
 POD_FIELDS = (
     "serviceAccountName", "nodeSelector", "tolerations", "affinity", "priorityClassName", "imagePullSecrets", "securityContext",
     "topologySpreadConstraints", "runtimeClassName", "schedulerName", "hostAliases", "dnsPolicy", "dnsConfig", "hostNetwork", "hostPID",
@@ -95,8 +96,12 @@ def build_runner_job(
         names.ANNOTATION_IMAGE: settings.image,
         names.ANNOTATION_DEFAULTS: settings.defaults(),
     }
+    if selection := selection_hash(spec):
+        annotations[names.ANNOTATION_SELECTION] = selection
     runner = settings.runner_of(spec)
     pod = _build_pod(subject, settings, runner, _manifest(subject, run, dataset, claim), ["run"], dataset)
+    if spec.streams is not None:
+        _mount_orders(pod, job)
     container = pod["containers"][0]
     container["ports"] = [{"name": "probes", "containerPort": orders.PROBE_PORT}]
     # Generous: a hung loop is killed, a busy machine is not. Readiness never kills.
@@ -112,6 +117,13 @@ def build_runner_job(
         ]
     }
     return body
+
+
+def _mount_orders(pod: dict[str, Any], job: str) -> None:
+    """The selection as it is changed while the runner lives; there is no such ConfigMap until it changes."""
+    pod["volumes"].append({"name": ORDERS_VOLUME, "configMap": {"name": names.orders_name(job), "optional": True}})
+    mount = {"name": ORDERS_VOLUME, "mountPath": orders.ORDERS_DIRECTORY, "readOnly": True}
+    pod["containers"][0]["volumeMounts"].append(mount)
 
 
 def _fail_on(operator: str, code: ExitCode) -> dict[str, Any]:

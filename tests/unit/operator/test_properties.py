@@ -3,10 +3,11 @@
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connector_operator.decide.actions import CreateRunner
+from connector_operator.decide.actions import CreateRunner, SendOrders
 from connector_operator.resources import names
 from connector_runner.schemas.catalogue import SelectionSummary
 from connector_runner.schemas.kinds.streams import StreamsSpec
+from connector_runner.schemas.orders import OrdersAnswer
 from tests.unit.operator.world import CATALOGUE, DATASET, World, replace
 
 PATCHES = st.sampled_from(
@@ -20,6 +21,8 @@ PATCHES = st.sampled_from(
         {"selectedStream": None, "streams": {"include": ["*"]}},
         {"selectedStream": None, "streams": {"include": ["nonsense.*"]}},
         {"selectedStream": None, "streams": {"include": ["never.asked"]}},
+        {"selectedStream": None, "streams": {"include": ["*"], "exclude": ["a.*"]}},
+        {"selectedStream": None, "streams": {"include": ["*"], "added": "ignore"}},
         {"streams": None},
         {"streams": {"include": ["a."]}},
         {"restartedAt": "1"},
@@ -41,6 +44,7 @@ EVENTS = st.one_of(
         st.none(),
     ),
     st.tuples(st.just("time"), st.sampled_from([1, 30, 700])),
+    st.tuples(st.just("answer"), st.sampled_from(["", "SchemaConflict"])),
 )
 
 
@@ -48,6 +52,7 @@ ANSWERED = replace(
     CATALOGUE,
     selections=(
         SelectionSummary(StreamsSpec(("*",)).key, 2),
+        SelectionSummary(StreamsSpec(("*",), ("a.*",)).key, 1),
         SelectionSummary(StreamsSpec(("nonsense.*",)).key, 0, {"nonsense.*": ()}),
     ),
 )
@@ -64,6 +69,8 @@ def happen(world: World, event: tuple[str, object]) -> None:
             world.end(value)
         case "time", int():
             world.pass_time(value)
+        case "answer", str():
+            world.answer = OrdersAnswer(world.sent[-1].streams.whole_key if world.sent else "x", value, value)
         case "ready", _:
             world.ready()
         case "leave", _:
@@ -117,6 +124,10 @@ def check(world: World, runs: list[int]) -> None:
                 assert decision.status is None or decision.status["run"] == act.run
                 runs.append(act.run)
     assert world.status.get("run", 0) >= 0
+    for act in [act for decision in world.history[-1:] for act in decision.actions if isinstance(act, SendOrders)]:
+        assert [job.name for job in world.live()] == [act.job], "only who lives is sent them"
+        assert decision.facts.seen.spec is not None
+        assert act.streams == decision.facts.seen.spec.streams, "what the spec asks for at that moment"
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -121,9 +121,8 @@ def test_a_changed_selection_is_asked_for_anew_while_what_runs_stays() -> None:
     assert world.condition("Discovered")["status"] == "True"
     world.catalogue = answer(SelectionSummary(CRM_KEY, 7))
     world.discover()
-    world.leave()
-    world.settle()
-    assert [job.run for job in world.live()] == [2]
+    assert world.live() == first, "the live execution is told"
+    assert [act.streams.include for act in world.sent] == [("crm.*",)]
     assert world.status["selection"] == {"text": "7 streams", "selected": 7, "key": CRM_KEY}
 
 

@@ -49,6 +49,7 @@ def expected_when_running(s: Inputs) -> str:
         Execution.READY: "running",
         Execution.WAITING: "starting",
         Execution.QUEUED: "turn",
+        Execution.DECLINED: "declined",
         Execution.SURPLUS: "trim",
         Execution.LOST: "lost",
         Execution.SPENT: "spent",
@@ -57,18 +58,19 @@ def expected_when_running(s: Inputs) -> str:
     }
     if s.execution in fixed:
         return fixed[s.execution]
-    if s.execution in {Execution.OUTDATED, Execution.BARRED}:
+    if s.execution in {Execution.OUTDATED, Execution.BARRED, Execution.BEHIND}:
         if s.gate is Gate.OPEN:
-            return "replace" if s.execution is Execution.OUTDATED else "barred"
+            rows = {Execution.OUTDATED: "replace", Execution.BARRED: "barred", Execution.BEHIND: "send"}
+            return rows[s.execution]
         return "held" if s.gate in {Gate.UNDISCOVERED, Gate.HOMELESS} else "stuck"
     if s.memory is Memory.COMPLETED:
         return "completed"
     if s.gate is not Gate.OPEN:
         return "pending" if s.gate is Gate.UNDISCOVERED else s.gate.value
-    rows = {Memory.CLEAR: "start", Memory.CRASHED: "backoff", Memory.FAILING: "failing", Memory.REFUSED: "mend"} | {
+    starts = {Memory.CLEAR: "start", Memory.CRASHED: "backoff", Memory.FAILING: "failing", Memory.REFUSED: "mend"} | {
         Memory.FENCED: "fenced"
     }
-    return rows[s.memory]
+    return starts[s.memory]
 
 
 def expected_listing_row(s: ListingInputs) -> str:

@@ -18,6 +18,7 @@ from connector_operator.cluster.client import KubeClient
 from connector_operator.cluster.dry_run import DryRuns
 from connector_operator.cluster.jobs import JobPoster
 from connector_operator.cluster.observe import Observer
+from connector_operator.cluster.orders import Orders
 from connector_operator.decide.actions import DeleteJob
 from connector_operator.decide.decision import Decision, Look, decide
 from connector_operator.decide.observation import DryRun, Observation, Policy
@@ -60,7 +61,7 @@ def observe(name: str, now: datetime, stored: dict[str, Any] | None = None, imag
     settings = RunnerSettings(image=image)
     observer = Observer(
         NOTHING, cache, Policy(image=image), lambda *_: False, lambda _: True, DryRuns(JobPoster(NOTHING), settings),
-        lambda: (built_in(),), settings.form,
+        lambda: (built_in(),), settings.form, Orders(NOTHING),
     )  # fmt: skip
     found = observer.observe(Key("connector", namespace, name), now, "")
     assert found is not None

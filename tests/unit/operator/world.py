@@ -8,17 +8,18 @@ from typing import Any
 
 import msgspec
 
-from connector_operator.decide.actions import CreateDiscovery, CreateRunner, DeleteJob, JobAction
+from connector_operator.decide.actions import CreateDiscovery, CreateRunner, DeleteJob, JobAction, SendOrders
 from connector_operator.decide.decision import Decision, Look, decide
-from connector_operator.decide.observation import DryRun, Observation, Policy
+from connector_operator.decide.observation import Delivery, DryRun, Observation, Policy
 from connector_operator.decide.peers import Peers
 from connector_operator.resources import names
-from connector_operator.resources.connector import config_hash, parse_spec, parse_status, spec_hash
+from connector_operator.resources.connector import config_hash, parse_spec, parse_status, selection_hash, spec_hash
 from connector_operator.resources.dataset import resolve_dataset, selects_many
 from connector_operator.resources.events import NodeSign
 from connector_operator.resources.workload import ObservedJob, ObservedPod
 from connector_runner.schemas.catalogue import CatalogueSummary, StreamSummary
 from connector_runner.schemas.manifest import TakeOver
+from connector_runner.schemas.orders import OrdersAnswer
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SPEC: dict[str, Any] = {
@@ -53,6 +54,10 @@ class World:
         self.follows_image = True
         self.has_slot = True
         self.refusal = ""
+        self.delivery: Delivery | None = None
+        self.sent: list[SendOrders] = []
+        self.orders_refusal = ""
+        self.answer: OrdersAnswer | None = None
         self.warnings: tuple[tuple[str, str], ...] = ()
         self.node_signs: tuple[NodeSign, ...] = ()
         self.dry_run = DryRun()
@@ -104,6 +109,7 @@ class World:
             update_blocker=self.update_blocker,
             follows_image=self.follows_image,
             refusal=self.refusal,
+            delivery=self.delivery,
             take_over=self.take_over,
             created=self.created,
             changed=self.changed,
@@ -119,6 +125,10 @@ class World:
                 return decision
             if decision.looks == {Look.PEERS}:
                 seen = replace(seen, peers=self.peers)
+            elif decision.looks == {Look.ANSWER}:
+                done = seen.delivery or Delivery(job=self.live()[0].name)
+                self.delivery = replace(done, looked=self.now)
+                seen = replace(seen, answer=self.answer, delivery=self.delivery)
             elif Look.DRY_RUN in decision.looks:
                 self.dry_runs += 1
                 seen = replace(seen, dry_run=self.dry_run)
@@ -161,6 +171,9 @@ class World:
             else:
                 self.vanish(act.job)
             return
+        if isinstance(act, SendOrders):
+            self.receive(act)
+            return
         if act.job in self.jobs:
             return
         spec, _ = parse_spec(self.spec)
@@ -176,6 +189,7 @@ class World:
             run=act.run if isinstance(act, CreateRunner) else act.attempt,
             spec_hash=spec_hash(spec) if is_runner else "",
             dataset_hash=dataset.hash if is_runner else "",
+            selection=selection_hash(spec) if is_runner else "",
             config_hash="" if is_runner else config_hash(spec),
             rediscover_at="" if is_runner else spec.rediscover_at,
             stream="" if is_runner else spec.asked,
@@ -194,6 +208,13 @@ class World:
             accepted=self.now,
             started=self.now,
         )
+
+    def receive(self, act: SendOrders) -> None:
+        """As `cluster.orders` does it."""
+        self.sent.append(act)
+        done = self.delivery if self.delivery is not None and self.delivery.job == act.job else Delivery(job=act.job)
+        again = self.now + timedelta(seconds=60)
+        self.delivery = replace(done, mark=act.streams.whole_key, again=again, refusal=self.orders_refusal)
 
     # What the cluster does.
 
