@@ -39,6 +39,10 @@ class OrdersAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     ] = ()
 
 
+NO_ANSWER = OrdersAnswer()
+"""This very value is left out of a status; an empty object would be refused where there was an answer before."""
+
+
 def encode_orders(streams: StreamsSpec) -> str:
     """The document of a selection: equal selections are equal texts."""
     document = {**msgspec.to_builtins(streams), "mark": streams.whole_key}

@@ -9,7 +9,7 @@ import msgspec
 from connector_runner.schemas.catalogue import SelectionSummary, StreamSummary
 from connector_runner.schemas.kinds.conditions import Conditions, ObservedGeneration
 from connector_runner.schemas.kinds.declare import described
-from connector_runner.schemas.orders import OrdersAnswer
+from connector_runner.schemas.orders import NO_ANSWER, OrdersAnswer
 
 STATES = ("pending", "received", "ready", "running", "stopped", "errored")
 
@@ -77,7 +77,7 @@ class Ordered(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
         described("Of an execution: hash of the spec.streams that it was last sent while it ran; absent if none was."),
     ] = ""
     sent_at: Annotated[str, described("When it was sent.")] = ""
-    answer: Annotated[OrdersAnswer, described("What its runner answered to that.")] = OrdersAnswer()
+    answer: Annotated[OrdersAnswer, described("What its runner answered to that.")] = NO_ANSWER
     config_hash: Annotated[str, described("Of a discovery: hash of the configuration.")] = ""
     rediscover_at: Annotated[str, described("Of a discovery: spec.rediscoverAt at that time.")] = ""
     stream: Annotated[

@@ -14,7 +14,7 @@ from connector_operator.resources import names
 from connector_operator.resources.reasons import Reason
 from connector_operator.resources.times import format_time
 from connector_runner.schemas.kinds.connector_status import ConnectorStatus, Held, LastExecution, Ordered, Retry, Update
-from connector_runner.schemas.orders import OrdersAnswer
+from connector_runner.schemas.orders import NO_ANSWER
 
 replace = msgspec.structs.replace
 _STOPS = {
@@ -82,7 +82,7 @@ def _note_sent(case: Case, memory: ConnectorStatus) -> ConnectorStatus:
         )
     if ordered.sent != wanted:
         sent_at = format_time(case.facts.seen.now)
-        ordered = replace(ordered, sent=wanted, sent_at=sent_at, answer=OrdersAnswer())
+        ordered = replace(ordered, sent=wanted, sent_at=sent_at, answer=NO_ANSWER)
     return replace(memory, ordered=ordered)
 
 

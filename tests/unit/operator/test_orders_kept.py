@@ -23,8 +23,10 @@ from tests.unit.operator.world import World
 def test_changed_twice_quickly_the_last_one_counts() -> None:
     world = running()
     change(world, CRM)
+    reply(world)
     first = world.sent[-1].streams.whole_key
     change(world, MOVED)
+    assert "answer" not in world.status["ordered"], "the API server refuses an empty one"
     world.answer = OrdersAnswer(first, "SchemaConflict", "of the one before")
     world.pass_time(10)
     world.settle()
