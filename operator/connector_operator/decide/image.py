@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from connector_operator.decide import termination
 from connector_operator.decide.case import Case
 from connector_operator.decide.facts import Facts, JobFacts
-from connector_operator.decide.inputs import Execution, Gate, Request
+from connector_operator.decide.inputs import CARRYING, Execution, Gate, Request
 from connector_operator.decide.outputs import Action
 from connector_operator.resources.reasons import Reason
 from connector_operator.resources.times import format_time, parse_time
@@ -78,7 +78,7 @@ def has_proved(facts: Facts, memory: ConnectorStatus, execution: Execution) -> b
     if memory.last_execution.run >= memory.update.run and memory.retry.outcome == termination.COMPLETED:
         return True
     since = _ready_since(facts)
-    return execution is Execution.READY and since is not None and facts.seen.now >= since + _needed(facts, memory)
+    return execution in CARRYING and since is not None and facts.seen.now >= since + _needed(facts, memory)
 
 
 def _ready_since(facts: Facts) -> datetime | None:
@@ -94,7 +94,7 @@ def _needed(facts: Facts, memory: ConnectorStatus) -> timedelta:
 def settles_at(facts: Facts, memory: ConnectorStatus, execution: Execution) -> datetime | None:
     """When time alone changes what is thought of a pending update."""
     now = facts.seen.now
-    if execution is Execution.READY:
+    if execution in CARRYING:
         return (_ready_since(facts) or now) + _needed(facts, memory)
     limit = _limit(memory)
     return limit if limit is not None and limit > now else None
@@ -138,13 +138,14 @@ def _say_update(case: Case, *, is_stalled: bool) -> Content:
     """Of an update that has not proved to work yet."""
     memory, seen = case.memory, case.facts.seen
     image, limit = memory.update.image, _limit(memory)
-    is_late = limit is not None and seen.now >= limit and case.inputs.execution is not Execution.READY
+    works = case.inputs.execution in CARRYING
+    is_late = limit is not None and seen.now >= limit and not works
     if image != seen.policy.image:
         return "False", Reason.UPDATING, f"It is tried with image {seen.policy.image}."
     if has_failed(memory):
         last = memory.last_execution
         return "False", Reason.UPDATE_FAILED, f"It failed with image {image} ({last.reason}: {last.message})."
-    if is_stalled or is_late:
+    if (is_stalled and not works) or is_late:
         return "False", Reason.UPDATE_FAILED, f"It does not get ready with image {image}; Ready says why."
     return "False", Reason.UPDATING, f"It is replaced by one of image {image}, which must be ready for a while."
 
@@ -158,9 +159,7 @@ def _say_other(case: Case, live: JobFacts) -> Content:
         return "False", Reason.UPDATE_FAILED, f"{has} {refusal}".strip()
     if not seen.follows_image:
         return "False", Reason.ON_RESTART, f"{has} updatePolicy is OnRestart: it continues until it is restarted."
-    is_changing = inputs.execution not in {Execution.READY, Execution.WAITING} and not follows_image_now(
-        case.facts, live
-    )
+    is_changing = inputs.execution not in {*CARRYING, Execution.WAITING} and not follows_image_now(case.facts, live)
     if inputs.gate is not Gate.OPEN or is_changing:
         return "False", Reason.UPDATE_HELD, f"{has} Something else comes first; see the condition Ready."
     if seen.update_blocker:

@@ -60,6 +60,10 @@ class Execution(Word):
     STRANDED = "stranded", "asked to end, but its node does not answer; only if no other execution is requested"
 
 
+CARRYING = frozenset({Execution.READY, Execution.BEHIND, Execution.DECLINED})
+"""Its pod works, whatever selection it carries."""
+
+
 class Gate(Word):
     """What prevents a start: the first of these that holds."""
 
