@@ -16,6 +16,7 @@ DATASET_REASONS = frozenset(
         "MissingDatabase",
         "MissingDatasetGrant",
         "MissingSchema",
+        "MissingTopic",
         "NotAllowed",
         "TlsProblem",
         "WrongCredentials",

@@ -7,19 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.datasets import DATASETS, WITH_TABLES, Dataset, fresh_dataset
-from tests.servers.fixtures import postgres_server
+from tests.kit.datasets import DATASETS, WITH_TABLES, WITH_TRANSACTIONS, Dataset, fresh_dataset
+from tests.servers.fixtures import kafka_server, postgres_server
 
-__all__ = ["postgres_server"]
+__all__ = ["kafka_server", "postgres_server"]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "dataset" in metafunc.fixturenames:
-        needs_tables = metafunc.definition.get_closest_marker("needs_tables") is not None
-        metafunc.parametrize("dataset", WITH_TABLES if needs_tables else list(DATASETS), indirect=True)
+        has = metafunc.definition.get_closest_marker
+        names = (
+            WITH_TRANSACTIONS if has("needs_transaction") else WITH_TABLES if has("needs_tables") else tuple(DATASETS)
+        )
+        metafunc.parametrize("dataset", names, indirect=True)
 
 
 @pytest.fixture
 def dataset(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Dataset]:
-    with fresh_dataset(request.param, tmp_path, lambda: request.getfixturevalue("postgres_server")) as made:
+    with fresh_dataset(request.param, tmp_path, request.getfixturevalue) as made:
         yield made

@@ -61,7 +61,7 @@ async def test_a_connector_made_again_under_its_name_goes_on(dataset: Dataset) -
     assert dataset.read(SMALL, "rows") == [(1, "a"), (2, "b")]
 
 
-@pytest.mark.needs_tables
+@pytest.mark.needs_transaction
 async def test_two_connectors_in_one_table_are_refused_by_name_unless_both_append(dataset: Dataset) -> None:
     await run_to_end([batch(SMALL, 1, (UPSERT, (1, "a")))], context(dataset))
     other = Run(lambda: ListSource([batch(SMALL, 1, (UPSERT, (1, "b")))]), context(dataset, connector="default/other"))
@@ -73,7 +73,7 @@ async def test_two_connectors_in_one_table_are_refused_by_name_unless_both_appen
     assert dataset.read(SMALL, "history", order="_id") == [(1, "one"), (1, "two")]
 
 
-@pytest.mark.needs_tables
+@pytest.mark.needs_transaction
 async def test_a_table_is_taken_over_with_its_position_and_that_is_recorded(dataset: Dataset) -> None:
     await run_to_end([batch(SMALL, 1, (UPSERT, (1, "a")))], context(dataset, connector="default/old"))
     batches = [batch(SMALL, 1, (UPSERT, (1, "WRONG"))), batch(SMALL, 2, (UPSERT, (2, "b")))]
@@ -93,7 +93,7 @@ async def test_a_table_is_taken_over_with_its_position_and_that_is_recorded(data
         await run_to_end(batches, context(dataset, connector="default/old", run=2))
 
 
-@pytest.mark.needs_tables
+@pytest.mark.needs_transaction
 @pytest.mark.parametrize("taker", ["one stream", "a selection"])
 async def test_a_table_of_a_selection_is_taken_over_and_its_runner_goes_on_without_it(
     dataset: Dataset, taker: str
@@ -130,7 +130,7 @@ async def test_a_table_of_a_selection_is_taken_over_and_its_runner_goes_on_witho
     assert ("default/new",) in dataset.query("SELECT connector FROM _connector_checkpoints WHERE stream = 't1'")
 
 
-@pytest.mark.needs_tables
+@pytest.mark.needs_transaction
 async def test_a_selection_that_may_not_lose_a_stream_ends_when_a_table_is_taken_over(dataset: Dataset) -> None:
     bank = Bank(seed=42, moves=40)
     old = build_sink(selection(dataset, bank.streams))
@@ -152,7 +152,7 @@ async def test_a_selection_that_may_not_lose_a_stream_ends_when_a_table_is_taken
         await sink.close()
 
 
-@pytest.mark.needs_tables
+@pytest.mark.needs_transaction
 async def test_another_stream_takes_a_table_over_and_starts_anew(dataset: Dataset) -> None:
     await run_to_end([batch(SMALL, 1, (UPSERT, (1, "a")))], context(dataset, connector="default/old"))
     inspector = build_inspector(context(dataset, connector="default/old"))

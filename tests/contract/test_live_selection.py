@@ -292,7 +292,7 @@ async def test_the_run_ends_when_streams_may_not_be_isolated_or_none_is_left(dat
         await run.end()
 
 
-@needs_tables
+@pytest.mark.needs_transaction
 async def test_all_streams_belong_to_others(dataset: Dataset) -> None:
     other = build_sink(selection(dataset, (), tables={"x": "t0_rows"}, connector="default/other"))
     await other.claim()

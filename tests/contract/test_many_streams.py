@@ -182,7 +182,7 @@ async def test_places_are_kept_apart_and_a_parked_stream_stays_where_it_was(data
     assert {at.identity for at in found.checkpoints.values() if at} == {"list"}
 
 
-@needs_tables
+@pytest.mark.needs_transaction
 async def test_streams_come_and_go_and_change_between_one_and_many(dataset: Dataset) -> None:
     """Each time with another selection of the same connector, from the positions of its streams."""
     bank = Bank(seed=6, moves=300)
@@ -204,7 +204,7 @@ async def test_streams_come_and_go_and_change_between_one_and_many(dataset: Data
     assert wholes == [(3,)]
 
 
-@needs_tables
+@pytest.mark.needs_transaction
 async def test_a_claim_fences_off_who_held_one_of_its_streams(dataset: Dataset) -> None:
     bank = Bank(seed=7, moves=50)
     alone = build_sink(context(dataset, "t0_rows", stream="t0"))
@@ -231,7 +231,7 @@ async def test_a_claim_fences_off_who_held_one_of_its_streams(dataset: Dataset) 
         await sink.close()
 
 
-@needs_tables
+@pytest.mark.needs_transaction
 async def test_a_table_with_an_owner_is_refused_by_name_also_when_its_stream_was_let_go(dataset: Dataset) -> None:
     bank = Bank(moves=20)
     await carry(bank, selection(dataset, bank.streams))
@@ -254,7 +254,7 @@ def test_two_streams_that_meet_in_one_table_are_refused_by_name(dataset: Dataset
         build_sink(selection(dataset, (), tables={"a": "x", "b": "x_incidents"}, write_mode=WriteMode.APPEND))
 
 
-@needs_tables
+@pytest.mark.needs_transaction
 async def test_in_append_mode_equal_streams_may_share_a_table(dataset: Dataset) -> None:
     sink = build_sink(selection(dataset, (), tables={"a": "one", "b": "one"}, write_mode=WriteMode.APPEND))
     claim = await sink.claim()
@@ -267,7 +267,7 @@ async def test_in_append_mode_equal_streams_may_share_a_table(dataset: Dataset) 
     assert dataset.query("SELECT _stream, v FROM one ORDER BY _id") == [("a", "a"), ("b", "b")]
 
 
-@needs_tables
+@pytest.mark.needs_transaction
 async def test_a_reset_of_one_stream_fences_off_and_starts_only_that_one_over(dataset: Dataset) -> None:
     bank = Bank(seed=8, moves=60)
     await carry(bank, selection(dataset, bank.streams), 30)

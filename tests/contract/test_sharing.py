@@ -19,6 +19,7 @@ UPSERT, DELETE, INSERT, REPLACE = Operation
 OWNED = "SELECT _connector, _stream, k, _op FROM rows ORDER BY _id"
 
 
+@pytest.mark.needs_transaction
 async def test_a_replacement_takes_back_the_connectors_own_rows_only(dataset: Dataset) -> None:
     def sink(name: str, run: int, stream: str = "test"):  # type: ignore[no-untyped-def]
         return context(dataset, connector=f"default/{name}", run=run, stream=stream, write_mode=WriteMode.APPEND)
@@ -84,6 +85,7 @@ async def test_a_table_of_somebody_else_can_hold_history_only_with_the_metadata(
     assert dataset.query("SELECT count(*) FROM rows") == [(0,)]
 
 
+@pytest.mark.needs_transaction
 async def test_the_state_by_key_is_not_continued_as_history(dataset: Dataset) -> None:
     await run_to_end([batch(SMALL, 1, (UPSERT, (1, "a")))], context(dataset))
     run = Run(lambda: ListSource([batch(SMALL, 1)]), context(dataset, run=2, write_mode=WriteMode.APPEND)).start()
@@ -91,6 +93,7 @@ async def test_the_state_by_key_is_not_continued_as_history(dataset: Dataset) ->
         await run.end()
 
 
+@pytest.mark.needs_transaction
 @pytest.mark.parametrize("mode", list(WriteMode))
 async def test_a_table_that_was_just_made_may_be_altered_before_its_first_row(
     dataset: Dataset, mode: WriteMode
@@ -124,6 +127,7 @@ async def commit(sink: Sink, transaction: Transaction) -> None:
         await sink.write(transaction)
 
 
+@pytest.mark.needs_transaction
 async def test_commits_without_rows_do_not_end_a_series_of_refusals(dataset: Dataset) -> None:
     sink = build_sink(context(dataset, refusal_limit=10))
     number = (await sink.claim()).number

@@ -71,7 +71,7 @@ async def test_a_second_run_goes_on_after_the_first(dataset: Dataset) -> None:
     assert sorted(dataset.read(SCHEMA, "rows")) == sorted(script.state().values())
 
 
-@pytest.mark.needs_tables
+@pytest.mark.needs_transaction
 async def test_append_keeps_the_history_and_retracts_what_is_replaced(dataset: Dataset) -> None:
     await run_to_end(
         [
@@ -95,7 +95,7 @@ async def test_append_keeps_the_history_and_retracts_what_is_replaced(dataset: D
     assert len(found) == 10
 
 
-@pytest.mark.needs_tables
+@pytest.mark.needs_transaction
 async def test_rows_without_a_key_are_taken_back_all_at_once(dataset: Dataset) -> None:
     """A table without a key, or a view, that is copied as a whole again and again."""
     keyless = StreamSchema("test", (Column("v", STRING),))
@@ -111,7 +111,7 @@ async def test_rows_without_a_key_are_taken_back_all_at_once(dataset: Dataset) -
 
 
 @pytest.mark.parametrize("wait", [True, False])
-@pytest.mark.needs_tables
+@pytest.mark.needs_transaction
 async def test_refused_rows_become_dead_letters_and_the_others_are_stored(dataset: Dataset, wait: bool) -> None:
     too_long, surrogate = 2**63, "\ud800"
     run = await run_to_end(
@@ -149,7 +149,7 @@ async def test_what_a_constraint_of_the_table_refuses_is_a_dead_letter_too(datas
     assert dataset.query("SELECT count(*) FROM rows_dead_letters") == [(20,)]
 
 
-@pytest.mark.needs_tables
+@pytest.mark.needs_transaction
 async def test_refused_rows_stop_the_run_when_the_dataset_says_so(dataset: Dataset) -> None:
     sink = context(dataset, refused_rows=RefusedRows.STOP)
     run = Run(lambda: ListSource([batch(SMALL, 1, (UPSERT, (1, "a")), (UPSERT, (2, "\ud800")))]), sink).start()

@@ -1,7 +1,7 @@
 """Datasets for the sink tests: a fresh one for each test, and its rows read back as the values that were sent.
 
 One line in `DATASETS` runs the contract suite for a new sink; tests marked `needs_tables` run only if rows are in tables of a
-database that a transaction covers.
+database, tests marked `needs_transaction` only if rows and position are in one transaction.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from connector_runner.datasets.names import quote, quote_all
 from connector_runner.protocols.batch import Operation
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.types import Kind
+from tests.kit.kafka_dataset import KafkaDataset
 from tests.kit.reading import Table, apply
 from tests.servers.postgresql import PostgresServer
 from tests.simulators.record_server import RecordServer
@@ -276,19 +277,24 @@ def _from_json(schema: StreamSchema, name: str, text: str | None) -> Any:
     return JSON_DECODE.get(kind, json.loads)(text)
 
 
-Build = Callable[[Path, Callable[[], PostgresServer]], Dataset]
+# Gets a fixture of the session by its name: a server is started only when the first dataset needs it.
+Fixture = Callable[[str], Any]
+Build = Callable[[Path, Fixture], Dataset]
 DATASETS: dict[str, Build] = {
     "sqlite": lambda folder, _: SqliteDataset(folder),
-    "postgresql": lambda folder, server: PostgresDataset(server(), folder),
+    "postgresql": lambda folder, fixture: PostgresDataset(fixture("postgres_server"), folder),
     "http": lambda folder, _: HttpDataset(folder),
+    "kafka": lambda folder, fixture: KafkaDataset(fixture("kafka_server"), folder),
 }
-# Datasets whose rows are in tables, in one transaction with the position; the others store at least once.
+# Datasets whose rows are in tables of a database.
 WITH_TABLES = ("sqlite", "postgresql")
+# Datasets whose rows are in one transaction with the position; the others store at least once.
+WITH_TRANSACTIONS = (*WITH_TABLES, "kafka")
 
 
 @contextlib.contextmanager
-def fresh_dataset(name: str, folder: Path, server: Callable[[], PostgresServer]) -> Iterator[Dataset]:
-    dataset = DATASETS[name](folder, server)
+def fresh_dataset(name: str, folder: Path, fixture: Fixture) -> Iterator[Dataset]:
+    dataset = DATASETS[name](folder, fixture)
     try:
         yield dataset
     finally:

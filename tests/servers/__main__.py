@@ -24,6 +24,7 @@ ORDINARY = [
     Server("mysql", ["mvn", "apt-get", "dpkg"]),
     Server("mariadb", ["apt-get", "dpkg"]),
     Server("anvil", ["npm"]),
+    Server("kafka", ["mvn"]),
 ]
 
 

@@ -6,10 +6,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.servers.kafka import KafkaServer
 from tests.servers.postgresql import PostgresServer
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def kafka_server() -> Iterator[KafkaServer]:
+    with KafkaServer() as server:
         yield server

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.kit.datasets import WITH_TABLES, Dataset, fresh_dataset
-from tests.servers.fixtures import postgres_server
+from tests.servers.fixtures import kafka_server, postgres_server
 
-__all__ = ["postgres_server"]
+__all__ = ["kafka_server", "postgres_server"]
 
 
 @pytest.fixture(params=WITH_TABLES)
 def dataset(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Dataset]:
-    with fresh_dataset(request.param, tmp_path, lambda: request.getfixturevalue("postgres_server")) as made:
+    with fresh_dataset(request.param, tmp_path, request.getfixturevalue) as made:
         yield made

@@ -45,7 +45,7 @@ def earlier(dataset: Dataset, request: pytest.FixtureRequest, tmp_path: Path) ->
     """Another one of the same kind, as the earlier build left it."""
     folder = tmp_path / "earlier"
     folder.mkdir()
-    with fresh_dataset(dataset.name, folder, lambda: request.getfixturevalue("postgres_server")) as made:
+    with fresh_dataset(dataset.name, folder, request.getfixturevalue) as made:
         load(made)
         yield made
 

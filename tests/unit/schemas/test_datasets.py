@@ -7,12 +7,15 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from connector_runner.datasets.sqlite.connection import REFUSED, TRANSIENT, explain
 from connector_runner.protocols.errors import ConnectorError
 from connector_runner.protocols.types import Kind
 from connector_runner.schemas.datasets import DESCRIPTORS, Descriptor
 from connector_runner.schemas.datasets.descriptor import COMMON_REASONS
+from connector_runner.sinks.kafka.errors import FENCED, NOT_ALLOWED, SETTINGS
+from connector_runner.sinks.kafka.errors import explain as explain_kafka
 from connector_runner.sinks.postgresql.errors import MEANINGS, connection_failure, statement_failure
 
 EVERY = pytest.mark.parametrize("dataset", DESCRIPTORS.values(), ids=list(DESCRIPTORS))
@@ -55,6 +58,14 @@ def test_what_postgresql_fails_with_has_a_reason_that_is_said(state: str) -> Non
 )  # fmt: skip
 def test_what_keeps_postgresql_from_connecting_has_a_reason_that_is_said(message: str) -> None:
     assert _is_said("postgresql", connection_failure(message, "postgresql://db/x"))
+
+
+@pytest.mark.parametrize(
+    "code", [*NOT_ALLOWED, *SETTINGS, *FENCED, KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError.UNKNOWN]
+)
+def test_what_kafka_fails_with_has_a_reason_that_is_said(code: int) -> None:
+    error = KafkaException(KafkaError(code))
+    assert _is_said("kafka", explain_kafka(error, "broker:9092"))
 
 
 @pytest.mark.parametrize("code", [*TRANSIENT, *REFUSED, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT])

@@ -1,0 +1,40 @@
+"""The Kafka sink: rows, position and fence in one Kafka transaction; see docs/kafka.md."""
+
+from __future__ import annotations
+
+from connector_runner.datasets.dialect import Dialect
+from connector_runner.protocols.errors import ActionRequiredError
+from connector_runner.protocols.sink import Inspector, Sink, SinkContext
+
+
+def build_dialect() -> Dialect:
+    """How it distinguishes the names of tables."""
+    from connector_runner.sinks.kafka.dialect import DIALECT
+
+    return DIALECT
+
+
+def _require_client() -> None:
+    try:
+        import confluent_kafka  # noqa: F401 - only whether it is there
+    except ImportError:
+        raise ActionRequiredError(
+            "the Kafka dataset needs the package confluent-kafka: pip install 'connector-operator[runner,kafka]'",
+            reason="InvalidDataset",
+        ) from None
+
+
+def build_sink(context: SinkContext) -> Sink:
+    """A sink for `kafka://broker:9092,broker2:9092/topic`."""
+    _require_client()
+    from connector_runner.sinks.kafka.sink import build_topic_sink
+
+    return build_topic_sink(context)
+
+
+def build_inspector(context: SinkContext, *, create: bool = False) -> Inspector:
+    """Inspects such topics without claiming them."""
+    _require_client()
+    from connector_runner.sinks.kafka.inspector import TopicInspector
+
+    return TopicInspector(context, create=create)

@@ -1,0 +1,246 @@
+"""Topics through librdkafka: describe, create, read to the end, write in transactions. Every call has a deadline."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from confluent_kafka import (
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType, TopicMetadata
+
+from connector_runner.protocols.errors import TransientError
+from connector_runner.schemas.datasets.kafka import Address
+
+T = TypeVar("T")
+SECONDS = 20.0
+"""How long one request may take."""
+TRANSACTION_SECONDS = 60
+"""The broker aborts a transaction that is open for longer; that is also how long a suspended runner can hold readers up."""
+COMMIT_SECONDS = 60.0
+"""How long to wait for the answer to a commit; after that the ledger tells what became of it."""
+BATCH_BYTES = 512 * 1024
+QUEUED_KILOBYTES = 64 * 1024
+CONSUMED = 5000
+SILENT = logging.Logger("librdkafka", logging.CRITICAL + 1)
+# How soon somebody who waits looks whether the sink is closing.
+GLANCE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic that exists.
+
+    Attributes:
+        partitions: How many.
+        policy: `cleanup.policy`: `compact`, `delete` or both.
+        longest: `max.message.bytes`.
+    """
+
+    partitions: int
+    policy: str
+    longest: int
+
+
+class Client:
+    """Connections to one cluster; used by one thread, may be told to leave by any.
+
+    Args:
+        address: The brokers.
+        leaving: Set when nobody waits for an answer any more.
+    """
+
+    def __init__(self, address: Address, leaving: threading.Event) -> None:
+        self.where = ",".join(address.brokers)
+        self.address = address
+        self.said: list[str] = []
+        self.leaving = leaving
+        self._common: dict[str, Any] = {
+            "bootstrap.servers": self.where,
+            "client.id": "connector-runner",
+            "logger": SILENT,  # what matters is raised; librdkafka would write the rest to stderr as plain text
+            "error_cb": self._note,
+            "reconnect.backoff.max.ms": 1000,
+            "socket.connection.setup.timeout.ms": 5000,
+        }
+        self._admin: AdminClient | None = None
+
+    def _note(self, error: KafkaError) -> None:
+        self.said[:] = [error.str()]
+
+    @property
+    def admin(self) -> AdminClient:
+        """The client that manages topics."""
+        if self._admin is None:
+            self._admin = AdminClient(self._common)
+        return self._admin
+
+    def topics(self) -> dict[str, int]:
+        """All topics with the number of their partitions."""
+        found = self._metadata()
+        return {name: len(topic.partitions) for name, topic in found.items() if topic.error is None}
+
+    def describe(self, name: str) -> Topic | None:
+        """A topic; None if it does not exist."""
+        found = self._metadata(name)[name]
+        if found.error is not None:
+            if found.error.code() in {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC}:
+                return None
+            raise KafkaException(found.error)
+        resource = ConfigResource(ResourceType.TOPIC, name)
+        (answer,) = self.admin.describe_configs([resource], request_timeout=SECONDS).values()
+        settings = self._wait(answer)
+        return Topic(len(found.partitions), settings["cleanup.policy"].value, int(settings["max.message.bytes"].value))
+
+    def _metadata(self, *names: str) -> dict[str, TopicMetadata]:
+        try:
+            return self.admin.list_topics(*names, timeout=SECONDS).topics
+        except KafkaException:
+            self.admin.poll(0)  # else why it could not connect is not told
+            raise
+
+    def create(self, name: str, settings: Mapping[str, str], *, partitions: int = -1) -> None:
+        """Creates a topic; one that somebody else creates at the same moment is fine."""
+        new = NewTopic(name, partitions, self.address.replication, config=dict(settings))
+        (answer,) = self.admin.create_topics([new], request_timeout=SECONDS, operation_timeout=SECONDS).values()
+        try:
+            self._wait(answer)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
+        end = time.monotonic() + SECONDS
+        while name not in self.topics():
+            self.pause(end, f"the topic {name} was created, but the brokers do not show it")
+
+    def ends(self, partitions: Sequence[TopicPartition]) -> dict[tuple[str, int], int]:
+        """The offsets after everything that was written, transactions that are open included."""
+        if not partitions:
+            return {}
+        newest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        wanted = {TopicPartition(each.topic, each.partition): newest for each in partitions}
+        answers = self.admin.list_offsets(
+            wanted, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=SECONDS
+        )
+        return {(each.topic, each.partition): self._wait(answer).offset for each, answer in answers.items()}
+
+    def read(self, starts: Sequence[TopicPartition], patience: float) -> Iterator[Message]:
+        """Committed records from these offsets to the end that the partitions have now.
+
+        Args:
+            starts: Partitions with offsets.
+            patience: How many seconds to wait for transactions that are open; after that the records before them are all.
+        """
+        if not (ends := self.ends(starts)):
+            return
+        consumer = Consumer(
+            {
+                **self._common,
+                "group.id": f"connector-runner-{uuid.uuid4()}",
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",  # offset 0 may be gone
+                "enable.partition.eof": True,
+                "fetch.wait.max.ms": 20,
+                "queued.max.messages.kbytes": QUEUED_KILOBYTES,
+            }
+        )
+        try:
+            consumer.assign(list(starts))
+            yield from self._read(consumer, ends, patience)
+        finally:
+            consumer.close()
+
+    def _read(self, consumer: Consumer, ends: dict[tuple[str, int], int], patience: float) -> Iterator[Message]:
+        open_ends, silent = dict(ends), time.monotonic() + SECONDS
+        is_first, until = set(ends), float("inf")
+        while open_ends:
+            for message in consumer.consume(CONSUMED, GLANCE):
+                silent = time.monotonic() + SECONDS
+                error, place = message.error(), (message.topic() or "", message.partition() or 0)
+                if error is None:
+                    yield message
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    is_first.discard(place)
+                    if (message.offset() or 0) >= open_ends.get(place, 0):
+                        open_ends.pop(place, None)
+                else:
+                    raise KafkaException(error)
+            if not is_first:
+                until = min(until, time.monotonic() + patience)
+                if time.monotonic() >= until:
+                    return
+            self.pause(silent, "records can't be read", 0.0)
+
+    def producer(self, transactional_id: str) -> Producer:
+        """A producer of transactions; it does nothing before `init_transactions`."""
+        return Producer(
+            {
+                **self._common,
+                "transactional.id": transactional_id,
+                "transaction.timeout.ms": TRANSACTION_SECONDS * 1000,
+                "message.max.bytes": 100_000_000,
+                "batch.size": BATCH_BYTES,
+                "linger.ms": 5,
+                "compression.type": "lz4",
+                "partitioner": "murmur2_random",
+                "queue.buffering.max.messages": 1_000_000,
+                "queue.buffering.max.kbytes": QUEUED_KILOBYTES,
+            }
+        )
+
+    def commit(self, producer: Producer) -> None:
+        """Commits; tries again what librdkafka says may be tried again."""
+        self._patiently(producer.commit_transaction)
+
+    def initialise(self, producer: Producer) -> None:
+        """Fences every other producer of the transactional id, and waits until its transaction has ended."""
+        self._patiently(producer.init_transactions)
+
+    def _patiently(self, call: Callable[[float], Any]) -> None:
+        end = time.monotonic() + COMMIT_SECONDS
+        while True:
+            try:
+                call(1.0)
+            except KafkaException as error:
+                if not error.args[0].retriable() or time.monotonic() >= end:
+                    raise
+                self.pause(float("inf"), "", 0.0)
+            else:
+                return
+
+    def pause(self, end: float, what: str, seconds: float = GLANCE) -> None:
+        """Waits a little.
+
+        Raises:
+            TransientError: The time is over, or the sink is closing.
+        """
+        if self.leaving.wait(seconds) if seconds else self.leaving.is_set():
+            raise TransientError("the runner is leaving", reason="DatasetUnavailable")
+        if time.monotonic() >= end:
+            last = f"; the last connection: {self.said[-1]}" if self.said else ""
+            raise TransientError(f"Kafka at {self.where}: {what}{last}", reason="DatasetUnavailable")
+
+    def _wait(self, answer: Future[T]) -> T:
+        return answer.result(SECONDS + 5)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._admin = None
+
+
+def whole(topics: Mapping[str, int]) -> list[TopicPartition]:
+    """All partitions of topics, from their beginnings."""
+    return [TopicPartition(name, each, 0) for name, count in topics.items() for each in range(count)]

@@ -1,0 +1,326 @@
+"""A connection whose transactions commit in Kafka: statements of the ledger run on a local copy, and what they change is sent.
+
+The copy (SQLite, in a private file that ends with the connection) is filled from the ledger's topics. A COMMIT writes what changed,
+with the rows, dead letters and incidents, in one Kafka transaction; only then the copy commits. So the broker is the fence, and the
+copy tells who holds it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from typing import Any
+
+from confluent_kafka import KafkaException, Producer
+
+from connector_runner.datasets.dead_letters import RefusedError
+from connector_runner.datasets.dialect import Dialect
+from connector_runner.datasets.fencing import COLUMNS, Holder
+from connector_runner.datasets.ledger_statements import build_ledger_statements
+from connector_runner.datasets.names import CHECKPOINTS, TableNames
+from connector_runner.datasets.procedure import Cursor
+from connector_runner.protocols.errors import ActionRequiredError, InvalidConfigError, TransientError
+from connector_runner.schemas.dataset_url import url_problems
+from connector_runner.schemas.datasets.kafka import parse_address
+from connector_runner.sinks.kafka import client as kafka
+from connector_runner.sinks.kafka import ledger_records as ledger
+from connector_runner.sinks.kafka.dialect import DIALECT
+from connector_runner.sinks.kafka.errors import explained
+from connector_runner.sinks.kafka.key_state import KeyState
+from connector_runner.sinks.kafka.records import VALUE_ERRORS, Headers
+
+PATIENCE = 1.0
+OVERHEAD = 512
+"""What a record may need beside key, value and headers."""
+_TRIGGERS = "".join(
+    f"CREATE TEMP TRIGGER note_{what} AFTER {what} ON {CHECKPOINTS} BEGIN "
+    + "".join(f"INSERT INTO changed VALUES ({row}.connector, {row}.stream, {row}.table_name);" for row in rows)
+    + "END;\n"
+    for what, rows in {"INSERT": ["new"], "UPDATE": ["old", "new"], "DELETE": ["old"]}.items()
+)
+_INSERT = f"INSERT INTO {CHECKPOINTS} ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
+
+
+class KafkaConnection:
+    """See `BlockingConnection`.
+
+    Attributes:
+        client: The cluster.
+        keys: What the topics hold, as far as it is needed.
+
+    Args:
+        client: The cluster.
+        connector: Who writes.
+    """
+
+    def __init__(self, client: kafka.Client, connector: str) -> None:
+        self.client = client
+        self._connector = connector
+        self._local = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._local.execute(build_ledger_statements(TableNames("", ""), DIALECT).create_checkpoints)
+        self._local.executescript("CREATE TEMP TABLE changed (connector, stream, table_name);\n" + _TRIGGERS)
+        self.keys = KeyState(self._local, client)
+        self._base: ledger.Rows = {}
+        self._producers: dict[str, Producer] = {}
+        self._begun = self._broken = False
+        self._pending: list[tuple[str, Sequence[str], Sequence[Any]]] = []
+        self._topics: dict[str, kafka.Topic] = {}
+
+    # the local copy
+
+    def load(self) -> None:
+        """Fills the copy from the ledgers of all connectors, each as far as no transaction is open."""
+        names = {name: 1 for name in self.client.topics() if name.startswith(ledger.PREFIX)}
+        self._base = self._read(names)
+        self._fill(self._base)
+
+    def _read(self, names: Mapping[str, int]) -> ledger.Rows:
+        rows: ledger.Rows = {}
+        for message in self.client.read(kafka.whole(names), PATIENCE):
+            ledger.apply_record(rows, message.key(), message.value())
+        return rows
+
+    def _fill(self, rows: ledger.Rows) -> None:
+        self._local.execute("BEGIN")
+        self._local.execute(f"DELETE FROM {CHECKPOINTS}")
+        self._local.executemany(_INSERT, rows.values())
+        self._local.execute("DELETE FROM changed")
+        self._local.execute("COMMIT")
+
+    def read_rivals(self) -> dict[str, Holder]:
+        """The topics that other connectors hold now, with who holds them."""
+        own = ledger.ledger_topic(self._connector)
+        names = {name: 1 for name in self.client.topics() if name.startswith(ledger.PREFIX) and name != own}
+        holders = [Holder(*row[:-1]) for row in self._read(names).values()]
+        return {holder.table: holder for holder in holders if holder.table and not holder.is_reset}
+
+    # the connection
+
+    @property
+    def in_transaction(self) -> bool:
+        """See `BlockingConnection.in_transaction`."""
+        return self._local.in_transaction
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Cursor:
+        """See `Connection.execute`; statements on topics beside the rows are carried out in Kafka."""
+        if sql == "COMMIT":
+            self._commit()
+        elif sql == "ROLLBACK":
+            self._roll_back()
+        elif sql == DIALECT.find and parameters[0].strip('"') != CHECKPOINTS:
+            found = self.topic(parameters[0].strip('"'))
+            return self._local.execute("SELECT 1 WHERE ?", [found is not None])
+        elif (beside := ledger.topic_beside(sql)) is not None:
+            is_new, topic, members = beside
+            if is_new:
+                self.create(topic, ledger.BESIDE_SETTINGS)
+            else:
+                self._pending.append((topic, members, parameters))
+            return self._local.execute("SELECT 1 WHERE 0")
+        else:
+            return self._local.execute(sql, parameters)
+        return self._local.execute("SELECT 1 WHERE 0")
+
+    def executemany(self, sql: str, parameters: Sequence[Sequence[Any]]) -> Cursor:
+        """See `BlockingConnection.executemany`."""
+        return self._local.executemany(sql, parameters)
+
+    def close(self) -> None:
+        """See `BlockingConnection.close`."""
+        for producer in self._producers.values():
+            with suppress(KafkaException, SystemError):  # it was fenced, and says so once more
+                producer.purge()
+                producer.close()
+        self._producers.clear()
+        self.client.close()
+        self._local.close()
+
+    # topics
+
+    def topic(self, name: str) -> kafka.Topic | None:
+        """A topic; None if it does not exist."""
+        if name not in self._topics and (found := self.client.describe(name)) is not None:
+            self._topics[name] = found
+        return self._topics.get(name)
+
+    def create(self, name: str, settings: Mapping[str, str], *, partitions: int = -1) -> None:
+        """Creates a topic."""
+        self.client.create(name, settings, partitions=partitions)
+
+    def longest(self, name: str) -> int:
+        """The longest record that a topic takes."""
+        topic = self.topic(name)
+        return (topic.longest if topic is not None else 1_000_000) - OVERHEAD
+
+    # transactions
+
+    def initialise(self) -> None:
+        """Fences every other producer of this connector, and checks that nobody has written to its ledger since it was read.
+
+        Raises:
+            TransientError: Somebody has; the copy must be filled again.
+        """
+        self._producer(self._connector)
+
+    def _producer(self, connector: str) -> Producer:
+        """The producer of a connector; it is initialised when it is first needed."""
+        producer = self._producers.get(connector)
+        if producer is None:
+            topic = ledger.ledger_topic(connector)
+            self._require_ledger(topic)
+            producer = self.client.producer(ledger.transactional_id(connector))
+            self._producers[connector] = producer
+            self.client.initialise(producer)
+            before = {key: row for key, row in self._base.items() if key[0] == connector}
+            if self._read({topic: 1}) != before:
+                raise TransientError(
+                    f"somebody else has written to the ledger of {connector} in this moment; it is read again",
+                    reason="DatasetUnavailable",
+                )
+        return producer
+
+    def _require_ledger(self, topic: str) -> None:
+        """Makes sure that the ledger's topic exists and keeps the newest record of each key."""
+        if self.topic(topic) is None:
+            self.client.create(topic, ledger.SETTINGS, partitions=1)
+        found = self.topic(topic)
+        if found is not None and (found.policy != "compact" or found.partitions != 1):
+            raise ActionRequiredError(
+                f"the topic {topic} holds the position of the connector, and must have one partition and cleanup.policy=compact, "
+                f"but has {found.partitions} and {found.policy}; set it so, or delete the topic to start over",
+                reason="InvalidDataset",
+            )
+
+    def begin(self) -> Producer:
+        """The producer, with a transaction that is open."""
+        if self._broken:
+            raise TransientError(
+                "a transaction could not be taken back; the runner connects again", reason="DatasetUnavailable"
+            )
+        producer = self._producer(self._connector)
+        if not self._begun:
+            producer.begin_transaction()
+            self._begun = True
+        return producer
+
+    def settle(self) -> None:
+        """Returns when everything that this connection has committed can be read."""
+        producer = self.begin()
+        # The broker takes a record of the next transaction only when the last one has ended everywhere.
+        self._send(producer, ledger.ledger_topic(self._connector), b'"settled"', None)
+        self.client.commit(producer)
+        self._begun = False
+
+    def send(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers, partition: int = -1) -> None:
+        """Adds a record to the transaction."""
+        self._send(self.begin(), topic, key, value, headers, partition)
+
+    def _send(
+        self, producer: Producer, topic: str, key: bytes | None, value: bytes | None, headers: Headers | None = None,
+        partition: int = -1,
+    ) -> None:  # fmt: skip
+        while True:
+            try:
+                producer.produce(topic, value, key, partition, headers=headers)
+            except BufferError:  # the queue is full: the brokers are slower than the source
+                producer.poll(kafka.GLANCE)
+                self.client.pause(float("inf"), "", 0.0)
+            else:
+                return
+
+    def _commit(self) -> None:
+        changed = self._local.execute("SELECT DISTINCT connector, stream, table_name FROM changed").fetchall()
+        if changed or self._pending or self._begun:
+            others = sorted({connector for connector, *_ in changed} - {self._connector})
+            producer = self.begin()
+            if others:  # a table is taken over: the other one is fenced, by a transaction of its own id
+                producer.abort_transaction(kafka.SECONDS)
+                producer = self._producer(others[0])
+                producer.begin_transaction()
+            self._send_pending(producer)
+            for key in changed:
+                row = self._local.execute(
+                    f"SELECT * FROM {CHECKPOINTS} WHERE connector = ? AND stream = ? AND table_name = ?", key
+                ).fetchone()
+                value = None if row is None else ledger.encode_row(row)
+                self._send(producer, ledger.ledger_topic(key[0]), ledger.encode_key(key), value)
+            self.client.commit(producer)
+        self._begun = False
+        self._pending.clear()
+        self._local.execute("DELETE FROM changed")
+        self._local.execute("COMMIT")
+
+    def _send_pending(self, producer: Producer) -> None:
+        for topic, members, values in self._pending:
+            value = ledger.encode_beside(members, values)
+            if topic.endswith("_dead_letters"):
+                value = ledger.shorten_letter(value, self.longest(topic))
+            self._send(producer, topic, None, value, partition=0)
+
+    def _roll_back(self) -> None:
+        self._local.execute("ROLLBACK")
+        self._pending.clear()
+        if self._begun:
+            self._begun = False
+            producer = self._producers[self._connector]
+            try:
+                producer.purge()
+                producer.abort_transaction(kafka.SECONDS)
+            except KafkaException:  # fenced, or nobody answers: this producer is of no use any more
+                self._broken = True
+
+
+class KafkaCluster:
+    """A `Database` of topics.
+
+    Attributes:
+        connection: The newest connection.
+
+    Args:
+        read_url: Returns the URL; called again for each connection.
+        connector: Who writes.
+    """
+
+    dialect: Dialect = DIALECT
+    begin = "BEGIN"
+    value_errors: tuple[type[Exception], ...] = (RefusedError, *VALUE_ERRORS)
+
+    def __init__(self, read_url: Callable[[], str], connector: str) -> None:
+        self._read_url = read_url
+        self._connector = connector
+        self._where = ""
+        self._said: list[str] = []
+        self.leaving = threading.Event()
+        self.connection: KafkaConnection | None = None
+
+    def connect(self, *, create: bool = True) -> KafkaConnection:
+        """Connects, and reads the ledgers; writes nothing.
+
+        Raises:
+            ActionRequiredError, TransientError: It can't be reached or read.
+        """
+        del create
+        url = self._read_url()
+        if problems := url_problems(url):
+            raise InvalidConfigError([f"dataset.url: {problem}" for problem in problems], reason="InvalidDataset")
+        client = kafka.Client(parse_address(url), self.leaving)
+        self._where, self._said = client.where, client.said
+        connection = KafkaConnection(client, self._connector)
+        try:
+            with self.explained():
+                connection.load()
+        except BaseException:
+            connection.close()
+            raise
+        self.connection = connection
+        return connection
+
+    def explained(self) -> AbstractContextManager[None]:
+        """See `Database.explained`."""
+        return explained(self._where, self._said)
+
+    def is_refusal(self, error: Exception) -> bool:
+        """See `Database.is_refusal`."""
+        return not isinstance(error, KafkaException)

@@ -1,0 +1,122 @@
+"""What the topics hold, as far as "insert if absent" and "replace a prefix" need it: keys, in a history also rows.
+
+A topic can't be asked for a key. So the state is read from the topic when it is first needed, kept in the connection's private file,
+and changed with each transaction, whose rollback takes it back too.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from confluent_kafka import Message
+
+from connector_runner.datasets.write_plan import NAMES
+from connector_runner.protocols.batch import Operation
+from connector_runner.sinks.kafka.client import Client, whole
+from connector_runner.sinks.kafka.records import without_operation
+
+# How long transactions of others may hold up what is read; the broker aborts them after a minute.
+PATIENCE = 600.0
+MANY = 10_000
+Entry = tuple[bytes, bytes | None]
+
+
+class KeyState:
+    """The keys of streams; those of one stream are known once it was loaded.
+
+    Args:
+        local: The connection's private file.
+        client: Where the topics are.
+    """
+
+    def __init__(self, local: sqlite3.Connection, client: Client) -> None:
+        self._local = local
+        self._client = client
+        self._loaded: dict[str, int] = {}
+        self._changes = 0
+        local.execute(
+            'CREATE TABLE "local state" (stream TEXT, key BLOB, value BLOB, number INTEGER, PRIMARY KEY (stream, key)) '
+            "WITHOUT ROWID"
+        )
+
+    def is_loaded(self, stream: str) -> bool:
+        """Whether the keys of a stream are known."""
+        return stream in self._loaded
+
+    def load(self, stream: str, topic: str, partitions: int, owner: tuple[str, str] | None) -> None:
+        """Reads the keys of a stream from its topic.
+
+        Args:
+            stream: The stream.
+            topic: Its topic.
+            partitions: How many it has.
+            owner: In a history: connector and stream, whose rows alone count.
+        """
+        self._local.execute("BEGIN")
+        try:
+            self._loaded[stream] = 0
+            entries: list[Entry] = []
+            for message in self._client.read(whole({topic: partitions}), PATIENCE):
+                if owner is None:
+                    if (key := message.key()) is not None:
+                        entries.append((key, None if message.value() is None else b""))
+                elif (found := _entry_of_history(message, owner)) is not None:
+                    kept, row = found
+                    if kept is None and row is None:  # rows without a key are taken back all at once
+                        entries.clear()
+                        self.take(stream, b"")
+                    else:
+                        entries.append((kept if kept is not None else self.number(stream), row))
+                if len(entries) >= MANY:
+                    self.change(stream, entries)
+                    entries = []
+            self.change(stream, entries)
+            self._local.execute("COMMIT")
+        except BaseException:
+            del self._loaded[stream]
+            self._local.execute("ROLLBACK")
+            raise
+
+    def number(self, stream: str) -> bytes:
+        """A key for a row that has none."""
+        self._loaded[stream] += 1
+        return self._loaded[stream].to_bytes(8, "big")
+
+    def change(self, stream: str, entries: Sequence[Entry]) -> None:
+        """Keys that were stored (with their rows, if those matter) or deleted (None), in order."""
+        first = self._changes
+        self._changes += len(entries)
+        self._local.executemany(
+            'INSERT INTO "local state" VALUES (?, ?, ?, ?) '
+            "ON CONFLICT DO UPDATE SET value = excluded.value, number = excluded.number",
+            [(stream, key, value, number) for number, (key, value) in enumerate(entries, first)],
+        )
+        if gone := [(stream, key) for key, value in entries if value is None]:
+            self._local.executemany('DELETE FROM "local state" WHERE stream = ? AND key = ? AND value IS NULL', gone)
+
+    def has(self, stream: str, key: bytes) -> bool:
+        """Whether a key is there."""
+        found = self._local.execute('SELECT 1 FROM "local state" WHERE stream = ? AND key = ?', [stream, key])
+        return found.fetchone() is not None
+
+    def take(self, stream: str, prefix: bytes) -> list[tuple[bytes, bytes]]:
+        """Removes the keys that begin so, and returns them in the order in which they were stored, with their rows."""
+        where, values = "stream = ?", [stream]
+        if prefix:
+            where += " AND key >= ? AND key < ?"
+            values += [prefix, prefix[:-1] + bytes([prefix[-1] + 1])]  # type: ignore[list-item]
+        found = self._local.execute(
+            f'SELECT key, value FROM "local state" WHERE {where} ORDER BY number', values
+        ).fetchall()
+        self._local.execute(f'DELETE FROM "local state" WHERE {where}', values)
+        return found
+
+
+def _entry_of_history(message: Message, owner: tuple[str, str]) -> tuple[bytes | None, bytes | None] | None:
+    """Key and row (None: deleted) of a record of this owner; None for records of others."""
+    found, value = dict(message.headers() or ()), message.value()
+    if value is None or (found.get("connector"), found.get("stream")) != tuple(name.encode() for name in owner):
+        return None
+    row, operation = without_operation(value)
+    return message.key(), None if operation == NAMES[Operation.DELETE] else row

@@ -1,0 +1,145 @@
+"""The sink: the ledger's procedures over topics, and who wins when two begin at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from connector_runner.datasets.blocking.database import Begun
+from connector_runner.datasets.blocking.sink import BlockingSink
+from connector_runner.datasets.ledger import Ledger
+from connector_runner.datasets.procedure import Procedure, run
+from connector_runner.protocols.errors import InvalidConfigError, TransientError
+from connector_runner.protocols.schema import StreamSchema
+from connector_runner.protocols.sink import Claim, Receipt, SinkContext, Transaction
+from connector_runner.protocols.source import WriteMode
+from connector_runner.schemas.dataset_url import url_problems
+from connector_runner.schemas.datasets.kafka import Address, parse_address
+from connector_runner.sinks.kafka import topics
+from connector_runner.sinks.kafka.connection import KafkaCluster, KafkaConnection
+from connector_runner.sinks.kafka.writer import TopicWriter, needs_state
+
+
+def read_address(context: SinkContext) -> Address:
+    """The address in the dataset's URL.
+
+    Raises:
+        InvalidConfigError: It has problems.
+    """
+    url = context.read_url()
+    if problems := url_problems(url):
+        raise InvalidConfigError([f"dataset.url: {problem}" for problem in problems], reason="InvalidDataset")
+    return parse_address(url)
+
+
+def with_topics(context: SinkContext) -> SinkContext:
+    """The same with the names of topics as tables."""
+    return replace(context, tables=_topics_of(read_address(context), context.tables))
+
+
+def _topics_of(address: Address, tables: Mapping[str, str]) -> dict[str, str]:
+    return {stream: address.topic(table) for stream, table in tables.items()}
+
+
+class TopicRows:
+    """`Rows` stored in topics."""
+
+    def __init__(self, context: SinkContext, cluster: KafkaCluster, ledger: Ledger) -> None:
+        self._context = context
+        self._cluster = cluster
+        self._ledger = ledger
+        self._append = context.write_mode is WriteMode.APPEND
+
+    def check(self) -> None:
+        """Does nothing: what is missing is found when it is needed."""
+
+    def ensure(self, schema: StreamSchema, own: bool) -> Procedure[bool]:
+        """See `Rows.ensure`."""
+        del own
+        yield from ()
+        name = self._ledger.streams[schema.stream].names.table
+        return topics.ensure_topic(self._connected(), name, schema, append=self._append)
+
+    def build_writer(self, schema: StreamSchema) -> TopicWriter:
+        """See `Rows.build_writer`."""
+        return TopicWriter(self._connected, self._ledger.streams[schema.stream], schema, append=self._append)
+
+    def _connected(self) -> KafkaConnection:
+        if self._cluster.connection is None:
+            raise TransientError("there is no connection", reason="DatasetUnavailable")
+        return self._cluster.connection
+
+    def leave(self) -> None:
+        """Ends all waiting."""
+        self._cluster.leaving.set()
+
+    def disconnect(self) -> None:
+        """Does nothing: the connection belongs to the ledger."""
+
+
+class KafkaSink(BlockingSink):
+    """See `Sink`."""
+
+    def __init__(self, context: SinkContext) -> None:
+        cluster = KafkaCluster(context.read_url, context.connector)
+        super().__init__(context, cluster, lambda ledger: TopicRows(context, cluster, ledger))
+        self._address = read_address(context)
+        self._cluster = cluster
+        self._context = context
+
+    def _claim(self) -> Claim:
+        """Claims; of two connectors that claim one topic in the same moment at most one keeps it."""
+        self._disconnect()  # an earlier attempt may have left a transaction of unknown outcome
+        claim = super()._claim()
+        self._require_still_alone()
+        return claim
+
+    def _select(self, tables: Mapping[str, str] | None, record: str) -> Claim:
+        wanted = None if tables is None else _topics_of(self._address, tables)
+        claim = super()._select(wanted, record)
+        self._require_still_alone()
+        return claim
+
+    def _require_still_alone(self) -> None:
+        """Each reads the others' ledgers before its claim is committed and after it, so at least one of two sees the other."""
+        if self._append or self._cluster.connection is None:
+            return
+        connection = self._cluster.connection
+        with self._database.explained():
+            rivals = connection.read_rivals()
+            for stream in self._ledger.streams.values():
+                if (rival := rivals.get(stream.key[2])) is None:
+                    continue
+                with Begun(connection, self._database.begin):
+                    connection.execute(self._ledger.sql.release, stream.key)
+                raise TransientError(
+                    f"connector {rival.connector} has claimed topic {stream.key[2]} in the same moment; neither keeps it, and "
+                    "the first to try again gets it",
+                    reason="DatasetUnavailable",
+                )
+
+    def _recover(self) -> int:
+        super()._recover()  # who was overtaken leaves here, before it would fence whoever is there
+        connection = self._cluster.connection
+        with self._database.explained():
+            if connection is None:
+                raise TransientError("there is no connection", reason="DatasetUnavailable")
+            try:
+                connection.initialise()
+            except TransientError:  # an own transaction has ended only now
+                connection.load()
+            return run(connection, self._ledger.recover())
+
+    def _write(self, transaction: Transaction) -> Receipt:
+        with self._database.explained():
+            for part in self._ledger.by_stream(transaction):
+                writer = self._writers.get(part.batches[0].schema.stream)
+                if isinstance(writer, TopicWriter) and needs_state(part.batches, append=self._append):
+                    with self._blamed(part.batches[0].schema.stream):
+                        writer.load_state()
+        return super()._write(transaction)
+
+
+def build_topic_sink(context: SinkContext) -> KafkaSink:
+    """Effectively once: one Kafka transaction holds rows, dead letters, incidents, position and the check of the fence."""
+    return KafkaSink(with_topics(context))

@@ -1,0 +1,113 @@
+"""Topics with rows: made if they are missing, refused if they can't hold the stream, read back for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from confluent_kafka import Message, TopicPartition
+
+from connector_runner.protocols.errors import ActionRequiredError, SchemaConflictError
+from connector_runner.protocols.schema import StreamSchema
+from connector_runner.sinks.kafka import client as kafka
+from connector_runner.sinks.kafka.connection import PATIENCE, KafkaConnection
+
+SETTINGS = {False: {"cleanup.policy": "compact"}, True: {"cleanup.policy": "delete", "retention.ms": "-1"}}
+"""By append mode: the settings of topics that are created."""
+SHORTEST = kafka.BATCH_BYTES + 64 * 1024
+"""The smallest `max.message.bytes` of a topic: a whole batch of records counts as one message."""
+
+
+def ensure_topic(connection: KafkaConnection, name: str, schema: StreamSchema, *, append: bool) -> bool:
+    """Makes sure that a topic exists and can hold the stream; returns whether it was created.
+
+    Raises:
+        ActionRequiredError: It is missing and may not be created, or has settings under which rows would be lost.
+        SchemaConflictError: It holds records of another form.
+    """
+    topic, address = connection.topic(name), connection.client.address
+    if topic is None:
+        if not address.creates:
+            raise ActionRequiredError(
+                f"the topic {name} does not exist at {connection.client.where}, and the URL says topics=exist; create it, or "
+                "leave the option out",
+                reason="MissingTopic",
+            )
+        connection.create(name, SETTINGS[append], partitions=address.partitions)
+        return True
+    for message in _last(connection, name, topic.partitions, 1):
+        _require_form(message, name, schema, append=append)
+    if append and "compact" in topic.policy:
+        raise ActionRequiredError(
+            f"the topic {name} has cleanup.policy={topic.policy}, which removes all but the newest row of a key; a history "
+            "(writeMode append) needs a topic with cleanup.policy=delete",
+            reason="InvalidDataset",
+        )
+    if topic.longest < SHORTEST:
+        raise ActionRequiredError(
+            f"the topic {name} has max.message.bytes={topic.longest}; at least {SHORTEST} is needed",
+            reason="InvalidDataset",
+        )
+    return False
+
+
+def _require_form(message: Message, name: str, schema: StreamSchema, *, append: bool) -> None:
+    """Checks that a record has the form of those that are to come.
+
+    Raises:
+        SchemaConflictError: It has another form.
+    """
+    found = f"topic {name} (partition {message.partition()}, offset {message.offset()})"
+    try:
+        key, value = _object(message.key()), _object(message.value())
+    except msgspec.MsgspecError:
+        raise SchemaConflictError(
+            f"{found} holds a record that is not JSON, so no connector wrote it; choose another topic"
+        ) from None
+    names = tuple(key or ())
+    if names != schema.key:
+        raise SchemaConflictError(
+            f"{found} has records with the key ({', '.join(names)}), but the key of stream {schema.stream} is "
+            f"({', '.join(schema.key)}); choose another topic"
+        )
+    if append is not (value is not None and "_op" in value):
+        has = "the state by key (no column _op)" if append else "a history (column _op)"
+        raise SchemaConflictError(f"{found} holds {has}, which the other writeMode made; choose another topic")
+
+
+def _object(text: bytes | None) -> dict[str, Any] | None:
+    return None if text is None else msgspec.json.decode(text, type=dict[str, Any])
+
+
+def _last(connection: KafkaConnection, name: str, partitions: int, count: int) -> list[Message]:
+    """The newest records of each partition, at most `count` of each, in order of their time."""
+    found: list[Message] = []
+    whole = [TopicPartition(name, each) for each in range(partitions)]
+    ends = connection.client.ends(whole)
+    for place in whole:
+        end, window = ends[name, place.partition], max(10, 4 * count)
+        newest: list[Message] = []
+        while (
+            end
+        ):  # markers of transactions and cleaned records leave holes, so look further back until there are enough
+            start = TopicPartition(name, place.partition, max(0, end - window))
+            newest = list(connection.client.read([start], PATIENCE))[-count:]
+            if len(newest) >= count or start.offset == 0:
+                break
+            window *= 16
+        found += newest
+    return sorted(found, key=lambda message: message.timestamp()[1])
+
+
+def newest_rows(connection: KafkaConnection, name: str, limit: int) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
+    """The columns and values of the last records of a topic, newest last; of a deleted key only the key."""
+    topic = connection.topic(name)
+    if topic is None:
+        raise ActionRequiredError(f"the topic {name} does not exist", reason="MissingTopic")
+    records: list[dict[str, Any]] = []
+    for message in _last(connection, name, topic.partitions, limit)[-limit:]:
+        text = message.value() if message.value() is not None else message.key()
+        records.append(msgspec.json.decode(text or b"{}", type=dict[str, Any]))
+    names = list(dict.fromkeys(member for record in records for member in record))
+    return names, [[record.get(member) for member in names] for record in records]
