@@ -32,7 +32,7 @@ TABLES = {"t0": "north.rows", "t1": "south.rows", "t2": "here"}
 
 @pytest.fixture
 def database(postgres_server: PostgresServer, tmp_path: Path) -> Iterator[Dataset]:
-    with fresh_dataset("postgresql", tmp_path, lambda: postgres_server) as made:
+    with fresh_dataset("postgresql", tmp_path, lambda _: postgres_server) as made:
         for schema in ("north", "south", "raw"):
             made.execute(f"CREATE SCHEMA {schema}")
         yield made
