@@ -2,56 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
 
-from connector_runner.manifests import orders_from_file
-from connector_runner.schemas.manifest import encode_variables
 from tests.integration.mysql.conftest import Database, variants
+from tests.integration.mysql.live_orders import PodSelection
 from tests.integration.mysql.selecting import TABLES, Selection, create, targets
-from tests.servers.mysqld import ADMIN_PASSWORD
 
 EACH = pytest.mark.parametrize("variant", variants("mysql-gtids", "mariadb", long=("mysql-files",)))
 ONE = pytest.mark.parametrize("variant", variants("mysql-gtids"))
-ROOT = Path(__file__).parents[3]
-
-
-class PodSelection(Selection):
-    """A runner that gets its orders as in a pod: the manifest in the environment, the selection also in a folder that changes."""
-
-    def __init__(self, folder: Path, database: Database, name: str, **streams: Any) -> None:
-        super().__init__(folder, database, "sqlite:///many.db", name, **streams)
-        self.orders = folder / "orders"
-        self.folder = folder
-        manifest = orders_from_file(self.manifest).manifest
-        assert manifest.dataset is not None
-        login = {**manifest.config, "password": ADMIN_PASSWORD}
-        dataset = msgspec.structs.replace(manifest.dataset, url=self.url)
-        self.inner = msgspec.structs.replace(manifest, config=login, config_from=0, secrets=(), dataset=dataset)
-
-    def order(self, **streams: Any) -> None:
-        """Changes the orders as the kubelet does: whole, by a rename."""
-        self.orders.mkdir(exist_ok=True)
-        fresh = self.folder / "fresh.json"
-        fresh.write_text(json.dumps({**streams, "number": 1}))
-        fresh.rename(self.orders / "selection.json")
-
-    def start(self) -> None:
-        self.inner = msgspec.structs.replace(self.inner, run=self.inner.run + 1)
-        environment = {**os.environ, "CONNECTOR_ORDERS_DIR": str(self.orders), **encode_variables(self.inner)}
-        with self._output.open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "connector_runner.cli", "run"],
-                cwd=self.folder, env=environment, stdout=output, stderr=output,
-            )  # fmt: skip
 
 
 @ONE
