@@ -16,6 +16,7 @@ from connector_operator.cluster.dry_run import DryRuns
 from connector_operator.cluster.jobs import JobPoster
 from connector_operator.cluster.observe import Observer
 from connector_operator.cluster.orders import Orders
+from connector_operator.cluster.progress import ProgressReader
 from connector_operator.connector_series import ConnectorSeries
 from connector_operator.controllers import image_rollout
 from connector_operator.controllers.connector import ConnectorController
@@ -58,6 +59,9 @@ class Operation:
         writer = Writer(client, self.cache, poster)
         orders = Orders(client)
         self._datasets = DatasetController(writer, self.cache, self.queue, client.clock.now)
+        self.progress = ProgressReader(
+            client, self.cache, settings.progress_seconds, settings.requests_per_second, self.queue.add
+        )
         self._observer = Observer(
             client,
             self.cache,
@@ -71,6 +75,7 @@ class Operation:
             self.askers.is_about_to,
             runner.defaults,
             self._images.turns,
+            self.progress.heard,
         )
         self._connectors = ConnectorController(
             self._observer, writer, self.cache, self.slots, self.askers, orders, runner, client.clock.now
@@ -235,5 +240,6 @@ class Operation:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.workers.run())
                 group.create_task(self.resync())
+                group.create_task(self.progress.run())
         finally:
             REGISTRY.unregister(self._series)

@@ -39,6 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     stable_after: int = 600
     node_lost_after: int = 60
     unschedulable_after: int = 30
+    progress_seconds: int = 60
     resync: int = 600
     workers: int = 16
     requests_per_second: int = 50
@@ -64,6 +65,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             allowances=self.runner_allow,
             image=self.runner_image,
             min_ready=timedelta(seconds=self.update_min_ready),
+            asks_progress=self.progress_seconds > 0,
         )
 
     def runner(self, layers: Callable[[], Iterable[Layer]]) -> RunnerSettings:
@@ -227,6 +229,11 @@ OPTIONS = (
         read_whole(0, 86400),
         "How long a pod that no node accepts waits for a node created on demand before it counts as stuck (Stalled), in seconds; "
         "if an event says that one is being created, it waits a quarter of an hour from then on.",
+    ),
+    Option(
+        "progress_seconds",
+        read_whole(0, 86400),
+        "How often a running connector's progress and lag are read from its runner's log, at the most, in seconds; 0: never, and no request is made for it.",
     ),
     Option(
         "resync", read_whole(10, 86400), "How often everything is checked again even if nothing happened, in seconds."

@@ -161,6 +161,8 @@ CONNECTOR = Kind(
             "How it stands to the runner's present image.",
             is_wide=True,
         ),
+        Column("Progress", ".status.progress.text", "How far its streams are.", is_wide=True),
+        Column("Lag", ".status.progress.lag", "How far it is behind the source.", is_wide=True),
         Column("Message", f"{_READY}.message", "Why, in a sentence.", is_wide=True),
     ),
     selectable=(".spec.connectorType", ".spec.datasetId", ".status.state.status"),

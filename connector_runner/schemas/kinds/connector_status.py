@@ -10,6 +10,7 @@ from connector_runner.schemas.catalogue import SelectionSummary, StreamSummary
 from connector_runner.schemas.kinds.conditions import Conditions, ObservedGeneration
 from connector_runner.schemas.kinds.declare import described
 from connector_runner.schemas.orders import NO_ANSWER, OrdersAnswer
+from connector_runner.schemas.progress import Progress
 
 STATES = ("pending", "received", "ready", "running", "stopped", "errored")
 
@@ -168,6 +169,15 @@ class EffectiveDataset(msgspec.Struct, frozen=True, rename="camel", omit_default
     table: Annotated[str, described("The table in it.")] = ""
 
 
+class RunProgress(Progress, frozen=True, omit_defaults=True, rename="camel"):
+    """What the runner of the present execution reports of itself, since its start."""
+
+    run: Annotated[int, described("The number of that execution.", format="int64")] = 0
+    text: Annotated[str, described("How far it is, in a few words.")] = ""
+    lag: Annotated[str, described("How far it is behind the source, in words.")] = ""
+    unread: Annotated[str, described("Why its progress is not known: it could not be read.")] = ""
+
+
 class ConnectorStatus(msgspec.Struct, frozen=True, rename="camel"):
     """What the operator observes. Only the operator writes it."""
 
@@ -180,6 +190,7 @@ class ConnectorStatus(msgspec.Struct, frozen=True, rename="camel"):
     streams_total: Annotated[int, described("How many streams the source has.")] = 0
     selection: Selected = Selected()
     dataset: EffectiveDataset = EffectiveDataset()
+    progress: RunProgress = RunProgress()
     run: Annotated[int, described("How many executions have been reserved so far.", format="int64")] = 0
     ordered: Annotated[Ordered, described("What the last reserved execution was made from.")] = Ordered()
     runner_version: Annotated[

@@ -16,7 +16,7 @@ from connector_operator.cluster.peers import gather_peers
 from connector_operator.decide.decision import Look
 from connector_operator.decide.facts import Facts
 from connector_operator.decide.image_rollout import ImageTurns
-from connector_operator.decide.observation import Observation, Policy
+from connector_operator.decide.observation import Heard, Observation, Policy
 from connector_operator.engine.fair_queue import Key
 from connector_operator.resources import names
 from connector_operator.resources.connector import parse_spec, parse_status
@@ -61,6 +61,7 @@ class Observer:
         is_about_to_list: Callable[[Key], bool] = lambda _: False,
         defaults: Callable[[], str] = lambda: "",
         image_turns: Callable[[], ImageTurns] = ImageTurns,
+        heard: Callable[[Key], Heard | None] = lambda _: None,
     ) -> None:
         self._client = client
         self._cache = cache
@@ -68,6 +69,7 @@ class Observer:
         self._has_turn = has_turn
         self._has_slot = has_slot
         self._is_about_to_list = is_about_to_list
+        self._heard = heard
         self._dry_runs = dry_runs
         self._orders = orders
         self._layers = layers
@@ -110,6 +112,7 @@ class Observer:
             created=parse_time(meta.get("creationTimestamp")),
             changed=parse_time(raw["changed"]) if raw["changed"] != meta.get("creationTimestamp") else None,
             delivery=self._orders.known(meta["uid"]),
+            heard=self._heard(key),
             refusal=refusal,
             policy=self._own_policy(spec),
         )

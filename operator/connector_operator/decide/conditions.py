@@ -12,6 +12,7 @@ from connector_operator.decide.case import Case
 from connector_operator.decide.image import say_image
 from connector_operator.decide.messages import Messages, list_problems, say_streams
 from connector_operator.decide.orders import say_applied
+from connector_operator.decide.progress import say_streams_healthy
 from connector_operator.decide.selected import say_unmatched
 from connector_operator.resources.dataset import Resolution
 from connector_operator.resources.reasons import Reason, RunnerReason
@@ -136,6 +137,10 @@ def _selection_applied(report: Report) -> Said | None:
     return Said(*say_applied(facts, report.case.memory))
 
 
+def _streams_healthy(report: Report) -> Said:
+    return Said(*say_streams_healthy(report.case.facts, report.case.memory.progress))
+
+
 CONDITIONS: tuple[ConditionKind[Report], ...] = (
     ConditionKind(
         "Ready",
@@ -169,6 +174,11 @@ CONDITIONS: tuple[ConditionKind[Report], ...] = (
         "RunnerUpToDate",
         "Whether the execution was made from the runner's present image; Unknown when none is live.",
         _runner_up_to_date,
+    ),
+    ConditionKind(
+        "StreamsHealthy",
+        "False while a stream of the selection has failed and is paused; the others continue, so Ready stays True. Unknown when no execution is ready, or its progress is not known.",
+        _streams_healthy,
     ),
 )
 """In the order in which they are written."""

@@ -6,6 +6,7 @@ import msgspec
 
 from connector_operator.decide import backoff, termination
 from connector_operator.decide.facts import Facts, JobFacts
+from connector_operator.decide.progress import fold_progress
 from connector_operator.decide.provenance import with_provenance
 from connector_operator.decide.selected import MOST_SELECTIONS, find_selection
 from connector_operator.resources import names
@@ -24,7 +25,7 @@ def fold(facts: Facts) -> ConnectorStatus:
     """The part of the status that is memory; nothing is decided here."""
     status = _fold_execution(facts, facts.seen.status)
     status = _fold_answer(facts, status)
-    return _fold_discovery(facts, status)
+    return _fold_discovery(facts, fold_progress(facts, status))
 
 
 def _fold_answer(facts: Facts, status: ConnectorStatus) -> ConnectorStatus:

@@ -18,10 +18,25 @@ from connector_runner.schemas.kinds.connector import ConnectorSpec
 from connector_runner.schemas.kinds.connector_status import ConnectorStatus
 from connector_runner.schemas.manifest import TakeOver
 from connector_runner.schemas.orders import OrdersAnswer
+from connector_runner.schemas.progress import Progress
 
 UNRESOLVED = DatasetView(
     Resolution.MISSING, Reason.DATASET_NOT_NAMED, "spec.datasetId is not set; name a Dataset there."
 )
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """What was last read of a runner's progress.
+
+    Attributes:
+        run: Its execution.
+        progress: What it reported; None if it was not found in its log, or could not be read.
+        problem: Why it could not be read, as a sentence; "" when it could.
+    """
+
+    run: int
+    progress: Progress | None = None
+    problem: str = ""
 
 
 class DryRun(msgspec.Struct, frozen=True):
@@ -78,6 +93,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     image: str = ""
     defaults: str = ""
     min_ready: timedelta = timedelta(seconds=10)
+    asks_progress: bool = True
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +122,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
         peers: What other connectors that need the same list of streams know about it; None: not read yet.
         delivery: What was done about the orders of the live execution; None: nothing.
         answer: The newest answer in its runner's log; None: none, or not read.
+        heard: What was last read of its runner's progress; None: nothing yet.
         refusal: Why the API server refused the actions of the last visit, as a sentence; "" when it did not.
     """
 
@@ -141,5 +158,6 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     peers: Peers | None = None
     delivery: Delivery | None = None
     answer: OrdersAnswer | None = None
+    heard: Heard | None = None
     refusal: str = ""
     policy: Policy = Policy()

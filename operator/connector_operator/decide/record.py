@@ -13,7 +13,15 @@ from connector_operator.decide.termination import read_live_ending
 from connector_operator.resources import names
 from connector_operator.resources.reasons import Reason
 from connector_operator.resources.times import format_time
-from connector_runner.schemas.kinds.connector_status import ConnectorStatus, Held, LastExecution, Ordered, Retry, Update
+from connector_runner.schemas.kinds.connector_status import (
+    ConnectorStatus,
+    Held,
+    LastExecution,
+    Ordered,
+    Retry,
+    RunProgress,
+    Update,
+)
 from connector_runner.schemas.orders import NO_ANSWER
 
 replace = msgspec.structs.replace
@@ -38,6 +46,8 @@ def _settle(case: Case) -> ConnectorStatus:
     memory, inputs = case.memory, case.inputs
     if inputs.request is not Request.RUNNING:
         memory = replace(memory, retry=Retry(), update=Update())
+    if inputs.execution is Execution.NONE:
+        memory = replace(memory, progress=RunProgress())
     if memory.update.run and has_proved(case.facts, memory, inputs.execution):
         memory = replace(memory, update=Update())
     if inputs.execution is Execution.READY:

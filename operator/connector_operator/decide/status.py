@@ -63,17 +63,33 @@ def _execution_id(case: Case) -> str:
 
 
 def announce(case: Case, messages: Messages, status: dict[str, Any]) -> Announcement | None:
-    """The change to report with a written status: a new state, a new reason of Ready, or a person is needed now."""
-    ready = next(c for c in status["conditions"] if c["type"] == "Ready")
+    """The change to report with a written status: a new state, a new reason of Ready, a person is needed now, or streams failed."""
+    ready = _find(status, "Ready")
     old, stalled = case.facts.conditions.get("Ready"), case.facts.conditions.get("Stalled")
     is_same_state = case.facts.seen.status.state.status == status["state"]["status"]
     is_same_need = not messages.stalled or (stalled is not None and stalled.status == "True")
     if old is not None and old.reason == ready["reason"] and is_same_state and is_same_need:
-        return None
+        return _announce_streams(case, status)
     reason = messages.reason
     is_quiet = isinstance(reason, Reason) and reason.is_quiet
     is_warning = not is_quiet and (case.row.event is EventType.WARNING or messages.stalled)
     return Announcement(reason, messages.event, is_warning, is_quiet)
+
+
+def _announce_streams(case: Case, status: dict[str, Any]) -> Announcement | None:
+    """That a stream has failed, or that all are carried again."""
+    new, old = _find(status, "StreamsHealthy"), case.facts.conditions.get("StreamsHealthy")
+    before = old.status if old is not None else ""
+    if new["status"] == "False" and before != "False":
+        return Announcement(Reason.STREAMS_FAILED, new["message"], True, False)
+    if new["status"] == "True" and before == "False":
+        return Announcement(Reason.NO_STREAM_FAILED, new["message"], False, False)
+    return None
+
+
+def _find(status: dict[str, Any], kind: str) -> dict[str, Any]:
+    condition: dict[str, Any] = next(c for c in status["conditions"] if c["type"] == kind)
+    return condition
 
 
 def has_changed(stored: dict[str, Any], desired: dict[str, Any]) -> bool:

@@ -83,7 +83,17 @@ def _has_absurd_number(value: Any) -> bool:
 def build_status(status: ConnectorStatus) -> dict[str, Any]:
     """A status as it is applied, with every scalar: a missing one would survive if somebody else had set it."""
     raw: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(status))  # lists, as they come back
-    for optional in ("selection", "dataset", "ordered", "update", "held", "lastExecution", "retry", "discovery"):
+    for optional in (
+        "selection",
+        "dataset",
+        "progress",
+        "ordered",
+        "update",
+        "held",
+        "lastExecution",
+        "retry",
+        "discovery",
+    ):
         if not raw[optional]:
             del raw[optional]
     return raw

@@ -275,7 +275,18 @@ class Reason(StrEnum):
     VALID = "Valid", "Of ConfigValid, or of a Dataset: no problem was found."
     DISCOVERED = "Discovered", "Of Discovered: the streams are those of this configuration."
     RESOLVED = "Resolved", "Of DatasetResolved: the Dataset was found."
-    NO_EXECUTION = "NoExecution", "Of RunnerHealthy: no execution is requested, or none can start."
+    NO_EXECUTION = "NoExecution", "Of RunnerHealthy and StreamsHealthy: no execution is requested, or none is ready."
+    NO_STREAM_FAILED = "NoStreamFailed", "Of StreamsHealthy: the runner carries all selected streams."
+    STREAMS_FAILED = (
+        "StreamsFailed",
+        "Of StreamsHealthy: the streams that the message names are paused at their positions, each with its reason; the others continue, and the connector stays Ready.",
+        "Read the message and `status.progress.failures`, and fix the cause. A stream is tried again by itself, and continues exactly where it was paused.",
+    )
+    PROGRESS_UNKNOWN = (
+        "ProgressUnknown",
+        "Of StreamsHealthy: the operator does not know how the streams are: it has not read the runner's progress yet, may not, or the runner's image is too old to report it.",
+        "Wait for two minutes. Then: `--progress-seconds` must not be 0, and the message says why the log can't be read.",
+    )
     SETTLED = "Settled", "Of Reconciling: nothing is being changed."
     NOT_STALLED = "NotStalled", "Of Stalled: nothing needs a person."
     REACHED = "Reached", "Of a Dataset: the last execution was connected to it."

@@ -10,7 +10,7 @@ import msgspec
 
 from connector_operator.decide.actions import CreateDiscovery, CreateRunner, DeleteJob, JobAction, SendOrders
 from connector_operator.decide.decision import Decision, Look, decide
-from connector_operator.decide.observation import Delivery, DryRun, Observation, Policy
+from connector_operator.decide.observation import Delivery, DryRun, Heard, Observation, Policy
 from connector_operator.decide.peers import Peers
 from connector_operator.resources import names
 from connector_operator.resources.connector import config_hash, parse_spec, parse_status, selection_hash, spec_hash
@@ -66,6 +66,7 @@ class World:
         self.created: datetime | None = START
         self.changed: datetime | None = None
         self.take_over: TakeOver | None = None
+        self.heard: Heard | None = None
         self.policy = Policy()
         self.writes = 0
         self.history: list[Decision] = []
@@ -113,6 +114,7 @@ class World:
             take_over=self.take_over,
             created=self.created,
             changed=self.changed,
+            heard=self.heard,
             policy=self.policy,
         )
 

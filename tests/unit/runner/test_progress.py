@@ -41,6 +41,7 @@ from connector_runner.schemas.progress import (
     within_limits,
 )
 from tests.kit.pipeline import Recorder
+from tests.kit.progress import RECORDS
 from tests.kit.waiting import until
 
 NOW = 1_700_000_000.0
@@ -204,15 +205,6 @@ JSON = st.recursive(
     max_leaves=40,
 )
 FIELDS = [field.encode_name for field in msgspec.structs.fields(Progress)]
-NAMES = st.text(max_size=300)
-NUMBERS = st.integers(-(2**80), 2**80)
-RECORDS = st.builds(
-    Progress, selected=NUMBERS, following=NUMBERS, copying=NUMBERS, failed=NUMBERS, done=NUMBERS, total=st.none() | NUMBERS,
-    unit=NAMES, per_second=st.none() | NUMBERS, seconds_left=st.none() | NUMBERS, lag_seconds=st.none() | NUMBERS, rows=NUMBERS,
-    copies=st.lists(st.builds(Copying, NAMES, NUMBERS, st.none() | NUMBERS), max_size=9).map(tuple),
-    slowest=st.lists(st.builds(StreamLag, NAMES, NUMBERS), max_size=9).map(tuple), last_commit=NAMES, problem=NAMES,
-    failures=st.lists(st.builds(FailedStream, NAMES, NAMES, NAMES, NAMES), max_size=40).map(tuple),
-)  # fmt: skip
 
 
 def assert_bounded(progress: Progress) -> None:
