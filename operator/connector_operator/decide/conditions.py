@@ -138,7 +138,7 @@ def _selection_applied(report: Report) -> Said | None:
 
 
 def _streams_healthy(report: Report) -> Said:
-    return Said(*say_streams_healthy(report.case.facts, report.case.memory.progress))
+    return Said(*say_streams_healthy(report.case))
 
 
 CONDITIONS: tuple[ConditionKind[Report], ...] = (

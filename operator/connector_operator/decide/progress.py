@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from connector_operator.decide.case import Case
 from connector_operator.decide.facts import Facts
+from connector_operator.decide.outputs import Action
 from connector_operator.resources.reasons import Reason
 from connector_runner.schemas.kinds.connector_status import ConnectorStatus, RunProgress
 from connector_runner.schemas.progress import Progress
@@ -68,15 +70,16 @@ def say_time(seconds: int) -> str:
     return next((f"{seconds // size}{unit}" for unit, size in _UNITS if seconds >= 2 * size), f"{seconds}s")
 
 
-def say_streams_healthy(facts: Facts, progress: RunProgress) -> tuple[str, Reason, str]:
-    """Status, reason and message of the condition StreamsHealthy."""
+def say_streams_healthy(case: Case) -> tuple[str, Reason, str]:
+    """Status, reason and message of the condition StreamsHealthy; one that is being stopped or replaced costs no write for it."""
+    facts, progress = case.facts, case.memory.progress
     if progress.unread:
         return "Unknown", Reason.PROGRESS_UNKNOWN, progress.unread
     if progress.failed:
         return "False", Reason.STREAMS_FAILED, _say_failed(progress)
     if progress.run:
         return "True", Reason.NO_STREAM_FAILED, "The runner carries all selected streams."
-    if not facts.live or not facts.live[-1].job.ready:
+    if not facts.live or not facts.live[-1].job.ready or case.row.action is Action.STOP:
         return "Unknown", Reason.NO_EXECUTION, "No execution is ready."
     if not facts.seen.policy.asks_progress:
         off = "The operator does not ask runners for their progress: --progress-seconds is 0."

@@ -67,6 +67,24 @@ def test_progress_becomes_status_and_goes_with_its_execution() -> None:
     assert "progress" not in world.status
 
 
+@pytest.mark.parametrize("heard", [None, WELL, ILL])
+def test_a_change_and_a_stop_cost_no_write_for_it(heard: Progress | None) -> None:
+    world = run_one()
+    for change, writes in (({"restartedAt": "now"}, 3), ({"status": "stopped"}, 2), ({"status": "running"}, 2)):
+        if world.live():
+            world.heard = None if heard is None else Heard(world.live()[-1].run, heard)
+        world.settle()
+        before = world.writes
+        world.patch(**change)
+        for _ in range(3):
+            world.settle()
+            world.leave()
+        world.settle()
+        world.ready()
+        world.settle()
+        assert world.writes - before == writes, change
+
+
 def test_a_failed_stream_is_named_the_connector_stays_ready_and_people_are_told_once() -> None:
     world = run_one()
     world.heard = Heard(1, WELL)
