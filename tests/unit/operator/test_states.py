@@ -232,6 +232,7 @@ def test_each_status_has_every_condition_with_the_generation(state: str) -> None
         "DatasetResolved",
         "RunnerHealthy",
         "RunnerUpToDate",
+        "StreamsHealthy",
     ]
     for condition in world.status["conditions"]:
         assert condition["observedGeneration"] == world.generation
