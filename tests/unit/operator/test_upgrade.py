@@ -97,6 +97,7 @@ def test_nothing_is_started_or_ended_and_nothing_else_is_said(name: str) -> None
         for s in (before, after)
     ]
     assert said[1].pop("RunnerUpToDate")[0] != "True", "the condition that is new since speaks of the new image"
+    assert said[1].pop("StreamsHealthy")[0] == "Unknown", "the other one: nothing was read of its runner yet"
     assert said[0] == said[1]
     again = decide_with_looks(name, NOW, after)
     assert again.status is None, "it is written once at most"
