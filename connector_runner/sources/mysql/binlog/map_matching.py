@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from connector_runner.sources.mysql.binlog.table_map import TableMap
 from connector_runner.sources.mysql.decode.wire_types import Wire, fits, string_meta
-from connector_runner.sources.mysql.types.charsets import text_decoder
+from connector_runner.sources.mysql.types.charsets import is_same_charset, text_decoder
 from connector_runner.sources.mysql.types.columns import SourceColumn, quote_label
 from connector_runner.sources.mysql.types.table import TableDefinition
 
@@ -52,16 +52,12 @@ def _agrees(column: SourceColumn, table_map: TableMap, place: int, charsets: Map
         return False
     collation = table_map.collations.get(place, table_map.enum_collations.get(place, -1))
     charset = charsets.get(collation, "")
-    if charset and _name(charset) != _name(column.charset or _BINARY):
+    if charset and not is_same_charset(charset, column.charset):
         return False
     labels = table_map.labels.get(place)
     if labels is None or not column.charset:
         return True
     return tuple(map(text_decoder(column.charset), labels)) == column.type.labels
-
-
-def _name(charset: str) -> str:
-    return "utf8mb3" if charset == "utf8" else charset
 
 
 def build_definition(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pymysql
 
 from connector_runner.protocols.batch import Row
 from connector_runner.protocols.errors import TransientError
 from connector_runner.sources.mysql.binlog.position import LogPosition
+from connector_runner.sources.mysql.decode.fields import is_read_as_number
 from connector_runner.sources.mysql.decode.row_compiler import ResultRows
 from connector_runner.sources.mysql.decode.undecodable import DecodingFailedError
 from connector_runner.sources.mysql.server.client_errors import translate
@@ -20,6 +21,7 @@ from connector_runner.sources.mysql.server.queries import read_executed, read_po
 from connector_runner.sources.mysql.settings import Settings
 from connector_runner.sources.mysql.snapshot.chunk import Chunk, build_select, key_literals, result_fields
 from connector_runner.sources.mysql.snapshot.watermark import Bounds, ExactBounds, ExecutedBounds, HeldBounds
+from connector_runner.sources.mysql.types.charsets import is_same_charset
 from connector_runner.sources.mysql.types.table import TableDefinition
 
 _PREPARE, _EXECUTE, _CLOSE = 0x16, 0x17, 0x19
@@ -134,7 +136,7 @@ class ChunkReader:
             self._rows = definition, ResultRows(result_fields(definition))
         number = _prepare(connection, statement)
         connection.send_command(_EXECUTE, struct.pack("<IBI", number, 0, 1))
-        _check_columns(connection, definition)
+        _check_columns(connection, definition, self._server.charsets)
         yield from read_rows(connection, self._rows[1])
         connection.send_command(_CLOSE, struct.pack("<I", number))
 
@@ -178,18 +180,34 @@ _RESULT_TYPES = {
 _FIXED_TYPES = frozenset().union(*_RESULT_TYPES.values())
 
 
-def _check_columns(connection: Connection, definition: TableDefinition) -> None:
-    """Reads the head of the result and compares its types with the definition."""
+_TEXTS = frozenset({
+    "char", "varchar", "tinytext", "text", "mediumtext", "longtext", "binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob", "enum", "set",
+})  # fmt: skip
+_INTEGERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint"})
+_UNSIGNED = 32
+
+
+def _check_columns(connection: Connection, definition: TableDefinition, charsets: Mapping[int, str]) -> None:
+    """Reads the head of the result and compares its types, signs and character sets with the definition."""
     count = connection.read_packet()[0]
-    types = []
+    found = []
     count = len(definition.columns) if count >= 0xFB else count
     for _ in range(count):
         data = connection.read_packet()
-        types.append(data[-6])  # type, flags (2), decimals, filler (2)
+        found.append(
+            struct.unpack("<HIBH", data[-12:-3])
+        )  # collation, length, type, flags; decimals and filler (2) follow
     connection.read_packet()
-    for column, found in zip(definition.columns, types, strict=True):
-        wanted = _RESULT_TYPES.get(column.type.base)
-        if (wanted is not None and found not in wanted) or (wanted is None and found in _FIXED_TYPES):
+    for column, (collation, _, kind, flags) in zip(definition.columns, found, strict=True):
+        base = column.type.base
+        wanted = _RESULT_TYPES.get(base)
+        differs = kind not in wanted if wanted is not None else kind in _FIXED_TYPES
+        if base in _INTEGERS:
+            differs = differs or bool(flags & _UNSIGNED) != column.type.is_unsigned
+        elif base in _TEXTS and not is_read_as_number(column, in_key=column.name in definition.key):
+            charset = charsets.get(collation, "")
+            differs = differs or (bool(charset) and not is_same_charset(charset, column.charset))
+        if differs:
             raise DefinitionChangedError(f"{definition.id}: column {column.name} is no longer {column.sql_type}")
 
 

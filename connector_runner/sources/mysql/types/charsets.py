@@ -54,6 +54,11 @@ def is_utf8(charset: str) -> bool:
     return PYTHON_CODECS.get(charset) == "utf-8"
 
 
+def is_same_charset(found: str, known: str) -> bool:
+    """Whether a character set of the server's list is the one of a column, which is "" for bytes."""
+    return ("utf8mb3" if found == "utf8" else found) == (("utf8mb3" if known == "utf8" else known) or "binary")
+
+
 @cache
 def text_decoder(charset: str) -> Decoder:
     """A function from stored bytes to text; bytes that are not a character of the set become lone surrogates (nothing is lost).
