@@ -88,6 +88,11 @@ class ServerProcess(ABC):
     def _log_since(self, start: int) -> str:
         return self._log.read_bytes()[start:].decode(errors="replace")[-3000:]
 
+    def last_words(self) -> str:
+        """How it ended, if it did so by itself, with the end of its log; else ""."""
+        code = None if self._process is None else self._process.poll()
+        return "" if code is None else f"{self.name} ended with {code}: {self._log_since(0)}"
+
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         os.kill(self._process.pid, number)
@@ -105,8 +110,9 @@ class ServerProcess(ABC):
     def kill(self) -> None:
         """Ends the server like a crash: SIGKILL."""
         if self._process is not None:
-            self._signal(signal.SIGKILL)
-            self._process.wait()
+            if self._process.poll() is None:  # else it has ended by itself
+                self._signal(signal.SIGKILL)
+                self._process.wait()
             self._process = None
 
     def restart(self) -> None:

@@ -86,6 +86,9 @@ def run_version(version: str, given: argparse.Namespace, processes: ProcessPoolE
             break
         for result in running.pop(0).result():
             report.add(result)
+            if result.verdict.outcome in {"broken", "lost"}:  # the server may be the cause
+                result.history.save(given.out / f"{version}-{given.seed}-{result.number}.broken.json")
+                (given.out / f"{version}-{given.seed}-{result.number}.broken.txt").write_text(result.verdict.detail)
             if result.verdict.is_defect:
                 failed.append(result)
                 result.history.save(given.out / f"{version}-{given.seed}-{result.number}.json")

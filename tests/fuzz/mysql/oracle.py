@@ -183,6 +183,19 @@ def _last_states(rows: Sequence[tuple[str | None, Row]], shape: Shape) -> list[R
     return [*states.values()]
 
 
+def has_stray_bytes(cursor: Any, database: str, table: str, shape: Shape) -> bool:
+    """Whether the server itself holds a text with bytes that are no character of its set: by its conversion to and fro they are others."""
+    for column in shape.columns:
+        if _expression(column) != _TEXT or not column.charset:
+            continue
+        name = quoted(column.name)
+        there_and_back = f"HEX(CONVERT(CONVERT({name} USING utf8mb4) USING {column.charset}))"
+        cursor.execute(f"SELECT COUNT(*) FROM {quoted(database)}.{quoted(table)} WHERE {there_and_back} <> HEX({name})")
+        if cursor.fetchall()[0][0]:
+            return True
+    return False
+
+
 def only_keys(truth: Truth) -> Truth:
     """The same rows as if the table had its key alone."""
     places = [place for place, column in enumerate(truth.shape.columns) if column.name in truth.shape.key]

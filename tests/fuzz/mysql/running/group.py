@@ -80,6 +80,8 @@ async def run_group(plan: Plan, numbers: list[int], tell: Callable[[Result], Non
                     patience=plan.patience, may_kill=kills_server(number), is_alone=loses_events(number),
                 )  # fmt: skip
                 result = await _finish(drawing, number)
+                if result.verdict.outcome in {"broken", "lost"}:
+                    result.verdict.detail += server.last_words()
                 is_enough = is_enough or (
                     plan.known is not None and result.verdict.is_defect and number not in plan.known
                 )

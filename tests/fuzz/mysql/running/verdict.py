@@ -32,10 +32,14 @@ UNNAMED = {
     "binlog_row_image": "binlog_row_image",
     "GENERATED ALWAYS": "generated columns",
     "max_binlog_stmt_cache_size": LOST_PART,
+    "CONVERT TO CHARACTER SET": GUESSED,
     " COLLATE ": "sorts otherwise",
     " DESC": "sorts otherwise",
 }
-"""After statements with these words something may be told without their text (and what is told then has): the log has it not, or not with its rows."""
+"""After statements with these words something may be told without their text (and what is told then has): the log has it not, or not with its rows.
+
+CONVERT TO leaves the bytes of labels as they were, so that the log has other labels than the server shows.
+"""
 
 
 @dataclass(frozen=True)
