@@ -20,12 +20,13 @@ $(STAMP): pyproject.toml constraints.txt
 venv: $(STAMP) ## the virtual environment with everything pinned
 
 .PHONY: lint
-lint: $(STAMP) ## ruff (lint and format), import-linter, the floor plan, rows by their fields alone
+lint: $(STAMP) ## ruff (lint and format), import-linter, the floor plan, rows by their fields alone, links between documents
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.unit.house.floor_plan
 	$(BIN)/python -m pytest -q -p no:cacheprovider tests/unit/house/test_row_names.py
+	$(BIN)/python -m pytest -q -p no:cacheprovider tests/unit/house/test_house_rules.py -k links
 
 .PHONY: format
 format: $(STAMP) ## rewrites the sources as ruff wants them
@@ -87,6 +88,15 @@ fuzz-mysql: $(STAMP) servers ## random histories of MySQL and MariaDB tables (SE
 .PHONY: demo
 demo: $(STAMP) localkube ## the main job, step by step, on a Kubernetes of its own (ON_MY_CLUSTER=1: on KUBECONFIG's)
 	@$(BIN)/python -m demo $(if $(ON_MY_CLUSTER),--on-my-cluster)
+
+BASE ?= python:3.13-slim
+IMAGE_OPTIONS ?=
+BUILD_IMAGE := $(if $(shell command -v buildah),buildah bud --isolation chroot,docker build)
+
+.PHONY: images
+images: ## both images for this machine, by buildah or docker (BASE=python:3.13-slim, IMAGE_OPTIONS="--volume ..." behind a proxy)
+	$(BUILD_IMAGE) --build-arg BASE=$(BASE) $(IMAGE_OPTIONS) -f operator/Dockerfile -t connector-operator:dev .
+	$(BUILD_IMAGE) --build-arg BASE=$(BASE) $(IMAGE_OPTIONS) -f connector_runner/Dockerfile -t connector-runner:dev .
 
 .PHONY: clean
 clean: ## removes what was built and fetched, not the virtual environment

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from tests.e2e.test_install_files import by_identity
 from tests.kit.cluster import OPERATOR_NAMESPACE, ROOT
 from tests.localkube.build import ensure_binary
 from tests.localkube.cluster import LocalKube
-from tests.servers.helm import HelmError, run_helm
+from tests.servers.helm import HelmError, helm, run_helm
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(1800)]  # the first run builds Helm
 OF_A_RELEASE = {
@@ -172,3 +174,22 @@ def test_helm_finds_nothing_to_say(tmp_path: Path) -> None:
     said = run_helm("lint", "--strict", str(CHART), home=tmp_path)
     assert "0 chart(s) failed" in said
     assert "[WARNING]" not in said
+
+
+def test_the_commands_of_the_documentation(tmp_path: Path) -> None:
+    """The block as it is, but that Helm renders instead of installing."""
+    (block,) = re.findall(r"```sh\n(cat > values.yaml.*?)```", (ROOT / "docs/install.md").read_text(), flags=re.DOTALL)
+    script, labelling = block.replace("helm install", "helm template").split("kubectl label")
+    assert "pod-security.kubernetes.io/enforce=restricted" in labelling
+    (tmp_path / "charts").symlink_to(ROOT / "charts")
+    environment = {**os.environ, "PATH": f"{helm().parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    typed = subprocess.run(
+        ["bash", "-e", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert typed.returncode == 0, typed.stderr
+    deployment = by_identity(typed.stdout)[f"Deployment/{OPERATOR_NAMESPACE}/connector-operator"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["image"].startswith("registry.example.org/connector-operator:")
+    assert environment_of(deployment)["CONNECTOR_OPERATOR_RUNNER_IMAGE"].startswith(
+        "registry.example.org/connector-runner:"
+    )
