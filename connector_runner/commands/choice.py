@@ -116,12 +116,13 @@ def choose(spec: StreamsSpec, catalogue: Catalogue, target: Target, *, isolates:
     selection = read_selection(spec)
     infos = {stream.id: stream for stream in reversed(catalogue.streams)}
     resolved = resolve(selection, [stream.named for stream in infos.values()][::-1])
-    if not resolved.streams:
+    gone = _gone(selection, target.stored, infos)
+    if not resolved.streams and not gone:
         raise UnknownStreamError(_explain_nothing(spec, resolved, catalogue))
     known = _Known.of(spec, target.stored)
     taken = [infos[stream.id] for stream in resolved.streams if known.has(infos[stream.id])]
     later = [stream.id for stream in resolved.streams if stream.id not in {info.id for info in taken}]
-    if not taken:
+    if not taken and not gone:
         raise UnknownStreamError(
             f"spec.streams: {_names(later)} match, but were made after the connector first ran and added is ignore; set it to "
             "follow, or name them in include"
@@ -140,11 +141,25 @@ def choose(spec: StreamsSpec, catalogue: Catalogue, target: Target, *, isolates:
         )
     problems |= {**chosen.problems, **chosen.meetings}
     _require_some(problems, chosen.tables, taken, isolates=isolates)
-    tables = {stream: table for stream, table in chosen.tables.items() if stream in kept} | dict(chosen.tables)
+    tables = {stream: table for stream, table in chosen.tables.items() if stream in kept} | gone | dict(chosen.tables)
     notes = list(_notes(spec, resolved, later, tables, target.stored, infos))
     return Choice(
         tables, problems, notes, known.record(spec, [stream.id for stream in taken], infos), spec, infos.keys()
     )
+
+
+def _gone(selection: Selection, stored: StoredStreams, infos: Mapping[str, StreamInfo]) -> dict[str, str]:
+    """Stream → table of what was carried when the connector ran last, is still selected, and is not in the source any more.
+
+    It is opened like the others: the source may still have changes from before it went, and says by name that it is not there.
+    """
+    excluded = Selection(selection.exclude)
+    return {
+        stream.stream: stream.table
+        for stream in stored.streams
+        if stream.is_member and stream.has_position and stream.stream not in infos
+        and may_take(selection, stream.stream) and not may_take(excluded, stream.stream)
+    }  # fmt: skip
 
 
 def _obstacle(stream: StreamInfo, mode: WriteMode) -> str:
@@ -244,6 +259,11 @@ def _notes(
         yield f"ignored, because they were made later and added is ignore: {_names(later)}"
     if unused := [stream for stream in spec.tables if stream not in tables]:
         yield f"spec.streams.tables names streams that are not carried: {_names(unused)}"
+    if away := [stream for stream in tables if stream not in infos]:
+        yield (
+            f"the source does not have any more what was carried before: {_names(away)}; what is left of its changes is read, then "
+            "it is paused; exclude it to end this"
+        )
     members = [stream.stream for stream in stored.streams if stream.is_member and stream.stream not in tables]
     if gone := [stream for stream in members if stream not in infos]:
         yield f"the source does not have any more what was carried before: {_names(gone)}; their rows and positions stay"

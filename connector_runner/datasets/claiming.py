@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from connector_runner.datasets.dialect import create_missing
 from connector_runner.datasets.fencing import (
     Holder,
-    explain_refused_commit,
     find_taken,
     next_epoch,
     require_alone,
@@ -148,7 +147,7 @@ class Claiming:
             The claim; its epoch counts from the commit on.
 
         Raises:
-            FenceLostError: Another run holds the ledger.
+            FenceLostError: Another run holds the ledger, or a later run an added stream.
             SchemaConflictError: Another connector fills a table.
         """
         ledger, context = self._ledger, self._context
@@ -162,10 +161,8 @@ class Claiming:
             rows = _by_key((yield from ledger.read_connector()))
         found = [rows[key] for name in added if (key := ledger.streams[name].key) in rows]
         others = [row for row in found if (row.uid, row.run) != (context.uid, context.run)]
-        for row in others:
-            if row.uid == context.uid and row.run > context.run:
-                raise explain_refused_commit(row, context.uid, context.run, ledger.epoch, 0)
-        epoch = ledger.tried = max([anchor.epoch, *(row.epoch + 1 for row in others)])
+        epochs = [next_epoch(row, context.uid, context.run) for row in others]  # refuses if a later run holds one
+        epoch = ledger.tried = max([anchor.epoch, *epochs])
         if epoch != anchor.epoch:  # a later epoch fences off who held an added stream
             yield self._hold(ledger.key, epoch)
             added = list(ledger.streams)

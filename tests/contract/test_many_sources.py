@@ -15,7 +15,7 @@ from connector_runner.protocols.errors import ConnectorError, UnknownStreamError
 from connector_runner.protocols.source import Checkpoint, Source, SourceContext, WriteMode
 from connector_runner.schemas.config import config_problems, fill_defaults
 from tests.contract.leftovers import nothing_left
-from tests.contract.worlds import CoinbaseWorld, EthereumWorld, Servers, World
+from tests.contract.worlds import CoinbaseWorld, EthereumWorld, MysqlSharedWorld, Servers, World
 from tests.kit.reading import DEADLINE, Reading, Table
 from tests.kit.report import RecordingReport
 from tests.scripted.source import TestRegistry
@@ -32,6 +32,7 @@ class ManyCase:
         connector_type: The source.
         streams: What is read.
         build: The worlds of the streams, on the same server.
+        server: Which of several kinds of servers it is; "" for the only one.
         changes_all: Each world changes something of its own; else the first one changes all.
     """
 
@@ -39,9 +40,10 @@ class ManyCase:
     streams: tuple[str, ...]
     build: Callable[[Servers, str], World] = field(repr=False)
     changes_all: bool
+    server: str = ""
 
     def __str__(self) -> str:
-        return f"{self.connector_type.lower()}-{len(self.streams)}"
+        return f"{self.server or self.connector_type.lower()}-{len(self.streams)}"
 
 
 def _coinbase(*streams: str) -> ManyCase:
@@ -52,10 +54,19 @@ def _ethereum(*streams: str) -> ManyCase:
     return ManyCase("ETHEREUM", streams, lambda servers, stream: EthereumWorld(*servers.chain(), stream), False)
 
 
+def _mysql(server: str, *streams: str) -> ManyCase:
+    def build(servers: Servers, stream: str) -> World:
+        return MysqlSharedWorld(servers.database(server), stream)
+
+    return ManyCase("MYSQL", streams, build, True, server)
+
+
 CASES = (
     _coinbase("matches", "level2_batch", "status"),
     _coinbase("ticker", "matches", "full", "heartbeat", "auctionfeed"),
     _ethereum("blocks", "transactions", "receipts", "logs", "token_transfers", "traces", "events.Transfer"),
+    _mysql("mysql", "many_a.t", "many_b.t", "many_c.t"),
+    _mysql("mariadb", "many_a.t", "many_b.t", "many_c.t"),
 )
 
 

@@ -185,6 +185,26 @@ class MysqlWorld:
         return Checkpoint(position, identity, checkpoint.schema_version)
 
 
+class MysqlSharedWorld(MysqlWorld):
+    """A table in a database of its own, of which several are read together; it may change any number of times."""
+
+    def __init__(self, server: DatabaseServer, stream: str) -> None:
+        database = stream.partition(".")[0]
+        server.execute(f"DROP DATABASE IF EXISTS {database}")
+        super().__init__(server, "LOG_BASED", database)
+        del self.config["database"]
+        self._numbers = itertools.count(5000)
+
+    def change(self) -> None:
+        number = next(self._numbers)
+        self._server.execute(
+            f"INSERT INTO t (id, name, price) VALUES ({number}, 'new', 1.50)",
+            f"UPDATE t SET name = 'changed {number}', version = version + 1000 WHERE id % 5 = 0",
+            f"DELETE FROM t WHERE id IN ({number - 1}, {number - 4993})",
+            database=self._database,
+        )
+
+
 TRANSFER = "Transfer(address indexed from, address indexed to, uint256 value)"
 
 

@@ -38,6 +38,7 @@ class Runner:
         self._output = folder / f"{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
         self.starts = 0
+        self.environment: dict[str, str] | None = None
         documents = [
             {
                 "apiVersion": "apperate.io/v1", "kind": "Connector", "metadata": {"name": name},
@@ -58,7 +59,7 @@ class Runner:
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "connector_runner.cli", "run", "-f", str(self.manifest)],
-                cwd=self._folder, stdout=output, stderr=output,
+                cwd=self._folder, stdout=output, stderr=output, env=self.environment,
             )  # fmt: skip
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> int:

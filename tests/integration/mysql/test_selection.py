@@ -253,3 +253,35 @@ def test_a_table_is_taken_over_from_a_running_selection(
     new.until_equal({"orders": into["orders"]})
     old.stop()
     new.stop()
+
+
+@EACH
+@pytest.mark.parametrize("how", ["DROP TABLE orders", "RENAME TABLE orders TO put_away"])
+def test_a_table_that_goes_while_the_runner_is_away_is_read_to_its_end(
+    database: Database, selection: Callable[..., Selection], how: str
+) -> None:
+    create(database, *TABLES)
+    into = targets(database)
+    names = [f"{database.name}.{name}" for name in TABLES]
+    runner = selection("sqlite:///many.db", "away", include=[f"{database.name}.o*", *names[1:]])
+    runner.start()
+    runner.until_equal(into)
+    runner.stop()
+    database.execute(
+        "INSERT INTO orders VALUES (3, 'just before')",
+        "UPDATE orders SET v = 'changed' WHERE id = 1",
+        how,
+        "INSERT INTO items VALUES (3, 'three')",
+    )
+    for turn in range(2):
+        runner.start()
+        runner.until_equal({"items": into["items"], "customers": into["customers"]})
+        runner.until(lambda: runner.table(into["orders"]) == [(1, "changed"), (2, "two"), (3, "just before")])
+        runner.until(
+            lambda: f"{names[0]} is paused" in runner.output() or f"{names[0]} can't be read" in runner.output()
+        )
+        runner.stop()
+        database.execute(f"INSERT INTO items VALUES ({10 + turn}, 'later')")
+    assert f"{names[0]}" in runner.output()
+    incidents = runner.ask(f"SELECT message FROM {into['orders']}_incidents WHERE kind = 'parked'")
+    assert [how.split()[0] in message for (message,) in incidents[:1]] == [True], incidents

@@ -12,7 +12,7 @@ from connector_runner.registry import build_inspector
 from tests.kit.datasets import Dataset
 from tests.kit.pipeline import context
 from tests.scripted.bank import Bank
-from tests.scripted.carrying import carry_bank
+from tests.scripted.carrying import carry_bank, change_bank
 from tests.scripted.killing import KillAtStatement
 from tests.scripted.process import fork
 
@@ -50,6 +50,25 @@ def test_a_kill_at_every_statement_of_a_selection(dataset: Dataset, tmp_path: Pa
         streams = SELECTIONS[number % len(SELECTIONS)].split()
         arguments = (dataset.url, str(tmp_path), streams, number, KillAtStatement(number, after), BANK)
         process = fork(carry_bank, arguments)
+        process.join(120)
+        assert process.exitcode == -signal.SIGKILL, f"run {number}"
+        dataset.settle()
+        reached = assert_exact(dataset)
+    assert set(reached) == set(BANK.streams)
+    assert 0 < max(reached.values()) < BANK.moves
+
+
+CHANGES = (("t0", "t1"), ("t0", "t1", "t2"), ("t1", "t2"), ("t0",))
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_kill_at_every_statement_of_a_change_while_it_runs(dataset: Dataset, tmp_path: Path, after: bool) -> None:
+    """Each run begins with what the one before it was about to select."""
+    for number in range(1, 61):
+        turned = [CHANGES[(number + step) % len(CHANGES)] for step in range(len(CHANGES))]
+        arguments = (dataset.url, str(tmp_path), turned, number, KillAtStatement(number, after), BANK)
+        process = fork(change_bank, arguments)
         process.join(120)
         assert process.exitcode == -signal.SIGKILL, f"run {number}"
         dataset.settle()

@@ -215,6 +215,15 @@ def test_what_is_let_go_or_gone_is_told() -> None:
     assert any(note.startswith("the source does not have any more") and "shop.gone" in note for note in notes)
 
 
+def test_what_is_gone_is_carried_to_its_end_while_it_is_selected() -> None:
+    stored = [member("shop.orders", "a"), member("shop.gone", "c"), single("shop.old", "d")]
+    assert run(["shop.orders", "shop.gon*"], stored=stored).tables == {"shop.orders": "a", "shop.gone": "c"}
+    assert run(["shop.*"], exclude=["*.gone", "*.log"], stored=stored).tables.keys() == {"shop.orders", "shop.items"}
+    assert run(["shop.gone"], stored=stored).tables == {"shop.gone": "c"}
+    never = StoredStream("shop.gone", "c", has_position=False, is_member=True, updated="2026")
+    assert run(["shop.*"], stored=[never]).tables.keys() == {"shop.orders", "shop.items"}
+
+
 def test_ignored_are_streams_that_were_made_later_not_those_that_were_asked_for_later() -> None:
     first = run(["shop.*"], added="ignore", streams=(ORDERS, LOG))
     stored = [member("shop.orders", "shop_orders")]
