@@ -15,7 +15,7 @@ import pytest
 
 from tests.integration.mysql.conftest import Database, variants
 from tests.integration.mysql.live_orders import PodSelection
-from tests.integration.mysql.selecting import create
+from tests.integration.mysql.selecting import create, targets
 
 EACH = pytest.mark.parametrize("variant", variants("mysql-gtids", "mariadb"))
 NAMES = ("keep", "a_one", "a_two", "b_one", "b_two", "c")
@@ -30,14 +30,14 @@ def draw(chance: random.Random, database: str) -> dict[str, Any]:
 
 
 @contextmanager
-def writing(database: Database, seed: int) -> Iterator[None]:
-    """Inserts, updates and deletes rows of all tables, several in one transaction, until the block ends."""
+def writing(database: Database, seed: int, *, only_inserts: bool) -> Iterator[None]:
+    """Inserts rows of all tables, and updates and deletes some, several in one transaction, until the block ends."""
     chance, ended = random.Random(seed), threading.Event()
 
     def change(cursor: Any, number: int) -> None:
         for name in chance.sample(NAMES, chance.randint(1, 4)):
             cursor.execute(f"INSERT INTO {name} VALUES ({number}, 'row {number}')")
-            if number % 5 == 0:
+            if not only_inserts and number % 5 == 0:
                 cursor.execute(f"UPDATE {name} SET v = 'changed by {number}' WHERE id % 7 = {number % 7}")
                 cursor.execute(f"DELETE FROM {name} WHERE id = {number - 20}")
 
@@ -96,15 +96,21 @@ class Watch:
 @pytest.mark.fault
 @pytest.mark.timeout(400)
 @EACH
+@pytest.mark.parametrize("mode", ["upsert", "append"])
 def test_selections_that_change_at_random_lose_and_double_nothing(
-    database: Database, tmp_path: Path, variant: str
+    database: Database, tmp_path: Path, variant: str, mode: str
 ) -> None:
     create(database, *NAMES)
     name, chance = database.name, random.Random(17)
-    runner = PodSelection(tmp_path, database, "pod", {}, include=[f"{name}.keep"])
+    begins_with = "keep" if mode == "upsert" else "*"
+    runner = PodSelection(tmp_path, database, "pod", {"writeMode": mode}, include=[f"{name}.{begins_with}"])
     runner.start()
     try:
-        with writing(database, 18), Watch(runner, f"{name}_keep") as watch:
+        if mode == "append":  # a history holds what changes during a copy twice, so all copies come first
+            runner.until_equal(targets(database, NAMES))
+            database.execute(*[f"INSERT INTO {table} VALUES (3, 'followed')" for table in NAMES])
+            runner.until_equal(targets(database, NAMES))
+        with writing(database, 18, only_inserts=mode == "append"), Watch(runner, f"{name}_keep") as watch:
             runner.until(lambda: len(watch.grown) > 10)
             began = time.monotonic()
             time.sleep(SECONDS / 4)
@@ -114,13 +120,13 @@ def test_selections_that_change_at_random_lose_and_double_nothing(
                 time.sleep(chance.uniform(1, 8))
             ended = time.monotonic()
         runner.order(include=[f"{name}.*"])
-        for table in NAMES:
-            wanted = [tuple(row) for row in database.query(f"SELECT id, v FROM {table} ORDER BY id")]
-            runner.until(lambda table=table, wanted=wanted: runner.table(f"{name}_{table}") == wanted)  # type: ignore[misc]
+        runner.until_equal(targets(database, NAMES))
         changes = runner.output().count("the selection is claimed")
         assert changes > 3
         still, gap = watch.longest_gap(began, changing), watch.longest_gap(changing, ended)
-        print(f"{variant}: {changes} changes; longest time without a row {gap:.2f} s, without changes {still:.2f} s")
+        print(
+            f"{variant} {mode}: {changes} changes; longest time without a row {gap:.2f} s, without changes {still:.2f} s"
+        )
         runner.stop()
     finally:
         if runner.is_running:
