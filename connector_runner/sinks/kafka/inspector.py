@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from connector_runner.datasets.blocking.database import Begun
 from connector_runner.datasets.blocking.inspector import LedgerInspector
 from connector_runner.datasets.procedure import run
+from connector_runner.protocols.errors import TransientError
 from connector_runner.protocols.sink import SinkContext, StoredCheckpoint, StoredStreams
 from connector_runner.sinks.kafka.connection import KafkaCluster, KafkaConnection
 from connector_runner.sinks.kafka.sink import with_topics
 from connector_runner.sinks.kafka.topics import newest_rows
+
+RESETS = 5
+"""How often a reset is tried while a runner that lives gets between."""
 
 
 class TopicInspector(LedgerInspector):
@@ -47,6 +52,12 @@ class TopicInspector(LedgerInspector):
 
     def reset_checkpoints(self) -> int:
         """See `Inspector.reset_checkpoints`; the broker fences off any runner that still writes."""
+        for _ in range(RESETS - 1):
+            with suppress(TransientError):  # a runner that lives took itself for late, and has fenced this off in turn
+                return self._reset()
+        return self._reset()
+
+    def _reset(self) -> int:
         cluster = KafkaCluster(self._read_url, self._connector)
         connection = cluster.connect()
         try:
