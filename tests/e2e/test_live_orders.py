@@ -167,6 +167,7 @@ def test_streams_come_and_go_while_the_others_flow(
         assert kit.status("shop")["run"] == 1
 
 
+@pytest.mark.fault
 @pytest.mark.timeout(400)
 def test_a_selection_that_the_runner_refuses_is_explained(kit: Kit, localkube: LocalKube, shop: DatabaseServer) -> None:
     with dataset("sqlite", kit, localkube) as query:
