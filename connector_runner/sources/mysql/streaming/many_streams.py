@@ -188,6 +188,9 @@ class ManyStreams:
 
     async def _wait(self, thread: LogThread) -> None:
         """Waits until the log has something, a chunk has been read, or there is something else to do."""
+        if self._behind.is_empty and self._copies.reading is None and not self._is_unreported:
+            await thread.wait()  # nothing else can happen meanwhile; a lone row is through sooner without further tasks
+            return
         waiting = [asyncio.ensure_future(thread.wait())]
         if not self._behind.is_empty:
             waiting.append(asyncio.ensure_future(self._behind.wait()))
