@@ -40,6 +40,20 @@ class TableDecoder:
         definition: The table's definition; must match the map.
     """
 
+    __slots__ = (
+        "_all",
+        "_fields",
+        "_full",
+        "_json_places",
+        "_key_of",
+        "_keys",
+        "_partial",
+        "_places",
+        "_raw",
+        "count",
+        "definition",
+    )
+
     def __init__(self, table_map: TableMap, definition: TableDefinition) -> None:
         self.definition = definition
         self.count = len(table_map.wires)

@@ -21,6 +21,12 @@ class FollowedTable:
         read_shadows: Returns the sessions that have a temporary table of its name.
     """
 
+    __slots__ = (
+        "_commits", "_committed", "_handed", "_left_at", "_read_shadows", "_resumed", "again", "definition", "doubt", "emitted",
+        "failure", "incidents", "is_changed", "is_dropped", "is_touched", "is_waiting", "name", "operations", "prepared", "rows",
+        "size", "skip", "time",
+    )  # fmt: skip
+
     def __init__(
         self, definition: TableDefinition, position: LogPosition, name: TableName, read_shadows: Callable[[], tuple[str, ...]]
     ) -> None:  # fmt: skip
