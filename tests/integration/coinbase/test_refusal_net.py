@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from connector_runner.protocols.errors import InvalidConfigError
+from connector_runner.protocols.errors import ConnectorError, InvalidConfigError
 from connector_runner.sources.coinbase.streams import STREAMS
 from tests.integration.coinbase.feeding import reading, source_of
 from tests.simulators.coinbase.process import Simulator
@@ -77,7 +77,7 @@ async def run(seeds: Iterable[int]) -> Report:
     for seed in seeds:
         try:
             report.add(await one(seed), told=True)
-        except (AssertionError, TimeoutError, pytest.fail.Exception) as error:
+        except (AssertionError, TimeoutError, ConnectorError, pytest.fail.Exception) as error:
             report.fail(seed, repr(error))
         if len(report.failures) == ENOUGH:
             break
