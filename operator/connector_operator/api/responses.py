@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from connector_operator.api.identity import connector_id
 from connector_operator.api.requests import split_secrets
 from connector_operator.api.schemas import FIELDS
@@ -12,7 +14,7 @@ from connector_operator.resources.connector import parse_status
 from connector_operator.resources.times import parse_time
 from connector_runner.schemas.config import connector_types
 from connector_runner.schemas.kinds.conditions import Condition
-from connector_runner.schemas.kinds.connector_status import ConnectorStatus
+from connector_runner.schemas.kinds.connector_status import ConnectorStatus, RunProgress
 
 _ALWAYS = {
     name: "" if field.default is None else field.default
@@ -37,9 +39,17 @@ def build_response(resource: Mapping[str, Any], *, with_config: bool) -> dict[st
     answer |= {name: spec.get(name, default) for name, default in _ALWAYS.items()}
     answer = dict(sorted(answer.items()))
     answer |= {shown: spec[name] for name, shown in _WHEN_SET.items() if spec.get(name)}
+    if status.progress.run and not status.progress.unread:
+        answer["progress"] = _build_progress(status.progress)
     if with_config:
         answer["config"] = _open_config(spec)
     return answer
+
+
+def _build_progress(progress: RunProgress) -> dict[str, Any]:
+    """What the runner of the present execution reports, without what stands in `state`."""
+    figures: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(progress))
+    return {name: value for name, value in figures.items() if name not in {"run", "lag"}}
 
 
 def build_update_response(resource: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from connector_runner.schemas.config import Schema, config_schema, connector_typ
 from connector_runner.schemas.connector import build_connector_schema as build_connector_document
 from connector_runner.schemas.connector import in_order
 from connector_runner.schemas.kinds.connector import CONNECTOR
-from connector_runner.schemas.kinds.connector_status import STATES
-from connector_runner.schemas.kinds.declare import http_fields, plain
+from connector_runner.schemas.kinds.connector_status import STATES, RunProgress
+from connector_runner.schemas.kinds.declare import build_schema, http_fields, plain
 from connector_runner.schemas.kinds.naming import ID_PATTERN
 
 FIELDS = http_fields(CONNECTOR.spec)
@@ -106,6 +106,12 @@ def build_connector_schema() -> Schema:
                 for name, field in FIELDS.items()
                 if field.http.read == "set"
             }
+    progress = plain(build_schema(RunProgress))
+    progress["properties"] = {
+        name: part for name, part in progress["properties"].items() if name not in {"run", "lag", "unread"}
+    }
+    progress["description"] = "Only while it runs and its runner has reported its progress."
+    properties["progress"] = progress
     properties["config"] = {"type": "object", "description": "Only with displayConfigs=true; never a secret's value."}
     return {"type": "object", "required": sorted(always), "properties": properties}
 

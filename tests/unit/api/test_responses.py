@@ -182,3 +182,17 @@ def test_a_selection_of_many_is_answered_as_it_was_given() -> None:
         "stop",
     )
     jsonschema.validate(answer, build_connector_schema())
+
+
+def test_progress_is_answered_while_its_runner_reports_it() -> None:
+    failure = {"stream": "shop.t7", "reason": "SchemaConflict", "message": "no", "since": "2026-01-01T00:00:00Z"}
+    progress = {
+        "selected": 2, "following": 1, "failed": 1, "lagSeconds": 3, "rows": 5, "failures": [failure],
+        "run": 1, "text": "1 following, 1 failed", "lag": "3s",
+    }  # fmt: skip
+    answer = build_response(resource("running", progress=progress), with_config=False)
+    assert answer["progress"] == {name: value for name, value in progress.items() if name not in {"run", "lag"}}
+    jsonschema.validate(answer, build_connector_schema())
+    others: list[dict[str, Any]] = [{}, {"run": 1, "unread": "forbidden"}]
+    for other in others:
+        assert "progress" not in build_response(resource("running", progress=other), with_config=False)
