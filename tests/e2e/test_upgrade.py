@@ -200,6 +200,8 @@ def test_an_upgrade_loses_no_row_and_restarts_each_runner_once(shop: Shop, old: 
         shop.wait_exact()
         assert {name: kit.status(name)["run"] for name in TABLES} == {name: run + 1 for name, run in runs.items()}
     with operator(config, tmp_path, f"--runner-image={NEW}", "--update-min-ready=1"):
+        kit.patch("a", description="seen by the same operator again")
+        kit.wait("a", "running", ready=True, timeout=PATIENCE)
         shop.write("the same operator again")
         shop.wait_exact()
         assert {name: kit.status(name)["run"] for name in TABLES} == {name: run + 1 for name, run in runs.items()}

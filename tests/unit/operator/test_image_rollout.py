@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connector_operator.decide.image import PATIENCE
 from connector_operator.decide.image_rollout import ImageTurns, Name, decide_image_rollout
-from connector_operator.decide.observation import DryRun, Policy
+from connector_operator.decide.observation import Policy
 from connector_operator.resources.reasons import Reason
 from tests.unit.operator.world import World
 
@@ -185,97 +183,6 @@ def test_one_that_gets_ready_only_to_crash_stops_it_as_well() -> None:
             fleet.visit(("default", "c0"))
     assert fleet.images()[1] == A
     assert fleet.standings()["default", "c0"] == Reason.UPDATE_FAILED
-
-
-def test_one_that_is_never_ready_counts_as_failed_after_a_while() -> None:
-    world = make_running()
-    world.policy = policy_of(B)
-    world.has_image_turn = True
-    world.step()
-    world.leave()
-    world.settle()
-    assert world.condition(CONDITION)["reason"] == Reason.UPDATING
-    world.pass_time(PATIENCE.total_seconds() + 1)
-    world.step()
-    assert world.condition(CONDITION)["reason"] == Reason.UPDATE_FAILED
-    world.ready()
-    world.step()
-    assert world.condition(CONDITION)["reason"] == Reason.UPDATING
-    world.pass_time(world.policy.min_ready.total_seconds())
-    world.step()
-    assert world.condition(CONDITION)["reason"] == Reason.UP_TO_DATE
-
-
-def test_on_restart_leaves_it_alone_until_it_is_restarted() -> None:
-    world = make_running()
-    world.policy, world.has_image_turn, world.follows_image = policy_of(B), True, False
-    world.settle()
-    assert (world.condition(CONDITION)["reason"], world.live()[-1].image) == (Reason.ON_RESTART, A)
-    world.patch(restartedAt="now")
-    world.settle()
-    world.leave()
-    world.settle()
-    assert world.live()[-1].image == B
-    assert "update" not in world.status, "somebody asked for it: it is no part of the roll-out"
-
-
-def test_what_is_said_of_the_image_costs_no_write_of_its_own_when_nothing_is_rolled_out() -> None:
-    world = make_running()
-    for change, states in (({"restartedAt": "now"}, 3), ({"status": "stopped"}, 2), ({"status": "running"}, 2)):
-        writes = world.writes
-        world.patch(**change)
-        for _ in range(3):
-            world.settle()
-            world.leave()
-        world.settle()
-        world.ready()
-        world.settle()
-        assert world.writes - writes == states, change
-
-
-def test_changing_the_policy_restarts_nothing() -> None:
-    world = make_running()
-    job = world.live()
-    for policy in ("OnRestart", "Rolling", None):
-        world.patch(runner={"updatePolicy": policy} if policy else {})
-        world.settle()
-        assert world.live() == job
-
-
-def test_one_that_would_be_refused_stops_it_and_keeps_running() -> None:
-    world = make_running()
-    world.policy, world.has_image_turn = policy_of(B), True
-    world.dry_run = DryRun("The API server would refuse the Job: no such registry.", world.now + timedelta(seconds=30))
-    world.settle()
-    assert world.live()[-1].image == A
-    assert world.condition(CONDITION)["reason"] == Reason.UPDATE_FAILED
-    assert "no such registry" in world.condition(CONDITION)["message"]
-
-
-def test_where_something_prevents_a_start_it_keeps_its_image_and_its_state() -> None:
-    world = make_running()
-    world.policy, world.has_image_turn = policy_of(B), True
-    world.datasets = {}
-    world.settle()
-    assert (world.state, world.flags, world.live()[-1].image) == ("running", "R", A)
-    assert world.condition(CONDITION)["reason"] == Reason.UPDATE_HELD
-
-
-def test_changed_defaults_replace_nothing_and_are_told() -> None:
-    world = make_running()
-    world.policy = policy_of(A, defaults="one")
-    world.patch(restartedAt="1")
-    world.settle()
-    world.leave()
-    world.settle()
-    world.ready()
-    world.settle()
-    job = world.live()
-    world.policy = policy_of(A, defaults="other")
-    world.settle()
-    assert world.live() == job
-    assert world.condition(CONDITION)["status"] == "True"
-    assert "the next execution has them" in world.condition(CONDITION)["message"]
 
 
 ACTS = st.lists(
