@@ -44,6 +44,8 @@ def test_columns_and_fields_to_select_by(kit: Kit) -> None:
         "EXECUTION",
         "VERSION",
         "UPTODATE",
+        "PROGRESS",
+        "LAG",
         "MESSAGE",
         "AGE",
     ]
