@@ -2,6 +2,10 @@
 
 from hypothesis import settings
 
+from tests.servers.fixtures import kafka_server, postgres_server
+
+__all__ = ["kafka_server", "postgres_server"]
+
 # An example's time depends on what else the machine does.
 settings.register_profile("house", deadline=None)
 settings.load_profile("house")

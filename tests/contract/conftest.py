@@ -8,9 +8,6 @@ from pathlib import Path
 import pytest
 
 from tests.kit.datasets import DATASETS, WITH_TABLES, WITH_TRANSACTIONS, Dataset, fresh_dataset
-from tests.servers.fixtures import kafka_server, postgres_server
-
-__all__ = ["kafka_server", "postgres_server"]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -1,4 +1,4 @@
-"""Fixtures that several test folders import into their conftest."""
+"""Servers that are started once in each process of tests; `tests/conftest.py` offers them to every folder."""
 
 from __future__ import annotations
 

@@ -8,9 +8,6 @@ from pathlib import Path
 import pytest
 
 from tests.kit.datasets import WITH_TABLES, Dataset, fresh_dataset
-from tests.servers.fixtures import kafka_server, postgres_server
-
-__all__ = ["kafka_server", "postgres_server"]
 
 
 @pytest.fixture(params=WITH_TABLES)
