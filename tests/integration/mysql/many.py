@@ -146,7 +146,7 @@ def writing(database: Database, work: Callable[[Any, random.Random, int], None],
         draw = random.Random(number)
         try:
             with database.server.session(database=database.name) as cursor:
-                while not ends.is_set():
+                while not ends.wait(0.002):  # a pace that a reader in the same process keeps up with on a busy machine
                     work(cursor, draw, number)
         except Exception as error:
             failures.append(error)
