@@ -127,7 +127,7 @@ def _live_execution(facts: Facts, memory: ConnectorStatus, live: JobFacts, gate:
         return outdated
     if seen.dataset.hash and job.dataset_hash != seen.dataset.hash:
         return outdated if seen.has_turn or not job.ready else Execution.QUEUED
-    if live.has_outdated_form or (gate is Gate.OPEN and follows_image_now(facts, live)):
+    if live.has_outdated_form or (gate is Gate.OPEN and follows_image_now(facts, memory, live)):
         return outdated
     return _current_execution(facts, memory, job)
 

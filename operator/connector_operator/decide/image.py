@@ -12,6 +12,7 @@ from connector_operator.decide import termination
 from connector_operator.decide.case import Case
 from connector_operator.decide.facts import Facts, JobFacts
 from connector_operator.decide.inputs import CARRYING, Execution, Gate, Request
+from connector_operator.decide.orders import find_what_holds_image
 from connector_operator.decide.outputs import Action
 from connector_operator.resources.reasons import Reason
 from connector_operator.resources.times import format_time, parse_time
@@ -40,10 +41,11 @@ def image_version(image: str) -> str:
     return tag or digest[:_DIGEST_SHOWN] or ("latest" if image else "")
 
 
-def follows_image_now(facts: Facts, live: JobFacts) -> bool:
+def follows_image_now(facts: Facts, memory: ConnectorStatus, live: JobFacts) -> bool:
     """Whether an execution is to be replaced now because the runner's image has changed."""
     seen = facts.seen
-    return live.has_other_image and seen.has_image_turn and seen.follows_image and not live.job.is_suspended
+    is_asked = live.has_other_image and seen.has_image_turn and seen.follows_image and not live.job.is_suspended
+    return is_asked and not find_what_holds_image(facts, memory, live.job)
 
 
 def stop_update(facts: Facts, before: Update) -> Update:
@@ -138,8 +140,11 @@ def _say_update(case: Case, *, is_stalled: bool) -> Content:
     """Of an update that has not proved to work yet."""
     memory, seen = case.memory, case.facts.seen
     image, limit = memory.update.image, _limit(memory)
+    live = case.facts.live[-1] if case.facts.live else None
     works = case.inputs.execution in CARRYING
     is_late = limit is not None and seen.now >= limit and not works
+    if live is not None and live.has_other_image and (held := find_what_holds_image(case.facts, memory, live.job)):
+        return "False", Reason.UPDATE_HELD, f"{_say_both(live, seen.policy.image)} {held}"
     if image != seen.policy.image:
         return "False", Reason.UPDATING, f"It is tried with image {seen.policy.image}."
     if has_failed(memory):
@@ -150,18 +155,25 @@ def _say_update(case: Case, *, is_stalled: bool) -> Content:
     return "False", Reason.UPDATING, f"It is replaced by one of image {image}, which must be ready for a while."
 
 
+def _say_both(live: JobFacts, image: str) -> str:
+    return f"It was made from image {live.job.image}; the present one is {image}."
+
+
 def _say_other(case: Case, live: JobFacts) -> Content:
     """Of an execution that was made from another image than the present one."""
     seen, inputs = case.facts.seen, case.inputs
-    has = f"It was made from image {live.job.image}; the present one is {seen.policy.image}."
-    if inputs.execution is Execution.BARRED and follows_image_now(case.facts, live):
+    has = _say_both(live, seen.policy.image)
+    follows = follows_image_now(case.facts, case.memory, live)
+    if inputs.execution is Execution.BARRED and follows:
         refusal = seen.dry_run.refusal if seen.dry_run is not None else ""
         return "False", Reason.UPDATE_FAILED, f"{has} {refusal}".strip()
     if not seen.follows_image:
         return "False", Reason.ON_RESTART, f"{has} updatePolicy is OnRestart: it continues until it is restarted."
-    is_changing = inputs.execution not in {*CARRYING, Execution.WAITING} and not follows_image_now(case.facts, live)
+    is_changing = inputs.execution not in {*CARRYING, Execution.WAITING} and not follows
     if inputs.gate is not Gate.OPEN or is_changing:
         return "False", Reason.UPDATE_HELD, f"{has} Something else comes first; see the condition Ready."
+    if held := find_what_holds_image(case.facts, case.memory, live.job):
+        return "False", Reason.UPDATE_HELD, f"{has} {held}"
     if seen.update_blocker:
         message = f"{has} The roll-out has stopped: {seen.update_blocker} does not work with it."
         return "False", Reason.AWAITING_TURN, message

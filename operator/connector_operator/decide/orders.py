@@ -65,6 +65,19 @@ def find_standing(facts: Facts, memory: ConnectorStatus, job: ObservedJob) -> St
     return Standing.SENT if sent_at is not None and facts.seen.now < sent_at + PATIENCE else Standing.UNCONFIRMED
 
 
+def find_what_holds_image(facts: Facts, memory: ConnectorStatus, job: ObservedJob) -> str:
+    """Why a changed image must wait for the runner's word on a changed selection, as a sentence; "" if it need not.
+
+    A new execution starts with the selection that is asked for, and ends at once if that can't be carried.
+    """
+    standing = find_standing(facts, memory, job)
+    if standing is Standing.DECLINED:
+        return "Its runner refuses the selection of spec.streams, with which a new execution would start; see the condition SelectionApplied."
+    if standing in {Standing.UNSENT, Standing.SENT} and not say_refused_orders(facts, memory):
+        return "It is being sent the selection of spec.streams, which comes first; see the condition SelectionApplied."
+    return ""
+
+
 def next_writing(facts: Facts) -> datetime:
     """When the orders of the live execution, which has some, are to be written (again)."""
     seen, job = facts.seen, facts.live[0].job.name
