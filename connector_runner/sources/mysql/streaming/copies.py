@@ -126,9 +126,12 @@ class Copies:
         if not chunk.bounds.is_reached(log):
             return None
         self._chunk = None
+        done = len(chunk.rows) + (stream.copy.done if stream.copy is not None else 0)
         batches = stream.store(chunk, window.remaining(chunk.rows), log)
         if stream.copy is not None:
             stream.report(self._report)
+        else:  # its last chunk: nothing knows any more how many rows it had
+            self._report.progress(done, done, "rows", stream.id)
         return stream, chunk, batches
 
     async def end_if_copied(self, stream: FollowedStream) -> None:

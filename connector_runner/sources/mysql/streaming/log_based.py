@@ -215,8 +215,9 @@ class LogBasedStream:
             while self._place.copy is stored and not self._place.log.has_reached(chunk.target):
                 async for batch in self._drain(chunk.target):
                     yield batch
-            if chunk.is_end and self._place.copy is stored:
+            if chunk.is_end and stored is not None and self._place.copy is stored:
                 self._place = replace(self._place, copy=None)
+                self._report.progress(stored.done, stored.done, "rows")
                 yield position_batch(self._place)
         if self._place.copy is None:
             await asyncio.to_thread(self._chunks.close)
