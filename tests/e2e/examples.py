@@ -21,7 +21,7 @@ Documents = dict[str, dict[str, Any]]
 
 
 def type_readme(kit: Kit, example: str, folder: Path, adapt: Callable[[Documents], None]) -> None:
-    """Types each shell block of an example's README, in a copy of the example, whose `cluster.yaml` is adapted first.
+    """Types each shell block of an example's README, in a copy of the example; each manifest that they apply is adapted first.
 
     The namespace is the one that a person has chosen for kubectl.
 
@@ -29,12 +29,13 @@ def type_readme(kit: Kit, example: str, folder: Path, adapt: Callable[[Documents
         AssertionError: A command failed; the text has what they said.
     """
     here = shutil.copytree(ROOT / "examples" / example, folder / example)
-    manifest = here / "cluster.yaml"
-    documents = {document["kind"]: document for document in yaml.safe_load_all(manifest.read_text())}
-    adapt(documents)
-    manifest.write_text(yaml.safe_dump_all(documents.values()))
     script = "".join(re.findall(r"```sh\n(.*?)```", (here / "README.md").read_text(), flags=re.DOTALL))
-    assert "kubectl apply -f cluster.yaml\n" in script
+    applied = re.findall(r"^kubectl apply -f (\S+)$", script, flags=re.MULTILINE)
+    assert "cluster.yaml" in applied
+    for manifest in (here / name for name in applied):
+        documents = {document["kind"]: document for document in yaml.safe_load_all(manifest.read_text())}
+        adapt(documents)
+        manifest.write_text(yaml.safe_dump_all(documents.values()))
     kubeconfig = shutil.copy(kit.cluster.kubeconfig, folder / "kubeconfig")
     path = f"{Path(kit.cluster.kubectl_program).parent}:{os.environ['PATH']}"
     typed = subprocess.run(

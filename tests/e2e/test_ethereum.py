@@ -1,8 +1,9 @@
-"""A chain through the operator: the URL in a Secret, rows through a reorganisation, and an error with both names for another chain."""
+"""A chain through the operator: the examples, the URL in a Secret, rows through a reorganisation, and an error with both names for another chain."""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from tests.kit.cluster import Kit
 from tests.localkube.cluster import LocalKube, eventually
 from tests.servers.anvil import AnvilServer
 from tests.servers.postgresql import PostgresServer
-from tests.simulators.ethereum.contracts import Actors
+from tests.simulators.ethereum.contracts import Actors, erc20
+from tests.simulators.ethereum.tables import QUERY, STREAMS, disagreement, rows_of
 
 DISPATCH = Path(__file__).parents[1] / "simulators" / "ethereum" / "dispatch.py"
 
@@ -67,6 +69,22 @@ def until_volume_equals(node: AnvilServer, path: Path, first: int) -> None:
     eventually(is_equal, what="the chain's transactions in the dataset")
 
 
+def until_tables_equal(node: AnvilServer, path: Path, first: int) -> None:
+    """Until the five tables are what the node's blocks from one on hold; until then each state is one branch in all of them."""
+    torn = []
+
+    def is_equal() -> bool:
+        expected, rows = rows_of(node, first), set(rows_in(path, QUERY))
+        if found := disagreement(rows):
+            torn.append(found)
+        if rows != expected:
+            raise LookupError(f"too much: {rows - expected}, missing: {expected - rows}")
+        return True
+
+    eventually(is_equal, what="the chain in all tables")
+    assert torn == [], "a reader saw tables of different blocks"
+
+
 def test_the_example_runs_on_a_cluster(kit: Kit, localkube: LocalKube, tmp_path: Path) -> None:
     localkube.map_images({"null-runner:test": {"command": [sys.executable, str(DISPATCH)], "user": 65532}})
     with AnvilServer() as node:
@@ -79,17 +97,26 @@ def test_the_example_runs_on_a_cluster(kit: Kit, localkube: LocalKube, tmp_path:
             documents["Secret"]["stringData"]["url"] = node.websocket_url
 
         type_readme(kit, "ethereum", tmp_path, adapt)
+        assert re.search(r"^chain +ETHEREUM +5 streams ", kit.kubectl("get", "connectors"), flags=re.MULTILINE)
         path = localkube.volume_path(kit.namespace, "transactions") / "transactions.db"
+        many = localkube.volume_path(kit.namespace, "chain") / "chain.db"
         until_volume_equals(node, path, first)
+        until_tables_equal(node, many, first)
         actors.pay(2)
         actors.pay(10**21)
+        actors.emit(erc20(actors.account, actors.other, 5))
         node.mine()
         until_volume_equals(node, path, first)
+        until_tables_equal(node, many, first)
+        assert {stream for stream, *_ in rows_of(node, first)} == set(STREAMS), "each table has rows to be compared"
         node.reorganise(1, actors.replacement(3))
         node.mine()
         until_volume_equals(node, path, first)
-        kit.delete("transactions")
-        kit.wait_gone("transactions")
+        until_tables_equal(node, many, first)
+        for name in ("transactions", "chain"):
+            kit.delete(name)
+        for name in ("transactions", "chain"):
+            kit.wait_gone(name)
 
 
 @pytest.mark.timeout(600)

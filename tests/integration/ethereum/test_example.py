@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,20 +12,25 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.integration.ethereum.running import sqlite_dataset
+from tests.integration.ethereum.running import Dataset, sqlite_dataset
 from tests.servers.anvil import AnvilServer
+from tests.simulators.ethereum.contracts import Actors, erc20
+from tests.simulators.ethereum.tables import QUERY, STREAMS, disagreement, rows_of
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "ethereum"
 RUNNER = Path(sys.executable).with_name("connector-runner")
 SENDER = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266"
-SEND, REORGANISE = re.findall(r"`(curl [^`]+)`", (EXAMPLE / "README.md").read_text())
+README = (EXAMPLE / "README.md").read_text()
+SEND, REORGANISE = re.findall(r"`(curl [^`]+)`", README)
+MANY = re.findall(r"`connector-runner ([^`]+ -f many\.yaml[^`]*)`", README)
+COUNTS = re.findall(r"`sqlite3 many\.db '([^']+)'`", README)
 
 
 def wait(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while not condition():
         assert process.poll() is None, process.communicate()
-        assert time.monotonic() < end, "not within a minute"
+        assert time.monotonic() < end, "not within two minutes"
         time.sleep(0.05)
 
 
@@ -78,4 +84,54 @@ def test_the_example_works_by_hand(tmp_path: Path) -> None:
         at = dataset.position()["number"]
         runner = run("run")
         wait(lambda: dataset.position()["number"] > at, runner)
+        assert stop(runner) == 143
+
+
+def test_the_example_of_many_streams_works_by_hand(tmp_path: Path) -> None:
+    """Typed as the README says; the tables are one branch in every state that is seen."""
+    discover, run, rows, show = (shlex.split(command) for command in MANY)
+    with AnvilServer() as node, ExitStack() as started:
+        text = (EXAMPLE / "many.yaml").read_text()
+        assert "ws://127.0.0.1:8545" in text
+        (tmp_path / "many.yaml").write_text(text.replace("ws://127.0.0.1:8545", node.websocket_url))
+        dataset = Dataset(f"sqlite:///{tmp_path}/many.db")
+
+        def start(command: list[str]) -> subprocess.Popen[str]:
+            process = subprocess.Popen(
+                [RUNNER, *command], cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                env={**os.environ, "COLUMNS": "4000"},
+            )  # fmt: skip
+            started.callback(stop, process)
+            return process
+
+        def has_all() -> bool:
+            expected, found = rows_of(node, 0), set(dataset.query(QUERY))
+            assert disagreement(found) == ""
+            return found == expected
+
+        listed, errors = start(discover).communicate(timeout=120)
+        assert re.search(r"takes 5 of \d+ streams", " ".join(listed.split())), listed + errors
+        actors = Actors(node)
+        runner = start(run)
+        wait(has_all, runner)
+        for number in range(3):
+            type_curl(SEND, node)
+            actors.emit(erc20(actors.account, actors.other, number))
+            node.mine()
+        wait(has_all, runner)
+        assert {stream for stream, *_ in rows_of(node, 0)} == set(STREAMS), "each table has rows to be compared"
+        node.reorganise(3, actors.replacement(9))
+        wait(has_all, runner)
+        (counts,) = (dataset.query(query) for query in COUNTS)
+        assert len(counts) == node.head() + 1
+        assert [said for _, said, _ in counts] == [receipts for _, _, receipts in counts]
+        shown, errors = start(rows).communicate(timeout=120)
+        assert SENDER in shown, errors
+        shown, errors = start(show).communicate(timeout=120)
+        assert all(stream in shown for stream in STREAMS), shown + errors
+        assert stop(runner) == 143
+        type_curl(SEND, node)
+        node.mine()
+        runner = start(run)
+        wait(has_all, runner)
         assert stop(runner) == 143
