@@ -40,6 +40,12 @@ def code_of(error: Exception) -> int | None:
     return None
 
 
+def is_fenced(error: ConnectorError) -> bool:
+    """Whether the broker took the transaction of this producer, as `explain` made it of librdkafka's error."""
+    cause = error.__cause__
+    return isinstance(cause, KafkaException) and code_of(cause) in FENCED
+
+
 def explain(error: Exception, where: str, last: str = "") -> ConnectorError:
     """The error of the pipeline for an error of librdkafka.
 

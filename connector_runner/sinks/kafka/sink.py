@@ -17,6 +17,7 @@ from connector_runner.schemas.dataset_url import url_problems
 from connector_runner.schemas.datasets.kafka import Address, parse_address
 from connector_runner.sinks.kafka import topics
 from connector_runner.sinks.kafka.connection import KafkaCluster, KafkaConnection
+from connector_runner.sinks.kafka.errors import is_fenced
 from connector_runner.sinks.kafka.writer import TopicWriter, needs_state
 
 
@@ -96,7 +97,13 @@ class KafkaSink(BlockingSink):
 
     def _select(self, tables: Mapping[str, str] | None, record: str) -> Claim:
         wanted = None if tables is None else _topics_of(self._address, tables)
-        claim = super()._select(wanted, record)
+        try:
+            claim = super()._select(wanted, record)
+        except TransientError as error:
+            if not is_fenced(error):
+                raise
+            super()._recover()  # who was overtaken leaves here; else the ledger as it is now tells who holds what is added
+            claim = super()._select(wanted, record)
         self._require_still_alone()
         return claim
 
