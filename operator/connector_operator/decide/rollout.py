@@ -135,6 +135,13 @@ def _ready(rollout: Rollout) -> Said:
     return Said("True", Reason.VALID, "It can be used.")
 
 
+def _stalled(rollout: Rollout) -> Said:
+    ready = _ready(rollout)
+    if rollout.problems:
+        return ready._replace(status="True")
+    return Said("False", Reason.NOT_STALLED, "Nothing needs a person.")
+
+
 def _reached(rollout: Rollout) -> Said:
     if any(u.is_ready for u in rollout.live):
         return Said("True", Reason.REACHED, "A running execution is connected.")
@@ -163,5 +170,6 @@ CONDITIONS: tuple[ConditionKind[Rollout], ...] = (
     ConditionKind("Ready", "Whether the Dataset can be used.", _ready),
     ConditionKind("Reached", "Whether the latest execution reached it; Unknown when none has run.", _reached),
     ConditionKind("RolledOut", "Whether all running connectors use its present form.", _rolled_out),
+    ConditionKind("Stalled", "True when only a person can fix it: its spec is invalid. Abnormal when true.", _stalled),
 )
 """In the order in which they are written."""

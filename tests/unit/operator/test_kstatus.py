@@ -83,5 +83,5 @@ def test_a_dataset() -> None:
     statuses = [decide_dataset("d", GENERATION, spec, DatasetStatus(), [], START).status for spec in specs]
     assert all(status is not None for status in statuses)
     words = compute_statuses([object_of(status or {}, "Dataset") for status in statuses])
-    assert words == ["Current", "InProgress", "InProgress"]
+    assert words == ["Current", "Failed", "Failed"], "only a person can mend a spec"
     assert [health_of(status)[0] for status in statuses] == [AS_ARGO_CD[word] for word in words]
