@@ -28,11 +28,13 @@ def make_namespace(cluster: LocalKube, name: str) -> Kit:
     return kit
 
 
-def test_the_right_image_reaches_what_never_started_and_nothing_that_runs(bare: LocalKube, tmp_path: Path) -> None:
+def test_the_right_image_reaches_what_never_started_and_nothing_that_keeps_its_own(
+    bare: LocalKube, tmp_path: Path
+) -> None:
     kit = make_namespace(bare, "images")
     flags = ("--namespaces=images", "--lease-namespace=images", "--runner-pull-policy=Never")
     with operator(bare.kubeconfig, tmp_path, *flags, "--runner-image=null-runner:test"):
-        kit.run("runs")
+        kit.run("runs", runner={"updatePolicy": "OnRestart"})
         pod = kit.live_pod("runs")["metadata"]["uid"]
         kit.apply("waits", selectedStream="ticker")
         kit.wait("waits", "ready")
