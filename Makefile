@@ -63,7 +63,7 @@ test-servers: $(STAMP) servers ## contract and integration tests against real se
 	$(PYTEST) tests/contract tests/integration tests/fuzz -n 2 --dist loadfile
 
 # These wait for pods in namespaces of their own, and disturb no neighbour: no operator is restarted, no component taken away.
-SIDE_BY_SIDE := $(patsubst %,tests/e2e/test_%.py,bad_input datasets executions kubectl refusals watches)
+SIDE_BY_SIDE := $(patsubst %,tests/e2e/test_%.py,bad_input datasets executions kubectl plugin refusals watches)
 
 .PHONY: test-e2e
 test-e2e: $(STAMP) localkube ## localkube's own tests, then end to end on a real Kubernetes API

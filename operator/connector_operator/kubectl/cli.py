@@ -1,0 +1,96 @@
+"""`kubectl connectors`, also as `connectors`: the command line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+FAILED = 1
+INTERRUPTED = 130
+CHANGES = {
+    "start": "ask connectors to run",
+    "stop": "ask connectors to commit and end",
+    "restart": "replace the running executions once",
+    "rediscover": "list the streams again",
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line; kubectl's own flags may come before or after the subcommand."""
+    parser = argparse.ArgumentParser(
+        prog="kubectl connectors", description="Shows connectors and acts on them, with your own rights."
+    )
+    _add_login(parser, "")
+    login = argparse.ArgumentParser(add_help=False)
+    _add_login(login, argparse.SUPPRESS)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    status = commands.add_parser("status", parents=[login], help="a table of the connectors")
+    status.add_argument("-A", "--all-namespaces", action="store_true", help="of all namespaces")
+    status.add_argument("-w", "--watch", action="store_true", help="go on showing changes until Ctrl-C")
+    _add_output(status)
+    why = commands.add_parser("why", parents=[login], help="what a connector waits for, since when, and what to do")
+    _add_output(why)
+    streams = commands.add_parser("streams", parents=[login], help="the streams of a connector's source")
+    streams.add_argument("--like", default="", metavar="PATTERN", help="only those that a pattern takes in: 'shop.*'")
+    _add_output(streams)
+    logs = commands.add_parser("logs", parents=[login], help="the log of the live execution")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on, also with the next executions, until Ctrl-C")
+    for command in (why, streams, logs):
+        command.add_argument("name", metavar="NAME", help="the connector")
+    for name, text in CHANGES.items():
+        command = commands.add_parser(name, parents=[login], help=text)
+        command.add_argument("names", nargs="+", metavar="NAME", help="the connectors")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of the console scripts; returns the exit code: 0, 1 if anything was refused, 2 for wrong usage."""
+    flags = build_parser().parse_args(arguments)
+    missing = [package for package in ("kubernetes", "rich") if find_spec(package) is None]
+    if missing:
+        sys.stderr.write(f"{' and '.join(missing)} not installed: pip install 'connector-operator[plugin]'\n")
+        return FAILED
+    from connector_operator.kubectl.refusals import RefusedError
+
+    try:
+        return _run(flags)
+    except RefusedError as error:
+        sys.stderr.write(f"{error}\n")
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # such as `| head`; nothing more can be written, not even at the interpreter's end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+
+
+def _run(flags: argparse.Namespace) -> int:
+    from connector_operator.kubectl import commands
+    from connector_operator.kubectl.cluster import Cluster, Login
+
+    cluster = Cluster(Login(flags.kubeconfig, flags.context, flags.acting_as))
+    flags.namespace = flags.namespace or cluster.namespace
+    shown = {
+        "status": commands.show_status,
+        "why": commands.show_why,
+        "streams": commands.show_streams,
+        "logs": commands.show_logs,
+    }
+    return shown.get(flags.command, commands.change)(cluster, flags)
+
+
+def _add_login(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument("-n", "--namespace", default=default, help="default: that of the context")
+    parser.add_argument("--context", default=default, help="a context of the kubeconfig; default: the current one")
+    parser.add_argument(
+        "--kubeconfig", default=default, metavar="FILE", help="default: KUBECONFIG, else ~/.kube/config"
+    )
+    parser.add_argument("--as", dest="acting_as", default=default, metavar="USER", help="act as another user")
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", choices=("table", "json"), default="table", help="default: table")

@@ -1,0 +1,155 @@
+"""What each subcommand does: asks the API server, prints what the pure modules make of the answer."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from connector_operator.kubectl import logs
+from connector_operator.kubectl.cluster import Cluster, Json
+from connector_operator.kubectl.fields import find_text
+from connector_operator.kubectl.refusals import RefusedError, say_nearest
+from connector_operator.kubectl.rows import (
+    build_cells,
+    build_document,
+    build_header,
+    build_row,
+    format_plain,
+    sort_rows,
+)
+from connector_operator.kubectl.sentences import explain, format_lines
+from connector_operator.kubectl.streams import HEADER, build_stream_cells, list_streams, say_missing_streams
+
+FAILED = 1
+
+
+def show_status(cluster: Cluster, flags: Namespace) -> int:
+    """`status`."""
+    namespace = "" if flags.all_namespaces else flags.namespace
+    if flags.watch:
+        from connector_operator.kubectl import watching
+
+        if flags.output != "json" and sys.stdout.isatty():
+            watching.show_live(cluster, namespace)
+        watching.print_changes(cluster, namespace, as_json=flags.output == "json")
+    rows = sort_rows(map(build_row, cluster.list(namespace)["items"]))
+    if flags.output == "json":
+        return _print_json({"items": [build_document(row) for row in rows]})
+    if not rows:
+        place = f"in the namespace {namespace}" if namespace else "in any namespace"
+        sys.stderr.write(f"There are no connectors {place} of the context {cluster.context}.\n")
+        return 0
+    now = datetime.now(UTC)
+    _print_table(
+        build_header(with_namespace=not namespace),
+        [build_cells(row, now, with_namespace=not namespace) for row in rows],
+    )
+    return 0
+
+
+def show_why(cluster: Cluster, flags: Namespace) -> int:
+    """`why`."""
+    lines = explain(_get(cluster, flags), datetime.now(UTC))
+    if flags.output == "json":
+        (name, headline), *rest = lines
+        return _print_json({"name": name, "headline": headline, "lines": [{"label": a, "text": b} for a, b in rest]})
+    sys.stdout.write(format_lines(lines))
+    return 0
+
+
+def show_streams(cluster: Cluster, flags: Namespace) -> int:
+    """`streams`."""
+    connector = _get(cluster, flags)
+    try:
+        streams = list_streams(connector, flags.like)
+    except ValueError as error:
+        raise RefusedError(str(error)) from None
+    note = say_missing_streams(connector)
+    if flags.output == "json":
+        return _print_json({"items": streams, "note": note})
+    if streams:
+        _print_table(HEADER, [build_stream_cells(stream) for stream in streams])
+    elif not note:
+        note = f"No stream is like {flags.like}: `*` stands for any characters, `?` for one."
+    sys.stderr.write(note and f"{note}\n")
+    return 0
+
+
+def show_logs(cluster: Cluster, flags: Namespace) -> int:
+    """`logs`."""
+    _get(cluster, flags)  # a misspelled name must not look like a connector without a log
+    (logs.follow_logs if flags.follow else logs.print_log)(cluster, flags.namespace, flags.name)
+    return 0
+
+
+def build_change(command: str, now: datetime) -> dict[str, str]:
+    """What start, stop, restart or rediscover merges into spec. Any new text restarts or lists the streams again."""
+    if command in {"start", "stop"}:
+        return {"status": "running" if command == "start" else "stopped"}
+    return {f"{command}edAt" if command == "restart" else f"{command}At": now.isoformat()}
+
+
+def say_changed(command: str, connector: Mapping[str, object]) -> str:
+    """What was asked of a connector, as one line without its end."""
+    name = find_text(connector, "metadata", "name")
+    if command == "restart" and find_text(connector, "spec", "status") != "running":
+        return f"{name}: restart asked for, but it is not asked to run: `kubectl connectors start {name}`"
+    done = {"start": "asked to run", "stop": "asked to stop", "restart": "restart asked for"}
+    return f"{name}: {done.get(command, 'asked to list its streams again')}"
+
+
+def change(cluster: Cluster, flags: Namespace) -> int:
+    """`start`, `stop`, `restart`, `rediscover`: each name, also after one that fails."""
+    failed = 0
+    for name in flags.names:
+        try:
+            changed = _or_nearest(
+                cluster,
+                flags.namespace,
+                name,
+                lambda each: cluster.patch(flags.namespace, each, build_change(flags.command, datetime.now(UTC))),
+            )
+        except RefusedError as error:
+            failed = FAILED
+            sys.stderr.write(f"{name}: {error}\n")
+        else:
+            sys.stdout.write(f"{say_changed(flags.command, changed)}\n")
+    return failed
+
+
+def _get(cluster: Cluster, flags: Namespace) -> Json:
+    return _or_nearest(cluster, flags.namespace, flags.name, lambda name: cluster.get(flags.namespace, name))
+
+
+def _or_nearest(cluster: Cluster, namespace: str, name: str, call: Callable[[str], Json]) -> Json:
+    """What the call returns; if there is no such connector, the refusal names the nearest ones."""
+    try:
+        return call(name)
+    except RefusedError as error:
+        if not error.is_missing:
+            raise
+        missing = str(error)
+    try:
+        names = [item["metadata"]["name"] for item in cluster.list(namespace)["items"]]
+    except RefusedError:
+        raise RefusedError(missing) from None  # one may read a connector without the right to list them
+    raise RefusedError(f"{missing} {say_nearest(name, names)}")
+
+
+def _print_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+    if not sys.stdout.isatty():
+        sys.stdout.write(format_plain([header, *lines]))
+        return
+    from rich.console import Console
+
+    from connector_operator.kubectl.tables import build_table
+
+    Console().print(build_table(header, lines))
+
+
+def _print_json(document: object) -> int:
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    return 0

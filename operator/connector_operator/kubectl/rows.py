@@ -1,0 +1,124 @@
+"""The table of connectors: one row each. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from connector_operator.kubectl.fields import (
+    Object,
+    describe_age,
+    describe_selection,
+    find_condition,
+    find_text,
+    is_observed,
+)
+
+UNKNOWN = "-"
+"""Stands for what is absent: a column is never empty, so that a line can be split at spaces."""
+GAP = "   "
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One connector.
+
+    Attributes:
+        ready: True, False or Unknown, of the condition Ready; "" before the operator has seen the connector.
+        reason: Why, in one word.
+        message: Why, in a sentence.
+        is_observed: Whether all of this is about the present spec.
+        created: RFC 3339.
+    """
+
+    namespace: str
+    name: str
+    type: str
+    dataset: str
+    state: str
+    ready: str
+    reason: str
+    message: str
+    streams: str
+    progress: str
+    lag: str
+    is_observed: bool
+    created: str
+
+
+def build_row(connector: Object) -> Row:
+    """The row of one Connector as the API server returns it."""
+    ready = find_condition(connector, "Ready")
+    return Row(
+        namespace=find_text(connector, "metadata", "namespace"),
+        name=find_text(connector, "metadata", "name"),
+        type=find_text(connector, "spec", "connectorType"),
+        dataset=find_text(connector, "spec", "datasetId"),
+        state=find_text(connector, "status", "state", "status"),
+        ready=find_text(ready, "status"),
+        reason=find_text(ready, "reason"),
+        message=find_text(ready, "message"),
+        streams=describe_selection(connector),
+        progress=find_text(connector, "status", "progress", "text"),
+        lag=find_text(connector, "status", "progress", "lag"),
+        is_observed=is_observed(connector),
+        created=find_text(connector, "metadata", "creationTimestamp"),
+    )
+
+
+def build_document(row: Row) -> dict[str, Any]:
+    """The row for `-o json`."""
+    return {
+        "namespace": row.namespace,
+        "name": row.name,
+        "type": row.type,
+        "dataset": row.dataset,
+        "state": row.state,
+        "ready": row.ready,
+        "reason": row.reason,
+        "message": row.message,
+        "streams": row.streams,
+        "progress": row.progress,
+        "lag": row.lag,
+        "observed": row.is_observed,
+        "created": row.created,
+    }
+
+
+def build_header(*, with_namespace: bool) -> tuple[str, ...]:
+    """The names of the columns."""
+    names = ("NAME", "TYPE", "STATE", "READY", "REASON", "STREAMS", "PROGRESS", "LAG", "AGE")
+    return ("NAMESPACE", *names) if with_namespace else names
+
+
+def build_cells(row: Row, now: datetime, *, with_namespace: bool) -> tuple[str, ...]:
+    """What is in the columns of a row."""
+    cells = (
+        row.name,
+        row.type,
+        row.state,
+        row.ready,
+        row.reason,
+        row.streams,
+        row.progress,
+        row.lag,
+        describe_age(row.created, now),
+    )
+    return tuple(cell or UNKNOWN for cell in ((row.namespace, *cells) if with_namespace else cells))
+
+
+def sort_rows(rows: Iterable[Row]) -> list[Row]:
+    """By namespace and name."""
+    return sorted(rows, key=lambda row: (row.namespace, row.name))
+
+
+def format_plain(lines: Sequence[Sequence[str]]) -> str:
+    """Columns side by side as `kubectl get` prints them, each as wide as its widest cell; nothing is cut."""
+    if not lines:
+        return ""
+    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
+    return "".join(
+        GAP.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n" for line in lines
+    )

@@ -1,0 +1,119 @@
+"""The table: what is in a row, and that nothing of it is lost."""
+
+import io
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from connector_operator.kubectl.fields import describe_age, describe_time
+from connector_operator.kubectl.rows import (
+    build_cells,
+    build_document,
+    build_header,
+    build_row,
+    format_plain,
+    sort_rows,
+)
+from connector_operator.kubectl.sentences import explain, format_lines
+from connector_operator.kubectl.streams import build_stream_cells, list_streams, say_missing_streams
+from connector_operator.kubectl.tables import build_live_table, build_table
+from connector_operator.resources.times import format_time
+from tests.unit.kubectl.objects import NOW, connector
+
+WORDS = st.sampled_from(
+    ["metadata", "name", "spec", "status", "state", "conditions", "type", "Ready", "reason", "message", "progress",
+     "failures", "streams", "id", "selection", "idle", "problems", "discovery", "lastExecution", "run", "exitCode", "include"]
+)  # fmt: skip
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=5),
+    max_leaves=15,
+)
+
+SLOWLY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""On a loaded machine."""
+
+
+def test_a_row_has_what_the_status_says() -> None:
+    progress = {"text": "copying 40 %, 12m left", "lag": "3h"}
+    row = build_row(connector(progress=progress, selection={"text": "37 streams"}))
+    line = ("trades", "COINBASE", "running", "True", "Running", "37 streams", "copying 40 %, 12m left", "3h", "4d")
+    assert build_cells(row, NOW, with_namespace=False) == line
+    assert build_cells(row, NOW, with_namespace=True) == ("shop", *line)
+    assert len(build_header(with_namespace=True)) == len(line) + 1
+
+
+def test_what_an_older_operator_does_not_write_is_shown_as_unknown() -> None:
+    made = connector()
+    del made["status"]
+    row = build_row(made)
+    assert build_cells(row, NOW, with_namespace=False)[2:] == ("-", "-", "-", "ticker", "-", "-", "4d")
+    assert not row.is_observed
+    assert build_document(row)["progress"] == ""
+
+
+def test_patterns_stand_for_streams_until_these_are_known() -> None:
+    made = connector()
+    made["spec"] = {"streams": {"include": ["shop.*", "crm.*"]}}
+    assert build_row(made).streams == "shop.*, crm.*"
+
+
+def test_rows_are_in_the_order_of_their_names() -> None:
+    names = [row.name for row in sort_rows(build_row(connector(name)) for name in ("b", "c", "a"))]
+    assert names == ["a", "b", "c"]
+
+
+CELLS = st.text(st.characters(categories=("L", "N")), min_size=1, max_size=90)
+
+
+@SLOWLY
+@given(st.lists(st.lists(CELLS, min_size=3, max_size=3), min_size=1, max_size=5))
+def test_nothing_is_cut_where_the_output_is_no_terminal(lines: list[list[str]]) -> None:
+    assert [line.split() for line in format_plain(lines).split("\n")[:-1]] == lines
+
+
+def drawn(table: object, width: int, height: int = 10) -> str:
+    console = Console(file=io.StringIO(), width=width, height=height, color_system=None)
+    console.print(table)
+    return str(console.file.getvalue())  # type: ignore[attr-defined]
+
+
+def test_on_a_narrow_terminal_a_cell_is_folded_not_cut() -> None:
+    said = "".join(drawn(build_table(("A", "B"), [("x" * 50, "y")]), 20).split())
+    assert said.count("x") == 50
+
+
+def test_a_live_table_fits_and_says_how_many_rows_do_not() -> None:
+    console = Console(file=io.StringIO(), width=40, height=10)
+    lines = [(f"c{number}", "word " * 20) for number in range(20)]
+    said = drawn(build_live_table(console, ("NAME", "MESSAGE"), lines), 40)
+    assert said.count("\n") <= 10
+    assert "c5" in said
+    assert "14 more" in said
+
+
+@SLOWLY
+@given(st.dictionaries(WORDS, JUNK, max_size=6))
+def test_any_object_is_shown(made: dict[str, Any]) -> None:
+    cells = build_cells(build_row(made), NOW, with_namespace=True)
+    assert all(cells)
+    assert format_lines(explain(made, NOW))
+    assert all(build_stream_cells(stream) for stream in list_streams(made))
+    assert isinstance(say_missing_streams(made), str)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "age"), [(-5, "0s"), (0, "0s"), (119, "119s"), (120, "2m"), (7200, "2h"), (86_400 * 3, "3d")]
+)
+def test_ages_are_as_kubectl_shows_them(seconds: int, age: str) -> None:
+    assert describe_age(format_time(NOW - timedelta(seconds=seconds)), NOW) == age
+
+
+def test_a_time_says_how_far_away_it_is() -> None:
+    assert describe_time("2026-11-28T14:58:00Z", NOW) == "2026-11-28T14:58:00Z (2m ago)"
+    assert describe_time("2026-11-28T15:00:40Z", NOW) == "2026-11-28T15:00:40Z (in 40s)"
+    assert describe_time("soon", NOW) == "soon"
