@@ -89,6 +89,7 @@ def read_until(process: subprocess.Popen[str], pattern: str) -> None:
         said += more
 
 
+@pytest.mark.timeout(900)  # some twenty processes, and four executions
 def test_each_command_of_the_page_does_what_it_says(kit: Kit, person: Mapping[str, str]) -> None:
     blocks = "\n".join(re.findall(r"```sh\n(.*?)```", PAGE, flags=re.DOTALL))
     lines = [line.partition(" #")[0].strip() for line in blocks.split("\n")]
