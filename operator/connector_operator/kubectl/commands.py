@@ -37,7 +37,7 @@ def show_status(cluster: Cluster, flags: Namespace) -> int:
         watching.print_changes(cluster, namespace, as_json=flags.output == "json")
     rows = sort_rows(map(build_row, cluster.list(namespace)["items"]))
     if flags.output == "json":
-        return _print_json({"items": [build_document(row) for row in rows]})
+        return _print_json({"items": [build_document(entry) for entry in rows]})
     if not rows:
         place = f"in the namespace {namespace}" if namespace else "in any namespace"
         sys.stderr.write(f"There are no connectors {place} of the context {cluster.context}.\n")
@@ -45,7 +45,7 @@ def show_status(cluster: Cluster, flags: Namespace) -> int:
     now = datetime.now(UTC)
     _print_table(
         build_header(with_namespace=not namespace),
-        [build_cells(row, now, with_namespace=not namespace) for row in rows],
+        [build_cells(entry, now, with_namespace=not namespace) for entry in rows],
     )
     return 0
 

@@ -68,22 +68,22 @@ def build_row(connector: Object) -> Row:
     )
 
 
-def build_document(row: Row) -> dict[str, Any]:
+def build_document(entry: Row) -> dict[str, Any]:
     """The row for `-o json`."""
     return {
-        "namespace": row.namespace,
-        "name": row.name,
-        "type": row.type,
-        "dataset": row.dataset,
-        "state": row.state,
-        "ready": row.ready,
-        "reason": row.reason,
-        "message": row.message,
-        "streams": row.streams,
-        "progress": row.progress,
-        "lag": row.lag,
-        "observed": row.is_observed,
-        "created": row.created,
+        "namespace": entry.namespace,
+        "name": entry.name,
+        "type": entry.type,
+        "dataset": entry.dataset,
+        "state": entry.state,
+        "ready": entry.ready,
+        "reason": entry.reason,
+        "message": entry.message,
+        "streams": entry.streams,
+        "progress": entry.progress,
+        "lag": entry.lag,
+        "observed": entry.is_observed,
+        "created": entry.created,
     }
 
 
@@ -93,25 +93,25 @@ def build_header(*, with_namespace: bool) -> tuple[str, ...]:
     return ("NAMESPACE", *names) if with_namespace else names
 
 
-def build_cells(row: Row, now: datetime, *, with_namespace: bool) -> tuple[str, ...]:
+def build_cells(entry: Row, now: datetime, *, with_namespace: bool) -> tuple[str, ...]:
     """What is in the columns of a row."""
     cells = (
-        row.name,
-        row.type,
-        row.state,
-        row.ready,
-        row.reason,
-        row.streams,
-        row.progress,
-        row.lag,
-        describe_age(row.created, now),
+        entry.name,
+        entry.type,
+        entry.state,
+        entry.ready,
+        entry.reason,
+        entry.streams,
+        entry.progress,
+        entry.lag,
+        describe_age(entry.created, now),
     )
-    return tuple(cell or UNKNOWN for cell in ((row.namespace, *cells) if with_namespace else cells))
+    return tuple(cell or UNKNOWN for cell in ((entry.namespace, *cells) if with_namespace else cells))
 
 
 def sort_rows(rows: Iterable[Row]) -> list[Row]:
     """By namespace and name."""
-    return sorted(rows, key=lambda row: (row.namespace, row.name))
+    return sorted(rows, key=lambda entry: (entry.namespace, entry.name))
 
 
 def format_plain(lines: Sequence[Sequence[str]]) -> str:

@@ -37,15 +37,15 @@ def follow_rows(cluster: Cluster, namespace: str) -> Iterator[tuple[Rows, Row | 
     """
     while True:
         found = cluster.list(namespace)
-        rows = {(row.namespace, row.name): row for row in map(build_row, found["items"])}
+        rows = {(entry.namespace, entry.name): entry for entry in map(build_row, found["items"])}
         yield rows, None
         try:
             for event in cluster.watch(namespace, found["metadata"]["resourceVersion"]):
-                row = build_row(event["object"])
-                rows = {key: other for key, other in rows.items() if key != (row.namespace, row.name)}
+                entry = build_row(event["object"])
+                rows = {key: other for key, other in rows.items() if key != (entry.namespace, entry.name)}
                 if event["type"] != "DELETED":
-                    rows[row.namespace, row.name] = row
-                yield rows, row
+                    rows[entry.namespace, entry.name] = entry
+                yield rows, entry
         except RefusedError as error:
             if error.status != GONE:
                 raise
@@ -58,7 +58,7 @@ def show_live(cluster: Cluster, namespace: str) -> None:
 
     def draw() -> object:
         now = datetime.now(UTC)
-        lines = [build_cells(row, now, with_namespace=not namespace) for row in sort_rows(rows.values())]
+        lines = [build_cells(entry, now, with_namespace=not namespace) for entry in sort_rows(rows.values())]
         return build_live_table(console, build_header(with_namespace=not namespace), lines)
 
     with Live(console=console, get_renderable=draw, refresh_per_second=1, screen=True) as live:  # type: ignore[arg-type]
@@ -74,16 +74,16 @@ def print_changes(cluster: Cluster, namespace: str, *, as_json: bool) -> None:
     if not as_json:
         sys.stdout.write(format_plain([build_header(with_namespace=not namespace)]))
     for rows, _ in follow_rows(cluster, namespace):
-        changed = [row for key, row in rows.items() if shown.get(key) != row]
+        changed = [entry for key, entry in rows.items() if shown.get(key) != entry]
         sys.stdout.write(say(sort_rows(changed)))
         sys.stdout.flush()
         shown = rows
 
 
 def _say_json(rows: list[Row]) -> str:
-    return "".join(json.dumps(build_document(row), ensure_ascii=False) + "\n" for row in rows)
+    return "".join(json.dumps(build_document(entry), ensure_ascii=False) + "\n" for entry in rows)
 
 
 def _say_plain(rows: list[Row], with_namespace: bool) -> str:
     now = datetime.now(UTC)
-    return format_plain([build_cells(row, now, with_namespace=with_namespace) for row in rows])
+    return format_plain([build_cells(entry, now, with_namespace=with_namespace) for entry in rows])
