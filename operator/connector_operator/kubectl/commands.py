@@ -16,9 +16,9 @@ from connector_operator.kubectl.rows import (
     build_cells,
     build_document,
     build_header,
-    build_row,
+    build_summary,
     format_plain,
-    sort_rows,
+    sort_summaries,
 )
 from connector_operator.kubectl.sentences import explain, format_lines
 from connector_operator.kubectl.streams import HEADER, build_stream_cells, list_streams, say_missing_streams
@@ -35,7 +35,7 @@ def show_status(cluster: Cluster, flags: Namespace) -> int:
         if flags.output != "json" and sys.stdout.isatty():
             watching.show_live(cluster, namespace)
         watching.print_changes(cluster, namespace, as_json=flags.output == "json")
-    rows = sort_rows(map(build_row, cluster.list(namespace)["items"]))
+    rows = sort_summaries(map(build_summary, cluster.list(namespace)["items"]))
     if flags.output == "json":
         return _print_json({"items": [build_document(entry) for entry in rows]})
     if not rows:

@@ -22,7 +22,7 @@ GAP = "   "
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Summary:
     """One connector.
 
     Attributes:
@@ -48,10 +48,10 @@ class Row:
     created: str
 
 
-def build_row(connector: Object) -> Row:
+def build_summary(connector: Object) -> Summary:
     """The row of one Connector as the API server returns it."""
     ready = find_condition(connector, "Ready")
-    return Row(
+    return Summary(
         namespace=find_text(connector, "metadata", "namespace"),
         name=find_text(connector, "metadata", "name"),
         type=find_text(connector, "spec", "connectorType"),
@@ -68,7 +68,7 @@ def build_row(connector: Object) -> Row:
     )
 
 
-def build_document(entry: Row) -> dict[str, Any]:
+def build_document(entry: Summary) -> dict[str, Any]:
     """The row for `-o json`."""
     return {
         "namespace": entry.namespace,
@@ -93,7 +93,7 @@ def build_header(*, with_namespace: bool) -> tuple[str, ...]:
     return ("NAMESPACE", *names) if with_namespace else names
 
 
-def build_cells(entry: Row, now: datetime, *, with_namespace: bool) -> tuple[str, ...]:
+def build_cells(entry: Summary, now: datetime, *, with_namespace: bool) -> tuple[str, ...]:
     """What is in the columns of a row."""
     cells = (
         entry.name,
@@ -109,7 +109,7 @@ def build_cells(entry: Row, now: datetime, *, with_namespace: bool) -> tuple[str
     return tuple(cell or UNKNOWN for cell in ((entry.namespace, *cells) if with_namespace else cells))
 
 
-def sort_rows(rows: Iterable[Row]) -> list[Row]:
+def sort_summaries(rows: Iterable[Summary]) -> list[Summary]:
     """By namespace and name."""
     return sorted(rows, key=lambda entry: (entry.namespace, entry.name))
 

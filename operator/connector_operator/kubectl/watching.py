@@ -14,22 +14,22 @@ from rich.live import Live
 from connector_operator.kubectl.cluster import GONE, Cluster
 from connector_operator.kubectl.refusals import RefusedError
 from connector_operator.kubectl.rows import (
-    Row,
+    Summary,
     build_cells,
     build_document,
     build_header,
-    build_row,
+    build_summary,
     format_plain,
-    sort_rows,
+    sort_summaries,
 )
 from connector_operator.kubectl.tables import build_live_table
 
 PAUSE_SECONDS = 1.0
 """Between the end of a watch and the next list."""
-Rows = dict[tuple[str, str], Row]
+Rows = dict[tuple[str, str], Summary]
 
 
-def follow_rows(cluster: Cluster, namespace: str) -> Iterator[tuple[Rows, Row | None]]:
+def follow_rows(cluster: Cluster, namespace: str) -> Iterator[tuple[Rows, Summary | None]]:
     """All rows after each list and each change, with the row that has changed (None after a list); ends never.
 
     Raises:
@@ -37,11 +37,11 @@ def follow_rows(cluster: Cluster, namespace: str) -> Iterator[tuple[Rows, Row | 
     """
     while True:
         found = cluster.list(namespace)
-        rows = {(entry.namespace, entry.name): entry for entry in map(build_row, found["items"])}
+        rows = {(entry.namespace, entry.name): entry for entry in map(build_summary, found["items"])}
         yield rows, None
         try:
             for event in cluster.watch(namespace, found["metadata"]["resourceVersion"]):
-                entry = build_row(event["object"])
+                entry = build_summary(event["object"])
                 rows = {key: other for key, other in rows.items() if key != (entry.namespace, entry.name)}
                 if event["type"] != "DELETED":
                     rows[entry.namespace, entry.name] = entry
@@ -58,7 +58,7 @@ def show_live(cluster: Cluster, namespace: str) -> None:
 
     def draw() -> object:
         now = datetime.now(UTC)
-        lines = [build_cells(entry, now, with_namespace=not namespace) for entry in sort_rows(rows.values())]
+        lines = [build_cells(entry, now, with_namespace=not namespace) for entry in sort_summaries(rows.values())]
         return build_live_table(console, build_header(with_namespace=not namespace), lines)
 
     with Live(console=console, get_renderable=draw, refresh_per_second=1, screen=True) as live:  # type: ignore[arg-type]
@@ -70,20 +70,20 @@ def show_live(cluster: Cluster, namespace: str) -> None:
 def print_changes(cluster: Cluster, namespace: str, *, as_json: bool) -> None:
     """Prints all rows, then each row whenever what is shown of it has changed, until Ctrl-C."""
     shown = Rows()
-    say: Callable[[list[Row]], str] = _say_json if as_json else lambda rows: _say_plain(rows, not namespace)
+    say: Callable[[list[Summary]], str] = _say_json if as_json else lambda rows: _say_plain(rows, not namespace)
     if not as_json:
         sys.stdout.write(format_plain([build_header(with_namespace=not namespace)]))
     for rows, _ in follow_rows(cluster, namespace):
         changed = [entry for key, entry in rows.items() if shown.get(key) != entry]
-        sys.stdout.write(say(sort_rows(changed)))
+        sys.stdout.write(say(sort_summaries(changed)))
         sys.stdout.flush()
         shown = rows
 
 
-def _say_json(rows: list[Row]) -> str:
+def _say_json(rows: list[Summary]) -> str:
     return "".join(json.dumps(build_document(entry), ensure_ascii=False) + "\n" for entry in rows)
 
 
-def _say_plain(rows: list[Row], with_namespace: bool) -> str:
+def _say_plain(rows: list[Summary], with_namespace: bool) -> str:
     now = datetime.now(UTC)
     return format_plain([build_cells(entry, now, with_namespace=with_namespace) for entry in rows])

@@ -14,9 +14,9 @@ from connector_operator.kubectl.rows import (
     build_cells,
     build_document,
     build_header,
-    build_row,
+    build_summary,
     format_plain,
-    sort_rows,
+    sort_summaries,
 )
 from connector_operator.kubectl.sentences import explain, format_lines
 from connector_operator.kubectl.streams import build_stream_cells, list_streams, say_missing_streams
@@ -40,7 +40,7 @@ SLOWLY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 def test_a_row_has_what_the_status_says() -> None:
     progress = {"text": "copying 40 %, 12m left", "lag": "3h"}
-    row = build_row(connector(progress=progress, selection={"text": "37 streams"}))
+    row = build_summary(connector(progress=progress, selection={"text": "37 streams"}))
     line = ("trades", "COINBASE", "running", "True", "Running", "37 streams", "copying 40 %, 12m left", "3h", "4d")
     assert build_cells(row, NOW, with_namespace=False) == line
     assert build_cells(row, NOW, with_namespace=True) == ("shop", *line)
@@ -50,7 +50,7 @@ def test_a_row_has_what_the_status_says() -> None:
 def test_what_an_older_operator_does_not_write_is_shown_as_unknown() -> None:
     made = connector()
     del made["status"]
-    row = build_row(made)
+    row = build_summary(made)
     assert build_cells(row, NOW, with_namespace=False)[2:] == ("-", "-", "-", "ticker", "-", "-", "4d")
     assert not row.is_observed
     assert build_document(row)["progress"] == ""
@@ -59,11 +59,11 @@ def test_what_an_older_operator_does_not_write_is_shown_as_unknown() -> None:
 def test_patterns_stand_for_streams_until_these_are_known() -> None:
     made = connector()
     made["spec"] = {"streams": {"include": ["shop.*", "crm.*"]}}
-    assert build_row(made).streams == "shop.*, crm.*"
+    assert build_summary(made).streams == "shop.*, crm.*"
 
 
 def test_rows_are_in_the_order_of_their_names() -> None:
-    names = [row.name for row in sort_rows(build_row(connector(name)) for name in ("b", "c", "a"))]
+    names = [row.name for row in sort_summaries(build_summary(connector(name)) for name in ("b", "c", "a"))]
     assert names == ["a", "b", "c"]
 
 
@@ -99,7 +99,7 @@ def test_a_live_table_fits_and_says_how_many_rows_do_not() -> None:
 @SLOWLY
 @given(st.dictionaries(WORDS, JUNK, max_size=6))
 def test_any_object_is_shown(made: dict[str, Any]) -> None:
-    cells = build_cells(build_row(made), NOW, with_namespace=True)
+    cells = build_cells(build_summary(made), NOW, with_namespace=True)
     assert all(cells)
     assert format_lines(explain(made, NOW))
     assert all(build_stream_cells(stream) for stream in list_streams(made))
