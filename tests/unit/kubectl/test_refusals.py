@@ -1,4 +1,4 @@
-"""Each refusal of an API server says what to do; the bodies are those of a real one."""
+"""Each refusal of an API server says what to do; the bodies have the form of Kubernetes' answers."""
 
 import json
 from pathlib import Path
