@@ -123,6 +123,46 @@ async def test_a_stream_that_was_parked_is_caught_up_once_it_is_mended(database:
 
 
 @EACH
+async def test_a_table_whose_grant_is_taken_while_it_is_copied_stands_aside_until_it_is_given_back(
+    database: Database, variant: str
+) -> None:
+    """The others are copied and followed meanwhile; the copy goes on where it was, and no row is lost or left over."""
+    names, user = accounts(database, 4), f"'{database.name}'@'%'"
+    database.execute(
+        f"CREATE USER {user} IDENTIFIED BY 'readerpass'", f"GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {user}",
+        *(f"GRANT SELECT, UPDATE ON {database.name}.{name} TO {user}" for name in names),
+    )  # fmt: skip
+    reading = ManyReading(database, names, user=database.name, password="readerpass", chunkRows=4)
+    revoked: list[int] = []
+
+    def revoke() -> None:
+        if not revoked and "copy" in reading.places.get("a1", {}):
+            database.execute(f"REVOKE SELECT, UPDATE ON {database.name}.a1 FROM {user}")
+            revoked.append(len(reading.tables["a1"]))
+
+    reading.after_step = revoke
+    try:
+        await reading.until(lambda: any(incident.kind == "parked" for incident in reading.incidents))
+        (parked,) = reading.incidents
+        assert (parked.kind, parked.subject) == ("parked", f"{database.name}.a1")
+        assert parked.detail["reason"] == "MissingGrant"
+        assert revoked
+        assert len(reading.tables["a1"]) < 10, "it was not copied to its end"
+        database.execute(
+            *(f"INSERT INTO {name} VALUES (70, 1)" for name in names),
+            "UPDATE a1 SET v = 5", "DELETE FROM a1 WHERE id IN (0, 9)",
+        )  # fmt: skip
+        await reading.until(lambda: not reading.differences_of("a0", "a2", "a3"))
+        assert "a1" in reading.differences(), "it stands aside"
+        database.execute(f"GRANT SELECT, UPDATE ON {database.name}.a1 TO {user}", "INSERT INTO a1 VALUES (71, 1)")
+        await reading.until(lambda: reading.are_copied and reading.are_joined and not reading.differences())
+    finally:
+        await reading.crash()
+    assert [incident.kind for incident in reading.incidents] == ["parked", "joined"]
+    assert not reading.told.counts["resnapshots"]
+
+
+@EACH
 @pytest.mark.parametrize(
     ("breaking", "mending", "reason"),
     [
