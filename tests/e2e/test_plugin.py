@@ -68,7 +68,9 @@ def press_ctrl_c_after(
         then: What is done when it has it.
         until: What it must have after that.
     """
-    process = subprocess.Popen(shlex.split(line), env=shell, stdout=subprocess.PIPE, text=True)
+    # A process that a shell started in the background ignores Ctrl-C, and so would its children.
+    command = ["env", "--default-signal=INT", *shlex.split(line)]
+    process = subprocess.Popen(command, env=shell, stdout=subprocess.PIPE, text=True)
     try:
         read_until(process, pattern)
         if then is not None:
@@ -89,6 +91,7 @@ def read_until(process: subprocess.Popen[str], pattern: str) -> None:
         said += more
 
 
+@pytest.mark.fault
 @pytest.mark.timeout(900)  # some twenty processes, and four executions
 def test_each_command_of_the_page_does_what_it_says(kit: Kit, person: Mapping[str, str]) -> None:
     blocks = "\n".join(re.findall(r"```sh\n(.*?)```", PAGE, flags=re.DOTALL))
@@ -122,6 +125,7 @@ def type_line(kit: Kit, person: Mapping[str, str], line: str) -> None:
         kit.wait_next_run(NAME, before)
 
 
+@pytest.mark.fault
 def test_logs_go_on_with_the_next_execution(kit: Kit, person: Mapping[str, str]) -> None:
     kit.run(NAME)
     press_ctrl_c_after(
