@@ -14,6 +14,7 @@ from generate import dataset_pages, gitops_files, kind_pages, metric_pages, oper
 from generate.blocks import BlockError, Blocks, build_block, fill
 from generate.chart.files import build_chart_files, build_install
 from generate.chart.values import describe_values
+from generate.monitoring.alerts import build_rules
 
 ROOT = Path(__file__).parents[1]
 
@@ -25,6 +26,7 @@ def build_files() -> dict[Path, str]:
         **{ROOT / "crds" / name: text for name, text in build_crd_files().items()},
         gitops_files.HEALTH.with_name("argocd-cm.yaml"): gitops_files.build_argo_cd(),
         ROOT / "manifests/install.yaml": build_install(),
+        ROOT / "manifests/monitoring/rules.yaml": build_rules(),
         **build_chart_files(),
         ROOT / "docs/states.md": operator_pages.build_states(),
         ROOT / "docs/reasons.md": operator_pages.build_reasons(),

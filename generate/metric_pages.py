@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import yaml
+import re
 
 from connector_operator.cluster.cache import ClusterCache
 from connector_operator.connector_series import PREFIX, ConnectorSeries
 from connector_operator.engine.queue import WorkQueue
 from connector_operator.metrics import REGISTRY
 from generate.blocks import Blocks, table
+from generate.monitoring.alerts import ALERTS, CONNECTOR
 
-RULES = Path(__file__).parents[1] / "manifests/monitoring/rules.yaml"
 _SUFFIXES = {"counter": "_total", "histogram": "_bucket, _sum, _count"}
 
 
@@ -31,14 +29,26 @@ def build_operator_metrics() -> str:
     )
 
 
-def build_alerts() -> str:
-    """The alert rules of `manifests/monitoring`."""
-    groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["spec"]["groups"]
-    rules = [rule for group in groups for rule in group["rules"]]
+def build_alert_table() -> str:
+    """The alerts, each with an anchor, what it says and what helps."""
     return table(
-        ["alert", "when", "for"],
-        [(rule["alert"], f"`{rule['expr']}`", rule.get("for", "")) for rule in rules],
+        ["alert", "when", "for", "what it says"],
+        [
+            (
+                f'<a id="{alert.name.lower()}"></a>{alert.name}',
+                f"`{alert.expression}`",
+                alert.wait,
+                _plain(alert.summary),
+            )
+            for alert in ALERTS
+        ],
     )
 
 
-BLOCKS: Blocks = {"operator metrics": build_operator_metrics, "alerts": build_alerts}
+def _plain(text: str) -> str:
+    """A text of an alert with words for what Prometheus fills in."""
+    text = text.replace(CONNECTOR, "*namespace/name*").replace("{{ $value | humanizeDuration }}", "*so long*")
+    return re.sub(r"\{\{ range .*?\{\{ end \}\}", "*reason*", text)
+
+
+BLOCKS: Blocks = {"operator metrics": build_operator_metrics, "alerts": build_alert_table}

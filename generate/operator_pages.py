@@ -123,7 +123,9 @@ def build_reasons() -> str:
         + _MADE
         + "`kubectl get connectors` shows the reason of the condition Ready; `kubectl describe connector NAME` shows all conditions with their "
         "messages. Reasons that are not listed here come from the runner, with a message that says what to do.\n\n"
-        + table(["reason", "meaning", "remedy"], [(f"`{r}`", r.meaning, r.remedy) for r in Reason])
+        + table(
+            ["reason", "meaning", "remedy"], [(f'<a id="{r.lower()}"></a>`{r}`', r.meaning, r.remedy) for r in Reason]
+        )
         + "\n\n## Conditions of a Connector\n\n"
         + table(["condition", "meaning"], kinds)
         + "\n\n## Conditions of a Dataset\n\n"

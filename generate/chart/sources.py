@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import yaml
+
 from generate.kustomize import Document, build, read_added_environment, read_documents
+from generate.monitoring.alerts import build_rules
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "manifests"
@@ -20,8 +23,9 @@ NAMESPACE_RIGHTS = read_documents(MANIFESTS / "namespaced/rights.yaml")
 NAMESPACED_ENVIRONMENT = read_added_environment(MANIFESTS / "namespaced")
 NETWORK_POLICY = read_documents(MANIFESTS / "extras/network-policy.yaml")
 DISRUPTION_BUDGET = read_documents(MANIFESTS / "extras/disruption-budget.yaml")
+API_NETWORK_POLICY = read_documents(MANIFESTS / "extras/api-network-policy.yaml")
 POD_MONITORS = read_documents(MANIFESTS / "monitoring/pod-monitors.yaml")
-RULES = read_documents(MANIFESTS / "monitoring/rules.yaml")
+RULES = [yaml.safe_load(build_rules())]
 
 
 def _deployment(documents: list[Document]) -> Document:

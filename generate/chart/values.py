@@ -107,7 +107,8 @@ VALUES: tuple[Value, ...] = (
     Value("podMonitor.labels", {}, TEXTS, "Labels that your Prometheus selects PodMonitors by."),
     Value("prometheusRule.enabled", False, SWITCH, "The alert rules of docs/monitoring.md, for the Prometheus Operator."),
     Value("prometheusRule.labels", {}, TEXTS, "Labels that your Prometheus selects rules by."),
-    Value("networkPolicy.enabled", False, SWITCH, "A NetworkPolicy: the operator talks to the API server only."),
+    Value("prometheusRule.runbookPrefix", "", TEXT, "What stands before `docs/…` in the alerts' links, such as https://git.example.org/connector-operator/blob/main/."),
+    Value("networkPolicy.enabled", False, SWITCH, "A NetworkPolicy: the operator, and the API if it is on, talk to the API server only."),
     Value("podDisruptionBudget.enabled", False, SWITCH, "A PodDisruptionBudget: one operator at a time is evicted."),
 )  # fmt: skip
 """All values of the chart."""

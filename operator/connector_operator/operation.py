@@ -49,7 +49,7 @@ class Operation:
         self._settings = settings
         self.cache = ClusterCache()
         self.queue = WorkQueue()
-        self._series = ConnectorSeries(self.cache, self.queue, has_names=settings.metrics_names)
+        self._series = ConnectorSeries(self.cache, self.queue, has_names=settings.metrics_names, resync=settings.resync)
         self.slots = Slots(settings.discovery_concurrency, lambda key: self.queue.add(key, Priority.PERSON))
         self.askers = Askers(self.queue.add)
         self.defaults = InstallationDefaults(settings.runner_defaults)
@@ -235,6 +235,7 @@ class Operation:
 
     async def run(self) -> None:
         """Works until cancelled."""
+        self._series.note_compared()  # the watches begin with a list: if no other comparison ever succeeds, the age says so
         REGISTRY.register(self._series)
         try:
             async with asyncio.TaskGroup() as group:

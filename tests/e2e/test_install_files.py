@@ -43,9 +43,9 @@ def test_the_extras_can_be_added_to_each_install(
     (tmp_path / "install/kustomization.yaml").write_text(text)
     documents = by_identity(cluster.kubectl("kustomize", str(tmp_path / "install")))
     extras = {name: one for name, one in documents.items() if one["kind"] in {"NetworkPolicy", "PodDisruptionBudget"}}
-    assert len(extras) == 2
+    assert len(extras) == 3
     for one in extras.values():
         assert one["metadata"]["namespace"] == namespace
         assert one["metadata"]["labels"] == {"app.kubernetes.io/part-of": "connector-operator"}
     answer = cluster.kubectl("apply", "--dry-run=server", "-f", "-", input=yaml.safe_dump_all(extras.values()))
-    assert answer.count("created (server dry run)") == 2
+    assert answer.count("created (server dry run)") == 3

@@ -14,6 +14,7 @@ import msgspec
 from connector_operator.resources import names
 from connector_operator.resources.connector import config_hash, selection_hash, spec_hash
 from connector_operator.resources.dataset import DatasetView
+from connector_operator.workloads.hints import build_scrape_hints
 from connector_operator.workloads.layers import Layer, built_in, effective_runner
 from connector_runner.schemas import manifest as orders
 from connector_runner.schemas.kinds import naming
@@ -109,6 +110,8 @@ def build_runner_job(
     container["livenessProbe"] = _probe("/healthz", periodSeconds=10, failureThreshold=6, timeoutSeconds=5)
     container["readinessProbe"] = _probe("/readyz", periodSeconds=2, failureThreshold=3, timeoutSeconds=5)
     body = _build_job(subject, runner, job, names.ROLE_RUNNER, run, annotations, pod)
+    of_pod = body["spec"]["template"]["metadata"]
+    of_pod["annotations"] = build_scrape_hints(spec) | of_pod["annotations"]
     body["spec"]["podFailurePolicy"] = {
         "rules": [
             _fail_on("In", ExitCode.ACTION_REQUIRED),
@@ -258,6 +261,7 @@ def _build_pod(
     arguments: list[str],
     dataset: DatasetView | None,
 ) -> dict[str, Any]:
+    raw = runner.raw()
     volumes, mounts, environment = _volumes(subject.spec, dataset)
     environment |= orders.encode_variables(manifest)
     environment[orders.TERMINATION_LOG_VARIABLE] = TERMINATION_LOG
@@ -286,14 +290,8 @@ def _build_pod(
         "terminationGracePeriodSeconds": grace_of(subject.spec, settings),
         "containers": [container],
         "volumes": [*volumes, *runner.volumes],
-        **_passed_on(runner),
+        **{name: raw[name] for name in POD_FIELDS if name in raw},
     }
-
-
-def _passed_on(runner: RunnerSpec) -> dict[str, Any]:
-    """The fields that a pod has under the same names."""
-    raw = runner.raw()
-    return {name: raw[name] for name in POD_FIELDS if name in raw}
 
 
 def grace_of(spec: ConnectorSpec, settings: RunnerSettings) -> int:

@@ -12,6 +12,7 @@ from connector_operator.cluster.cache import ClusterCache, trim
 from connector_operator.connector_series import ConnectorSeries, read_standing
 from connector_operator.engine.fair_queue import Key
 from connector_operator.engine.queue import Priority, WorkQueue
+from connector_operator.resources.reasons import Reason
 
 
 def connector(name: str, state: str = "", **conditions: tuple[str, str]) -> dict[str, Any]:
@@ -30,7 +31,8 @@ class Scraped:
     def __init__(self, *connectors: dict[str, Any], has_names: bool = True) -> None:
         self.index = {("shop", one["metadata"]["name"]): [one] for one in connectors}
         cache = ClusterCache()
-        cache.bind(self.index, {}, {})
+        self.datasets: dict[str, list[dict[str, Any]]] = {}
+        cache.bind(self.index, self.datasets, {})
         self.queue = WorkQueue()
         self.now = 100.0
         self.series = ConnectorSeries(cache, self.queue, has_names=has_names, clock=lambda: self.now)
@@ -64,6 +66,44 @@ def test_each_connector_has_its_series() -> None:
         1,
         0,
     ]
+
+
+def test_a_part_that_is_not_as_it_should_be_is_named_while_the_whole_is_ready() -> None:
+    scraped = Scraped(
+        connector(
+            "orders", "running", Ready=("True", "Running"), Stalled=("False", "NotStalled"), Reconciling=("False", "Settled"),
+            RunnerUpToDate=("False", "UpdateFailed"), SelectionApplied=("Unknown", "SelectionUnconfirmed"),
+            RunnerHealthy=("Unknown", "NoExecution"), ConfigValid=("True", "Valid"),
+        )
+    )  # fmt: skip
+    lines = [
+        line for line in scraped.text().splitlines() if line.startswith("connector_operator_connector_condition_unmet{")
+    ]
+    labels = 'name="orders",namespace="shop",reason="%s",type="MYSQL"} 1.0'
+    assert sorted(lines) == [
+        'connector_operator_connector_condition_unmet{condition="RunnerUpToDate",' + labels % "UpdateFailed",
+        'connector_operator_connector_condition_unmet{condition="SelectionApplied",' + labels % "SelectionUnconfirmed",
+    ]
+
+
+def test_a_dataset_whose_change_has_stopped_is_named() -> None:
+    scraped = Scraped()
+    dataset = connector(
+        "rows", RolledOut=("False", "Waiting"), Reached=("Unknown", "NotTried"), Ready=("False", "Waiting")
+    )
+    scraped.datasets["shop"] = [dataset]
+    labels = {"namespace": "shop", "name": "rows"}
+    assert scraped.value("dataset_condition_unmet", **labels, condition="RolledOut", reason="Waiting") == 1
+    assert scraped.text().count("connector_operator_dataset_condition_unmet{") == 1
+    del scraped.datasets["shop"]
+    assert "connector_operator_dataset_condition_unmet{" not in scraped.text()
+
+
+def test_each_reason_has_its_remedy() -> None:
+    texts = {r.value: {"reason": r.value, "meaning": r.meaning, "remedy": r.remedy} for r in Reason}
+    scraped = Scraped()
+    assert {reason for reason, labels in texts.items() if scraped.value("reason_info", **labels) == 1} == set(Reason)
+    assert "reason_info" not in Scraped(has_names=False).text()
 
 
 def test_an_alternating_reason_does_not_interrupt_the_series_that_an_alert_watches() -> None:

@@ -1,0 +1,1 @@
+"""Alert rules and dashboard, from tables; their queries are held against what is served."""
