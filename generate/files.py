@@ -15,6 +15,7 @@ from generate.blocks import BlockError, Blocks, build_block, fill
 from generate.chart.files import build_chart_files, build_install
 from generate.chart.values import describe_values
 from generate.monitoring.alerts import build_rules
+from generate.monitoring.dashboard import build_dashboard
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,6 +28,7 @@ def build_files() -> dict[Path, str]:
         gitops_files.HEALTH.with_name("argocd-cm.yaml"): gitops_files.build_argo_cd(),
         ROOT / "manifests/install.yaml": build_install(),
         ROOT / "manifests/monitoring/rules.yaml": build_rules(),
+        ROOT / "manifests/monitoring/dashboard.json": build_dashboard(),
         **build_chart_files(),
         ROOT / "docs/states.md": operator_pages.build_states(),
         ROOT / "docs/reasons.md": operator_pages.build_reasons(),

@@ -108,6 +108,9 @@ VALUES: tuple[Value, ...] = (
     Value("prometheusRule.enabled", False, SWITCH, "The alert rules of docs/monitoring.md, for the Prometheus Operator."),
     Value("prometheusRule.labels", {}, TEXTS, "Labels that your Prometheus selects rules by."),
     Value("prometheusRule.runbookPrefix", "", TEXT, "What stands before `docs/…` in the alerts' links, such as https://git.example.org/connector-operator/blob/main/."),
+    Value("grafanaDashboard.enabled", False, SWITCH, "A ConfigMap with the dashboard of docs/monitoring.md, for the sidecar of Grafana's chart."),
+    Value("grafanaDashboard.labels", {"grafana_dashboard": "1"}, TEXTS, "Labels that your Grafana selects dashboards by."),
+    Value("grafanaDashboard.annotations", {}, TEXTS, "Annotations of it, such as grafana_folder."),
     Value("networkPolicy.enabled", False, SWITCH, "A NetworkPolicy: the operator, and the API if it is on, talk to the API server only."),
     Value("podDisruptionBudget.enabled", False, SWITCH, "A PodDisruptionBudget: one operator at a time is evicted."),
 )  # fmt: skip

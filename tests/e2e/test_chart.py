@@ -78,7 +78,7 @@ def test_the_chart_is_what_kustomize_builds(tmp_path: Path, install: str, values
     # wherever the rights end: the chart knows which namespaces get an API
     selector = built[f"PodMonitor/{OPERATOR_NAMESPACE}/connectors-api"]["spec"]
     selector["namespaceSelector"] = {"matchNames": [OPERATOR_NAMESPACE]}
-    names = ("api", "podMonitor", "prometheusRule", "networkPolicy", "podDisruptionBudget")
+    names = ("api", "podMonitor", "prometheusRule", "grafanaDashboard", "networkPolicy", "podDisruptionBudget")
     enabled: dict[str, Any] = {name: {"enabled": True} for name in names}
     rendered = comparable(render(tmp_path, **values, **enabled))
     assert rendered.keys() == built.keys()

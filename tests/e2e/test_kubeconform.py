@@ -22,7 +22,7 @@ GROUPS = {
     "apis/apiextensions.k8s.io/v1", "apis/apperate.io/v1",
 }  # fmt: skip
 UNKNOWN = {
-    "PodMonitor", "PrometheusRule", "Application", "GitRepository", "HelmRelease", "Kustomization",
+    "Alert", "Application", "GitRepository", "HelmRelease", "Kustomization", "PodMonitor", "PrometheusRule", "Provider",
 }  # fmt: skip
 """Kinds of other software, whose schemas the cluster does not have."""
 

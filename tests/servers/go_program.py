@@ -11,12 +11,19 @@ from pathlib import Path
 from tests.servers.fetch import once
 
 
-def build_go_program(name: str, module: str, version: str) -> Path:
-    """The program `cmd/<name>` of a module; the first call builds it."""
-    return once(f"{name}-{version}", lambda home: _build(home, name, module, version)) / name
+def build_go_program(name: str, module: str, version: str, tags: str = "") -> Path:
+    """The program `cmd/<name>` of a module; the first call builds it.
+
+    Args:
+        name: The program's.
+        module: The module's path.
+        version: The module's, with its v.
+        tags: Build tags, with commas, for a program without what no test needs.
+    """
+    return once(f"{name}-{version}", lambda home: _build(home, name, module, version, tags)) / name
 
 
-def _build(home: Path, name: str, module: str, version: str) -> None:
+def _build(home: Path, name: str, module: str, version: str, tags: str) -> None:
     program = f"{module}/cmd/{name}"
     with tempfile.TemporaryDirectory(prefix=f"{name}-") as folder:
         for command in (["go", "mod", "init", "build"], ["go", "get", f"{module}@{version}"]):
@@ -24,7 +31,9 @@ def _build(home: Path, name: str, module: str, version: str) -> None:
         # Go can't import a program as a package, but naming it adds its dependencies to go.sum.
         (Path(folder) / "tools.go").write_text(f'//go:build tools\n\npackage build\n\nimport _ "{program}"\n')
         subprocess.run(["go", "mod", "tidy", "-e"], cwd=folder, check=True, capture_output=True)
-        subprocess.run(["go", "build", "-o", home / name, program], cwd=folder, check=True, capture_output=True)
+        subprocess.run(
+            ["go", "build", "-tags", tags, "-o", home / name, program], cwd=folder, check=True, capture_output=True
+        )
 
 
 def build_go_source(source: Path, version: str, modules: Sequence[str]) -> Path:

@@ -17,7 +17,9 @@ from connector_operator.metrics import REGISTRY
 from connector_operator.resources.reasons import Reason
 from connector_operator.workloads.hints import build_scrape_hints
 from connector_operator.workloads.jobs import build_labels
+from connector_runner.pipeline.health import Health
 from connector_runner.pipeline.metrics import PrometheusMeters
+from connector_runner.pipeline.queue import BatchQueue, Limits
 from connector_runner.schemas.kinds.connector import ConnectorSpec
 from generate.files import ROOT
 
@@ -35,7 +37,9 @@ def served() -> set[str]:
     """The names of all metrics of operator and runner, as they are scraped."""
     series = ConnectorSeries(ClusterCache(), WorkQueue(), has_names=True)
     series.note_compared()
-    metrics = [*REGISTRY.collect(), *series.collect(), *PrometheusMeters().registry.collect()]
+    meters = PrometheusMeters()
+    meters.watch(BatchQueue(Limits()), Health())
+    metrics = [*REGISTRY.collect(), *series.collect(), *meters.registry.collect()]
     return {f"{metric.name}_total" if metric.type == "counter" else metric.name for metric in metrics}
 
 
