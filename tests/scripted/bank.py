@@ -100,6 +100,20 @@ class Bank:
         return [(account, balance) for account, (balance, _) in sorted(state.items())]
 
 
+class NumberedBank(Bank):
+    """Accounts have numbers of their own in each table, so that a posted record says whose it is."""
+
+    def _row(self, stream: str, account: int, moves: int, move: int) -> Row:
+        return (self._number(stream, account), *super()._row(stream, account, moves, move)[1:])
+
+    def _number(self, stream: str, account: int) -> int:
+        return 100 * self.streams.index(stream) + account
+
+    def state(self, stream: str, moves: int) -> dict[int, int]:
+        """The balances by the accounts' numbers after so many moves."""
+        return {self._number(stream, account): balance for account, balance in self.balances(stream, moves)}
+
+
 class BankSource(Reporting):
     """See the module.
 

@@ -17,14 +17,16 @@ import psycopg
 from connector_runner.datasets.procedure import Statement
 from connector_runner.protocols.sink import SinkContext
 from connector_runner.registry import build_sink
+from connector_runner.sinks.http.client import Client
 from connector_runner.sinks.postgresql.session import Session
 
 
 @dataclass
 class KillAtStatement:
-    """Runs in the runner's process: SIGKILL before or after its n-th statement on the database.
+    """Runs in the runner's process: SIGKILL before or after its n-th statement on the database, or POST.
 
     For PostgreSQL, a transaction that is sent as one unit counts as one statement; after means that it is sent but not answered.
+    After a POST means that its answer has arrived.
     """
 
     number: int
@@ -33,6 +35,7 @@ class KillAtStatement:
     def __call__(self) -> None:
         self._hook_sqlite()
         self._hook_postgresql()
+        self._hook_http()
 
     def _before(self) -> None:
         self.number -= 1
@@ -65,6 +68,16 @@ class KillAtStatement:
             return connect(*arguments, **options, factory=Counting)
 
         sqlite3.connect = patched  # type: ignore[assignment]
+
+    def _hook_http(self) -> None:
+        post = Client.post
+
+        def posted(*arguments: Any, **options: Any) -> None:
+            self._before()
+            post(*arguments, **options)
+            self._after()
+
+        Client.post = posted  # type: ignore[method-assign]
 
     def _hook_postgresql(self) -> None:
         execute, send = psycopg.AsyncConnection.execute, Session.send

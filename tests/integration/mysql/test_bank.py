@@ -134,6 +134,17 @@ class Bank:
                         self.seen += 1
             time.sleep(0.005)  # so that the others have a share of the processor
 
+    def arrives(self, number: int) -> None:
+        """Waits until a row that is written now is in the dataset: whoever carries it is back, and has read on."""
+
+        def write() -> bool:
+            self.server.execute(f"INSERT INTO {self.names[0]} (id, v) VALUES ({KEYS + number}, 0)", database="d")
+            return True
+
+        self.until(write, f"row {number} written")
+        query = f'SELECT 1 FROM "d_{self.names[0]}" WHERE id = {KEYS + number}'
+        self.until(lambda: self.runner.ask(query), f"row {number} carried")
+
     def until(self, is_done: Any, what: str) -> None:
         """Waits; a dataset or server that is not there at the moment is no answer."""
 
@@ -174,8 +185,7 @@ def run_bank(
         try:
             with bank.open():
                 bank.until(lambda: bank.seen > JOINED, "all tables joined")
-                for kill in kills:
-                    before, moves = bank.seen, bank.moves
+                for number, kill in enumerate(kills):
                     if kill == "runner":
                         runner.kill()
                         runner.start()
@@ -183,6 +193,8 @@ def run_bank(
                         victim: Any = server if kill == "server" else dataset
                         victim.kill()
                         victim.start()
+                    bank.arrives(number)
+                    before, moves = bank.seen, bank.moves
                     bank.until(lambda: bank.seen > before + 20 and bank.moves > moves + 20, f"back after {kill}")  # noqa: B023
                 bank.until(lambda: bank.changes > 1, "tables changed")
             bank.until(lambda: not bank.differing(), "equal")

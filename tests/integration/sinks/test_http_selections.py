@@ -13,29 +13,15 @@ from typing import Any
 
 import pytest
 
-from connector_runner.protocols.batch import Row
 from connector_runner.protocols.errors import FenceLostError
 from connector_runner.protocols.sink import SinkContext, Transaction
 from connector_runner.registry import build_inspector, build_sink
 from connector_runner.schemas.outcome import ExitCode
 from tests.kit.datasets import HttpDataset
 from tests.kit.pipeline import Run, context
-from tests.scripted.bank import Bank, BankSource
+from tests.scripted.bank import BankSource, NumberedBank
 from tests.scripted.killing import KillAtStatement, claim_once
 from tests.scripted.process import fork
-
-
-class NumberedBank(Bank):
-    """Accounts have numbers of their own in each table, so that a posted record says whose it is."""
-
-    def _row(self, stream: str, account: int, moves: int, move: int) -> Row:
-        return (self._number(stream, account), *super()._row(stream, account, moves, move)[1:])
-
-    def _number(self, stream: str, account: int) -> int:
-        return 100 * self.streams.index(stream) + account
-
-    def state(self, stream: str, moves: int) -> dict[int, int]:
-        return {self._number(stream, account): balance for account, balance in self.balances(stream, moves)}
 
 
 @pytest.fixture
