@@ -33,6 +33,7 @@ class Image(TypedDict, total=False):
     user: int
     workingDir: str
     readAll: bool
+    root: str
 
 
 class KubectlError(Exception):

@@ -131,6 +131,21 @@ func enterRoot(spec *Spec) error {
 		return fmt.Errorf("unbindable root directory: %w", err)
 	}
 	syscall.Umask(0)
+	enter := enterHost
+	if spec.ImageRoot != "" {
+		enter = enterImage
+	}
+	if err := enter(spec, root); err != nil {
+		return err
+	}
+	if err := syscall.Chroot(root); err != nil {
+		return fmt.Errorf("chroot: %w", err)
+	}
+	return os.Chdir("/")
+}
+
+// enterHost shows the host's files at root and mounts the volumes.
+func enterHost(spec *Spec, root string) error {
 	fs := realFS{}
 	mounts := make([]Mount, len(spec.Mounts))
 	for i, m := range spec.Mounts {
@@ -159,10 +174,7 @@ func enterRoot(spec *Spec) error {
 			return err
 		}
 	}
-	if err := syscall.Chroot(root); err != nil {
-		return fmt.Errorf("chroot: %w", err)
-	}
-	return os.Chdir("/")
+	return nil
 }
 
 func (a action) do(root string) error {
@@ -185,22 +197,32 @@ func (a action) do(root string) error {
 	}
 }
 
+// makeMountPoint makes what a volume is mounted on, if it is not there: a directory, or an empty file.
+func makeMountPoint(root string, m Mount) error {
+	path := filepath.Join(root, m.Path)
+	if _, err := os.Lstat(path); err == nil {
+		return nil
+	}
+	info, err := os.Stat(m.HostPath)
+	if err != nil {
+		return fmt.Errorf("volume for %s: %w", m.Path, err)
+	}
+	if info.IsDir() {
+		err = os.MkdirAll(path, 0o755)
+	} else if err = os.MkdirAll(filepath.Dir(path), 0o755); err == nil {
+		err = os.WriteFile(path, nil, 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("mount point %s: %w", m.Path, err)
+	}
+	return nil
+}
+
 // bindVolume mounts a volume at its path; a mount point inside another volume is made there, as runtimes do.
 func bindVolume(root string, m Mount) error {
 	path := filepath.Join(root, m.Path)
-	if _, err := os.Lstat(path); err != nil {
-		info, err := os.Stat(m.HostPath)
-		if err != nil {
-			return fmt.Errorf("volume for %s: %w", m.Path, err)
-		}
-		if info.IsDir() {
-			err = os.MkdirAll(path, 0o755)
-		} else if err = os.MkdirAll(filepath.Dir(path), 0o755); err == nil {
-			err = os.WriteFile(path, nil, 0o644)
-		}
-		if err != nil {
-			return fmt.Errorf("mount point %s: %w", m.Path, err)
-		}
+	if err := makeMountPoint(root, m); err != nil {
+		return err
 	}
 	if err := syscall.Mount(m.HostPath, path, "", syscall.MS_BIND|syscall.MS_REC, ""); err != nil {
 		return fmt.Errorf("mounting %s: %w", m.Path, err)

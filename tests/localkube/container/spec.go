@@ -39,6 +39,7 @@ type Spec struct {
 	ReadAll      bool     `json:"readAll"` // keep CAP_DAC_READ_SEARCH when leaving root
 	NoNewPrivs   bool     `json:"noNewPrivs,omitempty"`
 	ReadOnlyRoot bool     `json:"readOnlyRoot,omitempty"`
+	ImageRoot    string   `json:"imageRoot,omitempty"` // its files in place of the host's
 	Mounts       []Mount  `json:"mounts,omitempty"`
 	LogPath      string   `json:"logPath"`
 	StopSignal   int      `json:"stopSignal"`
@@ -58,6 +59,7 @@ const (
 	ShimFile = "shim.json"
 	ExitFile = "exit.json"
 	RootDir  = "root"
+	LayerDir = "layer"
 )
 
 // ReadJSON reads a JSON file into value.

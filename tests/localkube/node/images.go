@@ -25,6 +25,9 @@ type Image struct {
 	WorkingDir string `json:"workingDir,omitempty"`
 	// ReadAll (default true) lets the process read what only root can, when it runs as another user.
 	ReadAll *bool `json:"readAll,omitempty"`
+	// Root is a directory with the files of a real image: they are what the process sees, in place of the host's. It is
+	// never written to; relative to the mapping's base.
+	Root string `json:"root,omitempty"`
 	// Base is the mapping's; what lies there stays visible where a volume is mounted above it.
 	Base string `json:"-"`
 }
@@ -47,7 +50,9 @@ func ParseMapping(data []byte, dir string) (Mapping, error) {
 	}
 	images := make(map[string]Image, len(mapping.Images))
 	for name, image := range mapping.Images {
-		if len(image.Command) > 0 {
+		if image.Root != "" {
+			image.Root = filepath.Clean(joinIfRelative(mapping.Base, image.Root))
+		} else if len(image.Command) > 0 {
 			image.Command = append([]string{absolute(mapping.Base, image.Command[0])}, image.Command[1:]...)
 		}
 		if image.WorkingDir != "" {

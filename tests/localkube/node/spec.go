@@ -36,9 +36,14 @@ func (r *Runtime) specOf(c *process, image Image, dir, hostname string) (contain
 			HostPath: m.GetHostPath(), Path: filepath.Clean(m.GetContainerPath()), ReadOnly: m.GetReadonly(),
 		})
 	}
-	spec.Mounts = withBase(spec.Mounts, image.Base)
+	if spec.ImageRoot = image.Root; image.Root == "" {
+		spec.Mounts = withBase(spec.Mounts, image.Base)
+	}
 	spec.Env = r.environmentOf(config, image, hostname, spec.UID)
 	if r.mode == container.ModePaths {
+		if image.Root != "" {
+			return spec, fmt.Errorf("the image has a root directory of its own, %s, which needs mount namespaces: see `localkube status`", image.Root)
+		}
 		if err := r.usePaths(&spec, dir); err != nil {
 			return spec, err
 		}
