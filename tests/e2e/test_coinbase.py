@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from connector_runner.sources.coinbase.streams import STREAMS
+from tests.e2e.examples import Documents, rows_in, type_readme
 from tests.kit.cluster import Kit, wait_operator
 from tests.localkube.cluster import LocalKube, eventually
 from tests.localkube.plugin import KUBECONFIG_VARIABLE, default_images
@@ -20,6 +21,8 @@ from tests.simulators.coinbase.process import Simulator
 
 ROOT = Path(__file__).parents[2]
 PRODUCTS = ("BTC-USD", "LINK-USD")
+SELECTED = ("matches", "ticker", "level2_batch")
+"""The streams of many-cluster.yaml."""
 VOLUME = {
     "apiVersion": "v1",
     "kind": "PersistentVolumeClaim",
@@ -50,6 +53,7 @@ def rows(path: Path, table: str = "rows") -> int:
     return number
 
 
+@pytest.mark.timeout(400)
 def test_from_apply_to_rows(real_cluster: LocalKube) -> None:
     real_cluster.kubectl("create", "namespace", "coinbase")
     kit = Kit(real_cluster, "coinbase")
@@ -79,16 +83,62 @@ def test_from_apply_to_rows(real_cluster: LocalKube) -> None:
         eventually(lambda: rows(path) > committed, what="more rows after the restart")
 
 
-def test_the_example_runs_on_a_cluster(real_cluster: LocalKube) -> None:
-    """As in its README, with the simulator instead of the real exchange."""
+@pytest.mark.timeout(400)
+def test_the_examples_run_on_a_cluster(real_cluster: LocalKube, tmp_path: Path) -> None:
+    """Typed as in its README, with the simulator instead of the real exchange: one stream, and a selection of three."""
     real_cluster.kubectl("create", "namespace", "example")
     kit = Kit(real_cluster, "example")
-    documents = list(yaml.safe_load_all((ROOT / "examples/coinbase/cluster.yaml").read_text()))
-    (connector,) = (document for document in documents if document["kind"] == "Connector")
-    config = connector["spec"]["config"]
-    with Simulator(products=",".join(config["productId"]), rate=40) as simulator:
-        config |= {name: simulator.urls[name] for name in ("url", "restUrl")}
-        kit.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(documents))
-        kit.wait("trades", "running", ready=True)
+    with Simulator(products=",".join(PRODUCTS), rate=40) as simulator:
+
+        def adapt(documents: Documents) -> None:
+            config = documents["Connector"]["spec"]["config"]
+            assert config == {"productId": list(PRODUCTS)}, "the real exchange"
+            config |= {name: simulator.urls[name] for name in ("url", "restUrl")}
+
+        type_readme(kit, "coinbase", tmp_path, adapt)
+        assert re.search(r"^market +COINBASE +3 streams ", kit.kubectl("get", "connectors"), flags=re.MULTILINE)
         path = real_cluster.volume_path("example", "trades") / "trades.db"
         eventually(lambda: path.exists() and rows(path, "trades") > 20, what="rows in the dataset")
+
+        market = real_cluster.volume_path("example", "market") / "market.db"
+        until_each_has_rows(market)
+        kit.patch("market", status="stopped")
+        kit.wait("market", "stopped", ready=True)
+        simulator.market(burst=300)
+        missed = simulator.truth()["last_trade_id"]
+        kit.patch("market", status="running")
+        until_trades_reach(market, missed)
+        for product in PRODUCTS:
+            found = trades(market, product)
+            assert found == list(range(found[0], found[-1] + 1)), "what was traded meanwhile came from REST"
+        assert rows_in(market, "SELECT * FROM matches_incidents") == []
+
+
+def until_each_has_rows(market: Path) -> None:
+    """Until each stream of the selection has rows of each product, in a table of its own."""
+
+    def check() -> bool:
+        found = {table: rows_in(market, f"SELECT DISTINCT product_id FROM {table} ORDER BY 1") for table in SELECTED}
+        if any(products != [(product,) for product in PRODUCTS] for products in found.values()):
+            raise LookupError(f"{found}")
+        return True
+
+    eventually(check, what="rows of both products in each table")
+
+
+def trades(market: Path, product: str) -> list[int]:
+    """The trades of a product, in order."""
+    found = rows_in(market, f"SELECT trade_id FROM matches WHERE product_id = '{product}' ORDER BY 1")
+    return [number for (number,) in found]
+
+
+def until_trades_reach(market: Path, least: dict[str, int]) -> None:
+    """Until the dataset has a later trade of each product."""
+
+    def check() -> bool:
+        newest = {product: trades(market, product)[-1] for product in PRODUCTS}
+        if any(newest[product] <= least[product] for product in PRODUCTS):
+            raise LookupError(f"the newest are {newest}, expected more than {least}")
+        return True
+
+    eventually(check, what="trades after the restart")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,21 +58,48 @@ def until_equal(shop: DatabaseServer, volume: Path) -> None:
     eventually(is_equal, what="the table in the dataset")
 
 
-def test_the_example_runs_on_a_cluster(kit: Kit, localkube: LocalKube, shop: DatabaseServer, tmp_path: Path) -> None:
+def until_many_equal(shop: DatabaseServer, volume: Path) -> None:
+    """Until the dataset of the selection has each row of both tables as it is, and no other."""
+
+    def is_equal() -> bool:
+        for columns, table in (("id, customer, {amount}, state", "orders"), ("id, order_id, {amount}", "payments")):
+            expected = shop.query(
+                f"SELECT {columns} FROM shop.{table} ORDER BY id".format(amount="CAST(amount AS CHAR)")
+            )
+            rows = rows_in(volume / "shop.db", f"SELECT {columns} FROM {table} ORDER BY id".format(amount="amount"))
+            if rows != expected:
+                raise LookupError(f"the dataset holds {rows} of {table}, the source {expected}")
+        return True
+
+    eventually(is_equal, what="both tables in the dataset")
+
+
+@pytest.mark.timeout(300)
+def test_the_examples_run_on_a_cluster(kit: Kit, localkube: LocalKube, shop: DatabaseServer, tmp_path: Path) -> None:
+    """Typed as in the README: one table, and a selection."""
+
     def adapt(documents: Documents) -> None:
         documents["Connector"]["spec"]["config"] |= {"host": shop.host, "port": shop.port}
 
     type_readme(kit, "mysql", tmp_path, adapt)
+    assert re.search(r"^shop +MYSQL +2 streams ", kit.kubectl("get", "connectors"), flags=re.MULTILINE)
     volume = localkube.volume_path(kit.namespace, "orders")
+    many = localkube.volume_path(kit.namespace, "shop")
     until_equal(shop, volume)
+    until_many_equal(shop, many)
     shop.execute(
         "UPDATE shop.orders SET state = 'paid' WHERE id = 1",
         "DELETE FROM shop.orders WHERE id = 2",
         "INSERT INTO shop.orders (customer, amount) VALUES ('Barbara', 0.05)",
     )
+    shop.execute("INSERT INTO shop.payments (order_id, amount) VALUES (3, 1.50)")
     until_equal(shop, volume)
-    kit.delete("orders")
-    kit.wait_gone("orders")
+    until_many_equal(shop, many)
+    assert rows_in(many / "shop.db", "SELECT name FROM sqlite_master WHERE name LIKE 'audit%'") == [], "it is left out"
+    for name in ("orders", "shop"):
+        kit.delete(name)
+    for name in ("orders", "shop"):
+        kit.wait_gone(name)
 
 
 @pytest.mark.timeout(300)

@@ -150,7 +150,7 @@ def test_the_example_of_many_streams_works_by_hand(tmp_path: Path) -> None:
 
 def test_the_connectors_of_the_example_are_configured_as_the_schema_wants() -> None:
     schema = config_schema("COINBASE")
-    for name in ("connector.yaml", "cluster.yaml", "many.yaml"):
+    for name in ("connector.yaml", "cluster.yaml", "many.yaml", "many-cluster.yaml"):
         (connector,) = (
             document for document in yaml.safe_load_all((EXAMPLE / name).read_text()) if document["kind"] == "Connector"
         )
