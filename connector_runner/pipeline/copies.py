@@ -38,8 +38,15 @@ class Copies:
         self._copies.pop(stream, None)
 
     def keep(self, streams: set[str]) -> None:
-        """Only these are selected from now on."""
-        self._copies = {stream: copy for stream, copy in self._copies.items() if stream in streams or not stream}
+        """Only these are selected from now on; a copy for all that still goes on is reported anew for them, if there is one."""
+        is_kept = {stream: stream in streams for stream in self._copies} | {"": not self.is_for_all}
+        self._copies = {stream: copy for stream, copy in self._copies.items() if is_kept[stream]}
+
+    @property
+    def is_for_all(self) -> bool:
+        """Whether a copy for all streams goes on."""
+        whole = self._copies.get("")
+        return whole is not None and whole.is_going_on
 
     def going_on(self) -> list[tuple[str, CopyProgress]]:
         """The copies that are not whole, the furthest first."""
@@ -49,9 +56,11 @@ class Copies:
     def sum(self) -> CopyProgress | None:
         """All copies of the run together, those that are whole included; None if there was none.
 
-        One whose size is unknown counts with what is done of it.
+        One whose size is unknown counts with what is done of it. One for all streams that is whole does not count beside those of single
+        streams: it has what all others had before.
         """
-        copies = list(self._copies.values())
+        counts_all = self.is_for_all or self._copies.keys() <= {""}
+        copies = [copy for stream, copy in self._copies.items() if stream or counts_all]
         if not copies:
             return None
         unit = copies[0].unit

@@ -55,10 +55,9 @@ def build_progress(telemetry: Telemetry, rate: float | None, now: float) -> Prog
     """The record of how a run goes; `rate` as `CopyRate.measure` gives it, `now` in seconds as `time.monotonic`."""
     totals, counts = telemetry.totals, telemetry.streams.counts()
     copies, going_on = telemetry.copies.sum(), telemetry.copies.going_on()
-    if (
-        counts["selected"] == 1 and going_on and not counts["failed"]
-    ):  # a source of one stream need not report its state
-        counts |= {"copying": 1, "following": 0}
+    is_one = counts["selected"] == 1 and going_on and not counts["failed"]  # its source need not report its state
+    if is_one or telemetry.copies.is_for_all:
+        counts |= {"copying": counts["copying"] + counts["following"], "following": 0}
     problems = telemetry.health.problems()
     lags = telemetry.lags.worst(now, MOST_NAMED)
     progress = Progress(

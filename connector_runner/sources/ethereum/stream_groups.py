@@ -38,7 +38,7 @@ class StreamGroups:
         (self.plans, self.chain), self.laggards = split_by_position(found, first)
         self._report_states(self.plans, StreamState.FOLLOWING)
         for laggard in self.laggards:
-            self._report_states(laggard.plans, StreamState.COPYING)
+            self._report_copying(laggard)
 
     def build_places(self) -> list[Batch]:
         """Batches without rows that store where each stream stands, as one transaction.
@@ -71,6 +71,7 @@ class StreamGroups:
             try:
                 async with aclosing(laggard.slice(fetcher, self._reader(), safe_below)) as batches:
                     async for batch in batches:
+                        self._report_copying(laggard)
                         yield batch
             except FAILURES as error:
                 if not fetcher.isolates or isinstance(error, SourceChangedError):
@@ -130,7 +131,7 @@ class StreamGroups:
             streams = [plan.schema.stream for plan in part.plans.plans]
             if streams[0] in failed:
                 parked = part.failed(failed[streams[0]], self._reader(), time.monotonic())
-                for stream in streams if parked else ():
+                for stream in streams if part.is_parked else ():
                     self._note_parked(stream, failed[streams[0]])
                 batches += parked
         return batches
@@ -148,6 +149,13 @@ class StreamGroups:
     def _report_states(self, plans: PlanSet, state: StreamState) -> None:
         for plan in plans.plans if not plans.is_alone else ():
             self._report.stream(plan.schema.stream, state)
+
+    def _report_copying(self, laggard: Laggard) -> None:
+        """How far streams behind the reader are, each as a copy of its own."""
+        self._report_states(laggard.plans, StreamState.COPYING)
+        chain, last = laggard.chain, self._reader().number
+        for plan in laggard.plans.plans:
+            self._report.progress(chain.number - chain.start + 1, last - chain.start + 1, "blocks", plan.schema.stream)
 
     def _note_parked(self, stream: str, error: Exception) -> None:
         failure = as_connector_error(error)

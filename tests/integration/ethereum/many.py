@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -69,14 +69,16 @@ class Dataset:
 
 async def read(
     config: dict[str, Any],
-    streams: Iterable[str],
+    streams: Collection[str],
     dataset: Dataset,
     is_enough: Callable[[], bool],
     *,
     isolates: bool = True,
+    telemetry: Telemetry | None = None,
 ) -> None:
     """Reads until it is enough, and leaves without a word, as a killed runner does."""
-    report = Telemetry(Lines(), NoMeters())
+    report = telemetry or Telemetry(Lines(), NoMeters())
+    report.select(set(streams))
     context = SourceContext(checked(config), "tests/chain", WriteMode.UPSERT, report, isolates)
     source = build_source(context)
     try:

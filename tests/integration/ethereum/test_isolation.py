@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from connector_runner.pipeline.telemetry import NoMeters, Telemetry
 from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, TransientError, UnknownStreamError
 from connector_runner.sources.ethereum import catching_up
 from tests.integration.ethereum.many import ALL, START, Dataset, alone, grow, read, read_to_head
+from tests.integration.ethereum.running import Lines
 from tests.servers.anvil import AnvilServer
 from tests.simulators.ethereum.chains import EVENTS
 from tests.simulators.ethereum.contracts import Actors
@@ -78,8 +80,15 @@ async def test_one_stream_that_fails_does_not_stop_the_others_and_joins_them(
         await read_until(proxy.url, ALL, dataset, lambda: stand(dataset, node, *ALL))
         grow(node, actors, chance, 4)
     fault = proxy.inject(*TRACES, change=change)
+    telemetry, standings = Telemetry(Lines(), NoMeters()), list[tuple[int, int]]()
+
+    def has_joined() -> bool:
+        counts = telemetry.streams.counts()
+        standings.append((counts["failed"], counts["copying"]))
+        return ("joined", "traces") in told(dataset)
+
     reading = asyncio.create_task(
-        asyncio.wait_for(read(config_of(proxy.url), ALL, dataset, lambda: ("joined", "traces") in told(dataset)), 60)
+        asyncio.wait_for(read(config_of(proxy.url), ALL, dataset, has_joined, telemetry=telemetry), 60)
     )
     while not (stand(dataset, node, *OTHERS) and ("parked", "traces") in told(dataset)):
         assert not reading.done(), reading
@@ -93,8 +102,10 @@ async def test_one_stream_that_fails_does_not_stop_the_others_and_joins_them(
         assert not reading.done(), reading
         await asyncio.sleep(0.02)
     assert dataset.places["traces"]["number"] < dataset.position["number"]
+    assert standings[-1] == (1, 0)
     proxy.faults.remove(fault)
     await reading
+    assert standings[-2:] == [(0, 1), (0, 0)], "it catches up, and is whole"
     assert "number" not in dataset.places["traces"]
     await read_to_head(node, config_of(node.url), ALL, dataset)
     for stream in ALL:

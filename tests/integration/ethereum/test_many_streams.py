@@ -8,8 +8,12 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
+from connector_runner.pipeline.progress import build_progress
+from connector_runner.pipeline.telemetry import NoMeters, Telemetry
 from connector_runner.protocols.batch import Position
+from connector_runner.schemas.progress import Progress
 from tests.integration.ethereum.many import ALL, START, Dataset, alone, grow, read, read_to_head
+from tests.integration.ethereum.running import Lines
 from tests.servers.anvil import AnvilServer
 from tests.simulators.ethereum.chains import EVENTS, canonical, comparable
 from tests.simulators.ethereum.contracts import Actors
@@ -91,6 +95,38 @@ async def test_an_added_stream_reads_on_its_own_until_it_joins(node: AnvilServer
     assert dataset.places == {"blocks": {"_event": ""}, "logs": {"_event": ""}}
     assert (dataset.position["number"], dataset.position["hash"]) == (alone_position["number"], alone_position["hash"])
     assert dataset.tables["logs"] == await alone(node, config, "logs")
+
+
+async def test_how_far_an_added_stream_is_and_a_whole_selection_before_is_reported(node: AnvilServer) -> None:
+    config = {"url": node.url, "startBlock": START, "maxBlockRange": 5}
+    chance, actors, dataset = random.Random(10), Actors(node), Dataset()
+    grow(node, actors, chance, 20)
+    last = int(node.block("latest")["number"], 16)
+    telemetry = Telemetry(Lines(), NoMeters())
+    seen: list[Progress] = []
+
+    def has_joined() -> bool:
+        seen.append(build_progress(telemetry, None, 0.0))
+        standing = [dataset.places.get(stream, {"number": 0}) for stream in selection]
+        return all("number" not in place for place in standing) and dataset.position["number"] == last
+
+    selection = ("blocks", "receipts")
+    await asyncio.wait_for(read(config, selection, dataset, has_joined, telemetry=telemetry), 60)
+    began = [progress for progress in seen if 0 < progress.done < (progress.total or 0)]
+    assert began, "it is not read at once"
+    assert {(progress.copying, progress.following) for progress in began} == {(2, 0)}
+    assert (seen[-1].copying, seen[-1].following) == (0, 2)
+    seen.clear()
+    selection = ("blocks", "logs", "receipts")
+    await asyncio.wait_for(read(config, selection, dataset, has_joined, telemetry=telemetry), 60)
+    behind = [progress for progress in seen if progress.copying]
+    assert {(progress.copying, progress.following, progress.total) for progress in behind} == {(1, 2, last - START + 1)}
+    assert {copy.stream for progress in behind for copy in progress.copies} == {"logs"}
+    done = [progress.done for progress in behind]
+    assert done == sorted(done)
+    assert done[0] < last - START + 1, "nearly nothing"
+    assert len(set(done)) > 2, "it grows"
+    assert (seen[-1].copying, seen[-1].following, seen[-1].copies) == (0, 3, ())
 
 
 async def test_streams_that_share_an_older_position_do_not_move_with_the_reader(node: AnvilServer) -> None:

@@ -113,6 +113,45 @@ def test_one_stream_has_progress_and_lag_too() -> None:
     assert (found.copying, found.following, found.done, found.total, found.copies) == (0, 1, 98, 98, ())
 
 
+def test_a_copy_for_all_streams_is_a_copy_of_each() -> None:
+    """As of a chain that is read from its first block for five streams; then one that was added catches up alone."""
+    telemetry = build_telemetry()
+    telemetry.select(["blocks", "logs", "traces"])
+    telemetry.stream("traces", StreamState.FAILED, "MethodMissing", "no")
+    telemetry.progress(1, 100, "blocks")
+    found = build_progress(telemetry, 4.0, time.monotonic())
+    assert (found.copying, found.following, found.failed) == (2, 0, 1)
+    assert (found.done, found.total, found.seconds_left) == (1, 100, 25)
+    telemetry.progress(100, 100, "blocks")
+    found = build_progress(telemetry, None, time.monotonic())
+    assert (found.copying, found.following, found.failed, found.done, found.total) == (0, 2, 1, 100, 100)
+    telemetry.stream("traces", StreamState.COPYING)
+    telemetry.progress(1, 100, "blocks", "traces")
+    found = build_progress(telemetry, None, time.monotonic())
+    assert (found.copying, found.following, found.done, found.total) == (1, 2, 1, 100), (
+        "what the others have is not its"
+    )
+    telemetry.progress(101, 101, "blocks")
+    telemetry.progress(99, 101, "blocks", "traces")
+    found = build_progress(telemetry, None, time.monotonic())
+    assert (found.done, found.total, found.copies) == (99, 101, (Copying("traces", 99, 101),))
+    telemetry.stream("traces", StreamState.FOLLOWING)
+    found = build_progress(telemetry, None, time.monotonic())
+    assert (found.copying, found.following, found.done, found.total) == (0, 3, 99, 99)
+
+
+def test_a_copy_for_all_that_is_cut_off_by_another_selection_does_not_go_on_for_ever() -> None:
+    """As of one table that is being copied when others are added: from then on each reports its own."""
+    telemetry = build_telemetry()
+    telemetry.select(["shop.orders"])
+    telemetry.progress(10, 100, "rows")
+    telemetry.select(["shop.orders", "shop.users"])
+    telemetry.stream("shop.orders", StreamState.FOLLOWING)
+    telemetry.stream("shop.users", StreamState.FOLLOWING)
+    found = build_progress(telemetry, None, time.monotonic())
+    assert (found.copying, found.following, found.copies) == (0, 2, ())
+
+
 def test_a_commit_without_rows_is_no_news() -> None:
     telemetry = build_telemetry()
     telemetry.select(["t"])
