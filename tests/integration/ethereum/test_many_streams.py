@@ -110,7 +110,7 @@ async def test_how_far_an_added_stream_is_and_a_whole_selection_before_is_report
         standing = [dataset.places.get(stream, {"number": 0}) for stream in selection]
         return all("number" not in place for place in standing) and dataset.position["number"] == last
 
-    selection = ("blocks", "receipts")
+    selection: tuple[str, ...] = ("blocks", "receipts")
     await asyncio.wait_for(read(config, selection, dataset, has_joined, telemetry=telemetry), 60)
     began = [progress for progress in seen if 0 < progress.done < (progress.total or 0)]
     assert began, "it is not read at once"
