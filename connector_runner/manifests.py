@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -23,7 +23,7 @@ from connector_runner.schemas.kinds.dataset import DatasetSpec
 from connector_runner.schemas.kinds.naming import API_VERSION, dataset_name
 from connector_runner.schemas.kinds.streams import StreamsSpec
 from connector_runner.schemas.manifest import DatasetTarget, RunnerManifest, parse_manifest
-from connector_runner.schemas.secrets import SecretKey
+from connector_runner.schemas.secrets import SecretKey, SecretSource
 from connector_runner.schemas.selection import quote_name
 
 T = TypeVar("T")
@@ -47,7 +47,10 @@ def orders_from_environment(environment: Mapping[str, str] | None = None) -> Ord
     url_file = environment.get(shared.DATASET_URL_VARIABLE)
     folders = tuple(folder / str(index) for index in range(manifest.config_from))
     names = [source.name for source in manifest.secrets] or [""] * len(folders)
-    watched = (*folders, *([Path(url_file)] if url_file else []))
+    sources = manifest.dataset.options_from if manifest.dataset is not None else ()
+    options = Path(environment.get(shared.OPTIONS_DIRECTORY_VARIABLE, shared.OPTIONS_DIRECTORY))
+    option_folders = [(options / str(index), source.name) for index, source in enumerate(sources)]
+    watched = (*folders, *([Path(url_file)] if url_file else []), *(folder for folder, _ in option_folders))
     return Orders(
         manifest,
         read_secrets=lambda: [read_secret_folder(*one) for one in zip(folders, names, strict=True)],
@@ -55,25 +58,27 @@ def orders_from_environment(environment: Mapping[str, str] | None = None) -> Ord
         directory=Path(environment.get(shared.DATA_DIRECTORY_VARIABLE, ".")),
         watched=watched,
         live=Path(environment.get(shared.ORDERS_DIRECTORY_VARIABLE, shared.ORDERS_DIRECTORY)),
+        read_option_secrets=lambda: [read_secret_folder(*one, "dataset.optionsFrom") for one in option_folders],
     )
 
 
-def read_secret_folder(folder: Path, name: str = "") -> dict[str, str]:
+def read_secret_folder(folder: Path, name: str = "", where: str = "configFrom") -> dict[str, str]:
     """Reads a mounted Secret: one file for each key; Kubernetes' own `..data` links are left out.
 
     Args:
         folder: The folder where it is mounted.
         name: The Secret's name, for messages.
+        where: The field that names it, for messages.
 
     Raises:
         InvalidConfigError: It is missing, or a value is not UTF-8.
     """
     try:
         files = sorted(path for path in folder.iterdir() if not path.name.startswith("..") and path.is_file())
-        return {path.name: _read_text(path, SecretKey(name=name, key=path.name), "configFrom") for path in files}
+        return {path.name: _read_text(path, SecretKey(name=name, key=path.name), where) for path in files}
     except OSError as error:
         what = f"Secret {name!r}" if name else "the Secret"
-        raise InvalidConfigError([f"configFrom: {what} in {folder} can't be read: {error.strerror}"]) from error
+        raise InvalidConfigError([f"{where}: {what} in {folder} can't be read: {error.strerror}"]) from error
 
 
 def _read_text(path: Path, key: SecretKey, where: str) -> str:
@@ -126,10 +131,7 @@ def orders_from_file(path: Path, name: str | None = None, stream: str | None = N
         _name_of(document): _secret_values(document) for document in documents if document.get("kind") == "Secret"
     }
     sources = tuple(source.source() for source in spec.config_from)
-    used = [
-        {} if source.optional and source.name not in secrets else _find_secret(secrets, source.name, "spec.configFrom", path)
-        for source in sources
-    ]  # fmt: skip
+    used = _find_all(secrets, sources, "spec.configFrom", path)
     target, url = _resolve_dataset(documents, spec, _name_of(connector), secrets, path)
     manifest = RunnerManifest(
         namespace=metadata.get("namespace") or "default", name=_name_of(connector), uid=f"by-hand-{uuid4()}", run=1,
@@ -139,7 +141,11 @@ def orders_from_file(path: Path, name: str | None = None, stream: str | None = N
         take_over=spec.take_over and spec.take_over.within(metadata.get("namespace") or "default"),
     )  # fmt: skip
     data = os.environ.get(shared.DATA_DIRECTORY_VARIABLE, ".")
-    return Orders(manifest, read_secrets=lambda: used, read_url=lambda: url, directory=Path(data), only=stream or "")
+    options = _find_all(secrets, target.options_from, "spec.optionsFrom", path)
+    return Orders(
+        manifest, read_secrets=lambda: used, read_url=lambda: url, directory=Path(data), only=stream or "",
+        read_option_secrets=lambda: options,
+    )  # fmt: skip
 
 
 def _narrow(streams: StreamsSpec | None, stream: str | None) -> StreamsSpec | None:
@@ -224,6 +230,16 @@ def _find_secret(secrets: Mapping[str, Mapping[str, str]], name: str, where: str
     return secrets[name]
 
 
+def _find_all(
+    secrets: Mapping[str, Mapping[str, str]], sources: Sequence[SecretSource], where: str, path: Path
+) -> list[Mapping[str, str]]:
+    """The Secrets of these entries, in order; of an optional one that is absent, nothing."""
+    return [
+        {} if source.optional and source.name not in secrets else _find_secret(secrets, source.name, where, path)
+        for source in sources
+    ]
+
+
 def _resolve_dataset(
     documents: list[dict[str, Any]],
     spec: ConnectorSpec,
@@ -257,6 +273,8 @@ def _resolve_dataset(
             write_mode=found.write_mode,
             refused_rows=found.refused_rows,
             ledger_schema=found.ledger_schema,
+            options=found.options,
+            options_from=tuple(source.source() for source in found.options_from),
         ),
         url,
     )

@@ -12,6 +12,7 @@ import msgspec
 from connector_runner.protocols.errors import InvalidConfigError
 from connector_runner.registry import SourceRegistry
 from connector_runner.schemas.config import Schema, fill_defaults, find_problems, merge_config, path_step
+from connector_runner.schemas.dataset_options import GivenOptions, find_descriptor, merge_options
 from connector_runner.schemas.manifest import SELECTION_FILE, DatasetTarget, RunnerManifest
 from connector_runner.schemas.orders import SelectionOrders
 from connector_runner.schemas.secrets import SecretKey, SecretSource, Selected, select_properties
@@ -27,6 +28,7 @@ class Orders:
         manifest: The manifest in the operator's form.
         read_secrets: Reads the present `configFrom` Secrets, in order.
         read_url: Reads the present URL of the dataset.
+        read_option_secrets: Reads the present `optionsFrom` Secrets of the dataset, in order.
         directory: The directory that relative file URLs are resolved against.
         watched: Folders and files whose contents may be rotated.
         only: The stream that a command was given by name; "" for what the manifest selects.
@@ -40,6 +42,7 @@ class Orders:
     watched: tuple[Path, ...] = ()
     only: str = ""
     live: Path | None = None
+    read_option_secrets: Callable[[], Secrets] = tuple
 
     @property
     def connector(self) -> str:
@@ -79,6 +82,12 @@ class Orders:
             select_properties(values, source, schema)
             for values, source in zip(self.read_secrets(), sources, strict=True)
         ]
+
+    def read_options(self) -> GivenOptions:
+        """The options of the dataset, merged with its Secrets, read now; not checked (`dataset_options.option_problems`)."""
+        target, descriptor = self.target(), find_descriptor(self.read_url())
+        secrets = zip(target.options_from, self.read_option_secrets(), strict=True)
+        return merge_options(target.options, secrets, {} if descriptor is None else descriptor.options)
 
     def read_live(self) -> SelectionOrders | None:
         """The selection that is mounted now; None if there is none, which is the rule until the selection changes.

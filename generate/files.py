@@ -34,6 +34,7 @@ def build_files() -> dict[Path, str]:
         ROOT / "docs/reasons.md": operator_pages.build_reasons(),
         ROOT / "docs/settings.md": operator_pages.build_settings(),
         ROOT / "docs/types.md": dataset_pages.build_types(),
+        ROOT / "docs/dataset-options.md": dataset_pages.build_options(),
         **{page: fill_page(page, blocks) for page, blocks in pages.items()},
     }
 

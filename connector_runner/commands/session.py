@@ -24,6 +24,7 @@ from connector_runner.protocols.source import Report, SourceContext, WriteMode
 from connector_runner.redaction import Redactor
 from connector_runner.registry import SourceRegistry
 from connector_runner.schemas.config import Schema
+from connector_runner.schemas.dataset_options import find_secret_options, option_problems
 from connector_runner.schemas.manifest import TERMINATION_LOG_VARIABLE
 from connector_runner.schemas.outcome import ExitCode, Termination, encode_termination
 
@@ -99,6 +100,11 @@ def build_sink_context(
         redactor.learn_url(url)
         return url
 
+    def read_options() -> Mapping[str, str]:
+        return read_dataset_options(orders, redactor)
+
+    if target.options or target.options_from:
+        read_options()  # also for a dataset that never asks: what is set there must not be ignored
     return SinkContext(
         read_url=read_url, tables={orders.manifest.stream: target.table} if tables is None else tables,
         is_selection=tables is not None, selection=selection, connector=orders.connector,
@@ -106,8 +112,26 @@ def build_sink_context(
         uid=orders.manifest.uid, run=orders.manifest.run, unmoved=orders.manifest.unmoved,
         take_over=orders.manifest.take_over, write_mode=write_mode_of(orders),
         refused_rows=_choice(RefusedRows, target.refused_rows, "dataset.refusedRows"), wait=orders.manifest.wait,
-        directory=orders.directory, ledger_schema=target.ledger_schema,
+        directory=orders.directory, ledger_schema=target.ledger_schema, read_options=read_options,
     )  # fmt: skip
+
+
+def read_dataset_options(orders: Orders, redactor: Redactor) -> Mapping[str, str]:
+    """The present options of the orders' dataset.
+
+    Args:
+        orders: The orders.
+        redactor: Receives the secrets among them.
+
+    Raises:
+        InvalidConfigError: They are not valid; the error has every problem with its path, and no value.
+    """
+    given, url = orders.read_options(), orders.read_url()
+    hidden = find_secret_options(url)
+    redactor.learn(text for name, text in given.values.items() if name in hidden)
+    if problems := option_problems(url, given):
+        raise InvalidConfigError([f"dataset.{problem}" for problem in problems], reason="InvalidDataset")
+    return given.values
 
 
 def conclude(error: BaseException, log: LineLog, redactor: Redactor) -> ExitCode:

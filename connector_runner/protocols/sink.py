@@ -46,6 +46,7 @@ class SinkContext:
         directory: The directory that relative file URLs are resolved against.
         refusal_limit: How many consecutive rows may be refused before the run ends.
         ledger_schema: The schema with the checkpoint table, for a database with schemas; "" for the default (`datasets.ledger_schemas`).
+        read_options: Returns the dataset's options (`Descriptor.options`), checked; called again for each connection, as `read_url`.
         selection: JSON that the claim of a selection stores in the ledger, for the next run (`StoredStreams`); "" leaves it as it is.
     """
 
@@ -65,6 +66,7 @@ class SinkContext:
     refusal_limit: int = REFUSAL_LIMIT
     selection: str = ""
     ledger_schema: str = ""
+    read_options: Callable[[], Mapping[str, str]] = field(default=dict, repr=False)
 
     @property
     def has_anchor(self) -> bool:

@@ -26,6 +26,8 @@ CONFIG_DIRECTORY_VARIABLE = "CONNECTOR_CONFIG_DIR"
 """Environment variable with the folder of the mounted `configFrom` Secrets: subfolders `0`, `1`, … in order, a file for each key."""
 DATASET_URL_VARIABLE = "CONNECTOR_DATASET_URL_FILE"
 """Environment variable with the path of the file that holds the dataset's URL, if the URL comes from a Secret."""
+OPTIONS_DIRECTORY_VARIABLE = "CONNECTOR_DATASET_OPTIONS_DIR"
+"""Environment variable with the folder of the mounted `optionsFrom` Secrets of the Dataset, as for `configFrom`."""
 DATA_DIRECTORY_VARIABLE = "CONNECTOR_DATA_DIR"
 """Environment variable with the folder of the dataset's volume, where relative file URLs start (sqlite:///x.db); default: here."""
 TERMINATION_LOG_VARIABLE = "CONNECTOR_TERMINATION_LOG"
@@ -40,6 +42,7 @@ ORDERS_DIRECTORY = "/etc/connector/orders"
 SELECTION_FILE = "selection.json"
 """The file in that folder with the present `spec.streams` as JSON, instead of that of the manifest; further members are ignored."""
 DATASET_DIRECTORY = "/etc/connector/dataset"
+OPTIONS_DIRECTORY = "/etc/connector/options"
 DATA_DIRECTORY = "/data"
 PROBE_PORT = 8080
 
@@ -55,6 +58,8 @@ class DatasetTarget(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         refused_rows: `deadLetter` or `stop`.
         ledger_schema: The schema with the checkpoint table; "" for the default.
         url_from: The Secret and key behind the mounted file, for messages.
+        options: `spec.options`, as written.
+        options_from: The mounted Secrets with further options, in order.
     """
 
     name: str
@@ -64,6 +69,8 @@ class DatasetTarget(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     refused_rows: str = "deadLetter"
     ledger_schema: str = ""
     url_from: SecretKey | None = None
+    options: dict[str, str] = {}
+    options_from: tuple[SecretSource, ...] = ()
 
 
 class TakeOver(msgspec.Struct, frozen=True):

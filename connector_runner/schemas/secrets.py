@@ -1,8 +1,8 @@
-"""Secrets with any keys: maps the keys of a Secret to the properties of a configuration. Pure."""
+"""Secrets with any keys: maps the keys of a Secret to the properties of a configuration, or to options of a dataset. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -10,7 +10,7 @@ from connector_runner.schemas.config import Schema
 
 
 class SecretSource(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """One entry of `configFrom`.
+    """One entry of `configFrom` or `optionsFrom`.
 
     Attributes:
         name: The Secret's name; "" from an operator of an earlier version.
@@ -60,15 +60,20 @@ def is_property(schema: Schema, path: str) -> bool:
 
 
 def select_properties(values: Mapping[str, str], source: SecretSource, schema: Schema) -> Selected:
-    """Selects the properties from a Secret.
+    """Selects the properties of a configuration from a Secret; see `select`."""
+    return select(values, source, lambda path: is_property(schema, path))
+
+
+def select(values: Mapping[str, str], source: SecretSource, is_known: Callable[[str], bool]) -> Selected:
+    """Selects from a Secret what is known by name.
 
     Without `keys`, all keys are used. With it, a key that it names sets the property that it maps to; another key is used if it is
-    the name of a property, else ignored. If both set the same property, `keys` wins.
+    known itself, else ignored. If both set the same property, `keys` wins.
     """
     if source.keys is None:
         origins = {key: SecretKey(name=source.name, key=key) for key in values}
         return Selected(values=dict(values), origins=origins)
-    taken = {key: key for key in values if key not in source.keys and is_property(schema, key)}
+    taken = {key: key for key in values if key not in source.keys and is_known(key)}
     taken |= {path: key for key, path in source.keys.items() if key in values}
     missing = () if source.optional else tuple(key for key in source.keys if key not in values)
     return Selected(

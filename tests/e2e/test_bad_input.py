@@ -99,7 +99,7 @@ def test_an_object_older_than_a_rule_can_still_be_stopped_and_mended(
 
 
 def test_datasets_are_checked_at_apply(kit: Kit) -> None:
-    for spec, says in [
+    refused_specs: list[tuple[dict[str, Any], str]] = [
         ({"url": "sqlite:///rows.db"}, "name a PersistentVolumeClaim"),
         ({"url": "https://host/records"}, "name a PersistentVolumeClaim"),
         ({"url": "postgresql://user:secret@db/market"}, "put the URL into a Secret"),
@@ -108,7 +108,15 @@ def test_datasets_are_checked_at_apply(kit: Kit) -> None:
         ({"url": "sqlite://market.db", "volumeClaim": "rows"}, "expected sqlite:///file.db"),
         ({"url": "postgresql:db"}, "expected postgresql://user@host"),
         ({"volumeClaim": "x"}, "give either url or urlFrom"),
-    ]:
+        ({"url": "kafka://b:9092/t", "options": {"plugin.library.paths": "x"}}, "Kafka takes here security.protocol"),
+        ({"url": "kafka://b:9092/t", "options": {"sasl.password": "x"}}, "secrets come from optionsFrom"),
+        ({"url": "sqlite:///x.db", "volumeClaim": "x", "options": {"linger.ms": "5"}}, "SQLite has no options"),
+        (
+            {"url": "http://h/x", "volumeClaim": "x", "optionsFrom": [{"secretRef": {"name": "s"}}]},
+            "HTTP has no options",
+        ),
+    ]
+    for spec, says in refused_specs:
         with pytest.raises(KubectlError) as refused:
             kit.dataset("bad", **spec)
         assert says in refused.value.stderr

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -15,6 +15,35 @@ class StoredAs(NamedTuple):
     """The type as the dataset spells it."""
     note: str = "exact"
     """How exact the value is, and in which form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option of a dataset (`Dataset.spec.options`, `optionsFrom`).
+
+    Attributes:
+        meaning: What it does, for the documents.
+        is_secret: Whether its value must come from a Secret, and is never shown.
+        values: The values that it may have; () for any that fits the next ones.
+        between: The lowest and highest whole number; None for texts.
+        pattern: The form of a value as a whole; "" for any text.
+        expected: The form in words, for messages; needed with `pattern`.
+        default: The value without it, for the documents.
+    """
+
+    meaning: str
+    is_secret: bool = False
+    values: tuple[str, ...] = ()
+    between: tuple[int, int] | None = None
+    pattern: str = ""
+    expected: str = ""
+    default: str = ""
+
+
+def no_problems(options: Mapping[str, str]) -> Iterable[str]:
+    """The check between options of a dataset that has none."""
+    del options
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +65,9 @@ class Descriptor:
         url: For docs/guarantees.md: the URLs that it accepts.
         promise: What it promises.
         needs: What it needs.
+        options: Name → option that a Dataset may set, beside what its URL says.
+        refused_options: Name → why it can't be set, for names that people try; all other names are unknown.
+        check_options: Returns the problems between options whose names and values are valid; no sentence repeats a secret.
     """
 
     name: str
@@ -52,6 +84,9 @@ class Descriptor:
     url: str
     promise: str
     needs: str
+    options: Mapping[str, Option] = field(default_factory=dict)
+    refused_options: Mapping[str, str] = field(default_factory=dict)
+    check_options: Callable[[Mapping[str, str]], Iterable[str]] = no_problems
 
 
 COMMON_REASONS: Mapping[str, str] = MappingProxyType(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from connector_runner.schemas.datasets.descriptor import Descriptor, StoredAs
+from connector_runner.schemas.datasets.kafka_options import KAFKA_OPTIONS, REFUSED_OPTIONS, check_options
 
 OPTIONS = ("partitions", "replication", "topics")
 """The options of a URL."""
@@ -71,7 +72,7 @@ def check_url(url: str) -> Iterator[str]:
     """See `Descriptor.check`."""
     parts = urlsplit(url)
     if "@" in parts.netloc:
-        yield "a user and password (SASL) are not supported yet; the brokers must accept connections without them"
+        yield "a user and password (SASL) can't be in the URL; put sasl.username and sasl.password into a Secret and name that in optionsFrom"
         return
     for broker in parts.netloc.split(","):
         found = _BROKER.fullmatch(broker)
@@ -122,6 +123,8 @@ KAFKA = Descriptor(
         "uuid": StoredAs("string"),
     },
     reasons={
+        "WrongCredentials": "the brokers do not take the user, the password or the token",
+        "TlsProblem": "the brokers' certificate is not trusted, or they do not speak TLS",
         "NotAllowed": "an ACL refuses what the runner needs; the message names it",
         "MissingTopic": "the topic does not exist, and the URL says `topics=exist`",
         "InvalidDataset": "the topic has settings under which the promise can't be kept; the message names them",
@@ -132,4 +135,7 @@ KAFKA = Descriptor(
     "commit in one Kafka transaction, or not at all; a reader of several partitions may see them one after the other",
     needs="brokers from Kafka 2.5 on; the rights to read, write, describe and create the topic, its `_dead_letters` and "
     "`_incidents`, the topics `_connector_checkpoints.*`, and the transactional ids `connector-runner.*`",
+    options=KAFKA_OPTIONS,
+    refused_options=REFUSED_OPTIONS,
+    check_options=check_options,
 )

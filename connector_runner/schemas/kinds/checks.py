@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from connector_runner.schemas.config import Schema, config_problems, config_schema
+from connector_runner.schemas.dataset_options import mapping_problems, written_problems
 from connector_runner.schemas.dataset_url import url_problems
 from connector_runner.schemas.kinds.connector import CONNECTOR, ONE_OR_MANY, ConnectorSpec
 from connector_runner.schemas.kinds.dataset import DATASET, URL_PATTERN, DatasetSpec
@@ -75,6 +76,8 @@ def rule_problems(spec: DatasetSpec, *, is_by_hand: bool = False) -> tuple[str, 
         problems.append("spec.url: is not a URL, as sqlite:///rows.db or postgresql://host:5432/database is")
     if spec.url and not problems:
         problems += [f"spec.url: {problem}" for problem in url_problems(spec.url)]
+        problems += [f"spec.{problem}" for problem in written_problems(spec.url, spec.options)]
+        problems += [f"spec.{p}" for p in mapping_problems(spec.url, [source.source() for source in spec.options_from])]
     return (*problems, *_broken(spec, ".volumeClaim", is_by_hand))
 
 

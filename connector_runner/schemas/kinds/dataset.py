@@ -18,10 +18,11 @@ from connector_runner.schemas.dataset_url import (
     scheme_problem,
     sink_of,
 )
-from connector_runner.schemas.datasets import DESCRIPTORS
+from connector_runner.schemas.datasets import DESCRIPTORS, Descriptor
 from connector_runner.schemas.kinds import naming
 from connector_runner.schemas.kinds.conditions import Conditions, ObservedGeneration
 from connector_runner.schemas.kinds.declare import Column, Kind, Rule, described
+from connector_runner.schemas.secrets import SecretSource
 
 URL_PATTERN = "^[a-z][a-z0-9+.-]*:(//)?.+"
 PASSWORD_PATTERN = "^[^:]+://[^/@]*:[^/@]*@"  # noqa: S105 - a pattern, not a password
@@ -40,6 +41,32 @@ class UrlSource(msgspec.Struct, frozen=True, rename="camel"):
     """Takes the URL from a Secret, for a URL with a password in it."""
 
     secret_key_ref: KeyReference
+
+
+class OptionSecret(msgspec.Struct, frozen=True):
+    """A Secret of this namespace."""
+
+    name: Annotated[str, described("The Secret.", minLength=1)]
+
+
+class OptionSource(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """One Secret with options."""
+
+    secret_ref: OptionSecret
+    keys: Annotated[
+        dict[str, str] | None,
+        described(
+            "Which key of the Secret is which option, as in {password: sasl.password}, for a Secret whose keys have other names. "
+            "With it, keys that are neither named here nor options are ignored. Without it, every key must be an option.",
+            minProperties=1,
+            maxProperties=100,
+        ),
+    ] = None
+    optional: Annotated[bool, described("Whether the Secret, and the keys named in keys, may be absent.")] = False
+
+    def source(self) -> SecretSource:
+        """The form that the runner receives."""
+        return SecretSource(name=self.secret_ref.name, keys=self.keys, optional=self.optional)
 
 
 class DatasetSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -85,6 +112,21 @@ class DatasetSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tru
             maxLength=63,
         ),
     ] = ""
+    options: Annotated[
+        dict[str, str],
+        described(
+            "Options of the dataset that are no secrets, as texts; docs/dataset-options.md has those of each dataset.",
+            maxProperties=64,
+        ),
+    ] = {}
+    options_from: Annotated[
+        tuple[OptionSource, ...],
+        described(
+            "Secrets whose keys are further options, such as passwords and certificates. A later Secret wins over an earlier one, and "
+            "all win over options.",
+            maxItems=10,
+        ),
+    ] = ()
 
 
 class DatasetStatus(msgspec.Struct, frozen=True, rename="camel"):
@@ -119,6 +161,22 @@ def _form_rule(sink: str, pattern: str, expected: str) -> Rule:
     schemes = [sink, *(alias for alias, meant in SCHEME_ALIASES.items() if meant == sink)]
     is_other = f"!(self.url.split(':')[0] in {json.dumps(schemes)})"
     return _rule(f"!has(self.url) || {is_other} || self.url.matches({json.dumps(pattern)})", expected, ".url")
+
+
+def _option_rule(descriptor: Descriptor) -> Rule:
+    """The rule for the names of one dataset's options; `dataset_options` checks the same in Python, and more."""
+    is_other = f"!has(self.url) || !(self.url.split(':')[0] in {json.dumps(descriptor.schemes)})"
+    written = [name for name, option in descriptor.options.items() if not option.is_secret]
+    message = (
+        f"{descriptor.title} takes here {', '.join(written)}; secrets come from optionsFrom"
+        if written
+        else f"{descriptor.title} has no options"
+    )
+    if written:
+        holds = f"!has(self.options) || self.options.all(name, name in {json.dumps(written)})"
+    else:
+        holds = "(!has(self.options) || self.options.size() == 0) && (!has(self.optionsFrom) || self.optionsFrom.size() == 0)"
+    return _rule(f"{is_other} || ({holds})", message, ".options")
 
 
 _FILES = ", ".join(f"'{scheme}'" for scheme in FILE_SCHEMES)
@@ -170,5 +228,6 @@ DATASET = Kind(
             lambda spec: not spec.ledger_schema or not spec.url or sink_of(spec.url) == "postgresql",
         ),
         *(_form_rule(sink, *form) for sink, form in FORMS.items()),
+        *(_option_rule(descriptor) for descriptor in DESCRIPTORS.values()),
     ),
 )

@@ -36,6 +36,8 @@ BATCH_BYTES = 512 * 1024
 QUEUED_KILOBYTES = 64 * 1024
 CONSUMED = 5000
 SILENT = logging.Logger("librdkafka", logging.CRITICAL + 1)
+VAGUE = {KafkaError._ALL_BROKERS_DOWN}
+"""Told after the error of each broker, which says more."""
 # How soon somebody who waits looks whether the sink is closing.
 GLANCE = 0.1
 
@@ -60,14 +62,16 @@ class Client:
 
     Args:
         address: The brokers.
+        settings: Settings of librdkafka from the dataset's options.
         leaving: Set when nobody waits for an answer any more.
     """
 
-    def __init__(self, address: Address, leaving: threading.Event) -> None:
+    def __init__(self, address: Address, settings: Mapping[str, str], leaving: threading.Event) -> None:
         self.where = ",".join(address.brokers)
         self.address = address
-        self.said: list[str] = []
+        self.said: list[KafkaError] = []
         self.leaving = leaving
+        self._settings = settings
         self._common: dict[str, Any] = {
             "bootstrap.servers": self.where,
             "client.id": "connector-runner",
@@ -75,11 +79,13 @@ class Client:
             "error_cb": self._note,
             "reconnect.backoff.max.ms": 1000,
             "socket.connection.setup.timeout.ms": 5000,
+            **settings,
         }
         self._admin: AdminClient | None = None
 
     def _note(self, error: KafkaError) -> None:
-        self.said[:] = [error.str()]
+        if error.code() not in VAGUE or not self.said:
+            self.said[:] = [error]
 
     @property
     def admin(self) -> AdminClient:
@@ -198,6 +204,7 @@ class Client:
                 "partitioner": "murmur2_random",
                 "queue.buffering.max.messages": 1_000_000,
                 "queue.buffering.max.kbytes": QUEUED_KILOBYTES,
+                **self._settings,
             }
         )
 
@@ -230,7 +237,7 @@ class Client:
         if self.leaving.wait(seconds) if seconds else self.leaving.is_set():
             raise TransientError("the runner is leaving", reason="DatasetUnavailable")
         if time.monotonic() >= end:
-            last = f"; the last connection: {self.said[-1]}" if self.said else ""
+            last = f"; the last connection: {self.said[-1].str()}" if self.said else ""
             raise TransientError(f"Kafka at {self.where}: {what}{last}", reason="DatasetUnavailable")
 
     def _wait(self, answer: Future[T]) -> T:

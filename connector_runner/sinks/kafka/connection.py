@@ -8,28 +8,22 @@ copy tells who holds it.
 from __future__ import annotations
 
 import sqlite3
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import KafkaException, Producer
 
-from connector_runner.datasets.dead_letters import RefusedError
-from connector_runner.datasets.dialect import Dialect
 from connector_runner.datasets.fencing import COLUMNS, Holder
 from connector_runner.datasets.ledger_statements import build_ledger_statements
 from connector_runner.datasets.names import CHECKPOINTS, TableNames
 from connector_runner.datasets.procedure import Cursor
-from connector_runner.protocols.errors import ActionRequiredError, InvalidConfigError, TransientError
-from connector_runner.schemas.dataset_url import url_problems
-from connector_runner.schemas.datasets.kafka import parse_address
+from connector_runner.protocols.errors import ActionRequiredError, TransientError
 from connector_runner.sinks.kafka import client as kafka
 from connector_runner.sinks.kafka import ledger_records as ledger
 from connector_runner.sinks.kafka.dialect import DIALECT
-from connector_runner.sinks.kafka.errors import explained
 from connector_runner.sinks.kafka.key_state import KeyState
-from connector_runner.sinks.kafka.records import VALUE_ERRORS, Headers
+from connector_runner.sinks.kafka.records import Headers
 
 PATIENCE = 1.0
 OVERHEAD = 512
@@ -270,57 +264,3 @@ class KafkaConnection:
                 producer.abort_transaction(kafka.SECONDS)
             except KafkaException:  # fenced, or nobody answers: this producer is of no use any more
                 self._broken = True
-
-
-class KafkaCluster:
-    """A `Database` of topics.
-
-    Attributes:
-        connection: The newest connection.
-
-    Args:
-        read_url: Returns the URL; called again for each connection.
-        connector: Who writes.
-    """
-
-    dialect: Dialect = DIALECT
-    begin = "BEGIN"
-    value_errors: tuple[type[Exception], ...] = (RefusedError, *VALUE_ERRORS)
-
-    def __init__(self, read_url: Callable[[], str], connector: str) -> None:
-        self._read_url = read_url
-        self._connector = connector
-        self._where = ""
-        self._said: list[str] = []
-        self.leaving = threading.Event()
-        self.connection: KafkaConnection | None = None
-
-    def connect(self, *, create: bool = True) -> KafkaConnection:
-        """Connects, and reads the ledgers; writes nothing.
-
-        Raises:
-            ActionRequiredError, TransientError: It can't be reached or read.
-        """
-        del create
-        url = self._read_url()
-        if problems := url_problems(url):
-            raise InvalidConfigError([f"dataset.url: {problem}" for problem in problems], reason="InvalidDataset")
-        client = kafka.Client(parse_address(url), self.leaving)
-        self._where, self._said = client.where, client.said
-        connection = KafkaConnection(client, self._connector)
-        try:
-            with self.explained():
-                connection.load()
-        except BaseException:
-            connection.close()
-            raise
-        self.connection = connection
-        return connection
-
-    def explained(self) -> AbstractContextManager[None]:
-        """See `Database.explained`."""
-        return explained(self._where, self._said)
-
-    def is_refusal(self, error: Exception) -> bool:
-        """See `Database.is_refusal`."""
-        return not isinstance(error, KafkaException)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from confluent_kafka import KafkaError, KafkaException
 
 from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, TransientError
@@ -15,11 +12,11 @@ NOT_ALLOWED = {
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: "to create topics (or create them and say ?topics=exist)",
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "to write and describe the transactional id",
     KafkaError.GROUP_AUTHORIZATION_FAILED: "to read with the consumer group",
-    KafkaError.SASL_AUTHENTICATION_FAILED: "to connect",
     KafkaError.SECURITY_DISABLED: "to connect",
 }
 # A person must change a setting.
 SETTINGS = {
+    KafkaError._INVALID_ARG: "check the dataset's options",
     KafkaError.INVALID_TRANSACTION_TIMEOUT: "transaction.max.timeout.ms of the brokers must be at least 60000",
     KafkaError.INVALID_REPLICATION_FACTOR: "there are not enough brokers for the number of copies; set ?replication=",
     KafkaError.INVALID_PARTITIONS: "the number of partitions is not possible; set ?partitions=",
@@ -28,6 +25,27 @@ SETTINGS = {
     KafkaError.INVALID_CONFIG: "the brokers refuse a setting of the topic",
     KafkaError.UNSUPPORTED_FOR_MESSAGE_FORMAT: "transactions need the message format of Kafka 0.11 or later",
 }
+CONNECTING = {
+    KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError.UNSUPPORTED_SASL_MECHANISM,
+    KafkaError.ILLEGAL_SASL_STATE, KafkaError._SSL,
+}  # fmt: skip
+"""Why a connection was refused."""
+TLS = {
+    "certificate verify failed": "set the option ssl.ca.pem to the authority that has signed the brokers' certificate, for the name in the URL",
+    "wrong version number": "the broker does not speak TLS on this port; choose its port for TLS, or another security.protocol",
+    "packet length too long": "the broker does not speak TLS on this port; choose its port for TLS, or another security.protocol",
+    "unknown ca": "the brokers do not trust the certificate in ssl.certificate.pem",
+    "certificate required": "the brokers ask for a certificate; set ssl.certificate.pem and ssl.key.pem",
+    "bad certificate": "the brokers refuse the certificate in ssl.certificate.pem, or ask for one",
+    "handshake failure": "the brokers refuse the certificate or the ciphers; see ssl.certificate.pem and ssl.cipher.suites",
+}
+"""Words in an error of TLS that stays until a person changes something → what to change."""
+SASL = {
+    "mechanism": "the brokers do not offer this sasl.mechanism on this port",
+    "token": "check the options sasl.oauthbearer.…: the token endpoint gives no token, or the brokers do not take it",
+    "": "check sasl.username and sasl.password, normally in a Secret named in optionsFrom",
+}
+"""Words in an error of authentication → what to check."""
 FENCED = {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
 """Another producer has the transactional id, or this one's transaction was too late: the ledger tells which."""
 
@@ -46,13 +64,16 @@ def is_fenced(error: ConnectorError) -> bool:
     return isinstance(cause, KafkaException) and code_of(cause) in FENCED
 
 
-def explain(error: Exception, where: str, last: str = "") -> ConnectorError:
+def explain(
+    error: Exception, where: str, last: KafkaError | None = None, *, was_accepted: bool = False
+) -> ConnectorError:
     """The error of the pipeline for an error of librdkafka.
 
     Args:
         error: What librdkafka raised.
         where: The brokers, for the message.
         last: What librdkafka said last about its connections.
+        was_accepted: Whether brokers have taken the same options before.
     """
     code = code_of(error)
     known = error.args[0] if code is not None else None
@@ -70,14 +91,24 @@ def explain(error: Exception, where: str, last: str = "") -> ConnectorError:
             "ledger is read to see which",
             reason="DatasetUnavailable",
         )
-    more = f"; the last connection: {last}" if last and last not in said else ""
+    told = next((one for one in (known, last) if isinstance(one, KafkaError) and one.code() in CONNECTING), None)
+    if told is not None and (refusal := _explain_refusal(told, where)) is not None:
+        if not was_accepted:
+            return refusal
+        return TransientError(
+            f"{refusal.message}; it took the same before, so this is tried again", reason="DatasetUnavailable"
+        )
+    more = f"; the last connection: {last.str()}" if last is not None and last.str() not in said else ""
     return TransientError(f"Kafka at {where}: {said}{more}", reason="DatasetUnavailable")
 
 
-@contextmanager
-def explained(where: str, last: list[str]) -> Iterator[None]:
-    """Raises errors of librdkafka as errors of the pipeline; `last` holds what it said last about its connections."""
-    try:
-        yield
-    except KafkaException as error:
-        raise explain(error, where, last[-1] if last else "") from error
+def _explain_refusal(told: KafkaError, where: str) -> ActionRequiredError | None:
+    """The error for a connection that will not be possible with these options; None if it may be possible later."""
+    text = told.str()
+    if told.code() == KafkaError._SSL:
+        hint = next((hint for words, hint in TLS.items() if words in text), None)
+        if hint is None:
+            return None
+        return ActionRequiredError(f"Kafka at {where}: {text}; {hint}", reason="TlsProblem")
+    hint = next((hint for words, hint in SASL.items() if words in text), SASL[""])
+    return ActionRequiredError(f"Kafka at {where}: {text}; {hint}", reason="WrongCredentials")

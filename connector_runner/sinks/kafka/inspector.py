@@ -11,7 +11,8 @@ from connector_runner.datasets.blocking.inspector import LedgerInspector
 from connector_runner.datasets.procedure import run
 from connector_runner.protocols.errors import TransientError
 from connector_runner.protocols.sink import SinkContext, StoredCheckpoint, StoredStreams
-from connector_runner.sinks.kafka.connection import KafkaCluster, KafkaConnection
+from connector_runner.sinks.kafka.cluster import KafkaCluster
+from connector_runner.sinks.kafka.connection import KafkaConnection
 from connector_runner.sinks.kafka.sink import with_topics
 from connector_runner.sinks.kafka.topics import newest_rows
 
@@ -23,8 +24,8 @@ class TopicInspector(LedgerInspector):
     """See `Inspector`; each call reads the topics anew."""
 
     def __init__(self, context: SinkContext, *, create: bool = False) -> None:
-        self._read_url = context.read_url
-        self._cluster = KafkaCluster(context.read_url, context.connector)
+        self._context = context
+        self._cluster = KafkaCluster(context)
         super().__init__(with_topics(context), self._cluster, None, create=create)
 
     def _reload(self) -> KafkaConnection:
@@ -58,7 +59,7 @@ class TopicInspector(LedgerInspector):
         return self._reset()
 
     def _reset(self) -> int:
-        cluster = KafkaCluster(self._read_url, self._connector)
+        cluster = KafkaCluster(self._context)
         connection = cluster.connect()
         try:
             with cluster.explained(), Begun(connection, KafkaCluster.begin):

@@ -16,7 +16,8 @@ from connector_runner.protocols.source import WriteMode
 from connector_runner.schemas.dataset_url import url_problems
 from connector_runner.schemas.datasets.kafka import Address, parse_address
 from connector_runner.sinks.kafka import topics
-from connector_runner.sinks.kafka.connection import KafkaCluster, KafkaConnection
+from connector_runner.sinks.kafka.cluster import KafkaCluster
+from connector_runner.sinks.kafka.connection import KafkaConnection
 from connector_runner.sinks.kafka.errors import is_fenced
 from connector_runner.sinks.kafka.writer import TopicWriter, needs_state
 
@@ -82,7 +83,7 @@ class KafkaSink(BlockingSink):
     """See `Sink`."""
 
     def __init__(self, context: SinkContext) -> None:
-        cluster = KafkaCluster(context.read_url, context.connector)
+        cluster = KafkaCluster(context)
         super().__init__(context, cluster, lambda ledger: TopicRows(context, cluster, ledger))
         self._address = read_address(context)
         self._cluster = cluster

@@ -64,6 +64,8 @@ class DatasetView(msgspec.Struct, frozen=True):
             url_from=None
             if source is None
             else SecretKey(name=source.secret_key_ref.name, key=source.secret_key_ref.key),
+            options=self.spec.options,
+            options_from=tuple(each.source() for each in self.spec.options_from),
         )
 
 

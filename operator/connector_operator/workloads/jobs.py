@@ -16,6 +16,7 @@ from connector_operator.resources.connector import config_hash, selection_hash, 
 from connector_operator.resources.dataset import DatasetView
 from connector_operator.workloads.hints import build_scrape_hints
 from connector_operator.workloads.layers import Layer, built_in, effective_runner
+from connector_operator.workloads.volumes import build_volumes
 from connector_runner.schemas import manifest as orders
 from connector_runner.schemas.kinds import naming
 from connector_runner.schemas.kinds.connector import ConnectorSpec
@@ -24,7 +25,6 @@ from connector_runner.schemas.kinds.streams import StreamsSpec
 from connector_runner.schemas.outcome import ExitCode
 
 TERMINATION_LOG = "/dev/termination-log"
-DATASET_URL_FILE = "url"
 ORDERS_VOLUME = "orders"
 POD_FIELDS = (
     "serviceAccountName", "nodeSelector", "tolerations", "affinity", "priorityClassName", "imagePullSecrets", "securityContext",
@@ -262,7 +262,7 @@ def _build_pod(
     dataset: DatasetView | None,
 ) -> dict[str, Any]:
     raw = runner.raw()
-    volumes, mounts, environment = _volumes(subject.spec, dataset)
+    volumes, mounts, environment = build_volumes(subject.spec, dataset)
     environment |= orders.encode_variables(manifest)
     environment[orders.TERMINATION_LOG_VARIABLE] = TERMINATION_LOG
     variables: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in sorted(environment.items())]
@@ -298,30 +298,3 @@ def grace_of(spec: ConnectorSpec, settings: RunnerSettings) -> int:
     """How many seconds a runner has to commit and exit."""
     own = spec.runner.termination_grace_period_seconds
     return settings.grace_seconds if own is None else own
-
-
-def _volumes(
-    spec: ConnectorSpec, dataset: DatasetView | None
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, str]]:
-    """Volumes, their mounts, and the variables that contain their paths."""
-    volumes: list[dict[str, Any]] = [{"name": "tmp", "emptyDir": {}}]
-    mounts: list[dict[str, Any]] = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - the pod's own
-    variables: dict[str, str] = {}
-    for index, source in enumerate(spec.config_from):
-        secret = {"secretName": source.secret_ref.name, **({"optional": True} if source.optional else {})}
-        volumes.append({"name": f"config-{index}", "secret": secret})
-        mounts.append({"name": f"config-{index}", "mountPath": f"{orders.CONFIG_DIRECTORY}/{index}", "readOnly": True})
-    if spec.config_from:
-        variables[orders.CONFIG_DIRECTORY_VARIABLE] = orders.CONFIG_DIRECTORY
-    where = dataset.spec if dataset is not None else None
-    if where is not None and where.url_from is not None:
-        reference = where.url_from.secret_key_ref
-        items = [{"key": reference.key, "path": DATASET_URL_FILE}]
-        volumes.append({"name": "dataset", "secret": {"secretName": reference.name, "items": items}})
-        mounts.append({"name": "dataset", "mountPath": orders.DATASET_DIRECTORY, "readOnly": True})
-        variables[orders.DATASET_URL_VARIABLE] = f"{orders.DATASET_DIRECTORY}/{DATASET_URL_FILE}"
-    if where is not None and where.volume_claim:
-        volumes.append({"name": "data", "persistentVolumeClaim": {"claimName": where.volume_claim}})
-        mounts.append({"name": "data", "mountPath": orders.DATA_DIRECTORY})
-        variables[orders.DATA_DIRECTORY_VARIABLE] = orders.DATA_DIRECTORY
-    return volumes, mounts, variables

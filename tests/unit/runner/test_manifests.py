@@ -10,9 +10,12 @@ import msgspec
 import pytest
 import yaml
 
+from connector_runner.commands.session import build_sink_context
 from connector_runner.manifests import orders_from_environment, orders_from_file
 from connector_runner.orders import Orders
+from connector_runner.pipeline.rotation import fingerprint
 from connector_runner.protocols.errors import InvalidConfigError
+from connector_runner.redaction import Redactor
 from connector_runner.registry import FolderRegistry
 from connector_runner.schemas.kinds.connector import ConnectorSpec
 from connector_runner.schemas.kinds.dataset import DatasetSpec
@@ -104,6 +107,76 @@ def test_mistakes_are_told_with_their_place(tmp_path: Path, document: dict[str, 
     with pytest.raises(InvalidConfigError) as caught:
         load(tmp_path, document)
     assert text in caught.value.message
+
+
+OPTIONS: dict[str, Any] = {
+    "url": "kafka://one:9093",
+    "options": {"security.protocol": "SASL_SSL", "sasl.mechanism": "PLAIN", "sasl.username": "ada"},
+    "optionsFrom": [{"secretRef": {"name": "user"}, "keys": {"password": "sasl.password"}}],
+}
+
+
+def told_options(orders: Orders) -> tuple[dict[str, str], Redactor]:
+    redactor = Redactor()
+    return dict(build_sink_context(orders, redactor).read_options()), redactor
+
+
+def test_options_by_hand_come_from_a_secret_of_the_same_file(tmp_path: Path) -> None:
+    documents = [
+        connector(selectedStream="ticker"),
+        dataset("my-data", **OPTIONS),
+        secret("user", password="not-told\n"),
+    ]
+    orders = load(tmp_path, *documents)
+    found, redactor = told_options(orders)
+    assert found == {**OPTIONS["options"], "sasl.password": "not-told"}
+    assert redactor.clean("the password not-told of ada") == "the password ••• of ada"
+    assert "not-told" not in f"{build_sink_context(orders, redactor)}{encode_manifest(orders.manifest)}"
+    with pytest.raises(InvalidConfigError, match=r"spec\.optionsFrom: there is no Secret named user"):
+        load(tmp_path, *documents[:2])
+    with pytest.raises(
+        InvalidConfigError, match=r"dataset\.optionsFrom: Secret 'user' has no key 'password'"
+    ) as caught:
+        told_options(load(tmp_path, *documents[:2], secret("user", other="x")))
+    assert caught.value.reason == "InvalidDataset"
+    optional = dataset("my-data", url=OPTIONS["url"], optionsFrom=[{"secretRef": {"name": "user"}, "optional": True}])
+    assert told_options(load(tmp_path, documents[0], optional))[0] == {}
+
+
+def test_options_for_a_dataset_that_has_none_are_not_ignored(tmp_path: Path) -> None:
+    documents = [secret("s", url="sqlite:///x.db", ca="x")]
+    where = {"urlFrom": {"secretKeyRef": {"name": "s", "key": "url"}}}
+    for more in ({"options": {"linger.ms": "5"}}, {"optionsFrom": [{"secretRef": {"name": "s"}}]}):
+        with pytest.raises(InvalidConfigError, match="is no option: SQLite has none"):
+            told_options(load(tmp_path, connector(selectedStream="t"), dataset("my-data", **where, **more), *documents))
+
+
+def test_options_in_a_pod_are_read_again_when_their_secret_changes(tmp_path: Path) -> None:
+    target = DatasetTarget(
+        name="d", url=OPTIONS["url"], table="t", options=OPTIONS["options"],
+        options_from=(SecretSource(name="ca", optional=True), SecretSource(name="user", keys={"password": "sasl.password"})),
+    )  # fmt: skip
+    manifest = RunnerManifest(namespace="n", name="c", uid="u", connector_type="COINBASE", stream="s", dataset=target)
+    environment = {**encode_variables(manifest), "CONNECTOR_DATASET_OPTIONS_DIR": str(tmp_path)}
+    (tmp_path / "0").mkdir()
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1/password").write_text("first-one")
+    orders = orders_from_environment(environment)
+    context = build_sink_context(orders, Redactor())
+    assert context.read_options()["sasl.password"] == "first-one"
+    before = fingerprint(orders.watched)
+    (tmp_path / "1/password").write_text("second-one")
+    assert context.read_options()["sasl.password"] == "second-one"
+    assert fingerprint(orders.watched) != before
+    (tmp_path / "1/password").write_bytes(b"\xff")
+    with pytest.raises(
+        InvalidConfigError, match=r"dataset\.optionsFrom: key 'password' of Secret 'user' is not UTF-8 text"
+    ):
+        context.read_options()
+    (tmp_path / "1/password").unlink()
+    (tmp_path / "1").rmdir()
+    with pytest.raises(InvalidConfigError, match=r"dataset\.optionsFrom: Secret 'user' in .* can't be read"):
+        context.read_options()
 
 
 def test_several_connectors_need_a_name(tmp_path: Path) -> None:

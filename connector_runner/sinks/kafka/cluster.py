@@ -1,0 +1,84 @@
+"""Connects to a cluster with the URL and the options that the dataset has now, and says what its errors mean."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from confluent_kafka import KafkaError, KafkaException
+
+from connector_runner.datasets.dead_letters import RefusedError
+from connector_runner.datasets.dialect import Dialect
+from connector_runner.protocols.errors import InvalidConfigError
+from connector_runner.protocols.sink import SinkContext
+from connector_runner.schemas.dataset_url import url_problems
+from connector_runner.schemas.datasets.kafka import parse_address
+from connector_runner.schemas.datasets.kafka_options import settings_of
+from connector_runner.sinks.kafka import client as kafka
+from connector_runner.sinks.kafka.connection import KafkaConnection
+from connector_runner.sinks.kafka.dialect import DIALECT
+from connector_runner.sinks.kafka.errors import explain
+from connector_runner.sinks.kafka.records import VALUE_ERRORS
+
+
+class KafkaCluster:
+    """A `Database` of topics.
+
+    Attributes:
+        connection: The newest connection.
+
+    Args:
+        context: Where the cluster is, and who writes.
+    """
+
+    dialect: Dialect = DIALECT
+    begin = "BEGIN"
+    value_errors: tuple[type[Exception], ...] = (RefusedError, *VALUE_ERRORS)
+
+    def __init__(self, context: SinkContext) -> None:
+        self._read_url, self._read_options = context.read_url, context.read_options
+        self._connector = context.connector
+        self._where = ""
+        self._said: list[KafkaError] = []
+        self._used: Mapping[str, str] = {}
+        self._accepted: Mapping[str, str] | None = None
+        self.leaving = threading.Event()
+        self.connection: KafkaConnection | None = None
+
+    def connect(self, *, create: bool = True) -> KafkaConnection:
+        """Connects, and reads the ledgers; writes nothing.
+
+        Raises:
+            ActionRequiredError, TransientError: It can't be reached or read.
+        """
+        del create
+        url, self._used = self._read_url(), dict(self._read_options())
+        if problems := url_problems(url):
+            raise InvalidConfigError([f"dataset.url: {problem}" for problem in problems], reason="InvalidDataset")
+        client = kafka.Client(parse_address(url), settings_of(self._used), self.leaving)
+        self._where, self._said = client.where, client.said
+        connection = KafkaConnection(client, self._connector)
+        try:
+            with self.explained():
+                connection.load()
+        except BaseException:
+            connection.close()
+            raise
+        self._accepted = self._used
+        self.connection = connection
+        return connection
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """See `Database.explained`."""
+        try:
+            yield
+        except KafkaException as error:
+            last = self._said[-1] if self._said else None
+            # Brokers that took these credentials once refuse them while they start, or until the Secret follows a change there.
+            raise explain(error, self._where, last, was_accepted=self._used == self._accepted) from error
+
+    def is_refusal(self, error: Exception) -> bool:
+        """See `Database.is_refusal`."""
+        return not isinstance(error, KafkaException)
