@@ -76,6 +76,7 @@ class Client:
             "bootstrap.servers": self.where,
             "client.id": "connector-runner",
             "logger": SILENT,  # what matters is raised; librdkafka would write the rest to stderr as plain text
+            "log_level": 0,
             "error_cb": self._note,
             "reconnect.backoff.max.ms": 1000,
             "socket.connection.setup.timeout.ms": 5000,
