@@ -91,8 +91,8 @@ def explain(
             "ledger is read to see which",
             reason="DatasetUnavailable",
         )
-    told = next((one for one in (known, last) if isinstance(one, KafkaError) and one.code() in CONNECTING), None)
-    if told is not None and (refusal := _explain_refusal(told, where)) is not None:
+    reported = next((one for one in (known, last) if isinstance(one, KafkaError) and one.code() in CONNECTING), None)
+    if reported is not None and (refusal := _explain_refusal(reported, where)) is not None:
         if not was_accepted:
             return refusal
         return TransientError(
@@ -102,10 +102,10 @@ def explain(
     return TransientError(f"Kafka at {where}: {said}{more}", reason="DatasetUnavailable")
 
 
-def _explain_refusal(told: KafkaError, where: str) -> ActionRequiredError | None:
+def _explain_refusal(reported: KafkaError, where: str) -> ActionRequiredError | None:
     """The error for a connection that will not be possible with these options; None if it may be possible later."""
-    text = told.str()
-    if told.code() == KafkaError._SSL:
+    text = reported.str()
+    if reported.code() == KafkaError._SSL:
         hint = next((hint for words, hint in TLS.items() if words in text), None)
         if hint is None:
             return None
