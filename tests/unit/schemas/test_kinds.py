@@ -124,7 +124,7 @@ def is_declared(spec: dict[str, Any]) -> bool:
 
 def is_run_by_hand(kind: str, spec: dict[str, Any]) -> bool:
     """Whether `connector-runner run -f` goes on after reading; the Secrets it asks for are there."""
-    sources = spec.get("configFrom") if kind == "Connector" else [spec["urlFrom"]] if spec.get("urlFrom") else []
+    sources = [spec.get(field) for field in ("configFrom", "urlFrom", "optionsFrom")]
     names = [name for name in walk(sources) if isinstance(name, str)]
     documents: list[Any] = [
         {
