@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,19 @@ class Cluster:
         Raises:
             ProblemError: The request was refused, or the server not reached.
         """
+        async with self.watching(token, path, query, seconds) as events:
+            async for event in events:
+                yield event
+
+    @asynccontextmanager
+    async def watching(
+        self, token: str, path: str, query: Mapping[str, str], seconds: float
+    ) -> AsyncIterator[AsyncIterator[Any]]:
+        """As `watch`; entering it tells whether the watch is allowed, also when no event ever comes.
+
+        Raises:
+            ProblemError: The request was refused, or the server not reached.
+        """
         wanted = {**query, "watch": "true", "timeoutSeconds": str(int(seconds) + 1)}
         timeout = aiohttp.ClientTimeout(total=seconds)
         headers = {"Authorization": f"Bearer {token}"}
@@ -130,12 +144,26 @@ class Cluster:
                 if answer.status != 200:
                     decoded = _decode(await answer.read())
                     raise from_kubernetes(answer.status, decoded if isinstance(decoded, dict) else {})
-                async for line in _lines(answer.content):
-                    yield _decode(line)
+                yield _events(answer.content)
         except TimeoutError:
-            return
+            raise unreachable("no answer to a watch") from None
         except (aiohttp.ClientError, OSError) as error:
             raise unreachable(type(error).__name__) from None
+
+
+async def _events(stream: aiohttp.StreamReader) -> AsyncIterator[Any]:
+    """The events of a watch, until its time is over.
+
+    Raises:
+        ProblemError: The connection broke.
+    """
+    try:
+        async for line in _lines(stream):
+            yield _decode(line)
+    except TimeoutError:
+        return
+    except (aiohttp.ClientError, OSError) as error:
+        raise unreachable(type(error).__name__) from None
 
 
 async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:

@@ -22,13 +22,13 @@ _HEADERS = {
 
 
 def build_routes() -> list[web.RouteDef]:
-    """The page and the files that it needs; `/` redirects to it."""
+    """The page and the files that it needs."""
     routes = [web.get(path, _serve(name, kind)) for path, (name, kind) in _FILES.items()]
 
     async def lead(_: web.Request) -> web.Response:
         return web.Response(status=302, headers={"Location": "/v1/"})
 
-    return [*routes, web.get("/", lead), web.get("/v1", lead)]
+    return [*routes, web.get("/v1", lead)]
 
 
 def _serve(name: str, kind: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

@@ -42,7 +42,7 @@ def build_response(resource: Mapping[str, Any], *, with_config: bool) -> dict[st
     if status.progress.run and not status.progress.unread:
         answer["progress"] = _build_progress(status.progress)
     if with_config:
-        answer["config"] = _open_config(spec)
+        answer["config"] = open_config(spec)
     return answer
 
 
@@ -116,7 +116,7 @@ def _find_condition(status: ConnectorStatus, kind: str) -> Condition | None:
     return next((condition for condition in status.conditions if condition.type == kind), None)
 
 
-def _open_config(spec: Mapping[str, Any]) -> dict[str, Any]:
+def open_config(spec: Mapping[str, Any]) -> dict[str, Any]:
     """The config in the spec, without properties that the schema marks as secret (somebody may have put them there)."""
     config, kind = spec.get("config") or {}, spec.get("connectorType")
     return split_secrets(config, str(kind))[0] if kind in connector_types() else {}

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
 
-import msgspec
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
-from connector_operator.api import page, schemas
+from connector_operator.api import console, page, schemas
 from connector_operator.api.admission import Admission
+from connector_operator.api.answers import answer_json, answer_problem, read_display, read_name, read_token
 from connector_operator.api.connections import GuardedConnection
+from connector_operator.api.fleet_routes import FleetRoutes
+from connector_operator.api.fleet_service import FleetService
 from connector_operator.api.identity import BadIdError, resource_name
 from connector_operator.api.openapi import build_openapi
-from connector_operator.api.problems import MEDIA_TYPE, NOT_KNOWN, ProblemError, unauthorized
+from connector_operator.api.problems import ProblemError
 from connector_operator.api.service import ConnectorService
 from connector_operator.api.settings import ApiSettings
 from connector_runner.schemas.config import connector_types
@@ -29,8 +29,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 REGISTRY = CollectorRegistry()
 _REQUESTS = Counter("connectors_api_requests", "Answers.", ["method", "route", "status"], registry=REGISTRY)
 _SECONDS = Histogram("connectors_api_request_seconds", "Time to answer.", ["method", "route"], registry=REGISTRY)
-# The characters of a Kubernetes token; anything else can't be one, and must not get into a header.
-_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
 _BODIES = 2 * 1024 * 1024  # bytes of bodies that are processed at a time
 _CONNECTOR = "/v1/connectors/connector"
 _NAME = r"/{name:[\s\S]*}"
@@ -39,8 +37,9 @@ _NAME = r"/{name:[\s\S]*}"
 class ConnectorsApi:
     """The handlers; each is a few lines around a call of the service."""
 
-    def __init__(self, service: ConnectorService, settings: ApiSettings) -> None:
+    def __init__(self, service: ConnectorService, fleet: FleetService, settings: ApiSettings) -> None:
         self._service = service
+        self._fleet = FleetRoutes(fleet, settings.client_timeout)
         self._settings = settings
         self._room = Admission(_BODIES, settings.cluster_timeout)
 
@@ -59,8 +58,10 @@ class ConnectorsApi:
                 web.get(r"/v1/connectors/{type:[\s\S]*}", self.read_schema),
                 web.get("/v1/openapi.json", self.openapi),
                 *page.build_routes(),
+                *console.build_routes(),
             ]
         )
+        self._fleet.add_to(app)
         return app
 
     async def list_schemas(self, _: web.Request) -> web.Response:
@@ -140,63 +141,6 @@ def build_health_app() -> web.Application:
     app = web.Application()
     app.add_routes([web.get("/healthz", healthz), web.get("/metrics", metrics)])
     return app
-
-
-def read_token(request: web.Request) -> str:
-    """The caller's token: from the header, else from the query.
-
-    Raises:
-        ProblemError: 401.
-    """
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    token = token.strip() if scheme.lower() == "bearer" else ""
-    token = token or request.query.get("token", "")
-    if not token:
-        raise unauthorized(NOT_KNOWN)
-    if not _TOKEN.fullmatch(token):
-        raise unauthorized("this is not a token: it has characters that no token has")
-    return token
-
-
-def read_name(request: web.Request) -> str:
-    """The connector's id from the path, unescaped once."""
-    return request.match_info["name"]
-
-
-def read_display(request: web.Request) -> bool:
-    """Whether `displayConfigs` is true.
-
-    Raises:
-        ProblemError: 400, if it is neither true nor false.
-    """
-    text = request.query.get("displayConfigs", "false")
-    if text not in {"true", "false"}:
-        raise ProblemError(400, f"displayConfigs is true or false, not {text[:80]!r}")
-    return text == "true"
-
-
-def answer_json(value: Any, status: int = 200) -> web.Response:
-    """A JSON answer, with a newline at the end for people who use curl."""
-    return web.Response(
-        body=msgspec.json.encode(value) + b"\n", status=status, content_type="application/json", headers=_HEADERS
-    )
-
-
-# An answer is for one caller alone; no cache on the way may keep it.
-_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-
-
-def answer_problem(problem: ProblemError) -> web.Response:
-    """A problem as an answer."""
-    answer = web.Response(
-        body=msgspec.json.encode(problem.build_body()) + b"\n",
-        status=problem.status,
-        content_type=MEDIA_TYPE,
-        headers={**_HEADERS, **problem.headers},
-    )
-    if problem.status in {408, 413}:  # the rest of the body is not wanted
-        answer.force_close()
-    return answer
 
 
 @web.middleware

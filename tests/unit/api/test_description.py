@@ -13,11 +13,11 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from connector_operator.api import schemas
+from connector_operator.api.answers import read_display, read_token
 from connector_operator.api.cluster import Location, LocationError, find_cluster
 from connector_operator.api.openapi import PROBLEMS, build_openapi
 from connector_operator.api.problems import ProblemError
 from connector_operator.api.process import ServeError, serving
-from connector_operator.api.server import read_display, read_token
 from connector_operator.api.settings import ApiSettings, describe_settings, read_settings
 from connector_operator.crds.definitions import build_connector_crd
 from connector_operator.settings import SettingError

@@ -1,0 +1,84 @@
+"""A connector's executions as people see them: from its Jobs, their pods, and the last one that its status remembers. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from connector_operator.resources.names import CONTAINER, LABEL_ROLE, LABEL_RUN, ROLE_RUNNER
+from connector_runner.schemas.outcome import Termination
+
+Object = Mapping[str, Any]
+
+
+def build_executions(jobs: Iterable[Object], pods: Iterable[Object], last: Object) -> list[dict[str, Any]]:
+    """The executions that are known, the newest first: the operator removes a Job once it has noted how it ended.
+
+    Args:
+        jobs: Of the connector.
+        pods: Of these Jobs.
+        last: `status.lastExecution` of the connector, as JSON.
+    """
+    by_run = {_run_of(pod): pod for pod in pods if _role_of(pod) == ROLE_RUNNER}
+    found = {
+        _run_of(job): _build_execution(job, by_run.get(_run_of(job), {}))
+        for job in jobs
+        if _role_of(job) == ROLE_RUNNER
+    }
+    if number := int(last.get("run") or 0):
+        found[number] = {**found.get(number, {}), **_build_last(last)}
+    return [found[run] for run in sorted(found, reverse=True)]
+
+
+def _build_execution(job: Object, pod: Object) -> dict[str, Any]:
+    ended = _find_end(pod)
+    reason, message = read_last_words(ended)
+    return {
+        "run": _run_of(job),
+        "job": str(job["metadata"]["name"]),
+        "pod": str((pod.get("metadata") or {}).get("name", "")),
+        "node": str((pod.get("spec") or {}).get("nodeName", "")),
+        "phase": str((pod.get("status") or {}).get("phase", "")),
+        "startedAt": str((job.get("status") or {}).get("startTime") or job["metadata"].get("creationTimestamp") or ""),
+        "finishedAt": str(ended.get("finishedAt") or ""),
+        "exitCode": ended.get("exitCode"),
+        "reason": reason,
+        "message": message,
+    }
+
+
+def _build_last(last: Object) -> dict[str, Any]:
+    kept = {
+        "run": int(last.get("run") or 0),
+        "job": str(last.get("execId") or "").rpartition("/")[2],
+        "exitCode": last.get("exitCode"),
+        **{name: str(last.get(name) or "") for name in ("startedAt", "finishedAt", "reason", "message")},
+    }
+    return {"pod": "", "node": "", "phase": "", **kept} if kept["finishedAt"] else kept
+
+
+def read_last_words(ended: Object) -> tuple[str, str]:
+    """Reason and message of a container that has ended: the runner's own, else what the kubelet says."""
+    text = str(ended.get("message") or "")
+    try:
+        said = msgspec.json.decode(text, type=Termination)
+    except (msgspec.MsgspecError, RecursionError):
+        return str(ended.get("reason") or ""), text
+    return said.reason, said.message
+
+
+def _find_end(pod: Object) -> Object:
+    containers = (pod.get("status") or {}).get("containerStatuses") or ()
+    own: Object = next((one for one in containers if one.get("name") == CONTAINER), {})
+    return (own.get("state") or {}).get("terminated") or {}
+
+
+def _run_of(thing: Object) -> int:
+    text = str((thing["metadata"].get("labels") or {}).get(LABEL_RUN, ""))
+    return int(text) if text.isdecimal() else 0
+
+
+def _role_of(thing: Object) -> str:
+    return str((thing["metadata"].get("labels") or {}).get(LABEL_ROLE, ""))

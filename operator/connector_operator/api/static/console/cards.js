@@ -1,0 +1,128 @@
+// What a connector does now, its conditions and its settings, as elements.
+
+import { h, show } from "./dom.js";
+import { Plot } from "./plot.js";
+import { copiedPart, formatCount, formatSeconds, formatShort, formatTime, formatWhen, toneOf, whyOf } from "./words.js";
+
+/** The sentence that matters most, and what to do about it. */
+export function buildNow(detail, now) {
+  const ready = detail.conditions.find((condition) => condition.type === "Ready");
+  const why = whyOf(detail);
+  const head = why || calm(detail);
+  const stale = detail.observed ? null : h("p.hint", {}, "The operator has not looked at the last change yet; what follows is older.");
+  const cure = cureOf(detail, ready);
+  const retry = detail.retry.at && detail.ready !== "True" ? h("p.hint", {}, `Next start ${formatWhen(detail.retry.at, now)}; ${formatCount(detail.retry.failures)} in a row have failed.`) : null;
+  const discovery = detail.discovery.failures
+    ? h("p", {}, `The last ${formatCount(detail.discovery.failures)} attempts to list its streams failed: ${detail.discovery.message || detail.discovery.reason}`, detail.discovery.retryAt ? ` Next attempt ${formatWhen(detail.discovery.retryAt, now)}.` : "")
+    : null;
+  return h(`div.say.${toneOf(detail)}`, {},
+    h("p.lead", {}, head), stale, discovery,
+    cure ? h("p.cure", {}, h("b", {}, "What to do: "), ...withCode(cure)) : null, retry,
+    ready?.since ? h("p.hint", { title: formatTime(ready.since) }, `${ready.reason} · since ${formatWhen(ready.since, now)}`) : null);
+}
+
+function calm(detail) {
+  return detail.state === "running" ? "It runs." : "It is stopped, as you asked; its position is kept.";
+}
+
+/** What a person does next; the buttons of this page are named where they do it. */
+function cureOf(detail, ready) {
+  if (!detail.ready) return "Wait a few seconds. If it stays so for a minute, the operator does not run or does not watch this namespace.";
+  switch (detail.reason) {
+    case "StreamsReceived": return "Select streams below.";
+    case "StreamNotSelected": return "Select streams below.";
+    case "ReadyToRun": return "Press Start.";
+    case "Stopped": return "Press Start to continue where it left off.";
+    case "Completed": return "Press Restart to run it again.";
+    case "DatasetNotNamed": return "Edit its settings and name a dataset.";
+    default: return ready?.remedy || (ready && !ready.known && ready.status !== "True" ? "What the message says: the reason is the runner's own. Edit the settings if they are at fault." : "");
+  }
+}
+
+/** A sentence in which `…` is code. */
+export function withCode(text) {
+  return text.split(/(`[^`]*`)/).map((part) => (part.startsWith("`") ? h("code", {}, part.slice(1, -1)) : part));
+}
+
+/** Conditions as sentences, what needs a look first. */
+export function buildConditions(detail, now) {
+  if (!detail.conditions.length) return h("p.hint", {}, "None yet.");
+  return h("ul.conditions", {}, detail.conditions.map((condition) =>
+    h(`li.${isBad(condition) ? "bad" : condition.status === "True" ? "good" : "idle"}`, {},
+      h("p", {}, h("b", {}, condition.type), h("span.tag", {}, `${condition.status} · ${condition.reason}`), h("span.dim", { title: formatTime(condition.since) }, formatWhen(condition.since, now))),
+      h("p", {}, condition.message),
+      condition.remedy && condition.status !== "True" && condition.reason !== "Stopped" ? h("p.cure", {}, h("b", {}, "What to do: "), ...withCode(condition.remedy)) : null)));
+}
+
+const BAD_WHEN_TRUE = new Set(["Stalled"]);
+const NEUTRAL = new Set(["Reconciling"]);
+
+function isBad(condition) {
+  if (NEUTRAL.has(condition.type)) return false;
+  return BAD_WHEN_TRUE.has(condition.type) ? condition.status === "True" : condition.status === "False" && Boolean(condition.remedy || !condition.known);
+}
+
+/** Numbers and plots of the running execution. */
+export class NowFigures {
+  constructor() {
+    this.figures = h("dl.figures");
+    this.copies = h("ul.copies");
+    this.rate = new Plot("Rows per second", (value) => formatShort(value));
+    this.lag = new Plot("Behind the source", (value) => formatSeconds(value));
+    this.element = h("section.card", { "aria-label": "Figures" }, h("header", {}, h("h2", {}, "Figures")), this.figures, this.copies,
+      h("div.plots", {}, this.rate.element, this.lag.element),
+      h("p.hint", {}, "Source: status.progress, which the operator reads from the runner's log."));
+  }
+
+  set(detail, fleet) {
+    const progress = detail.progress;
+    const rate = fleet.rateOf(detail.name, Date.now());
+    const { rates, lags } = fleet.seriesOf(detail.name);
+    const lag = progress?.lagSeconds;
+    this.rate.set(rates, rate === null ? "–" : formatShort(rate));
+    this.lag.set(lags, lag === undefined || lag === null ? "–" : formatSeconds(lag));
+    show(this.figures, [
+      ["Rows", progress ? formatCount(progress.rows || 0) : "–", "committed by this execution"],
+      ["Dead letters", progress ? formatCount(progress.refused || 0) : "–", "rows that the dataset refused"],
+      ["Last commit", formatWhen(progress?.lastCommit, Date.now()) || "–", formatTime(progress?.lastCommit)],
+      ["Streams", progress?.selected ? `${formatCount(progress.following || 0)} / ${formatCount(progress.selected)}` : "–", "that follow, of those selected"],
+      ["Run", detail.run ? `#${detail.run}` : "–", detail.runnerVersion],
+    ].map(([title, value, help]) => h("div", { title: help }, h("dt", {}, title), h("dd", {}, value))));
+    show(this.copies, buildCopies(progress));
+    this.element.hidden = !detail.run;
+  }
+}
+
+function buildCopies(progress) {
+  if (!progress) return [];
+  const whole = copiedPart(progress);
+  const rest = progress.secondsLeft ? `, about ${formatSeconds(progress.secondsLeft)} left` : "";
+  const lines = (progress.copies || []).map((copy) =>
+    copyLine(copy.stream || "Copy", copy.total ? copy.done / copy.total : null, `${formatCount(copy.done || 0)}${copy.total ? ` of ${formatCount(copy.total)}` : ""} ${progress.unit || ""}`));
+  const all = whole !== null && lines.length !== 1 ? [copyLine("All copies", whole, `${formatCount(progress.done || 0)} of ${formatCount(progress.total)} ${progress.unit || ""}${rest}`)] : [];
+  const problem = progress.problem ? [h("li.bad", {}, h("b", {}, "Nothing is committed at the moment: "), progress.problem)] : [];
+  const unread = progress.unread ? [h("li.dim", {}, progress.unread)] : [];
+  return [...problem, ...unread, ...all, ...lines];
+}
+
+function copyLine(title, part, text) {
+  return h("li", {}, h("span", {}, title), part === null ? null : h("progress", { max: 1, value: Math.min(1, part), "aria-label": `Copied of ${title}` }), h("span.dim", {}, text));
+}
+
+/** The config as a list; secrets by the name of their Secret. */
+export function buildSettings(detail) {
+  const entries = flatten(detail.config);
+  if (detail.table) entries.push(["table", detail.table]);
+  if (detail.onStreamFailure) entries.push(["onStreamFailure", detail.onStreamFailure]);
+  for (const secret of detail.secrets) entries.push(["secrets", `in the Secret ${secret}`]);
+  if (!entries.length) return h("p.hint", {}, "Nothing is set; the source's defaults hold.");
+  return h("dl.settings", {}, entries.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+}
+
+function flatten(value, prefix = "") {
+  return Object.entries(value || {}).flatMap(([name, child]) => {
+    const path = prefix ? `${prefix}.${name}` : name;
+    if (child && typeof child === "object" && !Array.isArray(child)) return flatten(child, path);
+    return [[path, Array.isArray(child) ? child.map(String).join(", ") : String(child)]];
+  });
+}
