@@ -88,9 +88,9 @@ def test_conditions_come_with_their_cure() -> None:
         {"type": "Y", "status": "True", "reason": "Running", "message": "", "lastTransitionTime": "t"},
     ]
     ready, other, quiet = build_detail(resource)["conditions"]
-    assert ready["remedy"] == Reason("DatasetNotFound").remedy
+    assert ready["remedy"] == Reason.DATASET_NOT_FOUND.remedy
     assert (other["remedy"], other["known"]) == ("", False)
-    assert (quiet["remedy"], quiet["message"]) == ("", Reason("Running").meaning)
+    assert (quiet["remedy"], quiet["message"]) == ("", Reason.RUNNING.meaning)
 
 
 def test_the_table_of_reasons_is_whole() -> None:
@@ -99,13 +99,13 @@ def test_the_table_of_reasons_is_whole() -> None:
 
 
 def test_the_newest_event_comes_first() -> None:
-    events = [
+    events: list[dict[str, Any]] = [
         {"reason": "Running", "message": "a", "type": "Normal", "lastTimestamp": "2026-11-01T00:00:00Z", "count": 2},
         {"reason": "CrashLoop", "message": "b", "type": "Warning", "eventTime": "2026-11-01T00:00:05.000000Z"},
         {"lastTimestamp": None},
     ]
     first, second, third = build_events(events)
-    assert (first["reason"], first["warning"], first["remedy"]) == ("CrashLoop", True, Reason("CrashLoop").remedy)
+    assert (first["reason"], first["warning"], first["remedy"]) == ("CrashLoop", True, Reason.CRASH_LOOP.remedy)
     assert (second["count"], second["warning"], third["reason"]) == (2, False, "")
 
 

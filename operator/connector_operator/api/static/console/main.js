@@ -66,6 +66,7 @@ class Console {
 
   #follow() {
     this.live?.stop();
+    this.#leave();
     this.fleet = new Fleet();
     this.live = new Live(this.session, this.fleet, (names) => this.#changed(names), (link) => this.#linked(link));
     this.link.hidden = false;
