@@ -94,9 +94,19 @@ IMAGE_OPTIONS ?=
 BUILD_IMAGE := $(if $(shell command -v buildah),buildah bud --isolation chroot,docker build)
 
 .PHONY: images
-images: ## both images for this machine, by buildah or docker (BASE=python:3.13-slim, IMAGE_OPTIONS="--volume ..." behind a proxy)
-	$(BUILD_IMAGE) --build-arg BASE=$(BASE) $(IMAGE_OPTIONS) -f operator/Dockerfile -t connector-operator:dev .
-	$(BUILD_IMAGE) --build-arg BASE=$(BASE) $(IMAGE_OPTIONS) -f connector_runner/Dockerfile -t connector-runner:dev .
+images: image-operator image-runner ## both images for this machine, by buildah or docker (BASE=python:3.13-slim, IMAGE_OPTIONS="--volume ..." behind a proxy)
+
+# BUILD_BASE also has what makes virtual environments, where BASE has Python alone.
+BUILD_BASE ?= $(BASE)
+.PHONY: image-operator image-runner
+image-operator: DOCKERFILE := operator/Dockerfile
+image-runner: DOCKERFILE := connector_runner/Dockerfile
+image-operator image-runner: image-%:
+	$(BUILD_IMAGE) --build-arg BASE=$(BASE) --build-arg BUILD_BASE=$(BUILD_BASE) $(IMAGE_OPTIONS) -f $(DOCKERFILE) -t connector-$*:dev .
+
+.PHONY: test-images
+test-images: $(STAMP) localkube ## builds both images (buildah, on a base of Debian's packages) and lives a connector's life in them; as root
+	$(PYTEST) tests/e2e/test_images.py -m fault
 
 .PHONY: clean
 clean: ## removes what was built and fetched, not the virtual environment

@@ -14,7 +14,7 @@ Right = tuple[str, str, str]
 """API group, resource (with its subresource), verb."""
 
 RIGHTS: tuple[Right, ...] = (
-    *((naming.GROUP, kind, verb) for kind in (naming.CONNECTORS, naming.DATASETS) for verb in ("get", "list", "watch")),
+    *((naming.GROUP, kind, verb) for kind in (naming.CONNECTORS, naming.DATASETS) for verb in ("list", "watch")),
     (naming.GROUP, "connectors/status", "patch"),
     (naming.GROUP, "datasets/status", "patch"),
     *(("batch", "jobs", verb) for verb in ("get", "list", "watch", "create", "delete")),

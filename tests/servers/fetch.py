@@ -17,6 +17,8 @@ CLIENTS = {
     "npm": "npm, which comes with Node.js",
     "apt-get": "apt, which Debian and Ubuntu have",
     "dpkg": "dpkg, which Debian and Ubuntu have",
+    "buildah": "the package buildah of a distribution",
+    "debootstrap": "the package debootstrap of Debian or Ubuntu",
 }
 """The registry clients that fetch servers, and where to get them."""
 

@@ -57,7 +57,7 @@ def _configure(home: Path) -> list[str]:
     for part in ("state/lists/partial", "cache/archives/partial"):
         (home / part).mkdir(parents=True)
     (home / "status").touch()
-    lines = ["Types: deb", f"URIs: {_own_mirror()}", "Suites: unstable", "Components: main"]
+    lines = ["Types: deb", f"URIs: {own_mirror()}", "Suites: unstable", "Components: main"]
     lines += [f"Signed-By: {_KEYS}"] if _KEYS.exists() else []
     (home / "unstable.sources").write_text("\n".join([*lines, ""]))
     settings: dict[str, str | Path] = {
@@ -70,7 +70,7 @@ def _configure(home: Path) -> list[str]:
     return [part for key, value in settings.items() for part in ("-o", f"{key}={value}")]
 
 
-def _own_mirror() -> str:
+def own_mirror() -> str:
     """The Debian mirror among the machine's own sources."""
     form = "\t".join(f"$({field})" for field in _FIELDS)
     for attempt in (1, 2):
