@@ -20,6 +20,7 @@ import pytest
 from demo.stage import SIMULATOR_HOST, Stage, operator_steps, simulator_steps
 from demo.walk import walk
 from tests.e2e.examples import Documents, rows_in, type_readme
+from tests.e2e.test_walk_page import walk_images, walk_through
 from tests.kit.cluster import ROOT, Kit, find_process, operator_pods
 from tests.localkube.cluster import Image, LocalKube, eventually
 from tests.localkube.plugin import default_images
@@ -106,6 +107,27 @@ def test_every_package_has_the_version_that_is_pinned(image: BuiltImage) -> None
     found = installed(image)
     found.pop("connector-operator")
     assert found.items() <= pins().items()
+
+
+def test_every_package_has_a_wheel_for_arm64(image: BuiltImage, tmp_path: Path) -> None:
+    """No compiler is in the build, so the release's second architecture needs them; nothing here can run what is for it."""
+    found = installed(image)
+    found.pop("connector-operator")
+    platforms = [f"--platform=manylinux{name}_aarch64" for name in ("1", "2014", "_2_17", "_2_28")]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "-q",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--python-version=3.13",
+    ]
+    command += [*platforms, f"--dest={tmp_path}", *(f"{name}=={version}" for name, version in found.items())]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.iterdir())) == len(found)
 
 
 def test_the_list_of_its_parts_is_valid_and_whole(image: BuiltImage, tmp_path: Path) -> None:
@@ -212,3 +234,16 @@ def test_a_table_in_the_runners_image(cluster: LocalKube, images: dict[str, Buil
         eventually(is_equal, what="the table in the dataset")
         kit.delete("orders")
         kit.wait_gone("orders")
+
+
+def test_the_whole_way_in_the_images(
+    images: dict[str, BuiltImage], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """docs/walk.md, on a cluster that has nothing yet; the runner's image once more under the name of a later release."""
+    operator, runner = (as_process(images[part]) for part in PARTS)
+    mapped: dict[str, Any] = walk_images(operator, runner)
+    local = LocalKube.start(tmp_path_factory.mktemp("walk"), mapped, mounts="mount")
+    try:
+        walk_through(local, tmp_path)
+    finally:
+        local.stop()

@@ -22,9 +22,8 @@ PRODUCTS = ("BTC-USD", "LINK-USD")
 PROMETHEUS_KINDS = {"podmonitors": "PodMonitor", "prometheusrules": "PrometheusRule"}
 
 
-def walk_images() -> dict[str, Any]:
-    """The checkout's own programs under the names that the page gives to images; the runner's once more as a later release."""
-    operator, runner = (default_images()[f"connector-{part}:dev"] for part in ("operator", "runner"))
+def walk_images(operator: Any, runner: Any) -> dict[str, Any]:
+    """Two programs under the names that the page gives to images; the runner's once more as a later release."""
     return {
         f"{REGISTRY}/connector-operator:0.1.0": operator,
         f"{REGISTRY}/connector-runner:0.1.0": runner,
@@ -34,7 +33,8 @@ def walk_images() -> dict[str, Any]:
 
 @pytest.fixture
 def cluster(local_only: None, tmp_path: Path) -> Iterator[LocalKube]:
-    cluster = LocalKube.start(tmp_path / "cluster", walk_images())
+    operator, runner = (default_images()[f"connector-{part}:dev"] for part in ("operator", "runner"))
+    cluster = LocalKube.start(tmp_path / "cluster", walk_images(operator, runner))
     try:
         yield cluster
     finally:
@@ -114,7 +114,7 @@ class Walk:
             self.cluster.apply(definition_of(plural, kind))
         self.cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
         said = self.shell.type(monitors)
-        assert all(f"{kind.lower()}.monitoring.coreos.com/connector-" in said for kind in PROMETHEUS_KINDS.values()), (
+        assert all(f"{kind.lower()}.monitoring.coreos.com/connector" in said for kind in PROMETHEUS_KINDS.values()), (
             said
         )
         rules = self.cluster.get("prometheusrules", "-n", OPERATOR_NAMESPACE)["items"]

@@ -11,29 +11,39 @@ from pathlib import Path
 from tests.servers.fetch import once
 
 
-def build_go_program(name: str, module: str, version: str, tags: str = "") -> Path:
-    """The program `cmd/<name>` of a module; the first call builds it.
+def build_go_program(
+    name: str, module: str, version: str, tags: str = "", *, program: str = "", files: str = ""
+) -> Path:
+    """A program of a module; the first call builds it.
 
     Args:
         name: The program's.
         module: The module's path.
         version: The module's, with its v.
         tags: Build tags, with commas, for a program without what no test needs.
+        program: Its package; `cmd/<name>` of the module if empty.
+        files: A folder of the module that is copied beside the program, under its last name.
     """
-    return once(f"{name}-{version}", lambda home: _build(home, name, module, version, tags)) / name
+    package = program or f"{module}/cmd/{name}"
+    return (
+        once(f"{name}-{version}", lambda home: _build(home / name, f"{module}@{version}", package, tags, files)) / name
+    )
 
 
-def _build(home: Path, name: str, module: str, version: str, tags: str) -> None:
-    program = f"{module}/cmd/{name}"
-    with tempfile.TemporaryDirectory(prefix=f"{name}-") as folder:
-        for command in (["go", "mod", "init", "build"], ["go", "get", f"{module}@{version}"]):
+def _build(target: Path, source: str, program: str, tags: str, files: str) -> None:
+    with tempfile.TemporaryDirectory(prefix=f"{target.name}-") as folder:
+        for command in (["go", "mod", "init", "build"], ["go", "get", source]):
             subprocess.run(command, cwd=folder, check=True, capture_output=True)
         # Go can't import a program as a package, but naming it adds its dependencies to go.sum.
         (Path(folder) / "tools.go").write_text(f'//go:build tools\n\npackage build\n\nimport _ "{program}"\n')
         subprocess.run(["go", "mod", "tidy", "-e"], cwd=folder, check=True, capture_output=True)
         subprocess.run(
-            ["go", "build", "-tags", tags, "-o", home / name, program], cwd=folder, check=True, capture_output=True
+            ["go", "build", "-tags", tags, "-o", target, program], cwd=folder, check=True, capture_output=True
         )
+        if files:
+            place = ["go", "list", "-m", "-f", "{{.Dir}}", source.partition("@")[0]]
+            found = subprocess.run(place, cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+            shutil.copytree(Path(found) / files, target.parent / Path(files).name)
 
 
 def build_go_source(source: Path, version: str, modules: Sequence[str]) -> Path:
