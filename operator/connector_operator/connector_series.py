@@ -51,13 +51,16 @@ def read_standing(raw: Mapping[str, Any]) -> Standing:
 
 
 def read_unmet(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Type and reason of each condition that is False, or Unknown although there is something that it could be about; of a Connector or a Dataset.
+    """Type and reason of what a Connector's or a Dataset's Ready does not say: parts that are False, or Unknown although they could be known.
 
-    Those that sum up the others are left out.
+    Parts with the same reason as a Ready that is False are left out, so that a broken fleet does not have many times the series.
     """
-    for condition in (raw.get("status") or {}).get("conditions") or ():
+    conditions = (raw.get("status") or {}).get("conditions") or ()
+    covered = {one.get("reason") for one in conditions if one.get("type") == "Ready" and one.get("status") == "False"}
+    for condition in conditions:
         kind, reason = condition.get("type", ""), condition.get("reason", "")
-        if condition.get("status") != "True" and kind not in SUMMARIES and reason not in EMPTY_REASONS:
+        is_unmet = condition.get("status") != "True" and kind not in SUMMARIES
+        if is_unmet and reason not in covered and reason not in EMPTY_REASONS:
             yield kind, reason
 
 
@@ -122,7 +125,7 @@ class ConnectorSeries(Collector):
         )
         unmet = GaugeMetricFamily(
             f"{PREFIX}connector_condition_unmet",
-            "1 for each condition that is False or Unknown (but Ready, Reconciling, Stalled, and where nothing runs), with its reason.",
+            "1 for each condition about a part that is False or Unknown for another reason than Ready, with its reason.",
             labels=(*OBJECT, "condition", "reason"),
         )
         for key in self._cache.connector_keys():
@@ -146,7 +149,7 @@ class ConnectorSeries(Collector):
     def _datasets(self) -> GaugeMetricFamily:
         unmet = GaugeMetricFamily(
             f"{PREFIX}dataset_condition_unmet",
-            "1 for each condition of a Dataset that is False or Unknown (but Ready, Stalled, and where nothing has run), with its reason.",
+            "1 for each condition about a part of a Dataset that is False or Unknown for another reason than Ready, with its reason.",
             labels=("namespace", "name", "condition", "reason"),
         )
         for namespace in dict.fromkeys(key.namespace for key in self._cache.dataset_keys()):

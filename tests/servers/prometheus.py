@@ -101,6 +101,10 @@ class PrometheusServer(ServerProcess):
         """Alerts that are pending or firing."""
         return list(self._get("alerts")["data"]["alerts"])
 
+    def rules(self) -> list[dict[str, Any]]:
+        """Its rules, and whether their last evaluation went well."""
+        return [rule for group in self._get("rules")["data"]["groups"] for rule in group["rules"]]
+
     def _get(self, path: str, **parameters: str) -> dict[str, Any]:
         address = f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
         try:

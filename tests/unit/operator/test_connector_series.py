@@ -86,10 +86,16 @@ def test_a_part_that_is_not_as_it_should_be_is_named_while_the_whole_is_ready() 
     ]
 
 
+def test_a_part_does_not_repeat_what_ready_says() -> None:
+    invalid = ("False", "InvalidConfig")
+    scraped = Scraped(connector("orders", "errored", Ready=invalid, ConfigValid=invalid, Discovered=invalid))
+    assert "connector_condition_unmet{" not in scraped.text()
+
+
 def test_a_dataset_whose_change_has_stopped_is_named() -> None:
     scraped = Scraped()
     dataset = connector(
-        "rows", RolledOut=("False", "Waiting"), Reached=("Unknown", "NotTried"), Ready=("False", "Waiting")
+        "rows", RolledOut=("False", "Waiting"), Reached=("Unknown", "NotTried"), Ready=("True", "Valid")
     )
     scraped.datasets["shop"] = [dataset]
     labels = {"namespace": "shop", "name": "rows"}
