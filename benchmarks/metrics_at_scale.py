@@ -87,7 +87,9 @@ def measure(connectors: int, *, has_names: bool = True, unmet: int = 0) -> Cost:
 
 def main() -> None:
     """Prints a Markdown table."""
-    print("| connectors | names | conditions not met, each | processor, ms | answer, kB | memory while it is made, MB | kept, kB |")
+    print(
+        "| connectors | names | conditions not met, each | processor, ms | answer, kB | memory while it is made, MB | kept, kB |"
+    )
     print("|---|---|---|---|---|---|---|")
     for connectors in [int(text) for text in sys.argv[1:]] or [100, 1_000, 5_000]:
         for has_names, unmet in ((False, 0), (True, 0), (True, 1), (True, 3)):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.servers.fetch import once
@@ -44,6 +45,35 @@ def _build(target: Path, source: str, program: str, tags: str, files: str) -> No
             place = ["go", "list", "-m", "-f", "{{.Dir}}", source.partition("@")[0]]
             found = subprocess.run(place, cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
             shutil.copytree(Path(found) / files, target.parent / Path(files).name)
+
+
+def build_go_copy(name: str, module: str, version: str, missing: Mapping[str, str]) -> Path:
+    """The program `cmd/<name>` of a module that lacks files which its project makes before a release (pages); the first call builds it.
+
+    Args:
+        name: The program's.
+        module: The module's path.
+        version: The module's, with its v.
+        missing: Path in the module and content of each such file.
+    """
+    return once(f"{name}-{version}", lambda home: _build_copy(home, name, f"{module}@{version}", missing)) / name
+
+
+def _build_copy(home: Path, name: str, module: str, missing: Mapping[str, str]) -> None:
+    with tempfile.TemporaryDirectory(prefix=f"{name}-") as folder:
+        command = ["go", "mod", "download", "-json", module]
+        found = json.loads(subprocess.run(command, cwd=folder, check=True, capture_output=True).stdout)
+        copy = Path(folder) / "module"
+        # Without the modes: the module cache can't be written to.
+        shutil.copytree(found["Dir"], copy, copy_function=shutil.copyfile)
+        for place in (copy, *copy.rglob("*")):
+            if place.is_dir():
+                place.chmod(0o755)
+        for path, text in missing.items():
+            (copy / path).parent.mkdir(parents=True, exist_ok=True)
+            (copy / path).write_text(text)
+        build = ["go", "build", "-o", str(home / name), f"./cmd/{name}"]
+        subprocess.run(build, cwd=copy, check=True, capture_output=True)
 
 
 def build_go_source(source: Path, version: str, modules: Sequence[str]) -> Path:

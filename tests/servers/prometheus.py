@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from tests.servers.go_program import build_go_program
+from tests.servers.go_program import build_go_copy, build_go_program
 from tests.servers.process import ServerProcess
 
 VERSION = "v0.316.0"
@@ -34,13 +34,9 @@ def prometheus() -> Path:
 
 
 def alertmanager() -> Path:
-    """The program; the first call builds it."""
-    return build_go_program("alertmanager", ALERTMANAGER_MODULE, ALERTMANAGER_VERSION)
-
-
-def amtool() -> Path:
-    """The program; the first call builds it."""
-    return build_go_program("amtool", ALERTMANAGER_MODULE, ALERTMANAGER_VERSION)
+    """The program, with empty pages: its module lacks them; the first call builds it."""
+    pages = {f"ui/app/dist/{interface}/index.html": "" for interface in ("elm", "mantine")}
+    return build_go_copy("alertmanager", ALERTMANAGER_MODULE, ALERTMANAGER_VERSION, pages)
 
 
 def is_served(address: str) -> bool:
