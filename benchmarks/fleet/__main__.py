@@ -79,7 +79,7 @@ def requests(audit: Audit, namespace: str, connectors: int) -> dict[str, float]:
 def count_discoveries(kit: Kit) -> int:
     """How many discoveries the connectors of a namespace have made."""
     found = kit.api.get(f"/apis/apperate.io/v1/namespaces/{kit.namespace}/connectors")["items"]
-    made = {item["metadata"]["name"]: item["status"]["discovery"].get("attempts", 0) for item in found}
+    made = {item["metadata"]["name"]: item["status"].get("discovery", {}).get("attempts", 0) for item in found}
     return sum(number for name, number in made.items() if name.startswith("c-"))
 
 
@@ -99,7 +99,8 @@ def measure_creation(
     result["from apply until all streams are known, s"] = time.monotonic() - started
     result["discoveries"] = count_discoveries(idle)
     result["memory with all, MB"] = resident_megabytes(idle.cluster)
-    result["requests a connector, create to received"] = requests(audit, BUSY, running)
+    result["requests a connector with the default configuration, create to received"] = requests(audit, BUSY, running)
+    result["requests a connector, create to received"] = requests(audit, IDLE, connectors - running)
     return result
 
 
@@ -138,6 +139,7 @@ def measure_restart(idle: Kit, newcomer: Kit) -> dict[str, Any]:
     result["connectors written by a restart"] = sorted(n for n in changed if n.partition("/")[2] not in retried)
     writes = [what for namespace in (IDLE, BUSY) for what in audit.writes(namespace)]
     result["writes by a restart"] = [w for w in writes if not w.split()[-1].startswith(retried)]
+    result["requests by a restart"] = {space: requests(audit, space, 1) for space in (IDLE, BUSY, OTHER)}
     result["memory after the restart, MB"] = resident_megabytes(idle.cluster)
     return result
 

@@ -42,7 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     progress_seconds: int = 60
     resync: int = 600
     workers: int = 16
-    requests_per_second: int = 50
+    requests_per_second: int = 100
     lease_name: str = "connector-operator"
     lease_namespace: str = ""
     lease_duration: int = 15

@@ -8,6 +8,7 @@ What it does is in the query of the connector's `config.url`, such as `ws://null
   run       forever (default), exit-0, exit-1, exit-78, crash-below-N (exits 1 in runs below N)
   after     seconds until `run` exits
   ready     yes (default), never
+  tell      seconds between two lines of progress, each with more rows than the one before (default: none is written)
   term      143 (default), ignore, or how many seconds it takes to leave
   lock      a folder: a file there, named after the connector, is held while it runs; a process that finds it held writes so into `overlaps`
   needs     a file that must be among the mounted Secrets, else exit 78
@@ -114,9 +115,14 @@ def run(behaviour: dict[str, str], number: int, name: str) -> None:
     host, _, port = os.environ["CONNECTOR_PROBE_ADDRESS"].rpartition(":")
     server = socket.create_server((host, int(port)))
     print(f"run {number} serves {host}", flush=True)
+    every, told, rows = float(behaviour.get("tell", "1e9")), time.monotonic(), 0
     while True:
         if select.select([server], [], [], max(0.0, min(5.0, until - time.monotonic())))[0]:
             answer(server, ready=behaviour.get("ready") != "never")
+        if time.monotonic() - told >= every:
+            told, rows = told + every, rows + 1
+            progress = {"selected": 1, "following": 1, "lagSeconds": 1, "rows": rows}
+            print(json.dumps({"level": "info", "message": "progress", "progress": progress}), flush=True)
         if time.monotonic() >= until:
             exit_as_told(how, number)
 
