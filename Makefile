@@ -13,7 +13,7 @@ help: ## this list
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing the Python packages into $(VENV) (once; about a minute)"
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[operator,runner,kafka,dev]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[operator,runner,kafka,lake,dev]'
 	@touch $@
 
 .PHONY: venv

@@ -6,13 +6,13 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from connector_runner.pipeline.pace import Pace
 from connector_runner.pipeline.parking import Parked, ignore
 from connector_runner.pipeline.queue import BatchQueue, Group
 from connector_runner.pipeline.quiet import keep_places, only_last
+from connector_runner.pipeline.staged import Sent, Staged
 from connector_runner.pipeline.telemetry import Telemetry
 from connector_runner.protocols.batch import Batch
 from connector_runner.protocols.errors import ActionRequiredError, TransientError
@@ -26,13 +26,6 @@ IN_FLIGHT = 4
 SLOW_SECONDS = 5.0
 
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class _Sent:
-    transaction: Transaction
-    task: asyncio.Task[Receipt]
-    at: float
 
 
 class Writer:
@@ -55,7 +48,7 @@ class Writer:
         self._backoff = backoff
         self._in_flight = 1 if wait else IN_FLIGHT
         self._pace = pace or Pace()
-        self._sent: deque[_Sent] = deque()
+        self._sent: deque[Sent] = deque()
         self._number = 0
         self._prepared: dict[str, str] = {}
         self._quiet: Group | None = None
@@ -66,6 +59,7 @@ class Writer:
         self._unreadable: list[ActionRequiredError] = []
         self._selected: set[str] = set()
         self._parked = Parked(telemetry, on_parked)
+        self._staged = Staged(sink, telemetry)
         self._request: tuple[Mapping[str, str] | None, str, asyncio.Future[Claim]] | None = None
 
     async def claim(self) -> Claim:
@@ -184,6 +178,7 @@ class Writer:
         try:
             watched: set[asyncio.Task[object]] = {waiting, *([self._sent[0].task] if self._sent else [])}
             timeout = self._seconds_to_slow() if self._sent else due - self._seconds_since_send()
+            timeout = min(timeout, self._staged.seconds_left())
             done, _ = await asyncio.wait(watched, timeout=max(0.0, timeout), return_when=asyncio.FIRST_COMPLETED)
         finally:
             waiting.cancel()
@@ -192,12 +187,16 @@ class Writer:
                 await self._confirm_oldest()
             elif self._seconds_to_slow() <= 0:
                 self._report_slow()
+        elif self._staged.is_due:
+            await self._flush()
         elif not done and self._seconds_since_send() >= due:
             await (self._flush_quiet() if self._quiet else self._send((), ""))
 
     async def _send(self, batches: tuple[Batch, ...], identity: str) -> None:
         while len(self._sent) >= self._in_flight:
             await self._confirm_oldest()
+        if self._staged.is_due:
+            await self._flush()
         self._number += 1
         self._dispatch(Transaction(self._number, batches, identity))
         if self._in_flight == 1:
@@ -206,11 +205,16 @@ class Writer:
     def _dispatch(self, transaction: Transaction) -> None:
         transaction = self._parked.leave_out(transaction)
         self._last_send = time.monotonic()
-        self._sent.append(_Sent(transaction, asyncio.create_task(self._sink.write(transaction)), self._last_send))
+        self._sent.append(Sent(transaction, asyncio.create_task(self._sink.write(transaction)), self._last_send))
 
     async def _settle(self) -> None:
+        """Returns when everything is committed."""
         while self._sent:
             await self._confirm_oldest()
+        await self._flush()
+
+    async def _flush(self) -> None:
+        await self._staged.commit(self._watched, self._repair)
 
     async def _confirm_oldest(self) -> None:
         oldest = self._sent[0]
@@ -256,7 +260,7 @@ class Writer:
 
     def _confirmed(self, receipt: Receipt) -> None:
         oldest = self._sent.popleft()
-        self._telemetry.committed(oldest.transaction, receipt, time.monotonic() - oldest.at)
+        self._staged.written(oldest.transaction, receipt, oldest.at)
         self._succeeded()
 
     def _succeeded(self) -> None:

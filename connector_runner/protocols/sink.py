@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from connector_runner.protocols.batch import Batch, Incident, Position
 from connector_runner.protocols.errors import ActionRequiredError, TransientError
@@ -195,6 +195,26 @@ class Sink(Protocol):
 
     async def close(self) -> None:
         """Releases everything; may be called at any time and more than once."""
+
+
+@runtime_checkable
+class Staging(Protocol):
+    """What a sink offers too that collects several transactions into one commit.
+
+    Its `write` returns once the rows are staged: they outlive an error of the dataset, but not the process, so the position in the
+    dataset is that of the last commit. `recover` keeps what is staged, and returns the number of the last staged transaction.
+    `prepare`, `select`, `park` and `claim` are called with nothing staged.
+    """
+
+    def due_in(self) -> float | None:
+        """In how many seconds `flush` should be called; None if nothing is staged."""
+
+    async def flush(self) -> None:
+        """Commits everything that is staged; returns when that is confirmed.
+
+        Raises:
+            FenceLostError, TransientError: As `Sink.write`.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from connector_runner.protocols.batch import Operation
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.types import Kind
 from tests.kit.kafka_dataset import KafkaDataset
+from tests.kit.lake_dataset import LakeDataset
 from tests.kit.reading import Table, apply
 from tests.servers.postgresql import PostgresServer
 from tests.simulators.record_server import RecordServer
@@ -285,11 +286,12 @@ DATASETS: dict[str, Build] = {
     "postgresql": lambda folder, fixture: PostgresDataset(fixture("postgres_server"), folder),
     "http": lambda folder, _: HttpDataset(folder),
     "kafka": lambda folder, fixture: KafkaDataset(fixture("kafka_server"), folder),
+    "delta": lambda folder, _: LakeDataset(folder),
 }
 # Datasets whose rows are in tables of a database.
 WITH_TABLES = ("sqlite", "postgresql")
 # Datasets whose rows are in one transaction with the position; the others store at least once.
-WITH_TRANSACTIONS = (*WITH_TABLES, "kafka")
+WITH_TRANSACTIONS = (*WITH_TABLES, "kafka", "delta")
 
 
 @contextlib.contextmanager

@@ -69,8 +69,12 @@ def shared_database(shared_dataset: Dataset) -> Dataset:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "shared_dataset" in metafunc.fixturenames:
-        # Records of Kafka are made without a broker: tests/unit/runner/test_kafka_records.py has the same for them.
-        names = WITH_TABLES if "shared_database" in metafunc.fixturenames else [n for n in DATASETS if n != "kafka"]
+        # What becomes of values in Kafka and in Delta needs no server: test_kafka_records.py and test_lake.py in tests/unit/runner.
+        names = (
+            WITH_TABLES
+            if "shared_database" in metafunc.fixturenames
+            else [n for n in DATASETS if n not in {"kafka", "delta"}]
+        )
         metafunc.parametrize("shared_dataset", names, indirect=True, scope="module")
 
 

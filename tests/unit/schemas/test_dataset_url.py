@@ -13,10 +13,14 @@ GOOD = [
     "sqlite:///market.db", "sqlite:////data/market.db", "sqlite:market.db", "sqlite:/market.db", "sqlite:///a%20b.db?synchronous=normal",
     "postgresql://db/market", "postgres://u@db:5432/market?sslmode=verify-full&sslrootcert=/etc/ca/ca.crt", "postgresql://",
     "kafka://one:9092", "KAFKA://one:9092,two:9093/market", "kafka://[::1]:9092/raw.{table}?partitions=6&replication=3&topics=exist",
+    "delta:///lake", "DELTA:////data/lake/raw_{table}?commitEvery=5&targetMiB=64", "delta:///{table}",
     "postgresql:///market?host=/run/pg", "postgresql://a:1,b:2/m", "postgresql://u:p%40ss@[::1]:5432/m", "https://h/records", "http://h:8080",
 ]  # fmt: skip
 BAD = [
-    ("mysql://db/market", "expected a URL that starts with sqlite:, postgresql:, http:, kafka:, postgres:, https:"),
+    (
+        "mysql://db/market",
+        "expected a URL that starts with sqlite:, postgresql:, http:, kafka:, delta:, postgres:, https:",
+    ),
     ("market.db", "expected a URL that starts with"),
     ("", "expected a URL that starts with"),
     ("sqlite://market.db", "expected sqlite:///file.db"),
@@ -35,6 +39,12 @@ BAD = [
     ("kafka://broker/market", "'broker' is not host:port"),
     ("kafka://broker:9092,two/market", "'two' is not host:port"),
     ("kafka://broker:99999/market", "'broker:99999' is not host:port"),
+    ("delta://lake", "expected delta:///folder"),
+    ("delta:///{table}/x", "may stand once, in the last part"),
+    ("delta:///lake/_{table}", "no name of a table's folder"),
+    ("delta:///lake?commitEvery=30s", "commitEvery must be a whole number from 0 to 3600"),
+    ("delta:///lake?targetMiB=0", "targetMiB must be a whole number from 1"),
+    ("delta:///lake?format=avro", "unknown options format; known are commitEvery, targetMiB"),
     ("kafka:///market", "expected kafka://broker:9092"),
     ("kafka://u:p%ss@broker:9092/market", "SASL"),
     ("kafka://broker:9092/a/b", "no name of a topic"),

@@ -1,0 +1,131 @@
+"""Delta tables in a folder as a dataset, and the form of their URLs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from connector_runner.schemas.datasets.descriptor import Descriptor, StoredAs
+
+WORD = "{table}"
+"""Stands for the stream's table in the last part of a URL's path."""
+OPTIONS = {"commitEvery": (0, 3600), "targetMiB": (1, 1024)}
+"""The options of a URL, with the least and the greatest value."""
+COMMIT_SECONDS, TARGET_MIB = 30, 128
+LONGEST_TABLE = 200 - len("_dead_letters")
+"""The longest name of a table that leaves room for the tables beside it."""
+_LEGAL = re.compile(r"[A-Za-z0-9$-][A-Za-z0-9._$-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What a URL says.
+
+    Attributes:
+        path: The folder that holds the tables; relative to the data directory unless it begins with a slash.
+        template: The name of a table's folder, in which `{table}` stands for the stream's table.
+        commit_seconds: How long rows may be staged before they are committed; 0 commits each transaction.
+        target_bytes: The size at which a staged file is committed at once.
+    """
+
+    path: str
+    template: str = WORD
+    commit_seconds: float = COMMIT_SECONDS
+    target_bytes: int = TARGET_MIB << 20
+
+    def table(self, name: str) -> str:
+        """The folder of a table; a name that already has the form of the template stays as it is."""
+        before, _, after = self.template.partition(WORD)
+        fits = len(name) > len(before) + len(after) and name.startswith(before) and name.endswith(after)
+        return name if fits else f"{before}{name}{after}"
+
+
+def table_problem(name: str) -> str | None:
+    """Why no table can have this name; None if one can."""
+    if not _LEGAL.fullmatch(name):
+        return (
+            f"{name!r} is no name of a table's folder: letters, digits, dots, hyphens, dollar signs and underscores are "
+            "possible, a dot or an underscore not as the first"
+        )
+    if len(name) > LONGEST_TABLE:
+        return f"{name!r} is too long; at most {LONGEST_TABLE} characters, so that {name}_dead_letters still fits"
+    return None
+
+
+def parse_address(url: str) -> Address:
+    """Reads a URL without problems (`check_url`)."""
+    parts = urlsplit(url)
+    path = unquote(parts.path).removeprefix("/").rstrip("/")
+    folder, _, last = path.rpartition("/")
+    template = WORD
+    if WORD in last:
+        path, template = folder, last
+    options = dict(parse_qsl(parts.query))
+    seconds = float(options.get("commitEvery", COMMIT_SECONDS))
+    return Address(path or ".", template, seconds, int(options.get("targetMiB", TARGET_MIB)) << 20)
+
+
+def check_url(url: str) -> Iterator[str]:
+    """See `Descriptor.check`."""
+    parts = urlsplit(url)
+    path = unquote(parts.path).removeprefix("/").rstrip("/")
+    folder, _, last = path.rpartition("/")
+    if WORD in folder or last.count(WORD) > 1:
+        yield "{table} may stand once, in the last part of the path"
+    elif WORD in last and (problem := table_problem(last.replace(WORD, "x"))):
+        yield problem
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if unknown := sorted(set(options) - set(OPTIONS)):
+        yield f"unknown options {', '.join(unknown)}; known are {', '.join(OPTIONS)}"
+    for name, (least, greatest) in OPTIONS.items():
+        if name in options and not (options[name].isdecimal() and least <= int(options[name]) <= greatest):
+            yield f"{name} must be a whole number from {least} to {greatest}"
+
+
+_TEXT = StoredAs("string")
+_FLOAT = "exact; NaN and infinities too"
+_YEARS = "exact; years 1 to 9999, others are refused"
+DELTA = Descriptor(
+    name="delta",
+    title="Delta",
+    schemes=("delta",),
+    pattern=r"^delta:///",
+    expected="expected delta:///folder (in the data directory) or delta:////absolute/folder",
+    check=check_url,
+    needs_volume=True,
+    reads_rows=True,
+    types_title="Delta",
+    types={
+        "bool": StoredAs("boolean"),
+        "int64": StoredAs("long"),
+        "uint64": StoredAs("decimal(20,0)"),
+        "int256": StoredAs("string", "decimal digits"),
+        "decimal": StoredAs(
+            "decimal(p,s)",
+            "exact; with more than 38 digits or without a limit a string with all digits (in a key without trailing zeros)",
+        ),
+        "float32": StoredAs("float", _FLOAT),
+        "float64": StoredAs("double", _FLOAT),
+        "string": StoredAs("string", "exact, NUL included; lone surrogates are refused (not UTF-8)"),
+        "bytes": StoredAs("binary"),
+        "date": StoredAs("date", _YEARS),
+        "time": StoredAs("string", "13:59:59.000001; Delta has no such type"),
+        "timestamp": StoredAs("timestamp_ntz", _YEARS),
+        "timestamptz": StoredAs("timestamp", _YEARS),
+        "json": StoredAs("string", "the text unchanged"),
+        "uuid": _TEXT,
+    },
+    reasons={
+        "InvalidDataset": "the extra `lake` is not installed, or a table has settings under which the promise can't be kept; the "
+        "message names them",
+    },
+    url="`delta:///folder` (in the data directory), `delta:////absolute/folder`; `{table}` in the last part of the path stands for "
+    "the stream's table, which is also the default; `?commitEvery=30&targetMiB=128`",
+    promise="effectively once for each table: rows, transaction and position are in one commit of the table, which the ledger has "
+    "decided before; what a kill leaves between the two the next run completes. Readers see several tables one after the other. "
+    "Rows are staged and committed every `commitEvery` seconds, so a table is that much behind",
+    needs="a file system with hard links or renames that do not replace; no setting `delta.setTransactionRetentionDuration` or "
+    "`delta.appendOnly` (in upsert mode) on the tables",
+)

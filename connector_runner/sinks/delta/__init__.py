@@ -1,0 +1,41 @@
+"""The Delta sink: rows and position in one commit of each table, behind a ledger that is a table too; see docs/lake.md."""
+
+from __future__ import annotations
+
+from connector_runner.datasets.dialect import Dialect
+from connector_runner.protocols.errors import ActionRequiredError
+from connector_runner.protocols.sink import Inspector, Sink, SinkContext
+
+
+def build_dialect() -> Dialect:
+    """How it distinguishes the names of tables."""
+    from connector_runner.sinks.delta.dialect import DIALECT
+
+    return DIALECT
+
+
+def _require_library() -> None:
+    try:
+        import deltalake  # noqa: F401 - only whether they are there
+        import pyarrow  # noqa: F401
+    except ImportError:
+        raise ActionRequiredError(
+            "the Delta dataset needs the packages deltalake and pyarrow: pip install 'connector-operator[runner,lake]'",
+            reason="InvalidDataset",
+        ) from None
+
+
+def build_sink(context: SinkContext) -> Sink:
+    """A sink for `delta:///folder` (from the data directory) or `delta:////absolute/folder`."""
+    _require_library()
+    from connector_runner.sinks.delta.sink import build_lake_sink
+
+    return build_lake_sink(context)
+
+
+def build_inspector(context: SinkContext, *, create: bool = False) -> Inspector:
+    """Inspects such a folder without claiming it."""
+    _require_library()
+    from connector_runner.sinks.delta.inspector import LakeInspector
+
+    return LakeInspector(context, create=create)

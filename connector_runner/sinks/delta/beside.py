@@ -1,0 +1,88 @@
+"""Dead letters and incidents: the ledger inserts them into tables of its local copy, whose rows go to Delta tables of the same names."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+
+import pyarrow as pa
+
+from connector_runner.datasets.names import quote
+from connector_runner.sinks.delta.intents import Intent
+from connector_runner.sinks.delta.staging import StagedFile
+from connector_runner.sinks.delta.tables import Table
+
+_SUFFIX = re.compile(r".+_(dead_letters|incidents)")
+_TYPES = {"id": pa.int64(), "at": pa.timestamp("us", "UTC")}
+
+
+class Beside:
+    """The tables beside those with rows.
+
+    Args:
+        local: The connection's local copy.
+        table: Returns a table by name.
+    """
+
+    def __init__(self, local: sqlite3.Connection, table: Callable[[str], Table]) -> None:
+        self._local = local
+        self._table = table
+        self._known: dict[str, pa.Schema] = {}
+        self._files: dict[str, list[StagedFile]] = {}
+
+    def take(self) -> None:
+        """Takes what the open transaction has inserted; makes the tables that it has created."""
+        tables = self._local.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'").fetchall()
+        for (name,) in tables:
+            if not _SUFFIX.fullmatch(name):
+                continue
+            if name not in self._known:
+                columns = [row[1] for row in self._local.execute(f"PRAGMA table_info({quote(name)})").fetchall()]
+                schema = pa.schema([(column, _TYPES.get(column, pa.string())) for column in columns])
+                self._table(name).create(schema, "")
+                self._known[name] = schema
+            found = self._local.execute(f"SELECT * FROM {quote(name)} ORDER BY id").fetchall()
+            if found:
+                self._local.execute(f"DELETE FROM {quote(name)}")
+                self._add(name, found)
+
+    def _add(self, name: str, found: list[tuple[object, ...]]) -> None:
+        schema, table = self._known[name], self._table(name)
+        first = table.take_numbers("id", len(found))
+        columns = dict(zip(schema.names, map(list, zip(*found, strict=True)), strict=True))
+        columns["id"] = list(range(first, first + len(found)))
+        arrays = [
+            pa.array(columns[field.name], pa.string()).cast(field.type)
+            if field.name == "at"
+            else pa.array(columns[field.name], field.type)
+            for field in schema
+        ]
+        files = self._files.setdefault(name, [])
+        if not files or files[-1].is_closed:
+            files.append(StagedFile(table, schema))
+        files[-1].add(pa.Table.from_arrays(arrays, schema=schema))
+
+    def seal(self, app: str, record: str) -> list[Intent]:
+        """Ends the files, and says what becomes of them."""
+        intents = []
+        for name, files in self._files.items():
+            for file in files:
+                file.close()
+            table, names = self._table(name), tuple(file.name for file in files)
+            table.refresh()
+            rows = sum(file.rows for file in files)
+            intents.append(Intent(name, app, table.transaction(app) + 1, record, names, rows=rows))
+        return intents
+
+    def discard(self) -> None:
+        """Removes what is staged."""
+        for files in self._files.values():
+            for file in files:
+                with suppress(OSError):
+                    file.discard()
+
+    def clear(self) -> None:
+        """The ledger has taken over what was staged."""
+        self._files.clear()

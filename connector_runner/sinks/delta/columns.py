@@ -1,0 +1,45 @@
+"""The columns of one schema as Arrow has them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from connector_runner.protocols.batch import Row
+from connector_runner.protocols.schema import StreamSchema
+from connector_runner.sinks.delta.types import Converter, literal
+
+
+class Columns:
+    """The columns of one schema as Arrow has them."""
+
+    def __init__(self, schema: StreamSchema) -> None:
+        self.schema = schema
+        self.converters = [Converter(column, is_key=column.name in schema.key) for column in schema.columns]
+        self.arrow = pa.schema([each.field for each in self.converters])
+
+    def convert(self, rows: Sequence[Row]) -> list[pa.Array]:
+        """Full rows as one array a column.
+
+        Raises:
+            `types.VALUE_ERRORS`: A value has no exact form.
+        """
+        columns = list(zip(*rows, strict=True)) or [()] * len(self.converters)
+        return [each.convert(values) for each, values in zip(self.converters, columns, strict=True)]
+
+    def stored(self, values: Sequence[object], names: Sequence[str]) -> list[object]:
+        """Values of these columns as they are stored."""
+        by_name = {each.name: each for each in self.converters}
+        return [by_name[name].convert([value])[0].as_py() for name, value in zip(names, values, strict=True)]
+
+    def prefix(self, prefix: Row, alias: str = "") -> str:
+        """SQL that is true for the rows whose key begins so.
+
+        Raises:
+            `types.VALUE_ERRORS`: A value has no exact form.
+        """
+        names = self.schema.key[: len(prefix)]
+        pairs = zip(names, self.stored(prefix, names), strict=True)
+        quote = "`" if alias else '"'
+        return " AND ".join(f"{alias}{quote}{name}{quote} = {literal(value)}" for name, value in pairs) or "true"

@@ -1,0 +1,89 @@
+"""Makes the table with the rows of a stream, or checks that it can hold them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from connector_runner.datasets.schema_evolution import FoundColumn, FoundTable, fit_table
+from connector_runner.protocols.errors import ActionRequiredError, SchemaConflictError
+from connector_runner.protocols.schema import StreamSchema
+from connector_runner.sinks.delta.columns import Columns
+from connector_runner.sinks.delta.rows import history_schema
+from connector_runner.sinks.delta.tables import KEY, Table
+from connector_runner.sinks.delta.types import delta_name
+
+_ILLEGAL = set(' ,;{}()\n\t="`')
+"""Parquet's readers do not take these in the name of a column."""
+FORGETS = "delta.setTransactionRetentionDuration"
+
+
+def ensure_table(table: Table, schema: StreamSchema, *, append: bool, own: bool) -> bool:
+    """Makes the table fit; returns whether it was created.
+
+    Raises:
+        SchemaConflictError: It can't be made to fit.
+        ActionRequiredError: It has settings under which the promise can't be kept.
+    """
+    if bad := [name for name in schema.names if _ILLEGAL & set(name)]:
+        raise SchemaConflictError(
+            f"stream {schema.stream} has columns named {', '.join(map(repr, bad))}; a Delta table takes no spaces, quotes or any "
+            "of ,;{}()= in a name"
+        )
+    columns = Columns(schema)
+    wanted = history_schema(columns) if append else columns.arrow
+    if table.create(wanted, "", () if append else schema.key):
+        return True
+    table.refresh()
+    _require_settings(table, append=append)
+    types = {field.name: delta_name(field.type) for field in wanted}
+    found = _found(table, schema, append=append)
+    alteration = fit_table(schema, found, types, table=table.name, own=own, widens={}, append=append)
+    if alteration.added:
+        table.add_columns([wanted.field(name).with_nullable(True) for name in alteration.added], "")
+    return False
+
+
+def _found(table: Table, schema: StreamSchema, *, append: bool) -> FoundTable:
+    fields = table.schema
+    has_history = "_op" in fields.names and "_position" in fields.names
+    if has_history and not append:
+        raise SchemaConflictError(
+            f"table {table.name} is a history (columns _op and _position), which writeMode append has made; choose another table"
+        )
+    columns = {field.name: FoundColumn(_name(field.type), not field.nullable) for field in fields}
+    key = tuple(json.loads(table.settings.get(KEY, "null")) or ())
+    return FoundTable(columns, ("_id",) if append else key or schema.key)
+
+
+def _name(type_: pa.DataType) -> str:
+    if pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
+        type_ = pa.string()
+    if pa.types.is_large_binary(type_) or pa.types.is_binary_view(type_):
+        type_ = pa.binary()
+    try:
+        return delta_name(type_)
+    except KeyError:
+        return str(type_)
+
+
+def _require_settings(table: Table, *, append: bool) -> None:
+    settings: Mapping[str, str] = table.settings
+    if FORGETS in settings:
+        raise ActionRequiredError(
+            f"table {table.name} forgets transactions ({FORGETS}={settings[FORGETS]}), so what was committed could be committed "
+            "again; remove that property",
+            reason="InvalidDataset",
+        )
+    if settings.get("delta.appendOnly") == "true" and not append:
+        raise ActionRequiredError(
+            f"table {table.name} has delta.appendOnly, but writeMode upsert changes rows; remove it, or set writeMode: append",
+            reason="InvalidDataset",
+        )
+    if parts := table.delta.metadata().partition_columns:
+        raise ActionRequiredError(
+            f"table {table.name} is partitioned by {', '.join(parts)}, which this dataset can't write; choose another table",
+            reason="InvalidDataset",
+        )

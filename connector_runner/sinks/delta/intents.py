@@ -1,0 +1,44 @@
+"""What a commit of the ledger has decided for one table, and the table's own commit carries out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+
+class Intent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A commit of one table.
+
+    Attributes:
+        table: The table's folder.
+        app: The application of its transaction: connector/stream.
+        version: The version of that transaction; it is carried out if the table has a lower one.
+        record: What the table's commit says of it, as JSON: who wrote it, and the position after it.
+        files: Files that are added: names, in the folder for what is staged until it is carried out.
+        rows: How many rows they hold.
+        changes: A file of changes to be merged; "" for none.
+        key: Columns that identify a row of the changes.
+        removed: Which rows are removed before that, as SQL on the alias `t`; "" for none.
+    """
+
+    table: str
+    app: str
+    version: int
+    record: str
+    files: tuple[str, ...] = ()
+    rows: int = 0
+    changes: str = ""
+    key: tuple[str, ...] = ()
+    removed: str = ""
+
+
+def encode_intents(intents: Iterable[Intent]) -> str:
+    """As JSON; "" for none."""
+    listed = list(intents)
+    return msgspec.json.encode(listed).decode() if listed else ""
+
+
+def decode_intents(text: str) -> Sequence[Intent]:
+    """The reverse of `encode_intents`."""
+    return msgspec.json.decode(text, type=list[Intent]) if text else ()

@@ -1,0 +1,141 @@
+"""The sink: the ledger's procedures over tables of a folder, and what waits for the next commit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+
+from connector_runner.datasets.blocking.sink import BlockingSink
+from connector_runner.datasets.ledger import Ledger
+from connector_runner.datasets.procedure import Procedure, run
+from connector_runner.protocols.batch import Operation
+from connector_runner.protocols.errors import ActionRequiredError, TransientError
+from connector_runner.protocols.schema import StreamSchema
+from connector_runner.protocols.sink import Claim, Receipt, SinkContext, Transaction
+from connector_runner.protocols.source import WriteMode
+from connector_runner.sinks.delta.connection import LakeConnection
+from connector_runner.sinks.delta.database import LakeFolder, read_address
+from connector_runner.sinks.delta.fitting import ensure_table
+from connector_runner.sinks.delta.writer import HistoryWriter, MergeWriter
+
+
+def with_folders(context: SinkContext) -> SinkContext:
+    """The same with the names of folders as tables."""
+    return replace(context, tables=_folders_of(context, context.tables))
+
+
+def _folders_of(context: SinkContext, tables: Mapping[str, str]) -> dict[str, str]:
+    address = read_address(context.read_url)
+    return {stream: address.table(table) for stream, table in tables.items()}
+
+
+class TableFolders:
+    """`Rows` stored in tables of the folder."""
+
+    def __init__(self, context: SinkContext, folder: LakeFolder, ledger: Ledger) -> None:
+        self._folder = folder
+        self._ledger = ledger
+        self._append = context.write_mode is WriteMode.APPEND
+
+    def check(self) -> None:
+        """Does nothing: what is missing is found when it is needed."""
+
+    def ensure(self, schema: StreamSchema, own: bool) -> Procedure[bool]:
+        """See `Rows.ensure`."""
+        yield from ()
+        table = self.connected().table(self._ledger.streams[schema.stream].names.table)
+        return ensure_table(table, schema, append=self._append, own=own)
+
+    def build_writer(self, schema: StreamSchema) -> HistoryWriter | MergeWriter:
+        """See `Rows.build_writer`."""
+        writer = HistoryWriter if self._append else MergeWriter
+        return writer(self.connected, self._ledger.streams[schema.stream], schema)
+
+    def connected(self) -> LakeConnection:
+        """The present connection."""
+        if self._folder.connection is None:
+            raise TransientError("there is no connection", reason="DatasetUnavailable")
+        return self._folder.connection
+
+    def leave(self) -> None:
+        """Does nothing: a commit in progress is finished first."""
+
+    def disconnect(self) -> None:
+        """Does nothing: the connection belongs to the ledger."""
+
+
+class LakeSink(BlockingSink):
+    """See `Sink` and `Staging`."""
+
+    def __init__(self, context: SinkContext) -> None:
+        folder = LakeFolder(context.read_url, context.directory, context.connector)
+        super().__init__(with_folders(context), folder, lambda ledger: TableFolders(context, folder, ledger))
+        self._context = context
+        self._folder = folder
+
+    def due_in(self) -> float | None:
+        """See `Staging.due_in`."""
+        connection = self._folder.connection
+        return None if connection is None else connection.due_in()
+
+    async def flush(self) -> None:
+        """See `Staging.flush`."""
+        await self._in_thread(self._flush)
+
+    def _flush(self) -> None:
+        if (connection := self._folder.connection) is not None:
+            with self._database.explained():
+                connection.flush()
+
+    def _claim(self) -> Claim:
+        self._disconnect()  # an earlier attempt may have left a commit of unknown outcome
+        self._connected()
+        connection, take_over = self._folder.connection, self._context.take_over
+        with self._explained():
+            if connection is not None:
+                connection.complete([self._context.connector, *([take_over.connector] if take_over else ())])
+                connection.remove_old_staged()
+        return super()._claim()
+
+    def _explained(self) -> AbstractContextManager[None]:
+        return self._database.explained()
+
+    def _select(self, tables: Mapping[str, str] | None, record: str) -> Claim:
+        self._flush()
+        return super()._select(None if tables is None else _folders_of(self._context, tables), record)
+
+    def _recover(self) -> int:
+        connection = self._folder.connection
+        if connection is None or self._connection is None:
+            connection = self._folder.connect()
+            self._connection = connection
+        with self._explained():
+            is_lost = connection.reload()
+            number = run(connection, self._ledger.recover())
+        if is_lost:
+            raise ActionRequiredError(
+                f"the ledger in {connection.root} was changed by hand, and what was staged is lost; the next run reads it again",
+                reason="DatasetError",
+            )
+        return number
+
+    def _write(self, transaction: Transaction) -> Receipt:
+        connection = self._folder.connection
+        if connection is None:
+            raise TransientError("there is no connection", reason="DatasetUnavailable")
+        replaces = any(
+            batch.operations is not None and Operation.REPLACE in batch.operations for batch in transaction.batches
+        )
+        if self._append and replaces:  # what is taken back is read from the table
+            self._flush()
+        connection.stages = True
+        try:
+            return super()._write(transaction)
+        finally:
+            connection.stages = False
+
+
+def build_lake_sink(context: SinkContext) -> LakeSink:
+    """Effectively once for each table: its commit holds rows, transaction and position, and is decided by the ledger's."""
+    return LakeSink(context)

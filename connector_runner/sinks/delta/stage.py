@@ -1,0 +1,97 @@
+"""Everything of a connection that is staged and not committed: files and changes by stream and table, dead letters and incidents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import TypeAlias
+
+import pyarrow as pa
+
+from connector_runner.protocols.batch import Row
+from connector_runner.sinks.delta.beside import Beside
+from connector_runner.sinks.delta.changes import Changes
+from connector_runner.sinks.delta.columns import Columns
+from connector_runner.sinks.delta.intents import Intent
+from connector_runner.sinks.delta.staging import StagedFile, write_changes
+from connector_runner.sinks.delta.tables import Table
+
+Written: TypeAlias = pa.Table | Sequence[tuple[int, Row]]
+"""Rows to be appended, or operations to be merged."""
+CHANGE_BYTES = 512
+"""What a change by key takes in memory, about."""
+
+
+class Stage:
+    """What waits for the next commit.
+
+    Args:
+        connector: Who writes.
+        table: Returns a table by name.
+        beside: Dead letters and incidents.
+    """
+
+    def __init__(self, connector: str, table: Callable[[str], Table], beside: Beside) -> None:
+        self._connector = connector
+        self._table = table
+        self._beside = beside
+        self._files: dict[tuple[str, str], list[StagedFile]] = {}
+        self._changes: dict[tuple[str, str], tuple[Columns, Changes]] = {}
+
+    @property
+    def size(self) -> int:
+        """The bytes of the largest part."""
+        files = [sum(file.size for file in files) for files in self._files.values()]
+        changes = [len(changes.rows) * CHANGE_BYTES for _, changes in self._changes.values()]
+        return max([0, *files, *changes])
+
+    def take(self, written: Iterable[tuple[Columns, str, Written]]) -> None:
+        """Takes what a transaction has written."""
+        self._beside.take()
+        for columns, table, rows in written:
+            stream = (columns.schema.stream, table)
+            if not isinstance(rows, pa.Table):
+                self._changes.setdefault(stream, (columns, Changes(columns.schema)))[1].add(rows)
+                continue
+            files = self._files.setdefault(stream, [])
+            if not files or files[-1].is_closed or not files[-1].has(rows.schema):
+                files.append(StagedFile(self._table(table), rows.schema))
+            files[-1].add(rows)
+
+    def seal(self, record: str) -> list[Intent]:
+        """Ends the files, and says what becomes of them."""
+        intents = []
+        for (stream, table), files in self._files.items():
+            for file in files:
+                file.close()
+            app, version = self._next_version(stream, table)
+            names = tuple(file.name for file in files)
+            intents.append(Intent(table, app, version, record, names, rows=sum(file.rows for file in files)))
+        for (stream, table), (columns, changes) in self._changes.items():
+            if changes:
+                name, removed = write_changes(self._table(table), columns, changes)
+                app, version = self._next_version(stream, table)
+                intents.append(
+                    Intent(table, app, version, record, changes=name, key=columns.schema.key, removed=removed)
+                )
+        return intents + self._beside.seal(self._connector, record)
+
+    def _next_version(self, stream: str, table: str) -> tuple[str, int]:
+        app = f"{self._connector}/{stream}"
+        self._table(table).refresh()
+        return app, self._table(table).transaction(app) + 1
+
+    def clear(self) -> None:
+        """The ledger has decided what becomes of it."""
+        self._files.clear()
+        self._changes.clear()
+        self._beside.clear()
+
+    def discard(self) -> None:
+        """Removes it."""
+        for files in self._files.values():
+            for file in files:
+                with suppress(OSError):
+                    file.discard()
+        self._beside.discard()
+        self.clear()

@@ -1,0 +1,234 @@
+"""Delta tables through deltalake: opened, made, altered, read, committed to. A commit is tried once, from the state that was read."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import CommitProperties, DeltaTable, QueryBuilder, Schema, Transaction
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.transaction import AddAction, RemoveAction
+
+from connector_runner.protocols.errors import TransientError
+from connector_runner.sinks.delta.intents import Intent
+
+STAGED = "_staged"
+"""The folder in a table's folder for files that no commit names yet; readers and vacuum leave names with an underscore alone."""
+STAGED_SECONDS = 24 * 3600.0
+"""What a killed runner left there is removed after this time."""
+RECORD = "connectorRunner"
+"""The member of a commit's information that says who wrote it, and the position after it."""
+KEY = "connectorRunner.key"
+CHANGE = "_change"
+TRIES = 50
+
+
+def quoted(name: str) -> str:
+    """The name of a column in SQL, as deltalake's engine reads it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def commit_once(record: str, app: str = "", version: int = 0) -> CommitProperties:
+    """Properties of a commit that fails if anybody has committed since the table was read."""
+    transactions = [Transaction(app, version)] if app else None
+    return CommitProperties(custom_metadata={RECORD: record}, app_transactions=transactions, max_commit_retries=0)
+
+
+class Table:
+    """One table.
+
+    Args:
+        root: The folder of the dataset.
+        name: The table's own folder in it.
+    """
+
+    def __init__(self, root: Path, name: str) -> None:
+        self.name = name
+        self.path = root / name
+        self._delta: DeltaTable | None = None
+        self._next_number: dict[str, int] = {}
+
+    @property
+    def exists(self) -> bool:
+        """Whether it exists; also opens it, or reads what was committed since."""
+        if self._delta is None:
+            with suppress(TableNotFoundError):
+                self._delta = DeltaTable(self.path)
+        return self._delta is not None
+
+    @property
+    def delta(self) -> DeltaTable:
+        """The table as it was read last.
+
+        Raises:
+            TransientError: It does not exist.
+        """
+        if not self.exists or self._delta is None:
+            raise TransientError(f"the table {self.path} is gone", reason="DatasetUnavailable")
+        return self._delta
+
+    def refresh(self) -> DeltaTable:
+        """Reads what was committed since."""
+        self.delta.update_incremental()
+        return self.delta
+
+    def create(self, schema: pa.Schema, record: str, key: Sequence[str] = (), **settings: str) -> bool:
+        """Creates it if it is missing; returns whether this call has done so."""
+        if self.exists:
+            return False
+        try:
+            self._delta = DeltaTable.create(
+                self.path,
+                Schema.from_arrow(schema),
+                configuration={KEY: json.dumps(list(key)), **settings},
+                commit_properties=commit_once(record),
+                raise_if_key_not_exists=False,
+            )
+        except Exception:
+            self._delta = None
+            if self.exists:  # somebody else was faster
+                return False
+            raise
+        return True
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Its columns."""
+        return pa.schema(self.delta.schema().to_arrow())
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """Its properties."""
+        return self.delta.metadata().configuration
+
+    def add_columns(self, fields: Sequence[pa.Field], record: str) -> None:
+        """Adds columns; null in all rows that it has."""
+        wanted = Schema.from_arrow(pa.schema(fields)).fields
+        self.refresh().alter.add_columns(wanted, commit_properties=commit_once(record))
+        self.refresh()
+
+    # reading
+
+    def query(self, sql: str) -> pa.Table:
+        """Runs a statement in which the table is called `t`."""
+        found = QueryBuilder().register("t", self.delta).execute(sql)
+        return pa.table(found.read_all())
+
+    def transaction(self, app: str) -> int:
+        """The version of the application's last transaction; 0 for none."""
+        return self.delta.transaction_version(app) or 0
+
+    def take_numbers(self, column: str, count: int) -> int:
+        """The first of so many numbers that no row has; the column numbers rows in the order in which they were written."""
+        if column not in self._next_number:
+            (last,) = self.query(f"SELECT max({quoted(column)}) AS last FROM t")["last"].to_pylist()
+            self._next_number[column] = (last or 0) + 1
+        first = self._next_number[column]
+        self._next_number[column] = first + count
+        return first
+
+    # committing
+
+    def stage(self, name: str) -> Path:
+        """The path of a file that is staged."""
+        folder = self.path / STAGED
+        folder.mkdir(exist_ok=True)
+        return folder / name
+
+    def carry_out(self, intent: Intent) -> None:
+        """Commits what the ledger has decided, unless it was done already, by whomever."""
+        for _ in range(TRIES):
+            self.refresh()
+            if self.transaction(intent.app) >= intent.version:
+                return
+            with suppress(CommitFailedError):
+                self._carry_out(intent)
+        raise TransientError(
+            f"the table {self.path} was changed by others {TRIES} times while a commit was tried",
+            reason="DatasetUnavailable",
+        )
+
+    def _carry_out(self, intent: Intent) -> None:
+        properties = commit_once(intent.record, intent.app, intent.version)
+        if intent.changes:
+            self._merge(intent, properties)
+            self.refresh()
+            if self.transaction(intent.app) >= intent.version:
+                return
+            # A merge that changes nothing commits nothing; the position is to be found in the table all the same.
+        adds: list[AddAction | RemoveAction] = [self._add(name) for name in intent.files]
+        self.delta.create_write_transaction(adds, "append", self.delta.schema(), commit_properties=properties)
+
+    def _add(self, name: str) -> AddAction:
+        staged, final = self.path / STAGED / name, self.path / name
+        if not final.exists():
+            staged.rename(final)
+        stat, stats = final.stat(), read_stats(final)
+        return AddAction(name, stat.st_size, {}, int(stat.st_mtime * 1000), True, stats)
+
+    def _merge(self, intent: Intent, properties: CommitProperties) -> None:
+        source = pq.read_table(self.path / STAGED / intent.changes)
+        names = [name for name in source.column_names if name != CHANGE]
+        values = {_ticked(name): f"s.{_ticked(name)}" for name in names}
+        equal = " AND ".join(f"t.{_ticked(name)} = s.{_ticked(name)}" for name in intent.key)
+        merger = self.delta.merge(
+            source, equal, source_alias="s", target_alias="t", commit_properties=properties
+        ).when_matched_delete(f"s.{CHANGE} = 'delete'")
+        merger = merger.when_matched_update(values, f"s.{CHANGE} = 'upsert'")
+        merger = merger.when_not_matched_insert(values, f"s.{CHANGE} <> 'delete'")
+        if intent.removed:
+            merger = merger.when_not_matched_by_source_delete(intent.removed)
+        merger.execute()
+
+    def remove_staged(self, names: Sequence[str]) -> None:
+        """Removes files that are not needed any more."""
+        for name in names:
+            (self.path / STAGED / name).unlink(missing_ok=True)
+
+    def remove_old_staged(self) -> int:
+        """Removes what killed runners have staged and never committed; returns how many files."""
+        folder, old = self.path / STAGED, 0
+        for file in folder.iterdir() if folder.is_dir() else ():
+            with suppress(FileNotFoundError):
+                if time.time() - file.stat().st_mtime > STAGED_SECONDS:
+                    file.unlink()
+                    old += 1
+        return old
+
+
+def _ticked(name: str) -> str:
+    return f"`{name}`"
+
+
+def read_stats(path: Path) -> str:
+    """The statistics of a file, as Delta stores them: the number of rows, and the range of whole numbers."""
+    metadata = pq.read_metadata(path)
+    least: dict[str, Any] = {}
+    greatest: dict[str, Any] = {}
+    nulls: dict[str, int] = {}
+    for place in range(metadata.num_columns):
+        columns = [metadata.row_group(group).column(place) for group in range(metadata.num_row_groups)]
+        name, found = metadata.schema.column(place).name, [column.statistics for column in columns]
+        if not found or any(each is None or not each.has_null_count for each in found):
+            continue
+        nulls[name] = sum(each.null_count for each in found)
+        ranges = [each for each in found if each.has_min_max and type(each.min) is int]
+        if ranges and all(each.has_min_max or each.num_values == 0 for each in found):
+            least[name], greatest[name] = min(each.min for each in ranges), max(each.max for each in ranges)
+    return json.dumps({"numRecords": metadata.num_rows, "minValues": least, "maxValues": greatest, "nullCount": nulls})
+
+
+def sync(path: Path) -> None:
+    """Makes sure that a file survives a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

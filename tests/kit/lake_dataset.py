@@ -1,0 +1,124 @@
+"""Delta tables as a dataset for the sink tests: the log is replayed here and the files are read by DuckDB, never by the sink's code."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import duckdb
+
+from connector_runner.datasets.names import quote, quote_all
+from connector_runner.protocols.schema import StreamSchema
+from connector_runner.protocols.types import Kind
+
+Rows = list[tuple[Any, ...]]
+
+
+def actions(table: Path) -> list[list[dict[str, Any]]]:
+    """The actions of each commit of a table, in order; the tests' tables keep their whole log."""
+    commits = sorted((table / "_delta_log").glob("*.json"))
+    return [[json.loads(line) for line in path.read_text().splitlines()] for path in commits]
+
+
+def replay(table: Path) -> tuple[list[Path], dict[str, str]]:
+    """The files of a table's newest state, and its columns with their types as Delta spells them."""
+    files: dict[str, None] = {}
+    columns: dict[str, str] = {}
+    for commit in actions(table):
+        for action in commit:
+            if "remove" in action:
+                files.pop(action["remove"]["path"])
+        for action in commit:
+            if "add" in action:
+                files[action["add"]["path"]] = None
+            if "metaData" in action:
+                fields = json.loads(action["metaData"]["schemaString"])["fields"]
+                columns = {field["name"]: field["type"] for field in fields}
+    return [table / unquote(path) for path in files], columns
+
+
+SQL_TYPES = {
+    "long": "BIGINT",
+    "string": "VARCHAR",
+    "binary": "BLOB",
+    "timestamp": "TIMESTAMPTZ",
+    "timestamp_ntz": "TIMESTAMP",
+}
+
+
+def open_tables(root: Path) -> duckdb.DuckDBPyConnection:
+    """DuckDB with a view for each table in a folder."""
+    database = duckdb.connect(":memory:")
+    database.execute("SET TimeZone = 'UTC'")
+    for log in sorted(root.glob("*/_delta_log")):
+        name = log.parent.name
+        files, columns = replay(log.parent)
+        empty = ", ".join(
+            f"NULL::{SQL_TYPES.get(type_, type_)} AS {quote(column)}" for column, type_ in columns.items()
+        )
+        body = f"SELECT {empty} WHERE false"
+        if files:
+            listed = ", ".join("'" + str(path).replace("'", "''") + "'" for path in files)
+            body += f" UNION ALL BY NAME SELECT * FROM read_parquet([{listed}], union_by_name = true)"
+        database.execute(f"CREATE VIEW {quote(name)} AS SELECT {quote_all(columns)} FROM ({body})")
+    return database
+
+
+DECODE: dict[Kind, Callable[[Any], Any]] = {
+    Kind.UINT64: int,
+    Kind.INT256: int,
+    Kind.DECIMAL: Decimal,
+    Kind.TIME: dt.time.fromisoformat,
+    Kind.BYTES: bytes,
+}
+
+
+class LakeDataset:
+    """Tables in a folder; each transaction is committed at once."""
+
+    name = "delta"
+    is_case_sensitive = False
+    other_spelling = "rows"
+
+    def __init__(self, folder: Path, options: str = "commitEvery=0") -> None:
+        self.directory = folder
+        self.root = folder / "lake"
+        self.url = f"delta:////{self.root.relative_to('/')}?{options}"
+
+    def read(self, schema: StreamSchema, table: str, extra: Sequence[str] = (), order: str = "") -> Rows:
+        with contextlib.closing(open_tables(self.root)) as database:
+            names = quote_all([*schema.names, *extra])
+            found = database.execute(
+                f"SELECT {names} FROM {quote(table)} ORDER BY {order or quote_all(schema.key)}"
+            ).fetchall()
+        decoders = [DECODE.get(column.type.kind) for column in schema.columns] + [None] * len(extra)
+        return [
+            tuple(v if v is None or decode is None else decode(v) for v, decode in zip(row, decoders, strict=True))
+            for row in found
+        ]
+
+    def query(self, sql: str) -> Rows:
+        with contextlib.closing(open_tables(self.root)) as database:
+            return database.execute(sql).fetchall()
+
+    def execute(self, sql: str) -> None:
+        raise NotImplementedError("there are no tables of a database; mark the test with needs_tables")
+
+    def held(self, table: str) -> contextlib.AbstractContextManager[None]:
+        raise NotImplementedError("there are no locks; mark the test with needs_tables")
+
+    def settle(self) -> None:
+        """Does nothing: nothing survives the process."""
+
+    def drop(self, table: str) -> None:
+        shutil.rmtree(self.root / table)
+
+    def close(self) -> None:
+        """Does nothing: nothing is open."""
