@@ -44,15 +44,15 @@ class TableFolders:
     def ensure(self, schema: StreamSchema, own: bool) -> Procedure[bool]:
         """See `Rows.ensure`."""
         yield from ()
-        table = self.connected().table(self._ledger.streams[schema.stream].names.table)
+        table = self.present().table(self._ledger.streams[schema.stream].names.table)
         return ensure_table(table, schema, append=self._append, own=own)
 
     def build_writer(self, schema: StreamSchema) -> HistoryWriter | MergeWriter:
         """See `Rows.build_writer`."""
         writer = HistoryWriter if self._append else MergeWriter
-        return writer(self.connected, self._ledger.streams[schema.stream], schema)
+        return writer(self.present, self._ledger.streams[schema.stream], schema)
 
-    def connected(self) -> LakeConnection:
+    def present(self) -> LakeConnection:
         """The present connection."""
         if self._folder.connection is None:
             raise TransientError("there is no connection", reason="DatasetUnavailable")
