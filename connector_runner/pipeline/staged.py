@@ -41,10 +41,10 @@ class Staged:
         if self.sink is not None and self.sink.due_in() is not None:
             self._waiting.append((_without_rows(transaction), receipt, at))
         else:
-            self.tell()
+            self.report()
             self._telemetry.committed(transaction, receipt, time.monotonic() - at)
 
-    def tell(self) -> None:
+    def report(self) -> None:
         """Everything is committed."""
         waiting, self._waiting = self._waiting, []
         for transaction, receipt, at in waiting:
@@ -66,7 +66,7 @@ class Staged:
                 await watched(self.sink.flush(), "the commit of what is staged")
             except TransientError as error:
                 await repair(error)
-        self.tell()
+        self.report()
 
     def seconds_left(self) -> float:
         """In how many seconds a commit is due; infinite if nothing waits."""
