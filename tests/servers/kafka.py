@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ def _fetch(home: Path) -> None:
     copy = ["mvn", "-q", "-B", "-f", str(POM), "dependency:copy-dependencies", "-DincludeScope=runtime"]
     run_client([*copy, f"-Dversion.kafka={VERSION}", f"-DoutputDirectory={home / 'libraries'}"])
     settings = home / "format.properties"
-    _write(settings, {"log.dirs": str(home / "template"), **_addresses(9092, 9093)})
+    _write(settings, {"log.dirs": str(home / "template"), **_addresses({"PLAINTEXT": 9092}, 9093)})
     run_client([*_java(home), "kafka.tools.StorageTool", "format", "--config", str(settings), "--cluster-id", CLUSTER])
     settings.unlink()
 
@@ -66,15 +66,16 @@ def _java(home: Path) -> list[str]:
     return ["java", *JAVA, "-cp", f"{home / 'libraries'}/*"]
 
 
-def _addresses(port: int, controller: int) -> dict[str, str]:
+def _addresses(ports: Mapping[str, int], controller: int) -> dict[str, str]:
+    listeners = ",".join(f"{name}://127.0.0.1:{port}" for name, port in ports.items())
     return {
-        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+        "listeners": f"{listeners},CONTROLLER://127.0.0.1:{controller}",
+        "advertised.listeners": listeners,
         "controller.quorum.voters": f"1@127.0.0.1:{controller}",
     }
 
 
-def _write(path: Path, settings: dict[str, str]) -> None:
+def _write(path: Path, settings: Mapping[str, str]) -> None:
     path.write_text("".join(f"{name}={value}\n" for name, value in {**SETTINGS, **settings}.items()))
 
 
@@ -83,17 +84,22 @@ class KafkaServer(ServerProcess):
 
     Args:
         settings: Further settings of the broker, by their names in server.properties.
+        listeners: Further ports, by name of the listener.
+
+    Attributes:
+        ports: The port of each listener.
     """
 
     NOT_READY = (KafkaException,)
 
-    def __init__(self, settings: dict[str, str] | None = None) -> None:
+    def __init__(self, settings: Mapping[str, str] | None = None, listeners: Sequence[str] = ()) -> None:
         super().__init__("kafka")
         self._home = kafka()
         data = self.directory / "data"
         shutil.copytree(self._home / "template", data)
         self._settings = self.directory / "server.properties"
-        _write(self._settings, {"log.dirs": str(data), **_addresses(self.port, free_port()), **(settings or {})})
+        self.ports = {"PLAINTEXT": self.port, **{name: free_port() for name in listeners}}
+        _write(self._settings, {"log.dirs": str(data), **_addresses(self.ports, free_port()), **(settings or {})})
 
     @property
     def address(self) -> str:

@@ -24,10 +24,13 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetS
 
 from connector_runner.protocols.errors import TransientError
 from connector_runner.schemas.datasets.kafka import Address
+from connector_runner.sinks.kafka.errors import is_refusal
 
 T = TypeVar("T")
 SECONDS = 20.0
 """How long one request may take."""
+SLICE = 2.0
+"""How soon somebody who waits for the first answer looks whether the brokers have refused the connection."""
 TRANSACTION_SECONDS = 60
 """The broker aborts a transaction that is open for longer; that is also how long a suspended runner can hold readers up."""
 COMMIT_SECONDS = 60.0
@@ -113,11 +116,15 @@ class Client:
         return Topic(len(found.partitions), settings["cleanup.policy"].value, int(settings["max.message.bytes"].value))
 
     def _metadata(self, *names: str) -> dict[str, TopicMetadata]:
-        try:
-            return self.admin.list_topics(*names, timeout=SECONDS).topics
-        except KafkaException:
-            self.admin.poll(0)  # else why it could not connect is not told
-            raise
+        end = time.monotonic() + SECONDS
+        while True:
+            try:
+                return self.admin.list_topics(*names, timeout=min(SLICE, SECONDS)).topics
+            except KafkaException:
+                self.admin.poll(0)  # else why it could not connect is not told
+                if time.monotonic() >= end or any(is_refusal(error) for error in self.said):
+                    raise
+            self.pause(float("inf"), "", 0.0)
 
     def create(self, name: str, settings: Mapping[str, str], *, partitions: int = -1) -> None:
         """Creates a topic; one that somebody else creates at the same moment is fine."""

@@ -25,9 +25,9 @@ SETTINGS = {
     KafkaError.INVALID_CONFIG: "the brokers refuse a setting of the topic",
     KafkaError.UNSUPPORTED_FOR_MESSAGE_FORMAT: "transactions need the message format of Kafka 0.11 or later",
 }
-CONNECTING = {
+AUTHENTICATION = {
     KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError.UNSUPPORTED_SASL_MECHANISM,
-    KafkaError.ILLEGAL_SASL_STATE, KafkaError._SSL,
+    KafkaError.ILLEGAL_SASL_STATE,
 }  # fmt: skip
 """Why a connection was refused."""
 TLS = {
@@ -36,12 +36,13 @@ TLS = {
     "packet length too long": "the broker does not speak TLS on this port; choose its port for TLS, or another security.protocol",
     "unknown ca": "the brokers do not trust the certificate in ssl.certificate.pem",
     "certificate required": "the brokers ask for a certificate; set ssl.certificate.pem and ssl.key.pem",
-    "bad certificate": "the brokers refuse the certificate in ssl.certificate.pem, or ask for one",
+    "alert certificate": "the brokers refuse the certificate in ssl.certificate.pem",
+    "bad certificate": "the brokers ask for a certificate that they trust; check ssl.certificate.pem and ssl.key.pem",
     "handshake failure": "the brokers refuse the certificate or the ciphers; see ssl.certificate.pem and ssl.cipher.suites",
 }
 """Words in an error of TLS that stays until a person changes something → what to change."""
 SASL = {
-    "mechanism": "the brokers do not offer this sasl.mechanism on this port",
+    "nsupported SASL mechanism": "the brokers do not offer this sasl.mechanism on this port",
     "token": "check the options sasl.oauthbearer.…: the token endpoint gives no token, or the brokers do not take it",
     "": "check sasl.username and sasl.password, normally in a Secret named in optionsFrom",
 }
@@ -91,24 +92,34 @@ def explain(
             "ledger is read to see which",
             reason="DatasetUnavailable",
         )
-    reported = next((one for one in (known, last) if isinstance(one, KafkaError) and one.code() in CONNECTING), None)
-    if reported is not None and (refusal := _explain_refusal(reported, where)) is not None:
+    refusal = next((found for one in (known, last) if (found := _explain_refusal(one, where)) is not None), None)
+    if refusal is not None:
         if not was_accepted:
             return refusal
         return TransientError(
             f"{refusal.message}; it took the same before, so this is tried again", reason="DatasetUnavailable"
         )
     more = f"; the last connection: {last.str()}" if last is not None and last.str() not in said else ""
+    if last is not None and last.code() == KafkaError._ALL_BROKERS_DOWN:
+        more += (
+            "; if they are up, they close connections that are not made as they want: see the option security.protocol"
+        )
     return TransientError(f"Kafka at {where}: {said}{more}", reason="DatasetUnavailable")
 
 
-def _explain_refusal(reported: KafkaError, where: str) -> ActionRequiredError | None:
+def is_refusal(error: KafkaError) -> bool:
+    """Whether the brokers will not take a connection with these options."""
+    return _explain_refusal(error, "") is not None
+
+
+def _explain_refusal(reported: KafkaError | None, where: str) -> ActionRequiredError | None:
     """The error for a connection that will not be possible with these options; None if it may be possible later."""
+    if reported is None:
+        return None
     text = reported.str()
-    if reported.code() == KafkaError._SSL:
-        hint = next((hint for words, hint in TLS.items() if words in text), None)
-        if hint is None:
-            return None
-        return ActionRequiredError(f"Kafka at {where}: {text}; {hint}", reason="TlsProblem")
-    hint = next((hint for words, hint in SASL.items() if words in text), SASL[""])
-    return ActionRequiredError(f"Kafka at {where}: {text}; {hint}", reason="WrongCredentials")
+    if reported.code() in AUTHENTICATION:
+        hint = next(hint for words, hint in SASL.items() if words in text)
+        return ActionRequiredError(f"Kafka at {where}: {text}; {hint}", reason="WrongCredentials")
+    # What the broker says of the runner's certificate comes only when the first request is sent, as an error of reading.
+    hint = next((hint for words, hint in TLS.items() if words in text and "SSL" in text), "")
+    return ActionRequiredError(f"Kafka at {where}: {text}; {hint}", reason="TlsProblem") if hint else None
