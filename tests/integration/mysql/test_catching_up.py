@@ -11,7 +11,7 @@ import pytest
 
 from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.sources.mysql.server.facts import Server
-from connector_runner.sources.mysql.streaming import catch_up
+from connector_runner.sources.mysql.streaming import catch_up, log_thread
 from tests.integration.mysql.conftest import Database, variants
 from tests.integration.mysql.many import TOTAL, ManyReading, accounts, writing
 from tests.integration.mysql.reading import Reading
@@ -156,6 +156,41 @@ async def test_a_table_whose_grant_is_taken_while_it_is_copied_stands_aside_unti
         assert "a1" in reading.differences(), "it stands aside"
         database.execute(f"GRANT SELECT, UPDATE ON {database.name}.a1 TO {user}", "INSERT INTO a1 VALUES (71, 1)")
         await reading.until(lambda: reading.are_copied and reading.are_joined and not reading.differences())
+    finally:
+        await reading.crash()
+    assert [incident.kind for incident in reading.incidents] == ["parked", "joined"]
+    assert not reading.told.counts["resnapshots"]
+
+
+@EACH
+async def test_a_copied_table_whose_grant_is_taken_stands_aside_until_it_is_given_back(
+    database: Database, variant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log needs no SELECT, so the server is asked. Nothing else happens to the table, and the others go on."""
+    monkeypatch.setattr(log_thread, "ISOLATING_SECONDS", 0.2)
+    monkeypatch.setattr(log_thread, "CONFIRM_SECONDS", 0.1)
+    names, user = accounts(database, 4), f"'{database.name}'@'%'"
+    database.execute(
+        f"CREATE USER {user} IDENTIFIED BY 'readerpass'", f"GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {user}",
+        *(f"GRANT SELECT, UPDATE ON {database.name}.{name} TO {user}" for name in names),
+    )  # fmt: skip
+    reading = ManyReading(database, names, user=database.name, password="readerpass")
+    try:
+        await reading.until(lambda: reading.are_copied)
+        database.execute(f"REVOKE SELECT ON {database.name}.a1 FROM {user}")
+        await reading.until(lambda: bool(reading.incidents))
+        (parked,) = reading.incidents
+        assert (parked.kind, parked.subject) == ("parked", f"{database.name}.a1")
+        assert parked.detail["reason"] == "MissingGrant"
+        assert f"GRANT SELECT ON `{database.name}`.`a1`" in parked.message
+        database.execute(
+            *(f"INSERT INTO {name} VALUES (70, 1)" for name in names),
+            "UPDATE a1 SET v = 5", "DELETE FROM a1 WHERE id IN (0, 9)",
+        )  # fmt: skip
+        await reading.until(lambda: not reading.differences_of("a0", "a2", "a3"))
+        assert (70,) not in reading.tables["a1"], "it stands aside"
+        database.execute(f"GRANT SELECT ON {database.name}.a1 TO {user}", "INSERT INTO a1 VALUES (71, 1)")
+        await reading.until(lambda: reading.are_joined and not reading.differences())
     finally:
         await reading.crash()
     assert [incident.kind for incident in reading.incidents] == ["parked", "joined"]

@@ -200,6 +200,46 @@ def test_a_name_that_is_not_followed_is_not_missed() -> None:
     assert [batch.rows for batch in drive(reader, b"")] == [[]]
 
 
+def test_a_table_that_may_not_be_read_is_left_out_if_it_is_so_twice() -> None:
+    server = Server(is_mariadb=False, variables={"gtid_mode": "ON"})
+    other = replace(TABLE, name="u")
+    reader = LogReader(settings(), server, TABLE, START, (other, START), isolates=True)
+    reader.receive_denied(T)
+    assert reader.has_doubts
+    assert [batch.failure for batch in drive(reader, b"")] == [None]
+    reader.receive_denied(frozenset())
+    assert not reader.has_doubts, "it was granted again"
+    reader.receive_denied(T)
+    reader.receive_denied(T | {("d", "elsewhere")})
+    assert reader.has_doubts
+    failed = [batch for batch in drive(reader, b"") if batch.failure is not None]
+    assert [(batch.definition.id, batch.failure.reason) for batch in failed] == [("d.t", "MissingGrant")]  # type: ignore[union-attr]
+    assert reader.tables == [("d", "u")]
+
+
+def test_the_last_part_of_a_transaction_comes_before_a_table_is_left_out() -> None:
+    server = Server(is_mariadb=False, variables={"gtid_mode": "ON"})
+    reader = LogReader(settings(), server, TABLE, START, (replace(TABLE, name="u"), START), isolates=True)
+    reader.receive_denied(T)
+    data = stream(transactions(1))
+    found = drive(reader, data[: len(data) - 40])
+    reader.receive_denied(T)
+    found += drive(reader, b"")
+    assert not [batch for batch in found if batch.failure is not None], "it is in the middle of a transaction"
+    reader.receive_denied(T)
+    found = drive(reader, data[len(data) - 40 :]) + drive(reader, b"")
+    assert [batch.failure is not None for batch in found if batch.rows or batch.failure][-1]
+    assert sum(len(batch.rows) for batch in found) == 2
+
+
+def test_a_table_alone_goes_on_without_the_right_to_read_it() -> None:
+    reader = open_reader()
+    reader.receive_denied(T)
+    reader.receive_denied(T)
+    assert not reader.has_doubts
+    assert [batch.failure for batch in drive(reader, b"")] == [None]
+
+
 FOUND = FoundTable(TABLE, "BASE TABLE")
 
 

@@ -31,6 +31,7 @@ class Effect(Enum):
     INCOMPLETE = "rows without some of their columns"
     GENERATED = "updates without generated columns"
     VANISHED = "gone, and the log has no statement that removed it"
+    DENIED = "not to be read by the account any more"
 
 
 @dataclass(frozen=True)

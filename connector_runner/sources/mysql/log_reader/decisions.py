@@ -95,6 +95,12 @@ class Decisions:
                 return (yield from self._altered(found, context))
             case Effect.DROPPED | Effect.RENAMED | Effect.VANISHED:
                 return (yield from self._gone(found, context))
+            case Effect.DENIED:
+                raise ActionRequiredError(
+                    f"{known.id}: the account lacks SELECT now: GRANT SELECT ON `{known.database}`.`{known.name}` to it. What the log has of "
+                    "the table waits until then",
+                    reason="MissingGrant",
+                )
             case Effect.GENERATED:
                 # A copy would not help: the next update is incomplete too, so that copies might never end.
                 raise ActionRequiredError(

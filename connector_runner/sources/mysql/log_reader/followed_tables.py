@@ -131,12 +131,12 @@ class FollowedTables:
         self.park(self.interrupted, error)
         self._go_on()
 
-    def lose(self, names: Collection[TableName]) -> None:
-        """Has it decided how to continue without tables, by (database, name), that are not there any more."""
+    def lose(self, names: Collection[TableName], effect: Effect) -> None:
+        """Has it decided how to continue without tables, by (database, name), that are not there or may not be read any more."""
         tables = [
             table for table in self.tables.values() if (table.definition.database, table.definition.name) in names
         ]
-        self._interrupt([(table, Interruption(Effect.VANISHED)) for table in tables])
+        self._interrupt([(table, Interruption(effect)) for table in tables])
 
     def park(self, table: FollowedTable, error: Exception) -> None:
         """Parks a table at a position where it can resume: its rows of the open transaction are not handed over."""

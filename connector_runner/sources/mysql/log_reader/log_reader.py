@@ -17,6 +17,7 @@ from connector_runner.protocols.errors import ConnectorError, TransientError
 from connector_runner.sources.mysql.binlog.frames import Frames
 from connector_runner.sources.mysql.binlog.packets import PacketSplitter
 from connector_runner.sources.mysql.binlog.position import LogPosition
+from connector_runner.sources.mysql.ddl.effects import Effect
 from connector_runner.sources.mysql.log_reader.binlog_decoder import BinlogDecoder
 from connector_runner.sources.mysql.log_reader.decisions import Asking, Context, Decision, Decisions
 from connector_runner.sources.mysql.log_reader.log_batch import LogBatch
@@ -48,6 +49,7 @@ class LogReader:
         until: Where to stop: exactly at this end of an event, or right after it; None to read on for ever.
 
     Attributes:
+        isolates: See above.
         end: Where it has stopped, once everything up to there was handed over.
     """
 
@@ -57,7 +59,7 @@ class LogReader:
     ) -> None:  # fmt: skip
         self._until = until
         self.end: LogPosition | None = None
-        self._isolates = isolates
+        self.isolates = isolates
         self._decoder = BinlogDecoder(
             definition,
             position,
@@ -79,6 +81,8 @@ class LogReader:
         self._question: Question | None = None
         self._missing: frozenset[TableName] = frozenset()
         self._missing_since = LogPosition()
+        self._denied: frozenset[TableName] = frozenset()
+        self._doubted: frozenset[TableName] = frozenset()
 
     @property
     def tables(self) -> list[TableName]:
@@ -106,7 +110,10 @@ class LogReader:
             and self._decoder.state.position().has_reached(self._missing_since)
         ):
             missing, self._missing = self._missing, frozenset()
-            self._decoder.lose(missing)
+            self._decoder.lose(missing, Effect.VANISHED)
+        if self._denied and not self._decoder.buffer.is_open:
+            denied, self._denied = self._denied, frozenset()
+            self._decoder.lose(denied, Effect.DENIED)
 
     def receive_missing(self, tables: frozenset[TableName], position: LogPosition) -> None:
         """Receives which tables the server does not have any more.
@@ -114,6 +121,20 @@ class LogReader:
         Such a table is lost if the log up to the position, which has every statement that removed it, does not show that.
         """
         self._missing, self._missing_since = tables, position
+
+    def receive_denied(self, tables: frozenset[TableName]) -> None:
+        """Receives which tables the account may not read; one that is among them twice in a row is left out if the others continue.
+
+        The log goes on for it, but it could not be copied again, nor would its next start be allowed.
+        """
+        if self.isolates:
+            self._denied = tables & (self._doubted | self._denied)
+            self._doubted = tables - self._denied
+
+    @property
+    def has_doubts(self) -> bool:
+        """Whether tables may not be read which will be left out if that is still so."""
+        return bool(self._doubted)
 
     def events_received(self) -> list[LogBatch]:
         """The next batches of rows and positions, of about `BATCH_BYTES` together; to be called until there are none.
@@ -230,7 +251,7 @@ class LogReader:
                 (decision.definition.database, decision.definition.name)
             }  # the log shows what happened to it
         except ConnectorError as error:
-            if not self._isolates:
+            if not self.isolates:
                 raise
             self._decoder.give_up(error)
         # A statement on several tables is handed over with the decisions for all of them.

@@ -15,7 +15,7 @@ from connector_runner.sources.mysql.server.client_errors import translate
 from connector_runner.sources.mysql.server.connection import connect
 from connector_runner.sources.mysql.server.definitions import read_table
 from connector_runner.sources.mysql.server.facts import Server
-from connector_runner.sources.mysql.server.presence import find_missing
+from connector_runner.sources.mysql.server.presence import Presence, read_presence
 from connector_runner.sources.mysql.settings import Settings
 from connector_runner.sources.mysql.streaming.scan import scan
 from connector_runner.sources.mysql.types.names import TableName
@@ -40,9 +40,9 @@ class Answers:
         """Waits for nothing any more."""
         self._closed.set()
 
-    def find_missing(self, tables: Sequence[TableName]) -> tuple[frozenset[TableName], LogPosition]:
-        """Which tables are gone, see `presence.find_missing`."""
-        return find_missing(self._settings, self._server, tables)
+    def read_presence(self, tables: Sequence[TableName]) -> Presence:
+        """Which tables are gone or may not be read, see `presence.read_presence`."""
+        return read_presence(self._settings, self._server, tables)
 
     def answer(self, question: Question) -> Answer:
         """Answers a question.

@@ -19,8 +19,11 @@ from connector_runner.sources.mysql.streaming.dump import has_more, open_dump, r
 
 # The most bytes of batches that wait to be taken.
 QUEUE_BYTES = 4 << 20
-# How often the server is asked whether the tables are still there.
-PRESENCE_SECONDS = 60.0
+# How often the server is asked whether the tables are still there; where one is left out while the others go on, also whether they may
+# be read, which is reported within seconds.
+PRESENCE_SECONDS, ISOLATING_SECONDS = 60.0, 10.0
+# A table that may not be read is asked for again after this time: a REVOKE is often followed by a GRANT.
+CONFIRM_SECONDS = 2.0
 
 
 class LogThread:
@@ -44,7 +47,7 @@ class LogThread:
         self._end: LogPosition | None = None
         self._is_closed = False
         self._connection: Connection | None = None
-        self._asks_at = time.monotonic() + PRESENCE_SECONDS
+        self._asks_at = time.monotonic() + self._presence_seconds
         self._thread = threading.Thread(target=self._run, name="binlog", daemon=True)
 
     def start(self) -> None:
@@ -133,10 +136,17 @@ class LogThread:
                 self._work()
 
     def _ask_for_tables(self) -> None:
-        """Finds out now and then whether the tables are still there: servers may drop them without a word in the log."""
+        """Finds out now and then whether the tables are still there and may be read: the log does not show that."""
+        reader = self._reader
         if time.monotonic() >= self._asks_at:
-            self._asks_at = time.monotonic() + PRESENCE_SECONDS
-            self._reader.receive_missing(*self._answers.find_missing(self._reader.tables))
+            presence = self._answers.read_presence(reader.tables)
+            reader.receive_missing(presence.missing, presence.position)
+            reader.receive_denied(presence.denied)
+            self._asks_at = time.monotonic() + (CONFIRM_SECONDS if reader.has_doubts else self._presence_seconds)
+
+    @property
+    def _presence_seconds(self) -> float:
+        return ISOLATING_SECONDS if self._reader.isolates else PRESENCE_SECONDS
 
     def _work(self) -> None:
         """Hands over batches and answers questions until the reader needs more of the log."""
