@@ -213,7 +213,7 @@ def test_a_table_that_may_not_be_read_is_left_out_if_it_is_so_twice() -> None:
     reader.receive_denied(T | {("d", "elsewhere")})
     assert reader.has_doubts
     failed = [batch for batch in drive(reader, b"") if batch.failure is not None]
-    assert [(batch.definition.id, batch.failure.reason) for batch in failed] == [("d.t", "MissingGrant")]  # type: ignore[union-attr]
+    assert [(batch.definition.id, batch.failure.reason) for batch in failed] == [("d.t", "MissingGrant")]
     assert reader.tables == [("d", "u")]
 
 
