@@ -32,9 +32,10 @@ def processor_seconds(cluster: LocalKube) -> float:
 
 
 def set_interval(kit: Kit, seconds: int) -> None:
-    """Replaces the operator by one that reads progress so often."""
-    of = ("-n", OPERATOR_NAMESPACE, "deployment/connector-operator")
-    kit.cluster.kubectl("set", "env", *of, f"CONNECTOR_OPERATOR_PROGRESS_SECONDS={seconds}")
+    """Replaces the operator by one that reads progress so often; its Lease is as long as by default."""
+    variables = {"PROGRESS_SECONDS": seconds, "LEASE_DURATION": 15}
+    given = [f"CONNECTOR_OPERATOR_{name}={value}" for name, value in variables.items()]
+    kit.cluster.kubectl("set", "env", "-n", OPERATOR_NAMESPACE, "deployment/connector-operator", *given)
     wait_operator(kit.cluster)
     eventually(lambda: len(operator_pods(kit.cluster)) == 1, timeout=PATIENCE, what="only the new operator")
 

@@ -171,8 +171,7 @@ def begin_streams(
     """Returns what `begin_stream` returns for each stream, and why the others can't be read, if they are isolated.
 
     Raises:
-        ActionRequiredError: A stream can't be read and is not isolated, or none can. A stream that the dataset has data of is
-            not isolated: without its schema, its position can't be kept apart from the others'.
+        ActionRequiredError: A stream can't be read and is not isolated, or none can.
     """
     found = []
     failed: dict[str, ConnectorError] = {}
@@ -180,7 +179,7 @@ def begin_streams(
         try:
             found.append(begin_stream(plans, stream, checkpoint))
         except ActionRequiredError as error:
-            if not isolates or checkpoint is not None:
+            if not isolates:
                 raise
             failed[stream] = error
     if not found:

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Iterator
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from connector_runner.pipeline.telemetry import NoMeters, Telemetry
 from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, TransientError, UnknownStreamError
-from connector_runner.sources.ethereum import catching_up
+from connector_runner.protocols.source import Source, SourceContext, WriteMode
+from connector_runner.schemas.outcome import ExitCode
+from connector_runner.sources.ethereum import build_source, catching_up
 from tests.integration.ethereum.many import ALL, START, Dataset, alone, grow, read, read_to_head
-from tests.integration.ethereum.running import Lines
+from tests.integration.ethereum.running import Lines, checked
+from tests.kit.datasets import SqliteDataset
+from tests.kit.pipeline import Run, context
+from tests.kit.waiting import until
 from tests.servers.anvil import AnvilServer
 from tests.simulators.ethereum.chains import EVENTS
 from tests.simulators.ethereum.contracts import Actors
@@ -203,3 +211,41 @@ async def test_streams_that_are_not_there_are_left_out_by_name(node: AnvilServer
     for streams, isolates in ((("blocks", "events.Missing"), False), (("events.Missing", "events.Other"), True)):
         with pytest.raises(UnknownStreamError, match=r"events\.Missing"):
             await read_until(node.url, streams, dataset, lambda: False, isolates=isolates)
+
+
+async def test_an_event_that_is_no_longer_configured_keeps_its_place_until_it_is_put_back(
+    node: AnvilServer, tmp_path: Path
+) -> None:
+    """With the real pipeline, which keeps the place of a stream that has no schema now."""
+    chance, actors, dataset = random.Random(8), Actors(node), SqliteDataset(tmp_path)
+    tables = {"blocks": "blocks", "events.Transfer": "events"}
+    runs: list[Run] = []
+
+    def build(config: Mapping[str, Any]) -> Source:
+        return build_source(SourceContext(config, "default/test", WriteMode.UPSERT, runs[-1].telemetry))
+
+    def stored(columns: str, table: str) -> set[tuple[Any, ...]]:
+        try:
+            return {tuple(row) for row in dataset.query(f"SELECT {columns} FROM {table}")}
+        except sqlite3.OperationalError:  # it is not made yet
+            return set()
+
+    async def has(columns: str, table: str, expected: set[tuple[Any, ...]]) -> None:
+        await until(
+            lambda: runs[-1].has_ended or stored(columns, table) == expected,
+            f"all rows of {table}: {runs[-1].log.text()}",
+        )
+        assert not runs[-1].has_ended, runs[-1].log.text()
+
+    for number, events in enumerate((EVENTS, [], [], EVENTS), 1):
+        grow(node, actors, chance, 6)
+        config = checked({**config_of(node.url), "events": events})
+        truth = {stream: await alone(node, config_of(node.url), stream) for stream in tables}
+        runs.append(Run(partial(build, config), context(dataset, tables=tables, is_selection=True, run=number)).start())
+        await has("block_hash", "blocks", set(truth["blocks"]))
+        if events:
+            await has("block_hash, log_index", "events", set(truth["events.Transfer"]))
+        else:
+            assert runs[-1].telemetry.streams.counts()["failed"] == 1
+        assert await runs[-1].stop() is ExitCode.TERMINATED
+        assert ("which is not in abi or events any more" in runs[-1].log.text()) is not bool(events)
