@@ -17,6 +17,9 @@ BASE: dict[str, Any] = {
     "spec": {"connectorType": "COINBASE", "datasetId": "rows", "config": {"productId": ["BTC-USD"]}},
 }
 """What a block that shows only some fields of a Connector is part of."""
+DATASET: dict[str, Any] = {"apiVersion": "apperate.io/v1", "kind": "Dataset", "metadata": {"name": "shown-in-part"}}
+OF_DATASET = {"url", "urlFrom", "options", "optionsFrom"}
+"""Fields of a spec that only a Dataset has, so that a part with one of them is a Dataset's."""
 NOT_FOR_KUBECTL = {"kustomization.yaml", "values.yaml", "Chart.yaml"}
 FOLDERS = ("crds", "demo", "examples", "manifests")
 
@@ -34,6 +37,11 @@ def merge(into: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
     return {**into, **both}
 
 
+def complete(part: dict[str, Any]) -> dict[str, Any]:
+    """The object of which only a part is shown."""
+    return merge(DATASET if OF_DATASET & set(part.get("spec", {})) else BASE, part)
+
+
 def find_manifests() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Each file of manifests with its objects."""
     for folder in FOLDERS:
@@ -49,7 +57,7 @@ def find_blocks() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     for page in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")]):
         for number, block in enumerate(re.findall(r"^```ya?ml\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)):
             documents = [one for one in yaml.safe_load_all(block) if one]
-            completed = [one if "kind" in one else merge(BASE, one) for one in documents]
+            completed = [one if "kind" in one else complete(one) for one in documents]
             yield f"{page.relative_to(ROOT)} {number + 1}", completed
 
 
