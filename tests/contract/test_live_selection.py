@@ -161,20 +161,28 @@ BREAKS = {
         "ALTER TABLE t1_rows RENAME COLUMN saldo TO balance",
     ),
     "away": ("ALTER TABLE t1_rows RENAME TO hidden", "ALTER TABLE hidden RENAME TO t1_rows"),
+    "refuses rows, sqlite": (
+        "CREATE TRIGGER no BEFORE INSERT ON t1_rows BEGIN SELECT RAISE(ABORT, 'no more rows'); END",
+        "DROP TRIGGER no",
+    ),
+    "refuses rows, postgresql": (
+        "ALTER TABLE t1_rows ADD CONSTRAINT no CHECK (balance IS NULL) NOT VALID",
+        "ALTER TABLE t1_rows DROP CONSTRAINT no",
+    ),
 }
 
 
 @pytest.mark.parametrize("wait", [True, False])
-@pytest.mark.parametrize("kind", BREAKS)
+@pytest.mark.parametrize("kind", ["altered", "away", "refuses rows"])
 @needs_tables
 async def test_a_stream_whose_table_was_altered_is_parked_alone_and_joins_once_it_is_mended(
     dataset: Dataset, kind: str, wait: bool
 ) -> None:
     bank, gate = Bank(seed=23, moves=300), Gate()
-    run = begin(bank, gate, selection(dataset, bank.streams, isolates=True), wait=wait)
+    run = begin(bank, gate, selection(dataset, bank.streams, isolates=True, refusal_limit=1), wait=wait)
     gate.open(100)
     await settled(run, dataset, bank, bank.streams, 100)
-    broken, mended = BREAKS[kind]
+    broken, mended = BREAKS.get(kind) or BREAKS[f"{kind}, {dataset.name}"]
     dataset.execute(broken)
     gate.open(200)
     others = ["t0", "t2"]
