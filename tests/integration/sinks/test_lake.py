@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +130,47 @@ def die_at(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(LedgerTable, "commit", die)
     else:
         monkeypatch.setattr(Table, "carry_out", die if where.startswith("before") else carry_out_and_die)
+
+
+@MODES
+@pytest.mark.parametrize("where", ["before the ledger's commit", "before the table's commit"])
+async def test_a_runner_that_was_stopped_between_two_commits_wakes_up_after_it_was_overtaken(
+    tmp_path: Path, mode: WriteMode, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = LakeDataset(tmp_path)
+    older, number = await claimed(context(dataset, write_mode=mode))
+    await older.write(Transaction(number + 1, (row(1),), "list"))
+    owner, name = (LedgerTable, "commit") if "ledger" in where else (Table, "carry_out")
+    stopped, wakes, original = threading.Event(), threading.Event(), getattr(owner, name)
+
+    def stop_once(*arguments: Any) -> Any:
+        if not stopped.is_set():
+            stopped.set()
+            assert wakes.wait(120)
+        return original(*arguments)
+
+    monkeypatch.setattr(owner, name, stop_once)
+    writing = asyncio.create_task(older.write(Transaction(number + 2, (row(2),), "list")))
+    await asyncio.to_thread(stopped.wait, 120)
+    newer = build_sink(context(dataset, run=2, write_mode=mode))
+    claim = await newer.claim()
+    assert claim.number == number + (1 if "ledger" in where else 2)
+    await newer.prepare(SMALL)
+    for at in range(claim.number + 1, number + 5):
+        await newer.write(Transaction(at, (row(at - number),), "list"))
+    wakes.set()
+    if "ledger" in where:
+        with pytest.raises(TransientError, match="somebody else has written to the ledger"):
+            await writing
+    else:
+        await writing  # the newer one has carried it out
+        with pytest.raises(TransientError):
+            await older.write(Transaction(number + 3, (row(9),), "list"))
+    with pytest.raises(FenceLostError, match="run 2"):
+        await older.recover()
+    for sink in (older, newer):
+        await sink.close()
+    assert dataset.read(SMALL, "rows", order="k") == rows_until(4)
 
 
 @MODES
