@@ -46,6 +46,7 @@ def installed(local_only: None, tmp_path: Path) -> Iterator[LocalKube]:
         manifests = os.path.relpath(ROOT / "manifests/namespaced", overlay.parent.resolve())
         overlay.write_text(OVERLAY.format(manifests=manifests))
         cluster.kubectl("create", "namespace", "mine")
+        cluster.kubectl("label", "namespace", "mine", "pod-security.kubernetes.io/enforce=restricted")
         cluster.kubectl("apply", "--server-side", "-k", str(overlay.parent))
         cluster.kubectl("rollout", "status", "-n", "mine", "deployment/connector-operator", "--timeout=120s")
         yield cluster

@@ -15,9 +15,10 @@ from tests.e2e.walk_page import REGISTRY, Shell, read_sections
 from tests.kit.cluster import OPERATOR_NAMESPACE, Kit, operator_pods, wait_operator
 from tests.localkube.cluster import LocalKube, eventually
 from tests.localkube.plugin import default_images
+from tests.servers.prometheus import PrometheusServer
 from tests.simulators.coinbase.process import Simulator
 
-pytestmark = [pytest.mark.fault, pytest.mark.timeout(1800)]  # the first run builds Helm
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(1800)]  # the first run builds Helm and Prometheus
 PRODUCTS = ("BTC-USD", "LINK-USD")
 PROMETHEUS_KINDS = {"podmonitors": "PodMonitor", "prometheusrules": "PrometheusRule"}
 
@@ -117,12 +118,33 @@ class Walk:
         assert all(f"{kind.lower()}.monitoring.coreos.com/connector" in said for kind in PROMETHEUS_KINDS.values()), (
             said
         )
-        rules = self.cluster.get("prometheusrules", "-n", OPERATOR_NAMESPACE)["items"]
-        alerts = {rule.get("alert") for one in rules for group in one["spec"]["groups"] for rule in group["rules"]}
-        assert "ConnectorStalled" in alerts
         assert "BTC-EUDR" in self.shell.type(typo)
+        self.wait_alert()
         self.shell.type(deletion)
         self.kit.wait_gone("typo")
+
+    def wait_alert(self) -> None:
+        """Until a Prometheus with the rules that the chart has brought says which connector is Stalled, and what to do."""
+        (rules,) = self.cluster.get("prometheusrules", "-n", OPERATOR_NAMESPACE)["items"]
+        addresses = [f"{pod['status']['podIP']}:8080" for pod in operator_pods(self.cluster)]
+        scraping = {"job_name": "operators", "honor_labels": True, "static_configs": [{"targets": addresses}]}
+        intervals = {"scrape_interval": "2s", "evaluation_interval": "2s"}
+        with PrometheusServer(
+            {"global": intervals, "scrape_configs": [scraping]}, {"rules.yml": rules["spec"]}
+        ) as server:
+
+            def is_told() -> bool:
+                firing = [one for one in server.alerts() if one["state"] == "firing"]
+                named = {(one["labels"]["alertname"], one["labels"].get("name")): one for one in firing}
+                if ("ConnectorStalled", "typo") not in named:
+                    raise LookupError(f"firing: {sorted(map(str, named))}")
+                assert len(named) == 1, named
+                annotations = named["ConnectorStalled", "typo"]["annotations"]
+                assert "market/typo" in annotations["summary"]
+                assert annotations["runbook"].startswith("docs/reasons.md#")
+                return True
+
+            eventually(is_told, timeout=240, what="the alert fires")
 
     def upgrade(self, block: str) -> None:
         run = self.kit.status("trades")["run"]
