@@ -115,6 +115,7 @@ class Walk:
             self.cluster.apply(definition_of(plural, kind))
         self.cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
         said = self.shell.type(monitors)
+        assert "connector-dashboard" in said
         assert all(f"{kind.lower()}.monitoring.coreos.com/connector" in said for kind in PROMETHEUS_KINDS.values()), (
             said
         )
