@@ -135,6 +135,8 @@ class Writer:
                 if schema.stream not in self._prepared:
                     await self._prepare(schema)
             await self._send((), "")
+            if self._staged.sink is not None:
+                await self._settle()  # a heartbeat that is only staged proves nothing
 
     async def _select(self, tables: Mapping[str, str] | None, record: str, future: asyncio.Future[Claim]) -> None:
         await self._flush_quiet()
@@ -208,7 +210,6 @@ class Writer:
         self._sent.append(Sent(transaction, asyncio.create_task(self._sink.write(transaction)), self._last_send))
 
     async def _settle(self) -> None:
-        """Returns when everything is committed."""
         while self._sent:
             await self._confirm_oldest()
         await self._flush()

@@ -55,6 +55,7 @@ async def test_rows_are_staged_and_committed_together_when_the_stream_ends(tmp_p
     for number in range(4, 60):
         source.add(row(number))
     await until(lambda: source.read == 59, "everything was read")
+    await until(lambda: run.telemetry.health.is_committing, "the proof at the start that commits go through")
     assert dataset.read(SMALL, "rows") == []
     assert run.telemetry.totals.rows == 0, "what is only staged does not count"
     assert await run.stop() is ExitCode.TERMINATED

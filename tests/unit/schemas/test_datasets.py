@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
+from deltalake.exceptions import CommitFailedError, DeltaProtocolError, SchemaMismatchError
 
 from connector_runner.datasets.sqlite.connection import REFUSED, TRANSIENT, explain
 from connector_runner.protocols.errors import ConnectorError
 from connector_runner.protocols.types import Kind
 from connector_runner.schemas.datasets import DESCRIPTORS, Descriptor
 from connector_runner.schemas.datasets.descriptor import COMMON_REASONS
+from connector_runner.sinks.delta.errors import explain as explain_delta
 from connector_runner.sinks.kafka.errors import FENCED, NOT_ALLOWED, SETTINGS
 from connector_runner.sinks.kafka.errors import explain as explain_kafka
 from connector_runner.sinks.postgresql.errors import MEANINGS, connection_failure, statement_failure
@@ -66,6 +68,14 @@ def test_what_keeps_postgresql_from_connecting_has_a_reason_that_is_said(message
 def test_what_kafka_fails_with_has_a_reason_that_is_said(code: int) -> None:
     error = KafkaException(KafkaError(code))
     assert _is_said("kafka", explain_kafka(error, "broker:9092"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [CommitFailedError("x"), DeltaProtocolError("x"), SchemaMismatchError("x"), OSError(28, "full"), OSError(13, "no")],
+)
+def test_what_delta_fails_with_has_a_reason_that_is_said(error: Exception) -> None:
+    assert _is_said("delta", explain_delta(error, "/lake"))
 
 
 @pytest.mark.parametrize("code", [*TRANSIENT, *REFUSED, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT])
