@@ -74,7 +74,10 @@ class FollowedStream:
         if self.copy is not None and not self.copy.is_cleared:
             self.copy = replace(self.copy, is_cleared=True)
             incident, self._incident = self._incident, None
-            return self._apart(clearing_batch(self.stand(shared), incident), shared)
+            batch = clearing_batch(self.stand(shared), incident)
+            if self._behind_at is None:  # copied again beside the others
+                batch.incidents = (*batch.incidents, *self._unpark(shared))
+            return self._apart(batch, shared)
         return self.position_batch(shared)
 
     def position_batch(self, shared: LogPosition) -> Batch:
@@ -152,15 +155,20 @@ class FollowedStream:
         """Stands where the other streams stand from here on."""
         assert self._behind_at is not None  # noqa: S101 - asked only of a stream that stands behind
         self._own, self._behind_at = own_part(replace(self._behind_at, rows=0), shared), None
-        parked, self.parked, self.failure = self.parked, None, None
+        incidents = self._unpark(shared)
         batch = self.position_batch(shared)
-        if parked is not None:
-            message = (
-                f"{self.id} was paused ({parked.reason}), has caught up, and is followed together with the others again"
-            )
-            detail = {"reason": parked.reason, "transaction": shared.name}
-            batch.incidents = (Incident("joined", self.id, message, detail),)
+        batch.incidents = incidents
         return batch
+
+    def _unpark(self, shared: LogPosition) -> tuple[Incident, ...]:
+        """Ends a pause; returns what is to be told of it."""
+        parked, self.parked, self.failure = self.parked, None, None
+        if parked is None:
+            return ()
+        message = (
+            f"{self.id} was paused ({parked.reason}), has caught up, and is followed together with the others again"
+        )
+        return (Incident("joined", self.id, message, {"reason": parked.reason, "transaction": shared.name}),)
 
     def store(self, chunk: Chunk, rows: list[Row], shared: LogPosition) -> list[Batch]:
         """Makes a chunk's batches and advances the copy.
