@@ -126,7 +126,7 @@ KAFKA = Descriptor(
         "WrongCredentials": "the brokers do not take the user, the password or the token",
         "TlsProblem": "the brokers' certificate is not trusted, or they do not speak TLS",
         "NotAllowed": "an ACL refuses what the runner needs; the message names it",
-        "MissingTopic": "the topic does not exist, and the URL says `topics=exist`",
+        "MissingTopic": "the topic does not exist, and the URL says `topics=exist`; or it was deleted while the runner wrote into it",
         "InvalidDataset": "the topic has settings under which the promise can't be kept; the message names them",
     },
     url="`kafka://broker:9092,broker2:9092/topic`; `{table}` in the topic's name stands for the stream's table, which is also the "

@@ -52,6 +52,25 @@ def ensure_topic(connection: KafkaConnection, name: str, schema: StreamSchema, *
     return False
 
 
+def require_there(connection: KafkaConnection, name: str) -> None:
+    """Checks that a topic that rows are written into still exists; looks again before it believes that one is gone.
+
+    Raises:
+        ActionRequiredError: It was deleted.
+    """
+    for seconds in (0.0, 1.0, 3.0):
+        if seconds:
+            connection.client.pause(float("inf"), "", seconds)
+        if connection.topic(name) is not None:
+            return
+    raise ActionRequiredError(
+        f"the topic {name} at {connection.client.where} was deleted while the connector wrote into it; what was in it is gone. The "
+        f"next start makes it again (unless the URL says topics=exist), tells that in {name}_incidents, and goes on behind the last "
+        "position; `connector-runner checkpoint reset` starts over",
+        reason="MissingTopic",
+    )
+
+
 def _require_form(message: Message, name: str, schema: StreamSchema, *, append: bool) -> None:
     """Checks that a record has the form of those that are to come.
 
