@@ -32,7 +32,6 @@ from tests.kit.kafka_dataset import KafkaDataset, headers
 from tests.kit.pipeline import PAIR, SMALL, ListSource, Run, batch, context, run_to_end
 from tests.kit.waiting import until
 from tests.servers.kafka import KafkaServer
-from tests.servers.ports import free_port
 
 UPSERT, DELETE, INSERT, REPLACE = Operation
 OURS = "connector-runner.default.test"
@@ -301,42 +300,3 @@ async def test_what_an_acl_refuses_is_named(dataset: KafkaDataset) -> None:
         named = AclBindingFilter(*every)
         for removed in admin.delete_acls([named]).values():
             removed.result(30)
-
-
-async def test_a_topic_that_is_deleted_is_told(dataset: KafkaDataset) -> None:
-    """The position says that rows are there which are gone: a run that writes ends, and the next start leaves an incident."""
-    sink = build_sink(context(dataset))
-    number = await opened(sink)
-    await sink.write(Transaction(number + 1, (batch(SMALL, 1, (UPSERT, (1, "a"))),), "list"))
-    assert dataset.topics.committed("rows_incidents") == []
-    admin = dataset.server.admin()
-    (answer,) = admin.delete_topics(["rows"]).values()
-    answer.result(30)
-    await until(lambda: "rows" not in dataset.topics.names(), "the topic is gone")
-    with pytest.raises(
-        ActionRequiredError, match=r"the topic rows at .* was deleted while the connector wrote"
-    ) as caught:
-        await sink.recover()
-    assert caught.value.reason == "MissingTopic"
-    await sink.close()
-
-    later = build_sink(context(dataset, run=2))
-    assert await opened(later) == number + 1
-    await later.write(Transaction(number + 2, (batch(SMALL, 2, (UPSERT, (2, "b"))),), "list"))
-    await later.close()
-    assert dataset.read(SMALL, "rows") == [(2, "b")]
-    (incident,) = [json.loads(message.value() or b"") for message in dataset.topics.committed("rows_incidents")]
-    assert (incident["kind"], incident["subject"]) == ("topic_lost", "rows")
-    assert "was made again" in incident["message"]
-
-
-async def test_brokers_that_are_not_there_are_waited_for(
-    dataset: KafkaDataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(kafka, "SECONDS", 2.0)
-    port = free_port()
-    sink = build_sink(context(dataset, read_url=lambda: f"kafka://127.0.0.1:{port}"))
-    with pytest.raises(TransientError, match=f"127.0.0.1:{port}.*Connection refused") as caught:
-        await sink.claim()
-    assert caught.value.reason == "DatasetUnavailable"
-    await sink.close()
