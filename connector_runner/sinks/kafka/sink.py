@@ -65,10 +65,10 @@ class TopicRows:
         part = self._ledger.streams[schema.stream]
         is_new = topics.ensure_topic(self._connected(), part.names.table, schema, append=self._append)
         if is_new:
-            yield from self._tell_lost(part)
+            yield from self._report_lost(part)
         return is_new
 
-    def _tell_lost(self, part: StreamLedger) -> Procedure[None]:
+    def _report_lost(self, part: StreamLedger) -> Procedure[None]:
         """An incident, if the topic that was made now had rows before."""
         holder = yield from self._ledger.read_holder(part.key)
         anchor = (yield from self._ledger.read_holder(self._ledger.key)) if self._ledger.has_anchor else None

@@ -65,7 +65,7 @@ def require_there(connection: KafkaConnection, name: str) -> None:
             return
     raise ActionRequiredError(
         f"the topic {name} at {connection.client.where} was deleted while the connector wrote into it; what was in it is gone. The "
-        f"next start makes it again (unless the URL says topics=exist), tells that in {name}_incidents, and goes on behind the last "
+        f"next start makes it again (unless the URL says topics=exist), reports that in {name}_incidents, and goes on behind the last "
         "position; `connector-runner checkpoint reset` starts over",
         reason="MissingTopic",
     )
