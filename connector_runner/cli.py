@@ -33,6 +33,8 @@ def build_parser() -> argparse.ArgumentParser:
     schema.add_argument("type", nargs="?", help="COINBASE, ETHEREUM or MYSQL")
     discover = commands.add_parser("discover", help="list the streams of a source")
     discover.add_argument("--output", choices=["table", "json"], default="table")
+    check = commands.add_parser("check", help="say whether a run would work, without writing anything")
+    check.add_argument("-o", "--output", choices=["table", "json"], default="table")
     run = commands.add_parser("run", help="carry the selected streams into the dataset until stopped")
     run.add_argument("--probe-address", help="serve /healthz, /readyz and /metrics on host:port")
     rows = commands.add_parser("rows", help="look at the newest rows of the dataset")
@@ -44,7 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     checkpoint.add_argument("action", choices=["show", "reset"])
     checkpoint.add_argument("--yes", action="store_true", help="reset without asking")
     checkpoint.add_argument("--all", action="store_true", help="reset all streams of the manifest's selection")
-    for command in (discover, run, rows, checkpoint):
+    for command in (discover, check, run, rows, checkpoint):
         command.add_argument(
             "-f", "--file", type=Path, help="manifest with Connector and, as needed, Dataset and Secret"
         )
@@ -83,6 +85,11 @@ def _dispatch(arguments: argparse.Namespace, registry: SourceRegistry, log: Line
         from connector_runner.commands.inspect import print_schemas
 
         return print_schemas(registry, arguments.type)
+    if arguments.command == "check":
+        from connector_runner.commands.check import check
+
+        as_json = arguments.output == "json"
+        return asyncio.run(check(lambda: _load(arguments), registry, log, redactor, as_json=as_json))
     orders = _load(arguments)
     match arguments.command:
         case "run":

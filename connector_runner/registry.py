@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Protocol, cast
 
 from connector_runner.datasets.dialect import Dialect
+from connector_runner.protocols.check import Examiner
 from connector_runner.protocols.errors import InvalidConfigError
 from connector_runner.protocols.sink import Inspector, Sink, SinkContext
 from connector_runner.protocols.source import Source, SourceContext
@@ -74,6 +75,16 @@ def build_sink(context: SinkContext) -> Sink:
 def build_inspector(context: SinkContext, *, create: bool = False) -> Inspector:
     """Builds the inspector for the URL's scheme; `create`: a dataset that is a file may be created."""
     return cast("Inspector", _sink_module(context).build_inspector(context, create=create))
+
+
+def can_examine(url: str) -> bool:
+    """Whether the dataset behind a URL can be looked at without a run."""
+    return hasattr(importlib.import_module(f"connector_runner.sinks.{sink_scheme(url)}"), "build_examiner")
+
+
+def build_examiner(context: SinkContext) -> Examiner:
+    """Builds the examiner for the URL's scheme; only if `can_examine`."""
+    return cast("Examiner", _sink_module(context).build_examiner(context))
 
 
 def build_dialect(url: str) -> Dialect:

@@ -191,13 +191,20 @@ def _follow(dialect: Dialect, pointer: Holder, schema: str, at: str) -> Procedur
     return [Owner(Holder(*row[:-1]), sql, pointer.table) for row in rows]
 
 
-def read_all_owners(ledger: Ledger) -> Procedure[dict[tuple[str, str], list[Holder]]]:
-    """(Schema, table in the checkpoint table there) → all that fill the table, for all tables of the ledger's streams; read at once."""
+def read_all_owners(
+    ledger: Ledger, present: Mapping[str, LedgerStatements] | None = None
+) -> Procedure[dict[tuple[str, str], list[Holder]]]:
+    """(Schema, table in the checkpoint table there) → all that fill the table, for all tables of the ledger's streams; read at once.
+
+    Args:
+        ledger: The ledger of who asks.
+        present: Schema → the statements on its checkpoint table, of those that exist; None: all of the ledger's exist.
+    """
     home = ledger.home.schema
     wanted = {(home, stream.key[2]) for stream in ledger.streams.values()}
     wanted |= {(stream.names.schema, bare(ledger, stream)) for stream in ledger.streams.values()}
     found: dict[tuple[str, str], list[Holder]] = {}
-    for schema, sql in {home: ledger.sql, **ledger.foreign}.items():
+    for schema, sql in (present if present is not None else {home: ledger.sql, **ledger.foreign}).items():
         rows = [Holder(*row[:-1]) for row in (yield Statement(sql.read_all)).rows]
         for owner in (yield from resolve(ledger, (row for row in rows if (schema, row.table) in wanted), schema)):
             found.setdefault((schema, owner.table), []).append(owner.holder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -167,12 +167,6 @@ class Worlds:
                 one.mark()
             self.change()
             await many.until(self.is_complete)
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[Servers]:
-    with contextlib.ExitStack() as stack:
-        yield Servers(stack)
 
 
 def _marked(case: ManyCase) -> Any:

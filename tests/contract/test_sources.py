@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -28,12 +28,6 @@ from tests.scripted.source import TestRegistry
 
 REGISTRY = TestRegistry()
 MOST_POSITIONS = 12
-
-
-@pytest.fixture(scope="session")
-def servers() -> Iterator[Servers]:
-    with contextlib.ExitStack() as stack:
-        yield Servers(stack)
 
 
 @pytest.fixture(params=SOURCES, ids=str)

@@ -54,6 +54,9 @@ class World(Protocol):
     def estrange(self, checkpoint: Checkpoint) -> Checkpoint:
         """The checkpoint as if it came from another source of the type."""
 
+    def state(self) -> Any:
+        """What the other side would show if somebody had written to it; nobody else changes it meanwhile."""
+
 
 class ScriptedWorld:
     """The deterministic source of tests, which drives the suite of sinks."""
@@ -75,6 +78,9 @@ class ScriptedWorld:
 
     def estrange(self, checkpoint: Checkpoint) -> Checkpoint:
         return Checkpoint(checkpoint.position, "another script", checkpoint.schema_version)
+
+    def state(self) -> Any:
+        return None
 
 
 class CoinbaseWorld:
@@ -122,6 +128,10 @@ class CoinbaseWorld:
 
     def estrange(self, checkpoint: Checkpoint) -> Checkpoint:
         return Checkpoint(checkpoint.position, "ws-feed.example.com", checkpoint.schema_version)
+
+    def state(self) -> Any:
+        truth = self._exchange.truth()
+        return {name: truth[name] for name in truth if name not in ("requests", "connections")}
 
 
 class MysqlWorld:
@@ -184,6 +194,11 @@ class MysqlWorld:
             position["log"] = {**position["log"], "gtids": gtids}
         return Checkpoint(position, identity, checkpoint.schema_version)
 
+    def state(self) -> Any:
+        """The end of the log, which every change moves, and the rows."""
+        log = self._server.query("SHOW BINARY LOGS")
+        return log, self._server.query("SELECT * FROM t", database=self._database)
+
 
 class MysqlSharedWorld(MysqlWorld):
     """A table in a database of its own, of which several are read together; it may change any number of times."""
@@ -236,6 +251,9 @@ class EthereumWorld:
 
     def estrange(self, checkpoint: Checkpoint) -> Checkpoint:
         return Checkpoint(checkpoint.position, "chain 1, genesis 0xd4e56740", checkpoint.schema_version)
+
+    def state(self) -> Any:
+        return self._node.block("latest")["hash"]
 
 
 class Servers:

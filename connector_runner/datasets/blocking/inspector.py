@@ -65,7 +65,11 @@ class LedgerInspector:
         self._ledger = Ledger(context, database.dialect)
         self._connection = database.connect(create=create)
         if find is not None:
-            self._run(self._ledger.locate(find))
+            try:
+                self._run(self._ledger.locate(find))
+            except BaseException:
+                self._connection.close()
+                raise
 
     def _run(self, procedure: Procedure[T]) -> T:
         with self._database.explained():

@@ -63,6 +63,7 @@ class SqliteFile:
     Args:
         read_url: Returns its URL; called again for each connection.
         directory: The directory that relative URLs are resolved against.
+        observes: Whether connections only read and change nothing, not even the files beside it; a file that is missing is empty.
     """
 
     dialect = DIALECT
@@ -70,9 +71,10 @@ class SqliteFile:
     # Out of range, not UTF-8, or without an exact form.
     value_errors: tuple[type[Exception], ...] = (RefusedError, OverflowError, UnicodeError, sqlite3.Error)
 
-    def __init__(self, read_url: Callable[[], str], directory: Path) -> None:
+    def __init__(self, read_url: Callable[[], str], directory: Path, *, observes: bool = False) -> None:
         self._read_url = read_url
         self._directory = directory
+        self._observes = observes
         self._path = Path()
 
     def connect(self, *, create: bool = True) -> sqlite3.Connection:
@@ -88,10 +90,11 @@ class SqliteFile:
                 f"the folder of the SQLite file {self._path} does not exist; create it, or give the Dataset a volumeClaim",
                 reason="DatasetUnavailable",
             )
-        mode = "rwc" if create else "rw"
+        create = create and not self._observes
+        mode = self._observing() if self._observes else "rwc" if create else "rw"
         with self.explained():
             connection = sqlite3.connect(
-                f"file:{_quoted(self._path)}?mode={mode}",
+                ":memory:" if mode is None else f"file:{_quoted(self._path)}?mode={mode}",
                 uri=True,
                 timeout=LOCK_SECONDS,
                 isolation_level=None,
@@ -106,6 +109,21 @@ class SqliteFile:
                 connection.close()
                 raise
         return connection
+
+    @property
+    def path(self) -> Path:
+        """The file of the newest connection."""
+        return self._path
+
+    def _observing(self) -> str | None:
+        """The mode that changes no file; None if there is no file.
+
+        SQLite makes `-wal` and `-shm` beside a file that it only reads, unless the file can't change: that is so as long as no `-wal` is
+        there, because then nobody has it open.
+        """
+        if not self._path.exists():
+            return None
+        return "ro" if self._path.with_name(f"{self._path.name}-wal").exists() else "ro&immutable=1"
 
     @contextmanager
     def explained(self) -> Iterator[None]:

@@ -7,6 +7,7 @@ small SQLite file in the data directory, committed after the response: after a k
 from __future__ import annotations
 
 from connector_runner.datasets.dialect import Dialect
+from connector_runner.protocols.check import Examiner
 from connector_runner.protocols.sink import Inspector, Sink, SinkContext
 
 
@@ -29,3 +30,10 @@ def build_inspector(context: SinkContext, *, create: bool = False) -> Inspector:
     from connector_runner.sinks.http.inspector import PostedInspector
 
     return PostedInspector(context, create=create)
+
+
+def build_examiner(context: SinkContext) -> Examiner:
+    """Looks at the ledger's file, and whether the server answers; posts nothing."""
+    from connector_runner.sinks.http.examiner import PostedExaminer
+
+    return PostedExaminer(context)

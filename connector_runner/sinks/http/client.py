@@ -121,6 +121,24 @@ class Client:
             self.close()
         self._check_status(answer.status, text, answer.getheader("Retry-After"))
 
+    def options(self) -> int:
+        """Asks what the URL allows, which changes nothing; returns the status, whatever it is.
+
+        Raises:
+            TransientError: Nobody answers.
+        """
+        try:
+            connection = self._connect()
+            connection.request("OPTIONS", self._place(), headers={**self._proxy_headers(), **self._authorization})
+            answer = connection.getresponse()
+            answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise TransientError(
+                f"dataset {self.where}: {type(error).__name__}: {error}", reason="DatasetUnavailable"
+            ) from None
+        return answer.status
+
     def _place(self) -> str:
         """The request target: the path; for a proxy the whole URL."""
         path = self._parts.path or "/"

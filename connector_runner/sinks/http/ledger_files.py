@@ -50,14 +50,15 @@ def _url(name: str) -> str:
 
 def ledger_file(context: SinkContext) -> SqliteFile:
     """The file that holds the ledger: the selection's if there is one, else that of the only stream."""
+    return SqliteFile(lambda: ledger_url(context), context.directory)
 
-    def find() -> str:
-        if is_common(context):
-            return _url(_common_name(context))
-        ((stream, table),) = context.tables.items()
-        return _url(_name(context.connector, stream, table))
 
-    return SqliteFile(find, context.directory)
+def ledger_url(context: SinkContext) -> str:
+    """The URL of that file."""
+    if is_common(context):
+        return _url(_common_name(context))
+    ((stream, table),) = context.tables.items()
+    return _url(_name(context.connector, stream, table))
 
 
 def is_common(context: SinkContext) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from connector_runner.datasets.dialect import Dialect
+from connector_runner.protocols.check import Examiner
 from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.protocols.sink import Inspector, Sink, SinkContext
 
@@ -38,3 +39,11 @@ def build_inspector(context: SinkContext, *, create: bool = False) -> Inspector:
     from connector_runner.sinks.kafka.inspector import TopicInspector
 
     return TopicInspector(context, create=create)
+
+
+def build_examiner(context: SinkContext) -> Examiner:
+    """Looks at such topics without a producer."""
+    _require_client()
+    from connector_runner.sinks.kafka.examiner import TopicExaminer
+
+    return TopicExaminer(context)

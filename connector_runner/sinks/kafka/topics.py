@@ -28,14 +28,35 @@ def ensure_topic(connection: KafkaConnection, name: str, schema: StreamSchema, *
     """
     topic, address = connection.topic(name), connection.client.address
     if topic is None:
-        if not address.creates:
-            raise ActionRequiredError(
-                f"the topic {name} does not exist at {connection.client.where}, and the URL says topics=exist; create it, or "
-                "leave the option out",
-                reason="MissingTopic",
-            )
+        require_topics_made(connection, name)
         connection.create(name, SETTINGS[append], partitions=address.partitions)
         return True
+    require_fitting_topic(connection, name, topic, schema, append=append)
+    return False
+
+
+def require_topics_made(connection: KafkaConnection, name: str) -> None:
+    """Checks that a topic that is missing may be created, as the URL says.
+
+    Raises:
+        ActionRequiredError: It may not.
+    """
+    if not connection.client.address.creates:
+        raise ActionRequiredError(
+            f"the topic {name} does not exist at {connection.client.where}, and the URL says topics=exist; create it, or "
+            "leave the option out",
+            reason="MissingTopic",
+        )
+
+
+def require_fitting_topic(
+    connection: KafkaConnection, name: str, topic: kafka.Topic, schema: StreamSchema, *, append: bool
+) -> None:
+    """Checks that a topic that exists can hold the stream; reads its last records.
+
+    Raises:
+        ActionRequiredError, SchemaConflictError: See `ensure_topic`.
+    """
     for message in _last(connection, name, topic.partitions, 1):
         _require_form(message, name, schema, append=append)
     if append and "compact" in topic.policy:
@@ -49,7 +70,6 @@ def ensure_topic(connection: KafkaConnection, name: str, schema: StreamSchema, *
             f"the topic {name} has max.message.bytes={topic.longest}; at least {SHORTEST} is needed",
             reason="InvalidDataset",
         )
-    return False
 
 
 def require_there(connection: KafkaConnection, name: str) -> None:

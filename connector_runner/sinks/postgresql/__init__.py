@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from connector_runner.datasets.dialect import Dialect
+from connector_runner.protocols.check import Examiner
 from connector_runner.protocols.sink import Inspector, Sink, SinkContext
 
 
@@ -28,3 +29,10 @@ def build_inspector(context: SinkContext, *, create: bool = False) -> Inspector:
 
     database = PostgresDatabase(context.read_url)
     return LedgerInspector(context, database, ROWS.newest, database.find, create=create)
+
+
+def build_examiner(context: SinkContext) -> Examiner:
+    """Looks at such a database in transactions that may only read."""
+    from connector_runner.sinks.postgresql.examiner import TableExaminer
+
+    return TableExaminer(context)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from connector_runner.datasets.dialect import Dialect
+from connector_runner.protocols.check import Examiner
 from connector_runner.protocols.sink import Inspector, Sink, SinkContext
 
 
@@ -29,3 +30,18 @@ def build_inspector(context: SinkContext, *, create: bool = False) -> Inspector:
     from connector_runner.sinks.sqlite.rows import ROWS
 
     return LedgerInspector(context, SqliteFile(context.read_url, context.directory), ROWS.newest, create=create)
+
+
+def build_examiner(context: SinkContext) -> Examiner:
+    """Looks at such a file and changes nothing in its folder."""
+    from connector_runner.datasets.blocking.examiner import LedgerExaminer
+    from connector_runner.datasets.examining import fit_rows
+    from connector_runner.datasets.sqlite.connection import SqliteFile
+    from connector_runner.datasets.sqlite.examining import file_rights
+    from connector_runner.protocols.source import WriteMode
+    from connector_runner.sinks.sqlite.rows import ROWS
+
+    file = SqliteFile(context.read_url, context.directory, observes=True)
+    return LedgerExaminer(
+        context, file, fit_rows(ROWS, append=context.write_mode is WriteMode.APPEND), file_rights(file)
+    )

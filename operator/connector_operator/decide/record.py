@@ -139,6 +139,7 @@ def _reserve_attempt(case: Case, memory: ConnectorStatus) -> ConnectorStatus:
         rediscover_at=seen.spec.rediscover_at if seen.spec else "",
         stream=seen.spec.asked if seen.spec else "",
         form=hashes.form,
+        image=seen.policy.image,
     )
     return replace(memory, discovery=replace(discovery, ordered=ordered))
 

@@ -39,7 +39,11 @@ def build_parser() -> argparse.ArgumentParser:
     _add_output(streams)
     logs = commands.add_parser("logs", parents=[login], help="the log of the live execution")
     logs.add_argument("-f", "--follow", action="store_true", help="go on, also with the next executions, until Ctrl-C")
-    for command in (why, streams, logs):
+    check = commands.add_parser("check", parents=[login], help="whether a run would work, by a Job that writes nothing")
+    check.add_argument("--image", default="", help="the runner's image; default: the one that the connector had last")
+    check.add_argument("--timeout", type=int, default=180, metavar="SECONDS", help="how long to wait (default 180)")
+    _add_output(check)
+    for command in (why, streams, logs, check):
         command.add_argument("name", metavar="NAME", help="the connector")
     for name, text in CHANGES.items():
         command = commands.add_parser(name, parents=[login], help=text)
@@ -70,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(flags: argparse.Namespace) -> int:
     from connector_operator.kubectl import commands
+    from connector_operator.kubectl.checking import show_check
     from connector_operator.kubectl.cluster import Cluster, Login
 
     cluster = Cluster(Login(flags.kubeconfig, flags.context, flags.acting_as))
@@ -79,6 +84,7 @@ def _run(flags: argparse.Namespace) -> int:
         "why": commands.show_why,
         "streams": commands.show_streams,
         "logs": commands.show_logs,
+        "check": show_check,
     }
     return shown.get(flags.command, commands.change)(cluster, flags)
 

@@ -12,7 +12,7 @@ from kubernetes import client, config
 
 from connector_operator.kubectl.refusals import Call, RefusedError, build_refusal, build_unreachable
 from connector_operator.resources.names import CONTAINER, LABEL_CONNECTOR, LABEL_ROLE, ROLE_RUNNER
-from connector_runner.schemas.kinds.naming import CONNECTORS, GROUP, VERSION
+from connector_runner.schemas.kinds.naming import CONNECTORS, DATASETS, GROUP, VERSION
 
 RESOURCE = f"{CONNECTORS}.{GROUP}"
 MERGE = "application/merge-patch+json"
@@ -104,6 +104,42 @@ class Cluster:
         query = {"fieldManager": FIELD_MANAGER}
         return self._json(call, f"{_path(namespace)}/{name}", query, {"spec": dict(spec)})
 
+    def list_datasets(self, namespace: str) -> Json:
+        """A DatasetList.
+
+        Raises:
+            RefusedError: As the text says.
+        """
+        call = Call("list", f"{DATASETS}.{GROUP}", namespace)
+        return self._json(call, f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{DATASETS}")
+
+    def create_job(self, namespace: str, body: Mapping[str, Any]) -> Json:
+        """Makes a Job; returns it.
+
+        Raises:
+            RefusedError: As the text says.
+        """
+        call = Call("create", "jobs.batch", namespace)
+        return self._json(call, _jobs(namespace), {"fieldManager": FIELD_MANAGER}, body, method="POST")
+
+    def delete_job(self, namespace: str, name: str) -> None:
+        """Deletes a Job and its pods.
+
+        Raises:
+            RefusedError: As the text says.
+        """
+        call, query = Call("delete", "jobs.batch", namespace, name), {"propagationPolicy": "Background"}
+        self._json(call, f"{_jobs(namespace)}/{name}", query, method="DELETE")
+
+    def list_job_pods(self, namespace: str, job: str) -> Json:
+        """A PodList of a Job.
+
+        Raises:
+            RefusedError: As the text says.
+        """
+        query = {"labelSelector": f"batch.kubernetes.io/job-name={job}"}
+        return self._json(Call("list", "pods", namespace), f"/api/v1/namespaces/{namespace}/pods", query)
+
     def list_pods(self, namespace: str, connector: str) -> Json:
         """A PodList of the connector's executions.
 
@@ -124,8 +160,10 @@ class Cluster:
             Call("get", "pods/log", namespace, pod), f"/api/v1/namespaces/{namespace}/pods/{pod}/log", query
         )
 
-    def _json(self, call: Call, path: str, query: Mapping[str, str] | None = None, body: Any = None) -> Json:
-        response = self._request(call, path, query or {}, body, READ_SECONDS)
+    def _json(
+        self, call: Call, path: str, query: Mapping[str, str] | None = None, body: Any = None, *, method: str = ""
+    ) -> Json:
+        response = self._request(call, path, query or {}, body, READ_SECONDS, method)
         try:
             found: Json = json.loads(response.data)
         except (urllib3.exceptions.HTTPError, ValueError) as error:
@@ -147,12 +185,12 @@ class Cluster:
             yield rest.decode(errors="replace")
 
     def _request(
-        self, call: Call, path: str, query: Mapping[str, str], body: Any, seconds: float | None
+        self, call: Call, path: str, query: Mapping[str, str], body: Any, seconds: float | None, method: str = ""
     ) -> urllib3.BaseHTTPResponse:
         headers = {"Accept": "application/json", **self._headers}
+        method = method or ("GET" if body is None else "PATCH")
         if body is not None:
-            headers["Content-Type"] = MERGE
-        method = "GET" if body is None else "PATCH"
+            headers["Content-Type"] = MERGE if method == "PATCH" else "application/json"
         try:
             request = self._client.param_serialize(
                 method,
@@ -170,6 +208,10 @@ class Cluster:
         except (urllib3.exceptions.HTTPError, client.ApiException) as error:
             raise build_unreachable(self._host, self.context, str(error)) from None
         return response
+
+
+def _jobs(namespace: str) -> str:
+    return f"/apis/batch/v1/namespaces/{namespace}/jobs"
 
 
 def _path(namespace: str) -> str:

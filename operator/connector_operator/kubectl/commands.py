@@ -52,7 +52,7 @@ def show_status(cluster: Cluster, flags: Namespace) -> int:
 
 def show_why(cluster: Cluster, flags: Namespace) -> int:
     """`why`."""
-    lines = explain(_get(cluster, flags), datetime.now(UTC))
+    lines = explain(get_connector(cluster, flags), datetime.now(UTC))
     if flags.output == "json":
         (name, headline), *rest = lines
         return _print_json({"name": name, "headline": headline, "lines": [{"label": a, "text": b} for a, b in rest]})
@@ -62,7 +62,7 @@ def show_why(cluster: Cluster, flags: Namespace) -> int:
 
 def show_streams(cluster: Cluster, flags: Namespace) -> int:
     """`streams`."""
-    connector = _get(cluster, flags)
+    connector = get_connector(cluster, flags)
     try:
         streams = list_streams(connector, flags.like)
     except ValueError as error:
@@ -80,7 +80,7 @@ def show_streams(cluster: Cluster, flags: Namespace) -> int:
 
 def show_logs(cluster: Cluster, flags: Namespace) -> int:
     """`logs`."""
-    _get(cluster, flags)  # a misspelled name must not look like a connector without a log
+    get_connector(cluster, flags)  # a misspelled name must not look like a connector without a log
     (logs.follow_logs if flags.follow else logs.print_log)(cluster, flags.namespace, flags.name)
     return 0
 
@@ -120,7 +120,12 @@ def change(cluster: Cluster, flags: Namespace) -> int:
     return failed
 
 
-def _get(cluster: Cluster, flags: Namespace) -> Json:
+def get_connector(cluster: Cluster, flags: Namespace) -> Json:
+    """The connector that was named.
+
+    Raises:
+        RefusedError: There is none; the text names the nearest ones.
+    """
     return _or_nearest(cluster, flags.namespace, flags.name, lambda name: cluster.get(flags.namespace, name))
 
 

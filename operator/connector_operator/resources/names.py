@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-from connector_runner.schemas.kinds.naming import GROUP
+from connector_runner.schemas.kinds.naming import GROUP, LABEL_MANAGED_BY
 
 MANAGER = "connector-operator"
 """Field manager of everything that the operator applies, and the value of `app.kubernetes.io/managed-by`."""
@@ -14,6 +14,9 @@ MANAGER = "connector-operator"
 LABEL_CONNECTOR = f"{GROUP}/connector"
 LABEL_ROLE = f"{GROUP}/role"
 LABEL_RUN = f"{GROUP}/run"
+LABEL_CHECK = f"{GROUP}/check"
+"""Of the Jobs that `kubectl connectors check` makes: the connector; the operator does not look at them."""
+OWN_LABELS = (LABEL_MANAGED_BY, LABEL_CONNECTOR, LABEL_ROLE, LABEL_RUN)
 ANNOTATION_UID = f"{GROUP}/connector-uid"
 ANNOTATION_SPEC = f"{GROUP}/spec-hash"
 ANNOTATION_SELECTION = f"{GROUP}/selection-hash"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -21,12 +22,13 @@ from confluent_kafka.admin import (
 )
 
 from connector_runner.protocols.batch import Operation
+from connector_runner.protocols.check import Result
 from connector_runner.protocols.errors import ActionRequiredError, FenceLostError, SchemaConflictError, TransientError
 from connector_runner.protocols.schema import Column, StreamSchema
 from connector_runner.protocols.sink import Sink, Transaction
 from connector_runner.protocols.source import WriteMode
 from connector_runner.protocols.types import INT64, STRING
-from connector_runner.registry import build_inspector, build_sink
+from connector_runner.registry import build_examiner, build_inspector, build_sink
 from connector_runner.sinks.kafka import client as kafka
 from tests.kit.kafka_dataset import KafkaDataset, headers
 from tests.kit.pipeline import PAIR, SMALL, ListSource, Run, batch, context, run_to_end
@@ -290,6 +292,10 @@ async def test_what_an_acl_refuses_is_named(dataset: KafkaDataset) -> None:
     for answer in admin.create_acls([rule]).values():
         answer.result(30)
     try:
+        with closing(build_examiner(context(dataset))) as examiner:
+            checks = await asyncio.to_thread(examiner.examine, {"test": SMALL})
+        assert [(one.name, one.reason) for one in checks if one.result is Result.FAILED] == [("rights", "NotAllowed")]
+        assert "WRITE on topic rows" in checks[0].message
         run = Run(lambda: ListSource([batch(SMALL, 1, (UPSERT, (1, "a")))]), context(dataset)).start()
         with told("NotAllowed", "to read, write, describe, create and configure its topics"):
             await run.end()

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from decimal import Decimal
 
 import pytest
 
-from connector_runner.protocols.batch import Operation
-from connector_runner.protocols.errors import SchemaConflictError, TransientError
+from connector_runner.protocols.batch import Incident, Operation
+from connector_runner.protocols.check import Check, Part, Result, failed
+from connector_runner.protocols.errors import ActionRequiredError, SchemaConflictError, TransientError
 from connector_runner.protocols.schema import Column, StreamSchema
 from connector_runner.protocols.sink import Transaction
 from connector_runner.protocols.source import WriteMode
 from connector_runner.protocols.types import DECIMAL, INT64, JSON, STRING, TIMESTAMP, Kind, LogicalType
-from connector_runner.registry import build_sink
+from connector_runner.registry import build_examiner, build_sink
 from tests.kit.datasets import PostgresDataset
 from tests.kit.pipeline import SMALL, ListSource, Run, batch, context, run_to_end
 from tests.kit.waiting import until
@@ -110,6 +112,54 @@ async def test_tables_that_are_there_need_no_right_to_create(dataset: PostgresDa
     more = [keyed[1], batch(SMALL, 3, (REPLACE, (2,)), (UPSERT, (3, "c")))]
     await run_to_end(more, context(dataset, run=2, write_mode=mode, read_url=lambda: url))
     assert dataset.query("SELECT max(k) FROM rows") == [(3,)]
+
+
+NEEDED = [
+    *(("_connector_checkpoints", right) for right in ("SELECT", "INSERT", "UPDATE")),
+    *(("rows", right) for right in ("SELECT", "INSERT", "UPDATE", "DELETE")),
+    ("rows_dead_letters", "INSERT"),
+    ("rows_incidents", "INSERT"),
+]
+
+
+@pytest.mark.fault
+async def test_a_check_asks_for_exactly_the_rights_that_a_run_needs(dataset: PostgresDataset) -> None:
+    """Without any one of them both refuse; with all of them both go through; and no transaction of a check may write."""
+    incident = Incident("gap", "test", "a gap", {})
+
+    async def run(number: int, url: str) -> None:
+        rows = [(UPSERT, (1, "a")), (UPSERT, (2, "\0")), (DELETE, (3, None))]
+        batches = [batch(SMALL, one, *rows, incidents=(incident,)) for one in range(1, number + 1)]
+        await run_to_end(batches, context(dataset, run=number, read_url=lambda: url))
+
+    def check(url: str) -> list[Check]:
+        try:
+            with contextlib.closing(build_examiner(context(dataset, read_url=lambda: url))) as examiner:
+                return [one for one in examiner.examine({"test": SMALL}) if one.result is Result.FAILED]
+        except ActionRequiredError as error:
+            return [failed(Part.DATASET, "rights", error)]
+
+    await run(1, dataset.url)
+    clerk = f"clerk_{dataset.database}"
+    dataset.execute(f"CREATE ROLE {clerk} LOGIN PASSWORD 'clerk-password'")
+    url = dataset.server.url(dataset.database, clerk, "clerk-password")
+    for table, right in NEEDED:
+        dataset.execute(f"GRANT {right} ON {table} TO {clerk}")
+    assert check(url) == []
+    await run(2, url)
+    for number, (table, right) in enumerate(NEEDED, 3):
+        dataset.execute(f"REVOKE {right} ON {table} FROM {clerk}")
+        told = check(url)
+        assert [one.reason for one in told] == ["MissingDatasetGrant"], (table, right)
+        if (table, right) != (
+            "_connector_checkpoints",
+            "SELECT",
+        ):  # there the first statement is refused, with its own words
+            assert f'{right} ON "public"."{table}" TO' in told[0].message
+        with pytest.raises(ActionRequiredError) as refused:
+            await run(number, url)
+        assert refused.value.reason == "MissingDatasetGrant", (table, right)
+        dataset.execute(f"GRANT {right} ON {table} TO {clerk}")
 
 
 async def test_two_rows_that_are_one_to_the_table_are_stored_one_after_the_other(dataset: PostgresDataset) -> None:
