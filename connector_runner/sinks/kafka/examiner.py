@@ -19,7 +19,8 @@ from connector_runner.protocols.sink import SinkContext
 from connector_runner.protocols.source import WriteMode
 from connector_runner.sinks.kafka import client as kafka
 from connector_runner.sinks.kafka import ledger_records as ledgers
-from connector_runner.sinks.kafka.connection import KafkaCluster, KafkaConnection
+from connector_runner.sinks.kafka.cluster import KafkaCluster
+from connector_runner.sinks.kafka.connection import KafkaConnection
 from connector_runner.sinks.kafka.dialect import DIALECT
 from connector_runner.sinks.kafka.errors import explain
 from connector_runner.sinks.kafka.sink import with_topics
@@ -32,7 +33,7 @@ class TopicExaminer(LedgerExaminer):
     """See `Examiner`."""
 
     def __init__(self, context: SinkContext) -> None:
-        self._cluster = KafkaCluster(context.read_url, context.connector)
+        self._cluster = KafkaCluster(context)
         self._append = context.write_mode is WriteMode.APPEND
         super().__init__(with_topics(context), self._cluster, self._fit_topic, self._read_rights)
 
