@@ -183,7 +183,7 @@ class Checking:
         kept = sum(1 for checkpoint in checkpoints.values() if checkpoint is not None)
         how = "can be read from the beginning"
         if kept:
-            rest = f"; {len(checkpoints) - kept} begin anew" if kept < len(checkpoints) else ""
+            rest = f"; {len(checkpoints) - kept} begin at the start" if kept < len(checkpoints) else ""
             how = f"can be read on from the position in the dataset{rest}"
         elif dataset.examiner is None:
             how += " (from where a run would go on is in the dataset, which does not answer)"
@@ -216,7 +216,7 @@ class Checking:
             if chosen.context is not None and chosen.context.tables != tables and examiner is not None:
                 examiner.close()
                 examiner = None
-                examiner = self._connect(chosen.context, is_told=True)
+                examiner = self._connect(chosen.context, is_known=True)
             if examiner is not None:
                 chosen.checkpoints = _checkpoints(examiner)
         except ConnectorError as error:
@@ -225,7 +225,7 @@ class Checking:
         chosen.examiner = examiner
         return chosen
 
-    def _connect(self, context: SinkContext, *, is_told: bool = False) -> Examiner | None:
+    def _connect(self, context: SinkContext, *, is_known: bool = False) -> Examiner | None:
         try:
             examiner = build_examiner(context) if can_examine(context.read_url()) else None
         except ConnectorError as error:
@@ -234,7 +234,7 @@ class Checking:
             return None
         if examiner is None:
             self._add(unknown(Part.DATASET, "reachable", "this kind of dataset can't be looked at without a run"))
-        elif not is_told:
+        elif not is_known:
             self._add(ok(Part.DATASET, "reachable", "the dataset answers"))
         return examiner
 

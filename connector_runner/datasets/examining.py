@@ -68,7 +68,7 @@ def examine(
             next(iter(schemas.values())) if len(schemas) == len(ledger.streams) == 1 else None
         )
         if schema is None:
-            text = f"whether table {stream.names.text} fits can't be said before the source tells the columns of the stream"
+            text = f"whether table {stream.names.text} fits can't be said before the source reports the columns of the stream"
             fits[stream.stream] = Fit(unknown(DATASET, "table", text, stream.stream))
             continue
         fits[stream.stream] = yield from _fit(stream, schema, fit, any(holder.schema_version for holder in holders))

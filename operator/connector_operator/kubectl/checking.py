@@ -53,7 +53,7 @@ def build_job(connector: Json, datasets: list[Json], flags: Namespace) -> Json:
     try:
         spec = msgspec.convert(raw, ConnectorSpec)
     except msgspec.ValidationError as error:
-        raise RefusedError(f"spec of {metadata['name']}: {error}; mend that first") from None
+        raise RefusedError(f"spec of {metadata['name']}: {error}; fix that first") from None
     view = resolve_dataset(
         spec.dataset_id, {each["metadata"]["name"]: each for each in datasets}, is_many=spec.streams is not None
     )
