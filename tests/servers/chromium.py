@@ -11,7 +11,8 @@ from tests.servers.fetch import once, run_client
 
 PLAYWRIGHT = "playwright-core@1.65.1"
 AXE = "axe-core@4.14.1"
-_DEBIAN = ("chromium", "fonts-liberation", "fontconfig-config")
+_DEBIAN = ("chromium", "fonts-inter", "fonts-liberation")
+_FONTS = {"system-ui": "Inter", "sans-serif": "Inter", "serif": "Liberation Serif", "monospace": "Liberation Mono"}
 _LIBRARIES = (
     "usr/lib/x86_64-linux-gnu",
     "lib/x86_64-linux-gnu",
@@ -22,7 +23,7 @@ _LIBRARIES = (
 
 def chromium() -> Path:
     """The folder with the browser; the first call fetches it. Debian keeps one version at a time, so that can't be pinned."""
-    return once("chromium-debian-1", _unpack)
+    return once("chromium-debian-2", _unpack)
 
 
 def drivers() -> Path:
@@ -39,7 +40,7 @@ def build_environment() -> Mapping[str, str]:
         "CHROMIUM": str(home / "usr/lib/chromium/chromium"),
         "LD_LIBRARY_PATH": ":".join(libraries),
         "FONTCONFIG_FILE": str(home / "fonts.conf"),
-        "NODE_PATH": str(drivers() / "node_modules"),
+        "DRIVERS": f"{drivers()}/",
     }
 
 
@@ -69,9 +70,13 @@ def _unpack(home: Path) -> None:
     for package in sorted(archives.glob("*.deb")):
         run_client(["dpkg", "-x", str(package), str(home)])
         package.unlink()
+    aliases = "".join(
+        f"<alias><family>{name}</family><prefer><family>{font}</family></prefer></alias>"
+        for name, font in _FONTS.items()
+    )
     (home / "fonts.conf").write_text(
         '<?xml version="1.0"?>\n<!DOCTYPE fontconfig SYSTEM "urn:fontconfig:fonts.dtd">\n'
-        f"<fontconfig><dir>{home}/usr/share/fonts</dir><cachedir>{home}/fonts-cache</cachedir></fontconfig>\n"
+        f"<fontconfig><dir>{home}/usr/share/fonts</dir><cachedir>{home}/fonts-cache</cachedir>{aliases}</fontconfig>\n"
     )
 
 

@@ -15,6 +15,7 @@ test("all words must be somewhere", () => {
   assert.deepEqual(ids({ text: "CRASH exchange" }), ["a"]);
   assert.deepEqual(ids({ text: "crash coinbase" }), []);
   assert.deepEqual(ids({ text: "  coinbase " }), ["b9"]);
+  assert.deepEqual(select([one("x", { managedBy: { tool: "Argo CD" } }), one("y")], { text: "argo", state: "", type: "", sort: "name" }, () => null).length, 1);
 });
 
 test("filters by state, attention and type", () => {

@@ -2,7 +2,7 @@
 
 import { h, show } from "./dom.js";
 import { Plot } from "./plot.js";
-import { copiedPart, formatCount, formatSeconds, formatShort, formatTime, formatWhen, toneOf, whyOf } from "./words.js";
+import { copiedPart, formatAge, formatCount, formatDue, formatSeconds, formatShort, formatTime, formatWhen, plural, toneOf, whyOf } from "./words.js";
 
 /** The sentence that matters most, and what to do about it. */
 export function buildNow(detail, now) {
@@ -11,14 +11,19 @@ export function buildNow(detail, now) {
   const head = why || calm(detail);
   const stale = detail.observed ? null : h("p.hint", {}, "The operator has not looked at the last change yet; what follows is older.");
   const cure = cureOf(detail, ready);
-  const retry = detail.retry.at && detail.ready !== "True" ? h("p.hint", {}, `Next start ${formatWhen(detail.retry.at, now)}; ${formatCount(detail.retry.failures)} in a row have failed.`) : null;
+  const retry = detail.retry.at && detail.ready !== "True" ? h("p.hint", {}, `Next start ${formatDue(detail.retry.at, now)}; ${plural(detail.retry.failures, "execution")} in a row failed.`) : null;
   const discovery = detail.discovery.failures
-    ? h("p", {}, `The last ${formatCount(detail.discovery.failures)} attempts to list its streams failed: ${detail.discovery.message || detail.discovery.reason}`, detail.discovery.retryAt ? ` Next attempt ${formatWhen(detail.discovery.retryAt, now)}.` : "")
+    ? h("p", {}, sayDiscovery(detail.discovery, head, now))
     : null;
   return h(`div.say.${toneOf(detail)}`, {},
     h("p.lead", {}, head), stale, discovery,
     cure ? h("p.cure", {}, h("b", {}, "What to do: "), ...withCode(cure)) : null, retry,
-    ready?.since ? h("p.hint", { title: formatTime(ready.since) }, `${ready.reason} · since ${formatWhen(ready.since, now)}`) : null);
+    ready?.since ? h("p.hint", { title: formatTime(ready.since) }, `${ready.reason} · for ${formatAge(ready.since, now)}`) : null);
+}
+
+function sayDiscovery({ failures, message, reason, retryAt }, said, now) {
+  const why = message && said.includes(message) ? "." : `: ${message || reason}`;
+  return `Listing its streams failed ${plural(failures, "time")} in a row${why}${retryAt ? ` Next attempt ${formatDue(retryAt, now)}.` : ""}`;
 }
 
 function calm(detail) {
@@ -35,7 +40,7 @@ function cureOf(detail, ready) {
     case "Stopped": return "Press Start to continue where it left off.";
     case "Completed": return "Press Restart to run it again.";
     case "DatasetNotNamed": return "Edit its settings and name a dataset.";
-    default: return ready?.remedy || (ready && !ready.known && ready.status !== "True" ? "What the message says: the reason is the runner's own. Edit the settings if they are at fault." : "");
+    default: return ready?.remedy || (ready && !ready.known && ready.status !== "True" ? "Mend what the message names; if the settings are at fault, edit them. Until then it is tried again by itself." : "");
   }
 }
 

@@ -18,7 +18,7 @@ export class ConnectorView {
     this.events = { list: [], refusal: null };
     this.executions = { list: [], refusal: null };
     this.head = h("div.title");
-    this.owner = h("div");
+    this.owner = h("div.owner");
     this.buttons = h("div.buttons.actions");
     this.now = h("section.card.now", { "aria-label": "Now" });
     this.figures = new NowFigures();
@@ -113,7 +113,7 @@ export class ConnectorView {
   #drawHistory() {
     const now = Date.now();
     show(this.life.body, buildLife(this.detail, this.events, now));
-    show(this.runs.body, buildExecutions(this.executions, now));
+    show(this.runs.body, buildExecutions(this.detail, this.executions, now));
   }
 
   /** The buttons stay the same elements, so that the focus stays on them while the page changes. */

@@ -32,7 +32,7 @@ export class FleetView {
       spellcheck: "false", oninput: () => { query.text = this.search.value; this.#again(); },
     });
     this.heads = h("div.row.head", { role: "row", "aria-rowindex": 1 });
-    this.scroller = h("div.rows", { tabindex: 0, role: "presentation", "aria-label": "Connectors" });
+    this.scroller = h("div.rows", { tabindex: 0, role: "rowgroup", "aria-label": "Connectors" });
     this.empty = h("div.empty", { hidden: true });
     this.table = h("div.table", { role: "table", "aria-label": "Connectors" }, h("div", { role: "rowgroup" }, this.heads), this.scroller);
     this.list = new VirtualList({
@@ -131,7 +131,7 @@ export class FleetView {
     show(this.heads, COLUMNS.map(([key, title]) => {
       const isSorted = query.sort === key;
       return h(`div.cell.${key}`, { role: "columnheader", "aria-sort": isSorted ? (query.isDown ? "descending" : "ascending") : "none" },
-        h("button.sort", { type: "button", data: { key }, onclick: () => this.#sortBy(key) }, title, h("span.way", { "aria-hidden": "true" }, isSorted ? (query.isDown ? "↓" : "↑") : "")));
+        h("button.sort", { type: "button", data: { key }, onclick: () => this.#sortBy(key) }, title, isSorted ? h("span.way", { "aria-hidden": "true" }, query.isDown ? "↓" : "↑") : null));
     }));
   }
 

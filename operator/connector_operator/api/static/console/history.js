@@ -24,7 +24,7 @@ export function buildLife(detail, { list, refusal }, now) {
   const moments = listMoments(detail, list);
   return [
     refusal ? h("p.hint", {}, `Its Kubernetes events are not shown: ${explain(refusal)}`) : null,
-    h("ol.life", {}, moments.map((moment) =>
+    h("ol.life", { tabindex: 0, "aria-label": "Events" }, moments.map((moment) =>
       h(`li.${moment.tone}`, {},
         h("p", {}, h("b", {}, moment.title), moment.count > 1 ? h("span.tag", {}, `${moment.count} times`) : null, h("time", { datetime: moment.at, title: formatTime(moment.at) }, formatWhen(moment.at, now))),
         moment.text ? h("p.text", {}, moment.text) : null,
@@ -33,9 +33,9 @@ export function buildLife(detail, { list, refusal }, now) {
   ];
 }
 
-export function buildExecutions({ list, refusal }, now) {
+export function buildExecutions(detail, { list, refusal }, now) {
   if (refusal) return h("p.hint", {}, `Its executions are not shown: ${explain(refusal)}`);
-  if (!list.length) return h("p.hint", {}, "It has not run yet.");
+  if (!list.length) return h("p.hint", {}, detail.run ? `Run #${detail.run} was the last; nothing else is known of it.` : "It has not run yet.");
   return h("ol.runs", {}, list.map((run) =>
     h(`li.${toneOfRun(run)}`, {},
       h("p", {}, h("b", {}, `Run #${run.run}`), h("span.tag", {}, outcomeOf(run)),

@@ -56,7 +56,7 @@ export function countStates(connectors) {
 
 function holds(connector, words) {
   if (!words.length) return true;
-  const text = [connector.id, connector.type, connector.dataset, connector.streams, connector.state, connector.reason, connector.message]
+  const text = [connector.id, connector.type, connector.dataset, connector.streams, connector.state, connector.reason, connector.message, connector.managedBy?.tool]
     .join(" ")
     .toLowerCase();
   return words.every((word) => text.includes(word));

@@ -17,10 +17,10 @@ export class StreamsCard {
     this.opener = h("button.button.small", { type: "button", onclick: () => this.#open() }, "Select …");
     this.summary = h("p.found", { role: "status" });
     this.notes = h("div.notes");
-    this.scroller = h("div.streams", { tabindex: 0, role: "group", "aria-label": "Streams" });
+    this.scroller = h("div.stream-list", { tabindex: 0, role: "group", "aria-label": "Streams" });
     this.editor = h("form.editor", { hidden: true, onsubmit: (event) => { event.preventDefault(); this.#save(); } });
     this.list = new VirtualList({
-      scroller: this.scroller, height: () => ROW, keyOf: (stream) => stream.id, role: "list",
+      scroller: this.scroller, height: () => ROW, keyOf: (stream) => stream.id,
       build: () => buildStream((id, isPicked) => this.#pick(id, isPicked)),
       update: (row, stream, index) => this.#fill(row, stream, index),
     });
@@ -163,7 +163,7 @@ export class StreamsCard {
 function buildStream(onPick) {
   const box = h("input", { type: "checkbox", onchange: () => onPick(box.dataset.id, box.checked) });
   const parts = { box, name: h("b"), about: h("span.dim"), now: h("span.now") };
-  const row = h("label.stream", { role: "listitem" }, box, h("span.names", {}, parts.name, parts.about), parts.now);
+  const row = h("label.stream", {}, box, h("span.names", {}, parts.name, parts.about), parts.now);
   row.parts = parts;
   return row;
 }

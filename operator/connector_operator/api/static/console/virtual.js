@@ -13,11 +13,11 @@ export class VirtualList {
    * @param {(row: HTMLElement, item: any, index: number) => void} options.update brings a row up to date
    * @param {(item: any) => string} options.keyOf what identifies an item
    */
-  constructor({ scroller, height, build, update, keyOf, role = "rowgroup" }) {
+  constructor({ scroller, height, build, update, keyOf }) {
     Object.assign(this, { scroller, height, build, update, keyOf });
     this.items = [];
     this.rows = new Map();
-    this.canvas = h("div.canvas", { role });
+    this.canvas = h("div.canvas", { role: "presentation" });
     scroller.append(this.canvas);
     scroller.addEventListener("scroll", () => this.#soon(), { passive: true });
     scroller.addEventListener("keydown", (event) => this.#move(event));

@@ -22,6 +22,11 @@ export function formatWhen(time, now) {
   return at > now ? `in ${formatSeconds((at - now) / 1000)}` : `${formatSeconds((now - at) / 1000)} ago`;
 }
 
+/** When something is tried again: "in 5s", or "now" once its time has come. */
+export function formatDue(time, now) {
+  return Date.parse(time) > now ? formatWhen(time, now) : "now";
+}
+
 /** A time of day and date in the reader's own zone. */
 export function formatTime(time) {
   const at = new Date(time);

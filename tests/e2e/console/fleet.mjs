@@ -1,0 +1,170 @@
+// A thousand connectors: how fast they are seen, changes, filters, errors, pictures in each size and scheme.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { findBarriers, openPage, SCHEMES, signIn, SIZES, withBrowser } from "./browser.mjs";
+
+const { API, TOKEN, READER, SHOTS, REPORTS, KUBECTL, NAMESPACE } = process.env;
+const COUNT = Number(process.env.COUNT);
+
+/** Has the operator's part of the statuses written: one more report of the runners. */
+function report(name) {
+  const command = ["apply", "--server-side", "--force-conflicts", "--subresource=status", "--validate=false", "-n", NAMESPACE, "-f", join(REPORTS, name)];
+  execFileSync(KUBECTL, command, { stdio: "pipe" });
+}
+
+async function call(method, path, body, token = TOKEN) {
+  const answer = await fetch(`${API}/v1/${path}`, { method, headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json" }, body: JSON.stringify(body) });
+  assert.ok(answer.ok, `${method} ${path}: ${answer.status} ${await answer.clone().text()}`);
+}
+
+const TESTS = {
+  async "a thousand are counted, and few exist in the page"(page) {
+    const begin = Date.now();
+    await signIn(page);
+    await page.locator(".rows .row").first().waitFor();
+    const first = Date.now() - begin;
+    await page.locator(".chip.all b", { hasText: COUNT.toLocaleString("en-US") }).waitFor();
+    console.log(`first rows after ${first} ms, all ${COUNT} after ${Date.now() - begin} ms`);
+    assert.ok((await page.locator(".rows .row").count()) < 60);
+    assert.equal(await page.locator(".table").getAttribute("aria-rowcount"), String(COUNT + 1));
+    await page.locator(".rows").evaluate((rows) => { rows.scrollTop = rows.scrollHeight; });
+    await page.locator(`.rows .row[data-index="${COUNT - 1}"]`).waitFor();
+    assert.ok((await page.locator(".rows .row").count()) < 60);
+  },
+
+  async "a change is seen without a touch, and so is a deletion"(page) {
+    await call("POST", "connectors/connector/AAA_NEW", { connectorType: "COINBASE", wait: true, config: { productId: ["BTC-USD"] } });
+    await signIn(page);
+    const row = page.locator(".rows .row", { hasText: "AAA_NEW" });
+    await row.waitFor();
+    const begin = Date.now();
+    await call("PUT", "connectors/connector/AAA_NEW", { datasetId: "elsewhere" });
+    await row.locator(".dataset", { hasText: "elsewhere" }).waitFor();
+    console.log(`a change is seen ${Date.now() - begin} ms after its call began`);
+    await call("DELETE", "connectors/connector/AAA_NEW");
+    await row.waitFor({ state: "detached" });
+  },
+
+  async "search, filters and sorting, by keyboard"(page) {
+    await signIn(page);
+    await page.locator(".rows .row").first().waitFor();
+    await page.keyboard.press("/");
+    await page.keyboard.type("WrongCredentials mysql");
+    await page.locator(".found", { hasText: " of " }).waitFor();
+    for (const text of await page.locator(".rows .row").allInnerTexts()) assert.match(text, /errored/);
+    await page.getByLabel("Search connectors").fill("");
+    await page.getByRole("button", { name: /^Stopped/ }).click();
+    await page.locator('.chip.stopped[aria-pressed="true"]').waitFor();
+    await page.waitForFunction(() => [...document.querySelectorAll(".rows .row .pill")].every((pill) => pill.textContent === "stopped"));
+    await page.getByRole("button", { name: /^Stopped/ }).click();
+    await page.getByRole("columnheader", { name: "Lag" }).getByRole("button").press("Enter");
+    await page.locator('.head .lag[aria-sort="descending"]').waitFor();
+    await page.locator(".rows .row a").first().focus();
+    await page.keyboard.press("ArrowDown");
+    await page.waitForFunction(() => document.activeElement.closest(".row")?.dataset.index === "1");
+    await page.keyboard.press("End");
+    await page.waitForFunction((last) => document.activeElement.closest(".row")?.dataset.index === last, String(COUNT - 1));
+    await page.keyboard.press("Enter");
+    await page.locator(".connector h1").waitFor();
+  },
+
+  async "what is refused says what to do"(page) {
+    await page.goto(API);
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByText("Paste a token first.").waitFor();
+    await page.getByLabel("Token").fill("not-the-right-one");
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByText(/does not accept the token/).waitFor();
+    assert.equal(await page.getByLabel("Token").inputValue(), "");
+    await signIn(page, READER);
+    await page.locator(".rows .row:has(.pill.good) a").first().click();
+    await page.getByText(/Its Kubernetes events are not shown: You may not do this/).waitFor();
+    await page.getByRole("button", { name: "Stop", exact: true }).click();
+    await page.locator(".toast.bad", { hasText: /You may not do this: .*cannot patch/ }).waitFor();
+    await page.goto(`${API}/#/connector/nobody`);
+    await page.getByText(/There is no connector of this name/).waitFor();
+  },
+
+  async "the token is nowhere but in memory, and gone after signing out"(page) {
+    await signIn(page);
+    await page.locator(".rows .row").first().waitFor();
+    const kept = await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie, location.href, document.documentElement.outerHTML]));
+    assert.ok(!kept.includes(TOKEN));
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.getByText(/the token is forgotten/).waitFor();
+    assert.equal(await page.locator(".rows .row").count(), 0);
+    await page.reload();
+    await page.getByLabel("Token").waitFor();
+  },
+
+  async "behind a proxy that adds the header no token is asked for"(page) {
+    await page.route(`${API}/v1/**`, (route) => route.continue({ headers: { ...route.request().headers(), authorization: `Bearer ${TOKEN}` } }));
+    await page.goto(API);
+    await page.locator(".rows .row").first().waitFor();
+    assert.equal(await page.getByLabel("Token").count(), 0);
+  },
+
+  async "what a GitOps tool manages warns before a change"(page) {
+    await signIn(page);
+    await page.getByLabel("Search connectors").fill("argo running");
+    await page.locator(".rows .row", { hasText: "Argo CD" }).locator("a").first().click();
+    await page.locator(".banner", { hasText: "Managed by Argo CD (pipelines)" }).waitFor();
+    await page.getByRole("button", { name: "Restart", exact: true }).click();
+    const dialog = page.getByRole("dialog", { name: "Managed by Argo CD" });
+    assert.deepEqual(await findBarriers(page), []);
+    await dialog.getByRole("button", { name: "Cancel" }).click();
+    await dialog.waitFor({ state: "detached" });
+    assert.equal(await page.locator(".toast").count(), 0);
+  },
+};
+
+/** The views in each size and scheme: judged by axe, and kept as pictures. */
+async function picture(browser, viewport, colorScheme) {
+  const page = await openPage(browser, { viewport, colorScheme, deviceScaleFactor: 1 });
+  const shot = async (name) => {
+    await page.mouse.move(0, 0);
+    await page.evaluate(() => document.fonts.ready);
+    assert.deepEqual(await findBarriers(page), [], `${name} ${viewport.width} ${colorScheme}`);
+    const width = await page.evaluate(() => document.documentElement.scrollWidth);
+    assert.ok(width <= viewport.width, `${name} is ${width} pixels wide`);
+    await page.screenshot({ path: join(SHOTS, `${name}-${viewport.width}-${colorScheme}.png`), animations: "disabled" });
+  };
+  await page.goto(API);
+  await page.getByLabel("Token").waitFor();
+  await shot("sign-in");
+  await signIn(page);
+  await page.locator(".chip.all b", { hasText: COUNT.toLocaleString("en-US") }).waitFor();
+  for (const name of readdirSync(REPORTS).sort()) report(name);
+  await page.waitForFunction(() => [...document.querySelectorAll(".rows .row .rate")].some((cell) => /\d/.test(cell.textContent)));
+  await shot("fleet");
+  const open = async (selector, name) => {
+    await page.locator(`.rows .row${selector} a`).first().click();
+    await page.locator(".columns .runs, .columns .life").first().waitFor();
+    await shot(name);
+    await page.locator(".back").click();
+    await page.locator(".rows .row").first().waitFor();
+  };
+  await open(":has(.pill.good)", "connector");
+  await page.getByRole("button", { name: /^Need attention/ }).click();
+  await page.waitForFunction(() => [...document.querySelectorAll(".rows .row .pill")].every((pill) => pill.textContent === "errored"));
+  await open("", "errored");
+  await page.goto(`${API}/#/new`);
+  await page.getByRole("radio", { name: /MYSQL/ }).check();
+  await shot("new");
+  assert.deepEqual(page.complaints, []);
+  await page.context().close();
+}
+
+await withBrowser(async (browser) => {
+  for (const [name, run] of Object.entries(TESTS)) {
+    const page = await openPage(browser);
+    console.log(`test: ${name}`);
+    await run(page);
+    assert.deepEqual(page.complaints, [], name);
+    await page.context().close();
+  }
+  for (const viewport of SIZES) for (const colorScheme of SCHEMES) await picture(browser, viewport, colorScheme);
+});
