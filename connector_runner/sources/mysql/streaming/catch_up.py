@@ -19,6 +19,7 @@ from connector_runner.protocols.errors import ActionRequiredError, ConnectorErro
 from connector_runner.protocols.source import Report, StreamState
 from connector_runner.sources.mysql.binlog.comparing import has_all_of, order_of, place_in_log
 from connector_runner.sources.mysql.binlog.position import LogPosition
+from connector_runner.sources.mysql.errors import LogGoneError
 from connector_runner.sources.mysql.log_reader.log_batch import LogBatch
 from connector_runner.sources.mysql.log_reader.log_reader import LogReader
 from connector_runner.sources.mysql.server.facts import Server
@@ -179,6 +180,8 @@ class CatchUp:
                     stream = FollowedStream(answer.start, shared, answer.rows, is_behind=True)
                 stream.estimate = answer.rows
                 stream.resume(answer.start, answer.incident)
+                if answer.incident is not None:
+                    self._report.count("resnapshots")
                 ready.append(stream)
                 stream.report(self._report)
                 batches.append(stream.first_batch(shared))
@@ -283,6 +286,8 @@ class CatchUp:
         batches = []
         for stream in crew:
             batches += self._fail(stream.id, stream, error, shared)
+            # Some servers tell only now that the log is gone.
+            self._waiting[stream.id].again = self._settings.resnapshots and isinstance(error, LogGoneError)
         self._muster(self._later, shared)
         return batches
 
