@@ -6,6 +6,8 @@ import json
 import os
 import re
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import pytest
 
 from connector_runner.sources.coinbase.streams import STREAMS
 from tests.e2e.examples import Documents, rows_in, type_readme
-from tests.kit.cluster import Kit, wait_operator
+from tests.kit.cluster import PATIENCE, Kit, wait_operator
 from tests.localkube.cluster import LocalKube, eventually
 from tests.localkube.plugin import KUBECONFIG_VARIABLE, default_images
 from tests.simulators.coinbase.process import Simulator
@@ -81,6 +83,41 @@ def test_from_apply_to_rows(real_cluster: LocalKube) -> None:
         kit.patch("trades", status="running")
         kit.wait_next_run("trades", 1)
         eventually(lambda: rows(path) > committed, what="more rows after the restart")
+
+
+@pytest.mark.timeout(400)
+def test_the_plugin_checks_a_connector_before_it_runs(real_cluster: LocalKube) -> None:
+    """By a Job with the rights of who types it, which leaves nothing: no Job, no file in the dataset's volume."""
+    real_cluster.kubectl("create", "namespace", "checked")
+    kit = Kit(real_cluster, "checked")
+    kit.kubectl("apply", "-f", "-", input=json.dumps(VOLUME))
+    kit.dataset(url="sqlite:///market.db", volumeClaim="rows")
+    kit.dataset("elsewhere", url="postgresql://nobody@127.0.0.1:1/nothing")
+    with Simulator(products=",".join(PRODUCTS), rate=40) as simulator:
+        config = simulator.config(*PRODUCTS)
+        kit.apply("trades", config=config, selectedStream="matches")
+        kit.apply("lost", config=config, selectedStream="matches", datasetId="elsewhere")
+        for name in ("trades", "lost"):
+            kit.wait(name, "ready")
+
+        good, report = check(kit, "trades")
+        assert good == 0, report
+        assert {line["result"] for line in json.loads(report)["checks"]} == {"ok"}
+        bad, report = check(kit, "lost")
+        assert bad == 1, report
+        [failed] = [line for line in json.loads(report)["checks"] if line["result"] == "failed"]
+        assert "127.0.0.1" in failed["message"]
+    assert "check" not in kit.kubectl("get", "jobs", "-o", "name")
+    assert not (real_cluster.volume_path("checked", "rows") / "market.db").exists()
+
+
+def check(kit: Kit, name: str) -> tuple[int, str]:
+    """The exit code of `kubectl connectors check`, and what it prints."""
+    program = str(Path(sys.executable).parent / "connectors")
+    command = [program, "check", name, "-n", kit.namespace, "-o", "json"]
+    shell = {**os.environ, "KUBECONFIG": str(kit.cluster.kubeconfig)}
+    done = subprocess.run(command, env=shell, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    return done.returncode, done.stdout or done.stderr
 
 
 @pytest.mark.timeout(400)

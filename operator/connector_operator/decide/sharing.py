@@ -123,7 +123,7 @@ def _take_answer(facts: Facts, memory: ConnectorStatus, answer: Answer) -> Conne
         notes=known.notes,
         misses=before.misses + 1 if is_missing else 0,
         attempts=before.attempts,
-        ordered=before.ordered,
+        ordered=replace(before.ordered, image=known.ordered.image or before.ordered.image),
     )
     return replace(
         memory,
