@@ -103,6 +103,9 @@ class LakeSink(BlockingSink):
 
     def _select(self, tables: Mapping[str, str] | None, record: str) -> Claim:
         self._flush()
+        if (connection := self._folder.connection) is not None:
+            with self._explained():
+                connection.reload()  # who holds the added streams may be newer than the copy
         return super()._select(None if tables is None else _folders_of(self._context, tables), record)
 
     def _recover(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AclOperation, NewTopic
 
 from connector_runner.datasets.blocking.examiner import LedgerExaminer
@@ -48,6 +48,9 @@ class TopicExaminer(LedgerExaminer):
         yield from ()
         name, connection = stream.names.table, self._kafka
         require_fitting_columns(schema, append=self._append, is_case_sensitive=DIALECT.is_case_sensitive)
+        if self._is_hidden(name):
+            said = f"whether topic {name} fits can't be said: its ACLs hide it"
+            return Fit(unknown(DATASET, "table", said, stream.stream))
         topic = connection.topic(name)
         if topic is None:
             require_topics_made(connection, name)
@@ -64,13 +67,23 @@ class TopicExaminer(LedgerExaminer):
             wanted[names.table] = (SETTINGS[self._append], partitions)
             beside = (ledgers.BESIDE_SETTINGS, -1)
             wanted |= {f"{names.table}_dead_letters": beside, f"{names.table}_incidents": beside}
-        present = [name for name in wanted if self._kafka.topic(name) is not None]
+        present = [name for name in wanted if self._is_hidden(name) or self._kafka.topic(name) is not None]
         found = [*self._look(present), *self._try([NewTopic(name, partitions, self._copies, config=dict(settings))
                  for name, (settings, partitions) in wanted.items() if name not in present])]  # fmt: skip
         transactions = ledgers.transactional_id(self._connector)
         said = f"the right to transactions with the id {transactions} can't be asked for without ending those of a runner that runs"
         return [*(found or [ok(DATASET, "rights", f"the topics may be used or made: {', '.join(wanted)}")]),
                 unknown(DATASET, "transactions", said)]  # fmt: skip
+
+    def _is_hidden(self, name: str) -> bool:
+        """Whether not even DESCRIBE is allowed; brokers answer so of topics that do not exist, too."""
+        try:
+            self._kafka.topic(name)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                raise
+            return True
+        return False
 
     @property
     def _copies(self) -> int:
@@ -85,7 +98,7 @@ class TopicExaminer(LedgerExaminer):
         )
         lacking: dict[str, str] = {}
         for name, answer in answers.items():
-            allowed = answer.result(kafka.SECONDS).authorized_operations
+            allowed = () if self._is_hidden(name) else answer.result(kafka.SECONDS).authorized_operations
             lacks = [] if allowed is None else [each.name for each in NEEDED if each not in allowed]
             if lacks:
                 lacking[name] = ", ".join(lacks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -282,20 +282,30 @@ async def test_names_that_no_topic_can_have(dataset: KafkaDataset) -> None:
             build_sink(context(dataset, table))
 
 
-async def test_what_an_acl_refuses_is_named(dataset: KafkaDataset) -> None:
+@pytest.mark.parametrize(
+    ("allowed", "lacking"),
+    [((AclOperation.ALL,), "WRITE on"), ((), "READ, WRITE, DESCRIBE on")],
+    ids=["seen", "hidden"],
+)
+async def test_what_an_acl_refuses_is_named(
+    dataset: KafkaDataset, allowed: Sequence[AclOperation], lacking: str
+) -> None:
+    """WRITE is refused; a topic with any ACL refuses all else that is not allowed."""
     create(dataset, "rows")
     admin = dataset.server.admin()
-    rule = AclBinding(
-        ResourceType.TOPIC, "rows", ResourcePatternType.LITERAL, "User:ANONYMOUS", "*", AclOperation.WRITE,
-        AclPermissionType.DENY,
-    )  # fmt: skip
-    for answer in admin.create_acls([rule]).values():
+    rules = [
+        AclBinding(ResourceType.TOPIC, "rows", ResourcePatternType.LITERAL, "User:ANONYMOUS", "*", operation, kind)
+        for operation, kind in [
+            (AclOperation.WRITE, AclPermissionType.DENY), *((each, AclPermissionType.ALLOW) for each in allowed)
+        ]
+    ]  # fmt: skip
+    for answer in admin.create_acls(rules).values():
         answer.result(30)
     try:
         with closing(build_examiner(context(dataset))) as examiner:
             checks = await asyncio.to_thread(examiner.examine, {"test": SMALL})
         assert [(one.name, one.reason) for one in checks if one.result is Result.FAILED] == [("rights", "NotAllowed")]
-        assert "WRITE on topic rows" in checks[0].message
+        assert f"allow {lacking} topic rows" in checks[0].message
         run = Run(lambda: ListSource([batch(SMALL, 1, (UPSERT, (1, "a")))]), context(dataset)).start()
         with told("NotAllowed", "to read, write, describe, create and configure its topics"):
             await run.end()
