@@ -19,11 +19,11 @@ from pathlib import Path
 import pyarrow as pa
 from deltalake import write_deltalake
 
+from connector_runner.datasets.columnar.columns import Columns
 from connector_runner.protocols.batch import Batch
 from connector_runner.protocols.schema import Column, StreamSchema
 from connector_runner.protocols.source import Checkpoint, Opened, WriteMode
 from connector_runner.protocols.types import FLOAT64, INT64, STRING, TIMESTAMPTZ
-from connector_runner.sinks.delta.columns import Columns
 from tests.kit.lake_dataset import LakeDataset
 from tests.kit.pipeline import ListSource, Run, context
 

@@ -9,9 +9,9 @@ from contextlib import suppress
 
 import pyarrow as pa
 
+from connector_runner.datasets.columnar.staged_files import StagedFile
 from connector_runner.datasets.names import quote
 from connector_runner.sinks.delta.intents import Intent
-from connector_runner.sinks.delta.staging import StagedFile
 from connector_runner.sinks.delta.tables import Table
 
 _SUFFIX = re.compile(r".+_(dead_letters|incidents)")
@@ -61,7 +61,7 @@ class Beside:
         ]
         files = self._files.setdefault(name, [])
         if not files or files[-1].is_closed:
-            files.append(StagedFile(table, schema))
+            files.append(StagedFile(table.staging, schema))
         files[-1].add(pa.Table.from_arrays(arrays, schema=schema))
 
     def seal(self, app: str, record: str) -> list[Intent]:

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from connector_runner.datasets.columnar.columns import Columns
+from connector_runner.datasets.columnar.pacing import Pacing
 from connector_runner.datasets.fencing import COLUMNS
 from connector_runner.datasets.ledger_statements import build_ledger_statements
 from connector_runner.datasets.names import CHECKPOINTS, TableNames
@@ -19,7 +21,6 @@ from connector_runner.datasets.procedure import Cursor
 from connector_runner.protocols.errors import TransientError
 from connector_runner.schemas.datasets.delta import Address
 from connector_runner.sinks.delta.beside import Beside
-from connector_runner.sinks.delta.columns import Columns
 from connector_runner.sinks.delta.dialect import DIALECT
 from connector_runner.sinks.delta.intents import Intent, decode_intents, encode_intents
 from connector_runner.sinks.delta.ledger_table import Key, LedgerTable, Rows
@@ -64,7 +65,7 @@ class LakeConnection:
         self._base: Rows = {}
         self._tables: dict[str, Table] = {}
         self._written: list[tuple[Columns, str, Written]] = []
-        self._since: float | None = None
+        self._pacing = Pacing(address.commit_seconds, address.target_bytes)
         self._unknown: tuple[Target, Sequence[Intent]] | None = None
         self._done: list[Intent] = []
 
@@ -133,11 +134,7 @@ class LakeConnection:
 
     def due_in(self) -> float | None:
         """In how many seconds what is staged must be committed; None if nothing is."""
-        if self._since is None:
-            return None
-        if self._stage.size >= self._address.target_bytes:
-            return 0.0
-        return max(0.0, self._since + self._address.commit_seconds - time.monotonic())
+        return self._pacing.due_in(self._stage.size, time.monotonic()) if self._pacing.is_waiting else None
 
     def _begin(self) -> None:
         """Opens a transaction; what is staged is committed before one that does more than to write rows."""
@@ -153,15 +150,14 @@ class LakeConnection:
         self._written.clear()
         if self.stages and self._address.commit_seconds:
             self._local.execute("COMMIT")
-            if self._since is None:
-                self._since = time.monotonic()
+            self._pacing.staged(time.monotonic())
             return
         self._flush()
         self._local.execute("COMMIT")
 
     def _roll_back(self) -> None:
         self._written.clear()
-        if self._since is None:
+        if not self._pacing.is_waiting:
             self._stage.discard()
         self._local.execute("ROLLBACK")
 
@@ -171,7 +167,7 @@ class LakeConnection:
         Raises:
             TransientError: The ledger was changed by another holder: `reload` tells.
         """
-        if self._since is not None:
+        if self._pacing.is_waiting:
             self._flush()
 
     def _flush(self) -> None:
@@ -190,7 +186,7 @@ class LakeConnection:
             self._decided()
             self._carry_out(intents)
         else:
-            self._since = None
+            self._pacing.clear()
 
     def _local_row(self, key: Key) -> Values:
         found = self._local.execute(
@@ -245,7 +241,7 @@ class LakeConnection:
             self._done = list(intents)
         self._stage.clear()
         self._local.execute("DELETE FROM changed")
-        self._since = None
+        self._pacing.clear()
 
     def _carry_out(self, intents: Iterable[Intent]) -> None:
         for intent in intents:
@@ -267,15 +263,15 @@ class LakeConnection:
         own = [key for key in rows.keys() | self._base.keys() if key[0] == self._connector]
         is_lost = False
         if any(rows.get(key) != self._base.get(key) for key in own):
-            is_lost = self._since is not None
+            is_lost = self._pacing.is_waiting
             self._stage.discard()
-            self._since = None
+            self._pacing.clear()
             self._fill(rows.values())
         else:
             self._local.execute(f"DELETE FROM {CHECKPOINTS} WHERE connector <> ?", [self._connector])
             self._local.executemany(_INSERT, [row for key, row in rows.items() if key[0] != self._connector])
             self._local.execute("DELETE FROM changed WHERE connector <> ?", [self._connector])
-            if self._since is None:
+            if not self._pacing.is_waiting:
                 mine = [rows[key] for key in own if key in rows]
                 self._local.execute(f"DELETE FROM {CHECKPOINTS} WHERE connector = ?", [self._connector])
                 self._local.executemany(_INSERT, mine)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from connector_runner.datasets.columnar.types import VALUE_ERRORS
 from connector_runner.datasets.dialect import Dialect
 from connector_runner.protocols.errors import ActionRequiredError, InvalidConfigError
 from connector_runner.schemas.dataset_url import url_problems
@@ -13,7 +14,6 @@ from connector_runner.schemas.datasets.delta import Address, parse_address
 from connector_runner.sinks.delta.connection import LakeConnection
 from connector_runner.sinks.delta.dialect import DIALECT
 from connector_runner.sinks.delta.errors import explained
-from connector_runner.sinks.delta.types import VALUE_ERRORS
 
 
 def read_address(read_url: Callable[[], str]) -> Address:

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
+from connector_runner.datasets.columnar.columns import Columns
+from connector_runner.datasets.columnar.rows import history_schema
 from connector_runner.datasets.schema_evolution import FoundColumn, FoundTable, fit_table
 from connector_runner.protocols.errors import ActionRequiredError, SchemaConflictError
 from connector_runner.protocols.schema import StreamSchema
-from connector_runner.sinks.delta.columns import Columns
-from connector_runner.sinks.delta.rows import history_schema
 from connector_runner.sinks.delta.tables import KEY, Table
 from connector_runner.sinks.delta.types import delta_name
 

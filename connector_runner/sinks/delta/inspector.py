@@ -16,8 +16,9 @@ from connector_runner.protocols.errors import ActionRequiredError, TransientErro
 from connector_runner.protocols.sink import SinkContext, StoredCheckpoint, StoredStreams
 from connector_runner.sinks.delta.connection import LakeConnection
 from connector_runner.sinks.delta.database import LakeFolder
+from connector_runner.sinks.delta.rows import quoted
 from connector_runner.sinks.delta.sink import with_folders
-from connector_runner.sinks.delta.tables import Table, quoted
+from connector_runner.sinks.delta.tables import Table
 
 RESETS = 5
 """How often a reset is tried while a runner that lives gets between."""

@@ -1,108 +1,58 @@
-"""Rows of one stream on their way into a table: operations to be merged, or the history as columns of Arrow. Pure."""
+"""Which rows are meant, as conditions in SQL that deltalake's engine (DataFusion) reads. Pure."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
 
-import pyarrow as pa
-
-from connector_runner.datasets.fencing import encode_position
-from connector_runner.datasets.names import METADATA, OWNER, ROW_NUMBER
-from connector_runner.datasets.write_plan import NAMES
-from connector_runner.protocols.batch import Batch, Operation, Row, place_of
-from connector_runner.protocols.schema import StreamSchema
-from connector_runner.sinks.delta.columns import Columns
-
-UPSERT, DELETE, INSERT, REPLACE = Operation
-_ADDED = {ROW_NUMBER: pa.int64(), "_written_at": pa.timestamp("us", "UTC")}
-APPENDED = pa.schema([(name, _ADDED.get(name, pa.string())) for name in METADATA])
-"""The columns that a history has after those of the stream."""
-Stored = tuple[object, ...]
+from connector_runner.datasets.columnar.columns import Columns
+from connector_runner.datasets.dead_letters import RefusedError
+from connector_runner.protocols.batch import Row
 
 
-def history_schema(columns: Columns) -> pa.Schema:
-    """The columns of a history; any of the stream's may be null, since a deletion has only its key."""
-    own = [field.with_nullable(field.name not in columns.schema.key) for field in columns.arrow]
-    return pa.schema([*own, *APPENDED])
+def quoted(name: str) -> str:
+    """The name of a column."""
+    return '"' + name.replace('"', '""') + '"'
 
 
-def operations(batch: Batch) -> Sequence[int]:
-    """The operation of each row."""
-    return batch.operations if batch.operations is not None else bytes(len(batch.rows))
+def key_begins(columns: Columns, prefix: Row, alias: str = "") -> str:
+    """True for the rows whose key begins so.
 
-
-def build_history(
-    columns: Columns, arrays: Sequence[pa.Array], names: Sequence[str], batch: Batch, owner: Sequence[str], first: int,
-    at: dt.datetime,
-) -> pa.Table:  # fmt: skip
-    """Rows of a history.
-
-    Args:
-        columns: The columns of the stream.
-        arrays: The values, one array a column.
-        names: The name of each row's operation.
-        batch: Where they come from.
-        owner: Whose rows they are: connector and stream.
-        first: The number of the first row.
-        at: When they are written.
+    Raises:
+        `types.VALUE_ERRORS`: A value has no exact form.
     """
-    count = len(names)
-    position = encode_position(place_of(batch.position))
-    added: Mapping[str, pa.Array] = {
-        ROW_NUMBER: pa.array(range(first, first + count), pa.int64()),
-        "_op": pa.array(names, pa.string()),
-        "_position": pa.repeat(pa.scalar(position, pa.string()), count),
-        "_written_at": pa.repeat(pa.scalar(at, pa.timestamp("us", "UTC")), count),
-        **{name: pa.repeat(pa.scalar(value, pa.string()), count) for name, value in zip(OWNER, owner, strict=True)},
-    }
-    return pa.Table.from_arrays([*arrays, *(added[name] for name in METADATA)], schema=history_schema(columns))
+    names = columns.schema.key[: len(prefix)]
+    pairs = zip(names, columns.stored(prefix, names), strict=True)
+    quote = "`" if alias else '"'
+    return " AND ".join(f"{alias}{quote}{name}{quote} = {literal(value)}" for name, value in pairs) or "true"
 
 
-class LiveRows:
-    """The rows of a stream that its history has not taken back: by key, or in their order if it has none.
+def literal(value: Any) -> str:
+    """A stored value.
 
-    Args:
-        schema: The schema of the stream.
-        entries: Entries of the history that are stored, oldest first: the operation and the stored values of a row.
+    Raises:
+        RefusedError: There is none.
     """
-
-    def __init__(self, schema: StreamSchema, entries: Sequence[tuple[str, Stored]]) -> None:
-        self._places = schema.key_indices
-        self._rows: dict[object, Stored] = {}
-        self._count = 0
-        for operation, row in entries:
-            self.note(operation, row)
-
-    def note(self, operation: str, row: Stored) -> None:
-        """An entry was added."""
-        if not self._places:
-            if operation == NAMES[DELETE]:
-                self._rows.clear()  # rows without a key are taken back all at once
-            else:
-                self._count += 1
-                self._rows[self._count] = row
-            return
-        key = tuple(row[place] for place in self._places)
-        self._rows.pop(key, None)
-        if operation != NAMES[DELETE]:
-            self._rows[key] = row
-
-    def take(self, prefix: Sequence[object]) -> list[Stored]:
-        """Takes back the rows whose key begins with these stored values."""
-        count, start = len(prefix), tuple(prefix)
-        keys = [key for key in self._rows if not count or (isinstance(key, tuple) and key[:count] == start)]
-        return [self._rows.pop(key) for key in keys]
-
-
-def segments(batch: Batch) -> Iterator[tuple[Row | None, slice]]:
-    """The batch cut at its replacements: each with the rows that follow it; None for those before the first."""
-    codes = operations(batch)
-    cuts = [place for place, code in enumerate(codes) if code == REPLACE]
-    start, prefix = 0, None
-    for cut in cuts:
-        if prefix is not None or cut > start:
-            yield prefix, slice(start, cut)
-        prefix, start = batch.rows[cut], cut + 1
-    if prefix is not None or start < len(codes):
-        yield prefix, slice(start, len(codes))
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, Decimal):
+        digits = max(len(value.as_tuple().digits), 1)
+        scale = max(0, -int(value.as_tuple().exponent))
+        return f"CAST('{value:f}' AS DECIMAL({max(digits, scale)},{scale}))"
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    if isinstance(value, bytes):
+        return f"X'{value.hex()}'"
+    if isinstance(value, float):
+        return f"CAST('{value!r}' AS DOUBLE)"
+    if isinstance(value, dt.datetime):
+        zone = "TIMESTAMP WITH TIME ZONE" if value.tzinfo is not None else "TIMESTAMP"
+        return f"CAST('{value.isoformat()}' AS {zone})"
+    if isinstance(value, dt.date):
+        return f"CAST('{value.isoformat()}' AS DATE)"
+    raise RefusedError(f"a value of type {type(value).__name__} in a key's prefix")

@@ -8,12 +8,13 @@ from typing import TypeAlias
 
 import pyarrow as pa
 
+from connector_runner.datasets.columnar.changes import Changes
+from connector_runner.datasets.columnar.columns import Columns
+from connector_runner.datasets.columnar.staged_files import StagedFile, build_changes, write_staged
 from connector_runner.protocols.batch import Row
 from connector_runner.sinks.delta.beside import Beside
-from connector_runner.sinks.delta.changes import Changes
-from connector_runner.sinks.delta.columns import Columns
 from connector_runner.sinks.delta.intents import Intent
-from connector_runner.sinks.delta.staging import StagedFile, write_changes
+from connector_runner.sinks.delta.rows import key_begins
 from connector_runner.sinks.delta.tables import Table
 
 Written: TypeAlias = pa.Table | Sequence[tuple[int, Row]]
@@ -55,7 +56,7 @@ class Stage:
                 continue
             files = self._files.setdefault(stream, [])
             if not files or files[-1].is_closed or not files[-1].has(rows.schema):
-                files.append(StagedFile(self._table(table), rows.schema))
+                files.append(StagedFile(self._table(table).staging, rows.schema))
             files[-1].add(rows)
 
     def seal(self, record: str) -> list[Intent]:
@@ -69,7 +70,8 @@ class Stage:
             intents.append(Intent(table, app, version, record, names, rows=sum(file.rows for file in files)))
         for (stream, table), (columns, changes) in self._changes.items():
             if changes:
-                name, removed = write_changes(self._table(table), columns, changes)
+                name = write_staged(self._table(table).staging, build_changes(columns, changes), ".changes")
+                removed = " OR ".join(f"({key_begins(columns, prefix, 't.')})" for prefix in changes.prefixes)
                 app, version = self._next_version(stream, table)
                 intents.append(
                     Intent(table, app, version, record, changes=name, key=columns.schema.key, removed=removed)

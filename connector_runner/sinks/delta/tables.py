@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -15,9 +14,13 @@ import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, QueryBuilder, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
+from pyarrow import fs
 
+from connector_runner.datasets.columnar.staged_files import CHANGE
+from connector_runner.datasets.columnar.staging_folder import StagingFolder
 from connector_runner.protocols.errors import TransientError
 from connector_runner.sinks.delta.intents import Intent
+from connector_runner.sinks.delta.rows import quoted
 
 STAGED = "_staged"
 """The folder in a table's folder for files that no commit names yet; readers and vacuum leave names with an underscore alone."""
@@ -26,13 +29,7 @@ STAGED_SECONDS = 24 * 3600.0
 RECORD = "connectorRunner"
 """The member of a commit's information that says who wrote it, and the position after it."""
 KEY = "connectorRunner.key"
-CHANGE = "_change"
 TRIES = 50
-
-
-def quoted(name: str) -> str:
-    """The name of a column in SQL, as deltalake's engine reads it."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def commit_once(record: str, app: str = "", version: int = 0) -> CommitProperties:
@@ -52,6 +49,7 @@ class Table:
     def __init__(self, root: Path, name: str) -> None:
         self.name = name
         self.path = root / name
+        self.staging = StagingFolder(fs.LocalFileSystem(), str(self.path / STAGED))
         self._delta: DeltaTable | None = None
         self._next_number: dict[str, int] = {}
 
@@ -136,12 +134,6 @@ class Table:
 
     # committing
 
-    def stage(self, name: str) -> Path:
-        """The path of a file that is staged."""
-        folder = self.path / STAGED
-        folder.mkdir(exist_ok=True)
-        return folder / name
-
     def carry_out(self, intent: Intent) -> None:
         """Commits what the ledger has decided, unless it was done already, by whomever."""
         for _ in range(TRIES):
@@ -174,7 +166,8 @@ class Table:
         return AddAction(name, stat.st_size, {}, int(stat.st_mtime * 1000), True, stats)
 
     def _merge(self, intent: Intent, properties: CommitProperties) -> None:
-        source = pq.read_table(self.path / STAGED / intent.changes)
+        with self.staging.open(intent.changes) as file:
+            source = pq.read_table(file)
         names = [name for name in source.column_names if name != CHANGE]
         values = {_ticked(name): f"s.{_ticked(name)}" for name in names}
         equal = " AND ".join(f"t.{_ticked(name)} = s.{_ticked(name)}" for name in intent.key)
@@ -190,17 +183,13 @@ class Table:
     def remove_staged(self, names: Sequence[str]) -> None:
         """Removes files that are not needed any more."""
         for name in names:
-            (self.path / STAGED / name).unlink(missing_ok=True)
+            self.staging.remove(name)
 
     def remove_old_staged(self) -> int:
         """Removes what killed runners have staged and never committed; returns how many files."""
-        folder, old = self.path / STAGED, 0
-        for file in folder.iterdir() if folder.is_dir() else ():
-            with suppress(FileNotFoundError):
-                if time.time() - file.stat().st_mtime > STAGED_SECONDS:
-                    file.unlink()
-                    old += 1
-        return old
+        old = [name for name, written in self.staging.staged() if time.time() - written > STAGED_SECONDS]
+        self.remove_staged(old)
+        return len(old)
 
 
 def _ticked(name: str) -> str:
@@ -223,12 +212,3 @@ def read_stats(path: Path) -> str:
         if ranges and all(each.has_min_max or each.num_values == 0 for each in found):
             least[name], greatest[name] = min(each.min for each in ranges), max(each.max for each in ranges)
     return json.dumps({"numRecords": metadata.num_rows, "minValues": least, "maxValues": greatest, "nullCount": nulls})
-
-
-def sync(path: Path) -> None:
-    """Makes sure that a file survives a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -9,6 +9,9 @@ from contextlib import suppress
 import pyarrow as pa
 
 from connector_runner.datasets.blocking.database import BlockingConnection
+from connector_runner.datasets.columnar.columns import Columns
+from connector_runner.datasets.columnar.rows import LiveRows, Stored, build_history, operations, segments
+from connector_runner.datasets.columnar.types import VALUE_ERRORS
 from connector_runner.datasets.dead_letters import build_letter
 from connector_runner.datasets.names import OWNER, ROW_NUMBER
 from connector_runner.datasets.stream_ledger import StreamLedger
@@ -16,11 +19,8 @@ from connector_runner.datasets.write_plan import NAMES
 from connector_runner.protocols.batch import Batch, Operation, Row
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.sink import Transaction
-from connector_runner.sinks.delta.columns import Columns
 from connector_runner.sinks.delta.connection import LakeConnection
-from connector_runner.sinks.delta.rows import LiveRows, Stored, build_history, operations, segments
-from connector_runner.sinks.delta.tables import quoted
-from connector_runner.sinks.delta.types import VALUE_ERRORS, literal
+from connector_runner.sinks.delta.rows import key_begins, literal, quoted
 
 UPSERT, DELETE, INSERT, REPLACE = Operation
 
@@ -88,7 +88,7 @@ class MergeWriter(_Writer):
 
     def _check(self, operation: int, row: Row) -> None:
         if operation == REPLACE:
-            self._columns.prefix(row)
+            key_begins(self._columns, row)
         elif operation == DELETE:
             self._columns.stored([row[place] for place in self._schema.key_indices], self._schema.key)
         else:
@@ -189,7 +189,7 @@ class HistoryWriter(_Writer):
         matching = []
         for prefix in prefixes:
             with suppress(*VALUE_ERRORS):  # refused when its turn comes
-                matching.append(f"({self._columns.prefix(prefix)})")
+                matching.append(f"({key_begins(self._columns, prefix)})")
         return matching
 
 

@@ -16,16 +16,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connector_runner.datasets.columnar.changes import Changes
+from connector_runner.datasets.columnar.columns import Columns
+from connector_runner.datasets.columnar.rows import LiveRows, segments
+from connector_runner.datasets.columnar.types import VALUE_ERRORS, arrow_type
 from connector_runner.datasets.write_plan import NAMES
 from connector_runner.protocols.batch import Batch, Operation
 from connector_runner.protocols.schema import Column, StreamSchema
 from connector_runner.protocols.types import DECIMAL, INT64, STRING, Kind, LogicalType
 from connector_runner.schemas.datasets.delta import Address, parse_address
-from connector_runner.sinks.delta.changes import Changes
-from connector_runner.sinks.delta.columns import Columns
 from connector_runner.sinks.delta.intents import Intent, decode_intents, encode_intents
-from connector_runner.sinks.delta.rows import LiveRows, segments
-from connector_runner.sinks.delta.types import VALUE_ERRORS, arrow_type
 
 UPSERT, DELETE, INSERT, REPLACE = Operation
 TEXTS = st.text(st.characters(codec=None), max_size=40)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from connector_runner.datasets.columnar.types import Converter
 from connector_runner.protocols.batch import Row
 from connector_runner.protocols.schema import StreamSchema
-from connector_runner.sinks.delta.types import Converter, literal
 
 
 class Columns:
@@ -32,14 +32,3 @@ class Columns:
         """Values of these columns as they are stored."""
         by_name = {each.name: each for each in self.converters}
         return [by_name[name].convert([value])[0].as_py() for name, value in zip(names, values, strict=True)]
-
-    def prefix(self, prefix: Row, alias: str = "") -> str:
-        """SQL that is true for the rows whose key begins so.
-
-        Raises:
-            `types.VALUE_ERRORS`: A value has no exact form.
-        """
-        names = self.schema.key[: len(prefix)]
-        pairs = zip(names, self.stored(prefix, names), strict=True)
-        quote = "`" if alias else '"'
-        return " AND ".join(f"{alias}{quote}{name}{quote} = {literal(value)}" for name, value in pairs) or "true"

@@ -1,0 +1,113 @@
+"""Rows that wait for the next commit of one stream's table: in an open Parquet file, or as changes by key in memory."""
+
+from __future__ import annotations
+
+from operator import methodcaller
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from connector_runner.datasets.columnar.changes import Changes
+from connector_runner.datasets.columnar.columns import Columns
+from connector_runner.datasets.columnar.staging_folder import StagingFolder
+from connector_runner.datasets.write_plan import NAMES
+from connector_runner.protocols.batch import Operation
+
+CHANGE = "_change"
+"""The column of a file of changes with the name of the operation."""
+COMPRESSION = "zstd"
+GROUP_ROWS = 64 * 1024
+"""How many rows a row group has; so many are held in memory."""
+_written = methodcaller("tell")
+"""How many bytes were written to a file."""
+
+
+class StagedFile:
+    """A file that is being written: rows of one table, in row groups.
+
+    Attributes:
+        name: Its name in the folder.
+        rows: How many rows it has.
+        is_closed: Whether it is complete.
+    """
+
+    def __init__(self, folder: StagingFolder, schema: pa.Schema) -> None:
+        self.name = folder.new_name()
+        self.rows = 0
+        self.is_closed = False
+        self._folder = folder
+        self._schema = schema
+        self._file: pa.NativeFile | None = None
+        self._writer: pq.ParquetWriter | None = None
+        self._waiting: list[pa.Table] = []
+        self._waiting_rows = 0
+        self._written = 0
+
+    @property
+    def size(self) -> int:
+        """Its bytes that are written, and about those of the rows which wait."""
+        if self._file is not None and not self._file.closed:
+            self._written = _written(self._file)
+        return self._written + int(sum(each.nbytes for each in self._waiting)) // 4
+
+    def add(self, rows: pa.Table) -> None:
+        """Adds rows."""
+        self._waiting.append(rows)
+        self._waiting_rows += len(rows)
+        self.rows += len(rows)
+        if self._waiting_rows >= GROUP_ROWS:
+            self._write()
+
+    def _write(self) -> None:
+        if self._writer is None:
+            self._file = self._folder.create(self.name)
+            self._writer = pq.ParquetWriter(self._file, self._schema, compression=COMPRESSION)
+        self._writer.write_table(pa.concat_tables(self._waiting), row_group_size=2 * GROUP_ROWS)
+        self._waiting, self._waiting_rows = [], 0
+
+    def has(self, schema: pa.Schema) -> bool:
+        """Whether its rows have these columns."""
+        return bool(self._schema.equals(schema))
+
+    def close(self) -> None:
+        """Writes the end; the file is whole then, also after a power cut."""
+        if self.is_closed:
+            return
+        if self._waiting or self._writer is None:
+            self._write()
+        if self._writer is not None and self._file is not None:
+            self._writer.close()
+            self._written = _written(self._file)
+            self._file.close()
+        self._folder.sync(self.name)
+        self.is_closed = True
+
+    def discard(self) -> None:
+        """Removes it."""
+        if self._writer is not None and self._file is not None and not self.is_closed:
+            self._writer.close()
+            self._file.close()
+        self._folder.remove(self.name)
+
+
+def build_changes(columns: Columns, changes: Changes) -> pa.Table:
+    """Changes as rows with their operation (column `CHANGE`), for a merge; of a deletion only the key is not null."""
+    listed = list(changes.rows.values())
+    key = set(columns.schema.key_indices)
+    rows = [
+        row if operation != Operation.DELETE else tuple(v if i in key else None for i, v in enumerate(row))
+        for operation, row in listed
+    ]
+    operations = pa.array([NAMES[operation] for operation, _ in listed], pa.string())
+    return pa.Table.from_arrays(
+        [*columns.convert(rows), operations], schema=columns.arrow.append(pa.field(CHANGE, pa.string()))
+    )
+
+
+def write_staged(folder: StagingFolder, rows: pa.Table, kind: str) -> str:
+    """Stages a complete file; returns its name."""
+    name = folder.new_name(kind)
+    with folder.create(name) as file:
+        pq.write_table(rows, file, compression=COMPRESSION)
+    folder.sync(name)
+    return name
