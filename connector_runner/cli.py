@@ -32,14 +32,15 @@ def build_parser() -> argparse.ArgumentParser:
     schema = commands.add_parser("schema", help="print the schema of a connector type (default: all)")
     schema.add_argument("type", nargs="?", help="COINBASE, ETHEREUM or MYSQL")
     discover = commands.add_parser("discover", help="list the streams of a source")
-    discover.add_argument("--output", choices=["table", "json"], default="table")
+    discover.add_argument("-o", "--output", choices=["table", "json", "yaml"], default="table")
+    discover.add_argument("--like", default="", metavar="PATTERN", help="only streams that it takes in: 'shop.*'")
     check = commands.add_parser("check", help="say whether a run would work, without writing anything")
     check.add_argument("-o", "--output", choices=["table", "json"], default="table")
     run = commands.add_parser("run", help="carry the selected streams into the dataset until stopped")
     run.add_argument("--probe-address", help="serve /healthz, /readyz and /metrics on host:port")
     rows = commands.add_parser("rows", help="look at the newest rows of the dataset")
     rows.add_argument("--limit", type=int, default=20, help="how many (default 20)")
-    rows.add_argument("--output", choices=["table", "json", "csv"], default="table")
+    rows.add_argument("-o", "--output", choices=["table", "json", "csv"], default="table")
     rows.add_argument("--wide", action="store_true", help="all columns, also those too wide for the terminal")
     rows.add_argument("--vertical", action="store_true", help="a line for each value instead of a table")
     checkpoint = commands.add_parser("checkpoint", help="look at the position in the dataset, or start over")
@@ -100,8 +101,8 @@ def _dispatch(arguments: argparse.Namespace, registry: SourceRegistry, log: Line
         case "discover":
             from connector_runner.commands.discover import discover
 
-            tagged, as_json = arguments.file is None, arguments.output == "json"
-            return asyncio.run(discover(orders, registry, log, redactor, tagged=tagged, as_json=as_json))
+            tagged, output, like = arguments.file is None, arguments.output, arguments.like
+            return asyncio.run(discover(orders, registry, log, redactor, tagged=tagged, output=output, like=like))
         case "rows":
             from connector_runner.commands.inspect import print_rows
 

@@ -8,6 +8,7 @@ import sys
 from typing import Any, TextIO
 
 from connector_runner.redaction import Redactor
+from connector_runner.schemas.printable import printable_lines
 
 
 class LineLog:
@@ -26,7 +27,7 @@ class LineLog:
         fields = self._redactor.clean_value(fields)
         if self._is_terminal:
             shown = "  ".join(f"{name}={json.dumps(value)}" for name, value in fields.items())
-            line = f"{now:%H:%M:%S} {level:<7} {message}" + (f"  {shown}" if shown else "")
+            line = f"{now:%H:%M:%S} {level:<7} {printable_lines(message)}" + (f"  {shown}" if shown else "")
         else:
             time = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
             context = self._redactor.clean_value(self._context)

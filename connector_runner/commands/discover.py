@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
-from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from connector_runner.commands.choice import exact_names
 from connector_runner.commands.session import build_source_context, write_termination
+from connector_runner.commands.stream_table import build_stream_lines
 from connector_runner.log import LineLog
 from connector_runner.orders import Orders
 from connector_runner.pipeline.telemetry import NoMeters, Telemetry
+from connector_runner.protocols.errors import InvalidConfigError
 from connector_runner.redaction import Redactor
 from connector_runner.registry import SourceRegistry
-from connector_runner.schemas.catalogue import (
-    Catalogue,
-    StreamInfo,
-    encode_line,
-    summarise,
-    summarise_selections,
-)
-from connector_runner.schemas.kinds.streams import StreamsSpec
+from connector_runner.schemas.catalogue import Catalogue, encode_line, summarise
 from connector_runner.schemas.outcome import ExitCode
-from connector_runner.schemas.selection import Selection
+from connector_runner.schemas.selection import Selection, parse_selection
 
 
 async def discover(
-    orders: Orders, registry: SourceRegistry, log: LineLog, redactor: Redactor, *, tagged: bool, as_json: bool
+    orders: Orders,
+    registry: SourceRegistry,
+    log: LineLog,
+    redactor: Redactor,
+    *,
+    tagged: bool,
+    output: str = "table",
+    like: str = "",
 ) -> ExitCode:
     """Runs one discovery.
 
@@ -38,11 +40,13 @@ async def discover(
         log: Receives what the source reports meanwhile.
         redactor: Receives the secrets.
         tagged: In a pod: writes one line that the operator finds in the log, and its proof to the termination message.
-        as_json: By hand: prints the whole catalogue with all columns.
+        output: By hand: `table`, or the catalogue with all columns as `json` or `yaml`.
+        like: By hand: lists only the streams that this pattern takes in; "" for all.
 
     Raises:
-        ConnectorError: The discovery failed; the error says why.
+        ConnectorError: The discovery failed, or the pattern can't be read; the error says why.
     """
+    wanted = read_pattern(like)
     context = build_source_context(orders, registry, Telemetry(log, NoMeters()), redactor)
     source = registry.build(orders.manifest.connector_type, context)
     manifest = orders.manifest
@@ -58,48 +62,34 @@ async def discover(
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
         write_termination(proof.encode())
-    elif as_json:
-        sys.stdout.write(json.dumps(msgspec.to_builtins(catalogue), indent=2) + "\n")
+    elif output == "table":
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        sys.stdout.writelines(f"{line}\n" for line in build_stream_lines(catalogue, selections, width, wanted))
     else:
-        _print_table(catalogue, selections)
+        sys.stdout.write(format_catalogue(catalogue, wanted, output))
     return ExitCode.END_OF_STREAM
 
 
-def _print_table(catalogue: Catalogue, selections: Sequence[StreamsSpec]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def read_pattern(like: str) -> Selection | None:
+    """What `--like` takes in; None for all.
 
-    selected = ["SELECTED"] if selections else []
-    table = Table("STREAM", *selected, "KEY", "MODES", "COLUMNS", "ROWS", box=None, pad_edge=False)
-    for stream in catalogue.streams:
-        marks = [_mark(stream, selections[0].parse())] if selections else []
-        table.add_row(stream.id, *marks, ", ".join(stream.key) or "-", ", ".join(stream.modes) or "-", _columns(stream),
-                      "-" if stream.rows is None else f"{stream.rows:,}")  # fmt: skip
-    console = Console()
-    console.print(table)
-    if catalogue.total > len(catalogue.streams):
-        console.print(f"{catalogue.total - len(catalogue.streams)} more are not listed")
-    for note in (*catalogue.notes, *_selection_notes(catalogue, selections)):
-        console.print(f"note: {note}", markup=False)
+    Raises:
+        InvalidConfigError: The pattern can't be read.
+    """
+    try:
+        return parse_selection([like], path="--like") if like else None
+    except ValueError as error:
+        raise InvalidConfigError([str(error)]) from None
 
 
-def _mark(stream: StreamInfo, selection: Selection) -> str:
-    if not selection.takes(stream.named):
-        return "-"
-    return "can't be read" if stream.obstacle else "yes"
+def format_catalogue(catalogue: Catalogue, like: Selection | None, output: str) -> str:
+    """The catalogue as `json` or `yaml`, in ASCII; `total` counts all streams of the source, also those that `like` leaves out."""
+    if like is not None:
+        chosen = tuple(stream for stream in catalogue.streams if like.takes(stream.named))
+        catalogue = msgspec.structs.replace(catalogue, streams=chosen)
+    document = msgspec.to_builtins(catalogue)
+    if output == "yaml":
+        import yaml
 
-
-def _selection_notes(catalogue: Catalogue, selections: Sequence[StreamsSpec]) -> Iterator[str]:
-    """What the selection takes, and what a person should know of it."""
-    for found in summarise_selections(catalogue, selections[:1]):
-        yield f"spec.streams takes {found.matched} of {catalogue.total} streams"
-        for pattern, near in found.idle.items():
-            yield f"nothing matches {pattern}" + (f"; did you mean {', '.join(near)}?" if near else "")
-        if found.aside:
-            yield f"shadow tables, which only their exact names select: {', '.join(found.aside)}"
-        yield from found.problems
-
-
-def _columns(stream: StreamInfo) -> str:
-    names = [column.name for column in stream.columns]
-    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "") or "-"
+        return str(yaml.safe_dump(document, sort_keys=False))
+    return json.dumps(document, indent=2) + "\n"

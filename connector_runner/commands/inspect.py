@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from connector_runner.commands.row_table import build_list, build_table
+from connector_runner.commands.row_table import build_list, build_table, show_value
 from connector_runner.commands.stored import find_streams, name_some
 from connector_runner.datasets.dead_letters import json_value
 from connector_runner.orders import Orders
@@ -68,8 +68,9 @@ def print_rows(
             sys.stdout.write(json.dumps(values, default=str) + "\n")
     elif output == "csv":
         writer = csv.writer(sys.stdout)
+        show = show_value if sys.stdout.isatty() else json_value  # only a terminal obeys what a value says
         writer.writerow(names)
-        writer.writerows([json_value(value) for value in row] for row in rows)
+        writer.writerows([show(value) for value in row] for row in rows)
     else:
         lines = build_list(names, rows) if vertical else build_table(names, rows, None if wide else _terminal_width())
         lines = lines if names else [f"table {table} does not exist yet"]

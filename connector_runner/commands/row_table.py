@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rich.cells import cell_len
-
 from connector_runner.datasets.dead_letters import json_value
+from connector_runner.schemas.printable import cells, printable
 
 GAP = "  "
 
 
 def show_value(value: Any) -> str:
     """A value on one line, whole; what would move the cursor or change colours is written as an escape. NULL is shown as empty."""
-    text = "" if value is None else str(json_value(value))
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+    return "" if value is None else printable(str(json_value(value)))
 
 
 def build_table(names: Sequence[str], rows: Sequence[Sequence[Any]], width: int | None) -> list[str]:
@@ -31,7 +29,7 @@ def build_table(names: Sequence[str], rows: Sequence[Sequence[Any]], width: int 
     """
     shown_names = [show_value(name) for name in names]
     texts = [[show_value(value) for value in row] for row in rows]
-    widths = [max(map(cell_len, column)) for column in zip(shown_names, *texts, strict=True)]
+    widths = [max(map(cells, column)) for column in zip(shown_names, *texts, strict=True)]
     chosen, used = [], -len(GAP)
     for place, wide in enumerate(widths):
         if width is None or used + len(GAP) + wide <= width:
@@ -47,18 +45,18 @@ def build_table(names: Sequence[str], rows: Sequence[Sequence[Any]], width: int 
 
 
 def _line(texts: Sequence[str], chosen: Sequence[int], widths: Sequence[int]) -> str:
-    cells = [texts[place] + " " * (widths[place] - cell_len(texts[place])) for place in chosen]
-    return GAP.join(cells).rstrip()
+    padded = [texts[place] + " " * (widths[place] - cells(texts[place])) for place in chosen]
+    return GAP.join(padded).rstrip()
 
 
 def build_list(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
     """The lines of all rows, a line for each value, with an empty line between rows."""
     shown_names = [show_value(name) for name in names]
-    wide = max(map(cell_len, shown_names), default=0)
+    wide = max(map(cells, shown_names), default=0)
     lines: list[str] = []
     for row in rows:
         if lines:
             lines.append("")
         for name, value in zip(shown_names, row, strict=True):
-            lines.append(f"{name}{' ' * (wide - cell_len(name))}{GAP}{show_value(value)}".rstrip())
+            lines.append(f"{name}{' ' * (wide - cells(name))}{GAP}{show_value(value)}".rstrip())
     return lines

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from connector_runner.schemas.catalogue import parse_line
 from connector_runner.schemas.manifest import DatasetTarget, RunnerManifest, encode_manifest
@@ -143,6 +144,49 @@ def test_discover_by_hand_and_in_a_pod(manifest: Path, tmp_path: Path) -> None:
     summary = parse_line(done.stdout + done.stderr, message.read_text())
     assert summary is not None
     assert [stream.id for stream in summary.streams] == ["mixed", "upserts", "widening"]
+
+
+def on_a_terminal(width: int, *arguments: str, folder: Path) -> str:
+    """What a command that ends writes to a terminal of so many columns, without its carriage returns."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.scripted", *arguments], cwd=folder, stdin=subprocess.DEVNULL, stdout=theirs,
+        stderr=theirs, env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": str(width)},
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # how a terminal says that nobody writes to it any more
+        while piece := os.read(ours, 65536):
+            shown += piece
+    os.close(ours)
+    assert process.wait(60) == 0, shown.decode()
+    return shown.decode().replace("\r\n", "\n")
+
+
+def test_the_streams_on_a_terminal_in_a_pipe_and_as_documents(manifest: Path, tmp_path: Path) -> None:
+    discover = ("discover", "-f", str(manifest))
+    lines = on_a_terminal(70, *discover, folder=tmp_path).splitlines()
+    assert max(map(len, lines)) <= 70, lines
+    assert any(re.search(r" and \d+ more$", line) for line in lines), lines
+    listed = yaml.safe_load(runner(*discover, "-o", "yaml", "--like", "*s", folder=tmp_path).stdout)
+    ((stream, columns),) = [(each["id"], [column["name"] for column in each["columns"]]) for each in listed["streams"]]
+    assert stream == "upserts"
+    (line,) = [each for each in runner(*discover, folder=tmp_path).stdout.splitlines() if each.startswith("upserts ")]
+    assert line.endswith(", ".join(columns)), "in a pipe each column is named"
+    refused = runner(*discover, "--like", "a..b", folder=tmp_path)
+    assert (refused.returncode, "--like" in refused.stderr) == (78, True)
+
+
+def test_what_a_row_holds_does_not_drive_the_terminal_and_is_whole_in_a_file(manifest: Path, tmp_path: Path) -> None:
+    assert runner("run", "-f", str(manifest), folder=tmp_path).returncode == 0
+    with contextlib.closing(sqlite3.connect(tmp_path / "data.db")) as dataset, dataset:
+        dataset.execute("UPDATE rows SET book = char(27) || '[2J' || char(155) || 'x,' || char(10) || 'y'")
+    rows = ("rows", "-f", str(manifest), "--limit", "1")
+    for output in (("--output", "csv"), ("--output", "json"), ("--wide",), ("--vertical",), ()):
+        shown = on_a_terminal(80, *rows, *output, folder=tmp_path)
+        assert all(line.isprintable() for line in shown.split("\n")), (output, shown)
+    kept = list(csv.DictReader(io.StringIO(runner(*rows, "--output", "csv", folder=tmp_path).stdout)))
+    assert [row["book"] for row in kept] == ["\x1b[2J\x9bx,\ny"]
 
 
 def test_in_a_pod_a_wrong_configuration_is_told_in_the_termination_message(tmp_path: Path) -> None:
