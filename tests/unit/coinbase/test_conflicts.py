@@ -211,3 +211,30 @@ def test_positions_hold_what_is_compared_later() -> None:
     builder = BatchBuilder()
     again_read.read([messages.encode(messages.match(trade))], builder, 0.0)
     assert (builder.rows, again_read.counts["duplicates"]) == ([], 1)
+
+
+@pytest.mark.parametrize("is_by_rest", [False, True])
+@pytest.mark.parametrize("restarts", RestartedIds)
+def test_trades_that_wait_behind_new_numbers_are_told_and_not_stored_among_them(
+    restarts: RestartedIds, *, is_by_rest: bool
+) -> None:
+    """Ids that begin again below a hole: 12 and 13 are old, the 11 that fills the hole is later than either."""
+    bench = Bench(100, restarts=restarts)
+    beats(bench, 10, 2)
+    bench.feed(12, 13)
+    bench.market = again(14)
+    if is_by_rest:
+        bench.ask(GRACE)
+        bench.ask(GRACE)
+    else:
+        bench.tell(*matches_of(bench.market, 11, 12))
+    assert [str(row[4]) for row in bench.rows[:2]] == [bench.market.trade(PRODUCT, n).price for n in (11, 12)]
+    (incident,) = bench.incidents
+    assert (incident.kind, incident.detail["trade_id"]) == ("conflict", 12)
+    assert "is older than trade 11" in incident.message
+
+
+def test_a_late_trade_below_waiting_ones_is_no_sign_of_new_numbers() -> None:
+    bench = Bench(100)
+    bench.feed(10, *range(12, 60), 11)
+    assert (bench.ids, bench.incidents) == ([*range(10, 60)], [])

@@ -130,6 +130,15 @@ class TradeReader(Reader):
                 product, row, "arrived twice with different content; the first one is kept", builder, now
             )
 
+    def _refuse_outdated(
+        self, product: str, trades: ProductTrades, row: Row, builder: BatchBuilder, now: float
+    ) -> None:
+        """Refuses waiting trades that would follow a newer one: the ids began again below them. REST is asked for theirs."""
+        for older in trades.outdated(row):
+            self._waiting -= 1
+            what = f"is older than trade {row[1]}, so that its id belongs to earlier numbers; it is not stored"
+            self._report_conflict(product, older, what, builder, now)
+
     def _settle_suspects(
         self, product: str, trades: ProductTrades, newest: int, builder: BatchBuilder, now: float
     ) -> None:

@@ -21,6 +21,8 @@ GAPS = 64
 """How many gaps are remembered, for trades that arrive after all."""
 LAG = timedelta(seconds=3)
 """A heartbeat that is newer than a trade by this much, by the exchange's clock, must know the trade."""
+DISORDER = timedelta(seconds=2)
+"""A trade that is newer than one with a higher id by this much, by the exchange's clock, is numbered otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +243,14 @@ class ProductTrades:
             return []
         ids = [n for n, row in self.waiting.items() if n > newest and row[TIME] is not None and time - row[TIME] > LAG]
         return [self.waiting.pop(n) for n in sorted(ids)]
+
+    def outdated(self, row: Row) -> list[Row]:
+        """Removes and returns the waiting rows that are older than a row with a lower id: its ids began again."""
+        time = row[TIME]
+        if time is None:
+            return []
+        ids = [n for n, kept in self.waiting.items() if kept[TIME] is not None and time - kept[TIME] > DISORDER]
+        return [self.waiting.pop(n) for n in sorted(ids) if n > row[ID]]
 
     def count_below(self, newest: int, time: datetime | None) -> None:
         """Counts heartbeats in a row that report less than was handed over, although they must know it."""

@@ -59,6 +59,7 @@ class MatchesReader(StartingReader):
             builder.extend([row])
             self._hand_over(product, trades, row, now)
             if trades.waiting:
+                self._refuse_outdated(product, trades, row, builder, now)
                 self._release(product, trades, builder, now)
         elif trade_id <= last:
             self._older(product, trades, row, builder, now)
@@ -179,6 +180,8 @@ class MatchesReader(StartingReader):
                 builder.size += REST_ROW_BYTES
                 self.counts["filled_trades"] += 1
                 self._hand_over(product, trades, row, now)
+                if trades.waiting:
+                    self._refuse_outdated(product, trades, row, builder, now)
             else:
                 place = bisect_right(present, trade_id)
                 after = present[place] if place < len(present) else end + 1
