@@ -2,6 +2,7 @@
 
 `python -m benchmarks.ethereum.limited [--blocks N]` prints how near to the node's own limit it came (N/100 log queries and N/3
 batches of headers, four at a time), and to what a plain client reaches of it beside, before and after, on this machine.
+`--virtual` computes the waiting instead (`tests.kit.virtual_time`): that is what requests and their order cost, whatever else the machine does.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ from connector_runner.pipeline.telemetry import NoMeters, Telemetry
 from connector_runner.protocols.source import SourceContext, WriteMode
 from connector_runner.sources.ethereum import build_source
 from connector_runner.sources.ethereum.verify.bloom import bloom_of
+from tests.kit.virtual_time import run_virtually
 
 ROOT = Path(__file__).parents[2]
 BATCH, RANGE, SECONDS, AT_ONCE = 3, 100, 0.05, 4
@@ -52,9 +56,14 @@ def refusal(message: str) -> dict[str, Any]:
 
 
 class Node:
-    """A chain of `count` blocks, each with a log."""
+    """A chain of `count` blocks, each with a log.
+
+    Attributes:
+        answered: How many HTTP requests it answered.
+    """
 
     def __init__(self, count: int) -> None:
+        self.answered = 0
         self._count = count
         self._gate = asyncio.Semaphore(AT_ONCE)
 
@@ -79,6 +88,7 @@ class Node:
         calls = msgspec.json.decode(await request.read())
         async with self._gate:
             await asyncio.sleep(SECONDS)
+        self.answered += 1
         if isinstance(calls, list) and len(calls) > BATCH:
             message = f"Batch of more than {BATCH} requests are not allowed on free tier"
             found: Any = [{"id": call["id"], "error": {"code": 31, "message": message}} for call in calls]
@@ -90,15 +100,37 @@ class Node:
         return web.Response(body=msgspec.json.encode(found if isinstance(calls, list) else found[0]))
 
 
-async def serve(count: int) -> None:
+@asynccontextmanager
+async def served(node: Node) -> AsyncIterator[str]:
+    """Its URL."""
     app = web.Application()
-    app.router.add_post("/", Node(count).handle)
+    app.router.add_post("/", node.handle)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    print(site._server.sockets[0].getsockname()[1], flush=True)  # type: ignore[union-attr]
-    await asyncio.Event().wait()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        yield f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[union-attr]
+    finally:
+        await runner.cleanup()
+
+
+async def serve(count: int) -> None:
+    async with served(Node(count)) as url:
+        print(url, flush=True)
+        await asyncio.Event().wait()
+
+
+def fewest_requests(count: int) -> int:
+    """For so many blocks, by ranges and batches as large as the node takes."""
+    return math.ceil(count / RANGE) + math.ceil(count / BATCH)
+
+
+async def read_together(count: int) -> tuple[float, int]:
+    """Node and source in one event loop: seconds, and HTTP requests that the node answered."""
+    node = Node(count + 1)
+    async with served(node) as url:
+        return await read(url, count + 1), node.answered
 
 
 async def plain(url: str, requests: int = 400) -> float:
@@ -123,17 +155,18 @@ async def plain(url: str, requests: int = 400) -> float:
 
 async def read(url: str, count: int) -> float:
     """Seconds until the last block was handed over."""
+    now = asyncio.get_running_loop().time
     telemetry = Telemetry(lambda *_args, **_fields: None, NoMeters())
     config = {"url": url, "startBlock": 1, "maxBlockRange": 2000, "proveBackfill": False}
     source = build_source(SourceContext(config, "bench/chain", WriteMode.UPSERT, telemetry))
-    start = time.perf_counter()
+    start = now()
     await source.open({"logs": None})
     rows = 0
     async for batch in source.batches():
         rows += len(batch.rows)
         if batch.position["number"] == count - 1:
             break
-    seconds = time.perf_counter() - start
+    seconds = now() - start
     assert rows == count - 1
     await source.close()
     return seconds
@@ -143,24 +176,37 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--blocks", type=int, default=10_000)
     parser.add_argument("--serve", action="store_true")
+    parser.add_argument("--virtual", action="store_true", help="compute the waiting instead of waiting")
     arguments = parser.parse_args()
-    if arguments.serve:
-        asyncio.run(serve(arguments.blocks))
-        return
     count = arguments.blocks
+    requests = fewest_requests(count)
+    limit = requests * SECONDS / AT_ONCE
+    if arguments.serve:
+        asyncio.run(serve(count))
+        return
+    if arguments.virtual:
+        seconds, answered = run_virtually(read_together(count))
+        figures = {
+            "blocks": count,
+            "virtual seconds": round(seconds, 1),
+            "limit, seconds": round(limit, 1),
+            "of the limit": round(limit / seconds, 3),
+            "requests": answered,
+            "fewest requests": requests,
+        }
+        print(json.dumps(figures))
+        return
     command = [sys.executable, "-m", "benchmarks.ethereum.limited", "--serve", "--blocks", str(count + 1)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)
     assert process.stdout is not None
     try:
-        url = f"http://127.0.0.1:{int(process.stdout.readline())}"
+        url = process.stdout.readline().decode().strip()
         before = asyncio.run(plain(url))
         seconds = asyncio.run(read(url, count + 1))
         each = (before + asyncio.run(plain(url))) / 2
     finally:
         process.kill()
         process.wait()
-    requests = math.ceil(count / RANGE) + math.ceil(count / BATCH)
-    limit = requests * SECONDS / AT_ONCE
     figures = {
         "blocks": count,
         "seconds": round(seconds, 1),
