@@ -147,7 +147,7 @@ def test_discover_by_hand_and_in_a_pod(manifest: Path, tmp_path: Path) -> None:
 
 
 def on_a_terminal(width: int, *arguments: str, folder: Path) -> str:
-    """What a command that ends writes to a terminal of so many columns, without its carriage returns."""
+    """What a command that ends writes to a terminal of so many columns, with plain line ends."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.scripted", *arguments], cwd=folder, stdin=subprocess.DEVNULL, stdout=theirs,
@@ -160,7 +160,7 @@ def on_a_terminal(width: int, *arguments: str, folder: Path) -> str:
             shown += piece
     os.close(ours)
     assert process.wait(60) == 0, shown.decode()
-    return shown.decode().replace("\r\n", "\n")
+    return re.sub(r"\r+\n", "\n", shown.decode())  # the terminal adds a carriage return, CSV has one of its own
 
 
 def test_the_streams_on_a_terminal_in_a_pipe_and_as_documents(manifest: Path, tmp_path: Path) -> None:
@@ -180,13 +180,13 @@ def test_the_streams_on_a_terminal_in_a_pipe_and_as_documents(manifest: Path, tm
 def test_what_a_row_holds_does_not_drive_the_terminal_and_is_whole_in_a_file(manifest: Path, tmp_path: Path) -> None:
     assert runner("run", "-f", str(manifest), folder=tmp_path).returncode == 0
     with contextlib.closing(sqlite3.connect(tmp_path / "data.db")) as dataset, dataset:
-        dataset.execute("UPDATE rows SET book = char(27) || '[2J' || char(155) || 'x,' || char(10) || 'y'")
+        dataset.execute("UPDATE rows SET book = char(27) || '[2J' || char(155) || 'x,' || char(10) || book")
     rows = ("rows", "-f", str(manifest), "--limit", "1")
     for output in (("--output", "csv"), ("--output", "json"), ("--wide",), ("--vertical",), ()):
         shown = on_a_terminal(80, *rows, *output, folder=tmp_path)
         assert all(line.isprintable() for line in shown.split("\n")), (output, shown)
     kept = list(csv.DictReader(io.StringIO(runner(*rows, "--output", "csv", folder=tmp_path).stdout)))
-    assert [row["book"] for row in kept] == ["\x1b[2J\x9bx,\ny"]
+    assert [row["book"].rpartition("\n")[0] for row in kept] == ["\x1b[2J\x9bx,"]
 
 
 def test_in_a_pod_a_wrong_configuration_is_told_in_the_termination_message(tmp_path: Path) -> None:
