@@ -13,14 +13,14 @@ help: ## this list
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing the Python packages into $(VENV) (once; about a minute)"
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[operator,runner,kafka,lake,dev]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[operator,runner,kafka,lake,docs,dev]'
 	@touch $@
 
 .PHONY: venv
 venv: $(STAMP) ## the virtual environment with everything pinned
 
 .PHONY: lint
-lint: $(STAMP) ## ruff (lint and format), import-linter, the floor plan, rows by their fields alone, links between documents
+lint: $(STAMP) docs ## ruff (lint and format), import-linter, the floor plan, rows by their fields alone, links between documents, the site
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
@@ -107,6 +107,14 @@ image-operator image-runner: image-%:
 .PHONY: test-images
 test-images: $(STAMP) localkube ## builds both images (buildah, on a base of Debian's packages) and lives a connector's life in them; as root
 	$(PYTEST) tests/e2e/test_images.py -m fault
+
+.PHONY: docs
+docs: $(STAMP) ## the documentation as a site, in .build/site (fails at a broken link)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+.PHONY: diagrams
+diagrams: $(STAMP) ## draws the documents' diagrams anew, for the site (after a change of one)
+	$(BIN)/python -m tests.e2e.site_diagrams
 
 .PHONY: clean
 clean: ## removes what was built and fetched, not the virtual environment

@@ -100,13 +100,13 @@ def build_diagram() -> str:
         ("pending", "received", "streams are known"),
         ("received", "ready", "a stream is selected, the Dataset is there"),
         ("ready", "running", "running is requested"),
-        ("running", "stopped", "stopped as requested, or the stream has ended"),
-        ("stopped", "running", "running is requested"),
         ("pending", "errored", "the source refuses the configuration"),
         ("ready", "errored", "the stream does not exist"),
         ("running", "errored", "exit 78, or five failures in a row"),
         ("errored", "running", "its delay is over, or the spec has changed"),
         ("errored", "pending", "the configuration has changed"),
+        ("running", "stopped", "stopped as requested, or the stream has ended"),
+        ("stopped", "running", "requested again"),
     )
     known = {row.state for row in ROWS} | {"[*]"}
     if not {state for a, b, _ in moves for state in (a, b)} <= known or not set(STATES) <= known:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,20 @@ def test_chart_and_file_name_the_published_images(tmp_path: Path) -> None:
         f"{registry}/connector-operator",
         f"{registry}/connector-runner",
     }
+
+
+def test_the_documentation_is_built_as_make_docs_does(tmp_path: Path) -> None:
+    """With the variable that makes its links lead into the repository; the step's pip is left out, its packages are here."""
+    install, build = script("site", "Build the documentation").splitlines()
+    (extra,) = re.findall(r"\[(\w+)\]", install)
+    assert "-c constraints.txt" in install
+    assert re.search(rf"^{extra} = ", (ROOT / "pyproject.toml").read_text(), flags=re.MULTILINE)
+    (folder,) = (step["with"]["path"] for step in STEPS["site"] if "upload-pages" in step.get("uses", ""))
+    assert f"site_dir: {folder}\n" in (ROOT / "mkdocs.yml").read_text()
+    where = "https://git.example.org/it/blob/v1"
+    command = f"{build.replace('python', sys.executable, 1)} --site-dir {tmp_path}"
+    assert run(command, ROOT, REPOSITORY_URL=where) == 0
+    assert f'href="{where}/manifests/monitoring"' in (tmp_path / "monitoring.html").read_text()
 
 
 def test_actions_are_of_a_named_version() -> None:
