@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -120,6 +121,22 @@ async def test_a_key_that_is_lost_later_is_told_with_that_statement(reading: Rea
         await reading.until(lambda: False)
     assert failure.value.reason == "NoKey"
     assert all(batch.schema.key for batch in reading.batches)
+
+
+@pytest.mark.parametrize(
+    "removing",
+    ["ALTER TABLE t DROP PRIMARY KEY", "DROP INDEX `PRIMARY` ON t", "ALTER TABLE t DROP PRIMARY KEY, ADD COLUMN w INT"],
+)
+async def test_the_statement_that_took_the_key_is_named_though_others_follow(
+    reading: Reading, database: Database, removing: str
+) -> None:
+    """Whenever the reader comes to them: it may be the last one that is decided when the table already has no key."""
+    database.execute(
+        "ALTER TABLE t ADD COLUMN y INT", removing, "ALTER TABLE t ADD COLUMN z INT", "CREATE INDEX iv ON t (v)"
+    )
+    with pytest.raises(ActionRequiredError, match=f"lost its key by: {re.escape(removing)}[.] Add") as failure:
+        await reading.until(lambda: False)
+    assert failure.value.reason == "NoKey"
 
 
 # --- what preflight asks is asked again

@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector_runner.sources.mysql.ddl.alterations import UNKNOWN, Change, change_by_text, read_alteration
+from connector_runner.sources.mysql.ddl.alterations import (
+    UNKNOWN,
+    Change,
+    change_by_text,
+    may_remove_key,
+    read_alteration,
+)
 from connector_runner.sources.mysql.ddl.old_rows import change_by_definitions, find_change, remember_dropped
 from connector_runner.sources.mysql.types.columns import SourceColumn
 from connector_runner.sources.mysql.types.table import TableDefinition
@@ -170,3 +176,23 @@ def test_another_expression_changes_old_rows() -> None:
     before, after = (SourceColumn("g", "int", is_generated=True, expression=text) for text in ("`id` + 1", "`id` + 2"))
     assert find_change(definition(ID, before), definition(ID, before), NOTHING) is Change.NONE
     assert find_change(definition(ID, before), definition(ID, after), NOTHING) is Change.VALUES
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("DROP INDEX uk ON t", True),
+        ("DROP INDEX IF EXISTS `UK` ON t", True),
+        ("DROP INDEX other ON t", False),
+        ("CREATE INDEX uk2 ON t (v)", False),
+        ("ALTER TABLE t DROP KEY uk", True),
+        ("ALTER TABLE t DROP PRIMARY KEY", False),
+        ("ALTER TABLE t ADD COLUMN z INT, MODIFY ID BIGINT NULL", True),
+        ("ALTER TABLE t MODIFY v INT", False),
+        ("ALTER TABLE t DROP COLUMN id", True),
+        ("ALTER TABLE t ADD PRIMARY KEY (id)", False),
+    ],
+)
+def test_what_may_remove_the_key_is_known_by_its_text(statement: str, expected: bool) -> None:
+    known = replace(KNOWN, key=("id",), index="uk")
+    assert may_remove_key(read_alteration(statement), known) is expected

@@ -34,11 +34,13 @@ class Alteration:
         specs: The parts of an ALTER TABLE between its commas; empty for CREATE INDEX and DROP INDEX.
         ignores: MariaDB's ALTER IGNORE: rows may be removed.
         is_known: Whether the statement is known at all.
+        index: The index that a DROP INDEX removes; "" where it is none.
     """
 
     specs: tuple[Spec, ...] = ()
     ignores: bool = False
     is_known: bool = True
+    index: str = ""
 
     @property
     def has_cascades(self) -> bool:
@@ -62,7 +64,7 @@ def read_alteration(statement: str, *, sql_mode: int = 0, is_mariadb: bool = Fal
     reader = Reader(tokens, "")
     if not reader.take("ALTER"):
         is_index = bool(tokens) and tokens[0].key in {"CREATE", "DROP", "RENAME"}
-        return Alteration() if is_index else UNKNOWN
+        return Alteration(index=_dropped_index(reader)) if is_index else UNKNOWN
     ignores = "IGNORE" in [token.key for token in tokens[1:3]]
     reader.skip("ONLINE", "OFFLINE", "IGNORE")
     reader.take("TABLE")
@@ -72,6 +74,16 @@ def read_alteration(statement: str, *, sql_mode: int = 0, is_mariadb: bool = Fal
         reader.name()
     reader.take("NOWAIT")
     return Alteration(tuple(_split(reader.rest())), ignores)
+
+
+def _dropped_index(reader: Reader) -> str:
+    if not reader.take("DROP"):
+        return ""
+    reader.skip("ONLINE", "OFFLINE")
+    if not reader.take("INDEX"):
+        return ""
+    reader.take("IF", "EXISTS")
+    return reader.name()
 
 
 def _split(tokens: list[Token]) -> Iterator[Spec]:
@@ -256,6 +268,25 @@ def _added(spec: Spec) -> Spec:
 def dropped_by(alteration: Alteration) -> tuple[str, ...]:
     """The columns that a statement drops."""
     return tuple(_read(spec).column or "" for spec in alteration.specs if spec and spec[0].key == "DROP")
+
+
+def may_remove_key(alteration: Alteration, before: TableDefinition) -> bool:
+    """Whether a statement may have removed the key, or made a column of it one that has NULLs, by its text."""
+    if alteration.index:
+        return _is_key(alteration.index, before)
+    if not alteration.is_known:
+        return True
+    key = {fold_column(name) for name in before.key}
+    for spec in alteration.specs:
+        part, first = _read(spec), spec[0].key if spec else ""
+        drops_index = first == "DROP" and part.index is not None and _is_key(part.index, before)
+        if drops_index or (first in {"DROP", "MODIFY", "CHANGE"} and fold_column(part.column or "") in key):
+            return True
+    return False
+
+
+def _is_key(index: str, before: TableDefinition) -> bool:
+    return fold_column(index) == fold_column(before.index)
 
 
 def _change_of_part(part: _Part, before: TableDefinition) -> Change:

@@ -18,7 +18,7 @@ from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.sources.mysql.binlog.map_matching import build_definition, describes
 from connector_runner.sources.mysql.binlog.position import LogPosition
 from connector_runner.sources.mysql.binlog.table_map import TableMap
-from connector_runner.sources.mysql.ddl.alterations import Change, change_by_text
+from connector_runner.sources.mysql.ddl.alterations import Change, change_by_text, may_remove_key
 from connector_runner.sources.mysql.ddl.effects import Effect
 from connector_runner.sources.mysql.ddl.old_rows import find_change, remember_dropped
 from connector_runner.sources.mysql.ddl.statements import Statements
@@ -43,6 +43,13 @@ class Context:
     known: TableDefinition
     position: LogPosition
     statements: Statements
+
+
+def suspects_after(known: TableDefinition, found: Interruption) -> tuple[str, ...]:
+    """The statements that may have removed the key since the last certain definition, this one included; at most five."""
+    if not found.statement or not may_remove_key(found.alteration, known):
+        return known.suspects
+    return (*known.suspects, found.statement)[:5]
 
 
 @dataclass(frozen=True)
@@ -194,23 +201,26 @@ class Decisions:
         current, ahead = yield from self._ask(found, context)
         later = ahead.later
         if later is None and current is not None and (mapped is None or self._describes(mapped, current.definition)):
+            self._require_key(current.definition, suspects_after(known, found))
             self.require_followable(current, found.statement)
             self._require_labels(known, current.definition, found.statement)
             return current.definition, True
-        alteration = found.alteration
+        alteration, suspects = found.alteration, suspects_after(known, found)
         if mapped is None and alteration.keeps_columns:
             is_same = change_by_text(alteration, known) is Change.NONE
-            return known if is_same else replace(known, is_guess=True), False
+            return replace(known, is_guess=known.is_guess or not is_same, suspects=suspects), False
         table_map = mapped or ahead.table_map
         if later is not None and table_map is None:
             # Without rows up to the next statement, the definition between them does not matter; that statement is decided next.
             # But a dataset must accept it: the later statement may be the one that made the table unreadable, or removed its key.
             is_readable = current is not None and current.definition.key and not current.definition.problems()
-            return replace(current.definition if current and is_readable else known, is_guess=True), False
+            definition = current.definition if current and is_readable else known
+            return replace(definition, is_guess=True, suspects=suspects), False
         if table_map is not None and table_map.names:
             definition = self._from_map(table_map, known, None if current is None else current.definition)
+            self._require_key(definition, suspects)
             self._require_readable(definition, found.statement)
-            return definition, False
+            return replace(definition, suspects=suspects), False
         raise UnknownDefinitionError(
             f"{known.id} was changed by: {found.statement or 'an unknown statement'}, and again by: {later or 'another one'}; with "
             "binlog_row_metadata below FULL the log does not say what the rows between them look like. Set binlog_row_metadata = "
@@ -253,11 +263,17 @@ class Decisions:
                 f"{definition.id} can't be read any more since: {since}: {'; '.join(problems)}",
                 reason="UnsupportedColumn",
             )
-        if not definition.key:
-            raise ActionRequiredError(
-                f"{definition.id} lost its key by: {since}. Add a primary key or a unique index without NULLs",
-                reason="NoKey",
-            )
+        self._require_key(definition, (since,))
+
+    def _require_key(self, definition: TableDefinition, suspects: tuple[str, ...]) -> None:
+        """Refuses a table without a key; `suspects` are the statements that may have removed it, if any is known."""
+        if definition.key or not suspects:
+            return
+        since = suspects[0] if len(suspects) == 1 else f"one of {'; '.join(suspects)}"
+        raise ActionRequiredError(
+            f"{definition.id} lost its key by: {since}. Add a primary key or a unique index without NULLs",
+            reason="NoKey",
+        )
 
     def _require_labels(self, before: TableDefinition, after: TableDefinition, statement: str) -> None:
         """Refuses labels that `CONVERT TO` made unreadable: without names in the log, rows would have what the server shows of them."""

@@ -95,7 +95,7 @@ def with_defaults(known: TableDefinition, current: TableDefinition) -> TableDefi
     """The checkpoint's definition; the present one where they are equal (it also has the columns' defaults)."""
     if not current.equals(known):
         return known
-    return replace(current, dropped=known.dropped, order=known.order, is_guess=known.is_guess)
+    return replace(current, dropped=known.dropped, order=known.order, is_guess=known.is_guess, suspects=known.suspects)
 
 
 def await_prepared(connection: Connection, settings: Settings, server: Server) -> None:

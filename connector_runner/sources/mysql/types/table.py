@@ -28,6 +28,7 @@ class TableDefinition:
         dropped: Names of columns that it had since the copy: the dataset still has their last values. It is not part of the
             server's definition, so not compared.
         is_guess: Whether it is uncertain: the log already had a later statement when it was read. Not compared either.
+        suspects: Statements since the last certain definition that may have removed the key, by which a person is told. Not compared either.
     """
 
     database: str
@@ -38,6 +39,7 @@ class TableDefinition:
     order: tuple[str, ...] = ()
     dropped: tuple[str, ...] = field(default=(), compare=False)
     is_guess: bool = field(default=False, compare=False)
+    suspects: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def id(self) -> str:
@@ -127,6 +129,8 @@ class TableDefinition:
             document["dropped"] = list(self.dropped)
         if self.is_guess:
             document["guess"] = True
+        if self.suspects:
+            document["suspects"] = list(self.suspects)
         return document
 
     @classmethod
@@ -148,8 +152,12 @@ class TableDefinition:
             )
             for name, sql_type, charset, flags, *expression in document["columns"]
         )
-        key, order, dropped = (tuple(document.get(part, ())) for part in ("key", "order", "dropped"))
-        return cls(database, name, columns, key, document["index"], order, dropped, bool(document.get("guess")))
+        key, order, dropped, suspects = (
+            tuple(document.get(part, ())) for part in ("key", "order", "dropped", "suspects")
+        )
+        return cls(
+            database, name, columns, key, document["index"], order, dropped, bool(document.get("guess")), suspects
+        )
 
 
 @dataclass(frozen=True)
