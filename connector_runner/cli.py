@@ -123,7 +123,7 @@ def _load(arguments: argparse.Namespace) -> Orders:
         return orders.in_namespace(arguments.namespace) if arguments.namespace else orders
     if MANIFEST_VARIABLE not in os.environ:
         build_parser().error("give a manifest with -f FILE")
-    return orders_from_environment()
+    return orders_from_environment().of_stream(arguments.stream or "")
 
 
 if __name__ == "__main__":

@@ -21,10 +21,8 @@ from connector_runner.schemas.kinds.checks import connector_problems, dataset_pr
 from connector_runner.schemas.kinds.connector import ConnectorSpec
 from connector_runner.schemas.kinds.dataset import DatasetSpec
 from connector_runner.schemas.kinds.naming import API_VERSION, dataset_name
-from connector_runner.schemas.kinds.streams import StreamsSpec
 from connector_runner.schemas.manifest import DatasetTarget, RunnerManifest, parse_manifest
 from connector_runner.schemas.secrets import SecretKey, SecretSource
-from connector_runner.schemas.selection import quote_name
 
 T = TypeVar("T")
 
@@ -136,23 +134,20 @@ def orders_from_file(path: Path, name: str | None = None, stream: str | None = N
     manifest = RunnerManifest(
         namespace=metadata.get("namespace") or "default", name=_name_of(connector), uid=f"by-hand-{uuid4()}", run=1,
         connector_type=spec.connector_type, config=spec.config, config_from=len(used), secrets=sources, wait=spec.wait,
-        stream=spec.selected_stream if stream is None or spec.streams else stream, streams=_narrow(spec.streams, stream),
+        stream=spec.selected_stream, streams=spec.streams,
         on_stream_failure=spec.on_stream_failure, dataset=target,
         take_over=spec.take_over and spec.take_over.within(metadata.get("namespace") or "default"),
     )  # fmt: skip
     data = os.environ.get(shared.DATA_DIRECTORY_VARIABLE, ".")
     options = _find_all(secrets, target.options_from, "spec.optionsFrom", path)
-    return Orders(
-        manifest, read_secrets=lambda: used, read_url=lambda: url, directory=Path(data), only=stream or "",
+    orders = Orders(
+        manifest,
+        read_secrets=lambda: used,
+        read_url=lambda: url,
+        directory=Path(data),
         read_option_secrets=lambda: options,
-    )  # fmt: skip
-
-
-def _narrow(streams: StreamsSpec | None, stream: str | None) -> StreamsSpec | None:
-    """The selection, or of it just one stream by its name."""
-    if streams is None or stream is None:
-        return streams
-    return msgspec.structs.replace(streams, include=(quote_name(stream),), exclude=())
+    )
+    return orders.of_stream(stream or "")
 
 
 def _load_documents(path: Path) -> list[dict[str, Any]]:

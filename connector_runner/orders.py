@@ -16,6 +16,7 @@ from connector_runner.schemas.dataset_options import GivenOptions, find_descript
 from connector_runner.schemas.manifest import SELECTION_FILE, DatasetTarget, RunnerManifest
 from connector_runner.schemas.orders import SelectionOrders
 from connector_runner.schemas.secrets import SecretKey, SecretSource, Selected, select_properties
+from connector_runner.schemas.selection import quote_name
 
 Secrets = Sequence[Mapping[str, str]]
 
@@ -52,6 +53,18 @@ class Orders:
     def in_namespace(self, namespace: str) -> Orders:
         """These orders as if applied in `namespace`: a checkpoint belongs to a connector of a namespace."""
         return replace(self, manifest=msgspec.structs.replace(self.manifest, namespace=namespace))
+
+    def of_stream(self, stream: str) -> Orders:
+        """These orders with one stream of the manifest by its name; "" changes nothing."""
+        if not stream:
+            return self
+        manifest = self.manifest
+        if manifest.streams is None:
+            manifest = msgspec.structs.replace(manifest, stream=stream)
+        else:
+            one = msgspec.structs.replace(manifest.streams, include=(quote_name(stream),), exclude=())
+            manifest = msgspec.structs.replace(manifest, streams=one)
+        return replace(self, manifest=manifest, only=stream)
 
     def config(self, registry: SourceRegistry) -> dict[str, Any]:
         """The configuration, merged with its Secrets, with defaults, and checked.

@@ -7,9 +7,10 @@ import datetime as dt
 import re
 import time
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from connector_runner.pipeline.copies import Copies, CopyProgress
-from connector_runner.pipeline.telemetry import Telemetry
+from connector_runner.pipeline.telemetry import Telemetry, Totals
 from connector_runner.schemas.progress import (
     INTERVAL_SECONDS,
     INTERVAL_VARIABLE,
@@ -51,7 +52,37 @@ class CopyRate:
         return self._rate
 
 
-def build_progress(telemetry: Telemetry, rate: float | None, now: float) -> Progress:
+class Pace(NamedTuple):
+    """How fast rows went since the report before; None where there were none.
+
+    Attributes:
+        rows_per_minute: Rows committed.
+        commit_milliseconds: The mean time of a commit that had rows.
+    """
+
+    rows_per_minute: int | None = None
+    commit_milliseconds: int | None = None
+
+
+NO_PACE = Pace()
+
+
+class PaceMeter:
+    """Measures the pace between two reports."""
+
+    def __init__(self) -> None:
+        self._last: tuple[float, int, int, float] | None = None
+
+    def measure(self, totals: Totals, now: float) -> Pace:
+        """The pace since the last call. `now` in seconds from any start."""
+        last, self._last = self._last, (now, totals.rows, totals.row_commits, totals.row_seconds)
+        if last is None or now <= last[0] or totals.row_commits == last[2]:
+            return NO_PACE
+        rows, commits, seconds = totals.rows - last[1], totals.row_commits - last[2], totals.row_seconds - last[3]
+        return Pace(round(60 * rows / (now - last[0])), round(1000 * seconds / commits))
+
+
+def build_progress(telemetry: Telemetry, rate: float | None, now: float, pace: Pace = NO_PACE) -> Progress:
     """The record of how a run goes; `rate` as `CopyRate.measure` gives it, `now` in seconds as `time.monotonic`."""
     totals, counts = telemetry.totals, telemetry.streams.counts()
     copies, going_on = telemetry.copies.sum(), telemetry.copies.going_on()
@@ -74,6 +105,8 @@ def build_progress(telemetry: Telemetry, rate: float | None, now: float) -> Prog
         lag_seconds=None if totals.lag is None else int(totals.lag),
         slowest=tuple(StreamLag(stream, int(lag)) for stream, lag in lags if lag >= 1),
         rows=totals.rows,
+        rows_per_minute=pace.rows_per_minute,
+        commit_milliseconds=pace.commit_milliseconds,
         refused=totals.refused,
         last_commit="" if totals.last_rows is None else format_time(totals.last_rows),
         problem=problems[0] if problems else "",
@@ -117,11 +150,13 @@ def read_interval(environment: Mapping[str, str]) -> int:
 
 async def log_progress(telemetry: Telemetry, seconds: float = INTERVAL_SECONDS) -> None:
     """Writes the line until it is cancelled; the first one once rows can flow."""
-    rate, reported = CopyRate(), None
+    rate, pace, reported = CopyRate(), PaceMeter(), None
     while True:
         now = time.monotonic()
         is_ready = reported is not None or telemetry.health.is_ready
-        if is_ready and (progress := build_progress(telemetry, rate.measure(telemetry.copies, now), now)) != reported:
-            telemetry.log("info", LINE_MESSAGE, **{LINE_MESSAGE: encode_record(progress)})
-            reported = progress
+        if is_ready:
+            measured = rate.measure(telemetry.copies, now), now, pace.measure(telemetry.totals, now)
+            if (progress := build_progress(telemetry, *measured)) != reported:
+                telemetry.log("info", LINE_MESSAGE, **{LINE_MESSAGE: encode_record(progress)})
+                reported = progress
         await asyncio.sleep(seconds if is_ready else min(seconds, 1.0))

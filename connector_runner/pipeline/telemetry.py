@@ -90,11 +90,15 @@ class Totals:
 
     Attributes:
         last_rows: The Unix time of the last commit that had rows; None if there was none.
+        row_commits: How many commits had rows.
+        row_seconds: How long these took together, from sending to confirmation.
     """
 
     rows: int = 0
     refused: int = 0
     commits: int = 0
+    row_commits: int = 0
+    row_seconds: float = 0.0
     lag: float | None = None
     last_rows: float | None = None
     progress: tuple[int, int | None, str] | None = None
@@ -227,6 +231,8 @@ class Telemetry:
         if counts:
             totals.rows += sum(counts.values())
             totals.last_rows = self.clock()
+            totals.row_commits += 1
+            totals.row_seconds += seconds
         if receipt.refused:
             totals.refused += receipt.refused
             self.meters.refused(receipt.refused)

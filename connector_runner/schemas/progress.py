@@ -86,6 +86,16 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
         tuple[StreamLag, ...], described("The streams that are furthest behind the source, if any is; at most 5.")
     ] = ()
     rows: Annotated[int, described("How many rows it has committed.", format="int64")] = 0
+    rows_per_minute: Annotated[
+        int | None,
+        described("How many rows it committed a minute, since the report before; absent if none.", format="int64"),
+    ] = None
+    commit_milliseconds: Annotated[
+        int | None,
+        described(
+            "How long a commit with rows took on average, since the report before; absent if none.", format="int64"
+        ),
+    ] = None
     refused: Annotated[
         int, described("How many rows the dataset has refused: its dead letters.", format="int64")
     ] = 0  # fmt: skip

@@ -128,6 +128,8 @@ def _build_progress(draw: random.Random, state: str, is_many: bool, streams: int
     rows = draw.randint(10_000, 90_000_000)
     lag = draw.choices([0, 1, 2, 4, 95], [50, 25, 12, 8, 5])[0]
     progress: dict[str, Any] = {"run": run, "rows": rows, "lagSeconds": lag, "selected": streams if is_many else 1}
+    if draw.random() < 0.9:  # the others have a runner of an earlier version
+        progress |= {"rowsPerMinute": draw.randint(1, 400_000), "commitMilliseconds": draw.randint(3, 900)}
     if state == "copying":
         total = draw.randint(1, 60) * 1_000_000
         done = int(total * draw.random())
@@ -168,7 +170,11 @@ def write_statuses(cluster: Cluster, namespace: str, resources: list[dict[str, A
 def advance(resource: dict[str, Any], rows: int, seconds: int = 0) -> dict[str, Any]:
     """The connector after its runner has told of so many more rows; for `write_statuses`."""
     status = json.loads(json.dumps(resource["status"]))
-    status["progress"]["rows"] += rows
+    progress = status["progress"]
+    progress["rows"] += rows
+    if "rowsPerMinute" in progress:
+        progress["rowsPerMinute"] += rows % 1000 * 7
+        progress["commitMilliseconds"] += rows % 40
     status["updated"] = format_time(datetime.now(UTC) + timedelta(seconds=seconds))
     return {
         **{key: resource[key] for key in ("apiVersion", "kind")},

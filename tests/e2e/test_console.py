@@ -26,7 +26,8 @@ RIGHTS = (
     SECRETS,
     ("events", ("list",)),
     ("pods", ("list",)),
-    ("jobs.batch", ("list",)),
+    ("pods/log", ("get",)),
+    ("jobs.batch", ("list", "create", "delete")),
     ("datasets.apperate.io", ("list",)),
 )
 COUNT = 1000

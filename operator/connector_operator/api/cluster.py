@@ -117,6 +117,27 @@ class Cluster:
             raise from_kubernetes(status, decoded if isinstance(decoded, dict) else {}, connector_id)
         return decoded
 
+    async def read_text(self, token: str, path: str, query: Mapping[str, str], most: int) -> tuple[str, bool]:
+        """A text as the owner of `token`, at most so many bytes of it; and whether that is all.
+
+        Raises:
+            ProblemError: The request was refused, or the server not reached.
+        """
+        headers, found = {"Authorization": f"Bearer {token}", "Accept": "*/*"}, bytearray()
+        try:
+            async with self._session.get(
+                self._url + path, params=query, headers=headers, timeout=self._timeout
+            ) as answer:
+                while len(found) <= most and (chunk := await answer.content.read(_CHUNK)):
+                    found += chunk
+                status = answer.status
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise unreachable(type(error).__name__) from None
+        if status >= 400:
+            decoded = _decode(bytes(found))
+            raise from_kubernetes(status, decoded if isinstance(decoded, dict) else {})
+        return found[:most].decode(errors="replace"), len(found) <= most
+
     async def watch(self, token: str, path: str, query: Mapping[str, str], seconds: float) -> AsyncIterator[Any]:
         """Events (`type`, `object`) of a watch as the owner of `token`, until it ends or the seconds are over.
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import msgspec
-
-from connector_operator.resources.names import CONTAINER, LABEL_ROLE, LABEL_RUN, ROLE_RUNNER
-from connector_runner.schemas.outcome import Termination
+from connector_operator.resources.names import LABEL_ROLE, LABEL_RUN, ROLE_RUNNER
+from connector_operator.workloads.asked_jobs import find_end, read_last_words
 
 Object = Mapping[str, Any]
 
@@ -33,7 +31,7 @@ def build_executions(jobs: Iterable[Object], pods: Iterable[Object], last: Objec
 
 
 def _build_execution(job: Object, pod: Object) -> dict[str, Any]:
-    ended = _find_end(pod)
+    ended = find_end(pod) or {}
     reason, message = read_last_words(ended)
     return {
         "run": _run_of(job),
@@ -57,22 +55,6 @@ def _build_last(last: Object) -> dict[str, Any]:
         **{name: str(last.get(name) or "") for name in ("startedAt", "finishedAt", "reason", "message")},
     }
     return {"pod": "", "node": "", "phase": "", **kept} if kept["finishedAt"] else kept
-
-
-def read_last_words(ended: Object) -> tuple[str, str]:
-    """Reason and message of a container that has ended: the runner's own, else what the kubelet says."""
-    text = str(ended.get("message") or "")
-    try:
-        said = msgspec.json.decode(text, type=Termination)
-    except (msgspec.MsgspecError, RecursionError):
-        return str(ended.get("reason") or ""), text
-    return said.reason, said.message
-
-
-def _find_end(pod: Object) -> Object:
-    containers = (pod.get("status") or {}).get("containerStatuses") or ()
-    own: Object = next((one for one in containers if one.get("name") == CONTAINER), {})
-    return (own.get("state") or {}).get("terminated") or {}
 
 
 def _run_of(thing: Object) -> int:

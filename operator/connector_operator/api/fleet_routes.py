@@ -15,6 +15,8 @@ from connector_operator.api.answers import HEADERS, answer_json, read_name, read
 from connector_operator.api.fleet import build_reasons
 from connector_operator.api.fleet_service import MOST_PAGE, FleetService
 from connector_operator.api.problems import ProblemError
+from connector_operator.api.rows_service import RowsService
+from connector_operator.workloads.rows_jobs import MOST_ROWS
 
 LINES = "application/x-ndjson"
 _HEARTBEAT = 10.0  # seconds without a change after which an empty line is sent
@@ -25,8 +27,9 @@ _NAME = r"/{name:[^/]*}"
 class FleetRoutes:
     """The handlers; each is a few lines around a call of the service."""
 
-    def __init__(self, service: FleetService, client_timeout: float) -> None:
+    def __init__(self, service: FleetService, rows: RowsService, client_timeout: float) -> None:
         self._service = service
+        self._rows = rows
         self._client_timeout = client_timeout
         self._ending = asyncio.Event()
 
@@ -41,6 +44,7 @@ class FleetRoutes:
                 web.get(f"/v1/fleet/connector{_NAME}", self.read),
                 web.get(f"/v1/fleet/connector{_NAME}/events", self.list_events),
                 web.get(f"/v1/fleet/connector{_NAME}/executions", self.list_executions),
+                web.post(f"/v1/fleet/connector{_NAME}/rows", self.show_rows),
                 web.post(f"/v1/fleet/connector{_NAME}/restart", self.restart),
                 web.post(f"/v1/fleet/connector{_NAME}/rediscover", self.rediscover),
             ]
@@ -89,19 +93,29 @@ class FleetRoutes:
         if not _VERSION.fullmatch(version):
             raise ProblemError(400, "version is that of a page of /v1/fleet, or of an event: digits only")
         async with self._service.watching(token, version) as events:
-            response = web.StreamResponse(headers={**HEADERS, "Content-Type": LINES, "X-Accel-Buffering": "no"})
-            await response.prepare(request)
-            await response.write(b"\n")
-            async with aclosing(self._with_heartbeats(events)) as lines:
-                try:
-                    async for line in lines:
-                        async with asyncio.timeout(self._client_timeout):
-                            await response.write(line)
-                except (TimeoutError, ConnectionError):  # the client is gone, or reads nothing
-                    response.force_close()
-                except ProblemError:  # the cluster is gone: the client connects again, and is told then
-                    pass
-            return response
+            return await self._send_lines(request, events)
+
+    async def show_rows(self, request: web.Request) -> web.StreamResponse:
+        """POST /fleet/connector/:name/rows: lines of JSON about the Job that reads them, at last its rows."""
+        token, name, stream = read_token(request), read_name(request), request.query.get("stream", "")
+        limit = read_limit(request, MOST_ROWS)
+        async with self._rows.showing(token, name, stream, limit) as events, aclosing(events):
+            return await self._send_lines(request, _with_problems(events))
+
+    async def _send_lines(self, request: web.Request, events: AsyncIterator[dict[str, Any]]) -> web.StreamResponse:
+        response = web.StreamResponse(headers={**HEADERS, "Content-Type": LINES, "X-Accel-Buffering": "no"})
+        await response.prepare(request)
+        await response.write(b"\n")
+        async with aclosing(self._with_heartbeats(events)) as lines:
+            try:
+                async for line in lines:
+                    async with asyncio.timeout(self._client_timeout):
+                        await response.write(line)
+            except (TimeoutError, ConnectionError):  # the client is gone, or reads nothing
+                response.force_close()
+            except ProblemError:  # the cluster is gone: the client connects again, and is told then
+                pass
+        return response
 
     async def _with_heartbeats(self, events: AsyncIterator[dict[str, Any]]) -> AsyncGenerator[bytes, None]:
         """Lines for the events; an empty one after each silence, by which both ends notice that the other is gone."""
@@ -126,13 +140,22 @@ class FleetRoutes:
             await asyncio.gather(coming, ending, return_exceptions=True)
 
 
-def read_limit(request: web.Request) -> int:
+async def _with_problems(events: AsyncIterator[dict[str, Any]]) -> AsyncGenerator[dict[str, Any]]:
+    """The events; a refusal by the cluster among them, since the status of the response is already sent."""
+    try:
+        async for event in events:
+            yield event
+    except ProblemError as problem:
+        yield {"event": "failed", "exitCode": None, "reason": str(problem.status), "message": problem.detail}
+
+
+def read_limit(request: web.Request, most: int = MOST_PAGE) -> int:
     """The size of a page.
 
     Raises:
         ProblemError: 400.
     """
-    text = request.query.get("limit", str(MOST_PAGE))
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MOST_PAGE):
-        raise ProblemError(400, f"limit is a number from 1 to {MOST_PAGE}, not {text[:20]!r}")
+    text = request.query.get("limit", str(most))
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= most):
+        raise ProblemError(400, f"limit is a number from 1 to {most}, not {text[:20]!r}")
     return int(text)

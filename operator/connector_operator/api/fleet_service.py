@@ -61,18 +61,18 @@ class FleetService:
 
     async def read(self, token: str, asked: str) -> dict[str, Any]:
         """One connector in detail."""
-        return fleet.build_detail(await self._get(token, asked))
+        return fleet.build_detail(await self.get(token, asked))
 
     async def list_events(self, token: str, asked: str) -> list[dict[str, Any]]:
         """Kubernetes' events of one connector, the newest first."""
-        metadata = (await self._get(token, asked))["metadata"]
+        metadata = (await self.get(token, asked))["metadata"]
         query = {"fieldSelector": f"involvedObject.kind=Connector,involvedObject.uid={metadata['uid']}"}
         found = await self._cluster.request(token, "GET", f"{self._core}/events", query=query)
         return fleet.build_events(found.get("items") or ())
 
     async def list_executions(self, token: str, asked: str) -> list[dict[str, Any]]:
         """The executions of one connector, the newest first."""
-        resource = await self._get(token, asked)
+        resource = await self.get(token, asked)
         query = {"labelSelector": fleet.build_selector(resource["metadata"]["name"])}
         jobs = await self._cluster.request(token, "GET", self._jobs, query=query)
         pods = await self._cluster.request(token, "GET", f"{self._core}/pods", query=query)
@@ -94,7 +94,7 @@ class FleetService:
 
     async def _stamp(self, token: str, asked: str, field: str, verb: str) -> dict[str, Any]:
         """Sets a field of the spec to the present time, to the microsecond: each call asks for another one."""
-        metadata = (await self._get(token, asked))["metadata"]
+        metadata = (await self.get(token, asked))["metadata"]
         patch = [
             {"op": "replace", "path": "/metadata/uid", "value": metadata["uid"]},
             {"op": "add", "path": f"/spec/{field}", "value": datetime.now(UTC).isoformat()},
@@ -106,7 +106,8 @@ class FleetService:
         )
         return {"success": True, "message": f"asked for a {verb} of connector '{asked}'"}
 
-    async def _get(self, token: str, asked: str) -> dict[str, Any]:
+    async def get(self, token: str, asked: str) -> dict[str, Any]:
+        """One connector as Kubernetes has it."""
         try:
             name = resource_name(asked)
         except BadIdError as error:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
+
+from connector_operator.resources.rights import Right, build_grants, read_refusal
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -27,6 +29,7 @@ class ProblemError(Exception):
         detail: A sentence for people: what is wrong and what to do.
         errors: All violations in the body, if there are any.
         headers: Additional headers of the answer.
+        commands: What an administrator types so that it is allowed.
     """
 
     def __init__(
@@ -35,12 +38,14 @@ class ProblemError(Exception):
         detail: str,
         errors: tuple[Violation, ...] = (),
         headers: Mapping[str, str] | None = None,
+        commands: Iterable[str] = (),
     ) -> None:
         super().__init__(f"{status}: {detail}")
         self.status = status
         self.detail = detail
         self.errors = errors
         self.headers = dict(headers or {})
+        self.commands = tuple(commands)
 
     def build_body(self) -> dict[str, Any]:
         """The JSON of the answer."""
@@ -54,7 +59,16 @@ class ProblemError(Exception):
         }
         if self.errors:
             body["errors"] = [msgspec.to_builtins(error) for error in self.errors]
+        if self.commands:
+            body["commands"] = list(self.commands)
         return body
+
+
+def forbidden(missing: Sequence[Right], user: str) -> ProblemError:
+    """A 403 for rights that the caller (`user`) does not have."""
+    said = ", ".join(f"{right.verb} {right.resource}" for right in missing)
+    place = f"in the namespace {missing[0].namespace}"
+    return ProblemError(403, f"{user} may not {said} {place}", commands=build_grants(missing, user))
 
 
 def invalid(errors: tuple[Violation, ...]) -> ProblemError:
@@ -85,7 +99,8 @@ def from_kubernetes(status: int, answer: Mapping[str, Any], connector_id: str = 
         case 401:
             return unauthorized("the cluster does not accept this token (is it expired, or of another cluster?)")
         case 403:
-            return ProblemError(403, message)
+            known = read_refusal(message)
+            return ProblemError(403, message, commands=() if known is None else build_grants([known[0]], known[1]))
         case 404:
             return not_found(connector_id) if connector_id else ProblemError(404, message)
         case 400 | 413 | 422:

@@ -16,6 +16,7 @@ from aiohttp import web
 from connector_operator.api.cluster import Cluster, Location, LocationError, find_cluster
 from connector_operator.api.connections import GuardedConnection
 from connector_operator.api.fleet_service import FleetService
+from connector_operator.api.rows_service import RowsService
 from connector_operator.api.server import ConnectorsApi, build_health_app
 from connector_operator.api.service import ConnectorService
 from connector_operator.api.settings import ApiSettings
@@ -42,7 +43,9 @@ async def serving(settings: ApiSettings, namespace: str, location: Location) -> 
         cluster = Cluster(location, timeout=settings.cluster_timeout, connections=settings.max_connections)
         stack.push_async_callback(cluster.close)
         service = ConnectorService(cluster, namespace, settings.wait)
-        server = await _start(stack, ConnectorsApi(service, FleetService(cluster, namespace), settings).build_app())
+        fleet = FleetService(cluster, namespace)
+        rows = RowsService(cluster, fleet, namespace)
+        server = await _start(stack, ConnectorsApi(service, fleet, rows, settings).build_app())
 
         def connect() -> GuardedConnection:
             return GuardedConnection(

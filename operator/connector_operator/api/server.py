@@ -19,6 +19,7 @@ from connector_operator.api.fleet_service import FleetService
 from connector_operator.api.identity import BadIdError, resource_name
 from connector_operator.api.openapi import build_openapi
 from connector_operator.api.problems import ProblemError
+from connector_operator.api.rows_service import RowsService
 from connector_operator.api.service import ConnectorService
 from connector_operator.api.settings import ApiSettings
 from connector_runner.schemas.config import connector_types
@@ -37,9 +38,11 @@ _NAME = r"/{name:[\s\S]*}"
 class ConnectorsApi:
     """The handlers; each is a few lines around a call of the service."""
 
-    def __init__(self, service: ConnectorService, fleet: FleetService, settings: ApiSettings) -> None:
+    def __init__(
+        self, service: ConnectorService, fleet: FleetService, rows: RowsService, settings: ApiSettings
+    ) -> None:
         self._service = service
-        self._fleet = FleetRoutes(fleet, settings.client_timeout)
+        self._fleet = FleetRoutes(fleet, rows, settings.client_timeout)
         self._settings = settings
         self._room = Admission(_BODIES, settings.cluster_timeout)
 

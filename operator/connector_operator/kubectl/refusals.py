@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from connector_operator.resources.rights import UNKNOWN_USER, Right, build_grants
+
 NEAREST = 3
 _USER = re.compile(r'User "([^"]+)"')
-_ACCOUNT = "system:serviceaccount:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,25 +97,18 @@ def say_nearest(name: str, names: Iterable[str]) -> str:
 
 def _say_forbidden(call: Call, said: str) -> str:
     found = _USER.search(said)
-    user = found[1] if found else "YOUR-USER"
-    right = f"{call.verb} {call.resource}"
-    wide = "" if call.namespace else "cluster"
-    within = f" --namespace={call.namespace}" if call.namespace else ""
-    role = f"connectors-{call.verb}-{re.sub(r'[^a-z]+', '-', call.resource)}"
-    subject = (
-        f"--serviceaccount={user.removeprefix(_ACCOUNT)}" if user.startswith(_ACCOUNT) else f"--user={_quote(user)}"
+    user = found[1] if found else UNKNOWN_USER
+    within = f" --namespace={call.namespace}" if call.namespace else " --all-namespaces"
+    grants = build_grants([Right(call.verb, call.resource, call.namespace)], user)
+    return "\n".join(
+        [
+            f"You ({user}) may not {call.verb} {call.resource} {call.place} (403). "
+            "Ask an administrator of the cluster for that right, for example by",
+            *(f"  {command}" for command in grants),
+            "and check it by",
+            f"  kubectl auth can-i {call.verb} {call.resource}{within}",
+        ]
     )
-    return (
-        f"You ({user}) may not {right} {call.place} (403). Ask an administrator of the cluster for that right, for example by\n"
-        f"  kubectl create {wide}role {role} --verb={call.verb} --resource={call.resource}{within}\n"
-        f"  kubectl create {wide}rolebinding {role} --{wide}role={role} {subject}{within}\n"
-        f"and check it by\n"
-        f"  kubectl auth can-i {right}{within or ' --all-namespaces'}"
-    )
-
-
-def _quote(word: str) -> str:
-    return word if re.fullmatch(r"[\w@%+=:,./-]+", word) else "'" + word.replace("'", "'\"'\"'") + "'"
 
 
 def _parse(body: str) -> dict[str, Any]:

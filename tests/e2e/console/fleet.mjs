@@ -18,6 +18,7 @@ function report(name) {
 async function call(method, path, body, token = TOKEN) {
   const answer = await fetch(`${API}/v1/${path}`, { method, headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json" }, body: JSON.stringify(body) });
   assert.ok(answer.ok, `${method} ${path}: ${answer.status} ${await answer.clone().text()}`);
+  return answer;
 }
 
 const TESTS = {
@@ -33,6 +34,16 @@ const TESTS = {
     await page.locator(".rows").evaluate((rows) => { rows.scrollTop = rows.scrollHeight; });
     await page.locator(`.rows .row[data-index="${COUNT - 1}"]`).waitFor();
     assert.ok((await page.locator(".rows .row").count()) < 60);
+  },
+
+  async "rows per second stand in the first list, without a second report"(page) {
+    // The runners have reported half a minute ago, however long the fleet took to be made.
+    const { connectors } = await (await call("GET", "fleet?limit=500")).json();
+    await page.clock.setFixedTime(Math.max(...connectors.map((one) => Date.parse(one.updated) || 0)) + 30_000);
+    await signIn(page);
+    await page.getByRole("columnheader", { name: "Rows/s" }).getByRole("button").click();
+    await page.locator('.head .rate[aria-sort="descending"]').waitFor();
+    await page.waitForFunction(() => [...document.querySelectorAll(".rows .row .rate")].slice(0, 5).every((cell) => /^[1-9][\d.]*k$/.test(cell.textContent)));
   },
 
   async "a change is seen without a touch, and so is a deletion"(page) {
@@ -82,6 +93,11 @@ const TESTS = {
     await signIn(page, READER);
     await page.locator(".rows .row:has(.pill.good) a").first().click();
     await page.getByText(/Its Kubernetes events are not shown: You may not do this/).waitFor();
+    await page.getByRole("button", { name: "Show newest rows" }).click();
+    await page.getByText(/You may not do this: .*:reader may not create jobs\.batch/).waitFor();
+    const commands = await page.getByLabel("Commands that give the rights").innerText();
+    assert.match(commands, /kubectl create role \S+ --verb=get --resource=pods\/log --namespace=market-data/);
+    assert.deepEqual(await findBarriers(page), []);
     await page.getByRole("button", { name: "Stop", exact: true }).click();
     await page.locator(".toast.bad", { hasText: /You may not do this: .*cannot patch/ }).waitFor();
     await page.goto(`${API}/#/connector/nobody`);

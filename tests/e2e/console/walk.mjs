@@ -55,6 +55,14 @@ await withBrowser(async (browser) => {
   await page.locator(".life b", { hasText: "Running" }).first().waitFor();
   await look("it runs, with its events and its execution");
 
+  const rows = page.getByRole("region", { name: "Newest rows", exact: true });
+  await rows.getByRole("button", { name: "Show newest rows" }).click();
+  await rows.getByRole("columnheader", { name: "product_id" }).waitFor({ timeout: 180_000 });
+  await rows.getByText(/^\d+ rows? of ticker, the newest first/).waitFor();
+  assert.match(await rows.locator("tbody tr").first().innerText(), /BTC-USD|LINK-USD/);
+  console.log(`seen: rows: ${await rows.locator("tbody tr").count()}`);
+  await look("its newest rows");
+
   // Break it: an address where nobody listens. The operator starts another execution with it, which fails and says so.
   await page.getByRole("link", { name: "Edit" }).click();
   await page.getByLabel("url", { exact: true }).fill("ws://127.0.0.1:9");
@@ -72,6 +80,9 @@ await withBrowser(async (browser) => {
   await button("Stop").click();
   await isInState("stopped");
   await look("stopped");
+  await rows.getByRole("button", { name: "Show newest rows" }).click();
+  await rows.getByText("Asking for a Job").or(rows.getByText("The Job")).waitFor();
+  await rows.getByText(/^\d+ rows? of ticker, the newest first/).waitFor({ timeout: 180_000 });
 
   await button("Delete").click();
   const dialog = page.getByRole("dialog");

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-from connector_operator.api.executions import build_executions, read_last_words
+from connector_operator.api.executions import build_executions
 from connector_operator.api.fleet import build_detail, build_events, build_reasons, build_summary
 from connector_operator.api.fleet_service import translate
 from connector_operator.api.ownership import find_owner
 from connector_operator.resources.reasons import Reason
+from connector_operator.workloads.asked_jobs import read_last_words
 
 SECRET = "hunter2-hunter2"
 

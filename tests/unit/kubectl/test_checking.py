@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from connector_operator.kubectl.checking import build_job, exit_code_of, find_image, report_of, say_waiting
+from connector_operator.kubectl.checking import build_job, report_of
 from connector_operator.kubectl.refusals import RefusedError
 from connector_operator.resources import names
+from connector_operator.workloads.asked_jobs import exit_code_of, find_image, say_waiting
 from connector_runner.schemas.manifest import parse_manifest, read_variables
 
 FLAGS = Namespace(image="", timeout=60, output="table")

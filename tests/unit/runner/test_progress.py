@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from connector_runner.log import LineLog
 from connector_runner.pipeline.health import Health
 from connector_runner.pipeline.metrics import OTHERS, STREAMS_NAMED, PrometheusMeters
-from connector_runner.pipeline.progress import build_progress, log_progress, read_interval
+from connector_runner.pipeline.progress import Pace, PaceMeter, build_progress, log_progress, read_interval
 from connector_runner.pipeline.telemetry import NoMeters, Telemetry
 from connector_runner.protocols.batch import Batch
 from connector_runner.protocols.errors import ActionRequiredError
@@ -120,6 +120,20 @@ def test_a_commit_without_rows_is_no_news() -> None:
     telemetry.clock = lambda: NOW + 100
     commit(telemetry, one_batch("t", 0, None))
     assert build_progress(telemetry, None, time.monotonic()) == before
+
+
+def test_the_pace_is_that_since_the_report_before() -> None:
+    telemetry, meter = build_telemetry(), PaceMeter()
+    commit(telemetry, one_batch("t", 7, None))
+    assert meter.measure(telemetry.totals, 100.0) == Pace(), "of the first report nothing is known"
+    telemetry.committed(Transaction(1, (one_batch("t", 30, None),), "x"), Receipt(), 0.1)
+    telemetry.committed(Transaction(1, (one_batch("t", 10, None),), "x"), Receipt(), 0.3)
+    telemetry.committed(Transaction(1, (one_batch("t", 0, None),), "x"), Receipt(), 9.0)
+    pace = meter.measure(telemetry.totals, 220.0)
+    assert pace == Pace(20, 200), "40 rows in two minutes; a commit without rows does not count"
+    found = build_progress(telemetry, None, time.monotonic(), pace)
+    assert (found.rows_per_minute, found.commit_milliseconds) == (20, 200)
+    assert meter.measure(telemetry.totals, 280.0) == Pace(), "idle: reported once, and then nothing changes"
 
 
 def test_a_stream_that_fails_again_when_it_is_tried_again_has_failed_since_the_first_time() -> None:

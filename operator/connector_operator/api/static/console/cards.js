@@ -2,7 +2,7 @@
 
 import { h, show } from "./dom.js";
 import { Plot } from "./plot.js";
-import { copiedPart, formatAge, formatCount, formatDue, formatSeconds, formatShort, formatTime, formatWhen, plural, toneOf, whyOf } from "./words.js";
+import { copiedPart, formatAge, formatCount, formatDue, formatMilliseconds, formatSeconds, formatShort, formatTime, formatWhen, plural, toneOf, whyOf } from "./words.js";
 
 /** The sentence that matters most, and what to do about it. */
 export function buildNow(detail, now) {
@@ -74,18 +74,21 @@ export class NowFigures {
     this.copies = h("ul.copies");
     this.rate = new Plot("Rows per second", (value) => formatShort(value));
     this.lag = new Plot("Behind the source", (value) => formatSeconds(value));
+    this.commit = new Plot("Time of a commit", (value) => formatMilliseconds(value));
     this.element = h("section.card", { "aria-label": "Figures" }, h("header", {}, h("h2", {}, "Figures")), this.figures, this.copies,
-      h("div.plots", {}, this.rate.element, this.lag.element),
-      h("p.hint", {}, "Source: status.progress, which the operator reads from the runner's log."));
+      h("div.plots", {}, this.rate.element, this.lag.element, this.commit.element),
+      h("p.hint", {}, "From status.progress: what the runner reports once a minute, as watched since this page was opened, for an hour at the most. Nobody keeps earlier values but a Prometheus that scrapes the runners."));
   }
 
   set(detail, fleet) {
     const progress = detail.progress;
     const rate = fleet.rateOf(detail.name, Date.now());
-    const { rates, lags } = fleet.seriesOf(detail.name);
+    const { rates, lags, commits } = fleet.seriesOf(detail.name);
     const lag = progress?.lagSeconds;
     this.rate.set(rates, rate === null ? "–" : formatShort(rate));
     this.lag.set(lags, lag === undefined || lag === null ? "–" : formatSeconds(lag));
+    const commit = progress?.commitMilliseconds;
+    this.commit.set(commits, commit === undefined || commit === null ? "–" : formatMilliseconds(commit));
     show(this.figures, [
       ["Rows", progress ? formatCount(progress.rows || 0) : "–", "committed by this execution"],
       ["Dead letters", progress ? formatCount(progress.refused || 0) : "–", "rows that the dataset refused"],

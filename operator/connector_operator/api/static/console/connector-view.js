@@ -6,6 +6,7 @@ import { buildConditions, buildNow, buildSettings, NowFigures } from "./cards.js
 import { h, show, toast } from "./dom.js";
 import { pill } from "./fleet-view.js";
 import { buildExecutions, buildLife } from "./history.js";
+import { RowsCard } from "./rows-card.js";
 import { StreamsCard } from "./streams-card.js";
 
 /** After a change, the operator's events and Jobs follow a little later than the status. */
@@ -23,6 +24,7 @@ export class ConnectorView {
     this.now = h("section.card.now", { "aria-label": "Now" });
     this.figures = new NowFigures();
     this.streams = new StreamsCard({ session });
+    this.rows = new RowsCard({ session });
     this.conditions = card("Conditions");
     this.life = card("Life");
     this.runs = card("Executions");
@@ -30,7 +32,7 @@ export class ConnectorView {
     this.settings.head.append(h("a.button.small", { href: `#/connector/${encodeURIComponent(id)}/edit` }, "Edit"));
     this.manifest = this.#buildManifest();
     this.body = h("div.columns", {},
-      h("div.column.wide", {}, this.now, this.figures.element, this.streams.element, this.conditions.element),
+      h("div.column.wide", {}, this.now, this.figures.element, this.streams.element, this.rows.element, this.conditions.element),
       h("div.column", {}, this.life.element, this.runs.element, this.settings.element, this.manifest.element));
     this.element = h("main.page.connector", { id: "main", tabindex: -1 }, h("a.back", { href: "#/" }, "← Connectors"), this.head, this.owner, this.body);
     this.body.hidden = true;
@@ -55,6 +57,7 @@ export class ConnectorView {
   end() {
     clearInterval(this.timer);
     clearTimeout(this.later);
+    this.rows.end();
     this.isEnded = true;
   }
 
@@ -104,6 +107,7 @@ export class ConnectorView {
     show(this.now, buildNow(detail, Date.now()));
     this.figures.set(detail, this.fleet);
     this.streams.set(detail);
+    this.rows.set(detail);
     show(this.conditions.body, buildConditions(detail, Date.now()));
     show(this.settings.body, buildSettings(detail));
     this.manifest.text.textContent = detail.manifest;

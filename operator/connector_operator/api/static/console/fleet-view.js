@@ -160,7 +160,7 @@ export class FleetView {
     dataset.textContent = connector.dataset || "–";
     show(state, pill(connector), h("span.why", { title: whyOf(connector) }, whyOf(connector)));
     rows.textContent = connector.state !== "running" ? "–" : rate === null ? "…" : formatShort(rate);
-    rows.title = rate === null && connector.state === "running" ? "Known after the runner's second report, within two minutes" : "";
+    rows.title = rate === null && connector.state === "running" ? "Known from the runner's second report on, within two minutes" : "";
     behind.textContent = lag === undefined || lag === null ? "–" : formatSeconds(lag);
     behind.classList.toggle("late", lag > 60);
     show(progress, bar(connector.progress), h("span.text", {}, connector.progress?.text || "–"));

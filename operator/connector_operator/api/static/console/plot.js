@@ -31,7 +31,7 @@ export class Plot {
   set(points, value) {
     this.value.textContent = value;
     if (points.length < 2) {
-      show(this.body, h("p.hint", {}, "Drawn from the runner's reports, once a minute, while this page is open."));
+      show(this.body, h("p.hint", {}, "Drawn from two reports on, so within two minutes."));
       return;
     }
     const { line, area, most, span } = trace(points);

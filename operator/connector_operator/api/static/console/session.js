@@ -2,10 +2,12 @@
 
 export class Refusal extends Error {
   /** @param {number} status 0 when there was no answer */
-  constructor(status, message, errors = []) {
+  constructor(status, message, { errors = [], commands = [] } = {}) {
     super(message);
     this.status = status;
     this.errors = errors;
+    /** What an administrator types so that it is allowed. */
+    this.commands = commands;
   }
 }
 
@@ -48,7 +50,7 @@ export class Session {
   }
 
   /** Calls `take` with each line's value until the stream ends; returns then. */
-  async follow(path, take, signal) {
+  async follow(path, take, signal, method = "GET") {
     const silence = new AbortController();
     const stop = () => silence.abort();
     signal.addEventListener("abort", stop);
@@ -59,7 +61,7 @@ export class Session {
     };
     try {
       wake();
-      const answer = await this.#fetch(path, { headers: this.#headers(), signal: silence.signal });
+      const answer = await this.#fetch(path, { method, headers: this.#headers(), signal: silence.signal });
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
       let rest = "";
       for (;;) {
@@ -94,7 +96,7 @@ export class Session {
     }
     if (answer.ok) return answer;
     const problem = await answer.json().catch(() => ({}));
-    throw new Refusal(answer.status, problem.detail || problem.message || answer.statusText || "refused", problem.errors || []);
+    throw new Refusal(answer.status, problem.detail || problem.message || answer.statusText || "refused", problem);
   }
 }
 

@@ -1,6 +1,7 @@
 // The fleet as it is known: connectors by name, and what was seen of their progress. Pure.
 
-const MOST_POINTS = 90;
+/** So long are points kept: while the page is open, an hour at the most. */
+const KEPT_SECONDS = 3600;
 /** A runner tells of itself once a minute if anything has changed: after two and a half without a word nothing comes. */
 const SILENT_SECONDS = 150;
 
@@ -59,32 +60,39 @@ export class Fleet {
     const points = this.points.get(connector.name) || [];
     const at = Date.parse(connector.updated) / 1000;
     const last = points.at(-1);
-    const point = { at, rows: progress.rows || 0, lag: progress.lagSeconds ?? null, run: progress.run };
-    if (last && (point.at <= last.at || (point.rows === last.rows && point.lag === last.lag && point.run === last.run))) return;
+    const point = {
+      at, rows: progress.rows || 0, lag: progress.lagSeconds ?? null, run: progress.run,
+      perMinute: progress.rowsPerMinute ?? null, commit: progress.commitMilliseconds ?? null,
+    };
+    if (last && (point.at <= last.at || MEASURES.every((name) => point[name] === last[name]))) return;
     points.push(point);
-    if (points.length > MOST_POINTS) points.shift();
+    while (points[0].at < at - KEPT_SECONDS) points.shift();
     this.points.set(connector.name, points);
   }
 
-  /** Rows per second between the last two reports of one execution; null while that is not known. */
+  /** Rows per second as the runner reported it, else between its last two reports of one execution; null while that is not known. */
   rateOf(name, now) {
     const points = this.points.get(name) || [];
-    if (points.length < 2) return null;
-    const [before, last] = points.slice(-2);
-    return now / 1000 - last.at > SILENT_SECONDS ? 0 : rateBetween(before, last);
+    const last = points.at(-1);
+    if (!last) return null;
+    if (now / 1000 - last.at > SILENT_SECONDS) return 0;
+    return rateAt(points, points.length - 1);
   }
 
-  /** Rows per second and lag over time, as watched: arrays of {at, value}, at in seconds. */
+  /** Rows per second, lag and the time of commits, as watched: arrays of {at, value}; at in seconds, commits in milliseconds. */
   seriesOf(name) {
     const points = this.points.get(name) || [];
-    const rates = [];
-    for (let index = 1; index < points.length; index += 1) {
-      const value = rateBetween(points[index - 1], points[index]);
-      if (value !== null) rates.push({ at: points[index].at, value });
-    }
-    const lags = points.filter((point) => point.lag !== null).map((point) => ({ at: point.at, value: point.lag }));
-    return { rates, lags };
+    const take = (read) => points.map((point, index) => ({ at: point.at, value: read(point, index) })).filter(({ value }) => value !== null);
+    return { rates: take((_, index) => rateAt(points, index)), lags: take((point) => point.lag), commits: take((point) => point.commit) };
   }
+}
+
+const MEASURES = ["rows", "lag", "run", "perMinute", "commit"];
+
+function rateAt(points, index) {
+  const [before, last] = [points[index - 1], points[index]];
+  if (last.perMinute !== null) return last.perMinute / 60;
+  return before ? rateBetween(before, last) : null;
 }
 
 function rateBetween(before, last) {

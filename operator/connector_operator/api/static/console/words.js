@@ -9,6 +9,11 @@ export function formatSeconds(seconds) {
   return unit ? `${Math.floor(whole / unit[1])}${unit[0]}` : `${whole}s`;
 }
 
+/** Milliseconds with their unit: 4ms, 850ms, 1.2s, 12s. */
+export function formatMilliseconds(milliseconds) {
+  return milliseconds < 1000 ? `${Math.round(milliseconds)}ms` : `${trim(milliseconds / 1000)}s`;
+}
+
 /** How long ago an RFC 3339 time was; "" if it is no time. */
 export function formatAge(time, now) {
   const at = Date.parse(time);
