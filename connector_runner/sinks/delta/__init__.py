@@ -28,14 +28,16 @@ def _require_library() -> None:
 def build_sink(context: SinkContext) -> Sink:
     """A sink for `delta:///folder` (from the data directory) or `delta:////absolute/folder`."""
     _require_library()
-    from connector_runner.sinks.delta.sink import build_lake_sink
+    from connector_runner.datasets.columnar.sink import LakeSink
+    from connector_runner.sinks.delta.database import build_folder
 
-    return build_lake_sink(context)
+    return LakeSink(context, build_folder(context))
 
 
 def build_inspector(context: SinkContext, *, create: bool = False) -> Inspector:
     """Inspects such a folder without claiming it."""
     _require_library()
-    from connector_runner.sinks.delta.inspector import LakeInspector
+    from connector_runner.datasets.columnar.inspector import LakeInspector
+    from connector_runner.sinks.delta.database import build_folder
 
-    return LakeInspector(context, create=create)
+    return LakeInspector(context, build_folder(context), create=create)

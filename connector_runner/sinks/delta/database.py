@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from connector_runner.datasets.columnar.connection import LakeConnection
+from connector_runner.datasets.columnar.tables import LedgerTable, Table
 from connector_runner.datasets.columnar.types import VALUE_ERRORS
 from connector_runner.datasets.dialect import Dialect
 from connector_runner.protocols.errors import ActionRequiredError, InvalidConfigError
+from connector_runner.protocols.schema import StreamSchema
+from connector_runner.protocols.sink import SinkContext
 from connector_runner.schemas.dataset_url import url_problems
 from connector_runner.schemas.datasets.delta import Address, parse_address
-from connector_runner.sinks.delta.connection import LakeConnection
 from connector_runner.sinks.delta.dialect import DIALECT
 from connector_runner.sinks.delta.errors import explained
+from connector_runner.sinks.delta.fitting import ensure_table
+from connector_runner.sinks.delta.ledger_table import LedgerTable as DeltaLedger
+from connector_runner.sinks.delta.tables import Table as DeltaTable
 
 
 def read_address(read_url: Callable[[], str]) -> Address:
@@ -26,6 +32,31 @@ def read_address(read_url: Callable[[], str]) -> Address:
     if problems := url_problems(url):
         raise InvalidConfigError([f"dataset.url: {problem}" for problem in problems], reason="InvalidDataset")
     return parse_address(url)
+
+
+class Tables:
+    """The tables of a folder, as `columnar.tables.Lake` says.
+
+    Args:
+        root: The folder.
+        address: What the URL says.
+    """
+
+    dialect: Dialect = DIALECT
+
+    def __init__(self, root: Path, address: Address) -> None:
+        self.where = str(root)
+        self.ledger: LedgerTable = DeltaLedger(root)
+        self.commit_seconds = address.commit_seconds
+        self.target_bytes = address.target_bytes
+        self._root = root
+
+    def table(self, name: str) -> DeltaTable:
+        """A table, which may be missing."""
+        return DeltaTable(self._root, name)
+
+    def close(self) -> None:
+        """Does nothing: nothing is open."""
 
 
 class LakeFolder:
@@ -70,7 +101,7 @@ class LakeFolder:
                     )
                 if create:
                     root.mkdir(exist_ok=True)
-            connection = LakeConnection(root, address, self._connector)
+            connection = LakeConnection(Tables(root, address), self._connector)
             connection.load()
         self.connection = connection
         return connection
@@ -82,3 +113,19 @@ class LakeFolder:
     def is_refusal(self, error: Exception) -> bool:
         """See `Database.is_refusal`."""
         return True
+
+    def named(self, tables: Mapping[str, str]) -> dict[str, str]:
+        """See `LakeDatabase.named`."""
+        address = read_address(self._read_url)
+        return {stream: address.table(table) for stream, table in tables.items()}
+
+    def ensure(self, table: Table, schema: StreamSchema, *, append: bool, own: bool) -> bool:
+        """See `LakeDatabase.ensure`."""
+        if not isinstance(table, DeltaTable):
+            raise TypeError(f"{table.name} is no Delta table")
+        return ensure_table(table, schema, append=append, own=own)
+
+
+def build_folder(context: SinkContext) -> LakeFolder:
+    """The folder that a dataset's URL names."""
+    return LakeFolder(context.read_url, context.directory, context.connector)

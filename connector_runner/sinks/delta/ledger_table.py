@@ -8,18 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 from deltalake import write_deltalake
 from deltalake.exceptions import CommitFailedError
 
+from connector_runner.datasets.columnar.tables import Rows
 from connector_runner.datasets.fencing import COLUMNS
 from connector_runner.datasets.names import CHECKPOINTS
 from connector_runner.sinks.delta.tables import Table, commit_once
 
-Key = tuple[str, str, str]
-Rows = dict[Key, tuple[Any, ...]]
 _WHOLE = {"epoch", "number", "run"}
 SCHEMA = pa.schema(
     [*((name, pa.int64() if name in _WHOLE else pa.string()) for name in COLUMNS), ("pending", pa.string())]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
 from connector_runner.datasets.columnar.columns import Columns
+from connector_runner.datasets.columnar.types import VALUE_ERRORS
 from connector_runner.datasets.dead_letters import RefusedError
+from connector_runner.datasets.names import OWNER, ROW_NUMBER
 from connector_runner.protocols.batch import Row
 
 
@@ -56,3 +60,25 @@ def literal(value: Any) -> str:
     if isinstance(value, dt.date):
         return f"CAST('{value.isoformat()}' AS DATE)"
     raise RefusedError(f"a value of type {type(value).__name__} in a key's prefix")
+
+
+def select_entries(columns: Columns, owner: Sequence[str], prefixes: Sequence[Row]) -> str:
+    """Selects from the history `t` the operation and the stream's columns, as `columnar.tables.Table.entries` says."""
+    schema = columns.schema
+    wanted = [f"{quoted(name)} = {literal(value)}" for name, value in zip(OWNER, owner, strict=True)]
+    own = " AND ".join(wanted)
+    if not schema.key:
+        last = f"SELECT coalesce(max({quoted(ROW_NUMBER)}), 0) FROM t WHERE _op = 'delete' AND {own}"
+        wanted.append(f"{quoted(ROW_NUMBER)} > ({last})")
+    elif () not in prefixes:
+        wanted.append(f"({' OR '.join(_matching(columns, prefixes)) or 'false'})")
+    names = ", ".join(map(quoted, schema.names))
+    return f"SELECT _op, {names} FROM t WHERE {' AND '.join(wanted)} ORDER BY {quoted(ROW_NUMBER)}"
+
+
+def _matching(columns: Columns, prefixes: Sequence[Row]) -> list[str]:
+    matching = []
+    for prefix in prefixes:
+        with suppress(*VALUE_ERRORS):  # refused when its turn comes
+            matching.append(f"({key_begins(columns, prefix)})")
+    return matching

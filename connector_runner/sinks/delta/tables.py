@@ -16,11 +16,14 @@ from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 from pyarrow import fs
 
+from connector_runner.datasets.columnar.columns import Columns
+from connector_runner.datasets.columnar.intents import Intent
 from connector_runner.datasets.columnar.staged_files import CHANGE
 from connector_runner.datasets.columnar.staging_folder import StagingFolder
+from connector_runner.datasets.columnar.tables import Entry
+from connector_runner.protocols.batch import Row
 from connector_runner.protocols.errors import TransientError
-from connector_runner.sinks.delta.intents import Intent
-from connector_runner.sinks.delta.rows import quoted
+from connector_runner.sinks.delta.rows import key_begins, quoted, select_entries
 
 STAGED = "_staged"
 """The folder in a table's folder for files that no commit names yet; readers and vacuum leave names with an underscore alone."""
@@ -96,6 +99,14 @@ class Table:
             raise
         return True
 
+    def file_schema(self, schema: pa.Schema) -> pa.Schema:
+        """See `columnar.tables.Table.file_schema`."""
+        return schema
+
+    def removal(self, columns: Columns, prefixes: Sequence[Row]) -> str:
+        """A condition in SQL on the alias `t`."""
+        return " OR ".join(f"({key_begins(columns, prefix, 't.')})" for prefix in prefixes)
+
     @property
     def schema(self) -> pa.Schema:
         """Its columns."""
@@ -131,6 +142,28 @@ class Table:
         first = self._next_number[column]
         self._next_number[column] = first + count
         return first
+
+    def newest(self, limit: int) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
+        """See `columnar.tables.Table.newest`; of a state, the rows of the newest files."""
+        names = self.schema.names
+        if "_id" in names:
+            found = self.query(f"SELECT * FROM t ORDER BY {quoted('_id')} DESC LIMIT {limit}")
+            return names, [tuple(row.values()) for row in reversed(found.to_pylist())]
+        listed = pa.table(self.delta.get_add_actions(flatten=True))
+        files = sorted(zip(listed["modification_time"].to_pylist(), listed["path"].to_pylist(), strict=True))
+        rows: list[tuple[Any, ...]] = []
+        for _, path in reversed(files):
+            found = pq.read_table(self.path / path).to_pylist()
+            rows = [tuple(row.get(name) for name in names) for row in found[-(limit - len(rows)) :]] + rows
+            if len(rows) >= limit:
+                break
+        return names, rows
+
+    def entries(self, columns: Columns, owner: Sequence[str], prefixes: Sequence[Row]) -> Sequence[Entry]:
+        """See `columnar.tables.Table.entries`."""
+        found = self.query(select_entries(columns, owner, prefixes))
+        rows = zip(*(column.to_pylist() for column in found.columns[1:]), strict=True)
+        return list(zip(found["_op"].to_pylist(), rows, strict=True))
 
     # committing
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from connector_runner.datasets.columnar.changes import Changes
 from connector_runner.datasets.columnar.columns import Columns
+from connector_runner.datasets.columnar.intents import Intent, decode_intents, encode_intents
 from connector_runner.datasets.columnar.rows import LiveRows, segments
 from connector_runner.datasets.columnar.types import VALUE_ERRORS, arrow_type
 from connector_runner.datasets.write_plan import NAMES
@@ -25,7 +26,6 @@ from connector_runner.protocols.batch import Batch, Operation
 from connector_runner.protocols.schema import Column, StreamSchema
 from connector_runner.protocols.types import DECIMAL, INT64, STRING, Kind, LogicalType
 from connector_runner.schemas.datasets.delta import Address, parse_address
-from connector_runner.sinks.delta.intents import Intent, decode_intents, encode_intents
 
 UPSERT, DELETE, INSERT, REPLACE = Operation
 TEXTS = st.text(st.characters(codec=None), max_size=40)

@@ -1,4 +1,4 @@
-"""Dead letters and incidents: the ledger inserts them into tables of its local copy, whose rows go to Delta tables of the same names."""
+"""Dead letters and incidents: the ledger inserts them into tables of its local copy, whose rows go to tables of the same names."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from contextlib import suppress
 
 import pyarrow as pa
 
+from connector_runner.datasets.columnar.intents import Intent
 from connector_runner.datasets.columnar.staged_files import StagedFile
+from connector_runner.datasets.columnar.tables import Table
 from connector_runner.datasets.names import quote
-from connector_runner.sinks.delta.intents import Intent
-from connector_runner.sinks.delta.tables import Table
 
 _SUFFIX = re.compile(r".+_(dead_letters|incidents)")
 _TYPES = {"id": pa.int64(), "at": pa.timestamp("us", "UTC")}
@@ -61,7 +61,7 @@ class Beside:
         ]
         files = self._files.setdefault(name, [])
         if not files or files[-1].is_closed:
-            files.append(StagedFile(table.staging, schema))
+            files.append(StagedFile(table.staging, table.file_schema(schema)))
         files[-1].add(pa.Table.from_arrays(arrays, schema=schema))
 
     def seal(self, app: str, record: str) -> list[Intent]:

@@ -8,14 +8,13 @@ from typing import TypeAlias
 
 import pyarrow as pa
 
+from connector_runner.datasets.columnar.beside import Beside
 from connector_runner.datasets.columnar.changes import Changes
 from connector_runner.datasets.columnar.columns import Columns
+from connector_runner.datasets.columnar.intents import Intent
 from connector_runner.datasets.columnar.staged_files import StagedFile, build_changes, write_staged
+from connector_runner.datasets.columnar.tables import Table
 from connector_runner.protocols.batch import Row
-from connector_runner.sinks.delta.beside import Beside
-from connector_runner.sinks.delta.intents import Intent
-from connector_runner.sinks.delta.rows import key_begins
-from connector_runner.sinks.delta.tables import Table
 
 Written: TypeAlias = pa.Table | Sequence[tuple[int, Row]]
 """Rows to be appended, or operations to be merged."""
@@ -56,7 +55,7 @@ class Stage:
                 continue
             files = self._files.setdefault(stream, [])
             if not files or files[-1].is_closed or not files[-1].has(rows.schema):
-                files.append(StagedFile(self._table(table).staging, rows.schema))
+                files.append(StagedFile(self._table(table).staging, self._table(table).file_schema(rows.schema)))
             files[-1].add(rows)
 
     def seal(self, record: str) -> list[Intent]:
@@ -71,7 +70,7 @@ class Stage:
         for (stream, table), (columns, changes) in self._changes.items():
             if changes:
                 name = write_staged(self._table(table).staging, build_changes(columns, changes), ".changes")
-                removed = " OR ".join(f"({key_begins(columns, prefix, 't.')})" for prefix in changes.prefixes)
+                removed = self._table(table).removal(columns, list(changes.prefixes)) if changes.prefixes else ""
                 app, version = self._next_version(stream, table)
                 intents.append(
                     Intent(table, app, version, record, changes=name, key=columns.schema.key, removed=removed)

@@ -11,7 +11,7 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True):
     """A commit of one table.
 
     Attributes:
-        table: The table's folder.
+        table: The table's name.
         app: The application of its transaction: connector/stream.
         version: The version of that transaction; it is carried out if the table has a lower one.
         record: What the table's commit says of it, as JSON: who wrote it, and the position after it.
@@ -19,7 +19,7 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True):
         rows: How many rows they hold.
         changes: A file of changes to be merged; "" for none.
         key: Columns that identify a row of the changes.
-        removed: Which rows are removed before that, as SQL on the alias `t`; "" for none.
+        removed: Which rows are removed before that, as `Table.removal` says it; "" for none.
     """
 
     table: str

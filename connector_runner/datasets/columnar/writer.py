@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 import pyarrow as pa
 
 from connector_runner.datasets.blocking.database import BlockingConnection
 from connector_runner.datasets.columnar.columns import Columns
+from connector_runner.datasets.columnar.connection import LakeConnection
 from connector_runner.datasets.columnar.rows import LiveRows, Stored, build_history, operations, segments
 from connector_runner.datasets.columnar.types import VALUE_ERRORS
 from connector_runner.datasets.dead_letters import build_letter
-from connector_runner.datasets.names import OWNER, ROW_NUMBER
+from connector_runner.datasets.names import ROW_NUMBER
 from connector_runner.datasets.stream_ledger import StreamLedger
 from connector_runner.datasets.write_plan import NAMES
 from connector_runner.protocols.batch import Batch, Operation, Row
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.sink import Transaction
-from connector_runner.sinks.delta.connection import LakeConnection
-from connector_runner.sinks.delta.rows import key_begins, literal, quoted
 
 UPSERT, DELETE, INSERT, REPLACE = Operation
 
@@ -88,7 +86,7 @@ class MergeWriter(_Writer):
 
     def _check(self, operation: int, row: Row) -> None:
         if operation == REPLACE:
-            key_begins(self._columns, row)
+            self._connected().table(self._table).removal(self._columns, [row])
         elif operation == DELETE:
             self._columns.stored([row[place] for place in self._schema.key_indices], self._schema.key)
         else:
@@ -173,24 +171,7 @@ class HistoryWriter(_Writer):
         """The live rows of these prefixes, read from the table; nothing may be staged."""
         table = self._connected().table(self._table)
         table.refresh()
-        wanted = [f"{quoted(name)} = {literal(value)}" for name, value in zip(OWNER, self._ledger.owner, strict=True)]
-        own = " AND ".join(wanted)
-        if not self._schema.key:
-            last = f"SELECT coalesce(max({quoted(ROW_NUMBER)}), 0) FROM t WHERE _op = 'delete' AND {own}"
-            wanted.append(f"{quoted(ROW_NUMBER)} > ({last})")
-        elif () not in prefixes:
-            wanted.append(f"({' OR '.join(self._matching(prefixes)) or 'false'})")
-        names = ", ".join(map(quoted, self._schema.names))
-        found = table.query(f"SELECT _op, {names} FROM t WHERE {' AND '.join(wanted)} ORDER BY {quoted(ROW_NUMBER)}")
-        entries = zip(found["_op"].to_pylist(), _tuples(found.columns[1:]), strict=True)
-        return LiveRows(self._schema, list(entries))
-
-    def _matching(self, prefixes: Sequence[Row]) -> list[str]:
-        matching = []
-        for prefix in prefixes:
-            with suppress(*VALUE_ERRORS):  # refused when its turn comes
-                matching.append(f"({key_begins(self._columns, prefix)})")
-        return matching
+        return LiveRows(self._schema, table.entries(self._columns, self._ledger.owner, prefixes))
 
 
 def _tuples(columns: Sequence[pa.Array]) -> list[Stored]:

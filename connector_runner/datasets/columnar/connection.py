@@ -1,4 +1,4 @@
-"""A connection whose transactions commit in Delta tables: statements of the ledger run on a local copy, and what they change is committed.
+"""A connection whose transactions commit in tables of a lake: statements of the ledger run on a local copy, and what they change is committed.
 
 The copy (SQLite, in memory) is filled from the ledger's table. A flush stages the files, commits the ledger with what it has decided for
 each table, and carries that out. Who dies in between leaves it to the next one, which finds it in the ledger.
@@ -9,24 +9,20 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+from connector_runner.datasets.columnar.beside import Beside
 from connector_runner.datasets.columnar.columns import Columns
+from connector_runner.datasets.columnar.intents import Intent, decode_intents, encode_intents
 from connector_runner.datasets.columnar.pacing import Pacing
+from connector_runner.datasets.columnar.records import record_of
+from connector_runner.datasets.columnar.stage import Stage, Written
+from connector_runner.datasets.columnar.tables import Key, Lake, Rows, Table
 from connector_runner.datasets.fencing import COLUMNS
 from connector_runner.datasets.ledger_statements import build_ledger_statements
 from connector_runner.datasets.names import CHECKPOINTS, TableNames
 from connector_runner.datasets.procedure import Cursor
 from connector_runner.protocols.errors import TransientError
-from connector_runner.schemas.datasets.delta import Address
-from connector_runner.sinks.delta.beside import Beside
-from connector_runner.sinks.delta.dialect import DIALECT
-from connector_runner.sinks.delta.intents import Intent, decode_intents, encode_intents
-from connector_runner.sinks.delta.ledger_table import Key, LedgerTable, Rows
-from connector_runner.sinks.delta.records import record_of
-from connector_runner.sinks.delta.stage import Stage, Written
-from connector_runner.sinks.delta.tables import Table
 
 TRIES = 20
 Values = tuple[Any, ...] | None
@@ -47,25 +43,23 @@ class LakeConnection:
         stages: Whether a COMMIT may leave rows staged until the next `flush`; set while rows are written.
 
     Args:
-        root: The folder of the tables.
-        address: What the URL says.
+        lake: The tables, and when they are committed.
         connector: Who writes.
     """
 
-    def __init__(self, root: Path, address: Address, connector: str) -> None:
-        self.root = root
+    def __init__(self, lake: Lake, connector: str) -> None:
+        self.lake = lake
         self.stages = False
-        self._address = address
         self._connector = connector
         self._local = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        self._local.execute(build_ledger_statements(TableNames("", ""), DIALECT).create_checkpoints)
+        self._local.execute(build_ledger_statements(TableNames("", ""), lake.dialect).create_checkpoints)
         self._local.executescript("CREATE TEMP TABLE changed (connector, stream, table_name);\n" + _TRIGGERS)
         self._stage = Stage(connector, self.table, Beside(self._local, self.table))
-        self._ledger = LedgerTable(root)
+        self._ledger = lake.ledger
         self._base: Rows = {}
         self._tables: dict[str, Table] = {}
         self._written: list[tuple[Columns, str, Written]] = []
-        self._pacing = Pacing(address.commit_seconds, address.target_bytes)
+        self._pacing = Pacing(lake.commit_seconds, lake.target_bytes)
         self._unknown: tuple[Target, Sequence[Intent]] | None = None
         self._done: list[Intent] = []
 
@@ -95,8 +89,10 @@ class LakeConnection:
         return sum(self.table(name).remove_old_staged() for name in names if self.table(name).exists)
 
     def table(self, name: str) -> Table:
-        """A table of the folder."""
-        return self._tables.setdefault(name, Table(self.root, name))
+        """A table of the lake."""
+        if name not in self._tables:
+            self._tables[name] = self.lake.table(name)
+        return self._tables[name]
 
     # the connection
 
@@ -125,6 +121,7 @@ class LakeConnection:
         """See `BlockingConnection.close`; what is staged and not committed is removed."""
         self._stage.discard()
         self._local.close()
+        self.lake.close()
 
     # writing
 
@@ -148,7 +145,7 @@ class LakeConnection:
         """Stages what the open transaction has written, and commits at once unless that may wait."""
         self._stage.take(self._written)
         self._written.clear()
-        if self.stages and self._address.commit_seconds:
+        if self.stages and self.lake.commit_seconds:
             self._local.execute("COMMIT")
             self._pacing.staged(time.monotonic())
             return
@@ -209,7 +206,7 @@ class LakeConnection:
             if self._ledger.commit(rows, {**pending, self._connector: encode_intents(intents)}):
                 self._base = rows
                 return
-        raise _ChangedError(f"the ledger in {self.root} is changed again and again")
+        raise _ChangedError(f"the ledger in {self.lake.where} is changed again and again")
 
     def _is_committed(self, rows: Rows, target: Target) -> bool:
         """Whether an earlier try has committed, and its answer was lost."""
@@ -228,7 +225,7 @@ class LakeConnection:
                 is_same = self.stages or _holder(before) == _holder(now)
             if not is_same:
                 raise _ChangedError(
-                    f"somebody else has written to the ledger in {self.root} in this moment; it is read again"
+                    f"somebody else has written to the ledger in {self.lake.where} in this moment; it is read again"
                 )
 
     def _decided(self) -> None:

@@ -1,4 +1,4 @@
-"""The sink: the ledger's procedures over tables of a folder, and what waits for the next commit."""
+"""The sink: the ledger's procedures over tables of a lake, and what waits for the next commit."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from connector_runner.datasets.blocking.sink import BlockingSink
+from connector_runner.datasets.columnar.connection import LakeConnection
+from connector_runner.datasets.columnar.database import LakeDatabase
+from connector_runner.datasets.columnar.writer import HistoryWriter, MergeWriter
 from connector_runner.datasets.ledger import Ledger
 from connector_runner.datasets.procedure import Procedure, run
 from connector_runner.protocols.batch import Operation
@@ -14,27 +17,18 @@ from connector_runner.protocols.errors import ActionRequiredError, TransientErro
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.sink import Claim, Receipt, SinkContext, Transaction
 from connector_runner.protocols.source import WriteMode
-from connector_runner.sinks.delta.connection import LakeConnection
-from connector_runner.sinks.delta.database import LakeFolder, read_address
-from connector_runner.sinks.delta.fitting import ensure_table
-from connector_runner.sinks.delta.writer import HistoryWriter, MergeWriter
 
 
-def with_folders(context: SinkContext) -> SinkContext:
-    """The same with the names of folders as tables."""
-    return replace(context, tables=_folders_of(context, context.tables))
+def with_names(context: SinkContext, database: LakeDatabase) -> SinkContext:
+    """The same with the names that tables have in the lake."""
+    return replace(context, tables=database.named(context.tables))
 
 
-def _folders_of(context: SinkContext, tables: Mapping[str, str]) -> dict[str, str]:
-    address = read_address(context.read_url)
-    return {stream: address.table(table) for stream, table in tables.items()}
+class LakeRows:
+    """`Rows` stored in tables of the lake."""
 
-
-class TableFolders:
-    """`Rows` stored in tables of the folder."""
-
-    def __init__(self, context: SinkContext, folder: LakeFolder, ledger: Ledger) -> None:
-        self._folder = folder
+    def __init__(self, context: SinkContext, database: LakeDatabase, ledger: Ledger) -> None:
+        self._database = database
         self._ledger = ledger
         self._append = context.write_mode is WriteMode.APPEND
 
@@ -45,7 +39,7 @@ class TableFolders:
         """See `Rows.ensure`."""
         yield from ()
         table = self.present().table(self._ledger.streams[schema.stream].names.table)
-        return ensure_table(table, schema, append=self._append, own=own)
+        return self._database.ensure(table, schema, append=self._append, own=own)
 
     def build_writer(self, schema: StreamSchema) -> HistoryWriter | MergeWriter:
         """See `Rows.build_writer`."""
@@ -54,9 +48,9 @@ class TableFolders:
 
     def present(self) -> LakeConnection:
         """The present connection."""
-        if self._folder.connection is None:
+        if self._database.connection is None:
             raise TransientError("there is no connection", reason="DatasetUnavailable")
-        return self._folder.connection
+        return self._database.connection
 
     def leave(self) -> None:
         """Does nothing: a commit in progress is finished first."""
@@ -66,17 +60,21 @@ class TableFolders:
 
 
 class LakeSink(BlockingSink):
-    """See `Sink` and `Staging`."""
+    """See `Sink` and `Staging`; a table's commit holds rows, transaction and position, and the ledger's has decided it.
 
-    def __init__(self, context: SinkContext) -> None:
-        folder = LakeFolder(context.read_url, context.directory, context.connector)
-        super().__init__(with_folders(context), folder, lambda ledger: TableFolders(context, folder, ledger))
+    Args:
+        context: What the sink is built from.
+        database: The lake.
+    """
+
+    def __init__(self, context: SinkContext, database: LakeDatabase) -> None:
+        super().__init__(with_names(context, database), database, lambda ledger: LakeRows(context, database, ledger))
         self._context = context
-        self._folder = folder
+        self._lake = database
 
     def due_in(self) -> float | None:
         """See `Staging.due_in`."""
-        connection = self._folder.connection
+        connection = self._lake.connection
         return None if connection is None else connection.due_in()
 
     async def flush(self) -> None:
@@ -84,14 +82,14 @@ class LakeSink(BlockingSink):
         await self._in_thread(self._flush)
 
     def _flush(self) -> None:
-        if (connection := self._folder.connection) is not None:
+        if (connection := self._lake.connection) is not None:
             with self._database.explained():
                 connection.flush()
 
     def _claim(self) -> Claim:
         self._disconnect()  # an earlier attempt may have left a commit of unknown outcome
         self._connected()
-        connection, take_over = self._folder.connection, self._context.take_over
+        connection, take_over = self._lake.connection, self._context.take_over
         with self._explained():
             if connection is not None:
                 connection.complete([self._context.connector, *([take_over.connector] if take_over else ())])
@@ -103,28 +101,28 @@ class LakeSink(BlockingSink):
 
     def _select(self, tables: Mapping[str, str] | None, record: str) -> Claim:
         self._flush()
-        if (connection := self._folder.connection) is not None:
+        if (connection := self._lake.connection) is not None:
             with self._explained():
                 connection.reload()  # who holds the added streams may be newer than the copy
-        return super()._select(None if tables is None else _folders_of(self._context, tables), record)
+        return super()._select(None if tables is None else self._lake.named(tables), record)
 
     def _recover(self) -> int:
-        connection = self._folder.connection
+        connection = self._lake.connection
         if connection is None or self._connection is None:
-            connection = self._folder.connect()
+            connection = self._lake.connect()
             self._connection = connection
         with self._explained():
             is_lost = connection.reload()
             number = run(connection, self._ledger.recover())
         if is_lost:
             raise ActionRequiredError(
-                f"the ledger in {connection.root} was changed by hand, and what was staged is lost; the next run reads it again",
+                f"the ledger in {connection.lake.where} was changed by hand, and what was staged is lost; the next run reads it again",
                 reason="DatasetError",
             )
         return number
 
     def _write(self, transaction: Transaction) -> Receipt:
-        connection = self._folder.connection
+        connection = self._lake.connection
         if connection is None:
             raise TransientError("there is no connection", reason="DatasetUnavailable")
         replaces = any(
@@ -137,8 +135,3 @@ class LakeSink(BlockingSink):
             return super()._write(transaction)
         finally:
             connection.stages = False
-
-
-def build_lake_sink(context: SinkContext) -> LakeSink:
-    """Effectively once for each table: its commit holds rows, transaction and position, and is decided by the ledger's."""
-    return LakeSink(context)
