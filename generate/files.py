@@ -10,7 +10,16 @@ from pathlib import Path
 from connector_operator.crds.files import build_crd_files
 from connector_runner.schemas.config import connector_types
 from demo.document import build_walkthrough
-from generate import dataset_pages, gitops_files, kind_pages, metric_pages, operator_pages, selection_pages
+from generate import (
+    dataset_pages,
+    gitops_files,
+    kind_pages,
+    message_pages,
+    metric_pages,
+    operator_pages,
+    rights_pages,
+    selection_pages,
+)
 from generate.blocks import BlockError, Blocks, build_block, fill
 from generate.chart.files import build_chart_files, build_install
 from generate.chart.values import describe_values
@@ -49,6 +58,8 @@ def find_pages() -> dict[str, Blocks]:
         "docs/install.md": {"values": describe_values},
         "docs/many-streams.md": selection_pages.BLOCKS,
         "docs/monitoring.md": metric_pages.BLOCKS,
+        "docs/troubleshooting.md": message_pages.BLOCKS,
+        "docs/security.md": rights_pages.BLOCKS,
         "docs/guarantees.md": dataset_pages.BLOCKS,
         **{f"docs/{source}.md": find_blocks(source) for source in sources},
     }

@@ -40,12 +40,13 @@ def test_links_between_documents_lead_somewhere(path: Path) -> None:
 
 
 def anchors_of(document: Path) -> set[str]:
-    """The names of a document's headings, as links to them are written."""
+    """The names of a document's headings, as links to them are written, and of its own anchors (rows of tables)."""
     text = re.sub(r"```.*?```", "", document.read_text(), flags=re.DOTALL)
     titles = [
         re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", title) for title in re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
     ]
-    return {re.sub(r"[^\w\- ]", "", title.strip().lower()).replace(" ", "-") for title in titles}
+    own = set(re.findall(r'<a id="([^"]+)"></a>', text))
+    return own | {re.sub(r"[^\w\- ]", "", title.strip().lower()).replace(" ", "-") for title in titles}
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name)
