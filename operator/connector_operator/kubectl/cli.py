@@ -5,9 +5,17 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from connector_operator.kubectl.cluster import Cluster
+
+SHELLS = ("bash", "zsh", "fish")
+HIDDEN = "__complete"
+"""The command by which shells ask for completions; what follows it is no command line of its own."""
 FAILED = 1
 INTERRUPTED = 130
 CHANGES = {
@@ -16,6 +24,16 @@ CHANGES = {
     "restart": "replace the running executions once",
     "rediscover": "list the streams again",
 }
+
+PLACES = {
+    "status": ("commands", "show_status"),
+    "why": ("commands", "show_why"),
+    "streams": ("commands", "show_streams"),
+    "logs": ("commands", "show_logs"),
+    "check": ("checking", "show_check"),
+    "delete": ("deleting", "delete"),
+}
+"""The module and function of each command that is no change of spec; imported when it is typed, since some take long."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -45,6 +63,11 @@ def build_parser() -> argparse.ArgumentParser:
     _add_output(check)
     for command in (why, streams, logs, check):
         command.add_argument("name", metavar="NAME", help="the connector")
+    delete = commands.add_parser("delete", parents=[login], help="delete connectors; the rows in the dataset stay")
+    delete.add_argument("--yes", action="store_true", help="without asking")
+    delete.add_argument("names", nargs="+", metavar="NAME", help="the connectors")
+    completion = commands.add_parser("completion", help="a script that makes your shell complete commands and names")
+    completion.add_argument("shell", choices=SHELLS, help="which shell")
     for name, text in CHANGES.items():
         command = commands.add_parser(name, parents=[login], help=text)
         command.add_argument("names", nargs="+", metavar="NAME", help="the connectors")
@@ -53,8 +76,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the console scripts; returns the exit code: 0, 1 if anything was refused, 2 for wrong usage."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == [HIDDEN]:
+        from connector_operator.kubectl.completing import print_offers
+
+        return print_offers(arguments[1:])
     flags = build_parser().parse_args(arguments)
-    missing = [package for package in ("kubernetes", "rich") if find_spec(package) is None]
+    missing = [package for package in ("rich", "urllib3") if find_spec(package) is None]
     if missing:
         sys.stderr.write(f"{' and '.join(missing)} not installed: pip install 'connector-operator[plugin]'\n")
         return FAILED
@@ -73,20 +101,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(flags: argparse.Namespace) -> int:
-    from connector_operator.kubectl import commands
-    from connector_operator.kubectl.checking import show_check
+    if flags.command == "completion":
+        from connector_operator.kubectl.completing import print_script
+
+        return print_script(flags.shell)
     from connector_operator.kubectl.cluster import Cluster, Login
 
     cluster = Cluster(Login(flags.kubeconfig, flags.context, flags.acting_as))
     flags.namespace = flags.namespace or cluster.namespace
-    shown = {
-        "status": commands.show_status,
-        "why": commands.show_why,
-        "streams": commands.show_streams,
-        "logs": commands.show_logs,
-        "check": show_check,
-    }
-    return shown.get(flags.command, commands.change)(cluster, flags)
+    module, function = PLACES.get(flags.command, ("commands", "change"))
+    shown: Callable[[Cluster, argparse.Namespace], int] = getattr(
+        import_module(f"connector_operator.kubectl.{module}"), function
+    )
+    return shown(cluster, flags)
 
 
 def _add_login(parser: argparse.ArgumentParser, default: str) -> None:

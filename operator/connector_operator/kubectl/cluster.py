@@ -1,83 +1,44 @@
-"""Requests to the API server as whoever types the command, by kubeconfig; objects are plain JSON."""
+"""What the plugin asks of the API server, as whoever types the command; objects are plain JSON."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import urllib3
-from kubernetes import client, config
-
-from connector_operator.kubectl.refusals import Call, RefusedError, build_refusal, build_unreachable
+from connector_operator.kubectl.refusals import Call, build_refusal
+from connector_operator.kubectl.transport import APPLY, MERGE, Json, Login, Request, Transport
 from connector_operator.resources.names import CONTAINER, LABEL_CONNECTOR, LABEL_ROLE, ROLE_RUNNER
 from connector_runner.schemas.kinds.naming import CONNECTORS, DATASETS, GROUP, VERSION
 
+__all__ = ["GONE", "Cluster", "Json", "Login"]
+
 RESOURCE = f"{CONNECTORS}.{GROUP}"
-MERGE = "application/merge-patch+json"
 FIELD_MANAGER = "kubectl-connectors"
-CONNECT_SECONDS, READ_SECONDS = 10, 60
+METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 WATCH_SECONDS = 300
 """The API server ends a watch after this time; then it is started again."""
 GONE = 410
-
-Json = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """Which cluster, and as whom: what kubectl's own flags say.
-
-    Attributes:
-        kubeconfig, context: "" for the default.
-        acting_as: A user to impersonate; "" for oneself.
-    """
-
-    kubeconfig: str = ""
-    context: str = ""
-    acting_as: str = ""
+METRICS_SECONDS = 10
+EXECUTIONS = f"{LABEL_ROLE}={ROLE_RUNNER}"
 
 
-class Cluster:
-    """The API server of a kubeconfig's context."""
-
-    def __init__(self, login: Login) -> None:
-        """Reads the kubeconfig; nothing is sent yet.
-
-        Raises:
-            RefusedError: There is none, or it lacks the context.
-        """
-        settings = client.Configuration()
-        file, context = login.kubeconfig or None, login.context or None
-        try:
-            config.load_kube_config(config_file=file, context=context, client_configuration=settings)  # type: ignore[no-untyped-call]
-            contexts, active = config.list_kube_config_contexts(file)  # type: ignore[no-untyped-call]
-        except (config.ConfigException, OSError) as error:
-            raise RefusedError(f"{error}\nSay where your kubeconfig is by KUBECONFIG or --kubeconfig.") from None
-        used = next((each for each in contexts if each["name"] == context), active)
-        self.context: str = used["name"]
-        self.namespace: str = used["context"].get("namespace") or "default"
-        settings.retries = False
-        self._host: str = settings.host
-        self._client = client.ApiClient(settings)
-        self._headers = {"Impersonate-User": login.acting_as} if login.acting_as else {}
+class Cluster(Transport):
+    """The API server of a kubeconfig's context, by what is asked of it. Each call raises RefusedError as its text says."""
 
     def get(self, namespace: str, name: str) -> Json:
-        """One Connector.
-
-        Raises:
-            RefusedError: As the text says.
-        """
-        return self._json(Call("get", RESOURCE, namespace, name), f"{_path(namespace)}/{name}")
+        """One Connector."""
+        return self.read_json(Call("get", RESOURCE, namespace, name), Request(f"{_path(namespace)}/{name}"))
 
     def list(self, namespace: str) -> Json:
-        """A ConnectorList; of all namespaces if the namespace is "".
+        """A ConnectorList; of all namespaces if the namespace is ""."""
+        return self.read_json(Call("list", RESOURCE, namespace), Request(_path(namespace)))
 
-        Raises:
-            RefusedError: As the text says.
-        """
-        return self._json(Call("list", RESOURCE, namespace), _path(namespace))
+    def list_names(self, namespace: str) -> Sequence[str]:
+        """The names of the Connectors of a namespace, without all else."""
+        request = Request(_path(namespace), accept=METADATA_ONLY)
+        found = self.read_json(Call("list", RESOURCE, namespace), request)
+        return [item["metadata"]["name"] for item in found["items"]]
 
     def watch(self, namespace: str, version: str) -> Iterator[Json]:
         """Events (`type`, `object`) since a resource version, until the API server ends the watch.
@@ -87,7 +48,7 @@ class Cluster:
         """
         call = Call("watch", RESOURCE, namespace)
         query = {"watch": "true", "resourceVersion": version, "timeoutSeconds": str(WATCH_SECONDS)}
-        for line in self._lines(call, _path(namespace), query):
+        for line in self.read_lines(call, Request(_path(namespace), query, seconds=None)):
             event = json.loads(line)
             if event["type"] == "ERROR":
                 status = int(event["object"].get("code", GONE))
@@ -95,123 +56,79 @@ class Cluster:
             yield event
 
     def patch(self, namespace: str, name: str, spec: Mapping[str, Any]) -> Json:
-        """Merges fields into a Connector's spec; returns the Connector.
+        """Merges fields into a Connector's spec; returns the Connector."""
+        query, body = {"fieldManager": FIELD_MANAGER}, {"spec": dict(spec)}
+        request = Request(f"{_path(namespace)}/{name}", query, "PATCH", body, MERGE)
+        return self.read_json(Call("patch", RESOURCE, namespace, name), request)
 
-        Raises:
-            RefusedError: As the text says.
-        """
-        call = Call("patch", RESOURCE, namespace, name)
-        query = {"fieldManager": FIELD_MANAGER}
-        return self._json(call, f"{_path(namespace)}/{name}", query, {"spec": dict(spec)})
+    def apply(self, connector: Mapping[str, Any], *, is_dry: bool = False) -> Json:
+        """Applies a whole Connector (server-side apply); returns it. If it `is_dry`, the API server only checks it."""
+        namespace, name = connector["metadata"]["namespace"], connector["metadata"]["name"]
+        query = {"fieldManager": FIELD_MANAGER, "force": "true", "fieldValidation": "Strict"}
+        query |= {"dryRun": "All"} if is_dry else {}
+        request = Request(f"{_path(namespace)}/{name}", query, "PATCH", connector, APPLY)
+        return self.read_json(Call("patch", RESOURCE, namespace, name), request)
 
-    def list_datasets(self, namespace: str) -> Json:
-        """A DatasetList.
-
-        Raises:
-            RefusedError: As the text says.
-        """
-        call = Call("list", f"{DATASETS}.{GROUP}", namespace)
-        return self._json(call, f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{DATASETS}")
-
-    def create_job(self, namespace: str, body: Mapping[str, Any]) -> Json:
-        """Makes a Job; returns it.
-
-        Raises:
-            RefusedError: As the text says.
-        """
-        call = Call("create", "jobs.batch", namespace)
-        return self._json(call, _jobs(namespace), {"fieldManager": FIELD_MANAGER}, body, method="POST")
-
-    def delete_job(self, namespace: str, name: str) -> None:
-        """Deletes a Job and its pods.
-
-        Raises:
-            RefusedError: As the text says.
-        """
-        call, query = Call("delete", "jobs.batch", namespace, name), {"propagationPolicy": "Background"}
-        self._json(call, f"{_jobs(namespace)}/{name}", query, method="DELETE")
-
-    def list_job_pods(self, namespace: str, job: str) -> Json:
-        """A PodList of a Job.
-
-        Raises:
-            RefusedError: As the text says.
-        """
-        query = {"labelSelector": f"batch.kubernetes.io/job-name={job}"}
-        return self._json(Call("list", "pods", namespace), f"/api/v1/namespaces/{namespace}/pods", query)
-
-    def list_pods(self, namespace: str, connector: str) -> Json:
-        """A PodList of the connector's executions.
-
-        Raises:
-            RefusedError: As the text says.
-        """
-        query = {"labelSelector": f"{LABEL_CONNECTOR}={connector},{LABEL_ROLE}={ROLE_RUNNER}"}
-        return self._json(Call("list", "pods", namespace), f"/api/v1/namespaces/{namespace}/pods", query)
-
-    def read_log(self, namespace: str, pod: str, *, follow: bool) -> Iterator[str]:
-        """The lines of a runner's log, without their ends; with `follow` until its container ends.
-
-        Raises:
-            RefusedError: As the text says.
-        """
-        query = {"container": CONTAINER, "follow": "true" if follow else "false"}
-        yield from self._lines(
-            Call("get", "pods/log", namespace, pod), f"/api/v1/namespaces/{namespace}/pods/{pod}/log", query
+    def delete(self, namespace: str, name: str) -> None:
+        """Deletes a Connector; the operator ends its execution."""
+        self.read_json(
+            Call("delete", RESOURCE, namespace, name), Request(f"{_path(namespace)}/{name}", method="DELETE")
         )
 
-    def _json(
-        self, call: Call, path: str, query: Mapping[str, str] | None = None, body: Any = None, *, method: str = ""
-    ) -> Json:
-        response = self._request(call, path, query or {}, body, READ_SECONDS, method)
-        try:
-            found: Json = json.loads(response.data)
-        except (urllib3.exceptions.HTTPError, ValueError) as error:
-            raise build_unreachable(self._host, self.context, str(error)) from None
-        return found
+    def list_datasets(self, namespace: str) -> Json:
+        """A DatasetList."""
+        call = Call("list", f"{DATASETS}.{GROUP}", namespace)
+        return self.read_json(call, Request(f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{DATASETS}"))
 
-    def _lines(self, call: Call, path: str, query: Mapping[str, str]) -> Iterator[str]:
-        """Without a limit of time between lines: a quiet log, or a watch without a change, is normal."""
-        response, rest = self._request(call, path, query, None, None), b""
-        try:
-            for part in response.stream(65_536):
-                *lines, rest = (rest + part).split(b"\n")
-                yield from (line.decode(errors="replace") for line in lines)
-        except urllib3.exceptions.HTTPError as error:
-            raise build_unreachable(self._host, self.context, str(error)) from None
-        finally:
-            response.close()
-        if rest:
-            yield rest.decode(errors="replace")
+    def create_job(self, namespace: str, body: Mapping[str, Any]) -> Json:
+        """Makes a Job; returns it."""
+        request = Request(_jobs(namespace), {"fieldManager": FIELD_MANAGER}, "POST", body)
+        return self.read_json(Call("create", "jobs.batch", namespace), request)
 
-    def _request(
-        self, call: Call, path: str, query: Mapping[str, str], body: Any, seconds: float | None, method: str = ""
-    ) -> urllib3.BaseHTTPResponse:
-        headers = {"Accept": "application/json", **self._headers}
-        method = method or ("GET" if body is None else "PATCH")
-        if body is not None:
-            headers["Content-Type"] = MERGE if method == "PATCH" else "application/json"
-        try:
-            request = self._client.param_serialize(
-                method,
-                path,
-                query_params=list(query.items()),
-                header_params=headers,
-                body=body,
-                auth_settings=["BearerToken"],
-            )
-            response: urllib3.BaseHTTPResponse = self._client.call_api(
-                *request, _request_timeout=(CONNECT_SECONDS, seconds)
-            ).response
-            if response.status >= 400:
-                raise build_refusal(call, response.status, response.data.decode(errors="replace"))
-        except (urllib3.exceptions.HTTPError, client.ApiException) as error:
-            raise build_unreachable(self._host, self.context, str(error)) from None
-        return response
+    def delete_job(self, namespace: str, name: str) -> None:
+        """Deletes a Job and its pods."""
+        call, query = Call("delete", "jobs.batch", namespace, name), {"propagationPolicy": "Background"}
+        self.read_json(call, Request(f"{_jobs(namespace)}/{name}", query, "DELETE"))
+
+    def list_jobs(self, namespace: str, connector: str) -> Json:
+        """A JobList of a connector's executions."""
+        query = {"labelSelector": f"{LABEL_CONNECTOR}={connector},{EXECUTIONS}"}
+        return self.read_json(Call("list", "jobs.batch", namespace), Request(_jobs(namespace), query))
+
+    def list_job_pods(self, namespace: str, job: str) -> Json:
+        """A PodList of a Job."""
+        query = {"labelSelector": f"batch.kubernetes.io/job-name={job}"}
+        return self.read_json(Call("list", "pods", namespace), Request(_pods(namespace), query))
+
+    def list_pods(self, namespace: str, connector: str = "") -> Json:
+        """A PodList of the executions of a connector, or of all; of all namespaces if the namespace is ""."""
+        query = {"labelSelector": f"{LABEL_CONNECTOR}={connector},{EXECUTIONS}" if connector else EXECUTIONS}
+        return self.read_json(Call("list", "pods", namespace), Request(_pods(namespace), query))
+
+    def list_usage(self, namespace: str) -> Json:
+        """What the pods of executions use (`metrics.k8s.io`), in a namespace or, if it is "", in all."""
+        within = f"/namespaces/{namespace}" if namespace else ""
+        request = Request(f"/apis/metrics.k8s.io/v1beta1{within}/pods", {"labelSelector": EXECUTIONS})
+        return self.read_json(Call("list", "pods.metrics.k8s.io", namespace), request)
+
+    def read_metrics(self, namespace: str, pod: str, port: int) -> str:
+        """The metrics of a runner, through the API server's proxy to its pod."""
+        request = Request(f"{_pods(namespace)}/{pod}:{port}/proxy/metrics", accept="*/*", seconds=METRICS_SECONDS)
+        return self.read_bytes(Call("get", "pods/proxy", namespace, pod), request).decode(errors="replace")
+
+    def read_log(self, namespace: str, pod: str, *, follow: bool) -> Iterator[str]:
+        """The lines of a runner's log, without their ends; with `follow` until its container ends."""
+        query = {"container": CONTAINER, "follow": "true" if follow else "false"}
+        request = Request(f"{_pods(namespace)}/{pod}/log", query, accept="*/*", seconds=None)
+        yield from self.read_lines(Call("get", "pods/log", namespace, pod), request)
 
 
 def _jobs(namespace: str) -> str:
     return f"/apis/batch/v1/namespaces/{namespace}/jobs"
+
+
+def _pods(namespace: str) -> str:
+    return f"/api/v1{f'/namespaces/{namespace}' if namespace else ''}/pods"
 
 
 def _path(namespace: str) -> str:

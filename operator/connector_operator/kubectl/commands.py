@@ -7,6 +7,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from connector_operator.kubectl import logs
 from connector_operator.kubectl.cluster import Cluster, Json
@@ -22,8 +23,10 @@ from connector_operator.kubectl.rows import (
 )
 from connector_operator.kubectl.sentences import explain, format_lines
 from connector_operator.kubectl.streams import HEADER, build_stream_cells, list_streams, say_missing_streams
+from connector_runner.schemas.printable import printable_lines
 
 FAILED = 1
+Answer = TypeVar("Answer")
 
 
 def show_status(cluster: Cluster, flags: Namespace) -> int:
@@ -56,7 +59,8 @@ def show_why(cluster: Cluster, flags: Namespace) -> int:
     if flags.output == "json":
         (name, headline), *rest = lines
         return _print_json({"name": name, "headline": headline, "lines": [{"label": a, "text": b} for a, b in rest]})
-    sys.stdout.write(format_lines(lines))
+    text = format_lines(lines)
+    sys.stdout.write(printable_lines(text) if sys.stdout.isatty() else text)
     return 0
 
 
@@ -106,7 +110,7 @@ def change(cluster: Cluster, flags: Namespace) -> int:
     failed = 0
     for name in flags.names:
         try:
-            changed = _or_nearest(
+            changed = or_nearest(
                 cluster,
                 flags.namespace,
                 name,
@@ -126,10 +130,10 @@ def get_connector(cluster: Cluster, flags: Namespace) -> Json:
     Raises:
         RefusedError: There is none; the text names the nearest ones.
     """
-    return _or_nearest(cluster, flags.namespace, flags.name, lambda name: cluster.get(flags.namespace, name))
+    return or_nearest(cluster, flags.namespace, flags.name, lambda name: cluster.get(flags.namespace, name))
 
 
-def _or_nearest(cluster: Cluster, namespace: str, name: str, call: Callable[[str], Json]) -> Json:
+def or_nearest(cluster: Cluster, namespace: str, name: str, call: Callable[[str], Answer]) -> Answer:
     """What the call returns; if there is no such connector, the refusal names the nearest ones."""
     try:
         return call(name)

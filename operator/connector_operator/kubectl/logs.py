@@ -9,6 +9,7 @@ from connector_operator.kubectl.cluster import Cluster, Json
 from connector_operator.kubectl.fields import find, find_text
 from connector_operator.kubectl.refusals import RefusedError
 from connector_operator.resources.names import CONTAINER, LABEL_RUN
+from connector_runner.schemas.printable import printable
 
 PAUSE_SECONDS = 1.0
 """Between two looks for the next execution's pod."""
@@ -70,6 +71,7 @@ def follow_logs(cluster: Cluster, namespace: str, name: str) -> None:
 
 
 def _print(cluster: Cluster, namespace: str, pod: Json, *, follow: bool) -> None:
+    show = printable if sys.stdout.isatty() else str
     for line in cluster.read_log(namespace, pod["metadata"]["name"], follow=follow):
-        sys.stdout.write(f"{line}\n")
+        sys.stdout.write(f"{show(line)}\n")
         sys.stdout.flush()

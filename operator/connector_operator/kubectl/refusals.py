@@ -43,12 +43,19 @@ class RefusedError(Exception):
     Attributes:
         status: The HTTP status; 0 when there was no answer.
         is_missing: Whether the object that was asked for does not exist.
+        is_unanswered: Whether the API server did not answer, or not to the end.
     """
 
-    def __init__(self, text: str, *, status: int = 0, is_missing: bool = False) -> None:
+    def __init__(self, text: str, *, status: int = 0, is_missing: bool = False, is_unanswered: bool = False) -> None:
         super().__init__(text)
         self.status = status
         self.is_missing = is_missing
+        self.is_unanswered = is_unanswered
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether it may be different in a moment: no answer, too many requests, or an error of the server's own."""
+        return self.is_unanswered or self.status == 429 or self.status >= 500
 
 
 def build_refusal(call: Call, status: int, body: str) -> RefusedError:
@@ -82,7 +89,8 @@ def build_unreachable(host: str, context: str, error: str) -> RefusedError:
     return RefusedError(
         f"No answer from {host}, the API server of the context {context}: {error}\n"
         "Check that the cluster runs and is reachable from here (VPN, proxy), or choose another one: "
-        "`kubectl config get-contexts`, --context, --kubeconfig."
+        "`kubectl config get-contexts`, --context, --kubeconfig.",
+        is_unanswered=True,
     )
 
 

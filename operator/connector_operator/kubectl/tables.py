@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich import box
-from rich.console import Console
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
+
+from connector_runner.schemas.printable import printable
 
 _STYLES = {"True": "green", "False": "red", "Unknown": "yellow", "running": "green"}
 
@@ -24,14 +26,22 @@ def build_table(header: Sequence[str], lines: Sequence[Sequence[str]], *, is_liv
     for column in header:
         table.add_column(column, overflow="ellipsis" if is_live else "fold", no_wrap=is_live)
     for line in lines:
-        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in line))
+        table.add_row(*(Text(printable(cell), style=_STYLES.get(cell, "")) for cell in line))
     return table
 
 
-def build_live_table(console: Console, header: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
-    """As many rows as the terminal is high; the caption says how many more there are."""
-    room = max(1, console.height - 4)
-    table = build_table(header, lines[:room], is_live=True)
-    if len(lines) > room:
-        table.caption = f"{len(lines) - room} more; all without -w"
-    return table
+def count_room(height: int, has_problem: bool) -> int:
+    """How many rows a live table has on a terminal of so many lines."""
+    return max(1, height - (5 if has_problem else 4))
+
+
+def build_live_table(
+    header: Sequence[str], lines: Sequence[Sequence[str]], *, more: int = 0, problem: str = ""
+) -> RenderableType:
+    """The rows that fit; below them how many more there are, and why the table is not up to date."""
+    table = build_table(header, lines, is_live=True)
+    if more > 0:
+        table.caption = f"{more} more; all without -w"
+    if not problem:
+        return table
+    return Group(table, Text(printable(problem), style="red", no_wrap=True, overflow="ellipsis"))

@@ -6,12 +6,13 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.live import Live
 
-from connector_operator.kubectl.cluster import GONE, Cluster
+from connector_operator.kubectl.cluster import GONE, Cluster, Json
 from connector_operator.kubectl.refusals import RefusedError
 from connector_operator.kubectl.rows import (
     Summary,
@@ -22,62 +23,90 @@ from connector_operator.kubectl.rows import (
     format_plain,
     sort_summaries,
 )
-from connector_operator.kubectl.tables import build_live_table
+from connector_operator.kubectl.tables import build_live_table, count_room
 
 PAUSE_SECONDS = 1.0
 """Between the end of a watch and the next list."""
+DRAWN_PER_SECOND = 4
 Rows = dict[tuple[str, str], Summary]
 
 
-def follow_rows(cluster: Cluster, namespace: str) -> Iterator[tuple[Rows, Summary | None]]:
-    """All rows after each list and each change, with the row that has changed (None after a list); ends never.
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a watch knows at a moment.
+
+    Attributes:
+        rows: All connectors.
+        problem: Why it is not up to date; "" if it is.
+    """
+
+    rows: Rows
+    problem: str = ""
+
+
+def follow_rows(cluster: Cluster, namespace: str) -> Iterator[Seen]:
+    """All rows after each list and each change; ends never, also while the API server does not answer.
 
     Raises:
-        RefusedError: The API server refuses to list or to watch.
+        RefusedError: The API server refuses to list or to watch, or does not answer from the beginning.
     """
+    seen, has_begun = Seen({}), False
     while True:
-        found = cluster.list(namespace)
-        rows = {(entry.namespace, entry.name): entry for entry in map(build_summary, found["items"])}
-        yield rows, None
         try:
+            found = cluster.list(namespace)
+            seen = Seen({(entry.namespace, entry.name): entry for entry in map(build_summary, found["items"])})
+            has_begun = True
+            yield seen
             for event in cluster.watch(namespace, found["metadata"]["resourceVersion"]):
-                entry = build_summary(event["object"])
-                rows = {key: other for key, other in rows.items() if key != (entry.namespace, entry.name)}
-                if event["type"] != "DELETED":
-                    rows[entry.namespace, entry.name] = entry
-                yield rows, entry
+                seen = Seen(apply_event(seen.rows, event))
+                yield seen
         except RefusedError as error:
-            if error.status != GONE:
+            if not (error.status == GONE or (error.is_passing and has_begun)):
                 raise
+            if error.status != GONE:
+                seen = Seen(seen.rows, str(error).partition("\n")[0])
+                yield seen
         time.sleep(PAUSE_SECONDS)
+
+
+def apply_event(rows: Rows, event: Json) -> Rows:
+    """The rows after an event of a watch."""
+    entry = build_summary(event["object"])
+    key = (entry.namespace, entry.name)
+    others = {other: row for other, row in rows.items() if other != key}
+    return others if event["type"] == "DELETED" else {**others, key: entry}
 
 
 def show_live(cluster: Cluster, namespace: str) -> None:
     """Draws the table until Ctrl-C; ages go on between changes."""
-    console, rows = Console(), Rows()
+    console, seen = Console(), Seen({})
 
     def draw() -> object:
-        now = datetime.now(UTC)
-        lines = [build_cells(entry, now, with_namespace=not namespace) for entry in sort_summaries(rows.values())]
-        return build_live_table(console, build_header(with_namespace=not namespace), lines)
+        now, rows = datetime.now(UTC), sort_summaries(seen.rows.values())
+        room = count_room(console.height, bool(seen.problem))
+        lines = [build_cells(entry, now, with_namespace=not namespace) for entry in rows[:room]]
+        return build_live_table(
+            build_header(with_namespace=not namespace), lines, more=len(rows) - len(lines), problem=seen.problem
+        )
 
-    with Live(console=console, get_renderable=draw, refresh_per_second=1, screen=True) as live:  # type: ignore[arg-type]
-        for found, _ in follow_rows(cluster, namespace):
-            rows = found
-            live.refresh()
+    with Live(console=console, get_renderable=draw, refresh_per_second=DRAWN_PER_SECOND, screen=True):  # type: ignore[arg-type]
+        for found in follow_rows(cluster, namespace):
+            seen = found
 
 
 def print_changes(cluster: Cluster, namespace: str, *, as_json: bool) -> None:
     """Prints all rows, then each row whenever what is shown of it has changed, until Ctrl-C."""
-    shown = Rows()
+    before = Seen({})
     say: Callable[[list[Summary]], str] = _say_json if as_json else lambda rows: _say_plain(rows, not namespace)
     if not as_json:
         sys.stdout.write(format_plain([build_header(with_namespace=not namespace)]))
-    for rows, _ in follow_rows(cluster, namespace):
-        changed = [entry for key, entry in rows.items() if shown.get(key) != entry]
+    for seen in follow_rows(cluster, namespace):
+        changed = [entry for key, entry in seen.rows.items() if before.rows.get(key) != entry]
         sys.stdout.write(say(sort_summaries(changed)))
         sys.stdout.flush()
-        shown = rows
+        if seen.problem and not before.problem:
+            sys.stderr.write(f"{seen.problem}\nIt is asked again until it answers.\n")
+        before = seen
 
 
 def _say_json(rows: list[Summary]) -> str:

@@ -20,7 +20,7 @@ from connector_operator.kubectl.rows import (
 )
 from connector_operator.kubectl.sentences import explain, format_lines
 from connector_operator.kubectl.streams import build_stream_cells, list_streams, say_missing_streams
-from connector_operator.kubectl.tables import build_live_table, build_table
+from connector_operator.kubectl.tables import build_live_table, build_table, count_room
 from connector_operator.resources.times import format_time
 from tests.unit.kubectl.objects import NOW, connector
 
@@ -88,12 +88,24 @@ def test_on_a_narrow_terminal_a_cell_is_folded_not_cut() -> None:
 
 
 def test_a_live_table_fits_and_says_how_many_rows_do_not() -> None:
-    console = Console(file=io.StringIO(), width=40, height=10)
     lines = [(f"c{number}", "word " * 20) for number in range(20)]
-    said = drawn(build_live_table(console, ("NAME", "MESSAGE"), lines), 40)
+    shown = lines[: count_room(10, has_problem=False)]
+    said = drawn(build_live_table(("NAME", "MESSAGE"), shown, more=len(lines) - len(shown)), 40)
     assert said.count("\n") <= 10
     assert "c5" in said
     assert "14 more" in said
+
+
+def test_a_live_table_says_why_it_is_not_up_to_date_on_one_line() -> None:
+    shown = [(f"c{number}", "") for number in range(count_room(10, has_problem=True))]
+    said = drawn(build_live_table(("NAME", "MESSAGE"), shown, more=7, problem="No answer \x1b[2J" + "x" * 90), 40)
+    assert said.count("\n") <= 10
+    assert "7 more" in said
+    assert "No answer \\x1b[2J" in said
+
+
+def test_a_cell_does_not_drive_the_terminal() -> None:
+    assert "\x1b" not in drawn(build_table(("A",), [("\x1b[31mred\x07",)]), 40)
 
 
 @SLOWLY
