@@ -37,12 +37,16 @@ about a minute, and the runner connects again. By hand (`connector-runner run -f
 
 def build_types() -> str:
     """docs/types.md: every logical type, and how each dataset stores it."""
-    datasets = DESCRIPTORS.values()
+    columns = {
+        title: types
+        for dataset in DESCRIPTORS.values()
+        for title, types in {dataset.types_title: dataset.types, **dataset.more_types}.items()
+    }
     rows = [
-        [kind.value, form, *(": ".join(dataset.types[kind.value]) for dataset in datasets)]
+        [kind.value, form, *(": ".join(types[kind.value]) for types in columns.values())]
         for kind, form in PYTHON_FORM.items()
     ]
-    return TYPES_HEAD + table(["kind", "in Python", *(dataset.types_title for dataset in datasets)], rows) + "\n"
+    return TYPES_HEAD + table(["kind", "in Python", *columns], rows) + "\n"
 
 
 def _build_promises() -> str:

@@ -61,6 +61,7 @@ class Descriptor:
         reads_rows: Whether `connector-runner rows` can read rows back.
         types: Kind of value (`protocols.types.Kind`) → how it is stored.
         types_title: The heading of their column in docs/types.md.
+        more_types: Heading → the same for another format that the dataset can write.
         reasons: Reasons for a run's end or wait that only some datasets give → when they are given.
         url: For docs/guarantees.md: the URLs that it accepts.
         promise: What it promises.
@@ -87,6 +88,7 @@ class Descriptor:
     options: Mapping[str, Option] = field(default_factory=dict)
     refused_options: Mapping[str, str] = field(default_factory=dict)
     check_options: Callable[[Mapping[str, str]], Iterable[str]] = no_problems
+    more_types: Mapping[str, Mapping[str, StoredAs]] = field(default_factory=dict)
 
 
 COMMON_REASONS: Mapping[str, str] = MappingProxyType(

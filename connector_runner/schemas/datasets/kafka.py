@@ -95,6 +95,27 @@ def check_url(url: str) -> Iterator[str]:
 _WHOLE = StoredAs("number", "exact, all digits")
 _FLOAT = StoredAs("number", "exact; NaN and infinities are refused")
 _TIME = StoredAs("string", "ISO text")
+_YEARS = "years 1 to 9999, others are refused"
+AVRO = {
+    "bool": StoredAs("boolean"),
+    "int64": StoredAs("long"),
+    "uint64": StoredAs("bytes, decimal(20,0)"),
+    "int256": StoredAs("string", "decimal digits"),
+    "decimal": StoredAs(
+        "bytes, decimal(p,s)",
+        "exact, others are refused; with more than 38 digits or without a limit a string with all digits",
+    ),
+    "float32": StoredAs("float", "exact; NaN and infinities too"),
+    "float64": StoredAs("double", "exact; NaN and infinities too"),
+    "string": StoredAs("string", "exact; lone surrogates are refused (not UTF-8)"),
+    "bytes": StoredAs("bytes"),
+    "date": StoredAs("int, date", _YEARS),
+    "time": StoredAs("long, time-micros"),
+    "timestamp": StoredAs("long, local-timestamp-micros", _YEARS),
+    "timestamptz": StoredAs("long, timestamp-micros", _YEARS),
+    "json": StoredAs("string", "the text unchanged"),
+    "uuid": StoredAs("string, uuid"),
+}
 KAFKA = Descriptor(
     name="kafka",
     title="Kafka",
@@ -123,11 +144,12 @@ KAFKA = Descriptor(
         "uuid": StoredAs("string"),
     },
     reasons={
-        "WrongCredentials": "the brokers do not take the user, the password or the token",
-        "TlsProblem": "the brokers' certificate is not trusted, or they do not speak TLS",
-        "NotAllowed": "an ACL refuses what the runner needs; the message names it",
+        "WrongCredentials": "the brokers or the schema registry do not take the user, the password or the token",
+        "TlsProblem": "the certificate of the brokers or of the schema registry is not trusted, or they do not speak TLS",
+        "NotAllowed": "an ACL or the schema registry refuses what the runner needs; the message names it",
         "MissingTopic": "the topic does not exist, and the URL says `topics=exist`; or it was deleted while the runner wrote into it",
-        "InvalidDataset": "the topic has settings under which the promise can't be kept; the message names them",
+        "InvalidDataset": "the topic has settings under which the promise can't be kept; the message names them; or what the URL of the "
+        "schema registry names is none",
     },
     url="`kafka://broker:9092,broker2:9092/topic`; `{table}` in the topic's name stands for the stream's table, which is also the "
     "default; `?partitions=6&replication=3` for topics that are created, `?topics=exist`",
@@ -138,4 +160,5 @@ KAFKA = Descriptor(
     options=KAFKA_OPTIONS,
     refused_options=REFUSED_OPTIONS,
     check_options=check_options,
+    more_types={"Kafka (Avro)": AVRO},
 )

@@ -15,6 +15,9 @@ _PEM = r"\s*-----BEGIN .*-----END [A-Z0-9 ]+-----\s*"
 _IS_PEM = "PEM text, from -----BEGIN to -----END"
 _URL = r"https?://\S+"
 _YES_NO = ("true", "false")
+FORMATS = ("json", "avro")
+REGISTRY = "schema.registry."
+"""How the options of the registry begin; librdkafka has none of them."""
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER")
 
 
@@ -24,6 +27,21 @@ def _number(meaning: str, low: int, high: int, default: int) -> Option:
 
 KAFKA_OPTIONS: Mapping[str, Option] = MappingProxyType(
     {
+        "format": Option("how values are written", values=FORMATS, default="json"),
+        "schema.registry.url": Option(
+            "the Confluent-compatible schema registry for format avro, with its path",
+            pattern=r"https?://[^\s@?#]+",
+            expected="a URL that begins with https:// or http://, without a user",
+        ),
+        "schema.registry.username": Option("the user at the registry"),
+        "schema.registry.password": Option("the password at the registry", is_secret=True),
+        "schema.registry.bearer.token": Option("a token for the registry, instead of a user", is_secret=True),
+        "schema.registry.ca.pem": Option(
+            "the certificate authority of the registry", pattern=_PEM, expected=_IS_PEM, default="the system's"
+        ),
+        "schema.registry.auto.register": Option(
+            "whether the runner registers schemas; else they must be there", values=_YES_NO, default="true"
+        ),
         "security.protocol": Option(
             "whether connections are encrypted (`SSL`) and authenticated (`SASL`)",
             values=("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
@@ -136,6 +154,22 @@ def check_options(options: Mapping[str, str]) -> Iterator[str]:
         yield "ssl.certificate.pem and ssl.key.pem belong together; give both or none"
     if has_sasl:
         yield from _check_sasl(options)
+    yield from _check_registry(options)
+
+
+def _check_registry(options: Mapping[str, str]) -> Iterator[str]:
+    given = {name.removeprefix(REGISTRY) for name in options if name.startswith(REGISTRY)}
+    if options.get("format", "json") != "avro":
+        yield from (f"{REGISTRY}{name} has no effect with format json; set format to avro" for name in sorted(given))
+        return
+    if "url" not in given:
+        yield "schema.registry.url is missing, which format avro needs"
+    if ("username" in given) != ("password" in given):
+        yield "schema.registry.username and schema.registry.password belong together; give both or none"
+    if "bearer.token" in given and "username" in given:
+        yield "schema.registry.bearer.token and schema.registry.username are two ways; give one"
+    if "ca.pem" in given and options.get("schema.registry.url", "https").startswith("http://"):
+        yield "schema.registry.ca.pem has no effect with a URL that begins with http://"
 
 
 def _check_sasl(options: Mapping[str, str]) -> Iterator[str]:
@@ -158,7 +192,7 @@ def _check_sasl(options: Mapping[str, str]) -> Iterator[str]:
 
 def settings_of(options: Mapping[str, str]) -> dict[str, str]:
     """The settings of librdkafka for valid options."""
-    found = dict(options)
+    found = {name: value for name, value in options.items() if name != "format" and not name.startswith(REGISTRY)}
     if found.get("sasl.mechanism") == "OAUTHBEARER":
         found["sasl.oauthbearer.method"] = "oidc"
     return found

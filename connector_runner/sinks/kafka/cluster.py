@@ -20,6 +20,7 @@ from connector_runner.sinks.kafka.connection import KafkaConnection
 from connector_runner.sinks.kafka.dialect import DIALECT
 from connector_runner.sinks.kafka.errors import explain
 from connector_runner.sinks.kafka.records import VALUE_ERRORS
+from connector_runner.sinks.kafka.schema_registry import SchemaRegistry
 
 
 class KafkaCluster:
@@ -58,7 +59,8 @@ class KafkaCluster:
             raise InvalidConfigError([f"dataset.url: {problem}" for problem in problems], reason="InvalidDataset")
         client = kafka.Client(parse_address(url), settings_of(self._used), self.leaving)
         self._where, self._said = client.where, client.said
-        connection = KafkaConnection(client, self._connector)
+        registry = SchemaRegistry(self._used) if self._used.get("format") == "avro" else None
+        connection = KafkaConnection(client, self._connector, registry)
         try:
             with self.explained():
                 connection.load()

@@ -24,6 +24,7 @@ from connector_runner.sinks.kafka import ledger_records as ledger
 from connector_runner.sinks.kafka.dialect import DIALECT
 from connector_runner.sinks.kafka.key_state import KeyState
 from connector_runner.sinks.kafka.records import Headers
+from connector_runner.sinks.kafka.schema_registry import SchemaRegistry
 
 PATIENCE = 1.0
 OVERHEAD = 512
@@ -42,15 +43,18 @@ class KafkaConnection:
 
     Attributes:
         client: The cluster.
+        registry: Where the schemas of values are kept; None for values in JSON.
         keys: What the topics hold, as far as it is needed.
 
     Args:
         client: The cluster.
         connector: Who writes.
+        registry: Where the schemas of values are kept; None for values in JSON.
     """
 
-    def __init__(self, client: kafka.Client, connector: str) -> None:
+    def __init__(self, client: kafka.Client, connector: str, registry: SchemaRegistry | None = None) -> None:
         self.client = client
+        self.registry = registry
         self._connector = connector
         self._local = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._local.execute(build_ledger_statements(TableNames("", ""), DIALECT).create_checkpoints)

@@ -19,6 +19,7 @@ from connector_runner.protocols.sink import SinkContext
 from connector_runner.protocols.source import WriteMode
 from connector_runner.sinks.kafka import client as kafka
 from connector_runner.sinks.kafka import ledger_records as ledgers
+from connector_runner.sinks.kafka.avro import build_schema, subject_of
 from connector_runner.sinks.kafka.cluster import KafkaCluster
 from connector_runner.sinks.kafka.connection import KafkaConnection
 from connector_runner.sinks.kafka.dialect import DIALECT
@@ -52,6 +53,8 @@ class TopicExaminer(LedgerExaminer):
             said = f"whether topic {name} fits can't be said: its ACLs hide it"
             return Fit(unknown(DATASET, "table", said, stream.stream))
         topic = connection.topic(name)
+        if connection.registry is not None:
+            connection.registry.fits(subject_of(name), build_schema(schema, name, append=self._append))
         if topic is None:
             require_topics_made(connection, name)
             return Fit(ok(DATASET, "table", f"topic {name} does not exist and will be made", stream.stream), True)

@@ -1,7 +1,8 @@
-"""Rows as records: the key and the value as JSON objects, operation and position as headers. Pure."""
+"""Rows as records: the key and the value as JSON objects (or the value as Avro), operation and position as headers. Pure."""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,18 +12,25 @@ from connector_runner.datasets.fencing import encode_position
 from connector_runner.datasets.write_plan import NAMES
 from connector_runner.protocols.batch import Batch, Operation, Row, place_of
 from connector_runner.protocols.schema import Column, StreamSchema
+from connector_runner.sinks.kafka.avro import AvroValues, is_avro, with_avro_operation, without_avro_operation
 from connector_runner.sinks.kafka.types import CONVERT, CONVERT_KEY, ConvertColumn
 
-VALUE_ERRORS = (ValueError, TypeError, OverflowError, UnicodeError, RecursionError)
+VALUE_ERRORS = (ValueError, TypeError, OverflowError, UnicodeError, RecursionError, struct.error)
 Headers = list[tuple[str, str | bytes | None]]
 _encode = msgspec.json.Encoder().encode
 
 
 class Encoder:
-    """Encodes rows of one schema."""
+    """Encodes rows of one schema.
 
-    def __init__(self, schema: StreamSchema) -> None:
+    Args:
+        schema: Of the rows.
+        avro: Encodes the values, if they are not JSON.
+    """
+
+    def __init__(self, schema: StreamSchema, avro: AvroValues | None = None) -> None:
         self.schema = schema
+        self._avro = avro
         self._names = schema.names
         self._convert = _conversions(list(enumerate(schema.columns)), CONVERT)
         self._key_columns = [schema.columns[place] for place in schema.key_indices]
@@ -32,8 +40,10 @@ class Encoder:
         """The values of full rows.
 
         Raises:
-            RefusedError and `VALUE_ERRORS`: JSON can't represent one of them.
+            RefusedError and `VALUE_ERRORS`: The format can't represent one of them.
         """
+        if self._avro is not None:
+            return self._avro.values(rows)
         columns, names = _converted(rows, self._convert), self._names
         return [_encode(dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
 
@@ -74,6 +84,8 @@ def _converted(rows: Sequence[Row], conversions: Sequence[tuple[int, ConvertColu
 
 def with_operation(value: bytes, operation: str) -> bytes:
     """A value of a history: the operation is its last member."""
+    if is_avro(value):
+        return with_avro_operation(value, operation)
     return b'%b%b"_op":"%b"}' % (value[:-1], b"," if len(value) > 2 else b"", operation.encode())
 
 
@@ -83,6 +95,8 @@ def without_operation(value: bytes) -> tuple[bytes, str]:
     Raises:
         ValueError: It has none.
     """
+    if is_avro(value):
+        return without_avro_operation(value)
     start = value.rindex(b'"_op":"')
     row = value[:start].removesuffix(b",") + b"}"
     return row, value[start + 7 : -2].decode()

@@ -20,6 +20,7 @@ from connector_runner.protocols.source import WriteMode
 from connector_runner.schemas.dataset_url import url_problems
 from connector_runner.schemas.datasets.kafka import Address, parse_address
 from connector_runner.sinks.kafka import topics
+from connector_runner.sinks.kafka.avro import AvroValues, build_schema, subject_of
 from connector_runner.sinks.kafka.cluster import KafkaCluster
 from connector_runner.sinks.kafka.connection import KafkaConnection
 from connector_runner.sinks.kafka.errors import is_fenced
@@ -83,7 +84,13 @@ class TopicRows:
 
     def build_writer(self, schema: StreamSchema) -> TopicWriter:
         """See `Rows.build_writer`."""
-        return TopicWriter(self._connected, self._ledger.streams[schema.stream], schema, append=self._append)
+        part = self._ledger.streams[schema.stream]
+        avro, registry = None, self._connected().registry
+        if registry is not None:
+            topic = part.names.table
+            text = build_schema(schema, topic, append=self._append)
+            avro = AvroValues(schema, registry.number(subject_of(topic), text))
+        return TopicWriter(self._connected, part, schema, append=self._append, avro=avro)
 
     def _connected(self) -> KafkaConnection:
         if self._cluster.connection is None:

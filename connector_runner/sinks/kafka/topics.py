@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ from confluent_kafka import Message, TopicPartition
 from connector_runner.protocols.errors import ActionRequiredError, SchemaConflictError
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.sinks.kafka import client as kafka
+from connector_runner.sinks.kafka.avro import columns_of, is_avro, schema_number
 from connector_runner.sinks.kafka.connection import PATIENCE, KafkaConnection
 
 SETTINGS = {False: {"cleanup.policy": "compact"}, True: {"cleanup.policy": "delete", "retention.ms": "-1"}}
@@ -58,7 +59,7 @@ def require_fitting_topic(
         ActionRequiredError, SchemaConflictError: See `ensure_topic`.
     """
     for message in _last(connection, name, topic.partitions, 1):
-        _require_form(message, name, schema, append=append)
+        _require_form(connection, message, name, schema, append=append)
     if append and "compact" in topic.policy:
         raise ActionRequiredError(
             f"the topic {name} has cleanup.policy={topic.policy}, which removes all but the newest row of a key; a history "
@@ -91,18 +92,28 @@ def require_there(connection: KafkaConnection, name: str) -> None:
     )
 
 
-def _require_form(message: Message, name: str, schema: StreamSchema, *, append: bool) -> None:
+def _require_form(
+    connection: KafkaConnection, message: Message, name: str, schema: StreamSchema, *, append: bool
+) -> None:
     """Checks that a record has the form of those that are to come.
 
     Raises:
         SchemaConflictError: It has another form.
     """
     found = f"topic {name} (partition {message.partition()}, offset {message.offset()})"
-    try:
-        key, value = _object(message.key()), _object(message.value())
-    except msgspec.MsgspecError:
+    value, wanted = message.value(), "json" if connection.registry is None else "avro"
+    has = None if value is None else "avro" if is_avro(value) else "json"
+    if has not in {None, wanted}:
         raise SchemaConflictError(
-            f"{found} holds a record that is not JSON, so no connector wrote it; choose another topic"
+            f"{found} holds a record in the format {has}, but the dataset's format is {wanted}; set the option format to {has}, or "
+            "choose another topic"
+        )
+    try:
+        key, members = _object(message.key()), None if value is None else _members(connection, value)
+    except (msgspec.MsgspecError, ValueError):
+        raise SchemaConflictError(
+            f"{found} holds a record that is not {wanted.upper() if wanted == 'json' else 'Avro'}, so no connector wrote it; choose "
+            "another topic"
         ) from None
     names = tuple(key or ())
     if names != schema.key:
@@ -110,13 +121,20 @@ def _require_form(message: Message, name: str, schema: StreamSchema, *, append: 
             f"{found} has records with the key ({', '.join(names)}), but the key of stream {schema.stream} is "
             f"({', '.join(schema.key)}); choose another topic"
         )
-    if append is not (value is not None and "_op" in value):
-        has = "the state by key (no column _op)" if append else "a history (column _op)"
-        raise SchemaConflictError(f"{found} holds {has}, which the other writeMode made; choose another topic")
+    if append is not (members is not None and "_op" in members):
+        holds = "the state by key (no column _op)" if append else "a history (column _op)"
+        raise SchemaConflictError(f"{found} holds {holds}, which the other writeMode made; choose another topic")
 
 
 def _object(text: bytes | None) -> dict[str, Any] | None:
     return None if text is None else msgspec.json.decode(text, type=dict[str, Any])
+
+
+def _members(connection: KafkaConnection, value: bytes) -> Collection[str]:
+    """The names of a value's members."""
+    if connection.registry is None:
+        return msgspec.json.decode(value, type=dict[str, Any])
+    return columns_of(connection.registry.schema(schema_number(value))).values()
 
 
 def _last(connection: KafkaConnection, name: str, partitions: int, count: int) -> list[Message]:
@@ -144,9 +162,17 @@ def newest_rows(connection: KafkaConnection, name: str, limit: int) -> tuple[Seq
     topic = connection.topic(name)
     if topic is None:
         raise ActionRequiredError(f"the topic {name} does not exist", reason="MissingTopic")
-    records: list[dict[str, Any]] = []
-    for message in _last(connection, name, topic.partitions, limit)[-limit:]:
-        text = message.value() if message.value() is not None else message.key()
-        records.append(msgspec.json.decode(text or b"{}", type=dict[str, Any]))
+    newest = _last(connection, name, topic.partitions, limit)[-limit:]
+    records = [_record(connection, message) for message in newest]
     names = list(dict.fromkeys(member for record in records for member in record))
     return names, [[record.get(member) for member in names] for record in records]
+
+
+def _record(connection: KafkaConnection, message: Message) -> dict[str, Any]:
+    value = message.value()
+    if value is not None and connection.registry is not None and is_avro(value):
+        from connector_runner.sinks.kafka.avro_reader import read_row
+
+        return read_row(connection.registry.schema(schema_number(value)), value)
+    text = value if value is not None else message.key()
+    return msgspec.json.decode(text or b"{}", type=dict[str, Any])

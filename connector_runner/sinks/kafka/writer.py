@@ -11,6 +11,7 @@ from connector_runner.datasets.write_plan import NAMES
 from connector_runner.protocols.batch import Batch, Operation, Row
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.sink import Transaction
+from connector_runner.sinks.kafka.avro import AvroValues
 from connector_runner.sinks.kafka.connection import KafkaConnection
 from connector_runner.sinks.kafka.records import VALUE_ERRORS, BatchHeaders, Encoder, Headers, with_operation
 
@@ -34,18 +35,20 @@ class TopicWriter:
         ledger: The stream's ledger.
         schema: The schema of the rows.
         append: Whether the topic is a history.
+        avro: Encodes the values, if they are not JSON.
     """
 
     def __init__(
-        self, connected: Callable[[], KafkaConnection], ledger: StreamLedger, schema: StreamSchema, *, append: bool
-    ) -> None:
+        self, connected: Callable[[], KafkaConnection], ledger: StreamLedger, schema: StreamSchema, *, append: bool,
+        avro: AvroValues | None = None,
+    ) -> None:  # fmt: skip
         self._connected = connected
         self._ledger = ledger
         self._append = append
         self._topic = ledger.names.table
         self._stream = ledger.stream
         self._schema = schema
-        self._encoder = Encoder(schema)
+        self._encoder = Encoder(schema, avro)
         # Records without a key keep their order in one partition.
         self._partition = -1 if schema.key else 0
 

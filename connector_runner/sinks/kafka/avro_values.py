@@ -1,0 +1,137 @@
+"""Values in Avro's binary form, a column at a time: each exact, or refused. Pure."""
+
+from __future__ import annotations
+
+import datetime as dt
+import struct
+from collections.abc import Callable, Sequence
+from decimal import Context, Decimal, Inexact
+from typing import Any
+
+from connector_runner.datasets.dead_letters import RefusedError
+from connector_runner.protocols.types import Kind
+
+Encode = Callable[[Sequence[Any]], list[bytes]]
+"""Values of a column → their bytes."""
+_INT64 = 2**63
+_NULL, _GIVEN = b"\x00", b"\x02"
+_DOUBLE, _FLOAT = struct.Struct("<d").pack, struct.Struct("<f").pack
+_EPOCH = dt.datetime(1970, 1, 1)
+_EPOCH_UTC = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_FIRST_DAY = _EPOCH.toordinal()
+# A number goes out in groups of seven bits, lowest first; two groups are looked up at once.
+_LAST = [bytes([low]) for low in range(128)] + [bytes([low & 127 | 128, low >> 7]) for low in range(128, 1 << 14)]
+_MORE = [bytes([low & 127 | 128, low >> 7 | 128]) for low in range(1 << 14)]
+
+
+def _unsigned(number: int) -> bytes:
+    if number < 1 << 14:
+        return _LAST[number]
+    found = _MORE[number & 0x3FFF]
+    number >>= 14
+    while number >= 1 << 14:
+        found += _MORE[number & 0x3FFF]
+        number >>= 14
+    return found + _LAST[number]
+
+
+def long_bytes(number: int) -> bytes:
+    """A whole number of 64 bits with a sign."""
+    return _unsigned(number << 1 ^ number >> 63)
+
+
+def text_bytes(text: str) -> bytes:
+    """A text; raises UnicodeEncodeError for half a surrogate pair."""
+    return byte_string(text.encode())
+
+
+def byte_string(value: bytes) -> bytes:
+    """Bytes, after their number."""
+    return _unsigned(len(value) << 1) + value
+
+
+def optional(encode: Encode) -> Encode:
+    """The same for a column in which values may be missing."""
+
+    def encode_all(values: Sequence[Any]) -> list[bytes]:
+        if None not in values:
+            return [_GIVEN + each for each in encode(values)]
+        given = iter(encode([value for value in values if value is not None]))
+        return [_NULL if value is None else _GIVEN + next(given) for value in values]
+
+    return encode_all
+
+
+def decimals(precision: int, scale: int) -> Encode:
+    """Encodes decimals as whole numbers of their last digit."""
+    exact = Context(prec=precision, traps=[Inexact])
+    last = Decimal(1).scaleb(-scale)
+
+    def unscaled(value: Decimal) -> bytes:
+        try:
+            return _whole(int(value.quantize(last, context=exact).scaleb(scale, context=exact)))
+        except (ArithmeticError, ValueError):
+            raise RefusedError(f"{value} is no number of {precision} digits, {scale} of them after the point") from None
+
+    return lambda values: [unscaled(value) for value in values]
+
+
+def _whole(number: int) -> bytes:
+    return byte_string(number.to_bytes((number.bit_length() + 8) // 8, "big", signed=True))
+
+
+def _longs(values: Sequence[Any]) -> list[bytes]:
+    if values and not (min(values) >= -_INT64 and max(values) < _INT64):
+        raise RefusedError("a number that does not fit into 64 bits with a sign")
+    return [_unsigned(value << 1 ^ value >> 63) for value in values]
+
+
+def _unsigned_longs(values: Sequence[Any]) -> list[bytes]:
+    if values and not (min(values) >= 0 and max(values) < 2 * _INT64):
+        raise RefusedError("a number that does not fit into 64 bits without a sign")
+    return [_whole(value) for value in values]
+
+
+def _texts(values: Sequence[Any]) -> list[bytes]:
+    return [_unsigned(len(value) << 1) + value for value in [text.encode() for text in values]]
+
+
+def _byte_strings(values: Sequence[Any]) -> list[bytes]:
+    return [_unsigned(len(value) << 1) + value for value in map(bytes, values)]
+
+
+def _time_of(convert: Callable[[Any], int]) -> Encode:
+    def encode(values: Sequence[Any]) -> list[bytes]:
+        if any(isinstance(value, str) for value in values):
+            raise RefusedError("a time outside of the years 1 to 9999")
+        return [long_bytes(convert(value)) for value in values]
+
+    return encode
+
+
+def _micros(span: dt.timedelta) -> int:
+    return (span.days * 86_400 + span.seconds) * 1_000_000 + span.microseconds
+
+
+def _micros_of_day(time: dt.time) -> int:
+    return ((time.hour * 60 + time.minute) * 60 + time.second) * 1_000_000 + time.microsecond
+
+
+ENCODE: dict[Kind, Encode] = {
+    Kind.BOOL: lambda values: [b"\x01" if value else b"\x00" for value in values],
+    Kind.INT64: _longs,
+    Kind.UINT64: _unsigned_longs,
+    Kind.INT256: _texts,
+    Kind.DECIMAL: _texts,
+    Kind.FLOAT32: lambda values: [_FLOAT(value) for value in values],
+    Kind.FLOAT64: lambda values: [_DOUBLE(value) for value in values],
+    Kind.STRING: _texts,
+    Kind.BYTES: _byte_strings,
+    Kind.DATE: _time_of(lambda day: day.toordinal() - _FIRST_DAY),
+    Kind.TIME: _time_of(_micros_of_day),
+    Kind.TIMESTAMP: _time_of(lambda time: _micros(time - _EPOCH)),
+    Kind.TIMESTAMPTZ: _time_of(lambda time: _micros(time - _EPOCH_UTC)),
+    Kind.JSON: _texts,
+    Kind.UUID: _texts,
+}
+"""Kind → encodes the values of a column without those that are missing; texts for kinds that are written as text."""
