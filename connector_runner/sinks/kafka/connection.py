@@ -215,6 +215,18 @@ class KafkaConnection:
         """Adds a record to the transaction."""
         self._send(self.begin(), topic, key, value, headers, partition)
 
+    def send_all(
+        self, topic: str, keys: Sequence[bytes | None], values: Sequence[bytes], headers: Headers, partition: int = -1
+    ) -> None:
+        """Adds many records with the same headers to the transaction."""
+        producer = self.begin()
+        produce = producer.produce
+        for key, value in zip(keys, values, strict=True):
+            try:
+                produce(topic, value, key, partition, headers=headers)
+            except BufferError:
+                self._send(producer, topic, key, value, headers, partition)
+
     def _send(
         self, producer: Producer, topic: str, key: bytes | None, value: bytes | None, headers: Headers | None = None,
         partition: int = -1,

@@ -98,8 +98,7 @@ class TopicWriter:
             self._keep(writing, keys, values)
         if self._append:
             values = [with_operation(value, NAMES[UPSERT]) for value in values]
-        for key, value in zip(keys, values, strict=True):
-            connection.send(self._topic, key, value, headers, self._partition)
+        connection.send_all(self._topic, keys, values, headers, self._partition)
 
     def _keep(self, writing: _Writing, keys: Sequence[bytes | None], values: Sequence[bytes | None]) -> None:
         """Notes what the topic holds now."""
