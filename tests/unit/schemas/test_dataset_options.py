@@ -137,7 +137,9 @@ def test_a_mapping_is_checked_without_the_secret() -> None:
 
 
 def test_secrets_can_not_be_written_down() -> None:
-    secrets = {"sasl.password", "sasl.oauthbearer.client.secret", "ssl.key.pem", "ssl.key.password"}
+    secrets = {"sasl.password", "sasl.oauthbearer.client.secret", "ssl.key.pem", "ssl.key.password"} | {
+        "schema.registry.password", "schema.registry.bearer.token",
+    }  # fmt: skip
     assert find_secret_options(URL) == secrets
     assert find_secret_options("nowhere:x") == frozenset()
     (found,) = written_problems(URL, {"sasl.password": "not-to-be-told"})
