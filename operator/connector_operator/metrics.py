@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.exposition import generate_latest
 from prometheus_client.process_collector import ProcessCollector
+
+from connector_operator.exposition import write_text
 
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
@@ -44,4 +45,4 @@ UNSERVED = Gauge(
 
 def render_metrics() -> bytes:
     """The text format of Prometheus."""
-    return generate_latest(REGISTRY)
+    return write_text(REGISTRY)
