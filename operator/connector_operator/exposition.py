@@ -59,7 +59,7 @@ def _write_gauge(family: Metric) -> bytes:
             parts.append(f'{label}="{text}"')
         number = numbers.get(sample.value)
         if number is None:
-            number = numbers[sample.value] = floatToGoString(sample.value)
+            number = numbers[sample.value] = floatToGoString(sample.value)  # type: ignore[no-untyped-call]
         lines.append(f"{name}{{{','.join(parts)}}} {number}\n" if parts else f"{name} {number}\n")
     return "".join(lines).encode()
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -25,7 +26,7 @@ FIRST, SECOND, BROKEN = (f"connector-runner:0.1.{number}" for number in range(3)
 @pytest.fixture
 def cluster(local_only: None, tmp_path: Path) -> Iterator[LocalKube]:
     good = null_runner_image()
-    images = {
+    images: dict[str, Any] = {
         "connector-operator:0.1.0": default_images()["connector-operator:dev"],
         FIRST: good,
         SECOND: good,
