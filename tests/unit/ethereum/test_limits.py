@@ -134,6 +134,32 @@ def test_a_suggestion_that_was_refused_itself_is_taken_for_the_difference_of_bot
     assert limit.size == size
 
 
+@given(allowed=st.integers(1, 3000), suggested=st.integers(1, 3000))
+def test_a_number_that_is_no_limit_hinders_nothing(allowed: int, suggested: int) -> None:
+    """Each refusal contains the same number, which was mistaken for the limit."""
+    limit, done = RangeTuner(2000), 0
+    for number in range(400):
+        if (asked := limit.take(2000)) > allowed:
+            limit.refused(asked, suggested)
+        else:
+            limit.answered(asked)
+            done += asked if number >= 100 else 0
+    assert done >= 0.8 * 300 * min(allowed, 2000)
+
+
+@given(allowed=st.integers(1, 3000))
+def test_a_refusal_that_repeats_what_was_asked_for_is_no_suggestion(allowed: int) -> None:
+    limit, refusals = Limit(10_000, 5000), 0
+    for _ in range(60):
+        if (asked := limit.take(10_000)) > allowed:
+            limit.refused(asked, asked)
+            refusals += 1
+        else:
+            limit.answered(asked)
+    assert refusals <= 40
+    assert limit.size >= 0.5 * allowed
+
+
 def test_fewer_requests_at_a_time_and_more_again() -> None:
     concurrency = ConcurrencyLimit()
     for _ in range(AT_ONCE):  # all that are on their way fail together

@@ -147,6 +147,34 @@ def test_nothing_is_suggested_where_nothing_is(message: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("message", "asked", "suggested"),
+    [
+        ("The max block range is 10,000 blocks. Rate limit: 25 requests per second.", 50_000, 10_000),
+        ("too many blocks. max_blocks=800 requested=5000", 5000, 800),
+        ("block range over 10 minutes of blocks", 5000, None),
+        ("block range 5000 exceeds limit (10000 results or 2000 blocks)", 5000, 2000),
+        ("maximum block range exceeded, see https://docs.example.com/limits/2024", 5000, None),
+        ("block range: 1000 max; you asked for 5000", 5000, 1000),
+        ("maximum block range is 0x3e8", 5000, 1000),
+        ("block range 0x0-0x1387 too large: limit is 0x3e8 blocks", 5000, 1000),
+        ("this block range should work: [100, 599]", 5000, 500),
+        ("suggested range: fromBlock=0x64 toBlock=0x257", 5000, 500),
+        ("try fromBlock 100 toBlock 599", 5000, 500),
+        ('query returned more than 10000 results ({"limit":10000,"to":"0x257","from":"0x64"})', 5000, 500),
+        ('the "from" and "to" gap is larger than max gap (from: 100, to: 5099, max_gap: 1000)', 5000, 1000),
+        ("max allowed of rounds in logs query is: 100", 5000, 100),
+        ('invalid params ({"payload":"range 9009594 is bigger than range limit 2000"})', 9009594, 2000),
+        ("区块范围过大 最大 1000 个区块", 5000, 1000),
+        ("block range limit exceeded: 5000", 5000, 5000),
+    ],
+)
+def test_a_number_counts_if_it_is_whole_counts_blocks_and_was_not_asked_for(
+    message: str, asked: int, suggested: int | None
+) -> None:
+    assert suggested_range(message, asked) == suggested
+
+
+@pytest.mark.parametrize(
     ("status", "verdict"),
     [(401, Verdict.FINAL), (403, Verdict.FINAL), (404, Verdict.FINAL), (413, Verdict.SHRINK), (308, Verdict.FINAL), (429, Verdict.TRANSIENT),
      (500, Verdict.TRANSIENT), (503, Verdict.TRANSIENT), (200, Verdict.TRANSIENT)],

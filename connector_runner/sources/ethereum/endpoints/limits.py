@@ -39,6 +39,7 @@ class Limit:
         self._works = 0
         self._fails: int | None = None
         self._before: int | None = None
+        self._repeated: int | None = None
         self._trial: int | None = None
         self._is_tried = False
         self._answers = 0
@@ -58,9 +59,15 @@ class Limit:
     def refused(self, asked: int, suggested: int | None = None, *, is_certain: bool = True) -> None:
         """Records that a request of size `asked` failed; several concurrent failures of the same size count as one.
 
-        `suggested` is the size that the refusal suggests. Not `is_certain`: it may have failed for another reason, so the size
-        that is known to work is used next, or the smallest if none is known.
+        `suggested` is the size that the refusal suggests. It is not believed if a larger one is known to work, or if each refusal
+        suggests what was asked for. Not `is_certain`: it may have failed for another reason, so the size that is known to work is
+        used next, or the smallest if none is known.
         """
+        works = self._works if self._works < asked else 0
+        is_repeated = suggested == asked and self._repeated == asked + 1
+        self._repeated = asked if suggested == asked else None
+        if is_repeated or (suggested or 0) < works:
+            suggested = None
         if asked == self._trial:
             self._patience = min(LONGEST_PATIENCE, 2 * self._patience)
         self._end_trial()

@@ -7,21 +7,29 @@ from __future__ import annotations
 
 import re
 
-_N = r"(?P<n>\d[\d,._']*)\s*(?P<k>k\b|thousand\b)?"
-# The number must count blocks: not results, bytes, seconds or codes.
-_OTHERS = r"results?|logs?\b|events?|bytes?|[kmg]i?b\b|m?s\b|sec|minutes?|requests?|credits?|topics?|addresses|transactions|calls"
-_COUNTED = rf"(?!\s*(?:{_OTHERS}))"
-_GAP = r"(?:(?!results|logs\b|events|bytes|response|addresses|topics|batch|rate|requests? per)[^\d]){0,60}?"
+_DECIMAL = r"\d[\d,._']*+"
+_THOUSANDS = r"\s*(?P<k>k\b|thousand\b)?"
+_N = rf"(?P<n>0x[0-9a-f]+\b|{_DECIMAL}){_THOUSANDS}"
+# The number must count blocks: not results, bytes, seconds or codes. Digits are taken whole ("*+"): of "25 requests" not even the 2 counts.
+_OTHERS = r"results?|logs?|events?|bytes?|[kmg]i?b|m?s|sec(?:ond)?s?|minutes?|requests?|credits?|topics?|addresses|transactions|calls"
+_COUNTED = rf"(?!\s*(?:{_OTHERS})\b)"
+_GAP = r"(?:(?!results|logs\b|events|bytes|response|addresses|topics|batch|rate|requests? per|(?:from|to)(?:block)?\s*[:=])[^\d]){0,60}?"
 
-_SPANS = (
+_ENDS = (
     # Alchemy, Infura, zkSync, Nethermind: "this block range should work: [0x7d0, 0x9c3]", "Try with this block range [0x1, 0x2]"
-    r"\[\s*(0x[0-9a-f]+)\s*,\s*(0x[0-9a-f]+)\s*\]",
-    # Infura's member data, when the message does not repeat it
-    r"\"from\":\s*\"(0x[0-9a-f]+)\".*\"to\":\s*\"(0x[0-9a-f]+)\"",
+    (r"\[\s*(0x[0-9a-f]+|\d+)\s*,", r"\[[^\],]*,\s*(0x[0-9a-f]+|\d+)\s*\]"),
+    # Infura's member data, when the message does not repeat it, with its members in any order; "use fromBlock=0x1, toBlock=0x2"
+    (
+        r"\bfrom(?:_?block)?\b[\"'\s:=]*(0x[0-9a-f]+|\d+)\b",
+        r"\bto(?:_?block)?\b[\"'\s:=]*(0x[0-9a-f]+|\d+)\b",
+    ),
     # Reth, Erigon, HyperEVM, Arc: "retry with the range 6000000-6000509"
-    r"(?:re-?try|try|use|should work|works)\b[^\d]{0,40}(\d+)\s*(?:-|to|and|\.\.)\s*(\d+)",
-)  # fmt: skip
-"""First and last block of a range that would be answered."""
+    (
+        r"(?:re-?try|try|use|should work|works)\b[^\d]{0,40}(\d+)\s*(?:-|to|and|\.\.)\s*\d",
+        r"(?:re-?try|try|use|should work|works)\b[^\d]{0,40}\d+\s*(?:-|to|and|\.\.)\s*(\d+)",
+    ),
+)
+"""Finds the first and the last block of a range that would be answered. A range as large as the requested one only repeats the request."""
 
 _SIZES = (
     # 1RPC: "is limited to 0 - 10000 blocks range"
@@ -42,8 +50,11 @@ _SIZES = (
 )  # fmt: skip
 """A number of blocks that the message calls the maximum."""
 
-_IS_ABOUT_BLOCKS = re.compile(r"block|range|span|distance|interval|getlogs query", re.IGNORECASE)
-_UNKNOWN = re.compile(rf"(?<![\w.-]){_N}(?![\w-]){_COUNTED}", re.IGNORECASE)
+_IS_ABOUT_BLOCKS = re.compile(
+    r"block|range|span|distance|interval|gap\b|rounds|epochs|heights|区块|getlogs query", re.IGNORECASE
+)
+_UNKNOWN = re.compile(rf"(?<![\w.-])(?P<n>{_DECIMAL}){_THOUSANDS}(?![\w-]){_COUNTED}", re.IGNORECASE)
+_LINK = re.compile(r"https?://\S+")
 
 
 def suggested_range(message: str, asked: int | None = None) -> int | None:
@@ -51,25 +62,36 @@ def suggested_range(message: str, asked: int | None = None) -> int | None:
 
     `this block range should work: [0x7d0, 0x9c3]` → 500, `range 1000000 exceeds limit of 10000` → 10000, `limited to a 5 range` → 5.
     """
-    for pattern in _SPANS:
-        if match := re.search(pattern, message, re.IGNORECASE | re.DOTALL):
-            first, last = (int(text, 16 if text.startswith("0x") else 10) for text in match.groups())
-            if last >= first:
-                return last - first + 1
+    message = _LINK.sub("", message)
+    for first, last in (_ends(message, *patterns) for patterns in _ENDS):
+        if 0 <= first <= last and (asked is None or last - first + 1 < asked):
+            return last - first + 1
     if not _IS_ABOUT_BLOCKS.search(message):
         return None
-    said = [
+    said = {
         number
         for pattern in _SIZES
         for match in re.finditer(pattern, message, re.IGNORECASE)
         if (number := _whole(match)) > 0
-    ]
-    return min(said) if said else _lone_number(message, asked)
+    }
+    # The requested number is often repeated; it is the limit only if nothing else can be.
+    smaller = {number for number in said if asked is None or number < asked}
+    return min(smaller, default=None) or _lone_number(message, asked) or min(said, default=None)
+
+
+def _ends(message: str, first: str, last: str) -> tuple[int, int]:
+    """The first and last block that a message names; (0, -1) if it names none."""
+    found = [re.search(pattern, message, re.IGNORECASE) for pattern in (first, last)]
+    begins, ends = (_number(match[1]) if match else -1 for match in found)
+    return (begins, ends) if min(begins, ends) >= 0 else (0, -1)
 
 
 def _whole(match: re.Match[str]) -> int:
-    digits = re.sub(r"[,._']", "", match["n"])
-    return int(digits) * (1000 if match["k"] else 1)
+    return _number(re.sub(r"[,._']", "", match["n"])) * (1000 if match["k"] else 1)
+
+
+def _number(text: str) -> int:
+    return int(text, 16 if text[:2] in ("0x", "0X") else 10)
 
 
 def _lone_number(message: str, asked: int | None) -> int | None:
