@@ -16,6 +16,7 @@ from generate import (
     kind_pages,
     message_pages,
     metric_pages,
+    net_pages,
     operator_pages,
     rights_pages,
     selection_pages,
@@ -61,6 +62,7 @@ def find_pages() -> dict[str, Blocks]:
         "docs/troubleshooting.md": message_pages.BLOCKS,
         "docs/security.md": rights_pages.BLOCKS,
         "docs/guarantees.md": dataset_pages.BLOCKS,
+        "benchmarks/nets/README.md": net_pages.BLOCKS,
         **{f"docs/{source}.md": find_blocks(source) for source in sources},
     }
 

@@ -91,7 +91,7 @@ def table(found: dict[str, Any]) -> list[str]:
         "",
         "| misbehaviour | seeds | drawn | seeds that reported something |",
         "|---|---:|---:|---:|",
-        *(f"| {kind} | {row['seeds']:,} | {row['drawn']:,} | {row['told']:,} |" for kind, row in rows),
+        *(f"| `{kind}` | {row['seeds']:,} | {row['drawn']:,} | {row['told']:,} |" for kind, row in rows),
         *([""] if found["failed"] else []),
         *(f"- seed {seed}: {fault}" for seed, fault in found["failed"].items()),
     ]
