@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.kit.cluster import ROOT, Kit, null_runner_image, wait_operator
+from tests.kit.cluster import OPERATOR_NAMESPACE, ROOT, Kit, null_runner_image, wait_operator
+from tests.kit.monitoring import PATIENT, build_monitored, read_hurried_rules
 from tests.localkube.cluster import LocalKube, eventually
 from tests.localkube.plugin import default_images
+from tests.servers.prometheus import PrometheusServer
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(900)]
 NAMES = ("a", "b")
@@ -133,8 +135,29 @@ def test_the_page_is_an_upgrade_and_shows_what_has_stopped_one(cluster: LocalKub
     assert kit.status(other)["run"] == 2
     assert kit.condition(other)["status"] == "True"
 
+    told = wait_alert(cluster, "ConnectorImageRolloutStopped")
+    assert f"Connector default/{name};" in told["annotations"]["summary"]
+
     person.set_runner(SECOND)  # "set a fixed one, or the earlier one"
     person.type(upgrade)
     wait_all(kit, SECOND)
     assert kit.status(other)["run"] == 2, "it never ran the broken image"
     assert json.loads(cluster.kubectl("get", "connector", name, "-o", "json"))["status"].get("update") is None
+
+    cluster.kubectl("scale", "deployment/connector-operator", "-n", OPERATOR_NAMESPACE, "--replicas=0")
+    assert "No operator is active" in wait_alert(cluster, "ConnectorOperatorAbsent")["annotations"]["summary"]
+
+
+def wait_alert(cluster: LocalKube, alert: str) -> dict[str, Any]:
+    """Until a Prometheus that scrapes the cluster's operator reports it."""
+    configuration = {"global": PATIENT, "scrape_configs": build_monitored(cluster.kubeconfig)}
+    with PrometheusServer(configuration, {"rules.yml": read_hurried_rules()}) as prometheus:
+
+        def fired() -> dict[str, Any]:
+            found = [one for one in prometheus.alerts() if one["state"] == "firing"]
+            named = {one["labels"]["alertname"]: one for one in found}
+            if alert not in named:
+                raise LookupError(f"firing: {sorted(named)}")
+            return dict(named[alert])
+
+        return dict(eventually(fired, timeout=240, what=alert))
