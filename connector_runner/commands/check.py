@@ -206,6 +206,9 @@ class Checking:
             return _Dataset()
         if not tables or not all(tables):
             why = "which tables the streams need is not known before the source lists them"
+            if self._spec is not None and catalogue is not None:  # a run does not look at the dataset either
+                self._choose(context, catalogue, StoredStreams())
+                why = "no stream is selected, so no table is known"
             self._add(unknown(Part.DATASET, "reachable", why))
             return _Dataset()
         context = replace(context, tables=tables)
