@@ -31,6 +31,8 @@ PLACES = {
     "streams": ("commands", "show_streams"),
     "logs": ("commands", "show_logs"),
     "check": ("checking", "show_check"),
+    "rows": ("newest", "show_rows"),
+    "top": ("top", "show_top"),
     "delete": ("deleting", "delete"),
 }
 """The module and function of each command that is no change of spec; imported when it is typed, since some take long."""
@@ -50,6 +52,11 @@ def build_parser() -> argparse.ArgumentParser:
     status.add_argument("-A", "--all-namespaces", action="store_true", help="of all namespaces")
     status.add_argument("-w", "--watch", action="store_true", help="go on showing changes until Ctrl-C")
     _add_output(status)
+    top = commands.add_parser("top", parents=[login], help="rows a second, lag, CPU and memory of what runs")
+    top.add_argument("-A", "--all-namespaces", action="store_true", help="of all namespaces")
+    top.add_argument("--seconds", type=float, default=2.0, help="between two looks at the metrics (default 2)")
+    top.add_argument("name", nargs="?", default="", metavar="NAME", help="the connector; default: all")
+    _add_output(top)
     why = commands.add_parser("why", parents=[login], help="what a connector waits for, since when, and what to do")
     _add_output(why)
     streams = commands.add_parser("streams", parents=[login], help="the streams of a connector's source")
@@ -58,11 +65,22 @@ def build_parser() -> argparse.ArgumentParser:
     logs = commands.add_parser("logs", parents=[login], help="the log of the live execution")
     logs.add_argument("-f", "--follow", action="store_true", help="go on, also with the next executions, until Ctrl-C")
     check = commands.add_parser("check", parents=[login], help="whether a run would work, by a Job that writes nothing")
-    check.add_argument("--image", default="", help="the runner's image; default: the one that the connector had last")
-    check.add_argument("--timeout", type=int, default=180, metavar="SECONDS", help="how long to wait (default 180)")
+    _add_job(check, 180)
     _add_output(check)
-    for command in (why, streams, logs, check):
+    rows = commands.add_parser("rows", parents=[login], help="the newest rows in the dataset, by a Job that reads them")
+    rows.add_argument("--stream", default="", help="which one, of a connector with many")
+    rows.add_argument("--limit", type=int, default=20, help="how many (default 20)")
+    rows.add_argument("--wide", action="store_true", help="all columns, also those too wide for the terminal")
+    rows.add_argument("--vertical", action="store_true", help="a line for each value instead of a table")
+    _add_job(rows, 120)
+    _add_output(rows)
+    for command in (why, streams, logs, check, rows):
         command.add_argument("name", metavar="NAME", help="the connector")
+    _add_new(
+        commands.add_parser(
+            "new", parents=[login], help="write the manifest of a connector, asking for what is missing"
+        )
+    )
     delete = commands.add_parser("delete", parents=[login], help="delete connectors; the rows in the dataset stay")
     delete.add_argument("--yes", action="store_true", help="without asking")
     delete.add_argument("names", nargs="+", metavar="NAME", help="the connectors")
@@ -105,6 +123,10 @@ def _run(flags: argparse.Namespace) -> int:
         from connector_operator.kubectl.completing import print_script
 
         return print_script(flags.shell)
+    if flags.command == "new":
+        from connector_operator.kubectl.creating import create
+
+        return create(flags)
     from connector_operator.kubectl.cluster import Cluster, Login
 
     cluster = Cluster(Login(flags.kubeconfig, flags.context, flags.acting_as))
@@ -123,6 +145,34 @@ def _add_login(parser: argparse.ArgumentParser, default: str) -> None:
         "--kubeconfig", default=default, metavar="FILE", help="default: KUBECONFIG, else ~/.kube/config"
     )
     parser.add_argument("--as", dest="acting_as", default=default, metavar="USER", help="act as another user")
+
+
+def _add_new(new: argparse.ArgumentParser) -> None:
+    new.add_argument("type", metavar="TYPE", help="COINBASE, ETHEREUM or MYSQL")
+    new.add_argument("--name", default="", dest="name_given", metavar="NAME", help="of the connector")
+    new.add_argument("--dataset", default="", metavar="ID", help="where its rows go; default: the namespace's default")
+    new.add_argument(
+        "--set", action="append", default=[], metavar="PATH=VALUE", help="a property of spec.config; repeat it"
+    )
+    new.add_argument(
+        "--secret", action="append", default=[], metavar="NAME", help="a Secret that has the others; repeat it"
+    )
+    new.add_argument(
+        "--stream", action="append", default=[], metavar="PATTERN", help="a stream, or a pattern; repeat it"
+    )
+    new.add_argument("--start", action="store_true", help="run at once")
+    new.add_argument("--file", default="", metavar="FILE", help="where the manifest goes; default: the output")
+    new.add_argument(
+        "--apply", action="store_true", help="give it to the API server instead of writing it to the output"
+    )
+    new.add_argument("--dry-run", action="store_true", help="only have the API server check it")
+
+
+def _add_job(parser: argparse.ArgumentParser, seconds: int) -> None:
+    parser.add_argument("--image", default="", help="the runner's image; default: the one that the connector had last")
+    parser.add_argument(
+        "--timeout", type=int, default=seconds, metavar="SECONDS", help=f"how long to wait (default {seconds})"
+    )
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:

@@ -40,13 +40,13 @@ def show_status(cluster: Cluster, flags: Namespace) -> int:
         watching.print_changes(cluster, namespace, as_json=flags.output == "json")
     rows = sort_summaries(map(build_summary, cluster.list(namespace)["items"]))
     if flags.output == "json":
-        return _print_json({"items": [build_document(entry) for entry in rows]})
+        return print_json({"items": [build_document(entry) for entry in rows]})
     if not rows:
         place = f"in the namespace {namespace}" if namespace else "in any namespace"
         sys.stderr.write(f"There are no connectors {place} of the context {cluster.context}.\n")
         return 0
     now = datetime.now(UTC)
-    _print_table(
+    print_table(
         build_header(with_namespace=not namespace),
         [build_cells(entry, now, with_namespace=not namespace) for entry in rows],
     )
@@ -58,7 +58,7 @@ def show_why(cluster: Cluster, flags: Namespace) -> int:
     lines = explain(get_connector(cluster, flags), datetime.now(UTC))
     if flags.output == "json":
         (name, headline), *rest = lines
-        return _print_json({"name": name, "headline": headline, "lines": [{"label": a, "text": b} for a, b in rest]})
+        return print_json({"name": name, "headline": headline, "lines": [{"label": a, "text": b} for a, b in rest]})
     text = format_lines(lines)
     sys.stdout.write(printable_lines(text) if sys.stdout.isatty() else text)
     return 0
@@ -73,9 +73,9 @@ def show_streams(cluster: Cluster, flags: Namespace) -> int:
         raise RefusedError(str(error)) from None
     note = say_missing_streams(connector)
     if flags.output == "json":
-        return _print_json({"items": streams, "note": note})
+        return print_json({"items": streams, "note": note})
     if streams:
-        _print_table(HEADER, [build_stream_cells(stream) for stream in streams])
+        print_table(HEADER, [build_stream_cells(stream) for stream in streams])
     elif not note:
         note = f"No stream is like {flags.like}: `*` stands for any characters, `?` for one."
     sys.stderr.write(note and f"{note}\n")
@@ -148,7 +148,8 @@ def or_nearest(cluster: Cluster, namespace: str, name: str, call: Callable[[str]
     raise RefusedError(f"{missing} {say_nearest(name, names)}")
 
 
-def _print_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+def print_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+    """A table that fits the terminal; where the output is none, nothing is cut."""
     if not sys.stdout.isatty():
         sys.stdout.write(format_plain([header, *lines]))
         return
@@ -159,6 +160,7 @@ def _print_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
     Console().print(build_table(header, lines))
 
 
-def _print_json(document: object) -> int:
+def print_json(document: object) -> int:
+    """A document for programs; returns the exit code."""
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     return 0

@@ -1,0 +1,92 @@
+"""`new`: asks, writes a manifest, and on request gives it to the API server."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from connector_operator.kubectl.cluster import Cluster, Login
+from connector_operator.kubectl.interview import interview
+from connector_operator.kubectl.manifests import (
+    Wish,
+    build_manifest,
+    find_manifest_problems,
+    find_missing,
+    format_manifest,
+    parse_setting,
+    say_next,
+)
+from connector_operator.kubectl.refusals import RefusedError
+from connector_runner.schemas.config import config_schema
+
+
+def create(flags: Namespace) -> int:
+    """`new`. Without `--apply` and `--dry-run` no cluster is asked.
+
+    Raises:
+        RefusedError: Something is missing or not valid, or the API server refuses.
+    """
+    wish = read_wish(flags)
+    if sys.stdin.isatty() and find_missing(wish):
+        try:
+            wish = interview(wish, _ask, _say)
+        except EOFError:
+            raise RefusedError("The input ended before all was answered; nothing was written.") from None
+    if missing := find_missing(wish):
+        raise RefusedError(f"Still needed: {' '.join(missing)}; on a terminal they are asked for.")
+    manifest = build_manifest(wish)
+    if problems := find_manifest_problems(manifest):
+        raise RefusedError("\n".join(problems))
+    if flags.apply or flags.dry_run:
+        cluster = Cluster(Login(flags.kubeconfig, flags.context, flags.acting_as))
+        manifest["metadata"]["namespace"] = wish.namespace or cluster.namespace
+        cluster.apply(manifest, is_dry=flags.dry_run)
+    if flags.file:
+        Path(flags.file).write_text(format_manifest(manifest), encoding="utf-8")
+    elif not flags.apply:
+        sys.stdout.write(format_manifest(manifest))
+    if flags.apply and not flags.dry_run:
+        sys.stdout.write(f"{wish.name}: applied\n")
+    for line in say_next(wish, is_applied=flags.apply and not flags.dry_run, file=flags.file):
+        _say(line)
+    return 0
+
+
+def read_wish(flags: Namespace) -> Wish:
+    """What the options say.
+
+    Raises:
+        RefusedError: One is not valid.
+    """
+    kind = flags.type.upper()
+    try:
+        schema = config_schema(kind)
+        settings = dict(parse_setting(text, schema) for text in flags.set)
+    except LookupError as error:
+        raise RefusedError(str(error.args[0])) from None
+    except ValueError as error:
+        raise RefusedError(str(error)) from None
+    return Wish(
+        kind=kind,
+        name=flags.name_given,
+        namespace=flags.namespace,
+        dataset=flags.dataset,
+        settings=settings,
+        secrets=tuple(flags.secret),
+        streams=tuple(flags.stream),
+        is_running=flags.start,
+    )
+
+
+def _ask(question: str) -> str:
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    line = sys.stdin.readline()
+    if not line:
+        raise EOFError
+    return line.strip()
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
