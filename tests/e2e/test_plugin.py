@@ -30,6 +30,7 @@ TYPED = {
     f"streams {NAME} --like 'tick*'": r"^STREAM .*\nticker +yes .*\n$",
     f"logs {NAME}": r"^run 1 serves ",
     f"logs {NAME} -f": r"^run 1 serves ",
+    "top": rf"(?m)^NAME +ROWS/S +LAG +ROWS +CPU +MEMORY +FROM\n{NAME} ",
     f"stop {NAME}": rf"^{NAME}: asked to stop\n$",
     f"start {NAME}": rf"^{NAME}: asked to run\n$",
     f"restart {NAME}": rf"^{NAME}: restart asked for\n$",
@@ -109,7 +110,7 @@ def type_line(kit: Kit, person: Mapping[str, str], line: str) -> None:
     pattern, verb, before = TYPED[command], command.split()[0], kit.status(NAME)["run"]
     if line.endswith((" -w", " -f")):
         press_ctrl_c_after(person, line, pattern)
-    elif verb in {"status", "why", "streams", "logs"}:
+    elif verb in {"status", "why", "streams", "logs", "top"}:
 
         def look() -> bool:
             said = run(person, line)

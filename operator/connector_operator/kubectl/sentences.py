@@ -113,7 +113,9 @@ def _discovery(connector: Object, now: datetime) -> Iterator[Line]:
     said = [find_text(discovery, "reason"), find_text(discovery, "message")]
     if at := find_text(discovery, "retryAt"):
         said.append(f"next attempt {describe_time(at, now)}")
-    yield "discovery", f"{find_count(discovery, 'failures')} attempts have failed: " + ": ".join(filter(None, said))
+    count = find_count(discovery, "failures")
+    words = "attempt has" if count == 1 else "attempts have"
+    yield "discovery", f"{count} {words} failed: " + ": ".join(filter(None, said))
 
 
 def _last_words(connector: Object, now: datetime) -> Iterator[Line]:
