@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ from connector_operator.kubectl.cluster import Cluster, Json
 from connector_operator.kubectl.fields import find_text
 from connector_operator.kubectl.refusals import RefusedError, say_nearest
 from connector_operator.kubectl.rows import (
+    OPTIONAL,
     build_cells,
     build_document,
     build_header,
@@ -22,8 +24,14 @@ from connector_operator.kubectl.rows import (
     sort_summaries,
 )
 from connector_operator.kubectl.sentences import explain, format_lines
-from connector_operator.kubectl.streams import HEADER, build_stream_cells, list_streams, say_missing_streams
-from connector_runner.schemas.printable import printable_lines
+from connector_operator.kubectl.streams import (
+    HEADER,
+    OPTIONAL_OF_STREAMS,
+    build_stream_cells,
+    list_streams,
+    say_missing_streams,
+)
+from connector_runner.schemas.printable import printable
 
 FAILED = 1
 Answer = TypeVar("Answer")
@@ -49,6 +57,7 @@ def show_status(cluster: Cluster, flags: Namespace) -> int:
     print_table(
         build_header(with_namespace=not namespace),
         [build_cells(entry, now, with_namespace=not namespace) for entry in rows],
+        OPTIONAL,
     )
     return 0
 
@@ -59,8 +68,11 @@ def show_why(cluster: Cluster, flags: Namespace) -> int:
     if flags.output == "json":
         (name, headline), *rest = lines
         return print_json({"name": name, "headline": headline, "lines": [{"label": a, "text": b} for a, b in rest]})
-    text = format_lines(lines)
-    sys.stdout.write(printable_lines(text) if sys.stdout.isatty() else text)
+    if sys.stdout.isatty():
+        shown = [(label, printable(text)) for label, text in lines]
+        sys.stdout.write(format_lines(shown, shutil.get_terminal_size().columns))
+    else:
+        sys.stdout.write(format_lines(lines))
     return 0
 
 
@@ -75,7 +87,7 @@ def show_streams(cluster: Cluster, flags: Namespace) -> int:
     if flags.output == "json":
         return print_json({"items": streams, "note": note})
     if streams:
-        print_table(HEADER, [build_stream_cells(stream) for stream in streams])
+        print_table(HEADER, [build_stream_cells(stream) for stream in streams], OPTIONAL_OF_STREAMS)
     elif not note:
         note = f"No stream is like {flags.like}: `*` stands for any characters, `?` for one."
     sys.stderr.write(note and f"{note}\n")
@@ -148,8 +160,8 @@ def or_nearest(cluster: Cluster, namespace: str, name: str, call: Callable[[str]
     raise RefusedError(f"{missing} {say_nearest(name, names)}")
 
 
-def print_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
-    """A table that fits the terminal; where the output is none, nothing is cut."""
+def print_table(header: Sequence[str], lines: Sequence[Sequence[str]], optional: Sequence[str]) -> None:
+    """A table that fits the terminal, on a narrow one without some `optional` columns; where the output is none, all is there."""
     if not sys.stdout.isatty():
         sys.stdout.write(format_plain([header, *lines]))
         return
@@ -157,7 +169,8 @@ def print_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
 
     from connector_operator.kubectl.tables import build_table
 
-    Console().print(build_table(header, lines))
+    console = Console()
+    console.print(build_table(header, lines, width=console.width, optional=optional))
 
 
 def print_json(document: object) -> int:

@@ -15,10 +15,13 @@ from connector_operator.kubectl.fields import (
     find_text,
     is_observed,
 )
+from connector_runner.schemas.printable import cells
 
 UNKNOWN = "-"
 """Stands for what is absent: a column is never empty, so that a line can be split at spaces."""
 GAP = "   "
+OPTIONAL = ("TYPE", "STREAMS", "AGE", "READY", "LAG", "PROGRESS")
+"""Columns that a terminal that is too narrow does without, the first ones first: whole names are worth more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,7 @@ def build_header(*, with_namespace: bool) -> tuple[str, ...]:
 
 def build_cells(entry: Summary, now: datetime, *, with_namespace: bool) -> tuple[str, ...]:
     """What is in the columns of a row."""
-    cells = (
+    shown = (
         entry.name,
         entry.type,
         entry.state,
@@ -106,7 +109,7 @@ def build_cells(entry: Summary, now: datetime, *, with_namespace: bool) -> tuple
         entry.lag,
         describe_age(entry.created, now),
     )
-    return tuple(cell or UNKNOWN for cell in ((entry.namespace, *cells) if with_namespace else cells))
+    return tuple(cell or UNKNOWN for cell in ((entry.namespace, *shown) if with_namespace else shown))
 
 
 def sort_summaries(rows: Iterable[Summary]) -> list[Summary]:
@@ -122,3 +125,24 @@ def format_plain(lines: Sequence[Sequence[str]]) -> str:
     return "".join(
         GAP.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n" for line in lines
     )
+
+
+def fit_columns(
+    header: Sequence[str], lines: Sequence[Sequence[str]], width: int, optional: Sequence[str], gap: int
+) -> list[int]:
+    """The places of the columns that are shown.
+
+    Args:
+        header: The columns' names.
+        lines: The cells of each row; as the names they are printable.
+        width: Cells in a line of the terminal.
+        optional: Columns that may be left out, the first to go first. If all others are still too wide, they stay.
+        gap: Cells between two columns.
+    """
+    widths = [max(map(cells, column)) for column in zip(header, *lines, strict=True)]
+    chosen = list(range(len(header)))
+    for name in optional:
+        if sum(widths[place] + gap for place in chosen) - gap <= width:
+            break
+        chosen = [place for place in chosen if header[place] != name]
+    return chosen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
@@ -22,6 +23,8 @@ from connector_operator.resources.reasons import NOTHING, Reason
 MOST_FAILED = 5
 """So many failed streams are named; the status names up to twenty."""
 LABEL_WIDTH = 14
+FEWEST = 20
+"""Cells that a text gets at the least beside its label."""
 _SUMMARIES = ("Ready", "Reconciling", "Stalled")
 """Conditions that say the same as Ready, or its reverse."""
 _REASONS = {reason.value: reason for reason in Reason}
@@ -54,10 +57,22 @@ def find_remedy(reason: str) -> str:
     return known.remedy if known else ""
 
 
-def format_lines(lines: list[Line]) -> str:
-    """One line each, labels side by side."""
+def format_lines(lines: list[Line], width: int | None = None) -> str:
+    """One line each, labels side by side; for a terminal of so many cells a long one is wrapped beside its label."""
     (name, headline), *rest = lines
-    return f"{name}: {headline}\n" + "".join(f"  {f'{label}:':<{LABEL_WIDTH}}{text}\n" for label, text in rest)
+    return f"{name}: {headline}\n" + "".join(
+        f"  {f'{label}:' if label else '':<{LABEL_WIDTH}}{part}\n"
+        for each in rest
+        for label, part in _wrap(*each, width)
+    )
+
+
+def _wrap(label: str, text: str, width: int | None) -> Iterator[Line]:
+    if width is None:
+        yield label, text
+        return
+    parts = textwrap.wrap(text, max(FEWEST, width - LABEL_WIDTH - 2), break_long_words=False, break_on_hyphens=False)
+    yield from ((label if at == 0 else "", part) for at, part in enumerate(parts or [""]))
 
 
 def _headline(connector: Object) -> str:

@@ -9,6 +9,8 @@ from connector_operator.kubectl.rows import UNKNOWN
 from connector_runner.schemas.selection import Selection, may_take, parse_selection
 
 HEADER = ("STREAM", "SELECTED", "KEY", "MODES", "COLUMNS", "NOW")
+OPTIONAL_OF_STREAMS = ("COLUMNS", "MODES", "KEY")
+"""Columns that a terminal that is too narrow does without, the first ones first."""
 
 
 def list_streams(connector: Object, like: str = "") -> list[dict[str, Any]]:

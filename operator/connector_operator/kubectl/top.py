@@ -14,6 +14,7 @@ from connector_operator.kubectl.fields import find_text
 from connector_operator.kubectl.login import CONNECTIONS
 from connector_operator.kubectl.refusals import RefusedError
 from connector_operator.kubectl.usage import (
+    OPTIONAL_OF_LOADS,
     Key,
     Sample,
     build_load,
@@ -47,7 +48,7 @@ def show_top(cluster: Cluster, flags: Namespace) -> int:
         return print_json({"items": [build_load_document(load) for load in loads], "notes": notes})
     if loads:
         header = build_load_header(with_namespace=not namespace)
-        print_table(header, [build_load_cells(load, with_namespace=not namespace) for load in loads])
+        print_table(header, [build_load_cells(load, with_namespace=not namespace) for load in loads], OPTIONAL_OF_LOADS)
     else:
         notes = [
             f"{flags.name or 'No connector'} is {'not ' if flags.name else ''}asked to run: `kubectl connectors status`."

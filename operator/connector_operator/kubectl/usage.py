@@ -17,6 +17,8 @@ _FACTORS = {
     "n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12,
     "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40,
 }  # fmt: skip
+OPTIONAL_OF_LOADS = ("FROM", "ROWS", "LAG")
+"""Columns that a terminal that is too narrow does without, the first ones first."""
 Key = tuple[str, str]
 """Namespace and name of a connector."""
 

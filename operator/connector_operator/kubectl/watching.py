@@ -15,6 +15,7 @@ from rich.live import Live
 from connector_operator.kubectl.cluster import GONE, Cluster, Json
 from connector_operator.kubectl.refusals import RefusedError
 from connector_operator.kubectl.rows import (
+    OPTIONAL,
     Summary,
     build_cells,
     build_document,
@@ -86,7 +87,12 @@ def show_live(cluster: Cluster, namespace: str) -> None:
         room = count_room(console.height, bool(seen.problem))
         lines = [build_cells(entry, now, with_namespace=not namespace) for entry in rows[:room]]
         return build_live_table(
-            build_header(with_namespace=not namespace), lines, more=len(rows) - len(lines), problem=seen.problem
+            build_header(with_namespace=not namespace),
+            lines,
+            width=console.width,
+            optional=OPTIONAL,
+            more=len(rows) - len(lines),
+            problem=seen.problem,
         )
 
     with Live(console=console, get_renderable=draw, refresh_per_second=DRAWN_PER_SECOND, screen=True):  # type: ignore[arg-type]

@@ -15,6 +15,7 @@ from connector_operator.kubectl.rows import (
     build_document,
     build_header,
     build_summary,
+    fit_columns,
     format_plain,
     sort_summaries,
 )
@@ -22,6 +23,7 @@ from connector_operator.kubectl.sentences import explain, format_lines
 from connector_operator.kubectl.streams import build_stream_cells, list_streams, say_missing_streams
 from connector_operator.kubectl.tables import build_live_table, build_table, count_room
 from connector_operator.resources.times import format_time
+from connector_runner.schemas.printable import cells
 from tests.unit.kubectl.objects import NOW, connector
 
 WORDS = st.sampled_from(
@@ -83,29 +85,53 @@ def drawn(table: object, width: int, height: int = 10) -> str:
 
 
 def test_on_a_narrow_terminal_a_cell_is_folded_not_cut() -> None:
-    said = "".join(drawn(build_table(("A", "B"), [("x" * 50, "y")]), 20).split())
+    said = "".join(drawn(build_table(("A", "B"), [("x" * 50, "y")], width=20), 20).split())
     assert said.count("x") == 50
+
+
+def test_a_terminal_that_is_too_narrow_does_without_columns_and_names_them() -> None:
+    lines = [("billing-0001", "COINBASE", "running", "shop.orders"), ("店", "MYSQL", "stopped", "-")]
+    header, optional = ("NAME", "TYPE", "STATE", "STREAMS"), ("TYPE", "STREAMS")
+    said = drawn(build_table(header, lines, width=36, optional=optional), 36)
+    assert said.partition("\n")[0].split() == ["NAME", "STATE", "STREAMS"]
+    assert "billing-0001" in said
+    assert "not shown, too wide: TYPE" in said
+    assert "not shown" not in drawn(build_table(header, lines, width=44, optional=optional), 44)
+
+
+@SLOWLY
+@given(
+    st.lists(st.lists(CELLS, min_size=3, max_size=3), min_size=1, max_size=5), st.integers(min_value=1, max_value=300)
+)
+def test_columns_are_left_out_in_order_and_no_more_than_needed(lines: list[list[str]], width: int) -> None:
+    chosen = fit_columns(("A", "B", "C"), lines, width, ("C", "B"), 2)
+    assert chosen in ([0, 1, 2], [0, 1], [0])
+    widths = [max(cells(line[place]) for line in lines) for place in range(3)]
+    if len(chosen) < 3:
+        assert sum(widths[: len(chosen) + 1]) + 2 * len(chosen) > width
 
 
 def test_a_live_table_fits_and_says_how_many_rows_do_not() -> None:
     lines = [(f"c{number}", "word " * 20) for number in range(20)]
     shown = lines[: count_room(10, has_problem=False)]
-    said = drawn(build_live_table(("NAME", "MESSAGE"), shown, more=len(lines) - len(shown)), 40)
+    said = drawn(build_live_table(("NAME", "MESSAGE"), shown, width=40, more=len(lines) - len(shown)), 40)
     assert said.count("\n") <= 10
-    assert "c5" in said
-    assert "14 more" in said
+    assert "c4" in said
+    assert "15 more" in said
 
 
 def test_a_live_table_says_why_it_is_not_up_to_date_on_one_line() -> None:
     shown = [(f"c{number}", "") for number in range(count_room(10, has_problem=True))]
-    said = drawn(build_live_table(("NAME", "MESSAGE"), shown, more=7, problem="No answer \x1b[2J" + "x" * 90), 40)
+    said = drawn(
+        build_live_table(("NAME", "MESSAGE"), shown, width=40, more=7, problem="No answer \x1b[2J" + "x" * 90), 40
+    )
     assert said.count("\n") <= 10
     assert "7 more" in said
     assert "No answer \\x1b[2J" in said
 
 
 def test_a_cell_does_not_drive_the_terminal() -> None:
-    assert "\x1b" not in drawn(build_table(("A",), [("\x1b[31mred\x07",)]), 40)
+    assert "\x1b" not in drawn(build_table(("A",), [("\x1b[31mred\x07",)], width=40), 40)
 
 
 @SLOWLY

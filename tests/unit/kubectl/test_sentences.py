@@ -87,3 +87,11 @@ def test_a_connector_that_no_operator_has_seen() -> None:
     (_, headline), (_, cure) = explain(made, NOW)
     assert headline == "The operator has not looked at it yet."
     assert "does not run" in cure
+
+
+def test_on_a_terminal_a_long_sentence_is_wrapped_beside_its_label_and_loses_no_word() -> None:
+    lines = [("trades", "running"), ("waits for", "one two three four five six seven eight nine ten"), ("since", "")]
+    shown = format_lines(lines, 40)
+    assert max(map(len, shown.split("\n"))) <= 40
+    assert " ".join(shown.split()) == " ".join(format_lines(lines).split())
+    assert shown.split("\n")[2].startswith(" " * 16)
