@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
-import select
 import signal
 import statistics
-import struct
 import subprocess
-import sys
 import termios
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,6 +22,7 @@ from connector_operator.kubectl.cluster import Json, Login
 from connector_operator.kubectl.watching import follow_rows
 from demo.walk import ROOT
 from tests.e2e.console_fleet import advance, build_fleet, create_fleet, write_statuses
+from tests.e2e.plugin_terminal import Screen, environment, resize, run
 from tests.kit.cluster import PATIENCE
 from tests.localkube.cluster import LocalKube, eventually
 from tests.localkube.plugin import default_images
@@ -54,67 +51,6 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKube]:
         yield local
     finally:
         local.stop()
-
-
-def environment(local: LocalKube, kubeconfig: Path | None = None) -> Mapping[str, str]:
-    folders = [str(Path(local.kubectl_program).parent), str(Path(sys.executable).parent), os.environ["PATH"]]
-    shell = {
-        **os.environ,
-        "KUBECONFIG": str(kubeconfig or local.kubeconfig),
-        "PATH": os.pathsep.join(folders),
-        "TERM": "xterm",
-    }
-    return {name: value for name, value in shell.items() if name not in {"COLUMNS", "LINES"}}
-
-
-def run(
-    local: LocalKube, *arguments: str, kubeconfig: Path | None = None, code: int = 0
-) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        ["connectors", *arguments],
-        env=environment(local, kubeconfig),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
-
-
-def resize(terminal: int, columns: int, lines: int) -> None:
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-
-
-class Screen:
-    """A program on a pseudo terminal of its own, and all that it has written there."""
-
-    def __init__(self, local: LocalKube, columns: int, lines: int, *arguments: str) -> None:
-        self.ours, self.theirs = os.openpty()
-        resize(self.ours, columns, lines)
-        self.before = termios.tcgetattr(self.theirs)
-        self.said = ""
-        self.process = subprocess.Popen(
-            ["env", "--default-signal=INT", "setsid", "--ctty", "connectors", *arguments], env=environment(local),
-            stdin=self.theirs, stdout=self.theirs, stderr=self.theirs,
-        )  # fmt: skip
-
-    def read_until(self, pattern: str) -> str:
-        """What was written until it has what is expected, the whole match included; it is not looked at again."""
-        end = time.monotonic() + PATIENCE
-        while not (found := re.search(pattern, self.said, re.DOTALL)):
-            ready, _, _ = select.select([self.ours], [], [], 1)
-            if ready:
-                self.said += os.read(self.ours, 65536).decode(errors="replace")
-            assert time.monotonic() < end, f"{pattern}: {self.said[-3000:]}"
-        before, self.said = self.said[: found.end()], self.said[found.end() :]
-        return before
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        os.close(self.ours)
-        os.close(self.theirs)
 
 
 def test_a_live_table_is_drawn_on_the_terminal_follows_its_size_and_leaves_it_as_it_was(bare: LocalKube) -> None:
@@ -266,90 +202,3 @@ def test_a_thousand_take_at_most_twice_as_long_as_by_kubectl_get(bare: LocalKube
     ours, theirs = (statistics.median(each) for each in zip(*pairs, strict=True))
     print(f"status of 1,000: {ours:.2f} s, kubectl get: {theirs:.2f} s, ratio {ours / theirs:.2f}")
     assert ours <= 2 * theirs
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "coinbase --name a --set productId=BTC-USD --stream ticker --start",
-        "ethereum --name b --secret node --stream blocks",
-        "mysql --name c --set host=db --set user=u --set ssl.mode=REQUIRED --secret shop-db --dataset lake --stream shop.* --stream crm.x",
-    ],
-)
-def test_what_new_writes_is_taken_by_the_api_server(bare: LocalKube, line: str) -> None:
-    manifest = run(bare, "new", *line.split()).stdout
-    assert "dry run" in bare.kubectl(
-        "apply", "--dry-run=server", "--validate=strict", "-n", FEW, "-f", "-", input=manifest
-    )
-    run(bare, "new", *line.split(), "-n", FEW, "--dry-run")
-    name = yaml.safe_load(manifest)["metadata"]["name"]
-    assert run(bare, "why", name, "-n", FEW, code=1).stderr.startswith("There is no "), "a dry run makes nothing"
-
-
-def test_new_asks_on_a_terminal(bare: LocalKube, tmp_path: Path) -> None:
-    path = tmp_path / "shop.yaml"
-    screen = Screen(bare, 80, 24, "new", "mysql", "--file", str(path))
-    try:
-        answers = (
-            ("Name: ", "shop"), ("host: ", "db"), (r"port \[3306\]: ", ""), ("user: ", "reader"), ("Name of the Secret", "shop-db"),
-            ("Which one", ""), ("Dataset", "lake"), ("Stream, or", "shop.*"), ("Start it", "y"),
-        )  # fmt: skip
-        for question, answer in answers:
-            screen.read_until(question)
-            os.write(screen.ours, f"{answer}\n".encode())
-        screen.read_until("Watch it")
-        assert screen.process.wait(PATIENCE) == 0
-    finally:
-        screen.close()
-    spec = yaml.safe_load(path.read_text())["spec"]
-    assert spec["config"] == {"host": "db", "port": 3306, "user": "reader"}
-    assert (spec["configFrom"], spec["status"]) == ([{"secretRef": {"name": "shop-db"}}], "running")
-
-
-METRICS_API = """
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: pods.metrics.k8s.io, annotations: {api-approved.kubernetes.io: "unapproved, a test"}}
-spec:
-  group: metrics.k8s.io
-  scope: Namespaced
-  names: {plural: pods, singular: podmetric, kind: PodMetrics, listKind: PodMetricsList}
-  versions:
-    - name: v1beta1
-      served: true
-      storage: true
-      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
-"""
-"""The API that metrics-server serves, with objects that a test writes."""
-
-
-def test_top_says_what_the_cluster_and_the_rights_let_it_see(bare: LocalKube) -> None:
-    running = next(one for one in build_fleet(COUNT, datetime.now(UTC)) if "progress" in (one.get("status") or {}))
-    name = running["metadata"]["name"]
-    status = {"rows": 1_200_000, "rowsPerMinute": 60_000, "lagSeconds": 95}
-    write_statuses(bare, FEW, [{**advance(running, 0), "status": {**running["status"], "progress": status}}])
-    done = run(bare, "top", name, "-n", FEW)
-    assert re.search(rf"(?m)^{name} +1,000 +95s +1,200,000 +- +- +status$", done.stdout), done.stdout
-    assert "the cluster has no metrics.k8s.io" in done.stderr
-    bare.kubectl("apply", "-f", "-", input=METRICS_API)
-    bare.kubectl("wait", "--for=condition=Established", "crd/pods.metrics.k8s.io", "--timeout=60s")
-    labels = {"apperate.io/connector": name, "apperate.io/role": "runner"}
-    used = {
-        "apiVersion": "metrics.k8s.io/v1beta1", "kind": "PodMetrics", "metadata": {"name": f"{name}-1", "labels": labels},
-        "containers": [{"name": "runner", "usage": {"cpu": "250m", "memory": "128Mi"}}],
-    }  # fmt: skip
-    try:
-        eventually(
-            lambda: bare.kubectl("apply", "-n", FEW, "-f", "-", input=json.dumps(used)), what="the API is served"
-        )
-        (item,) = json.loads(run(bare, "top", name, "-n", FEW, "-o", "json").stdout)["items"]
-        assert (item["cpuCores"], item["memoryBytes"], item["from"]) == (0.25, 128 * 2**20, "status")
-        assert f"{FEW} " in run(bare, "top", "-A").stdout
-    finally:
-        bare.kubectl("delete", "crd", "pods.metrics.k8s.io")
-    bare.kubectl("create", "clusterrole", "looks", "--verb=get,list", "--resource=connectors.apperate.io")
-    bare.kubectl("create", "clusterrolebinding", "looks", "--clusterrole=looks", "--user=looker")
-    done = eventually(lambda: run(bare, "top", name, "-n", FEW, "--as", "looker"), what="the right is there")
-    assert "1,000" in done.stdout
-    assert "You (looker) may not list pods " in done.stderr
-    assert "You (looker) may not list pods.metrics.k8s.io " in done.stderr
