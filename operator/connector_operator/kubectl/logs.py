@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 
@@ -11,6 +12,7 @@ from connector_operator.kubectl.refusals import RefusedError
 from connector_operator.resources.names import CONTAINER, LABEL_RUN
 from connector_runner.schemas.printable import printable
 
+_ON_THE_LINE = ("time", "level", "message")
 PAUSE_SECONDS = 1.0
 """Between two looks for the next execution's pod."""
 
@@ -32,6 +34,20 @@ def choose_pod(pods: list[Json], after: int = 0) -> Json | None:
     """The pod of the latest execution that has a log and a higher number than `after`."""
     fitting = [pod for pod in pods if has_started(pod) and run_of(pod) > after]
     return max(fitting, key=lambda pod: (run_of(pod), find_text(pod, "metadata", "creationTimestamp")), default=None)
+
+
+def format_line(line: str) -> str:
+    """A line of a runner's log for a terminal: time, level, message and fields, as the runner itself writes it there; others as they are."""
+    try:
+        said = json.loads(line)
+    except (ValueError, RecursionError):
+        return printable(line)
+    if not isinstance(said, dict) or not isinstance(said.get("message"), str):
+        return printable(line)
+    time_of_day = find_text(said, "time").partition("T")[2].partition(".")[0]
+    fields = "  ".join(f"{name}={json.dumps(value)}" for name, value in said.items() if name not in _ON_THE_LINE)
+    head = f"{time_of_day or '-':<8} {find_text(said, 'level'):<7} {said['message']}"
+    return printable(f"{head}  {fields}" if fields else head)
 
 
 def print_log(cluster: Cluster, namespace: str, name: str) -> None:
@@ -71,7 +87,7 @@ def follow_logs(cluster: Cluster, namespace: str, name: str) -> None:
 
 
 def _print(cluster: Cluster, namespace: str, pod: Json, *, follow: bool) -> None:
-    show = printable if sys.stdout.isatty() else str
+    show = format_line if sys.stdout.isatty() else str
     for line in cluster.read_log(namespace, pod["metadata"]["name"], follow=follow):
         sys.stdout.write(f"{show(line)}\n")
         sys.stdout.flush()

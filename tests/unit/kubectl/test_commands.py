@@ -1,12 +1,15 @@
 """What the commands that change something send and say, and which log is the present one."""
 
+import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connector_operator.kubectl.cli import build_parser
 from connector_operator.kubectl.commands import build_change, say_changed
-from connector_operator.kubectl.logs import choose_pod
+from connector_operator.kubectl.logs import choose_pod, format_line
 from tests.unit.kubectl.objects import NOW, connector
 
 
@@ -49,3 +52,21 @@ def test_the_log_is_that_of_the_latest_execution_whose_runner_has_started() -> N
     assert chosen["metadata"]["name"] == "pod-10"
     assert choose_pod(pods, after=10) is None
     assert choose_pod([]) is None
+
+
+def test_a_log_on_a_terminal_reads_as_by_hand_and_drives_nothing() -> None:
+    line = json.dumps(
+        {"time": "2026-11-28T21:44:30.289Z", "level": "info", "message": "con\x1b[2Jnected", "port": 8080}
+    )
+    assert format_line(line) == "21:44:30 info    con\\x1b[2Jnected  port=8080"
+    assert format_line("plain \x07") == "plain \\x07"
+
+
+@given(
+    st.text()
+    | st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.dictionaries(st.text(), inner)).map(
+        json.dumps
+    )
+)
+def test_any_line_of_a_log_is_shown(line: str) -> None:
+    assert format_line(line).isprintable()
