@@ -13,7 +13,13 @@ SCHEME_ALIASES = {alias: sink.name for sink in DESCRIPTORS.values() for alias in
 """URL schemes that are aliases of a sink's folder."""
 FORMS = {sink.name: (sink.pattern, sink.expected) for sink in DESCRIPTORS.values()}
 """By sink: the pattern of its URLs, for RE2 and Python, and the message for a URL of another form."""
-FILE_SCHEMES = tuple(scheme for sink in DESCRIPTORS.values() if sink.needs_volume for scheme in sink.schemes)
+FILE_SCHEMES = tuple(
+    scheme
+    for sink in DESCRIPTORS.values()
+    if sink.needs_volume
+    for scheme in sink.schemes
+    if scheme not in sink.remote_schemes
+)
 """Schemes of datasets that are files and therefore need a volume."""
 
 

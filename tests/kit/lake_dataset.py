@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import itertools
 import json
+import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import duckdb
+from pyarrow import fs
 
 from connector_runner.datasets.names import quote, quote_all
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.types import Kind
 from connector_runner.sinks.delta.database import LakeFolder
+from tests.servers.s3 import BUCKET, S3Server
 
 Rows = list[tuple[Any, ...]]
+_numbers = itertools.count(1)
 
 
 def actions(table: Path) -> list[list[dict[str, Any]]]:
@@ -85,6 +90,7 @@ class LakeDataset:
     """Tables in a folder; each transaction is committed at once."""
 
     name = "delta"
+    options: Mapping[str, str] = {}
     is_case_sensitive = False
     other_spelling = "rows"
 
@@ -118,7 +124,8 @@ class LakeDataset:
     def settle(self) -> None:
         """Carries out what a killed runner's ledger had decided, as its next run does first of all."""
         if self.root.is_dir():
-            connection = LakeFolder(lambda: self.url, self.directory, "default/test").connect(create=False)
+            folder = LakeFolder(lambda: self.url, self.directory, "default/test", lambda: self.options)
+            connection = folder.connect(create=False)
             connection.complete(["default/test"])
             connection.close()
 
@@ -127,3 +134,51 @@ class LakeDataset:
 
     def close(self) -> None:
         """Does nothing: nothing is open."""
+
+
+class S3LakeDataset(LakeDataset):
+    """Tables in a bucket; they are read from a copy, which a client that is not the sink's makes.
+
+    Args:
+        server: The store.
+        folder: For the copy.
+        options: Of the URL.
+    """
+
+    def __init__(self, server: S3Server, folder: Path, options: str = "commitEvery=0") -> None:
+        super().__init__(folder, options)
+        self.root = folder / "copy"
+        self.path = f"{BUCKET}/test-{next(_numbers)}-{os.getpid()}"
+        self.url = f"delta+s3://{self.path}?{options}"
+        self.options = dict(server.options)
+        self.server = server
+
+    def objects(self) -> list[str]:
+        """The paths of all objects under the dataset's."""
+        found = self.server.files().get_file_info(fs.FileSelector(self.path, allow_not_found=True, recursive=True))
+        return [each.path.removeprefix(f"{self.path}/") for each in found if each.is_file]
+
+    def fetch(self) -> None:
+        """Makes the copy as the bucket is now: objects never change, and the log is copied first."""
+        files = self.server.files()
+        for path in sorted(self.objects(), key=lambda path: "_delta_log" not in path):
+            target = self.root / path
+            if not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(files.open_input_stream(f"{self.path}/{path}").readall())
+
+    def read(self, schema: StreamSchema, table: str, extra: Sequence[str] = (), order: str = "") -> Rows:
+        self.fetch()
+        return super().read(schema, table, extra, order)
+
+    def query(self, sql: str) -> Rows:
+        self.fetch()
+        return super().query(sql)
+
+    def settle(self) -> None:
+        self.fetch()
+        super().settle()
+
+    def drop(self, table: str) -> None:
+        self.server.files().delete_dir(f"{self.path}/{table}")
+        shutil.rmtree(self.root)

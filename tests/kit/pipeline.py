@@ -31,7 +31,7 @@ def context(dataset: Dataset, table: str = "rows", stream: str = "test", **chang
     values: dict[str, Any] = {
         "read_url": lambda: dataset.url, "tables": {stream: table}, "connector": "default/test", "uid": "uid-1",
         "run": 1, "write_mode": WriteMode.UPSERT, "refused_rows": RefusedRows.DEAD_LETTER, "wait": True,
-        "directory": dataset.directory, **changes,
+        "directory": dataset.directory, "read_options": lambda: getattr(dataset, "options", {}), **changes,
     }  # fmt: skip
     return SinkContext(**values)
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.servers.kafka import KafkaServer
 from tests.servers.postgresql import PostgresServer
+from tests.servers.s3 import SeaweedServer
 
 
 @pytest.fixture(scope="session")
@@ -19,4 +20,10 @@ def postgres_server() -> Iterator[PostgresServer]:
 @pytest.fixture(scope="session")
 def kafka_server() -> Iterator[KafkaServer]:
     with KafkaServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[SeaweedServer]:
+    with SeaweedServer() as server:
         yield server

@@ -1,4 +1,4 @@
-"""Delta tables in a folder as a dataset, and the form of their URLs."""
+"""Delta tables in a folder or a bucket as a dataset, and the form of their URLs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from connector_runner.schemas.datasets.descriptor import Descriptor, StoredAs
+from connector_runner.schemas.datasets.s3_options import REFUSED_S3_OPTIONS, S3_OPTIONS, check_s3_options
 
 WORD = "{table}"
 """Stands for the stream's table in the last part of a URL's path."""
@@ -16,6 +17,7 @@ OPTIONS = {"commitEvery": (0, 3600), "targetMiB": (1, 1024)}
 COMMIT_SECONDS, TARGET_MIB = 30, 128
 LONGEST_TABLE = 200 - len("_dead_letters")
 """The longest name of a table that leaves room for the tables beside it."""
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _LEGAL = re.compile(r"[A-Za-z0-9$-][A-Za-z0-9._$-]*")
 
 
@@ -24,16 +26,18 @@ class Address:
     """What a URL says.
 
     Attributes:
-        path: The folder that holds the tables; relative to the data directory unless it begins with a slash.
+        path: The folder that holds the tables; relative to the data directory unless it begins with a slash, in a bucket its prefix.
         template: The name of a table's folder, in which `{table}` stands for the stream's table.
         commit_seconds: How long rows may be staged before they are committed; 0 commits each transaction.
         target_bytes: The size at which a staged file is committed at once.
+        bucket: The bucket on S3; "" for a file system.
     """
 
     path: str
     template: str = WORD
     commit_seconds: float = COMMIT_SECONDS
     target_bytes: int = TARGET_MIB << 20
+    bucket: str = ""
 
     def table(self, name: str) -> str:
         """The folder of a table; a name that already has the form of the template stays as it is."""
@@ -54,6 +58,15 @@ def table_problem(name: str) -> str | None:
     return None
 
 
+def bucket_problem(name: str) -> str | None:
+    """Why no bucket can have this name; None if one can."""
+    if "@" in name:
+        return "keys can't be in the URL; put s3.access-key-id and s3.secret-access-key into a Secret and name that in optionsFrom"
+    if not _BUCKET.fullmatch(name):
+        return f"{name!r} is no name of a bucket: 3 to 63 lower-case letters, digits, dots and hyphens; the store's address is the option s3.endpoint"
+    return None
+
+
 def parse_address(url: str) -> Address:
     """Reads a URL without problems (`check_url`)."""
     parts = urlsplit(url)
@@ -64,14 +77,19 @@ def parse_address(url: str) -> Address:
         path, template = folder, last
     options = dict(parse_qsl(parts.query))
     seconds = float(options.get("commitEvery", COMMIT_SECONDS))
-    return Address(path or ".", template, seconds, int(options.get("targetMiB", TARGET_MIB)) << 20)
+    target = int(options.get("targetMiB", TARGET_MIB)) << 20
+    return Address(path if parts.netloc else path or ".", template, seconds, target, parts.netloc)
 
 
 def check_url(url: str) -> Iterator[str]:
     """See `Descriptor.check`."""
     parts = urlsplit(url)
+    if parts.netloc and (problem := bucket_problem(parts.netloc)):
+        yield problem
     path = unquote(parts.path).removeprefix("/").rstrip("/")
     folder, _, last = path.rpartition("/")
+    if parts.netloc and re.search(r"^/|//|(^|/)\.\.?(/|$)", path):
+        yield "the path in a bucket has no empty parts and none of dots alone"
     if WORD in folder or last.count(WORD) > 1:
         yield "{table} may stand once, in the last part of the path"
     elif WORD in last and (problem := table_problem(last.replace(WORD, "x"))):
@@ -90,9 +108,10 @@ _YEARS = "exact; years 1 to 9999, others are refused"
 DELTA = Descriptor(
     name="delta",
     title="Delta",
-    schemes=("delta",),
-    pattern=r"^delta:///",
-    expected="expected delta:///folder (in the data directory) or delta:////absolute/folder",
+    schemes=("delta", "delta+s3"),
+    remote_schemes=("delta+s3",),
+    pattern=r"^(delta:///|delta\+s3://[^/?#])",
+    expected="expected delta:///folder (in the data directory), delta:////absolute/folder or delta+s3://bucket/path",
     check=check_url,
     needs_volume=True,
     reads_rows=True,
@@ -119,13 +138,23 @@ DELTA = Descriptor(
     },
     reasons={
         "InvalidDataset": "the extra `lake` is not installed, or a table has settings under which the promise can't be kept; the "
-        "message names them",
+        "message names them; or the store on S3 has no conditional writes",
+        "MissingBucket": "the bucket does not exist",
+        "WrongCredentials": "the store does not take the access key, or its secret",
+        "NotAllowed": "the access key may not do what the runner needs",
+        "WrongRegion": "the bucket is in another region",
+        "TlsProblem": "the store's certificate is not trusted, or it does not speak TLS",
     },
     url="`delta:///folder` (in the data directory), `delta:////absolute/folder`; `{table}` in the last part of the path stands for "
-    "the stream's table, which is also the default; `?commitEvery=30&targetMiB=128`",
+    "the stream's table, which is also the default; `delta+s3://bucket/path` with [options](dataset-options.md); "
+    "`?commitEvery=30&targetMiB=128`",
     promise="effectively once for each table: rows, transaction and position are in one commit of the table, which the ledger has "
     "decided before; what a kill leaves between the two the next run completes. Readers see several tables one after the other. "
     "Rows are staged and committed every `commitEvery` seconds, so a table is that much behind",
-    needs="a file system with hard links or renames that do not replace; no setting `delta.setTransactionRetentionDuration` or "
+    needs="a file system with hard links or renames that do not replace, or a store with conditional writes (`If-None-Match`), which the "
+    "claim proves; no setting `delta.setTransactionRetentionDuration` or "
     "`delta.appendOnly` (in upsert mode) on the tables",
+    options=S3_OPTIONS,
+    refused_options=REFUSED_S3_OPTIONS,
+    check_options=check_s3_options,
 )

@@ -58,6 +58,7 @@ class Descriptor:
         expected: The message for a URL of another form.
         check: Returns all problems of a URL of that form that can be found without connecting; no sentence repeats the URL.
         needs_volume: Whether it stores a file in the data directory.
+        remote_schemes: Schemes of a dataset that needs a volume, with which it needs none.
         reads_rows: Whether `connector-runner rows` can read rows back.
         types: Kind of value (`protocols.types.Kind`) → how it is stored.
         types_title: The heading of their column in docs/types.md.
@@ -85,6 +86,7 @@ class Descriptor:
     url: str
     promise: str
     needs: str
+    remote_schemes: tuple[str, ...] = ()
     options: Mapping[str, Option] = field(default_factory=dict)
     refused_options: Mapping[str, str] = field(default_factory=dict)
     check_options: Callable[[Mapping[str, str]], Iterable[str]] = no_problems

@@ -26,7 +26,7 @@ def _require_library() -> None:
 
 
 def build_sink(context: SinkContext) -> Sink:
-    """A sink for `delta:///folder` (from the data directory) or `delta:////absolute/folder`."""
+    """A sink for `delta:///folder` (from the data directory), `delta:////absolute/folder` or `delta+s3://bucket/path`."""
     _require_library()
     from connector_runner.datasets.columnar.sink import LakeSink
     from connector_runner.sinks.delta.database import build_folder

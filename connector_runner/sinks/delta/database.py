@@ -1,7 +1,8 @@
-"""A `Database` of Delta tables in a folder."""
+"""A `Database` of Delta tables in a folder or a bucket."""
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -19,6 +20,8 @@ from connector_runner.sinks.delta.dialect import DIALECT
 from connector_runner.sinks.delta.errors import explained
 from connector_runner.sinks.delta.fitting import ensure_table
 from connector_runner.sinks.delta.ledger_table import LedgerTable as DeltaLedger
+from connector_runner.sinks.delta.s3_client import prove_conditional_writes
+from connector_runner.sinks.delta.store import Store, build_store
 from connector_runner.sinks.delta.tables import Table as DeltaTable
 
 
@@ -38,22 +41,22 @@ class Tables:
     """The tables of a folder, as `columnar.tables.Lake` says.
 
     Args:
-        root: The folder.
+        store: Where they are.
         address: What the URL says.
     """
 
     dialect: Dialect = DIALECT
 
-    def __init__(self, root: Path, address: Address) -> None:
-        self.where = str(root)
-        self.ledger: LedgerTable = DeltaLedger(root)
+    def __init__(self, store: Store, address: Address) -> None:
+        self.where = store.where
+        self.ledger: LedgerTable = DeltaLedger(store)
         self.commit_seconds = address.commit_seconds
         self.target_bytes = address.target_bytes
-        self._root = root
+        self._store = store
 
     def table(self, name: str) -> DeltaTable:
         """A table, which may be missing."""
-        return DeltaTable(self._root, name)
+        return DeltaTable(self._store, name)
 
     def close(self) -> None:
         """Does nothing: nothing is open."""
@@ -66,7 +69,7 @@ class LakeFolder:
         connection: The newest connection; None if there is none.
 
     Args:
-        read_url: Returns the URL; called again for each connection.
+        read_url, read_options: Return the URL and the options; called again for each connection.
         directory: The directory that relative URLs are resolved against.
         connector: Who writes.
     """
@@ -75,33 +78,36 @@ class LakeFolder:
     begin = "BEGIN"
     value_errors: tuple[type[Exception], ...] = VALUE_ERRORS
 
-    def __init__(self, read_url: Callable[[], str], directory: Path, connector: str) -> None:
+    def __init__(
+        self,
+        read_url: Callable[[], str],
+        directory: Path,
+        connector: str,
+        read_options: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
         self._read_url = read_url
+        self._read_options = read_options
         self._directory = directory
         self._connector = connector
         self._where = ""
         self.connection: LakeConnection | None = None
 
     def connect(self, *, create: bool = True) -> LakeConnection:
-        """Reads the ledger; makes the folder of the tables if it may.
+        """Reads the ledger; makes the folder of the tables, or proves the store on S3, if it may write.
 
         Raises:
-            ActionRequiredError: The folder around it does not exist.
+            ActionRequiredError: The folder around it does not exist; the store is not as the promise needs it.
             TransientError: It can't be read now.
         """
         address = read_address(self._read_url)
-        root = (self._directory / address.path).absolute()
-        self._where = str(root)
+        store = build_store(address, self._read_options(), self._directory)
+        self._where = store.where
         with self.explained():
-            if not root.is_dir():
-                if not root.parent.is_dir():
-                    raise ActionRequiredError(
-                        f"the folder {root.parent} does not exist; create it, or give the Dataset a volumeClaim",
-                        reason="DatasetUnavailable",
-                    )
-                if create:
-                    root.mkdir(exist_ok=True)
-            connection = LakeConnection(Tables(root, address), self._connector)
+            if store.is_local:
+                _find_folder(Path(store.base), create=create)
+            elif create:
+                prove_conditional_writes(store, dt.datetime.now(dt.UTC))
+            connection = LakeConnection(Tables(store, address), self._connector)
             connection.load()
         self.connection = connection
         return connection
@@ -126,6 +132,18 @@ class LakeFolder:
         return ensure_table(table, schema, append=append, own=own)
 
 
+def _find_folder(root: Path, *, create: bool) -> None:
+    if root.is_dir():
+        return
+    if not root.parent.is_dir():
+        raise ActionRequiredError(
+            f"the folder {root.parent} does not exist; create it, or give the Dataset a volumeClaim",
+            reason="DatasetUnavailable",
+        )
+    if create:
+        root.mkdir(exist_ok=True)
+
+
 def build_folder(context: SinkContext) -> LakeFolder:
     """The folder that a dataset's URL names."""
-    return LakeFolder(context.read_url, context.directory, context.connector)
+    return LakeFolder(context.read_url, context.directory, context.connector, context.read_options)

@@ -10,6 +10,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, DeltaProtocolErr
 from pyarrow import ArrowException
 
 from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, SchemaConflictError, TransientError
+from connector_runner.sinks.delta.s3_errors import explain_text, plain
 
 # What a person must change; every other error of the operating system may pass.
 LASTING = {errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG}
@@ -27,6 +28,8 @@ def explain(error: Exception, where: str) -> ConnectorError:
             f"somebody else has committed to {where} in this moment ({error}); it is read again",
             reason="DatasetUnavailable",
         )
+    if where.startswith("s3://") and (known := explain_text(where, str(error))) is not None:
+        return known
     if isinstance(error, DeltaProtocolError):
         return ActionRequiredError(
             f"a table in {where} has features that this writer does not know: {error}", reason="InvalidDataset"
@@ -37,7 +40,7 @@ def explain(error: Exception, where: str) -> ConnectorError:
         return ActionRequiredError(
             f"{where}: {error}; the runner must be allowed to write there", reason="InvalidDataset"
         )
-    return TransientError(f"{where}: {type(error).__name__}: {error}", reason="DatasetUnavailable")
+    return TransientError(f"{where}: {type(error).__name__}: {plain(str(error))}", reason="DatasetUnavailable")
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 
 import pyarrow as pa
 from deltalake import write_deltalake
@@ -16,6 +15,7 @@ from deltalake.exceptions import CommitFailedError
 from connector_runner.datasets.columnar.tables import Rows
 from connector_runner.datasets.fencing import COLUMNS
 from connector_runner.datasets.names import CHECKPOINTS
+from connector_runner.sinks.delta.store import Store
 from connector_runner.sinks.delta.tables import Table, commit_once
 
 _WHOLE = {"epoch", "number", "run"}
@@ -32,11 +32,11 @@ class LedgerTable:
     """The ledger in a folder of tables.
 
     Args:
-        root: The folder.
+        store: Where the dataset is.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._table = Table(root, CHECKPOINTS)
+    def __init__(self, store: Store) -> None:
+        self._table = Table(store, CHECKPOINTS)
         self._version = -1
         self._rows: Rows = {}
         self._pending: dict[str, str] = {}
@@ -52,7 +52,7 @@ class LedgerTable:
         delta = self._table.refresh()
         if delta.version() != self._version:
             self._rows, self._pending = {}, {}
-            for row in self._table.query("SELECT * FROM t").to_pylist():
+            for row in self._table.read().to_pylist():
                 if pending := row.pop("pending"):
                     self._pending[row["connector"]] = pending
                 values = tuple(row[name] for name in COLUMNS)

@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, QueryBuilder, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
-from pyarrow import fs
 
 from connector_runner.datasets.columnar.columns import Columns
 from connector_runner.datasets.columnar.intents import Intent
@@ -24,6 +23,7 @@ from connector_runner.datasets.columnar.tables import Entry
 from connector_runner.protocols.batch import Row
 from connector_runner.protocols.errors import TransientError
 from connector_runner.sinks.delta.rows import key_begins, quoted, select_entries
+from connector_runner.sinks.delta.store import Store
 
 STAGED = "_staged"
 """The folder in a table's folder for files that no commit names yet; readers and vacuum leave names with an underscore alone."""
@@ -45,14 +45,16 @@ class Table:
     """One table.
 
     Args:
-        root: The folder of the dataset.
+        store: Where the dataset is.
         name: The table's own folder in it.
     """
 
-    def __init__(self, root: Path, name: str) -> None:
+    def __init__(self, store: Store, name: str) -> None:
         self.name = name
-        self.path = root / name
-        self.staging = StagingFolder(fs.LocalFileSystem(), str(self.path / STAGED))
+        self.uri = f"{store.uri}/{name}"
+        self._store = store
+        # An object can't be renamed; nobody sees it before it is complete, so it may be at its final place from the beginning.
+        self.staging = StagingFolder(store.filesystem, store.path(name, STAGED) if store.is_local else store.path(name))
         self._delta: DeltaTable | None = None
         self._next_number: dict[str, int] = {}
 
@@ -61,8 +63,12 @@ class Table:
         """Whether it exists; also opens it, or reads what was committed since."""
         if self._delta is None:
             with suppress(TableNotFoundError):
-                self._delta = DeltaTable(self.path)
+                self._delta = DeltaTable(self.uri, storage_options=self._options)
         return self._delta is not None
+
+    @property
+    def _options(self) -> dict[str, str] | None:
+        return dict(self._store.options) or None
 
     @property
     def delta(self) -> DeltaTable:
@@ -72,7 +78,7 @@ class Table:
             TransientError: It does not exist.
         """
         if not self.exists or self._delta is None:
-            raise TransientError(f"the table {self.path} is gone", reason="DatasetUnavailable")
+            raise TransientError(f"the table {self.uri} is gone", reason="DatasetUnavailable")
         return self._delta
 
     def refresh(self) -> DeltaTable:
@@ -86,11 +92,12 @@ class Table:
             return False
         try:
             self._delta = DeltaTable.create(
-                self.path,
+                self.uri,
                 Schema.from_arrow(schema),
                 configuration={KEY: json.dumps(list(key)), **settings},
                 commit_properties=commit_once(record),
                 raise_if_key_not_exists=False,
+                storage_options=self._options,
             )
         except Exception:
             self._delta = None
@@ -128,7 +135,17 @@ class Table:
     def query(self, sql: str) -> pa.Table:
         """Runs a statement in which the table is called `t`."""
         found = QueryBuilder().register("t", self.delta).execute(sql)
-        return pa.table(found.read_all())
+        return pa.RecordBatchReader.from_stream(
+            found
+        ).read_all()  # deltalake's own would let no other Python run meanwhile
+
+    def read(self) -> pa.Table:
+        """All its rows; of a small table."""
+        parts = []
+        for path in pa.table(self.delta.get_add_actions(flatten=True))["path"].to_pylist():
+            with self._open(path) as file:
+                parts.append(pq.read_table(file))
+        return pa.concat_tables(parts) if parts else self.schema.empty_table()
 
     def transaction(self, app: str) -> int:
         """The version of the application's last transaction; 0 for none."""
@@ -153,7 +170,8 @@ class Table:
         files = sorted(zip(listed["modification_time"].to_pylist(), listed["path"].to_pylist(), strict=True))
         rows: list[tuple[Any, ...]] = []
         for _, path in reversed(files):
-            found = pq.read_table(self.path / path).to_pylist()
+            with self._open(path) as file:
+                found = pq.read_table(file).to_pylist()
             rows = [tuple(row.get(name) for name in names) for row in found[-(limit - len(rows)) :]] + rows
             if len(rows) >= limit:
                 break
@@ -176,7 +194,7 @@ class Table:
             with suppress(CommitFailedError):
                 self._carry_out(intent)
         raise TransientError(
-            f"the table {self.path} was changed by others {TRIES} times while a commit was tried",
+            f"the table {self.uri} was changed by others {TRIES} times while a commit was tried",
             reason="DatasetUnavailable",
         )
 
@@ -191,12 +209,17 @@ class Table:
         adds: list[AddAction | RemoveAction] = [self._add(name) for name in intent.files]
         self.delta.create_write_transaction(adds, "append", self.delta.schema(), commit_properties=properties)
 
+    def _open(self, name: str) -> pa.NativeFile:
+        return self._store.filesystem.open_input_file(self._store.path(self.name, name))
+
     def _add(self, name: str) -> AddAction:
-        staged, final = self.path / STAGED / name, self.path / name
-        if not final.exists():
-            staged.rename(final)
-        stat, stats = final.stat(), read_stats(final)
-        return AddAction(name, stat.st_size, {}, int(stat.st_mtime * 1000), True, stats)
+        if self._store.is_local:
+            staged, final = Path(self._store.path(self.name, STAGED, name)), Path(self._store.path(self.name, name))
+            if not final.exists():
+                staged.rename(final)
+        with self._open(name) as file:
+            size, stats = file.size(), read_stats(file)
+        return AddAction(name, size, {}, int(time.time() * 1000), True, stats)
 
     def _merge(self, intent: Intent, properties: CommitProperties) -> None:
         with self.staging.open(intent.changes) as file:
@@ -229,9 +252,9 @@ def _ticked(name: str) -> str:
     return f"`{name}`"
 
 
-def read_stats(path: Path) -> str:
+def read_stats(file: pa.NativeFile) -> str:
     """The statistics of a file, as Delta stores them: the number of rows, and the range of whole numbers."""
-    metadata = pq.read_metadata(path)
+    metadata = pq.read_metadata(file)
     least: dict[str, Any] = {}
     greatest: dict[str, Any] = {}
     nulls: dict[str, int] = {}

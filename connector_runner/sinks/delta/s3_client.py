@@ -1,0 +1,82 @@
+"""Requests to an S3 store that deltalake's client does not make: they prove that its writes can be conditional."""
+
+from __future__ import annotations
+
+import datetime as dt
+import http.client
+import ssl
+from collections.abc import Mapping
+from urllib.parse import quote, urlsplit
+
+from connector_runner.protocols.errors import ActionRequiredError, TransientError
+from connector_runner.sinks.delta.s3_errors import connecting_failure, failure, read_answer
+from connector_runner.sinks.delta.s3_signature import sign
+from connector_runner.sinks.delta.store import Store
+
+PROBE = "_connector_probe"
+"""An object that says nothing: no conditional write may replace it."""
+
+
+def prove_conditional_writes(store: Store, now: dt.datetime) -> None:
+    """Proves that the store refuses to replace an object when it is asked not to.
+
+    Raises:
+        ActionRequiredError: It replaces it; or the bucket, the keys or the region are wrong.
+        TransientError: It can't be reached.
+    """
+    if store.keys is None:
+        return
+    first, second = (_put_new(store, PROBE, now) for _ in range(2))
+    if second:
+        raise ActionRequiredError(
+            f"{store.where}: the store replaced an object ({PROBE}) although it was asked not to (If-None-Match: *), so two runners "
+            f"could commit the same version; use a store with conditional writes (first write: {'made' if first else 'refused'})",
+            reason="InvalidDataset",
+        )
+
+
+def _put_new(store: Store, name: str, now: dt.datetime) -> bool:
+    """Writes an object if it does not exist; returns whether it was written."""
+    status, answer = request(store, "PUT", name, now, {"if-none-match": "*"}, b"-")
+    if status in {200, 204}:
+        return True
+    code, said = read_answer(answer)
+    if status in {409, 412}:
+        return False
+    raise failure(store.where, code, status, said) or TransientError(
+        f"{store.where}: the store answered {status} {code} {said}".rstrip(), reason="DatasetUnavailable"
+    )
+
+
+def request(
+    store: Store, method: str, name: str, now: dt.datetime, headers: Mapping[str, str] | None = None, body: bytes = b""
+) -> tuple[int, str]:
+    """One request for an object under the store's path; returns status and text of the answer.
+
+    Raises:
+        ActionRequiredError, TransientError: No answer came.
+    """
+    assert store.keys is not None  # noqa: S101 - only for S3
+    endpoint, bucket = urlsplit(store.options["aws_endpoint"]), urlsplit(store.uri)
+    host, path = endpoint.netloc, f"/{bucket.netloc}{bucket.path}/{name}"
+    if store.options["aws_virtual_hosted_style_request"] == "true":
+        host, path = f"{bucket.netloc}.{host}", f"{bucket.path}/{name}"
+    seconds = float(store.options["timeout"].removesuffix("ms")) / 1000
+    try:
+        connection = (
+            http.client.HTTPConnection(host, timeout=seconds)
+            if endpoint.scheme == "http"
+            else http.client.HTTPSConnection(host, timeout=seconds, context=ssl.create_default_context())
+        )
+        try:
+            sent = sign(method, host, path, headers or {}, store.keys, now)
+            connection.request(method, quote(path, safe="/-_.~"), body, sent)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode(errors="replace")
+        finally:
+            connection.close()
+    except (OSError, http.client.HTTPException) as error:
+        raise connecting_failure(store.where, str(error)) or TransientError(
+            f"{store.where}: the store at {endpoint.scheme}://{endpoint.netloc} can't be reached: {error}",
+            reason="DatasetUnavailable",
+        ) from error
