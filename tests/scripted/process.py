@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing.context import ForkServerContext, ForkServerProcess
@@ -108,8 +108,9 @@ def start_runner(
 
 def write_manifest(
     path: Path, url: str, config: dict[str, Any], *, stream: str = "mixed", wait: bool = True, table: str = "rows",
-    write_mode: str = "upsert",
+    write_mode: str = "upsert", options: Mapping[str, str] | None = None,
 ) -> Path:  # fmt: skip
+    """Writes a connector and its dataset; `options` of the dataset come from a Secret in the same file."""
     connector = {
         "apiVersion": "apperate.io/v1", "kind": "Connector", "metadata": {"name": "test"},
         "spec": {
@@ -120,7 +121,12 @@ def write_manifest(
         "apiVersion": "apperate.io/v1", "kind": "Dataset", "metadata": {"name": "rows"},
         "spec": {"url": url, "table": table, "writeMode": write_mode},
     }  # fmt: skip
-    path.write_text(yaml.safe_dump_all([connector, dataset]))
+    documents: list[dict[str, Any]] = [connector, dataset]
+    if options:
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "options"}, "stringData": dict(options)}
+        dataset["spec"]["optionsFrom"] = [{"secretRef": {"name": "options"}}]  # type: ignore[index]
+        documents.append(secret)
+    path.write_text(yaml.safe_dump_all(documents))
     return path
 
 

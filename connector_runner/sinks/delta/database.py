@@ -23,6 +23,7 @@ from connector_runner.sinks.delta.ledger_table import LedgerTable as DeltaLedger
 from connector_runner.sinks.delta.s3_client import prove_conditional_writes
 from connector_runner.sinks.delta.store import Store, build_store
 from connector_runner.sinks.delta.tables import Table as DeltaTable
+from connector_runner.sinks.delta.upkeep import Upkeep
 
 
 def read_address(read_url: Callable[[], str]) -> Address:
@@ -43,20 +44,23 @@ class Tables:
     Args:
         store: Where they are.
         address: What the URL says.
+        keeps: Whether tables are kept in shape between commits.
     """
 
     dialect: Dialect = DIALECT
 
-    def __init__(self, store: Store, address: Address) -> None:
+    def __init__(self, store: Store, address: Address, *, keeps: bool) -> None:
         self.where = store.where
         self.ledger: LedgerTable = DeltaLedger(store)
         self.commit_seconds = address.commit_seconds
         self.target_bytes = address.target_bytes
         self._store = store
+        upkeep = Upkeep(address.compact_seconds, address.keep_snapshots, address.target_bytes)
+        self._upkeep = upkeep if keeps else None
 
     def table(self, name: str) -> DeltaTable:
         """A table, which may be missing."""
-        return DeltaTable(self._store, name)
+        return DeltaTable(self._store, name, self._upkeep)
 
     def close(self) -> None:
         """Does nothing: nothing is open."""
@@ -67,6 +71,7 @@ class LakeFolder:
 
     Attributes:
         connection: The newest connection; None if there is none.
+        store: Where its tables are.
 
     Args:
         read_url, read_options: Return the URL and the options; called again for each connection.
@@ -100,17 +105,22 @@ class LakeFolder:
             TransientError: It can't be read now.
         """
         address = read_address(self._read_url)
-        store = build_store(address, self._read_options(), self._directory)
+        self.store = store = build_store(address, self._read_options(), self._directory)
         self._where = store.where
         with self.explained():
             if store.is_local:
                 _find_folder(Path(store.base), create=create)
             elif create:
                 prove_conditional_writes(store, dt.datetime.now(dt.UTC))
-            connection = LakeConnection(Tables(store, address), self._connector)
+            self._tables = Tables(store, address, keeps=create)
+            connection = LakeConnection(self._tables, self._connector)
             connection.load()
         self.connection = connection
         return connection
+
+    def table(self, name: str) -> DeltaTable:
+        """A table of the newest connection; it may be missing."""
+        return self._tables.table(name)
 
     def explained(self) -> AbstractContextManager[None]:
         """See `Database.explained`."""

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from connector_runner.datasets.columnar.columns import Columns
 from connector_runner.datasets.columnar.rows import history_schema
-from connector_runner.datasets.schema_evolution import FoundColumn, FoundTable, fit_table
+from connector_runner.datasets.schema_evolution import Alteration, FoundColumn, FoundTable, fit_table
 from connector_runner.protocols.errors import ActionRequiredError, SchemaConflictError
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.sinks.delta.tables import KEY, Table
@@ -27,6 +27,22 @@ def ensure_table(table: Table, schema: StreamSchema, *, append: bool, own: bool)
         SchemaConflictError: It can't be made to fit.
         ActionRequiredError: It has settings under which the promise can't be kept.
     """
+    alteration, wanted = plan_table(table, schema, append=append, own=own)
+    if alteration is None:
+        if table.create(wanted, "", () if append else schema.key):
+            return True
+        alteration, _ = plan_table(table, schema, append=append, own=own)  # somebody else was faster
+    if alteration is not None and alteration.added:
+        table.add_columns([wanted.field(name).with_nullable(True) for name in alteration.added], "")
+    return False
+
+
+def plan_table(table: Table, schema: StreamSchema, *, append: bool, own: bool) -> tuple[Alteration | None, pa.Schema]:
+    """What `ensure_table` does, without doing it: what is altered (None: the table is created), and the columns.
+
+    Raises:
+        SchemaConflictError, ActionRequiredError: As `ensure_table`.
+    """
     if bad := [name for name in schema.names if _ILLEGAL & set(name)]:
         raise SchemaConflictError(
             f"stream {schema.stream} has columns named {', '.join(map(repr, bad))}; a Delta table takes no spaces, quotes or any "
@@ -34,16 +50,13 @@ def ensure_table(table: Table, schema: StreamSchema, *, append: bool, own: bool)
         )
     columns = Columns(schema)
     wanted = history_schema(columns) if append else columns.arrow
-    if table.create(wanted, "", () if append else schema.key):
-        return True
+    if not table.exists:
+        return None, wanted
     table.refresh()
     _require_settings(table, append=append)
     types = {field.name: delta_name(field.type) for field in wanted}
     found = _found(table, schema, append=append)
-    alteration = fit_table(schema, found, types, table=table.name, own=own, widens={}, append=append)
-    if alteration.added:
-        table.add_columns([wanted.field(name).with_nullable(True) for name in alteration.added], "")
-    return False
+    return fit_table(schema, found, types, table=table.name, own=own, widens={}, append=append), wanted
 
 
 def _found(table: Table, schema: StreamSchema, *, append: bool) -> FoundTable:

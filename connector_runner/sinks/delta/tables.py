@@ -24,6 +24,7 @@ from connector_runner.protocols.batch import Row
 from connector_runner.protocols.errors import TransientError
 from connector_runner.sinks.delta.rows import key_begins, quoted, select_entries
 from connector_runner.sinks.delta.store import Store
+from connector_runner.sinks.delta.upkeep import Keeper, Upkeep
 
 STAGED = "_staged"
 """The folder in a table's folder for files that no commit names yet; readers and vacuum leave names with an underscore alone."""
@@ -47,14 +48,16 @@ class Table:
     Args:
         store: Where the dataset is.
         name: The table's own folder in it.
+        upkeep: What is done between commits; None for nothing.
     """
 
-    def __init__(self, store: Store, name: str) -> None:
+    def __init__(self, store: Store, name: str, upkeep: Upkeep | None = None) -> None:
         self.name = name
         self.uri = f"{store.uri}/{name}"
         self._store = store
         # An object can't be renamed; nobody sees it before it is complete, so it may be at its final place from the beginning.
         self.staging = StagingFolder(store.filesystem, store.path(name, STAGED) if store.is_local else store.path(name))
+        self._keeper = None if upkeep is None else Keeper(upkeep, is_local=store.is_local)
         self._delta: DeltaTable | None = None
         self._next_number: dict[str, int] = {}
 
@@ -193,6 +196,9 @@ class Table:
                 return
             with suppress(CommitFailedError):
                 self._carry_out(intent)
+                if self._keeper is not None:
+                    self._keeper.keep(self.refresh(), time.time())
+                return
         raise TransientError(
             f"the table {self.uri} was changed by others {TRIES} times while a commit was tried",
             reason="DatasetUnavailable",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from connector_runner.registry import build_inspector, build_sink
 from connector_runner.schemas.outcome import ExitCode
 from connector_runner.sinks.delta.ledger_table import LedgerTable
 from connector_runner.sinks.delta.tables import STAGED, Table
+from connector_runner.sinks.delta.upkeep import MANY_FILES, Keeper, Upkeep
 from tests.kit.lake_dataset import LakeDataset, actions
 from tests.kit.pipeline import SMALL, ListSource, Run, batch, context, run_to_end
 from tests.kit.waiting import until
@@ -266,3 +269,56 @@ async def test_a_folder_around_it_that_is_missing_is_an_error(tmp_path: Path) ->
     with pytest.raises(ActionRequiredError, match="/nowhere/at/all does not exist"):
         await sink.claim()
     await sink.close()
+
+
+async def test_small_files_become_large_ones_and_old_versions_are_removed(tmp_path: Path) -> None:
+    """By the clock that the test sets: nothing before an hour; afterwards one file; a week later the small ones are gone."""
+    dataset = LakeDataset(tmp_path)
+    sink, number = await claimed(context(dataset, write_mode=WriteMode.APPEND))
+    for at in range(1, MANY_FILES + 2):
+        await sink.write(Transaction(number + at, (row(at),), "list"))
+    await sink.close()
+    small = files_of(dataset)
+    assert len(small) == MANY_FILES + 1, "nothing is done before its time"
+    table, now = DeltaTable(dataset.root / "rows"), time.time()
+    keeper = Keeper(Upkeep(3600, 0, 128 << 20), is_local=True)
+    keeper.keep(table, now + 3500)
+    assert len(table.file_uris()) == MANY_FILES + 1
+    keeper.keep(table, now + 3700)
+    assert len(table.file_uris()) == 1
+    assert dataset.read(SMALL, "rows", order="k") == rows_until(MANY_FILES + 1)
+    assert set(small) < set(files_of(dataset)), "old versions can still be read"
+    for file in small:
+        os.utime(file, (now - 200 * 3600,) * 2)
+    await run_to_end([row(at) for at in range(1, 14)], context(dataset, run=2, write_mode=WriteMode.APPEND))
+    assert dataset.read(SMALL, "rows", order="k") == rows_until(13)
+
+
+@MODES
+async def test_a_runner_keeps_its_tables_in_shape(tmp_path: Path, mode: WriteMode) -> None:
+    dataset = LakeDataset(tmp_path, "commitEvery=0&compactEvery=1")
+    sink, number = await claimed(context(dataset, write_mode=mode))
+    at = 0
+    while not any("OPTIMIZE" in str(commit) for commit in actions(dataset.root / "rows")):
+        at += 1
+        assert at < 2000, "no compaction"
+        await sink.write(Transaction(number + at, (row(at),), "list"))
+    await sink.write(Transaction(number + at + 1, (row(at + 1),), "list"))
+    await sink.close()
+    assert len(DeltaTable(dataset.root / "rows").file_uris()) < MANY_FILES
+    assert dataset.read(SMALL, "rows", order="k") == rows_until(at + 1)
+
+
+async def test_an_upkeep_that_fails_is_logged_and_the_rows_are_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset = LakeDataset(tmp_path, "commitEvery=0&compactEvery=1")
+
+    def fail(*_: Any) -> bool:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("connector_runner.sinks.delta.upkeep.has_small_files", fail)
+    await run_to_end([row(1)], context(dataset))
+    assert dataset.read(SMALL, "rows") == rows_until(1)
+    assert "upkeep of" in caplog.text
+    assert "No space left" in caplog.text

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from connector_runner.protocols.batch import Batch, Operation
+from connector_runner.protocols.check import Check, Result
 from connector_runner.protocols.errors import ActionRequiredError, FenceLostError, TransientError
-from connector_runner.protocols.sink import Transaction
+from connector_runner.protocols.sink import SinkContext, Transaction
 from connector_runner.protocols.source import WriteMode
-from connector_runner.registry import build_inspector, build_sink
+from connector_runner.registry import build_examiner, build_inspector, build_sink
 from tests.kit.lake_dataset import S3LakeDataset
 from tests.kit.pipeline import SMALL, batch, context, run_to_end
 from tests.servers.gateway import Gateway
@@ -121,3 +123,31 @@ async def test_an_answer_that_is_lost_is_settled_by_what_is_there(tmp_path: Path
             await run_to_end([row(at) for at in range(1, last + 1)], context(dataset, run=last, write_mode=mode))
             assert gateway.lost == last - 1
         assert dataset.read(SMALL, "rows", order="k") == rows_until(4)
+
+
+async def test_a_check_says_what_a_claim_would_find_and_writes_nothing(
+    tmp_path: Path, s3_server: SeaweedServer
+) -> None:
+    dataset = S3LakeDataset(s3_server, tmp_path)
+    found = {check.name: check for check in examined(context(dataset))}
+    assert found["rights"].result is Result.UNKNOWN
+    assert "will be made" in found["table"].message
+    assert dataset.objects() == []
+    await run_to_end([row(1)], context(dataset))
+    before = sorted(dataset.objects())
+    found = {check.name: check for check in examined(context(dataset))}
+    assert {check.result for check in found.values()} == {Result.OK}
+    assert "belongs to this connector" in found["owner"].message
+    reader = examined(context(dataset, **wrong(dataset, "s3.access-key-id", "AKIAREADER")))
+    assert [(check.name, check.reason) for check in reader if check.result is Result.FAILED] == [
+        ("rights", "NotAllowed")
+    ]
+    assert sorted(dataset.objects()) == before
+
+
+def examined(sink: SinkContext) -> Sequence[Check]:
+    examiner = build_examiner(sink)
+    try:
+        return examiner.examine({"test": SMALL})
+    finally:
+        examiner.close()

@@ -16,6 +16,7 @@ from connector_runner.sinks.delta.errors import explain
 from connector_runner.sinks.delta.s3_errors import CODES, LASTING
 from connector_runner.sinks.delta.s3_signature import Keys, sign
 from connector_runner.sinks.delta.store import build_store
+from connector_runner.sinks.delta.upkeep import Upkeep, has_small_files, retention_hours
 
 URL = "delta+s3://bucket/some/path/raw_{table}?commitEvery=5"
 KEYS = {"s3.access-key-id": "AKIA", "s3.secret-access-key": "very-secret"}
@@ -106,6 +107,30 @@ def test_every_code_has_a_reason_that_is_documented(code: str) -> None:
 
 
 def test_an_error_without_a_row_is_temporary_and_on_one_line() -> None:
-    error = explain(OSError("Generic S3 error\n  \x1b[31m↳\x1b[0m 503 Slow Down\n <?xml ...?><Error>"), "s3://bucket/path")
+    error = explain(
+        OSError("Generic S3 error\n  \x1b[31m↳\x1b[0m 503 Slow Down\n <?xml ...?><Error>"), "s3://bucket/path"
+    )
     assert isinstance(error, TransientError)
     assert error.message == "s3://bucket/path: OSError: Generic S3 error 503 Slow Down"
+
+
+@pytest.mark.parametrize(
+    ("small", "large", "age", "every", "wanted"),
+    [
+        (10, 3, 3600, 3600, True),
+        (9, 30, 3600, 3600, False),
+        (10, 0, 3599, 3600, False),
+        (500, 0, 9999, 0, False),
+    ],
+)
+def test_when_small_files_become_large_ones(small: int, large: int, age: int, every: int, wanted: bool) -> None:
+    files = [(99, 1000.0 + place) for place in range(small)] + [(100, 0.0)] * large
+    assert has_small_files(files, Upkeep(every, 0, 200), 1000.0 + age) is wanted
+
+
+@pytest.mark.parametrize(
+    ("keep", "times", "hours"),
+    [(0, [0.0], 168), (2, [9_000.0, 3_600.0], 2), (2, [9_000.0, 8_000.0], 1), (2, [9_000.0], 168), (1, [10_000.0], 1)],
+)
+def test_how_long_old_versions_stay(keep: int, times: list[float], hours: int) -> None:
+    assert retention_hours(times, Upkeep(0, keep, 1), 10_000.0) == hours
