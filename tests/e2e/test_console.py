@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,23 +12,12 @@ import pytest
 
 from demo.stage import BIN, Stage, pod_address, prepare_own_cluster
 from demo.walk import ROOT, walk
-from tests.e2e.console_fleet import advance, create_fleet
-from tests.kit.http_api import CONNECTORS, SECRETS, make_account, serving
+from tests.kit.console_fleet import advance, create_fleet
+from tests.e2e.console_pages import NAMESPACE, RIGHTS, bare_cluster, run_in_browser
+from tests.kit.http_api import CONNECTORS, make_account, serving
 from tests.localkube.build import ensure_binary
-from tests.localkube.cluster import Cluster, LocalKube
-from tests.localkube.plugin import default_images
-from tests.servers.chromium import build_environment
+from tests.localkube.cluster import Cluster
 
-FOLDER = Path(__file__).parent / "console"
-RIGHTS = (
-    CONNECTORS,
-    SECRETS,
-    ("events", ("list",)),
-    ("pods", ("list",)),
-    ("pods/log", ("get",)),
-    ("jobs.batch", ("list", "create", "delete")),
-    ("datasets.apperate.io", ("list",)),
-)
 COUNT = 1000
 REPORTS = 8
 PICTURES = ROOT / ".build" / "console"
@@ -41,17 +29,6 @@ pytestmark = [
         "CONNECTOR_TEST_KUBECONFIG" in os.environ, reason="needs clusters of its own, reached by pod address"
     ),
 ]
-
-
-def run_in_browser(script: str, **environment: str) -> str:
-    """Runs a script of the folder; returns what it printed."""
-    command = ["node", str(FOLDER / script)]
-    done = subprocess.run(
-        command, env={**build_environment(), **environment}, capture_output=True, text=True, check=False, timeout=1500
-    )
-    print(done.stdout)
-    assert done.returncode == 0, done.stdout + done.stderr[-6000:]
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -79,13 +56,8 @@ def test_a_life_by_clicks(stage: Stage) -> None:
 
 def test_a_thousand_connectors(tmp_path: Path) -> None:
     """Without an operator: what their status says stays as it is written here."""
-    ensure_binary()
-    local = LocalKube.start(tmp_path / "cluster", default_images(), parent=os.getpid())
-    try:
-        local.kubectl("apply", "--server-side", "-k", str(ROOT / "crds"))
-        local.kubectl("wait", "--for=condition=Established", "crd/connectors.apperate.io", "--timeout=60s")
-        local.kubectl("create", "namespace", "market-data")
-        fleet = create_fleet(local, "market-data", COUNT)
+    with bare_cluster(tmp_path) as local:
+        fleet = create_fleet(local, NAMESPACE, COUNT)
         reports = tmp_path / "reports"
         reports.mkdir()
         running = sorted(
@@ -98,21 +70,19 @@ def test_a_thousand_connectors(tmp_path: Path) -> None:
             ]
             (reports / f"{number}.json").write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": told}))
         PICTURES.mkdir(parents=True, exist_ok=True)
-        with serving(local.kubeconfig, "market-data", tmp_path, "--wait", "0") as api:
+        with serving(local.kubeconfig, NAMESPACE, tmp_path, "--wait", "0") as api:
             said = run_in_browser(
                 "fleet.mjs",
                 API=api.url,
-                TOKEN=make_account(local, "market-data", "you", RIGHTS),
-                READER=make_account(local, "market-data", "reader", [(CONNECTORS[0], ("get", "list", "watch"))]),
+                TOKEN=make_account(local, NAMESPACE, "you", RIGHTS),
+                READER=make_account(local, NAMESPACE, "reader", [(CONNECTORS[0], ("get", "list", "watch"))]),
                 COUNT=str(COUNT),
                 SHOTS=str(PICTURES),
                 REPORTS=str(reports),
-                NAMESPACE="market-data",
+                NAMESPACE=NAMESPACE,
                 KUBECTL=str(BIN / "kubectl"),
                 KUBECONFIG=str(local.kubeconfig),
             )
             assert "first rows after" in said
             assert api.log.read_text().count("Traceback") == 0
         assert len(list(PICTURES.glob("*.png"))) == 5 * 4
-    finally:
-        local.stop()

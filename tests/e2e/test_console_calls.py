@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import secrets
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import urllib3
 
 from tests.kit.cluster import ROOT
+from tests.kit.etcd import forget_history
 from tests.kit.http_api import CONFIG, CONNECTORS, SECRETS, Answer, Api, make_account, serving
-from tests.localkube.cluster import Cluster
+from tests.localkube.cluster import Cluster, LocalKube
 
 READS = (
     ("events", ("list",)),
@@ -97,6 +100,24 @@ def test_a_version_that_is_too_old_is_told(api: Api) -> None:
     """As the API server answers when it has forgotten the changes since; the console reads the list again."""
     answer = ask(api, "/watch?version=1")
     assert (answer.status, answer.body) == (200, {"event": "expired"})
+
+
+def make_older(after: str) -> str:
+    """The token for the next page as it would be of a list that was begun long ago: the API server keeps recent states in memory."""
+    token = json.loads(urlsafe_b64decode(after + "=" * (-len(after) % 4)))
+    return urlsafe_b64encode(json.dumps({**token, "rv": 2}).encode()).decode().rstrip("=")
+
+
+def test_a_list_whose_state_was_forgotten_meanwhile_is_begun_again(api: Api, localkube: LocalKube) -> None:
+    """The console reads the first page again; a 502 would look like a cluster that has failed."""
+    for number in range(3):
+        assert api.create(f"Forgotten_{number}").status == 200
+    first = ask(api, "?limit=1").body
+    forget_history(localkube)
+    answer = ask(api, f"?limit=1&continue={quote(make_older(first['continue']))}")
+    assert (answer.status, "begin again" in answer.body["detail"]) == (410, True), answer
+    for number in range(3):
+        assert api.delete(f"Forgotten_{number}").status == 200
 
 
 def test_one_connector_and_what_belongs_to_it(api: Api, cluster: Cluster, place: str) -> None:

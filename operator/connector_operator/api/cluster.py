@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,15 @@ import aiohttp
 import msgspec
 from kubernetes.aio import client, config
 
+from connector_operator.api.listed import decode_any
 from connector_operator.api.problems import from_kubernetes, unreachable
 
 POD_CA = Path("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt")
 JSON_PATCH = "application/json-patch+json"
 MANAGER = "connectors-api"
 """Field manager of what callers write through this API."""
+Decode = Callable[[bytes], Any]
+"""Reads JSON; None for anything else."""
 _MAX_EVENT = 8 * 1024 * 1024
 _CHUNK = 64 * 1024
 
@@ -85,6 +88,7 @@ class Cluster:
         body: Any = None,
         content_type: str = "application/json",
         connector_id: str = "",
+        decode: Decode = decode_any,
     ) -> Any:
         """One request as the owner of `token`; returns the answer's JSON.
 
@@ -96,6 +100,7 @@ class Cluster:
             body: Any JSON value; None for none.
             content_type: Of the body.
             connector_id: The connector that a 404 is about.
+            decode: Reads the content of an answer.
 
         Raises:
             ProblemError: The request was refused, or the server not reached.
@@ -112,7 +117,7 @@ class Cluster:
                 status = answer.status
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise unreachable(type(error).__name__) from None
-        decoded = _decode(content)
+        decoded = decode(content)
         if status >= 400 or decoded is None:
             raise from_kubernetes(status, decoded if isinstance(decoded, dict) else {}, connector_id)
         return decoded
@@ -134,7 +139,7 @@ class Cluster:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise unreachable(type(error).__name__) from None
         if status >= 400:
-            decoded = _decode(bytes(found))
+            decoded = decode_any(bytes(found))
             raise from_kubernetes(status, decoded if isinstance(decoded, dict) else {})
         return found[:most].decode(errors="replace"), len(found) <= most
 
@@ -150,7 +155,7 @@ class Cluster:
 
     @asynccontextmanager
     async def watching(
-        self, token: str, path: str, query: Mapping[str, str], seconds: float
+        self, token: str, path: str, query: Mapping[str, str], seconds: float, decode: Decode = decode_any
     ) -> AsyncIterator[AsyncIterator[Any]]:
         """As `watch`; entering it tells whether the watch is allowed, also when no event ever comes.
 
@@ -163,16 +168,16 @@ class Cluster:
         try:
             async with self._session.get(self._url + path, params=wanted, headers=headers, timeout=timeout) as answer:
                 if answer.status != 200:
-                    decoded = _decode(await answer.read())
+                    decoded = decode_any(await answer.read())
                     raise from_kubernetes(answer.status, decoded if isinstance(decoded, dict) else {})
-                yield _events(answer.content)
+                yield _events(answer.content, decode)
         except TimeoutError:
             raise unreachable("no answer to a watch") from None
         except (aiohttp.ClientError, OSError) as error:
             raise unreachable(type(error).__name__) from None
 
 
-async def _events(stream: aiohttp.StreamReader) -> AsyncIterator[Any]:
+async def _events(stream: aiohttp.StreamReader, decode: Decode) -> AsyncIterator[Any]:
     """The events of a watch, until its time is over.
 
     Raises:
@@ -180,7 +185,7 @@ async def _events(stream: aiohttp.StreamReader) -> AsyncIterator[Any]:
     """
     try:
         async for line in _lines(stream):
-            yield _decode(line)
+            yield decode(line)
     except TimeoutError:
         return
     except (aiohttp.ClientError, OSError) as error:
@@ -197,11 +202,3 @@ async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
             del rest[: end + 1]
         if len(rest) > _MAX_EVENT:
             return
-
-
-def _decode(content: bytes) -> Any:
-    """The JSON value, or None for anything else (a proxy's page)."""
-    try:
-        return msgspec.json.decode(content)
-    except (msgspec.MsgspecError, RecursionError):
-        return None

@@ -12,6 +12,7 @@ from connector_operator.api import fleet
 from connector_operator.api.cluster import JSON_PATCH, MANAGER, Cluster
 from connector_operator.api.executions import build_executions
 from connector_operator.api.identity import BadIdError, connector_id, has_id, resource_name
+from connector_operator.api.listed import decode_event, decode_page
 from connector_operator.api.problems import ProblemError, not_found
 from connector_runner.schemas.kinds.naming import CONNECTORS, DATASETS, GROUP, VERSION
 
@@ -43,7 +44,7 @@ class FleetService:
             ProblemError: As documented; this holds for the methods below, too.
         """
         query = {"limit": str(limit)} | ({"continue": after} if after else {})
-        page = await self._cluster.request(token, "GET", self._connectors, query=query)
+        page = await self._cluster.request(token, "GET", self._connectors, query=query, decode=decode_page)
         metadata = page.get("metadata") or {}
         return {
             "namespace": self._namespace,
@@ -56,7 +57,7 @@ class FleetService:
     async def watching(self, token: str, version: str) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
         """The changes of the fleet since a version, until the time is over: see `translate`."""
         query = {"resourceVersion": version, "allowWatchBookmarks": "true"}
-        async with self._cluster.watching(token, self._connectors, query, WATCH_SECONDS) as events:
+        async with self._cluster.watching(token, self._connectors, query, WATCH_SECONDS, decode_event) as events:
             yield translate(events)
 
     async def read(self, token: str, asked: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ PROBLEMS = {
     405: "The path has no such method.",
     408: "The body came too slowly.",
     409: "A connector of this name exists, or is being changed by others; or a PUT would select one stream beside many.",
+    410: "The list was read too slowly (`continue`): begin again with its first page.",
     413: "The body is too long.",
     415: "The body is not application/json, or compressed.",
     502: "The cluster's API server failed.",

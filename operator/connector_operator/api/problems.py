@@ -108,6 +108,8 @@ def from_kubernetes(status: int, answer: Mapping[str, Any], connector_id: str = 
             return invalid(errors) if errors else ProblemError(400, message)
         case 409:
             return ProblemError(409, message)
+        case 410:
+            return ProblemError(410, "the cluster has forgotten this state of the list; begin again without `continue`")
         case 429 | 503 | 504:
             return ProblemError(503, f"the cluster can't answer now: {message}", headers=_RETRY)
         case _:

@@ -24,7 +24,7 @@ export async function withBrowser(use) {
  * A page in a context of its own. Whatever the browser complains of (errors, the policy, requests to elsewhere) is in `page.complaints`.
  * @param {{viewport?: object, colorScheme?: string}} options
  */
-export async function openPage(browser, { viewport = SIZES[0], colorScheme = "light", ...more } = {}) {
+export async function openPage(browser, { viewport = SIZES[0], colorScheme = "light", origin = process.env.API, ...more } = {}) {
   const context = await browser.newContext({ viewport, colorScheme, locale: "en-GB", timezoneId: "UTC", ...more });
   const page = await context.newPage();
   page.complaints = [];
@@ -35,7 +35,7 @@ export async function openPage(browser, { viewport = SIZES[0], colorScheme = "li
     if (!/Failed to load resource/.test(message.text())) page.complaints.push(`${message.type()}: ${message.text()}`);
   });
   page.on("request", (request) => {
-    if (!request.url().startsWith(new URL(process.env.API).origin)) page.complaints.push(`a request to ${request.url()}`);
+    if (!request.url().startsWith(new URL(origin).origin)) page.complaints.push(`a request to ${request.url()}`);
   });
   return page;
 }

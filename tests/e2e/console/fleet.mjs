@@ -95,7 +95,7 @@ const TESTS = {
     await page.getByText(/Its Kubernetes events are not shown: You may not do this/).waitFor();
     await page.getByRole("button", { name: "Show newest rows" }).click();
     await page.getByText(/You may not do this: .*:reader may not create jobs\.batch/).waitFor();
-    const commands = await page.getByLabel("Commands that give the rights").innerText();
+    const commands = await page.getByLabel("Commands that give the right").first().innerText();
     assert.match(commands, /kubectl create role \S+ --verb=get --resource=pods\/log --namespace=market-data/);
     assert.deepEqual(await findBarriers(page), []);
     await page.getByRole("button", { name: "Stop", exact: true }).click();
@@ -114,13 +114,6 @@ const TESTS = {
     assert.equal(await page.locator(".rows .row").count(), 0);
     await page.reload();
     await page.getByLabel("Token").waitFor();
-  },
-
-  async "behind a proxy that adds the header no token is asked for"(page) {
-    await page.route(`${API}/v1/**`, (route) => route.continue({ headers: { ...route.request().headers(), authorization: `Bearer ${TOKEN}` } }));
-    await page.goto(API);
-    await page.locator(".rows .row").first().waitFor();
-    assert.equal(await page.getByLabel("Token").count(), 0);
   },
 
   async "what a GitOps tool manages warns before a change"(page) {

@@ -32,7 +32,7 @@ export async function run(button, done, call) {
     toast(done);
     return true;
   } catch (error) {
-    toast(explain(error), "bad");
+    toast(explain(error), "bad", error.commands);
     return false;
   } finally {
     button.disabled = false;

@@ -48,12 +48,17 @@ export function announce(text) {
 }
 
 /** Shows a sentence for a while at the bottom of the page. */
-export function toast(text, tone = "good") {
+export function toast(text, tone = "good", commands = []) {
   const place = document.getElementById("toasts");
-  const note = h(`div.toast.${tone}`, {}, h("span", {}, text), h("button.quiet", { type: "button", "aria-label": "Dismiss", onclick: () => note.remove() }, "×"));
+  const note = h(`div.toast.${tone}`, {}, h("div", {}, text, buildCommands(commands)), h("button.quiet", { type: "button", "aria-label": "Dismiss", onclick: () => note.remove() }, "×"));
   place.append(note);
   announce(text);
   if (tone === "good") setTimeout(() => note.remove(), 6000);
+}
+
+/** What an administrator types so that something is allowed; null for nothing. */
+export function buildCommands(commands) {
+  return commands.length ? h("div.commands", {}, "An administrator allows it by:", h("pre.code", { tabindex: 0, role: "region", "aria-label": "Commands that give the right" }, commands.join("\n"))) : null;
 }
 
 let count = 0;

@@ -1,7 +1,7 @@
 // Begins the page: asks for a token if one is needed, keeps the fleet live, and shows the view that the address names.
 
 import { ConnectorView } from "./connector-view.js";
-import { announce, h, show } from "./dom.js";
+import { announce, buildCommands, h, show } from "./dom.js";
 import { FleetView } from "./fleet-view.js";
 import { FormView } from "./form-view.js";
 import { Live } from "./live.js";
@@ -9,7 +9,7 @@ import { explain, Session } from "./session.js";
 import { SignIn } from "./sign-in.js";
 import { Fleet } from "./store.js";
 
-const LINKS = { loading: "Loading", live: "Live", lost: "Reconnecting", refused: "Not allowed" };
+const LINKS = { loading: "Loading", live: "Live", listed: "Every 30 s", lost: "Reconnecting", refused: "Not allowed" };
 
 class Console {
   constructor() {
@@ -21,6 +21,7 @@ class Console {
     this.namespace = document.getElementById("namespace");
     this.out = document.getElementById("sign-out");
     this.banner = document.getElementById("problem");
+    this.session.onUnauthorized = (refusal) => this.#signInAgain(refusal);
     this.out.addEventListener("click", () => this.#signOut());
     addEventListener("hashchange", () => this.#route(true));
     addEventListener("keydown", (event) => this.#shortcut(event));
@@ -34,6 +35,7 @@ class Console {
       await this.session.get("v1/fleet?limit=1");
       this.#follow();
     } catch (error) {
+      if (error.isLogin) return;
       if (error.status === 401) this.#askToken("");
       else if (error.status === 403) this.#askToken(explain(error));
       else this.#sayLost(error);
@@ -75,6 +77,18 @@ class Console {
     this.#route(false);
   }
 
+  /** A token or a login has ended while the page is open; what the address names is shown again afterwards. */
+  #signInAgain(refusal) {
+    if (refusal.isLogin) {
+      this.live?.stop();
+      this.#say(explain(refusal), "Load the page again", () => location.reload());
+    } else if (this.live && !this.live.isOver) {
+      this.live.stop();
+      this.session.use("");
+      this.#askToken(explain(refusal));
+    }
+  }
+
   #signOut() {
     this.live?.stop();
     this.session.use("");
@@ -91,11 +105,11 @@ class Console {
 
   #linked({ state, refusal }) {
     show(this.link, h(`span.pill.${{ live: "good", refused: "bad" }[state] || "busy"}`, {}, h("span.dot", { "aria-hidden": "true" }), LINKS[state]));
-    if (state === "refused" && refusal.status === 401) {
-      this.session.use("");
-      this.#askToken(explain(refusal));
-    } else if (state === "refused") {
-      this.#say(explain(refusal), "Try again", () => { this.#say(""); this.#follow(); });
+    if (state === "refused" && refusal.status === 401) return;
+    if (state === "refused") {
+      this.#say(explain(refusal), "Try again", () => { this.#say(""); this.#follow(); }, refusal.commands);
+    } else if (state === "listed") {
+      this.#say(`${explain(refusal)} Until then the list is read again every 30 seconds.`, "", null, refusal.commands);
     } else if (state === "lost") {
       this.#say(`${explain(refusal)} What you see may be old; trying again.`);
     } else if (state === "live") {
@@ -103,9 +117,9 @@ class Console {
     }
   }
 
-  #say(text, word = "", press = null) {
+  #say(text, word = "", press = null, commands = []) {
     this.banner.hidden = !text;
-    show(this.banner, text ? h("span", {}, text) : null, press ? h("button.button.small", { type: "button", onclick: press }, word) : null);
+    show(this.banner, text ? h("span", {}, text) : null, press ? h("button.button.small", { type: "button", onclick: press }, word) : null, buildCommands(commands));
   }
 
   async #route(isMoved) {

@@ -1,6 +1,6 @@
 // The newest rows of the dataset: a short Job made with the person's own rights, watched until it has printed them.
 
-import { h, show, uniqueId } from "./dom.js";
+import { buildCommands, h, show, uniqueId } from "./dom.js";
 import { explain } from "./session.js";
 import { carriedBy } from "./selection.js";
 import { formatTime, plural } from "./words.js";
@@ -64,7 +64,7 @@ export class RowsCard {
           isOver = true;
           this.#finish(event, stream);
         }
-      }, asking.signal, "POST");
+      }, asking.signal, { method: "POST" });
       if (!isOver) this.#fail("The answer broke off before there were rows. Try again.");
     } catch (error) {
       if (asking.signal.aborted) return;
@@ -97,8 +97,7 @@ export class RowsCard {
 
   #fail(text, commands = []) {
     this.#say("");
-    show(this.result, h("p.banner.bad", { role: "alert" }, text),
-      commands.length ? [h("p.hint", {}, "An administrator gives these rights by:"), h("pre.code", { tabindex: 0, "aria-label": "Commands that give the rights" }, commands.join("\n"))] : null);
+    show(this.result, h("p.banner.bad", { role: "alert" }, text), buildCommands(commands));
   }
 }
 

@@ -2,12 +2,14 @@
 
 export class Refusal extends Error {
   /** @param {number} status 0 when there was no answer */
-  constructor(status, message, { errors = [], commands = [] } = {}) {
+  constructor(status, message, { errors = [], commands = [], isLogin = false } = {}) {
     super(message);
     this.status = status;
     this.errors = errors;
     /** What an administrator types so that it is allowed. */
     this.commands = commands;
+    /** Whether a proxy in front wants the person to log in again. */
+    this.isLogin = isLogin;
   }
 }
 
@@ -15,6 +17,9 @@ export class Session {
   #token = "";
   /** Silence after which a stream counts as broken; the API sends something every ten seconds. */
   silentSeconds = 45;
+
+  /** Called with each 401: whatever was asked, a person has to sign in again. */
+  onUnauthorized = () => {};
 
   get hasToken() {
     return this.#token !== "";
@@ -49,8 +54,8 @@ export class Session {
     return (await this.#fetch(path, options)).json();
   }
 
-  /** Calls `take` with each line's value until the stream ends; returns then. */
-  async follow(path, take, signal, method = "GET") {
+  /** Calls `take` with each line's value until the stream ends; returns then. `onOpen` is called when it was allowed. */
+  async follow(path, take, signal, { method = "GET", onOpen = () => {} } = {}) {
     const silence = new AbortController();
     const stop = () => silence.abort();
     signal.addEventListener("abort", stop);
@@ -62,6 +67,7 @@ export class Session {
     try {
       wake();
       const answer = await this.#fetch(path, { method, headers: this.#headers(), signal: silence.signal });
+      onOpen();
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
       let rest = "";
       for (;;) {
@@ -79,6 +85,11 @@ export class Session {
     }
   }
 
+  #unauthorized(refusal) {
+    this.onUnauthorized(refusal);
+    return refusal;
+  }
+
   #headers() {
     return this.#token ? { Authorization: `Bearer ${this.#token}` } : {};
   }
@@ -92,11 +103,12 @@ export class Session {
       throw new Refusal(0, "The API does not answer. Check that its Deployment runs and that this address still reaches it.");
     }
     if (answer.type === "opaqueredirect") {
-      throw new Refusal(401, "the proxy in front of this page wants a new login; load the page again");
+      throw this.#unauthorized(new Refusal(401, "Your login has ended", { isLogin: true }));
     }
     if (answer.ok) return answer;
     const problem = await answer.json().catch(() => ({}));
-    throw new Refusal(answer.status, problem.detail || problem.message || answer.statusText || "refused", problem);
+    const refusal = new Refusal(answer.status, problem.detail || problem.message || answer.statusText || "refused", problem);
+    throw answer.status === 401 ? this.#unauthorized(refusal) : refusal;
   }
 }
 
@@ -105,6 +117,7 @@ export function explain(refusal) {
   const said = refusal.message.replace(/[.\s]+$/, "");
   switch (refusal.status) {
     case 401:
+      if (refusal.isLogin) return `${said}: the proxy in front of this page wants you to log in again. Load the page again.`;
       return `The cluster does not accept the token: ${said}. Sign in again with a fresh one.`;
     case 403:
       return `You may not do this: ${said}. Ask an administrator of the namespace for that right.`;

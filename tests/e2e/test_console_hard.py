@@ -1,0 +1,41 @@
+"""The console in a real Chromium where it is hard: behind a proxy that logs people in, with a forgotten history, missing rights, a token that ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.kit.console_fleet import create_fleet
+from tests.e2e.console_pages import NAMESPACE, RIGHTS, bare_cluster, run_in_browser, stagehand
+from tests.kit.etcd import forget_history
+from tests.kit.http_api import CONNECTORS, make_account, serving
+from tests.servers.login_proxy import serving_login
+
+COUNT = 150
+"""More than the first page."""
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(1800), pytest.mark.usefixtures("local_only")]
+
+
+def test_what_is_hard_for_a_page_that_stays_open(tmp_path: Path) -> None:
+    with bare_cluster(tmp_path) as local, serving(local.kubeconfig, NAMESPACE, tmp_path, "--wait", "0") as api:
+        create_fleet(local, NAMESPACE, COUNT)
+        token = make_account(local, NAMESPACE, "you", RIGHTS)
+        short = make_account(local, NAMESPACE, "leaver", RIGHTS)
+        acts = {
+            "forget": lambda: forget_history(local),
+            "end-token": lambda: local.kubectl("-n", NAMESPACE, "delete", "serviceaccount", "leaver"),
+        }
+        with serving_login(api.url, token) as proxy, stagehand(acts) as hand:
+            run_in_browser(
+                "hard.mjs",
+                API=api.url,
+                PROXY=proxy.url,
+                TOKEN=token,
+                SHORT=short,
+                LISTER=make_account(local, NAMESPACE, "lister", [(CONNECTORS[0], ("get", "list"))]),
+                STAGEHAND=hand,
+                COUNT=str(COUNT),
+            )
+            assert proxy.tokens_seen == 0, "the page sent a token, though the proxy does"
+        assert api.log.read_text().count("Traceback") == 0
