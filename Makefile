@@ -124,6 +124,10 @@ clean: ## removes what was built and fetched, not the virtual environment
 bench-fleet: $(STAMP) localkube ## benchmark: a thousand connectors on one operator
 	$(BIN)/python -m benchmarks.fleet
 
+.PHONY: bench-console
+bench-console: $(STAMP) localkube ## benchmark: the console with 5,000 connectors in a real Chromium
+	$(BIN)/python -m benchmarks.console
+
 .PHONY: bench-api
 bench-api: $(STAMP) localkube ## benchmark: reads through the HTTP API beside the API server and kubectl
 	$(BIN)/python -m benchmarks.api

@@ -58,13 +58,14 @@ def bare_cluster(folder: Path) -> Iterator[LocalKube]:
 
 @contextmanager
 def stagehand(acts: Mapping[str, Callable[[], object]]) -> Iterator[str]:
-    """The address to which a script sends `POST /ACT` to have something done outside of the browser."""
+    """The address to which a script sends `POST /ACT` to have something done outside of the browser; a text that it returns is the answer."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            acts[self.path.strip("/")]()
-            self.send_response(204)
+            said = acts[self.path.strip("/")]()
+            self.send_response(200)
             self.end_headers()
+            self.wfile.write(said.encode() if isinstance(said, str) else b"")
 
         def log_message(self, *_: object) -> None:
             """Says nothing."""

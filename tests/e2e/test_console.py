@@ -12,8 +12,8 @@ import pytest
 
 from demo.stage import BIN, Stage, pod_address, prepare_own_cluster
 from demo.walk import ROOT, walk
-from tests.kit.console_fleet import advance, create_fleet
 from tests.e2e.console_pages import NAMESPACE, RIGHTS, bare_cluster, run_in_browser
+from tests.kit.console_fleet import advance, create_fleet
 from tests.kit.http_api import CONNECTORS, make_account, serving
 from tests.localkube.build import ensure_binary
 from tests.localkube.cluster import Cluster

@@ -171,6 +171,22 @@ def test_what_is_refused_is_told_before_a_stream_begins(api: Api, cluster: Clust
     assert ask(reader, "/connector/Seen/restart", "POST").status == 403
 
 
+def test_a_page_of_another_site_changes_nothing(api: Api, cluster: Cluster, place: str) -> None:
+    """Behind a proxy that logs people in by a cookie, the browser would send it along with a form of any page."""
+    assert api.create("Forged").status == 200
+    for site, status in {"cross-site": 403, "same-site": 403, "same-origin": 200, "none": 200}.items():
+        headers = {"Authorization": f"Bearer {api.token}", "Sec-Fetch-Site": site}
+        answer = urllib3.request("POST", f"{api.url}/v1/fleet/connector/Forged/restart", headers=headers, retries=False)
+        assert (site, answer.status) == (site, status)
+        assert ("restartedAt" in cluster.get("connector", "forged", "-n", place)["spec"]) == (
+            site in {"same-origin", "none"}
+        )
+    assert (
+        urllib3.request("GET", f"{api.url}/v1/fleet", headers={**headers, "Sec-Fetch-Site": "cross-site"}).status == 200
+    )
+    assert api.delete("Forged").status == 200
+
+
 @pytest.mark.parametrize(
     "path", ["?limit=0", "?limit=501", "?limit=x", "?limit=²", "/watch", "/watch?version=x", "/connector/a.b"]
 )

@@ -150,6 +150,8 @@ def build_health_app() -> web.Application:
 async def _report_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turns every failure into a problem, including those of the routing."""
     try:
+        if request.method not in _SAFE and request.headers.get("Sec-Fetch-Site", "none") not in _OWN_SITE:
+            raise ProblemError(403, "a page of another site may change nothing here")
         return await handler(request)
     except ProblemError as problem:
         return answer_problem(problem)
@@ -191,6 +193,8 @@ async def _observe(request: web.Request, handler: Handler) -> web.StreamResponse
         log.info("%s %s %d", fields["method"], route or "<no route>", status, extra=fields)
 
 
+# Where a proxy logs people in by a cookie, the browser would send that with another site's form, too.
+_SAFE, _OWN_SITE = frozenset({"GET", "HEAD", "OPTIONS"}), frozenset({"none", "same-origin"})
 _METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"})
 
 

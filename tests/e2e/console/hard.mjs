@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { findBarriers, openPage, signIn, withBrowser } from "./browser.mjs";
 
-const { API, PROXY, TOKEN, LISTER, SHORT } = process.env;
+const { API, PROXY, TOKEN, LISTER } = process.env;
 const COUNT = Number(process.env.COUNT);
 
 async function call(method, path, body) {
@@ -125,7 +125,7 @@ const TESTS = {
   async "a token that ends while the page is open is asked for again, and the page is where it was"({ open, ask }) {
     const page = await open();
     await make("STILL_HERE");
-    await signIn(page, SHORT, "#/connector/STILL_HERE");
+    await signIn(page, await (await ask("new-token")).text(), "#/connector/STILL_HERE");
     await page.locator(".connector .columns").waitFor();
     await ask("end-token");
     await page.getByRole("button", { name: "Look for streams again" }).click();
@@ -134,8 +134,24 @@ const TESTS = {
     await page.getByRole("button", { name: "Sign in" }).click();
     await page.locator("h1", { hasText: "STILL_HERE" }).waitFor();
     await page.locator("#link", { hasText: "Live" }).waitFor();
-    await call("DELETE", "connectors/connector/STILL_HERE");
     await page.close();
+    // What was typed into a form is not lost.
+    const other = await open();
+    await signIn(other, await (await ask("new-token")).text(), "#/new");
+    await other.getByRole("radio", { name: /COINBASE/ }).check();
+    await other.getByLabel("Name").fill("TYPED_BEFORE");
+    await other.getByLabel("productId").fill("BTC-USD");
+    await ask("end-token");
+    await other.getByRole("button", { name: "Create" }).click();
+    await other.getByLabel("Token").fill(TOKEN);
+    await other.getByRole("button", { name: "Sign in" }).click();
+    assert.equal(await other.getByLabel("Name").inputValue(), "TYPED_BEFORE");
+    await other.getByText("There is no Dataset").or(other.getByText("has no Dataset yet")).first().waitFor();
+    await other.getByRole("button", { name: "Create" }).click();
+    await other.locator("h1", { hasText: "TYPED_BEFORE" }).waitFor();
+    await call("DELETE", "connectors/connector/TYPED_BEFORE");
+    await call("DELETE", "connectors/connector/STILL_HERE");
+    await other.close();
   },
 };
 
@@ -148,7 +164,11 @@ await withBrowser(async (browser) => {
       pages.push(page);
       return page;
     };
-    const ask = async (what) => assert.ok((await fetch(`${process.env.STAGEHAND}/${what}`, { method: "POST" })).ok, what);
+    const ask = async (what) => {
+      const answer = await fetch(`${process.env.STAGEHAND}/${what}`, { method: "POST" });
+      assert.ok(answer.ok, what);
+      return answer;
+    };
     await run({ open, ask });
     for (const page of pages) assert.deepEqual(page.complaints, [], name);
   }

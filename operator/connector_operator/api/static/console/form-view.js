@@ -4,7 +4,7 @@ import { explain } from "./session.js";
 import { confirmOwned } from "./actions.js";
 import { announce, h, show, toast } from "./dom.js";
 import { Field } from "./fields.js";
-import { fieldOfError, listFields, pick, place, problemOfId } from "./schema.js";
+import { describeDataset, fieldOfError, listFields, pick, place, problemOfId } from "./schema.js";
 
 const SOURCES = { COINBASE: "Market data of the Coinbase exchange", ETHEREUM: "Blocks, transactions and logs of an Ethereum chain", MYSQL: "Tables of MySQL and MariaDB, and their changes" };
 const OWN = {
@@ -55,6 +55,9 @@ export class FormView {
     const listed = listFields(this.schemas[type]).map((field) => (keepsSecret && field.kind.startsWith("secret") ? { ...field, isRequired: false } : field));
     this.fields = listed.map((field) => new Field(field, pick(config, field.path), { keepsSecret }));
     this.own.datasetId.input.setAttribute("list", "datasets");
+    this.own.datasetId.input.addEventListener("input", () => this.#sayDataset());
+    this.found = h("p.help", { role: "status" });
+    this.own.datasetId.element.append(this.found);
     const isShown = (field) => field.isRequired || field.kind.startsWith("secret") || field.input.value !== "" || field.path === "url";
     const [main, more] = [this.fields.filter(isShown), this.fields.filter((field) => !isShown(field))];
     this.datalist = h("datalist", { id: "datasets" });
@@ -81,6 +84,12 @@ export class FormView {
     show(this.datalist, this.datasets.map(({ name }) => h("option", { value: name })));
     const input = this.own.datasetId.input;
     if (!this.present && !input.value && this.datasets.length === 1) input.value = this.datasets[0].name;
+    this.#sayDataset();
+  }
+
+  /** Which Dataset the name stands for, before it is saved. */
+  #sayDataset() {
+    if (this.datasets) this.found.textContent = describeDataset(this.own.datasetId.input.value.trim(), this.datasets.map(({ name }) => name));
   }
 
   #read() {

@@ -23,7 +23,7 @@ class Console {
     this.banner = document.getElementById("problem");
     this.session.onUnauthorized = (refusal) => this.#signInAgain(refusal);
     this.out.addEventListener("click", () => this.#signOut());
-    addEventListener("hashchange", () => this.#route(true));
+    addEventListener("hashchange", () => { this.kept = null; this.#route(true); });
     addEventListener("keydown", (event) => this.#shortcut(event));
   }
 
@@ -47,6 +47,11 @@ class Console {
   }
 
   #askToken(reason) {
+    // What a person has typed into a form is still there afterwards.
+    if (this.view instanceof FormView) {
+      this.kept = this.view;
+      this.view = null;
+    }
     this.#leave();
     this.link.hidden = this.out.hidden = true;
     const view = new SignIn({
@@ -74,7 +79,10 @@ class Console {
     this.link.hidden = false;
     this.out.hidden = !this.session.hasToken;
     this.live.run();
-    this.#route(false);
+    const { kept } = this;
+    this.kept = null;
+    if (kept) this.#enter(kept);
+    else this.#route(false);
   }
 
   /** A token or a login has ended while the page is open; what the address names is shown again afterwards. */
@@ -91,6 +99,7 @@ class Console {
 
   #signOut() {
     this.live?.stop();
+    this.#leave();
     this.session.use("");
     this.fleet = new Fleet();
     this.#say("");

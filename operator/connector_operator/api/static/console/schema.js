@@ -98,3 +98,13 @@ export function problemOfId(id) {
   if (!/[A-Za-z0-9]/.test(id)) return "It needs a letter or a digit.";
   return id.length > 51 ? "At most 51 characters." : "";
 }
+
+/** Which of the namespace's Datasets a `datasetId` stands for, in a sentence; as the operator resolves it. */
+export function describeDataset(id, existing) {
+  if (!existing.length) return "This namespace has no Dataset yet. Apply one by kubectl (manifests/samples has one to start from); the connector can be made before.";
+  if (!id) return `Of this namespace: ${existing.slice(0, 5).join(", ")}${existing.length > 5 ? ", …" : ""}.`;
+  const name = id.toLowerCase().replaceAll("_", "-").replace(/^-+|-+$/g, "");
+  if (existing.includes(name)) return `It is the Dataset ${name}.`;
+  if (existing.includes("default")) return `There is no Dataset ${name}; its rows go to the one named default.`;
+  return `There is no Dataset ${name} in this namespace; it can't start until one is made.`;
+}
