@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from demo.walk import ROOT
-from tests.e2e.console_fleet import build_fleet, create_fleet
 from tests.kit.cluster import PATIENCE
+from tests.kit.console_fleet import build_fleet, create_fleet
 from tests.localkube.cluster import LocalKube
 from tests.localkube.plugin import default_images
 from tests.servers.shells import build_environment, prepare_zsh, shells

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from demo.walk import ROOT
-from tests.e2e.console_fleet import create_fleet
+from tests.kit.console_fleet import create_fleet
 from tests.localkube.cluster import LocalKube
 from tests.localkube.plugin import default_images
 

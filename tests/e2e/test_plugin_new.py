@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from demo.walk import ROOT
-from tests.e2e.console_fleet import advance, build_fleet, create_fleet, write_statuses
 from tests.e2e.plugin_terminal import Screen, run
 from tests.kit.cluster import PATIENCE
+from tests.kit.console_fleet import advance, build_fleet, create_fleet, write_statuses
 from tests.localkube.cluster import LocalKube, eventually
 from tests.localkube.plugin import default_images
 

@@ -21,9 +21,9 @@ from connector_operator.kubectl.cluster import Cluster as Asked
 from connector_operator.kubectl.cluster import Json, Login
 from connector_operator.kubectl.watching import follow_rows
 from demo.walk import ROOT
-from tests.e2e.console_fleet import advance, build_fleet, create_fleet, write_statuses
 from tests.e2e.plugin_terminal import Screen, environment, resize, run
 from tests.kit.cluster import PATIENCE
+from tests.kit.console_fleet import advance, build_fleet, create_fleet, write_statuses
 from tests.localkube.cluster import LocalKube, eventually
 from tests.localkube.plugin import default_images
 
