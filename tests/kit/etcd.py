@@ -15,9 +15,9 @@ def forget_history(cluster: LocalKube) -> None:
     """Has etcd forget all states but the present one, as the API server has it do every five minutes."""
     port = json.loads((cluster.directory / "cluster.json").read_text())["ports"]["Etcd"]
     pki = cluster.directory / "pki"
-    files = {"ca_certs": "ca.crt", "cert_file": "etcd-client.crt", "key_file": "etcd-client.key"}
+    authority, certificate, key = (str(pki / name) for name in ("ca.crt", "etcd-client.crt", "etcd-client.key"))
 
-    with urllib3.PoolManager(**{name: str(pki / file) for name, file in files.items()}) as pool:
+    with urllib3.PoolManager(ca_certs=authority, cert_file=certificate, key_file=key) as pool:
 
         def call(path: str, body: dict[str, Any]) -> Any:
             answer = pool.request("POST", f"https://127.0.0.1:{port}/v3/kv/{path}", json=body, timeout=60)

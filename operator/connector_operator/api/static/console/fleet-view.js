@@ -16,6 +16,8 @@ const COLUMNS = [
   ["age", "Age"],
 ];
 const STATE_WORDS = { "": "All", attention: "Need attention" };
+/** Milliseconds between two drawings, so that scrolling has the time in between. */
+const DRAW_PAUSE = 150;
 const NARROW = matchMedia("(max-width: 760px)");
 
 /** What is looked for; kept while the page is open, so that going back shows the same. */
@@ -50,11 +52,16 @@ export class FleetView {
     this.timer = setInterval(() => this.update(), 1000);
   }
 
-  /** Draws again, at most once a frame. */
+  /** Draws again, at once or soon after the last time: of a large fleet changes come many times a second. */
   update() {
     if (this.waiting) return;
     this.waiting = true;
-    requestAnimationFrame(() => { this.waiting = false; this.#draw(); });
+    const pause = Math.max(0, (this.drawnAt || 0) + DRAW_PAUSE - performance.now());
+    setTimeout(() => requestAnimationFrame(() => {
+      this.waiting = false;
+      this.#draw();
+      this.drawnAt = performance.now();
+    }), pause);
   }
 
   end() {
@@ -93,8 +100,10 @@ export class FleetView {
     this.#again();
   }
 
+  /** What a person has asked for is shown at once. */
   #again() {
     this.scroller.scrollTop = 0;
+    this.drawnAt = 0;
     this.#drawHeads();
     this.update();
   }

@@ -31,10 +31,24 @@ export function select(connectors, query, rates) {
     (connector) => isInState(connector, query.state) && (!query.type || connector.type === query.type) && holds(connector, words),
   );
   const key = KEYS[query.sort] || KEYS.name;
-  const keyed = found.map((connector) => [key(connector, rates), connector]);
+  const ranks = rank(found.map((connector) => key(connector, rates)));
+  const names = rank(found.map((connector) => connector.id));
   const way = query.isDown ? -1 : 1;
-  keyed.sort(([a, one], [b, other]) => way * compare(a, b) || compare(one.id, other.id));
-  return keyed.map(([, connector]) => connector);
+  const order = found.map((_, index) => index).sort((a, b) => way * (ranks[a] - ranks[b]) || names[a] - names[b]);
+  return order.map((index) => found[index]);
+}
+
+let ranked = { values: [], ranks: [] };
+
+/** A number for each value, in the order of the values: texts are compared once each, since that is slow. */
+function rank(values) {
+  if (values.every((value) => typeof value === "number")) return values;
+  // Names seldom change from one drawing to the next.
+  if (values.length === ranked.values.length && values.every((value, index) => value === ranked.values[index])) return ranked.ranks;
+  const places = new Map([...new Set(values)].sort((a, b) => COLLATOR.compare(String(a), String(b))).map((value, place) => [value, place]));
+  const ranks = values.map((value) => places.get(value));
+  if (places.size > values.length / 2) ranked = { values, ranks };
+  return ranks;
 }
 
 /** Whether it belongs under a state's button; "attention" is what a person should look at. */
@@ -60,8 +74,4 @@ function holds(connector, words) {
     .join(" ")
     .toLowerCase();
   return words.every((word) => text.includes(word));
-}
-
-function compare(a, b) {
-  return typeof a === "number" && typeof b === "number" ? a - b : COLLATOR.compare(String(a), String(b));
 }
