@@ -85,4 +85,4 @@ def test_a_thousand_connectors(tmp_path: Path) -> None:
             )
             assert "first rows after" in said
             assert api.log.read_text().count("Traceback") == 0
-        assert len(list(PICTURES.glob("*.png"))) == 5 * 4
+        assert len(list(PICTURES.glob("*.png"))) == 5 * 6

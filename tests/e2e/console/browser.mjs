@@ -7,7 +7,7 @@ const require = createRequire(process.env.DRIVERS);
 const { chromium } = require("playwright-core");
 const AXE = readFileSync(require.resolve("axe-core"), "utf8");
 
-export const SIZES = [{ width: 1280, height: 800 }, { width: 390, height: 844 }];
+export const SIZES = [{ width: 1280, height: 800 }, { width: 390, height: 844 }, { width: 1600, height: 1000 }];
 export const SCHEMES = ["light", "dark"];
 
 /** Calls `use` with a browser that is closed afterwards. */
