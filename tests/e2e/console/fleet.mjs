@@ -119,7 +119,7 @@ const TESTS = {
   async "what a GitOps tool manages warns before a change"(page) {
     await signIn(page);
     await page.getByLabel("Search connectors").fill("argo running");
-    await page.locator(".rows .row", { hasText: "Argo CD" }).locator("a").first().click();
+    await page.locator(".rows .row:has(.pill.good)", { hasText: "Argo CD" }).locator("a").first().click();
     await page.locator(".banner", { hasText: "Managed by Argo CD (pipelines)" }).waitFor();
     await page.getByRole("button", { name: "Restart", exact: true }).click();
     const dialog = page.getByRole("dialog", { name: "Managed by Argo CD" });
