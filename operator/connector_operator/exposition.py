@@ -58,7 +58,7 @@ def _write_gauge(family: Metric) -> bytes:
                 text = values[value] = _escape(value).replace('"', r"\"")
             parts.append(f'{label}="{text}"')
         number = numbers.get(sample.value)
-        if number is None:
+        if number is None or not sample.value:  # 0.0 and -0.0 are equal, and written differently
             number = numbers[sample.value] = floatToGoString(sample.value)  # type: ignore[no-untyped-call]
         lines.append(f"{name}{{{','.join(parts)}}} {number}\n" if parts else f"{name} {number}\n")
     return "".join(lines).encode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import string
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
@@ -18,6 +18,7 @@ TEXTS = st.text(alphabet=st.characters(codec="utf-8")) | st.sampled_from(['"', "
 NUMBERS = st.floats() | st.integers(-(10**9), 10**9) | st.booleans()
 
 
+@example("", [("a", "", 0.0), ("b", "", -0.0), ("c", "", 0.0)], -0.0)
 @given(st.text(string.ascii_letters + '\\"\n é'), st.lists(st.tuples(TEXTS, TEXTS, NUMBERS), max_size=5), NUMBERS)
 def test_it_is_what_the_client_writes(about: str, series: list[tuple[str, str, float]], alone: float) -> None:
     registry = CollectorRegistry()
