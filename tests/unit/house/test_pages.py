@@ -62,3 +62,10 @@ def test_the_rights_are_those_of_the_role() -> None:
     block = build_rights()
     assert "secrets" not in block
     assert "| `jobs` | batch | get, list, watch, create, delete |" in block
+
+
+def test_metrics_that_pages_name_are_listed() -> None:
+    listed = (ROOT / "docs/monitoring.md").read_text() + (ROOT / "docs/runner.md").read_text()
+    for page in ("troubleshooting", "sizing", "security", "backup"):
+        for name in re.findall(r"`(connectors?_(?!runner)[a-z_]+)`", (ROOT / f"docs/{page}.md").read_text()):
+            assert name in listed, f"{page}.md names {name}"
