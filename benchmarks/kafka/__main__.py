@@ -1,5 +1,7 @@
 """Rows into a Kafka topic by the whole pipeline, beside the bare library: `python -m benchmarks.kafka [ROWS]`.
 
+`python -m benchmarks.kafka claim COMMITS` measures how long a claim takes after many commits instead.
+
 Each part runs in a process of its own, against a broker of its own. Its rate is told by the clock, and by the processor time of all
 of its threads, so that it matters less what the broker and others do meanwhile.
 """
@@ -25,14 +27,16 @@ from confluent_kafka.admin import NewTopic
 
 from benchmarks.lake.__main__ import SCHEMA, RowSource, batches
 from connector_runner.protocols.source import WriteMode
+from connector_runner.registry import build_sink
 from connector_runner.sinks.kafka.avro import build_schema
 from connector_runner.sinks.kafka.client import BATCH_BYTES
-from tests.kit.kafka_dataset import KafkaDataset
+from tests.kit.kafka_dataset import KafkaDataset, Topics
 from tests.kit.pipeline import Run, context
 from tests.servers.kafka import KafkaServer
 from tests.servers.schema_registry import SmallRegistry
 
 COMMIT = 10_000
+LEDGER = "_connector_checkpoints.default.test"
 PARTS = ("source", "bare", "wait", "no-wait", "append", "avro", "avro-bare")
 SETTINGS = {
     "transactional.id": "bare", "batch.size": BATCH_BYTES, "linger.ms": 5, "compression.type": "lz4",
@@ -97,10 +101,40 @@ async def carry(dataset: KafkaDataset, rows: int, part: str) -> None:
         await Run(lambda: RowSource(rows), sink, wait=part == "wait").engine.run()
 
 
+async def claim_after(dataset: KafkaDataset, commits: int) -> None:
+    """The time of a claim, and what the ledger's topic holds then, while its commits become more."""
+    made = 0
+    for run, goal in enumerate((0, commits // 4, commits // 2, commits), 1):
+        if goal:
+            made = commit_many(dataset.server, made, goal)
+        sink, start = build_sink(context(dataset, run=run)), time.monotonic()
+        await sink.claim()
+        seconds = time.monotonic() - start
+        await sink.close()
+        held = len(dataset.topics.committed(LEDGER))
+        print(f"{made:9,} commits: the claim takes {seconds:.2f} s; the ledger holds {held:,} records", flush=True)
+
+
+def commit_many(server: KafkaServer, made: int, goal: int) -> int:
+    """Transactions like those of a runner: the newest record of the ledger once more."""
+    producer = Producer({"bootstrap.servers": server.address, **SETTINGS, "linger.ms": 0})
+    producer.init_transactions(30)
+    (newest,) = [each for each in Topics(server).committed(LEDGER) if each.key() and each.value()][-1:]
+    while made < goal:
+        producer.begin_transaction()
+        producer.produce(LEDGER, newest.value(), newest.key())
+        producer.commit_transaction(30)
+        made += 1
+    return made
+
+
 def measure(part: str, rows: int) -> None:
     """Prints the rates of one part."""
     with tempfile.TemporaryDirectory() as name, KafkaServer() as server:
         dataset = KafkaDataset(server, Path(name))
+        if part == "claim":
+            asyncio.run(claim_after(dataset, rows))
+            return
         before, start = resource.getrusage(resource.RUSAGE_SELF), time.monotonic()
         if part == "source":
             for _ in batches(rows):

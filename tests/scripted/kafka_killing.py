@@ -22,11 +22,12 @@ CALLS = ("init_transactions", "begin_transaction", "produce", "commit_transactio
 class KillAtKafkaCall:
     """Runs in the runner's process: SIGKILL before, during or after its n-th call.
 
-    The log has `killed WHEN NAME`. During means that the call has begun and is not answered, or has just been answered.
+    Of the records of a transaction the first two count. The log has `killed WHEN NAME`. During means that the call has begun and is not answered, or has just been answered.
     """
 
     number: int
     when: str
+    produced: int = 0
 
     def __call__(self) -> None:
         self._hook_producer()
@@ -37,6 +38,9 @@ class KillAtKafkaCall:
         os.kill(os.getpid(), signal.SIGKILL)
 
     def _counted(self, name: str, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        self.produced = self.produced + 1 if name == "produce" else 0
+        if self.produced > 2:
+            return call(*arguments, **options)
         self.number -= 1
         if self.number == 0 and self.when == "before":
             self._kill(name)

@@ -15,6 +15,7 @@ Encode = Callable[[Sequence[Any]], list[bytes]]
 """Values of a column → their bytes."""
 _INT64 = 2**63
 _NULL, _GIVEN = b"\x00", b"\x02"
+_given = _GIVEN.__add__
 _DOUBLE, _FLOAT = struct.Struct("<d").pack, struct.Struct("<f").pack
 _EPOCH = dt.datetime(1970, 1, 1)
 _EPOCH_UTC = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -35,11 +36,6 @@ def _unsigned(number: int) -> bytes:
     return found + _LAST[number]
 
 
-def long_bytes(number: int) -> bytes:
-    """A whole number of 64 bits with a sign."""
-    return _unsigned(number << 1 ^ number >> 63)
-
-
 def text_bytes(text: str) -> bytes:
     """A text; raises UnicodeEncodeError for half a surrogate pair."""
     return byte_string(text.encode())
@@ -55,7 +51,7 @@ def optional(encode: Encode) -> Encode:
 
     def encode_all(values: Sequence[Any]) -> list[bytes]:
         if None not in values:
-            return [_GIVEN + each for each in encode(values)]
+            return list(map(_given, encode(values)))
         given = iter(encode([value for value in values if value is not None]))
         return [_NULL if value is None else _GIVEN + next(given) for value in values]
 
@@ -83,7 +79,10 @@ def _whole(number: int) -> bytes:
 def _longs(values: Sequence[Any]) -> list[bytes]:
     if values and not (min(values) >= -_INT64 and max(values) < _INT64):
         raise RefusedError("a number that does not fit into 64 bits with a sign")
-    return [_unsigned(value << 1 ^ value >> 63) for value in values]
+    return [
+        _LAST[value << 1 ^ value >> 63] if -8192 <= value < 8192 else _unsigned(value << 1 ^ value >> 63)
+        for value in values
+    ]
 
 
 def _unsigned_longs(values: Sequence[Any]) -> list[bytes]:
@@ -93,24 +92,29 @@ def _unsigned_longs(values: Sequence[Any]) -> list[bytes]:
 
 
 def _texts(values: Sequence[Any]) -> list[bytes]:
-    return [_unsigned(len(value) << 1) + value for value in [text.encode() for text in values]]
+    return _byte_strings([text.encode() for text in values])
 
 
 def _byte_strings(values: Sequence[Any]) -> list[bytes]:
-    return [_unsigned(len(value) << 1) + value for value in map(bytes, values)]
+    # The table is asked here for the usual lengths: a call costs as much as all the rest.
+    return [(_LAST[len(v) << 1] if len(v) < 1 << 13 else _unsigned(len(v) << 1)) + v for v in values]
 
 
-def _time_of(convert: Callable[[Any], int]) -> Encode:
+def _time_of(convert: Callable[[Sequence[Any]], list[int]]) -> Encode:
     def encode(values: Sequence[Any]) -> list[bytes]:
-        if any(isinstance(value, str) for value in values):
+        if str in set(map(type, values)):
             raise RefusedError("a time outside of the years 1 to 9999")
-        return [long_bytes(convert(value)) for value in values]
+        return _longs(convert(values))
 
     return encode
 
 
-def _micros(span: dt.timedelta) -> int:
-    return (span.days * 86_400 + span.seconds) * 1_000_000 + span.microseconds
+def _micros_since(epoch: dt.datetime) -> Callable[[Sequence[Any]], list[int]]:
+    def convert(times: Sequence[Any]) -> list[int]:
+        spans = [time - epoch for time in times]
+        return [(span.days * 86_400 + span.seconds) * 1_000_000 + span.microseconds for span in spans]
+
+    return convert
 
 
 def _micros_of_day(time: dt.time) -> int:
@@ -123,14 +127,14 @@ ENCODE: dict[Kind, Encode] = {
     Kind.UINT64: _unsigned_longs,
     Kind.INT256: _texts,
     Kind.DECIMAL: _texts,
-    Kind.FLOAT32: lambda values: [_FLOAT(value) for value in values],
-    Kind.FLOAT64: lambda values: [_DOUBLE(value) for value in values],
+    Kind.FLOAT32: lambda values: list(map(_FLOAT, values)),
+    Kind.FLOAT64: lambda values: list(map(_DOUBLE, values)),
     Kind.STRING: _texts,
-    Kind.BYTES: _byte_strings,
-    Kind.DATE: _time_of(lambda day: day.toordinal() - _FIRST_DAY),
-    Kind.TIME: _time_of(_micros_of_day),
-    Kind.TIMESTAMP: _time_of(lambda time: _micros(time - _EPOCH)),
-    Kind.TIMESTAMPTZ: _time_of(lambda time: _micros(time - _EPOCH_UTC)),
+    Kind.BYTES: lambda values: _byte_strings(list(map(bytes, values))),
+    Kind.DATE: _time_of(lambda days: [day.toordinal() - _FIRST_DAY for day in days]),
+    Kind.TIME: _time_of(lambda times: list(map(_micros_of_day, times))),
+    Kind.TIMESTAMP: _time_of(_micros_since(_EPOCH)),
+    Kind.TIMESTAMPTZ: _time_of(_micros_since(_EPOCH_UTC)),
     Kind.JSON: _texts,
     Kind.UUID: _texts,
 }

@@ -12,12 +12,13 @@ from connector_runner.datasets.fencing import encode_position
 from connector_runner.datasets.write_plan import NAMES
 from connector_runner.protocols.batch import Batch, Operation, Row, place_of
 from connector_runner.protocols.schema import Column, StreamSchema
+from connector_runner.protocols.types import Kind
 from connector_runner.sinks.kafka.avro import AvroValues, is_avro, with_avro_operation, without_avro_operation
 from connector_runner.sinks.kafka.types import CONVERT, CONVERT_KEY, ConvertColumn
 
 VALUE_ERRORS = (ValueError, TypeError, OverflowError, UnicodeError, RecursionError, struct.error)
 Headers = list[tuple[str, str | bytes | None]]
-_encode = msgspec.json.Encoder().encode
+_encode, _encode_lines = msgspec.json.Encoder().encode, msgspec.json.Encoder().encode_lines
 
 
 class Encoder:
@@ -31,10 +32,9 @@ class Encoder:
     def __init__(self, schema: StreamSchema, avro: AvroValues | None = None) -> None:
         self.schema = schema
         self._avro = avro
-        self._names = schema.names
-        self._convert = _conversions(list(enumerate(schema.columns)), CONVERT)
-        self._key_columns = [schema.columns[place] for place in schema.key_indices]
-        self._key_convert = _conversions(list(enumerate(self._key_columns)), CONVERT_KEY)
+        self._values = _Objects(schema.columns, CONVERT)
+        self._keys = _Objects([schema.columns[place] for place in schema.key_indices], CONVERT_KEY)
+        self._prefixes: dict[int, _Objects] = {}
 
     def values(self, rows: Sequence[Row]) -> list[bytes]:
         """The values of full rows.
@@ -44,42 +44,50 @@ class Encoder:
         """
         if self._avro is not None:
             return self._avro.values(rows)
-        columns, names = _converted(rows, self._convert), self._names
-        return [_encode(dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
+        return self._values.encode(list(zip(*rows, strict=True)))
 
-    def keys(self, rows: Sequence[Row]) -> list[bytes | None]:
+    def keys(self, rows: Sequence[Row]) -> Sequence[bytes | None]:
         """The keys of full rows; None where the schema has none."""
         places = self.schema.key_indices
         if not places:
             return [None] * len(rows)
-        return [*self._encode_keys([tuple(row[place] for place in places) for row in rows])]
-
-    def _encode_keys(self, keys: Sequence[Row]) -> list[bytes]:
-        columns, names = _converted(keys, self._key_convert), self.schema.key
-        return [_encode(dict(zip(names, key, strict=True))) for key in zip(*columns, strict=True)]
+        return self._keys.encode([[row[place] for row in rows] for place in places])
 
     def prefix(self, values: Row) -> bytes:
         """How the keys begin that start with these values; b"" for all keys."""
         if not values:
             return b""
-        conversions = [(place, convert) for place, convert in self._key_convert if place < len(values)]
-        columns = _converted([values], conversions)
-        names = self.schema.key[: len(values)]
-        text = _encode({name: column[0] for name, column in zip(names, columns, strict=True)})
+        count = len(values)
+        if count not in self._prefixes:
+            first = [self.schema.columns[place] for place in self.schema.key_indices[:count]]
+            self._prefixes[count] = _Objects(first, CONVERT_KEY)
+        (text,) = self._prefixes[count].encode([[value] for value in values])
         return text if len(values) == len(self.schema.key) else text[:-1] + b","
 
 
-def _conversions(
-    columns: Sequence[tuple[int, Column]], table: dict[Any, ConvertColumn]
-) -> list[tuple[int, ConvertColumn]]:
-    return [(place, table[column.type.kind]) for place, column in columns if column.type.kind in table]
+class _Objects:
+    """JSON objects, made of columns.
 
+    All rows are encoded by one call, one object a line, as instances of a class whose members' names are encoded once. A text in
+    JSON has no line's end, unless it comes from a column of JSON, whose texts stay as they are; then each row is a call.
+    """
 
-def _converted(rows: Sequence[Row], conversions: Sequence[tuple[int, ConvertColumn]]) -> list[Sequence[Any]]:
-    columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
-    for place, convert in conversions:
-        columns[place] = convert(columns[place])
-    return columns
+    def __init__(self, columns: Sequence[Column], table: dict[Any, ConvertColumn]) -> None:
+        self._convert = [(at, table[each.type.kind]) for at, each in enumerate(columns) if each.type.kind in table]
+        self._has_lines = any(each.type.kind is Kind.JSON for each in columns)
+        names = {f"member_{at}": each.name for at, each in enumerate(columns)}
+        self._object = msgspec.defstruct("Object", [(name, Any) for name in names], rename=names, gc=False)
+
+    def encode(self, columns: list[Sequence[Any]]) -> list[bytes]:
+        """The objects of columns of equal length."""
+        for place, convert in self._convert:
+            columns[place] = convert(columns[place])
+        objects = list(map(self._object, *columns))
+        if self._has_lines:
+            return [_encode(each) for each in objects]
+        lines = _encode_lines(objects).split(b"\n")
+        del lines[-1]
+        return lines
 
 
 def with_operation(value: bytes, operation: str) -> bytes:

@@ -39,7 +39,10 @@ def _uint64(values: Sequence[Any]) -> Sequence[Any]:
 
 
 def _floats(values: Sequence[Any]) -> Sequence[Any]:
-    for value in _given(values):
+    given = _given(values)
+    if math.isfinite(sum(given)):  # the usual case, at once; a sum of large ones may be infinite too
+        return values
+    for value in given:
         if not math.isfinite(value):
             raise RefusedError(f"{value}: JSON has no such number")
     return values

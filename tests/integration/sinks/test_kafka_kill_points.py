@@ -19,7 +19,7 @@ from tests.scripted.script import Script
 from tests.servers.kafka import KafkaServer
 
 pytestmark = pytest.mark.fault
-LAST = 34  # a claim with its topics makes about ten calls, a transaction of four rows seven
+LAST = 34  # a claim with its topics makes about twenty calls, a transaction four that count
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +42,7 @@ def test_a_kill_at_every_call(server: KafkaServer, tmp_path: Path, when: str, mo
         runner = start_runner(path, hook=KillAtKafkaCall(number, when))
         assert runner.wait() == -signal.SIGKILL, runner.text()[-2000:]
         killed |= {line for line in runner.text().splitlines() if line.startswith("killed ")}
+        assert "|GETPID|" not in runner.text(), "lines of librdkafka are not for standard error"
         runner.log.unlink()
         if number % 3 == 0:
             assert_true(topics, truth)
