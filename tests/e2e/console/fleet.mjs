@@ -167,6 +167,11 @@ async function pictures(page) {
   await open(":has(.pill.good)", "connector");
   await page.getByRole("button", { name: /^Need attention/ }).click();
   await page.waitForFunction(() => [...document.querySelectorAll(".rows .row .pill")].every((pill) => pill.textContent === "errored"));
+  await page.locator(".rows .row a").first().click();
+  await page.locator(".columns .life").waitFor();
+  assert.equal(await page.locator(".plots:visible").count(), 0, "of what does not run nothing is drawn");
+  await page.locator(".back").click();
+  await page.locator(".rows .row").first().waitFor();
   await open("", "errored");
   await page.goto(`${API}/#/new`);
   await page.getByRole("radio", { name: /MYSQL/ }).check();

@@ -75,8 +75,9 @@ export class NowFigures {
     this.rate = new Plot("Rows per second", (value) => formatShort(value));
     this.lag = new Plot("Behind the source", (value) => formatSeconds(value));
     this.commit = new Plot("Time of a commit", (value) => formatMilliseconds(value));
+    this.plots = h("div.plots", {}, this.rate.element, this.lag.element, this.commit.element);
     this.element = h("section.card", { "aria-label": "Figures" }, h("header", {}, h("h2", {}, "Figures")), this.figures, this.copies,
-      h("div.plots", {}, this.rate.element, this.lag.element, this.commit.element),
+      this.plots,
       h("p.hint", {}, "From status.progress: what the runner reports once a minute, as watched since this page was opened, for an hour at the most. Nobody keeps earlier values but a Prometheus that scrapes the runners."));
   }
 
@@ -85,6 +86,8 @@ export class NowFigures {
     const rate = fleet.rateOf(detail.name, Date.now());
     const { rates, lags, commits } = fleet.seriesOf(detail.name);
     const lag = progress?.lagSeconds;
+    // Of what does not run no report comes.
+    this.plots.hidden = detail.state !== "running" && rates.length + lags.length === 0;
     this.rate.set(rates, rate === null ? "–" : formatShort(rate));
     this.lag.set(lags, lag === undefined || lag === null ? "–" : formatSeconds(lag));
     const commit = progress?.commitMilliseconds;
