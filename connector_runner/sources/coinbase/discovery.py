@@ -20,8 +20,8 @@ from connector_runner.sources.coinbase.errors import (
     ProductsRefusedError,
     classify,
     describe,
-    is_foreseen,
     named_products,
+    refused_products,
 )
 from connector_runner.sources.coinbase.products import changes, nearest, online, unique, unknown_products, wants_all
 from connector_runner.sources.coinbase.rest.client import RestClient
@@ -92,8 +92,8 @@ class ProductDiscovery:
         match classify(error):
             case FeedErrorKind.UNKNOWN_PRODUCT if wants_all(self._asked):
                 return ProductsRefusedError(f"the exchange answered: {text}", named_products(text, self._found))
-            case _ if wants_all(self._asked) and not is_foreseen(error) and named_products(text, self._found):
-                return ProductsRefusedError(f"the exchange answered: {text}", named_products(text, self._found))
+            case _ if wants_all(self._asked) and (refused := refused_products(error, self._found)):
+                return ProductsRefusedError(f"the exchange answered: {text}", refused)
             case FeedErrorKind.UNKNOWN_PRODUCT:
                 return InvalidConfigError([f"config.productId: {text}"], reason="UnknownProduct")
             case FeedErrorKind.UNKNOWN_CHANNEL:

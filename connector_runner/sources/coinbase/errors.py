@@ -62,6 +62,11 @@ ERRORS: tuple[tuple[re.Pattern[str], FeedErrorKind], ...] = tuple(
     )
 )
 
+# About the request, the key or the pace, also if the message names a product.
+_ABOUT_ALL = re.compile(
+    r"timestamp expired|slow|rate limit|too many|api.?key|signature|passphrase|authentication", re.IGNORECASE
+)
+
 
 def classify(error: FeedError) -> FeedErrorKind:
     """The kind of an error message, by the table above."""
@@ -69,10 +74,15 @@ def classify(error: FeedError) -> FeedErrorKind:
     return next((kind for pattern, kind in ERRORS if pattern.search(text)), FeedErrorKind.TRANSIENT)
 
 
-def is_foreseen(error: FeedError) -> bool:
-    """Whether the table above has a pattern for an error message."""
-    text = f"{error.message} {error.reason}"
-    return any(pattern.search(text) for pattern, _ in ERRORS)
+def refused_products(error: FeedError, asked: Sequence[str]) -> tuple[str, ...]:
+    """The requested products that an error refuses, whatever its words: those that it names; empty if it is about the request as a whole.
+
+    An error that the table above has no pattern for may name all of them.
+    """
+    text = describe(error)
+    named = named_products(text, asked)
+    is_foreseen = any(pattern.search(text) for pattern, _ in ERRORS)
+    return () if _ABOUT_ALL.search(text) or (is_foreseen and len(named) == len(asked)) else named
 
 
 def named_products(text: str, asked: Sequence[str]) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ WORDS = [
     "ETH-USD is not a valid product",
     "Invalid product ID provided",
     "sorry, no ETH-USD for you today",
+    "ETH-USD is not allowed in your jurisdiction, or temporarily unavailable",
 ]
 
 

@@ -9,7 +9,7 @@ from connector_runner.protocols.errors import InvalidConfigError
 from connector_runner.schemas.config import config_problems, config_schema, fill_defaults
 from connector_runner.sources.coinbase.decode.messages import Channel, FeedError
 from connector_runner.sources.coinbase.decode.rest import ListedProduct, decode_products
-from connector_runner.sources.coinbase.errors import FeedErrorKind, classify, named_products
+from connector_runner.sources.coinbase.errors import FeedErrorKind, classify, named_products, refused_products
 from connector_runner.sources.coinbase.feed.subscription import Subscription, build_subscriptions
 from connector_runner.sources.coinbase.products import nearest, online, unknown_products, wants_all
 from connector_runner.sources.coinbase.settings import Credentials, read_credentials
@@ -117,6 +117,25 @@ def test_an_acknowledgement_is_compared_with_the_request(channels: list[Channel]
 )
 def test_errors_of_the_exchange_by_the_table(message: str, reason: str, kind: FeedErrorKind) -> None:
     assert classify(FeedError(message, reason)) is kind
+
+
+@pytest.mark.parametrize(
+    ("reason", "refused"),
+    [
+        ("ETH-USD is temporarily unavailable", ("ETH-USD",)),
+        ("eth-usd: trading is not allowed in your jurisdiction", ("ETH-USD",)),
+        ("you are not authorized to see ETH-USD, SOL-USD", ("ETH-USD", "SOL-USD")),
+        ("internal error while opening ETH-USD", ("ETH-USD",)),
+        ("ETH-USD has been halted", ("ETH-USD",)),
+        ("no BTC-USD, ETH-USD, SOL-USD for you", ("BTC-USD", "ETH-USD", "SOL-USD")),
+        ("rate limit exceeded at ETH-USD", ()),
+        ("invalid signature: ETH-USD", ()),
+        ("internal error: BTC-USD, ETH-USD, SOL-USD", ()),
+        ("internal error", ()),
+    ],
+)
+def test_an_error_that_names_products_refuses_these_and_no_others(reason: str, refused: tuple[str, ...]) -> None:
+    assert refused_products(FeedError("Failed to subscribe", reason), ("BTC-USD", "ETH-USD", "SOL-USD")) == refused
 
 
 @pytest.mark.parametrize(
