@@ -200,6 +200,8 @@ async def run_seed(seed: int, recording: Recording) -> Outcome:
             "events": [*EVENTS, OTHER_EVENT],
             "finality": draws.random.choice(["latest", "latest", "latest", "finalized", 2]) if "no tags" not in draws.active else "latest",
         }  # fmt: skip
+        if is_refused := "no tags" in draws.active and random.Random(f"tags:{seed}").random() < 0.4:
+            config["finality"] = "finalized"
         if stream == "filtered logs":
             config["addresses"] = [recording.emitter]
         is_safe = world.has_roots and not UNPROVEN_WITHOUT_ROOTS & {*draws.active} and draws.random.random() < 0.6
@@ -210,6 +212,10 @@ async def run_seed(seed: int, recording: Recording) -> Outcome:
         try:
             await _until(lambda: _is_at_end(dataset, relay.truth, config), RESTLESS_SECONDS, reader)
             relay.calm()
+            if is_refused:
+                is_told = await _until(lambda: "block tag" in "".join(outcome.told), CALM_SECONDS, reader)
+                outcome.fault = _heeded_tags(outcome, dataset, is_told)
+                return outcome
             if not reader.done():  # what ended it was told; what was told meanwhile may have passed
                 outcome.told.clear()
             reached = await _until(lambda: _is_at_end(dataset, relay.truth, config), CALM_SECONDS, reader)
@@ -220,6 +226,13 @@ async def run_seed(seed: int, recording: Recording) -> Outcome:
         if reached and not outcome.fault:
             outcome.fault = _misread(world, relay) or _lost_members(draws, name, dataset)
     return outcome
+
+
+def _heeded_tags(outcome: Outcome, dataset: Dataset, is_told: bool) -> str:
+    """A node that refuses the tag of `finality`: nothing is read, and it is reported in the node's words."""
+    if not is_told:
+        return f"the tag is refused; told: {outcome.told[-1:] or 'nothing'}"
+    return f"{len(dataset.rows)} rows were read, though no block is known to be final" if dataset.rows else ""
 
 
 def _is_at_end(dataset: Dataset, truth: Branch, config: dict[str, Any]) -> bool:

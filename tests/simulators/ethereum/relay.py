@@ -246,7 +246,8 @@ class Relay:
         if tag in ("safe", "finalized"):
             if "no tags" in self._active:
                 self._count("no tags")
-                raise Refusal({"code": -32602, "message": f"invalid block tag {tag}"})
+                code = random.Random(f"refusal:{self._draws.seed}").choice([-32602, -32603, -32000])
+                raise Refusal({"code": code, "message": f"invalid block tag {tag}"})
             return branch.block(max(0, head - 1), params[1])
         number = head if tag == "latest" else int(tag, 16)
         if tag != "latest":
