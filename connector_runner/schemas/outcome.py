@@ -13,6 +13,7 @@ DATASET_REASONS = frozenset(
         "DatasetError",
         "DatasetUnavailable",
         "InvalidDataset",
+        "MissingBucket",
         "MissingDatabase",
         "MissingDatasetGrant",
         "MissingSchema",
@@ -20,6 +21,7 @@ DATASET_REASONS = frozenset(
         "NotAllowed",
         "TlsProblem",
         "WrongCredentials",
+        "WrongRegion",
     }
 )
 """Reasons, given only by sinks, for a dataset that can't be reached or used; never caused by rows."""

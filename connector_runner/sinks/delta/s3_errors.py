@@ -3,42 +3,73 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, TransientError
 
-_KEYS = "the access key or its secret is wrong; correct s3.access-key-id and s3.secret-access-key in the Secret"
-_EXPIRED = "the session token has expired or is not valid; put new keys into the Secret"
-_BUCKET = "the bucket does not exist; create it, or correct the URL or s3.endpoint"
-_REGION = "the bucket is in another region; correct s3.region"
-_RIGHTS = (
-    "the access key may not do this; allow it to list the bucket, and to read, write and delete objects under the path"
+
+class Meaning(NamedTuple):
+    """What a code means: the reason for a run's end or wait, and the sentence."""
+
+    reason: str
+    sentence: str
+
+
+_KEYS = Meaning(
+    reason="WrongCredentials",
+    sentence="the access key or its secret is wrong; correct s3.access-key-id and s3.secret-access-key in the Secret",
 )
-_CONDITIONAL = "the store has no conditional writes (If-None-Match), without which two runners could commit the same version; use another"
-_CLOCK = "the clocks of runner and store differ too much; set the clock"
-_FULL = "the store is full, or a quota is reached"
-CODES: dict[str, tuple[str, str]] = {
-    "NoSuchBucket": ("MissingBucket", _BUCKET),
-    "InvalidBucketName": ("MissingBucket", _BUCKET),
-    "InvalidAccessKeyId": ("WrongCredentials", _KEYS),
-    "SignatureDoesNotMatch": ("WrongCredentials", _KEYS),
-    "InvalidToken": ("WrongCredentials", _EXPIRED),
-    "ExpiredToken": ("WrongCredentials", _EXPIRED),
-    "TokenRefreshRequired": ("WrongCredentials", _EXPIRED),
-    "AuthorizationHeaderMalformed": ("WrongRegion", _REGION),
-    "IncorrectRegion": ("WrongRegion", _REGION),
-    "PermanentRedirect": ("WrongRegion", _REGION),
-    "TemporaryRedirect": ("WrongRegion", _REGION),
-    "IllegalLocationConstraintException": ("WrongRegion", _REGION),
-    "AccessDenied": ("NotAllowed", _RIGHTS),
-    "AllAccessDisabled": ("NotAllowed", _RIGHTS),
-    "AccountProblem": ("NotAllowed", _RIGHTS),
-    "NotImplemented": ("InvalidDataset", _CONDITIONAL),
-    "RequestTimeTooSkewed": ("InvalidDataset", _CLOCK),
-    "QuotaExceeded": ("DatasetUnavailable", _FULL),
-    "XMinioStorageFull": ("DatasetUnavailable", _FULL),
-    "InsufficientStorage": ("DatasetUnavailable", _FULL),
+_EXPIRED = Meaning(
+    reason="WrongCredentials",
+    sentence="the session token has expired or is not valid; put new keys into the Secret",
+)
+_BUCKET = Meaning(
+    reason="MissingBucket",
+    sentence="the bucket does not exist; create it, or correct the URL or s3.endpoint",
+)
+_REGION = Meaning(
+    reason="WrongRegion",
+    sentence="the bucket is in another region; correct s3.region",
+)
+_RIGHTS = Meaning(
+    reason="NotAllowed",
+    sentence="the access key may not do this; allow it to list the bucket, and to read, write and delete objects under the path",
+)
+_CONDITIONAL = Meaning(
+    reason="InvalidDataset",
+    sentence="the store has no conditional writes (If-None-Match), without which two runners could commit the same version; use another",
+)
+_CLOCK = Meaning(
+    reason="InvalidDataset",
+    sentence="the clocks of runner and store differ too much; set the clock",
+)
+_FULL = Meaning(
+    reason="DatasetUnavailable",
+    sentence="the store is full, or a quota is reached",
+)
+CODES: dict[str, Meaning] = {
+    "NoSuchBucket": _BUCKET,
+    "InvalidBucketName": _BUCKET,
+    "InvalidAccessKeyId": _KEYS,
+    "SignatureDoesNotMatch": _KEYS,
+    "InvalidToken": _EXPIRED,
+    "ExpiredToken": _EXPIRED,
+    "TokenRefreshRequired": _EXPIRED,
+    "AuthorizationHeaderMalformed": _REGION,
+    "IncorrectRegion": _REGION,
+    "PermanentRedirect": _REGION,
+    "TemporaryRedirect": _REGION,
+    "IllegalLocationConstraintException": _REGION,
+    "AccessDenied": _RIGHTS,
+    "AllAccessDisabled": _RIGHTS,
+    "AccountProblem": _RIGHTS,
+    "NotImplemented": _CONDITIONAL,
+    "RequestTimeTooSkewed": _CLOCK,
+    "QuotaExceeded": _FULL,
+    "XMinioStorageFull": _FULL,
+    "InsufficientStorage": _FULL,
 }
-"""Code of the store → reason, and the sentence."""
+"""Code of the store → what it means."""
 LASTING = {"MissingBucket", "WrongCredentials", "WrongRegion", "NotAllowed", "InvalidDataset", "TlsProblem"}
 _STATUS = {301: "PermanentRedirect", 307: "TemporaryRedirect", 401: "SignatureDoesNotMatch", 403: "AccessDenied", 501: "NotImplemented",
            507: "InsufficientStorage"}  # fmt: skip
