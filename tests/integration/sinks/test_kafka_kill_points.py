@@ -37,7 +37,7 @@ def test_a_kill_at_every_call(server: KafkaServer, tmp_path: Path, when: str, mo
     script = Script(seed=5, batches=10_000, rows=4)
     config = {"seed": 5, "batches": script.batches, "rows": script.rows, "pauseMs": 1}
     truth, path, killed = truth_of(script, mode), tmp_path / "run.yaml", set[str]()
-    for number in range(1, LAST + 1):
+    for number in (1, 2, 2, *range(2, LAST + 1)):  # the ledger's topic is made by the first of them alone
         write_manifest(path, topics.url, config, wait=number % 2 == 0, write_mode=mode.value)
         runner = start_runner(path, hook=KillAtKafkaCall(number, when))
         assert runner.wait() == -signal.SIGKILL, runner.text()[-2000:]
