@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from operator import methodcaller
 
 import pyarrow as pa
@@ -12,6 +14,7 @@ from connector_runner.datasets.columnar.columns import Columns
 from connector_runner.datasets.columnar.staging_folder import StagingFolder
 from connector_runner.datasets.write_plan import NAMES
 from connector_runner.protocols.batch import Operation
+from connector_runner.protocols.errors import ConnectorError
 
 CHANGE = "_change"
 """The column of a file of changes with the name of the operation."""
@@ -51,7 +54,11 @@ class StagedFile:
         return self._written + int(sum(each.nbytes for each in self._waiting)) // 4
 
     def add(self, rows: pa.Table) -> None:
-        """Adds rows."""
+        """Adds rows.
+
+        Raises:
+            ConnectorError: The file can't be written; what it had is lost, and must be read from the source again by another run.
+        """
         self._waiting.append(rows)
         self._waiting_rows += len(rows)
         self.rows += len(rows)
@@ -59,11 +66,23 @@ class StagedFile:
             self._write()
 
     def _write(self) -> None:
-        if self._writer is None:
-            self._file = self._folder.create(self.name)
-            self._writer = pq.ParquetWriter(self._file, self._schema, compression=COMPRESSION)
-        self._writer.write_table(pa.concat_tables(self._waiting), row_group_size=2 * GROUP_ROWS)
+        with self._lost():
+            if self._writer is None:
+                self._file = self._folder.create(self.name)
+                self._writer = pq.ParquetWriter(self._file, self._schema, compression=COMPRESSION)
+            self._writer.write_table(pa.concat_tables(self._waiting), row_group_size=2 * GROUP_ROWS)
         self._waiting, self._waiting_rows = [], 0
+
+    @contextmanager
+    def _lost(self) -> Iterator[None]:
+        """A Parquet file can't be gone on with after an error: neither temporary for this run, nor anything that a person must do."""
+        try:
+            yield
+        except (OSError, pa.ArrowException) as error:
+            raise ConnectorError(
+                f"the staged file {self.name} can't be written: {error}; its rows are read from the source again by the next run",
+                reason="DatasetUnavailable",
+            ) from error
 
     def has(self, schema: pa.Schema) -> bool:
         """Whether its rows have these columns."""
@@ -75,11 +94,12 @@ class StagedFile:
             return
         if self._waiting or self._writer is None:
             self._write()
-        if self._writer is not None and self._file is not None:
-            self._writer.close()
-            self._written = _written(self._file)
-            self._file.close()
-        self._folder.sync(self.name)
+        with self._lost():
+            if self._writer is not None and self._file is not None:
+                self._writer.close()
+                self._written = _written(self._file)
+                self._file.close()
+            self._folder.sync(self.name)
         self.is_closed = True
 
     def discard(self) -> None:
