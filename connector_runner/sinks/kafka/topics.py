@@ -101,19 +101,19 @@ def _require_form(
         SchemaConflictError: It has another form.
     """
     found = f"topic {name} (partition {message.partition()}, offset {message.offset()})"
-    value, wanted = message.value(), "json" if connection.registry is None else "avro"
-    has = None if value is None else "avro" if is_avro(value) else "json"
+    value, wanted = message.value(), "JSON" if connection.registry is None else "Avro"
+    has = None if value is None else "Avro" if is_avro(value) else "JSON"
+    key = _key_of(message, found)
     if has not in {None, wanted}:
         raise SchemaConflictError(
-            f"{found} holds a record in the format {has}, but the dataset's format is {wanted}; set the option format to {has}, or "
-            "choose another topic"
+            f"{found} holds a record in the format {has}, but the dataset's format is {wanted}; set the option format to "
+            f"{str(has).lower()}, or choose another topic"
         )
     try:
-        key, members = _object(message.key()), None if value is None else _members(connection, value)
+        members = None if value is None else _members(connection, value)
     except (msgspec.MsgspecError, ValueError):
         raise SchemaConflictError(
-            f"{found} holds a record that is not {wanted.upper() if wanted == 'json' else 'Avro'}, so no connector wrote it; choose "
-            "another topic"
+            f"{found} holds a record that is not {wanted}, so no connector wrote it; choose another topic"
         ) from None
     names = tuple(key or ())
     if names != schema.key:
@@ -126,8 +126,14 @@ def _require_form(
         raise SchemaConflictError(f"{found} holds {holds}, which the other writeMode made; choose another topic")
 
 
-def _object(text: bytes | None) -> dict[str, Any] | None:
-    return None if text is None else msgspec.json.decode(text, type=dict[str, Any])
+def _key_of(message: Message, found: str) -> dict[str, Any] | None:
+    """The key of a record; those of connectors are JSON whatever the format of the values."""
+    try:
+        return None if (text := message.key()) is None else msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        raise SchemaConflictError(
+            f"{found} holds a record whose key is not JSON, so no connector wrote it; choose another topic"
+        ) from None
 
 
 def _members(connection: KafkaConnection, value: bytes) -> Collection[str]:
