@@ -246,6 +246,10 @@ def _is_right(account: Account, series: Series, trade: Trade) -> bool:
         return series is account.past[0] or belongs(world, rows[-1], trade)
     if account.is_lied_about(trade_id):
         return True
+    if (hole := account.waits()) and account.product in world.restarts and trade_id >= hole[0]:
+        return bool(
+            world.notes or account.kinds & {"restart", "stalled"}
+        )  # it waits, says so, and "stalled" comes later
     is_hidden = trade_id in world.market.hidden[account.product] or series is not account.past[-1]
     # A runner that is made anew knows of no gaps before it; that the trade is lost was told.
     was_late = trade_id in account.told and not world.draws.drawn["kill"] and account.product not in world.restarts
