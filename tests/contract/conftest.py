@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.contract.worlds import Servers
 from tests.kit.datasets import DATASETS, WITH_TABLES, WITH_TRANSACTIONS, Dataset, fresh_dataset
+
+ALWAYS = ("test_sinks", "test_claims")
+"""The files of the suite that run for every dataset each time."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -18,7 +22,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         names = (
             WITH_TRANSACTIONS if has("needs_transaction") else WITH_TABLES if has("needs_tables") else tuple(DATASETS)
         )
-        metafunc.parametrize("dataset", names, indirect=True)
+        parts = [_marked(name, metafunc.module.__name__.rpartition(".")[2]) for name in names]
+        metafunc.parametrize("dataset", parts, indirect=True)
+
+
+def _marked(name: str, file: str) -> Any:
+    """Of what shares everything but its tables with another dataset, most of the suite is run by `make test-faults`."""
+    return pytest.param(name, marks=pytest.mark.fault) if name == "iceberg" and file not in ALWAYS else name
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from connector_runner.datasets.names import quote, quote_all
 from connector_runner.protocols.batch import Operation
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.types import Kind
+from tests.kit.iceberg_dataset import IcebergDataset
 from tests.kit.kafka_dataset import KafkaDataset
 from tests.kit.lake_dataset import LakeDataset
 from tests.kit.reading import Table, apply
@@ -287,11 +288,12 @@ DATASETS: dict[str, Build] = {
     "http": lambda folder, _: HttpDataset(folder),
     "kafka": lambda folder, fixture: KafkaDataset(fixture("kafka_server"), folder),
     "delta": lambda folder, _: LakeDataset(folder),
+    "iceberg": lambda folder, _: IcebergDataset(folder),
 }
 # Datasets whose rows are in tables of a database.
 WITH_TABLES = ("sqlite", "postgresql")
 # Datasets whose rows are in one transaction with the position; the others store at least once.
-WITH_TRANSACTIONS = (*WITH_TABLES, "kafka", "delta")
+WITH_TRANSACTIONS = (*WITH_TABLES, "kafka", "delta", "iceberg")
 
 
 @contextlib.contextmanager

@@ -119,7 +119,8 @@ class LakeConnection:
 
     def close(self) -> None:
         """See `BlockingConnection.close`; what is staged and not committed is removed."""
-        self._stage.discard()
+        if self._unknown is None:  # else the ledger may name it
+            self._stage.discard()
         self._local.close()
         self.lake.close()
 
@@ -154,7 +155,7 @@ class LakeConnection:
 
     def _roll_back(self) -> None:
         self._written.clear()
-        if not self._pacing.is_waiting:
+        if not self._pacing.is_waiting and self._unknown is None:
             self._stage.discard()
         self._local.execute("ROLLBACK")
 
@@ -256,12 +257,14 @@ class LakeConnection:
         rows, _ = self._ledger.read()
         if self._unknown is not None and self._is_committed(rows, self._unknown[0]):
             self._decided()
+        elif self._unknown is not None and not self._pacing.is_waiting:
+            self._stage.clear()  # was rolled back; the commit may still arrive, so the files stay until they are old
         self._unknown = None
         own = [key for key in rows.keys() | self._base.keys() if key[0] == self._connector]
         is_lost = False
         if any(rows.get(key) != self._base.get(key) for key in own):
             is_lost = self._pacing.is_waiting
-            self._stage.discard()
+            self._stage.clear()  # whoever has written there may have been this runner itself, whose answer was late
             self._pacing.clear()
             self._fill(rows.values())
         else:

@@ -98,7 +98,7 @@ class _Died(BaseException):
 
 @MODES
 @pytest.mark.parametrize(
-    "where", ["before the ledger's commit", "before the table's commit", "after the table's commit"]
+    "where", [f"{when} the {whose}'s commit" for whose in ("ledger", "table") for when in ("before", "after")]
 )
 async def test_a_runner_that_dies_between_two_commits_loses_and_repeats_nothing(
     tmp_path: Path, mode: WriteMode, where: str, monkeypatch: pytest.MonkeyPatch
@@ -121,19 +121,15 @@ async def test_a_runner_that_dies_between_two_commits_loses_and_repeats_nothing(
 
 
 def die_at(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    carry_out = Table.carry_out
+    owner, name = (LedgerTable, "commit") if "ledger" in where else (Table, "carry_out")
+    original = getattr(owner, name)
 
-    def die(*_: Any) -> None:
+    def die(*arguments: Any) -> None:
+        if where.startswith("after"):
+            original(*arguments)
         raise _Died
 
-    def carry_out_and_die(table: Table, intent: Any) -> None:
-        carry_out(table, intent)
-        raise _Died
-
-    if where == "before the ledger's commit":
-        monkeypatch.setattr(LedgerTable, "commit", die)
-    else:
-        monkeypatch.setattr(Table, "carry_out", die if where.startswith("before") else carry_out_and_die)
+    monkeypatch.setattr(owner, name, die)
 
 
 @MODES

@@ -69,11 +69,11 @@ def shared_database(shared_dataset: Dataset) -> Dataset:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "shared_dataset" in metafunc.fixturenames:
-        # What becomes of values in Kafka and in Delta needs no server: test_kafka_records.py and test_lake.py in tests/unit/runner.
+        # What becomes of values in Kafka and lakes needs no server: test_kafka_records.py and test_lake.py in tests/unit/runner.
         names = (
             WITH_TABLES
             if "shared_database" in metafunc.fixturenames
-            else [n for n in DATASETS if n not in {"kafka", "delta"}]
+            else [n for n in DATASETS if n not in {"kafka", "delta", "iceberg"}]
         )
         metafunc.parametrize("shared_dataset", names, indirect=True, scope="module")
 

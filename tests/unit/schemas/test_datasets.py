@@ -7,8 +7,11 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+import requests
 from confluent_kafka import KafkaError, KafkaException
 from deltalake.exceptions import CommitFailedError, DeltaProtocolError, SchemaMismatchError
+from pyiceberg.exceptions import CommitFailedException, ForbiddenError, RESTError, UnauthorizedError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from connector_runner.datasets.sqlite.connection import REFUSED, TRANSIENT, explain
 from connector_runner.protocols.errors import ConnectorError
@@ -16,6 +19,7 @@ from connector_runner.protocols.types import Kind
 from connector_runner.schemas.datasets import DESCRIPTORS, Descriptor
 from connector_runner.schemas.datasets.descriptor import COMMON_REASONS
 from connector_runner.sinks.delta.errors import explain as explain_delta
+from connector_runner.sinks.iceberg.errors import explain as explain_iceberg
 from connector_runner.sinks.kafka.errors import FENCED, NOT_ALLOWED, SETTINGS
 from connector_runner.sinks.kafka.errors import explain as explain_kafka
 from connector_runner.sinks.postgresql.errors import MEANINGS, connection_failure, statement_failure
@@ -76,6 +80,18 @@ def test_what_kafka_fails_with_has_a_reason_that_is_said(code: int) -> None:
 )
 def test_what_delta_fails_with_has_a_reason_that_is_said(error: Exception) -> None:
     assert _is_said("delta", explain_delta(error, "/lake"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        CommitFailedException("x"), UnauthorizedError("x"), ForbiddenError("x"), RESTError("x"), requests.ConnectionError("x"),
+        DatabaseError("x", None, Exception("y")), OperationalError("x", None, Exception("y")), OSError(28, "full"), OSError(13, "no"),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_what_iceberg_fails_with_has_a_reason_that_is_said(error: Exception) -> None:
+    assert _is_said("iceberg", explain_iceberg(error, "/lake"))
 
 
 @pytest.mark.parametrize("code", [*TRANSIENT, *REFUSED, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT])

@@ -1,0 +1,132 @@
+"""A `LakeDatabase` of Iceberg tables in a catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from pyiceberg.catalog import Catalog
+
+from connector_runner.datasets.columnar.connection import LakeConnection
+from connector_runner.datasets.columnar.tables import LedgerTable as AnyLedger
+from connector_runner.datasets.columnar.tables import Table as AnyTable
+from connector_runner.datasets.columnar.types import VALUE_ERRORS
+from connector_runner.datasets.dialect import Dialect
+from connector_runner.protocols.errors import InvalidConfigError
+from connector_runner.protocols.schema import StreamSchema
+from connector_runner.protocols.sink import SinkContext
+from connector_runner.schemas.dataset_url import url_problems
+from connector_runner.schemas.datasets.iceberg import Address, parse_address
+from connector_runner.sinks.iceberg.catalog import open_folder
+from connector_runner.sinks.iceberg.dialect import DIALECT
+from connector_runner.sinks.iceberg.errors import explained
+from connector_runner.sinks.iceberg.fitting import ensure_table
+from connector_runner.sinks.iceberg.ledger_table import LedgerTable
+from connector_runner.sinks.iceberg.placing import Placing
+from connector_runner.sinks.iceberg.tables import Table
+
+
+def read_address(read_url: Callable[[], str]) -> Address:
+    """The address in the dataset's URL.
+
+    Raises:
+        InvalidConfigError: It has problems.
+    """
+    url = read_url()
+    if problems := url_problems(url):
+        raise InvalidConfigError([f"dataset.url: {problem}" for problem in problems], reason="InvalidDataset")
+    return parse_address(url)
+
+
+class Tables:
+    """The tables of a namespace, as `columnar.tables.Lake` says.
+
+    Args:
+        catalog: The catalogue; None if it does not exist.
+        address: What the URL says.
+        where: The catalogue, for messages.
+    """
+
+    dialect: Dialect = DIALECT
+
+    def __init__(self, catalog: Catalog | None, address: Address, where: str) -> None:
+        self.where = where
+        self._namespace = tuple(address.namespace.split("."))
+        self.ledger: AnyLedger = LedgerTable(catalog, self._namespace)
+        self.commit_seconds = address.commit_seconds
+        self.target_bytes = address.target_bytes
+        self._catalog = catalog
+        self._keep = address.keep_snapshots
+
+    def table(self, name: str) -> Table:
+        """A table, which may be missing."""
+        return Table(self._catalog, (*self._namespace, name), Placing(), self._keep, self.target_bytes)
+
+    def close(self) -> None:
+        """Closes the catalogue."""
+        if self._catalog is not None:
+            self._catalog.close()
+
+
+class CatalogDatabase:
+    """See `LakeDatabase`.
+
+    Args:
+        read_url: Returns the URL; called again for each connection.
+        directory: The directory that relative URLs are resolved against.
+        connector: Who writes.
+    """
+
+    dialect: Dialect = DIALECT
+    begin = "BEGIN"
+    value_errors: tuple[type[Exception], ...] = VALUE_ERRORS
+
+    def __init__(self, read_url: Callable[[], str], directory: Path, connector: str) -> None:
+        self._read_url = read_url
+        self._directory = directory
+        self._connector = connector
+        self._where = ""
+        self.connection: LakeConnection | None = None
+
+    def connect(self, *, create: bool = True) -> LakeConnection:
+        """Opens the catalogue and reads the ledger; makes them if it may.
+
+        Raises:
+            ActionRequiredError: The folder around it does not exist.
+            TransientError: It can't be read now.
+        """
+        address = read_address(self._read_url)
+        root = (self._directory / address.folder).absolute()
+        self._where = str(root)
+        with self.explained():
+            catalog = open_folder(root, tuple(address.namespace.split(".")), create=create)
+            connection = LakeConnection(Tables(catalog, address, self._where), self._connector)
+            connection.load()
+        self.connection = connection
+        return connection
+
+    def explained(self) -> AbstractContextManager[None]:
+        """See `Database.explained`."""
+        return explained(self._where)
+
+    def is_refusal(self, error: Exception) -> bool:
+        """See `Database.is_refusal`."""
+        return True
+
+    def named(self, tables: Mapping[str, str]) -> dict[str, str]:
+        """See `LakeDatabase.named`."""
+        address = read_address(self._read_url)
+        return {stream: address.table(table) for stream, table in tables.items()}
+
+    def ensure(self, table: AnyTable, schema: StreamSchema, *, append: bool, own: bool) -> bool:
+        """See `LakeDatabase.ensure`."""
+        if not isinstance(table, Table):
+            raise TypeError(f"{table.name} is no Iceberg table")
+        partitions = read_address(self._read_url).partitions
+        return ensure_table(table, schema, partitions, append=append, own=own)
+
+
+def build_database(context: SinkContext) -> CatalogDatabase:
+    """The catalogue that a dataset's URL names."""
+    return CatalogDatabase(context.read_url, context.directory, context.connector)

@@ -1,0 +1,104 @@
+"""How a table is partitioned: the option of the URL as a specification, and in which partitions rows are. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyiceberg.partitioning import (
+    UNPARTITIONED_PARTITION_SPEC,
+    PartitionField,
+    PartitionSpec,
+    _to_partition_representation,
+)
+from pyiceberg.schema import Schema
+from pyiceberg.transforms import (
+    DayTransform,
+    HourTransform,
+    IdentityTransform,
+    MonthTransform,
+    Transform,
+    YearTransform,
+)
+from pyiceberg.types import NestedField
+
+from connector_runner.protocols.errors import ActionRequiredError
+
+Partitions: TypeAlias = tuple[tuple[str, str], ...]
+"""Transform and column of each field."""
+_TRANSFORMS: Mapping[str, Callable[[], Transform[Any, Any]]] = {
+    "identity": IdentityTransform,
+    "year": YearTransform,
+    "month": MonthTransform,
+    "day": DayTransform,
+    "hour": HourTransform,
+}
+FIRST_ID = 1000
+"""The number of the first field, by Iceberg's convention."""
+
+
+def build_spec(schema: Schema, partitions: Partitions) -> PartitionSpec:
+    """The specification for a new table.
+
+    Raises:
+        ActionRequiredError: A column is missing, or its type has no such parts.
+    """
+    fields = []
+    for number, (name, column) in enumerate(partitions, FIRST_ID):
+        found = next((field for field in schema.fields if field.name == column), None)
+        transform = _TRANSFORMS[name]()
+        if found is None or not transform.can_transform(found.field_type):
+            raise ActionRequiredError(_problem(found, name, column), reason="InvalidDataset")
+        label = column if name == "identity" else f"{column}_{name}"
+        fields.append(PartitionField(found.field_id, number, transform, label))
+    return PartitionSpec(*fields) if fields else UNPARTITIONED_PARTITION_SPEC
+
+
+def _problem(found: NestedField | None, name: str, column: str) -> str:
+    if found is None:
+        return f"partitionBy names the column {column}, which the stream has not; choose another in the Dataset's URL"
+    return f"partitionBy wants the {name} of the column {column}, but that is {found.field_type}; choose another in the Dataset's URL"
+
+
+def foreign_transforms(spec: PartitionSpec) -> list[str]:
+    """Fields of a specification that this dataset can't write."""
+    return [f"{field.name} ({field.transform})" for field in spec.fields if str(field.transform) not in _TRANSFORMS]
+
+
+def split_rows(spec: PartitionSpec, schema: Schema, rows: pa.Table) -> Iterator[tuple[list[Any], pa.Table]]:
+    """The rows of each partition, with its values as Iceberg keeps them."""
+    names = [f"_partition_{number}" for number in range(len(spec.fields))]
+    for name, field in zip(names, spec.fields, strict=True):
+        column = rows[schema.find_field(field.source_id).name]
+        rows = rows.append_column(name, _transformed(field.transform, column))
+    found = rows.select(names).group_by(names).aggregate([]).to_pylist()
+    for partition in found:
+        part = rows
+        for name in names:
+            value = pa.scalar(partition[name], rows.schema.field(name).type)
+            column = part[name]
+            part = part.filter(pc.equal(column, value) if value.is_valid else pc.is_null(column))
+        values = [
+            _kept(partition[name], schema.find_field(f.source_id)) for name, f in zip(names, spec.fields, strict=True)
+        ]
+        yield values, part.drop_columns(names)
+
+
+def _transformed(transform: Transform[Any, Any], column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if isinstance(transform, IdentityTransform):
+        return column
+    if isinstance(transform, YearTransform):
+        return pc.subtract(pc.year(column), 1970)
+    if isinstance(transform, MonthTransform):
+        return pc.add(pc.multiply(pc.subtract(pc.year(column), 1970), 12), pc.subtract(pc.month(column), 1))
+    if isinstance(transform, DayTransform):
+        return pc.floor_temporal(column, unit="day").cast(pa.date32()).cast(pa.int32())
+    hours = pc.floor_temporal(column, unit="hour").cast(pa.int64())
+    return pc.divide(hours, 3_600_000_000)
+
+
+def _kept(value: Any, field: NestedField) -> Any:
+    """A value of a partition as Iceberg keeps it: times and dates as numbers."""
+    return value if isinstance(value, int) else _to_partition_representation(field.field_type, value)

@@ -1,0 +1,101 @@
+"""Reads what the runner needs from a table: the last number, entries of a history, the newest rows."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyiceberg.conversions import from_bytes
+from pyiceberg.expressions import AlwaysTrue, And, EqualTo
+from pyiceberg.io.pyarrow import ArrowScan
+from pyiceberg.table import FileScanTask
+from pyiceberg.table import Table as IcebergTable
+from pyiceberg.types import LongType
+
+from connector_runner.datasets.columnar.columns import Columns
+from connector_runner.datasets.columnar.tables import Entry
+from connector_runner.datasets.columnar.types import VALUE_ERRORS
+from connector_runner.datasets.names import OWNER, ROW_NUMBER
+from connector_runner.datasets.write_plan import NAMES
+from connector_runner.protocols.batch import Operation, Row
+from connector_runner.sinks.iceberg.rows import prefix_tables
+
+
+def last_number(table: IcebergTable, column: str) -> int:
+    """The highest value of a column of whole numbers, by the ranges that its files are listed with; 0 for none."""
+    number, last = table.schema().find_field(column).field_id, 0
+    for task in table.scan().plan_files():
+        bound = task.file.upper_bounds.get(number) if task.file.upper_bounds else None
+        if bound is not None:
+            last = max(last, int(str(from_bytes(LongType(), bound))))
+        elif task.file.record_count:
+            last = max(last, pc.max(_read(table, [task], [column])[column]).as_py() or 0)
+    return last
+
+
+def read_entries(
+    table: IcebergTable, columns: Columns, owner: Sequence[str], prefixes: Sequence[Row]
+) -> Sequence[Entry]:
+    """See `columnar.tables.Table.entries`."""
+    names = columns.schema.names
+    equal: Any = EqualTo  # its fields have other names than its parameters
+    first, second = (equal(name, value) for name, value in zip(OWNER, owner, strict=True))
+    found = table.scan(And(first, second), selected_fields=(*names, "_op", ROW_NUMBER)).to_arrow().sort_by(ROW_NUMBER)
+    if not columns.schema.key:
+        last = pc.max(found.filter(pc.equal(found["_op"], NAMES[Operation.DELETE]))[ROW_NUMBER]).as_py() or 0
+        found = found.filter(pc.greater(found[ROW_NUMBER], last))
+    elif () not in prefixes:
+        found = found.filter(_begins(found, columns, prefixes))
+    rows = zip(*(found[name].to_pylist() for name in names), strict=True)
+    return list(zip(found["_op"].to_pylist(), rows, strict=True))
+
+
+def _begins(rows: pa.Table, columns: Columns, prefixes: Sequence[Row]) -> pa.Array:
+    """For each row whether its key begins with one of the prefixes."""
+    tables = []
+    for prefix in prefixes:
+        with suppress(*VALUE_ERRORS):  # refused when its turn comes
+            tables += prefix_tables(columns, [prefix])
+    masks = []
+    for table in tables:
+        same = [pc.equal(rows[name].cast(table[name].type), table[name][0]) for name in table.schema.names]
+        masks.append(functools.reduce(pc.and_, same))
+    return functools.reduce(pc.or_, masks, pc.is_null(rows[ROW_NUMBER]))
+
+
+def newest_rows(table: IcebergTable, limit: int) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
+    """The columns, and the last rows, newest last; of a state those of the newest files."""
+    names = [field.name for field in table.schema().fields]
+    ages = _ages(table)
+    tasks = sorted(table.scan().plan_files(), key=lambda task: ages.get(task.file.file_path, 0))
+    is_history = ROW_NUMBER in names
+    rows: list[tuple[Any, ...]] = []
+    for task in reversed(tasks):
+        found = _read(table, [task], names)
+        if is_history:
+            found = found.sort_by(ROW_NUMBER)
+        rows = [
+            tuple(row[name] for name in names) for row in found.slice(max(0, len(found) - limit)).to_pylist()
+        ] + rows
+        if len(rows) >= limit:
+            break
+    if is_history:
+        rows.sort(key=lambda row: row[names.index(ROW_NUMBER)])
+    return names, rows[-limit:]
+
+
+def _ages(table: IcebergTable) -> dict[str, int]:
+    """The number of the commit that has added each file, by its location."""
+    snapshot = table.current_snapshot()
+    manifests = snapshot.manifests(table.io) if snapshot is not None else []
+    entries = (entry for manifest in manifests for entry in manifest.fetch_manifest_entry(table.io))
+    return {entry.data_file.file_path: entry.sequence_number or 0 for entry in entries}
+
+
+def _read(table: IcebergTable, tasks: Sequence[FileScanTask], names: Sequence[str]) -> pa.Table:
+    schema = table.schema().select(*names)
+    return ArrowScan(table.metadata, table.io, schema, AlwaysTrue()).to_table(tasks).select(list(names))
