@@ -108,7 +108,7 @@ def test_datasets_are_checked_at_apply(kit: Kit) -> None:
         ({"url": "sqlite://market.db", "volumeClaim": "rows"}, "expected sqlite:///file.db"),
         ({"url": "postgresql:db"}, "expected postgresql://user@host"),
         ({"volumeClaim": "x"}, "give either url or urlFrom"),
-        ({"url": "kafka://b:9092/t", "options": {"plugin.library.paths": "x"}}, "Kafka takes here security.protocol"),
+        ({"url": "kafka://b:9092/t", "options": {"plugin.library.paths": "x"}}, "Kafka takes here format"),
         ({"url": "kafka://b:9092/t", "options": {"sasl.password": "x"}}, "secrets come from optionsFrom"),
         ({"url": "sqlite:///x.db", "volumeClaim": "x", "options": {"linger.ms": "5"}}, "SQLite has no options"),
         (

@@ -14,6 +14,7 @@ from connector_operator.api.responses import open_config
 from connector_operator.resources.connector import parse_status
 from connector_operator.resources.names import LABEL_CONNECTOR
 from connector_operator.resources.reasons import NOTHING, Reason
+from connector_operator.resources.runner_metrics import Sample
 from connector_runner.schemas.kinds.conditions import Condition
 from connector_runner.schemas.kinds.connector_status import ConnectorStatus
 from connector_runner.schemas.kinds.naming import API_VERSION
@@ -145,6 +146,17 @@ _REASONS: dict[str, Reason] = {reason.value: reason for reason in Reason}
 def find_condition(status: ConnectorStatus, kind: str) -> Condition:
     """A condition of the status; an empty one if it is absent."""
     return next((condition for condition in status.conditions if condition.type == kind), _NO_CONDITION)
+
+
+def build_sample(sample: Sample) -> dict[str, Any]:
+    """A runner's metrics at one moment: `at` in seconds since 1970; counts since the execution began."""
+    return {
+        "at": round(sample.at, 3),
+        "rows": int(sample.rows),
+        "lagSeconds": sample.lag,
+        "commits": int(sample.commits),
+        "commitSeconds": sample.commit_seconds,
+    }
 
 
 def build_selector(name: str) -> str:

@@ -44,6 +44,7 @@ class FleetRoutes:
                 web.get(f"/v1/fleet/connector{_NAME}", self.read),
                 web.get(f"/v1/fleet/connector{_NAME}/events", self.list_events),
                 web.get(f"/v1/fleet/connector{_NAME}/executions", self.list_executions),
+                web.get(f"/v1/fleet/connector{_NAME}/metrics", self.read_metrics),
                 web.post(f"/v1/fleet/connector{_NAME}/rows", self.show_rows),
                 web.post(f"/v1/fleet/connector{_NAME}/restart", self.restart),
                 web.post(f"/v1/fleet/connector{_NAME}/rediscover", self.rediscover),
@@ -78,6 +79,10 @@ class FleetRoutes:
     async def list_executions(self, request: web.Request) -> web.Response:
         """GET /fleet/connector/:name/executions."""
         return answer_json(await self._service.list_executions(read_token(request), read_name(request)))
+
+    async def read_metrics(self, request: web.Request) -> web.Response:
+        """GET /fleet/connector/:name/metrics."""
+        return answer_json(await self._service.read_metrics(read_token(request), read_name(request)))
 
     async def restart(self, request: web.Request) -> web.Response:
         """POST /fleet/connector/:name/restart."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -14,11 +15,14 @@ from connector_operator.api.executions import build_executions
 from connector_operator.api.identity import BadIdError, connector_id, has_id, resource_name
 from connector_operator.api.listed import decode_event, decode_page
 from connector_operator.api.problems import ProblemError, not_found
+from connector_operator.resources.runner_metrics import choose_running, parse_sample, run_of
 from connector_runner.schemas.kinds.naming import CONNECTORS, DATASETS, GROUP, VERSION
+from connector_runner.schemas.manifest import PROBE_PORT
 
 WATCH_SECONDS = 300.0
 """So long a watch lasts; the console then goes on from where it was, with a token that is checked again."""
 MOST_PAGE = 500
+_MOST_METRICS = 1024 * 1024  # bytes; what is read stands before the series of single streams
 
 
 class FleetService:
@@ -79,6 +83,33 @@ class FleetService:
         pods = await self._cluster.request(token, "GET", f"{self._core}/pods", query=query)
         last = (resource.get("status") or {}).get("lastExecution") or {}
         return build_executions(jobs.get("items") or (), pods.get("items") or (), last)
+
+    async def read_metrics(self, token: str, asked: str) -> dict[str, Any]:
+        """What the running execution counts at this moment: its own metrics, through the API server, as the caller.
+
+        Raises:
+            ProblemError: 409 while nothing runs, 502 if the API server does not reach the pod.
+        """
+        resource = await self.get(token, asked)
+        query = {"labelSelector": fleet.build_selector(resource["metadata"]["name"])}
+        pods = await self._cluster.request(token, "GET", f"{self._core}/pods", query=query)
+        pod = choose_running(pods.get("items") or ())
+        if pod is None:
+            raise ProblemError(409, f"no pod of connector '{asked}' runs")
+        name = str(pod["metadata"]["name"])
+        path = f"{self._core}/pods/{quote(name)}:{PROBE_PORT}/proxy/metrics"
+        try:
+            text, _ = await self._cluster.read_text(token, path, {}, _MOST_METRICS)
+        except ProblemError as problem:
+            if problem.status in {401, 403}:
+                raise
+            raise ProblemError(
+                502, f"the API server does not reach the metrics of pod {name}: {problem.detail}"
+            ) from None
+        sample = parse_sample(text, time.time())
+        if sample is None:
+            raise ProblemError(502, f"what pod {name} answers has no metrics of a runner")
+        return {"pod": name, "run": run_of(pod), **fleet.build_sample(sample)}
 
     async def list_datasets(self, token: str) -> list[dict[str, str]]:
         """The Datasets that a connector may name; their addresses are not shown, since they may hold a password."""

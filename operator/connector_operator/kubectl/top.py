@@ -16,16 +16,15 @@ from connector_operator.kubectl.refusals import RefusedError
 from connector_operator.kubectl.usage import (
     OPTIONAL_OF_LOADS,
     Key,
-    Sample,
     build_load,
     build_load_cells,
     build_load_document,
     build_load_header,
     choose_pods,
-    parse_sample,
     read_usage,
     sort_loads,
 )
+from connector_operator.resources.runner_metrics import Sample, parse_sample
 from connector_runner.schemas.manifest import PROBE_PORT
 
 FORBIDDEN, UNKNOWN_RESOURCE = 403, 404

@@ -9,9 +9,9 @@ from typing import Any
 
 from connector_operator.kubectl.fields import Object, find, find_count, find_objects, find_text
 from connector_operator.kubectl.rows import UNKNOWN
-from connector_operator.resources.names import CONTAINER, LABEL_CONNECTOR, LABEL_RUN
+from connector_operator.resources.names import CONTAINER, LABEL_CONNECTOR
+from connector_operator.resources.runner_metrics import Sample, run_of
 
-_SERIES = re.compile(r"^(connector_rows_total|connector_lag_seconds)(?:\{[^}]*\})? (\S+)", re.MULTILINE)
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(n|u|m|k|Ki|M|Mi|G|Gi|T|Ti)?")
 _FACTORS = {
     "n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12,
@@ -21,21 +21,6 @@ OPTIONAL_OF_LOADS = ("FROM", "ROWS", "LAG")
 """Columns that a terminal that is too narrow does without, the first ones first."""
 Key = tuple[str, str]
 """Namespace and name of a connector."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """What a runner's metrics said.
-
-    Attributes:
-        rows: Committed since its start.
-        lag: In seconds; None if it is not known.
-        at: When, in seconds from any start.
-    """
-
-    rows: float
-    lag: float | None
-    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +44,6 @@ class Load:
     origin: str
 
 
-def parse_sample(text: str, at: float) -> Sample | None:
-    """A runner's metrics; None if they are of something else."""
-    found = [(name, _number(value)) for name, value in _SERIES.findall(text)]
-    rows = [value for name, value in found if name == "connector_rows_total" and value is not None]
-    lags = [value for name, value in found if name == "connector_lag_seconds" and value is not None]
-    return Sample(sum(rows), lags[0] if lags else None, at) if found else None
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if 0 <= value < float("inf") else None
-
-
 def parse_quantity(text: str) -> float | None:
     """A quantity of Kubernetes, such as 250m, 12345n or 128Mi; None if it is none."""
     found = _QUANTITY.fullmatch(text)
@@ -95,12 +64,7 @@ def read_usage(listed: Object) -> dict[Key, tuple[float | None, float | None]]:
 def choose_pods(pods: Sequence[Object]) -> dict[Key, Object]:
     """The running pod of each connector; of several that of the latest execution."""
     running = [pod for pod in pods if find_text(pod, "status", "phase") == "Running"]
-    return {_key(pod): pod for pod in sorted(running, key=_run)}
-
-
-def _run(pod: Object) -> int:
-    text = str(find(pod, "metadata", "labels", LABEL_RUN) or "")
-    return int(text) if text.isdecimal() else 0
+    return {_key(pod): pod for pod in sorted(running, key=run_of)}
 
 
 def _key(pod: Object) -> Key:

@@ -9,16 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector_operator.kubectl.usage import (
-    Sample,
     build_load,
     build_load_cells,
     build_load_document,
     choose_pods,
     parse_quantity,
-    parse_sample,
     read_usage,
     sort_loads,
 )
+from connector_operator.resources.runner_metrics import Sample, parse_sample
 from tests.unit.kubectl.objects import connector
 
 METRICS = """# TYPE connector_rows_total counter

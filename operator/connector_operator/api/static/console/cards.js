@@ -1,7 +1,8 @@
 // What a connector does now, its conditions and its settings, as elements.
 
-import { h, show } from "./dom.js";
+import { buildCommands, h, show } from "./dom.js";
 import { Plot } from "./plot.js";
+import { explain } from "./session.js";
 import { copiedPart, formatAge, formatCount, formatDue, formatMilliseconds, formatSeconds, formatShort, formatTime, formatWhen, plural, toneOf, whyOf } from "./words.js";
 
 /** The sentence that matters most, and what to do about it. */
@@ -75,22 +76,24 @@ export class NowFigures {
     this.rate = new Plot("Rows per second", (value) => formatShort(value));
     this.lag = new Plot("Behind the source", (value) => formatSeconds(value));
     this.commit = new Plot("Time of a commit", (value) => formatMilliseconds(value));
+    this.source = h("div.hint");
     this.plots = h("div.plots", {}, this.rate.element, this.lag.element, this.commit.element);
     this.element = h("section.card", { "aria-label": "Figures" }, h("header", {}, h("h2", {}, "Figures")), this.figures, this.copies,
-      this.plots,
-      h("p.hint", {}, "From status.progress: what the runner reports once a minute, as watched since this page was opened, for an hour at the most. Nobody keeps earlier values but a Prometheus that scrapes the runners."));
+      this.plots, this.source);
   }
 
-  set(detail, fleet) {
+  set(detail, fleet, metrics) {
     const progress = detail.progress;
-    const rate = fleet.rateOf(detail.name, Date.now());
-    const { rates, lags, commits } = fleet.seriesOf(detail.name);
-    const lag = progress?.lagSeconds;
+    const { rates, lags, commits } = metrics.hasSeries ? metrics.series : fleet.seriesOf(detail.name);
+    const isLive = metrics.hasSeries && metrics.isWanted && !metrics.refusal;
+    const rate = isLive ? rates.at(-1).value : fleet.rateOf(detail.name, Date.now());
+    const lag = isLive ? metrics.samples.at(-1).lagSeconds : progress?.lagSeconds;
+    this.#showSource(metrics);
     // Of what does not run no report comes.
     this.plots.hidden = detail.state !== "running" && rates.length + lags.length === 0;
     this.rate.set(rates, rate === null ? "–" : formatShort(rate));
     this.lag.set(lags, lag === undefined || lag === null ? "–" : formatSeconds(lag));
-    const commit = progress?.commitMilliseconds;
+    const commit = isLive ? commits.at(-1)?.value : progress?.commitMilliseconds;
     this.commit.set(commits, commit === undefined || commit === null ? "–" : formatMilliseconds(commit));
     show(this.figures, [
       ["Rows", progress ? formatCount(progress.rows || 0) : "–", "committed by this execution"],
@@ -102,6 +105,25 @@ export class NowFigures {
     show(this.copies, buildCopies(progress));
     this.element.hidden = !detail.run;
   }
+
+  /** Drawn anew only when it says something else, so that what a person has opened stays open. */
+  #showSource(metrics) {
+    const said = `${metrics.hasSeries} ${metrics.refusal?.message}`;
+    if (said === this.said) return;
+    this.said = said;
+    show(this.source, saySource(metrics));
+  }
+}
+
+/** Where the plots come from, and why not from the better source. */
+function saySource(metrics) {
+  const kept = "for an hour at the most. Nobody keeps earlier values but a Prometheus that scrapes the runners.";
+  const from = metrics.hasSeries
+    ? `Plots from the runner's own metrics, asked through the API server every five seconds since this page was opened, ${kept}`
+    : `From status.progress: what the runner reports once a minute, as watched since this page was opened, ${kept}`;
+  const { refusal } = metrics;
+  if (!refusal) return from;
+  return [h("p", {}, from), h("details", {}, h("summary", {}, "Why not from the runner's own metrics, which are finer?"), h("p", {}, explain(refusal)), buildCommands(refusal.commands))];
 }
 
 function buildCopies(progress) {

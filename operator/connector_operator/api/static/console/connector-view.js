@@ -7,6 +7,7 @@ import { h, show, toast } from "./dom.js";
 import { pill } from "./fleet-view.js";
 import { buildExecutions, buildLife } from "./history.js";
 import { RowsCard } from "./rows-card.js";
+import { RunnerMetrics } from "./runner-metrics.js";
 import { StreamsCard } from "./streams-card.js";
 
 /** After a change, the operator's events and Jobs follow a little later than the status. */
@@ -23,6 +24,7 @@ export class ConnectorView {
     this.buttons = h("div.buttons.actions");
     this.now = h("section.card.now", { "aria-label": "Now" });
     this.figures = new NowFigures();
+    this.metrics = new RunnerMetrics({ session, path: this.#path("/metrics"), onChange: () => this.figures.set(this.detail, this.fleet, this.metrics) });
     this.streams = new StreamsCard({ session });
     this.rows = new RowsCard({ session });
     this.conditions = card("Conditions");
@@ -58,6 +60,7 @@ export class ConnectorView {
     clearInterval(this.timer);
     clearTimeout(this.later);
     this.rows.end();
+    this.metrics.end();
     this.isEnded = true;
   }
 
@@ -105,7 +108,8 @@ export class ConnectorView {
     const owner = detail.managedBy;
     show(this.owner, owner ? h("div.banner.note", {}, h("b", {}, `Managed by ${owner.tool}${owner.name ? ` (${owner.name})` : ""}. `), "Change it at its source: what is changed here is undone at the next sync.") : null);
     show(this.now, buildNow(detail, Date.now()));
-    this.figures.set(detail, this.fleet);
+    this.metrics.want(detail.state === "running");
+    this.figures.set(detail, this.fleet, this.metrics);
     this.streams.set(detail);
     this.rows.set(detail);
     show(this.conditions.body, buildConditions(detail, Date.now()));
