@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.fault, pytest.mark.timeout(3600)]  # the first run mak
 USER = 65532
 PARTS = ("operator", "runner")
 MEGABYTE = 1_000_000
-LARGEST = {"operator": 180, "runner": 500}
+LARGEST = {"operator": 180, "runner": 560}  # 493 were measured before Iceberg, whose packages have about 50
 """Megabytes of what an image adds to its base; docs/dependencies.md says what is in it."""
 CYCLONEDX = "cyclonedx-python-lib[json-validation]==11.5.0"
 SIMULATOR: Image = {"command": [sys.executable, "-m", "tests.simulators.coinbase"], "workingDir": str(ROOT)}
