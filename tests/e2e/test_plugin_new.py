@@ -58,6 +58,25 @@ def test_what_new_writes_is_taken_by_the_api_server(bare: LocalKube, line: str) 
     assert run(bare, "why", name, "-n", FEW, code=1).stderr.startswith("There is no "), "a dry run makes nothing"
 
 
+def test_new_changes_its_own_connector_and_none_of_another_tool(bare: LocalKube) -> None:
+    line = "coinbase --name owned --stream ticker --set productId="
+    manifest = run(bare, "new", *f"{line}BTC-USD".split()).stdout
+    bare.kubectl("apply", "-n", FEW, "-f", "-", input=manifest)
+    for option in ("--dry-run", "--apply"):
+        refusal = run(bare, "new", *f"{line}ETH-USD".split(), "-n", FEW, option, code=1).stderr
+        assert refusal.startswith(f"There is already a connector owned in the namespace {FEW}"), refusal
+    for name in ("", ".", "..", "a/../owned", "owned?x=y"):
+        assert "is no name of a connector" in run(bare, "delete", name, "-n", FEW, "--yes", code=1).stderr
+    spec = json.loads(bare.kubectl("get", "connector", "owned", "-n", FEW, "-o", "json"))["spec"]
+    assert spec["config"]["productId"] == ["BTC-USD"]
+    assert run(bare, "delete", "owned", "-n", FEW, "--yes").stdout.startswith("owned: deleted")
+    for product in ("BTC-USD", "ETH-USD"):
+        run(bare, "new", *f"{line}{product}".split(), "-n", FEW, "--apply")
+    spec = json.loads(bare.kubectl("get", "connector", "owned", "-n", FEW, "-o", "json"))["spec"]
+    assert spec["config"]["productId"] == ["ETH-USD"]
+    run(bare, "delete", "owned", "-n", FEW, "--yes")
+
+
 def test_new_asks_on_a_terminal(bare: LocalKube, tmp_path: Path) -> None:
     path = tmp_path / "shop.yaml"
     screen = Screen(bare, 80, 24, "new", "mysql", "--file", str(path))

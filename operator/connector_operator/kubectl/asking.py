@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from connector_operator.kubectl.cluster import Cluster, Json
 from connector_operator.kubectl.fields import find_text
 from connector_operator.kubectl.refusals import RefusedError
 from connector_operator.workloads.asked_jobs import exit_code_of, say_waiting
+from connector_runner.schemas.printable import printable_lines
 
 FAILED = 1
 PAUSE_SECONDS = 1.0
@@ -34,7 +36,22 @@ def asking(cluster: Cluster, namespace: str, body: Json, seconds: float, what: s
     try:
         yield _await_end(cluster, namespace, job, seconds, what)
     finally:
-        cluster.delete_job(namespace, job)
+        _remove(cluster, namespace, job)
+
+
+def _remove(cluster: Cluster, namespace: str, job: str) -> None:
+    """Deletes the Job, at a second try if need be; a failure is told beside what the command has found, not instead of it."""
+    try:
+        try:
+            cluster.delete_job(namespace, job)
+        except RefusedError as error:
+            if error.is_missing:
+                return
+            cluster.delete_job(namespace, job)
+    except RefusedError as error:
+        if not error.is_missing:
+            note = f"The Job {job} could not be removed; it goes by itself, or by `kubectl -n {namespace} delete job {job}`: {error}"
+            sys.stderr.write(f"{printable_lines(note)}\n")
 
 
 def _await_end(cluster: Cluster, namespace: str, job: str, seconds: float, what: str) -> tuple[int, Json]:

@@ -12,6 +12,7 @@ from connector_operator.kubectl.commands import get_connector
 from connector_operator.kubectl.refusals import RefusedError
 from connector_operator.workloads.asked_jobs import NotPossibleError, UnknownImageError
 from connector_operator.workloads.check_jobs import build_check_job
+from connector_runner.schemas.printable import printable
 
 LOG_LINE = '{"time":'
 """How the lines begin that the runner writes for programs, between those of the report."""
@@ -20,9 +21,10 @@ LOG_LINE = '{"time":'
 def show_check(cluster: Cluster, flags: Namespace) -> int:
     """`check`; returns the exit code of the check."""
     body = build_job(get_connector(cluster, flags), cluster.list_datasets(flags.namespace)["items"], flags)
+    is_whole = flags.output == "json" and not sys.stdout.isatty()
     with asking(cluster, flags.namespace, body, flags.timeout, f"The check of {flags.name}") as (code, pod):
         for line in report_of(cluster.read_log(flags.namespace, pod["metadata"]["name"], follow=False)):
-            sys.stdout.write(f"{line}\n")
+            sys.stdout.write(f"{line if is_whole else printable(line)}\n")
     return code
 
 

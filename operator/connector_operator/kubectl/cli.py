@@ -55,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     top = commands.add_parser("top", parents=[login], help="rows a second, lag, CPU and memory of what runs")
     top.add_argument("-A", "--all-namespaces", action="store_true", help="of all namespaces")
     top.add_argument("--seconds", type=float, default=2.0, help="between two looks at the metrics (default 2)")
-    top.add_argument("name", nargs="?", default="", metavar="NAME", help="the connector; default: all")
+    top.add_argument("name", nargs="?", default=None, metavar="NAME", help="the connector; default: all")
     _add_output(top)
     why = commands.add_parser("why", parents=[login], help="what a connector waits for, since when, and what to do")
     _add_output(why)
@@ -104,12 +104,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if missing:
         sys.stderr.write(f"{' and '.join(missing)} not installed: pip install 'connector-operator[plugin]'\n")
         return FAILED
+    from connector_operator.kubectl.named import check_names
     from connector_operator.kubectl.refusals import RefusedError
+    from connector_runner.schemas.printable import printable_lines
 
     try:
+        check_names(flags)
         return _run(flags)
     except RefusedError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{printable_lines(str(error))}\n")
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -128,9 +131,11 @@ def _run(flags: argparse.Namespace) -> int:
 
         return create(flags)
     from connector_operator.kubectl.cluster import Cluster, Login
+    from connector_operator.kubectl.named import check_namespace
 
     cluster = Cluster(Login(flags.kubeconfig, flags.context, flags.acting_as))
     flags.namespace = flags.namespace or cluster.namespace
+    check_namespace(flags.namespace)
     module, function = PLACES.get(flags.command, ("commands", "change"))
     shown: Callable[[Cluster, argparse.Namespace], int] = getattr(
         import_module(f"connector_operator.kubectl.{module}"), function

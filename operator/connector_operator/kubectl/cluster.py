@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from connector_operator.kubectl.named import quoted
 from connector_operator.kubectl.refusals import Call, build_refusal
-from connector_operator.kubectl.transport import APPLY, MERGE, Json, Login, Request, Transport
+from connector_operator.kubectl.transport import APPLY, MERGE, READ_SECONDS, Json, Login, Request, Transport
 from connector_operator.resources.names import CONTAINER, LABEL_CONNECTOR, LABEL_ROLE, ROLE_RUNNER
 from connector_runner.schemas.kinds.naming import CONNECTORS, DATASETS, GROUP, VERSION
 
@@ -18,6 +19,8 @@ FIELD_MANAGER = "kubectl-connectors"
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 WATCH_SECONDS = 300
 """The API server ends a watch after this time; then it is started again."""
+SILENT_SECONDS = WATCH_SECONDS + 30
+"""A watch that is silent for longer has lost its connection: by then the API server would have ended it."""
 GONE = 410
 METRICS_SECONDS = 10
 EXECUTIONS = f"{LABEL_ROLE}={ROLE_RUNNER}"
@@ -28,7 +31,7 @@ class Cluster(Transport):
 
     def get(self, namespace: str, name: str) -> Json:
         """One Connector."""
-        return self.read_json(Call("get", RESOURCE, namespace, name), Request(f"{_path(namespace)}/{name}"))
+        return self.read_json(Call("get", RESOURCE, namespace, name), Request(_one(_path, namespace, name)))
 
     def list(self, namespace: str) -> Json:
         """A ConnectorList; of all namespaces if the namespace is ""."""
@@ -48,7 +51,7 @@ class Cluster(Transport):
         """
         call = Call("watch", RESOURCE, namespace)
         query = {"watch": "true", "resourceVersion": version, "timeoutSeconds": str(WATCH_SECONDS)}
-        for line in self.read_lines(call, Request(_path(namespace), query, seconds=None)):
+        for line in self.read_lines(call, Request(_path(namespace), query, seconds=SILENT_SECONDS)):
             event = json.loads(line)
             if event["type"] == "ERROR":
                 status = int(event["object"].get("code", GONE))
@@ -58,27 +61,31 @@ class Cluster(Transport):
     def patch(self, namespace: str, name: str, spec: Mapping[str, Any]) -> Json:
         """Merges fields into a Connector's spec; returns the Connector."""
         query, body = {"fieldManager": FIELD_MANAGER}, {"spec": dict(spec)}
-        request = Request(f"{_path(namespace)}/{name}", query, "PATCH", body, MERGE)
+        request = Request(_one(_path, namespace, name), query, "PATCH", body, MERGE)
         return self.read_json(Call("patch", RESOURCE, namespace, name), request)
 
     def apply(self, connector: Mapping[str, Any], *, is_dry: bool = False) -> Json:
-        """Applies a whole Connector (server-side apply); returns it. If it `is_dry`, the API server only checks it."""
+        """Applies a whole Connector (server-side apply, never by force); returns it. If it `is_dry`, the API server only checks it.
+
+        Raises:
+            RefusedError: As the text says; with status 409 something else manages a field that would be different.
+        """
         namespace, name = connector["metadata"]["namespace"], connector["metadata"]["name"]
-        query = {"fieldManager": FIELD_MANAGER, "force": "true", "fieldValidation": "Strict"}
+        query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
         query |= {"dryRun": "All"} if is_dry else {}
-        request = Request(f"{_path(namespace)}/{name}", query, "PATCH", connector, APPLY)
+        request = Request(_one(_path, namespace, name), query, "PATCH", connector, APPLY)
         return self.read_json(Call("patch", RESOURCE, namespace, name), request)
 
     def delete(self, namespace: str, name: str) -> None:
         """Deletes a Connector; the operator ends its execution."""
         self.read_json(
-            Call("delete", RESOURCE, namespace, name), Request(f"{_path(namespace)}/{name}", method="DELETE")
+            Call("delete", RESOURCE, namespace, name), Request(_one(_path, namespace, name), method="DELETE")
         )
 
     def list_datasets(self, namespace: str) -> Json:
         """A DatasetList."""
         call = Call("list", f"{DATASETS}.{GROUP}", namespace)
-        return self.read_json(call, Request(f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{DATASETS}"))
+        return self.read_json(call, Request(f"/apis/{GROUP}/{VERSION}/namespaces/{quoted(namespace)}/{DATASETS}"))
 
     def create_job(self, namespace: str, body: Mapping[str, Any]) -> Json:
         """Makes a Job; returns it."""
@@ -88,49 +95,55 @@ class Cluster(Transport):
     def delete_job(self, namespace: str, name: str) -> None:
         """Deletes a Job and its pods."""
         call, query = Call("delete", "jobs.batch", namespace, name), {"propagationPolicy": "Background"}
-        self.read_json(call, Request(f"{_jobs(namespace)}/{name}", query, "DELETE"))
+        self.read_json(call, Request(_one(_jobs, namespace, name), query, "DELETE"))
 
     def list_jobs(self, namespace: str, connector: str) -> Json:
         """A JobList of a connector's executions."""
-        query = {"labelSelector": f"{LABEL_CONNECTOR}={connector},{EXECUTIONS}"}
+        query = {"labelSelector": f"{LABEL_CONNECTOR}={quoted(connector)},{EXECUTIONS}"}
         return self.read_json(Call("list", "jobs.batch", namespace), Request(_jobs(namespace), query))
 
     def list_job_pods(self, namespace: str, job: str) -> Json:
         """A PodList of a Job."""
-        query = {"labelSelector": f"batch.kubernetes.io/job-name={job}"}
-        return self.read_json(Call("list", "pods", namespace), Request(_pods(namespace), query))
+        query = {"labelSelector": f"batch.kubernetes.io/job-name={quoted(job)}"}
+        return self.read_json(Call("list", "pods", namespace), Request(_pods(quoted(namespace)), query))
 
     def list_pods(self, namespace: str, connector: str = "") -> Json:
         """A PodList of the executions of a connector, or of all; of all namespaces if the namespace is ""."""
-        query = {"labelSelector": f"{LABEL_CONNECTOR}={connector},{EXECUTIONS}" if connector else EXECUTIONS}
+        query = {"labelSelector": f"{LABEL_CONNECTOR}={quoted(connector)},{EXECUTIONS}" if connector else EXECUTIONS}
         return self.read_json(Call("list", "pods", namespace), Request(_pods(namespace), query))
 
     def list_usage(self, namespace: str) -> Json:
         """What the pods of executions use (`metrics.k8s.io`), in a namespace or, if it is "", in all."""
-        within = f"/namespaces/{namespace}" if namespace else ""
+        within = f"/namespaces/{quoted(namespace)}" if namespace else ""
         request = Request(f"/apis/metrics.k8s.io/v1beta1{within}/pods", {"labelSelector": EXECUTIONS})
         return self.read_json(Call("list", "pods.metrics.k8s.io", namespace), request)
 
     def read_metrics(self, namespace: str, pod: str, port: int) -> str:
         """The metrics of a runner, through the API server's proxy to its pod."""
-        request = Request(f"{_pods(namespace)}/{pod}:{port}/proxy/metrics", accept="*/*", seconds=METRICS_SECONDS)
+        request = Request(f"{_one(_pods, namespace, pod)}:{port}/proxy/metrics", accept="*/*", seconds=METRICS_SECONDS)
         return self.read_bytes(Call("get", "pods/proxy", namespace, pod), request).decode(errors="replace")
 
     def read_log(self, namespace: str, pod: str, *, follow: bool) -> Iterator[str]:
         """The lines of a runner's log, without their ends; with `follow` until its container ends."""
         query = {"container": CONTAINER, "follow": "true" if follow else "false"}
-        request = Request(f"{_pods(namespace)}/{pod}/log", query, accept="*/*", seconds=None)
+        request = Request(
+            f"{_one(_pods, namespace, pod)}/log", query, accept="*/*", seconds=None if follow else READ_SECONDS
+        )
         yield from self.read_lines(Call("get", "pods/log", namespace, pod), request)
 
 
+def _one(of_all: Callable[[str], str], namespace: str, name: str) -> str:
+    return f"{of_all(quoted(namespace))}/{quoted(name)}"
+
+
 def _jobs(namespace: str) -> str:
-    return f"/apis/batch/v1/namespaces/{namespace}/jobs"
+    return f"/apis/batch/v1/namespaces/{quoted(namespace)}/jobs"
 
 
 def _pods(namespace: str) -> str:
-    return f"/api/v1{f'/namespaces/{namespace}' if namespace else ''}/pods"
+    return f"/api/v1{f'/namespaces/{quoted(namespace)}' if namespace else ''}/pods"
 
 
 def _path(namespace: str) -> str:
-    within = f"/namespaces/{namespace}" if namespace else ""
+    within = f"/namespaces/{quoted(namespace)}" if namespace else ""
     return f"/apis/{GROUP}/{VERSION}{within}/{CONNECTORS}"

@@ -31,7 +31,7 @@ from connector_operator.kubectl.streams import (
     list_streams,
     say_missing_streams,
 )
-from connector_runner.schemas.printable import printable
+from connector_runner.schemas.printable import printable, printable_lines
 
 FAILED = 1
 Answer = TypeVar("Answer")
@@ -90,7 +90,7 @@ def show_streams(cluster: Cluster, flags: Namespace) -> int:
         print_table(HEADER, [build_stream_cells(stream) for stream in streams], OPTIONAL_OF_STREAMS)
     elif not note:
         note = f"No stream is like {flags.like}: `*` stands for any characters, `?` for one."
-    sys.stderr.write(note and f"{note}\n")
+    sys.stderr.write(note and f"{printable_lines(note)}\n")
     return 0
 
 
@@ -130,7 +130,7 @@ def change(cluster: Cluster, flags: Namespace) -> int:
             )
         except RefusedError as error:
             failed = FAILED
-            sys.stderr.write(f"{name}: {error}\n")
+            sys.stderr.write(f"{name}: {printable_lines(str(error))}\n")
         else:
             sys.stdout.write(f"{say_changed(flags.command, changed)}\n")
     return failed

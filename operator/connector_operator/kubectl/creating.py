@@ -6,7 +6,7 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from connector_operator.kubectl.cluster import Cluster, Login
+from connector_operator.kubectl.cluster import Cluster, Json, Login
 from connector_operator.kubectl.interview import interview
 from connector_operator.kubectl.manifests import (
     Wish,
@@ -17,8 +17,11 @@ from connector_operator.kubectl.manifests import (
     parse_setting,
     say_next,
 )
+from connector_operator.kubectl.named import check_namespace
 from connector_operator.kubectl.refusals import RefusedError
 from connector_runner.schemas.config import config_schema
+
+CONFLICT = 409
 
 
 def create(flags: Namespace) -> int:
@@ -41,7 +44,8 @@ def create(flags: Namespace) -> int:
     if flags.apply or flags.dry_run:
         cluster = Cluster(Login(flags.kubeconfig, flags.context, flags.acting_as))
         manifest["metadata"]["namespace"] = wish.namespace or cluster.namespace
-        cluster.apply(manifest, is_dry=flags.dry_run)
+        check_namespace(manifest["metadata"]["namespace"])
+        _apply(cluster, manifest, is_dry=flags.dry_run)
     if flags.file:
         Path(flags.file).write_text(format_manifest(manifest), encoding="utf-8")
     elif not flags.apply:
@@ -51,6 +55,21 @@ def create(flags: Namespace) -> int:
     for line in say_next(wish, is_applied=flags.apply and not flags.dry_run, file=flags.file):
         _say(line)
     return 0
+
+
+def _apply(cluster: Cluster, manifest: Json, *, is_dry: bool) -> None:
+    """Gives the manifest to the API server; what something else manages stays as it is, and that is said."""
+    name, namespace = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
+    try:
+        cluster.apply(manifest, is_dry=is_dry)
+    except RefusedError as error:
+        if error.status != CONFLICT:
+            raise
+        raise RefusedError(
+            f"There is already a connector {name} in the namespace {namespace}, and something else manages what would be different; "
+            f"nothing was changed. Change it where it comes from: edit its manifest and `kubectl apply -f` it, or choose another --name. {error}",
+            status=CONFLICT,
+        ) from None
 
 
 def read_wish(flags: Namespace) -> Wish:

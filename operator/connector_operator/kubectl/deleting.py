@@ -8,6 +8,7 @@ from argparse import Namespace
 from connector_operator.kubectl.cluster import Cluster
 from connector_operator.kubectl.commands import FAILED, or_nearest
 from connector_operator.kubectl.refusals import RefusedError
+from connector_runner.schemas.printable import printable_lines
 
 
 def delete(cluster: Cluster, flags: Namespace) -> int:
@@ -26,7 +27,7 @@ def delete(cluster: Cluster, flags: Namespace) -> int:
             or_nearest(cluster, flags.namespace, name, lambda each: cluster.delete(flags.namespace, each))
         except RefusedError as error:
             failed = FAILED
-            sys.stderr.write(f"{name}: {error}\n")
+            sys.stderr.write(f"{name}: {printable_lines(str(error))}\n")
         else:
             sys.stdout.write(f"{name}: deleted; the operator ends its execution, the rows stay in the dataset\n")
     return failed
@@ -42,4 +43,4 @@ def is_confirmed(name: str, namespace: str) -> bool:
         raise RefusedError("Nobody is there to be asked: repeat it with --yes.")
     sys.stderr.write(f"{name} in the namespace {namespace} will be deleted. Type its name to confirm: ")
     sys.stderr.flush()
-    return sys.stdin.readline().strip() == name
+    return bool(name) and sys.stdin.readline().strip() == name

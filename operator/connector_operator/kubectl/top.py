@@ -26,6 +26,7 @@ from connector_operator.kubectl.usage import (
 )
 from connector_operator.resources.runner_metrics import Sample, parse_sample
 from connector_runner.schemas.manifest import PROBE_PORT
+from connector_runner.schemas.printable import printable_lines
 
 FORBIDDEN, UNKNOWN_RESOURCE = 403, 404
 
@@ -52,7 +53,7 @@ def show_top(cluster: Cluster, flags: Namespace) -> int:
         notes = [
             f"{flags.name or 'No connector'} is {'not ' if flags.name else ''}asked to run: `kubectl connectors status`."
         ]
-    sys.stderr.writelines(f"{note}\n" for note in dict.fromkeys(notes))
+    sys.stderr.writelines(f"{printable_lines(note)}\n" for note in dict.fromkeys(notes))
     return 0
 
 

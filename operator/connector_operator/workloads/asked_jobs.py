@@ -21,6 +21,8 @@ Object = Mapping[str, Any]
 KEPT_SECONDS = 600
 """How long the Job stays if nobody removes it."""
 GRACE_SECONDS = 5
+SPARE_SECONDS = 60
+"""So much longer than its pod the Job itself may take: a pod that never gets a node has no deadline that counts."""
 _OF_AN_EXECUTION = ("ports", "startupProbe", "livenessProbe", "readinessProbe")
 _SCRAPED = "prometheus.io/"
 _SET_BY_CLUSTER = ("controller-uid", "job-name", "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name")
@@ -72,7 +74,12 @@ def build_asked_job(
             "namespace": metadata["namespace"],
             "labels": {**_without_ours(metadata.get("labels") or {}), **own},
         },
-        "spec": {"backoffLimit": 0, "ttlSecondsAfterFinished": KEPT_SECONDS, "template": template},
+        "spec": {
+            "backoffLimit": 0,
+            "activeDeadlineSeconds": seconds + SPARE_SECONDS,
+            "ttlSecondsAfterFinished": KEPT_SECONDS,
+            "template": template,
+        },
     }
 
 

@@ -58,8 +58,13 @@ def build_rows_job(
             f"{name} carries many streams; say which one." if many else f"{name} has no stream; select one first."
         )
     execution = find_execution(connector, jobs) or build_execution(connector, datasets, image)
-    arguments = ["rows", "--output", "json", "--limit", str(limit), *(["--stream", stream] if stream else [])]
+    arguments = ["rows", "--output", "json", "--limit", str(limit), *_of_stream(stream)]
     return build_asked_job(execution, name, "rows", names.LABEL_ROWS, arguments, seconds)
+
+
+def _of_stream(stream: str) -> list[str]:
+    """The argument that names a stream: one, so that it is never an option; Kubernetes would replace `$(NAME)` in it by a variable, perhaps a secret."""
+    return [f"--stream={stream.replace('$', '$$')}"] if stream else []
 
 
 def read_rows(log: str) -> list[dict[str, Any]]:

@@ -115,7 +115,7 @@ def test_of_many_streams_one_is_named() -> None:
     with pytest.raises(NotPossibleError, match="say which one"):
         build_rows_job(many, [execution(many, 1)], [])
     job = build_rows_job(many, [execution(many, 1)], [], stream="shop.orders")
-    assert container_of(job)["args"][-2:] == ["--stream", "shop.orders"]
+    assert container_of(job)["args"][-1:] == ["--stream=shop.orders"]
     assert "orders" not in json.dumps(container_of(job)["volumeMounts"])
 
 
@@ -133,3 +133,15 @@ def test_what_is_missing_is_said() -> None:
 def test_rows_are_the_objects_of_the_log() -> None:
     log = '{"time": "2026", "level": "info", "message": "a table of logs"}\n/lib/x.py:1: Warning: old\n[1]\n{"n": 1}\n{"n": \n'
     assert read_rows(log) == [{"time": "2026", "level": "info", "message": "a table of logs"}, {"n": 1}]
+
+
+def test_a_stream_is_no_option_and_no_variable() -> None:
+    """Kubernetes writes `$(NAME)` out in arguments; `$$` is a `$` to it."""
+    of = connector(streams={"include": ["*"]}, selectedStream=None)
+    job = build_rows_job(of, [execution(connector(), 3)], [], stream="--$(DB_PASSWORD)$")
+    assert container_of(job)["args"][-1:] == ["--stream=--$$(DB_PASSWORD)$$"]
+
+
+def test_a_job_whose_pod_never_gets_a_node_ends() -> None:
+    job = build_rows_job(connector(), [execution(connector(), 3)], [], seconds=90)
+    assert (job["spec"]["activeDeadlineSeconds"], job["spec"]["ttlSecondsAfterFinished"]) == (150, 600)
