@@ -36,11 +36,10 @@ def read_data_file(io: FileIO, metadata: TableMetadata, location: str, partition
     with file.open() as stream:
         parquet = pq.read_metadata(stream)
     schema = metadata.schema()
-    names = set(parquet.schema.to_arrow_schema().names)
     statistics = data_file_statistics_from_parquet_metadata(
         parquet_metadata=parquet,
         stats_columns=compute_statistics_plan(schema, metadata.properties),
-        parquet_column_mapping={path: n for path, n in parquet_path_to_id_mapping(schema).items() if path in names},
+        parquet_column_mapping=parquet_path_to_id_mapping(schema),
     )
     return DataFile.from_args(
         content=DataFileContent.DATA,

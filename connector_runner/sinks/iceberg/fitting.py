@@ -34,7 +34,7 @@ def ensure_table(table: Table, schema: StreamSchema, partitions: Partitions, *, 
     types = {field.name: iceberg_type(field.type) for field in wanted}
     for _ in range(TRIES):
         table.refresh()
-        if foreign := foreign_transforms(table.iceberg.spec()):
+        if foreign := foreign_transforms(table.iceberg.spec(), table.iceberg.schema()):
             raise ActionRequiredError(
                 f"table {table.name} is partitioned by {', '.join(foreign)}, which this dataset can't write; choose another table",
                 reason="InvalidDataset",

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyiceberg.expressions import AlwaysTrue
-from pyiceberg.io.pyarrow import ArrowScan
+from pyiceberg.io.pyarrow import ArrowScan, schema_to_pyarrow
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import FileScanTask
 from pyiceberg.table import Table as IcebergTable
 
 from connector_runner.datasets.columnar.staged_files import CHANGE
 
-ROW, PLACE = "_row", "_place"
+ROW, PLACE, FIRST = "_row", "_place", "_row_min"
 
 
 @dataclass
@@ -66,19 +66,51 @@ def plan_merge(table: IcebergTable, changes: pa.Table, key: Sequence[str], remov
     return merge
 
 
-def merged_rows(table: IcebergTable, changes: pa.Table, merge: Merge) -> Iterator[pa.Table]:
-    """The rows that replace those of the replaced files: those that stay, then the changes."""
-    arrow = changes.drop_columns([CHANGE]).schema
+def merged_schema(table: IcebergTable, changes: pa.Schema) -> pa.Schema:
+    """All columns of the table: those of the changes as they have them, then those that only the table has."""
+    stream = [field for field in changes if field.name != CHANGE]
+    known = {field.name for field in stream}
+    extra = [field for field in schema_to_pyarrow(table.schema()) if field.name not in known]
+    return pa.schema([*stream, *extra])
+
+
+def merged_rows(table: IcebergTable, changes: pa.Table, key: Sequence[str], merge: Merge) -> Iterator[pa.Table]:
+    """The rows that replace those of the replaced files: those that stay, then the changes.
+
+    A column that the changes do not have keeps its value in each row, also in one that is updated; it is null in new ones.
+    """
+    arrow = merged_schema(table, changes.schema)
+    extra, older = arrow.names[len(changes.schema) - 1 :], list[pa.Table]()
     for task, gone in merge.gone:
         rows = _read(table, task, arrow.names, arrow)
         place = pa.array(range(len(rows)), pa.int64())
-        yield rows.filter(pc.invert(pc.is_in(place, value_set=gone)))
+        is_gone = pc.is_in(place, value_set=gone)
+        if extra:
+            older.append(rows.filter(is_gone).select([*key, *extra]))
+        yield rows.filter(pc.invert(is_gone))
     stored = pc.not_equal(changes[CHANGE], "delete")
     if merge.kept:
         place = pa.array(range(len(changes)), pa.int64())
         dropped = pa.concat_arrays([_flat(each) for each in merge.kept])
         stored = pc.and_(stored, pc.invert(pc.is_in(place, value_set=dropped)))
-    yield changes.drop_columns([CHANGE]).filter(stored)
+    new = changes.drop_columns([CHANGE])
+    for name, values in zip(extra, _older_values(arrow, changes, key, extra, older), strict=True):
+        new = new.append_column(arrow.field(name).with_nullable(True), values)
+    yield new.filter(stored)
+
+
+def _older_values(
+    arrow: pa.Schema, changes: pa.Table, key: Sequence[str], extra: Sequence[str], older: Sequence[pa.Table]
+) -> list[pa.ChunkedArray | pa.Array]:
+    """For each change the values that its row had in these columns; null for a row that is new."""
+    if not extra or not older:
+        return [pa.nulls(len(changes), arrow.field(name).type) for name in extra]
+    names, rows = list(key), pa.concat_tables(older)
+    numbered = rows.select(names).append_column(ROW, pa.array(range(len(rows)), pa.int64()))
+    first = numbered.group_by(names).aggregate([(ROW, "min")])  # others may have written a key twice
+    places = changes.select(names).append_column(PLACE, pa.array(range(len(changes)), pa.int64()))
+    found = places.join(first, keys=names, join_type="left outer").sort_by(PLACE)[FIRST].combine_chunks()
+    return [rows[name].combine_chunks().take(found) for name in extra]
 
 
 def _flat(array: pa.Array | pa.ChunkedArray) -> pa.Array:

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.partitioning import (
     UNPARTITIONED_PARTITION_SPEC,
     PartitionField,
@@ -62,16 +63,23 @@ def _problem(found: NestedField | None, name: str, column: str) -> str:
     return f"partitionBy wants the {name} of the column {column}, but that is {found.field_type}; choose another in the Dataset's URL"
 
 
-def foreign_transforms(spec: PartitionSpec) -> list[str]:
-    """Fields of a specification that this dataset can't write."""
-    return [f"{field.name} ({field.transform})" for field in spec.fields if str(field.transform) not in _TRANSFORMS]
+def foreign_transforms(spec: PartitionSpec, schema: Schema) -> list[str]:
+    """Fields of a specification that this dataset can't write: other transforms, and of a column's inner fields."""
+    columns = {field.field_id for field in schema.fields}
+    return [
+        f"{field.name} ({field.transform})"
+        for field in spec.fields
+        if str(field.transform) not in _TRANSFORMS or field.source_id not in columns
+    ]
 
 
 def split_rows(spec: PartitionSpec, schema: Schema, rows: pa.Table) -> Iterator[tuple[list[Any], pa.Table]]:
     """The rows of each partition, with its values as Iceberg keeps them."""
     names = [f"_partition_{number}" for number in range(len(spec.fields))]
     for name, field in zip(names, spec.fields, strict=True):
-        column = rows[schema.find_field(field.source_id).name]
+        source = schema.find_field(field.source_id)
+        # A column that the stream does not have is null in each of its rows.
+        column = rows[source.name] if source.name in rows.schema.names else _nulls(len(rows), source)
         rows = rows.append_column(name, _transformed(field.transform, column))
     found = rows.select(names).group_by(names).aggregate([]).to_pylist()
     for partition in found:
@@ -84,6 +92,10 @@ def split_rows(spec: PartitionSpec, schema: Schema, rows: pa.Table) -> Iterator[
             _kept(partition[name], schema.find_field(f.source_id)) for name, f in zip(names, spec.fields, strict=True)
         ]
         yield values, part.drop_columns(names)
+
+
+def _nulls(count: int, field: NestedField) -> pa.ChunkedArray:
+    return pa.chunked_array([pa.nulls(count, schema_to_pyarrow(field.field_type))])
 
 
 def _transformed(transform: Transform[Any, Any], column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -24,7 +24,7 @@ from connector_runner.protocols.errors import TransientError
 from connector_runner.sinks.iceberg.commits import FENCE, SETTINGS, OneCommit
 from connector_runner.sinks.iceberg.data_files import remove_files, write_data_files
 from connector_runner.sinks.iceberg.expiry import expire
-from connector_runner.sinks.iceberg.merging import merged_rows, plan_merge
+from connector_runner.sinks.iceberg.merging import merged_rows, merged_schema, plan_merge
 from connector_runner.sinks.iceberg.partitions import Partitions, build_spec
 from connector_runner.sinks.iceberg.placing import Placing
 from connector_runner.sinks.iceberg.reading import last_number, newest_rows, read_entries
@@ -206,8 +206,8 @@ class Table:
         with self.staging.open(intent.changes) as file:
             changes = pq.read_table(file)
         merge = plan_merge(table, changes, intent.key, decode_tables(intent.removed))
-        rows = merged_rows(table, changes, merge)
-        arrow = changes.schema.remove(len(changes.schema) - 1)
+        rows = merged_rows(table, changes, intent.key, merge)
+        arrow = merged_schema(table, changes.schema)
         return merge.replaced, write_data_files(table.io, table.metadata, rows, arrow, self._target_bytes)
 
     def remove_staged(self, names: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from pyiceberg.transforms import TruncateTransform
+from pyiceberg.types import ListType, LongType, NestedField, StringType, StructType
 
 from connector_runner.protocols.batch import Batch, Operation
 from connector_runner.protocols.errors import ActionRequiredError, SchemaConflictError
@@ -106,3 +107,69 @@ async def test_a_catalogue_that_can_not_be_opened_is_an_error(tmp_path: Path, ur
     with pytest.raises(ActionRequiredError, match=said):
         await sink.claim()
     await sink.close()
+
+
+@pytest.mark.parametrize("is_partition", [False, True])
+async def test_columns_that_the_stream_does_not_have_keep_their_values(tmp_path: Path, is_partition: bool) -> None:
+    dataset = IcebergDataset(tmp_path)
+    await run_to_end([batch(SMALL, 1, *[(UPSERT, (k, f"row {k}")) for k in range(1, 5)])], context(dataset))
+    inner = StructType(NestedField(101, "x", LongType(), required=False))
+    with dataset.table("rows") as table:
+        with table.update_schema() as update:
+            update.add_column("note", StringType())
+            update.add_column("tags", ListType(100, StringType(), element_required=False))
+            update.add_column("place", inner)
+        if is_partition:
+            with table.update_spec() as spec:
+                spec.add_identity("note")
+        rows = table.scan().to_arrow().to_pylist()
+        for each in rows:
+            each |= {"note": f"n{each['k'] % 2}", "tags": [f"t{each['k']}"], "place": {"x": each["k"]}}
+        table.overwrite(pa.Table.from_pylist(rows, table.schema().as_arrow()))
+    operations = (
+        (UPSERT, (1, "new")),
+        (Operation.DELETE, (2, None)),
+        (Operation.INSERT, (5, "fifth")),
+        (UPSERT, (6, "six")),
+    )
+    await run_to_end([row(1), batch(SMALL, 2, *operations)], context(dataset, run=2))
+    with dataset.table("rows") as table:
+        found = table.scan().to_arrow().sort_by("k").to_pylist()
+    kept = {k: {"note": f"n{k % 2}", "tags": [f"t{k}"], "place": {"x": k}} for k in (1, 3, 4)}
+    nothing = {"note": None, "tags": None, "place": None}
+    values = {1: "new", 3: "row 3", 4: "row 4", 5: "fifth", 6: "six"}
+    assert found == [{"k": k, "v": v, **kept.get(k, nothing)} for k, v in values.items()]
+
+
+async def test_a_history_is_appended_to_whose_partitions_are_of_a_column_that_the_stream_does_not_have(
+    tmp_path: Path,
+) -> None:
+    dataset = IcebergDataset(tmp_path)
+    await run_to_end([row(1)], context(dataset, write_mode=WriteMode.APPEND))
+    with dataset.table("rows") as table:
+        with table.update_schema() as update:
+            update.add_column("note", StringType())
+        with table.update_spec() as spec:
+            spec.add_identity("note")
+    await run_to_end([row(1), row(2)], context(dataset, run=2, write_mode=WriteMode.APPEND))
+    assert dataset.read(SMALL, "rows", ("note",)) == [(1, "row 1", None), (2, "row 2", None)]
+
+
+async def test_a_column_that_is_gone_from_the_stream_keeps_its_values(tmp_path: Path) -> None:
+    dataset = IcebergDataset(tmp_path)
+    wide = StreamSchema("test", (*SMALL.columns, Column("n", STRING)), ("k",))
+    first = batch(wide, 1, *[(UPSERT, (k, f"row {k}", f"n {k}")) for k in (1, 2)])
+    await run_to_end([first, batch(SMALL, 2, (UPSERT, (1, "new")), (UPSERT, (3, "third")))], context(dataset))
+    assert dataset.read(wide, "rows") == [(1, "new", "n 1"), (2, "row 2", "n 2"), (3, "third", None)]
+
+
+async def test_a_table_with_partitions_of_an_inner_field_is_refused(tmp_path: Path) -> None:
+    dataset = IcebergDataset(tmp_path)
+    await run_to_end([row(1)], context(dataset))
+    with dataset.table("rows") as table:
+        with table.update_schema() as update:
+            update.add_column("place", StructType(NestedField(101, "x", LongType(), required=False)))
+        with table.update_spec() as spec:
+            spec.add_identity("place.x")
+    with pytest.raises(ActionRequiredError, match=r"partitioned by place.x \(identity\)"):
+        await run_to_end([row(1), row(2)], context(dataset, run=2))
