@@ -22,7 +22,8 @@ WATCH_SECONDS = 300
 SILENT_SECONDS = WATCH_SECONDS + 30
 """A watch that is silent for longer has lost its connection: by then the API server would have ended it."""
 GONE = 410
-METRICS_SECONDS = 10
+METRICS_SECONDS, METRICS_BYTES = 10, 16 * 2**20
+"""Of a pod, which is no server that has to be trusted."""
 EXECUTIONS = f"{LABEL_ROLE}={ROLE_RUNNER}"
 
 
@@ -120,7 +121,12 @@ class Cluster(Transport):
 
     def read_metrics(self, namespace: str, pod: str, port: int) -> str:
         """The metrics of a runner, through the API server's proxy to its pod."""
-        request = Request(f"{_one(_pods, namespace, pod)}:{port}/proxy/metrics", accept="*/*", seconds=METRICS_SECONDS)
+        request = Request(
+            f"{_one(_pods, namespace, pod)}:{port}/proxy/metrics",
+            accept="*/*",
+            seconds=METRICS_SECONDS,
+            most_bytes=METRICS_BYTES,
+        )
         return self.read_bytes(Call("get", "pods/proxy", namespace, pod), request).decode(errors="replace")
 
     def read_log(self, namespace: str, pod: str, *, follow: bool) -> Iterator[str]:

@@ -13,15 +13,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import urllib3
 
 from connector_operator.kubectl.kubeconfig import Access
+from connector_operator.kubectl.proxies import find_environment_proxy
 from connector_operator.kubectl.refusals import RefusedError
 
 CONNECTIONS = 8
 """So many requests may be under way at once."""
+HEADER_SAFE = "!#$&'*+^`|"
+"""What client-go leaves as it is in the name of a header, besides letters, digits and `-._~`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,8 @@ def open_session(access: Access, acting_as: str) -> Session:
     Raises:
         RefusedError: The credentials can't be read or got.
     """
-    got = run_plugin(access) if access.user.get("exec") else {}
+    is_asked = bool(access.user.get("exec")) and not has_static_credentials(access)
+    got = run_plugin(access) if is_asked else {}
     headers = _build_headers(access, str(got.get("token") or ""), acting_as)
     tls = build_tls(access, got)
     options: dict[str, Any] = {"ssl_context": tls, "retries": False, "maxsize": CONNECTIONS}
@@ -52,7 +56,14 @@ def open_session(access: Access, acting_as: str) -> Session:
         options |= {"server_hostname": name, "assert_hostname": name}
     proxy = find_proxy(access, os.environ)
     pool = urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
-    return Session(pool, headers, is_renewable=bool(access.user.get("exec") or access.user.get("tokenFile")))
+    return Session(pool, headers, is_renewable=is_asked or bool(access.user.get("tokenFile")))
+
+
+def has_static_credentials(access: Access) -> bool:
+    """Whether the user has a token, a name or a certificate of its own; client-go runs no credential plugin then."""
+    user = access.user
+    pair = [user.get(name) or user.get(f"{name}-data") for name in ("client-certificate", "client-key")]
+    return bool(user.get("token") or user.get("tokenFile") or user.get("username") or all(pair))
 
 
 def _build_headers(access: Access, token: str, acting_as: str) -> urllib3.HTTPHeaderDict:
@@ -64,11 +75,28 @@ def _build_headers(access: Access, token: str, acting_as: str) -> urllib3.HTTPHe
         headers["Authorization"] = urllib3.make_headers(basic_auth=f"{user['username']}:{user.get('password') or ''}")[
             "authorization"
         ]
-    if whom := acting_as or user.get("as"):
-        headers["Impersonate-User"] = str(whom)
-        for group in () if acting_as else user.get("as-groups") or ():
-            headers.add("Impersonate-Group", str(group))
+    _add_impersonation(headers, access, acting_as)
     return headers
+
+
+def _add_impersonation(headers: urllib3.HTTPHeaderDict, access: Access, acting_as: str) -> None:
+    """As kubectl: `--as` takes the place of the kubeconfig's user, and what else that says of it stays."""
+    user = access.user
+    whom, uid, groups = acting_as or user.get("as"), user.get("as-uid"), user.get("as-groups") or ()
+    extra: Mapping[str, Any] = user.get("as-user-extra") or {}
+    if not whom and (uid or groups or extra):
+        raise RefusedError(
+            f"The kubeconfig's context {access.context} has as-uid, as-groups or as-user-extra without the user (`as`): name it there, or by --as."
+        )
+    if whom:
+        headers["Impersonate-User"] = str(whom)
+    if uid:
+        headers["Impersonate-Uid"] = str(uid)
+    for group in groups:
+        headers.add("Impersonate-Group", str(group))
+    for name, values in extra.items():
+        for value in values or ():
+            headers.add(f"Impersonate-Extra-{quote(str(name), safe=HEADER_SAFE)}", str(value))
 
 
 def build_tls(access: Access, got: Mapping[str, Any]) -> ssl.SSLContext | None:
@@ -121,7 +149,7 @@ def run_plugin(access: Access) -> Mapping[str, Any]:
     """
     plugin = access.user["exec"]
     command = str(plugin.get("command") or "")
-    program = str(access.folder / command) if os.sep in command else command
+    program = str((access.folder / command).absolute()) if os.sep in command else command
     spec: dict[str, Any] = {"interactive": sys.stdin.isatty() and plugin.get("interactiveMode") != "Never"}
     if plugin.get("provideClusterInfo"):
         names = ("server", "certificate-authority-data", "tls-server-name", "insecure-skip-tls-verify", "proxy-url")
@@ -158,13 +186,7 @@ def find_proxy(access: Access, environment: Mapping[str, str]) -> str:
         RefusedError: It is of a kind that is not supported.
     """
     proxy = str(access.cluster.get("proxy-url") or "")
-    if not proxy and any(name.lower().endswith("_proxy") and value for name, value in environment.items()):
-        from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
-
-        parts = urlsplit(access.server)
-        proxies = getproxies_environment()
-        if not proxy_bypass_environment(parts.netloc, proxies):
-            proxy = proxies.get(parts.scheme, "")
+    proxy = proxy or find_environment_proxy(access.server, environment)
     if proxy and urlsplit(proxy).scheme not in {"http", "https"}:
         raise RefusedError(
             f"The proxy {proxy} towards {access.server} is of a kind that is not supported here: use http or https."

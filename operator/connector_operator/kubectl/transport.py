@@ -14,7 +14,7 @@ import urllib3
 
 from connector_operator.kubectl.kubeconfig import find_paths, read_access
 from connector_operator.kubectl.login import Session, open_session
-from connector_operator.kubectl.refusals import Call, build_refusal, build_unreachable
+from connector_operator.kubectl.refusals import Call, RefusedError, build_refusal, build_unreachable
 
 MERGE, APPLY = "application/merge-patch+json", "application/apply-patch+yaml"
 CONNECT_SECONDS, READ_SECONDS = 10, 60
@@ -44,6 +44,7 @@ class Request:
     Attributes:
         seconds: How long the server may be silent; None: as long as it likes.
         kind: Of the body.
+        most_bytes: How long an answer may be that is read as a whole; None: as long as it likes.
     """
 
     path: str
@@ -53,6 +54,7 @@ class Request:
     kind: str = "application/json"
     accept: str = "application/json"
     seconds: float | None = READ_SECONDS
+    most_bytes: int | None = None
 
 
 class Transport:
@@ -89,7 +91,15 @@ class Transport:
         """
         response = self._request(call, request)
         try:
-            return response.data
+            if request.most_bytes is None:
+                return response.data
+            data = response.read(request.most_bytes + 1, decode_content=True)
+            if len(data) > request.most_bytes:
+                response.close()
+                raise RefusedError(
+                    f"The answer of {call.resource} {call.name} is longer than {request.most_bytes} bytes."
+                )
+            return data
         except urllib3.exceptions.HTTPError as error:
             raise build_unreachable(self._host, self.context, str(error)) from None
 

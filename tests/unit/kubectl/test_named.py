@@ -149,3 +149,13 @@ def test_a_job_that_is_not_removed_is_a_note(failures: int, tmp_path: Path, caps
     said = capsys.readouterr().err
     assert len(tries) == min(failures + 1, 2)
     assert ("The Job job-1 could not be removed" in said) is (failures == 2)
+
+
+def test_the_metrics_of_a_pod_have_an_end(tmp_path: Path) -> None:
+    size = 1000
+    with recording(tmp_path, lambda _: (200, b"x" * size)) as server:
+        cluster = Cluster(Login(server.kubeconfig))
+        assert len(cluster.read_metrics("shop", "pod", 8080)) == 1000
+        size = 16 * 2**20 + 1
+        with pytest.raises(RefusedError, match="is longer than 16777216 bytes"):
+            cluster.read_metrics("shop", "pod", 8080)
