@@ -184,6 +184,17 @@ def test_a_page_of_another_site_changes_nothing(api: Api, cluster: Cluster, plac
     assert (
         urllib3.request("GET", f"{api.url}/v1/fleet", headers={**headers, "Sec-Fetch-Site": "cross-site"}).status == 200
     )
+    own = api.url.partition("://")[2]
+    for named, status in {
+        "http://elsewhere.example": 403,
+        "null": 403,
+        f"http://{own}": 200,
+        f"http://{own}0": 403,
+        "https://console.example": 200,
+    }.items():
+        plain = {"Authorization": headers["Authorization"], "Origin": named, "X-Forwarded-Host": "console.example"}
+        answer = urllib3.request("POST", f"{api.url}/v1/fleet/connector/Forged/restart", headers=plain, retries=False)
+        assert (named, answer.status) == (named, status)
     assert api.delete("Forged").status == 200
 
 

@@ -60,7 +60,10 @@ async def find_cluster(environment: Mapping[str, str] = os.environ) -> Location:
 
 
 class Cluster:
-    """An API server, with the rights of the caller of each request."""
+    """An API server, with the rights of the caller of each request.
+
+    No redirect is followed: behind `pods/…/proxy` it is the pod that chooses where it leads, and the token would go along.
+    """
 
     def __init__(self, location: Location, *, timeout: float, connections: int) -> None:
         self._url = location.url
@@ -111,14 +114,20 @@ class Cluster:
             headers["Content-Type"], data = content_type, msgspec.json.encode(body)
         try:
             async with self._session.request(
-                method, self._url + path, params=query, data=data, headers=headers, timeout=self._timeout
+                method,
+                self._url + path,
+                params=query,
+                data=data,
+                headers=headers,
+                timeout=self._timeout,
+                allow_redirects=False,
             ) as answer:
                 content = await answer.read()
                 status = answer.status
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise unreachable(type(error).__name__) from None
         decoded = decode(content)
-        if status >= 400 or decoded is None:
+        if status >= 300 or decoded is None:
             raise from_kubernetes(status, decoded if isinstance(decoded, dict) else {}, connector_id)
         return decoded
 
@@ -131,14 +140,14 @@ class Cluster:
         headers, found = {"Authorization": f"Bearer {token}", "Accept": "*/*"}, bytearray()
         try:
             async with self._session.get(
-                self._url + path, params=query, headers=headers, timeout=self._timeout
+                self._url + path, params=query, headers=headers, timeout=self._timeout, allow_redirects=False
             ) as answer:
                 while len(found) <= most and (chunk := await answer.content.read(_CHUNK)):
                     found += chunk
                 status = answer.status
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise unreachable(type(error).__name__) from None
-        if status >= 400:
+        if status >= 300:
             decoded = decode_any(bytes(found))
             raise from_kubernetes(status, decoded if isinstance(decoded, dict) else {})
         return found[:most].decode(errors="replace"), len(found) <= most
@@ -166,7 +175,9 @@ class Cluster:
         timeout = aiohttp.ClientTimeout(total=seconds)
         headers = {"Authorization": f"Bearer {token}"}
         try:
-            async with self._session.get(self._url + path, params=wanted, headers=headers, timeout=timeout) as answer:
+            async with self._session.get(
+                self._url + path, params=wanted, headers=headers, timeout=timeout, allow_redirects=False
+            ) as answer:
                 if answer.status != 200:
                     decoded = decode_any(await answer.read())
                     raise from_kubernetes(answer.status, decoded if isinstance(decoded, dict) else {})

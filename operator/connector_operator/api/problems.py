@@ -96,6 +96,8 @@ def from_kubernetes(status: int, answer: Mapping[str, Any], connector_id: str = 
     """
     message = str(answer.get("message") or f"the API server answered {status}")
     match status:
+        case _ if 300 <= status < 400:
+            return ProblemError(502, f"the API server answered with a redirect ({status}), which is not followed")
         case 401:
             return unauthorized("the cluster does not accept this token (is it expired, or of another cluster?)")
         case 403:

@@ -18,6 +18,7 @@ from connector_operator.api.fleet_routes import FleetRoutes
 from connector_operator.api.fleet_service import FleetService
 from connector_operator.api.identity import BadIdError, resource_name
 from connector_operator.api.openapi import build_openapi
+from connector_operator.api.origin import is_of_another_site
 from connector_operator.api.problems import ProblemError
 from connector_operator.api.rows_service import RowsService
 from connector_operator.api.service import ConnectorService
@@ -150,8 +151,8 @@ def build_health_app() -> web.Application:
 async def _report_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turns every failure into a problem, including those of the routing."""
     try:
-        if request.method not in _SAFE and request.headers.get("Sec-Fetch-Site", "none") not in _OWN_SITE:
-            raise ProblemError(403, "a page of another site may change nothing here")
+        if request.method not in _SAFE and is_of_another_site(request.headers):
+            raise ProblemError(403, f"a page of another site may change nothing here{_FORWARD}")
         return await handler(request)
     except ProblemError as problem:
         return answer_problem(problem)
@@ -194,7 +195,8 @@ async def _observe(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 # Where a proxy logs people in by a cookie, the browser would send that with another site's form, too.
-_SAFE, _OWN_SITE = frozenset({"GET", "HEAD", "OPTIONS"}), frozenset({"none", "same-origin"})
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_FORWARD = "; if it is the console's own page, its proxy has to pass on the address in Host or X-Forwarded-Host"
 _METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"})
 
 

@@ -114,11 +114,19 @@ def build_execution(connector: Object, datasets: Iterable[Object], image: str = 
 
 
 def find_execution(connector: Object, jobs: Iterable[Object]) -> Object | None:
-    """The Job of the newest execution among `jobs` that the operator itself would know as one of this connector; None without one."""
-    uid = connector["metadata"]["uid"]
+    """The Job among `jobs` of the execution that the connector's status names and that has not ended; None without one.
+
+    Owner, labels and name are not enough: whoever may make Jobs can give them to a Job of their own, under a number that
+    is not taken. Only the operator writes the status.
+    """
+    uid, status = connector["metadata"]["uid"], connector.get("status") or {}
+    run, last = status.get("run") or 0, status.get("lastExecution") or {}
+    if not run or (last.get("run") == run and last.get("finishedAt")):
+        return None
     known = [(read_job(job), job) for job in jobs]
-    own = [(seen.run, job) for seen, job in known if seen.owner == uid and seen.role == names.ROLE_RUNNER]
-    return max(own, key=lambda pair: pair[0])[1] if own else None
+    return next(
+        (job for seen, job in known if (seen.owner, seen.role, seen.run) == (uid, names.ROLE_RUNNER, run)), None
+    )
 
 
 def find_image(connector: Object) -> str:

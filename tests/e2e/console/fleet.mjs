@@ -82,6 +82,49 @@ const TESTS = {
     await page.locator(".connector h1").waitFor();
   },
 
+  async "a redraw leaves the focus, the scrolled list and the selected text as they are"(page) {
+    await page.clock.install();
+    await signIn(page);
+    await page.locator(".rows .row:has(.pill.good) a").first().click();
+    await page.locator(".columns .life li").first().waitFor();
+    const said = await page.locator(".now .hint").last().innerText();
+    await page.getByText("Show YAML").click();
+    await page.getByRole("button", { name: "Restart", exact: true }).focus();
+    await page.evaluate(() => {
+      window.kept = [...document.querySelectorAll(".life, .conditions, .figures, .plot .canvas > *, h1")];
+      getSelection().selectAllChildren(document.querySelector("[aria-label='Manifest as YAML']"));
+    });
+    const selected = await page.evaluate(() => getSelection().toString());
+    assert.match(selected, /kind: Connector/);
+    await page.clock.fastForward("50:00:00");
+    await page.waitForFunction((before) => [...document.querySelectorAll(".now .hint")].at(-1).innerText !== before, said);
+    assert.equal(await page.evaluate(() => document.activeElement.textContent), "Restart");
+    assert.ok(await page.evaluate(() => window.kept.length > 5 && window.kept.every((element) => element.isConnected)));
+    assert.equal(await page.evaluate(() => getSelection().toString()), selected);
+  },
+
+  async "why there are no finer plots is said as it is"(page) {
+    await signIn(page);
+    await page.locator(".rows .row:has(.pill.good) a").first().click();
+    await page.getByText("Why not from the runner's own metrics").click();
+    assert.match(await page.locator(".hint details p").innerText(), /^no pod of connector '.*' runs\.$/);
+  },
+
+  async "a filter's result is said once, and its button keeps the focus"(page) {
+    await signIn(page);
+    await page.getByLabel("Search connectors").fill("no-such-connector");
+    await page.getByRole("button", { name: "Show all" }).focus();
+    await page.evaluate(() => {
+      window.said = 0;
+      new MutationObserver((changes) => { window.said += changes.length; }).observe(document.querySelector("p.found"), { childList: true, characterData: true, subtree: true });
+      window.drawn = 0;
+      new MutationObserver(() => { window.drawn += 1; }).observe(document.querySelector(".table"), { attributes: true, attributeFilter: ["aria-rowcount"] });
+    });
+    await page.waitForFunction(() => window.drawn >= 2);
+    assert.equal(await page.evaluate(() => window.said), 0);
+    assert.equal(await page.evaluate(() => document.activeElement.textContent), "Show all");
+  },
+
   async "what is refused says what to do"(page) {
     await page.goto(API);
     await page.getByRole("button", { name: "Sign in" }).click();

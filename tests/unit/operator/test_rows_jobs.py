@@ -20,14 +20,14 @@ DATASET = {"metadata": {"name": "rows"}, "spec": {"url": "sqlite:////data/rows.d
 LAYER = {"imagePullSecrets": [{"name": "registry"}], "nodeSelector": {"disk": "fast"}}
 
 
-def connector(image: str = "runner:1", **spec: Any) -> dict[str, Any]:
+def connector(image: str = "runner:1", *, run: int = 0, **spec: Any) -> dict[str, Any]:
     return {
         "metadata": {"name": "trades", "namespace": "shop", "uid": "uid-1"},
         "spec": {
             "connectorType": "COINBASE", "datasetId": "rows", "selectedStream": "ticker", "config": {"productId": ["A-B"]},
             "configFrom": [{"secretRef": {"name": "key"}}], **spec,
         },
-        "status": {"discovery": {"ordered": {"image": image}}},
+        "status": {"run": run, "discovery": {"ordered": {"image": image}}},
     }  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def container_of(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_it_is_the_pod_of_the_newest_execution_with_another_command() -> None:
-    of = connector()
+    of = connector(run=12)
     newest = execution(of, 12)
     before = json.dumps(newest)
     job = build_rows_job(of, [execution(of, 9, "old:1"), newest, execution(of, 2)], [], limit=7)
@@ -72,7 +72,7 @@ def test_it_is_the_pod_of_the_newest_execution_with_another_command() -> None:
 
 
 def test_the_operator_does_not_take_it_for_an_execution() -> None:
-    of = connector()
+    of = connector(run=3)
     for job in (build_rows_job(of, [execution(of, 3)], []), build_rows_job(of, [], [DATASET])):
         assert (
             job["metadata"]["labels"] == job["spec"]["template"]["metadata"]["labels"] == {names.LABEL_ROWS: "trades"}
@@ -94,13 +94,25 @@ def test_the_operator_does_not_take_it_for_an_execution() -> None:
     ],
 )
 def test_a_job_that_only_looks_like_an_execution_is_not_copied(change: dict[str, Any]) -> None:
-    of = connector()
+    of = connector(run=12)
     false = execution(of, 12, "evil:1")
     false["metadata"] |= change
     assert container_of(build_rows_job(of, [false], [DATASET]))["image"] == "runner:1"
-    other = connector()
+    other = connector(run=3)
     other["metadata"]["uid"] = "uid-of-an-earlier-one"
     assert container_of(build_rows_job(of, [execution(other, 3, "evil:1")], [DATASET]))["image"] == "runner:1"
+
+
+def test_only_the_execution_that_the_status_names_is_copied() -> None:
+    """Whoever may make Jobs can give them the owner, the labels and the name of an execution that there is not."""
+    of = connector(run=3)
+    forged = execution(of, 999, "evil:1")
+    assert container_of(build_rows_job(of, [forged, execution(of, 3)], []))["image"] == "running:2"
+    assert container_of(build_rows_job(of, [forged], [DATASET]))["image"] == "runner:1"
+    of["status"]["lastExecution"] = {"run": 3, "finishedAt": "2026-11-01T00:00:00Z"}
+    assert container_of(build_rows_job(of, [execution(of, 3, "evil:1")], [DATASET]))["image"] == "runner:1"
+    del of["status"]
+    assert container_of(build_rows_job(of, [forged], [DATASET], image="named:1"))["image"] == "named:1"
 
 
 def test_without_an_execution_it_is_built_from_spec_and_dataset() -> None:
@@ -110,7 +122,7 @@ def test_without_an_execution_it_is_built_from_spec_and_dataset() -> None:
 
 
 def test_of_many_streams_one_is_named() -> None:
-    many = connector(streams={"include": ["shop.*"]})
+    many = connector(run=1, streams={"include": ["shop.*"]})
     del many["spec"]["selectedStream"]
     with pytest.raises(NotPossibleError, match="say which one"):
         build_rows_job(many, [execution(many, 1)], [])
@@ -137,11 +149,11 @@ def test_rows_are_the_objects_of_the_log() -> None:
 
 def test_a_stream_is_no_option_and_no_variable() -> None:
     """Kubernetes writes `$(NAME)` out in arguments; `$$` is a `$` to it."""
-    of = connector(streams={"include": ["*"]}, selectedStream=None)
+    of = connector(run=3, streams={"include": ["*"]}, selectedStream=None)
     job = build_rows_job(of, [execution(connector(), 3)], [], stream="--$(DB_PASSWORD)$")
     assert container_of(job)["args"][-1:] == ["--stream=--$$(DB_PASSWORD)$$"]
 
 
 def test_a_job_whose_pod_never_gets_a_node_ends() -> None:
-    job = build_rows_job(connector(), [execution(connector(), 3)], [], seconds=90)
+    job = build_rows_job(connector(run=3), [execution(connector(), 3)], [], seconds=90)
     assert (job["spec"]["activeDeadlineSeconds"], job["spec"]["ttlSecondsAfterFinished"]) == (150, 600)

@@ -1,6 +1,6 @@
 // What a connector does now, its conditions and its settings, as elements.
 
-import { buildCommands, h, show } from "./dom.js";
+import { buildCommands, h, redraw, show } from "./dom.js";
 import { Plot } from "./plot.js";
 import { explain } from "./session.js";
 import { copiedPart, formatAge, formatCount, formatDue, formatMilliseconds, formatSeconds, formatShort, formatTime, formatWhen, plural, toneOf, whyOf } from "./words.js";
@@ -95,14 +95,14 @@ export class NowFigures {
     this.lag.set(lags, lag === undefined || lag === null ? "–" : formatSeconds(lag));
     const commit = isLive ? commits.at(-1)?.value : progress?.commitMilliseconds;
     this.commit.set(commits, commit === undefined || commit === null ? "–" : formatMilliseconds(commit));
-    show(this.figures, [
+    redraw(this.figures, [
       ["Rows", progress ? formatCount(progress.rows || 0) : "–", "committed by this execution"],
       ["Dead letters", progress ? formatCount(progress.refused || 0) : "–", "rows that the dataset refused"],
       ["Last commit", formatWhen(progress?.lastCommit, Date.now()) || "–", formatTime(progress?.lastCommit)],
       ["Streams", progress?.selected ? `${formatCount(progress.following || 0)} / ${formatCount(progress.selected)}` : "–", "that follow, of those selected"],
       ["Run", detail.run ? `#${detail.run}` : "–", detail.runnerVersion],
     ].map(([title, value, help]) => h("div", { title: help }, h("dt", {}, title), h("dd", {}, value))));
-    show(this.copies, buildCopies(progress));
+    redraw(this.copies, buildCopies(progress));
     this.element.hidden = !detail.run;
   }
 
@@ -123,7 +123,7 @@ function saySource(metrics) {
     : `From status.progress: what the runner reports once a minute, as watched since this page was opened, ${kept}`;
   const { refusal } = metrics;
   if (!refusal) return from;
-  return [h("p", {}, from), h("details", {}, h("summary", {}, "Why not from the runner's own metrics, which are finer?"), h("p", {}, explain(refusal)), buildCommands(refusal.commands))];
+  return [h("p", {}, from), h("details", {}, h("summary", {}, "Why not from the runner's own metrics, which are finer?"), h("p", {}, [401, 403].includes(refusal.status) ? explain(refusal) : `${refusal.message.replace(/[.\s]+$/, "")}.`), buildCommands(refusal.commands))];
 }
 
 function buildCopies(progress) {

@@ -3,7 +3,7 @@
 import { explain } from "./session.js";
 import { act, ACTIONS, offered, remove } from "./actions.js";
 import { buildConditions, buildNow, buildSettings, NowFigures } from "./cards.js";
-import { h, show, toast } from "./dom.js";
+import { h, redraw, show, toast } from "./dom.js";
 import { pill } from "./fleet-view.js";
 import { buildExecutions, buildLife } from "./history.js";
 import { RowsCard } from "./rows-card.js";
@@ -20,6 +20,7 @@ export class ConnectorView {
     this.events = { list: [], refusal: null };
     this.executions = { list: [], refusal: null };
     this.head = h("div.title");
+    this.title = h("div");
     this.owner = h("div.owner");
     this.buttons = h("div.buttons.actions");
     this.now = h("section.card.now", { "aria-label": "Now" });
@@ -101,27 +102,26 @@ export class ConnectorView {
     if (!detail || this.isGone) return;
     document.title = `${detail.id} · Connectors`;
     this.body.hidden = false;
-    show(this.head,
-      h("div", {}, h("h1", {}, detail.id),
-        h("p.about", {}, pill(detail), h("span.tag", {}, detail.type), detail.dataset ? h("span", {}, "→ ", h("b", {}, detail.dataset)) : h("span.warn", {}, "no dataset"), detail.description ? h("span.dim", {}, detail.description) : null)),
-      this.#drawButtons(detail));
+    redraw(this.title, h("h1", {}, detail.id),
+      h("p.about", {}, pill(detail), h("span.tag", {}, detail.type), detail.dataset ? h("span", {}, "→ ", h("b", {}, detail.dataset)) : h("span.warn", {}, "no dataset"), detail.description ? h("span.dim", {}, detail.description) : null));
+    show(this.head, this.title, this.#drawButtons(detail));
     const owner = detail.managedBy;
-    show(this.owner, owner ? h("div.banner.note", {}, h("b", {}, `Managed by ${owner.tool}${owner.name ? ` (${owner.name})` : ""}. `), "Change it at its source: what is changed here is undone at the next sync.") : null);
-    show(this.now, buildNow(detail, Date.now()));
+    redraw(this.owner, owner ? h("div.banner.note", {}, h("b", {}, `Managed by ${owner.tool}${owner.name ? ` (${owner.name})` : ""}. `), "Change it at its source: what is changed here is undone at the next sync.") : null);
+    redraw(this.now, buildNow(detail, Date.now()));
     this.metrics.want(detail.state === "running");
     this.figures.set(detail, this.fleet, this.metrics);
     this.streams.set(detail);
     this.rows.set(detail);
-    show(this.conditions.body, buildConditions(detail, Date.now()));
-    show(this.settings.body, buildSettings(detail));
-    this.manifest.text.textContent = detail.manifest;
+    redraw(this.conditions.body, buildConditions(detail, Date.now()));
+    redraw(this.settings.body, buildSettings(detail));
+    show(this.manifest.text, detail.manifest);
     this.#drawHistory();
   }
 
   #drawHistory() {
     const now = Date.now();
-    show(this.life.body, buildLife(this.detail, this.events, now));
-    show(this.runs.body, buildExecutions(this.detail, this.executions, now));
+    redraw(this.life.body, buildLife(this.detail, this.events, now));
+    redraw(this.runs.body, buildExecutions(this.detail, this.executions, now));
   }
 
   /** The buttons stay the same elements, so that the focus stays on them while the page changes. */

@@ -31,10 +31,47 @@ function fill(element, tag, props, children) {
   return element;
 }
 
-/** Replaces what is in an element. */
+/**
+ * Replaces what is in an element, unless that is there already: an element that is taken out and put back loses the focus,
+ * its scroll position and the text selected in it, and a sentence that is put in again may be read aloud again.
+ */
 export function show(element, ...children) {
-  element.replaceChildren(...flat(children));
+  const wanted = flat(children);
+  const there = [...element.childNodes];
+  if (there.length !== wanted.length || !wanted.every((child, index) => isShown(child, there[index]))) element.replaceChildren(...wanted);
   return element;
+}
+
+function isShown(wanted, there) {
+  return wanted instanceof Node ? wanted === there : there.nodeType === Node.TEXT_NODE && there.data === String(wanted);
+}
+
+/** As `show`, for what is built anew at each drawing: elements of the same kind stay and only get what differs. Not for elements with listeners. */
+export function redraw(element, ...children) {
+  const made = document.createElement("div");
+  made.append(...flat(children));
+  takeOver(element, made);
+  return element;
+}
+
+function takeOver(element, made) {
+  const there = [...element.childNodes];
+  const wanted = [...made.childNodes];
+  wanted.forEach((child, index) => {
+    const old = there[index];
+    if (!old) element.append(child);
+    else if (old.nodeName !== child.nodeName) old.replaceWith(child);
+    else if (old instanceof Element) {
+      takeAttributes(old, child);
+      takeOver(old, child);
+    } else if (old.data !== child.data) old.data = child.data;
+  });
+  there.slice(wanted.length).forEach((old) => old.remove());
+}
+
+function takeAttributes(element, made) {
+  for (const { name } of [...element.attributes]) if (!made.hasAttribute(name)) element.removeAttribute(name);
+  for (const { name, value } of made.attributes) if (element.getAttribute(name) !== value) element.setAttribute(name, value);
 }
 
 function flat(children) {

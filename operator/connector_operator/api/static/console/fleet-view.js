@@ -80,7 +80,15 @@ export class FleetView {
     const isFiltered = query.text || query.state || query.type;
     show(this.found, isFiltered ? `${plural(found.length, "connector")} of ${all.length}` : "");
     this.empty.hidden = found.length > 0;
-    if (!found.length) show(this.empty, ...this.#sayEmpty(all.length));
+    if (!found.length) this.#drawEmpty(all.length);
+  }
+
+  /** Drawn anew only when it says something else, so that the focus stays on its button. */
+  #drawEmpty(total) {
+    const said = JSON.stringify([this.fleet.isWhole, total > 0]);
+    if (said === this.emptySaid) return;
+    this.emptySaid = said;
+    show(this.empty, ...this.#sayEmpty(total));
   }
 
   #sayEmpty(total) {

@@ -1,6 +1,6 @@
 // A line over time, drawn as SVG.
 
-import { h, show, svg } from "./dom.js";
+import { h, redraw, svg } from "./dom.js";
 import { formatSeconds } from "./words.js";
 
 const WIDTH = 560;
@@ -31,12 +31,12 @@ export class Plot {
   set(points, value) {
     this.value.textContent = value;
     if (points.length < 2) {
-      show(this.body, h("p.hint", {}, "Drawn from two reports on, so within two minutes."));
+      redraw(this.body, h("p.hint", {}, "Drawn from two reports on, so within two minutes."));
       return;
     }
     const { line, area, most, span } = trace(points);
     const label = `${this.title}: from ${this.say(points[0].value)} to ${this.say(points.at(-1).value)} in ${formatSeconds(span)}, at most ${this.say(most)}`;
-    show(this.body,
+    redraw(this.body,
       svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": label },
         svg("path.area", { d: area }), svg("path.line", { d: line })),
       h("div.scale", { "aria-hidden": "true" }, h("span", {}, `${formatSeconds(span)} ago`), h("span", {}, `max ${this.say(most)}`), h("span", {}, "now")));

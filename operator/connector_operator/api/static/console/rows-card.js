@@ -1,6 +1,6 @@
 // The newest rows of the dataset: a short Job made with the person's own rights, watched until it has printed them.
 
-import { buildCommands, h, show, uniqueId } from "./dom.js";
+import { buildCommands, h, redraw, show, uniqueId } from "./dom.js";
 import { explain } from "./session.js";
 import { carriedBy } from "./selection.js";
 import { formatTime, plural } from "./words.js";
@@ -43,7 +43,7 @@ export class RowsCard {
   #suggest() {
     const text = this.stream.value.toLowerCase();
     const near = this.carried.filter((id) => id.toLowerCase().includes(text));
-    show(this.streams, (near.length ? near : this.carried).slice(0, SUGGESTED).map((value) => h("option", { value })));
+    redraw(this.streams, (near.length ? near : this.carried).slice(0, SUGGESTED).map((value) => h("option", { value })));
   }
 
   async #ask() {

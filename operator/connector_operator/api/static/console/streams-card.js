@@ -1,7 +1,7 @@
 // The source's streams: search, what each does now, and which the connector carries.
 
 import { confirmOwned, run } from "./actions.js";
-import { h, show } from "./dom.js";
+import { h, redraw, show } from "./dom.js";
 import { compileSelection, quote, readLines } from "./patterns.js";
 import { activitiesOf, buildSelection, carriedBy } from "./selection.js";
 import { VirtualList } from "./virtual.js";
@@ -36,8 +36,8 @@ export class StreamsCard {
     const listed = detail.streamList.length;
     const selected = detail.selectedStream || (detail.selectedStreams ? detail.selectedStreams.include.join(", ") : "");
     const number = detail.streamsTotal ? `${plural(detail.streamsTotal, "stream")} at the source` : "Not known yet";
-    show(this.summary, number, selected ? [" · selected: ", h("b", {}, detail.selection.text || selected)] : listed ? " · none is selected" : "");
-    show(this.notes, this.#buildNotes(detail, listed));
+    redraw(this.summary, number, selected ? [" · selected: ", h("b", {}, detail.selection.text || selected)] : listed ? " · none is selected" : "");
+    redraw(this.notes, this.#buildNotes(detail, listed));
     this.opener.disabled = !listed;
     this.opener.classList.toggle("primary", Boolean(listed) && !selected);
     this.search.hidden = listed < 8;
