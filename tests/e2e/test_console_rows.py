@@ -79,13 +79,11 @@ def api(cluster: Cluster, place: str, tmp_path_factory: pytest.TempPathFactory) 
         yield api.as_caller(token)
 
 
-def make_connector(
-    api: Api, cluster: Cluster, place: str, name: str, image: str = "connector-runner:dev", **fields: Any
-) -> None:
-    """A connector whose streams were listed by an image, as its status says."""
+def make_connector(api: Api, cluster: Cluster, place: str, name: str, **fields: Any) -> None:
+    """A connector whose streams were listed, as its status says; where an operator runs, it may say the same meanwhile."""
     given = {"datasetId": "TRADES", **({} if "streams" in fields else {"selectedStream": "ticker"}), **fields}
     assert api.create(name, **given).status == 200
-    status = {"discovery": {"at": "2026-11-01T00:00:00Z", "ordered": {"image": image}}} if image else {}
+    status = {"discovery": {"at": "2026-11-01T00:00:00Z", "ordered": {"image": "connector-runner:dev"}}}
     patch = ("patch", "connector", name, "--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
     cluster.kubectl("-n", place, *patch)
 
@@ -147,11 +145,9 @@ def test_what_can_not_be_read_says_why(api: Api, cluster: Cluster, place: str) -
     assert (status, events[-1]["event"], events[-1]["exitCode"]) == (200, "failed", 1), events
     assert "can't be opened" in events[-1]["message"]
     make_connector(api, cluster, place, "many", streams={"include": ["*"]})
-    make_connector(api, cluster, place, "never-listed", image="")
     make_connector(api, cluster, place, "lost", datasetId="NOWHERE")
     for name, said in {
         "many": "say which one",
-        "never-listed": "is not known yet",
         "lost": "no Dataset 'nowhere'",
     }.items():
         status, (refused,) = show(api, name)
@@ -163,8 +159,19 @@ def test_what_can_not_be_read_says_why(api: Api, cluster: Cluster, place: str) -
 
 
 def test_the_job_is_removed_when_the_page_is_left(api: Api, cluster: Cluster, place: str) -> None:
-    """Its image can't be started, so its pod waits until the connection is closed."""
-    make_connector(api, cluster, place, "left", image="no-such-image:1")
+    """A quota admits no pod, so the Job waits until the connection is closed."""
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "no-pods"},
+        "spec": {"hard": {"pods": "0"}},
+    }
+    cluster.apply(quota, place)
+    eventually(
+        lambda: cluster.get("resourcequota", "no-pods", "-n", place).get("status", {}).get("hard"),
+        what="the quota holds",
+    )
+    make_connector(api, cluster, place, "left")
     headers = {"Authorization": f"Bearer {api.token}"}
     url = f"{api.url}/v1/fleet/connector/left/rows"
     answer = urllib3.PoolManager().request(
