@@ -249,6 +249,8 @@ class Table:
 
     def remove_old_staged(self) -> int:
         """Removes what killed runners have staged and never committed; returns how many files."""
+        if not self._store.is_local:  # staged files lie beside committed ones there, under names of the same kind
+            return 0
         old = [name for name, written in self.staging.staged() if time.time() - written > STAGED_SECONDS]
         self.remove_staged(old)
         return len(old)

@@ -15,6 +15,7 @@ from connector_runner.protocols.errors import ActionRequiredError, FenceLostErro
 from connector_runner.protocols.sink import SinkContext, Transaction
 from connector_runner.protocols.source import WriteMode
 from connector_runner.registry import build_examiner, build_inspector, build_sink
+from connector_runner.sinks.delta import tables
 from tests.kit.lake_dataset import S3LakeDataset
 from tests.kit.pipeline import SMALL, batch, context, run_to_end
 from tests.servers.gateway import Gateway
@@ -151,3 +152,15 @@ def examined(sink: SinkContext) -> Sequence[Check]:
         return examiner.examine({"test": SMALL})
     finally:
         examiner.close()
+
+
+async def test_a_claim_removes_no_file_that_a_table_has(
+    tmp_path: Path, s3_server: SeaweedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Staged files lie beside committed ones; here all of them are old from the beginning."""
+    dataset = S3LakeDataset(s3_server, tmp_path)
+    append = context(dataset, write_mode=WriteMode.APPEND)
+    await run_to_end([row(1), row(2)], append)
+    monkeypatch.setattr(tables, "STAGED_SECONDS", -1)
+    await run_to_end([row(number) for number in range(1, 5)], dataclasses.replace(append, run=2))
+    assert dataset.read(SMALL, "rows", order="k") == rows_until(4)
