@@ -11,6 +11,7 @@ import duckdb
 import pyarrow as pa
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.table import Table
+from sqlalchemy import URL
 
 from connector_runner.datasets.fencing import COLUMNS
 from connector_runner.datasets.names import CHECKPOINTS, quote, quote_all
@@ -45,7 +46,11 @@ class IcebergDataset:
     def catalog(self) -> Iterator[SqlCatalog]:
         """The catalogue as any other program opens it."""
         with contextlib.closing(
-            SqlCatalog("default", uri=f"sqlite:///{self.root}/catalog.db", warehouse=self.root.as_uri())
+            SqlCatalog(
+                "default",
+                uri=URL.create("sqlite", database=str(self.root / "catalog.db")).render_as_string(),
+                warehouse=self.root.as_uri(),
+            )
         ) as catalog:
             yield catalog
 

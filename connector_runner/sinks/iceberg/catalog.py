@@ -8,9 +8,10 @@ from pathlib import Path
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import NamespaceAlreadyExistsError
+from sqlalchemy import URL
 
 from connector_runner.protocols.errors import ActionRequiredError
-from connector_runner.sinks.iceberg.files import SyncedFileIO
+from connector_runner.sinks.iceberg.files import SyncedFileIO, local_location
 
 FILE = "catalog.db"
 """The catalogue in a folder; the tables are beside it."""
@@ -36,8 +37,9 @@ def open_folder(root: Path, namespace: tuple[str, ...], *, create: bool) -> Cata
     if not create and not file.is_file():
         return None
     root.mkdir(exist_ok=True)
-    uri = f"sqlite:///{file}?timeout={WAIT_SECONDS}"
-    catalog = SqlCatalog(NAME, uri=uri, warehouse=root.as_uri(), **{"py-io-impl": FILE_IO})
+    url = URL.create("sqlite", database=str(file), query={"timeout": str(WAIT_SECONDS)})
+    uri = url.render_as_string()
+    catalog = SqlCatalog(NAME, uri=uri, warehouse=local_location(root), **{"py-io-impl": FILE_IO})
     if create:
         with suppress(NamespaceAlreadyExistsError):
             catalog.create_namespace(namespace)

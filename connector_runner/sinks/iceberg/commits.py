@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
+from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table import TableProperties, Transaction
 from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.refs import SnapshotRef
+from pyiceberg.table.update import ValidatableTableRequirement
+from pyiceberg.table.update.snapshot import ExpireSnapshots
 
 from connector_runner.protocols.errors import TransientError
 
@@ -18,6 +23,27 @@ SETTINGS = {
     TableProperties.METADATA_PREVIOUS_VERSIONS_MAX: "20",
 }
 """What every table is made with."""
+
+
+class Unchanged(ValidatableTableRequirement):
+    """All branches and tags are as they were read, and these snapshots are still there.
+
+    Iceberg's own requirements name one branch or tag each: none refuses a new one, which forgetting its snapshot would remove.
+
+    Raises:
+        CommitFailedException: It is not so.
+    """
+
+    type: str = "connector-runner-unchanged"
+    refs: dict[str, SnapshotRef]
+    snapshots: frozenset[int]
+
+    def validate(self, base_metadata: TableMetadata | None) -> None:  # type: ignore[override]
+        """See `ValidatableTableRequirement.validate`."""
+        if base_metadata is None or base_metadata.refs != self.refs:
+            raise CommitFailedException("Requirement failed: a branch or tag was made, moved or removed meanwhile")
+        if self.snapshots - {each.snapshot_id for each in base_metadata.snapshots}:
+            raise CommitFailedException("Requirement failed: somebody else has expired these snapshots")
 
 
 class OneCommit(Transaction):
@@ -43,3 +69,12 @@ class OneCommit(Transaction):
         if self._seen is None or self._seen[0] is not self._updates:
             self._seen = (self._updates, super().table_metadata)
         return self._seen[1]
+
+    def forget(self, snapshots: Collection[int]) -> None:
+        """Expires snapshots, if by then no branch or tag has been changed since the table was read."""
+        read = self._table.metadata
+        unchanged: Any = Unchanged(
+            refs=dict(read.refs), snapshots=frozenset(snapshots)
+        )  # pyiceberg lists its own kinds
+        self._requirements += (unchanged,)
+        ExpireSnapshots(self).by_ids(list(snapshots)).commit()

@@ -61,7 +61,11 @@ class Tables:
 
     def table(self, name: str) -> Table:
         """A table, which may be missing."""
-        return Table(self._catalog, (*self._namespace, name), Placing(), self._keep, self.target_bytes)
+        return Table(self._catalog, (*self._namespace, name), Placing(), self._keep, self.target_bytes, self._pending)
+
+    def _pending(self) -> Mapping[str, str]:
+        # By a reader of its own: the ledger's next commit must be compared with what the connection has read.
+        return LedgerTable(self._catalog, self._namespace).read()[1]
 
     def close(self) -> None:
         """Closes the catalogue."""

@@ -15,6 +15,7 @@ from pyiceberg.exceptions import (
     RESTError,
     UnauthorizedError,
     ValidationError,
+    ValidationException,
 )
 from requests import RequestException
 from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
@@ -24,7 +25,9 @@ from connector_runner.protocols.errors import ActionRequiredError, ConnectorErro
 # What a person must change; every other error of the operating system may pass.
 LASTING = {errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG}
 REFUSED = (UnauthorizedError, ForbiddenError, OAuthError, AuthorizationExpiredError)
-CAUGHT = (ArrowException, OSError, RESTError, SQLAlchemyError, ValidationError, CommitFailedException, *REFUSED)
+OVERTAKEN = (CommitFailedException, ValidationException)
+"""What a commit raises that did not happen since somebody else has committed."""
+CAUGHT = (ArrowException, OSError, RESTError, SQLAlchemyError, ValidationError, *OVERTAKEN, *REFUSED)
 """All that these libraries raise; `RequestException` is an `OSError`."""
 
 
@@ -35,7 +38,7 @@ def explain(error: Exception, where: str) -> ConnectorError:
         error: What was raised.
         where: The catalogue, for the message.
     """
-    if isinstance(error, CommitFailedException):
+    if isinstance(error, OVERTAKEN):
         return TransientError(
             f"somebody else has committed to {where} in this moment ({error}); it is read again",
             reason="DatasetUnavailable",

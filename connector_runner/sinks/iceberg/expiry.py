@@ -11,7 +11,6 @@ from pyiceberg.manifest import ManifestFile
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.snapshots import Snapshot, ancestors_of
-from pyiceberg.table.update.snapshot import ExpireSnapshots
 
 from connector_runner.sinks.iceberg.commits import OneCommit
 from connector_runner.sinks.iceberg.data_files import remove_files
@@ -32,7 +31,8 @@ def expire(table: IcebergTable, keep: int, number: int) -> None:
     """
     if not keep or number % EVERY:
         return
-    with suppress(CommitFailedException):  # somebody else has committed: another time
+    # Somebody else has committed, or has forgotten them and removed their files: another time.
+    with suppress(CommitFailedException, FileNotFoundError):
         old = old_snapshots(table, keep)
         if old:
             files = only_theirs(table, old) if table.metadata.properties.get(KEEPS_FILES) != "false" else []
@@ -50,9 +50,13 @@ def old_snapshots(table: IcebergTable, keep: int) -> list[Snapshot]:
 
 
 def forget(table: IcebergTable, old: Sequence[Snapshot]) -> None:
-    """Commits that these are forgotten."""
+    """Commits that these are forgotten.
+
+    Raises:
+        CommitFailedException: Branches, tags or these snapshots are not as they were read.
+    """
     commit = OneCommit(table)
-    ExpireSnapshots(commit).by_ids([each.snapshot_id for each in old]).commit()
+    commit.forget([each.snapshot_id for each in old])
     commit.commit_transaction()
 
 

@@ -12,14 +12,14 @@ from typing import Any
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
-from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, TableAlreadyExistsError
+from pyiceberg.exceptions import NoSuchTableError, TableAlreadyExistsError
 from pyiceberg.table import Table as IcebergTable
-from pyiceberg.table.update.snapshot import ExpireSnapshots
 
 from connector_runner.datasets.columnar.tables import Rows
 from connector_runner.datasets.names import CHECKPOINTS
 from connector_runner.sinks.iceberg.commits import SETTINGS, OneCommit
 from connector_runner.sinks.iceberg.data_files import remove_files
+from connector_runner.sinks.iceberg.errors import OVERTAKEN
 from connector_runner.sinks.iceberg.expiry import old_snapshots
 from connector_runner.sinks.iceberg.types import build_schema
 
@@ -76,12 +76,12 @@ class LedgerTable:
         except FileNotFoundError:  # others have committed so often that the state which was read is gone
             return False
         if old:
-            ExpireSnapshots(commit).by_ids([each.snapshot_id for each in old]).commit()
+            commit.forget([each.snapshot_id for each in old])
         left = {connector: text for connector, text in pending.items() if text}
         commit.set_properties({ROWS: json.dumps([rows[key] for key in sorted(rows)]), PENDING: json.dumps(left)})
         try:
             commit.commit_transaction()
-        except CommitFailedException:
+        except OVERTAKEN:
             return False
         remove_files(table.io, [each.manifest_list for each in old])
         return True

@@ -15,7 +15,7 @@ from pyiceberg.typedef import Record
 from connector_runner.datasets.columnar.staging_folder import StagingFolder
 from connector_runner.protocols.errors import TransientError
 from connector_runner.sinks.iceberg.data_files import one_partition, partition_columns, read_data_file, write_data_files
-from connector_runner.sinks.iceberg.files import local_path
+from connector_runner.sinks.iceberg.files import local_path, make_folder, sync_folder
 
 STAGED, DATA = "_staged", "data"
 """Folders in a table's own: for files that no commit names yet, and for its files."""
@@ -45,7 +45,7 @@ class Placing:
         split: list[DataFile] = []
         adopted: list[DataFile] = []
         folder, metadata = self._folder(table), table.metadata
-        (folder / DATA).mkdir(exist_ok=True)
+        make_folder(folder / DATA)
         for name in names:
             staged, final = folder / STAGED / name, folder / DATA / name
             source = final if final.exists() else staged
@@ -58,6 +58,7 @@ class Placing:
                 continue
             if source is staged:
                 staged.rename(final)
+                sync_folder(folder / DATA)
             adopted.append(read_data_file(table.io, metadata, f"{table.location()}/{DATA}/{name}", partition))
         return split, adopted
 

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
-from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, TableAlreadyExistsError
+from pyiceberg.exceptions import NoSuchTableError, TableAlreadyExistsError
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table as IcebergTable
 
 from connector_runner.datasets.columnar.columns import Columns
-from connector_runner.datasets.columnar.intents import Intent
+from connector_runner.datasets.columnar.intents import Intent, decode_intents
 from connector_runner.datasets.columnar.staging_folder import StagingFolder
 from connector_runner.datasets.columnar.tables import Entry
 from connector_runner.protocols.batch import Row
 from connector_runner.protocols.errors import TransientError
 from connector_runner.sinks.iceberg.commits import FENCE, SETTINGS, OneCommit
 from connector_runner.sinks.iceberg.data_files import remove_files, write_data_files
+from connector_runner.sinks.iceberg.errors import OVERTAKEN
 from connector_runner.sinks.iceberg.expiry import expire
 from connector_runner.sinks.iceberg.merging import merged_rows, merged_schema, plan_merge
 from connector_runner.sinks.iceberg.partitions import Partitions, build_spec
@@ -48,6 +49,7 @@ class Table:
         placing: Where files are staged.
         keep_snapshots: How many snapshots stay readable; 0 for all.
         target_bytes: The size of files that are written again.
+        pending: Reads what each connector has decided and is being carried out, as the ledger has it now.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Table:
         placing: Placing,
         keep_snapshots: int,
         target_bytes: int,
+        pending: Callable[[], Mapping[str, str]],
     ) -> None:
         self.name = identifier[-1]
         self._catalog = catalog
@@ -64,6 +67,7 @@ class Table:
         self._placing = placing
         self._keep = keep_snapshots
         self._target_bytes = target_bytes
+        self._pending = pending
         self._iceberg: IcebergTable | None = None
         self._next_number: dict[str, int] = {}
 
@@ -166,7 +170,7 @@ class Table:
             self.refresh()
             if self.transaction(intent.app) >= intent.version:
                 return
-            with suppress(CommitFailedException):
+            with suppress(*OVERTAKEN):
                 self.require_fence()
                 self._carry_out(intent)
                 expire(self.iceberg, self._keep, intent.version)
@@ -195,7 +199,7 @@ class Table:
             # Last, so that the metadata is not read again for the snapshot. They are in the same commit all the same.
             commit.set_properties({TRANSACTION + intent.app: str(intent.version), RECORD + intent.app: intent.record})
             commit.commit_transaction()
-        except CommitFailedException:
+        except OVERTAKEN:
             remove_files(table.io, [file.file_path for file in written])
             raise
         if split:
@@ -218,5 +222,11 @@ class Table:
     def remove_old_staged(self) -> int:
         """See `columnar.tables.Table.remove_old_staged`."""
         old = [name for name, written in self.staging.staged() if time.time() - written > STAGED_SECONDS]
-        self.remove_staged(old)
-        return len(old)
+        if not old:
+            return 0
+        # Read after the list: what was decided before is in it, or was carried out and has left the folder.
+        decided = [intent for text in self._pending().values() for intent in decode_intents(text)]
+        needed = {name for intent in decided for name in (*intent.files, intent.changes)}
+        gone = [name for name in old if name not in needed]
+        self.remove_staged(gone)
+        return len(gone)
