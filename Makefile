@@ -58,6 +58,10 @@ PYTEST := $(BIN)/python -m pytest
 test-unit: $(STAMP) ## the pure parts, fast
 	$(PYTEST) tests/unit -n 2
 
+.PHONY: test-search
+test-search: $(STAMP) ## the properties of the pure parts with new random examples, ten times as many as `make test` tries
+	HYPOTHESIS_PROFILE=search $(PYTEST) tests/unit -n 2 -m hypothesis
+
 .PHONY: test-servers
 test-servers: $(STAMP) servers ## contract and integration tests against real servers
 	$(PYTEST) tests/contract tests/integration tests/fuzz -n 2 --dist loadfile

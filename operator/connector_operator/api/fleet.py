@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
-import yaml
 
 from connector_operator.api.identity import connector_id
 from connector_operator.api.ownership import find_owner
@@ -15,6 +14,7 @@ from connector_operator.resources.connector import parse_status
 from connector_operator.resources.names import LABEL_CONNECTOR
 from connector_operator.resources.reasons import NOTHING, Reason
 from connector_operator.resources.runner_metrics import Sample
+from connector_operator.resources.yaml_text import format_yaml
 from connector_runner.schemas.kinds.conditions import Condition
 from connector_runner.schemas.kinds.connector_status import ConnectorStatus
 from connector_runner.schemas.kinds.naming import API_VERSION
@@ -102,8 +102,7 @@ def build_manifest(resource: Object) -> str:
     if "config" in spec:
         spec["config"] = open_config(spec)
     document = {"apiVersion": API_VERSION, "kind": "Connector", "metadata": kept, "spec": spec}
-    text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=10_000)
-    return text
+    return format_yaml(document, width=10_000)
 
 
 def describe_selection(spec: Object) -> str:

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
+from connector_operator.resources.yaml_text import format_yaml
 from connector_runner.schemas.config import Schema, config_problems, config_schema, fill_defaults, merge_config
 from connector_runner.schemas.kinds.checks import connector_problems
 from connector_runner.schemas.kinds.naming import API_VERSION, MAX_CONNECTOR_NAME, NAME_PATTERN
@@ -133,7 +132,7 @@ def find_manifest_problems(manifest: Mapping[str, Any]) -> tuple[str, ...]:
 
 def format_manifest(manifest: Mapping[str, Any]) -> str:
     """As YAML."""
-    return str(yaml.safe_dump(dict(manifest), sort_keys=False, allow_unicode=True))
+    return format_yaml(manifest)
 
 
 def find_missing(wish: Wish) -> list[str]:
