@@ -23,7 +23,7 @@ def show_check(cluster: Cluster, flags: Namespace) -> int:
     body = build_job(get_connector(cluster, flags), cluster.list_datasets(flags.namespace)["items"], flags)
     is_whole = flags.output == "json" and not sys.stdout.isatty()
     with asking(cluster, flags.namespace, body, flags.timeout, f"The check of {flags.name}") as (code, pod):
-        for line in report_of(cluster.read_log(flags.namespace, pod["metadata"]["name"], follow=False)):
+        for line in report_of(cluster.read_log(flags.namespace, pod["metadata"]["name"])):
             sys.stdout.write(f"{line if is_whole else printable(line)}\n")
     return code
 

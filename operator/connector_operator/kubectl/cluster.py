@@ -21,6 +21,8 @@ WATCH_SECONDS = 300
 """The API server ends a watch after this time; then it is started again."""
 SILENT_SECONDS = WATCH_SECONDS + 30
 """A watch that is silent for longer has lost its connection: by then the API server would have ended it."""
+SILENT_LOG_SECONDS = 90
+"""A runner says something each minute. A log that is silent for longer is read again from where it was, in case its connection is lost."""
 GONE = 410
 METRICS_SECONDS, METRICS_BYTES = 10, 16 * 2**20
 """Of a pod, which is no server that has to be trusted."""
@@ -129,13 +131,23 @@ class Cluster(Transport):
         )
         return self.read_bytes(Call("get", "pods/proxy", namespace, pod), request).decode(errors="replace")
 
-    def read_log(self, namespace: str, pod: str, *, follow: bool) -> Iterator[str]:
-        """The lines of a runner's log, without their ends; with `follow` until its container ends."""
-        query = {"container": CONTAINER, "follow": "true" if follow else "false"}
-        request = Request(
-            f"{_one(_pods, namespace, pod)}/log", query, accept="*/*", seconds=None if follow else READ_SECONDS
-        )
+    def read_log(self, namespace: str, pod: str) -> Iterator[str]:
+        """The lines of a runner's log, without their ends."""
+        request = Request(f"{_one(_pods, namespace, pod)}/log", {"container": CONTAINER}, accept="*/*")
         yield from self.read_lines(Call("get", "pods/log", namespace, pod), request)
+
+    def read_log_since(self, namespace: str, pod: str, since: str, *, follow: bool) -> Iterator[str]:
+        """The same, each line after its time, from a whole second on ("" for the beginning); with `follow` until its container ends.
+
+        Raises:
+            RefusedError: As its text says; with `is_silent` if nothing came for so long that the connection may be lost.
+        """
+        query = {"container": CONTAINER, "timestamps": "true"}
+        query |= {"sinceTime": since} if since else {}
+        query |= {"follow": "true"} if follow else {}
+        seconds = SILENT_LOG_SECONDS if follow else READ_SECONDS
+        request = Request(f"{_one(_pods, namespace, pod)}/log", query, accept="*/*", seconds=seconds)
+        yield from self.read_lines(Call("get", "pods/log", namespace, pod), request, with_rest=not follow)
 
 
 def _one(of_all: Callable[[str], str], namespace: str, name: str) -> str:

@@ -43,7 +43,7 @@ def show_rows(cluster: Cluster, flags: Namespace) -> int:
             raise RefusedError(
                 f"The rows of {flags.name} can't be read (exit code {code}): {words or 'no words were left.'}"
             )
-        log = "\n".join(cluster.read_log(flags.namespace, pod["metadata"]["name"], follow=False))
+        log = "\n".join(cluster.read_log(flags.namespace, pod["metadata"]["name"]))
     rows = read_rows(log)
     if flags.output == "json":
         sys.stdout.write(json.dumps({"items": rows}, indent=2) + "\n")

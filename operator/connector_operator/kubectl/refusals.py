@@ -44,13 +44,23 @@ class RefusedError(Exception):
         status: The HTTP status; 0 when there was no answer.
         is_missing: Whether the object that was asked for does not exist.
         is_unanswered: Whether the API server did not answer, or not to the end.
+        is_silent: Whether it took the request, and then nothing came for too long.
     """
 
-    def __init__(self, text: str, *, status: int = 0, is_missing: bool = False, is_unanswered: bool = False) -> None:
+    def __init__(
+        self,
+        text: str,
+        *,
+        status: int = 0,
+        is_missing: bool = False,
+        is_unanswered: bool = False,
+        is_silent: bool = False,
+    ) -> None:
         super().__init__(text)
         self.status = status
         self.is_missing = is_missing
         self.is_unanswered = is_unanswered
+        self.is_silent = is_silent
 
     @property
     def is_passing(self) -> bool:
@@ -84,13 +94,14 @@ def build_refusal(call: Call, status: int, body: str) -> RefusedError:
     return RefusedError(text, status=status)
 
 
-def build_unreachable(host: str, context: str, error: str) -> RefusedError:
-    """The sentences when there was no answer at all."""
+def build_unreachable(host: str, context: str, error: str, *, is_silent: bool = False) -> RefusedError:
+    """The sentences when there was no answer at all, or not to the end."""
     return RefusedError(
         f"No answer from {host}, the API server of the context {context}: {error}\n"
         "Check that the cluster runs and is reachable from here (VPN, proxy), or choose another one: "
         "`kubectl config get-contexts`, --context, --kubeconfig.",
         is_unanswered=True,
+        is_silent=is_silent,
     )
 
 

@@ -42,7 +42,7 @@ class Request:
     """One request.
 
     Attributes:
-        seconds: How long the server may be silent; None: as long as it likes.
+        seconds: How long the server may be silent.
         kind: Of the body.
         most_bytes: How long an answer may be that is read as a whole; None: as long as it likes.
     """
@@ -53,7 +53,7 @@ class Request:
     body: Any = None
     kind: str = "application/json"
     accept: str = "application/json"
-    seconds: float | None = READ_SECONDS
+    seconds: float = READ_SECONDS
     most_bytes: int | None = None
 
 
@@ -80,7 +80,7 @@ class Transport:
         try:
             found: Json = msgspec.json.decode(self.read_bytes(call, request))
         except msgspec.DecodeError as error:
-            raise build_unreachable(self._host, self.context, str(error)) from None
+            raise self._build_unreachable(error) from None
         return found
 
     def read_bytes(self, call: Call, request: Request) -> bytes:
@@ -101,10 +101,10 @@ class Transport:
                 )
             return data
         except urllib3.exceptions.HTTPError as error:
-            raise build_unreachable(self._host, self.context, str(error)) from None
+            raise self._build_unreachable(error) from None
 
-    def read_lines(self, call: Call, request: Request) -> Iterator[str]:
-        """The lines of an answer that goes on, without their ends.
+    def read_lines(self, call: Call, request: Request, *, with_rest: bool = True) -> Iterator[str]:
+        """The lines of an answer that goes on, without their ends; `with_rest` also what stands behind the last end.
 
         Raises:
             RefusedError: As the text says.
@@ -115,10 +115,10 @@ class Transport:
                 *lines, rest = (rest + part).split(b"\n")
                 yield from (line.decode(errors="replace") for line in lines)
         except urllib3.exceptions.HTTPError as error:
-            raise build_unreachable(self._host, self.context, str(error)) from None
+            raise self._build_unreachable(error) from None
         finally:
             response.close()
-        if rest:
+        if rest and with_rest:
             yield rest.decode(errors="replace")
 
     def _request(self, call: Call, request: Request) -> urllib3.BaseHTTPResponse:
@@ -130,8 +130,12 @@ class Transport:
             if response.status >= 400:
                 raise build_refusal(call, response.status, response.data.decode(errors="replace"))
         except urllib3.exceptions.HTTPError as error:
-            raise build_unreachable(self._host, self.context, str(error)) from None
+            raise self._build_unreachable(error) from None
         return response
+
+    def _build_unreachable(self, error: Exception) -> RefusedError:
+        is_silent = isinstance(error, urllib3.exceptions.ReadTimeoutError)
+        return build_unreachable(self._host, self.context, str(error), is_silent=is_silent)
 
     def _send(self, request: Request) -> urllib3.BaseHTTPResponse:
         headers = self._session.headers.copy()

@@ -82,7 +82,7 @@ def test_no_call_leaves_its_place(tmp_path: Path) -> None:
             with pytest.raises(RefusedError):
                 cluster.read_metrics("shop", name, 1)
             with pytest.raises(RefusedError):
-                [*cluster.read_log("shop", name, follow=False)]
+                [*cluster.read_log("shop", name)]
     assert server.asked == []
 
 
