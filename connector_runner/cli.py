@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from connector_runner.commands.session import conclude
-from connector_runner.log import LineLog
+from connector_runner.log import LineLog, libraries_logged
 from connector_runner.manifests import orders_from_environment, orders_from_file
 from connector_runner.orders import Orders
 from connector_runner.redaction import Redactor
@@ -71,7 +71,8 @@ def main(argv: Sequence[str] | None = None, registry: SourceRegistry | None = No
     redactor = Redactor()
     log = LineLog(redactor)
     try:
-        return int(_dispatch(arguments, registry or FolderRegistry(), log, redactor))
+        with libraries_logged(log):
+            return int(_dispatch(arguments, registry or FolderRegistry(), log, redactor))
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

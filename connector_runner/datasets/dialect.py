@@ -51,6 +51,7 @@ class Dialect:
         has_schemas: Whether a table's name may have a schema prefix; if not, a dot is part of the name.
         longest_name: The longest name in bytes; None for no limit.
         schemas: What is asked about schemas.
+        noun: What messages call a table.
     """
 
     text: str
@@ -71,6 +72,7 @@ class Dialect:
     has_schemas: bool = True
     longest_name: int | None = None
     schemas: SchemaQueries = SchemaQueries()
+    noun: str = "table"
 
     def parse_table(self, text: str) -> TableNames:
         """See `names.parse_table`."""

@@ -14,6 +14,7 @@ from connector_runner.datasets.fence_loss import explain_loss, why_refused
 from connector_runner.datasets.fencing import Holder, decode_position, encode_position
 from connector_runner.datasets.ledger_schemas import create_foreign, find_home, find_problem, read_owners, statements_in
 from connector_runner.datasets.ledger_statements import build_ledger_statements
+from connector_runner.datasets.lost import report_lost
 from connector_runner.datasets.names import TableNames
 from connector_runner.datasets.places import ANCHOR, Kept, build_stored, encode_place, is_apart, whole_of
 from connector_runner.datasets.procedure import Procedure, Statement
@@ -169,11 +170,14 @@ class Ledger:
         ledger = self.streams[schema.stream]
         table = ledger.key[2]
         self._require_equal(schema, table)
-        own = any(owner.holder.schema_version for owner in (yield from read_owners(self, ledger)))
+        holders = [owner.holder for owner in (yield from read_owners(self, ledger))]
+        own = any(holder.schema_version for holder in holders)
         is_created = yield from ensure_rows(own)
         yield from create_missing(self.dialect, ledger.names.dead_letters, ledger.sql.create_dead_letters)
         yield from create_missing(self.dialect, ledger.names.incidents, ledger.sql.create_incidents)
         if is_created:  # ours from now on, before it has rows
+            anchor = (yield from self.read_holder(self.key)) if self.has_anchor else None
+            yield from report_lost(ledger, holders, anchor, noun=self.dialect.noun)
             yield Statement(self.sql.adopt, [schema.version, *ledger.key, self.epoch])
         self._versions[schema.stream] = (table, schema.version)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
@@ -190,6 +191,32 @@ async def test_incidents_lie_beside_the_rows(dataset: Dataset) -> None:
     assert (row[:5], detail, json.loads(row[6])) == (
         ("default/test", "test", "gap", "BTC-USD", incident.message), {"first": 5}, {"next": 1}
     )  # fmt: skip
+
+
+@pytest.mark.needs_transaction
+@pytest.mark.parametrize("mode", list(WriteMode))
+async def test_a_table_that_somebody_deleted_is_made_again_and_told(dataset: Dataset, mode: WriteMode) -> None:
+    """Its rows up to the position are gone, and whoever reads the new table must know."""
+    batches = [batch(SMALL, k, (UPSERT, (k, "a"))) for k in (1, 2, 3)]
+    await run_to_end(batches[:2], context(dataset, write_mode=mode))
+    dataset.drop("rows")
+    await run_to_end(batches, context(dataset, run=2, write_mode=mode))
+    await run_to_end(batches, context(dataset, run=3, write_mode=mode))
+    assert dataset.read(SMALL, "rows") == [(3, "a")]
+    ((kind, subject, message, position),) = dataset.query("SELECT kind, subject, message, position FROM rows_incidents")
+    assert (kind, subject.rpartition(".")[2], json.loads(position)) == ("table_lost", "rows", {"next": 2})
+    assert "was made again" in message
+
+
+@pytest.mark.needs_transaction
+async def test_a_table_that_is_deleted_after_a_reset_is_no_incident(dataset: Dataset) -> None:
+    await run_to_end([batch(SMALL, 1, (UPSERT, (1, "a")))], context(dataset))
+    with contextlib.closing(build_inspector(context(dataset))) as inspector:
+        assert inspector.reset_checkpoints() == 1
+    dataset.drop("rows")
+    await run_to_end([batch(SMALL, 1, (UPSERT, (2, "b")))], context(dataset, run=2))
+    assert dataset.read(SMALL, "rows") == [(2, "b")]
+    assert dataset.query("SELECT count(*) FROM rows_incidents") == [(0,)]
 
 
 async def test_rows_are_read_back_where_the_descriptor_says_so(dataset: Dataset) -> None:

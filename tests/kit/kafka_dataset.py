@@ -191,7 +191,11 @@ class KafkaDataset:
         producer.init_transactions(30)
 
     def drop(self, table: str) -> None:
-        self.topics.delete_all()
+        admin, deadline = self.server.admin(), time.monotonic() + SECONDS
+        (answer,) = admin.delete_topics([table]).values()
+        answer.result(30)
+        while table in self.topics.names():
+            assert time.monotonic() < deadline, f"{table} can't be deleted"
 
     def close(self) -> None:
         """Does nothing: the server ends with the session."""

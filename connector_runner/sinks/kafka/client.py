@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 import uuid
@@ -24,6 +23,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetS
 
 from connector_runner.protocols.errors import TransientError
 from connector_runner.schemas.datasets.kafka import Address
+from connector_runner.sinks.kafka.client_log import LEVEL, build_logger
 from connector_runner.sinks.kafka.errors import is_refusal
 
 T = TypeVar("T")
@@ -38,7 +38,6 @@ COMMIT_SECONDS = 60.0
 BATCH_BYTES = 512 * 1024
 QUEUED_KILOBYTES = 64 * 1024
 CONSUMED = 5000
-SILENT = logging.Logger("librdkafka", logging.CRITICAL + 1)
 VAGUE = {KafkaError._ALL_BROKERS_DOWN}
 """Told after the error of each broker, which says more."""
 # How soon somebody who waits looks whether the sink is closing.
@@ -78,8 +77,8 @@ class Client:
         self._common: dict[str, Any] = {
             "bootstrap.servers": self.where,
             "client.id": "connector-runner",
-            "logger": SILENT,  # what matters is raised; librdkafka would write the rest to stderr as plain text
-            "log_level": 0,
+            "logger": build_logger(),  # else librdkafka writes to stderr as plain text
+            "log_level": LEVEL,
             "error_cb": self._note,
             "reconnect.backoff.max.ms": 1000,
             "socket.connection.setup.timeout.ms": 5000,
@@ -218,6 +217,7 @@ class Client:
 
     def commit(self, producer: Producer) -> None:
         """Commits; tries again what librdkafka says may be tried again."""
+        self.admin.poll(0)  # else what it has to say piles up
         self._patiently(producer.commit_transaction)
 
     def initialise(self, producer: Producer) -> None:

@@ -34,4 +34,5 @@ DIALECT = TopicDialect(
     now="strftime('%Y-%m-%dT%H:%M:%fZ', 'now')",
     find="""SELECT 1 FROM sqlite_master WHERE '"' || replace(name, '"', '""') || '"' = ?""",
     has_schemas=False,
+    noun="topic",
 )

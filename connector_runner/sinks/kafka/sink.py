@@ -7,12 +7,8 @@ from dataclasses import replace
 
 from connector_runner.datasets.blocking.database import Begun
 from connector_runner.datasets.blocking.sink import BlockingSink
-from connector_runner.datasets.fencing import decode_position
 from connector_runner.datasets.ledger import Ledger
-from connector_runner.datasets.places import whole_of
 from connector_runner.datasets.procedure import Procedure, run
-from connector_runner.datasets.stream_ledger import StreamLedger
-from connector_runner.protocols.batch import Incident
 from connector_runner.protocols.errors import InvalidConfigError, TransientError
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.sink import Claim, Receipt, SinkContext, Transaction
@@ -63,24 +59,9 @@ class TopicRows:
     def ensure(self, schema: StreamSchema, own: bool) -> Procedure[bool]:
         """See `Rows.ensure`."""
         del own
-        part = self._ledger.streams[schema.stream]
-        is_new = topics.ensure_topic(self._connected(), part.names.table, schema, append=self._append)
-        if is_new:
-            yield from self._report_lost(part)
-        return is_new
-
-    def _report_lost(self, part: StreamLedger) -> Procedure[None]:
-        """An incident, if the topic that was made now had rows before."""
-        holder = yield from self._ledger.read_holder(part.key)
-        anchor = (yield from self._ledger.read_holder(self._ledger.key)) if self._ledger.has_anchor else None
-        if holder is None or (stored := whole_of(holder, anchor).position) is None:
-            return
-        topic = part.names.table
-        message = (
-            f"the topic {topic} was not there any more and was made again: what this connector had written into it up to this "
-            f"position is gone; `connector-runner checkpoint reset` starts over"
-        )
-        yield part.incident(Incident("topic_lost", topic, message), decode_position(stored))
+        yield from ()
+        name = self._ledger.streams[schema.stream].names.table
+        return topics.ensure_topic(self._connected(), name, schema, append=self._append)
 
     def build_writer(self, schema: StreamSchema) -> TopicWriter:
         """See `Rows.build_writer`."""

@@ -55,7 +55,7 @@ async def test_a_topic_that_is_deleted_is_told(dataset: KafkaDataset) -> None:
     await later.close()
     assert dataset.read(SMALL, "rows") == [(2, "b")]
     (incident,) = [json.loads(message.value() or b"") for message in dataset.topics.committed("rows_incidents")]
-    assert (incident["kind"], incident["subject"]) == ("topic_lost", "rows")
+    assert (incident["kind"], incident["subject"]) == ("table_lost", "rows")
     assert "was made again" in incident["message"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from connector_runner.protocols.batch import Operation
 from connector_runner.protocols.errors import ActionRequiredError, TransientError
 from connector_runner.protocols.sink import SinkContext, Transaction
 from connector_runner.registry import build_inspector, build_sink
+from connector_runner.schemas.outcome import ExitCode
 from connector_runner.sinks.kafka import client as kafka
 from tests.kit.kafka_dataset import KafkaDataset
 from tests.kit.pipeline import SMALL, batch, context
+from tests.scripted.process import start_runner, write_manifest
 from tests.servers.certificates import Authority
 from tests.servers.kafka_security import CLIENT, CLIENT_SECRET, PASSWORD, USER, SecureKafkaServer
 
@@ -214,3 +217,18 @@ async def test_a_password_that_changes_is_read_again(
     await sink.close()
     assert refused.value.reason == "WrongCredentials"
     assert dataset.read(SMALL, "rows") == [(1, "a"), (2, "b")]
+
+
+def test_all_that_a_runner_writes_is_its_log_without_secrets(
+    dataset: KafkaDataset, server: SecureKafkaServer, tmp_path: Path
+) -> None:
+    """Also what librdkafka says by itself, of admin, producer and consumer."""
+    options = login(server, "PLAIN", "another-password")
+    url, config = server.url("SASL"), {"seed": 1, "batches": 10}
+    runner = start_runner(write_manifest(tmp_path / "run.yaml", url, config, options=options))
+    assert runner.wait() == ExitCode.ACTION_REQUIRED, runner.text()
+    lines = [json.loads(line) for line in runner.text().splitlines()]
+    said = [line for line in lines if line.get("library") == "librdkafka"]
+    assert any(line["message"].startswith("FAIL: sasl_ssl://127.0.0.1") for line in said), said
+    assert {line["level"] for line in said} == {"warning"}
+    assert "another-password" not in runner.text()

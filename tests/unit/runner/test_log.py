@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 import yaml
 
 from connector_runner.commands.session import build_source_context
-from connector_runner.log import LineLog
+from connector_runner.log import LibraryLog, LineLog, libraries_logged
 from connector_runner.manifests import orders_from_file
 from connector_runner.redaction import BLOT, Redactor
 from connector_runner.registry import FolderRegistry
@@ -76,3 +78,41 @@ def test_secrets_within_objects_are_known_as_secrets(tmp_path: Path) -> None:
     unheard: Any = None
     build_source_context(orders_from_file(path), FolderRegistry(), unheard, redactor)
     assert redactor.clean("Bearer inline-token, token-of-a-secret, latest") == f"{BLOT}, {BLOT}, latest"
+
+
+def test_what_libraries_say_is_a_line_of_the_log_without_secrets() -> None:
+    redactor, out = Redactor(), io.StringIO()
+    redactor.learn(["hunter22"])
+    with libraries_logged(LineLog(redactor, out)):
+        logging.getLogger("some.library").warning("the password %s was refused", "hunter22")
+        logging.getLogger("some.library").info("nothing of interest")
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn("old, and hunter22 too", DeprecationWarning, stacklevel=1)
+        try:
+            raise ValueError("hunter22")
+        except ValueError:
+            logging.getLogger("asyncio").exception("a task failed")
+    logging.getLogger("some.library").error("after the run")
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [(line["level"], line["library"]) for line in lines] == [
+        ("warning", "some.library"), ("warning", "py.warnings"), ("error", "asyncio"),
+    ]  # fmt: skip
+    assert lines[0]["message"] == f"the password {BLOT} was refused"
+    assert "ValueError" in lines[2]["trace"]
+    assert "hunter22" not in out.getvalue()
+
+
+def test_what_a_library_repeats_is_written_once_a_minute() -> None:
+    now, out = [0.0], io.StringIO()
+    handler = LibraryLog(LineLog(Redactor(), out), clock=lambda: now[0])
+    for after in range(70):
+        now[0] = float(after)
+        handler.emit(
+            logging.makeLogRecord({"name": "x", "msg": "%d ms in state CONNECT", "args": (after,), "levelno": 40})
+        )
+    handler.emit(logging.makeLogRecord({"name": "x", "msg": "another line", "levelno": 30}))
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [(line["message"], line.get("repeated")) for line in lines] == [
+        ("0 ms in state CONNECT", None), ("60 ms in state CONNECT", 59), ("another line", None),
+    ]  # fmt: skip
