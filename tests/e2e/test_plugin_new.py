@@ -70,11 +70,29 @@ def test_new_changes_its_own_connector_and_none_of_another_tool(bare: LocalKube)
     spec = json.loads(bare.kubectl("get", "connector", "owned", "-n", FEW, "-o", "json"))["spec"]
     assert spec["config"]["productId"] == ["BTC-USD"]
     assert run(bare, "delete", "owned", "-n", FEW, "--yes").stdout.startswith("owned: deleted")
-    for product in ("BTC-USD", "ETH-USD"):
-        run(bare, "new", *f"{line}{product}".split(), "-n", FEW, "--apply")
-    spec = json.loads(bare.kubectl("get", "connector", "owned", "-n", FEW, "-o", "json"))["spec"]
-    assert spec["config"]["productId"] == ["ETH-USD"]
+    run(bare, "new", *f"{line}BTC-USD".split(), "-n", FEW, "--apply")
+    run(bare, "new", *f"{line}BTC-USD".split(), "-n", FEW, "--apply")  # nothing would change
+    for option in ("--dry-run", "--apply"):
+        refusal = run(bare, "new", *f"{line}ETH-USD --start".split(), "-n", FEW, option, code=1).stderr
+        assert "this would change its spec.config.productId, spec.status. Nothing was changed" in refusal, refusal
+    assert _products(bare) == ["BTC-USD"]
+    run(bare, "new", *f"{line}ETH-USD".split(), "-n", FEW, "--apply", "--overwrite")
+    assert _products(bare) == ["ETH-USD"]
+    for answer, code, product in (("", 1, "ETH-USD"), ("y", 0, "LTC-USD")):
+        screen = Screen(bare, 80, 24, "new", *f"{line}LTC-USD".split(), "-n", FEW, "--apply")
+        try:
+            screen.read_until(r"Change it\? \[y/N\] ")
+            os.write(screen.ours, f"{answer}\n".encode())
+            assert screen.process.wait(PATIENCE) == code
+        finally:
+            screen.close()
+        assert _products(bare) == [product]
     run(bare, "delete", "owned", "-n", FEW, "--yes")
+
+
+def _products(bare: LocalKube) -> object:
+    spec = json.loads(bare.kubectl("get", "connector", "owned", "-n", FEW, "-o", "json"))["spec"]
+    return spec["config"]["productId"]
 
 
 def test_new_asks_on_a_terminal(bare: LocalKube, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from connector_runner.datasets.dialect import Dialect
 from connector_runner.protocols.check import Examiner
 from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.protocols.sink import Inspector, Sink, SinkContext
+from connector_runner.schemas.extras import say_install
 
 
 def build_dialect() -> Dialect:
@@ -21,7 +22,7 @@ def _require_library() -> None:
         import pyarrow  # noqa: F401
     except ImportError:
         raise ActionRequiredError(
-            "the Delta dataset needs the packages deltalake and pyarrow: pip install 'connector-operator[runner,lake]'",
+            f"the Delta dataset needs the packages deltalake and pyarrow: {say_install('runner', 'lake')}",
             reason="InvalidDataset",
         ) from None
 

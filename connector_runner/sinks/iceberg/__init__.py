@@ -5,6 +5,7 @@ from __future__ import annotations
 from connector_runner.datasets.dialect import Dialect
 from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.protocols.sink import Inspector, Sink, SinkContext
+from connector_runner.schemas.extras import say_install
 
 
 def build_dialect() -> Dialect:
@@ -21,8 +22,7 @@ def _require_library() -> None:
         import sqlalchemy  # noqa: F401
     except ImportError:
         raise ActionRequiredError(
-            "the Iceberg dataset needs the packages pyiceberg[sql-sqlite] and pyarrow: pip install "
-            "'connector-operator[runner,lake]'",
+            f"the Iceberg dataset needs the packages pyiceberg[sql-sqlite] and pyarrow: {say_install('runner', 'lake')}",
             reason="InvalidDataset",
         ) from None
 

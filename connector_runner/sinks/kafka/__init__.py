@@ -6,6 +6,7 @@ from connector_runner.datasets.dialect import Dialect
 from connector_runner.protocols.check import Examiner
 from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.protocols.sink import Inspector, Sink, SinkContext
+from connector_runner.schemas.extras import say_install
 
 
 def build_dialect() -> Dialect:
@@ -20,7 +21,7 @@ def _require_client() -> None:
         import confluent_kafka  # noqa: F401 - only whether it is there
     except ImportError:
         raise ActionRequiredError(
-            "the Kafka dataset needs the package confluent-kafka: pip install 'connector-operator[runner,kafka]'",
+            f"the Kafka dataset needs the package confluent-kafka: {say_install('runner', 'kafka')}",
             reason="InvalidDataset",
         ) from None
 

@@ -102,7 +102,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags = build_parser().parse_args(arguments)
     missing = [package for package in ("rich", "urllib3") if find_spec(package) is None]
     if missing:
-        sys.stderr.write(f"{' and '.join(missing)} not installed: pip install 'connector-operator[plugin]'\n")
+        from connector_runner.schemas.extras import say_install
+
+        sys.stderr.write(f"{' and '.join(missing)} not installed: {say_install('plugin')}\n")
         return FAILED
     from connector_operator.kubectl.named import check_names
     from connector_operator.kubectl.refusals import RefusedError
@@ -170,6 +172,7 @@ def _add_new(new: argparse.ArgumentParser) -> None:
     new.add_argument(
         "--apply", action="store_true", help="give it to the API server instead of writing it to the output"
     )
+    new.add_argument("--overwrite", action="store_true", help="change a connector of this name that is there already")
     new.add_argument("--dry-run", action="store_true", help="only have the API server check it")
 
 

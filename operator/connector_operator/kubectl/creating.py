@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 from connector_operator.kubectl.cluster import Cluster, Json, Login
@@ -14,6 +15,7 @@ from connector_operator.kubectl.manifests import (
     find_manifest_problems,
     find_missing,
     format_manifest,
+    list_changes,
     parse_setting,
     say_next,
 )
@@ -45,7 +47,7 @@ def create(flags: Namespace) -> int:
         cluster = Cluster(Login(flags.kubeconfig, flags.context, flags.acting_as))
         manifest["metadata"]["namespace"] = wish.namespace or cluster.namespace
         check_namespace(manifest["metadata"]["namespace"])
-        _apply(cluster, manifest, is_dry=flags.dry_run)
+        _apply(cluster, manifest, is_dry=flags.dry_run, overwrites=flags.overwrite)
     if flags.file:
         Path(flags.file).write_text(format_manifest(manifest), encoding="utf-8")
     elif not flags.apply:
@@ -57,11 +59,24 @@ def create(flags: Namespace) -> int:
     return 0
 
 
-def _apply(cluster: Cluster, manifest: Json, *, is_dry: bool) -> None:
-    """Gives the manifest to the API server; what something else manages stays as it is, and that is said."""
+def _apply(cluster: Cluster, manifest: Json, *, is_dry: bool, overwrites: bool) -> None:
+    """Gives the manifest to the API server; what something else manages stays as it is, and that is said.
+
+    A connector that is there already is changed only by `overwrites`, or if whoever sits at a terminal says so.
+    """
     name, namespace = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
     try:
-        cluster.apply(manifest, is_dry=is_dry)
+        before = cluster.get(namespace, name)
+    except RefusedError as error:
+        if not error.is_missing:
+            raise
+        before = None
+    try:
+        after = cluster.apply(manifest, is_dry=True)
+        if before is not None and not overwrites:
+            _confirm(f"There is already a connector {name} in the namespace {namespace}", list_changes(before, after))
+        if not is_dry:
+            cluster.apply(manifest)
     except RefusedError as error:
         if error.status != CONFLICT:
             raise
@@ -70,6 +85,25 @@ def _apply(cluster: Cluster, manifest: Json, *, is_dry: bool) -> None:
             f"nothing was changed. Change it where it comes from: edit its manifest and `kubectl apply -f` it, or choose another --name. {error}",
             status=CONFLICT,
         ) from None
+
+
+def _confirm(there_is: str, changes: Sequence[str]) -> None:
+    """Has a person say that a connector is to be changed.
+
+    Raises:
+        RefusedError: Nobody says so.
+    """
+    if not changes:
+        return
+    said = f"{there_is}; this would change its {', '.join(changes)}."
+    if sys.stdin.isatty():
+        try:
+            if _ask(f"{said} Change it? [y/N] ").lower() in {"y", "yes"}:
+                return
+        except EOFError:
+            pass
+        raise RefusedError("Nothing was changed.")
+    raise RefusedError(f"{said} Nothing was changed; to change it, say --overwrite, or choose another --name.")
 
 
 def read_wish(flags: Namespace) -> Wish:

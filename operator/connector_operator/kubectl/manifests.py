@@ -135,6 +135,19 @@ def format_manifest(manifest: Mapping[str, Any]) -> str:
     return format_yaml(manifest)
 
 
+def list_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Which fields of `spec` are different, as paths; of what they say nothing is repeated, as it may be secret."""
+    return sorted(_find_changes(before.get("spec") or {}, after.get("spec") or {}, "spec"))
+
+
+def _find_changes(before: Any, after: Any, path: str) -> Iterator[str]:
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for name in before.keys() | after.keys():
+            yield from _find_changes(before.get(name), after.get(name), f"{path}.{name}")
+    elif before != after:
+        yield path
+
+
 def find_missing(wish: Wish) -> list[str]:
     """The options that say what is still needed, where nobody can be asked."""
     missing = [] if wish.name else ["--name NAME"]

@@ -97,17 +97,18 @@ def test_an_empty_line_confirms_nothing(monkeypatch: pytest.MonkeyPatch) -> None
     assert is_confirmed("trades", "shop")
 
 
+FOUND = (200, {"spec": {}})
 NEW = ["new", "coinbase", "--name", "first", "--set", "productId=A-B", "--stream", "ticker"]
 
 
 def test_new_overwrites_nothing_by_force(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     conflict = refused(409, 'conflict with "argocd": .spec.config\x1b[2J', name="first")
     for line in ("--apply", "--dry-run"):
-        with recording(tmp_path, lambda _: conflict) as server:
+        with recording(tmp_path, lambda asked: conflict if "PATCH" in asked else FOUND) as server:
             assert main(["--kubeconfig", server.kubeconfig, *NEW, line, "--file", str(tmp_path / "out")]) == 1
-        (asked,) = server.asked
+        (_, asked) = server.asked
         assert "force" not in asked
-        assert ("dryRun=All" in asked) is (line == "--dry-run")
+        assert "dryRun=All" in asked, "what would be different is asked first"
         said = capsys.readouterr()
         assert said.err.startswith("There is already a connector first in the namespace shop")
         assert 'conflict with "argocd"' in said.err
@@ -115,6 +116,21 @@ def test_new_overwrites_nothing_by_force(tmp_path: Path, capsys: pytest.CaptureF
         assert "kubectl apply" in said.err
         assert "applied" not in said.out
         assert not (tmp_path / "out").exists()
+
+
+def test_new_changes_nothing_that_nobody_was_asked_about(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    there = {"spec": {"config": {"productId": ["C-D"], "key": "geheim"}}}
+    would_be = {"spec": {"config": {"productId": ["A-B"]}, "status": "running"}}
+    with recording(tmp_path, lambda asked: (200, would_be if "PATCH" in asked else there)) as server:
+        line = ["--kubeconfig", server.kubeconfig, *NEW, "--apply"]
+        assert main(line) == 1
+        assert [asked.partition(" ")[0] for asked in server.asked] == ["GET", "PATCH"]
+        said = capsys.readouterr().err
+        assert "would change its spec.config.key, spec.config.productId, spec.status. Nothing was changed" in said
+        assert "geheim" not in said
+        assert main([*line, "--overwrite"]) == 0
+        assert server.asked[-1].startswith("PATCH")
+        assert "dryRun" not in server.asked[-1]
 
 
 @pytest.mark.parametrize("command", ["delete", "stop"])
