@@ -30,9 +30,11 @@ export class VirtualList {
     this.draw();
   }
 
-  /** Draws what is in sight; rows that stay keep their elements, and with them the focus. */
+  /** Draws what is in sight; rows that stay keep their elements and the focus. Of one that goes, the row at its place gets it. */
   draw() {
     this.waiting = false;
+    const focused = this.canvas.contains(document.activeElement) ? document.activeElement : null;
+    const place = focused?.closest("[data-index]")?.dataset.index;
     const height = this.height();
     this.canvas.style.height = `${this.items.length * height}px`;
     const first = Math.max(0, Math.floor(this.scroller.scrollTop / height) - SPARE);
@@ -51,6 +53,11 @@ export class VirtualList {
     for (const row of this.rows.values()) row.remove();
     this.rows = kept;
     this.#arrange([...kept.values()]);
+    if (focused && focused !== document.activeElement) (focused.isConnected ? focused : this.#linkAt(place) || this.scroller).focus({ preventScroll: true });
+  }
+
+  #linkAt(index) {
+    return [...this.rows.values()].find((one) => one.dataset.index === String(index))?.querySelector("a, button, input");
   }
 
   /** Puts the rows into the order in which a screen reader should find them, without moving those that stand right. */
@@ -77,8 +84,7 @@ export class VirtualList {
     const from = row ? Number(row.dataset.index) : -1;
     const to = Math.max(0, Math.min(this.items.length - 1, from + steps[event.key]));
     this.reveal(to);
-    const target = [...this.rows.values()].find((one) => one.dataset.index === String(to));
-    target?.querySelector("a, button, input")?.focus({ preventScroll: true });
+    this.#linkAt(to)?.focus({ preventScroll: true });
   }
 
   reveal(index) {
