@@ -97,7 +97,7 @@ def test_an_empty_line_confirms_nothing(monkeypatch: pytest.MonkeyPatch) -> None
     assert is_confirmed("trades", "shop")
 
 
-FOUND = (200, {"spec": {}})
+FOUND: Answer = (200, {"spec": {}})
 NEW = ["new", "coinbase", "--name", "first", "--set", "productId=A-B", "--stream", "ticker"]
 
 
