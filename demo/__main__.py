@@ -71,7 +71,7 @@ def print_stage(stage: Stage) -> None:
     except StoryBroken:
         say(run_command(DIAGNOSIS, stage.environment))
         raise
-    say(f"\nEvery step was true. {len(done)} steps, {time.monotonic() - start:.0f} s in all.")
+    say(f"\nEach of {len(done)} steps showed what it should, in {time.monotonic() - start:.0f} s.")
     say(f"{describe_seconds(done)}\n{memory}".rstrip())
 
 

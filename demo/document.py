@@ -1,4 +1,4 @@
-"""The story as a section of the README; `make generate` writes it."""
+"""The story as a section of docs/demo.md; `make generate` writes it."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ def prepare_own_cluster(say: Callable[[str], None], folder: Path) -> Iterator[St
             kubeconfig = cluster / "kubeconfig"
             play = f"""
 The cluster stays up until Ctrl-C. In another terminal, at the top of the checkout:
-  export KUBECONFIG={relpath(kubeconfig, ROOT)} PATH=$PWD/.build/localkube/bin:$PATH
+  export KUBECONFIG={relpath(kubeconfig, ROOT)} PATH=$PWD/.build/localkube/bin:$PWD/.venv/bin:$PATH
 {things_to_try(folder)}"""
             yield Stage(
                 environment={"KUBECONFIG": str(kubeconfig), "PATH": f"{BIN}:{os.environ['PATH']}"},
@@ -161,9 +161,11 @@ def things_to_try(folder: Path) -> str:
     """Commands that a person may try."""
     return f"""\
   kubectl apply -f {relpath(folder, ROOT)}/manifests/connector.yaml
-  kubectl get connectors --watch
+  kubectl connectors why your-connector
+  kubectl connectors status --watch
   kubectl describe connector your-connector
-  kubectl logs -n connector-operator deployment/connector-operator"""
+  kubectl logs -n connector-operator deployment/connector-operator
+More, and the console in a browser: docs/demo.md#play-on"""
 
 
 @contextmanager
@@ -197,7 +199,7 @@ def prepare_given_cluster(say: Callable[[str], None], folder: Path) -> Iterator[
                 folder=folder, images=images, reaches_pods=False,
                 how_to_play=f"""
 Ctrl-C deletes what the demo made. In another terminal, at the top of the checkout:
-  export KUBECONFIG={relpath(environment["KUBECONFIG"], ROOT)}
+  export KUBECONFIG={relpath(environment["KUBECONFIG"], ROOT)} PATH=$PWD/.venv/bin:$PATH
 {things_to_try(folder)}""",
             )  # fmt: skip
         finally:

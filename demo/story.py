@@ -1,6 +1,6 @@
 """The story of one connector, as data: what a user types, and what must be seen then.
 
-The README shows the same commands, a test runs them on the test cluster, and `python -m demo` walks through them: one
+docs/demo.md shows the same commands, a test runs them on the test cluster, and `python -m demo` walks through them: one
 list, so that none of the three can become outdated.
 """
 

@@ -53,7 +53,7 @@ def find_pages() -> dict[str, Blocks]:
     """The pages with generated blocks, and what builds them. Each source declares its own in its module `reference`."""
     sources = [name.lower() for name in connector_types()]
     return {
-        "README.md": {"story": build_walkthrough},
+        "docs/demo.md": {"story": build_walkthrough},
         **kind_pages.REFERENCE,
         "docs/http-api.md": kind_pages.HTTP_API,
         "docs/install.md": {"values": describe_values},

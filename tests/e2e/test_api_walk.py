@@ -19,14 +19,9 @@ from tests.localkube.build import ensure_binary
 from tests.localkube.cluster import Cluster, eventually
 
 CALLS: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "seed_calls.yaml").read_text())
-# How the README makes the caller's account; what goes before and after it is another on a local cluster.
+# How the page makes the caller's account; what goes before and after it is another on a local cluster.
 INSTALL, *ACCOUNT, TOKEN, FORWARD, ADDRESS = (
-    (ROOT / "README.md")
-    .read_text()
-    .split("## The same over HTTP")[1]
-    .split("```sh\n")[1]
-    .split("\n```")[0]
-    .splitlines()
+    (ROOT / "docs/http-api.md").read_text().split("## Install")[1].split("```sh\n")[1].split("\n```")[0].splitlines()
 )
 # As typed in the original: without quotes the shell takes `&` for its own, so displayConfigs is never sent.
 UNQUOTED = "curl -sS $API/v1/connectors/connector/YOUR_CONNECTOR?token=$TOKEN&displayConfigs=true; wait"

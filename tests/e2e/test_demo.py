@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -104,6 +105,23 @@ def test_on_a_given_cluster_it_deletes_what_it_made(tmp_path: Path) -> None:
         given.stop()
 
 
+def play_on(folder: Path) -> None:
+    """Types what docs/demo.md says for a second terminal: the console answers at its address, and takes the token."""
+    page = (ROOT / "docs/demo.md").read_text().split("## Play on")[1]
+    script = "".join(re.findall(r"```sh\n(.*?)```", page, flags=re.DOTALL)[:2])
+    assert ".build/demo/" in script
+    script = script.replace(".build/demo", str(folder))
+    typed = subprocess.run(
+        ["bash", "-e", "-c", f"{script}kubectl connectors status"],
+        cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert typed.returncode == 0, typed.stdout + typed.stderr
+    assert "There are no connectors in the namespace default" in typed.stderr
+    address, token = typed.stdout.splitlines()[-2:]
+    call = ["curl", "-sS", "-H", f"Authorization: Bearer {token}", f"{address}/v1/fleet"]
+    assert json.loads(subprocess.check_output(call, text=True))["namespace"] == "default"
+
+
 def test_on_a_terminal_it_stays_until_ctrl_c_and_leaves_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     ours, theirs = pty.openpty()
@@ -118,6 +136,7 @@ def test_on_a_terminal_it_stays_until_ctrl_c_and_leaves_nothing(tmp_path: Path) 
         while "The cluster stays up until Ctrl-C" not in said:
             said += os.read(ours, 65536).decode(errors="replace")
         assert processes_of(folder)
+        play_on(folder)
         demo.send_signal(signal.SIGINT)
         while demo.poll() is None:
             try:

@@ -1,4 +1,4 @@
-"""The commands of the README: each of its shell blocks is run by a test, and no block is left out."""
+"""The commands of the README and of the pages that it leads to first: each of their shell blocks is run by a test, and no block is left out."""
 
 from __future__ import annotations
 
@@ -15,30 +15,57 @@ import yaml
 from connector_runner.manifests import orders_from_file
 from connector_runner.registry import FolderRegistry
 from demo.document import build_walkthrough
+from demo.stage import IMAGE_VARIABLES
 from demo.walk import ROOT
 from tests.localkube.cluster import Cluster
 from tests.servers.ports import free_port
 
-BLOCKS = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+PAGES = ("README.md", "docs/demo.md", "docs/install.md", "docs/http-api.md", "docs/runner.md")
+HELM = "helm install connector-operator"
+
+
+def blocks_of(page: str) -> list[str]:
+    """The shell blocks of a page."""
+    return re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
+
+
+BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 
 
 def block_with(words: str) -> str:
-    """The one block that has these words."""
-    (found,) = (block for block in BLOCKS if words in block)
+    """The one text among the blocks that has these words."""
+    (found,) = {block for block in BLOCKS if words in block}
     return str(found)
 
 
 def test_every_block_has_a_test() -> None:
     tested = {
-        block_with("make demo"),  # test_demo.py, and CI
+        "make demo\n",  # test_demo.py, and CI
+        block_with("ON_MY_CLUSTER=1"),  # test_demo.py sets the same variables; below
         block_with("kubectl apply -f demo/dataset.yaml"),  # test_demo.py runs the same list
+        block_with("export KUBECONFIG=.build"),  # test_demo.py types it, and the next one
+        block_with("kubectl apply -k tests/e2e/localkube-api"),
         block_with("connector-runner run"),  # below
-        block_with("docker build"),  # below
-        block_with("rolebinding"),  # test_api_walk.py types it
+        block_with("docker push registry.example.org/connector-operator"),  # below
+        block_with("mkdir -p install"),  # below
+        block_with(f"EOF\n{HELM}"),  # test_chart.py
+        block_with("helm uninstall"),  # test_walk_page.py types it
+        block_with("rolebinding caller"),  # test_api_walk.py types it
         block_with("curl"),  # test_api_walk.py runs the same list
     }
-    assert set(BLOCKS) == tested
+    (helm,) = (block for block in blocks_of("README.md") if HELM in block)
+    assert set(BLOCKS) == {*tested, helm}
+    assert helm in block_with(f"EOF\n{HELM}")
     assert build_walkthrough() == f"```sh\n{block_with('demo/dataset.yaml')}```"
+
+
+def test_the_demo_on_another_cluster_gets_each_image_that_it_needs() -> None:
+    block = block_with("ON_MY_CLUSTER=1")
+    named = dict(re.findall(r"export (\w+)=(\S+)", block))
+    assert set(named) == set(IMAGE_VARIABLES.values())
+    pushed = set(re.findall(r"docker push (\S+)", block + block_with("connector-operator:0.1.0\ndocker push")))
+    assert pushed == set(named.values())
+    assert all((ROOT / file).is_file() for file in re.findall(r"docker build -f (\S+)", block))
 
 
 def test_the_runner_alone(tmp_path: Path) -> None:
@@ -79,10 +106,10 @@ def stop_group(group: int) -> None:
 @pytest.fixture
 def install(tmp_path: Path) -> Path:
     """The kustomization that the block writes, next to the checkout's manifests."""
-    script = block_with("docker build")
+    script = block_with("mkdir -p install")
     for name in ("manifests", "crds"):
         shutil.copytree(ROOT / name, tmp_path / name)
-    writing = script[script.index("mkdir") : script.index("kubectl apply")]
+    writing = script[: script.index("kubectl apply")]
     subprocess.run(["bash", "-e", "-c", writing], cwd=tmp_path, check=True)
     assert "kubectl apply --server-side -k install" in script
     return tmp_path / "install"
@@ -90,14 +117,15 @@ def install(tmp_path: Path) -> Path:
 
 def check_images(rendered: str) -> None:
     """Each image that the block builds is the one that is used."""
-    built = re.findall(r"docker build -f (\S+) -t (\S+) \.", block_with("docker build"))
+    commands = block_with("docker push registry.example.org/connector-operator")
+    built = re.findall(r"docker build -f (\S+) -t (\S+) \.", commands)
     (deployment,) = (part for part in yaml.safe_load_all(rendered) if part["kind"] == "Deployment")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     used = [container["image"], *(e["value"] for e in container["env"] if e["name"].endswith("RUNNER_IMAGE"))]
     assert [image for _, image in built] == used
     for file, image in built:
         assert (ROOT / file).is_file()
-        assert f"docker push {image}\n" in block_with("docker build")
+        assert f"docker push {image}\n" in commands
 
 
 def test_the_install_uses_the_images_that_were_built(cluster: Cluster, install: Path) -> None:

@@ -1,4 +1,4 @@
-"""README, demo and end-to-end test tell one story."""
+"""The demo, its page and the end-to-end test tell one story."""
 
 import os
 import re
@@ -20,8 +20,8 @@ from demo.walk import ROOT, StoryBroken, walk
 from generate.blocks import fill
 
 
-def test_the_readme_tells_the_story_as_it_is() -> None:
-    text = (ROOT / "README.md").read_text()
+def test_the_page_tells_the_story_as_it_is() -> None:
+    text = (ROOT / "docs/demo.md").read_text()
     assert "<!-- begin: story -->" in text
     assert fill(text, {"story": build_walkthrough}) == text, "run `make generate`"
 
