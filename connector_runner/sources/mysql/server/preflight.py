@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from connector_runner.sources.mysql.server.facts import Server
 from connector_runner.sources.mysql.settings import Mode
 from connector_runner.sources.mysql.types.labels import has_hidden_labels
-from connector_runner.sources.mysql.types.literals import can_resume_after
+from connector_runner.sources.mysql.types.literals import can_resume_after, padded_keys
 from connector_runner.sources.mysql.types.table import FoundTable
 
 # Engines that keep a table's rows themselves and change them only by statements that this server logs.
@@ -69,6 +69,11 @@ def table_problems(server: Server, table: FoundTable, account: str, *, ignores_c
     elif not definition.key:
         problems.append(
             "it has neither a primary key nor a unique index without NULLs: ALTER TABLE … ADD PRIMARY KEY (…)"
+        )
+    elif padded := padded_keys([definition.columns[place] for place in definition.key_places], definition.order):
+        problems.append(
+            f"its key has CHAR columns with a NO PAD collation ({', '.join(padded)}), which MariaDB's index sorts in another order than it "
+            "compares them, so that a copy in parts would leave rows out: MODIFY them as VARCHAR, or use mode FULL_TABLE"
         )
     elif not can_resume_after([definition.columns[place] for place in definition.key_places]):
         problems.append(

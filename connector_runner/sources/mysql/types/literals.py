@@ -19,12 +19,26 @@ from connector_runner.sources.mysql.types.labels import bits_of, has_hidden_labe
 _INEXACT = frozenset({"float", "double", "json", "vector"})
 
 
-def can_resume_after(columns: Sequence[SourceColumn]) -> bool:
-    """Whether a key of these columns can be compared exactly."""
-    return bool(columns) and all(
-        column.type.base not in _INEXACT and not is_short_year(column) and not has_hidden_labels(column)
-        for column in columns
+def can_resume_after(columns: Sequence[SourceColumn], order: Sequence[str] = ()) -> bool:
+    """Whether a key of these columns can be compared exactly; `order` as in the table's definition."""
+    return (
+        bool(columns)
+        and not padded_keys(columns, order)
+        and all(
+            column.type.base not in _INEXACT and not is_short_year(column) and not has_hidden_labels(column)
+            for column in columns
+        )
     )
+
+
+def padded_keys(columns: Sequence[SourceColumn], order: Sequence[str]) -> list[str]:
+    """Columns of a key that its index sorts in another order than comparisons have.
+
+    MariaDB's indexes pad CHAR with blanks, which its comparisons by a NO PAD collation do not: 'a' and a tab sort before 'a' in the one
+    and after it in the other, so that rows lie on the wrong side of a key.
+    """
+    pairs = zip(columns, order, strict=False)  # the order of old checkpoints is not known
+    return [column.name for column, collation in pairs if column.type.base == "char" and "_nopad_" in collation]
 
 
 def quote_name(name: str) -> str:
