@@ -27,6 +27,7 @@ class ServerProcess(ABC):
 
     Args:
         name: What it is called in messages and in the name of its directory.
+        folder: Where that directory is made; None: where temporary files are.
     """
 
     host = "127.0.0.1"
@@ -37,9 +38,9 @@ class ServerProcess(ABC):
     NOT_READY: ClassVar[tuple[type[Exception], ...]] = (OSError,)
     """What `is_ready` may raise while it does not serve yet."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, folder: Path | None = None) -> None:
         self.name = name
-        self.directory = Path(tempfile.mkdtemp(prefix=f"{name}-"))
+        self.directory = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=folder))
         self.port = free_port()
         self._log = self.directory / "server.log"
         self._process: subprocess.Popen[bytes] | None = None

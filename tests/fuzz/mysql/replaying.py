@@ -15,7 +15,7 @@ from tests.fuzz.mysql.running.doing import replay
 from tests.fuzz.mysql.running.pace import hasten
 from tests.fuzz.mysql.running.verdict import Verdict
 from tests.fuzz.mysql.steps import History
-from tests.fuzz.mysql.versions import build_server
+from tests.fuzz.mysql.versions import build_server, fast_folder
 
 AT_ONCE = 6
 KEPT = sorted((Path(__file__).parent / "histories").glob("*.json"))
@@ -49,7 +49,10 @@ async def _replay_on_one(paths: list[Path], patience: float) -> list[Replayed]:
     hasten()
     free = asyncio.Semaphore(AT_ONCE)
     first = read_history(paths[0])
-    with tempfile.TemporaryDirectory(prefix="kept-") as folder, build_server(first.version, first.options) as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="kept-", dir=fast_folder()) as folder,
+        build_server(first.version, first.options) as server,
+    ):
 
         async def one(number: int, path: Path) -> Replayed:
             async with free:

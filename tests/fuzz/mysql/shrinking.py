@@ -15,7 +15,7 @@ from tests.fuzz.mysql.running.doing import replay
 from tests.fuzz.mysql.running.pace import hasten
 from tests.fuzz.mysql.running.verdict import Verdict
 from tests.fuzz.mysql.steps import History, Step
-from tests.fuzz.mysql.versions import build_server
+from tests.fuzz.mysql.versions import build_server, fast_folder
 
 Fails = Callable[[list[Step]], Awaitable[bool]]
 
@@ -42,7 +42,7 @@ async def shrink(history: History, patience: float = 10.0, tries: int = 250) -> 
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(100))
     hasten()
     with (
-        tempfile.TemporaryDirectory(prefix="shrink-") as folder,
+        tempfile.TemporaryDirectory(prefix="shrink-", dir=fast_folder()) as folder,
         build_server(history.version, history.options) as server,
     ):
         number = 0

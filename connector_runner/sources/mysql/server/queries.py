@@ -32,11 +32,11 @@ def read_server(connection: Connection) -> Server:
         _read_grants(connection, has_wildcards=variables.get("partial_revokes", "OFF").upper() != "ON"),
         _read_filters(connection, variables),
         _read_is_replica(connection),
-        _read_charsets(connection),
+        read_charsets(connection),
     )
 
 
-def _read_charsets(connection: Connection) -> dict[int, str]:
+def read_charsets(connection: Connection) -> dict[int, str]:
     """The character sets of all collations. MariaDB, from 10.10 on, lists collations with several sets in another table."""
     found: dict[int, str] = {}
     for table in ("COLLATIONS", "COLLATION_CHARACTER_SET_APPLICABILITY"):

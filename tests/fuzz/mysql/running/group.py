@@ -16,7 +16,7 @@ from tests.fuzz.mysql.running.drawing import Drawing, draw_head
 from tests.fuzz.mysql.running.pace import hasten
 from tests.fuzz.mysql.running.verdict import Verdict
 from tests.fuzz.mysql.steps import History
-from tests.fuzz.mysql.versions import build_server, options_of, read_dialect
+from tests.fuzz.mysql.versions import build_server, fast_folder, options_of, read_dialect
 
 GROUP = 40
 """Histories that share a server."""
@@ -62,7 +62,7 @@ async def run_group(plan: Plan, numbers: list[int], tell: Callable[[Result], Non
     version, group = plan.version, numbers[0] // GROUP
     options = options_of(version, group)
     with (
-        tempfile.TemporaryDirectory(prefix="fuzz-", dir=_fast_folder()) as name,
+        tempfile.TemporaryDirectory(prefix="fuzz-", dir=fast_folder()) as name,
         build_server(version, options) as server,
     ):
         dialect = read_dialect(server)
@@ -144,7 +144,3 @@ def group_results(plan: Plan, numbers: list[int]) -> list[Result]:
 
     asyncio.run(run_group(plan, numbers, tell))
     return results
-
-
-def _fast_folder() -> str | None:
-    return "/dev/shm" if Path("/dev/shm").is_dir() else None
