@@ -16,10 +16,10 @@ from tests.fuzz.mysql.grammar.scene import Scene, Session
 from tests.fuzz.mysql.grammar.statements import LAST
 from tests.fuzz.mysql.grammar.tables import create_table, random_type
 from tests.fuzz.mysql.oracle import Truth, differences
-from tests.fuzz.mysql.running.verdict import Said, judge_error, needless_gap
+from tests.fuzz.mysql.running.verdict import Said, judge_error, needless_gap, repeated_loss
 from tests.fuzz.mysql.shapes import Column, Index, Shape
 from tests.fuzz.mysql.shrinking import shrink_steps
-from tests.fuzz.mysql.steps import CopyOnce, History, Step
+from tests.fuzz.mysql.steps import LOST_EVENTS, CopyOnce, History, Step
 from tests.fuzz.mysql.values import literal
 
 DIALECTS = [
@@ -195,3 +195,14 @@ def test_a_kept_history_is_the_same(tmp_path: Path) -> None:
     )
     history.save(tmp_path / "history.json")
     assert History.from_json(json.loads((tmp_path / "history.json").read_text())) == history
+
+
+def test_a_part_of_the_log_is_lost_once() -> None:
+    said = [
+        Said(LOST_EVENTS, "SET GLOBAL max_binlog_stmt_cache_size = 4096"),
+        Said(LOST_EVENTS, "INSERT INTO t SELECT 1"),
+    ]
+    told = "resnapshot: an incident event: the server lost part of its log"
+    assert repeated_loss([told], said) == ""
+    assert repeated_loss([told, "refresh: other"], said) == ""
+    assert repeated_loss([told, told], said) == told

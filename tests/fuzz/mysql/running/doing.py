@@ -24,7 +24,7 @@ from tests.fuzz.mysql.running.files import TableFiles
 from tests.fuzz.mysql.running.once import await_table
 from tests.fuzz.mysql.running.process import ProcessConnector
 from tests.fuzz.mysql.running.sessions import Sessions
-from tests.fuzz.mysql.running.verdict import Said, Verdict, judge_error, needless_gap
+from tests.fuzz.mysql.running.verdict import Said, Verdict, judge_error, needless_gap, repeated_loss
 from tests.fuzz.mysql.steps import FAIL_IN_PART, CopyOnce, History, Step
 from tests.servers.mysqld import DatabaseServer
 
@@ -234,6 +234,7 @@ class Doing:
         recent, new = self._said[self._compared :], incidents[connector.judged :]
         connector.judged = len(incidents)
         needless = next(filter(None, (needless_gap(text, self._said, recent) for text in new)), "")
+        needless = needless or repeated_loss(incidents, self._said)
         problem = stored if isinstance(stored, str) else differences(truth, stored)
         if isinstance(stored, str) and not truth.rows:
             problem = ""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from tests.fuzz.mysql.grammar.kinds import KINDS
 from tests.fuzz.mysql.grammar.motifs import MOTIFS
 from tests.fuzz.mysql.grammar.statements import TEMPORARY_NAMESAKE
+from tests.fuzz.mysql.steps import LOST_EVENTS
 
 # Errors that tell a state of the table or the server rather than one statement.
 STATES = (
@@ -122,6 +123,13 @@ def needless_gap(incident: str, said: Sequence[Said], recent: Sequence[Said] | N
         return "" if has_reason else incident
     blamed = _blamed(incident, said) if kind == "resnapshot" else set()
     return incident if blamed and blamed <= HARMLESS else ""
+
+
+def repeated_loss(incidents: Sequence[str], said: Sequence[Said]) -> str:
+    """An incident that tells again of a part of the log that the server lost: a dataset has one for each statement that it lost, at most."""
+    found = [text for text in incidents if LOST_PART in text]
+    lost = sum(statement.kind == LOST_EVENTS and statement.text.startswith("INSERT") for statement in said)
+    return found[-1] if len(found) > lost > 0 else ""
 
 
 def _blamed(message: str, said: Sequence[Said]) -> set[str]:
