@@ -127,13 +127,14 @@ def long_copy(name: str, draw: Draw) -> Beginning:
     second = draw.pick(["", "", ", k1 INT NOT NULL DEFAULT 0"])
     key = "k0, k1" if second else "k0"
     column = f"k0 VARCHAR(20) CHARACTER SET {collation.split('_')[0]} COLLATE {collation} NOT NULL"
+    others = f", w VARCHAR(20) CHARACTER SET utf8mb4, n {draw.pick(['INT', 'SMALLINT', 'BIGINT UNSIGNED'])}{_others(draw, 0, 2)}"
     numbers = f"WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < {draw.number(150, 400)})"
     text = "CONCAT(CHAR(65 + (i * 7) % 26 + 32 * (i % 2)), HEX(i * 7919 % 1000), 'x', i)"
     return Beginning(
         kind,
-        _table(kind, name, f"({column}{second}{_others(draw, 1, 2)}, PRIMARY KEY ({key}))"),
+        _table(kind, name, f"({column}{second}{others}, PRIMARY KEY ({key}))"),
         {"chunkRows": draw.number(2, 7)},
-        [f"INSERT IGNORE INTO {name} (k0) {numbers} SELECT {text} FROM n"],
+        [f"INSERT IGNORE INTO {name} (k0, w, n) {numbers} SELECT {text}, CONCAT('é', i), i FROM n"],
         is_copied_in_parts=True,
     )
 

@@ -14,6 +14,7 @@ from tests.fuzz.mysql.grammar.scene import Kind, Scene, Words
 from tests.fuzz.mysql.grammar.settings import CLIENT_CHARSETS
 from tests.fuzz.mysql.shapes import PARENT
 from tests.fuzz.mysql.steps import Step
+from tests.fuzz.mysql.values import INTEGER_BITS
 
 _ALTER = "ALTER TABLE, CREATE INDEX, DROP INDEX"
 
@@ -235,6 +236,27 @@ def key_again(scene: Scene, draw: Draw) -> Words:
     clause = draw.pick([clauses.another_order, clauses.another_order, clauses.modify_key])(scene, draw)
     return alter(scene, draw, clause) if clause else None
 
+
+def values_again(scene: Scene, draw: Draw) -> Words:
+    """Another character set or sign of a column, and values that need it: read by the definition of before they are others."""
+    texts = [column for column in scene.shape.plain if column.base == "varchar" and column.charset in _SWITCHED]
+    numbers = [column for column in scene.shape.plain if column.base in INTEGER_BITS]
+    if texts and (not numbers or draw.chance(0.6)):
+        column = draw.pick(texts)
+        return alter(
+            scene, draw, f"MODIFY {quoted(column.name)} {column.kind} CHARACTER SET {_SWITCHED[column.charset]}"
+        )
+    if not numbers:
+        return None
+    column = draw.pick(numbers)
+    is_signed = "unsigned" not in column.kind
+    kind = f"{column.base} UNSIGNED" if is_signed else column.base
+    value = 2 ** INTEGER_BITS[column.base] - 1 if is_signed else -1
+    name = quoted(column.name)
+    return [*alter(scene, draw, f"MODIFY {name} {kind}"), f"UPDATE IGNORE {scene.name(draw)} SET {name} = {value}"]
+
+
+_SWITCHED = {"latin1": "utf8mb4", "utf8mb4": "latin1"}
 
 MOTIFS = [
     Kind("temporary namesake, then a look", statements.TEMPORARY_NAMESAKE, 3, statements.temporary),

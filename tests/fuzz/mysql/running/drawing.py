@@ -10,7 +10,7 @@ from tests.fuzz.mysql.draw import Dialect, Draw, quoted
 from tests.fuzz.mysql.grammar.beginnings import Beginning, draw_beginning
 from tests.fuzz.mysql.grammar.changes import insert
 from tests.fuzz.mysql.grammar.kinds import pick_kind, pick_last
-from tests.fuzz.mysql.grammar.motifs import key_again, pick_motif
+from tests.fuzz.mysql.grammar.motifs import key_again, pick_motif, values_again
 from tests.fuzz.mysql.grammar.scene import Kind, Scene, Session, Words
 from tests.fuzz.mysql.grammar.settings import server_setting, session_setting
 from tests.fuzz.mysql.grammar.tables import FAMILIES, TABLE_NAMES, side_tables
@@ -34,6 +34,10 @@ FRAMES = (
     "COMMIT",
 )
 """Beginnings of statements that only make room for others: a kind is drawn when the server took one of the others."""
+_MID_COPY = (
+    Kind("key altered in mid-copy", "", 0, key_again),
+    Kind("values altered in mid-copy", "", 0, values_again),
+)
 SUFFIXES = (*[""] * 12, ".db", "ö", "-x", " y", "%")
 
 
@@ -153,7 +157,7 @@ class Drawing:
         """Stops the connector while it copies; meanwhile something happens to the table."""
         draw = self.draw
         await self._do(Step("kill in copy"))
-        kind = Kind("key altered in mid-copy", "", 0, key_again) if draw.chance(0.8) else pick_kind(draw)
+        kind = draw.weighted({_MID_COPY[0]: 4.0, _MID_COPY[1]: 4.0, pick_kind(draw): 2.0})
         await self._say(kind, kind.write(self.scene, draw))
         if draw.chance(0.3):
             await self._say_changes("insert", insert(self.scene, draw))
