@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -33,21 +34,36 @@ def actions(table: Path) -> list[list[dict[str, Any]]]:
     return [[json.loads(line) for line in path.read_text().splitlines()] for path in commits]
 
 
-def replay(table: Path) -> tuple[list[Path], dict[str, str]]:
-    """The files of a table's newest state, and its columns with their types as Delta spells them."""
-    files: dict[str, None] = {}
-    columns: dict[str, str] = {}
+@dataclass(frozen=True)
+class State:
+    """A table's newest state.
+
+    Attributes:
+        files: Its files with the values of their partition, as texts.
+        columns: Its columns with their types as Delta spells them.
+        partitions: The names of its partition columns.
+    """
+
+    files: dict[str, dict[str, str | None]]
+    columns: dict[str, str]
+    partitions: list[str]
+
+
+def replay(table: Path) -> State:
+    """The newest state of a table."""
+    state = State({}, {}, [])
     for commit in actions(table):
         for action in commit:
             if "remove" in action:
-                files.pop(action["remove"]["path"])
+                state.files.pop(action["remove"]["path"])
         for action in commit:
             if "add" in action:
-                files[action["add"]["path"]] = None
+                state.files[action["add"]["path"]] = action["add"]["partitionValues"]
             if "metaData" in action:
                 fields = json.loads(action["metaData"]["schemaString"])["fields"]
                 columns = {field["name"]: field["type"] for field in fields}
-    return [table / unquote(path) for path in files], columns
+                state = State(state.files, columns, action["metaData"]["partitionColumns"])
+    return state
 
 
 SQL_TYPES = {
@@ -64,17 +80,39 @@ def open_tables(root: Path) -> duckdb.DuckDBPyConnection:
     database = duckdb.connect(":memory:")
     database.execute("SET TimeZone = 'UTC'")
     for log in sorted(root.glob("*/_delta_log")):
-        name = log.parent.name
-        files, columns = replay(log.parent)
-        empty = ", ".join(
-            f"NULL::{SQL_TYPES.get(type_, type_)} AS {quote(column)}" for column, type_ in columns.items()
-        )
+        name, state = log.parent.name, replay(log.parent)
+        empty = ", ".join(f"NULL::{_sql_type(type_)} AS {quote(column)}" for column, type_ in state.columns.items())
         body = f"SELECT {empty} WHERE false"
-        if files:
-            listed = ", ".join("'" + str(path).replace("'", "''") + "'" for path in files)
-            body += f" UNION ALL BY NAME SELECT * FROM read_parquet([{listed}], union_by_name = true)"
-        database.execute(f"CREATE VIEW {quote(name)} AS SELECT {quote_all(columns)} FROM ({body})")
+        for values, paths in _by_partition(state).items():
+            listed = ", ".join(_text(str(log.parent / unquote(path))) for path in paths)
+            body += f" UNION ALL BY NAME SELECT *{_constants(state, values)}"
+            body += f" FROM read_parquet([{listed}], union_by_name = true, hive_partitioning = false)"
+        database.execute(f"CREATE VIEW {quote(name)} AS SELECT {quote_all(state.columns)} FROM ({body})")
     return database
+
+
+def _by_partition(state: State) -> dict[tuple[str | None, ...], list[str]]:
+    found: dict[tuple[str | None, ...], list[str]] = {}
+    for path, values in state.files.items():
+        found.setdefault(tuple(values[name] for name in state.partitions), []).append(path)
+    return found
+
+
+def _constants(state: State, values: Sequence[str | None]) -> str:
+    """The columns of a partition, which its files do not have."""
+    pairs = zip(state.partitions, values, strict=True)
+    return "".join(
+        f", CAST({'NULL' if value is None else _text(value)} AS {_sql_type(state.columns[name])}) AS {quote(name)}"
+        for name, value in pairs
+    )
+
+
+def _sql_type(type_: str) -> str:
+    return SQL_TYPES.get(type_, type_)
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
 
 
 DECODE: dict[Kind, Callable[[Any], Any]] = {

@@ -20,6 +20,7 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True):
         changes: A file of changes to be merged; "" for none.
         key: Columns that identify a row of the changes.
         removed: Which rows are removed before that, as `Table.removal` says it; "" for none.
+        parts: The partition of each of the files, as `Table.parts` says it; empty if the table has none.
     """
 
     table: str
@@ -31,6 +32,7 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True):
     changes: str = ""
     key: tuple[str, ...] = ()
     removed: str = ""
+    parts: tuple[str, ...] = ()
 
 
 def encode_intents(intents: Iterable[Intent]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import TypeAlias
 
@@ -20,6 +20,10 @@ Written: TypeAlias = pa.Table | Sequence[tuple[int, Row]]
 """Rows to be appended, or operations to be merged."""
 CHANGE_BYTES = 512
 """What a change by key takes in memory, about."""
+WAITING_BYTES = 64 << 20
+"""How much of all files together is in memory at most, before it is written into them."""
+OPEN_FILES = 32
+"""How many files are open at most: each has buffers of its own, those of uploads of some MiB."""
 
 
 class Stage:
@@ -35,13 +39,13 @@ class Stage:
         self._connector = connector
         self._table = table
         self._beside = beside
-        self._files: dict[tuple[str, str], list[StagedFile]] = {}
+        self._files: dict[tuple[str, str], dict[str, list[StagedFile]]] = {}
         self._changes: dict[tuple[str, str], tuple[Columns, Changes]] = {}
 
     @property
     def size(self) -> int:
         """The bytes of the largest part."""
-        files = [sum(file.size for file in files) for files in self._files.values()]
+        files = [sum(file.size for file in files) for parts in self._files.values() for files in parts.values()]
         changes = [len(changes.rows) * CHANGE_BYTES for _, changes in self._changes.values()]
         return max([0, *files, *changes])
 
@@ -53,20 +57,42 @@ class Stage:
             if not isinstance(rows, pa.Table):
                 self._changes.setdefault(stream, (columns, Changes(columns.schema)))[1].add(rows)
                 continue
-            files = self._files.setdefault(stream, [])
-            if not files or files[-1].is_closed or not files[-1].has(rows.schema):
-                files.append(StagedFile(self._table(table).staging, self._table(table).file_schema(rows.schema)))
-            files[-1].add(rows)
+            for part, part_rows in self._table(table).parts(rows):
+                files = self._files.setdefault(stream, {}).setdefault(part, [])
+                if not files or files[-1].is_closed or not files[-1].has(part_rows.schema):
+                    schema = self._table(table).file_schema(part_rows.schema)
+                    files.append(StagedFile(self._table(table).staging, schema))
+                files[-1].add(part_rows)
+        self._limit()
+
+    def _limit(self) -> None:
+        """Keeps memory within its limits, however many tables and partitions there are."""
+        unfinished = [file for file in self._all_files() if not file.is_closed]
+        waiting = sum(file.waiting_bytes for file in unfinished)
+        while waiting > WAITING_BYTES:
+            largest = max(unfinished, key=lambda file: file.waiting_bytes)
+            waiting -= largest.waiting_bytes
+            largest.write()
+        opened = sorted((file for file in unfinished if file.is_open), key=lambda file: file.size)
+        for file in opened[OPEN_FILES:]:
+            file.close()
+
+    def _all_files(self) -> Iterator[StagedFile]:
+        for parts in self._files.values():
+            for files in parts.values():
+                yield from files
 
     def seal(self, record: str) -> list[Intent]:
         """Ends the files, and says what becomes of them."""
         intents = []
         for (stream, table), files in self._files.items():
-            for file in files:
+            parts = [(part, file) for part, listed in files.items() for file in listed]
+            for _, file in parts:
                 file.close()
             app, version = self._next_version(stream, table)
-            names = tuple(file.name for file in files)
-            intents.append(Intent(table, app, version, record, names, rows=sum(file.rows for file in files)))
+            names, rows = tuple(file.name for _, file in parts), sum(file.rows for _, file in parts)
+            labels = tuple(part for part, _ in parts) if any(files) else ()
+            intents.append(Intent(table, app, version, record, names, rows=rows, parts=labels))
         for (stream, table), (columns, changes) in self._changes.items():
             if changes:
                 name = write_staged(self._table(table).staging, build_changes(columns, changes), ".changes")
@@ -90,9 +116,8 @@ class Stage:
 
     def discard(self) -> None:
         """Removes it."""
-        for files in self._files.values():
-            for file in files:
-                with suppress(OSError):
-                    file.discard()
+        for file in self._all_files():
+            with suppress(OSError):
+                file.discard()
         self._beside.discard()
         self.clear()

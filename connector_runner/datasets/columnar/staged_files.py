@@ -21,6 +21,8 @@ CHANGE = "_change"
 COMPRESSION = "zstd"
 GROUP_ROWS = 64 * 1024
 """How many rows a row group has; so many are held in memory."""
+TABLE_BYTES = 4096
+"""What the rows of one call take more than their values, about."""
 _written = methodcaller("tell")
 """How many bytes were written to a file."""
 
@@ -32,6 +34,7 @@ class StagedFile:
         name: Its name in the folder.
         rows: How many rows it has.
         is_closed: Whether it is complete.
+        waiting_bytes: How much waits in memory to be written.
     """
 
     def __init__(self, folder: StagingFolder, schema: pa.Schema) -> None:
@@ -44,14 +47,20 @@ class StagedFile:
         self._writer: pq.ParquetWriter | None = None
         self._waiting: list[pa.Table] = []
         self._waiting_rows = 0
+        self.waiting_bytes = 0
         self._written = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was begun and is not complete."""
+        return self._writer is not None and not self.is_closed
 
     @property
     def size(self) -> int:
         """Its bytes that are written, and about those of the rows which wait."""
         if self._file is not None and not self._file.closed:
             self._written = _written(self._file)
-        return self._written + int(sum(each.nbytes for each in self._waiting)) // 4
+        return self._written + self.waiting_bytes // 4
 
     def add(self, rows: pa.Table) -> None:
         """Adds rows.
@@ -61,17 +70,19 @@ class StagedFile:
         """
         self._waiting.append(rows)
         self._waiting_rows += len(rows)
+        self.waiting_bytes += rows.nbytes + TABLE_BYTES
         self.rows += len(rows)
         if self._waiting_rows >= GROUP_ROWS:
-            self._write()
+            self.write()
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Writes the rows that wait, as a row group."""
         with self._lost():
             if self._writer is None:
                 self._file = self._folder.create(self.name)
                 self._writer = pq.ParquetWriter(self._file, self._schema, compression=COMPRESSION)
             self._writer.write_table(pa.concat_tables(self._waiting), row_group_size=2 * GROUP_ROWS)
-        self._waiting, self._waiting_rows = [], 0
+        self._waiting, self._waiting_rows, self.waiting_bytes = [], 0, 0
 
     @contextmanager
     def _lost(self) -> Iterator[None]:
@@ -93,7 +104,7 @@ class StagedFile:
         if self.is_closed:
             return
         if self._waiting or self._writer is None:
-            self._write()
+            self.write()
         with self._lost():
             if self._writer is not None and self._file is not None:
                 self._writer.close()

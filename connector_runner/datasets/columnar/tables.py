@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import pyarrow as pa
@@ -40,6 +40,16 @@ class Table(Protocol):
 
     def create(self, schema: pa.Schema, record: str, key: Sequence[str] = ()) -> bool:
         """Creates it if it is missing; returns whether this call has done so."""
+
+    def parts(self, rows: pa.Table) -> Iterable[tuple[str, pa.Table]]:
+        """Rows to be staged, those of each partition by themselves, as its files have them; and the partition, for `Intent.parts`."""
+
+    def require_storable(self, arrays: Mapping[str, pa.Array]) -> None:
+        """Checks values by the name of their column.
+
+        Raises:
+            `types.VALUE_ERRORS`: The table can't hold one of them.
+        """
 
     def file_schema(self, schema: pa.Schema) -> pa.Schema:
         """The same columns as a file of this table has them."""

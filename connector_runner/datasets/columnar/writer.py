@@ -39,6 +39,17 @@ class _Writer:
         self._table = ledger.names.table
         self._columns = Columns(schema)
 
+    def _convert(self, rows: Sequence[Row]) -> list[pa.Array]:
+        """Full rows as one array a column.
+
+        Raises:
+            `VALUE_ERRORS`: The table can't hold one of the values.
+        """
+        arrays = self._columns.convert(rows)
+        table = self._connected().table(self._table)
+        table.require_storable(dict(zip(self._schema.names, arrays, strict=True)))
+        return arrays
+
     def _refuse(self, operation: int, row: Row, batch: Batch, error: Exception) -> None:
         letter = build_letter(self._schema, operation, row, batch, f"{type(error).__name__}: {error}")
         statement = self._ledger.dead_letter(letter, f"table {self._table}")
@@ -67,7 +78,7 @@ class MergeWriter(_Writer):
 
     def _is_whole(self, rows: Sequence[Row]) -> bool:
         try:
-            self._columns.convert(rows)
+            self._convert(rows)
         except VALUE_ERRORS:
             return False
         return True
@@ -90,7 +101,7 @@ class MergeWriter(_Writer):
         elif operation == DELETE:
             self._columns.stored([row[place] for place in self._schema.key_indices], self._schema.key)
         else:
-            self._columns.convert([row])
+            self._convert([row])
 
 
 class HistoryWriter(_Writer):
@@ -121,14 +132,14 @@ class HistoryWriter(_Writer):
             return 0
         refused = 0
         try:
-            arrays = self._columns.convert(rows)
+            arrays = self._convert(rows)
         except VALUE_ERRORS:
             good = [pair for pair in zip(codes, rows, strict=True) if self._is_good(*pair, batch)]
             refused = len(rows) - len(good)
             if not good:
                 return refused
             codes, rows = [code for code, _ in good], [row for _, row in good]
-            arrays = self._columns.convert(rows)
+            arrays = self._convert(rows)
         else:
             self._ledger.refusals.accepted()
         self._add(arrays, [NAMES[code] for code in codes], batch, live, at)
@@ -136,7 +147,7 @@ class HistoryWriter(_Writer):
 
     def _is_good(self, operation: int, row: Row, batch: Batch) -> bool:
         try:
-            self._columns.convert([row])
+            self._convert([row])
         except VALUE_ERRORS as error:
             self._refuse(operation, row, batch, error)
             return False

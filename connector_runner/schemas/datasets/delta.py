@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from connector_runner.schemas.datasets.descriptor import Descriptor, StoredAs
+from connector_runner.schemas.datasets.partitions import EXPECTED, OPTION, Partitions, parse_partitions
 from connector_runner.schemas.datasets.s3_options import REFUSED_S3_OPTIONS, S3_OPTIONS, check_s3_options
 
 WORD = "{table}"
 """Stands for the stream's table in the last part of a URL's path."""
 OPTIONS = {"commitEvery": (0, 3600), "targetMiB": (1, 1024), "compactEvery": (0, 86_400), "keepSnapshots": (0, 100_000)}
-"""The options of a URL, with the least and the greatest value."""
+"""The options of a URL that are numbers, with the least and the greatest value; `partitionBy` is the other one."""
 COMMIT_SECONDS, TARGET_MIB, COMPACT_SECONDS, KEEP_SNAPSHOTS = 30, 128, 3600, 0
 LONGEST_TABLE = 200 - len("_dead_letters")
 """The longest name of a table that leaves room for the tables beside it."""
@@ -33,6 +34,7 @@ class Address:
         bucket: The bucket on S3; "" for a file system.
         compact_seconds: How long small files stay before they become large ones; 0 for ever.
         keep_snapshots: How many of the newest versions stay readable; 0 for all of the last week.
+        partitions: By what new tables are partitioned.
     """
 
     path: str
@@ -42,6 +44,7 @@ class Address:
     bucket: str = ""
     compact_seconds: float = COMPACT_SECONDS
     keep_snapshots: int = KEEP_SNAPSHOTS
+    partitions: Partitions = ()
 
     def table(self, name: str) -> str:
         """The folder of a table; a name that already has the form of the template stays as it is."""
@@ -90,6 +93,7 @@ def parse_address(url: str) -> Address:
         parts.netloc,
         float(options.get("compactEvery", COMPACT_SECONDS)),
         int(options.get("keepSnapshots", KEEP_SNAPSHOTS)),
+        parse_partitions(options.get(OPTION, "")) or (),
     )
 
 
@@ -107,11 +111,13 @@ def check_url(url: str) -> Iterator[str]:
     elif WORD in last and (problem := table_problem(last.replace(WORD, "x"))):
         yield problem
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    if unknown := sorted(set(options) - set(OPTIONS)):
-        yield f"unknown options {', '.join(unknown)}; known are {', '.join(OPTIONS)}"
+    if unknown := sorted(set(options) - {*OPTIONS, OPTION}):
+        yield f"unknown options {', '.join(unknown)}; known are {', '.join((*OPTIONS, OPTION))}"
     for name, (least, greatest) in OPTIONS.items():
         if name in options and not (options[name].isdecimal() and least <= int(options[name]) <= greatest):
             yield f"{name} must be a whole number from {least} to {greatest}"
+    if parse_partitions(options.get(OPTION, "")) is None:
+        yield EXPECTED
 
 
 _TEXT = StoredAs("string")
@@ -159,7 +165,7 @@ DELTA = Descriptor(
     },
     url="`delta:///folder` (in the data directory), `delta:////absolute/folder`; `{table}` in the last part of the path stands for "
     "the stream's table, which is also the default; `delta+s3://bucket/path` with [options](dataset-options.md); "
-    "`?commitEvery=30&targetMiB=128&compactEvery=3600&keepSnapshots=0`",
+    "`?commitEvery=30&targetMiB=128&compactEvery=3600&keepSnapshots=0&partitionBy=days(time)`",
     promise="effectively once for each table: rows, transaction and position are in one commit of the table, which the ledger has "
     "decided before; what a kill leaves between the two the next run completes. Readers see several tables one after the other. "
     "Rows are staged and committed every `commitEvery` seconds, so a table is that much behind",

@@ -8,20 +8,19 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from connector_runner.schemas.datasets.descriptor import Descriptor, StoredAs
+from connector_runner.schemas.datasets.partitions import EXPECTED, OPTION, Partitions, parse_partitions
 
 WORD = "{table}"
 """Stands for the stream's table in the last part of a URL's path."""
 NUMBERS = {"commitEvery": (0, 3600), "targetMiB": (1, 1024), "keepSnapshots": (0, 100_000)}
 """The options of a URL that are numbers, with the least and the greatest value."""
-TEXTS = ("namespace", "partitionBy")
+TEXTS = ("namespace", OPTION)
 """The other options."""
 COMMIT_SECONDS, TARGET_MIB, KEEP_SNAPSHOTS, NAMESPACE = 30, 128, 100, "default"
-TRANSFORMS = ("identity", "year", "month", "day", "hour")
 LONGEST_TABLE = 200 - len("_dead_letters")
 """The longest name of a table that leaves room for the tables beside it."""
 _LEGAL = re.compile(r"[A-Za-z0-9-][A-Za-z0-9_-]*")
 _NAMESPACE = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
-_PARTITION = re.compile(r"(?:(years?|months?|days?|hours?|identity)\(([^(),]+)\)|([^(),]+))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ class Address:
     commit_seconds: float = COMMIT_SECONDS
     target_bytes: int = TARGET_MIB << 20
     keep_snapshots: int = KEEP_SNAPSHOTS
-    partitions: tuple[tuple[str, str], ...] = ()
+    partitions: Partitions = ()
 
     def table(self, name: str) -> str:
         """The name of a table; one that already has the form of the template stays as it is."""
@@ -68,18 +67,6 @@ def table_problem(name: str) -> str | None:
     if len(name) > LONGEST_TABLE:
         return f"{name!r} is too long; at most {LONGEST_TABLE} characters, so that {name}_dead_letters still fits"
     return None
-
-
-def parse_partitions(text: str) -> tuple[tuple[str, str], ...] | None:
-    """`days(time),kind` → (transform, column) of each; None if it has another form."""
-    fields = []
-    for part in text.split(",") if text else ():
-        found = _PARTITION.fullmatch(part.strip())
-        if found is None:
-            return None
-        transform, column, plain = found.groups()
-        fields.append((transform.rstrip("s") if transform else "identity", (column or plain).strip()))
-    return tuple(fields)
 
 
 def parse_address(url: str) -> Address:
@@ -105,7 +92,7 @@ def parse_address(url: str) -> Address:
         float(options.get("commitEvery", COMMIT_SECONDS)),
         int(options.get("targetMiB", TARGET_MIB)) << 20,
         int(options.get("keepSnapshots", KEEP_SNAPSHOTS)),
-        parse_partitions(options.get("partitionBy", "")) or (),
+        parse_partitions(options.get(OPTION, "")) or (),
     )
 
 
@@ -127,8 +114,8 @@ def check_url(url: str) -> Iterator[str]:
             yield f"{name} must be a whole number from {least} to {greatest}"
     if not _NAMESPACE.fullmatch(options.get("namespace", NAMESPACE)):
         yield "namespace must be names of letters, digits, hyphens and underscores with dots between them"
-    if parse_partitions(options.get("partitionBy", "")) is None:
-        yield "partitionBy must be columns or years(…), months(…), days(…), hours(…) of columns with commas between them"
+    if parse_partitions(options.get(OPTION, "")) is None:
+        yield EXPECTED
 
 
 _TEXT = StoredAs("string")

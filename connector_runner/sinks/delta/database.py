@@ -72,6 +72,7 @@ class LakeFolder:
     Attributes:
         connection: The newest connection; None if there is none.
         store: Where its tables are.
+        partitions: By what new tables are partitioned.
 
     Args:
         read_url, read_options: Return the URL and the options; called again for each connection.
@@ -107,6 +108,7 @@ class LakeFolder:
         address = read_address(self._read_url)
         self.store = store = build_store(address, self._read_options(), self._directory)
         self._where = store.where
+        self.partitions = address.partitions
         with self.explained():
             if store.is_local:
                 _find_folder(Path(store.base), create=create)
@@ -139,7 +141,7 @@ class LakeFolder:
         """See `LakeDatabase.ensure`."""
         if not isinstance(table, DeltaTable):
             raise TypeError(f"{table.name} is no Delta table")
-        return ensure_table(table, schema, append=append, own=own)
+        return ensure_table(table, schema, self.partitions, append=append, own=own)
 
 
 def _find_folder(root: Path, *, create: bool) -> None:

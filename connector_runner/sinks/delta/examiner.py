@@ -43,7 +43,8 @@ class LakeExaminer(LakeInspector):
         yield from ()
         require_fitting_columns(schema, append=self._append, is_case_sensitive=self._folder.dialect.is_case_sensitive)
         names = stream.names
-        alteration, _ = plan_table(self._folder.table(names.table), schema, append=self._append, own=own)
+        table = self._folder.table(names.table)
+        alteration, _ = plan_table(table, schema, self._folder.partitions, append=self._append, own=own)
         if alteration is None:
             text = f"table {names.text} does not exist and will be made"
             return Fit(ok(DATASET, "table", text, stream.stream), is_new=True)

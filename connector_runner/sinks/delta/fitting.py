@@ -12,6 +12,8 @@ from connector_runner.datasets.columnar.rows import history_schema
 from connector_runner.datasets.schema_evolution import Alteration, FoundColumn, FoundTable, fit_table
 from connector_runner.protocols.errors import ActionRequiredError, SchemaConflictError
 from connector_runner.protocols.schema import StreamSchema
+from connector_runner.schemas.datasets.partitions import Partitions
+from connector_runner.sinks.delta.partitions import build_layout, require_layout
 from connector_runner.sinks.delta.tables import KEY, Table
 from connector_runner.sinks.delta.types import delta_name
 
@@ -20,24 +22,27 @@ _ILLEGAL = set(' ,;{}()\n\t="`')
 FORGETS = "delta.setTransactionRetentionDuration"
 
 
-def ensure_table(table: Table, schema: StreamSchema, *, append: bool, own: bool) -> bool:
+def ensure_table(table: Table, schema: StreamSchema, partitions: Partitions, *, append: bool, own: bool) -> bool:
     """Makes the table fit; returns whether it was created.
 
     Raises:
         SchemaConflictError: It can't be made to fit.
         ActionRequiredError: It has settings under which the promise can't be kept.
     """
-    alteration, wanted = plan_table(table, schema, append=append, own=own)
+    alteration, wanted = plan_table(table, schema, partitions, append=append, own=own)
     if alteration is None:
-        if table.create(wanted, "", () if append else schema.key):
+        layout = build_layout(wanted, partitions)
+        if table.create(wanted, "", () if append else schema.key, layout):
             return True
-        alteration, _ = plan_table(table, schema, append=append, own=own)  # somebody else was faster
+        alteration, _ = plan_table(table, schema, partitions, append=append, own=own)  # somebody else was faster
     if alteration is not None and alteration.added:
         table.add_columns([wanted.field(name).with_nullable(True) for name in alteration.added], "")
     return False
 
 
-def plan_table(table: Table, schema: StreamSchema, *, append: bool, own: bool) -> tuple[Alteration | None, pa.Schema]:
+def plan_table(
+    table: Table, schema: StreamSchema, partitions: Partitions, *, append: bool, own: bool
+) -> tuple[Alteration | None, pa.Schema]:
     """What `ensure_table` does, without doing it: what is altered (None: the table is created), and the columns.
 
     Raises:
@@ -51,9 +56,11 @@ def plan_table(table: Table, schema: StreamSchema, *, append: bool, own: bool) -
     columns = Columns(schema)
     wanted = history_schema(columns) if append else columns.arrow
     if not table.exists:
+        build_layout(wanted, partitions)
         return None, wanted
     table.refresh()
     _require_settings(table, append=append)
+    require_layout(table.layout, table.schema, wanted, partitions, table.name)
     types = {field.name: delta_name(field.type) for field in wanted}
     found = _found(table, schema, append=append)
     return fit_table(schema, found, types, table=table.name, own=own, widens={}, append=append), wanted
@@ -93,10 +100,5 @@ def _require_settings(table: Table, *, append: bool) -> None:
     if settings.get("delta.appendOnly") == "true" and not append:
         raise ActionRequiredError(
             f"table {table.name} has delta.appendOnly, but writeMode upsert changes rows; remove it, or set writeMode: append",
-            reason="InvalidDataset",
-        )
-    if parts := table.delta.metadata().partition_columns:
-        raise ActionRequiredError(
-            f"table {table.name} is partitioned by {', '.join(parts)}, which this dataset can't write; choose another table",
             reason="InvalidDataset",
         )

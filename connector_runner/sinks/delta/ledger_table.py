@@ -43,7 +43,7 @@ class LedgerTable:
 
     def create(self) -> None:
         """Makes sure that it exists."""
-        self._table.create(SCHEMA, "", **SETTINGS)
+        self._table.create(SCHEMA, "", settings=SETTINGS)
 
     def read(self) -> tuple[Rows, Mapping[str, str]]:
         """All rows by key; connector → its intents, as JSON."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any
@@ -30,6 +30,24 @@ def key_begins(columns: Columns, prefix: Row, alias: str = "") -> str:
     pairs = zip(names, columns.stored(prefix, names), strict=True)
     quote = "`" if alias else '"'
     return " AND ".join(f"{alias}{quote}{name}{quote} = {literal(value)}" for name, value in pairs) or "true"
+
+
+MOST_VALUES = 1000
+"""With more values than these a condition costs more than it saves."""
+
+
+def one_of(values: Mapping[str, Sequence[Any]], alias: str) -> list[str]:
+    """Conditions by which deltalake leaves out the files of other partitions: it sees constants alone, not what a join will find.
+
+    Args:
+        values: The values that each partition column has.
+        alias: The table's.
+    """
+    return [
+        f"{alias}`{name}` IN ({', '.join(map(literal, each))})"
+        for name, each in values.items()
+        if 0 < len(each) <= MOST_VALUES and None not in each
+    ]
 
 
 def literal(value: Any) -> str:

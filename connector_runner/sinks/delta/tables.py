@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, QueryBuilder, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
@@ -22,7 +24,8 @@ from connector_runner.datasets.columnar.staging_folder import StagingFolder
 from connector_runner.datasets.columnar.tables import Entry
 from connector_runner.protocols.batch import Row
 from connector_runner.protocols.errors import TransientError
-from connector_runner.sinks.delta.rows import key_begins, quoted, select_entries
+from connector_runner.sinks.delta.partitions import SETTING, Layout, read_layout
+from connector_runner.sinks.delta.rows import key_begins, one_of, quoted, select_entries
 from connector_runner.sinks.delta.store import Store
 from connector_runner.sinks.delta.upkeep import Keeper, Upkeep
 
@@ -34,6 +37,8 @@ RECORD = "connectorRunner"
 """The member of a commit's information that says who wrote it, and the position after it."""
 KEY = "connectorRunner.key"
 TRIES = 50
+UNPARTITIONED = Layout()
+NONE: Mapping[str, str] = {}
 
 
 def commit_once(record: str, app: str = "", version: int = 0) -> CommitProperties:
@@ -59,6 +64,7 @@ class Table:
         self.staging = StagingFolder(store.filesystem, store.path(name, STAGED) if store.is_local else store.path(name))
         self._keeper = None if upkeep is None else Keeper(upkeep, is_local=store.is_local)
         self._delta: DeltaTable | None = None
+        self._layout: Layout | None = None
         self._next_number: dict[str, int] = {}
 
     @property
@@ -89,15 +95,24 @@ class Table:
         self.delta.update_incremental()
         return self.delta
 
-    def create(self, schema: pa.Schema, record: str, key: Sequence[str] = (), **settings: str) -> bool:
+    def create(
+        self,
+        schema: pa.Schema,
+        record: str,
+        key: Sequence[str] = (),
+        layout: Layout = UNPARTITIONED,
+        settings: Mapping[str, str] = NONE,
+    ) -> bool:
         """Creates it if it is missing; returns whether this call has done so."""
         if self.exists:
             return False
+        partitions = {SETTING: layout.text} if layout.fields else NONE
         try:
             self._delta = DeltaTable.create(
                 self.uri,
-                Schema.from_arrow(schema),
-                configuration={KEY: json.dumps(list(key)), **settings},
+                Schema.from_arrow(pa.schema([*schema, *layout.derived])),
+                partition_by=layout.names,
+                configuration={KEY: json.dumps(list(key)), **partitions, **settings},
                 commit_properties=commit_once(record),
                 raise_if_key_not_exists=False,
                 storage_options=self._options,
@@ -108,6 +123,21 @@ class Table:
                 return False
             raise
         return True
+
+    @property
+    def layout(self) -> Layout:
+        """How it is partitioned."""
+        if self._layout is None:
+            self._layout = read_layout(self.delta.metadata().partition_columns, self.settings.get(SETTING, ""))
+        return self._layout
+
+    def parts(self, rows: pa.Table) -> Iterable[tuple[str, pa.Table]]:
+        """See `columnar.tables.Table.parts`."""
+        return self.layout.split(rows) if self.layout.fields else [("", rows)]
+
+    def require_storable(self, arrays: Mapping[str, pa.Array]) -> None:
+        """See `columnar.tables.Table.require_storable`."""
+        self.layout.require_storable(arrays)
 
     def file_schema(self, schema: pa.Schema) -> pa.Schema:
         """See `columnar.tables.Table.file_schema`."""
@@ -169,12 +199,12 @@ class Table:
         if "_id" in names:
             found = self.query(f"SELECT * FROM t ORDER BY {quoted('_id')} DESC LIMIT {limit}")
             return names, [tuple(row.values()) for row in reversed(found.to_pylist())]
-        listed = pa.table(self.delta.get_add_actions(flatten=True))
-        files = sorted(zip(listed["modification_time"].to_pylist(), listed["path"].to_pylist(), strict=True))
+        files = pa.table(self.delta.get_add_actions(flatten=True)).sort_by("modification_time").to_pylist()
         rows: list[tuple[Any, ...]] = []
-        for _, path in reversed(files):
-            with self._open(path) as file:
-                found = pq.read_table(file).to_pylist()
+        for listed in reversed(files):
+            values = {name: listed.get(f"partition.{name}") for name in self.layout.names}
+            with self._open(unquote(listed["path"])) as file:
+                found = [{**values, **row} for row in pq.read_table(file).to_pylist()]
             rows = [tuple(row.get(name) for name in names) for row in found[-(limit - len(rows)) :]] + rows
             if len(rows) >= limit:
                 break
@@ -212,29 +242,34 @@ class Table:
             if self.transaction(intent.app) >= intent.version:
                 return
             # A merge that changes nothing commits nothing; the position is to be found in the table all the same.
-        adds: list[AddAction | RemoveAction] = [self._add(name) for name in intent.files]
-        self.delta.create_write_transaction(adds, "append", self.delta.schema(), commit_properties=properties)
+        parts = intent.parts or ("",) * len(intent.files)
+        adds: list[AddAction | RemoveAction] = [self._add(*each) for each in zip(intent.files, parts, strict=True)]
+        columns = self.delta.metadata().partition_columns
+        self.delta.create_write_transaction(adds, "append", self.delta.schema(), columns, commit_properties=properties)
 
     def _open(self, name: str) -> pa.NativeFile:
         return self._store.filesystem.open_input_file(self._store.path(self.name, name))
 
-    def _add(self, name: str) -> AddAction:
+    def _add(self, name: str, part: str) -> AddAction:
         if self._store.is_local:
             staged, final = Path(self._store.path(self.name, STAGED, name)), Path(self._store.path(self.name, name))
             if not final.exists():
                 staged.rename(final)
         with self._open(name) as file:
             size, stats = file.size(), read_stats(file)
-        return AddAction(name, size, {}, int(time.time() * 1000), True, stats)
+        return AddAction(name, size, json.loads(part or "{}"), int(time.time() * 1000), True, stats)
 
     def _merge(self, intent: Intent, properties: CommitProperties) -> None:
         with self.staging.open(intent.changes) as file:
-            source = pq.read_table(file)
+            source = self.layout.derive(pq.read_table(file))
         names = [name for name in source.column_names if name != CHANGE]
         values = {_ticked(name): f"s.{_ticked(name)}" for name in names}
-        equal = " AND ".join(f"t.{_ticked(name)} = s.{_ticked(name)}" for name in intent.key)
+        equal = [f"t.{_ticked(name)} = s.{_ticked(name)}" for name in intent.key]
+        if not intent.removed:  # which may be anywhere
+            known = {name: pc.unique(source[name]).to_pylist() for name in self.layout.known_by(intent.key)}
+            equal += one_of(known, "t.")
         merger = self.delta.merge(
-            source, equal, source_alias="s", target_alias="t", commit_properties=properties
+            source, " AND ".join(equal), source_alias="s", target_alias="t", commit_properties=properties
         ).when_matched_delete(f"s.{CHANGE} = 'delete'")
         merger = merger.when_matched_update(values, f"s.{CHANGE} = 'upsert'")
         merger = merger.when_not_matched_insert(values, f"s.{CHANGE} <> 'delete'")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Hashable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -39,16 +40,20 @@ class Upkeep:
     target_bytes: int
 
 
-def has_small_files(files: list[tuple[int, float]], upkeep: Upkeep, now: float) -> bool:
-    """Whether there are many small files, and one of them is older than they may become. Pure.
+def has_small_files(files: Iterable[tuple[int, float, Hashable]], upkeep: Upkeep, now: float) -> bool:
+    """Whether there are many small files in a partition, and one of them is older than they may become. Pure.
 
     Args:
-        files: Of each file the size in bytes, and when it was written (Unix time, seconds).
+        files: Of each file the size in bytes, when it was written (Unix time, seconds), and its partition.
         upkeep: What is done.
         now: Unix time in seconds.
     """
-    small = [written for size, written in files if size < upkeep.target_bytes // 2]
-    return bool(upkeep.compact_seconds) and len(small) >= MANY_FILES and now - min(small) >= upkeep.compact_seconds
+    small: dict[Hashable, list[float]] = {}
+    for size, written, partition in files:
+        if size < upkeep.target_bytes // 2:
+            small.setdefault(partition, []).append(written)
+    due = [len(each) >= MANY_FILES and now - min(each) >= upkeep.compact_seconds for each in small.values()]
+    return bool(upkeep.compact_seconds) and any(due)
 
 
 def retention_hours(times: list[float], upkeep: Upkeep, now: float) -> int:
@@ -88,8 +93,12 @@ class Keeper:
             _log.warning("upkeep of %s failed, and is tried again later: %s", table.table_uri, error)
 
     def _compact(self, table: DeltaTable, now: float) -> None:
-        listed = pa.table(table.get_add_actions(flatten=True)).select(["size_bytes", "modification_time"])
-        files = [(row["size_bytes"], _seconds(row["modification_time"])) for row in listed.to_pylist()]
+        names = [f"partition.{name}" for name in table.metadata().partition_columns]
+        listed = pa.table(table.get_add_actions(flatten=True)).select(["size_bytes", "modification_time", *names])
+        files = [
+            (row["size_bytes"], _seconds(row["modification_time"]), tuple(row[name] for name in names))
+            for row in listed.to_pylist()
+        ]
         if has_small_files(files, self._upkeep, now):
             table.optimize.compact(
                 target_size=self._upkeep.target_bytes, max_concurrent_tasks=1, commit_properties=_ONCE

@@ -12,8 +12,9 @@ from connector_runner.datasets.columnar.rows import history_schema
 from connector_runner.datasets.schema_evolution import Alteration, FoundColumn, FoundTable, fit_table
 from connector_runner.protocols.errors import ActionRequiredError, SchemaConflictError, TransientError
 from connector_runner.protocols.schema import StreamSchema
+from connector_runner.schemas.datasets.partitions import Partitions
 from connector_runner.sinks.iceberg.commits import OneCommit
-from connector_runner.sinks.iceberg.partitions import Partitions, foreign_transforms
+from connector_runner.sinks.iceberg.partitions import foreign_transforms
 from connector_runner.sinks.iceberg.tables import KEY, Table
 from connector_runner.sinks.iceberg.types import iceberg_type, widens
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,9 +26,8 @@ from pyiceberg.transforms import (
 from pyiceberg.types import NestedField
 
 from connector_runner.protocols.errors import ActionRequiredError
+from connector_runner.schemas.datasets.partitions import Partitions, partition_name
 
-Partitions: TypeAlias = tuple[tuple[str, str], ...]
-"""Transform and column of each field."""
 _TRANSFORMS: Mapping[str, Callable[[], Transform[Any, Any]]] = {
     "identity": IdentityTransform,
     "year": YearTransform,
@@ -52,8 +51,7 @@ def build_spec(schema: Schema, partitions: Partitions) -> PartitionSpec:
         transform = _TRANSFORMS[name]()
         if found is None or not transform.can_transform(found.field_type):
             raise ActionRequiredError(_problem(found, name, column), reason="InvalidDataset")
-        label = column if name == "identity" else f"{column}_{name}"
-        fields.append(PartitionField(found.field_id, number, transform, label))
+        fields.append(PartitionField(found.field_id, number, transform, partition_name(name, column)))
     return PartitionSpec(*fields) if fields else UNPARTITIONED_PARTITION_SPEC
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -21,12 +21,13 @@ from connector_runner.datasets.columnar.staging_folder import StagingFolder
 from connector_runner.datasets.columnar.tables import Entry
 from connector_runner.protocols.batch import Row
 from connector_runner.protocols.errors import TransientError
+from connector_runner.schemas.datasets.partitions import Partitions
 from connector_runner.sinks.iceberg.commits import FENCE, SETTINGS, OneCommit
 from connector_runner.sinks.iceberg.data_files import remove_files, write_data_files
 from connector_runner.sinks.iceberg.errors import OVERTAKEN
 from connector_runner.sinks.iceberg.expiry import expire
 from connector_runner.sinks.iceberg.merging import merged_rows, merged_schema, plan_merge
-from connector_runner.sinks.iceberg.partitions import Partitions, build_spec
+from connector_runner.sinks.iceberg.partitions import build_spec
 from connector_runner.sinks.iceberg.placing import Placing
 from connector_runner.sinks.iceberg.reading import last_number, newest_rows, read_entries
 from connector_runner.sinks.iceberg.rows import decode_tables, encode_tables, prefix_tables
@@ -131,6 +132,13 @@ class Table:
             with self.iceberg.transaction() as transaction:
                 transaction.set_properties({FENCE: "0"})
             self.refresh()
+
+    def parts(self, rows: pa.Table) -> Iterable[tuple[str, pa.Table]]:
+        """See `columnar.tables.Table.parts`; a staged file is cut when it is committed."""
+        return [("", rows)]
+
+    def require_storable(self, arrays: Mapping[str, pa.Array]) -> None:
+        """See `columnar.tables.Table.require_storable`: it holds every value."""
 
     def file_schema(self, schema: pa.Schema) -> pa.Schema:
         """See `columnar.tables.Table.file_schema`."""

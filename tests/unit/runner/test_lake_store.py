@@ -124,8 +124,14 @@ def test_an_error_without_a_row_is_temporary_and_on_one_line() -> None:
     ],
 )
 def test_when_small_files_become_large_ones(small: int, large: int, age: int, every: int, wanted: bool) -> None:
-    files = [(99, 1000.0 + place) for place in range(small)] + [(100, 0.0)] * large
+    files = [(99, 1000.0 + place, ()) for place in range(small)] + [(100, 0.0, ())] * large
     assert has_small_files(files, Upkeep(every, 0, 200), 1000.0 + age) is wanted
+
+
+@pytest.mark.parametrize(("each", "wanted"), [(9, False), (10, True)])
+def test_small_files_are_counted_by_partition(each: int, wanted: bool) -> None:
+    files = [(99, 0.0, (day,)) for day in "abc" for _ in range(each)]
+    assert has_small_files(files, Upkeep(3600, 0, 200), 9999.0) is wanted
 
 
 @pytest.mark.parametrize(

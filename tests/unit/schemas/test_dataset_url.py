@@ -14,7 +14,7 @@ GOOD = [
     "postgresql://db/market", "postgres://u@db:5432/market?sslmode=verify-full&sslrootcert=/etc/ca/ca.crt", "postgresql://",
     "kafka://one:9092", "KAFKA://one:9092,two:9093/market", "kafka://[::1]:9092/raw.{table}?partitions=6&replication=3&topics=exist",
     "iceberg+sqlite:///lake", "ICEBERG+SQLITE:////data/lake/raw_{table}?namespace=a.b&keepSnapshots=0&partitionBy=days(time),kind",
-    "delta:///lake", "DELTA:////data/lake/raw_{table}?commitEvery=5&targetMiB=64", "delta:///{table}",
+    "delta:///lake", "DELTA:////data/lake/raw_{table}?commitEvery=5&targetMiB=64&partitionBy=days(time),kind", "delta:///{table}",
     "postgresql:///market?host=/run/pg", "postgresql://a:1,b:2/m", "postgresql://u:p%40ss@[::1]:5432/m", "https://h/records", "http://h:8080",
 ]  # fmt: skip
 BAD = [
@@ -55,6 +55,8 @@ BAD = [
     ("delta:///lake?commitEvery=30s", "commitEvery must be a whole number from 0 to 3600"),
     ("delta:///lake?targetMiB=0", "targetMiB must be a whole number from 1"),
     ("delta:///lake?format=avro", "unknown options format; known are commitEvery, targetMiB"),
+    ("delta:///lake?partitionBy=bucket(k)", "partitionBy must be columns or years"),
+    ("delta:///lake?partitionBy=k,k", "partitionBy must be columns or years"),
     ("kafka:///market", "expected kafka://broker:9092"),
     ("kafka://u:p%ss@broker:9092/market", "SASL"),
     ("kafka://broker:9092/a/b", "no name of a topic"),
