@@ -50,6 +50,15 @@ def one_of(values: Mapping[str, Sequence[Any]], alias: str) -> list[str]:
     ]
 
 
+def between(ranges: Mapping[str, Sequence[Any]], alias: str) -> list[str]:
+    """Conditions that columns are not outside of these ranges: the least and the greatest value; None for no range."""
+    return [
+        f"{alias}`{name}` >= {literal(least)} AND {alias}`{name}` <= {literal(greatest)}"
+        for name, (least, greatest) in ranges.items()
+        if least is not None
+    ]
+
+
 def literal(value: Any) -> str:
     """A stored value.
 

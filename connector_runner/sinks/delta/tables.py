@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, QueryBuilder, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
@@ -19,13 +18,13 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from connector_runner.datasets.columnar.columns import Columns
 from connector_runner.datasets.columnar.intents import Intent
-from connector_runner.datasets.columnar.staged_files import CHANGE
 from connector_runner.datasets.columnar.staging_folder import StagingFolder
 from connector_runner.datasets.columnar.tables import Entry
 from connector_runner.protocols.batch import Row
 from connector_runner.protocols.errors import TransientError
+from connector_runner.sinks.delta.merging import merge
 from connector_runner.sinks.delta.partitions import SETTING, Layout, read_layout
-from connector_runner.sinks.delta.rows import key_begins, one_of, quoted, select_entries
+from connector_runner.sinks.delta.rows import key_begins, quoted, select_entries
 from connector_runner.sinks.delta.store import Store
 from connector_runner.sinks.delta.upkeep import Keeper, Upkeep
 
@@ -237,7 +236,9 @@ class Table:
     def _carry_out(self, intent: Intent) -> None:
         properties = commit_once(intent.record, intent.app, intent.version)
         if intent.changes:
-            self._merge(intent, properties)
+            with self.staging.open(intent.changes) as file:
+                changes = pq.read_table(file)
+            merge(self.delta, self.layout, changes, intent.key, intent.removed, properties)
             self.refresh()
             if self.transaction(intent.app) >= intent.version:
                 return
@@ -259,24 +260,6 @@ class Table:
             size, stats = file.size(), read_stats(file)
         return AddAction(name, size, json.loads(part or "{}"), int(time.time() * 1000), True, stats)
 
-    def _merge(self, intent: Intent, properties: CommitProperties) -> None:
-        with self.staging.open(intent.changes) as file:
-            source = self.layout.derive(pq.read_table(file))
-        names = [name for name in source.column_names if name != CHANGE]
-        values = {_ticked(name): f"s.{_ticked(name)}" for name in names}
-        equal = [f"t.{_ticked(name)} = s.{_ticked(name)}" for name in intent.key]
-        if not intent.removed:  # which may be anywhere
-            known = {name: pc.unique(source[name]).to_pylist() for name in self.layout.known_by(intent.key)}
-            equal += one_of(known, "t.")
-        merger = self.delta.merge(
-            source, " AND ".join(equal), source_alias="s", target_alias="t", commit_properties=properties
-        ).when_matched_delete(f"s.{CHANGE} = 'delete'")
-        merger = merger.when_matched_update(values, f"s.{CHANGE} = 'upsert'")
-        merger = merger.when_not_matched_insert(values, f"s.{CHANGE} <> 'delete'")
-        if intent.removed:
-            merger = merger.when_not_matched_by_source_delete(intent.removed)
-        merger.execute()
-
     def remove_staged(self, names: Sequence[str]) -> None:
         """Removes files that are not needed any more."""
         for name in names:
@@ -289,10 +272,6 @@ class Table:
         old = [name for name, written in self.staging.staged() if time.time() - written > STAGED_SECONDS]
         self.remove_staged(old)
         return len(old)
-
-
-def _ticked(name: str) -> str:
-    return f"`{name}`"
 
 
 def read_stats(file: pa.NativeFile) -> str:

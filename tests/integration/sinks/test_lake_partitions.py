@@ -16,7 +16,7 @@ from connector_runner.protocols.errors import ActionRequiredError, SchemaConflic
 from connector_runner.protocols.schema import Column, StreamSchema
 from connector_runner.protocols.sink import SinkContext
 from connector_runner.protocols.source import WriteMode
-from connector_runner.protocols.types import INT64, STRING, TIMESTAMPTZ
+from connector_runner.protocols.types import INT64, STRING, TIMESTAMPTZ, Kind, LogicalType
 from connector_runner.registry import build_examiner, build_inspector
 from connector_runner.sinks.delta.tables import STAGED
 from connector_runner.sinks.delta.upkeep import MANY_FILES
@@ -113,6 +113,41 @@ async def test_a_merge_reads_only_the_partitions_that_the_keys_name(tmp_path: Pa
     changed = {(0, at(5)): "new", (7, at(5)): "new"}
     wanted = {(row[0], row[1]): row[2] for row in rows if row[:2] != (1, at(5))} | changed
     assert rows_of(dataset) == sorted((*key, kind) for key, kind in wanted.items())
+
+
+async def test_a_merge_reads_only_files_with_whole_numbers_of_its_range(tmp_path: Path) -> None:
+    dataset = LakeDataset(tmp_path)
+    batches = [batch(BY_K, n + 1, *[(UPSERT, (10 * n + m, at(0), "old")) for m in range(3)]) for n in range(4)]
+    batches.append(
+        batch(BY_K, 9, (UPSERT, (11, at(0), "new")), (UPSERT, (21, at(0), "new")), (DELETE, (12, None, None)))
+    )
+    await commit_each(dataset, batches)
+    last = merges(dataset)[-1]
+    assert (last["num_target_files_scanned"], last["num_target_files_skipped_during_scan"]) == (2, 2)
+    wanted = [(10 * n + m, at(0), "new" if 10 * n + m in {11, 21} else "old") for n in range(4) for m in range(3)]
+    assert rows_of(dataset) == [row for row in wanted if row[0] != 12]
+
+
+async def test_keys_whose_ranges_a_log_rounds_are_found_again(tmp_path: Path) -> None:
+    dataset = LakeDataset(tmp_path)
+    columns = (
+        Column("name", STRING),
+        Column("at", TIMESTAMPTZ),
+        Column("n", LogicalType(Kind.UINT64)),
+        Column("v", INT64),
+    )
+    keys = [
+        ("x" * 200 + "y", NOON + dt.timedelta(microseconds=999_999), 2**64 - 1),
+        ("ü" * 90, NOON + dt.timedelta(microseconds=1), 2**53 + 1),
+    ]
+    for key in (["name"], ["at"], ["n"], ["at", "n", "name"]):
+        schema = StreamSchema("test", columns, tuple(key))
+        table = "_".join(("t", *key))
+        for run in (1, 2, 3):
+            rows = [(*each, run) for each in keys]
+            batches = [batch(schema, each, *[(UPSERT, row) for row in rows]) for each in range(1, run + 1)]
+            await run_to_end(batches, context(dataset, table, connector=f"default/{table}", run=run))
+        assert dataset.query(f"SELECT count(*), min(v), max(v) FROM {table}") == [(2, 3, 3)]
 
 
 @MODES
