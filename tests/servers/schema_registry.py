@@ -75,6 +75,7 @@ class SmallRegistry:
         schemas: Id → schema.
         secured: The value of the header Authorization that it wants; "" for none.
         answer: Status and body for all requests, if not the usual ones.
+        frozen: Subjects that take no new version, or no first one.
     """
 
     def __init__(self, context: Any = None) -> None:
@@ -82,6 +83,7 @@ class SmallRegistry:
         self.schemas: dict[int, str] = {}
         self.secured = ""
         self.answer: tuple[int, bytes] | None = None
+        self.frozen: set[str] = set()
         self.asked = 0
         registry = self
 
@@ -176,7 +178,9 @@ class SmallRegistry:
         return 200, {"id": number}
 
     def _refusals(self, subject: str, schema: str) -> list[str]:
-        """Fields whose type is another one than in the last version."""
+        """Why a schema is not taken: fields whose type is another one than in the last version."""
+        if subject in self.frozen:
+            return [f"READER_FIELD_MISSING_DEFAULT_VALUE in {subject}"]
         if not self.subjects.get(subject):
             return []
         before = {

@@ -16,6 +16,7 @@ _IS_PEM = "PEM text, from -----BEGIN to -----END"
 _URL = r"https?://\S+"
 _YES_NO = ("true", "false")
 FORMATS = ("json", "avro")
+STATE = "state.max.mib"
 REGISTRY = "schema.registry."
 """How the options of the registry begin; librdkafka has none of them."""
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER")
@@ -28,6 +29,13 @@ def _number(meaning: str, low: int, high: int, default: int) -> Option:
 KAFKA_OPTIONS: Mapping[str, Option] = MappingProxyType(
     {
         "format": Option("how values are written", values=FORMATS, default="json"),
+        STATE: _number(
+            "how much the runner may store on its disk of what the topics hold, in MiB; see [what each operation means]"
+            "(kafka.md#what-each-operation-means)",
+            1,
+            1_048_576,
+            4096,
+        ),
         "schema.registry.url": Option(
             "the Confluent-compatible schema registry for format avro, with its path",
             pattern=r"https?://[^\s@?#]+",
@@ -192,7 +200,16 @@ def _check_sasl(options: Mapping[str, str]) -> Iterator[str]:
 
 def settings_of(options: Mapping[str, str]) -> dict[str, str]:
     """The settings of librdkafka for valid options."""
-    found = {name: value for name, value in options.items() if name != "format" and not name.startswith(REGISTRY)}
+    found = {
+        name: value
+        for name, value in options.items()
+        if name not in {"format", STATE} and not name.startswith(REGISTRY)
+    }
     if found.get("sasl.mechanism") == "OAUTHBEARER":
         found["sasl.oauthbearer.method"] = "oidc"
     return found
+
+
+def state_limit(options: Mapping[str, str]) -> int:
+    """How many MiB of what the topics hold may be on the runner's disk."""
+    return int(options.get(STATE, KAFKA_OPTIONS[STATE].default))

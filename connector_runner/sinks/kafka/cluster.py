@@ -14,7 +14,7 @@ from connector_runner.protocols.errors import InvalidConfigError
 from connector_runner.protocols.sink import SinkContext
 from connector_runner.schemas.dataset_url import url_problems
 from connector_runner.schemas.datasets.kafka import parse_address
-from connector_runner.schemas.datasets.kafka_options import settings_of
+from connector_runner.schemas.datasets.kafka_options import settings_of, state_limit
 from connector_runner.sinks.kafka import client as kafka
 from connector_runner.sinks.kafka.connection import KafkaConnection
 from connector_runner.sinks.kafka.dialect import DIALECT
@@ -60,7 +60,7 @@ class KafkaCluster:
         client = kafka.Client(parse_address(url), settings_of(self._used), self.leaving)
         self._where, self._said = client.where, client.said
         registry = SchemaRegistry(self._used) if self._used.get("format") == "avro" else None
-        connection = KafkaConnection(client, self._connector, registry)
+        connection = KafkaConnection(client, self._connector, registry, limit=state_limit(self._used))
         try:
             with self.explained():
                 connection.load()

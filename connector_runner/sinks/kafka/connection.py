@@ -45,21 +45,26 @@ class KafkaConnection:
         client: The cluster.
         registry: Where the schemas of values are kept; None for values in JSON.
         keys: What the topics hold, as far as it is needed.
+        marks: Streams with their topics that have needed it before.
 
     Args:
         client: The cluster.
         connector: Who writes.
         registry: Where the schemas of values are kept; None for values in JSON.
+        limit: How much what the topics hold may take on disk, in MiB.
     """
 
-    def __init__(self, client: kafka.Client, connector: str, registry: SchemaRegistry | None = None) -> None:
+    def __init__(
+        self, client: kafka.Client, connector: str, registry: SchemaRegistry | None = None, *, limit: int
+    ) -> None:
         self.client = client
         self.registry = registry
         self._connector = connector
         self._local = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._local.execute(build_ledger_statements(TableNames("", ""), DIALECT).create_checkpoints)
         self._local.executescript("CREATE TEMP TABLE changed (connector, stream, table_name);\n" + _TRIGGERS)
-        self.keys = KeyState(self._local, client)
+        self.keys = KeyState(self._local, client, limit)
+        self.marks: set[tuple[str, str]] = set()
         self._base: ledger.Rows = {}
         self._producers: dict[str, Producer] = {}
         self._begun = self._broken = False
@@ -76,8 +81,11 @@ class KafkaConnection:
 
     def _read(self, names: Mapping[str, int]) -> ledger.Rows:
         rows: ledger.Rows = {}
+        own = ledger.ledger_topic(self._connector)
         for message in self.client.read(kafka.whole(names), PATIENCE):
             ledger.apply_record(rows, message.key(), message.value())
+            if message.topic() == own and (mark := ledger.decode_mark(message.key())) is not None:
+                self.marks.add(mark)
         return rows
 
     def _fill(self, rows: ledger.Rows) -> None:
@@ -99,7 +107,7 @@ class KafkaConnection:
     @property
     def in_transaction(self) -> bool:
         """See `BlockingConnection.in_transaction`."""
-        return self._local.in_transaction
+        return self._local.in_transaction or self._begun
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Cursor:
         """See `Connection.execute`; statements on topics beside the rows are carried out in Kafka."""
@@ -203,13 +211,24 @@ class KafkaConnection:
             self._begun = True
         return producer
 
-    def settle(self) -> None:
-        """Returns when everything that this connection has committed can be read."""
+    def load_state(self, stream: str, table: str, owner: tuple[str, str] | None) -> None:
+        """Reads what a topic holds, if it is there and not known yet; outside of a transaction.
+
+        Args:
+            stream: The stream that needs it; the ledger marks it, so that the next claim reads at once.
+            table: Its topic.
+            owner: See `KeyState.load`.
+        """
+        topic = self.topic(table)
+        if topic is None or self.keys.is_loaded(stream):
+            return
         producer = self.begin()
-        # The broker takes a record of the next transaction only when the last one has ended everywhere.
-        self._send(producer, ledger.ledger_topic(self._connector), b'"settled"', None)
+        # The broker takes a record of the next transaction only when the last one has ended everywhere: all of it can be read then.
+        self._send(producer, ledger.ledger_topic(self._connector), ledger.encode_mark(stream, table), b"true")
         self.client.commit(producer)
         self._begun = False
+        self.marks.add((stream, table))
+        self.keys.load(stream, table, topic.partitions, owner)
 
     def send(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers, partition: int = -1) -> None:
         """Adds a record to the transaction."""
@@ -270,7 +289,8 @@ class KafkaConnection:
             self._send(producer, topic, None, value, partition=0)
 
     def _roll_back(self) -> None:
-        self._local.execute("ROLLBACK")
+        if self._local.in_transaction:  # a full disk may have ended it
+            self._local.execute("ROLLBACK")
         self._pending.clear()
         if self._begun:
             self._begun = False

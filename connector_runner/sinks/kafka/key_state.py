@@ -1,24 +1,29 @@
 """What the topics hold, as far as "insert if absent" and "replace a prefix" need it: keys, in a history also rows.
 
-A topic can't be asked for a key. So the state is read from the topic when it is first needed, kept in the connection's private file,
-and changed with each transaction, whose rollback takes it back too.
+A topic can't be asked for a key. So the state is read from the topic, when it is first needed and then at each claim, kept in the
+connection's private file, and changed with each transaction, whose rollback takes it back too. The file has a limit.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from confluent_kafka import Message
 
 from connector_runner.datasets.write_plan import NAMES
 from connector_runner.protocols.batch import Operation
+from connector_runner.protocols.errors import ActionRequiredError, TransientError
 from connector_runner.sinks.kafka.client import Client, whole
 from connector_runner.sinks.kafka.records import without_operation
 
 # How long transactions of others may hold up what is read; the broker aborts them after a minute.
 PATIENCE = 600.0
 MANY = 10_000
+MEBIBYTE = 1 << 20
+LOOKS_AFTER = 500
+"""After how many changes the size of the file is looked at again."""
 Entry = tuple[bytes, bytes | None]
 
 
@@ -28,15 +33,19 @@ class KeyState:
     Args:
         local: The connection's private file.
         client: Where the topics are.
+        limit: The most that the file may take, in MiB.
     """
 
-    def __init__(self, local: sqlite3.Connection, client: Client) -> None:
+    def __init__(self, local: sqlite3.Connection, client: Client, limit: int) -> None:
         self._local = local
         self._client = client
+        self._limit = limit
         self._loaded: dict[str, int] = {}
+        self._places: dict[str, int] = {}
         self._changes = 0
+        self._pages = limit * MEBIBYTE // int(local.execute("PRAGMA page_size").fetchone()[0])
         local.execute(
-            'CREATE TABLE "local state" (stream TEXT, key BLOB, value BLOB, number INTEGER, PRIMARY KEY (stream, key)) '
+            'CREATE TABLE "local state" (stream INTEGER, key BLOB, value BLOB, number INTEGER, PRIMARY KEY (stream, key)) '
             "WITHOUT ROWID"
         )
 
@@ -53,6 +62,7 @@ class KeyState:
             partitions: How many it has.
             owner: In a history: connector and stream, whose rows alone count.
         """
+        self._places.setdefault(stream, len(self._places))
         self._local.execute("BEGIN")
         try:
             self._loaded[stream] = 0
@@ -75,7 +85,8 @@ class KeyState:
             self._local.execute("COMMIT")
         except BaseException:
             del self._loaded[stream]
-            self._local.execute("ROLLBACK")
+            if self._local.in_transaction:  # a full disk may have ended it
+                self._local.execute("ROLLBACK")
             raise
 
     def number(self, stream: str) -> bytes:
@@ -85,27 +96,57 @@ class KeyState:
 
     def change(self, stream: str, entries: Sequence[Entry]) -> None:
         """Keys that were stored (with their rows, if those matter) or deleted (None), in order."""
-        first = self._changes
+        first, place = self._changes, self._places[stream]
         self._changes += len(entries)
-        self._local.executemany(
-            'INSERT INTO "local state" VALUES (?, ?, ?, ?) '
-            "ON CONFLICT DO UPDATE SET value = excluded.value, number = excluded.number",
-            [(stream, key, value, number) for number, (key, value) in enumerate(entries, first)],
-        )
-        if gone := [(stream, key) for key, value in entries if value is None]:
-            self._local.executemany('DELETE FROM "local state" WHERE stream = ? AND key = ? AND value IS NULL', gone)
+        with self._room(stream):
+            self._local.executemany(
+                'INSERT INTO "local state" VALUES (?, ?, ?, ?) '
+                "ON CONFLICT DO UPDATE SET value = excluded.value, number = excluded.number",
+                [(place, key, value, number) for number, (key, value) in enumerate(entries, first)],
+            )
+            if gone := [(place, key) for key, value in entries if value is None]:
+                self._local.executemany(
+                    'DELETE FROM "local state" WHERE stream = ? AND key = ? AND value IS NULL', gone
+                )
+        if self._changes // LOOKS_AFTER != first // LOOKS_AFTER:
+            self._require_limit(stream)
+
+    @contextmanager
+    def _room(self, stream: str) -> Iterator[None]:
+        """Says what is full when the file can't grow."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+                raise
+            raise TransientError(
+                f"the runner's temporary folder is full ({error}); what the topic of stream {stream} holds is stored there. Free room, or "
+                "set TMPDIR to a folder with more; with a limit on /tmp in a pod, raise it",
+                reason="DatasetUnavailable",
+            ) from error
+
+    def _require_limit(self, stream: str) -> None:
+        used, free = (int(self._local.execute(f"PRAGMA {what}_count").fetchone()[0]) for what in ("page", "freelist"))
+        if used - free > self._pages:
+            raise ActionRequiredError(
+                f"what the topic of stream {stream} holds takes more than {self._limit} MiB on the runner's disk, which its inserts and "
+                "replacements need to know; raise the option state.max.mib, and give the temporary folder (/tmp in a pod) that room",
+                reason="InvalidDataset",
+            )
 
     def has(self, stream: str, key: bytes) -> bool:
         """Whether a key is there."""
-        found = self._local.execute('SELECT 1 FROM "local state" WHERE stream = ? AND key = ?', [stream, key])
+        found = self._local.execute(
+            'SELECT 1 FROM "local state" WHERE stream = ? AND key = ?', [self._places[stream], key]
+        )
         return found.fetchone() is not None
 
     def take(self, stream: str, prefix: bytes) -> list[tuple[bytes, bytes]]:
         """Removes the keys that begin so, and returns them in the order in which they were stored, with their rows."""
-        where, values = "stream = ?", [stream]
+        where, values = "stream = ?", list[int | bytes]([self._places[stream]])
         if prefix:
             where += " AND key >= ? AND key < ?"
-            values += [prefix, prefix[:-1] + bytes([prefix[-1] + 1])]  # type: ignore[list-item]
+            values += [prefix, prefix[:-1] + bytes([prefix[-1] + 1])]
         found = self._local.execute(
             f'SELECT key, value FROM "local state" WHERE {where} ORDER BY number', values
         ).fetchall()

@@ -66,6 +66,18 @@ def encode_row(row: Sequence[Any]) -> bytes:
     return msgspec.json.encode(dict(zip(COLUMNS, row, strict=True)))
 
 
+def encode_mark(stream: str, table: str) -> bytes:
+    """The key of the record that says that a stream needs to know what its topic holds."""
+    return msgspec.json.encode({"state": [stream, table]})
+
+
+def decode_mark(key: bytes | None) -> tuple[str, str] | None:
+    """Stream and table of such a record; None for records of another kind."""
+    found = msgspec.json.decode(key) if key else None
+    place = found.get("state") if isinstance(found, dict) else None
+    return (place[0], place[1]) if isinstance(place, list) and len(place) == 2 else None
+
+
 def apply_record(rows: Rows, key: bytes | None, value: bytes | None) -> None:
     """Applies a record to the rows; records of another kind are left out."""
     place = msgspec.json.decode(key) if key else None

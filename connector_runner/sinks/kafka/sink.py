@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from connector_runner.datasets.blocking.database import Begun
 from connector_runner.datasets.blocking.sink import BlockingSink
 from connector_runner.datasets.ledger import Ledger
 from connector_runner.datasets.procedure import Procedure, run
-from connector_runner.protocols.errors import InvalidConfigError, TransientError
+from connector_runner.protocols.errors import ActionRequiredError, InvalidConfigError, TransientError
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.sink import Claim, Receipt, SinkContext, Transaction
 from connector_runner.protocols.source import WriteMode
@@ -20,7 +21,7 @@ from connector_runner.sinks.kafka.avro import AvroValues, build_schema, subject_
 from connector_runner.sinks.kafka.cluster import KafkaCluster
 from connector_runner.sinks.kafka.connection import KafkaConnection
 from connector_runner.sinks.kafka.errors import is_fenced
-from connector_runner.sinks.kafka.writer import TopicWriter, needs_state
+from connector_runner.sinks.kafka.writer import TopicWriter, load_state, needs_state
 
 
 def read_address(context: SinkContext) -> Address:
@@ -101,6 +102,7 @@ class KafkaSink(BlockingSink):
         self._disconnect()  # an earlier attempt may have left a transaction of unknown outcome
         claim = super()._claim()
         self._require_still_alone()
+        self._load_states()
         return claim
 
     def _select(self, tables: Mapping[str, str] | None, record: str) -> Claim:
@@ -113,7 +115,18 @@ class KafkaSink(BlockingSink):
             super()._recover()  # who was overtaken leaves here; else the ledger as it is now tells who holds what is added
             claim = super()._select(wanted, record)
         self._require_still_alone()
+        self._load_states()
         return claim
+
+    def _load_states(self) -> None:
+        """Reads now, while no source is open, what streams have needed to know before."""
+        if (connection := self._cluster.connection) is None:
+            return
+        for stream in self._ledger.streams.values():
+            if (stream.stream, stream.names.table) in connection.marks:
+                # What only a person can mend is that stream's failure, when it needs the state.
+                with suppress(ActionRequiredError), self._database.explained():
+                    load_state(connection, stream, append=self._append)
 
     def _require_still_alone(self) -> None:
         """Each reads the others' ledgers before its claim is committed and after it, so at least one of two sees the other."""

@@ -27,6 +27,11 @@ def needs_state(batches: Iterable[Batch], *, append: bool) -> bool:
     return any(batch.operations is not None and any(code in batch.operations for code in wanted) for batch in batches)
 
 
+def load_state(connection: KafkaConnection, ledger: StreamLedger, *, append: bool) -> None:
+    """Reads what a stream's topic holds, if it is not known yet; outside of a transaction."""
+    connection.load_state(ledger.stream, ledger.names.table, ledger.owner if append else None)
+
+
 class TopicWriter:
     """A `StreamWriter`; refused rows become dead letters.
 
@@ -54,13 +59,7 @@ class TopicWriter:
 
     def load_state(self) -> None:
         """Reads what the topic holds, if it is not known yet; outside of a transaction."""
-        connection = self._connected()
-        topic = connection.topic(self._topic)
-        if connection.keys.is_loaded(self._stream) or topic is None:
-            return
-        connection.settle()
-        owner = self._ledger.owner if self._append else None
-        connection.keys.load(self._stream, self._topic, topic.partitions, owner)
+        load_state(self._connected(), self._ledger, append=self._append)
 
     def write(self, connection: BlockingConnection, transaction: Transaction) -> int:
         """See `StreamWriter.write`."""
