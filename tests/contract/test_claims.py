@@ -216,7 +216,7 @@ async def test_a_commit_of_the_reader_is_one_of_each_stream_that_moves_with_it(d
     assert now["a"] == now["b"] > before["b"]
     await sink.write(Transaction(number + 1, (rows_of(B, number + 1, place=parked),), "list"))
     at = committed()["b"]
-    while committed()["a"] == at and number < 400:
+    while committed()["a"] <= at and number < 400:  # rows of one transaction may be some milliseconds apart
         number += 1
         await sink.write(Transaction(number + 1, (rows_of(A, number + 1, (number, "a")),), "list"))
     assert committed()["b"] == at < committed()["a"]

@@ -158,7 +158,8 @@ class KafkaDataset:
             names = self.topics.names()
             ledgers = [name for name in names if name.startswith(LEDGERS)]
             copy.execute(f"CREATE TABLE _connector_checkpoints ({quote_all(COLUMNS)})")
-            _store(copy, "_connector_checkpoints", COLUMNS, _newest(self.topics.committed(*ledgers)))
+            rows = [each for each in self.topics.committed(*ledgers) if (each.key() or b"").startswith(b"[")]
+            _store(copy, "_connector_checkpoints", COLUMNS, _newest(rows))
             for name in names:
                 if name not in ledgers and name in sql:
                     self._copy(copy, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from connector_runner.datasets.dead_letters import RefusedError
 from connector_runner.datasets.dialect import Dialect
-from connector_runner.protocols.errors import InvalidConfigError
+from connector_runner.protocols.errors import ActionRequiredError, InvalidConfigError, TransientError
 from connector_runner.protocols.sink import SinkContext
 from connector_runner.schemas.dataset_url import url_problems
 from connector_runner.schemas.datasets.kafka import parse_address
@@ -21,6 +22,11 @@ from connector_runner.sinks.kafka.dialect import DIALECT
 from connector_runner.sinks.kafka.errors import explain
 from connector_runner.sinks.kafka.records import VALUE_ERRORS
 from connector_runner.sinks.kafka.schema_registry import SchemaRegistry
+
+LOG = logging.getLogger("connector_runner.kafka")
+Access = tuple[str, Mapping[str, str]]
+"""URL and options."""
+REFUSALS = frozenset({"WrongCredentials", "TlsProblem"})
 
 
 class KafkaCluster:
@@ -42,32 +48,50 @@ class KafkaCluster:
         self._connector = context.connector
         self._where = ""
         self._said: list[KafkaError] = []
-        self._used: Mapping[str, str] = {}
-        self._accepted: Mapping[str, str] | None = None
+        self._used: Access = ("", {})
+        self._accepted: Access | None = None
         self.leaving = threading.Event()
         self.connection: KafkaConnection | None = None
 
     def connect(self, *, create: bool = True) -> KafkaConnection:
         """Connects, and reads the ledgers; writes nothing.
 
+        While a Secret and the brokers' side of it change, one after the other, what the brokers took before is used as long as they
+        take it.
+
         Raises:
             ActionRequiredError, TransientError: It can't be reached or read.
         """
         del create
-        url, self._used = self._read_url(), dict(self._read_options())
+        present, former = (self._read_url(), dict(self._read_options())), self._accepted
+        try:
+            return self._connect(present)
+        except ActionRequiredError as error:
+            if error.reason not in REFUSALS or former is None or former == present:
+                raise
+            try:
+                connection = self._connect(former)
+            except (ActionRequiredError, TransientError):
+                raise error from None
+            LOG.warning("%s; the runner goes on with what it had before the Secret changed", error.message)
+            return connection
+
+    def _connect(self, access: Access) -> KafkaConnection:
+        self._used = access
+        url, options = access
         if problems := url_problems(url):
             raise InvalidConfigError([f"dataset.url: {problem}" for problem in problems], reason="InvalidDataset")
-        client = kafka.Client(parse_address(url), settings_of(self._used), self.leaving)
+        client = kafka.Client(parse_address(url), settings_of(options), self.leaving)
         self._where, self._said = client.where, client.said
-        registry = SchemaRegistry(self._used) if self._used.get("format") == "avro" else None
-        connection = KafkaConnection(client, self._connector, registry, limit=state_limit(self._used))
+        registry = SchemaRegistry(options) if options.get("format") == "avro" else None
+        connection = KafkaConnection(client, self._connector, registry, limit=state_limit(options))
         try:
             with self.explained():
                 connection.load()
         except BaseException:
             connection.close()
             raise
-        self._accepted = self._used
+        self._accepted = access
         self.connection = connection
         return connection
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,23 @@ from connector_runner.protocols.batch import Operation
 from connector_runner.protocols.errors import ActionRequiredError, TransientError
 from connector_runner.protocols.sink import SinkContext, Transaction
 from connector_runner.registry import build_inspector, build_sink
+from connector_runner.schemas.manifest import (
+    MANIFEST_VARIABLE,
+    OPTIONS_DIRECTORY_VARIABLE,
+    DatasetTarget,
+    RunnerManifest,
+    encode_manifest,
+)
 from connector_runner.schemas.outcome import ExitCode
+from connector_runner.schemas.secrets import SecretSource
 from connector_runner.sinks.kafka import client as kafka
+from tests.integration.sinks.truth import Truth, assert_true, committed_position
 from tests.kit.kafka_dataset import KafkaDataset
 from tests.kit.pipeline import SMALL, batch, context
-from tests.scripted.process import start_runner, write_manifest
+from tests.kit.waiting import wait_until
+from tests.scripted.killing import Environment
+from tests.scripted.process import Runner, start_runner, write_manifest
+from tests.scripted.script import Script
 from tests.servers.certificates import Authority
 from tests.servers.kafka_security import CLIENT, CLIENT_SECRET, PASSWORD, USER, SecureKafkaServer
 
@@ -195,9 +208,10 @@ async def test_a_port_of_another_protocol_is_waited_for_and_the_message_says_so(
 
 
 async def test_a_password_that_changes_is_read_again(
-    dataset: KafkaDataset, server: SecureKafkaServer, monkeypatch: pytest.MonkeyPatch
+    dataset: KafkaDataset, server: SecureKafkaServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What the brokers have taken before is tried again, since the Secret may follow; what they never took ends the run."""
+    """What the brokers have taken before is tried again, since the Secret may follow; what they take no more, and never took, ends
+    the run."""
     monkeypatch.setattr(kafka, "SECONDS", 4.0)
     options = login(server, "SCRAM-SHA-512") | {"sasl.username": "grace", "sasl.password": "the-first"}
     server.add_scram_user("the-first", "grace")
@@ -211,12 +225,74 @@ async def test_a_password_that_changes_is_read_again(
     assert await sink.recover() == 1
     row = batch(SMALL, 2, (Operation.UPSERT, (2, "b")))
     await sink.write(Transaction(2, (row,), "list"))
-    options["sasl.password"] = "the-third"
+    options["sasl.password"] = "the-third"  # before the brokers have it
+    with caplog.at_level("WARNING"):
+        assert await sink.recover() == 2
+    assert "goes on with what it had before the Secret changed" in caplog.text
+    await sink.write(Transaction(3, (batch(SMALL, 3, (Operation.UPSERT, (3, "c"))),), "list"))
+    server.add_scram_user("the-fourth", "grace")
     with pytest.raises(ActionRequiredError, match=r"check sasl\.username and sasl\.password") as refused:
         await sink.recover()
     await sink.close()
     assert refused.value.reason == "WrongCredentials"
-    assert dataset.read(SMALL, "rows") == [(1, "a"), (2, "b")]
+    assert dataset.read(SMALL, "rows") == [(1, "a"), (2, "b"), (3, "c")]
+
+
+def start_rotating(folder: Path, server: SecureKafkaServer, options: Options, password: str) -> Runner:
+    """A runner as in a pod, whose password is in a mounted Secret."""
+    write_secret(folder, password)
+    source = SecretSource(name="kafka", keys={"password": "sasl.password"})
+    target = DatasetTarget(name="rows", url=server.url("SASL"), table="rows", options=options, options_from=(source,))
+    orders = RunnerManifest(
+        namespace="default", name="test", uid="uid", run=1, connector_type="SCRIPTED", stream="mixed", wait=True,
+        config={"seed": 41, "batches": 1_000_000, "rows": 2, "pauseMs": 20}, dataset=target,
+    )  # fmt: skip
+    variables = {
+        MANIFEST_VARIABLE: encode_manifest(orders), OPTIONS_DIRECTORY_VARIABLE: str(folder), "CONNECTOR_DATA_DIR": str(folder),
+    }  # fmt: skip
+    return start_runner(None, log=folder / "run.log", hook=Environment(variables))
+
+
+def write_secret(folder: Path, password: str) -> None:
+    """As the kubelet does: the whole folder at once, by a link that is replaced."""
+    data = folder / f"..{password}"
+    data.mkdir(parents=True)
+    (data / "password").write_text(password)
+    link = folder / "next"
+    link.symlink_to(data, target_is_directory=True)
+    link.replace(folder / "0")
+
+
+def committed_after(dataset: KafkaDataset, runner: Runner, count: int, says: str) -> None:
+    """Waits until the log says so the `count`-th time, and rows that came after that are committed."""
+    wait_until(lambda: runner.text().count(says) >= count, f"the log says {says}", 120)
+    before = committed_position(dataset)
+    wait_until(lambda: committed_position(dataset) > before, "it commits", 120)
+
+
+def test_a_mounted_secret_that_is_rotated_interrupts_nothing(
+    dataset: KafkaDataset, server: SecureKafkaServer, tmp_path: Path
+) -> None:
+    """Whichever changes first, the brokers' password or the Secret."""
+    names = ["linus-one", "linus-two", "linus-three", "linus-four"]
+    server.add_scram_user(names[0], "linus")
+    options = {**login(server, "SCRAM-SHA-512"), "sasl.username": "linus"}
+    del options["sasl.password"]
+    runner = start_rotating(tmp_path, server, options, names[0])
+    changed = "Secrets have changed"
+    committed_after(dataset, runner, 1, "is claimed")
+    server.add_scram_user(names[1], "linus")
+    write_secret(tmp_path, names[1])
+    committed_after(dataset, runner, 1, changed)
+    write_secret(tmp_path, names[2])
+    committed_after(dataset, runner, 1, "goes on with what it had before the Secret changed")
+    server.add_scram_user(names[3], "linus")
+    write_secret(tmp_path, names[3])
+    committed_after(dataset, runner, 3, changed)
+    runner.signal(signal.SIGTERM)
+    assert runner.wait() == ExitCode.TERMINATED, runner.text()[-2000:]
+    assert not [name for name in names if name in runner.text()]
+    assert 0 < assert_true(dataset, Truth(Script(seed=41, batches=1_000_000, rows=2))) < 1_000_000
 
 
 def test_all_that_a_runner_writes_is_its_log_without_secrets(
