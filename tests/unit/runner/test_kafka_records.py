@@ -19,7 +19,9 @@ from connector_runner.protocols.schema import Column, StreamSchema
 from connector_runner.protocols.types import DECIMAL, INT64, STRING, Kind, LogicalType
 from connector_runner.schemas.dataset_url import url_problems
 from connector_runner.schemas.datasets.kafka import KAFKA, parse_address
+from connector_runner.schemas.datasets.kafka_options import settings_of, state_limit
 from connector_runner.sinks.kafka import ledger_records
+from connector_runner.sinks.kafka.ledger_records import apply_record, decode_mark, encode_key, encode_mark
 from connector_runner.sinks.kafka.records import VALUE_ERRORS, Encoder, with_operation, without_operation
 
 ERRORS = (RefusedError, *VALUE_ERRORS)
@@ -201,3 +203,18 @@ def test_the_options_of_an_address() -> None:
     assert address.brokers == ("one:9092", "[::1]:9093")
     assert (address.partitions, address.replication, address.creates) == (6, 3, False)
     assert set(KAFKA.types) == {kind.value for kind in Kind}
+
+
+def test_a_mark_in_the_ledger_is_no_row_and_a_row_is_no_mark() -> None:
+    """Earlier versions of the runner leave marks out, too: they take only lists for rows."""
+    mark, rows = encode_mark("stream", "raw.rows"), dict[Any, Any]()
+    apply_record(rows, mark, b"true")
+    assert rows == {}
+    assert decode_mark(mark) == ("stream", "raw.rows")
+    for other in (encode_key(("default/test", "stream", "raw.rows")), b'"settled"', b"{}", None):
+        assert decode_mark(other) is None
+
+
+def test_the_limit_on_disk_is_no_setting_of_librdkafka() -> None:
+    assert settings_of({"state.max.mib": "16", "format": "json", "linger.ms": "1"}) == {"linger.ms": "1"}
+    assert (state_limit({"state.max.mib": "16"}), state_limit({})) == (16, 4096)
