@@ -39,8 +39,8 @@ def _build_rows() -> str:
         if isinstance(row.reason, ReasonFrom) or row.reason is None or not _is_of_use(message):
             continue
         reason = row.reason
-        rows.append([message, f"[`{reason}`](reasons.md#{reason.lower()})", row.state])
-    return table(["message", "reason and remedy", "state"], rows)
+        rows.append((message, f"[`{reason}`](reasons.md#{reason.lower()})", row.state))
+    return table(["message", "reason and remedy", "state"], list(dict.fromkeys(rows)))
 
 
 def _build_refusals() -> str:

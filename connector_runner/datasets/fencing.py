@@ -209,8 +209,8 @@ def require_alone(
             late = f" (spec.takeOver names epoch {take_over.epoch})" if named and take_over is not None else ""
             raise SchemaConflictError(
                 f"table {table} is filled by stream {other.stream} of connector {other.connector}, with epoch {other.epoch}"
-                f"{late}; two streams in one table would overwrite each other: choose another table, set writeMode: append on "
-                "both, or stop the other one and take its table over: "
+                f"{late}; two streams in one table would overwrite each other: choose another table (datasetId, or streams.tables), "
+                "set writeMode: append on both, or stop the other one and take its table over: "
                 f"kubectl patch connector {name} -n {namespace or 'default'} --type=merge -p '{patch}'"
             )
 

@@ -126,7 +126,9 @@ def _discovery(connector: Object, now: datetime) -> Iterator[Line]:
     if not find_count(discovery, "failures"):
         return
     said = [find_text(discovery, "reason"), find_text(discovery, "message")]
-    if at := find_text(discovery, "retryAt"):
+    if find_text(find_condition(connector, "Ready"), "reason") == Reason.DISCOVERING.value:
+        said.append("another one runs now")
+    elif at := find_text(discovery, "retryAt"):
         said.append(f"next attempt {describe_time(at, now)}")
     count = find_count(discovery, "failures")
     words = "attempt has" if count == 1 else "attempts have"

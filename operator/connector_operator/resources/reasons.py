@@ -255,7 +255,7 @@ class Reason(StrEnum):
     SCHEMA_CONFLICT = (
         "SchemaConflict",
         "Of a last execution: the table is filled by another connector or stream, or can't be changed to fit; the message says which.",
-        "Choose another table; or stop the other connector and take its table over, with the command in the message (`spec.takeOver`).",
+        "Choose another table (`spec.datasetId`, or `spec.streams.tables`); or stop the other connector and take its table over, with the command in the message (`spec.takeOver`).",
     )
     TAKE_OVER_REFUSED = (
         "TakeOverRefused",

@@ -74,6 +74,15 @@ def test_what_is_wrong_with_selection_and_discovery_is_said() -> None:
     )
 
 
+def test_an_attempt_that_runs_now_does_not_wait_for_the_next() -> None:
+    discovery = {"failures": 9, "reason": "Unavailable", "message": "No route.", "retryAt": "2026-11-28T15:00:40Z"}
+    made = connector(
+        "c", condition("Ready", "False", "Discovering", "The streams are being listed."), discovery=discovery
+    )
+    said = dict(explain(made, NOW))["discovery"]
+    assert said == "9 attempts have failed: Unavailable: No route.: another one runs now"
+
+
 def test_an_older_operator_and_a_change_it_has_not_seen_are_said() -> None:
     made = connector(observedGeneration=2)
     lines = dict(explain(made, NOW))
