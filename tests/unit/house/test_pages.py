@@ -35,6 +35,21 @@ def test_sizing_has_figures() -> None:
     assert len(MEASURED) > 15
 
 
+def test_the_versions_that_the_install_page_names_are_those_of_the_chart_the_test_cluster_and_the_packages() -> None:
+    line = next(
+        line for line in (ROOT / "docs/install.md").read_text().splitlines() if line.startswith("It works with")
+    )
+    said = {
+        "charts/connector-operator/Chart.yaml": (r">=(\d\.\d+)\.0-0", "Kubernetes from {}"),
+        "tests/localkube/go.mod": (r"k8s\.io/kubernetes v(\d\.\d+)", "(tested on {})"),
+        "tests/servers/kafka.py": (r'"(\d+\.\d+)\.\d+"', "[Kafka](kafka.md) (tested on {})"),
+        "pyproject.toml": (r'requires-python = ">=(\d\.\d+)"', "Python from {}"),
+    }
+    for path, (pattern, words) in said.items():
+        (version, *_) = re.findall(pattern, (ROOT / path).read_text())
+        assert words.format(version) in line, path
+
+
 def test_messages_are_found_where_they_are_made() -> None:
     source = (
         "raise ActionRequiredError(f'the table {name} is gone; '\n 'copy it again', reason='TableGone')\n"
