@@ -59,8 +59,8 @@ test-unit: $(STAMP) ## the pure parts, fast
 	$(PYTEST) tests/unit -n 2
 
 .PHONY: test-search
-test-search: $(STAMP) ## the properties of the pure parts with new random examples, ten times as many as `make test` tries
-	HYPOTHESIS_PROFILE=search $(PYTEST) tests/unit -n 2 -m hypothesis
+test-search: $(STAMP) ## the properties of the pure parts with new random examples, five times as many as `make test` tries
+	HYPOTHESIS_PROFILE=search $(PYTEST) tests/unit -n 2 -m hypothesis --timeout 0
 
 .PHONY: test-servers
 test-servers: $(STAMP) servers ## contract and integration tests against real servers

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from connector_operator.kubectl.manifests import Question, Wish, build_manifest, find_manifest_problems, list_questions
-from connector_runner.schemas.config import coerce, config_problems, config_schema
+from connector_runner.schemas.config import config_problems, config_schema, merge_config
 
 Ask = Callable[[str], str]
 """Shows a question and returns the line that was typed, without spaces around it."""
@@ -87,9 +88,8 @@ def _ask_more(wish: Wish, questions: list[Question], ask: Ask, say: Say) -> Wish
 def check_answer(kind: str, path: str, text: str) -> str:
     """What is wrong with a value; "" if nothing is."""
     schema = config_schema(kind)
-    *parents, last = path.split(".")
-    for parent in parents:
-        schema = schema["properties"][parent]
-    child = schema["properties"][last]
-    problems = config_problems(coerce(text, child), child, path=path)
+    value: Any = merge_config({}, [{path: text}], schema)  # as the manifest will have it
+    for part in path.split("."):
+        value, schema = value[part], schema["properties"][part]
+    problems = config_problems(value, schema, path=path)
     return problems[0] if problems else ""

@@ -154,6 +154,11 @@ def test_what_passes_question_by_question_passes_as_a_whole(kind: str, data: st.
     assert yaml.safe_load(format_manifest(build_manifest(made))) == build_manifest(made)
 
 
+def test_an_answer_is_checked_as_the_manifest_will_have_it() -> None:
+    assert "at least 1" in check_answer("MYSQL", "user", "\n")
+    assert not check_answer("MYSQL", "user", "a\n")
+
+
 def test_what_comes_next_names_the_secret_and_the_commands() -> None:
     lines = "\n".join(
         say_next(wish("mysql --name shop --secret shop-db --stream a"), is_applied=False, file="shop.yaml")
