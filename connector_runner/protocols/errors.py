@@ -7,6 +7,7 @@
         ├── UnknownStreamError      the selected stream does not exist
         ├── SourceChangedError      not the server or chain that the checkpoint is from
         ├── SchemaConflictError     the dataset's table can't hold the stream
+        ├── StagedFileGoneError     a file that a table of a lake was still to get was removed by somebody
         ├── KeptElsewhereError      the stream has another table in the dataset, from a selection
         └── FenceLostError          a newer runner took the dataset over
 
@@ -119,6 +120,12 @@ class KeptElsewhereError(ActionRequiredError):
     def __init__(self, message: str, table: str) -> None:
         super().__init__(message)
         self.table = table
+
+
+class StagedFileGoneError(ActionRequiredError):
+    """A file that a decided commit of a table needs is gone: somebody has removed it; the message names it."""
+
+    reason = "StagedFileGone"
 
 
 class FenceLostError(ActionRequiredError):

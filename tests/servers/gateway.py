@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import http.server
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Self
 from urllib.parse import unquote
@@ -26,26 +26,33 @@ class Gateway:
         self.lost = 0
         self._target = port
         self._without = frozenset(without)
-        self._to_lose: tuple[str, str] | None = None
+        self._to_lose: tuple[str, str, Callable[[], None]] | None = None
         self._lock = threading.Lock()
         handler = type("Handler", (_Handler,), {"gateway": self})
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
         self.endpoint = f"http://127.0.0.1:{self._server.server_address[1]}"
 
-    def lose_next(self, method: str, path: str) -> None:
-        """The answer to the next request of this method whose path has this part is lost; the server has carried it out."""
+    def lose_next(self, method: str, path: str, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """The answer to the next request of this method whose path has this part is lost; the server has carried it out.
+
+        Args:
+            method: As in `PUT`.
+            path: A part of the path.
+            meanwhile: Is done before the client notices.
+        """
         with self._lock:
-            self._to_lose = (method, path)
+            self._to_lose = (method, path, meanwhile)
 
     def loses(self, method: str, path: str) -> bool:
         """Whether the answer to this request is lost."""
         with self._lock:
             if self._to_lose is None or self._to_lose[0] != method or self._to_lose[1] not in unquote(path):
                 return False
-            self._to_lose = None
+            meanwhile, self._to_lose = self._to_lose[2], None
             self.lost += 1
-            return True
+        meanwhile()
+        return True
 
     def forward(self, method: str, path: str, headers: Any, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         """What the server answers."""

@@ -76,8 +76,13 @@ class Beside:
             intents.append(Intent(name, app, table.transaction(app) + 1, record, names, rows=rows))
         return intents
 
+    def note_named(self) -> None:
+        """See `Stage.note_named`."""
+        for file in (file for files in self._files.values() for file in files):
+            file.may_be_named = True
+
     def discard(self) -> None:
-        """Removes what is staged."""
+        """Removes what is staged, but for files that the ledger may name."""
         for files in self._files.values():
             for file in files:
                 with suppress(OSError):

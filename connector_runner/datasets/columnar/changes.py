@@ -6,6 +6,7 @@ A merge takes each key once. So operations are folded into one change a key, and
 from __future__ import annotations
 
 from collections.abc import Iterable
+from sys import getsizeof
 from typing import Any
 
 from connector_runner.datasets.write_plan import key_of
@@ -13,6 +14,13 @@ from connector_runner.protocols.batch import Operation, Row
 from connector_runner.protocols.schema import StreamSchema
 
 UPSERT, DELETE, INSERT, REPLACE = Operation
+CHANGE_BYTES = 160
+"""What a change takes in memory beside its row, about: its place in a dictionary, and the pair of operation and row."""
+
+
+def row_bytes(row: Row) -> int:
+    """What a row takes in memory: its values with all their text, and the tuple that holds them."""
+    return getsizeof(row) + sum(map(getsizeof, row))
 
 
 class Changes:
@@ -21,12 +29,14 @@ class Changes:
     Attributes:
         prefixes: Prefixes of keys whose rows are removed, each once.
         rows: Key → what becomes of it (UPSERT, DELETE or INSERT), and the row.
+        size: What they take in memory, in bytes.
     """
 
     def __init__(self, schema: StreamSchema) -> None:
         self.schema = schema
         self.prefixes: dict[Row, None] = {}
         self.rows: dict[Any, tuple[int, Row]] = {}
+        self.size = 0
         self._key = key_of(schema)
         self._is_single = len(schema.key) == 1
 
@@ -40,27 +50,38 @@ class Changes:
                 self._replace(row)
                 continue
             key = self._key(row)
+            before = self.rows.get(key)
             if operation == INSERT:
-                before = self.rows.get(key)
                 if before is not None and before[0] != DELETE:
                     continue
                 if before is not None or self._is_replaced(key):
                     operation = UPSERT
+            self.size += row_bytes(row) - (row_bytes(before[1]) if before is not None else -self._added(key))
             self.rows[key] = (operation, row)
+
+    def _added(self, key: Any) -> int:
+        return CHANGE_BYTES if self._is_single else CHANGE_BYTES + getsizeof(key)
+
+    def _remove(self, key: Any) -> None:
+        removed = self.rows.pop(key, None)
+        if removed is not None:
+            self.size -= row_bytes(removed[1]) + self._added(key)
 
     def _replace(self, prefix: Row) -> None:
         count = len(prefix)
         if not count:
             self.rows.clear()
             self.prefixes = {(): None}
+            self.size = CHANGE_BYTES
             return
         if self._is_single:
-            self.rows.pop(prefix[0], None)
+            self._remove(prefix[0])
         else:
             for key in [key for key in self.rows if key[:count] == prefix]:
-                del self.rows[key]
-        if () not in self.prefixes:
+                self._remove(key)
+        if () not in self.prefixes and prefix not in self.prefixes:
             self.prefixes[prefix] = None
+            self.size += CHANGE_BYTES + row_bytes(prefix)
 
     def _is_replaced(self, key: Any) -> bool:
         whole = (key,) if self._is_single else key

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from connector_runner.datasets.columnar.beside import Beside
@@ -22,7 +23,7 @@ from connector_runner.datasets.fencing import COLUMNS
 from connector_runner.datasets.ledger_statements import build_ledger_statements
 from connector_runner.datasets.names import CHECKPOINTS, TableNames
 from connector_runner.datasets.procedure import Cursor
-from connector_runner.protocols.errors import TransientError
+from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, StagedFileGoneError, TransientError
 
 TRIES = 20
 Values = tuple[Any, ...] | None
@@ -41,6 +42,7 @@ class LakeConnection:
 
     Attributes:
         stages: Whether a COMMIT may leave rows staged until the next `flush`; set while rows are written.
+        lost: Why what was staged is lost, for as long as this connection lives: the source must be read again.
 
     Args:
         lake: The tables, and when they are committed.
@@ -50,6 +52,7 @@ class LakeConnection:
     def __init__(self, lake: Lake, connector: str) -> None:
         self.lake = lake
         self.stages = False
+        self.lost: ConnectorError | None = None
         self._connector = connector
         self._local = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         self._local.execute(build_ledger_statements(TableNames("", ""), lake.dialect).create_checkpoints)
@@ -61,6 +64,7 @@ class LakeConnection:
         self._written: list[tuple[Columns, str, Written]] = []
         self._pacing = Pacing(lake.commit_seconds, lake.target_bytes)
         self._unknown: tuple[Target, Sequence[Intent]] | None = None
+        self._tried: list[Target] = []  # by commits that may still arrive
         self._done: list[Intent] = []
 
     # the local copy
@@ -77,11 +81,17 @@ class LakeConnection:
         self._local.execute("DELETE FROM changed")
         self._local.execute("COMMIT")
 
-    def complete(self, connectors: Iterable[str]) -> None:
-        """Carries out what the ledger has decided for these connectors' tables, and a killed run has left."""
+    def complete(self, connectors: Iterable[str], *, without_gone: bool = False) -> None:
+        """Carries out what the ledger has decided for these connectors' tables, and a killed run has left.
+
+        Args:
+            connectors: Whose decisions.
+            without_gone: Whether one whose staged file is gone is left out; its rows must be read from the source again.
+        """
         _, pending = self._ledger.read()
         for connector in connectors:
-            self._carry_out(decode_intents(pending.get(connector, "")))
+            with suppress(*([StagedFileGoneError] if without_gone else [])):
+                self._carry_out(decode_intents(pending.get(connector, "")))
 
     def remove_old_staged(self) -> int:
         """Removes what killed runs of this connector have staged long ago; returns how many files."""
@@ -119,8 +129,7 @@ class LakeConnection:
 
     def close(self) -> None:
         """See `BlockingConnection.close`; what is staged and not committed is removed."""
-        if self._unknown is None:  # else the ledger may name it
-            self._stage.discard()
+        self._stage.discard()
         self._local.close()
         self.lake.close()
 
@@ -131,8 +140,8 @@ class LakeConnection:
         self._written.append((columns, table, rows))
 
     def due_in(self) -> float | None:
-        """In how many seconds what is staged must be committed; None if nothing is."""
-        return self._pacing.due_in(self._stage.size, time.monotonic()) if self._pacing.is_waiting else None
+        """In how many seconds what is staged must be committed; None if nothing is. May be called from any thread."""
+        return self._pacing.due_in(time.monotonic())
 
     def _begin(self) -> None:
         """Opens a transaction; what is staged is committed before one that does more than to write rows."""
@@ -148,7 +157,7 @@ class LakeConnection:
         self._written.clear()
         if self.stages and self.lake.commit_seconds:
             self._local.execute("COMMIT")
-            self._pacing.staged(time.monotonic())
+            self._pacing.staged(self._stage.size, time.monotonic())
             return
         self._flush()
         self._local.execute("COMMIT")
@@ -204,8 +213,10 @@ class LakeConnection:
                     rows.pop(key, None)
                 else:
                     rows[key] = row
+            self._stage.note_named()
+            self._tried.append(target)
             if self._ledger.commit(rows, {**pending, self._connector: encode_intents(intents)}):
-                self._base = rows
+                self._base, self._tried = rows, []
                 return
         raise _ChangedError(f"the ledger in {self.lake.where} is changed again and again")
 
@@ -232,38 +243,43 @@ class LakeConnection:
     def _decided(self) -> None:
         """The ledger has what was staged."""
         if self._unknown is not None:
-            intents, self._unknown = self._unknown[1], None
-            for intent in self._done:  # carried out before the present ones were decided
-                if intent.changes and self.table(intent.table).exists:
-                    self.table(intent.table).remove_staged([intent.changes])
-            self._done = list(intents)
+            done, self._done, self._unknown = self._done, list(self._unknown[1]), None
+        else:
+            done = []
         self._stage.clear()
         self._local.execute("DELETE FROM changed")
         self._pacing.clear()
+        for intent in done:  # carried out before the present ones were decided
+            if intent.changes and self.table(intent.table).exists:
+                with suppress(OSError):  # it is removed when it is old
+                    self.table(intent.table).remove_staged([intent.changes])
 
     def _carry_out(self, intents: Iterable[Intent]) -> None:
+        gone: StagedFileGoneError | None = None
         for intent in intents:
             if self.table(intent.table).exists:  # else its user has removed it
-                self.table(intent.table).carry_out(intent)
+                try:
+                    self.table(intent.table).carry_out(intent)
+                except StagedFileGoneError as error:  # the others are carried out all the same
+                    gone = gone or error
+        if gone is not None:
+            raise gone
 
     # after a failure
 
-    def reload(self) -> bool:
-        """Reads the ledger; what is staged is kept while nobody else has written to this connector's rows.
-
-        Returns:
-            Whether what was staged is lost.
-        """
+    def reload(self) -> None:
+        """Reads the ledger; what is staged is kept while nobody else has written to this connector's rows, else it is `lost`."""
         rows, _ = self._ledger.read()
         if self._unknown is not None and self._is_committed(rows, self._unknown[0]):
+            self._tried = []
             self._decided()
         elif self._unknown is not None and not self._pacing.is_waiting:
             self._stage.clear()  # was rolled back; the commit may still arrive, so the files stay until they are old
         self._unknown = None
         own = [key for key in rows.keys() | self._base.keys() if key[0] == self._connector]
-        is_lost = False
         if any(rows.get(key) != self._base.get(key) for key in own):
-            is_lost = self._pacing.is_waiting
+            if self._pacing.is_waiting:
+                self.lost = self.lost or self._why_lost(rows)
             self._stage.clear()  # whoever has written there may have been this runner itself, whose answer was late
             self._pacing.clear()
             self._fill(rows.values())
@@ -278,7 +294,18 @@ class LakeConnection:
                 self._local.execute("DELETE FROM changed")
         self._base = rows
         self.complete([self._connector])
-        return is_lost
+
+    def _why_lost(self, rows: Rows) -> ConnectorError:
+        if any(all(rows.get(key) == row for key, row in target.items()) for target in self._tried):
+            return ConnectorError(
+                f"a commit to the ledger in {self.lake.where} has arrived after its answer was given up; what was staged since is read "
+                "from the source again by the next run",
+                reason="DatasetUnavailable",
+            )
+        return ActionRequiredError(
+            f"the ledger in {self.lake.where} was changed by hand, and what was staged is lost; the next run reads it again",
+            reason="DatasetError",
+        )
 
 
 class _ChangedError(Exception):

@@ -66,6 +66,6 @@ class LakeInspector(LedgerInspector):
     def _reset(self) -> int:
         connection = self._reload()
         with self._lake.explained():
-            connection.complete([self._connector])
+            connection.complete([self._connector], without_gone=True)
             with Begun(connection, self._lake.begin):
                 return run(connection, self._ledger.reset())

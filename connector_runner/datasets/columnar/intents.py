@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -39,6 +39,16 @@ def encode_intents(intents: Iterable[Intent]) -> str:
     """As JSON; "" for none."""
     listed = list(intents)
     return msgspec.json.encode(listed).decode() if listed else ""
+
+
+def named_files(pending: Mapping[str, str]) -> frozenset[str]:
+    """The names of all files that recorded intents need, of whichever connector: none of them may be removed.
+
+    Args:
+        pending: Connector → its intents, as JSON.
+    """
+    decided = [intent for text in pending.values() for intent in decode_intents(text)]
+    return frozenset(name for intent in decided for name in (*intent.files, intent.changes) if name)
 
 
 def decode_intents(text: str) -> Sequence[Intent]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Pacing:
-    """The time until the next commit.
+    """The time until the next commit; what is staged is changed by one thread and read by another.
 
     Args:
         commit_seconds: How long rows may be staged.
@@ -14,29 +14,31 @@ class Pacing:
     def __init__(self, commit_seconds: float, target_bytes: int) -> None:
         self._commit_seconds = commit_seconds
         self._target_bytes = target_bytes
-        self._since: float | None = None
+        self._staged: tuple[float, bool] | None = None
 
     @property
     def is_waiting(self) -> bool:
         """Whether something is staged."""
-        return self._since is not None
+        return self._staged is not None
 
-    def staged(self, now: float) -> None:
-        """Something was staged (now: seconds of a clock that never goes back)."""
-        if self._since is None:
-            self._since = now
-
-    def clear(self) -> None:
-        """Nothing is staged any more."""
-        self._since = None
-
-    def due_in(self, size: int, now: float) -> float | None:
-        """In how many seconds to commit; None if nothing is staged.
+    def staged(self, size: int, now: float) -> None:
+        """Something was staged.
 
         Args:
             size: The bytes of the largest part that is staged.
-            now: See `staged`.
+            now: Seconds of a clock that never goes back.
         """
-        if self._since is None:
+        since = now if self._staged is None else self._staged[0]
+        self._staged = (since, size >= self._target_bytes)
+
+    def clear(self) -> None:
+        """Nothing is staged any more."""
+        self._staged = None
+
+    def due_in(self, now: float) -> float | None:
+        """In how many seconds to commit; None if nothing is staged. May be called from any thread."""
+        staged = self._staged  # read once: the dataset's thread may replace it at any moment
+        if staged is None:
             return None
-        return 0.0 if size >= self._target_bytes else max(0.0, self._since + self._commit_seconds - now)
+        since, is_enough = staged
+        return 0.0 if is_enough else max(0.0, since + self._commit_seconds - now)

@@ -13,7 +13,7 @@ from connector_runner.datasets.columnar.writer import HistoryWriter, MergeWriter
 from connector_runner.datasets.ledger import Ledger
 from connector_runner.datasets.procedure import Procedure, run
 from connector_runner.protocols.batch import Operation
-from connector_runner.protocols.errors import ActionRequiredError, TransientError
+from connector_runner.protocols.errors import TransientError
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.sink import Claim, Receipt, SinkContext, Transaction
 from connector_runner.protocols.source import WriteMode
@@ -112,13 +112,10 @@ class LakeSink(BlockingSink):
             connection = self._lake.connect()
             self._connection = connection
         with self._explained():
-            is_lost = connection.reload()
+            connection.reload()
             number = run(connection, self._ledger.recover())
-        if is_lost:
-            raise ActionRequiredError(
-                f"the ledger in {connection.lake.where} was changed by hand, and what was staged is lost; the next run reads it again",
-                reason="DatasetError",
-            )
+        if connection.lost is not None:
+            raise connection.lost
         return number
 
     def _write(self, transaction: Transaction) -> Receipt:

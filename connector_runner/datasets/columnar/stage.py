@@ -15,11 +15,10 @@ from connector_runner.datasets.columnar.intents import Intent
 from connector_runner.datasets.columnar.staged_files import StagedFile, build_changes, write_staged
 from connector_runner.datasets.columnar.tables import Table
 from connector_runner.protocols.batch import Row
+from connector_runner.protocols.errors import TransientError
 
 Written: TypeAlias = pa.Table | Sequence[tuple[int, Row]]
 """Rows to be appended, or operations to be merged."""
-CHANGE_BYTES = 512
-"""What a change by key takes in memory, about."""
 WAITING_BYTES = 64 << 20
 """How much of all files together is in memory at most, before it is written into them."""
 OPEN_FILES = 32
@@ -44,10 +43,11 @@ class Stage:
 
     @property
     def size(self) -> int:
-        """The bytes of the largest part."""
+        """The bytes of the largest part's files, or of all that is in memory, whichever is more."""
         files = [sum(file.size for file in files) for parts in self._files.values() for files in parts.values()]
-        changes = [len(changes.rows) * CHANGE_BYTES for _, changes in self._changes.values()]
-        return max([0, *files, *changes])
+        held = sum(file.held for file in self._all_files())
+        changes = sum(changes.size for _, changes in self._changes.values())
+        return max([held + changes, *files])
 
     def take(self, written: Iterable[tuple[Columns, str, Written]]) -> None:
         """Takes what a transaction has written."""
@@ -75,7 +75,8 @@ class Stage:
             largest.write()
         opened = sorted((file for file in unfinished if file.is_open), key=lambda file: file.size)
         for file in opened[OPEN_FILES:]:
-            file.close()
+            with suppress(TransientError):  # a store that can't be reached now is asked again at the commit
+                file.close()
 
     def _all_files(self) -> Iterator[StagedFile]:
         for parts in self._files.values():
@@ -108,6 +109,15 @@ class Stage:
         self._table(table).refresh()
         return app, self._table(table).transaction(app) + 1
 
+    def note_named(self) -> None:
+        """A commit of the ledger is tried that names what is sealed.
+
+        It may arrive, whatever is heard of it, and another runner may carry it out: those files are never removed from here.
+        """
+        for file in self._all_files():
+            file.may_be_named = True
+        self._beside.note_named()
+
     def clear(self) -> None:
         """The ledger has decided what becomes of it."""
         self._files.clear()
@@ -115,7 +125,7 @@ class Stage:
         self._beside.clear()
 
     def discard(self) -> None:
-        """Removes it."""
+        """Removes it, but for files that the ledger may name."""
         for file in self._all_files():
             with suppress(OSError):
                 file.discard()

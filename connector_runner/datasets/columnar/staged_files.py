@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from connector_runner.datasets.columnar.changes import Changes
 from connector_runner.datasets.columnar.columns import Columns
-from connector_runner.datasets.columnar.staging_folder import StagingFolder
+from connector_runner.datasets.columnar.staging_folder import StagedOutput, StagingFolder
 from connector_runner.datasets.write_plan import NAMES
 from connector_runner.protocols.batch import Operation
 from connector_runner.protocols.errors import ConnectorError
@@ -20,7 +20,7 @@ CHANGE = "_change"
 """The column of a file of changes with the name of the operation."""
 COMPRESSION = "zstd"
 GROUP_ROWS = 64 * 1024
-"""How many rows a row group has; so many are held in memory."""
+"""How many rows a row group has; so many are held in memory, or fewer if many tables share it."""
 TABLE_BYTES = 4096
 """What the rows of one call take more than their values, about."""
 _written = methodcaller("tell")
@@ -33,7 +33,8 @@ class StagedFile:
     Attributes:
         name: Its name in the folder.
         rows: How many rows it has.
-        is_closed: Whether it is complete.
+        is_closed: Whether no more rows can be added.
+        may_be_named: Whether the ledger may name it, so that it must stay.
         waiting_bytes: How much waits in memory to be written.
     """
 
@@ -41,14 +42,16 @@ class StagedFile:
         self.name = folder.new_name()
         self.rows = 0
         self.is_closed = False
+        self.may_be_named = False
         self._folder = folder
         self._schema = schema
-        self._file: pa.NativeFile | None = None
+        self._output: StagedOutput | None = None
         self._writer: pq.ParquetWriter | None = None
         self._waiting: list[pa.Table] = []
         self._waiting_rows = 0
         self.waiting_bytes = 0
         self._written = 0
+        self._is_whole = False
 
     @property
     def is_open(self) -> bool:
@@ -58,9 +61,12 @@ class StagedFile:
     @property
     def size(self) -> int:
         """Its bytes that are written, and about those of the rows which wait."""
-        if self._file is not None and not self._file.closed:
-            self._written = _written(self._file)
         return self._written + self.waiting_bytes // 4
+
+    @property
+    def held(self) -> int:
+        """Its bytes that are in memory."""
+        return self.waiting_bytes + (0 if self._output is None else self._output.held)
 
     def add(self, rows: pa.Table) -> None:
         """Adds rows.
@@ -76,12 +82,17 @@ class StagedFile:
             self.write()
 
     def write(self) -> None:
-        """Writes the rows that wait, as a row group."""
+        """Writes the rows that wait, as a row group.
+
+        Raises:
+            ConnectorError: As `add`.
+        """
         with self._lost():
-            if self._writer is None:
-                self._file = self._folder.create(self.name)
-                self._writer = pq.ParquetWriter(self._file, self._schema, compression=COMPRESSION)
+            if self._writer is None or self._output is None:
+                self._output = self._folder.create(self.name)
+                self._writer = pq.ParquetWriter(self._output.file, self._schema, compression=COMPRESSION)
             self._writer.write_table(pa.concat_tables(self._waiting), row_group_size=2 * GROUP_ROWS)
+            self._written = _written(self._output.file)
         self._waiting, self._waiting_rows, self.waiting_bytes = [], 0, 0
 
     @contextmanager
@@ -100,24 +111,33 @@ class StagedFile:
         return bool(self._schema.equals(schema))
 
     def close(self) -> None:
-        """Writes the end; the file is whole then, also after a power cut."""
-        if self.is_closed:
+        """Writes the end; the file is whole then, also after a power cut.
+
+        Raises:
+            TransientError: A store can't be reached; it may be called again.
+            ConnectorError: As `add`.
+        """
+        if self._is_whole:
             return
         if self._waiting or self._writer is None:
             self.write()
+        assert self._writer is not None and self._output is not None  # noqa: S101, PT018 - written just now
         with self._lost():
-            if self._writer is not None and self._file is not None:
+            if not self.is_closed:
                 self._writer.close()
-                self._written = _written(self._file)
-                self._file.close()
-            self._folder.sync(self.name)
-        self.is_closed = True
+                self._written = _written(self._output.file)
+                self.is_closed = True
+            self._output.finish()
+        self._is_whole = True
 
     def discard(self) -> None:
-        """Removes it."""
-        if self._writer is not None and self._file is not None and not self.is_closed:
-            self._writer.close()
-            self._file.close()
+        """Removes it, unless the ledger may name it."""
+        if self.may_be_named:
+            return
+        if self._writer is not None and self._output is not None and not self._is_whole:
+            if not self.is_closed:
+                self._writer.close()
+            self._output.abandon()
         self._folder.remove(self.name)
 
 
@@ -138,7 +158,7 @@ def build_changes(columns: Columns, changes: Changes) -> pa.Table:
 def write_staged(folder: StagingFolder, rows: pa.Table, kind: str) -> str:
     """Stages a complete file; returns its name."""
     name = folder.new_name(kind)
-    with folder.create(name) as file:
-        pq.write_table(rows, file, compression=COMPRESSION)
-    folder.sync(name)
+    output = folder.create(name)
+    pq.write_table(rows, output.file, compression=COMPRESSION)
+    output.finish()
     return name

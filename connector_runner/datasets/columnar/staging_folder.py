@@ -4,12 +4,96 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
 
 import pyarrow as pa
 from pyarrow import fs
 
+from connector_runner.protocols.errors import START_OVER, StagedFileGoneError
+
 PREFIX, SUFFIX = "connector-", ".parquet"
+
+
+class StagedOutput(Protocol):
+    """A file that is being written.
+
+    Attributes:
+        file: What is written to, from its beginning to its end.
+        held: How many of its bytes are in memory.
+    """
+
+    file: pa.NativeFile
+
+    @property
+    def held(self) -> int:
+        """See above."""
+
+    def finish(self) -> None:
+        """Makes it whole; it survives a power cut then.
+
+        Raises:
+            TransientError: A store can't be reached; it may be called again.
+            OSError: It is lost.
+        """
+
+    def abandon(self) -> None:
+        """It will not be needed."""
+
+
+class LocalOutput:
+    """A `StagedOutput` on a file system.
+
+    Args:
+        path: Its path; the folder exists.
+    """
+
+    held = 0
+
+    def __init__(self, path: Path) -> None:
+        self.file = pa.OSFile(str(path), "wb")
+        self._path = path
+
+    def finish(self) -> None:
+        """See `StagedOutput.finish`."""
+        self.file.close()
+        sync(self._path)
+        sync(self._path.parent)
+
+    def abandon(self) -> None:
+        """See `StagedOutput.abandon`."""
+        self.file.close()
+
+
+class StreamOutput:
+    """A `StagedOutput` in any other file system: after an error it is lost.
+
+    Args:
+        file: The stream, from its beginning.
+    """
+
+    held = 0
+
+    def __init__(self, file: pa.NativeFile) -> None:
+        self.file = file
+
+    def finish(self) -> None:
+        """See `StagedOutput.finish`; an object store promises that when a stream is closed."""
+        self.file.close()
+
+    def abandon(self) -> None:
+        """See `StagedOutput.abandon`."""
+        self.file.close()
+
+
+def sync(path: Path) -> None:
+    """Makes sure that the content of a file, or the names in a folder, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class StagingFolder:
@@ -18,12 +102,15 @@ class StagingFolder:
     Args:
         filesystem: Where it is.
         path: Its path there; it is made when the first file is staged.
+        upload: Begins a file, by its path, that goes on after an error of an object store; None for a stream of the file system.
     """
 
-    def __init__(self, filesystem: fs.FileSystem, path: str) -> None:
+    def __init__(
+        self, filesystem: fs.FileSystem, path: str, upload: Callable[[str], StagedOutput] | None = None
+    ) -> None:
         self._filesystem = filesystem
         self._path = path
-        self._is_local = isinstance(filesystem, fs.LocalFileSystem)
+        self._upload = upload
 
     def new_name(self, kind: str = "") -> str:
         """A name that no other file has."""
@@ -33,25 +120,33 @@ class StagingFolder:
         """The path of a file."""
         return f"{self._path}/{name}"
 
-    def create(self, name: str) -> pa.NativeFile:
-        """A new file, to be written from its beginning to its end."""
-        if self._is_local:
-            self._filesystem.create_dir(self._path)
-        return self._filesystem.open_output_stream(self.path(name))
+    def create(self, name: str) -> StagedOutput:
+        """A new file."""
+        if self._upload is not None:
+            return self._upload(self.path(name))
+        if not isinstance(self._filesystem, fs.LocalFileSystem):
+            return StreamOutput(self._filesystem.open_output_stream(self.path(name)))
+        folder = Path(self._path)
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+            sync(folder.parent)
+        return LocalOutput(folder / name)
 
     def open(self, name: str) -> pa.NativeFile:
         """A file, to be read."""
         return self._filesystem.open_input_file(self.path(name))
 
-    def sync(self, name: str) -> None:
-        """Makes sure that a complete file survives a power cut; an object store has promised that when it was closed."""
-        if not self._is_local:
-            return
-        descriptor = os.open(self.path(name), os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    def gone(self, name: str, reader: str) -> StagedFileGoneError:
+        """The error for a file that is needed and not there.
+
+        Args:
+            name: The file.
+            reader: What needs it, for the message.
+        """
+        return StagedFileGoneError(
+            f"the staged file {self.path(name)} is gone, which {reader} is still to get: somebody has removed it; put it back, "
+            f"or {START_OVER}, after which its rows are read from the source again"
+        )
 
     def remove(self, name: str) -> None:
         """Removes a file, if it is there."""

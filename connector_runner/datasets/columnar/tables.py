@@ -80,13 +80,17 @@ class Table(Protocol):
         """Its columns, and its last rows, newest last."""
 
     def carry_out(self, intent: Intent) -> None:
-        """Commits what the ledger has decided, unless it was done already, by whomever."""
+        """Commits what the ledger has decided, unless it was done already, by whomever.
+
+        Raises:
+            StagedFileGoneError: A file that it needs is gone.
+        """
 
     def remove_staged(self, names: Sequence[str]) -> None:
         """Removes files that are not needed any more."""
 
     def remove_old_staged(self) -> int:
-        """Removes what killed runners have staged and never committed; returns how many files."""
+        """Removes what killed runners have staged long ago, and no connector's intent names; returns how many files."""
 
 
 class LedgerTable(Protocol):

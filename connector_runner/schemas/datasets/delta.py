@@ -161,6 +161,7 @@ DELTA = Descriptor(
         "WrongCredentials": "the store does not take the access key, or its secret",
         "NotAllowed": "the access key may not do what the runner needs",
         "WrongRegion": "the bucket is in another region",
+        "StagedFileGone": "a file was removed by somebody that a table was still to get; the message names it",
         "TlsProblem": "the store's certificate is not trusted, or it does not speak TLS",
     },
     url="`delta:///folder` (in the data directory), `delta:////absolute/folder`; `{table}` in the last part of the path stands for "

@@ -60,7 +60,11 @@ class Tables:
 
     def table(self, name: str) -> DeltaTable:
         """A table, which may be missing."""
-        return DeltaTable(self._store, name, self._upkeep)
+        return DeltaTable(self._store, name, self._upkeep, self._pending)
+
+    def _pending(self) -> Mapping[str, str]:
+        # By a reader of its own: the ledger's next commit must be compared with what the connection has read.
+        return DeltaLedger(self._store).read()[1]
 
     def close(self) -> None:
         """Does nothing: nothing is open."""

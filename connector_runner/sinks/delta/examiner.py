@@ -78,8 +78,7 @@ def folder_rights(store: Store, tables: Sequence[str]) -> Iterator[Check]:
 def store_rights(store: Store, now: dt.datetime) -> Check:
     """Whether the keys may write: asked by a write that the store must refuse, because the object is there."""
     try:
-        status, _ = request(store, "HEAD", PROBE, now)
-        if status != 200:
+        if request(store, "HEAD", PROBE, now).status != 200:
             return unknown(DATASET, "rights", f"whether these keys may write to {store.where} can't be said before the first run, "
                            f"which writes {PROBE}; they may read it")  # fmt: skip
         require_refused(store, now)

@@ -1,4 +1,4 @@
-"""Requests to an S3 store that deltalake's client does not make: they prove that its writes can be conditional."""
+"""Requests to an S3 store that deltalake's client does not make: they prove that its writes can be conditional, and upload files."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import datetime as dt
 import http.client
 import ssl
 from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
-from connector_runner.protocols.errors import ActionRequiredError, TransientError
+from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, TransientError
 from connector_runner.sinks.delta.s3_errors import connecting_failure, failure, read_answer
-from connector_runner.sinks.delta.s3_signature import sign
+from connector_runner.sinks.delta.s3_signature import encoded_query, sign
 from connector_runner.sinks.delta.store import Store
 
 PROBE = "_connector_probe"
@@ -46,21 +48,41 @@ def require_refused(store: Store, now: dt.datetime) -> None:
 
 def _put_new(store: Store, name: str, now: dt.datetime) -> bool:
     """Writes an object if it does not exist; returns whether it was written."""
-    status, answer = request(store, "PUT", name, now, {"if-none-match": "*"}, b"-")
-    if status in {200, 204}:
+    answer = request(store, "PUT", name, now, {"if-none-match": "*"}, b"-")
+    if answer.status in {200, 204}:
         return True
-    code, said = read_answer(answer)
-    if status in {409, 412}:
+    if answer.status in {409, 412}:
         return False
-    raise failure(store.where, code, status, said) or TransientError(
-        f"{store.where}: the store answered {status} {code} {said}".rstrip(), reason="DatasetUnavailable"
+    raise refusal(store, answer)
+
+
+def refusal(store: Store, answer: Answer) -> ConnectorError:
+    """The error for an answer that says no."""
+    code, said = read_answer(answer.text)
+    return failure(store.where, code, answer.status, said) or TransientError(
+        f"{store.where}: the store answered {answer.status} {code} {said}".rstrip(), reason="DatasetUnavailable"
     )
 
 
+class Answer(NamedTuple):
+    """What the store has answered.
+
+    Attributes:
+        status: The status.
+        text: The document.
+        tag: The entity tag of what was stored; "" for none.
+    """
+
+    status: int
+    text: str
+    tag: str
+
+
 def request(
-    store: Store, method: str, name: str, now: dt.datetime, headers: Mapping[str, str] | None = None, body: bytes = b""
-) -> tuple[int, str]:
-    """One request for an object under the store's path; returns status and text of the answer.
+    store: Store, method: str, name: str, now: dt.datetime, headers: Mapping[str, str] = MappingProxyType({}),
+    body: bytes = b"", query: Mapping[str, str] = MappingProxyType({}),
+) -> Answer:  # fmt: skip
+    """One request for an object under the store's path.
 
     Raises:
         ActionRequiredError, TransientError: No answer came.
@@ -78,10 +100,11 @@ def request(
             else http.client.HTTPSConnection(host, timeout=seconds, context=ssl.create_default_context())
         )
         try:
-            sent = sign(method, host, path, headers or {}, store.keys, now)
-            connection.request(method, quote(path, safe="/-_.~"), body, sent)
+            sent = sign(method, host, path, headers, store.keys, now, query)
+            target = quote(path, safe="/-_.~") + (f"?{encoded_query(query)}" if query else "")
+            connection.request(method, target, body, sent)
             answer = connection.getresponse()
-            return answer.status, answer.read().decode(errors="replace")
+            return Answer(answer.status, answer.read().decode(errors="replace"), answer.getheader("etag") or "")
         finally:
             connection.close()
     except (OSError, http.client.HTTPException) as error:

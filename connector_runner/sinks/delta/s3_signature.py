@@ -7,6 +7,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from urllib.parse import quote
 
 _UNSIGNED = "UNSIGNED-PAYLOAD"
@@ -29,7 +30,15 @@ class Keys:
     region: str = "us-east-1"
 
 
-def sign(method: str, host: str, path: str, headers: Mapping[str, str], keys: Keys, now: dt.datetime) -> dict[str, str]:
+def encoded_query(query: Mapping[str, str]) -> str:
+    """A query as it is signed and sent; "" for none."""
+    return "&".join(f"{quote(name, safe='-_.~')}={quote(query[name], safe='-_.~')}" for name in sorted(query))
+
+
+def sign(
+    method: str, host: str, path: str, headers: Mapping[str, str], keys: Keys, now: dt.datetime,
+    query: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, str]:  # fmt: skip
     """All headers of a request, with its signature.
 
     Args:
@@ -39,6 +48,7 @@ def sign(method: str, host: str, path: str, headers: Mapping[str, str], keys: Ke
         headers: Further headers, all of which are signed.
         keys: Who signs.
         now: The time, with a zone.
+        query: The parameters, not encoded.
     """
     stamp = now.astimezone(dt.UTC).strftime("%Y%m%dT%H%M%SZ")
     sent = {**headers, "host": host, "x-amz-content-sha256": _UNSIGNED, "x-amz-date": stamp}
@@ -47,7 +57,7 @@ def sign(method: str, host: str, path: str, headers: Mapping[str, str], keys: Ke
     lower = {name.lower(): value.strip() for name, value in sent.items()}
     names = ";".join(sorted(lower))
     listed = "".join(f"{name}:{lower[name]}\n" for name in sorted(lower))
-    request = "\n".join([method, quote(path, safe="/-_.~"), "", listed, names, _UNSIGNED])
+    request = "\n".join([method, quote(path, safe="/-_.~"), encoded_query(query), listed, names, _UNSIGNED])
     scope = f"{stamp[:8]}/{keys.region}/s3/aws4_request"
     text = "\n".join(["AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(request.encode()).hexdigest()])
     key = f"AWS4{keys.secret}".encode()

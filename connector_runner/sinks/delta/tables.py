@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import unquote
 
@@ -17,14 +17,16 @@ from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
 from connector_runner.datasets.columnar.columns import Columns
-from connector_runner.datasets.columnar.intents import Intent
-from connector_runner.datasets.columnar.staging_folder import StagingFolder
+from connector_runner.datasets.columnar.intents import Intent, named_files
+from connector_runner.datasets.columnar.staging_folder import PREFIX, StagingFolder, sync
 from connector_runner.datasets.columnar.tables import Entry
 from connector_runner.protocols.batch import Row
-from connector_runner.protocols.errors import TransientError
+from connector_runner.protocols.errors import StagedFileGoneError, TransientError
+from connector_runner.sinks.delta.file_stats import read_stats
 from connector_runner.sinks.delta.merging import merge
 from connector_runner.sinks.delta.partitions import SETTING, Layout, read_layout
 from connector_runner.sinks.delta.rows import key_begins, quoted, select_entries
+from connector_runner.sinks.delta.s3_upload import Upload
 from connector_runner.sinks.delta.store import Store
 from connector_runner.sinks.delta.upkeep import Keeper, Upkeep
 
@@ -53,15 +55,28 @@ class Table:
         store: Where the dataset is.
         name: The table's own folder in it.
         upkeep: What is done between commits; None for nothing.
+        pending: Reads what each connector has decided and is being carried out, as the ledger has it now.
     """
 
-    def __init__(self, store: Store, name: str, upkeep: Upkeep | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        name: str,
+        upkeep: Upkeep | None = None,
+        pending: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
         self.name = name
         self.uri = f"{store.uri}/{name}"
         self._store = store
         # An object can't be renamed; nobody sees it before it is complete, so it may be at its final place from the beginning.
-        self.staging = StagingFolder(store.filesystem, store.path(name, STAGED) if store.is_local else store.path(name))
-        self._keeper = None if upkeep is None else Keeper(upkeep, is_local=store.is_local)
+        self.staging = (
+            StagingFolder(store.filesystem, store.path(name, STAGED))
+            if store.is_local
+            else StagingFolder(store.filesystem, store.path(name), lambda path: Upload(store, path))
+        )
+        self._pending = pending
+        # On a file system what was staged is elsewhere.
+        self._keeper = None if upkeep is None else Keeper(upkeep, None if store.is_local else self._remove_uploaded)
         self._delta: DeltaTable | None = None
         self._layout: Layout | None = None
         self._next_number: dict[str, int] = {}
@@ -218,13 +233,19 @@ class Table:
     # committing
 
     def carry_out(self, intent: Intent) -> None:
-        """Commits what the ledger has decided, unless it was done already, by whomever."""
+        """See `columnar.tables.Table.carry_out`."""
         for _ in range(TRIES):
             self.refresh()
             if self.transaction(intent.app) >= intent.version:
                 return
             with suppress(CommitFailedError):
-                self._carry_out(intent)
+                try:
+                    self._carry_out(intent)
+                except StagedFileGoneError:
+                    self.refresh()
+                    if self.transaction(intent.app) < intent.version:
+                        raise
+                    return  # another runner has carried it out meanwhile, and needs the file no more
                 if self._keeper is not None:
                     self._keeper.keep(self.refresh(), time.time())
                 return
@@ -236,7 +257,7 @@ class Table:
     def _carry_out(self, intent: Intent) -> None:
         properties = commit_once(intent.record, intent.app, intent.version)
         if intent.changes:
-            with self.staging.open(intent.changes) as file:
+            with self._needed(intent.changes), self.staging.open(intent.changes) as file:
                 changes = pq.read_table(file)
             merge(self.delta, self.layout, changes, intent.key, intent.removed, properties)
             self.refresh()
@@ -254,11 +275,20 @@ class Table:
     def _add(self, name: str, part: str) -> AddAction:
         if self._store.is_local:
             staged, final = Path(self._store.path(self.name, STAGED, name)), Path(self._store.path(self.name, name))
-            if not final.exists():
-                staged.rename(final)
-        with self._open(name) as file:
+            with suppress(FileNotFoundError):  # another runner carries out the same
+                if not final.exists():
+                    staged.rename(final)
+                    sync(final.parent)
+        with self._needed(name), self._open(name) as file:
             size, stats = file.size(), read_stats(file)
         return AddAction(name, size, json.loads(part or "{}"), int(time.time() * 1000), True, stats)
+
+    @contextmanager
+    def _needed(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise self.staging.gone(name, f"the table {self.name}") from error
 
     def remove_staged(self, names: Sequence[str]) -> None:
         """Removes files that are not needed any more."""
@@ -266,27 +296,20 @@ class Table:
             self.staging.remove(name)
 
     def remove_old_staged(self) -> int:
-        """Removes what killed runners have staged and never committed; returns how many files."""
+        """See `columnar.tables.Table.remove_old_staged`."""
         if not self._store.is_local:  # staged files lie beside committed ones there, under names of the same kind
             return 0
         old = [name for name, written in self.staging.staged() if time.time() - written > STAGED_SECONDS]
-        self.remove_staged(old)
-        return len(old)
+        # Read after the list: what was decided before is in it, or was carried out and has left the folder.
+        needed = named_files(self._pending()) if old else ()
+        gone = [name for name in old if name not in needed]
+        self.remove_staged(gone)
+        return len(gone)
 
-
-def read_stats(file: pa.NativeFile) -> str:
-    """The statistics of a file, as Delta stores them: the number of rows, and the range of whole numbers."""
-    metadata = pq.read_metadata(file)
-    least: dict[str, Any] = {}
-    greatest: dict[str, Any] = {}
-    nulls: dict[str, int] = {}
-    for place in range(metadata.num_columns):
-        columns = [metadata.row_group(group).column(place) for group in range(metadata.num_row_groups)]
-        name, found = metadata.schema.column(place).name, [column.statistics for column in columns]
-        if not found or any(each is None or not each.has_null_count for each in found):
-            continue
-        nulls[name] = sum(each.null_count for each in found)
-        ranges = [each for each in found if each.has_min_max and type(each.min) is int]
-        if ranges and all(each.has_min_max or each.num_values == 0 for each in found):
-            least[name], greatest[name] = min(each.min for each in ranges), max(each.max for each in ranges)
-    return json.dumps({"numRecords": metadata.num_rows, "minValues": least, "maxValues": greatest, "nullCount": nulls})
+    def _remove_uploaded(self, hours: int) -> None:
+        """The same in a bucket, where only a list of all versions says which file is of no use."""
+        needed = named_files(self._pending())  # what was carried out before is in the version that is read next
+        found = self.refresh().vacuum(hours, dry_run=True, enforce_retention_duration=False, full=True)
+        names = {name for path in found if (name := PurePath(path).name).startswith(PREFIX)}
+        if left := names - needed:
+            self.remove_staged(sorted(left - named_files(self._pending())))

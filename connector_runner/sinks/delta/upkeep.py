@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import PurePath
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable
@@ -75,12 +74,12 @@ class Keeper:
 
     Args:
         upkeep: What is done.
-        is_local: Whether the table is on a file system, where what was staged is elsewhere.
+        remove_staged: Removes what killed runners have staged, and is so many hours old; None where that is done elsewhere.
     """
 
-    def __init__(self, upkeep: Upkeep, *, is_local: bool) -> None:
+    def __init__(self, upkeep: Upkeep, remove_staged: Callable[[int], None] | None = None) -> None:
         self._upkeep = upkeep
-        self._is_local = is_local
+        self._remove_staged = remove_staged
         self._vacuumed = 0.0
 
     def keep(self, table: DeltaTable, now: float) -> None:
@@ -113,15 +112,9 @@ class Keeper:
         hours = retention_hours(times, self._upkeep, now)
         if table.vacuum(hours, dry_run=True, enforce_retention_duration=False):
             table.vacuum(hours, dry_run=False, enforce_retention_duration=False, commit_properties=_ONCE)
-        if not self._is_local:
-            self._remove_staged(table, max(hours, STAGED_HOURS))
+        if self._remove_staged is not None:
+            self._remove_staged(max(hours, STAGED_HOURS))
         table.update_incremental()
-
-    def _remove_staged(self, table: DeltaTable, hours: int) -> None:
-        """Removes what killed runners have uploaded; only if nothing but theirs would go."""
-        found = table.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=True)
-        if found and all(PurePath(path).name.startswith("connector-") for path in found):
-            table.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True, commit_properties=_ONCE)
 
 
 def _seconds(written: object) -> float:

@@ -277,7 +277,7 @@ async def test_small_files_become_large_ones_and_old_versions_are_removed(tmp_pa
     small = files_of(dataset)
     assert len(small) == MANY_FILES + 1, "nothing is done before its time"
     table, now = DeltaTable(dataset.root / "rows"), time.time()
-    keeper = Keeper(Upkeep(3600, 0, 128 << 20), is_local=True)
+    keeper = Keeper(Upkeep(3600, 0, 128 << 20))
     keeper.keep(table, now + 3500)
     assert len(table.file_uris()) == MANY_FILES + 1
     keeper.keep(table, now + 3700)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import random
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from connector_runner.datasets.columnar import stage
 from connector_runner.protocols.batch import Batch, Operation
+from connector_runner.protocols.schema import StreamSchema
+from connector_runner.protocols.sink import Sink, Staging, Transaction
 from connector_runner.protocols.source import WriteMode
+from connector_runner.registry import build_sink
+from connector_runner.sinks.delta.ledger_table import LedgerTable
 from connector_runner.sinks.delta.tables import STAGED, STAGED_SECONDS
 from tests.kit.lake_dataset import LakeDataset
 from tests.kit.pipeline import SMALL, ListSource, Run, batch, context, run_to_end
@@ -56,3 +63,76 @@ async def test_staged_files_of_killed_runners_are_removed_after_a_day(tmp_path: 
     await run_to_end([noise(1, 1, 10), noise(2, 1, 10)], context(dataset, run=2))
     left = {path.name for path in staged.iterdir()}
     assert ages.keys() & left == {"connector-young.parquet", "theirs.parquet"}
+
+
+def stream(number: int) -> StreamSchema:
+    return dataclasses.replace(SMALL, stream=f"s{number}")
+
+
+async def staged(dataset: LakeDataset, mode: WriteMode, streams: int) -> Sink:
+    """Has a hundred kilobytes of text of each stream staged, and nothing committed."""
+    tables = {f"s{number}": f"rows_{number}" for number in range(streams)}
+    sink = build_sink(context(dataset, tables=tables, write_mode=mode))
+    number = (await sink.claim()).number
+    for each in range(streams):
+        await sink.prepare(stream(each))
+    assert isinstance(sink, Staging)
+    for each in range(streams):
+        rows = dataclasses.replace(noise(1, 100, 500), schema=stream(each))
+        await sink.write(Transaction(number + each + 1, (rows,), "list"))
+    return sink
+
+
+@MODES
+async def test_what_many_streams_have_in_memory_is_committed_when_it_is_enough_together(
+    tmp_path: Path, mode: WriteMode
+) -> None:
+    """None of their tables has a tenth of the size at which it is committed for its own sake."""
+    for streams, is_enough in ((4, False), (12, True)):
+        (folder := tmp_path / str(streams)).mkdir()
+        sink = await staged(LakeDataset(folder, "commitEvery=3600&targetMiB=1"), mode, streams)
+        assert isinstance(sink, Staging)
+        assert (sink.due_in() == 0) is is_enough
+        await sink.close()
+
+
+async def test_rows_of_many_streams_go_to_their_files_when_they_take_too_much_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "WAITING_BYTES", 500_000)
+    dataset = LakeDataset(tmp_path, "commitEvery=3600&targetMiB=1")
+    sink = await staged(dataset, WriteMode.APPEND, 12)
+    assert isinstance(sink, Staging)
+    assert sink.due_in() != 0, "what is in the files is not in memory"
+    assert len(list(dataset.root.glob(f"*/{STAGED}/*.parquet"))) >= 7
+    await sink.flush()
+    await sink.close()
+    for each in range(12):
+        assert dataset.query(f"SELECT count(*) FROM rows_{each}") == [(100,)]
+
+
+async def test_a_staged_file_and_its_name_are_on_the_disk_before_the_ledger_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced, fsync, commit = list[tuple[str, int]](), os.fsync, LedgerTable.commit
+
+    def watched(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        synced.append((path.name, len(list(path.iterdir())) if path.is_dir() else path.stat().st_size))
+        fsync(descriptor)
+
+    def noted(*arguments: Any) -> bool:
+        synced.append(("ledger", 0))
+        return commit(*arguments)
+
+    dataset = LakeDataset(tmp_path)
+    await run_to_end([noise(1, 1, 10)], context(dataset, write_mode=WriteMode.APPEND))
+    monkeypatch.setattr(os, "fsync", watched)
+    monkeypatch.setattr(LedgerTable, "commit", noted)
+    await run_to_end([noise(1, 1, 10), noise(2, 1, 10)], context(dataset, run=2, write_mode=WriteMode.APPEND))
+    names = [name for name, _ in synced if name != "ledger"]
+    (file,) = (name for name in names if name.startswith("connector-"))
+    assert names == [file, STAGED, "rows"], "the file, its name, and its name in the table's own folder"
+    (size,) = (size for name, size in synced if name == file)
+    assert size == (dataset.root / "rows" / file).stat().st_size, "it was whole"
+    assert ("ledger", 0) in synced[synced.index((STAGED, 1)) :], "the ledger comes after both"

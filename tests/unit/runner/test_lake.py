@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Sequence
 from decimal import Decimal
+from sys import getsizeof
 from typing import Any
 
 import pyarrow as pa
@@ -16,9 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector_runner.datasets.columnar.changes import Changes
+from connector_runner.datasets.columnar.changes import CHANGE_BYTES, Changes, row_bytes
 from connector_runner.datasets.columnar.columns import Columns
-from connector_runner.datasets.columnar.intents import Intent, decode_intents, encode_intents
+from connector_runner.datasets.columnar.intents import Intent, decode_intents, encode_intents, named_files
+from connector_runner.datasets.columnar.pacing import Pacing
 from connector_runner.datasets.columnar.rows import LiveRows, segments
 from connector_runner.datasets.columnar.types import VALUE_ERRORS, arrow_type
 from connector_runner.datasets.write_plan import NAMES
@@ -158,6 +160,24 @@ def test_one_merge_does_what_the_operations_do_one_by_one(first: list[Any], tran
     assert merged(expected, changes) == expected, "done twice, it changes nothing more"
 
 
+@given(STEPS, st.lists(STEPS, max_size=3))
+def test_what_changes_take_in_memory_is_counted_as_they_come_and_go(first: list[Any], more: list[list[Any]]) -> None:
+    changes = Changes(PAIR)
+    for steps in [first, *more]:
+        changes.add(numbered(steps))
+    rows = sum(CHANGE_BYTES + getsizeof(key) + row_bytes(row) for key, (_, row) in changes.rows.items())
+    prefixes = sum(CHANGE_BYTES + (row_bytes(prefix) if prefix else 0) for prefix in changes.prefixes)
+    assert changes.size == rows + prefixes
+
+
+def test_the_text_of_changes_is_counted() -> None:
+    changes = Changes(PAIR)
+    changes.add([(UPSERT, ("a", number, str(number) * 10_000)) for number in range(10)])
+    assert 100_000 < changes.size < 110_000
+    changes.add([(UPSERT, ("a", number, "short")) for number in range(10)])
+    assert changes.size < 10_000
+
+
 @given(STEPS)
 def test_live_rows_are_those_of_the_state(steps: list[Any]) -> None:
     live, operations = LiveRows(PAIR, []), numbered([step for step in steps if step[0] != INSERT])
@@ -197,3 +217,22 @@ def test_addresses_say_where_the_tables_are() -> None:
     assert parse_address("delta:///{table}").path == "."
     address = parse_address("delta:///lake/raw_{table}")
     assert address.table("trades") == address.table("raw_trades") == "raw_trades"
+
+
+def test_the_files_that_intents_of_any_connector_name() -> None:
+    mine = Intent("rows", "default/mine/s", 3, "", files=("a", "b"))
+    theirs = [Intent("rows", "default/other/s", 1, "", changes="c"), Intent("more", "default/other/s", 1, "")]
+    pending = {"default/mine": encode_intents([mine]), "default/other": encode_intents(theirs), "default/idle": ""}
+    assert named_files(pending) == {"a", "b", "c"}
+
+
+def test_when_what_is_staged_is_due() -> None:
+    pacing = Pacing(30, 1000)
+    assert pacing.due_in(5) is None
+    pacing.staged(10, 5)
+    pacing.staged(999, 15)
+    assert [pacing.due_in(now) for now in (15, 35, 99)] == [20, 0, 0]
+    pacing.staged(1000, 16)
+    assert pacing.due_in(16) == 0
+    pacing.clear()
+    assert pacing.due_in(16) is None
