@@ -10,10 +10,18 @@ from typing import Any
 import pytest
 
 from tests.contract.worlds import Servers
-from tests.kit.datasets import DATASETS, WITH_TABLES, WITH_TRANSACTIONS, Dataset, fresh_dataset
+from tests.kit.datasets import DATASETS, ELSEWHERE, WITH_TABLES, WITH_TRANSACTIONS, Dataset, fresh_dataset
 
 ALWAYS = ("test_sinks", "test_claims")
 """The files of the suite that run for every dataset each time."""
+EVERYWHERE = (
+    "test_append_keeps_the_history_and_retracts_what_is_replaced",
+    "test_an_older_runner_commits_no_more_and_says_who_took_over",
+    "test_a_table_is_taken_over_with_its_position_and_that_is_recorded",
+)
+"""The tests that run each time for every place that a dataset can be in."""
+LOCAL = ("test_examining",)
+"""The files whose tests give a dataset no options."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -22,13 +30,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         names = (
             WITH_TRANSACTIONS if has("needs_transaction") else WITH_TABLES if has("needs_tables") else tuple(DATASETS)
         )
-        parts = [_marked(name, metafunc.module.__name__.rpartition(".")[2]) for name in names]
+        file = metafunc.module.__name__.rpartition(".")[2]
+        parts = [_marked(name, is_always=name != "iceberg" or file in ALWAYS) for name in names]
+        if "delta" in names and file not in LOCAL:
+            parts += [_marked(name, is_always=metafunc.definition.name in EVERYWHERE) for name in ELSEWHERE]
         metafunc.parametrize("dataset", parts, indirect=True)
 
 
-def _marked(name: str, file: str) -> Any:
-    """Of what shares everything but its tables with another dataset, most of the suite is run by `make test-faults`."""
-    return pytest.param(name, marks=pytest.mark.fault) if name == "iceberg" and file not in ALWAYS else name
+def _marked(name: str, *, is_always: bool) -> Any:
+    """Of what shares everything but its tables or its place with another dataset, most is run by `make test-faults`."""
+    return name if is_always else pytest.param(name, marks=pytest.mark.fault)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.types import Kind
 from tests.kit.iceberg_dataset import IcebergDataset
 from tests.kit.kafka_dataset import KafkaDataset
-from tests.kit.lake_dataset import LakeDataset
+from tests.kit.lake_dataset import LakeDataset, S3LakeDataset
 from tests.kit.reading import Table, apply
 from tests.servers.postgresql import PostgresServer
 from tests.simulators.record_server import RecordServer
@@ -290,6 +290,10 @@ DATASETS: dict[str, Build] = {
     "delta": lambda folder, _: LakeDataset(folder),
     "iceberg": lambda folder, _: IcebergDataset(folder),
 }
+# The same datasets in other places: what is different there is asked of them, too.
+ELSEWHERE: dict[str, Build] = {
+    "delta on s3": lambda folder, fixture: S3LakeDataset(fixture("s3_server"), folder),
+}
 # Datasets whose rows are in tables of a database.
 WITH_TABLES = ("sqlite", "postgresql")
 # Datasets whose rows are in one transaction with the position; the others store at least once.
@@ -298,7 +302,7 @@ WITH_TRANSACTIONS = (*WITH_TABLES, "kafka", "delta", "iceberg")
 
 @contextlib.contextmanager
 def fresh_dataset(name: str, folder: Path, fixture: Fixture) -> Iterator[Dataset]:
-    dataset = DATASETS[name](folder, fixture)
+    dataset = (DATASETS | ELSEWHERE)[name](folder, fixture)
     try:
         yield dataset
     finally:
