@@ -1,6 +1,7 @@
 """Rows into a Kafka topic by the whole pipeline, beside the bare library: `python -m benchmarks.kafka [ROWS]`.
 
-`python -m benchmarks.kafka claim COMMITS` measures how long a claim takes after many commits instead.
+`python -m benchmarks.kafka claim COMMITS` measures how long a claim takes after many commits instead, and
+`python -m benchmarks.kafka debezium [ROWS]` MYSQL into Kafka beside Debezium into Kafka.
 
 Each part runs in a process of its own, against a broker of its own. Its rate is told by the clock, and by the processor time of all
 of its threads, so that it matters less what the broker and others do meanwhile.
@@ -25,6 +26,7 @@ import msgspec
 from confluent_kafka import Producer
 from confluent_kafka.admin import NewTopic
 
+from benchmarks.kafka.debezium import measure as compare
 from benchmarks.lake.__main__ import SCHEMA, RowSource, batches
 from connector_runner.protocols.source import WriteMode
 from connector_runner.registry import build_sink
@@ -152,7 +154,9 @@ def measure(part: str, rows: int) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 3:
+    if sys.argv[1:2] == ["debezium"]:
+        compare(int(sys.argv[2]) if len(sys.argv) == 3 else 1_000_000)
+    elif len(sys.argv) == 3:
         measure(sys.argv[1], int(sys.argv[2]))
     else:
         count = sys.argv[1] if len(sys.argv) == 2 else "1000000"

@@ -76,9 +76,22 @@ def debezium(
         segments: Rows.
         tables: What it copies and follows.
     """
+    return _run(debezium_command(server, folder, form, segments), PEER_TABLES=",".join(tables))
+
+
+def debezium_command(
+    server: DatabaseServer, folder: Path, form: str, segments: Sequence[int], *machine: str
+) -> list[str]:
+    """The same as a command, which needs PEER_PASSWORD and PEER_TABLES in its environment; `kafka` sends its records to PEER_BROKERS.
+
+    Args:
+        server, folder, segments: See `debezium`.
+        form: Or `kafka`.
+        machine: Options of the Java machine.
+    """
     dialect = "mariadb" if server.is_mariadb else "mysql"
-    command = ["java", "-cp", _debezium(), "Peer", dialect, str(server.port), ADMIN_USER, str(folder), form]
-    return _run([*command, *map(str, segments)], PEER_TABLES=",".join(tables))
+    command = ["java", *machine, "-cp", _debezium(), "Peer", dialect, str(server.port), ADMIN_USER, str(folder), form]
+    return [*command, *map(str, segments)]
 
 
 def _run(command: Sequence[str], **variables: str) -> Figures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from connector_runner.datasets.fencing import Holder
 from connector_runner.datasets.ledger import Ledger
+from connector_runner.datasets.lost import report_lost
 from connector_runner.datasets.places import Kept, encode_place, is_apart, place_in, whole_of
 from connector_runner.datasets.procedure import Statement
 from connector_runner.datasets.sqlite.dialect import DIALECT
@@ -89,3 +91,18 @@ def test_a_row_tells_by_itself_whether_it_is_whole() -> None:
     assert not is_apart(single)
     assert place_in(single) == {"log": 2}
     assert whole_of(single, anchor) == whole_of(single, None)
+
+
+def test_a_table_is_lost_only_if_the_stream_has_a_place_in_it() -> None:
+    """A stream that is new in a selection has none, also when the reader is far."""
+    part = ledger_of(2).streams["s1"]
+    anchor = replace(holder('{"next":7}'), connector="d/c", stream="*", table="")
+
+    def told(position: str | None, table: str = part.key[2], above: Holder | None = None) -> list[object]:
+        row = replace(holder(position), connector="d/c", stream="s1", table=table)
+        found = list(report_lost(part, [replace(row, stream="another"), row], above, noun="table"))
+        return [statement.parameters[2] for statement in found]
+
+    assert told('{"next":3}') == ["table_lost"]
+    assert told(encode_place({"mine": 1}), above=anchor) == ["table_lost"]
+    assert told(None) == told(encode_place(None), above=anchor) == told('{"next":3}', table="another") == []

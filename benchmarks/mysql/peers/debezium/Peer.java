@@ -9,9 +9,14 @@ import java.util.Properties;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.function.Consumer;
+import org.apache.kafka.clients.producer.KafkaProducer;
+import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.serialization.StringSerializer;
 
 /**
- * Debezium embedded with a consumer that only counts: DIALECT PORT USER FOLDER raw|json ROWS... (the password in PEER_PASSWORD).
+ * Debezium embedded with a consumer that only counts (or sends to PEER_BROKERS): DIALECT PORT USER FOLDER raw|json|kafka ROWS... (the
+ * password in PEER_PASSWORD).
  *
  * Reads on from the offset in FOLDER, or copies the tables of PEER_TABLES when there is none; after so many rows prints one JSON array of seconds,
  * processor seconds and rows of each segment, from its first records' arrival to its last's.
@@ -40,10 +45,15 @@ public final class Peer {
         }
         Peer peer = new Peer(segments);
         Properties properties = configure(arguments[0], arguments[1], arguments[2], arguments[3]);
-        if (arguments[4].equals("json")) {
-            peer.run(DebeziumEngine.create(Json.class), properties);
+        if (arguments[4].equals("kafka")) {
+            properties.setProperty("converter.schemas.enable", "false");
+            KafkaProducer<String, String> producer = producer(System.getenv("PEER_BROKERS"));
+            peer.run(DebeziumEngine.create(Json.class), properties,
+                record -> producer.send(new ProducerRecord<>(record.destination(), record.key(), record.value())), producer::flush);
+        } else if (arguments[4].equals("json")) {
+            peer.run(DebeziumEngine.create(Json.class), properties, record -> { }, () -> { });
         } else {
-            peer.run(DebeziumEngine.create(Connect.class), properties);
+            peer.run(DebeziumEngine.create(Connect.class), properties, record -> { }, () -> { });
         }
         if (peer.failure != null) {
             System.err.println(peer.failure);
@@ -79,7 +89,16 @@ public final class Peer {
         return properties;
     }
 
-    private <R> void run(DebeziumEngine.Builder<R> builder, Properties properties) throws Exception {
+    private static KafkaProducer<String, String> producer(String brokers) {
+        Properties settings = new Properties();
+        settings.setProperty("bootstrap.servers", brokers);
+        settings.setProperty("compression.type", "lz4");
+        settings.setProperty("batch.size", "524288");
+        settings.setProperty("linger.ms", "5");
+        return new KafkaProducer<>(settings, new StringSerializer(), new StringSerializer());
+    }
+
+    private <R> void run(DebeziumEngine.Builder<R> builder, Properties properties, Consumer<R> send, Runnable flush) throws Exception {
         DebeziumEngine<R> engine = builder
             .using(properties)
             .using((success, message, error) -> {
@@ -91,6 +110,10 @@ public final class Peer {
             .notifying((records, committer) -> {
                 count(records.size());
                 for (R record : records) {
+                    send.accept(record);
+                }
+                flush.run();
+                for (R record : records) {
                     committer.markProcessed(record);
                 }
                 committer.markBatchFinished();
@@ -101,6 +124,13 @@ public final class Peer {
             .build();
         ExecutorService executor = Executors.newSingleThreadExecutor();
         executor.execute(engine);
+        Runtime.getRuntime().addShutdownHook(new Thread(() -> {
+            try {
+                engine.close(); // who is told to end writes the offset down, too
+            } catch (Exception closed) {
+                // it was closed before
+            }
+        }));
         end.await();
         engine.close(); // it writes the offset down
         executor.shutdown();
