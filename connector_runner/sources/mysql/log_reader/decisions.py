@@ -73,6 +73,15 @@ _REASONS = {Effect.INCOMPLETE: "IncompleteRows"}
 RETURN_SECONDS = 10.0
 
 
+def build_gone_error(known: TableDefinition, what: str = "") -> ActionRequiredError:
+    """The error for a table that is gone; without `what` removed it, the log does not say."""
+    what = what or f"is {Effect.VANISHED.value} (a CREATE OR REPLACE DATABASE that failed, SET sql_log_bin = 0)"
+    return ActionRequiredError(
+        f"{known.id} {what}. The dataset keeps its last state; select another stream, or start over once the table is there again",
+        reason="TableGone",
+    )
+
+
 class Decisions:
     """Decides by the configuration and the server's facts.
 
@@ -133,15 +142,7 @@ class Decisions:
             definition = (yield from self._after(found, context))[0]
             why = f"it was {found.effect.value} by: {found.statement}" if is_logged else f"it was {found.effect.value}"
             return self._restarted(definition, f"{why}; it is there again", found.statement)
-        what = (
-            f"was {found.effect.value} by: {found.statement}"
-            if is_logged
-            else f"is {found.effect.value} (a CREATE OR REPLACE DATABASE that failed, SET sql_log_bin = 0)"
-        )
-        raise ActionRequiredError(
-            f"{known.id} {what}. The dataset keeps its last state; select another stream, or start over once the table is there again",
-            reason="TableGone",
-        )
+        raise build_gone_error(known, f"was {found.effect.value} by: {found.statement}" if is_logged else "")
 
     def _gap(self, why: str, found: Interruption, context: Context, *, replaces: bool = False) -> Asking[Decision]:
         known, why = context.known, f"{why}: {found.statement}"

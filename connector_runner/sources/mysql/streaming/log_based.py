@@ -15,9 +15,10 @@ from connector_runner.protocols.source import Report
 from connector_runner.sources.mysql.binlog.position import LogPosition
 from connector_runner.sources.mysql.decode.undecodable import DecodingFailedError
 from connector_runner.sources.mysql.errors import LogGoneError, UnloggedChangeError
-from connector_runner.sources.mysql.log_reader.decisions import Decisions
+from connector_runner.sources.mysql.log_reader import decisions
 from connector_runner.sources.mysql.log_reader.log_batch import LogBatch
 from connector_runner.sources.mysql.log_reader.log_reader import LogReader
+from connector_runner.sources.mysql.log_reader.questions import DescribeTable
 from connector_runner.sources.mysql.position import Progress, StreamPosition
 from connector_runner.sources.mysql.server.client_errors import translate
 from connector_runner.sources.mysql.server.connection import connect
@@ -112,11 +113,16 @@ class LogBasedStream:
         Raises:
             ActionRequiredError: The table can't be followed as it is now.
         """
-        position, current = self._ask_server(is_start=True)
-        definition = self._place.definition
-        if current is not None:
-            Decisions(self._settings, self._server).require_followable(current, "a change that the log no longer has")
-            definition = current.definition
+        known = self._place.definition
+        answers = Answers(self._settings, self._server)
+        is_there = answers.answer(DescribeTable(known.database, known.name, decisions.RETURN_SECONDS)) is not None
+        position, current = self._ask_server(is_start=True) if is_there else (LogPosition(), None)
+        if current is None:  # a copy would fail, and begin again, for ever
+            raise decisions.build_gone_error(known)
+        decisions.Decisions(self._settings, self._server).require_followable(
+            current, "a change that the log no longer has"
+        )
+        definition = current.definition
         self._report.count("resnapshots")
         incident = Incident("resnapshot", definition.id, f"{error.message}; the table is copied again", {})
         self._place = StreamPosition(position, definition, Progress(is_cleared=True))
