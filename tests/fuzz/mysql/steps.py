@@ -20,7 +20,7 @@ class Step:
     """One thing that is done.
 
     Attributes:
-        kind: Of the statement (see `grammar.kinds`), or `start`, `stop`, `kill`, `sync`, `kill server`,
+        kind: Of the statement (see `grammar.kinds`), or `start`, `stop`, `kill`, `sync`, `kill server`, `pause` (of `sql` seconds),
             `keep the file` and `put the file back` (of the table that `sql` names).
         sql: The statement; "" for what is no statement.
         session: Who says it.

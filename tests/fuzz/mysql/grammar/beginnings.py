@@ -24,6 +24,8 @@ class Beginning:
         steps: Make the table.
         config: Of the connector, where it matters.
         rows: Statements that fill it; none: rows are drawn.
+        prepared: Steps of an XA transaction up to its PREPARE, before the connector starts.
+        finished: The rest of it, right after the start.
         later: Statements that follow the first copy.
         alone: Steps after those, which concern all tables of the server.
         is_copied_in_parts: The connector is killed in the middle of the first copy.
@@ -35,6 +37,8 @@ class Beginning:
     steps: list[Step]
     config: dict[str, Any] = field(default_factory=dict)
     rows: list[str] = field(default_factory=list)
+    prepared: list[Step] = field(default_factory=list)
+    finished: list[Step] = field(default_factory=list)
     later: list[str] = field(default_factory=list)
     alone: list[Step] = field(default_factory=list)
     is_copied_in_parts: bool = False
@@ -171,9 +175,27 @@ def lost_events(name: str, draw: Draw) -> Beginning:
     )
 
 
+def prepared_beside(name: str, draw: Draw) -> Beginning:
+    """An XA transaction that lies around the start of the copy: its rows are in the log before it, its end after it."""
+    kind, xid = "prepared beside the start", f"'x{draw.number(1, 10**9)}'"
+    changes = [f"INSERT IGNORE INTO {name} (k0) VALUES (900), (901)", f"DELETE FROM {name} WHERE k0 = 1"]
+    said = [f"XA START {xid}", *draw.some(changes, 1, 2), f"XA END {xid}", f"XA PREPARE {xid}"]
+    return Beginning(
+        kind,
+        _table(kind, name, f"(k0 INT NOT NULL{_others(draw)}, PRIMARY KEY (k0))"),
+        rows=[f"INSERT IGNORE INTO {name} (k0) VALUES (1), (2), (3)"],
+        prepared=[Step("XA transaction", text, "x") for text in said],
+        finished=[
+            Step("pause", draw.pick(["0.1", "0.3", "1"])),  # while the connector looks where the log ends
+            Step("XA transaction", f"XA {draw.pick(['COMMIT', 'COMMIT', 'ROLLBACK'])} {xid}", "x"),
+        ],
+    )
+
+
 _Makes = Callable[[str, Draw], Beginning]
 ANY: dict[_Makes, float] = {
     ordinary: 15.0, nothing_copied: 1.6, merge: 1.6, unique_keys: 1.6, odd_labels: 1.4, odd_dates: 1.4, long_copy: 2.2, counted_columns: 1.8,
+    prepared_beside: 1.6,
 }  # fmt: skip
 MYSQL: dict[_Makes, float] = {generated_key: 1.2}
 

@@ -10,15 +10,7 @@ from pathlib import Path
 
 import pymysql
 
-from tests.fuzz.mysql.oracle import (
-    Truth,
-    differences,
-    has_stray_bytes,
-    only_keys,
-    read_dataset,
-    read_side_tables,
-    read_truth,
-)
+from tests.fuzz.mysql import oracle
 from tests.fuzz.mysql.running.connector import TABLE, Connector
 from tests.fuzz.mysql.running.files import TableFiles
 from tests.fuzz.mysql.running.once import await_table
@@ -90,6 +82,8 @@ class Doing:
                 await self._sync()
             case "copy once" | "polled":
                 await self._copy_once(CopyOnce.from_text(step.sql))
+            case "pause":
+                await asyncio.sleep(float(step.sql))
             case "kill server":
                 await asyncio.to_thread(self._restart)
             case "keep the file" | "put the file back":
@@ -163,8 +157,8 @@ class Doing:
             await connector.kill()
             self._remove(connector)
 
-    def _truth(self, table: str) -> Truth | None:
-        return read_truth(self.sessions.oracle(), self.database, table)
+    def _truth(self, table: str) -> oracle.Truth | None:
+        return oracle.read_truth(self.sessions.oracle(), self.database, table)
 
     # --- comparing
 
@@ -226,16 +220,16 @@ class Doing:
         if connector.message().startswith("UnknownStream"):
             self._over("mismatch", f"{connector.mode}: the table is there: {connector.message()}")
             return False
-        letters, incidents = read_side_tables(connector.path, TABLE)
+        letters, incidents = oracle.read_side_tables(connector.path, TABLE)
         if connector.is_not_refreshed and any(text.startswith("refresh") for text in incidents):
-            truth = only_keys(truth)  # it was told that old rows keep their values
-        stored = read_dataset(connector.path, TABLE, truth.shape, connector.mode)
+            truth = oracle.only_keys(truth)  # it was told that old rows keep their values
+        stored = oracle.read_dataset(connector.path, TABLE, truth.shape, connector.mode)
         self.verdict.told = [*self.verdict.told, *incidents][:30]
         recent, new = self._said[self._compared :], incidents[connector.judged :]
         connector.judged = len(incidents)
         needless = next(filter(None, (needless_gap(text, self._said, recent) for text in new)), "")
         needless = needless or repeated_loss(incidents, self._said)
-        problem = stored if isinstance(stored, str) else differences(truth, stored)
+        problem = stored if isinstance(stored, str) else oracle.differences(truth, stored)
         if isinstance(stored, str) and not truth.rows:
             problem = ""
         if connector.error is not None:
@@ -258,9 +252,9 @@ class Doing:
             self._over("mismatch", f"{connector.mode}: {problem}")
         return False
 
-    async def _has_stray_bytes(self, truth: Truth) -> bool:
+    async def _has_stray_bytes(self, truth: oracle.Truth) -> bool:
         cursor = self.sessions.oracle()
-        return await asyncio.to_thread(has_stray_bytes, cursor, self.database, self.history.table, truth.shape)
+        return await asyncio.to_thread(oracle.has_stray_bytes, cursor, self.database, self.history.table, truth.shape)
 
     async def _await_end(self, connector: Connector) -> bool:
         """The table is gone: that must be told."""

@@ -120,7 +120,8 @@ class Drawing:
         elif not beginning.is_empty:
             for _ in range(draw.number(1, 4)):
                 await self._say_changes("insert", insert(self.scene, draw, draw.number(1, 12)))
-        await self._do(Step("start"))
+        for step in (*beginning.prepared, Step("start"), *beginning.finished):
+            await self._do(step)
         if beginning.is_copied_in_parts:
             await self._interrupt_copy()
         elif beginning.later or beginning.alone or beginning.is_empty or draw.chance(0.6):
