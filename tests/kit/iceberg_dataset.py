@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+from pyiceberg.catalog import Catalog
+from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.table import Table
 from sqlalchemy import URL
@@ -18,8 +22,10 @@ from connector_runner.datasets.names import CHECKPOINTS, quote, quote_all
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.sinks.iceberg.database import CatalogDatabase
 from tests.kit.lake_dataset import DECODE, Rows
+from tests.servers.iceberg_rest import IcebergRestServer
 
 NAMESPACE = "default"
+_numbers = itertools.count(1)
 
 
 def ledger_of(table: Table) -> pa.Table:
@@ -37,13 +43,16 @@ class IcebergDataset:
     is_case_sensitive = False
     other_spelling = "rows"
 
+    namespace = NAMESPACE
+
     def __init__(self, folder: Path, options: str = "commitEvery=0") -> None:
+        self.options: dict[str, str] = {}
         self.directory = folder
         self.root = folder / "lake"
         self.url = f"iceberg+sqlite:////{self.root.relative_to('/')}?{options}"
 
     @contextlib.contextmanager
-    def catalog(self) -> Iterator[SqlCatalog]:
+    def catalog(self) -> Iterator[Catalog]:
         """The catalogue as any other program opens it."""
         with contextlib.closing(
             SqlCatalog(
@@ -58,13 +67,13 @@ class IcebergDataset:
     def table(self, name: str) -> Iterator[Table]:
         """A table as any other program opens it."""
         with self.catalog() as catalog:
-            yield catalog.load_table((NAMESPACE, name))
+            yield catalog.load_table((self.namespace, name))
 
     @contextlib.contextmanager
     def _database(self) -> Iterator[duckdb.DuckDBPyConnection]:
         with self.catalog() as catalog, contextlib.closing(duckdb.connect(":memory:")) as database:
             database.execute("SET TimeZone = 'UTC'")
-            for identifier in catalog.list_tables(NAMESPACE):
+            for identifier in catalog.list_tables(self.namespace):
                 table = catalog.load_table(identifier)
                 rows = ledger_of(table) if identifier[-1] == CHECKPOINTS else table.scan().to_arrow()
                 database.register(identifier[-1], rows)
@@ -94,14 +103,46 @@ class IcebergDataset:
 
     def settle(self) -> None:
         """Carries out what a killed runner's ledger had decided, as its next run does first of all."""
-        if self.root.is_dir():
-            connection = CatalogDatabase(lambda: self.url, self.directory, "default/test").connect(create=False)
+        if self.has_catalog():
+            database = CatalogDatabase(lambda: self.url, self.directory, "default/test", lambda: self.options)
+            connection = database.connect(create=False)
             connection.complete(["default/test"])
             connection.close()
 
+    def has_catalog(self) -> bool:
+        """Whether there is a catalogue already."""
+        return self.root.is_dir()
+
     def drop(self, table: str) -> None:
         with self.catalog() as catalog:
-            catalog.drop_table((NAMESPACE, table))
+            catalog.drop_table((self.namespace, table))
 
     def close(self) -> None:
         """Does nothing: nothing is open."""
+
+
+class RestIcebergDataset(IcebergDataset):
+    """Tables of a REST catalogue, in a namespace of their own.
+
+    Args:
+        server: The catalogue.
+        folder: The runner's data directory.
+        options: Of the URL.
+    """
+
+    def __init__(self, server: IcebergRestServer, folder: Path, options: str = "commitEvery=0") -> None:
+        super().__init__(folder, options)
+        self.server = server
+        self.namespace = f"test_{next(_numbers)}_{os.getpid()}"
+        self.root = server.warehouse / self.namespace
+        self.url = f"iceberg+{server.url}/test?{options}&namespace={self.namespace}"
+
+    @contextlib.contextmanager
+    def catalog(self) -> Iterator[Catalog]:
+        """The catalogue as any other program opens it."""
+        with contextlib.closing(RestCatalog("test", uri=self.server.url)) as catalog:
+            yield catalog
+
+    def has_catalog(self) -> bool:
+        """Whether there is a catalogue already."""
+        return True

@@ -25,6 +25,7 @@ ORDINARY = [
     Server("mariadb", ["apt-get", "dpkg"]),
     Server("anvil", ["npm"]),
     Server("kafka", ["mvn"]),
+    Server("iceberg_rest", ["mvn"]),
 ]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.servers.iceberg_rest import IcebergRestServer
 from tests.servers.kafka import KafkaServer
 from tests.servers.postgresql import PostgresServer
 from tests.servers.s3 import SeaweedServer
@@ -26,4 +27,10 @@ def kafka_server() -> Iterator[KafkaServer]:
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[SeaweedServer]:
     with SeaweedServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def iceberg_server() -> Iterator[IcebergRestServer]:
+    with IcebergRestServer() as server:
         yield server

@@ -8,6 +8,11 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from connector_runner.schemas.datasets.descriptor import Descriptor, StoredAs
+from connector_runner.schemas.datasets.iceberg_options import (
+    ICEBERG_OPTIONS,
+    REFUSED_ICEBERG_OPTIONS,
+    check_iceberg_options,
+)
 from connector_runner.schemas.datasets.partitions import EXPECTED, OPTION, Partitions, parse_partitions
 
 WORD = "{table}"
@@ -124,9 +129,11 @@ _YEARS = "exact; years 1 to 9999, others are refused"
 ICEBERG = Descriptor(
     name="iceberg",
     title="Iceberg",
-    schemes=("iceberg", "iceberg+sqlite"),
-    pattern=r"^iceberg\+sqlite:///",
-    expected="expected iceberg+sqlite:///folder (in the data directory) or iceberg+sqlite:////absolute/folder",
+    schemes=("iceberg", "iceberg+sqlite", "iceberg+https", "iceberg+http"),
+    remote_schemes=("iceberg+https", "iceberg+http"),
+    pattern=r"^iceberg\+(sqlite:///|https?://[^/?#])",
+    expected="expected iceberg+sqlite:///folder (in the data directory), iceberg+sqlite:////absolute/folder or "
+    "iceberg+https://catalogue/warehouse",
     check=check_url,
     needs_volume=True,
     reads_rows=True,
@@ -153,15 +160,22 @@ ICEBERG = Descriptor(
     },
     reasons={
         "InvalidDataset": "the extra `lake` is not installed, or a table has settings under which the promise can't be kept; the "
-        "message names them",
+        "message names them; or a REST catalogue takes commits from a state that is no longer there",
+        "WrongCredentials": "the catalogue does not take the token, or the client's secret",
+        "NotAllowed": "the catalogue does not let this client do what the runner needs",
+        "TlsProblem": "the catalogue's certificate is not trusted, or it does not speak TLS",
     },
-    url="`iceberg+sqlite:///folder` (in the data directory), `iceberg+sqlite:////absolute/folder`; `{table}` in the last part of the "
+    url="`iceberg+sqlite:///folder` (in the data directory), `iceberg+sqlite:////absolute/folder`; `iceberg+https://catalogue/warehouse` "
+    "(`iceberg+http:` without encryption) for a REST catalogue, with [options](dataset-options.md); `{table}` in the last part of the "
     "path stands for the stream's table, which is also the default; `?namespace=default&commitEvery=30&targetMiB=128&"
     "keepSnapshots=100&partitionBy=days(time)`",
     promise="effectively once for each table: rows, transaction and position are in one commit of the table, which the ledger has "
     "decided before; what a kill leaves between the two the next run completes. Readers see several tables one after the other. "
     "Rows are staged and committed every `commitEvery` seconds, so a table is that much behind",
-    needs="a file system with renames; on the tables `commit.retry.num-retries` is 0, which the runner sets and looks at before "
-    "every commit",
+    needs="a file system with renames, or a REST catalogue that refuses a commit from a state that is no longer there, which the claim "
+    "proves; on the tables `commit.retry.num-retries` is 0, which the runner sets and looks at before every commit",
+    options=ICEBERG_OPTIONS,
+    refused_options=REFUSED_ICEBERG_OPTIONS,
+    check_options=check_iceberg_options,
 )
 """The descriptor."""

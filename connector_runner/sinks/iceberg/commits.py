@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table import TableProperties, Transaction
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.refs import SnapshotRef
-from pyiceberg.table.update import ValidatableTableRequirement
+from pyiceberg.table.update import AssertRefSnapshotId, ValidatableTableRequirement
 from pyiceberg.table.update.snapshot import ExpireSnapshots
 
 from connector_runner.protocols.errors import TransientError
@@ -71,10 +72,16 @@ class OneCommit(Transaction):
         return self._seen[1]
 
     def forget(self, snapshots: Collection[int]) -> None:
-        """Expires snapshots, if by then no branch or tag has been changed since the table was read."""
+        """Expires snapshots, if by then no branch or tag has been changed since the table was read.
+
+        A REST catalogue looks by Iceberg's own requirements: at the branches and tags that were there.
+        """
         read = self._table.metadata
-        unchanged: Any = Unchanged(
-            refs=dict(read.refs), snapshots=frozenset(snapshots)
-        )  # pyiceberg lists its own kinds
-        self._requirements += (unchanged,)
+        unchanged: tuple[Any, ...]  # pyiceberg lists its own kinds
+        if isinstance(self._table.catalog, RestCatalog):
+            heads = [{"ref": name, "snapshot-id": ref.snapshot_id} for name, ref in read.refs.items()]
+            unchanged = tuple(AssertRefSnapshotId.model_validate(each) for each in heads)
+        else:
+            unchanged = (Unchanged(refs=dict(read.refs), snapshots=frozenset(snapshots)),)
+        self._requirements += unchanged
         ExpireSnapshots(self).by_ids(list(snapshots)).commit()

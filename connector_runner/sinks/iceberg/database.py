@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import NamespaceAlreadyExistsError
 
 from connector_runner.datasets.columnar.connection import LakeConnection
 from connector_runner.datasets.columnar.tables import LedgerTable as AnyLedger
 from connector_runner.datasets.columnar.tables import Table as AnyTable
 from connector_runner.datasets.columnar.types import VALUE_ERRORS
 from connector_runner.datasets.dialect import Dialect
-from connector_runner.protocols.errors import InvalidConfigError
+from connector_runner.protocols.errors import ActionRequiredError, InvalidConfigError
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.sink import SinkContext
 from connector_runner.schemas.dataset_url import url_problems
@@ -24,6 +25,8 @@ from connector_runner.sinks.iceberg.errors import explained
 from connector_runner.sinks.iceberg.fitting import ensure_table
 from connector_runner.sinks.iceberg.ledger_table import LedgerTable
 from connector_runner.sinks.iceberg.placing import Placing
+from connector_runner.sinks.iceberg.proof import prove_catalogue
+from connector_runner.sinks.iceberg.rest import open_rest
 from connector_runner.sinks.iceberg.tables import Table
 
 
@@ -77,7 +80,7 @@ class CatalogDatabase:
     """See `LakeDatabase`.
 
     Args:
-        read_url: Returns the URL; called again for each connection.
+        read_url, read_options: Return the URL and the options; called again for each connection.
         directory: The directory that relative URLs are resolved against.
         connector: Who writes.
     """
@@ -86,8 +89,15 @@ class CatalogDatabase:
     begin = "BEGIN"
     value_errors: tuple[type[Exception], ...] = VALUE_ERRORS
 
-    def __init__(self, read_url: Callable[[], str], directory: Path, connector: str) -> None:
+    def __init__(
+        self,
+        read_url: Callable[[], str],
+        directory: Path,
+        connector: str,
+        read_options: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
         self._read_url = read_url
+        self._read_options = read_options
         self._directory = directory
         self._connector = connector
         self._where = ""
@@ -97,18 +107,40 @@ class CatalogDatabase:
         """Opens the catalogue and reads the ledger; makes them if it may.
 
         Raises:
-            ActionRequiredError: The folder around it does not exist.
+            ActionRequiredError: The folder around it does not exist, or the catalogue is not as the promise needs it.
             TransientError: It can't be read now.
         """
-        address = read_address(self._read_url)
+        address, options = read_address(self._read_url), self._read_options()
+        if not address.uri and options:
+            raise ActionRequiredError(
+                f"options.{min(options)} has no effect on a folder; write the URL as iceberg+https://catalogue/warehouse, or remove it",
+                reason="InvalidDataset",
+            )
         root = (self._directory / address.folder).absolute()
-        self._where = str(root)
+        self._where = str(root) if not address.uri else "/".join(filter(None, [address.uri, address.warehouse]))
+        namespace = tuple(address.namespace.split("."))
         with self.explained():
-            catalog = open_folder(root, tuple(address.namespace.split(".")), create=create)
-            connection = LakeConnection(Tables(catalog, address, self._where), self._connector)
+            catalog = self._open(address, options, root, namespace, create=create)
+            tables = Tables(catalog, address, self._where)
+            if create and address.uri:
+                prove_catalogue(LedgerTable(catalog, namespace), self._where)
+            connection = LakeConnection(tables, self._connector)
             connection.load()
         self.connection = connection
         return connection
+
+    def _open(
+        self, address: Address, options: Mapping[str, str], root: Path, namespace: tuple[str, ...], *, create: bool
+    ) -> Catalog | None:
+        if not address.uri:
+            return open_folder(root, namespace, create=create)
+        catalog = open_rest(address, options)
+        if create:
+            for length in range(1, len(namespace) + 1):
+                if not catalog.namespace_exists(namespace[:length]):
+                    with suppress(NamespaceAlreadyExistsError):
+                        catalog.create_namespace(namespace[:length])
+        return catalog
 
     def explained(self) -> AbstractContextManager[None]:
         """See `Database.explained`."""
@@ -133,4 +165,4 @@ class CatalogDatabase:
 
 def build_database(context: SinkContext) -> CatalogDatabase:
     """The catalogue that a dataset's URL names."""
-    return CatalogDatabase(context.read_url, context.directory, context.connector)
+    return CatalogDatabase(context.read_url, context.directory, context.connector, context.read_options)

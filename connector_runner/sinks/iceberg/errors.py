@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pyarrow import ArrowException
+from pydantic import ValidationError as NoIcebergAnswer
 from pyiceberg.exceptions import (
     AuthorizationExpiredError,
     CommitFailedException,
     ForbiddenError,
+    NoSuchNamespaceError,
     OAuthError,
     RESTError,
     UnauthorizedError,
@@ -18,16 +20,20 @@ from pyiceberg.exceptions import (
     ValidationException,
 )
 from requests import RequestException
+from requests.exceptions import SSLError
 from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 
 from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, TransientError
 
 # What a person must change; every other error of the operating system may pass.
 LASTING = {errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG}
-REFUSED = (UnauthorizedError, ForbiddenError, OAuthError, AuthorizationExpiredError)
+REFUSED = (UnauthorizedError, OAuthError, AuthorizationExpiredError)
 OVERTAKEN = (CommitFailedException, ValidationException)
 """What a commit raises that did not happen since somebody else has committed."""
-CAUGHT = (ArrowException, OSError, RESTError, SQLAlchemyError, ValidationError, *OVERTAKEN, *REFUSED)
+CAUGHT = (
+    ArrowException, ForbiddenError, NoIcebergAnswer, NoSuchNamespaceError, NotImplementedError, OSError, RESTError, SQLAlchemyError,
+    ValidationError, *OVERTAKEN, *REFUSED,
+)  # fmt: skip
 """All that these libraries raise; `RequestException` is an `OSError`."""
 
 
@@ -43,13 +49,8 @@ def explain(error: Exception, where: str) -> ConnectorError:
             f"somebody else has committed to {where} in this moment ({error}); it is read again",
             reason="DatasetUnavailable",
         )
-    if isinstance(error, REFUSED):
-        return ActionRequiredError(
-            f"{where} refuses the runner's credentials ({type(error).__name__}); check the Dataset's options",
-            reason="InvalidDataset",
-        )
-    if isinstance(error, RequestException):
-        return TransientError(f"{where} does not answer: {type(error).__name__}", reason="DatasetUnavailable")
+    if (remote := _explain_remote(error, where)) is not None:
+        return remote
     if isinstance(error, DatabaseError) and not isinstance(error, OperationalError):
         return ActionRequiredError(
             f"{where}: the catalogue's file is no catalogue: {error.orig}", reason="InvalidDataset"
@@ -62,6 +63,37 @@ def explain(error: Exception, where: str) -> ConnectorError:
             f"{where}: {error}; the runner must be allowed to write there", reason="InvalidDataset"
         )
     return TransientError(f"{where}: {type(error).__name__}: {error}", reason="DatasetUnavailable")
+
+
+def _explain_remote(error: Exception, where: str) -> ConnectorError | None:
+    """The error for what a REST catalogue has answered, or for no answer; None for anything else."""
+    if isinstance(error, REFUSED):
+        return ActionRequiredError(
+            f"{where} does not take the runner's credentials ({type(error).__name__}); correct token or credential in the Secret",
+            reason="WrongCredentials",
+        )
+    if isinstance(error, ForbiddenError):
+        return ActionRequiredError(
+            f"{where} does not allow this ({error}); allow the client to make the namespace, and to make, read and alter tables in it",
+            reason="NotAllowed",
+        )
+    if isinstance(error, NotImplementedError):
+        return ActionRequiredError(f"{where} can't do what is needed: {error}", reason="InvalidDataset")
+    if isinstance(error, NoIcebergAnswer):
+        return TransientError(
+            f"{where} answers something else than Iceberg's REST protocol", reason="DatasetUnavailable"
+        )
+    if isinstance(error, SSLError):
+        is_certificate = "certificate verify failed" in str(error)
+        said = (
+            "its certificate is not trusted; set the option ssl.ca.pem to the authority that has signed it, for the name in the URL"
+            if is_certificate
+            else "it does not speak TLS; write iceberg+http:// or correct the port"
+        )
+        return ActionRequiredError(f"{where}: {said}", reason="TlsProblem")
+    if isinstance(error, RequestException):
+        return TransientError(f"{where} does not answer: {type(error).__name__}", reason="DatasetUnavailable")
+    return None
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from pyiceberg.table import Table as IcebergTable
 
 from connector_runner.datasets.columnar.tables import Rows
 from connector_runner.datasets.names import CHECKPOINTS
+from connector_runner.protocols.errors import TransientError
 from connector_runner.sinks.iceberg.commits import SETTINGS, OneCommit
 from connector_runner.sinks.iceberg.data_files import remove_files
 from connector_runner.sinks.iceberg.errors import OVERTAKEN
@@ -49,6 +50,20 @@ class LedgerTable:
         if self._table is None and self._catalog is not None:
             with suppress(TableAlreadyExistsError):
                 self._table = self._catalog.create_table(self._identifier, build_schema(NOTE), properties=SETTINGS)
+
+    def load(self) -> IcebergTable:
+        """Its table, as it is now; makes it if it is missing.
+
+        Raises:
+            TransientError: It is gone again.
+        """
+        self.create()
+        if self._catalog is None:
+            raise TransientError("there is no catalogue", reason="DatasetUnavailable")
+        try:
+            return self._catalog.load_table(self._identifier)
+        except NoSuchTableError:
+            raise TransientError("the ledger's table is gone", reason="DatasetUnavailable") from None
 
     def read(self) -> tuple[Rows, Mapping[str, str]]:
         """All rows by key; connector → its intents, as JSON."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
+from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.typedef import Record
@@ -22,17 +23,12 @@ STAGED, DATA = "_staged", "data"
 
 
 class Placing:
-    """The files of tables on a local file system: staged in the table's own folder, and moved."""
+    """The files of tables: staged in the table's own folder, and moved; in an object store that is a copy which the store makes."""
 
     def staging(self, table: IcebergTable) -> StagingFolder:
         """Where files of a table are staged."""
-        return StagingFolder(fs.LocalFileSystem(), str(self._folder(table) / STAGED))
-
-    def _folder(self, table: IcebergTable) -> Path:
-        folder = local_path(table.location())
-        if folder is None:
-            raise TransientError(f"the table {table.name()} is not on this file system", reason="DatasetUnavailable")
-        return folder
+        files, folder = _home(table)
+        return StagingFolder(files, f"{folder}/{STAGED}")
 
     def adopt(
         self, table: IcebergTable, names: Sequence[str], target_bytes: int
@@ -44,27 +40,44 @@ class Placing:
         """
         split: list[DataFile] = []
         adopted: list[DataFile] = []
-        folder, metadata = self._folder(table), table.metadata
-        make_folder(folder / DATA)
+        files, folder = _home(table)
+        metadata = table.metadata
+        is_local = isinstance(files, fs.LocalFileSystem)
+        if is_local and names:
+            make_folder(Path(folder) / DATA)
         for name in names:
-            staged, final = folder / STAGED / name, folder / DATA / name
-            source = final if final.exists() else staged
+            staged, final = f"{folder}/{STAGED}/{name}", f"{folder}/{DATA}/{name}"
+            is_staged = files.get_file_info(final).type is fs.FileType.NotFound
+            source = staged if is_staged else final
             partition: Record | None = Record()
             if not metadata.spec().is_unpartitioned():
-                partition = one_partition(metadata, read_parts(source, partition_columns(metadata)))
+                partition = one_partition(metadata, read_parts(files, source, partition_columns(metadata)))
             if partition is None:
-                arrow = pq.read_schema(source)
-                split += write_data_files(table.io, metadata, read_parts(source), arrow, target_bytes)
+                with files.open_input_file(source) as file:
+                    arrow = pq.read_schema(file)
+                split += write_data_files(table.io, metadata, read_parts(files, source), arrow, target_bytes)
                 continue
-            if source is staged:
-                staged.rename(final)
-                sync_folder(folder / DATA)
+            if is_staged:
+                files.move(staged, final)
+                if is_local:
+                    sync_folder(Path(folder) / DATA)
             adopted.append(read_data_file(table.io, metadata, f"{table.location()}/{DATA}/{name}", partition))
         return split, adopted
 
 
-def read_parts(path: Path, columns: list[str] | None = None) -> Iterator[pa.Table]:
+def _home(table: IcebergTable) -> tuple[fs.FileSystem, str]:
+    """Where a table's files are: the file system, and the path of its folder there."""
+    folder = local_path(table.location())
+    if folder is not None:
+        return fs.LocalFileSystem(), str(folder)
+    if not isinstance(table.io, PyArrowFileIO):
+        raise TransientError(f"the files of {table.name()} can't be reached", reason="DatasetUnavailable")
+    scheme, netloc, path = table.io.parse_location(table.location())
+    return table.io.fs_by_scheme(scheme, netloc), path
+
+
+def read_parts(files: fs.FileSystem, path: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
     """The rows of a file, row group by row group."""
-    with pq.ParquetFile(path) as file:
+    with files.open_input_file(path) as opened, pq.ParquetFile(opened) as file:
         for group in range(file.num_row_groups):
             yield file.read_row_group(group, columns=columns)

@@ -13,6 +13,7 @@ GOOD = [
     "sqlite:///market.db", "sqlite:////data/market.db", "sqlite:market.db", "sqlite:/market.db", "sqlite:///a%20b.db?synchronous=normal",
     "postgresql://db/market", "postgres://u@db:5432/market?sslmode=verify-full&sslrootcert=/etc/ca/ca.crt", "postgresql://",
     "kafka://one:9092", "KAFKA://one:9092,two:9093/market", "kafka://[::1]:9092/raw.{table}?partitions=6&replication=3&topics=exist",
+    "iceberg+https://catalogue", "iceberg+http://catalogue:8181/api/catalog/s3:%2F%2Fbucket%2Fpath/raw_{table}?namespace=a",
     "iceberg+sqlite:///lake", "ICEBERG+SQLITE:////data/lake/raw_{table}?namespace=a.b&keepSnapshots=0&partitionBy=days(time),kind",
     "delta:///lake", "DELTA:////data/lake/raw_{table}?commitEvery=5&targetMiB=64&partitionBy=days(time),kind", "delta:///{table}",
     "postgresql:///market?host=/run/pg", "postgresql://a:1,b:2/m", "postgresql://u:p%40ss@[::1]:5432/m", "https://h/records", "http://h:8080",
@@ -20,7 +21,7 @@ GOOD = [
 BAD = [
     (
         "mysql://db/market",
-        "expected a URL that starts with sqlite:, postgresql:, http:, kafka:, delta:, iceberg:, postgres:, https:, delta+s3:, iceberg+sqlite:",
+        "expected a URL that starts with sqlite:, postgresql:, http:, kafka:, delta:, iceberg:, postgres:, https:, delta+s3:, iceberg+sqlite:, iceberg+https:, iceberg+http:",
     ),
     ("market.db", "expected a URL that starts with"),
     ("", "expected a URL that starts with"),
@@ -42,6 +43,8 @@ BAD = [
     ("kafka://broker:99999/market", "'broker:99999' is not host:port"),
     ("iceberg:///lake", "expected iceberg+sqlite:///folder"),
     ("iceberg+sqlite://lake", "expected iceberg+sqlite:///folder"),
+    ("iceberg+https:///lake", "iceberg+https://catalogue/warehouse"),
+    ("iceberg+https://token@catalogue/lake", "does not belong into the URL; give it in spec.optionsFrom"),
     ("iceberg+sqlite:///{table}/x", "may stand once, in the last part"),
     ("iceberg+sqlite:///lake/_{table}", "no name of an Iceberg table"),
     ("iceberg+sqlite:///lake?commitEvery=-1", "commitEvery must be a whole number from 0 to 3600"),

@@ -1,0 +1,127 @@
+"""A REST catalogue: with time limits, credentials and a certificate authority from the dataset's options."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from typing import Any
+
+from pyiceberg.catalog.rest import RestCatalog
+from pyiceberg.exceptions import RESTError
+from pyiceberg.io import FileIO
+from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.typedef import EMPTY_DICT, Properties
+from requests import PreparedRequest, Response, Session
+from requests.adapters import HTTPAdapter
+
+from connector_runner.protocols.errors import ActionRequiredError
+from connector_runner.schemas.datasets.iceberg import Address
+from connector_runner.schemas.datasets.iceberg_options import (
+    CA,
+    CONNECT,
+    CREDENTIAL,
+    ICEBERG_OPTIONS,
+    OAUTH,
+    REQUEST,
+    TOKEN,
+    TOKEN_URL,
+)
+from connector_runner.schemas.datasets.s3_options import KEY_ID, REGION
+from connector_runner.sinks.iceberg.catalog import NAME
+from connector_runner.sinks.iceberg.files import SyncedFileIO
+
+TIMES = "connector-runner.seconds"
+OWN = (TIMES, CA)
+LOADS_CODE = ("py-io-impl", "s3.retry-strategy-impl")
+"""Properties with which a catalogue, or whoever may alter a table, would choose code that runs here."""
+_PLAIN = ("s3.endpoint", "s3.access-key-id", "s3.secret-access-key", "s3.session-token", "s3.region")
+
+
+class _TimedAdapter(HTTPAdapter):
+    """Waits for no answer without end, as the libraries would; trusts the authority that the options name.
+
+    Args:
+        seconds: For connecting, and for an answer.
+        authority: The authority's certificate, as PEM; "" for those of the system.
+    """
+
+    def __init__(self, seconds: tuple[float, float], authority: str) -> None:
+        self._seconds = seconds
+        self._context = ssl.create_default_context(cadata=authority or None)
+        super().__init__()
+
+    def send(self, request: PreparedRequest, *arguments: Any, **options: Any) -> Response:
+        """See `HTTPAdapter.send`."""
+        return super().send(request, *arguments, **{**options, "timeout": self._seconds})
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        """See `HTTPAdapter.init_poolmanager`."""
+        super().init_poolmanager(*arguments, **options, ssl_context=self._context)
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        """See `HTTPAdapter.proxy_manager_for`."""
+        return super().proxy_manager_for(proxy, **options, ssl_context=self._context)
+
+    def cert_verify(self, *_: Any) -> None:
+        """Adds no authorities: the context has those that are trusted, and looks at every certificate."""
+
+
+class TimedCatalog(RestCatalog):
+    """A REST catalogue whose answers are not waited for without end, and which chooses no code."""
+
+    def _config_headers(self, session: Session) -> None:
+        """The first that is done with a new session, before it is used."""
+        super()._config_headers(session)
+        adapter = _TimedAdapter(self.properties[TIMES], self.properties[CA])
+        session.mount("https://", adapter)
+        session.mount("http://", adapter)
+
+    @staticmethod
+    def _delete_old_metadata(io: FileIO, base: TableMetadata, metadata: TableMetadata) -> None:
+        """Does nothing: the catalogue has written these files, and removes them by the table's settings."""
+
+    def _load_file_io(self, properties: Properties = EMPTY_DICT, location: str | None = None) -> FileIO:
+        del location
+        given = {**self.properties, **properties}
+        return SyncedFileIO({name: value for name, value in given.items() if name not in (*LOADS_CODE, *OWN)})
+
+
+def read_settings(address: Address, options: Mapping[str, str]) -> dict[str, Any]:
+    """The settings of pyiceberg for valid options. Pure."""
+    settings: dict[str, Any] = {"uri": address.uri}
+    if address.warehouse:
+        settings["warehouse"] = address.warehouse
+    settings |= {name: options[name] for name in (TOKEN, CREDENTIAL, *OAUTH, *_PLAIN) if name in options}
+    settings[TOKEN_URL] = options.get(TOKEN_URL, f"{address.uri}/v1/oauth/tokens")
+    if KEY_ID in options:
+        settings.setdefault("s3.region", REGION)
+    if "s3.path-style-access" in options:
+        settings["s3.force-virtual-addressing"] = str(options["s3.path-style-access"] == "false").lower()
+    for name in ("s3.connect-timeout", "s3.request-timeout"):
+        settings[name] = str(_seconds(options, f"{name}-ms"))
+    settings[CA] = options.get(CA, "")
+    settings[TIMES] = (_seconds(options, CONNECT), _seconds(options, REQUEST))
+    return settings
+
+
+def _seconds(options: Mapping[str, str], name: str) -> float:
+    return int(options.get(name, ICEBERG_OPTIONS[name].default)) / 1000
+
+
+def open_rest(address: Address, options: Mapping[str, str]) -> RestCatalog:
+    """The catalogue that a URL and options name.
+
+    Raises:
+        ActionRequiredError: The catalogue has no such warehouse.
+    """
+    settings = read_settings(address, options)
+    try:
+        return TimedCatalog(NAME, **settings)
+    except RESTError as error:
+        if type(error).__name__ not in {"BadRequestError", "RESTError"}:
+            raise
+        raise ActionRequiredError(
+            f"{address.uri} gives no access to the warehouse {address.warehouse or 'without a name'} ({error}); correct the URL: "
+            "iceberg+https://host/path/warehouse",
+            reason="InvalidDataset",
+        ) from error
