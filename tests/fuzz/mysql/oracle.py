@@ -135,6 +135,8 @@ def _text(value: Any) -> str:
 
 def read_dataset(path: Path, table: str, shape: Shape, mode: str) -> Counter[Row] | str:
     """The dataset's rows in the server's columns (in append mode the last state by key), or why there are none."""
+    if not path.exists():
+        return "there is no dataset"
     connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=20)
     try:
         found = connection.execute(f'SELECT * FROM "{table}"' + (" ORDER BY _id" if mode == "append" else ""))
@@ -205,6 +207,8 @@ def only_keys(truth: Truth) -> Truth:
 
 def read_side_tables(path: Path, table: str) -> tuple[list[str], list[str]]:
     """Reasons of dead letters, and the messages of incidents."""
+    if not path.exists():
+        return [], []
     connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=20)
     try:
         letters = [
