@@ -91,6 +91,7 @@ async def test_each_topic_has_its_subject_and_a_change_is_a_version_of_one(
     }  # fmt: skip
 
 
+@pytest.mark.fault
 async def test_a_first_schema_that_is_refused_parks_this_stream_alone(
     dataset: KafkaDataset, small: SmallRegistry
 ) -> None:

@@ -270,6 +270,7 @@ def committed_after(dataset: KafkaDataset, runner: Runner, count: int, says: str
     wait_until(lambda: committed_position(dataset) > before, "it commits", 120)
 
 
+@pytest.mark.fault
 def test_a_mounted_secret_that_is_rotated_interrupts_nothing(
     dataset: KafkaDataset, server: SecureKafkaServer, tmp_path: Path
 ) -> None:
