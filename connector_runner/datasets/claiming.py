@@ -106,7 +106,8 @@ class Claiming:
             ledger.epoch = self._next_epoch([holder] if holder is not None else [])
         yield self._hold(ledger.key, ledger.epoch)
         checkpoint = checkpoint_of(holder, anchor) if holder else None
-        return Claim({ledger.key[1]: checkpoint}, ledger.epoch, holder.number if holder else 0)
+        number = holder.number if holder else 0
+        return Claim({ledger.key[1]: checkpoint}, ledger.epoch, number, tables={stream.stream: stream.spelled})
 
     def _hold(self, key: Sequence[str], epoch: int) -> Statement:
         context = self._context
@@ -196,7 +197,8 @@ class Claiming:
             yield self._hold((self._context.connector, *RECORD), epoch)
             yield record_selection(ledger, self._context.connector, record)
         number = anchor.number if anchor is not None else 0
-        return Claim(checkpoints, epoch, number, places, dict(ledger.failures))
+        tables = {name: stream.spelled for name, stream in ledger.streams.items()}
+        return Claim(checkpoints, epoch, number, places, dict(ledger.failures), tables)
 
     def _require_alone(self, streams: Collection[str]) -> Procedure[None]:
         """Upsert mode: checks that no other connector fills a table, running or not; all rows are read at once."""

@@ -112,18 +112,25 @@ class Ledger:
         self.foreign = {schema: statements_in(schema, self.dialect) for schema in sorted(others)}
         self.key = (self._context.connector, *ANCHOR) if self.has_anchor else next(iter(self.streams.values())).key
 
-    def select(self, tables: Mapping[str, str] | None) -> None:
-        """Changes the selection (None: failed streams are tried again); streams that stay keep their counts and what is known of them."""
+    def select(self, tables: Mapping[str, str] | None) -> Sequence[str]:
+        """Changes the selection (None: failed streams are tried again); streams that stay keep their counts and what is known of them.
+
+        Returns:
+            Those that do not stay in their tables, so that whatever writes there writes no more.
+        """
         if tables is not None:
             self._context = replace(self._context, tables=tables)
         self.failures.clear()
         streams = build_stream_ledgers(self._context, self.dialect, self.failures, append=self.append)
+        gone = []
         for stream, before in list(self.streams.items()):
             if stream in streams and streams[stream].spelled == before.spelled:
                 streams[stream] = before
             else:
+                gone.append(stream)
                 self.leave_out(stream)
         self.streams = streams
+        return gone
 
     def leave_out(self, stream: str, error: ActionRequiredError | None = None) -> None:
         """Forgets a stream: it failed, or it is not selected any more."""

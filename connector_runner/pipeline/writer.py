@@ -57,7 +57,7 @@ class Writer:
         self._reconnect_asked = False
         self._announced: tuple[StreamSchema, ...] = ()
         self._unreadable: list[ActionRequiredError] = []
-        self._selected: set[str] = set()
+        self._claimed = Claim({}, 0, 0)
         self._parked = Parked(telemetry, on_parked)
         self._staged = Staged(sink, telemetry)
         self._request: tuple[Mapping[str, str] | None, str, asyncio.Future[Claim]] | None = None
@@ -70,8 +70,7 @@ class Writer:
             except TransientError as error:
                 await self._wait_out(error)
                 continue
-            self._number = claim.number
-            self._selected = set(claim.checkpoints)
+            self._number, self._claimed = claim.number, claim
             self._succeeded()
             return claim
 
@@ -148,9 +147,10 @@ class Writer:
             except TransientError as error:
                 await self._repair(error)
         self._request = None
-        self._selected = set(claim.checkpoints)
-        kept = self._selected - self._parked.clear()
-        self._prepared = {stream: version for stream, version in self._prepared.items() if stream in kept}
+        before, self._claimed = self._claimed.tables, claim
+        stay = {stream for stream in claim.checkpoints if before.get(stream) == claim.tables.get(stream)}
+        stay -= self._parked.clear()
+        self._prepared = {stream: version for stream, version in self._prepared.items() if stream in stay}
         if not future.done():
             future.set_result(claim)
 
@@ -295,7 +295,7 @@ class Writer:
 
     async def _isolate(self, error: ActionRequiredError) -> None:
         """Parks the stream that failed and sends the rest again; raises if it is not one stream's failure or no other is left."""
-        if not error.stream or self._parked.would_hold_all(error.stream, self._selected):
+        if not error.stream or self._parked.would_hold_all(error.stream, self._claimed.checkpoints):
             raise error
         self._parked.add(error)
         await self._repair(WriteAgain(error.message))

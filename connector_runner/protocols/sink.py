@@ -84,6 +84,7 @@ class Claim:
         number: The number of the last committed transaction.
         places: Stream → its own part of the position (`whole_position`), for streams whose place the dataset stores separately.
         failures: Stream → why it could not be claimed; such streams are not in `checkpoints`. Only with `SinkContext.isolates`.
+        tables: Stream → its table. A stream that has another one than in the claim before must be prepared again.
     """
 
     checkpoints: Mapping[str, Checkpoint | None]
@@ -91,6 +92,7 @@ class Claim:
     number: int
     places: Mapping[str, Position] = field(default_factory=dict)
     failures: Mapping[str, ActionRequiredError] = field(default_factory=dict)
+    tables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,8 @@ class Sink(Protocol):
         """Changes the selection of the running claim, in one transaction that checks the fence; nothing may be in flight.
 
         New streams are claimed. Streams that are missing are released: each keeps its table and its checkpoint, at its present
-        position. All others stay as they are, parked ones parked.
+        position. One that gets another table does both, and no batch of it follows before the next `prepare`. All others stay as
+        they are, parked ones parked.
 
         Args:
             tables: Stream → table, all of the new selection; None for the present one, to try streams that failed again.

@@ -11,6 +11,7 @@ import pytest
 
 from connector_runner.protocols.batch import Batch, Incident
 from connector_runner.protocols.errors import ActionRequiredError, FenceLostError, SchemaConflictError, TransientError
+from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.sink import SinkContext, Transaction
 from connector_runner.protocols.source import Checkpoint, Opened
 from connector_runner.registry import build_inspector, build_sink
@@ -19,7 +20,7 @@ from tests.contract.test_many_streams import A, B, balances, carry, rows_of, sel
 from tests.kit.datasets import Dataset
 from tests.kit.pipeline import Run
 from tests.kit.waiting import until
-from tests.scripted.bank import Bank, BankSource
+from tests.scripted.bank import COLUMNS, Bank, BankSource
 
 needs_tables = pytest.mark.needs_tables
 
@@ -110,6 +111,25 @@ async def test_a_stream_that_leaves_keeps_exactly_what_it_had(dataset: Dataset) 
     await run.engine.select(named(bank.streams))
     gate.open(120)
     await settled(run, dataset, bank, bank.streams, 120)
+    assert await run.stop() is ExitCode.TERMINATED
+
+
+@pytest.mark.needs_transaction
+async def test_a_stream_that_gets_another_table_starts_there_and_leaves_the_old_one_as_it_was(dataset: Dataset) -> None:
+    bank, gate = Bank(seed=31, moves=160), Gate()
+    run = begin(bank, gate, selection(dataset, bank.streams))
+    gate.open(40)
+    await settled(run, dataset, bank, bank.streams, 40)
+    for moves, table, claimed in ((80, "moved_rows", None), (120, "t1_rows", 40), (160, "moved_rows", 80)):
+        claim = await run.engine.select({**named(bank.streams), "t1": table})
+        checkpoint = claim.checkpoints["t1"]
+        assert (checkpoint and checkpoint.position["next"]) == claimed  # where it was in this table
+        gate.open(moves)
+        await settled(run, dataset, bank, ["t0", "t2"], moves)
+        other = "moved_rows" if table == "t1_rows" else "t1_rows"
+        schema = StreamSchema("t1", COLUMNS, ("id",))
+        assert [row[:2] for row in dataset.read(schema, table)] == bank.balances("t1", moves)
+        assert [row[:2] for row in dataset.read(schema, other)] == bank.balances("t1", moves - 40)
     assert await run.stop() is ExitCode.TERMINATED
 
 

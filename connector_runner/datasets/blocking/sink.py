@@ -137,7 +137,8 @@ class BlockingSink:
             return run(connection, self._claiming.claim())
 
     def _select(self, tables: Mapping[str, str] | None, record: str) -> Claim:
-        self._ledger.select(tables)
+        for stream in self._ledger.select(tables):
+            self._writers.pop(stream, None)
         self._rows.check()
         claim = self._in_transaction(lambda: self._claiming.select(record))
         self._ledger.epoch = claim.epoch

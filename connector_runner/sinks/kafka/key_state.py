@@ -7,7 +7,7 @@ connection's private file, and changed with each transaction, whose rollback tak
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from confluent_kafka import Message
@@ -52,6 +52,12 @@ class KeyState:
     def is_loaded(self, stream: str) -> bool:
         """Whether the keys of a stream are known."""
         return stream in self._loaded
+
+    def keep_only(self, streams: Collection[str]) -> None:
+        """Forgets all others: another topic, or what others have written meanwhile, may be what counts when they come back."""
+        for stream in self._loaded.keys() - set(streams):
+            del self._loaded[stream]
+            self._local.execute('DELETE FROM "local state" WHERE stream = ?', [self._places[stream]])
 
     def load(self, stream: str, topic: str, partitions: int, owner: tuple[str, str] | None) -> None:
         """Reads the keys of a stream from its topic.

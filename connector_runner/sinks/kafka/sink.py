@@ -115,6 +115,8 @@ class KafkaSink(BlockingSink):
             super()._recover()  # who was overtaken leaves here; else the ledger as it is now tells who holds what is added
             claim = super()._select(wanted, record)
         self._require_still_alone()
+        if self._cluster.connection is not None:
+            self._cluster.connection.keys.keep_only(self._writers)
         self._load_states()
         return claim
 

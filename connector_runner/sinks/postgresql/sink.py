@@ -144,7 +144,8 @@ class PostgresSink:
         """See `Sink.select`."""
         ledger = self._ledger
         async with self._order, self._ordinary(await self._connected()) as connection:
-            ledger.select(tables)
+            for stream in ledger.select(tables):
+                self._streams.pop(stream, None)
             await run(connection, ledger.locate(find_schema))
             await run(connection, create_foreign(ledger))
             added = [ledger.streams[stream] for stream in ledger.streams if stream not in self._streams]

@@ -36,6 +36,7 @@ class HangingSink:
         self._failures = failures
         self.go = asyncio.Event()
         self.number = 0
+        self.prepared: list[str] = []
 
     async def _step(self, name: str) -> None:
         if name == self._hangs:
@@ -43,10 +44,11 @@ class HangingSink:
 
     async def claim(self) -> Claim:
         await self._step("claim")
-        return Claim({self._stream: None}, 1, 0)
+        return Claim({self._stream: None}, 1, 0, tables={self._stream: "one"})
 
     async def prepare(self, schema: StreamSchema) -> None:
         await self._step("prepare")
+        self.prepared.append(schema.stream)
 
     async def write(self, transaction: Transaction) -> Receipt:
         if transaction.batches:
@@ -62,7 +64,7 @@ class HangingSink:
         return self.number
 
     async def select(self, tables: Mapping[str, str] | None, record: str = "") -> Claim:
-        return Claim(dict.fromkeys(tables or ()), 1, self.number)
+        return Claim(dict.fromkeys(tables or ()), 1, self.number, tables=tables or {})
 
     async def park(self, stream: str, incident: Incident) -> None:
         raise NotImplementedError
@@ -109,6 +111,17 @@ async def test_the_lag_grows_while_the_dataset_is_away(monkeypatch: pytest.Monke
     now[0] = 1100.0
     await until(lambda: run.telemetry.totals.lag == 100, "it has grown")
     await run.kill()
+
+
+@pytest.mark.parametrize(("table", "prepared"), [("one", 1), ("two", 2)])
+async def test_a_stream_that_gets_another_table_is_prepared_again(table: str, prepared: int) -> None:
+    sink = HangingSink("")
+    run = Run(one_row, sink).start()
+    await until(lambda: run.telemetry.totals.rows == 1, "the row is stored")
+    await run.engine.select({"test": table})
+    await until(lambda: run.telemetry.totals.rows == 2, "it is stored in the table of now")
+    assert sink.prepared == ["test"] * prepared
+    assert await run.stop() is ExitCode.TERMINATED
 
 
 async def test_rows_and_bytes_are_counted_by_operation() -> None:
