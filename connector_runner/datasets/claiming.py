@@ -93,9 +93,8 @@ class Claiming:
         if holder is None and not ledger.is_new and self._context.take_over is None:
             yield from require_not_kept(ledger, self._context.connector)
         (stream,) = ledger.streams.values()
-        if not ledger.append:
-            others = yield from read_owners(ledger, stream)
-            require_alone([owner.holder for owner in others], *ledger.key, self._context.take_over)
+        others = [owner.holder for owner in (yield from read_owners(ledger, stream))]
+        require_alone(others, *ledger.key, self._context.take_over, append=ledger.append)
         rows = {ledger.key: holder} if holder is not None else {}
         if (yield from record_tables(ledger, self._context, rows, [stream])):
             holder = yield from ledger.read_holder(ledger.key)
@@ -201,9 +200,9 @@ class Claiming:
         return Claim(checkpoints, epoch, number, places, dict(ledger.failures), tables)
 
     def _require_alone(self, streams: Collection[str]) -> Procedure[None]:
-        """Upsert mode: checks that no other connector fills a table, running or not; all rows are read at once."""
+        """Checks that no other connector fills a table, running or not, unless both append; all rows are read at once."""
         ledger = self._ledger
-        if ledger.append or not streams:
+        if not streams:
             return
         owners, home = (yield from read_all_owners(ledger)), ledger.home.schema
         for stream in [ledger.streams[name] for name in streams]:
@@ -212,7 +211,7 @@ class Claiming:
                 others += owners.get((stream.names.schema, bare(ledger, stream)), ())
             with self._isolated(stream):
                 table = stream.names.text if ledger.foreign else stream.key[2]
-                require_alone(others, *stream.owner, table, self._context.take_over)
+                require_alone(others, *stream.owner, table, self._context.take_over, append=ledger.append)
 
     @contextmanager
     def _isolated(self, stream: StreamLedger) -> Iterator[None]:

@@ -100,8 +100,7 @@ def _check_owner(ledger: Ledger, context: SinkContext, stream: StreamLedger, hol
     try:
         taken = find_taken(holders, context.take_over, *stream.owner, append=ledger.append)
         others = [holder for holder in holders if taken is None or holder is not taken.holder]
-        if not ledger.append:
-            require_alone(others, *stream.owner, table, context.take_over)
+        require_alone(others, *stream.owner, table, context.take_over, append=ledger.append)
     except ActionRequiredError as error:
         return failed(DATASET, "owner", error, name)
     if taken is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from connector_runner.protocols.batch import Position
@@ -15,7 +15,7 @@ from connector_runner.protocols.errors import (
     TakenOverError,
     TransientError,
 )
-from connector_runner.protocols.source import Checkpoint
+from connector_runner.protocols.source import Checkpoint, WriteMode
 from connector_runner.schemas.manifest import TakeOver
 
 # Columns of the checkpoint table, always in this order; the first three are its key.
@@ -186,33 +186,62 @@ def find_taken(
     return None
 
 
-def require_alone(
-    others: Sequence[Holder], connector: str, stream: str, table: str, take_over: TakeOver | None = None
-) -> None:
-    """Upsert mode: one stream a table.
+def find_rival(others: Iterable[Holder], connector: str, stream: str, *, append: bool) -> Holder | None:
+    """Who fills the same table in a way that does not go together with this claim: state by key has one stream, histories may share.
 
     Args:
         others: All rows of the checkpoint table for the same table.
         connector: The connector that claims.
         stream: The stream that it claims for.
+        append: Whether it claims for a history.
+    """
+    for other in others:
+        is_other = (other.connector, other.stream) != (connector, stream) and not other.is_reset
+        if is_other and not (append and other.write_mode == WriteMode.APPEND):
+            return other
+    return None
+
+
+def require_alone(
+    others: Sequence[Holder],
+    connector: str,
+    stream: str,
+    table: str,
+    take_over: TakeOver | None = None,
+    *,
+    append: bool,
+) -> None:
+    """Checks that nobody else fills a table who can't share it.
+
+    Args:
+        others: See `find_rival`.
+        connector: See `find_rival`.
+        stream: See `find_rival`.
         table: The table that it claims.
         take_over: The holder that was named to take the table over from.
+        append: See `find_rival`.
 
     Raises:
         SchemaConflictError: Another connector or stream fills it.
     """
-    for other in others:
-        if (other.connector, other.stream) != (connector, stream) and not other.is_reset:
-            patch = json.dumps({"spec": {"takeOver": {"connector": other.connector, "epoch": other.epoch}}})
-            namespace, _, name = connector.rpartition("/")
-            named = take_over is not None and take_over.connector == other.connector and take_over.epoch != other.epoch
-            late = f" (spec.takeOver names epoch {take_over.epoch})" if named and take_over is not None else ""
-            raise SchemaConflictError(
-                f"table {table} is filled by stream {other.stream} of connector {other.connector}, with epoch {other.epoch}"
-                f"{late}; two streams in one table would overwrite each other: choose another table (datasetId, or streams.tables), "
-                "set writeMode: append on both, or stop the other one and take its table over: "
-                f"kubectl patch connector {name} -n {namespace or 'default'} --type=merge -p '{patch}'"
-            )
+    other = find_rival(others, connector, stream, append=append)
+    if other is None:
+        return
+    filled = f"table {table} is filled by stream {other.stream} of connector {other.connector}"
+    if append:
+        raise SchemaConflictError(
+            f"{filled} with the state by key (writeMode {other.write_mode}), which is no history: choose another table (datasetId, or streams.tables), or, if "
+            f"that connector is gone for good, reset its checkpoint (connector-runner checkpoint reset) and remove the table"
+        )
+    patch = json.dumps({"spec": {"takeOver": {"connector": other.connector, "epoch": other.epoch}}})
+    namespace, _, name = connector.rpartition("/")
+    named = take_over is not None and take_over.connector == other.connector and take_over.epoch != other.epoch
+    late = f" (spec.takeOver names epoch {take_over.epoch})" if named and take_over is not None else ""
+    raise SchemaConflictError(
+        f"{filled}, with epoch {other.epoch}{late}; two streams in one table would overwrite each other: choose another table "
+        "(datasetId, or streams.tables), set writeMode: append on both, or stop the other one and take its table over: "
+        f"kubectl patch connector {name} -n {namespace or 'default'} --type=merge -p '{patch}'"
+    )
 
 
 def explain_refused_commit(holder: Holder | None, uid: str, run: int, epoch: int, number: int) -> Exception:

@@ -74,6 +74,17 @@ async def test_two_connectors_in_one_table_are_refused_by_name_unless_both_appen
 
 
 @pytest.mark.needs_transaction
+async def test_a_history_is_refused_the_table_of_another_and_leaves_its_owner_alone(dataset: Dataset) -> None:
+    batches = [batch(SMALL, 1, (UPSERT, (1, "a"))), batch(SMALL, 2, (UPSERT, (2, "b")))]
+    await run_to_end(batches[:1], context(dataset))
+    history = context(dataset, connector="default/other", write_mode=WriteMode.APPEND)
+    with pytest.raises(SchemaConflictError, match=r"stream test of connector default/test.*writeMode upsert"):
+        await run_to_end(batches, history)
+    await run_to_end(batches, context(dataset, run=2))
+    assert dataset.read(SMALL, "rows") == [(1, "a"), (2, "b")]
+
+
+@pytest.mark.needs_transaction
 async def test_a_table_is_taken_over_with_its_position_and_that_is_recorded(dataset: Dataset) -> None:
     await run_to_end([batch(SMALL, 1, (UPSERT, (1, "a")))], context(dataset, connector="default/old"))
     batches = [batch(SMALL, 1, (UPSERT, (1, "WRONG"))), batch(SMALL, 2, (UPSERT, (2, "b")))]

@@ -75,12 +75,20 @@ def test_only_who_was_taken_over_while_writing_is_told_so() -> None:
 
 
 def test_two_streams_in_one_table() -> None:
-    require_alone([HOLDER], "ns/c", "s", "t")
-    require_alone([replace(HOLDER, uid="", position=None)], "ns/other", "s", "t")
+    released = replace(HOLDER, uid="", position=None)
+    for append in (False, True):
+        require_alone([HOLDER], "ns/c", "s", "t", append=append)
+        require_alone([released], "ns/other", "s", "t", append=append)
+        with pytest.raises(SchemaConflictError, match="stream s of connector ns/c"):
+            require_alone([HOLDER], "ns/other", "s", "t", append=append)
+        with pytest.raises(SchemaConflictError, match="stream s"):
+            require_alone([HOLDER], "ns/c", "another stream", "t", append=append)
+    history = replace(HOLDER, write_mode="append")
+    require_alone([history], "ns/other", "s", "t", append=True)
     with pytest.raises(SchemaConflictError, match="stream s of connector ns/c"):
-        require_alone([HOLDER], "ns/other", "s", "t")
-    with pytest.raises(SchemaConflictError, match="stream s"):
-        require_alone([HOLDER], "ns/c", "another stream", "t")
+        require_alone([history], "ns/other", "s", "t", append=False)
+    with pytest.raises(SchemaConflictError, match="is no history: choose another table"):
+        require_alone([history, HOLDER], "ns/other", "s", "t", append=True)
 
 
 def test_a_table_is_taken_over_only_from_whom_was_named() -> None:
@@ -108,7 +116,7 @@ def test_a_table_is_taken_over_only_from_whom_was_named() -> None:
 
 def test_a_table_that_is_filled_by_another_is_told_with_the_command_that_takes_it_over() -> None:
     with pytest.raises(SchemaConflictError) as refused:
-        require_alone([HOLDER], "ns/new", "s", "t", TakeOver("ns/c", 2))
+        require_alone([HOLDER], "ns/new", "s", "t", TakeOver("ns/c", 2), append=False)
     assert "spec.takeOver names epoch 2" in refused.value.message
     assert (
         'kubectl patch connector new -n ns --type=merge -p \'{"spec": {"takeOver": {"connector": "ns/c", "epoch": 4}}}\''
