@@ -75,8 +75,8 @@ class KillAtKafkaCall:
     def _hook_client(self) -> None:
         create, read, counted = kafka.Client.create, kafka.Client.read, self._counted
 
-        def created(*arguments: Any, **options: Any) -> None:
-            counted("create", create, *arguments, **options)
+        def created(*arguments: Any, **options: Any) -> bool:
+            return bool(counted("create", create, *arguments, **options))
 
         def read_all(*arguments: Any, **options: Any) -> Iterator[Message]:
             found: list[Message] = counted("read", lambda: list(read(*arguments, **options)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -125,18 +125,21 @@ class Client:
                     raise
             self.pause(float("inf"), "", 0.0)
 
-    def create(self, name: str, settings: Mapping[str, str], *, partitions: int = -1) -> None:
-        """Creates a topic; one that somebody else creates at the same moment is fine."""
+    def create(self, name: str, settings: Mapping[str, str], *, partitions: int = -1) -> bool:
+        """Creates a topic; returns False for one that is there already, made by somebody else or not yet known to every broker."""
         new = NewTopic(name, partitions, self.address.replication, config=dict(settings))
         (answer,) = self.admin.create_topics([new], request_timeout=SECONDS, operation_timeout=SECONDS).values()
+        is_new = True
         try:
             self._wait(answer)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
+            is_new = False
         end = time.monotonic() + SECONDS
         while name not in self.topics():
             self.pause(end, f"the topic {name} was created, but the brokers do not show it")
+        return is_new
 
     def ends(self, partitions: Sequence[TopicPartition]) -> dict[tuple[str, int], int]:
         """The offsets after everything that was written, transactions that are open included."""
@@ -155,6 +158,9 @@ class Client:
         Args:
             starts: Partitions with offsets.
             patience: How many seconds to wait for transactions that are open; after that the records before them are all.
+
+        Raises:
+            TransientError: Nothing came for a while, and the patience lasts longer.
         """
         if not (ends := self.ends(starts)):
             return
@@ -195,7 +201,12 @@ class Client:
                 until = min(until, time.monotonic() + patience)
                 if time.monotonic() >= until:
                     return
-            self.pause(silent, "records can't be read", 0.0)
+            waits = (
+                "records can't be read"
+                if is_first
+                else f"a transaction of somebody else is open in {_names(open_ends)}"
+            )
+            self.pause(silent, waits, 0.0)
 
     def producer(self, transactional_id: str) -> Producer:
         """A producer of transactions; it does nothing before `init_transactions`."""
@@ -254,6 +265,10 @@ class Client:
     def close(self) -> None:
         """Closes the connections."""
         self._admin = None
+
+
+def _names(places: Iterable[tuple[str, int]]) -> str:
+    return ", ".join(sorted({f"topic {topic}" for topic, _ in places}))
 
 
 def whole(topics: Mapping[str, int]) -> list[TopicPartition]:

@@ -26,7 +26,7 @@ from connector_runner.sinks.kafka.key_state import KeyState
 from connector_runner.sinks.kafka.records import Headers
 from connector_runner.sinks.kafka.schema_registry import SchemaRegistry
 
-PATIENCE = 1.0
+PATIENCE, NEVER = 1.0, float("inf")
 OVERHEAD = 512
 """What a record may need beside key, value and headers."""
 _TRIGGERS = "".join(
@@ -36,6 +36,12 @@ _TRIGGERS = "".join(
     for what, rows in {"INSERT": ["new"], "UPDATE": ["old", "new"], "DELETE": ["old"]}.items()
 )
 _INSERT = f"INSERT INTO {CHECKPOINTS} ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
+
+
+class MovedError(TransientError):
+    """Somebody else has written to a ledger since it was read."""
+
+    reason = "DatasetUnavailable"
 
 
 class KafkaConnection:
@@ -79,10 +85,10 @@ class KafkaConnection:
         self._base = self._read(names)
         self._fill(self._base)
 
-    def _read(self, names: Mapping[str, int]) -> ledger.Rows:
+    def _read(self, names: Mapping[str, int], patience: float = PATIENCE) -> ledger.Rows:
         rows: ledger.Rows = {}
         own = ledger.ledger_topic(self._connector)
-        for message in self.client.read(kafka.whole(names), PATIENCE):
+        for message in self.client.read(kafka.whole(names), patience):
             ledger.apply_record(rows, message.key(), message.value())
             if message.topic() == own and (mark := ledger.decode_mark(message.key())) is not None:
                 self.marks.add(mark)
@@ -95,12 +101,11 @@ class KafkaConnection:
         self._local.execute("DELETE FROM changed")
         self._local.execute("COMMIT")
 
-    def read_rivals(self) -> dict[str, Holder]:
-        """The topics that other connectors hold now, with who holds them."""
+    def read_others(self) -> list[Holder]:
+        """What the ledgers of other connectors say now."""
         own = ledger.ledger_topic(self._connector)
         names = {name: 1 for name in self.client.topics() if name.startswith(ledger.PREFIX) and name != own}
-        holders = [Holder(*row[:-1]) for row in self._read(names).values()]
-        return {holder.table: holder for holder in holders if holder.table and not holder.is_reset}
+        return [Holder(*row[:-1]) for row in self._read(names).values()]
 
     # the connection
 
@@ -151,9 +156,9 @@ class KafkaConnection:
             self._topics[name] = found
         return self._topics.get(name)
 
-    def create(self, name: str, settings: Mapping[str, str], *, partitions: int = -1) -> None:
-        """Creates a topic."""
-        self.client.create(name, settings, partitions=partitions)
+    def create(self, name: str, settings: Mapping[str, str], *, partitions: int = -1) -> bool:
+        """Creates a topic; returns whether it was not there."""
+        return self.client.create(name, settings, partitions=partitions)
 
     def longest(self, name: str) -> int:
         """The longest record that a topic takes."""
@@ -166,7 +171,8 @@ class KafkaConnection:
         """Fences every other producer of this connector, and checks that nobody has written to its ledger since it was read.
 
         Raises:
-            TransientError: Somebody has; the copy must be filled again.
+            MovedError: Somebody has; the copy must be filled again.
+            TransientError: The ledger can't be read to its end.
         """
         self._producer(self._connector)
 
@@ -180,10 +186,9 @@ class KafkaConnection:
             self._producers[connector] = producer
             self.client.initialise(producer)
             before = {key: row for key, row in self._base.items() if key[0] == connector}
-            if self._read({topic: 1}) != before:
-                raise TransientError(
-                    f"somebody else has written to the ledger of {connector} in this moment; it is read again",
-                    reason="DatasetUnavailable",
+            if self._read({topic: 1}, NEVER) != before:  # to its end: what is behind an open transaction counts, too
+                raise MovedError(
+                    f"somebody else has written to the ledger of {connector} in this moment; it is read again"
                 )
         return producer
 

@@ -111,12 +111,18 @@ def without_operation(value: bytes) -> tuple[bytes, str]:
 
 
 class BatchHeaders:
-    """The headers of the rows of a batch, the same list for all rows of an operation."""
+    """The headers of the rows of a batch, the same list for all rows of an operation.
+
+    Attributes:
+        size: How long they are; a position may be longer than the row (the transactions of MySQL that are applied).
+    """
 
     def __init__(self, batch: Batch, owner: tuple[str, str] | None = None) -> None:
-        self._common: Headers = [("position", encode_position(place_of(batch.position)))]
+        common = {"position": encode_position(place_of(batch.position))}
         if owner is not None:
-            self._common += [("connector", owner[0]), ("stream", owner[1])]
+            common |= {"connector": owner[0], "stream": owner[1]}
+        self._common: Headers = list(common.items())
+        self.size = sum(len(name) + len(value.encode()) for name, value in common.items())
         self._by_operation: dict[int, Headers] = {}
 
     def of(self, operation: int) -> Headers:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from connector_runner.datasets.blocking.database import Begun
 from connector_runner.datasets.blocking.sink import BlockingSink
+from connector_runner.datasets.fencing import find_rival
 from connector_runner.datasets.ledger import Ledger
 from connector_runner.datasets.procedure import Procedure, run
 from connector_runner.protocols.errors import ActionRequiredError, InvalidConfigError, TransientError
@@ -19,7 +20,7 @@ from connector_runner.schemas.datasets.kafka import Address, parse_address
 from connector_runner.sinks.kafka import topics
 from connector_runner.sinks.kafka.avro import AvroValues, build_schema, subject_of
 from connector_runner.sinks.kafka.cluster import KafkaCluster
-from connector_runner.sinks.kafka.connection import KafkaConnection
+from connector_runner.sinks.kafka.connection import KafkaConnection, MovedError
 from connector_runner.sinks.kafka.errors import is_fenced
 from connector_runner.sinks.kafka.writer import TopicWriter, load_state, needs_state
 
@@ -101,7 +102,7 @@ class KafkaSink(BlockingSink):
         """Claims; of two connectors that claim one topic in the same moment at most one keeps it."""
         self._disconnect()  # an earlier attempt may have left a transaction of unknown outcome
         claim = super()._claim()
-        self._require_still_alone()
+        self._require_still_alone(claim)
         self._load_states()
         return claim
 
@@ -114,7 +115,7 @@ class KafkaSink(BlockingSink):
                 raise
             super()._recover()  # who was overtaken leaves here; else the ledger as it is now tells who holds what is added
             claim = super()._select(wanted, record)
-        self._require_still_alone()
+        self._require_still_alone(claim)
         if self._cluster.connection is not None:
             self._cluster.connection.keys.keep_only(self._writers)
         self._load_states()
@@ -130,18 +131,23 @@ class KafkaSink(BlockingSink):
                 with suppress(ActionRequiredError), self._database.explained():
                     load_state(connection, stream, append=self._append)
 
-    def _require_still_alone(self) -> None:
-        """Each reads the others' ledgers before its claim is committed and after it, so at least one of two sees the other."""
-        if self._append or self._cluster.connection is None:
+    def _require_still_alone(self, claim: Claim) -> None:
+        """Each reads the others' ledgers before its claim is committed and after it, so at least one of two sees the other.
+
+        A stream that has a position was here first: it stays, and whoever came withdraws.
+        """
+        if self._cluster.connection is None:
             return
-        connection = self._cluster.connection
+        connection, ledger = self._cluster.connection, self._ledger
+        new = [stream for stream in ledger.streams.values() if claim.checkpoints.get(stream.stream) is None]
         with self._database.explained():
-            rivals = connection.read_rivals()
-            for stream in self._ledger.streams.values():
-                if (rival := rivals.get(stream.key[2])) is None:
+            others = connection.read_others() if new else []
+            for stream in new:
+                same = [other for other in others if other.table == stream.key[2]]
+                if (rival := find_rival(same, *stream.owner, append=ledger.append)) is None:
                     continue
                 with Begun(connection, self._database.begin):
-                    connection.execute(self._ledger.sql.release, stream.key)
+                    connection.execute(ledger.sql.release, stream.key)
                 raise TransientError(
                     f"connector {rival.connector} has claimed topic {stream.key[2]} in the same moment; neither keeps it, and "
                     "the first to try again gets it",
@@ -156,11 +162,11 @@ class KafkaSink(BlockingSink):
                 raise TransientError("there is no connection", reason="DatasetUnavailable")
             try:
                 connection.initialise()
-            except TransientError:  # an own transaction has ended only now
+            except MovedError:  # an own transaction has ended only now
                 connection.load()
             number = run(connection, self._ledger.recover())
             for stream in self._writers:
-                topics.require_there(connection, self._ledger.streams[stream].names.table)
+                topics.require_there(connection, self._ledger.streams[stream].names.table, append=self._append)
             return number
 
     def _write(self, transaction: Transaction) -> Receipt:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from confluent_kafka import Message, TopicPartition
 
-from connector_runner.protocols.errors import ActionRequiredError, SchemaConflictError
+from connector_runner.protocols.errors import ActionRequiredError, SchemaConflictError, TransientError
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.sinks.kafka import client as kafka
 from connector_runner.sinks.kafka.avro import columns_of, is_avro, schema_number
@@ -30,8 +30,11 @@ def ensure_topic(connection: KafkaConnection, name: str, schema: StreamSchema, *
     topic, address = connection.topic(name), connection.client.address
     if topic is None:
         require_topics_made(connection, name)
-        connection.create(name, SETTINGS[append], partitions=address.partitions)
-        return True
+        if connection.create(name, SETTINGS[append], partitions=address.partitions):
+            return True
+        topic = connection.topic(name)
+    if topic is None:
+        raise TransientError(f"the topic {name} is there, but not every broker shows it", reason="DatasetUnavailable")
     require_fitting_topic(connection, name, topic, schema, append=append)
     return False
 
@@ -60,6 +63,10 @@ def require_fitting_topic(
     """
     for message in _last(connection, name, topic.partitions, 1):
         _require_form(connection, message, name, schema, append=append)
+    _require_settings(name, topic, append=append)
+
+
+def _require_settings(name: str, topic: kafka.Topic, *, append: bool) -> None:
     if append and "compact" in topic.policy:
         raise ActionRequiredError(
             f"the topic {name} has cleanup.policy={topic.policy}, which removes all but the newest row of a key; a history "
@@ -73,17 +80,17 @@ def require_fitting_topic(
         )
 
 
-def require_there(connection: KafkaConnection, name: str) -> None:
-    """Checks that a topic that rows are written into still exists; looks again before it believes that one is gone.
+def require_there(connection: KafkaConnection, name: str, *, append: bool) -> None:
+    """Checks that a topic that rows are written into still exists and takes them; looks again before it believes that one is gone.
 
     Raises:
-        ActionRequiredError: It was deleted.
+        ActionRequiredError: It was deleted, or its settings were changed so that rows would be lost.
     """
     for seconds in (0.0, 1.0, 3.0):
         if seconds:
             connection.client.pause(float("inf"), "", seconds)
-        if connection.topic(name) is not None:
-            return
+        if (topic := connection.topic(name)) is not None:
+            return _require_settings(name, topic, append=append)
     raise ActionRequiredError(
         f"the topic {name} at {connection.client.where} was deleted while the connector wrote into it; what was in it is gone. The "
         f"next start makes it again (unless the URL says topics=exist), reports that in {name}_incidents, and goes on behind the last "

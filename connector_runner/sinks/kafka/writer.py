@@ -9,6 +9,7 @@ from connector_runner.datasets.dead_letters import RefusedError, build_letter
 from connector_runner.datasets.stream_ledger import StreamLedger
 from connector_runner.datasets.write_plan import NAMES
 from connector_runner.protocols.batch import Batch, Operation, Row
+from connector_runner.protocols.errors import TransientError
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.sink import Transaction
 from connector_runner.sinks.kafka.avro import AvroValues
@@ -59,15 +60,19 @@ class TopicWriter:
 
     def load_state(self) -> None:
         """Reads what the topic holds, if it is not known yet; outside of a transaction."""
-        load_state(self._connected(), self._ledger, append=self._append)
+        connection = self._connected()
+        if connection.topic(self._topic) is None:  # deleted, or not known to this broker: a new connection tells
+            raise TransientError(f"the brokers do not show the topic {self._topic}", reason="DatasetUnavailable")
+        load_state(connection, self._ledger, append=self._append)
 
     def write(self, connection: BlockingConnection, transaction: Transaction) -> int:
         """See `StreamWriter.write`."""
         del connection
-        writing = _Writing(self._connected(), self._connected().longest(self._topic))
+        connected, longest = self._connected(), self._connected().longest(self._topic)
         refused = 0
         for batch in transaction.batches:
             headers = BatchHeaders(batch, self._ledger.owner if self._append else None)
+            writing = _Writing(connected, longest - headers.size)
             if not self._write_whole(writing, batch, headers):
                 refused += self._write_singly(writing, batch, headers)
         return refused
@@ -137,7 +142,9 @@ class TopicWriter:
         is_tombstone = operation == DELETE and not self._append
         value = None if is_tombstone else self._encoder.values([row])[0]
         if len(key or b"") + len(value or b"") > writing.longest:
-            raise RefusedError(f"the record is longer than the {writing.longest} bytes that the topic takes")
+            raise RefusedError(
+                f"the record is longer than the {writing.longest} bytes that the topic takes beside its headers"
+            )
         if operation == INSERT and not self._append and key is not None and state.has(self._stream, key):
             return
         if state.is_loaded(self._stream) and not (operation == DELETE and key is None):

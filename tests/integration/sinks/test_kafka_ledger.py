@@ -1,0 +1,163 @@
+"""What the ledger of a connector says while others write: it is read to its end, and who was there first stays."""
+
+from __future__ import annotations
+
+import base64
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+
+from connector_runner.datasets.fencing import COLUMNS
+from connector_runner.protocols.batch import Batch, Operation
+from connector_runner.protocols.errors import ActionRequiredError, TransientError
+from connector_runner.protocols.schema import StreamSchema
+from connector_runner.protocols.sink import Sink, SinkContext, Transaction
+from connector_runner.protocols.source import WriteMode
+from connector_runner.registry import build_sink
+from connector_runner.sinks.kafka import client as kafka
+from tests.kit.kafka_dataset import KafkaDataset
+from tests.kit.pipeline import SMALL, ListSource, Run, batch, context, run_to_end
+from tests.kit.waiting import until
+from tests.servers.kafka import KafkaServer
+
+UPSERT, DELETE, INSERT, REPLACE = Operation
+LEDGERS = "_connector_checkpoints"
+A, B = (StreamSchema(name, SMALL.columns, SMALL.key) for name in "ab")
+
+
+@pytest.fixture
+def dataset(kafka_server: KafkaServer, tmp_path: Path) -> KafkaDataset:
+    return KafkaDataset(kafka_server, tmp_path)
+
+
+def selected(dataset: KafkaDataset, **tables: str) -> SinkContext:
+    return context(dataset, tables=tables, is_selection=True)
+
+
+async def opened(sink: Sink, *schemas: StreamSchema) -> int:
+    claim = await sink.claim()
+    for schema in schemas or (SMALL,):
+        await sink.prepare(schema)
+    return claim.number
+
+
+def rows_of(schema: StreamSchema, number: int, operation: Operation, key: int) -> Batch:
+    return batch(schema, number, (operation, (key, str(key))), place={})
+
+
+@contextmanager
+def open_transaction(dataset: KafkaDataset, topic: str) -> Iterator[None]:
+    """Somebody else has begun a transaction in the topic."""
+    producer = Producer({"bootstrap.servers": dataset.server.address, "transactional.id": "somebody-else"})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(topic, b"{}", b'"open"')
+    producer.flush(30)
+    yield
+    producer.abort_transaction(30)
+
+
+async def test_a_claim_does_not_begin_before_what_is_behind_an_open_transaction(
+    dataset: KafkaDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As brokers before 3.6 may leave one behind: the position there is an old one, and going on from it would repeat rows."""
+    monkeypatch.setattr(kafka, "SECONDS", 5.0)
+    batches = [batch(SMALL, number, (UPSERT, (number, "x"))) for number in range(1, 5)]
+    append = {"write_mode": WriteMode.APPEND}
+    sink = build_sink(context(dataset, **append))
+    number = await opened(sink)
+    await sink.write(Transaction(number + 1, (batches[0],), "list"))
+    with open_transaction(dataset, f"{LEDGERS}.default.test"):
+        await sink.write(Transaction(number + 2, tuple(batches[1:3]), "list"))
+        await sink.close()
+        run = Run(lambda: ListSource(batches), context(dataset, **append, run=2)).start()
+        said = f"a transaction of somebody else is open in topic {LEDGERS}.default.test"
+        await until(lambda: said in run.log.text() or run.has_ended, "it waits")
+    await run.end()
+    assert [row[0] for row in dataset.read(SMALL, "rows", order="_id")] == [1, 2, 3, 4]
+
+
+async def test_who_was_there_first_keeps_its_position_when_another_turns_up(dataset: KafkaDataset) -> None:
+    sink = build_sink(selected(dataset, a="a_rows"))
+    number = await opened(sink, A)
+    await sink.write(Transaction(number + 1, (rows_of(A, 1, UPSERT, 1),), "list"))
+    other = build_sink(context(dataset, "others", connector="default/other"))  # which makes its ledger's topic
+    await opened(other)
+    await other.close()
+    holder = ("default/other", "a", "a_rows", 1, 0, "uid-9", 1, "", "", None, "append", "2026-01-01T00:00:00.000Z")
+    value = msgspec.json.encode(dict(zip(COLUMNS, holder, strict=True)))
+    producer = Producer({"bootstrap.servers": dataset.server.address})
+    producer.produce(f"{LEDGERS}.default.other", value, msgspec.json.encode(holder[:3]), 0)
+    assert producer.flush(30) == 0
+    claim = await sink.select({"a": "a_rows", "b": "b_rows"})
+    await sink.close()
+    assert (found := claim.checkpoints["a"]) is not None
+    assert found.position == {"next": 1}
+
+
+@pytest.mark.parametrize("mode", list(WriteMode))
+async def test_headers_count_when_a_row_is_too_long(dataset: KafkaDataset, mode: WriteMode) -> None:
+    long = base64.b64encode(
+        random.Random(1).randbytes(784_500)
+    ).decode()  # 1,046,000 characters that can't be compressed
+    one = batch(SMALL, 1, (UPSERT, (1, long)), (UPSERT, (2, "b")))
+    sink = build_sink(context(dataset, write_mode=mode))
+    number = await opened(sink)
+    rows = Batch(SMALL, one.rows, {"next": 1, "gtids": "x" * 4000}, one.operations, one.size)
+    assert (await sink.write(Transaction(number + 1, (rows,), "list"))).refused == 1
+    await sink.close()
+    assert [row[0] for row in dataset.read(SMALL, "rows")] == [2]
+    ((reason,),) = dataset.query("SELECT reason FROM rows_dead_letters")
+    assert "beside its headers" in reason
+
+
+async def test_what_was_known_of_a_topic_does_not_count_for_another(dataset: KafkaDataset) -> None:
+    sink = build_sink(selected(dataset, a="a_rows", b="b_rows"))
+    number = await opened(sink, A, B)
+    await sink.write(Transaction(number + 1, (rows_of(A, 1, INSERT, 1),), "list"))
+    await sink.select({"a": "moved", "b": "b_rows"})
+    await sink.prepare(A)
+    await sink.write(Transaction(number + 2, (rows_of(A, 2, INSERT, 1),), "list"))
+    await sink.close()
+    assert dataset.read(A, "a_rows") == dataset.read(A, "moved") == [(1, "1")]
+
+
+async def test_a_topic_that_a_broker_does_not_know_yet_is_not_taken_for_a_new_one(
+    dataset: KafkaDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await run_to_end([batch(SMALL, 1, (UPSERT, (1, "a")))], context(dataset))
+    describe, asked = kafka.Client.describe, list[str]()
+
+    def describe_late(self: kafka.Client, name: str) -> kafka.Topic | None:
+        asked.append(name)
+        return None if name == "rows" and asked.count(name) == 1 else describe(self, name)
+
+    monkeypatch.setattr(kafka.Client, "describe", describe_late)
+    sink = build_sink(context(dataset, run=2))
+    await opened(sink)
+    await sink.close()
+    assert asked.count("rows") == 2
+    assert dataset.topics.committed("rows_incidents") == []
+
+
+async def test_a_topic_that_takes_less_than_before_is_told(dataset: KafkaDataset) -> None:
+    sink = build_sink(context(dataset))
+    number = await opened(sink)
+    await sink.write(Transaction(number + 1, (batch(SMALL, 1, (UPSERT, (1, "a"))),), "list"))
+    entry = ConfigEntry("max.message.bytes", "1000", incremental_operation=AlterConfigOpType.SET)
+    admin = dataset.server.admin()  # its answers come only as long as it lives
+    resource = ConfigResource(ResourceType.TOPIC, "rows", incremental_configs=[entry])
+    (answer,) = admin.incremental_alter_configs([resource]).values()
+    answer.result(30)
+    rows = batch(SMALL, 2, (UPSERT, (1, base64.b64encode(random.Random(1).randbytes(3000)).decode())))
+    with pytest.raises(TransientError, match="SIZE"):
+        await sink.write(Transaction(number + 2, (rows,), "list"))
+    with pytest.raises(ActionRequiredError, match=r"max\.message\.bytes=1000"):
+        await sink.recover()
+    await sink.close()
