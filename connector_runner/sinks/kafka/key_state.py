@@ -81,7 +81,7 @@ class KeyState:
                     kept, row = found
                     if kept is None and row is None:  # rows without a key are taken back all at once
                         entries.clear()
-                        self.take(stream, b"")
+                        self._remove(stream, b"")
                     else:
                         entries.append((kept if kept is not None else self.number(stream), row))
                 if len(entries) >= MANY:
@@ -147,17 +147,31 @@ class KeyState:
         )
         return found.fetchone() is not None
 
-    def take(self, stream: str, prefix: bytes) -> list[tuple[bytes, bytes]]:
-        """Removes the keys that begin so, and returns them in the order in which they were stored, with their rows."""
-        where, values = "stream = ?", list[int | bytes]([self._places[stream]])
-        if prefix:
-            where += " AND key >= ? AND key < ?"
-            values += [prefix, prefix[:-1] + bytes([prefix[-1] + 1])]
-        found = self._local.execute(
-            f'SELECT key, value FROM "local state" WHERE {where} ORDER BY number', values
-        ).fetchall()
+    def take(self, stream: str, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yields the keys that begin so in the order in which they were stored, with their rows; then removes them.
+
+        They are read from the file as they are taken: a TRUNCATE takes all, which memory may not hold.
+        """
+        where, values = self._range(stream, prefix)
+        with self._room(stream):
+            yield from self._local.execute(
+                f'SELECT key, value FROM "local state" WHERE {where} ORDER BY number', values
+            )
+            self._remove(stream, prefix)
+
+    def _remove(self, stream: str, prefix: bytes) -> None:
+        where, values = self._range(stream, prefix)
         self._local.execute(f'DELETE FROM "local state" WHERE {where}', values)
-        return found
+
+    def _range(self, stream: str, prefix: bytes) -> tuple[str, Sequence[int | str | bytes]]:
+        """The condition for keys that begin so, with its values; b"" for all keys."""
+        if not prefix:
+            return "stream = ?", [self._places[stream]]
+        return "stream = ? AND key >= ? AND key < ?", [
+            self._places[stream],
+            prefix,
+            prefix[:-1] + bytes([prefix[-1] + 1]),
+        ]
 
 
 def _entry_of_history(message: Message, owner: tuple[str, str]) -> tuple[bytes | None, bytes | None] | None:
