@@ -227,19 +227,18 @@ def require_alone(
     other = find_rival(others, connector, stream, append=append)
     if other is None:
         return
-    filled = f"table {table} is filled by stream {other.stream} of connector {other.connector}"
     if append:
         raise SchemaConflictError(
-            f"{filled} with the state by key (writeMode {other.write_mode}), which is no history: choose another table (datasetId, or streams.tables), or, if "
-            f"that connector is gone for good, reset its checkpoint (connector-runner checkpoint reset) and remove the table"
+            f"table {table} is filled by stream {other.stream} of connector {other.connector} with the state by key (writeMode "
+            f"{other.write_mode}), which is no history: choose another table (datasetId, or streams.tables), or, if that connector is gone for good, reset its checkpoint (connector-runner checkpoint reset) and remove the table"
         )
     patch = json.dumps({"spec": {"takeOver": {"connector": other.connector, "epoch": other.epoch}}})
     namespace, _, name = connector.rpartition("/")
     named = take_over is not None and take_over.connector == other.connector and take_over.epoch != other.epoch
     late = f" (spec.takeOver names epoch {take_over.epoch})" if named and take_over is not None else ""
     raise SchemaConflictError(
-        f"{filled}, with epoch {other.epoch}{late}; two streams in one table would overwrite each other: choose another table "
-        "(datasetId, or streams.tables), set writeMode: append on both, or stop the other one and take its table over: "
+        f"table {table} is filled by stream {other.stream} of connector {other.connector}, with epoch {other.epoch}{late}; two "
+        "streams in one table would overwrite each other: choose another table (datasetId, or streams.tables), set writeMode: append on both, or stop the other one and take its table over: "
         f"kubectl patch connector {name} -n {namespace or 'default'} --type=merge -p '{patch}'"
     )
 
