@@ -230,7 +230,8 @@ def require_alone(
     if append:
         raise SchemaConflictError(
             f"table {table} is filled by stream {other.stream} of connector {other.connector} with the state by key (writeMode "
-            f"{other.write_mode}), which is no history: choose another table (datasetId, or streams.tables), or, if that connector is gone for good, reset its checkpoint (connector-runner checkpoint reset) and remove the table"
+            f"{other.write_mode}), which is no history: choose another table (datasetId, or streams.tables), or, if that connector is "
+            "gone for good, reset its checkpoint (connector-runner checkpoint reset) and remove the table"
         )
     patch = json.dumps({"spec": {"takeOver": {"connector": other.connector, "epoch": other.epoch}}})
     namespace, _, name = connector.rpartition("/")
@@ -238,7 +239,8 @@ def require_alone(
     late = f" (spec.takeOver names epoch {take_over.epoch})" if named and take_over is not None else ""
     raise SchemaConflictError(
         f"table {table} is filled by stream {other.stream} of connector {other.connector}, with epoch {other.epoch}{late}; two "
-        "streams in one table would overwrite each other: choose another table (datasetId, or streams.tables), set writeMode: append on both, or stop the other one and take its table over: "
+        "streams in one table would overwrite each other: choose another table (datasetId, or streams.tables), set writeMode: "
+        "append on both, or stop the other one and take its table over: "
         f"kubectl patch connector {name} -n {namespace or 'default'} --type=merge -p '{patch}'"
     )
 
