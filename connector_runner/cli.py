@@ -32,7 +32,8 @@ def build_parser() -> argparse.ArgumentParser:
     schema = commands.add_parser("schema", help="print the schema of a connector type (default: all)")
     schema.add_argument("type", nargs="?", help="COINBASE, ETHEREUM or MYSQL")
     discover = commands.add_parser("discover", help="list the streams of a source")
-    discover.add_argument("-o", "--output", choices=["table", "json", "yaml"], default="table")
+    outputs = ["table", "json", "yaml", "lines"]
+    discover.add_argument("-o", "--output", choices=outputs, help="default: table; lines: one of JSON for each stream")
     discover.add_argument("--like", default="", metavar="PATTERN", help="only streams that it takes in: 'shop.*'")
     check = commands.add_parser("check", help="say whether a run would work, without writing anything")
     check.add_argument("-o", "--output", choices=["table", "json"], default="table")
@@ -102,7 +103,8 @@ def _dispatch(arguments: argparse.Namespace, registry: SourceRegistry, log: Line
         case "discover":
             from connector_runner.commands.discover import discover
 
-            tagged, output, like = arguments.file is None, arguments.output, arguments.like
+            tagged = arguments.file is None and arguments.output is None  # as the operator asks
+            output, like = arguments.output or "table", arguments.like
             return asyncio.run(discover(orders, registry, log, redactor, tagged=tagged, output=output, like=like))
         case "rows":
             from connector_runner.commands.inspect import print_rows

@@ -17,7 +17,7 @@ from connector_runner.pipeline.telemetry import NoMeters, Telemetry
 from connector_runner.protocols.errors import InvalidConfigError
 from connector_runner.redaction import Redactor
 from connector_runner.registry import SourceRegistry
-from connector_runner.schemas.catalogue import Catalogue, encode_line, summarise
+from connector_runner.schemas.catalogue import Catalogue, encode_line, list_lines, summarise
 from connector_runner.schemas.outcome import ExitCode
 from connector_runner.schemas.selection import Selection, parse_selection
 
@@ -40,8 +40,8 @@ async def discover(
         log: Receives what the source reports meanwhile.
         redactor: Receives the secrets.
         tagged: In a pod: writes one line that the operator finds in the log, and its proof to the termination message.
-        output: By hand: `table`, or the catalogue with all columns as `json` or `yaml`.
-        like: By hand: lists only the streams that this pattern takes in; "" for all.
+        output: `table`, the catalogue with all columns as `json` or `yaml`, or `lines`: of JSON, one for each stream.
+        like: Lists only the streams that this pattern takes in; "" for all.
 
     Raises:
         ConnectorError: The discovery failed, or the pattern can't be read; the error says why.
@@ -65,6 +65,9 @@ async def discover(
     elif output == "table":
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         sys.stdout.writelines(f"{line}\n" for line in build_stream_lines(catalogue, selections, width, wanted))
+    elif output == "lines":
+        sys.stdout.writelines(f"{line}\n" for line in list_lines(_only(catalogue, wanted)))
+        sys.stdout.flush()
     else:
         sys.stdout.write(format_catalogue(catalogue, wanted, output))
     return ExitCode.END_OF_STREAM
@@ -84,12 +87,16 @@ def read_pattern(like: str) -> Selection | None:
 
 def format_catalogue(catalogue: Catalogue, like: Selection | None, output: str) -> str:
     """The catalogue as `json` or `yaml`, in ASCII; `total` counts all streams of the source, also those that `like` leaves out."""
-    if like is not None:
-        chosen = tuple(stream for stream in catalogue.streams if like.takes(stream.named))
-        catalogue = msgspec.structs.replace(catalogue, streams=chosen)
-    document = msgspec.to_builtins(catalogue)
+    document = msgspec.to_builtins(_only(catalogue, like))
     if output == "yaml":
         import yaml
 
         return str(yaml.safe_dump(document, sort_keys=False))
     return json.dumps(document, indent=2) + "\n"
+
+
+def _only(catalogue: Catalogue, like: Selection | None) -> Catalogue:
+    if like is None:
+        return catalogue
+    chosen = tuple(stream for stream in catalogue.streams if like.takes(stream.named))
+    return msgspec.structs.replace(catalogue, streams=chosen)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Annotated
 
@@ -140,6 +140,35 @@ class CatalogueProof(msgspec.Struct, frozen=True):
     total: int
     bytes: int
     sha256: str
+
+
+class StreamsEnd(msgspec.Struct, frozen=True):
+    """The last line of `discover -o lines`: how many came before it, and how many the source has."""
+
+    listed: int
+    total: int
+
+
+def list_lines(catalogue: Catalogue) -> Iterator[str]:
+    """All streams of a catalogue, each as a line of JSON as the status shows it, and how many they are."""
+    for stream in catalogue.streams:
+        yield msgspec.json.encode(StreamSummary(stream.id, stream.key, stream.modes, len(stream.columns))).decode()
+    yield msgspec.json.encode(StreamsEnd(len(catalogue.streams), catalogue.total)).decode()
+
+
+def read_lines(log: Iterable[str]) -> tuple[StreamSummary, ...] | None:
+    """The streams among the lines of a log; None if not all are there, or none were listed in this form."""
+    found: list[StreamSummary] = []
+    for line in log:  # between what the runner logs meanwhile
+        try:
+            if line.startswith('{"id":'):
+                found.append(msgspec.json.decode(line, type=StreamSummary))
+            elif line.startswith('{"listed":'):
+                end = msgspec.json.decode(line, type=StreamsEnd)
+                return tuple(found) if end.listed == len(found) else None
+        except (msgspec.MsgspecError, RecursionError):
+            return None
+    return None
 
 
 def with_unique_streams(summary: CatalogueSummary) -> CatalogueSummary:

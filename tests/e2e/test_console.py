@@ -50,7 +50,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 
 def test_a_life_by_clicks(stage: Stage) -> None:
-    said = run_in_browser("walk.mjs", **{name: stage.environment[name] for name in ("API", "TOKEN", "SIMULATOR")})
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    environment = {name: stage.environment[name] for name in ("API", "TOKEN", "SIMULATOR")}
+    said = run_in_browser("walk.mjs", **environment, SHOTS=str(PICTURES))
     assert "seen: broken" in said
 
 
@@ -85,4 +87,4 @@ def test_a_thousand_connectors(tmp_path: Path) -> None:
             )
             assert "first rows after" in said
             assert api.log.read_text().count("Traceback") == 0
-        assert len(list(PICTURES.glob("*.png"))) == 5 * 6
+        assert len(list(PICTURES.glob("*-[0-9]*-*.png"))) == 5 * 6

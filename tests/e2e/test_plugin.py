@@ -27,6 +27,7 @@ TYPED = {
     "status -o json": rf'"name": "{NAME}",\n +"type": "COINBASE"',
     f"why {NAME}": rf"^{NAME}: running \(Running\), as you ask for",
     f"streams {NAME}": r"(?m)^matches +no ",
+    f"streams {NAME} --all": r"(?m)^matches +no ",
     f"streams {NAME} --like 'tick*'": r"^STREAM .*\nticker +yes .*\n$",
     f"logs {NAME}": r"^run 1 serves ",
     f"logs {NAME} -f": r"^run 1 serves ",
@@ -124,6 +125,28 @@ def type_line(kit: Kit, person: Mapping[str, str], line: str) -> None:
         kit.wait(NAME, "stopped", ready=True)
     elif verb in {"start", "restart"}:
         kit.wait_next_run(NAME, before)
+
+
+def test_all_of_ten_thousand_streams_are_listed_by_a_job(kit: Kit, person: Mapping[str, str]) -> None:
+    kit.apply(NAME, "ws://null?streams=10000")
+    kit.wait(NAME, "received")
+    said = run(person, f"connectors streams {NAME}").splitlines()
+    assert len(said) == 1 + 500
+    said = run(person, f"connectors streams {NAME} --all").splitlines()
+    assert len(said) == 1 + 10_002
+    assert said[-1].startswith("table09999 ")
+    assert json.loads(run(person, f"connectors streams {NAME} --all --like table*7777 -o json"))["items"] == [
+        {"id": "table07777", "selected": False, "key": ["id"], "modes": ["live"], "columns": 3, "now": ""}
+    ]
+    assert not kit.cluster.kubectl("get", "jobs", "-n", kit.namespace, "-l", "apperate.io/streams", "-o", "name")
+    user = f"bob-{kit.namespace}"
+    run(person, "kubectl create role looks --verb=get,list --resource=connectors.apperate.io")
+    run(person, f"kubectl create rolebinding looks --role=looks --user={user}")
+
+    def is_refused() -> bool:
+        return "may not create jobs.batch" in run(person, f"connectors streams {NAME} --all --as {user}", code=1)
+
+    eventually(is_refused, what="the right that is missing is named")
 
 
 @pytest.mark.fault

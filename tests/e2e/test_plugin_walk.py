@@ -31,6 +31,7 @@ SAID = (
     r"\nfirst +COINBASE +running +True +Running +ticker ",
     r"^first: running \(Running\), as you ask for",
     r"^STREAM .*\nticker +yes .*\nticker_batch +no ",
+    r"^STREAM .*\nticker +yes .*\nticker_batch +no ",
     r"^product_id +sequence .*\n(BTC|LINK)-USD .*\n(BTC|LINK)-USD ",
     r"^NAME +ROWS/S .*\nfirst ",
     r"the dataset is claimed",
@@ -86,3 +87,26 @@ def test_the_walk_of_the_page(shell: Mapping[str, str]) -> None:
         timeout=PATIENCE,
         what="it is gone",
     )
+    rows_of_one_of_several_streams(shell)
+
+
+def rows_of_one_of_several_streams(shell: Mapping[str, str]) -> None:
+    """`rows` of a selection asks for the stream, and shows the rows of the one that is named."""
+    at = f"--set url=ws://{shell['SIMULATOR']}:8080 --set restUrl=http://{shell['SIMULATOR']}:8080"
+    made = f"connectors new COINBASE --name several --dataset YOUR_DATASET {at} --set productId=BTC-USD"
+    assert type_line(shell, f"{made} --stream ticker --stream matches --start --apply").returncode == 0
+    eventually(
+        lambda: "running (Running), as you ask for" in type_line(shell, "connectors why several").stdout,
+        timeout=PATIENCE,
+        what="it runs",
+    )
+    refusal = type_line(shell, "connectors rows several").stderr
+    assert refusal == "several carries many streams; say which one. By --stream: matches, ticker.\n", refusal
+    for stream, column in (("ticker", "best_bid"), ("matches", "trade_id")):
+
+        def has_rows(stream: str = stream, column: str = column) -> bool:
+            done = type_line(shell, f"connectors rows several --stream {stream} --limit 2 --vertical")
+            assert done.returncode == 0, done.stderr
+            return f"\n{column} " in done.stdout
+
+        eventually(has_rows, timeout=PATIENCE, what=f"the rows of {stream}")

@@ -61,7 +61,7 @@ def _build(draw: random.Random, kind: str, name: str, state: str, now: datetime)
         spec["status"] = "running"
     elif state == "stopped":
         spec["status"] = "stopped"
-    begun = now - timedelta(hours=draw.randint(1, 2000))
+    begun = now - timedelta(seconds=draw.randint(1, 2000) % 50)  # nothing much older than its creation
     resource: dict[str, Any] = {
         "apiVersion": API_VERSION,
         "kind": "Connector",

@@ -61,6 +61,13 @@ def build_parser() -> argparse.ArgumentParser:
     _add_output(why)
     streams = commands.add_parser("streams", parents=[login], help="the streams of a connector's source")
     streams.add_argument("--like", default="", metavar="PATTERN", help="only those that a pattern takes in: 'shop.*'")
+    streams.add_argument(
+        "--all",
+        action="store_true",
+        dest="every",
+        help="list them anew by a Job, also those that the status leaves out",
+    )
+    _add_job(streams, 300)
     _add_output(streams)
     logs = commands.add_parser("logs", parents=[login], help="the log of the live execution")
     logs.add_argument("-f", "--follow", action="store_true", help="go on, also with the next executions, until Ctrl-C")

@@ -80,10 +80,15 @@ def show_streams(cluster: Cluster, flags: Namespace) -> int:
     """`streams`."""
     connector = get_connector(cluster, flags)
     try:
-        streams = list_streams(connector, flags.like)
+        streams = list_streams(connector, flags.like)  # before a Job is made: whether the pattern can be read
+        if flags.every:
+            from connector_operator.kubectl.listing import with_all_streams
+
+            connector = with_all_streams(cluster, connector, flags)
+            streams = list_streams(connector, flags.like)
     except ValueError as error:
         raise RefusedError(str(error)) from None
-    note = say_missing_streams(connector)
+    note = "" if flags.every else say_missing_streams(connector)
     if flags.output == "json":
         return print_json({"items": streams, "note": note})
     if streams:

@@ -60,7 +60,7 @@ def say_missing_streams(connector: Object) -> str:
     if total > listed:
         return (
             f"The status lists {listed} of {total} streams, those that are selected by name first. "
-            "All are printed by `connector-runner discover`."
+            f"All are listed by `kubectl connectors streams {find_text(connector, 'metadata', 'name')} --all`."
         )
     name = find_text(connector, "metadata", "name")
     return "" if listed else f"No streams are known yet: `kubectl connectors why {name}` says why."

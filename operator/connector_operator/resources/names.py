@@ -18,6 +18,8 @@ LABEL_CHECK = f"{GROUP}/check"
 """Of the Jobs that `kubectl connectors check` makes: the connector; the operator does not look at them."""
 LABEL_ROWS = f"{GROUP}/rows"
 """Of the Jobs that show the newest rows, for the console and for `kubectl connectors rows`: as above."""
+LABEL_STREAMS = f"{GROUP}/streams"
+"""Of the Jobs that list all streams of a source for `kubectl connectors streams --all`: as above."""
 OWN_LABELS = (LABEL_MANAGED_BY, LABEL_CONNECTOR, LABEL_ROLE, LABEL_RUN)
 ANNOTATION_UID = f"{GROUP}/connector-uid"
 ANNOTATION_SPEC = f"{GROUP}/spec-hash"

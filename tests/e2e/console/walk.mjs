@@ -1,7 +1,8 @@
 // A connector's whole life by clicks alone: make, select, start, watch, break, mend, stop, delete.
 
 import assert from "node:assert/strict";
-import { findBarriers, openPage, signIn, withBrowser } from "./browser.mjs";
+import { join } from "node:path";
+import { findBarriers, openPage, SCHEMES, signIn, withBrowser } from "./browser.mjs";
 
 const NAME = "YOUR_CONNECTOR";
 const { SIMULATOR } = process.env;
@@ -13,6 +14,7 @@ await withBrowser(async (browser) => {
   const isInState = (state) => page.locator(".about .pill", { hasText: state }).waitFor({ timeout: 120_000 });
   const look = async (what) => {
     console.log(`seen: ${what}`);
+    await page.screenshot({ path: join(process.env.SHOTS, `walk_${what.replaceAll(/\W+/g, "_")}.png`), fullPage: true });
     assert.deepEqual(await findBarriers(page), [], what);
   };
 
@@ -62,6 +64,10 @@ await withBrowser(async (browser) => {
   assert.match(await rows.locator("tbody tr").first().innerText(), /BTC-USD|LINK-USD/);
   console.log(`seen: rows: ${await rows.locator("tbody tr").count()}`);
   await look("its newest rows");
+  for (const colorScheme of SCHEMES) {
+    await page.emulateMedia({ colorScheme });
+    await rows.screenshot({ path: join(process.env.SHOTS, `rows-card-${colorScheme}.png`), animations: "disabled" });
+  }
 
   // Break it: an address where nobody listens. The operator starts another execution with it, which fails and says so.
   await page.getByRole("link", { name: "Edit" }).click();

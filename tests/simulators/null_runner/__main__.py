@@ -61,6 +61,11 @@ def discover(behaviour: dict[str, str], selected: str, also: list[str]) -> None:
     exit_as_told(how, 0)
     streams = ["ticker", "matches", *(f"table{i:05}" for i in range(int(behaviour.get("streams", "0"))))]
     streams += [behaviour["twice"]] if "twice" in behaviour else []
+    if "lines" in sys.argv:
+        for stream in streams:
+            print(json.dumps({"id": stream, "key": ["id"], "modes": ["live"], "columns": 3}, separators=(",", ":")))
+        print(json.dumps({"listed": len(streams), "total": len(streams)}, separators=(",", ":")))
+        end(0, "", "")
     shown = streams[:500]
     if selected in streams and selected not in shown:
         shown[-1] = selected

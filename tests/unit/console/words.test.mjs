@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { copiedPart, formatAge, formatCount, formatSeconds, formatShort, formatWhen, plural, toneOf, whyOf } from "../../../operator/connector_operator/api/static/console/words.js";
+import { asSentence, copiedPart, formatAge, formatCount, formatSeconds, formatShort, formatWhen, plural, toneOf, whyOf } from "../../../operator/connector_operator/api/static/console/words.js";
 
 test("seconds and ages are said as kubectl says them", () => {
   assert.deepEqual([0, 119, 120, 7199, 7200, 172799, 172800].map(formatSeconds), ["0s", "119s", "2m", "119m", "2h", "47h", "2d"]);
@@ -47,4 +47,9 @@ test("a copy's part is known only with its whole", () => {
   assert.equal(copiedPart({ copying: 1, done: 5 }), null);
   assert.equal(copiedPart({ done: 5, total: 10 }), null);
   assert.equal(copiedPart(undefined), null);
+});
+
+test("a message begins with a capital, a name stays as it is", () => {
+  assert.equal(asSentence("there is no Dataset"), "There is no Dataset");
+  for (const text of ["shop.orders can't be read", "ws://nowhere: refused", "Ready", ""]) assert.equal(asSentence(text), text);
 });

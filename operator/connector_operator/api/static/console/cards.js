@@ -3,7 +3,7 @@
 import { buildCommands, h, redraw, show } from "./dom.js";
 import { Plot } from "./plot.js";
 import { explain } from "./session.js";
-import { copiedPart, formatAge, formatCount, formatDue, formatMilliseconds, formatSeconds, formatShort, formatTime, formatWhen, plural, toneOf, whyOf } from "./words.js";
+import { asSentence, copiedPart, formatAge, formatCount, formatDue, formatMilliseconds, formatSeconds, formatShort, formatTime, formatWhen, plural, toneOf, whyOf } from "./words.js";
 
 /** The sentence that matters most, and what to do about it. */
 export function buildNow(detail, now) {
@@ -17,7 +17,7 @@ export function buildNow(detail, now) {
     ? h("p", {}, sayDiscovery(detail.discovery, head, now))
     : null;
   return h(`div.say.${toneOf(detail)}`, {},
-    h("p.lead", {}, head), stale, discovery,
+    h("p.lead", {}, asSentence(head)), stale, discovery,
     cure ? h("p.cure", {}, h("b", {}, "What to do: "), ...withCode(cure)) : null, retry,
     ready?.since ? h("p.hint", { title: formatTime(ready.since) }, `${ready.reason} · for ${formatAge(ready.since, now)}`) : null);
 }
@@ -91,6 +91,7 @@ export class NowFigures {
     this.#showSource(metrics);
     // Of what does not run no report comes.
     this.plots.hidden = detail.state !== "running" && rates.length + lags.length === 0;
+    this.source.hidden = this.plots.hidden;
     this.rate.set(rates, rate === null ? "–" : formatShort(rate));
     this.lag.set(lags, lag === undefined || lag === null ? "–" : formatSeconds(lag));
     const commit = isLive ? commits.at(-1)?.value : progress?.commitMilliseconds;

@@ -49,7 +49,7 @@ export class StreamsCard {
     const problems = [...(detail.selection.problems || []), ...detail.discovery.notes].map((text) => h("p.hint", {}, text));
     const idle = Object.entries(detail.selection.idle || {}).map(([pattern, near]) => h("p.hint.warn", {}, `${pattern} matches no stream${near.length ? `; near: ${near.join(", ")}` : ""}.`));
     const failed = [...this.failures.values()].map((failure) => h("p.failure", {}, h("b", {}, failure.stream), ` ${failure.reason}: ${failure.message}`));
-    const cut = detail.streamsTotal > listed && listed ? [h("p.hint", {}, `The status lists ${formatCount(listed)} of ${formatCount(detail.streamsTotal)}, those selected by name first; patterns take in all.`)] : [];
+    const cut = detail.streamsTotal > listed && listed ? [h("p.hint", {}, `The status lists ${formatCount(listed)} of ${formatCount(detail.streamsTotal)}, those selected by name first; patterns take in all. The others are listed by `, h("code", {}, `kubectl connectors streams ${detail.name} --all`), ", by name with --like 'shop.*'.")] : [];
     return [...failed, ...idle, ...problems, ...cut];
   }
 

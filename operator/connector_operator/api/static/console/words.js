@@ -72,6 +72,11 @@ export function whyOf(connector) {
   return calm ? "" : connector.message || connector.reason;
 }
 
+/** A message as a sentence: its first word with a capital, unless it is a name (`shop.orders`, `ws://…`). */
+export function asSentence(text) {
+  return /^[a-z]+[ ,]/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text;
+}
+
 /** From 0 to 1: how much of the copies is done; null if nothing is copied, or the whole is unknown. */
 export function copiedPart(progress) {
   if (!progress || !progress.copying || !progress.total) return null;
