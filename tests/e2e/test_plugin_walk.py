@@ -101,7 +101,7 @@ def rows_of_one_of_several_streams(shell: Mapping[str, str]) -> None:
         what="it runs",
     )
     refusal = type_line(shell, "connectors rows several").stderr
-    assert refusal == "several carries many streams; say which one. By --stream: matches, ticker.\n", refusal
+    assert refusal == "several carries many streams; say which one. By --stream: ticker, matches.\n", refusal
     for stream, column in (("ticker", "best_bid"), ("matches", "trade_id")):
 
         def has_rows(stream: str = stream, column: str = column) -> bool:

@@ -81,6 +81,7 @@ await withBrowser(async (browser) => {
   await page.getByLabel("url", { exact: true }).fill(`ws://${SIMULATOR}`);
   await page.getByRole("button", { name: "Save" }).click();
   await lead.getByText("It runs.").waitFor({ timeout: 240_000 });
+  await page.locator(".say", { hasText: "Listing its streams failed" }).waitFor({ state: "detached" });
   await look("mended");
 
   await button("Stop").click();
