@@ -164,6 +164,7 @@ ICEBERG = Descriptor(
         "WrongCredentials": "the catalogue does not take the token, or the client's secret",
         "NotAllowed": "the catalogue does not let this client do what the runner needs",
         "TlsProblem": "the catalogue's certificate is not trusted, or it does not speak TLS",
+        "StagedFileGone": "a file was removed by somebody that a table was still to get; the message names it",
     },
     url="`iceberg+sqlite:///folder` (in the data directory), `iceberg+sqlite:////absolute/folder`; `iceberg+https://catalogue/warehouse` "
     "(`iceberg+http:` without encryption) for a REST catalogue, with [options](dataset-options.md); `{table}` in the last part of the "

@@ -173,20 +173,32 @@ class Table:
     # committing
 
     def carry_out(self, intent: Intent) -> None:
-        """Commits what the ledger has decided, unless it was done already, by whomever."""
+        """See `columnar.tables.Table.carry_out`."""
         for _ in range(TRIES):
             self.refresh()
             if self.transaction(intent.app) >= intent.version:
                 return
             with suppress(*OVERTAKEN):
                 self.require_fence()
-                self._carry_out(intent)
+                try:
+                    self._carry_out(intent)
+                except FileNotFoundError as error:
+                    self._require_staged(intent, error)
+                    return  # another runner has carried it out meanwhile, and needs the file no more
                 expire(self.iceberg, self._keep, intent.version)
                 return
         raise TransientError(
             f"the table {self.name} was changed by others {TRIES} times while a commit was tried",
             reason="DatasetUnavailable",
         )
+
+    def _require_staged(self, intent: Intent, error: FileNotFoundError) -> None:
+        """Raises what it means that a file is not there, if the intent was not carried out by now."""
+        self.refresh()
+        if self.transaction(intent.app) >= intent.version:
+            return
+        names = [name for name in (*intent.files, intent.changes) if name and name in str(error)]
+        raise self.staging.gone(names[0], f"the table {self.name}") if names else error
 
     def _carry_out(self, intent: Intent) -> None:
         table, written = self.iceberg, list[DataFile]()

@@ -15,7 +15,7 @@ from pyiceberg.table import Table as IcebergTable
 from connector_runner.datasets.columnar.intents import Intent, encode_intents
 from connector_runner.datasets.names import CHECKPOINTS
 from connector_runner.protocols.batch import Batch, Operation
-from connector_runner.protocols.errors import TransientError
+from connector_runner.protocols.errors import StagedFileGoneError, TransientError
 from connector_runner.protocols.sink import Transaction
 from connector_runner.protocols.source import WriteMode
 from connector_runner.registry import build_sink
@@ -23,7 +23,7 @@ from connector_runner.sinks.iceberg.errors import explained
 from connector_runner.sinks.iceberg.expiry import EVERY, expire
 from connector_runner.sinks.iceberg.ledger_table import PENDING
 from connector_runner.sinks.iceberg.placing import STAGED
-from connector_runner.sinks.iceberg.tables import STAGED_SECONDS
+from connector_runner.sinks.iceberg.tables import STAGED_SECONDS, Table
 from tests.kit.iceberg_dataset import NAMESPACE, IcebergDataset
 from tests.kit.pipeline import SMALL, batch, context, run_to_end
 
@@ -149,3 +149,36 @@ def test_a_commit_that_others_have_overtaken_is_tried_again(error: Exception) ->
 
     with pytest.raises(TransientError, match="somebody else has committed"), explained("the lake"):
         commit()
+
+
+@pytest.mark.parametrize("mode", list(WriteMode))
+async def test_a_staged_file_that_is_gone_has_its_sentence(
+    tmp_path: Path, mode: WriteMode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = IcebergDataset(tmp_path)
+    await run_to_end([row(1)], context(dataset, write_mode=mode))
+    folder = dataset.root / NAMESPACE / "rows" / STAGED
+    before = set(folder.iterdir())
+    sink = build_sink(context(dataset, run=2, write_mode=mode))
+    number = (await sink.claim()).number
+    await sink.prepare(SMALL)
+
+    def cut(*_: Any) -> None:
+        raise OSError("cut")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Table, "carry_out", cut)
+        with pytest.raises(TransientError, match="cut"):
+            await sink.write(Transaction(number + 1, (row(2),), "list"))
+    await sink.close()
+    (staged,) = set(folder.iterdir()) - before
+    content = staged.read_bytes()
+    staged.unlink()
+    heir = build_sink(context(dataset, run=3, write_mode=mode))
+    with pytest.raises(StagedFileGoneError, match="put it back, or start over") as caught:
+        await heir.claim()
+    await heir.close()
+    assert str(staged) in caught.value.message
+    staged.write_bytes(content)
+    await run_to_end([row(at) for at in range(1, 4)], context(dataset, run=4, write_mode=mode))
+    assert dataset.read(SMALL, "rows", order="k") == [(at, f"row {at}") for at in range(1, 4)]
