@@ -27,7 +27,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import NewTopic
 
 from benchmarks.kafka.debezium import measure as compare
-from benchmarks.lake.__main__ import SCHEMA, RowSource, batches
+from benchmarks.lake.rows import SCHEMA, RowSource, batches
 from connector_runner.protocols.source import WriteMode
 from connector_runner.registry import build_sink
 from connector_runner.sinks.kafka.avro import build_schema

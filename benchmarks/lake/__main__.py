@@ -1,66 +1,34 @@
-"""Rows into a Delta table by the whole pipeline, beside the bare library: `python -m benchmarks.lake [ROWS]`.
+"""Rows into Delta tables by the whole pipeline, beside the bare library: `python -m benchmarks.lake [ROWS [PART]]`.
 
-Each part runs in a process of its own and is measured by the processor time of all of its threads, so that it does not matter what
-else the machine does meanwhile.
+Each part runs in a process of its own, which imports what a runner imports, and is measured by the processor time of all of its
+threads, so that it does not matter what else the machine does meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
 from deltalake import write_deltalake
 
+from benchmarks.lake.rows import BATCH, SCHEMA, RowSource, batches, stream_schemas
 from connector_runner.datasets.columnar.columns import Columns
-from connector_runner.protocols.batch import Batch
-from connector_runner.protocols.schema import Column, StreamSchema
-from connector_runner.protocols.source import Checkpoint, Opened, WriteMode
-from connector_runner.protocols.types import FLOAT64, INT64, STRING, TIMESTAMPTZ
-from tests.kit.lake_dataset import LakeDataset
-from tests.kit.pipeline import ListSource, Run, context
+from connector_runner.pipeline.engine import Engine
+from connector_runner.pipeline.telemetry import NoMeters, Telemetry
+from connector_runner.protocols.sink import SinkContext
+from connector_runner.protocols.source import WriteMode
+from connector_runner.registry import build_sink
 
-KINDS = {"id": INT64, "symbol": STRING, "side": STRING, "n": INT64, "m": INT64, "price": FLOAT64, "size": FLOAT64,
-         "time": TIMESTAMPTZ, "note": STRING, "trade": STRING}  # fmt: skip
-SCHEMA = StreamSchema("test", tuple(Column(name, kind, name != "id") for name, kind in KINDS.items()), ("id",))
-"""Ten columns, about 200 bytes a row."""
-BATCH, COMMIT = 1_000, 500_000
-NOON = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
-PARTS = ("source", "bare", "append", "upsert")
-
-
-def batches(rows: int) -> Iterator[Batch]:
-    body = [
-        ("BTC-USD", "buy", i * 3, i * 7, i * 0.5, i * 0.25, NOON, "x" * 60, "0123456789abcdef" * 2)
-        for i in range(BATCH)
-    ]
-    for first in range(0, rows, BATCH):
-        numbered = [(first + place, *row) for place, row in enumerate(body)]
-        yield Batch(SCHEMA, numbered, {"next": first + BATCH}, size=200 * BATCH)
-
-
-class RowSource(ListSource):
-    """Yields the rows, made as they are asked for."""
-
-    def __init__(self, rows: int) -> None:
-        super().__init__([])
-        self._rows = rows
-
-    async def open(self, checkpoints: Mapping[str, Checkpoint | None]) -> Opened:
-        if self.report is not None:
-            self.report.connected()
-        return Opened({"test": SCHEMA}, "rows")
-
-    async def batches(self) -> AsyncIterator[Batch]:
-        for each in batches(self._rows):
-            yield each
+COMMIT = 500_000
+PARTS = (
+    "source", "bare", "append", "upsert", "changes", "append-partitions", "append-50", "upsert-50", "changes-50", "claim-50", "claim-200"
+)  # fmt: skip
 
 
 def write_bare(folder: Path, rows: int) -> None:
@@ -75,33 +43,64 @@ def write_bare(folder: Path, rows: int) -> None:
         write_deltalake(folder / "bare", pa.concat_tables(waiting), mode="append")
 
 
-async def carry(folder: Path, rows: int, mode: WriteMode) -> None:
-    sink = context(LakeDataset(folder, "commitEvery=30"), write_mode=mode)
-    await Run(lambda: RowSource(rows), sink).engine.run()
+def build_context(folder: Path, streams: int, mode: WriteMode, options: str, run: int = 1) -> SinkContext:
+    tables = {name: f"{name}_rows" for name in stream_schemas(streams)}
+    return SinkContext(
+        lambda: f"delta:////{folder.relative_to('/')}/lake?{options}", tables, "default/test", uid="uid-1", run=run, write_mode=mode,
+        directory=folder, is_selection=streams > 1,
+    )  # fmt: skip
+
+
+async def carry(folder: Path, rows: int, kind: str, streams: int) -> None:
+    options = "commitEvery=30" + ("&partitionBy=hours(time),m" if kind == "append-partitions" else "")
+    sink = build_context(folder, streams, WriteMode.APPEND if kind.startswith("append") else WriteMode.UPSERT, options)
+    keys = rows // 4 if kind == "changes" else 0
+    telemetry = Telemetry(lambda *_arguments, **_fields: None, NoMeters())
+    await Engine(lambda: RowSource(rows, streams, keys), build_sink(sink), telemetry, wait=True).run()
+
+
+async def claim(folder: Path, streams: int) -> None:
+    """Prints how long claims of so many tables take: of new ones, and of those that are there."""
+    for run, kind in ((1, "new"), (2, "there"), (3, "there")):
+        start = time.monotonic()
+        sink = build_sink(build_context(folder, streams, WriteMode.APPEND, "commitEvery=30", run))
+        await sink.claim()
+        claimed = time.monotonic()
+        for schema in stream_schemas(streams).values():
+            await sink.prepare(schema)
+        print(
+            f"{streams} tables, {kind}: claim {claimed - start:.2f} s, then {time.monotonic() - claimed:.2f} s to make or check them",
+            flush=True,
+        )
+        await sink.close()
 
 
 def measure(part: str, rows: int) -> None:
+    kind, _, count = part.rpartition("-") if part[-1].isdigit() else (part, "", "1")
     with tempfile.TemporaryDirectory() as name:
         before, start = resource.getrusage(resource.RUSAGE_SELF), time.monotonic()
-        if part == "source":
+        if kind == "source":
             for _ in batches(rows):
                 pass
-        elif part == "bare":
+        elif kind == "bare":
             write_bare(Path(name), rows)
+        elif kind == "claim":
+            asyncio.run(claim(Path(name), int(count)))
+            return
         else:
-            asyncio.run(carry(Path(name), rows, WriteMode(part)))
+            asyncio.run(carry(Path(name), rows, kind, int(count)))
         after, seconds = resource.getrusage(resource.RUSAGE_SELF), time.monotonic() - start
-        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        memory = after.ru_maxrss // 1024
-        print(
-            f"{part:7} {rows / cpu:12,.0f} rows a CPU second, {rows / seconds:12,.0f} rows/s, {memory} MB", flush=True
-        )
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    print(
+        f"{part:18} {rows / cpu:12,.0f} rows a CPU second, {rows / seconds:12,.0f} rows/s, {after.ru_maxrss // 1024} MB",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":
     if len(sys.argv) == 3:
-        measure(sys.argv[1], int(sys.argv[2]))
+        measure(sys.argv[2], int(sys.argv[1]))
     else:
         count = sys.argv[1] if len(sys.argv) == 2 else "1000000"
         for each in PARTS:
-            subprocess.run([sys.executable, "-m", "benchmarks.lake", each, count], check=True)
+            subprocess.run([sys.executable, "-m", "benchmarks.lake", count, each], check=True)

@@ -12,7 +12,7 @@ from connector_runner.datasets.columnar.beside import Beside
 from connector_runner.datasets.columnar.changes import Changes
 from connector_runner.datasets.columnar.columns import Columns
 from connector_runner.datasets.columnar.intents import Intent
-from connector_runner.datasets.columnar.staged_files import StagedFile, build_changes, write_staged
+from connector_runner.datasets.columnar.staged_files import StagedFile, write_changes
 from connector_runner.datasets.columnar.tables import Table
 from connector_runner.protocols.batch import Row
 from connector_runner.protocols.errors import TransientError
@@ -96,7 +96,7 @@ class Stage:
             intents.append(Intent(table, app, version, record, names, rows=rows, parts=labels))
         for (stream, table), (columns, changes) in self._changes.items():
             if changes:
-                name = write_staged(self._table(table).staging, build_changes(columns, changes), ".changes")
+                name = write_changes(self._table(table).staging, columns, changes)
                 removed = self._table(table).removal(columns, list(changes.prefixes)) if changes.prefixes else ""
                 app, version = self._next_version(stream, table)
                 intents.append(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from operator import methodcaller
 
@@ -13,7 +14,7 @@ from connector_runner.datasets.columnar.changes import Changes
 from connector_runner.datasets.columnar.columns import Columns
 from connector_runner.datasets.columnar.staging_folder import StagedOutput, StagingFolder
 from connector_runner.datasets.write_plan import NAMES
-from connector_runner.protocols.batch import Operation
+from connector_runner.protocols.batch import Operation, Row
 from connector_runner.protocols.errors import ConnectorError
 
 CHANGE = "_change"
@@ -21,6 +22,8 @@ CHANGE = "_change"
 COMPRESSION = "zstd"
 GROUP_ROWS = 64 * 1024
 """How many rows a row group has; so many are held in memory, or fewer if many tables share it."""
+PART_ROWS = 16 * 1024
+"""How many changes are turned into columns at once."""
 TABLE_BYTES = 4096
 """What the rows of one call take more than their values, about."""
 _written = methodcaller("tell")
@@ -141,24 +144,30 @@ class StagedFile:
         self._folder.remove(self.name)
 
 
-def build_changes(columns: Columns, changes: Changes) -> pa.Table:
-    """Changes as rows with their operation (column `CHANGE`), for a merge; of a deletion only the key is not null."""
-    listed = list(changes.rows.values())
+def write_changes(folder: StagingFolder, columns: Columns, changes: Changes) -> str:
+    """Stages changes as rows with their operation (column `CHANGE`), for a merge; of a deletion only the key is not null.
+
+    Returns:
+        The file's name.
+    """
+    name = folder.new_name(".changes")
+    schema = columns.arrow.append(pa.field(CHANGE, pa.string()))
+    listed, output = iter(changes.rows.values()), folder.create(name)
+    with pq.ParquetWriter(output.file, schema, compression=COMPRESSION) as writer:
+        while part := list(itertools.islice(listed, PART_ROWS)):
+            writer.write_table(_build_part(columns, part, schema))
+        if not changes.rows:
+            writer.write_table(schema.empty_table())
+    output.finish()
+    pa.default_memory_pool().release_unused()  # else what the rows took as columns is kept for the next time
+    return name
+
+
+def _build_part(columns: Columns, changes: Sequence[tuple[int, Row]], schema: pa.Schema) -> pa.Table:
     key = set(columns.schema.key_indices)
     rows = [
         row if operation != Operation.DELETE else tuple(v if i in key else None for i, v in enumerate(row))
-        for operation, row in listed
+        for operation, row in changes
     ]
-    operations = pa.array([NAMES[operation] for operation, _ in listed], pa.string())
-    return pa.Table.from_arrays(
-        [*columns.convert(rows), operations], schema=columns.arrow.append(pa.field(CHANGE, pa.string()))
-    )
-
-
-def write_staged(folder: StagingFolder, rows: pa.Table, kind: str) -> str:
-    """Stages a complete file; returns its name."""
-    name = folder.new_name(kind)
-    output = folder.create(name)
-    pq.write_table(rows, output.file, compression=COMPRESSION)
-    output.finish()
-    return name
+    operations = pa.array([NAMES[operation] for operation, _ in changes], pa.string())
+    return pa.Table.from_arrays([*columns.convert(rows), operations], schema=schema)

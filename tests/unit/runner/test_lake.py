@@ -6,8 +6,11 @@ import datetime as dt
 import io
 import json
 import math
+import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from sys import getsizeof
 from typing import Any
 
@@ -16,12 +19,17 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import fs
 
+from connector_runner.datasets.columnar.beside import Beside
 from connector_runner.datasets.columnar.changes import CHANGE_BYTES, Changes, row_bytes
 from connector_runner.datasets.columnar.columns import Columns
 from connector_runner.datasets.columnar.intents import Intent, decode_intents, encode_intents, named_files
 from connector_runner.datasets.columnar.pacing import Pacing
 from connector_runner.datasets.columnar.rows import LiveRows, segments
+from connector_runner.datasets.columnar.stage import Stage
+from connector_runner.datasets.columnar.staged_files import CHANGE, PART_ROWS, write_changes
+from connector_runner.datasets.columnar.staging_folder import StagingFolder
 from connector_runner.datasets.columnar.types import VALUE_ERRORS, arrow_type
 from connector_runner.datasets.write_plan import NAMES
 from connector_runner.protocols.batch import Batch, Operation
@@ -236,3 +244,30 @@ def test_when_what_is_staged_is_due() -> None:
     assert pacing.due_in(16) == 0
     pacing.clear()
     assert pacing.due_in(16) is None
+
+
+ROW = StreamSchema("test", (Column("k", INT64, nullable=False), Column("v", STRING)), ("k",))
+
+
+def test_changes_are_staged_in_parts_and_in_order(tmp_path: Path) -> None:
+    changes, columns = Changes(ROW), Columns(ROW)
+    count = 2 * PART_ROWS + 1
+    changes.add([(UPSERT, (number, f"row {number}")) for number in range(count)])
+    changes.add([(DELETE, (5, "gone")), (INSERT, (count, "new"))])
+    folder = StagingFolder(fs.LocalFileSystem(), str(tmp_path))
+    staged = pq.read_table(tmp_path / write_changes(folder, columns, changes))
+    wanted = [{"k": number, "v": f"row {number}", CHANGE: "upsert"} for number in range(count)]
+    wanted[5] |= {"v": None, CHANGE: "delete"}
+    assert staged.to_pylist() == [*wanted, {"k": count, "v": "new", CHANGE: "insert"}]
+
+
+def test_the_changes_of_all_tables_count_together() -> None:
+    def no_table(name: str) -> Any:
+        raise AssertionError(name)
+
+    stage = Stage("default/test", no_table, Beside(sqlite3.connect(":memory:"), no_table))
+    operations = [(UPSERT, (number, "x" * 1000)) for number in range(10)]
+    stage.take([(Columns(ROW), "one", operations)])
+    once = stage.size
+    stage.take([(Columns(replace(ROW, stream="two")), "two", operations)])
+    assert stage.size == 2 * once > 20_000
