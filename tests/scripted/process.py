@@ -108,11 +108,11 @@ def start_runner(
 
 def write_manifest(
     path: Path, url: str, config: dict[str, Any], *, stream: str = "mixed", wait: bool = True, table: str = "rows",
-    write_mode: str = "upsert", options: Mapping[str, str] | None = None,
+    write_mode: str = "upsert", options: Mapping[str, str] | None = None, name: str = "test",
 ) -> Path:  # fmt: skip
     """Writes a connector and its dataset; `options` of the dataset come from a Secret in the same file."""
     connector = {
-        "apiVersion": "apperate.io/v1", "kind": "Connector", "metadata": {"name": "test"},
+        "apiVersion": "apperate.io/v1", "kind": "Connector", "metadata": {"name": name},
         "spec": {
             "connectorType": "SCRIPTED", "datasetId": "rows", "wait": wait, "config": config, "selectedStream": stream,
         },
