@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
+from connector_runner.datasets.columnar.stage import Stage
 from connector_runner.protocols.batch import Batch, Operation
 from connector_runner.protocols.errors import ActionRequiredError, SchemaConflictError
 from connector_runner.protocols.schema import Column, StreamSchema
@@ -191,6 +192,26 @@ async def test_a_history_may_be_partitioned_by_its_own_columns(tmp_path: Path, m
     assert dataset.query("SELECT k, _op, CAST(_written_at AS DATE) = _written_at_day FROM rows ORDER BY k") == [
         (1, "upsert", True), (2, "delete", True)
     ]  # fmt: skip
+
+
+async def test_few_files_are_open_and_little_waits_in_memory_however_many_partitions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, limit = list[tuple[int, int]](), Stage._limit
+
+    def limited(stage: Stage) -> None:
+        limit(stage)
+        files = list(stage._all_files())
+        seen.append((sum(file.is_open for file in files), sum(file.waiting_bytes for file in files)))
+
+    monkeypatch.setattr(Stage, "_limit", limited)
+    monkeypatch.setattr("connector_runner.datasets.columnar.stage.OPEN_FILES", 2)
+    monkeypatch.setattr("connector_runner.datasets.columnar.stage.WAITING_BYTES", 0)
+    dataset = LakeDataset(tmp_path, "commitEvery=3600&partitionBy=kind")
+    rows = [(number, at(0), "abcde"[number % 5]) for number in range(30)]
+    await run_to_end([batch(BY_K, 1, *[(UPSERT, row) for row in rows])], context(dataset, write_mode=WriteMode.APPEND))
+    assert max(seen) == (2, 0)
+    assert rows_of(dataset) == rows
 
 
 async def test_a_new_column_is_added_and_one_with_the_name_of_a_derived_one_is_refused(tmp_path: Path) -> None:

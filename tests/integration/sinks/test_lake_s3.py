@@ -34,9 +34,10 @@ def rows_until(last: int) -> list[tuple[int, str]]:
 
 
 @MODES
-async def test_a_life_on_s3(tmp_path: Path, s3_server: SeaweedServer, mode: WriteMode) -> None:
+@pytest.mark.parametrize("partitions", ["", "&partitionBy=v"])
+async def test_a_life_on_s3(tmp_path: Path, s3_server: SeaweedServer, mode: WriteMode, partitions: str) -> None:
     """Committed, gone on with by a second run, read by the inspector, taken over; the one that was overtaken commits nothing."""
-    dataset = S3LakeDataset(s3_server, tmp_path)
+    dataset = S3LakeDataset(s3_server, tmp_path, f"commitEvery=0{partitions}")
     await run_to_end([row(number) for number in range(1, 4)], context(dataset, write_mode=mode))
     assert dataset.read(SMALL, "rows", order="k") == rows_until(3)
     older = build_sink(context(dataset, run=2, write_mode=mode))
