@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from connector_runner.datasets.dialect import Dialect
+from connector_runner.protocols.check import Examiner
 from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.protocols.sink import Inspector, Sink, SinkContext
 from connector_runner.schemas.extras import say_install
@@ -28,7 +29,7 @@ def _require_library() -> None:
 
 
 def build_sink(context: SinkContext) -> Sink:
-    """A sink for `iceberg+sqlite:///folder` (from the data directory) or `iceberg+sqlite:////absolute/folder`."""
+    """A sink for `iceberg+sqlite:///folder` (from the data directory), `iceberg+sqlite:////absolute/folder` or a REST catalogue."""
     _require_library()
     from connector_runner.datasets.columnar.sink import LakeSink
     from connector_runner.sinks.iceberg.database import build_database
@@ -43,3 +44,11 @@ def build_inspector(context: SinkContext, *, create: bool = False) -> Inspector:
     from connector_runner.sinks.iceberg.database import build_database
 
     return LakeInspector(context, build_database(context), create=create)
+
+
+def build_examiner(context: SinkContext) -> Examiner:
+    """Looks at such tables, and changes nothing."""
+    _require_library()
+    from connector_runner.sinks.iceberg.examiner import CatalogExaminer
+
+    return CatalogExaminer(context)

@@ -19,6 +19,7 @@ from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.sink import SinkContext
 from connector_runner.schemas.dataset_url import url_problems
 from connector_runner.schemas.datasets.iceberg import Address, parse_address
+from connector_runner.schemas.datasets.partitions import Partitions
 from connector_runner.sinks.iceberg.catalog import open_folder
 from connector_runner.sinks.iceberg.dialect import DIALECT
 from connector_runner.sinks.iceberg.errors import explained
@@ -121,7 +122,7 @@ class CatalogDatabase:
         namespace = tuple(address.namespace.split("."))
         with self.explained():
             catalog = self._open(address, options, root, namespace, create=create)
-            tables = Tables(catalog, address, self._where)
+            self._tables = tables = Tables(catalog, address, self._where)
             if create and address.uri:
                 prove_catalogue(LedgerTable(catalog, namespace), self._where)
             connection = LakeConnection(tables, self._connector)
@@ -142,6 +143,21 @@ class CatalogDatabase:
                         catalog.create_namespace(namespace[:length])
         return catalog
 
+    def table(self, name: str) -> Table:
+        """A table of the newest connection; it may be missing."""
+        return self._tables.table(name)
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder with the catalogue's file; None for a REST catalogue."""
+        address = read_address(self._read_url)
+        return None if address.uri else (self._directory / address.folder).absolute()
+
+    @property
+    def partitions(self) -> Partitions:
+        """How new tables are partitioned."""
+        return read_address(self._read_url).partitions
+
     def explained(self) -> AbstractContextManager[None]:
         """See `Database.explained`."""
         return explained(self._where)
@@ -159,8 +175,7 @@ class CatalogDatabase:
         """See `LakeDatabase.ensure`."""
         if not isinstance(table, Table):
             raise TypeError(f"{table.name} is no Iceberg table")
-        partitions = read_address(self._read_url).partitions
-        return ensure_table(table, schema, partitions, append=append, own=own)
+        return ensure_table(table, schema, self.partitions, append=append, own=own)
 
 
 def build_database(context: SinkContext) -> CatalogDatabase:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pyarrow as pa
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.types import IcebergType
 
@@ -14,9 +15,9 @@ from connector_runner.protocols.errors import ActionRequiredError, SchemaConflic
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.schemas.datasets.partitions import Partitions
 from connector_runner.sinks.iceberg.commits import OneCommit
-from connector_runner.sinks.iceberg.partitions import foreign_transforms
+from connector_runner.sinks.iceberg.partitions import build_spec, foreign_transforms
 from connector_runner.sinks.iceberg.tables import KEY, Table
-from connector_runner.sinks.iceberg.types import iceberg_type, widens
+from connector_runner.sinks.iceberg.types import build_schema, iceberg_type, widens
 
 TRIES = 20
 
@@ -28,26 +29,42 @@ def ensure_table(table: Table, schema: StreamSchema, partitions: Partitions, *, 
         SchemaConflictError: It can't be made to fit.
         ActionRequiredError: It has partitions that this dataset can't write.
     """
-    columns = Columns(schema)
-    wanted = history_schema(columns) if append else columns.arrow
-    if table.create(wanted, "", () if append else schema.key, partitions):
+    alteration, wanted = plan_table(table, schema, partitions, append=append, own=own)
+    if alteration is None and table.create(wanted, "", () if append else schema.key, partitions):
         return True
     types = {field.name: iceberg_type(field.type) for field in wanted}
     for _ in range(TRIES):
-        table.refresh()
-        if foreign := foreign_transforms(table.iceberg.spec(), table.iceberg.schema()):
-            raise ActionRequiredError(
-                f"table {table.name} is partitioned by {', '.join(foreign)}, which this dataset can't write; choose another table",
-                reason="InvalidDataset",
-            )
-        alteration = _alteration(table, schema, types, append=append, own=own)
+        alteration, _ = plan_table(table, schema, partitions, append=append, own=own)
         table.require_fence()
         try:
-            _alter(table, alteration, types)
+            _alter(table, alteration or Alteration(), types)
         except CommitFailedException:
             continue
         return False
     raise TransientError(f"the table {table.name} is changed again and again", reason="DatasetUnavailable")
+
+
+def plan_table(
+    table: Table, schema: StreamSchema, partitions: Partitions, *, append: bool, own: bool
+) -> tuple[Alteration | None, pa.Schema]:
+    """What `ensure_table` does, without doing it: what is altered (None: the table is created), and the columns.
+
+    Raises:
+        SchemaConflictError, ActionRequiredError: As `ensure_table`.
+    """
+    columns = Columns(schema)
+    wanted = history_schema(columns) if append else columns.arrow
+    if not table.exists:
+        build_spec(build_schema(wanted), partitions)
+        return None, wanted
+    table.refresh()
+    if foreign := foreign_transforms(table.iceberg.spec(), table.iceberg.schema()):
+        raise ActionRequiredError(
+            f"table {table.name} is partitioned by {', '.join(foreign)}, which this dataset can't write; choose another table",
+            reason="InvalidDataset",
+        )
+    types = {field.name: iceberg_type(field.type) for field in wanted}
+    return _alteration(table, schema, types, append=append, own=own), wanted
 
 
 def _alteration(

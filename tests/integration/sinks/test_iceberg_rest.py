@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from connector_runner.protocols.batch import Batch, Operation
+from connector_runner.protocols.check import Check, Result
 from connector_runner.protocols.errors import ActionRequiredError, TransientError
 from connector_runner.protocols.sink import Sink, Transaction
 from connector_runner.protocols.source import WriteMode
-from connector_runner.registry import build_sink
+from connector_runner.registry import build_examiner, build_sink
 from connector_runner.sinks.iceberg.expiry import EVERY
 from tests.kit.iceberg_dataset import RestIcebergDataset
 from tests.kit.pipeline import SMALL, batch, context, run_to_end
@@ -132,6 +133,30 @@ async def test_tables_that_this_runner_does_not_see_are_refused(
     error = await refusal(dataset)
     assert error.reason == "InvalidDataset"
     assert "does not see" in str(error)
+
+
+def examined(dataset: RestIcebergDataset) -> dict[str, Check]:
+    examiner = build_examiner(context(dataset))
+    try:
+        return {check.name: check for check in examiner.examine({"test": SMALL})}
+    finally:
+        examiner.close()
+
+
+async def test_a_check_says_what_a_run_would_find_and_writes_nothing(dataset: RestIcebergDataset) -> None:
+    found = examined(dataset)
+    assert "will be made" in found["table"].message
+    assert found["rights"].result is Result.UNKNOWN
+    with dataset.catalog() as catalog:
+        assert (dataset.namespace,) not in catalog.list_namespaces()
+    await run_to_end([row(1)], context(dataset))
+    with dataset.table("rows") as table:
+        before = table.metadata_location
+    found = examined(dataset)
+    assert "fits" in found["table"].message
+    assert "belongs to this connector" in found["owner"].message
+    with dataset.table("rows") as table:
+        assert table.metadata_location == before
 
 
 async def test_options_on_a_folder_are_refused(tmp_path: Path, dataset: RestIcebergDataset) -> None:
