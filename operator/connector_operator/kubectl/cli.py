@@ -65,7 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--all",
         action="store_true",
         dest="every",
-        help="list them anew by a Job, also those that the status leaves out",
+        help="list them again by a Job, also those that the status leaves out",
     )
     _add_job(streams, 300)
     _add_output(streams)
