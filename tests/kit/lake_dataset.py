@@ -219,4 +219,4 @@ class S3LakeDataset(LakeDataset):
 
     def drop(self, table: str) -> None:
         self.server.files().delete_dir(f"{self.path}/{table}")
-        shutil.rmtree(self.root)
+        shutil.rmtree(self.root, ignore_errors=True)  # nothing may have been read yet
