@@ -209,6 +209,22 @@ async def test_a_table_that_somebody_deleted_is_made_again_and_told(dataset: Dat
 
 
 @pytest.mark.needs_transaction
+@pytest.mark.parametrize("mode", list(WriteMode))
+async def test_a_table_that_is_deleted_while_a_run_writes_ends_the_run(dataset: Dataset, mode: WriteMode) -> None:
+    """Nobody waits for a table that no one will bring back; the next start makes it and tells of it."""
+    source = ListSource([batch(SMALL, 1, (UPSERT, (1, "a")))], endless=True)
+    run = Run(lambda: source, context(dataset, write_mode=mode)).start()
+    await until(lambda: run.telemetry.totals.rows == 1, "a row")
+    dataset.drop("rows")
+    source.add(batch(SMALL, 2, (UPSERT, (2, "a"))))
+    with pytest.raises(ActionRequiredError):
+        await run.end()
+    await run_to_end([batch(SMALL, k, (UPSERT, (k, "a"))) for k in (1, 2, 3)], context(dataset, run=2, write_mode=mode))
+    assert dataset.read(SMALL, "rows", order="k")[-1:] == [(3, "a")]
+    assert dataset.query("SELECT kind FROM rows_incidents") == [("table_lost",)]
+
+
+@pytest.mark.needs_transaction
 async def test_a_table_that_is_deleted_after_a_reset_is_no_incident(dataset: Dataset) -> None:
     await run_to_end([batch(SMALL, 1, (UPSERT, (1, "a")))], context(dataset))
     with contextlib.closing(build_inspector(context(dataset))) as inspector:

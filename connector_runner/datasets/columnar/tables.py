@@ -13,6 +13,7 @@ from connector_runner.datasets.columnar.rows import Stored
 from connector_runner.datasets.columnar.staging_folder import StagingFolder
 from connector_runner.datasets.dialect import Dialect
 from connector_runner.protocols.batch import Row
+from connector_runner.protocols.errors import ActionRequiredError
 
 Key: TypeAlias = tuple[str, str, str]
 """A row of the ledger: connector, stream, table."""
@@ -20,6 +21,19 @@ Rows: TypeAlias = dict[Key, tuple[Any, ...]]
 """All rows of the ledger: the values of `fencing.COLUMNS`."""
 Entry: TypeAlias = tuple[str, Stored]
 """An entry of a history: the operation, and the stored values of its row."""
+
+
+def table_gone(table: str) -> ActionRequiredError:
+    """The error for a table that a run has prepared and that is not there any more.
+
+    Args:
+        table: The table, as its users know it.
+    """
+    return ActionRequiredError(
+        f"the table {table} was deleted while the connector wrote into it; what was in it is gone. The next start makes it again, "
+        "reports that in its table of incidents, and goes on behind the last position; `connector-runner checkpoint reset` starts over",
+        reason="DatasetError",
+    )
 
 
 class Table(Protocol):
@@ -36,7 +50,11 @@ class Table(Protocol):
         """Whether it exists; also opens it."""
 
     def refresh(self) -> object:
-        """Reads what was committed since."""
+        """Reads what was committed since.
+
+        Raises:
+            ActionRequiredError: It is gone.
+        """
 
     def create(self, schema: pa.Schema, record: str, key: Sequence[str] = ()) -> bool:
         """Creates it if it is missing; returns whether this call has done so."""

@@ -13,13 +13,13 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, QueryBuilder, Schema, Transaction
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
 from connector_runner.datasets.columnar.columns import Columns
 from connector_runner.datasets.columnar.intents import Intent, named_files
 from connector_runner.datasets.columnar.staging_folder import PREFIX, StagingFolder, sync
-from connector_runner.datasets.columnar.tables import Entry
+from connector_runner.datasets.columnar.tables import Entry, table_gone
 from connector_runner.protocols.batch import Row
 from connector_runner.protocols.errors import StagedFileGoneError, TransientError
 from connector_runner.sinks.delta.file_stats import read_stats
@@ -98,16 +98,29 @@ class Table:
         """The table as it was read last.
 
         Raises:
-            TransientError: It does not exist.
+            ActionRequiredError: It is gone.
         """
         if not self.exists or self._delta is None:
-            raise TransientError(f"the table {self.uri} is gone", reason="DatasetUnavailable")
+            raise table_gone(self.uri)
         return self._delta
 
     def refresh(self) -> DeltaTable:
-        """Reads what was committed since."""
+        """See `columnar.tables.Table.refresh`; a log that is gone is not noticed here: see `_there`."""
         self.delta.update_incremental()
         return self.delta
+
+    @contextmanager
+    def _there(self) -> Iterator[None]:
+        # deltalake reads nothing new from a log that is gone, and what fails after that has no error of its own.
+        try:
+            yield
+        except CommitFailedError:
+            raise
+        except (DeltaError, StagedFileGoneError):
+            self._delta = None
+            if not self.exists:
+                raise table_gone(self.uri) from None
+            raise
 
     def create(
         self,
@@ -196,7 +209,8 @@ class Table:
 
     def transaction(self, app: str) -> int:
         """The version of the application's last transaction; 0 for none."""
-        return self.delta.transaction_version(app) or 0
+        with self._there():
+            return self.delta.transaction_version(app) or 0
 
     def take_numbers(self, column: str, count: int) -> int:
         """The first of so many numbers that no row has; the column numbers rows in the order in which they were written."""
@@ -240,7 +254,8 @@ class Table:
                 return
             with suppress(CommitFailedError):
                 try:
-                    self._carry_out(intent)
+                    with self._there():
+                        self._carry_out(intent)
                 except StagedFileGoneError:
                     self.refresh()
                     if self.transaction(intent.app) < intent.version:

@@ -47,6 +47,15 @@ class Unchanged(ValidatableTableRequirement):
             raise CommitFailedException("Requirement failed: somebody else has expired these snapshots")
 
 
+def restore_fence(table: IcebergTable) -> bool:
+    """Makes sure that pyiceberg never tries a commit again by itself; returns whether somebody had changed that, so that the table must be read again."""
+    if table.metadata.properties.get(FENCE) == "0":
+        return False
+    with table.transaction() as transaction:
+        transaction.set_properties({FENCE: "0"})
+    return True
+
+
 class OneCommit(Transaction):
     """A transaction that fails if anybody has committed since the table was read.
 

@@ -18,7 +18,7 @@ from pyiceberg.table import Table as IcebergTable
 from connector_runner.datasets.columnar.tables import Rows
 from connector_runner.datasets.names import CHECKPOINTS
 from connector_runner.protocols.errors import TransientError
-from connector_runner.sinks.iceberg.commits import SETTINGS, OneCommit
+from connector_runner.sinks.iceberg.commits import SETTINGS, OneCommit, restore_fence
 from connector_runner.sinks.iceberg.data_files import remove_files
 from connector_runner.sinks.iceberg.errors import OVERTAKEN
 from connector_runner.sinks.iceberg.expiry import old_snapshots
@@ -61,7 +61,8 @@ class LedgerTable:
         if self._catalog is None:
             raise TransientError("there is no catalogue", reason="DatasetUnavailable")
         try:
-            return self._catalog.load_table(self._identifier)
+            table = self._catalog.load_table(self._identifier)
+            return self._catalog.load_table(self._identifier) if restore_fence(table) else table
         except NoSuchTableError:
             raise TransientError("the ledger's table is gone", reason="DatasetUnavailable") from None
 
@@ -82,7 +83,7 @@ class LedgerTable:
     def commit(self, rows: Rows, pending: Mapping[str, str]) -> bool:
         """Replaces what was read last; returns whether nobody else has committed since."""
         table = self._table
-        if table is None:
+        if table is None or restore_fence(table):
             return False
         old = old_snapshots(table, KEEP)
         commit = OneCommit(table)

@@ -18,11 +18,11 @@ from pyiceberg.table import Table as IcebergTable
 from connector_runner.datasets.columnar.columns import Columns
 from connector_runner.datasets.columnar.intents import Intent, decode_intents
 from connector_runner.datasets.columnar.staging_folder import StagingFolder
-from connector_runner.datasets.columnar.tables import Entry
+from connector_runner.datasets.columnar.tables import Entry, table_gone
 from connector_runner.protocols.batch import Row
 from connector_runner.protocols.errors import TransientError
 from connector_runner.schemas.datasets.partitions import Partitions
-from connector_runner.sinks.iceberg.commits import FENCE, SETTINGS, OneCommit
+from connector_runner.sinks.iceberg.commits import SETTINGS, OneCommit, restore_fence
 from connector_runner.sinks.iceberg.data_files import remove_files, write_data_files
 from connector_runner.sinks.iceberg.errors import OVERTAKEN
 from connector_runner.sinks.iceberg.expiry import expire
@@ -85,10 +85,10 @@ class Table:
         """The table as it was read last.
 
         Raises:
-            TransientError: It does not exist.
+            ActionRequiredError: It is gone.
         """
         if not self.exists or self._iceberg is None:
-            raise TransientError(f"the table {self.name} is gone", reason="DatasetUnavailable")
+            raise table_gone(".".join(self._identifier))
         return self._iceberg
 
     @property
@@ -102,12 +102,12 @@ class Table:
         return self.iceberg.metadata.properties
 
     def refresh(self) -> IcebergTable:
-        """Reads what was committed since."""
+        """See `columnar.tables.Table.refresh`."""
         try:
             return self.iceberg.refresh()
         except NoSuchTableError:
             self._iceberg = None
-            raise TransientError(f"the table {self.name} is gone", reason="DatasetUnavailable") from None
+            raise table_gone(".".join(self._identifier)) from None
 
     def create(self, schema: pa.Schema, record: str, key: Sequence[str] = (), partitions: Partitions = ()) -> bool:
         """Creates it if it is missing; returns whether this call has done so."""
@@ -127,10 +127,8 @@ class Table:
         return True
 
     def require_fence(self) -> None:
-        """Makes sure that pyiceberg never tries a commit again by itself."""
-        if self.settings.get(FENCE) != "0":
-            with self.iceberg.transaction() as transaction:
-                transaction.set_properties({FENCE: "0"})
+        """See `restore_fence`."""
+        if restore_fence(self.iceberg):
             self.refresh()
 
     def parts(self, rows: pa.Table) -> Iterable[tuple[str, pa.Table]]:

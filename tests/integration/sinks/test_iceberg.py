@@ -12,6 +12,7 @@ import pytest
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table import Table as IcebergTable
 
+from connector_runner.datasets.names import CHECKPOINTS
 from connector_runner.protocols.batch import Batch, Operation
 from connector_runner.protocols.errors import FenceLostError, TransientError
 from connector_runner.protocols.sink import Sink, SinkContext, Transaction
@@ -208,6 +209,25 @@ async def test_a_runner_that_was_stopped_wakes_up_after_it_was_overtaken_and_oth
     assert dataset.read(SMALL, "rows", order="k") == rows_until(7) + theirs
     with dataset.table("rows") as table:
         assert table.properties[FENCE] == "0" or foreign == "a changed setting"
+
+
+async def test_the_setting_is_put_back_where_the_ledger_has_lost_it(tmp_path: Path) -> None:
+    """Both while a run commits and before the next one claims: nothing waits for a person to do it."""
+    dataset = IcebergDataset(tmp_path)
+    source = ListSource([row(1)], endless=True)
+    run = Run(lambda: source, context(dataset)).start()
+    await until(lambda: run.telemetry.totals.rows == 1, "a row")
+    for last in (2, 3):
+        with dataset.table(CHECKPOINTS) as ledger:
+            unfenced(ledger)
+        source.add(row(last))
+        await until(lambda last=last: run.telemetry.totals.rows == last, "a row behind it")  # type: ignore[misc]
+    with dataset.table(CHECKPOINTS) as ledger:
+        assert ledger.properties[FENCE] == "0"
+        unfenced(ledger)
+    assert await run.stop() is ExitCode.TERMINATED
+    await run_to_end([row(at) for at in range(1, 5)], context(dataset, run=2))
+    assert dataset.read(SMALL, "rows", order="k") == rows_until(4)
 
 
 async def test_pyiceberg_itself_would_let_the_stopped_one_in(tmp_path: Path) -> None:
