@@ -124,6 +124,21 @@ def test_the_examples_run_on_a_cluster(cluster: LocalKube, shop: DatabaseServer,
         )
         until_orders_equal(query, shop)
         follow_trades(kit, simulator, query)
+        kit.patch("trades-iceberg", status="stopped")
+        kit.wait("trades-iceberg", "stopped", ready=True)
+        for product in PRODUCTS:
+            found = iceberg_trades(cluster.volume_path(FOLDER, "lake"), product)
+            assert found == list(range(found[0], found[-1] + 1)), "each trade once"
+
+
+def iceberg_trades(volume: Path, product: str) -> list[int]:
+    """The ids in the data files of the Iceberg table; its metadata has the paths that they have in a pod."""
+    files = str(volume / "iceberg" / "default" / "iceberg" / "data" / "*.parquet")
+    with duckdb.connect() as database:
+        found = database.execute(
+            "SELECT trade_id FROM read_parquet(?) WHERE product_id = ? ORDER BY trade_id", [files, product]
+        ).fetchall()
+    return [number for (number,) in found]
 
 
 def test_the_example_with_a_bucket_waits_for_the_right_key(cluster: LocalKube, tmp_path: Path) -> None:
