@@ -113,7 +113,7 @@ async def test_a_store_without_conditional_writes_is_refused(tmp_path: Path) -> 
         assert [path for path in dataset.objects() if "_delta_log" in path] == []
 
 
-@MODES
+@pytest.mark.parametrize("mode", [WriteMode.UPSERT, pytest.param(WriteMode.APPEND, marks=pytest.mark.fault)])
 async def test_an_answer_that_is_lost_is_settled_by_what_is_there(tmp_path: Path, mode: WriteMode) -> None:
     """Every other commit arrives, but its answer does not: first that of the ledger, then that of the table."""
     with SeaweedServer() as server, Gateway(server.port) as gateway:

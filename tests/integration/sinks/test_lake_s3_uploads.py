@@ -48,7 +48,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s3_upload, "PART_BYTES", 5 << 20)
 
 
-@pytest.mark.parametrize("delivers", [False, True])
+@pytest.mark.parametrize("delivers", [pytest.param(False, marks=pytest.mark.fault), True])
 async def test_a_network_that_is_cut_in_the_midst_of_uploads_is_waited_out(
     tmp_path: Path, s3_server: SeaweedServer, request: pytest.FixtureRequest, delivers: bool
 ) -> None:
@@ -80,11 +80,11 @@ async def test_a_network_that_is_cut_in_the_midst_of_uploads_is_waited_out(
 @pytest.mark.parametrize(
     ("method", "part"),
     [
-        ("POST", "uploads"),
-        ("PUT", "partNumber=1"),
+        pytest.param("POST", "uploads", marks=pytest.mark.fault),
+        pytest.param("PUT", "partNumber=1", marks=pytest.mark.fault),
         ("PUT", "partNumber=2"),
-        ("POST", "uploadId="),
-        ("PUT", "_delta_log"),
+        pytest.param("POST", "uploadId=", marks=pytest.mark.fault),
+        pytest.param("PUT", "_delta_log", marks=pytest.mark.fault),
     ],
 )
 async def test_an_answer_to_any_part_of_an_upload_may_be_lost(
@@ -124,6 +124,7 @@ async def flushed(sink: Sink, number: int) -> None:
     pytest.fail("it is not committed")
 
 
+@pytest.mark.fault
 async def test_a_small_file_is_sent_at_once_and_again_if_there_is_no_answer(
     tmp_path: Path, s3_server: SeaweedServer
 ) -> None:
