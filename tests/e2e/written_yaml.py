@@ -24,7 +24,7 @@ NOT_FOR_KUBECTL = {"kustomization.yaml", "values.yaml", "Chart.yaml"}
 FOLDERS = ("crds", "demo", "examples", "manifests")
 
 
-BY_HAND = {"by-hand.yaml", "connector.yaml", "many.yaml"}
+BY_HAND = {"by-hand.yaml", "connector.yaml", "iceberg.yaml", "many.yaml"}
 """Files for the runner alone, whose rows stay in the folder: on a cluster their Datasets would need a volume."""
 
 
