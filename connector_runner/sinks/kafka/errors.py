@@ -47,6 +47,11 @@ SASL = {
     "": "check sasl.username and sasl.password, normally in a Secret named in optionsFrom",
 }
 """Words in an error of authentication → what to check."""
+CLOSED = ("Disconnected", "closed by peer", "SSL_HANDSHAKE", "unexpected eof")
+"""Words of a connection that was made, then closed without a reason. Which of them is told last is a matter of chance."""
+OTHER_PROTOCOL = (
+    "if they are up, they close connections that are not made as they want: see the option security.protocol"
+)
 FENCED = {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
 """Another producer has the transactional id, or this one's transaction was too late: the ledger tells which."""
 
@@ -100,11 +105,13 @@ def explain(
             f"{refusal.message}; it took the same before, so this is tried again", reason="DatasetUnavailable"
         )
     more = f"; the last connection: {last.str()}" if last is not None and last.str() not in said else ""
-    if last is not None and last.code() == KafkaError._ALL_BROKERS_DOWN:
-        more += (
-            "; if they are up, they close connections that are not made as they want: see the option security.protocol"
-        )
-    return TransientError(f"Kafka at {where}: {said}{more}", reason="DatasetUnavailable")
+    advice = f"; {OTHER_PROTOCOL}" if last is not None and _is_closed(last) else ""
+    return TransientError(f"Kafka at {where}: {said}{more}{advice}", reason="DatasetUnavailable")
+
+
+def _is_closed(error: KafkaError) -> bool:
+    """Whether brokers close connections without saying why, as they do when they stop or when another protocol is spoken."""
+    return error.code() == KafkaError._ALL_BROKERS_DOWN or any(words in error.str() for words in CLOSED)
 
 
 def is_refusal(error: KafkaError) -> bool:

@@ -75,6 +75,27 @@ def test_what_kafka_fails_with_has_a_reason_that_is_said(code: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("code", "text", "is_advised"),
+    [
+        (KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down", True),
+        (KafkaError._TRANSPORT, "Disconnected: SSL connection closed by peer (after 0ms in state SSL_HANDSHAKE)", True),
+        (KafkaError._SSL, "SSL handshake failed: Disconnected: connecting to a PLAINTEXT broker listener?", True),
+        (KafkaError._TRANSPORT, "Disconnected while requesting ApiVersion: might be caused by security.protocol", True),
+        (KafkaError._TRANSPORT, "Connect to ipv4#127.0.0.1:9092 failed: Connection refused", False),
+        (KafkaError._RESOLVE, "Failed to resolve 'broker:9092': Name or service not known", False),
+    ],
+)
+def test_brokers_that_close_connections_without_a_reason_may_want_another_protocol(
+    code: int, text: str, is_advised: bool
+) -> None:
+    """Which of these librdkafka says last, when several connections failed, is a matter of chance."""
+    told = explain_kafka(KafkaException(KafkaError(KafkaError._TRANSPORT)), "broker:9092", KafkaError(code, text))
+    assert _is_said("kafka", told)
+    assert text in told.message
+    assert ("see the option security.protocol" in told.message) is is_advised
+
+
+@pytest.mark.parametrize(
     "error",
     [CommitFailedError("x"), DeltaProtocolError("x"), SchemaMismatchError("x"), OSError(28, "full"), OSError(13, "no")],
 )
