@@ -24,10 +24,12 @@ class Beside:
     Args:
         local: The connection's local copy.
         table: Returns a table by name.
+        connector: Who writes.
     """
 
-    def __init__(self, local: sqlite3.Connection, table: Callable[[str], Table]) -> None:
+    def __init__(self, local: sqlite3.Connection, table: Callable[[str], Table], connector: str) -> None:
         self._local = local
+        self._app = connector
         self._table = table
         self._known: dict[str, pa.Schema] = {}
         self._files: dict[str, list[StagedFile]] = {}
@@ -61,10 +63,10 @@ class Beside:
         ]
         files = self._files.setdefault(name, [])
         if not files or files[-1].is_closed:
-            files.append(StagedFile(table.staging, table.file_schema(schema)))
+            files.append(StagedFile(table.staging, table.file_schema(schema), self._app))
         files[-1].add(pa.Table.from_arrays(arrays, schema=schema))
 
-    def seal(self, app: str, record: str) -> list[Intent]:
+    def seal(self, record: str) -> list[Intent]:
         """Ends the files, and says what becomes of them."""
         intents = []
         for name, files in self._files.items():
@@ -73,7 +75,7 @@ class Beside:
             table, names = self._table(name), tuple(file.name for file in files)
             table.refresh()
             rows = sum(file.rows for file in files)
-            intents.append(Intent(name, app, table.transaction(app) + 1, record, names, rows=rows))
+            intents.append(Intent(name, self._app, table.transaction(self._app) + 1, record, names, rows=rows))
         return intents
 
     def note_named(self) -> None:

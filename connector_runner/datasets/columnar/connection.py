@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from connector_runner.datasets.columnar.beside import Beside
 from connector_runner.datasets.columnar.columns import Columns
-from connector_runner.datasets.columnar.intents import Intent, decode_intents, encode_intents
+from connector_runner.datasets.columnar.intents import Intent, app_of, decode_intents, encode_intents
 from connector_runner.datasets.columnar.pacing import Pacing
 from connector_runner.datasets.columnar.records import record_of
 from connector_runner.datasets.columnar.stage import Stage, Written
@@ -57,7 +57,7 @@ class LakeConnection:
         self._local = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         self._local.execute(build_ledger_statements(TableNames("", ""), lake.dialect).create_checkpoints)
         self._local.executescript("CREATE TEMP TABLE changed (connector, stream, table_name);\n" + _TRIGGERS)
-        self._stage = Stage(connector, self.table, Beside(self._local, self.table))
+        self._stage = Stage(connector, self.table, Beside(self._local, self.table, connector))
         self._ledger = lake.ledger
         self._base: Rows = {}
         self._tables: dict[str, Table] = {}
@@ -66,6 +66,7 @@ class LakeConnection:
         self._unknown: tuple[Target, Sequence[Intent]] | None = None
         self._tried: list[Target] = []  # by commits that may still arrive
         self._done: list[Intent] = []
+        self._carried = ""  # what the ledger names of this connector, and was carried out
 
     # the local copy
 
@@ -81,7 +82,7 @@ class LakeConnection:
         self._local.execute("DELETE FROM changed")
         self._local.execute("COMMIT")
 
-    def complete(self, connectors: Iterable[str], *, without_gone: bool = False) -> None:
+    def complete(self, connectors: Collection[str], *, without_gone: bool = False) -> None:
         """Carries out what the ledger has decided for these connectors' tables, and a killed run has left.
 
         Args:
@@ -92,11 +93,17 @@ class LakeConnection:
         for connector in connectors:
             with suppress(*([StagedFileGoneError] if without_gone else [])):
                 self._carry_out(decode_intents(pending.get(connector, "")))
+        self._carried = pending.get(self._connector, "") if self._connector in connectors else self._carried
 
-    def remove_old_staged(self) -> int:
-        """Removes what killed runs of this connector have staged long ago; returns how many files."""
-        names = {key[2] for key in self._base if key[0] == self._connector and key[2]}
-        return sum(self.table(name).remove_old_staged() for name in names if self.table(name).exists)
+    def remove_old_staged(self, claimed: Iterable[Key]) -> int:
+        """Removes what earlier runs have staged long ago for streams that are claimed now; returns how many files.
+
+        Never before the claim, and never files of others: whoever is not fenced off may still decide to commit them.
+        """
+        apps: dict[str, list[str]] = {}
+        for connector, stream, table in claimed:
+            apps.setdefault(table, []).append(app_of(connector, stream))
+        return sum(self.table(name).remove_old_staged(listed) for name, listed in apps.items())
 
     def table(self, name: str) -> Table:
         """A table of the lake."""
@@ -192,6 +199,7 @@ class LakeConnection:
                 raise TransientError(str(error), reason="DatasetUnavailable") from None
             self._decided()
             self._carry_out(intents)
+            self._carried = encode_intents(intents)
         else:
             self._pacing.clear()
 
@@ -208,6 +216,9 @@ class LakeConnection:
             if self._is_committed(rows, target):
                 return
             self._require_unchanged(rows, target)
+            if (left := pending.get(self._connector, "")) not in {"", self._carried}:
+                # Of a run with another fence, for another stream: what it has decided would be forgotten.
+                self._carry_out(decode_intents(left))
             for key, row in target.items():
                 if row is None:
                     rows.pop(key, None)

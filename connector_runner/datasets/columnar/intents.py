@@ -35,6 +35,11 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True):
     parts: tuple[str, ...] = ()
 
 
+def app_of(connector: str, stream: str) -> str:
+    """The application of a stream's transactions."""
+    return f"{connector}/{stream}"
+
+
 def encode_intents(intents: Iterable[Intent]) -> str:
     """As JSON; "" for none."""
     listed = list(intents)

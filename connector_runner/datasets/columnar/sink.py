@@ -93,8 +93,11 @@ class LakeSink(BlockingSink):
         with self._explained():
             if connection is not None:
                 connection.complete([self._context.connector, *([take_over.connector] if take_over else ())])
-                connection.remove_old_staged()
-        return super()._claim()
+        claim = super()._claim()
+        with self._explained():
+            if connection is not None:
+                connection.remove_old_staged([stream.key for stream in self._ledger.streams.values()])
+        return claim
 
     def _explained(self) -> AbstractContextManager[None]:
         return self._database.explained()

@@ -11,7 +11,7 @@ import pyarrow as pa
 from connector_runner.datasets.columnar.beside import Beside
 from connector_runner.datasets.columnar.changes import Changes
 from connector_runner.datasets.columnar.columns import Columns
-from connector_runner.datasets.columnar.intents import Intent
+from connector_runner.datasets.columnar.intents import Intent, app_of
 from connector_runner.datasets.columnar.staged_files import StagedFile, write_changes
 from connector_runner.datasets.columnar.tables import Table
 from connector_runner.protocols.batch import Row
@@ -61,7 +61,7 @@ class Stage:
                 files = self._files.setdefault(stream, {}).setdefault(part, [])
                 if not files or files[-1].is_closed or not files[-1].has(part_rows.schema):
                     schema = self._table(table).file_schema(part_rows.schema)
-                    files.append(StagedFile(self._table(table).staging, schema))
+                    files.append(StagedFile(self._table(table).staging, schema, self._app(columns.schema.stream)))
                 files[-1].add(part_rows)
         self._limit()
 
@@ -96,16 +96,19 @@ class Stage:
             intents.append(Intent(table, app, version, record, names, rows=rows, parts=labels))
         for (stream, table), (columns, changes) in self._changes.items():
             if changes:
-                name = write_changes(self._table(table).staging, columns, changes)
+                name = write_changes(self._table(table).staging, columns, changes, self._app(stream))
                 removed = self._table(table).removal(columns, list(changes.prefixes)) if changes.prefixes else ""
                 app, version = self._next_version(stream, table)
                 intents.append(
                     Intent(table, app, version, record, changes=name, key=columns.schema.key, removed=removed)
                 )
-        return intents + self._beside.seal(self._connector, record)
+        return intents + self._beside.seal(record)
+
+    def _app(self, stream: str) -> str:
+        return app_of(self._connector, stream)
 
     def _next_version(self, stream: str, table: str) -> tuple[str, int]:
-        app = f"{self._connector}/{stream}"
+        app = self._app(stream)
         self._table(table).refresh()
         return app, self._table(table).transaction(app) + 1
 

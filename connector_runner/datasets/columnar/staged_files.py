@@ -33,6 +33,11 @@ _written = methodcaller("tell")
 class StagedFile:
     """A file that is being written: rows of one table, in row groups.
 
+    Args:
+        folder: Where it is staged.
+        schema: Its columns.
+        app: The application that stages it, as `Intent` says.
+
     Attributes:
         name: Its name in the folder.
         rows: How many rows it has.
@@ -41,8 +46,8 @@ class StagedFile:
         waiting_bytes: How much waits in memory to be written.
     """
 
-    def __init__(self, folder: StagingFolder, schema: pa.Schema) -> None:
-        self.name = folder.new_name()
+    def __init__(self, folder: StagingFolder, schema: pa.Schema, app: str) -> None:
+        self.name = folder.new_name(app)
         self.rows = 0
         self.is_closed = False
         self.may_be_named = False
@@ -144,13 +149,13 @@ class StagedFile:
         self._folder.remove(self.name)
 
 
-def write_changes(folder: StagingFolder, columns: Columns, changes: Changes) -> str:
+def write_changes(folder: StagingFolder, columns: Columns, changes: Changes, app: str) -> str:
     """Stages changes as rows with their operation (column `CHANGE`), for a merge; of a deletion only the key is not null.
 
     Returns:
         The file's name.
     """
-    name = folder.new_name(".changes")
+    name = folder.new_name(app, ".changes")
     schema = columns.arrow.append(pa.field(CHANGE, pa.string()))
     listed, output = iter(changes.rows.values()), folder.create(name)
     with pq.ParquetWriter(output.file, schema, compression=COMPRESSION) as writer:

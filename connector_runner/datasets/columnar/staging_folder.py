@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +15,16 @@ from pyarrow import fs
 from connector_runner.protocols.errors import START_OVER, StagedFileGoneError
 
 PREFIX, SUFFIX = "connector-", ".parquet"
+
+
+def own_prefix(app: str) -> str:
+    """How the names of an application's staged files begin: connector/stream, or the connector. Pure."""
+    return f"{PREFIX}{hashlib.sha256(app.encode()).hexdigest()[:16]}-"
+
+
+def is_staged_by(name: str, apps: Collection[str]) -> bool:
+    """Whether one of these applications has staged a file of this name. Pure."""
+    return name.startswith(tuple(map(own_prefix, apps)))
 
 
 class StagedOutput(Protocol):
@@ -112,9 +123,9 @@ class StagingFolder:
         self._path = path
         self._upload = upload
 
-    def new_name(self, kind: str = "") -> str:
-        """A name that no other file has."""
-        return f"{PREFIX}{uuid.uuid4()}{kind}{SUFFIX}"
+    def new_name(self, app: str, kind: str = "") -> str:
+        """A name that no other file has; it shows which application the file is of."""
+        return f"{own_prefix(app)}{uuid.uuid4()}{kind}{SUFFIX}"
 
     def path(self, name: str) -> str:
         """The path of a file."""
@@ -153,8 +164,8 @@ class StagingFolder:
         if self._filesystem.get_file_info(self.path(name)).type is not fs.FileType.NotFound:
             self._filesystem.delete_file(self.path(name))
 
-    def staged(self) -> Iterator[tuple[str, float]]:
-        """The names of all files that runners have staged here, and when they were written (Unix time, seconds)."""
+    def staged(self, apps: Collection[str]) -> Iterator[tuple[str, float]]:
+        """The names of the files that these applications have staged here, and when they were written (Unix time, seconds)."""
         for found in self._filesystem.get_file_info(fs.FileSelector(self._path, allow_not_found=True)):
-            if found.base_name.startswith(PREFIX) and found.mtime is not None:
+            if found.mtime is not None and is_staged_by(found.base_name, apps):
                 yield found.base_name, found.mtime.timestamp()

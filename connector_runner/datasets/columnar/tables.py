@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import pyarrow as pa
@@ -107,8 +107,12 @@ class Table(Protocol):
     def remove_staged(self, names: Sequence[str]) -> None:
         """Removes files that are not needed any more."""
 
-    def remove_old_staged(self) -> int:
-        """Removes what killed runners have staged long ago, and no connector's intent names; returns how many files."""
+    def remove_old_staged(self, apps: Collection[str]) -> int:
+        """Removes what these applications have staged long ago, and no intent names, now or later; returns how many files by now.
+
+        The ledger must have a claim of theirs that is newer than all of these files: what an earlier run has staged can't be
+        decided any more then. Of others that is not known, however old their files are.
+        """
 
 
 class LedgerTable(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import Any
@@ -18,7 +18,7 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from connector_runner.datasets.columnar.columns import Columns
 from connector_runner.datasets.columnar.intents import Intent, named_files
-from connector_runner.datasets.columnar.staging_folder import PREFIX, StagingFolder, sync
+from connector_runner.datasets.columnar.staging_folder import StagingFolder, is_staged_by, sync
 from connector_runner.datasets.columnar.tables import Entry, table_gone
 from connector_runner.protocols.batch import Row
 from connector_runner.protocols.errors import StagedFileGoneError, TransientError
@@ -32,8 +32,7 @@ from connector_runner.sinks.delta.upkeep import Keeper, Upkeep
 
 STAGED = "_staged"
 """The folder in a table's folder for files that no commit names yet; readers and vacuum leave names with an underscore alone."""
-STAGED_SECONDS = 24 * 3600.0
-"""What a killed runner left there is removed after this time."""
+STAGED_SECONDS = 24 * 3600.0  # what a killed runner left there is removed after this time
 RECORD = "connectorRunner"
 """The member of a commit's information that says who wrote it, and the position after it."""
 KEY = "connectorRunner.key"
@@ -68,18 +67,18 @@ class Table:
         self.name = name
         self.uri = f"{store.uri}/{name}"
         self._store = store
-        # An object can't be renamed; nobody sees it before it is complete, so it may be at its final place from the beginning.
-        self.staging = (
-            StagingFolder(store.filesystem, store.path(name, STAGED))
-            if store.is_local
-            else StagingFolder(store.filesystem, store.path(name), lambda path: Upload(store, path))
-        )
+        self.staging = StagingFolder(store.filesystem, store.path(name, STAGED))
+        if (
+            not store.is_local
+        ):  # an object can't be renamed; nobody sees it before it is complete, so it begins at its final place
+            self.staging = StagingFolder(store.filesystem, store.path(name), lambda path: Upload(store, path))
         self._pending = pending
-        # On a file system what was staged is elsewhere.
-        self._keeper = None if upkeep is None else Keeper(upkeep, None if store.is_local else self._remove_uploaded)
+        remove = None if store.is_local else self._remove_uploaded  # on a file system what was staged is elsewhere
+        self._keeper = Keeper(upkeep, remove) if upkeep is not None else None
         self._delta: DeltaTable | None = None
         self._layout: Layout | None = None
         self._next_number: dict[str, int] = {}
+        self._fenced: Collection[str] = ()
 
     @property
     def exists(self) -> bool:
@@ -195,9 +194,8 @@ class Table:
     def query(self, sql: str) -> pa.Table:
         """Runs a statement in which the table is called `t`."""
         found = QueryBuilder().register("t", self.delta).execute(sql)
-        return pa.RecordBatchReader.from_stream(
-            found
-        ).read_all()  # deltalake's own would let no other Python run meanwhile
+        # deltalake's own would let no other Python run meanwhile
+        return pa.RecordBatchReader.from_stream(found).read_all()
 
     def read(self) -> pa.Table:
         """All its rows; of a small table."""
@@ -310,21 +308,23 @@ class Table:
         for name in names:
             self.staging.remove(name)
 
-    def remove_old_staged(self) -> int:
-        """See `columnar.tables.Table.remove_old_staged`."""
+    def remove_old_staged(self, apps: Collection[str]) -> int:
+        """See `columnar.tables.Table.remove_old_staged`; in a bucket that is done with the old versions."""
+        self._fenced = apps
         if not self._store.is_local:  # staged files lie beside committed ones there, under names of the same kind
             return 0
-        old = [name for name, written in self.staging.staged() if time.time() - written > STAGED_SECONDS]
+        old = [name for name, written in self.staging.staged(apps) if time.time() - written > STAGED_SECONDS]
         # Read after the list: what was decided before is in it, or was carried out and has left the folder.
-        needed = named_files(self._pending()) if old else ()
-        gone = [name for name in old if name not in needed]
-        self.remove_staged(gone)
+        gone = set(old) - (named_files(self._pending()) if old else frozenset())
+        self.remove_staged(sorted(gone))
         return len(gone)
 
     def _remove_uploaded(self, hours: int) -> None:
         """The same in a bucket, where only a list of all versions says which file is of no use."""
+        if not self._fenced:
+            return
         needed = named_files(self._pending())  # what was carried out before is in the version that is read next
         found = self.refresh().vacuum(hours, dry_run=True, enforce_retention_duration=False, full=True)
-        names = {name for path in found if (name := PurePath(path).name).startswith(PREFIX)}
+        names = {name for path in found if is_staged_by(name := PurePath(path).name, self._fenced)}
         if left := names - needed:
             self.remove_staged(sorted(left - named_files(self._pending())))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -237,9 +237,11 @@ class Table:
         for name in names:
             self.staging.remove(name)
 
-    def remove_old_staged(self) -> int:
+    def remove_old_staged(self, apps: Collection[str]) -> int:
         """See `columnar.tables.Table.remove_old_staged`."""
-        old = [name for name, written in self.staging.staged() if time.time() - written > STAGED_SECONDS]
+        if not self.exists:
+            return 0
+        old = [name for name, written in self.staging.staged(apps) if time.time() - written > STAGED_SECONDS]
         if not old:
             return 0
         # Read after the list: what was decided before is in it, or was carried out and has left the folder.

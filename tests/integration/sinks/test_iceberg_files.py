@@ -13,6 +13,7 @@ from pyiceberg.exceptions import CommitFailedException, ValidationException
 from pyiceberg.table import Table as IcebergTable
 
 from connector_runner.datasets.columnar.intents import Intent, encode_intents
+from connector_runner.datasets.columnar.staging_folder import own_prefix
 from connector_runner.datasets.names import CHECKPOINTS
 from connector_runner.protocols.batch import Batch, Operation
 from connector_runner.protocols.errors import StagedFileGoneError, TransientError
@@ -110,7 +111,7 @@ async def test_two_that_forget_the_same_snapshots_do_not_disturb_each_other(tmp_
 async def test_old_staged_files_stay_that_a_connector_has_decided_to_commit(tmp_path: Path) -> None:
     dataset = await lake_with_snapshots(tmp_path)
     staged = dataset.root / NAMESPACE / "rows" / STAGED
-    names = [f"connector-{name}.parquet" for name in ("decided", "changes", "left")]
+    names = [f"{own_prefix('default/test/test')}{name}.parquet" for name in ("decided", "changes", "left")]
     for name in names:
         (staged / name).write_bytes(b"")
         os.utime(staged / name, (time.time() - STAGED_SECONDS - 60,) * 2)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from connector_runner.datasets.columnar.connection import LakeConnection
+from connector_runner.datasets.columnar.intents import Intent
 from connector_runner.datasets.columnar.stage import Stage
-from connector_runner.datasets.columnar.tables import Rows
+from connector_runner.datasets.columnar.staging_folder import own_prefix
+from connector_runner.datasets.columnar.tables import Key, Rows
 from connector_runner.protocols.batch import Batch, Operation
 from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, StagedFileGoneError, TransientError
 from connector_runner.protocols.sink import Sink, SinkContext, Staging, Transaction
@@ -72,13 +77,119 @@ async def test_a_claim_leaves_the_files_that_another_connector_still_needs(
     other = context(dataset, connector="default/other", uid="uid-2", write_mode=WriteMode.APPEND)
     await die_undone(other, row(1), monkeypatch)
     staged = dataset.root / "rows" / STAGED
-    (staged / "connector-left.parquet").write_bytes(b"")
-    for file in staged.iterdir():
-        os.utime(file, (time.time() - STAGED_SECONDS - 60,) * 2)
+    left = staged / f"{own_prefix('default/test/test')}left.parquet"
+    left.write_bytes(b"")
+    a_day_passes(staged)
     await run_to_end([row(2), row(3)], context(dataset, run=2, **append))
-    assert not (staged / "connector-left.parquet").exists(), "what nobody needs is removed"
+    assert not left.exists(), "what nobody needs is removed"
     await run_to_end([row(1)], context(dataset, connector="default/other", uid="uid-2", run=2, **append))
     assert dataset.read(SMALL, "rows", order="k") == rows_until(3)
+
+
+def a_day_passes(staged: Path) -> None:
+    for file in staged.iterdir():
+        os.utime(file, (time.time() - STAGED_SECONDS - 60,) * 2)
+
+
+def sleep_before_deciding(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], None]) -> None:
+    """The next commit of the ledger finds its runner asleep: its files are sealed, and something happens before it wakes up."""
+    original = LedgerTable.commit
+
+    def late(ledger: LedgerTable, rows: Rows, pending: Mapping[str, str]) -> bool:
+        monkeypatch.setattr(LedgerTable, "commit", original)
+        meanwhile()
+        return original(ledger, rows, pending)
+
+    monkeypatch.setattr(LedgerTable, "commit", late)
+
+
+async def test_a_claim_leaves_the_files_that_another_connector_has_sealed_and_may_still_decide(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One sleeps for more than a day between sealing and deciding; meanwhile another one starts that writes into the same table."""
+    dataset = LakeDataset(tmp_path)
+    append = {"write_mode": WriteMode.APPEND}
+    await run_to_end([row(2)], context(dataset, **append))
+    made, number = await claimed(context(dataset, connector="default/other", uid="uid-2", write_mode=WriteMode.APPEND))
+
+    def sleep() -> None:
+        a_day_passes(dataset.root / "rows" / STAGED)
+        asyncio.run(run_to_end([row(2), row(3)], context(dataset, run=2, **append)))
+
+    sleep_before_deciding(monkeypatch, sleep)
+    await made.write(Transaction(number + 1, (row(1),), "list"))
+    await made.close()
+    assert dataset.read(SMALL, "rows", order="k") == rows_until(3)
+
+
+async def test_a_claim_removes_what_its_own_earlier_run_has_sealed_only_when_that_can_not_decide_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The earlier one wakes up in the midst of the claim, decides, and dies."""
+    dataset = LakeDataset(tmp_path)
+    append = {"write_mode": WriteMode.APPEND}
+    await run_to_end([row(1)], context(dataset, **append))
+    older, number = await claimed(context(dataset, run=2, **append))
+    remove, carry_out = LakeConnection.remove_old_staged, Table.carry_out
+    removed, woken, threads = threading.Event(), threading.Event(), list[int]()
+
+    def pause(connection: LakeConnection, keys: Iterable[Key]) -> int:
+        gone = remove(connection, keys)
+        removed.set()
+        assert woken.wait(60)
+        return gone
+
+    def die(table: Table, intent: Intent) -> None:
+        if threading.get_ident() in threads:
+            raise _Died
+        carry_out(table, intent)
+
+    def sleep() -> None:
+        threads.append(threading.get_ident())
+        a_day_passes(dataset.root / "rows" / STAGED)
+        heir.start()
+        assert removed.wait(60)
+
+    newer, rows = context(dataset, run=3, **append), [row(at) for at in range(1, 4)]
+    heir = threading.Thread(target=lambda: asyncio.run(run_to_end(rows, newer)))
+    sleep_before_deciding(monkeypatch, sleep)
+    monkeypatch.setattr(LakeConnection, "remove_old_staged", pause)
+    monkeypatch.setattr(Table, "carry_out", die)
+    with pytest.raises((_Died, TransientError)):
+        await older.write(Transaction(number + 1, (row(2),), "list"))
+    woken.set()
+    heir.join(60)
+    assert dataset.read(SMALL, "rows", order="k") == rows_until(3)
+
+
+def die_once(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    original = Table.carry_out
+
+    def die(*_: Any) -> None:
+        monkeypatch.setattr(Table, "carry_out", original)
+        raise _Died
+
+    return die
+
+
+async def test_what_one_run_has_decided_is_carried_out_before_another_of_the_same_connector_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two streams of one connector, each with its own fence: neither claim fences off the other."""
+    dataset = LakeDataset(tmp_path)
+    made, number = await claimed(context(dataset))
+    other = build_sink(context(dataset, tables={"second": "second"}))
+    second = dataclasses.replace(row(2), schema=dataclasses.replace(SMALL, stream="second"))
+    at = (await other.claim()).number
+    await other.prepare(second.schema)
+    monkeypatch.setattr(Table, "carry_out", die_once(monkeypatch))
+    with pytest.raises(_Died):
+        await made.write(Transaction(number + 1, (row(1),), "list"))
+    await other.write(Transaction(at + 1, (second,), "list"))
+    await other.close()
+    await run_to_end([row(1), row(2)], context(dataset, run=2))
+    assert dataset.read(SMALL, "rows", order="k") == rows_until(2)
+    assert dataset.read(SMALL, "second", order="k") == [(2, "row 2")]
 
 
 @MODES

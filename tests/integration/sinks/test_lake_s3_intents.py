@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from connector_runner.datasets.columnar.staging_folder import own_prefix
 from connector_runner.protocols.batch import Batch, Operation
 from connector_runner.protocols.errors import FenceLostError, StagedFileGoneError, TransientError
 from connector_runner.protocols.sink import Sink, SinkContext, Staging, Transaction
@@ -90,14 +91,15 @@ async def test_a_vacuum_leaves_the_files_that_another_connector_still_needs(
         patched.setattr(Table, "carry_out", die)
         with pytest.raises(_Died):
             await made.write(Transaction(number + 1, (row(1),), "list"))
-    names = ("connector-left.parquet", "connector-left.changes.parquet", "theirs.parquet")
+    own, theirs = own_prefix("default/test/test"), f"{own_prefix('default/other/test')}left.parquet"
+    names = (f"{own}left.parquet", f"{own}left.changes.parquet", "theirs.parquet", theirs)
     for name in names:
         with s3_server.files().open_output_stream(f"{dataset.path}/rows/{name}") as file:
             file.write(b"-")
     monkeypatch.setattr(upkeep, "STAGED_HOURS", 0)
     monkeypatch.setattr(upkeep, "retention_hours", lambda *_: 0)
     await run_to_end([row(2), row(3)], context(dataset, **append))
-    assert [name for name in names if f"rows/{name}" in dataset.objects()] == ["theirs.parquet"]
+    assert [name for name in names if f"rows/{name}" in dataset.objects()] == ["theirs.parquet", theirs]
     await run_to_end([row(1)], context(dataset, run=2, **other))
     assert dataset.read(SMALL, "rows", order="k") == rows_until(3)
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from connector_runner.datasets.columnar import stage
+from connector_runner.datasets.columnar.staging_folder import own_prefix
 from connector_runner.protocols.batch import Batch, Operation
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.sink import Sink, Staging, Transaction
@@ -52,9 +53,11 @@ async def test_staged_files_of_killed_runners_are_removed_after_a_day(tmp_path: 
     dataset = LakeDataset(tmp_path)
     await run_to_end([noise(1, 1, 10)], context(dataset))
     staged = dataset.root / "rows" / STAGED
+    own = own_prefix("default/test/test")
     ages = {
-        "connector-old.parquet": STAGED_SECONDS + 60,
-        "connector-young.parquet": STAGED_SECONDS - 600,
+        f"{own}old.parquet": STAGED_SECONDS + 60,
+        f"{own}young.parquet": STAGED_SECONDS - 600,
+        f"{own_prefix('default/other/test')}.parquet": 10**7,
         "theirs.parquet": 10**7,
     }
     for name, age in ages.items():
@@ -62,7 +65,7 @@ async def test_staged_files_of_killed_runners_are_removed_after_a_day(tmp_path: 
         os.utime(staged / name, (time.time() - age,) * 2)
     await run_to_end([noise(1, 1, 10), noise(2, 1, 10)], context(dataset, run=2))
     left = {path.name for path in staged.iterdir()}
-    assert ages.keys() & left == {"connector-young.parquet", "theirs.parquet"}
+    assert ages.keys() - left == {f"{own}old.parquet"}
 
 
 def stream(number: int) -> StreamSchema:

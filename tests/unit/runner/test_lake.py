@@ -255,7 +255,7 @@ def test_changes_are_staged_in_parts_and_in_order(tmp_path: Path) -> None:
     changes.add([(UPSERT, (number, f"row {number}")) for number in range(count)])
     changes.add([(DELETE, (5, "gone")), (INSERT, (count, "new"))])
     folder = StagingFolder(fs.LocalFileSystem(), str(tmp_path))
-    staged = pq.read_table(tmp_path / write_changes(folder, columns, changes))
+    staged = pq.read_table(tmp_path / write_changes(folder, columns, changes, "default/test/test"))
     wanted = [{"k": number, "v": f"row {number}", CHANGE: "upsert"} for number in range(count)]
     wanted[5] |= {"v": None, CHANGE: "delete"}
     assert staged.to_pylist() == [*wanted, {"k": count, "v": "new", CHANGE: "insert"}]
@@ -265,7 +265,7 @@ def test_the_changes_of_all_tables_count_together() -> None:
     def no_table(name: str) -> Any:
         raise AssertionError(name)
 
-    stage = Stage("default/test", no_table, Beside(sqlite3.connect(":memory:"), no_table))
+    stage = Stage("default/test", no_table, Beside(sqlite3.connect(":memory:"), no_table, "default/test"))
     operations = [(UPSERT, (number, "x" * 1000)) for number in range(10)]
     stage.take([(Columns(ROW), "one", operations)])
     once = stage.size
