@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
 
+from connector_runner.sources.mysql.ddl.impossible_dates import may_zero_dates
 from connector_runner.sources.mysql.ddl.statement_reader import Reader
 from connector_runner.sources.mysql.ddl.tokens import Token, split
 from connector_runner.sources.mysql.types.names import fold_column
@@ -35,12 +36,14 @@ class Alteration:
         ignores: MariaDB's ALTER IGNORE: rows may be removed.
         is_known: Whether the statement is known at all.
         index: The index that a DROP INDEX removes; "" where it is none.
+        zeroes_dates: Whether it may have made zeros of impossible dates in any column (`may_zero_dates`).
     """
 
     specs: tuple[Spec, ...] = ()
     ignores: bool = False
     is_known: bool = True
     index: str = ""
+    zeroes_dates: bool = False
 
     @property
     def has_cascades(self) -> bool:
@@ -61,10 +64,10 @@ def read_alteration(statement: str, *, sql_mode: int = 0, is_mariadb: bool = Fal
     tokens = list(split(statement, sql_mode, is_mariadb=is_mariadb))
     if tokens and tokens[0].key == "SET":
         tokens = tokens[next((i for i, token in enumerate(tokens) if token.key == "FOR"), 0) + 1 :]
-    reader = Reader(tokens, "")
+    reader, zeroes = Reader(tokens, ""), may_zero_dates(tokens, sql_mode, is_mariadb=is_mariadb)
     if not reader.take("ALTER"):
         is_index = bool(tokens) and tokens[0].key in {"CREATE", "DROP", "RENAME"}
-        return Alteration(index=_dropped_index(reader)) if is_index else UNKNOWN
+        return Alteration(index=_dropped_index(reader), zeroes_dates=zeroes) if is_index else UNKNOWN
     ignores = "IGNORE" in [token.key for token in tokens[1:3]]
     reader.skip("ONLINE", "OFFLINE", "IGNORE")
     reader.take("TABLE")
@@ -73,7 +76,7 @@ def read_alteration(statement: str, *, sql_mode: int = 0, is_mariadb: bool = Fal
     if reader.take("WAIT"):
         reader.name()
     reader.take("NOWAIT")
-    return Alteration(tuple(_split(reader.rest())), ignores)
+    return Alteration(tuple(_split(reader.rest())), ignores, zeroes_dates=zeroes)
 
 
 def _dropped_index(reader: Reader) -> str:

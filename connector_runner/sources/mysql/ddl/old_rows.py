@@ -19,10 +19,21 @@ def find_change(before: TableDefinition, after: TableDefinition, alteration: Alt
         after: The definition after it; a guess does not show what happened in between.
         alteration: The statement.
     """
+    dates = _change_of_dates(before, after) if alteration.zeroes_dates else Change.NONE
     if before.is_guess or after.is_guess:
         change = change_by_text(alteration, before)
-        return change if before.key == after.key else Change.KEYS
-    return change_by_definitions(before, after, alteration)
+        return max(dates, change) if before.key == after.key else Change.KEYS
+    return max(dates, change_by_definitions(before, after, alteration))
+
+
+def _change_of_dates(before: TableDefinition, after: TableDefinition) -> Change:
+    """What zeros in place of impossible dates would change: keys, other values, or nothing."""
+    change = Change.NONE
+    for table in (before, after):
+        for column in table.columns:
+            if column.type.base in {"date", "datetime"}:
+                change = max(change, Change.KEYS if column.name in table.key else Change.VALUES)
+    return change
 
 
 def remember_dropped(before: TableDefinition, after: TableDefinition, alteration: Alteration) -> tuple[str, ...]:
