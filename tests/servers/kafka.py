@@ -45,6 +45,8 @@ SETTINGS = {
     # A killed broker may register again after this time.
     "broker.session.timeout.ms": "2000",
     "broker.heartbeat.interval.ms": "500",
+    # How often late transactions are looked for.
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",
 }
 
 

@@ -148,8 +148,8 @@ KAFKA = Descriptor(
         "TlsProblem": "the certificate of the brokers or of the schema registry is not trusted, or they do not speak TLS",
         "NotAllowed": "an ACL or the schema registry refuses what the runner needs; the message names it",
         "MissingTopic": "the topic does not exist, and the URL says `topics=exist`; or it was deleted while the runner wrote into it",
-        "InvalidDataset": "the topic has settings under which the promise can't be kept; the message names them; or what the URL of the "
-        "schema registry names is none",
+        "InvalidDataset": "the topic has settings under which the promise can't be kept; the message names them; or a transaction takes longer than the "
+        "brokers allow; or what the URL of the schema registry names is none",
     },
     url="`kafka://broker:9092,broker2:9092/topic`; `{table}` in the topic's name stands for the stream's table, which is also the "
     "default; `?partitions=6&replication=3` for topics that are created, `?topics=exist`",

@@ -31,10 +31,12 @@ SECONDS = 20.0
 """How long one request may take."""
 SLICE = 2.0
 """How soon somebody who waits for the first answer looks whether the brokers have refused the connection."""
-TRANSACTION_SECONDS = 60
-"""The broker aborts a transaction that is open for longer; that is also how long a suspended runner can hold readers up."""
+TRANSACTION_SECONDS = 60.0
+"""The broker aborts a transaction that is open for longer, and so long a suspended runner can hold readers up; see `transaction_time`."""
 COMMIT_SECONDS = 60.0
-"""How long to wait for the answer to a commit; after that the ledger tells what became of it."""
+"""How long to wait for the answer to a commit, at least; after that the ledger tells what became of it."""
+REQUEST_SECONDS = 60.0
+"""How long librdkafka waits for an answer on a connection; else it takes the time of a transaction for that."""
 BATCH_BYTES = 512 * 1024
 QUEUED_KILOBYTES = 64 * 1024
 CONSUMED = 5000
@@ -208,13 +210,26 @@ class Client:
             )
             self.pause(silent, waits, 0.0)
 
-    def producer(self, transactional_id: str) -> Producer:
-        """A producer of transactions; it does nothing before `init_transactions`."""
+    def longest_transaction(self) -> float | None:
+        """How many seconds a transaction may be open at most, as the brokers say; None if an ACL does not allow to ask."""
+        broker = next(iter(self.admin.list_topics(timeout=SECONDS).brokers))
+        resource = ConfigResource(ResourceType.BROKER, str(broker))
+        (answer,) = self.admin.describe_configs([resource], request_timeout=SECONDS).values()
+        try:
+            return int(self._wait(answer)["transaction.max.timeout.ms"].value) / 1000
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.CLUSTER_AUTHORIZATION_FAILED:
+                raise
+            return None
+
+    def producer(self, transactional_id: str, seconds: float) -> Producer:
+        """A producer of transactions that may take so long; it does nothing before `init_transactions`."""
         return Producer(
             {
                 **self._common,
                 "transactional.id": transactional_id,
-                "transaction.timeout.ms": TRANSACTION_SECONDS * 1000,
+                "transaction.timeout.ms": int(seconds * 1000),
+                "socket.timeout.ms": int(min(seconds, REQUEST_SECONDS) * 1000),
                 "message.max.bytes": 100_000_000,
                 "batch.size": BATCH_BYTES,
                 "linger.ms": 5,
@@ -226,17 +241,17 @@ class Client:
             }
         )
 
-    def commit(self, producer: Producer) -> None:
-        """Commits; tries again what librdkafka says may be tried again."""
+    def commit(self, producer: Producer, seconds: float = COMMIT_SECONDS) -> None:
+        """Commits what may take so long to send; tries again what librdkafka says may be tried again."""
         self.admin.poll(0)  # else what it has to say piles up
-        self._patiently(producer.commit_transaction)
+        self._patiently(producer.commit_transaction, seconds)
 
     def initialise(self, producer: Producer) -> None:
         """Fences every other producer of the transactional id, and waits until its transaction has ended."""
         self._patiently(producer.init_transactions)
 
-    def _patiently(self, call: Callable[[float], Any]) -> None:
-        end = time.monotonic() + COMMIT_SECONDS
+    def _patiently(self, call: Callable[[float], Any], seconds: float = COMMIT_SECONDS) -> None:
+        end = time.monotonic() + max(seconds, COMMIT_SECONDS)
         while True:
             try:
                 call(1.0)

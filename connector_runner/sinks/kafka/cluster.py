@@ -22,6 +22,7 @@ from connector_runner.sinks.kafka.dialect import DIALECT
 from connector_runner.sinks.kafka.errors import explain
 from connector_runner.sinks.kafka.records import VALUE_ERRORS
 from connector_runner.sinks.kafka.schema_registry import SchemaRegistry
+from connector_runner.sinks.kafka.transaction_time import TransactionTime
 
 LOG = logging.getLogger("connector_runner.kafka")
 Access = tuple[str, Mapping[str, str]]
@@ -34,6 +35,7 @@ class KafkaCluster:
 
     Attributes:
         connection: The newest connection.
+        transactions: How long a transaction may be open.
 
     Args:
         context: Where the cluster is, and who writes.
@@ -51,6 +53,7 @@ class KafkaCluster:
         self._used: Access = ("", {})
         self._accepted: Access | None = None
         self.leaving = threading.Event()
+        self.transactions = TransactionTime()
         self.connection: KafkaConnection | None = None
 
     def connect(self, *, create: bool = True) -> KafkaConnection:
@@ -84,7 +87,7 @@ class KafkaCluster:
         client = kafka.Client(parse_address(url), settings_of(options), self.leaving)
         self._where, self._said = client.where, client.said
         registry = SchemaRegistry(options) if options.get("format") == "avro" else None
-        connection = KafkaConnection(client, self._connector, registry, limit=state_limit(options))
+        connection = KafkaConnection(client, self._connector, self.transactions, registry, limit=state_limit(options))
         try:
             with self.explained():
                 connection.load()

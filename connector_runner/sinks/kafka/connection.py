@@ -8,11 +8,12 @@ copy tells who holds it.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from connector_runner.datasets.fencing import COLUMNS, Holder
 from connector_runner.datasets.ledger_statements import build_ledger_statements
@@ -22,9 +23,11 @@ from connector_runner.protocols.errors import ActionRequiredError, TransientErro
 from connector_runner.sinks.kafka import client as kafka
 from connector_runner.sinks.kafka import ledger_records as ledger
 from connector_runner.sinks.kafka.dialect import DIALECT
+from connector_runner.sinks.kafka.errors import code_of
 from connector_runner.sinks.kafka.key_state import KeyState
 from connector_runner.sinks.kafka.records import Headers
 from connector_runner.sinks.kafka.schema_registry import SchemaRegistry
+from connector_runner.sinks.kafka.transaction_time import TransactionTime
 
 PATIENCE, NEVER = 1.0, float("inf")
 OVERHEAD = 512
@@ -56,16 +59,19 @@ class KafkaConnection:
     Args:
         client: The cluster.
         connector: Who writes.
+        transactions: How long a transaction may be open.
         registry: Where the schemas of values are kept; None for values in JSON.
         limit: How much what the topics hold may take on disk, in MiB.
     """
 
     def __init__(
-        self, client: kafka.Client, connector: str, registry: SchemaRegistry | None = None, *, limit: int
-    ) -> None:
+        self, client: kafka.Client, connector: str, transactions: TransactionTime,
+        registry: SchemaRegistry | None = None, *, limit: int,
+    ) -> None:  # fmt: skip
         self.client = client
         self.registry = registry
         self._connector = connector
+        self._transactions = transactions
         self._local = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._local.execute(build_ledger_statements(TableNames("", ""), DIALECT).create_checkpoints)
         self._local.executescript("CREATE TEMP TABLE changed (connector, stream, table_name);\n" + _TRIGGERS)
@@ -74,6 +80,7 @@ class KafkaConnection:
         self._base: ledger.Rows = {}
         self._producers: dict[str, Producer] = {}
         self._begun = self._broken = False
+        self._begun_at = 0.0
         self._pending: list[tuple[str, Sequence[str], Sequence[Any]]] = []
         self._topics: dict[str, kafka.Topic] = {}
 
@@ -182,15 +189,25 @@ class KafkaConnection:
         if producer is None:
             topic = ledger.ledger_topic(connector)
             self._require_ledger(topic)
-            producer = self.client.producer(ledger.transactional_id(connector))
-            self._producers[connector] = producer
-            self.client.initialise(producer)
+            producer = self._initialised(connector)
             before = {key: row for key, row in self._base.items() if key[0] == connector}
             if self._read({topic: 1}, NEVER) != before:  # to its end: what is behind an open transaction counts, too
                 raise MovedError(
                     f"somebody else has written to the ledger of {connector} in this moment; it is read again"
                 )
         return producer
+
+    def _initialised(self, connector: str) -> Producer:
+        while True:
+            producer = self.client.producer(ledger.transactional_id(connector), self._transactions.seconds)
+            self._producers[connector] = producer
+            try:
+                self.client.initialise(producer)
+            except KafkaException as error:
+                if code_of(error) != KafkaError.INVALID_TRANSACTION_TIMEOUT or not self._transactions.lower():
+                    raise
+            else:
+                return producer
 
     def _require_ledger(self, topic: str) -> None:
         """Makes sure that the ledger's topic exists and keeps the newest record of each key."""
@@ -213,7 +230,7 @@ class KafkaConnection:
         producer = self._producer(self._connector)
         if not self._begun:
             producer.begin_transaction()
-            self._begun = True
+            self._begun, self._begun_at = True, time.monotonic()
         return producer
 
     def load_state(self, stream: str, table: str, owner: tuple[str, str] | None) -> None:
@@ -280,7 +297,8 @@ class KafkaConnection:
                 ).fetchone()
                 value = None if row is None else ledger.encode_row(row)
                 self._send(producer, ledger.ledger_topic(key[0]), ledger.encode_key(key), value)
-            self.client.commit(producer)
+            self.client.commit(producer, self._transactions.seconds)
+            self._transactions.committed()
         self._begun = False
         self._pending.clear()
         self._local.execute("DELETE FROM changed")
@@ -299,6 +317,7 @@ class KafkaConnection:
         self._pending.clear()
         if self._begun:
             self._begun = False
+            self._transactions.failed(time.monotonic() - self._begun_at)
             producer = self._producers[self._connector]
             try:
                 producer.purge()

@@ -160,6 +160,7 @@ class KafkaSink(BlockingSink):
         with self._database.explained():
             if connection is None:
                 raise TransientError("there is no connection", reason="DatasetUnavailable")
+            self._cluster.transactions.adapt(connection.client)
             try:
                 connection.initialise()
             except MovedError:  # an own transaction has ended only now

@@ -109,11 +109,11 @@ async def test_of_two_that_claim_a_topic_in_one_moment_at_most_one_keeps_it(
     first, second = (build_sink(context(dataset, connector=f"default/{name}")) for name in ("one", "two"))
     commit, claimed = kafka.Client.commit, list[Any]()
 
-    def commit_after_the_other(self: kafka.Client, producer: Producer) -> None:
+    def commit_after_the_other(self: kafka.Client, producer: Producer, *more: float) -> None:
         if not claimed:  # the first one has read the ledgers, and the second one claims before it commits
             claimed.append(None)
             claimed.append(second._claim())  # type: ignore[attr-defined]
-        commit(self, producer)
+        commit(self, producer, *more)
 
     monkeypatch.setattr(kafka.Client, "commit", commit_after_the_other)
     with pytest.raises(TransientError, match="default/two has claimed topic rows in the same moment"):
