@@ -19,12 +19,18 @@ from connector_runner.schemas.outcome import ExitCode
 
 replace = msgspec.structs.replace
 _KILLED = 137
+_OF_FAILURES = (
+    *("failures", "failed_for", "refused", "held_back", "reason", "message"),
+    *("retry_at", "failed_begun", "failed_at", "failed_alone"),
+)
+"""Fields of a Discovery that say how attempts failed."""
 
 
 def fold(facts: Facts) -> ConnectorStatus:
     """The part of the status that is memory; nothing is decided here."""
     status = _fold_execution(facts, facts.seen.status)
     status = _fold_answer(facts, status)
+    status = replace(status, discovery=_without_earlier(facts, status.discovery))
     return _fold_discovery(facts, fold_progress(facts, status))
 
 
@@ -124,6 +130,14 @@ def _record_deleted(facts: Facts, status: ConnectorStatus, job: ObservedJob) -> 
     return replace(status, last_execution=replace(status.last_execution, finished_at=""))
 
 
+def _without_earlier(facts: Facts, known: Discovery) -> Discovery:
+    """Without failures to list what the spec no longer asks for: they say nothing of the present configuration."""
+    if not known.failures or known.failed_for == facts.hashes.listing:
+        return known
+    never = Discovery()
+    return replace(known, **{name: getattr(never, name) for name in _OF_FAILURES})
+
+
 def _fold_discovery(facts: Facts, status: ConnectorStatus) -> ConnectorStatus:
     seen, unread = facts.seen, facts.unread
     if unread is None or seen.pods is None or not unread.is_asked_for:
@@ -168,7 +182,6 @@ def _record_catalogue(
 
 def _record_failure(facts: Facts, before: Discovery, unread: JobFacts) -> Discovery:
     job, seen = unread.job, facts.seen
-    failures = before.failures + 1 if before.failed_for == facts.hashes.listing else 1
     ending = termination.read_ending(job, seen.pods or ())
     reason, message = ending.reason, ending.message
     if unread.has_listed:
@@ -180,7 +193,7 @@ def _record_failure(facts: Facts, before: Discovery, unread: JobFacts) -> Discov
     failed = replace(
         before,
         attempts=job.run,
-        failures=failures,
+        failures=before.failures + 1,
         failed_for=facts.hashes.listing,
         refused=ending.outcome == termination.REFUSED,
         held_back=reason is Reason.DISCOVERY_TIMED_OUT and not _has_started(facts, job),

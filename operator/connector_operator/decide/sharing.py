@@ -137,11 +137,10 @@ def _take_answer(facts: Facts, memory: ConnectorStatus, answer: Answer) -> Conne
 def _take_failure(facts: Facts, before: Discovery, failure: Failure) -> Discovery:
     """Counts the failure as its own; the delay follows from the shared Job, so all that waited retry together."""
     known = failure.discovery
-    failures = before.failures + 1 if before.failed_for == facts.hashes.listing else 1
     ended = parse_time(known.failed_at) or facts.seen.now
     failed = replace(
         before,
-        failures=failures,
+        failures=before.failures + 1,
         failed_for=facts.hashes.listing,
         refused=known.refused,
         held_back=known.held_back,

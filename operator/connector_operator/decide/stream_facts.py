@@ -50,7 +50,7 @@ def gather_stream_facts(facts: Facts, memory: ConnectorStatus) -> StreamFacts:
     is_fresh = spec is not None and bool(discovery.at) and discovery.config_hash == hashes.config
     is_cut_short = bool(asked) and not is_answered and not was_asked
     is_missed = bool(asked) and not has_selected
-    has_failed = spec is not None and bool(discovery.failures) and discovery.failed_for == hashes.listing
+    has_failed = bool(discovery.failures)
     is_stale = not is_fresh or is_cut_short
     is_list_due = is_stale or (spec is not None and discovery.rediscover_at != spec.rediscover_at)
     next_at = None

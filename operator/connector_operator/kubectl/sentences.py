@@ -121,16 +121,9 @@ def _carried(connector: Object) -> Iterator[Line]:
         yield "progress", "Not known: the operator, or the installed CRD, is of a version that does not report it."
 
 
-def _is_earlier(connector: Object, failure: str) -> bool:
-    """Whether a failure that the status remembers is of an earlier configuration: the present one's streams are listed, and nothing is said of it there."""
-    listed = find_condition(connector, "Discovered")
-    is_listed = find_text(listed, "status") == "True"
-    return is_listed and not (failure and failure in find_text(listed, "message"))
-
-
 def _discovery(connector: Object, now: datetime) -> Iterator[Line]:
     discovery = find(connector, "status", "discovery") or {}
-    if not find_count(discovery, "failures") or _is_earlier(connector, find_text(discovery, "message")):
+    if not find_count(discovery, "failures"):
         return
     said = [find_text(discovery, "reason"), find_text(discovery, "message")]
     if find_text(find_condition(connector, "Ready"), "reason") == Reason.DISCOVERING.value:

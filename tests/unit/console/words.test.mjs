@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { asSentence, copiedPart, formatAge, formatCount, formatSeconds, formatShort, formatWhen, hasFailedDiscovery, plural, toneOf, whyOf } from "../../../operator/connector_operator/api/static/console/words.js";
+import { asSentence, copiedPart, formatAge, formatCount, formatSeconds, formatShort, formatWhen, plural, toneOf, whyOf } from "../../../operator/connector_operator/api/static/console/words.js";
 
 test("seconds and ages are said as kubectl says them", () => {
   assert.deepEqual([0, 119, 120, 7199, 7200, 172799, 172800].map(formatSeconds), ["0s", "119s", "2m", "119m", "2h", "47h", "2d"]);
@@ -52,10 +52,4 @@ test("a copy's part is known only with its whole", () => {
 test("a message begins with a capital, a name stays as it is", () => {
   assert.equal(asSentence("there is no Dataset"), "There is no Dataset");
   for (const text of ["shop.orders can't be read", "ws://nowhere: refused", "Ready", ""]) assert.equal(asSentence(text), text);
-});
-
-test("failures of an earlier configuration are none of the present one", () => {
-  const has = (status, message, failures = 4) => hasFailedDiscovery({ discovery: { failures, message: "No route" }, conditions: [{ type: "Discovered", status, message }] });
-  assert.deepEqual([has("True", "8 streams."), has("True", "8 streams. Listing them again failed: No route"), has("False", "No route"), has("False", "", 0)], [false, true, true, false]);
-  assert.equal(hasFailedDiscovery({ discovery: { failures: 1, message: "" }, conditions: [] }), true);
 });

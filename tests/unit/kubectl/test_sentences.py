@@ -83,14 +83,6 @@ def test_an_attempt_that_runs_now_does_not_wait_for_the_next() -> None:
     assert said == "9 attempts have failed: Unavailable: No route.: another one runs now"
 
 
-def test_failures_of_an_earlier_configuration_are_not_said() -> None:
-    failed = {"failures": 4, "reason": "Unavailable", "message": "No route.", "retryAt": ""}
-    for message, is_said in (("8 streams.", False), ("8 streams. Listing them again failed: No route.", True)):
-        ready = condition("Ready", "True", "Running", "It runs.")
-        made = connector("trades", ready, condition("Discovered", "True", "Discovered", message), discovery=failed)
-        assert ("discovery" in dict(explain(made, NOW))) is is_said
-
-
 def test_an_older_operator_and_a_change_it_has_not_seen_are_said() -> None:
     made = connector(observedGeneration=2)
     lines = dict(explain(made, NOW))

@@ -3,7 +3,7 @@
 import { buildCommands, h, redraw, show } from "./dom.js";
 import { Plot } from "./plot.js";
 import { explain } from "./session.js";
-import { asSentence, copiedPart, formatAge, formatCount, formatDue, formatMilliseconds, formatSeconds, formatShort, formatTime, formatWhen, hasFailedDiscovery, plural, toneOf, whyOf } from "./words.js";
+import { asSentence, copiedPart, formatAge, formatCount, formatDue, formatMilliseconds, formatSeconds, formatShort, formatTime, formatWhen, plural, toneOf, whyOf } from "./words.js";
 
 /** The sentence that matters most, and what to do about it. */
 export function buildNow(detail, now) {
@@ -13,9 +13,7 @@ export function buildNow(detail, now) {
   const stale = detail.observed ? null : h("p.hint", {}, "The operator has not looked at the last change yet; what follows is older.");
   const cure = cureOf(detail, ready);
   const retry = detail.retry.at && detail.ready !== "True" ? h("p.hint", {}, `Next start ${formatDue(detail.retry.at, now)}; ${plural(detail.retry.failures, "execution")} in a row failed.`) : null;
-  const discovery = hasFailedDiscovery(detail)
-    ? h("p", {}, sayDiscovery(detail.discovery, head, now))
-    : null;
+  const discovery = detail.discovery.failures ? h("p", {}, sayDiscovery(detail.discovery, head, now)) : null;
   return h(`div.say.${toneOf(detail)}`, {},
     h("p.lead", {}, asSentence(head)), stale, discovery,
     cure ? h("p.cure", {}, h("b", {}, "What to do: "), ...withCode(cure)) : null, retry,

@@ -77,12 +77,6 @@ export function asSentence(text) {
   return /^[a-z]+[ ,]/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text;
 }
 
-/** Whether listing the streams fails now. The status remembers failures of an earlier configuration, too; then its streams are listed, and nothing is said of it there. */
-export function hasFailedDiscovery({ discovery, conditions }) {
-  const listed = conditions.find((condition) => condition.type === "Discovered" && condition.status === "True");
-  return discovery.failures > 0 && (!listed || (discovery.message !== "" && listed.message.includes(discovery.message)));
-}
-
 /** From 0 to 1: how much of the copies is done; null if nothing is copied, or the whole is unknown. */
 export function copiedPart(progress) {
   if (!progress || !progress.copying || !progress.total) return null;
