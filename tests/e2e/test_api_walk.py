@@ -43,7 +43,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         walk(stage.install, stage.environment, print)
         cluster = Cluster(Path(stage.environment["KUBECONFIG"]))
         cluster.kubectl("apply", "-f", str(ROOT / "demo/dataset.yaml"))
-        cluster.kubectl("apply", "-k", str(ROOT / "tests/e2e/localkube-api"))
+        cluster.kubectl("apply", "-k", str(ROOT / "manifests/localkube-api"))
         cluster.kubectl("rollout", "status", "deployment/connectors-api", "--timeout=120s")
         (pod,) = cluster.get("pods", "-l", "app.kubernetes.io/name=connectors-api")["items"]
         for command in ACCOUNT:

@@ -39,7 +39,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         walk(stage.install, stage.environment, print)
         cluster = Cluster(Path(stage.environment["KUBECONFIG"]))
         cluster.kubectl("apply", "-f", str(ROOT / "demo/dataset.yaml"))
-        cluster.kubectl("apply", "-k", str(ROOT / "tests/e2e/localkube-api"))
+        cluster.kubectl("apply", "-k", str(ROOT / "manifests/localkube-api"))
         cluster.kubectl("rollout", "status", "deployment/connectors-api", "--timeout=120s")
         environment = {
             "API": f"http://{pod_address('-l app.kubernetes.io/name=connectors-api', stage.environment)}:8080",

@@ -93,7 +93,7 @@ def connectors(kit: Kit, server: DatabaseServer, localkube: LocalKube) -> Iterat
         url = {"secretKeyRef": {"name": "rows", "key": "url"}}
         kit.dataset("rows", urlFrom=url, table="many_{name}")
         kit.dataset("one", urlFrom=url, table="one")
-        kit.kubectl("apply", "-k", str(ROOT / "tests/e2e/localkube-api"))
+        kit.kubectl("apply", "-k", str(ROOT / "manifests/localkube-api"))
         apply(kit, shop, streams={"include": [f"shop.{table}" for table in TABLES]}, status="running")
         single = kit.get("shop")["spec"] | {"selectedStream": "shop.orders", "datasetId": "one"}
         del single["streams"]

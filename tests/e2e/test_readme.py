@@ -44,7 +44,7 @@ def test_every_block_has_a_test() -> None:
         block_with("ON_MY_CLUSTER=1"),  # test_demo.py sets the same variables; below
         block_with("kubectl apply -f demo/dataset.yaml"),  # test_demo.py runs the same list
         block_with("export KUBECONFIG=.build"),  # test_demo.py types it, and the next one
-        block_with("kubectl apply -k tests/e2e/localkube-api"),
+        block_with("kubectl apply -k manifests/localkube-api"),
         block_with("connector-runner run"),  # below
         block_with("docker push registry.example.org/connector-operator"),  # below
         block_with("mkdir -p install"),  # below
