@@ -94,6 +94,7 @@ class DatabaseServer(ServerProcess):
         self.server_id = server_id
         self._openings = itertools.cycle(sessions or [None])
         self.data = self.directory / "data"
+        self.socket = self.directory / "s"
         self._temporary = self.directory / "tmp"  # of its own: MariaDB removes temporary tables of others at start
         self._temporary.mkdir()
         shutil.copytree(distribution.template, self.data)
@@ -107,7 +108,7 @@ class DatabaseServer(ServerProcess):
         return [
             *self.distribution.program, "--no-defaults", *self.distribution.options, *user_option(),
             f"--datadir={self.data}", f"--port={self.port}", f"--bind-address={self.host}",
-            f"--socket={self.directory / 's'}", f"--tmpdir={self._temporary}", f"--pid-file={self.directory / 'pid'}",
+            f"--socket={self.socket}", f"--tmpdir={self._temporary}", f"--pid-file={self.directory / 'pid'}",
             f"--server-id={self.server_id}", "--log-bin=binlog", "--binlog-format=ROW", "--max-connections=200",
             "--innodb-buffer-pool-size=64M", "--character-set-server=utf8mb4", *self.options,
         ]  # fmt: skip

@@ -15,12 +15,13 @@ from tests.fuzz.mysql.running.connector import TABLE, Connector
 from tests.fuzz.mysql.running.files import TableFiles
 from tests.fuzz.mysql.running.once import await_table
 from tests.fuzz.mysql.running.process import ProcessConnector
-from tests.fuzz.mysql.running.sessions import Sessions
+from tests.fuzz.mysql.running.sessions import Sessions, nearby
 from tests.fuzz.mysql.running.verdict import Said, Verdict, judge_error, needless_gap, repeated_loss
 from tests.fuzz.mysql.steps import FAIL_IN_PART, CopyOnce, History, Step
 from tests.servers.mysqld import DatabaseServer
 
 DISCARDED = 1814  # the table is there, its rows are not
+CHANGES = "INSERT", "REPLACE", "UPDATE", "DELETE", "LOAD"
 GENERATIONS = 4
 """Of datasets, one after the other, each after somebody was told."""
 
@@ -55,7 +56,8 @@ class Doing:
 
     async def open(self) -> None:
         await asyncio.to_thread(
-            self._server.execute, *(f"CREATE DATABASE `{name}`" for name in (self.database, f"{self.database}x"))
+            partial(self._server.execute, **nearby(self._server)),
+            *(f"CREATE DATABASE `{name}`" for name in (self.database, f"{self.database}x")),
         )
 
     async def do(self, step: Step) -> bool:
@@ -128,6 +130,8 @@ class Doing:
         objection = await asyncio.to_thread(self.sessions.run, step)
         if objection is not None and step.kind not in FAIL_IN_PART:
             self.verdict.refused += 1
+            if step.sql.startswith(CHANGES):  # without transactions its first rows are there, and it is logged
+                self._said.append(Said(step.kind, self.sessions.text(step.sql).strip()))
             return False
         self.verdict.statements += 1
         self._said.append(Said(step.kind, self.sessions.text(step.sql).strip()))
@@ -304,6 +308,7 @@ class Doing:
             self._server.execute(
                 *(f"DROP DATABASE IF EXISTS `{name}`" for name in (self.database, f"{self.database}x")),
                 init_command="SET SESSION lock_wait_timeout = 5",
+                **nearby(self._server),
             )
 
 

@@ -273,7 +273,8 @@ class Drawing:
                     await self._do(Step("key dropped", f"ALTER TABLE {name} {clause}"))
             case 2:
                 view = "the view"
-                await self._do(Step("view", f"CREATE VIEW {quoted(view)} AS SELECT * FROM {name}"))
+                # In a new session: servers write the view's text in the session's character set, with ? for what gbk has not.
+                await self._do(Step("view", f"CREATE VIEW {quoted(view)} AS SELECT * FROM {name}", "v"))
         await self._look()
         config = draw.pick([{"mode": "FULL_TABLE"}, {"mode": "FULL_TABLE"}, {"snapshot": "only"}])
         is_keyed = bool(self.scene.shape.key) and not view

@@ -18,6 +18,11 @@ ORACLE = "oracle"
 """The session that asks the server what its rows are."""
 
 
+def nearby(server: DatabaseServer) -> dict[str, Any]:
+    """Options of a connection that costs little."""
+    return {"unix_socket": str(server.socket), "ssl_disabled": True}
+
+
 class Sessions:
     """Opened when first used; a session that is lost is opened again, without what it had set."""
 
@@ -53,7 +58,7 @@ class Sessions:
 
     def _session(self, name: str) -> pymysql.Connection[Any]:
         if name not in self._open:
-            connection = self._server.connect(read_timeout=60)
+            connection = self._server.connect(read_timeout=60, **nearby(self._server))
             self._open[name] = connection
             with connection.cursor() as cursor:
                 for statement in START:
