@@ -83,7 +83,9 @@ def has_more(connection: Connection) -> bool:
     pending = getattr(sock, "pending", None)
     if pending is not None and pending():
         return True
-    return bool(select.select([sock], [], [], 0)[0])
+    ready = select.poll()  # unlike `select`, it takes descriptors above 1,023
+    ready.register(sock, select.POLLIN)
+    return bool(ready.poll(0))
 
 
 def read_block(connection: Connection) -> bytes:
