@@ -4,9 +4,9 @@ import os
 
 from hypothesis import settings
 
-from tests.servers.fixtures import iceberg_server, kafka_server, postgres_server, s3_server
+from tests.servers.fixtures import iceberg_s3_server, iceberg_server, kafka_server, postgres_server, s3_server
 
-__all__ = ["iceberg_server", "kafka_server", "postgres_server", "s3_server"]
+__all__ = ["iceberg_s3_server", "iceberg_server", "kafka_server", "postgres_server", "s3_server"]
 
 # An example's time depends on what else the machine does. `make test` tries the same examples each time, so that it judges
 # what was changed and nothing else; `make test-search` draws new ones, five times as many.

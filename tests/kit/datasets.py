@@ -24,7 +24,7 @@ from connector_runner.datasets.names import quote, quote_all
 from connector_runner.protocols.batch import Operation
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.types import Kind
-from tests.kit.iceberg_dataset import IcebergDataset, RestIcebergDataset
+from tests.kit.iceberg_dataset import IcebergDataset, RestIcebergDataset, S3IcebergDataset
 from tests.kit.kafka_dataset import KafkaDataset
 from tests.kit.lake_dataset import LakeDataset, S3LakeDataset
 from tests.kit.reading import Table, apply
@@ -294,6 +294,7 @@ DATASETS: dict[str, Build] = {
 ELSEWHERE: dict[str, Build] = {
     "delta on s3": lambda folder, fixture: S3LakeDataset(fixture("s3_server"), folder),
     "iceberg by rest": lambda folder, fixture: RestIcebergDataset(fixture("iceberg_server"), folder),
+    "iceberg by rest on s3": lambda folder, fixture: S3IcebergDataset(fixture("iceberg_s3_server"), folder),
 }
 # Datasets whose rows are in tables of a database.
 WITH_TABLES = ("sqlite", "postgresql")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+from pyarrow import fs
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.catalog.sql import SqlCatalog
@@ -23,6 +24,8 @@ from connector_runner.protocols.schema import StreamSchema
 from connector_runner.sinks.iceberg.database import CatalogDatabase
 from tests.kit.lake_dataset import DECODE, Rows
 from tests.servers.iceberg_rest import IcebergRestServer
+from tests.servers.iceberg_s3 import IcebergS3Server
+from tests.servers.s3 import BUCKET
 
 NAMESPACE = "default"
 _numbers = itertools.count(1)
@@ -146,3 +149,30 @@ class RestIcebergDataset(IcebergDataset):
     def has_catalog(self) -> bool:
         """Whether there is a catalogue already."""
         return True
+
+
+class S3IcebergDataset(RestIcebergDataset):
+    """Tables of a REST catalogue whose files are in a bucket.
+
+    Args:
+        server: The catalogue.
+        folder: The runner's data directory.
+        options: Of the URL.
+    """
+
+    def __init__(self, server: IcebergS3Server, folder: Path, options: str = "commitEvery=0") -> None:
+        super().__init__(server, folder, options)
+        self.store = server.store
+        self.path = f"{BUCKET}/warehouse/{self.namespace}"
+        self.options = dict(self.store.options)
+
+    @contextlib.contextmanager
+    def catalog(self) -> Iterator[Catalog]:
+        """The catalogue as any other program opens it."""
+        with contextlib.closing(RestCatalog("test", uri=self.server.url, **self.store.options)) as catalog:
+            yield catalog
+
+    def objects(self) -> list[str]:
+        """The paths of all objects of its tables."""
+        found = self.store.files().get_file_info(fs.FileSelector(self.path, allow_not_found=True, recursive=True))
+        return [each.path.removeprefix(f"{self.path}/") for each in found if each.is_file]

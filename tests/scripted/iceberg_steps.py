@@ -11,6 +11,7 @@ from typing import Any
 from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.catalog.sql import SqlCatalog
 
+from connector_runner.datasets.columnar import staging_folder
 from connector_runner.datasets.columnar.staging_folder import StagingFolder
 from connector_runner.sinks.iceberg import placing
 from connector_runner.sinks.iceberg.files import SyncedFileIO
@@ -21,7 +22,7 @@ STEPS: tuple[tuple[Any, str], ...] = (
     (SyncedFileIO, "new_output"),
     (SyncedFileIO, "delete"),
     (StagingFolder, "create"),
-    (StagingFolder, "sync"),
+    (staging_folder, "sync"),
     (StagingFolder, "remove"),
     (placing, "sync_folder"),  # follows the move of a staged file
 )

@@ -26,6 +26,7 @@ ORDINARY = [
     Server("anvil", ["npm"]),
     Server("kafka", ["mvn"]),
     Server("iceberg_rest", ["mvn"]),
+    Server("iceberg_s3", ["mvn"]),
 ]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.servers.iceberg_rest import IcebergRestServer
+from tests.servers.iceberg_s3 import IcebergS3Server
 from tests.servers.kafka import KafkaServer
 from tests.servers.postgresql import PostgresServer
 from tests.servers.s3 import SeaweedServer
@@ -33,4 +34,10 @@ def s3_server() -> Iterator[SeaweedServer]:
 @pytest.fixture(scope="session")
 def iceberg_server() -> Iterator[IcebergRestServer]:
     with IcebergRestServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def iceberg_s3_server(s3_server: SeaweedServer) -> Iterator[IcebergS3Server]:
+    with IcebergS3Server(s3_server) as server:
         yield server

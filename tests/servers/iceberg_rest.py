@@ -38,23 +38,27 @@ class IcebergRestServer(ServerProcess):
 
     def __init__(self) -> None:
         super().__init__("iceberg-rest")
-        self._libraries = iceberg_rest() / "libraries"
+        self._classes = f"{iceberg_rest() / 'libraries'}/*"
         self.warehouse = self.directory / "warehouse"
         self.warehouse.mkdir()
         self.url = f"http://{self.host}:{self.port}"
 
     def command(self) -> Sequence[str | Path]:
-        return [*JAVA, "-cp", f"{self._libraries}/*", "org.apache.iceberg.rest.RESTCatalogServer"]
+        return [*JAVA, "-cp", self._classes, "org.apache.iceberg.rest.RESTCatalogServer"]
 
     def spawn_options(self) -> dict[str, Any]:
         settings = {
             "CATALOG_CATALOG__IMPL": "org.apache.iceberg.jdbc.JdbcCatalog",
             "CATALOG_URI": f"jdbc:sqlite:{self.directory / 'catalog.db'}?journal_mode=WAL&busy_timeout=30000",
             "CATALOG_CLIENTS": "1",  # two connections lock one another out of SQLite's file, for ever
-            "CATALOG_WAREHOUSE": f"file://{self.warehouse}",
             "CATALOG_REST_PORT": str(self.port),
+            **self.files(),
         }
         return {"stdin": subprocess.DEVNULL, "env": {**os.environ, **settings}}
+
+    def files(self) -> dict[str, str]:
+        """Where the tables are, as settings."""
+        return {"CATALOG_WAREHOUSE": f"file://{self.warehouse}"}
 
     def is_ready(self) -> bool:
         return requests.get(f"{self.url}/v1/config", timeout=5).ok

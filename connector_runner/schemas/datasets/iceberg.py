@@ -161,9 +161,11 @@ ICEBERG = Descriptor(
     reasons={
         "InvalidDataset": "the extra `lake` is not installed, or a table has settings under which the promise can't be kept; the "
         "message names them; or a REST catalogue takes commits from a state that is no longer there",
-        "WrongCredentials": "the catalogue does not take the token, or the client's secret",
-        "NotAllowed": "the catalogue does not let this client do what the runner needs",
-        "TlsProblem": "the catalogue's certificate is not trusted, or it does not speak TLS",
+        "WrongCredentials": "the catalogue does not take the token, or the client's secret; or the S3 store not the access key",
+        "WrongRegion": "the tables' bucket is in another region than `s3.region`",
+        "MissingBucket": "the bucket of the catalogue's warehouse does not exist",
+        "NotAllowed": "the catalogue, or the S3 store, does not let this client do what the runner needs",
+        "TlsProblem": "the certificate of the catalogue, or of the S3 store, is not trusted, or it does not speak TLS",
         "StagedFileGone": "a file was removed by somebody that a table was still to get; the message names it",
     },
     url="`iceberg+sqlite:///folder` (in the data directory), `iceberg+sqlite:////absolute/folder`; `iceberg+https://catalogue/warehouse` "

@@ -20,7 +20,7 @@ from connector_runner.sinks.delta.dialect import DIALECT
 from connector_runner.sinks.delta.errors import explained
 from connector_runner.sinks.delta.fitting import ensure_table
 from connector_runner.sinks.delta.ledger_table import LedgerTable as DeltaLedger
-from connector_runner.sinks.delta.s3_client import prove_conditional_writes
+from connector_runner.sinks.delta.proof import prove_conditional_writes
 from connector_runner.sinks.delta.store import Store, build_store
 from connector_runner.sinks.delta.tables import Table as DeltaTable
 from connector_runner.sinks.delta.upkeep import Upkeep
@@ -114,10 +114,10 @@ class LakeFolder:
         self._where = store.where
         self.partitions = address.partitions
         with self.explained():
-            if store.is_local:
+            if store.bucket is None:
                 _find_folder(Path(store.base), create=create)
             elif create:
-                prove_conditional_writes(store, dt.datetime.now(dt.UTC))
+                prove_conditional_writes(store.bucket, dt.datetime.now(dt.UTC))
             self._tables = Tables(store, address, keeps=create)
             connection = LakeConnection(self._tables, self._connector)
             connection.load()

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from deltalake.exceptions import CommitFailedError, DeltaError, DeltaProtocolError, SchemaMismatchError
 from pyarrow import ArrowException
 
+from connector_runner.datasets.columnar.s3.errors import explain_text, plain
 from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, SchemaConflictError, TransientError
-from connector_runner.sinks.delta.s3_errors import explain_text, plain
 
 # What a person must change; every other error of the operating system may pass.
 LASTING = {errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG}

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from connector_runner.datasets.columnar.inspector import LakeInspector
+from connector_runner.datasets.columnar.s3.bucket import Bucket
+from connector_runner.datasets.columnar.s3.client import request
 from connector_runner.datasets.examining import DATASET, Fit, examine, require_fitting_columns
 from connector_runner.datasets.ledger import Ledger
 from connector_runner.datasets.names import CHECKPOINTS
@@ -20,7 +22,7 @@ from connector_runner.protocols.sink import SinkContext
 from connector_runner.protocols.source import WriteMode
 from connector_runner.sinks.delta.database import LakeFolder, build_folder
 from connector_runner.sinks.delta.fitting import plan_table
-from connector_runner.sinks.delta.s3_client import PROBE, request, require_refused
+from connector_runner.sinks.delta.proof import PROBE, require_refused
 from connector_runner.sinks.delta.store import Store
 
 
@@ -57,7 +59,9 @@ class LakeExaminer(LakeInspector):
         store = self._folder.store
         tables = [ledger.streams[stream].names.table for stream in fits]
         return (
-            [store_rights(store, dt.datetime.now(dt.UTC))] if not store.is_local else list(folder_rights(store, tables))
+            list(folder_rights(store, tables))
+            if store.bucket is None
+            else [store_rights(store.bucket, dt.datetime.now(dt.UTC))]
         )
 
 
@@ -75,15 +79,15 @@ def folder_rights(store: Store, tables: Sequence[str]) -> Iterator[Check]:
         yield ok(DATASET, "rights", f"this user may write into {wanted[0]}")
 
 
-def store_rights(store: Store, now: dt.datetime) -> Check:
+def store_rights(bucket: Bucket, now: dt.datetime) -> Check:
     """Whether the keys may write: asked by a write that the store must refuse, because the object is there."""
     try:
-        if request(store, "HEAD", PROBE, now).status != 200:
-            return unknown(DATASET, "rights", f"whether these keys may write to {store.where} can't be said before the first run, "
+        if request(bucket, "HEAD", PROBE, now).status != 200:
+            return unknown(DATASET, "rights", f"whether these keys may write to {bucket.where} can't be said before the first run, "
                            f"which writes {PROBE}; they may read it")  # fmt: skip
-        require_refused(store, now)
+        require_refused(bucket, now)
     except ConnectorError as error:
         return failed(DATASET, "rights", error)
     return ok(
-        DATASET, "rights", f"these keys may write to {store.where}, and the store replaces nothing that must stay"
+        DATASET, "rights", f"these keys may write to {bucket.where}, and the store replaces nothing that must stay"
     )

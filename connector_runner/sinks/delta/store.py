@@ -8,13 +8,13 @@ from pathlib import Path
 
 from pyarrow import fs
 
+from connector_runner.datasets.columnar.s3.bucket import RETRIES, Bucket, build_bucket
 from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.schemas.datasets.delta import Address
-from connector_runner.schemas.datasets.s3_options import KEY_ID, REGION, SECRET_KEY
-from connector_runner.sinks.delta.s3_signature import Keys
+from connector_runner.schemas.datasets.s3_options import KEY_ID, SECRET_KEY
 
-RETRIES, RETRY_SECONDS = 3, 20
-"""How often deltalake's client tries a request again; the pipeline does the rest, and reports it."""
+RETRY_SECONDS = 20
+"""How long deltalake's client tries a request again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Store:
         base: The path of that folder in `filesystem`.
         filesystem: Reads and writes files.
         options: deltalake's options; they hold secrets.
-        keys: Who signs requests to S3; None for a file system.
+        bucket: Where that is on S3; None for a file system.
     """
 
     where: str
@@ -35,12 +35,12 @@ class Store:
     base: str
     filesystem: fs.FileSystem = field(repr=False)
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
-    keys: Keys | None = None
+    bucket: Bucket | None = None
 
     @property
     def is_local(self) -> bool:
         """Whether it is a folder of a file system."""
-        return self.keys is None
+        return self.bucket is None
 
     def path(self, *parts: str) -> str:
         """The path of something in the folder, for `filesystem`."""
@@ -61,50 +61,30 @@ def build_store(address: Address, options: Mapping[str, str], directory: Path) -
             )
         root = str((directory / address.path).absolute())
         return Store(root, root, root, fs.LocalFileSystem())
-    if KEY_ID not in options or SECRET_KEY not in options:
+    uri = f"s3://{address.bucket}/{address.path}".rstrip("/")
+    bucket = build_bucket(uri.removeprefix("s3://"), options)
+    if bucket is None:
         raise ActionRequiredError(
             f"the options {KEY_ID} and {SECRET_KEY} are missing; put them into a Secret and name that in optionsFrom",
             reason="InvalidDataset",
         )
-    keys = Keys(
-        options[KEY_ID], options[SECRET_KEY], options.get("s3.session-token", ""), options.get("s3.region", REGION)
-    )
-    uri = f"s3://{address.bucket}/{address.path}".rstrip("/")
-    return Store(uri, uri, uri.removeprefix("s3://"), _open_files(options, keys), client_settings(options, keys), keys)
+    # Arrow's own client for files: deltalake's lets no other Python run while it waits for the store.
+    return Store(uri, uri, bucket.base, bucket.open_files(), client_settings(bucket), bucket)
 
 
-def _open_files(options: Mapping[str, str], keys: Keys) -> fs.FileSystem:
-    """Arrow's own client for files: deltalake's lets no other Python run while it waits for the store."""
-    scheme, _, host = options.get("s3.endpoint", f"https://s3.{keys.region}.amazonaws.com").rstrip("/").partition("://")
-    return fs.S3FileSystem(
-        access_key=keys.id,
-        secret_key=keys.secret,
-        session_token=keys.token or None,
-        region=keys.region,
-        scheme=scheme,
-        endpoint_override=host,
-        force_virtual_addressing=options.get("s3.path-style-access") == "false",
-        connect_timeout=int(options.get("s3.connect-timeout-ms", "5000")) / 1000,
-        request_timeout=int(options.get("s3.request-timeout-ms", "30000")) / 1000,
-        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=RETRIES),
-        allow_delayed_open=True,
-    )
-
-
-def client_settings(options: Mapping[str, str], keys: Keys) -> dict[str, str]:
-    """The settings of deltalake's client for valid options. Pure."""
-    endpoint = options.get("s3.endpoint", f"https://s3.{keys.region}.amazonaws.com").rstrip("/")
-    hosted = options.get("s3.path-style-access") == "false"
+def client_settings(bucket: Bucket) -> dict[str, str]:
+    """The settings of deltalake's client. Pure."""
+    keys = bucket.keys
     found = {
         "aws_access_key_id": keys.id,
         "aws_secret_access_key": keys.secret,
         "aws_region": keys.region,
-        "aws_endpoint": endpoint,
-        "aws_virtual_hosted_style_request": str(hosted).lower(),
-        "aws_allow_http": str(endpoint.startswith("http://")).lower(),
+        "aws_endpoint": bucket.endpoint,
+        "aws_virtual_hosted_style_request": str(bucket.is_hosted).lower(),
+        "aws_allow_http": str(bucket.endpoint.startswith("http://")).lower(),
         "aws_conditional_put": "etag",
-        "connect_timeout": f"{options.get('s3.connect-timeout-ms', '5000')}ms",
-        "timeout": f"{options.get('s3.request-timeout-ms', '30000')}ms",
+        "connect_timeout": f"{bucket.connect_seconds * 1000:.0f}ms",
+        "timeout": f"{bucket.request_seconds * 1000:.0f}ms",
         "max_retries": str(RETRIES),
         "retry_timeout": f"{RETRY_SECONDS}s",
     }

@@ -18,6 +18,7 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from connector_runner.datasets.columnar.columns import Columns
 from connector_runner.datasets.columnar.intents import Intent, named_files
+from connector_runner.datasets.columnar.s3.upload import Upload
 from connector_runner.datasets.columnar.staging_folder import StagingFolder, is_staged_by, sync
 from connector_runner.datasets.columnar.tables import Entry, table_gone
 from connector_runner.protocols.batch import Row
@@ -26,7 +27,6 @@ from connector_runner.sinks.delta.file_stats import read_stats
 from connector_runner.sinks.delta.merging import merge
 from connector_runner.sinks.delta.partitions import SETTING, Layout, read_layout
 from connector_runner.sinks.delta.rows import key_begins, quoted, select_entries
-from connector_runner.sinks.delta.s3_upload import Upload
 from connector_runner.sinks.delta.store import Store
 from connector_runner.sinks.delta.upkeep import Keeper, Upkeep
 
@@ -68,10 +68,9 @@ class Table:
         self.uri = f"{store.uri}/{name}"
         self._store = store
         self.staging = StagingFolder(store.filesystem, store.path(name, STAGED))
-        if (
-            not store.is_local
-        ):  # an object can't be renamed; nobody sees it before it is complete, so it begins at its final place
-            self.staging = StagingFolder(store.filesystem, store.path(name), lambda path: Upload(store, path))
+        # An object can't be renamed; nobody sees it before it is complete, so it begins at its final place.
+        if (bucket := store.bucket) is not None:
+            self.staging = StagingFolder(store.filesystem, store.path(name), lambda path: Upload(bucket, path))
         self._pending = pending
         remove = None if store.is_local else self._remove_uploaded  # on a file system what was staged is elsewhere
         self._keeper = Keeper(upkeep, remove) if upkeep is not None else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,6 +24,7 @@ from requests import RequestException
 from requests.exceptions import SSLError
 from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 
+from connector_runner.datasets.columnar.s3.errors import connecting_failure, failure
 from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, TransientError
 
 # What a person must change; every other error of the operating system may pass.
@@ -35,6 +37,9 @@ CAUGHT = (
     ValidationError, *OVERTAKEN, *REFUSED,
 )  # fmt: skip
 """All that these libraries raise; `RequestException` is an `OSError`."""
+_NO_BUCKET = re.compile(r"NoSuchBucket|bucket does not exist", re.IGNORECASE)
+_OBJECTS = re.compile(r"AWS Error ([A-Z_]+)(?: \(HTTP status (\d+)\))?")
+"""How Arrow's client says what a store has answered."""
 
 
 def explain(error: Exception, where: str) -> ConnectorError:
@@ -58,11 +63,23 @@ def explain(error: Exception, where: str) -> ConnectorError:
     if isinstance(error, SQLAlchemyError):
         said = error.orig if isinstance(error, OperationalError) else error
         return TransientError(f"{where}: the catalogue's file: {said}", reason="DatasetUnavailable")
+    if isinstance(error, OSError) and (remote := _explain_objects(str(error), where)) is not None:
+        return remote
     if isinstance(error, OSError) and error.errno in LASTING:
         return ActionRequiredError(
             f"{where}: {error}; the runner must be allowed to write there", reason="InvalidDataset"
         )
     return TransientError(f"{where}: {type(error).__name__}: {error}", reason="DatasetUnavailable")
+
+
+def _explain_objects(text: str, where: str) -> ConnectorError | None:
+    """The error for what an S3 store has answered, or for no answer; None for anything else."""
+    found = _OBJECTS.search(text)
+    if found is None:
+        return None
+    code, status = "".join(word.capitalize() for word in found[1].split("_")), int(found[2] or 0)
+    known = failure(f"files of {where}", code, status, "") or connecting_failure(f"files of {where}", text)
+    return known or TransientError(f"files of {where}: {' '.join(text.split())[:400]}", reason="DatasetUnavailable")
 
 
 def _explain_remote(error: Exception, where: str) -> ConnectorError | None:
@@ -71,6 +88,11 @@ def _explain_remote(error: Exception, where: str) -> ConnectorError | None:
         return ActionRequiredError(
             f"{where} does not take the runner's credentials ({type(error).__name__}); correct token or credential in the Secret",
             reason="WrongCredentials",
+        )
+    if isinstance(error, RESTError) and _NO_BUCKET.search(str(error)):
+        return ActionRequiredError(
+            f"{where}: the catalogue can't write its files, since the bucket does not exist; create it, or correct the catalogue's warehouse",
+            reason="MissingBucket",
         )
     if isinstance(error, ForbiddenError):
         return ActionRequiredError(

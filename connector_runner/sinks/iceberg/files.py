@@ -6,8 +6,11 @@ import io
 import os
 from pathlib import Path
 
+from pyarrow import fs
 from pyiceberg.io import InputFile, OutputFile, OutputStream
 from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO
+
+from connector_runner.sinks.iceberg.objects import find_bucket, open_files
 
 SCHEME = "file:"
 
@@ -71,6 +74,9 @@ class _SyncedFile(PyArrowFile):
 
 class SyncedFileIO(PyArrowFileIO):
     """The files of tables; named in the catalogue's property `py-io-impl`."""
+
+    def _initialize_s3_fs(self, netloc: str | None) -> fs.FileSystem:
+        return open_files(find_bucket(self.properties, netloc or ""))
 
     def new_output(self, location: str) -> PyArrowFile:
         """See `FileIO.new_output`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.typedef import Record
 
+from connector_runner.datasets.columnar.s3.upload import Upload
 from connector_runner.datasets.columnar.staging_folder import StagingFolder
 from connector_runner.protocols.errors import TransientError
 from connector_runner.sinks.iceberg.data_files import one_partition, partition_columns, read_data_file, write_data_files
 from connector_runner.sinks.iceberg.files import local_path, make_folder, sync_folder
+from connector_runner.sinks.iceberg.objects import bucket_path, find_bucket
 
 STAGED, DATA = "_staged", "data"
 """Folders in a table's own: for files that no commit names yet, and for its files."""
@@ -28,7 +31,10 @@ class Placing:
     def staging(self, table: IcebergTable) -> StagingFolder:
         """Where files of a table are staged."""
         files, folder = _home(table)
-        return StagingFolder(files, f"{folder}/{STAGED}")
+        if bucket_path(table.location()) is None:
+            return StagingFolder(files, f"{folder}/{STAGED}")
+        bucket = find_bucket(table.io.properties, folder)
+        return StagingFolder(files, f"{folder}/{STAGED}", lambda path: Upload(bucket, path))
 
     def adopt(
         self, table: IcebergTable, names: Sequence[str], target_bytes: int
@@ -58,6 +64,7 @@ class Placing:
                 split += write_data_files(table.io, metadata, read_parts(files, source), arrow, target_bytes)
                 continue
             if is_staged:
+                _require_file(files, staged)
                 files.move(staged, final)
                 if is_local:
                     sync_folder(Path(folder) / DATA)
@@ -74,6 +81,12 @@ def _home(table: IcebergTable) -> tuple[fs.FileSystem, str]:
         raise TransientError(f"the files of {table.name()} can't be reached", reason="DatasetUnavailable")
     scheme, netloc, path = table.io.parse_location(table.location())
     return table.io.fs_by_scheme(scheme, netloc), path
+
+
+def _require_file(files: fs.FileSystem, path: str) -> None:
+    """Raises what a file system raises; a store's own error for a copy of nothing says less."""
+    if files.get_file_info(path).type is fs.FileType.NotFound:
+        raise FileNotFoundError(errno.ENOENT, "the staged file is gone", path)
 
 
 def read_parts(files: fs.FileSystem, path: str, columns: list[str] | None = None) -> Iterator[pa.Table]:

@@ -11,6 +11,7 @@ from connector_runner.sinks.iceberg.commits import OneCommit
 from connector_runner.sinks.iceberg.errors import OVERTAKEN
 from connector_runner.sinks.iceberg.files import local_path
 from connector_runner.sinks.iceberg.ledger_table import LedgerTable
+from connector_runner.sinks.iceberg.objects import bucket_path, find_bucket, prove_objects
 
 PROBE = "connector-runner.probe"
 """A property of the ledger's table that holds nothing of use."""
@@ -20,7 +21,8 @@ def prove_catalogue(ledger: LedgerTable, where: str) -> None:
     """Commits to the ledger's table twice from the same state.
 
     Raises:
-        ActionRequiredError: Both were taken, or the tables are on a file system that is not this one's.
+        ActionRequiredError: Both were taken, the tables are on a file system that is not this one's, or their bucket is not to be
+            written to.
     """
     first, second = ledger.load(), ledger.load()
     _require_reachable(first, where)
@@ -40,6 +42,9 @@ def prove_catalogue(ledger: LedgerTable, where: str) -> None:
 
 
 def _require_reachable(table: IcebergTable, where: str) -> None:
+    base = bucket_path(table.location())
+    if base is not None:
+        prove_objects(find_bucket(table.io.properties, base))
     path = local_path(table.metadata_location)
     if path is not None and not path.exists():
         raise ActionRequiredError(

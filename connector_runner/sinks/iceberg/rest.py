@@ -26,7 +26,7 @@ from connector_runner.schemas.datasets.iceberg_options import (
     TOKEN,
     TOKEN_URL,
 )
-from connector_runner.schemas.datasets.s3_options import KEY_ID, REGION
+from connector_runner.schemas.datasets.s3_options import S3_OPTIONS
 from connector_runner.sinks.iceberg.catalog import NAME
 from connector_runner.sinks.iceberg.files import SyncedFileIO
 
@@ -34,7 +34,6 @@ TIMES = "connector-runner.seconds"
 OWN = (TIMES, CA)
 LOADS_CODE = ("py-io-impl", "s3.retry-strategy-impl")
 """Properties with which a catalogue, or whoever may alter a table, would choose code that runs here."""
-_PLAIN = ("s3.endpoint", "s3.access-key-id", "s3.secret-access-key", "s3.session-token", "s3.region")
 
 
 class _TimedAdapter(HTTPAdapter):
@@ -91,14 +90,8 @@ def read_settings(address: Address, options: Mapping[str, str]) -> dict[str, Any
     settings: dict[str, Any] = {"uri": address.uri}
     if address.warehouse:
         settings["warehouse"] = address.warehouse
-    settings |= {name: options[name] for name in (TOKEN, CREDENTIAL, *OAUTH, *_PLAIN) if name in options}
+    settings |= {name: options[name] for name in (TOKEN, CREDENTIAL, *OAUTH, *S3_OPTIONS) if name in options}
     settings[TOKEN_URL] = options.get(TOKEN_URL, f"{address.uri}/v1/oauth/tokens")
-    if KEY_ID in options:
-        settings.setdefault("s3.region", REGION)
-    if "s3.path-style-access" in options:
-        settings["s3.force-virtual-addressing"] = str(options["s3.path-style-access"] == "false").lower()
-    for name in ("s3.connect-timeout", "s3.request-timeout"):
-        settings[name] = str(_seconds(options, f"{name}-ms"))
     settings[CA] = options.get(CA, "")
     settings[TIMES] = (_seconds(options, CONNECT), _seconds(options, REQUEST))
     return settings

@@ -9,12 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from connector_runner.datasets.columnar import staged_files
+from connector_runner.datasets.columnar.s3 import upload
 from connector_runner.protocols.batch import Batch, Operation
 from connector_runner.protocols.errors import TransientError
 from connector_runner.protocols.sink import Sink, SinkContext, Staging, Transaction
 from connector_runner.protocols.source import WriteMode
 from connector_runner.registry import build_sink
-from connector_runner.sinks.delta import s3_upload
 from tests.kit.lake_dataset import S3LakeDataset
 from tests.kit.pipeline import SMALL, ListSource, Run, batch, context
 from tests.kit.waiting import until
@@ -45,7 +45,7 @@ def found(dataset: S3LakeDataset) -> list[int]:
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts are as small as S3 takes them, and row groups small, so that a few rows have some of them."""
     monkeypatch.setattr(staged_files, "GROUP_ROWS", ROWS)
-    monkeypatch.setattr(s3_upload, "PART_BYTES", 5 << 20)
+    monkeypatch.setattr(upload, "PART_BYTES", 5 << 20)
 
 
 @pytest.mark.parametrize("delivers", [pytest.param(False, marks=pytest.mark.fault), True])

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from connector_runner.datasets.columnar.s3.errors import CODES, LASTING
+from connector_runner.datasets.columnar.s3.signature import Keys, sign
 from connector_runner.protocols.errors import ActionRequiredError, TransientError
 from connector_runner.schemas.dataset_options import GivenOptions, option_problems, written_problems
 from connector_runner.schemas.dataset_url import FILE_SCHEMES, url_problems
 from connector_runner.schemas.datasets import DESCRIPTORS
 from connector_runner.schemas.datasets.delta import Address, parse_address
 from connector_runner.sinks.delta.errors import explain
-from connector_runner.sinks.delta.s3_errors import CODES, LASTING
-from connector_runner.sinks.delta.s3_signature import Keys, sign
 from connector_runner.sinks.delta.store import build_store
 from connector_runner.sinks.delta.upkeep import Upkeep, has_small_files, retention_hours
 

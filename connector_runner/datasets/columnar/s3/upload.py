@@ -11,9 +11,9 @@ from contextlib import suppress
 
 import pyarrow as pa
 
+from connector_runner.datasets.columnar.s3.bucket import Bucket
+from connector_runner.datasets.columnar.s3.client import Answer, refusal, request
 from connector_runner.protocols.errors import ConnectorError
-from connector_runner.sinks.delta.s3_client import Answer, refusal, request
-from connector_runner.sinks.delta.store import Store
 
 PART_BYTES = 8 << 20
 """The size of a part; S3 takes no smaller ones than 5 MiB, but for the last."""
@@ -23,13 +23,13 @@ class Upload:
     """A `StagedOutput` in a bucket.
 
     Args:
-        store: Where the dataset is.
-        path: The path of the file in the store's file system.
+        bucket: Where the dataset is.
+        path: Bucket and path of the file.
     """
 
-    def __init__(self, store: Store, path: str) -> None:
-        self._store = store
-        self._name = path.removeprefix(f"{store.base}/")
+    def __init__(self, bucket: Bucket, path: str) -> None:
+        self._bucket = bucket
+        self._name = path.removeprefix(f"{bucket.base}/")
         self._collected = _Collected(self)
         self.file = pa.PythonFile(self._collected, mode="w")
         self._id = ""
@@ -71,14 +71,14 @@ class Upload:
         if answer.status == 404 and self._request("HEAD").status == 200:
             return
         if answer.status != 200 or "<Error>" in answer.text:
-            raise refusal(self._store, answer)
+            raise refusal(self._bucket, answer)
 
     def _send(self) -> None:
         if not self._id:
             answer = self._ask("POST", query={"uploads": ""})
             found = re.search(r"<UploadId>([^<]+)</UploadId>", answer.text)
             if found is None:
-                raise refusal(self._store, answer)
+                raise refusal(self._bucket, answer)
             self._id = found[1]
         for number, part in list(self._unsent.items()):
             query = {"partNumber": str(number), "uploadId": self._id}
@@ -100,7 +100,7 @@ class Upload:
     ) -> Answer:
         answer = self._request(method, headers, body, query)
         if answer.status not in {200, 204}:
-            raise refusal(self._store, answer)
+            raise refusal(self._bucket, answer)
         return answer
 
     def _request(
@@ -110,7 +110,7 @@ class Upload:
         body: bytes = b"",
         query: Mapping[str, str] | None = None,
     ) -> Answer:
-        return request(self._store, method, self._name, dt.datetime.now(dt.UTC), headers or {}, body, query or {})
+        return request(self._bucket, method, self._name, dt.datetime.now(dt.UTC), headers or {}, body, query or {})
 
 
 def _checked(body: bytes | bytearray) -> dict[str, str]:
