@@ -32,11 +32,13 @@ class Beside:
         self._app = connector
         self._table = table
         self._known: dict[str, pa.Schema] = {}
+        self._found: dict[str, tuple[int, list[tuple[object, ...]]]] = {}
         self._files: dict[str, list[StagedFile]] = {}
 
-    def take(self) -> None:
-        """Takes what the open transaction has inserted; makes the tables that it has created."""
+    def prepare(self) -> None:
+        """Makes the tables that the open transaction has created, and numbers what it has inserted; takes nothing yet."""
         tables = self._local.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'").fetchall()
+        self._found.clear()
         for (name,) in tables:
             if not _SUFFIX.fullmatch(name):
                 continue
@@ -45,14 +47,19 @@ class Beside:
                 schema = pa.schema([(column, _TYPES.get(column, pa.string())) for column in columns])
                 self._table(name).create(schema, "")
                 self._known[name] = schema
-            found = self._local.execute(f"SELECT * FROM {quote(name)} ORDER BY id").fetchall()
-            if found:
-                self._local.execute(f"DELETE FROM {quote(name)}")
-                self._add(name, found)
+            rows = self._local.execute(f"SELECT * FROM {quote(name)} ORDER BY id").fetchall()
+            if rows:
+                self._found[name] = (self._table(name).take_numbers("id", len(rows)), rows)
 
-    def _add(self, name: str, found: list[tuple[object, ...]]) -> None:
+    def take(self) -> None:
+        """Takes what was prepared."""
+        for name, (first, rows) in self._found.items():
+            self._local.execute(f"DELETE FROM {quote(name)}")
+            self._add(name, first, rows)
+        self._found.clear()
+
+    def _add(self, name: str, first: int, found: list[tuple[object, ...]]) -> None:
         schema, table = self._known[name], self._table(name)
-        first = table.take_numbers("id", len(found))
         columns = dict(zip(schema.names, map(list, zip(*found, strict=True)), strict=True))
         columns["id"] = list(range(first, first + len(found)))
         arrays = [

@@ -160,6 +160,7 @@ class LakeConnection:
 
     def _commit(self) -> None:
         """Stages what the open transaction has written, and commits at once unless that may wait."""
+        self._stage.prepare()
         self._stage.take(self._written)
         self._written.clear()
         if self.stages and self.lake.commit_seconds:

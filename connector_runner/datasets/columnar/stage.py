@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TypeAlias
 
 import pyarrow as pa
@@ -49,8 +49,16 @@ class Stage:
         changes = sum(changes.size for _, changes in self._changes.values())
         return max([held + changes, *files])
 
+    def prepare(self) -> None:
+        """Does what `take` needs and what may have to be tried again; nothing is taken yet."""
+        self._beside.prepare()
+
     def take(self, written: Iterable[tuple[Columns, str, Written]]) -> None:
-        """Takes what a transaction has written."""
+        """Takes what a transaction has written, once it is prepared.
+
+        Raises:
+            ConnectorError: A part of it may be taken: it must be read from the source again by another run.
+        """
         self._beside.take()
         for columns, table, rows in written:
             stream = (columns.schema.stream, table)
@@ -94,15 +102,29 @@ class Stage:
             names, rows = tuple(file.name for _, file in parts), sum(file.rows for _, file in parts)
             labels = tuple(part for part, _ in parts) if any(files) else ()
             intents.append(Intent(table, app, version, record, names, rows=rows, parts=labels))
-        for (stream, table), (columns, changes) in self._changes.items():
-            if changes:
-                name = write_changes(self._table(table).staging, columns, changes, self._app(stream))
-                removed = self._table(table).removal(columns, list(changes.prefixes)) if changes.prefixes else ""
-                app, version = self._next_version(stream, table)
-                intents.append(
-                    Intent(table, app, version, record, changes=name, key=columns.schema.key, removed=removed)
-                )
-        return intents + self._beside.seal(record)
+        with self._removed_if_it_fails() as written:
+            for (stream, table), (columns, changes) in self._changes.items():
+                if changes:
+                    name = write_changes(self._table(table).staging, columns, changes, self._app(stream))
+                    written.append((table, name))
+                    removed = self._table(table).removal(columns, list(changes.prefixes)) if changes.prefixes else ""
+                    app, version = self._next_version(stream, table)
+                    intents.append(
+                        Intent(table, app, version, record, changes=name, key=columns.schema.key, removed=removed)
+                    )
+            return intents + self._beside.seal(record)
+
+    @contextmanager
+    def _removed_if_it_fails(self) -> Iterator[list[tuple[str, str]]]:
+        """Table and name of files that nobody names yet: they are written anew with the next try."""
+        written: list[tuple[str, str]] = []
+        try:
+            yield written
+        except BaseException:
+            with suppress(OSError):  # of a store that can't be reached now they are removed when they are old
+                for table, name in written:
+                    self._table(table).remove_staged([name])
+            raise
 
     def _app(self, stream: str) -> str:
         return app_of(self._connector, stream)

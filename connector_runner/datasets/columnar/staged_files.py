@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from operator import methodcaller
 
 import pyarrow as pa
@@ -142,11 +142,14 @@ class StagedFile:
         """Removes it, unless the ledger may name it."""
         if self.may_be_named:
             return
-        if self._writer is not None and self._output is not None and not self._is_whole:
-            if not self.is_closed:
-                self._writer.close()
-            self._output.abandon()
-        self._folder.remove(self.name)
+        try:
+            if self._writer is not None and self._output is not None and not self._is_whole:
+                with suppress(OSError, pa.ArrowException):  # a disk that is full has no room for the end of a file
+                    if not self.is_closed:
+                        self._writer.close()
+                self._output.abandon()
+        finally:  # above all on such a disk
+            self._folder.remove(self.name)
 
 
 def write_changes(folder: StagingFolder, columns: Columns, changes: Changes, app: str) -> str:
@@ -158,12 +161,16 @@ def write_changes(folder: StagingFolder, columns: Columns, changes: Changes, app
     name = folder.new_name(app, ".changes")
     schema = columns.arrow.append(pa.field(CHANGE, pa.string()))
     listed, output = iter(changes.rows.values()), folder.create(name)
-    with pq.ParquetWriter(output.file, schema, compression=COMPRESSION) as writer:
-        while part := list(itertools.islice(listed, PART_ROWS)):
-            writer.write_table(_build_part(columns, part, schema))
-        if not changes.rows:
-            writer.write_table(schema.empty_table())
-    output.finish()
+    try:
+        with pq.ParquetWriter(output.file, schema, compression=COMPRESSION) as writer:
+            while part := list(itertools.islice(listed, PART_ROWS)):
+                writer.write_table(_build_part(columns, part, schema))
+            if not changes.rows:
+                writer.write_table(schema.empty_table())
+        output.finish()
+    except BaseException:  # it is written anew, under another name
+        output.abandon()
+        raise
     pa.default_memory_pool().release_unused()  # else what the rows took as columns is kept for the next time
     return name
 

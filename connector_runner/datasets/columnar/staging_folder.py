@@ -6,6 +6,7 @@ import hashlib
 import os
 import uuid
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -73,8 +74,11 @@ class LocalOutput:
         sync(self._path.parent)
 
     def abandon(self) -> None:
-        """See `StagedOutput.abandon`."""
-        self.file.close()
+        """See `StagedOutput.abandon`: also where it is because the disk is full."""
+        with suppress(OSError):
+            self.file.close()
+        with suppress(OSError):
+            self._path.unlink()
 
 
 class StreamOutput:

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import pyarrow as pa
 from deltalake import write_deltalake
-from deltalake.exceptions import CommitFailedError
+from deltalake.exceptions import CommitFailedError, DeltaError
 
 from connector_runner.datasets.columnar.tables import Rows
 from connector_runner.datasets.fencing import COLUMNS
@@ -73,7 +73,7 @@ class LedgerTable:
             return False
         self._rows, self._pending, self._version = dict(rows), dict(pending), self._version + 1
         if self._version % VACUUM_EVERY == 0:
-            with suppress(OSError):
+            with suppress(OSError, DeltaError):  # it is committed all the same
                 self._table.refresh().vacuum(VACUUM_HOURS, dry_run=False, enforce_retention_duration=False)
                 self._version = -1
         return True

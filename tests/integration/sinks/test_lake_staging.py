@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import random
 import time
@@ -12,14 +13,15 @@ from typing import Any
 import pytest
 
 from connector_runner.datasets.columnar import stage
-from connector_runner.datasets.columnar.staging_folder import own_prefix
+from connector_runner.datasets.columnar.staging_folder import StagingFolder, own_prefix
 from connector_runner.protocols.batch import Batch, Operation
+from connector_runner.protocols.errors import TransientError
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.sink import Sink, Staging, Transaction
 from connector_runner.protocols.source import WriteMode
 from connector_runner.registry import build_sink
 from connector_runner.sinks.delta.ledger_table import LedgerTable
-from connector_runner.sinks.delta.tables import STAGED, STAGED_SECONDS
+from connector_runner.sinks.delta.tables import STAGED, STAGED_SECONDS, Table
 from tests.kit.lake_dataset import LakeDataset
 from tests.kit.pipeline import SMALL, ListSource, Run, batch, context, run_to_end
 from tests.kit.waiting import until
@@ -139,3 +141,60 @@ async def test_a_staged_file_and_its_name_are_on_the_disk_before_the_ledger_name
     (size,) = (size for name, size in synced if name == file)
     assert size == (dataset.root / "rows" / file).stat().st_size, "it was whole"
     assert ("ledger", 0) in synced[synced.index((STAGED, 1)) :], "the ledger comes after both"
+
+
+async def test_a_commit_that_can_not_be_staged_for_one_table_leaves_nothing_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each try leaves files in all tables but one, until the disk is full."""
+    dataset = LakeDataset(tmp_path, "commitEvery=3600")
+    sink = await staged(dataset, WriteMode.UPSERT, 3)
+    assert isinstance(sink, Staging)
+    create = StagingFolder.create
+
+    def full(folder: StagingFolder, name: str) -> Any:
+        if "rows_2" in folder.path(name):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return create(folder, name)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StagingFolder, "create", full)
+        for _ in range(3):
+            with pytest.raises(TransientError, match="No space left"):
+                await sink.flush()
+            await sink.recover()
+    assert not list(dataset.root.glob(f"*/{STAGED}/*"))
+    await sink.flush()
+    await sink.close()
+    assert dataset.query("SELECT count(*) FROM rows_2") == [(100,)]
+
+
+@MODES
+async def test_letters_of_a_transaction_that_is_tried_again_are_there_once(
+    tmp_path: Path, mode: WriteMode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store is gone for a moment between those of one table and those of the next, and other rows are staged."""
+    dataset, tried = LakeDataset(tmp_path, "commitEvery=3600"), list[str]()
+    sink = await staged(dataset, mode, 2)
+    refused = tuple(
+        dataclasses.replace(batch(SMALL, 2, (UPSERT, (2**63, "x"))), schema=stream(each)) for each in range(2)
+    )
+    original = Table.take_numbers
+
+    def cut(table: Table, column: str, count: int) -> int:
+        if table.name.endswith("dead_letters"):
+            tried.append(table.name)
+            if len(tried) == 2:
+                raise OSError("cut")
+        return original(table, column, count)
+
+    monkeypatch.setattr(Table, "take_numbers", cut)
+    with pytest.raises(TransientError, match="cut"):
+        await sink.write(Transaction(3, refused, "list"))
+    await sink.write(Transaction(await sink.recover() + 1, refused, "list"))
+    assert isinstance(sink, Staging)
+    await sink.flush()
+    await sink.close()
+    for each in range(2):
+        assert dataset.query(f"SELECT count(*) FROM rows_{each}_dead_letters") == [(1,)]
+        assert dataset.query(f"SELECT count(*) FROM rows_{each}") == [(100,)]

@@ -28,11 +28,12 @@ from connector_runner.datasets.columnar.intents import Intent, decode_intents, e
 from connector_runner.datasets.columnar.pacing import Pacing
 from connector_runner.datasets.columnar.rows import LiveRows, segments
 from connector_runner.datasets.columnar.stage import Stage
-from connector_runner.datasets.columnar.staged_files import CHANGE, PART_ROWS, write_changes
+from connector_runner.datasets.columnar.staged_files import CHANGE, PART_ROWS, StagedFile, write_changes
 from connector_runner.datasets.columnar.staging_folder import StagingFolder
 from connector_runner.datasets.columnar.types import VALUE_ERRORS, arrow_type
 from connector_runner.datasets.write_plan import NAMES
 from connector_runner.protocols.batch import Batch, Operation
+from connector_runner.protocols.errors import ConnectorError
 from connector_runner.protocols.schema import Column, StreamSchema
 from connector_runner.protocols.types import DECIMAL, INT64, STRING, Kind, LogicalType
 from connector_runner.schemas.datasets.delta import Address, parse_address
@@ -259,6 +260,30 @@ def test_changes_are_staged_in_parts_and_in_order(tmp_path: Path) -> None:
     wanted = [{"k": number, "v": f"row {number}", CHANGE: "upsert"} for number in range(count)]
     wanted[5] |= {"v": None, CHANGE: "delete"}
     assert staged.to_pylist() == [*wanted, {"k": count, "v": "new", CHANGE: "insert"}]
+
+
+class FullFolder(StagingFolder):
+    """A folder on a disk that is full."""
+
+    def new_name(self, app: str, kind: str = "") -> str:
+        name = super().new_name(app, kind)
+        Path(self.path(name)).symlink_to("/dev/full")
+        return name
+
+
+def test_what_a_full_disk_has_no_room_for_is_removed_from_it(tmp_path: Path) -> None:
+    """Else each try leaves a part of a file there, and takes what was made free meanwhile."""
+    folder, columns, changes = FullFolder(fs.LocalFileSystem(), str(tmp_path)), Columns(ROW), Changes(ROW)
+    changes.add([(UPSERT, (1, "one"))])
+    with pytest.raises(OSError, match="No space left"):
+        write_changes(folder, columns, changes, "default/test/test")
+    assert not list(tmp_path.iterdir())
+    file = StagedFile(folder, columns.arrow, "default/test/test")
+    file.add(pa.Table.from_arrays(columns.convert([(1, "one")]), schema=columns.arrow))
+    with pytest.raises(ConnectorError, match="No space left"):
+        file.close()
+    file.discard()
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_changes_of_all_tables_count_together() -> None:
