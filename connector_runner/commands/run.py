@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -146,15 +146,15 @@ class Carrying:
             self.meters.watch(engine.queue, self.telemetry.health)
         watched = self.orders.watched
         async with contextlib.AsyncExitStack() as stack:
-            await stack.enter_async_context(_background(_stop_when(self.stopping, engine)))
+            await stack.enter_async_context(background(_stop_when(self.stopping, engine)))
             if watched:
-                await stack.enter_async_context(_background(watch_files(watched, self.before, engine.reconnect)))
+                await stack.enter_async_context(background(watch_files(watched, self.before, engine.reconnect)))
             if self.following is not None:
                 following = self.following.run(engine, context.tables, context.selection, self.stopping)
-                await stack.enter_async_context(_background(following))
+                await stack.enter_async_context(background(following))
                 if self.orders.live is not None:
                     live = watch_files((self.orders.live,), self.live_before, self.following.changed)
-                    await stack.enter_async_context(_background(live))
+                    await stack.enter_async_context(background(live))
             return await engine.run()
 
 
@@ -180,21 +180,36 @@ async def _surroundings(telemetry: Telemetry, probe_address: str | None) -> Asyn
         if sys.stderr.isatty():
             from connector_runner.pipeline.terminal import show_progress
 
-            await stack.enter_async_context(_background(show_progress(telemetry)))
+            await stack.enter_async_context(background(show_progress(telemetry)))
         else:
-            await stack.enter_async_context(_background(log_progress(telemetry, read_interval(os.environ))))
+            await stack.enter_async_context(background(log_progress(telemetry, read_interval(os.environ))))
         yield meters
 
 
 @asynccontextmanager
-async def _background(work: Any) -> AsyncIterator[None]:
-    task = asyncio.create_task(work)
+async def background(work: Coroutine[Any, Any, object]) -> AsyncIterator[None]:
+    """Runs it beside the body, which ends at once with its error: else nobody would know of it until the run's end."""
+    body, task = asyncio.current_task(), asyncio.create_task(work)
+    failed: list[BaseException] = []
+
+    def end_body(ended: asyncio.Task[object]) -> None:
+        if not ended.cancelled() and (error := ended.exception()) is not None and body is not None:
+            failed.append(error)
+            body.cancel()
+
+    task.add_done_callback(end_body)
     try:
         yield
+    except asyncio.CancelledError:
+        if not failed:
+            raise
     finally:
+        task.remove_done_callback(end_body)
         task.cancel()
+        if failed and body is not None:
+            body.uncancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await task
+            await task  # raises its error
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 SECONDS_BETWEEN_LOOKS = 5.0
@@ -14,16 +15,19 @@ def fingerprint(paths: Sequence[Path]) -> str:
     """A digest of the contents of files and folders; unreadable ones count as absent."""
     digest = hashlib.sha256()
     for path in paths:
-        files = sorted(path.iterdir()) if path.is_dir() else [path]
-        for file in files:
-            if file.name.startswith(".."):  # Kubernetes' own links
-                continue
-            try:
+        for file in _files(path):
+            with suppress(OSError):
                 content = file.read_bytes()
-            except OSError:
-                continue
-            digest.update(f"{file}\0{len(content)}\0".encode() + content)
+                digest.update(f"{file}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()
+
+
+def _files(path: Path) -> Sequence[Path]:
+    try:
+        listed = sorted(path.iterdir()) if path.is_dir() else [path]
+    except OSError:  # also one that is replaced in this moment
+        return ()
+    return [file for file in listed if not file.name.startswith("..")]  # Kubernetes' own links
 
 
 async def watch_files(
