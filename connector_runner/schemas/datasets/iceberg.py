@@ -17,11 +17,11 @@ from connector_runner.schemas.datasets.partitions import EXPECTED, OPTION, Parti
 
 WORD = "{table}"
 """Stands for the stream's table in the last part of a URL's path."""
-NUMBERS = {"commitEvery": (0, 3600), "targetMiB": (1, 1024), "keepSnapshots": (0, 100_000)}
+NUMBERS = {"commitEvery": (0, 3600), "targetMiB": (1, 1024), "compactEvery": (0, 86_400), "keepSnapshots": (0, 100_000)}
 """The options of a URL that are numbers, with the least and the greatest value."""
 TEXTS = ("namespace", OPTION)
 """The other options."""
-COMMIT_SECONDS, TARGET_MIB, KEEP_SNAPSHOTS, NAMESPACE = 30, 128, 100, "default"
+COMMIT_SECONDS, TARGET_MIB, COMPACT_SECONDS, KEEP_SNAPSHOTS, NAMESPACE = 30, 128, 3600, 100, "default"
 LONGEST_TABLE = 200 - len("_dead_letters")
 """The longest name of a table that leaves room for the tables beside it."""
 _LEGAL = re.compile(r"[A-Za-z0-9-][A-Za-z0-9_-]*")
@@ -41,6 +41,7 @@ class Address:
         namespace: The namespace of all tables.
         commit_seconds: How long rows may be staged before they are committed; 0 commits each transaction.
         target_bytes: The size at which a staged file is committed at once.
+        compact_seconds: How long small files stay before they become large ones; 0 for ever.
         keep_snapshots: How many snapshots of a table stay readable; 0 for all.
         partitions: Transform and column of each field by which new tables are partitioned.
     """
@@ -52,6 +53,7 @@ class Address:
     namespace: str = NAMESPACE
     commit_seconds: float = COMMIT_SECONDS
     target_bytes: int = TARGET_MIB << 20
+    compact_seconds: float = COMPACT_SECONDS
     keep_snapshots: int = KEEP_SNAPSHOTS
     partitions: Partitions = ()
 
@@ -96,6 +98,7 @@ def parse_address(url: str) -> Address:
         options.get("namespace", NAMESPACE),
         float(options.get("commitEvery", COMMIT_SECONDS)),
         int(options.get("targetMiB", TARGET_MIB)) << 20,
+        float(options.get("compactEvery", COMPACT_SECONDS)),
         int(options.get("keepSnapshots", KEEP_SNAPSHOTS)),
         parse_partitions(options.get(OPTION, "")) or (),
     )
@@ -171,7 +174,7 @@ ICEBERG = Descriptor(
     url="`iceberg+sqlite:///folder` (in the data directory), `iceberg+sqlite:////absolute/folder`; `iceberg+https://catalogue/warehouse` "
     "(`iceberg+http:` without encryption) for a REST catalogue, with [options](dataset-options.md); `{table}` in the last part of the "
     "path stands for the stream's table, which is also the default; `?namespace=default&commitEvery=30&targetMiB=128&"
-    "keepSnapshots=100&partitionBy=days(time)`",
+    "compactEvery=3600&keepSnapshots=100&partitionBy=days(time)`",
     promise="effectively once for each table: rows, transaction and position are in one commit of the table, which the ledger has "
     "decided before; what a kill leaves between the two the next run completes. Readers see several tables one after the other. "
     "Rows are staged and committed every `commitEvery` seconds, so a table is that much behind",

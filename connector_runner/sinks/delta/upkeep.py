@@ -12,8 +12,8 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
 
-MANY_FILES = 10
-"""So many small files are worth to be made one."""
+from connector_runner.datasets.columnar.small_files import due_partitions
+
 VACUUM_SECONDS = 3600.0
 """How often old files are looked for."""
 RETENTION_HOURS = 168
@@ -47,12 +47,7 @@ def has_small_files(files: Iterable[tuple[int, float, Hashable]], upkeep: Upkeep
         upkeep: What is done.
         now: Unix time in seconds.
     """
-    small: dict[Hashable, list[float]] = {}
-    for size, written, partition in files:
-        if size < upkeep.target_bytes // 2:
-            small.setdefault(partition, []).append(written)
-    due = [len(each) >= MANY_FILES and now - min(each) >= upkeep.compact_seconds for each in small.values()]
-    return bool(upkeep.compact_seconds) and any(due)
+    return bool(due_partitions(files, upkeep.compact_seconds, upkeep.target_bytes, now))
 
 
 def retention_hours(times: list[float], upkeep: Upkeep, now: float) -> int:

@@ -62,10 +62,14 @@ class Tables:
         self.target_bytes = address.target_bytes
         self._catalog = catalog
         self._keep = address.keep_snapshots
+        self._compact_seconds = address.compact_seconds
 
     def table(self, name: str) -> Table:
         """A table, which may be missing."""
-        return Table(self._catalog, (*self._namespace, name), Placing(), self._keep, self.target_bytes, self._pending)
+        identifier = (*self._namespace, name)
+        return Table(
+            self._catalog, identifier, Placing(), self._keep, self.target_bytes, self._compact_seconds, self._pending
+        )
 
     def _pending(self) -> Mapping[str, str]:
         # By a reader of its own: the ledger's next commit must be compared with what the connection has read.

@@ -33,7 +33,7 @@ def last_number(table: IcebergTable, column: str) -> int:
         if bound is not None:
             last = max(last, int(str(from_bytes(LongType(), bound))))
         elif task.file.record_count:
-            last = max(last, pc.max(_read(table, [task], [column])[column]).as_py() or 0)
+            last = max(last, pc.max(read_file(table, [task], [column])[column]).as_py() or 0)
     return last
 
 
@@ -70,12 +70,19 @@ def _begins(rows: pa.Table, columns: Columns, prefixes: Sequence[Row]) -> pa.Arr
 def newest_rows(table: IcebergTable, limit: int) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
     """The columns, and the last rows, newest last; of a state those of the newest files."""
     names = [field.name for field in table.schema().fields]
-    ages = _ages(table)
-    tasks = sorted(table.scan().plan_files(), key=lambda task: ages.get(task.file.file_path, 0))
     is_history = ROW_NUMBER in names
+    ages = _ages(table) if not is_history else {}
+    tasks = sorted(
+        table.scan().plan_files(),
+        key=lambda task: (
+            _last(task, table.schema().find_field(ROW_NUMBER).field_id)
+            if is_history
+            else ages.get(task.file.file_path, 0)
+        ),
+    )
     rows: list[tuple[Any, ...]] = []
     for task in reversed(tasks):
-        found = _read(table, [task], names)
+        found = read_file(table, [task], names)
         if is_history:
             found = found.sort_by(ROW_NUMBER)
         rows = [
@@ -88,6 +95,12 @@ def newest_rows(table: IcebergTable, limit: int) -> tuple[Sequence[str], Sequenc
     return names, rows[-limit:]
 
 
+def _last(task: FileScanTask, number: int) -> int:
+    """The highest row number in a file, which a compaction does not change."""
+    bound = task.file.upper_bounds.get(number) if task.file.upper_bounds else None
+    return 0 if bound is None else int(str(from_bytes(LongType(), bound)))
+
+
 def _ages(table: IcebergTable) -> dict[str, int]:
     """The number of the commit that has added each file, by its location."""
     snapshot = table.current_snapshot()
@@ -96,6 +109,7 @@ def _ages(table: IcebergTable) -> dict[str, int]:
     return {entry.data_file.file_path: entry.sequence_number or 0 for entry in entries}
 
 
-def _read(table: IcebergTable, tasks: Sequence[FileScanTask], names: Sequence[str]) -> pa.Table:
+def read_file(table: IcebergTable, tasks: Sequence[FileScanTask], names: Sequence[str]) -> pa.Table:
+    """Columns of files, as the table has them now, without the rows that others have deleted."""
     schema = table.schema().select(*names)
     return ArrowScan(table.metadata, table.io, schema, AlwaysTrue()).to_table(tasks).select(list(names))

@@ -23,6 +23,7 @@ from connector_runner.protocols.batch import Row
 from connector_runner.protocols.errors import TransientError
 from connector_runner.schemas.datasets.partitions import Partitions
 from connector_runner.sinks.iceberg.commits import SETTINGS, OneCommit, restore_fence
+from connector_runner.sinks.iceberg.compaction import Compaction
 from connector_runner.sinks.iceberg.data_files import remove_files, write_data_files
 from connector_runner.sinks.iceberg.errors import OVERTAKEN
 from connector_runner.sinks.iceberg.expiry import expire
@@ -50,6 +51,7 @@ class Table:
         placing: Where files are staged.
         keep_snapshots: How many snapshots stay readable; 0 for all.
         target_bytes: The size of files that are written again.
+        compact_seconds: How long small files stay; 0 for ever.
         pending: Reads what each connector has decided and is being carried out, as the ledger has it now.
     """
 
@@ -60,6 +62,7 @@ class Table:
         placing: Placing,
         keep_snapshots: int,
         target_bytes: int,
+        compact_seconds: float,
         pending: Callable[[], Mapping[str, str]],
     ) -> None:
         self.name = identifier[-1]
@@ -68,6 +71,7 @@ class Table:
         self._placing = placing
         self._keep = keep_snapshots
         self._target_bytes = target_bytes
+        self._compaction = Compaction(compact_seconds, target_bytes)
         self._pending = pending
         self._iceberg: IcebergTable | None = None
         self._next_number: dict[str, int] = {}
@@ -183,6 +187,7 @@ class Table:
                 except FileNotFoundError as error:
                     self._require_staged(intent, error)
                     return  # another runner has carried it out meanwhile, and needs the file no more
+                self._compaction.compact(self.iceberg, time.time())
                 expire(self.iceberg, self._keep, intent.version)
                 return
         raise TransientError(

@@ -29,7 +29,7 @@ SEED = int(os.environ.get("KILL_SEED", "0")) or secrets.randbelow(10**9) + 1
 LAST = 60  # a claim that makes everything has about 30 steps, a commit about 15
 MODES = pytest.mark.parametrize("mode", list(WriteMode))
 Build = Callable[[str], IcebergDataset]
-PACES = pytest.mark.parametrize("options", ["commitEvery=0", "commitEvery=1"])
+PACES = pytest.mark.parametrize("options", ["commitEvery=0", "commitEvery=1", "commitEvery=0&compactEvery=1"])
 
 
 @pytest.fixture(params=["a file", "a REST catalogue"])

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
+from connector_runner.datasets.columnar.small_files import MANY_FILES
 from connector_runner.protocols.batch import Batch, Operation
 from connector_runner.protocols.errors import ActionRequiredError, FenceLostError, SchemaConflictError, TransientError
 from connector_runner.protocols.sink import Sink, SinkContext, Transaction
@@ -21,7 +22,7 @@ from connector_runner.registry import build_inspector, build_sink
 from connector_runner.schemas.outcome import ExitCode
 from connector_runner.sinks.delta.ledger_table import LedgerTable
 from connector_runner.sinks.delta.tables import STAGED, Table
-from connector_runner.sinks.delta.upkeep import MANY_FILES, Keeper, Upkeep
+from connector_runner.sinks.delta.upkeep import Keeper, Upkeep
 from tests.kit.lake_dataset import LakeDataset, actions
 from tests.kit.pipeline import SMALL, ListSource, Run, batch, context, run_to_end
 from tests.kit.waiting import until

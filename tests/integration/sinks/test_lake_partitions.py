@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
+from connector_runner.datasets.columnar.small_files import MANY_FILES
 from connector_runner.datasets.columnar.stage import Stage
 from connector_runner.protocols.batch import Batch, Operation
 from connector_runner.protocols.errors import ActionRequiredError, SchemaConflictError
@@ -20,7 +21,6 @@ from connector_runner.protocols.source import WriteMode
 from connector_runner.protocols.types import INT64, STRING, TIMESTAMPTZ, Kind, LogicalType
 from connector_runner.registry import build_examiner, build_inspector
 from connector_runner.sinks.delta.tables import STAGED
-from connector_runner.sinks.delta.upkeep import MANY_FILES
 from tests.kit.lake_dataset import LakeDataset, actions, replay
 from tests.kit.pipeline import batch, context, run_to_end
 
