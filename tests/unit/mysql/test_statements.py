@@ -186,6 +186,19 @@ def test_the_session_s_state_is_read_from_the_event() -> None:
 LATIN1 = b"\x04" + (8).to_bytes(2, "little") * 3  # Q_CHARSET_CODE with the session's latin1
 
 
+def test_mariadb_s_default_collations_stand_before_the_character_set() -> None:
+    """11.4 and 11.8 write them beside statements that take a character set's default collation."""
+    for collations in (b"\x83\0", b"\x83\2!\0\0\x08-\0\0\x09"):
+        body = query_event("ALTER TABLE größe CONVERT TO CHARACTER SET ucs2".encode("latin-1"), collations + LATIN1)
+        assert parse_query(body, 1, 0, {8: "latin1"}).statement == "ALTER TABLE größe CONVERT TO CHARACTER SET ucs2"
+
+
+def test_a_statement_with_stray_bytes_can_be_shown() -> None:
+    query = parse_query(query_event(b" TRUNCATE gr\xf6\xdfe"), 1)
+    assert query.statement == " TRUNCATE gr\udcf6\udcdfe"
+    assert query.shown == "TRUNCATE gr??e"
+
+
 def test_what_servers_rewrite_is_in_utf8_whatever_the_session_is() -> None:
     """LOAD DATA, CREATE TABLE … SELECT, the DROP after a failed CREATE OR REPLACE: seen on all five servers, in a latin1 session."""
     judging = Statements(("d", "größe"), is_mariadb=True)

@@ -36,7 +36,18 @@ class Query:
     in_utf8: str = ""
     has_failed: bool = False
 
+    @property
+    def shown(self) -> str:
+        """Its beginning, for messages."""
+        return shown(self.in_utf8 or self.statement.lstrip())
 
+
+def shown(text: str) -> str:
+    """The beginning of a statement for messages, which can be stored anywhere: bytes that are no character become question marks."""
+    return text[:_SHOWN].encode("utf-8", "replace").decode()
+
+
+_SHOWN = 500
 # Sizes of the variables in a query event's status block, by number (`Query_event_status_vars`); others give it in their first byte.
 _STATUS_SIZES = {
     0: 4,
@@ -56,6 +67,9 @@ _STATUS_SIZES = {
     128: 3,
     129: 8,
 }
+# Those that begin with a count, by the size of what is counted: the letters of the time zone and the catalogue; MariaDB's
+# character_set_collations (11.2 and later), which stand before the character set.
+_COUNTED = {5: 1, 6: 1, 131: 4}
 _SQL_MODE, _CHARSET = 1, 4
 
 
@@ -101,8 +115,8 @@ def _parse_status(block: bytes) -> dict[int, bytes]:
     while at < len(block):
         kind = block[at]
         at += 1
-        if kind in {5, 6}:  # the time zone, the catalogue: a byte with its length, and the text
-            size = 1 + block[at] if at < len(block) else 0
+        if kind in _COUNTED:
+            size = 1 + _COUNTED[kind] * block[at] if at < len(block) else 0
         elif kind in _STATUS_SIZES:
             size = _STATUS_SIZES[kind]
         else:

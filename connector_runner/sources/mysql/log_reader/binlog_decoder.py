@@ -187,7 +187,7 @@ class BinlogDecoder(FollowedTables):
         if Effect.ALTERED in effects.values():
             alteration = read_alteration(text, sql_mode=query.sql_mode, is_mariadb=self._is_mariadb)
         found = [
-            (self.tables[name], Interruption(effect, (query.in_utf8 or text)[:500], alteration=alteration))
+            (self.tables[name], Interruption(effect, query.shown, alteration=alteration))
             for name, effect in effects.items()
         ]
         if not self.buffer.is_explicit:

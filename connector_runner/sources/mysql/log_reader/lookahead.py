@@ -67,7 +67,7 @@ class Lookahead:
             effect = self._statements.effect_of(query)
             if effect not in _KEEP_DEFINITION:
                 if self._passes == 0:
-                    self.later, self.replaces = query.statement[:500], effect is Effect.REPLACED
+                    self.later, self.replaces = query.shown, effect is Effect.REPLACED
                 self._passes -= 1
 
 
@@ -120,7 +120,7 @@ class Changes:
             query = self._statements.read(body, server, flags, is_compressed=kind == Event.MARIA_QUERY_COMPRESSED)
             for name, effect in self._statements.effects_of(query).items():
                 if effect not in _KEEP_DEFINITION:
-                    self.found.setdefault(self._ids[name], query.statement[:500])
+                    self.found.setdefault(self._ids[name], query.shown)
 
 
 class FinishedBefore:

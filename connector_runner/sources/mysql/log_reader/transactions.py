@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from connector_runner.sources.mysql.binlog import events
 from connector_runner.sources.mysql.binlog.position import Gtid, LogState
+from connector_runner.sources.mysql.binlog.query_event import shown
 from connector_runner.sources.mysql.ddl.effects import Effect
 from connector_runner.sources.mysql.log_reader.followed_table import FollowedTable
 from connector_runner.sources.mysql.log_reader.log_batch import Interruption
@@ -135,7 +136,7 @@ class Transactions:
             else:
                 for table in self.buffer.touched:
                     if table.has_rows:
-                        table.doubt = Interruption(Effect.STATEMENT, text[:200])
+                        table.doubt = Interruption(Effect.STATEMENT, shown(text))
         elif word.startswith(("XA COMMIT", "XA ROLLBA")):
             self._finish(text, offset)
         else:
@@ -158,7 +159,7 @@ class Transactions:
         if text[:9].upper() == "XA COMMIT":
             # It has rows of the table, or may have them: it was prepared before the log was followed.
             is_known = xid in self._state.xids
-            what = Interruption(Effect.STATEMENT, text[:200])
+            what = Interruption(Effect.STATEMENT, shown(text))
             found = [(table, what) for table in self._tables if not is_known or xid in table.prepared]
         if found:
             self._interrupt(found, finish)

@@ -74,6 +74,8 @@ async def run_group(plan: Plan, numbers: list[int], tell: Callable[[Result], Non
             async with free:
                 if is_enough:
                     return
+                if server.last_words():  # it crashed: only those that it did then are lost
+                    server.start()
                 seed = f"{plan.seed}/{version}/{number}"
                 drawing = Drawing(
                     server, Draw(seed, dialect, plan.without), draw_head(seed, version, options), f"h{number}", Path(name),

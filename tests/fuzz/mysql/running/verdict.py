@@ -22,6 +22,8 @@ DEFECTS = frozenset({"mismatch", "stuck", "crash", "letters", "vague", "needless
 # Nothing of these may be a reason to copy the table again: they are followed, or are not about the table.
 _FOLLOWED = {"rows", "beside", TEMPORARY_NAMESAKE}
 HARMLESS = frozenset(kind.name for kind in [*KINDS, *MOTIFS] if kind.row in _FOLLOWED) | {"insert"}
+# Alterations among statements of these kinds are of the table itself: dates that are none may have become zeros.
+_OF_THE_TABLE = frozenset(kind.name for kind in [*KINDS, *MOTIFS] if kind.row == "rows")
 _WHOLE = 150
 GUESSED = "a statement before the log's rows"
 _ALTERS = re.compile(r"(setstatement.*?for)?(alter|rename|createindex|createuniqueindex|dropindex|truncate)")
@@ -138,7 +140,11 @@ def _blamed(message: str, said: Sequence[Said]) -> set[str]:
     found = {statement: _squeeze(statement.text)[:_WHOLE] for statement in said}
     named = {statement: text for statement, text in found.items() if len(text) >= NAMED and text in squeezed}
     longest = max(map(len, named.values()), default=0)
-    return {statement.kind for statement, text in named.items() if len(text) == longest}
+    return {
+        "alteration" if statement.kind in _OF_THE_TABLE and _ALTERS.match(text) else statement.kind
+        for statement, text in named.items()
+        if len(text) == longest
+    }
 
 
 def _names_one_of(message: str, statements: list[str]) -> bool:
