@@ -89,7 +89,12 @@ KAFKA_OPTIONS: Mapping[str, Option] = MappingProxyType(
         ),
         "compression.level": _number("how hard; what a number means depends on the type", -1, 12, -1),
         "linger.ms": _number("how long records wait for others of their batch", 0, 1000, 5),
-        "batch.size": _number("how large a batch of records may be, in bytes", 1024, 16_777_216, 524_288),
+        "batch.size": _number(
+            "how large a batch of records may be, in bytes; `max.message.bytes` of each topic must be 65,536 larger",
+            1024,
+            983_040,
+            524_288,
+        ),
         "queue.buffering.max.kbytes": _number(
             "how much may wait to be sent; it is the runner's memory", 1024, 1_048_576, 65_536
         ),

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from confluent_kafka import (
-    Consumer,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -25,6 +23,7 @@ from connector_runner.protocols.errors import TransientError
 from connector_runner.schemas.datasets.kafka import Address
 from connector_runner.sinks.kafka.client_log import LEVEL, build_logger
 from connector_runner.sinks.kafka.errors import is_refusal
+from connector_runner.sinks.kafka.reading import Reading
 
 T = TypeVar("T")
 SECONDS = 20.0
@@ -38,8 +37,8 @@ COMMIT_SECONDS = 60.0
 REQUEST_SECONDS = 60.0
 """How long librdkafka waits for an answer on a connection; else it takes the time of a transaction for that."""
 BATCH_BYTES = 512 * 1024
+BATCH = "batch.size"
 QUEUED_KILOBYTES = 64 * 1024
-CONSUMED = 5000
 VAGUE = {KafkaError._ALL_BROKERS_DOWN}
 """Told after the error of each broker, which says more."""
 # How soon somebody who waits looks whether the sink is closing.
@@ -98,6 +97,11 @@ class Client:
         if self._admin is None:
             self._admin = AdminClient(self._common)
         return self._admin
+
+    @property
+    def batch_bytes(self) -> int:
+        """How large a batch of records may be, which the brokers treat as one message."""
+        return int(self._settings.get(BATCH, BATCH_BYTES))
 
     def topics(self) -> dict[str, int]:
         """All topics with the number of their partitions."""
@@ -162,53 +166,13 @@ class Client:
             patience: How many seconds to wait for transactions that are open; after that the records before them are all.
 
         Raises:
-            TransientError: Nothing came for a while, and the patience lasts longer.
+            TransientError: Nothing moved for a while, and the patience lasts longer.
         """
         if not (ends := self.ends(starts)):
             return
-        consumer = Consumer(
-            {
-                **self._common,
-                "group.id": f"connector-runner-{uuid.uuid4()}",
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",  # offset 0 may be gone
-                "enable.partition.eof": True,
-                "fetch.wait.max.ms": 20,
-                "queued.max.messages.kbytes": QUEUED_KILOBYTES,
-            }
-        )
-        try:
-            consumer.assign(list(starts))
-            yield from self._read(consumer, ends, patience)
-        finally:
-            consumer.close()
-
-    def _read(self, consumer: Consumer, ends: dict[tuple[str, int], int], patience: float) -> Iterator[Message]:
-        open_ends, silent = dict(ends), time.monotonic() + SECONDS
-        is_first, until = set(ends), float("inf")
-        while open_ends:
-            for message in consumer.consume(CONSUMED, GLANCE):
-                silent = time.monotonic() + SECONDS
-                error, place = message.error(), (message.topic() or "", message.partition() or 0)
-                if error is None:
-                    yield message
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    is_first.discard(place)
-                    if (message.offset() or 0) >= open_ends.get(place, 0):
-                        open_ends.pop(place, None)
-                else:
-                    raise KafkaException(error)
-            if not is_first:
-                until = min(until, time.monotonic() + patience)
-                if time.monotonic() >= until:
-                    return
-            waits = (
-                "records can't be read"
-                if is_first
-                else f"a transaction of somebody else is open in {_names(open_ends)}"
-            )
-            self.pause(silent, waits, 0.0)
+        settings = {**self._common, "queued.max.messages.kbytes": QUEUED_KILOBYTES}
+        reading = Reading(settings, ends, seconds=SECONDS, glance=GLANCE)
+        yield from reading.records(starts, patience, lambda end, waits: self.pause(end, waits, 0.0))
 
     def longest_transaction(self) -> float | None:
         """How many seconds a transaction may be open at most, as the brokers say; None if an ACL does not allow to ask."""
@@ -231,7 +195,7 @@ class Client:
                 "transaction.timeout.ms": int(seconds * 1000),
                 "socket.timeout.ms": int(min(seconds, REQUEST_SECONDS) * 1000),
                 "message.max.bytes": 100_000_000,
-                "batch.size": BATCH_BYTES,
+                BATCH: BATCH_BYTES,
                 "linger.ms": 5,
                 "compression.type": "lz4",
                 "partitioner": "murmur2_random",
@@ -280,10 +244,6 @@ class Client:
     def close(self) -> None:
         """Closes the connections."""
         self._admin = None
-
-
-def _names(places: Iterable[tuple[str, int]]) -> str:
-    return ", ".join(sorted({f"topic {topic}" for topic, _ in places}))
 
 
 def whole(topics: Mapping[str, int]) -> list[TopicPartition]:

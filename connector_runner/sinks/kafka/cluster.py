@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from connector_runner.schemas.datasets.kafka_options import settings_of, state_l
 from connector_runner.sinks.kafka import client as kafka
 from connector_runner.sinks.kafka.connection import KafkaConnection
 from connector_runner.sinks.kafka.dialect import DIALECT
-from connector_runner.sinks.kafka.errors import explain
+from connector_runner.sinks.kafka.errors import explain, explain_full
 from connector_runner.sinks.kafka.records import VALUE_ERRORS
 from connector_runner.sinks.kafka.schema_registry import SchemaRegistry
 from connector_runner.sinks.kafka.transaction_time import TransactionTime
@@ -107,6 +108,8 @@ class KafkaCluster:
             last = self._said[-1] if self._said else None
             # Brokers that took these credentials once refuse them while they start, or until the Secret follows a change there.
             raise explain(error, self._where, last, was_accepted=self._used == self._accepted) from error
+        except sqlite3.OperationalError as error:
+            raise explain_full(error, "the runner's copy of the ledger") or error from error
 
     def is_refusal(self, error: Exception) -> bool:
         """See `Database.is_refusal`."""

@@ -241,8 +241,10 @@ class KafkaConnection:
             table: Its topic.
             owner: See `KeyState.load`.
         """
-        topic = self.topic(table)
-        if topic is None or self.keys.is_loaded(stream):
+        if self.keys.is_loaded(stream):
+            return
+        self._topics.pop(table, None)  # partitions may have been added
+        if (topic := self.topic(table)) is None:
             return
         producer = self.begin()
         # The broker takes a record of the next transaction only when the last one has ended everywhere: all of it can be read then.

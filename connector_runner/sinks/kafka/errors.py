@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 from confluent_kafka import KafkaError, KafkaException
 
 from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, TransientError
@@ -54,6 +56,22 @@ OTHER_PROTOCOL = (
 )
 FENCED = {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
 """Another producer has the transactional id, or this one's transaction was too late: the ledger tells which."""
+
+
+def explain_full(error: Exception, what: str) -> TransientError | None:
+    """The error for a full temporary folder; None if SQLite says something else.
+
+    Args:
+        error: What SQLite raised.
+        what: What is stored there.
+    """
+    if not isinstance(error, sqlite3.OperationalError) or error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+        return None
+    return TransientError(
+        f"the runner's temporary folder is full ({error}); {what} is stored there. Free room, or set TMPDIR to a folder with more; with "
+        "a limit on /tmp in a pod, raise it",
+        reason="DatasetUnavailable",
+    )
 
 
 def code_of(error: Exception) -> int | None:

@@ -14,17 +14,24 @@ from confluent_kafka import Message
 
 from connector_runner.datasets.write_plan import NAMES
 from connector_runner.protocols.batch import Operation
-from connector_runner.protocols.errors import ActionRequiredError, TransientError
+from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.sinks.kafka.client import Client, whole
+from connector_runner.sinks.kafka.errors import explain_full
 from connector_runner.sinks.kafka.records import without_operation
 
-# How long transactions of others may hold up what is read; the broker aborts them after a minute.
-PATIENCE = 600.0
+PATIENCE = float("inf")
+"""What is behind an open transaction of somebody else counts, too."""
 MANY = 10_000
 MEBIBYTE = 1 << 20
 LOOKS_AFTER = 500
 """After how many changes the size of the file is looked at again."""
 Entry = tuple[bytes, bytes | None]
+
+
+class StateTooLargeError(ActionRequiredError):
+    """What one stream's topic holds takes more than the limit."""
+
+    reason = "InvalidDataset"
 
 
 class KeyState:
@@ -123,21 +130,14 @@ class KeyState:
         try:
             yield
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
-                raise
-            raise TransientError(
-                f"the runner's temporary folder is full ({error}); what the topic of stream {stream} holds is stored there. Free room, or "
-                "set TMPDIR to a folder with more; with a limit on /tmp in a pod, raise it",
-                reason="DatasetUnavailable",
-            ) from error
+            raise explain_full(error, f"what the topic of stream {stream} holds") or error from error
 
     def _require_limit(self, stream: str) -> None:
         used, free = (int(self._local.execute(f"PRAGMA {what}_count").fetchone()[0]) for what in ("page", "freelist"))
         if used - free > self._pages:
-            raise ActionRequiredError(
+            raise StateTooLargeError(
                 f"what the topic of stream {stream} holds takes more than {self._limit} MiB on the runner's disk, which its inserts and "
                 "replacements need to know; raise the option state.max.mib, and give the temporary folder (/tmp in a pod) that room",
-                reason="InvalidDataset",
             )
 
     def has(self, stream: str, key: bytes) -> bool:

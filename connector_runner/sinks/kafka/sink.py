@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from connector_runner.datasets.blocking.database import Begun
@@ -22,6 +22,7 @@ from connector_runner.sinks.kafka.avro import AvroValues, build_schema, subject_
 from connector_runner.sinks.kafka.cluster import KafkaCluster
 from connector_runner.sinks.kafka.connection import KafkaConnection, MovedError
 from connector_runner.sinks.kafka.errors import is_fenced
+from connector_runner.sinks.kafka.key_state import StateTooLargeError
 from connector_runner.sinks.kafka.writer import TopicWriter, load_state, needs_state
 
 
@@ -166,9 +167,22 @@ class KafkaSink(BlockingSink):
             except MovedError:  # an own transaction has ended only now
                 connection.load()
             number = run(connection, self._ledger.recover())
-            for stream in self._writers:
-                topics.require_there(connection, self._ledger.streams[stream].names.table, append=self._append)
+            names = [self._ledger.streams[stream].names.table for stream in self._writers]
+            for name in names:
+                topics.require_there(connection, name, append=self._append)
+            topics.ensure_beside(connection, names)
             return number
+
+    @contextmanager
+    def _blamed(self, stream: str) -> Iterator[None]:
+        """Adds that what one topic holds may be too much."""
+        try:
+            with super()._blamed(stream):
+                yield
+        except StateTooLargeError as error:
+            if self._isolates:
+                error.stream = stream
+            raise
 
     def _write(self, transaction: Transaction) -> Receipt:
         with self._database.explained():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -13,11 +13,12 @@ from connector_runner.protocols.schema import StreamSchema
 from connector_runner.sinks.kafka import client as kafka
 from connector_runner.sinks.kafka.avro import columns_of, is_avro, schema_number
 from connector_runner.sinks.kafka.connection import PATIENCE, KafkaConnection
+from connector_runner.sinks.kafka.ledger_records import BESIDE, BESIDE_SETTINGS
 
 SETTINGS = {False: {"cleanup.policy": "compact"}, True: {"cleanup.policy": "delete", "retention.ms": "-1"}}
 """By append mode: the settings of topics that are created."""
-SHORTEST = kafka.BATCH_BYTES + 64 * 1024
-"""The smallest `max.message.bytes` of a topic: a whole batch of records counts as one message."""
+BEYOND_BATCH = 64 * 1024
+"""How much longer than a batch of records a message may be that a topic takes."""
 
 
 def ensure_topic(connection: KafkaConnection, name: str, schema: StreamSchema, *, append: bool) -> bool:
@@ -63,19 +64,21 @@ def require_fitting_topic(
     """
     for message in _last(connection, name, topic.partitions, 1):
         _require_form(connection, message, name, schema, append=append)
-    _require_settings(name, topic, append=append)
+    _require_settings(connection, name, topic, append=append)
 
 
-def _require_settings(name: str, topic: kafka.Topic, *, append: bool) -> None:
+def _require_settings(connection: KafkaConnection, name: str, topic: kafka.Topic, *, append: bool) -> None:
     if append and "compact" in topic.policy:
         raise ActionRequiredError(
             f"the topic {name} has cleanup.policy={topic.policy}, which removes all but the newest row of a key; a history "
             "(writeMode append) needs a topic with cleanup.policy=delete",
             reason="InvalidDataset",
         )
-    if topic.longest < SHORTEST:
+    shortest = connection.client.batch_bytes + BEYOND_BATCH
+    if topic.longest < shortest:
         raise ActionRequiredError(
-            f"the topic {name} has max.message.bytes={topic.longest}; at least {SHORTEST} is needed",
+            f"the topic {name} has max.message.bytes={topic.longest}; at least {shortest} is needed, {BEYOND_BATCH} more than the option "
+            "batch.size",
             reason="InvalidDataset",
         )
 
@@ -90,13 +93,21 @@ def require_there(connection: KafkaConnection, name: str, *, append: bool) -> No
         if seconds:
             connection.client.pause(float("inf"), "", seconds)
         if (topic := connection.topic(name)) is not None:
-            return _require_settings(name, topic, append=append)
+            return _require_settings(connection, name, topic, append=append)
     raise ActionRequiredError(
         f"the topic {name} at {connection.client.where} was deleted while the connector wrote into it; what was in it is gone. The "
         f"next start makes it again (unless the URL says topics=exist), reports that in {name}_incidents, and goes on behind the last "
         "position; `connector-runner checkpoint reset` starts over",
         reason="MissingTopic",
     )
+
+
+def ensure_beside(connection: KafkaConnection, names: Iterable[str]) -> None:
+    """Makes the topics beside those with rows again that somebody has deleted: a row that is refused would be sent for ever."""
+    present = connection.client.topics()
+    for name in (f"{each}{suffix}" for each in names for suffix in BESIDE):
+        if name not in present:
+            connection.create(name, BESIDE_SETTINGS)
 
 
 def _require_form(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from connector_runner.protocols.batch import Operation
+from connector_runner.protocols.batch import Incident, Operation
 from connector_runner.protocols.errors import ActionRequiredError, TransientError
 from connector_runner.protocols.sink import Sink, Transaction
 from connector_runner.registry import build_sink
@@ -69,3 +69,18 @@ async def test_brokers_that_are_not_there_are_waited_for(
         await sink.claim()
     assert caught.value.reason == "DatasetUnavailable"
     await sink.close()
+
+
+async def test_topics_beside_the_rows_that_are_deleted_are_made_again(dataset: KafkaDataset) -> None:
+    """Else a dead letter would be sent for ever."""
+    sink = build_sink(context(dataset))
+    number = await opened(sink)
+    admin = dataset.server.admin()
+    for answer in admin.delete_topics(["rows_dead_letters", "rows_incidents"]).values():
+        answer.result(30)
+    await until(lambda: not {"rows_dead_letters", "rows_incidents"} & dataset.topics.names().keys(), "they are gone")
+    assert await sink.recover() == number
+    refused = batch(SMALL, 1, (UPSERT, (1, "\ud800")), incidents=(Incident("gap", "1", "a hole"),))
+    assert (await sink.write(Transaction(number + 1, (refused,), "list"))).refused == 1
+    await sink.close()
+    assert [len(dataset.topics.committed(f"rows_{name}")) for name in ("dead_letters", "incidents")] == [1, 1]

@@ -161,3 +161,25 @@ async def test_a_topic_that_takes_less_than_before_is_told(dataset: KafkaDataset
     with pytest.raises(ActionRequiredError, match=r"max\.message\.bytes=1000"):
         await sink.recover()
     await sink.close()
+
+
+async def test_batches_that_are_longer_than_a_topic_takes_are_refused_at_the_start(dataset: KafkaDataset) -> None:
+    """The brokers refuse such a batch as they refuse a record that is too long, but no row is: it was sent for ever."""
+    options = {"batch.size": "983040", "compression.type": "none"}
+    own = context(dataset, read_options=lambda: options)
+    sink = build_sink(own)
+    number = await opened(sink)
+    rows = [(UPSERT, (each, "x" * 100_000)) for each in range(30)]
+    await sink.write(Transaction(number + 1, (batch(SMALL, 1, *rows),), "list"))  # the largest that the option may be
+    await sink.close()
+    assert len(dataset.topics.committed("rows")) == 30
+    entry = ConfigEntry("max.message.bytes", "900000", incremental_operation=AlterConfigOpType.SET)
+    admin = dataset.server.admin()  # its answers come only as long as it lives
+    for answer in admin.incremental_alter_configs(
+        [ConfigResource(ResourceType.TOPIC, "rows", incremental_configs=[entry])]
+    ).values():
+        answer.result(30)
+    later = build_sink(context(dataset, run=2, read_options=lambda: options))
+    with pytest.raises(ActionRequiredError, match=r"max\.message\.bytes=900000; at least 1048576 is needed"):
+        await opened(later)
+    await later.close()

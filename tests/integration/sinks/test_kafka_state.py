@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import NewPartitions
 
 from connector_runner.protocols.batch import Operation
 from connector_runner.protocols.errors import ActionRequiredError, TransientError
@@ -51,8 +54,8 @@ async def test_who_has_needed_to_know_the_topic_reads_it_at_the_claim(dataset: K
         assert operations == [(1, "upsert"), (1, "delete"), (2, "upsert"), (2, "delete")]
 
 
-def limited(dataset: KafkaDataset, run: int, mebibytes: int) -> Any:
-    return context(dataset, run=run, read_options=lambda: {"state.max.mib": str(mebibytes)})
+def limited(dataset: KafkaDataset, run: int, mebibytes: int, **more: Any) -> Any:
+    return context(dataset, run=run, read_options=lambda: {"state.max.mib": str(mebibytes)}, **more)
 
 
 async def test_what_is_known_has_a_limit_on_disk(dataset: KafkaDataset) -> None:
@@ -101,3 +104,55 @@ async def test_a_full_disk_is_waited_out(dataset: KafkaDataset) -> None:
     await sink.write(insert)
     await sink.close()
     assert len(dataset.topics.committed("rows")) == 2001
+
+
+async def test_a_full_disk_is_waited_out_where_the_position_is_kept(dataset: KafkaDataset) -> None:
+    sink: Any = build_sink(context(dataset))
+    number = (await sink.claim()).number
+    await sink.prepare(SMALL)
+    local = sink._cluster.connection._local
+    local.execute(f"PRAGMA max_page_count = {local.execute('PRAGMA page_count').fetchone()[0]}")
+    one = batch(SMALL, 1, (UPSERT, (1, "v")))
+    large = Transaction(number + 1, (replace(one, position={"next": 1, "gtids": "x" * 200_000}),), "list")
+    with pytest.raises(TransientError, match="temporary folder is full"):
+        await sink.write(large)
+    assert await sink.recover() == number
+    await sink.write(Transaction(number + 1, (one,), "list"))
+    await sink.close()
+    assert dataset.read(SMALL, "rows") == [(1, "v")]
+
+
+async def test_partitions_that_were_added_are_read_too(dataset: KafkaDataset) -> None:
+    sink = build_sink(context(dataset, write_mode=WriteMode.APPEND))
+    number = (await sink.claim()).number
+    await sink.prepare(PAIR)
+    await sink.write(Transaction(number + 1, (batch(PAIR, 1, (UPSERT, ("x", 1, "old"))),), "list"))
+    admin = dataset.server.admin()
+    for answer in admin.create_partitions([NewPartitions("rows", 3)]).values():
+        answer.result(30)
+    (record,) = dataset.topics.committed("rows")
+    producer = Producer({"bootstrap.servers": dataset.server.address})
+    key, value = (text.replace(b"1", b"2") for text in (record.key() or b"", record.value() or b""))
+    producer.produce(
+        "rows", value, key, 2, headers=record.headers()
+    )  # as a producer does that knows of the new partitions
+    assert producer.flush(30) == 0
+    await sink.write(Transaction(number + 2, (batch(PAIR, 2, (REPLACE, ())),), "list"))
+    await sink.close()
+    found = dataset.read(PAIR, "rows", ["_op"], order="_id")
+    assert sorted(row for row in found if row[3] == "delete") == [("x", 1, "old", "delete"), ("x", 2, "old", "delete")]
+
+
+async def test_of_several_streams_only_the_one_that_needs_too_much_is_parked(dataset: KafkaDataset) -> None:
+    a, b = (replace(PAIR, stream=name) for name in "ab")
+    own = limited(dataset, 1, 1, tables={"a": "a_rows", "b": "b_rows"}, is_selection=True, isolates=True)
+    sink = build_sink(own)
+    number = (await sink.claim()).number
+    for schema in (a, b):
+        await sink.prepare(schema)
+    rows = [(UPSERT, (f"{LONG}{each}", each, "v")) for each in range(4000)]
+    await sink.write(Transaction(number + 1, (batch(a, 1, *rows, place={}),), "list"))
+    with pytest.raises(ActionRequiredError, match=r"raise the option state\.max\.mib") as caught:
+        await sink.write(Transaction(number + 2, (batch(a, 2, (INSERT, ("a", 1, "v")), place={}),), "list"))
+    assert caught.value.stream == "a"
+    await sink.close()
