@@ -106,6 +106,13 @@ def test_every_code_has_a_reason_that_is_documented(code: str) -> None:
     assert "secret-key" not in error.message
 
 
+def test_what_a_store_says_is_shown_as_it_means_it() -> None:
+    said = "<Message>the region &#34;us-east-1&#34; is wrong; expecting &#34;eu-west-1&#34;</Message>"
+    error = explain(OSError(f"400: <Code>AuthorizationHeaderMalformed</Code>{said}"), "s3://bucket/path")
+    assert error.reason == "WrongRegion"
+    assert 'expecting "eu-west-1"' in error.message
+
+
 def test_an_error_without_a_row_is_temporary_and_on_one_line() -> None:
     error = explain(
         OSError("Generic S3 error\n  \x1b[31m↳\x1b[0m 503 Slow Down\n <?xml ...?><Error>"), "s3://bucket/path"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import NamedTuple
 
@@ -113,7 +114,7 @@ def connecting_failure(where: str, text: str) -> ConnectorError | None:
 def read_answer(text: str) -> tuple[str, str]:
     """The code and the message in an answer's document, or in a text that quotes it; "" for what it lacks."""
     code, said = re.search(r"<Code>([A-Za-z0-9]+)</Code>", text), re.search(r"<Message>([^<]{1,300})</Message>", text)
-    return code[1] if code else "", said[1].strip() if said else ""
+    return code[1] if code else "", html.unescape(said[1]).strip() if said else ""
 
 
 def explain_text(where: str, text: str) -> ConnectorError | None:
