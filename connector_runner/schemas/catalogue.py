@@ -100,6 +100,20 @@ class StreamSummary(msgspec.Struct, frozen=True, omit_defaults=True):
     columns: Annotated[int, described("How many columns it has, where that is known.")] = 0
 
 
+class ListedStream(StreamSummary, frozen=True, omit_defaults=True):
+    """One stream for a person who looks for it: what the status has not the room for.
+
+    Attributes:
+        unavailable: Why other modes are not possible, by mode.
+        obstacle: Why this configuration can't read it; "" if it can.
+        aside: Why only its exact name selects it; "" for all others.
+    """
+
+    unavailable: dict[str, str] = {}
+    obstacle: str = ""
+    aside: str = ""
+
+
 class SelectionSummary(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a selection of many streams takes of a source, without naming all of it."""
 
@@ -150,24 +164,35 @@ class StreamsEnd(msgspec.Struct, frozen=True):
 
 
 def list_lines(catalogue: Catalogue) -> Iterator[str]:
-    """All streams of a catalogue, each as a line of JSON as the status shows it, and how many they are."""
-    for stream in catalogue.streams:
-        yield msgspec.json.encode(StreamSummary(stream.id, stream.key, stream.modes, len(stream.columns))).decode()
+    """All streams of a catalogue, each as a line of JSON, and how many they are."""
+    for one in catalogue.streams:
+        about = (one.id, one.key, one.modes, len(one.columns), one.unavailable, one.obstacle, one.aside)
+        yield msgspec.json.encode(ListedStream(*about)).decode()
     yield msgspec.json.encode(StreamsEnd(len(catalogue.streams), catalogue.total)).decode()
 
 
-def read_lines(log: Iterable[str]) -> tuple[StreamSummary, ...] | None:
+def read_listed(line: str | bytes) -> ListedStream | StreamsEnd | None:
+    """What a line of such a list says; None for what the runner logs meanwhile."""
+    text = line if isinstance(line, bytes) else line.encode()
+    try:
+        if text.startswith(b'{"id":'):
+            return msgspec.json.decode(text, type=ListedStream)
+        if text.startswith(b'{"listed":'):
+            return msgspec.json.decode(text, type=StreamsEnd)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return None
+    return None
+
+
+def read_lines(log: Iterable[str]) -> tuple[ListedStream, ...] | None:
     """The streams among the lines of a log; None if not all are there, or none were listed in this form."""
-    found: list[StreamSummary] = []
-    for line in log:  # between what the runner logs meanwhile
-        try:
-            if line.startswith('{"id":'):
-                found.append(msgspec.json.decode(line, type=StreamSummary))
-            elif line.startswith('{"listed":'):
-                end = msgspec.json.decode(line, type=StreamsEnd)
-                return tuple(found) if end.listed == len(found) else None
-        except (msgspec.MsgspecError, RecursionError):
-            return None
+    found: list[ListedStream] = []
+    for line in log:
+        said = read_listed(line)
+        if isinstance(said, ListedStream):
+            found.append(said)
+        elif said is not None:
+            return tuple(found) if said.listed == len(found) else None
     return None
 
 

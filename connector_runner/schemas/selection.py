@@ -18,6 +18,8 @@ _PART = re.compile(r'"(?P<quoted>(?:[^"]|"")*)"|(?P<plain>[^".]+)')
 _FIELD = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _NOT_PLAIN = re.compile(r"[^0-9A-Za-z]+")
 NEAREST = 5
+FEW = 10
+"""So many names are all told where none is near."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +186,21 @@ class Resolved:
     left_aside: tuple[Named, ...] = ()
 
 
+def find_near(name: str, known: Iterable[str], most: int = NEAREST) -> list[str]:
+    """The names that look like one, the nearest first; capitals are no difference."""
+    by_form = {each.lower(): each for each in known}
+    return [by_form[form] for form in difflib.get_close_matches(name.lower(), by_form, n=most, cutoff=0.5)]
+
+
+def say_near(name: str, known: Iterable[str]) -> str:
+    """Which streams may have been meant by a name that none has, or which there are: the end of a sentence."""
+    names = list(known)
+    if near := find_near(name, names, 3):
+        return f"did you mean {' or '.join(near)}?"
+    more = f" and {len(names) - NEAREST} more" if len(names) > FEW else ""
+    return f"there are {', '.join(names[:NEAREST] if more else names)}{more}" if names else "there are none"
+
+
 def resolve(selection: Selection, streams: Iterable[Named]) -> Resolved:
     """The streams that are selected, and what a person should know of the rest."""
     known = list(streams)
@@ -191,8 +208,7 @@ def resolve(selection: Selection, streams: Iterable[Named]) -> Resolved:
     idle = {}
     for pattern in selection.include:
         if not any(pattern.matches(stream) for stream in known):
-            near = difflib.get_close_matches(pattern.text, [stream.id for stream in known], n=NEAREST, cutoff=0.5)
-            idle[pattern.text] = tuple(near)
+            idle[pattern.text] = tuple(find_near(pattern.text, (stream.id for stream in known)))
     aside = tuple(
         stream
         for stream in known

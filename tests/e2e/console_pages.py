@@ -13,12 +13,14 @@ from threading import Thread
 from demo.walk import ROOT
 from tests.kit.http_api import CONNECTORS, SECRETS
 from tests.localkube.build import ensure_binary
-from tests.localkube.cluster import LocalKube
+from tests.localkube.cluster import Image, LocalKube
 from tests.localkube.plugin import default_images
 from tests.servers.chromium import build_environment
 
 FOLDER = Path(__file__).parent / "console"
 NAMESPACE = "market-data"
+PICTURES = ROOT / ".build" / "console"
+"""Where a run leaves its pictures."""
 RIGHTS = (
     CONNECTORS,
     SECRETS,
@@ -43,10 +45,10 @@ def run_in_browser(script: str, **environment: str) -> str:
 
 
 @contextmanager
-def bare_cluster(folder: Path) -> Iterator[LocalKube]:
+def bare_cluster(folder: Path, **images: Image) -> Iterator[LocalKube]:
     """A cluster without an operator, with the definitions and a namespace: what a status says stays as it is written."""
     ensure_binary()
-    local = LocalKube.start(folder / "cluster", default_images(), parent=os.getpid())
+    local = LocalKube.start(folder / "cluster", {**default_images(), **images}, parent=os.getpid())
     try:
         local.kubectl("apply", "--server-side", "-k", str(ROOT / "crds"))
         local.kubectl("wait", "--for=condition=Established", "crd/connectors.apperate.io", "--timeout=60s")

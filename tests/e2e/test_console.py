@@ -12,7 +12,7 @@ import pytest
 
 from demo.stage import BIN, Stage, pod_address, prepare_own_cluster
 from demo.walk import ROOT, walk
-from tests.e2e.console_pages import NAMESPACE, RIGHTS, bare_cluster, run_in_browser
+from tests.e2e.console_pages import NAMESPACE, PICTURES, RIGHTS, bare_cluster, run_in_browser
 from tests.kit.console_fleet import advance, create_fleet
 from tests.kit.http_api import CONNECTORS, make_account, serving
 from tests.localkube.build import ensure_binary
@@ -20,8 +20,6 @@ from tests.localkube.cluster import Cluster
 
 COUNT = 1000
 REPORTS = 8
-PICTURES = ROOT / ".build" / "console"
-"""Where the run leaves its pictures."""
 pytestmark = [
     pytest.mark.fault,
     pytest.mark.timeout(1800),

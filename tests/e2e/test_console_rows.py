@@ -123,8 +123,8 @@ def test_a_missing_right_is_named_before_a_job_is_made_and_the_commands_give_it(
     status, (refused,) = show(reader, "guarded")
     assert status == 403
     assert refused["detail"] == (
-        f"system:serviceaccount:{place}:reader may not create jobs.batch, delete jobs.batch, list jobs.batch, list pods, "
-        f"get pods/log in the namespace {place}"
+        f"system:serviceaccount:{place}:reader may not create jobs.batch, delete jobs.batch, list pods, "
+        f"get pods/log, list jobs.batch in the namespace {place}"
     )
     for command in refused["commands"]:
         cluster.kubectl(*shlex.split(command)[1:])

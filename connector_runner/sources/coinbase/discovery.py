@@ -13,6 +13,7 @@ from connector_runner.protocols.errors import (
     UnknownStreamError,
 )
 from connector_runner.schemas.catalogue import Catalogue
+from connector_runner.schemas.selection import say_near
 from connector_runner.sources.coinbase.decode.messages import FeedError
 from connector_runner.sources.coinbase.errors import (
     FeedErrorKind,
@@ -23,7 +24,7 @@ from connector_runner.sources.coinbase.errors import (
     named_products,
     refused_products,
 )
-from connector_runner.sources.coinbase.products import changes, nearest, online, unique, unknown_products, wants_all
+from connector_runner.sources.coinbase.products import changes, online, unique, unknown_products, wants_all
 from connector_runner.sources.coinbase.rest.client import RestClient
 from connector_runner.sources.coinbase.streams import STREAMS, StreamSpec, available_streams
 
@@ -179,9 +180,7 @@ def find_stream(stream: str, has_credentials: bool) -> StreamSpec:
             f"the stream {stream} needs an API key: set key, secret and passphrase (by configFrom); "
             f"without one there are {', '.join(available)}"
         )
-    near = nearest(stream, available)
-    hint = f"; did you mean {' or '.join(name.lower() for name in near)}?" if near else ""
-    raise UnknownStreamError(f"the stream {stream} is not among {', '.join(available)}{hint}")
+    raise UnknownStreamError(f"there is no stream {stream!r}; {say_near(stream, available)}")
 
 
 def refusal_text(product: str, text: str) -> str:

@@ -16,6 +16,7 @@ from connector_runner.protocols.errors import (
 )
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.source import Checkpoint, Report
+from connector_runner.schemas.selection import say_near
 from connector_runner.sources.ethereum.chain import Chain
 from connector_runner.sources.ethereum.decode import tables
 from connector_runner.sources.ethereum.decode.abi import Event
@@ -130,7 +131,7 @@ def choose_plan(
     plan = plans.get(stream)
     if recorded is None or not stream.startswith(PREFIX):
         if plan is None:
-            raise UnknownStreamError(f"there is no stream {stream!r}; choose one of {', '.join(plans)}")
+            raise UnknownStreamError(f"there is no stream {stream!r}; {say_near(stream, plans)}")
         return plan
     if recorded:
         fitting = [other for other in plans.values() if other.event == recorded]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 from connector_runner.protocols.errors import UnknownStreamError
 from connector_runner.schemas.catalogue import Catalogue, ColumnInfo, StreamInfo
+from connector_runner.schemas.selection import say_near
 from connector_runner.sources.mysql.server.connection import Connection
 from connector_runner.sources.mysql.server.definitions import SYSTEM_DATABASES, read_tables
 from connector_runner.sources.mysql.server.facts import Server
@@ -123,8 +123,7 @@ def find_table(connection: Connection, settings: Settings, stream: str) -> Found
     if found:
         return found[0]
     names = [table.definition.id for table in read_tables(connection, settings.database)]
-    near = difflib.get_close_matches(stream, names, n=5, cutoff=0.5) or names[:5]
-    known = f"did you mean {', '.join(near)}?" if near else "the account may read no table at all"
+    known = say_near(stream, names) if names else "the account may read no table at all"
     raise UnknownStreamError(
         f"selectedStream: {stream!r} is no table that {settings.user!r} may read ({len(names)} are, as database.table); {known}"
     )

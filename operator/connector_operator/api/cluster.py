@@ -152,6 +152,26 @@ class Cluster:
             raise from_kubernetes(status, decoded if isinstance(decoded, dict) else {})
         return found[:most].decode(errors="replace"), len(found) <= most
 
+    @asynccontextmanager
+    async def reading(self, token: str, path: str, query: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The lines of a text as the owner of `token`, as they come: however long it is, little of it is in memory.
+
+        Raises:
+            ProblemError: The request was refused, or the server not reached.
+        """
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout.total, sock_read=self._timeout.total)
+        headers = {"Authorization": f"Bearer {token}", "Accept": "*/*"}
+        try:
+            async with self._session.get(
+                self._url + path, params=query, headers=headers, timeout=timeout, allow_redirects=False
+            ) as answer:
+                if answer.status >= 300:
+                    decoded = decode_any(await answer.content.read(_CHUNK))
+                    raise from_kubernetes(answer.status, decoded if isinstance(decoded, dict) else {})
+                yield _lines(answer.content)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise unreachable(type(error).__name__) from None
+
     async def watch(self, token: str, path: str, query: Mapping[str, str], seconds: float) -> AsyncIterator[Any]:
         """Events (`type`, `object`) of a watch as the owner of `token`, until it ends or the seconds are over.
 

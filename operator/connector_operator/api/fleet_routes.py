@@ -16,6 +16,7 @@ from connector_operator.api.fleet import build_reasons
 from connector_operator.api.fleet_service import MOST_PAGE, FleetService
 from connector_operator.api.problems import ProblemError
 from connector_operator.api.rows_service import RowsService
+from connector_operator.api.streams_service import StreamsService
 from connector_operator.workloads.rows_jobs import MOST_ROWS
 
 LINES = "application/x-ndjson"
@@ -27,9 +28,12 @@ _NAME = r"/{name:[^/]*}"
 class FleetRoutes:
     """The handlers; each is a few lines around a call of the service."""
 
-    def __init__(self, service: FleetService, rows: RowsService, client_timeout: float) -> None:
+    def __init__(
+        self, service: FleetService, rows: RowsService, streams: StreamsService, client_timeout: float
+    ) -> None:
         self._service = service
         self._rows = rows
+        self._streams = streams
         self._client_timeout = client_timeout
         self._ending = asyncio.Event()
 
@@ -46,6 +50,7 @@ class FleetRoutes:
                 web.get(f"/v1/fleet/connector{_NAME}/executions", self.list_executions),
                 web.get(f"/v1/fleet/connector{_NAME}/metrics", self.read_metrics),
                 web.post(f"/v1/fleet/connector{_NAME}/rows", self.show_rows),
+                web.post(f"/v1/fleet/connector{_NAME}/streams", self.list_streams),
                 web.post(f"/v1/fleet/connector{_NAME}/restart", self.restart),
                 web.post(f"/v1/fleet/connector{_NAME}/rediscover", self.rediscover),
             ]
@@ -105,6 +110,12 @@ class FleetRoutes:
         token, name, stream = read_token(request), read_name(request), request.query.get("stream", "")
         limit = read_limit(request, MOST_ROWS)
         async with self._rows.showing(token, name, stream, limit) as events, aclosing(events):
+            return await self._send_lines(request, _with_problems(events))
+
+    async def list_streams(self, request: web.Request) -> web.StreamResponse:
+        """POST /fleet/connector/:name/streams: lines of JSON about the Job that lists all streams, then these, page by page."""
+        token, name, like = read_token(request), read_name(request), request.query.get("like", "")
+        async with self._streams.listing(token, name, like) as events, aclosing(events):
             return await self._send_lines(request, _with_problems(events))
 
     async def _send_lines(self, request: web.Request, events: AsyncIterator[dict[str, Any]]) -> web.StreamResponse:

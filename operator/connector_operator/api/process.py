@@ -15,11 +15,13 @@ from aiohttp import web
 
 from connector_operator.api.cluster import Cluster, Location, LocationError, find_cluster
 from connector_operator.api.connections import GuardedConnection
+from connector_operator.api.fleet_routes import FleetRoutes
 from connector_operator.api.fleet_service import FleetService
 from connector_operator.api.rows_service import RowsService
 from connector_operator.api.server import ConnectorsApi, build_health_app
 from connector_operator.api.service import ConnectorService
 from connector_operator.api.settings import ApiSettings
+from connector_operator.api.streams_service import StreamsService
 
 _BACKLOG = 1024
 _GRACE = 15.0  # seconds that requests have to finish
@@ -44,8 +46,9 @@ async def serving(settings: ApiSettings, namespace: str, location: Location) -> 
         stack.push_async_callback(cluster.close)
         service = ConnectorService(cluster, namespace, settings.wait)
         fleet = FleetService(cluster, namespace)
-        rows = RowsService(cluster, fleet, namespace)
-        server = await _start(stack, ConnectorsApi(service, fleet, rows, settings).build_app())
+        rows, streams = RowsService(cluster, fleet, namespace), StreamsService(cluster, fleet, namespace)
+        routes = FleetRoutes(fleet, rows, streams, settings.client_timeout)
+        server = await _start(stack, ConnectorsApi(service, routes, settings).build_app())
 
         def connect() -> GuardedConnection:
             return GuardedConnection(

@@ -15,12 +15,10 @@ from connector_operator.api.admission import Admission
 from connector_operator.api.answers import answer_json, answer_problem, read_display, read_name, read_token
 from connector_operator.api.connections import GuardedConnection
 from connector_operator.api.fleet_routes import FleetRoutes
-from connector_operator.api.fleet_service import FleetService
 from connector_operator.api.identity import BadIdError, resource_name
 from connector_operator.api.openapi import build_openapi
 from connector_operator.api.origin import is_of_another_site
 from connector_operator.api.problems import ProblemError
-from connector_operator.api.rows_service import RowsService
 from connector_operator.api.service import ConnectorService
 from connector_operator.api.settings import ApiSettings
 from connector_runner.schemas.config import connector_types
@@ -39,11 +37,9 @@ _NAME = r"/{name:[\s\S]*}"
 class ConnectorsApi:
     """The handlers; each is a few lines around a call of the service."""
 
-    def __init__(
-        self, service: ConnectorService, fleet: FleetService, rows: RowsService, settings: ApiSettings
-    ) -> None:
+    def __init__(self, service: ConnectorService, fleet: FleetRoutes, settings: ApiSettings) -> None:
         self._service = service
-        self._fleet = FleetRoutes(fleet, rows, settings.client_timeout)
+        self._fleet = fleet
         self._settings = settings
         self._room = Admission(_BODIES, settings.cluster_timeout)
 

@@ -18,6 +18,8 @@ from connector_runner.schemas.outcome import Termination
 Object = Mapping[str, Any]
 """A Kubernetes object, or a part of one, as JSON."""
 
+SECONDS = 120
+"""After this time a Job's pod is ended, if nothing else is said."""
 KEPT_SECONDS = 600
 """How long the Job stays if nobody removes it."""
 GRACE_SECONDS = 5

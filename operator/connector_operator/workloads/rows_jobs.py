@@ -12,6 +12,7 @@ import msgspec
 
 from connector_operator.resources import names
 from connector_operator.workloads.asked_jobs import (
+    SECONDS,
     NotPossibleError,
     Object,
     build_asked_job,
@@ -20,8 +21,6 @@ from connector_operator.workloads.asked_jobs import (
 )
 
 DEFAULT_ROWS, MOST_ROWS = 20, 100
-SECONDS = 120
-"""After this time the Job's pod is ended."""
 
 
 def build_rows_job(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from connector_operator.api.asked import build_failure, build_review, list_rights
 from connector_operator.api.problems import from_kubernetes
-from connector_operator.api.rows import LONGEST_TEXT, build_failure, build_review, build_table, list_rights
+from connector_operator.api.rows import LONGEST_TEXT, build_table
 from connector_operator.resources.rights import Right, build_grants, read_refusal
 
 
@@ -25,10 +26,12 @@ def test_why_there_are_no_rows() -> None:
     ended = {"exitCode": 78, "message": '{"reason": "NotReadable", "message": "HTTP datasets can\'t be read back"}'}
     pod = {"status": {"containerStatuses": [{"name": "runner", "state": {"terminated": ended}}]}}
     assert build_failure(pod) == {
-        "exitCode": 78, "reason": "NotReadable", "message": "HTTP datasets can't be read back",
+        "event": "failed", "exitCode": 78, "reason": "NotReadable", "message": "HTTP datasets can't be read back",
     }  # fmt: skip
     evicted = {"status": {"phase": "Failed", "reason": "DeadlineExceeded", "message": "was active too long"}}
-    assert build_failure(evicted) == {"exitCode": None, "reason": "DeadlineExceeded", "message": "was active too long"}
+    assert build_failure(evicted) == {
+        "event": "failed", "exitCode": None, "reason": "DeadlineExceeded", "message": "was active too long",
+    }  # fmt: skip
 
 
 def test_each_right_is_asked_for_by_its_parts() -> None:

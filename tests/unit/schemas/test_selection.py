@@ -18,6 +18,7 @@ from connector_runner.schemas.selection import (
     parse_selection,
     parse_template,
     resolve,
+    say_near,
 )
 
 
@@ -136,3 +137,12 @@ def test_the_dataset_says_which_names_are_one() -> None:
     }
     long = [table("d", "x" * 70), table("d", "x" * 71)]
     assert len(assign_tables(long, parse_template("{name}"), {}, key=lambda name: name[:63]).shared) == 1
+
+
+def test_a_name_that_no_stream_has_gets_the_nearest_not_all() -> None:
+    many = [f"shop.t{number}" for number in range(2000)]
+    assert say_near("Tickr", ["ticker", "matches", "level2"]) == "did you mean ticker?"
+    assert say_near("shop.t1x", many).count("shop.") == 3
+    assert say_near("x", ["ticker", "matches"]) == "there are ticker, matches"
+    assert say_near("zzzzzzzzzzzz", many) == "there are shop.t0, shop.t1, shop.t2, shop.t3, shop.t4 and 1995 more"
+    assert say_near("x", []) == "there are none"

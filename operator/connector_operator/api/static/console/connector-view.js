@@ -61,6 +61,7 @@ export class ConnectorView {
     clearInterval(this.timer);
     clearTimeout(this.later);
     this.rows.end();
+    this.streams.end();
     this.metrics.end();
     this.isEnded = true;
   }

@@ -1,7 +1,9 @@
 // The source's streams: search, what each does now, and which the connector carries.
 
 import { confirmOwned, run } from "./actions.js";
+import { AllStreams } from "./all-streams.js";
 import { h, redraw, show } from "./dom.js";
+import { mergeStreams, searchStreams, whyNot } from "./listing.js";
 import { compileSelection, quote, readLines } from "./patterns.js";
 import { activitiesOf, buildSelection, carriedBy } from "./selection.js";
 import { VirtualList } from "./virtual.js";
@@ -19,13 +21,19 @@ export class StreamsCard {
     this.notes = h("div.notes");
     this.scroller = h("div.stream-list", { tabindex: 0, role: "group", "aria-label": "Streams" });
     this.editor = h("form.editor", { hidden: true, onsubmit: (event) => { event.preventDefault(); this.#save(); } });
+    this.why = h("div.notes", { role: "status" });
+    this.all = new AllStreams({ session, onChange: () => this.set(this.detail) });
     this.list = new VirtualList({
       scroller: this.scroller, height: () => ROW, keyOf: (stream) => stream.id,
-      build: () => buildStream((id, isPicked) => this.#pick(id, isPicked)),
+      build: () => buildStream((id, isPicked) => this.#pick(id, isPicked), (stream) => this.#sayWhy(stream)),
       update: (row, stream, index) => this.#fill(row, stream, index),
     });
     this.element = h("section.card", { "aria-label": "Streams" },
-      h("header", {}, h("h2", {}, "Streams"), this.opener), this.summary, this.notes, this.editor, this.search, this.scroller);
+      h("header", {}, h("h2", {}, "Streams"), this.opener), this.summary, this.notes, this.all.element, this.editor, this.search, this.scroller, this.why);
+  }
+
+  end() {
+    this.all.end();
   }
 
   set(detail) {
@@ -33,35 +41,36 @@ export class StreamsCard {
     this.carries = carriedBy(detail);
     this.activities = activitiesOf(detail.progress);
     this.failures = new Map((detail.progress?.failures || []).map((failure) => [failure.stream, failure]));
-    const listed = detail.streamList.length;
+    this.all.set(detail);
+    this.streams = mergeStreams(detail.streamList, this.all.streams);
+    const listed = this.streams.length;
     const selected = detail.selectedStream || (detail.selectedStreams ? detail.selectedStreams.include.join(", ") : "");
     const number = detail.streamsTotal ? `${plural(detail.streamsTotal, "stream")} at the source` : "Not known yet";
     redraw(this.summary, number, selected ? [" · selected: ", h("b", {}, detail.selection.text || selected)] : listed ? " · none is selected" : "");
-    redraw(this.notes, this.#buildNotes(detail, listed));
+    redraw(this.notes, this.#buildNotes(detail));
     this.opener.disabled = !listed;
     this.opener.classList.toggle("primary", Boolean(listed) && !selected);
     this.search.hidden = listed < 8;
     this.scroller.hidden = !listed;
-    this.#drawList();
+    if (this.picked === null) this.#drawList();
+    else this.#preview();
   }
 
-  #buildNotes(detail, listed) {
+  #buildNotes(detail) {
     const problems = [...(detail.selection.problems || []), ...detail.discovery.notes].map((text) => h("p.hint", {}, text));
     const idle = Object.entries(detail.selection.idle || {}).map(([pattern, near]) => h("p.hint.warn", {}, `${pattern} matches no stream${near.length ? `; near: ${near.join(", ")}` : ""}.`));
     const failed = [...this.failures.values()].map((failure) => h("p.failure", {}, h("b", {}, failure.stream), ` ${failure.reason}: ${failure.message}`));
-    const cut = detail.streamsTotal > listed && listed ? [h("p.hint", {}, `The status lists ${formatCount(listed)} of ${formatCount(detail.streamsTotal)}, those selected by name first; patterns take in all. The others are listed by `, h("code", {}, `kubectl connectors streams ${detail.name} --all`), ", by name with --like 'shop.*'.")] : [];
-    return [...failed, ...idle, ...problems, ...cut];
+    return [...failed, ...idle, ...problems];
   }
 
   #drawList() {
-    const words = this.search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const found = this.detail.streamList.filter((stream) => words.every((word) => stream.id.toLowerCase().includes(word)));
+    const found = searchStreams(this.streams, this.search.value);
     this.scroller.style.height = `${Math.min(8, Math.max(1, found.length)) * ROW + 2}px`;
     this.list.set(found);
   }
 
   #fill(row, stream, index) {
-    const { box, name, about, now } = row.parts;
+    const { box, name, about, now, why } = row.parts;
     row.dataset.index = String(index);
     const isCarried = this.carries(stream.id);
     box.disabled = this.picked === null;
@@ -72,7 +81,14 @@ export class StreamsCard {
     about.textContent = [stream.key?.length ? `key ${stream.key.join(", ")}` : "no key", stream.columns ? plural(stream.columns, "column") : "", (stream.modes || []).join(", ")].filter(Boolean).join(" · ");
     now.textContent = this.activities.get(stream.id) || "";
     now.classList.toggle("bad", this.failures.has(stream.id));
+    why.hidden = !whyNot(stream).length;
+    why.setAttribute("aria-label", `Why not? ${stream.id}`);
+    row.stream = stream;
     row.classList.toggle("carried", isCarried);
+  }
+
+  #sayWhy(stream) {
+    show(this.why, h("div.banner.note", {}, h("b", {}, stream.id), whyNot(stream).map((text) => h("p", {}, text))));
   }
 
   #isPicked(id) {
@@ -84,7 +100,6 @@ export class StreamsCard {
     const present = detail.selectedStreams;
     this.picked = new Set(detail.selectedStream ? [detail.selectedStream] : []);
     const includes = present?.include || [];
-    const ids = new Set(detail.streamList.map((stream) => stream.id));
     this.include = h("textarea.code", { rows: 3, spellcheck: "false", "aria-label": "Patterns of streams to carry", value: (includes.length ? includes : [...this.picked].map(quote)).join("\n"), oninput: () => this.#preview() });
     this.exclude = h("textarea.code", { rows: 2, spellcheck: "false", "aria-label": "Patterns of streams to leave out", value: (present?.exclude || []).join("\n"), oninput: () => this.#preview() });
     this.added = h("select", { "aria-label": "Streams that the source gets later" }, h("option", { value: "follow" }, "are carried, too, if they match"), h("option", { value: "ignore" }, "are left alone"));
@@ -97,7 +112,6 @@ export class StreamsCard {
       h("label.inline", {}, "Streams that the source gets later ", this.added),
       this.told, h("div.buttons", {}, this.submit, h("button.button", { type: "button", onclick: () => this.#close() }, "Cancel")));
     this.editor.hidden = false;
-    this.known = ids;
     this.#preview();
     (this.scroller.querySelector("input") || this.include).focus();
   }
@@ -138,11 +152,11 @@ export class StreamsCard {
     const selection = this.#read();
     try {
       this.preview = compileSelection(selection);
-      const taken = this.detail.streamList.filter((stream) => this.preview(stream.id)).length;
-      this.told.textContent = `Takes ${formatCount(taken)} of the ${plural(this.detail.streamList.length, "listed stream")}.`;
+      const taken = this.streams.filter((stream) => this.preview(stream.id)).length;
+      show(this.told, `Takes ${formatCount(taken)} of the ${plural(this.streams.length, "listed stream")}.`);
       this.submit.disabled = selection.include.length === 0;
     } catch (error) {
-      this.told.textContent = error.message;
+      show(this.told, error.message);
       this.submit.disabled = true;
     }
     this.#drawList();
@@ -155,15 +169,15 @@ export class StreamsCard {
   async #save() {
     const { detail } = this;
     if (!(await confirmOwned(detail))) return;
-    const body = buildSelection(this.#read(), this.known, detail.selectedStreams);
+    const body = buildSelection(this.#read(), this.streams.map((stream) => stream.id), detail.selectedStreams);
     if (await run(this.submit, `Selected streams of ${detail.id}.`, () => this.session.put(`v1/connectors/connector/${encodeURIComponent(detail.id)}`, body))) this.#close();
   }
 }
 
-function buildStream(onPick) {
+function buildStream(onPick, onWhy) {
   const box = h("input", { type: "checkbox", onchange: () => onPick(box.dataset.id, box.checked) });
-  const parts = { box, name: h("b"), about: h("span.dim"), now: h("span.now") };
-  const row = h("label.stream", {}, box, h("span.names", {}, parts.name, parts.about), parts.now);
+  const parts = { box, name: h("b"), about: h("span.dim"), now: h("span.now"), why: h("button.quiet.small", { type: "button", onclick: () => onWhy(row.stream) }, "Why not?") };
+  const row = h("label.stream", {}, box, h("span.names", {}, parts.name, parts.about), parts.now, parts.why);
   row.parts = parts;
   return row;
 }
