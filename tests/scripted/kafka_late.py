@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -51,7 +52,8 @@ class SlowReplacements:
             self.held, self._shortest = self.held + 1, min(seconds, self._shortest)
             producer.flush(60)
             sent = self._end(client)
-            wait_until(lambda: self._end(client) > sent, "the brokers abort the transaction", 120, pause=0.1)
+            surely = time.monotonic() + 2 * seconds + 20  # they may have aborted it before the end was looked at
+            wait_until(lambda: self._end(client) > sent or time.monotonic() > surely, "it is aborted", 3600, pause=0.1)
         self._commit(client, producer, seconds)
 
     def _end(self, client: kafka.Client) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -24,6 +24,7 @@ from connector_runner.schemas.datasets.kafka import Address
 from connector_runner.sinks.kafka.client_log import LEVEL, build_logger
 from connector_runner.sinks.kafka.errors import is_refusal
 from connector_runner.sinks.kafka.reading import Reading
+from connector_runner.sinks.kafka.records import Headers
 
 T = TypeVar("T")
 SECONDS = 20.0
@@ -39,6 +40,8 @@ REQUEST_SECONDS = 60.0
 BATCH_BYTES = 512 * 1024
 BATCH = "batch.size"
 QUEUED_KILOBYTES = 64 * 1024
+FAILED_BEFORE = {KafkaError._STATE, KafkaError._FATAL}
+"""Said of a record for a transaction that has failed already, for a reason that this does not say."""
 VAGUE = {KafkaError._ALL_BROKERS_DOWN}
 """Told after the error of each broker, which says more."""
 # How soon somebody who waits looks whether the sink is closing.
@@ -204,6 +207,34 @@ class Client:
                 **self._settings,
             }
         )
+
+    def send(
+        self, producer: Producer, topic: str, key: bytes | None, value: bytes | None, headers: Headers | None = None,
+        partition: int = -1,
+    ) -> None:  # fmt: skip
+        """Adds a record to the producer's transaction."""
+        self.send_all(producer, topic, [(key, value)], headers, partition)
+
+    def send_all(
+        self, producer: Producer, topic: str, records: Iterable[tuple[bytes | None, bytes | None]],
+        headers: Headers | None, partition: int,
+    ) -> None:  # fmt: skip
+        """Adds records with the same headers, given as key and value."""
+        produce = producer.produce
+        try:
+            for key, value in records:
+                while True:
+                    try:
+                        produce(topic, value, key, partition, headers=headers)
+                    except BufferError:  # the queue is full: the brokers are slower than the source
+                        producer.poll(GLANCE)
+                        self.pause(float("inf"), "", 0.0)
+                    else:
+                        break
+        except KafkaException as error:
+            if error.args[0].code() in FAILED_BEFORE:
+                producer.begin_transaction()  # which is not possible, and says what has failed
+            raise
 
     def commit(self, producer: Producer, seconds: float = COMMIT_SECONDS) -> None:
         """Commits what may take so long to send; tries again what librdkafka says may be tried again."""

@@ -248,7 +248,7 @@ class KafkaConnection:
             return
         producer = self.begin()
         # The broker takes a record of the next transaction only when the last one has ended everywhere: all of it can be read then.
-        self._send(producer, ledger.ledger_topic(self._connector), ledger.encode_mark(stream, table), b"true")
+        self.client.send(producer, ledger.ledger_topic(self._connector), ledger.encode_mark(stream, table), b"true")
         self.client.commit(producer)
         self._begun = False
         self.marks.add((stream, table))
@@ -256,32 +256,14 @@ class KafkaConnection:
 
     def send(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers, partition: int = -1) -> None:
         """Adds a record to the transaction."""
-        self._send(self.begin(), topic, key, value, headers, partition)
+        self.client.send(self.begin(), topic, key, value, headers, partition)
 
     def send_all(
         self, topic: str, keys: Sequence[bytes | None], values: Sequence[bytes], headers: Headers, partition: int = -1
     ) -> None:
         """Adds many records with the same headers to the transaction."""
         producer = self.begin()
-        produce = producer.produce
-        for key, value in zip(keys, values, strict=True):
-            try:
-                produce(topic, value, key, partition, headers=headers)
-            except BufferError:
-                self._send(producer, topic, key, value, headers, partition)
-
-    def _send(
-        self, producer: Producer, topic: str, key: bytes | None, value: bytes | None, headers: Headers | None = None,
-        partition: int = -1,
-    ) -> None:  # fmt: skip
-        while True:
-            try:
-                producer.produce(topic, value, key, partition, headers=headers)
-            except BufferError:  # the queue is full: the brokers are slower than the source
-                producer.poll(kafka.GLANCE)
-                self.client.pause(float("inf"), "", 0.0)
-            else:
-                return
+        self.client.send_all(producer, topic, zip(keys, values, strict=True), headers, partition)
 
     def _commit(self) -> None:
         changed = self._local.execute("SELECT DISTINCT connector, stream, table_name FROM changed").fetchall()
@@ -298,7 +280,7 @@ class KafkaConnection:
                     f"SELECT * FROM {CHECKPOINTS} WHERE connector = ? AND stream = ? AND table_name = ?", key
                 ).fetchone()
                 value = None if row is None else ledger.encode_row(row)
-                self._send(producer, ledger.ledger_topic(key[0]), ledger.encode_key(key), value)
+                self.client.send(producer, ledger.ledger_topic(key[0]), ledger.encode_key(key), value)
             self.client.commit(producer, self._transactions.seconds)
             self._transactions.committed()
         self._begun = False
@@ -311,7 +293,7 @@ class KafkaConnection:
             value = ledger.encode_beside(members, values)
             if topic.endswith("_dead_letters"):
                 value = ledger.shorten_letter(value, self.longest(topic))
-            self._send(producer, topic, None, value, partition=0)
+            self.client.send(producer, topic, None, value, partition=0)
 
     def _roll_back(self) -> None:
         if self._local.in_transaction:  # a full disk may have ended it

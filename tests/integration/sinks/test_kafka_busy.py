@@ -19,7 +19,7 @@ from connector_runner.sinks.kafka.reading import Reading
 from tests.kit.kafka_dataset import KafkaDataset
 from tests.servers.kafka import KafkaServer
 
-LONG = 40.0
+LONG = 60.0
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def connected(dataset: KafkaDataset) -> Iterator[kafka.Client]:
 def test_who_waits_for_an_open_transaction_is_not_kept_waiting_by_others(
     dataset: KafkaDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kafka, "SECONDS", 3.0)
+    monkeypatch.setattr(kafka, "SECONDS", 6.0)
     holder = Producer({"bootstrap.servers": dataset.server.address, "transactional.id": "holder"})
     holder.init_transactions(30)
     holder.begin_transaction()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import msgspec
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from connector_runner.datasets.fencing import COLUMNS
@@ -21,12 +21,14 @@ from connector_runner.protocols.sink import Sink, SinkContext, Transaction
 from connector_runner.protocols.source import WriteMode
 from connector_runner.registry import build_sink
 from connector_runner.sinks.kafka import client as kafka
+from connector_runner.sinks.kafka.connection import KafkaConnection
 from tests.kit.kafka_dataset import KafkaDataset
 from tests.kit.pipeline import SMALL, ListSource, Run, batch, context, run_to_end
-from tests.kit.waiting import until
+from tests.kit.waiting import until, wait_until
 from tests.servers.kafka import KafkaServer
 
 UPSERT, DELETE, INSERT, REPLACE = Operation
+Noticed = Callable[[], AbstractContextManager[None]]
 LEDGERS = "_connector_checkpoints"
 A, B = (StreamSchema(name, SMALL.columns, SMALL.key) for name in "ab")
 
@@ -61,6 +63,21 @@ def open_transaction(dataset: KafkaDataset, topic: str) -> Iterator[None]:
     producer.flush(30)
     yield
     producer.abort_transaction(30)
+
+
+@contextmanager
+def noticed_early() -> Iterator[None]:
+    """The transaction has failed before its last records are sent."""
+    pending = KafkaConnection._send_pending
+
+    def send_late(self: KafkaConnection, producer: Producer) -> None:
+        with suppress(KafkaException):
+            wait_until(lambda: producer.produce("rows", b"{}"), "it has failed", pause=0.05)
+        pending(self, producer)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(KafkaConnection, "_send_pending", send_late)
+        yield
 
 
 async def test_a_claim_does_not_begin_before_what_is_behind_an_open_transaction(
@@ -146,7 +163,8 @@ async def test_a_topic_that_a_broker_does_not_know_yet_is_not_taken_for_a_new_on
     assert dataset.topics.committed("rows_incidents") == []
 
 
-async def test_a_topic_that_takes_less_than_before_is_told(dataset: KafkaDataset) -> None:
+@pytest.mark.parametrize("noticed", [nullcontext, noticed_early], ids=["at the commit", "before"])
+async def test_a_topic_that_takes_less_than_before_is_told(dataset: KafkaDataset, noticed: Noticed) -> None:
     sink = build_sink(context(dataset))
     number = await opened(sink)
     await sink.write(Transaction(number + 1, (batch(SMALL, 1, (UPSERT, (1, "a"))),), "list"))
@@ -156,7 +174,7 @@ async def test_a_topic_that_takes_less_than_before_is_told(dataset: KafkaDataset
     (answer,) = admin.incremental_alter_configs([resource]).values()
     answer.result(30)
     rows = batch(SMALL, 2, (UPSERT, (1, base64.b64encode(random.Random(1).randbytes(3000)).decode())))
-    with pytest.raises(TransientError, match="SIZE"):
+    with noticed(), pytest.raises(TransientError, match="SIZE"):
         await sink.write(Transaction(number + 2, (rows,), "list"))
     with pytest.raises(ActionRequiredError, match=r"max\.message\.bytes=1000"):
         await sink.recover()
@@ -183,3 +201,16 @@ async def test_batches_that_are_longer_than_a_topic_takes_are_refused_at_the_sta
     with pytest.raises(ActionRequiredError, match=r"max\.message\.bytes=900000; at least 1048576 is needed"):
         await opened(later)
     await later.close()
+
+
+@pytest.mark.parametrize("noticed", [nullcontext, noticed_early], ids=["at the commit", "before"])
+async def test_who_was_fenced_learns_it_whenever_it_is_noticed(dataset: KafkaDataset, noticed: Noticed) -> None:
+    """It was a "fatal error" when records were still to come."""
+    sink = build_sink(context(dataset))
+    number = await opened(sink)
+    other = Producer({"bootstrap.servers": dataset.server.address, "transactional.id": "connector-runner.default.test"})
+    other.init_transactions(30)
+    with noticed(), pytest.raises(TransientError, match="took the transaction from this runner"):
+        await sink.write(Transaction(number + 1, (batch(SMALL, 1, (UPSERT, (1, "a"))),), "list"))
+    assert await sink.recover() == number
+    await sink.close()

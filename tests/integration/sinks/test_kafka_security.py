@@ -167,7 +167,7 @@ def wrong(case: str, server: SecureKafkaServer) -> tuple[str, Options]:
 async def test_what_is_wrong_is_told(
     case: str, reason: str, says: str, dataset: KafkaDataset, server: SecureKafkaServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kafka, "SECONDS", 8.0)
+    monkeypatch.setattr(kafka, "SECONDS", 30.0)  # a refusal ends it sooner
     listener, options = wrong(case, server)
     sink = build_sink(to(dataset, server, listener, options))
     with pytest.raises(ActionRequiredError) as caught:
@@ -205,7 +205,7 @@ async def test_a_password_that_changes_is_read_again(
 ) -> None:
     """What the brokers have taken before is tried again, since the Secret may follow; what they take no more, and never took, ends
     the run."""
-    monkeypatch.setattr(kafka, "SECONDS", 4.0)
+    monkeypatch.setattr(kafka, "SECONDS", 30.0)  # a refusal ends it sooner
     options = login(server, "SCRAM-SHA-512") | {"sasl.username": "grace", "sasl.password": "the-first"}
     server.add_scram_user("the-first", "grace")
     sink = build_sink(to(dataset, server, "SASL", options))
