@@ -22,7 +22,7 @@ from connector_runner.datasets.fencing import COLUMNS
 from connector_runner.datasets.names import CHECKPOINTS, quote, quote_all
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.sinks.iceberg.database import CatalogDatabase
-from tests.kit.lake_dataset import DECODE, Rows
+from tests.kit.lake_dataset import DECODE, Rows, ask
 from tests.servers.iceberg_rest import IcebergRestServer
 from tests.servers.iceberg_s3 import IcebergS3Server
 from tests.servers.s3 import BUCKET
@@ -96,7 +96,7 @@ class IcebergDataset:
 
     def query(self, sql: str) -> Rows:
         with self._database() as database:
-            return database.execute(sql).fetchall()
+            return ask(database, sql)
 
     def execute(self, sql: str) -> None:
         raise NotImplementedError("there are no tables of a database; mark the test with needs_tables")
