@@ -53,7 +53,7 @@ class NullSink:
     async def claim(self) -> Claim:
         return Claim({"ticker": None}, 1, 0)
 
-    async def prepare(self, schema: object) -> None: ...
+    async def prepare(self, schema: object, *, renews: bool = False) -> None: ...
 
     async def write(self, transaction: Transaction) -> Receipt:
         return Receipt()

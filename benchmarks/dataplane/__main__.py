@@ -70,7 +70,7 @@ class SlowSink:
     async def claim(self) -> Claim:
         return Claim({SCHEMA.stream: None}, 1, 0)
 
-    async def prepare(self, schema: StreamSchema) -> None:
+    async def prepare(self, schema: StreamSchema, *, renews: bool = False) -> None:
         pass
 
     async def write(self, transaction: Transaction) -> Receipt:

@@ -26,6 +26,8 @@ class RowDialect:
         widens: (found type, wanted type) that ALTER can change; True where the found type already holds every value.
         read: Table, names of the stream's columns → the existing table, with names as the stream spells them; None if there is none.
         alter: Table, what it needs, types by column → the ALTER statements.
+        renew: Table, what it needs, types by column, its schema, whether it is a history → the statements that alter it as `Alteration.renews`
+            says, once its rows are gone or retracted.
         newest: Table, limit → names of its columns and the rows inserted last, newest last.
         convert: Kind → converts a value for the driver; kinds that need no conversion are left out.
         convert_key: The same as `convert`, for key columns.
@@ -37,6 +39,7 @@ class RowDialect:
     widens: Mapping[tuple[str, str], bool]
     read: Callable[[TableNames, Collection[str]], Procedure[FoundTable | None]]
     alter: Callable[[TableNames, Alteration, Mapping[str, str]], Sequence[str]]
+    renew: Callable[[TableNames, Alteration, Mapping[str, str], StreamSchema, bool], Procedure[Sequence[str]]]
     newest: Callable[[TableNames, int], Procedure[tuple[Sequence[str], Sequence[Sequence[Any]]]]]
     convert: Mapping[Kind, Convert] = field(default_factory=dict)
     convert_key: Mapping[Kind, Convert] = field(default_factory=dict)
@@ -51,9 +54,17 @@ class RowDialect:
 
 
 def ensure_table(
-    schema: StreamSchema, names: TableNames, rows: RowDialect, *, append: bool, own: bool
+    schema: StreamSchema,
+    names: TableNames,
+    rows: RowDialect,
+    *,
+    append: bool,
+    own: bool,
+    later: list[str] | None = None,
 ) -> Procedure[bool]:
     """Makes the table with the rows fit, inside one transaction of the driver.
+
+    `later` gets the statements that must run once all rows are gone; without it they do not go, and such a table does not fit.
 
     Returns:
         Whether it was created.
@@ -66,9 +77,14 @@ def ensure_table(
     if found is None:
         yield Statement(build_create_table(schema, names, rows, append=append))
         return True
-    alteration = fit_table(schema, found, types, table=names.text, own=own, widens=rows.widens, append=append)
+    renews = later is not None
+    alteration = fit_table(
+        schema, found, types, table=names.text, own=own, widens=rows.widens, append=append, renews=renews
+    )
     for statement in rows.alter(names, alteration, types):
         yield Statement(statement)
+    if later is not None and alteration.renews:
+        later += yield from rows.renew(names, alteration, types, schema, append)
     return False
 
 
@@ -83,6 +99,17 @@ def build_create_table(schema: StreamSchema, names: TableNames, rows: RowDialect
         columns = [f"{quote(name)} {types[name]}{' NOT NULL' if name in schema.key else ''}" for name in schema.names]
         columns.append(f"PRIMARY KEY ({quote_all(schema.key)})")
     return f"CREATE TABLE {names.rows} ({', '.join(columns)})"
+
+
+def set_aside(names: TableNames, alteration: Alteration, types: Mapping[str, str]) -> list[str]:
+    """A history keeps what it has: each column that needs another type gets another name, and a new one takes its place."""
+    statements = []
+    for column, aside in zip(alteration.retyped, alteration.aside, strict=True):
+        statements += [
+            f"ALTER TABLE {names.rows} RENAME COLUMN {quote(column)} TO {quote(aside)}",
+            f"ALTER TABLE {names.rows} ADD COLUMN {quote(column)} {types[column]}",
+        ]
+    return statements
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from connector_runner.protocols.batch import Batch
+from connector_runner.protocols.batch import Batch, first_renews
 from connector_runner.protocols.schema import StreamSchema
 
 
@@ -50,6 +50,10 @@ class Group:
     def has_rows(self) -> bool:
         """False if there is only a newer position."""
         return any(batch.rows or batch.incidents for batch in self.batches)
+
+    def renews(self, stream: str) -> bool:
+        """Whether its first rows renew the stream's table."""
+        return first_renews(batch for batch in self.batches if batch.schema.stream == stream)
 
 
 class BatchQueue:

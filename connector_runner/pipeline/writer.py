@@ -158,7 +158,7 @@ class Writer:
         for stream, schema in group.schemas.items():
             if schema.version != self._prepared.get(stream) and stream not in self._parked:
                 await self._settle()
-                await self._prepare(schema)
+                await self._prepare(schema, renews=group.renews(stream))
         await self._send(tuple(group.batches), group.identity)
 
     async def _flush_quiet(self) -> None:
@@ -306,10 +306,10 @@ class Writer:
         self._report_lag()
         await asyncio.sleep(delay)
 
-    async def _prepare(self, schema: StreamSchema) -> None:
+    async def _prepare(self, schema: StreamSchema, *, renews: bool = False) -> None:
         while True:
             try:
-                await self._watched(self._sink.prepare(schema), "the preparation of the table")
+                await self._watched(self._sink.prepare(schema, renews=renews), "the preparation of the table")
             except TransientError as error:
                 await self._repair(error)
                 continue

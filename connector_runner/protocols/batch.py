@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
@@ -84,6 +84,8 @@ class Batch:
         more: The next batch belongs to the same transaction of the source: they become visible together or not at all, so the source
             only ever resumes from the last one's position. The source ends a transaction that may be too large to hold at once
             earlier, at a point where it can resume. Within a transaction a stream has one schema.
+        renews: It removes all rows, and all come again, as the user has chosen for such a case: a table that can't be made to fit
+            the schema with its rows in it may be altered once they are gone.
     """
 
     schema: StreamSchema
@@ -95,3 +97,9 @@ class Batch:
     event_time: float | None = None
     place: Position | None = None
     more: bool = False
+    renews: bool = False
+
+
+def first_renews(batches: Iterable[Batch]) -> bool:
+    """Whether the first of these batches that has rows renews the table."""
+    return next((batch.renews for batch in batches if batch.rows), False)

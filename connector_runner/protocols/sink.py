@@ -149,8 +149,11 @@ class Sink(Protocol):
             SchemaConflictError: Another connector fills this table (upsert mode).
         """
 
-    async def prepare(self, schema: StreamSchema) -> None:
+    async def prepare(self, schema: StreamSchema, *, renews: bool = False) -> None:
         """Makes the tables fit the schema: creates them, adds columns, widens types; called before the schema's first batch.
+
+        With `renews` that batch renews the table (`Batch.renews`): what can only be altered without rows is altered when it is written,
+        in its transaction. Where a sink can't do that, it is an error as without.
 
         Raises:
             SchemaConflictError: They can't be made to fit; the message lists the differences. Nothing was changed.

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from connector_runner.protocols.batch import Operation
+from connector_runner.protocols.batch import Batch, Operation
 from connector_runner.protocols.errors import (
     SchemaConflictError,
 )
 from connector_runner.protocols.schema import Column, StreamSchema
 from connector_runner.protocols.source import WriteMode
-from connector_runner.protocols.types import INT64, JSON, STRING, UINT64, UUID
+from connector_runner.protocols.types import BYTES, FLOAT64, INT64, JSON, STRING, UINT64, UUID
 from connector_runner.schemas.datasets import DESCRIPTORS
 from tests.kit.datasets import Dataset
 from tests.kit.pipeline import SMALL, ListSource, Run, batch, context, run_to_end
@@ -90,3 +92,104 @@ class TestFitting:
         ]
         await run_to_end(batches, context(dataset, table))
         assert dataset.read(odd, table) == [(2, "b")]
+
+
+OLD = StreamSchema("test", (Column("k", INT64), Column("v", STRING), Column("w", FLOAT64)), ("k",))
+NEW = StreamSchema("test", (Column("k", STRING), Column("v", INT64), Column("w", BYTES), Column("x", INT64)), ("k",))
+ALL = (REPLACE, ())
+
+
+class Life:
+    """A connector that is started again and again: its source has the batches of before, too, and opens with the schema of the last one."""
+
+    def __init__(self, dataset: Dataset, **changes: Any) -> None:
+        self._dataset, self._changes = dataset, changes
+        self._batches: list[Batch] = []
+        self._run = 0
+
+    async def go_on(self, *batches: Batch, table: str = "rows") -> None:
+        self._run += 1
+        known = self._batches[-1:]
+        self._batches += [batch(last.schema, 1000 + self._run) for last in known] + [*batches]
+        await run_to_end([*self._batches], context(self._dataset, table, run=self._run, **self._changes))
+
+
+@pytest.mark.needs_tables
+class TestRenewing:
+    """Batches that remove all rows, after which all come again (`Batch.renews`)."""
+
+    async def test_the_table_gets_other_types_and_keeps_what_others_made_of_it(self, dataset: Dataset) -> None:
+        life = Life(dataset)
+        await life.go_on(batch(OLD, 1, (UPSERT, (1, "007", 1.5)), (UPSERT, (2, "b", None))))
+        dataset.execute("ALTER TABLE rows ADD COLUMN note text DEFAULT 'x'")
+        dataset.execute("CREATE INDEX by_v ON rows (v)")
+        batches = [
+            batch(NEW, 2, (UPSERT, ("gone", 1, b"", 1)), ALL, (UPSERT, ("a", 7, b"\0", None)), renews=True),
+            batch(NEW, 3, (UPSERT, ("a", 8, b"1", 9)), (UPSERT, ("b", -1, None, 2))),
+        ]
+        await life.go_on(*batches)
+        assert dataset.read(NEW, "rows") == [("a", 8, b"1", 9), ("b", -1, None, 2)]
+        assert dataset.query("SELECT note FROM rows ORDER BY k") == [("x",), ("x",)]
+        await life.go_on(batch(NEW, 4, ALL, (UPSERT, ("c", 1, None, None)), renews=True))
+        assert dataset.read(NEW, "rows") == [("c", 1, None, None)]
+        with pytest.raises(Exception, match="already exists"):
+            dataset.execute("CREATE INDEX by_v ON rows (v)")
+
+    async def test_the_table_gets_another_key(self, dataset: Dataset) -> None:
+        pair = StreamSchema("test", (Column("k", INT64), Column("n", INT64), Column("v", STRING)), ("n", "v"))
+        life = Life(dataset)
+        await life.go_on(batch(SMALL, 1, (UPSERT, (1, "a"))))
+        batches = [batch(pair, 2, ALL, renews=True), batch(pair, 3, (UPSERT, (None, 1, "a")), (UPSERT, (None, 1, "b")))]
+        await life.go_on(*batches, batch(pair, 4, (UPSERT, (5, 1, "a"))))
+        assert dataset.read(pair, "rows") == [(5, 1, "a"), (None, 1, "b")]
+        await life.go_on(batch(SMALL, 5, ALL, (UPSERT, (1, None)), renews=True))
+        assert dataset.read(SMALL, "rows") == [(1, None)]
+
+    async def test_a_history_keeps_the_old_values_beside_the_new_ones(self, dataset: Dataset) -> None:
+        texts, numbers = (
+            StreamSchema("test", (Column("k", INT64), Column("v", kind)), ("k",)) for kind in (STRING, FLOAT64)
+        )
+        life = Life(dataset, write_mode=WriteMode.APPEND)
+        await life.go_on(batch(texts, 1, (UPSERT, (1, "007"))))
+        await life.go_on(batch(numbers, 2, ALL, renews=True), batch(numbers, 3, (UPSERT, (1, 7.5))))
+        await life.go_on(batch(texts, 4, ALL, (UPSERT, (2, "x")), renews=True))
+        await life.go_on(batch(numbers, 5, ALL, renews=True))
+        text, number = (DESCRIPTORS[dataset.name].types[kind].type for kind in ("string", "float64"))
+        found = dataset.query(f'SELECT _op, "v ({text})", "v ({number})", "v ({text} 2)", v FROM rows ORDER BY _id')
+        assert found == [
+            ("upsert", "007", None, None, None), ("delete", "007", None, None, None),
+            ("upsert", None, 7.5, None, None), ("delete", None, 7.5, None, None),
+            ("upsert", None, None, "x", None), ("delete", None, None, "x", None),
+        ]  # fmt: skip
+
+    async def test_a_refused_row_in_the_same_transaction_is_a_dead_letter(self, dataset: Dataset) -> None:
+        life = Life(dataset)
+        await life.go_on(batch(OLD, 1, (UPSERT, (1, "007", 1.5))))
+        rows = [(UPSERT, (key, 7, None, None)) for key in ("a", "\ud800", "c")]
+        await life.go_on(batch(NEW, 2, ALL, *rows, renews=True))
+        assert dataset.read(NEW, "rows") == [("a", 7, None, None), ("c", 7, None, None)]
+        assert len(dataset.query("SELECT * FROM rows_dead_letters")) == 1
+
+    async def test_it_is_an_error_where_rows_stay_or_somebody_else_made_the_table(self, dataset: Dataset) -> None:
+        life = Life(dataset)
+        await life.go_on(batch(OLD, 1, (UPSERT, (1, "007", 1.5))))
+        with pytest.raises(SchemaConflictError, match="can't hold stream"):
+            await life.go_on(batch(NEW, 2, (UPSERT, ("a", 7, None, None))), batch(NEW, 3, ALL, renews=True))
+        dataset.execute("CREATE TABLE other (k bigint PRIMARY KEY, v text)")
+        with pytest.raises(SchemaConflictError, match="can't hold stream"):
+            await Life(dataset, connector="default/other").go_on(batch(NEW, 1, ALL, renews=True), table="other")
+        assert dataset.read(OLD, "rows") == [(1, "007", 1.5)]
+
+    async def test_what_others_depend_on_is_not_altered(self, dataset: Dataset) -> None:
+        life = Life(dataset)
+        await life.go_on(batch(OLD, 1, (UPSERT, (1, "007", 1.5))))
+        dataset.execute(DEPENDING[dataset.name])
+        with pytest.raises(SchemaConflictError):
+            await life.go_on(batch(NEW, 2, ALL, renews=True))
+        assert dataset.read(OLD, "rows") == [(1, "007", 1.5)]
+
+
+DEPENDING = {
+    "sqlite": "ALTER TABLE rows ADD COLUMN mine int CHECK (mine > 0)",
+    "postgresql": "CREATE VIEW of_v AS SELECT v FROM rows",
+}

@@ -9,6 +9,7 @@ from connector_runner.datasets.blocking.database import BlockingConnection, Data
 from connector_runner.datasets.dead_letters import build_letter
 from connector_runner.datasets.fencing import encode_position
 from connector_runner.datasets.procedure import Statement
+from connector_runner.datasets.renewal import Renewal, clearing
 from connector_runner.datasets.row_dialect import Conversion, RowDialect, build_conversions, convert_rows
 from connector_runner.datasets.row_statements import build_delete_prefix, build_retract_prefix, build_row_statements
 from connector_runner.datasets.stream_ledger import StreamLedger
@@ -19,11 +20,22 @@ from connector_runner.protocols.sink import Transaction
 
 
 class RowWriter:
-    """Writes rows of one schema of one stream; refused rows become dead letters in the ledger."""
+    """Writes rows of one schema of one stream; refused rows become dead letters in the ledger.
+
+    `later`: what `ensure_table` left to do for the transaction that renews the table.
+    """
 
     def __init__(
-        self, database: Database, ledger: StreamLedger, rows: RowDialect, schema: StreamSchema, *, append: bool
+        self,
+        database: Database,
+        ledger: StreamLedger,
+        rows: RowDialect,
+        schema: StreamSchema,
+        *,
+        append: bool,
+        later: Sequence[str] = (),
     ) -> None:
+        self._renewal = Renewal(later)
         self._database = database
         self._ledger = ledger
         self._schema = schema
@@ -40,6 +52,10 @@ class RowWriter:
     def write(self, connection: BlockingConnection, transaction: Transaction) -> int:
         """Writes all batches; returns how many rows were refused."""
         batches, refused = transaction.batches, 0
+        if statements := self._renewal.of(transaction):
+            self._write_sets(connection, [clearing(batches)])
+            for statement in statements:
+                connection.execute(statement)
         connection.execute("SAVEPOINT rows")
         try:
             self._write_sets(connection, batches)

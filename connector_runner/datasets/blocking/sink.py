@@ -49,8 +49,8 @@ class Rows(Protocol):
             ActionRequiredError: Something is missing that only a user can provide.
         """
 
-    def ensure(self, schema: StreamSchema, own: bool) -> Procedure[bool]:
-        """See `Ledger.prepare`."""
+    def ensure(self, schema: StreamSchema, own: bool, renews: bool) -> Procedure[bool]:
+        """See `Ledger.prepare`; `renews` as in `Sink.prepare`."""
 
     def build_writer(self, schema: StreamSchema) -> StreamWriter:
         """Builds the writer for rows of this schema; called once the tables fit."""
@@ -87,9 +87,9 @@ class BlockingSink:
         """See `Sink.claim`."""
         return await self._in_thread(self._claim)
 
-    async def prepare(self, schema: StreamSchema) -> None:
+    async def prepare(self, schema: StreamSchema, *, renews: bool = False) -> None:
         """See `Sink.prepare`."""
-        await self._in_thread(lambda: self._prepare(schema))
+        await self._in_thread(lambda: self._prepare(schema, renews))
 
     async def write(self, transaction: Transaction) -> Receipt:
         """See `Sink.write`."""
@@ -150,12 +150,14 @@ class BlockingSink:
         with self._database.explained(), Begun(connection, self._database.begin):
             return run(connection, build())
 
-    def _prepare(self, schema: StreamSchema) -> None:
+    def _prepare(self, schema: StreamSchema, renews: bool) -> None:
         with self._blamed(schema.stream):
             if not self._append:
                 require_key(schema)
             check_column_names(schema, append=self._append, case_sensitive=self._database.dialect.is_case_sensitive)
-            self._in_transaction(lambda: self._ledger.prepare(schema, lambda own: self._rows.ensure(schema, own)))
+            self._in_transaction(
+                lambda: self._ledger.prepare(schema, lambda own: self._rows.ensure(schema, own, renews))
+            )
             self._writers[schema.stream] = self._rows.build_writer(schema)
 
     @contextmanager
@@ -219,21 +221,21 @@ class TableRows:
         self._dialect = dialect
         self._ledger = ledger
         self._append = context.write_mode is WriteMode.APPEND
+        self._later: list[str] = []  # what the table needs that is prepared, once its rows are gone
 
     def check(self) -> None:
         """Does nothing: a table needs nothing else."""
 
-    def ensure(self, schema: StreamSchema, own: bool) -> Procedure[bool]:
+    def ensure(self, schema: StreamSchema, own: bool, renews: bool) -> Procedure[bool]:
         """See `Rows.ensure`."""
-        return ensure_table(
-            schema, self._ledger.streams[schema.stream].names, self._dialect, append=self._append, own=own
-        )
+        self._later = []
+        names, later = self._ledger.streams[schema.stream].names, self._later if renews else None
+        return ensure_table(schema, names, self._dialect, append=self._append, own=own, later=later)
 
     def build_writer(self, schema: StreamSchema) -> RowWriter:
         """See `Rows.build_writer`."""
-        return RowWriter(
-            self._database, self._ledger.streams[schema.stream], self._dialect, schema, append=self._append
-        )
+        ledger, later = self._ledger.streams[schema.stream], self._later
+        return RowWriter(self._database, ledger, self._dialect, schema, append=self._append, later=later)
 
     def leave(self) -> None:
         """Does nothing: a running statement is finished first."""

@@ -35,8 +35,9 @@ class LakeRows:
     def check(self) -> None:
         """Does nothing: what is missing is found when it is needed."""
 
-    def ensure(self, schema: StreamSchema, own: bool) -> Procedure[bool]:
+    def ensure(self, schema: StreamSchema, own: bool, renews: bool) -> Procedure[bool]:
         """See `Rows.ensure`."""
+        del renews  # a lake's older versions would have other types
         yield from ()
         table = self.present().table(self._ledger.streams[schema.stream].names.table)
         return self._database.ensure(table, schema, append=self._append, own=own)

@@ -58,9 +58,9 @@ class PostedRows:
             )
         move_rows(self.context, self.ledger)
 
-    def ensure(self, schema: StreamSchema, own: bool) -> Procedure[bool]:
+    def ensure(self, schema: StreamSchema, own: bool, renews: bool) -> Procedure[bool]:
         """Creates nothing: the server has the rows."""
-        del schema, own
+        del schema, own, renews
         yield from ()
         return False
 

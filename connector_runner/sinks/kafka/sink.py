@@ -59,9 +59,9 @@ class TopicRows:
     def check(self) -> None:
         """Does nothing: what is missing is found when it is needed."""
 
-    def ensure(self, schema: StreamSchema, own: bool) -> Procedure[bool]:
+    def ensure(self, schema: StreamSchema, own: bool, renews: bool) -> Procedure[bool]:
         """See `Rows.ensure`."""
-        del own
+        del own, renews
         yield from ()
         name = self._ledger.streams[schema.stream].names.table
         return topics.ensure_topic(self._connected(), name, schema, append=self._append)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from connector_runner.datasets.dead_letters import RefusedError, build_letter
 from connector_runner.datasets.ledger import Ledger
 from connector_runner.datasets.procedure import Statement
-from connector_runner.datasets.write_plan import operations_of, plan_append, plan_upsert
+from connector_runner.datasets.write_plan import operations_of
 from connector_runner.protocols.batch import Batch, Row
 from connector_runner.protocols.errors import ActionRequiredError, blame_stream
 from connector_runner.protocols.sink import Transaction
@@ -40,9 +40,18 @@ def blaming(part: Transaction) -> Iterator[None]:
 
 
 class BisectingWriter:
-    """Bisects one transaction."""
+    """Bisects one transaction; `first` gives what comes before the rows of a part."""
 
-    def __init__(self, session: Session, ledger: Ledger, rows: Mapping[str, RowSql], *, append: bool) -> None:
+    def __init__(
+        self,
+        session: Session,
+        ledger: Ledger,
+        rows: Mapping[str, RowSql],
+        first: Callable[[Transaction], Sequence[Statement]],
+        *,
+        append: bool,
+    ) -> None:
+        self._first = first
         self._session = session
         self._ledger = ledger
         self._rows = rows
@@ -62,6 +71,8 @@ class BisectingWriter:
             parts = self._ledger.by_stream(transaction)
             for part in parts:
                 with blaming(part):
+                    if first := self._first(part):
+                        await self._session.run(*first)
                     refused += await self._write(list(operations_of(part.batches)))
             for part in parts:
                 if incidents := self._ledger.incidents([part]):
@@ -107,6 +118,4 @@ class BisectingWriter:
         batches = [
             Batch(batch.schema, [row], batch.position, bytes([operation])) for operation, row, batch in operations
         ]
-        if self._append:
-            return [statement for history in plan_append(batches) for statement in rows.append(history)]
-        return [statement for step in plan_upsert(rows.schema, batches) for statement in rows.apply(step)]
+        return rows.write(batches, append=self._append)

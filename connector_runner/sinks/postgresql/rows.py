@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from connector_runner.datasets.names import TableNames, quote
+from connector_runner.datasets.names import TableNames, quote, quote_all
 from connector_runner.datasets.procedure import Procedure, Statement
-from connector_runner.datasets.row_dialect import RowDialect
+from connector_runner.datasets.row_dialect import RowDialect, set_aside
 from connector_runner.datasets.schema_evolution import Alteration, FoundColumn, FoundTable
+from connector_runner.protocols.schema import StreamSchema
 from connector_runner.sinks.postgresql.dialect import DIALECT
 from connector_runner.sinks.postgresql.types import TYPES, WIDENS
 
@@ -20,6 +21,9 @@ FROM pg_index CROSS JOIN unnest(indkey) WITH ORDINALITY AS parts(number, place)
 JOIN pg_attribute ON attrelid = indrelid AND attnum = number
 WHERE indrelid = to_regclass($1) AND indisunique AND indpred IS NULL AND indexprs IS NULL
 GROUP BY indexrelid, indisprimary"""
+READ_PRIMARY = """SELECT conname, array_agg(attname)
+FROM pg_constraint JOIN pg_attribute ON attrelid = conrelid AND attnum = ANY (conkey)
+WHERE conrelid = to_regclass($1) AND contype = 'p' GROUP BY conname"""
 PAGE_BYTES = 8192
 
 
@@ -40,6 +44,23 @@ def alter_table(names: TableNames, alteration: Alteration, types: Mapping[str, s
     changes = [f"ADD COLUMN {quote(column)} {types[column]}" for column in alteration.added]
     changes += [f"ALTER COLUMN {quote(column)} TYPE {types[column]}" for column in alteration.widened]
     return [f"ALTER TABLE {names.rows} {', '.join(changes)}"] if changes else []
+
+
+def renew_table(
+    names: TableNames, alteration: Alteration, types: Mapping[str, str], schema: StreamSchema, append: bool
+) -> Procedure[list[str]]:
+    """See `RowDialect.renew`; grants, indexes and the table itself stay."""
+    if append:
+        return set_aside(names, alteration, types)
+    changes = []
+    if alteration.rekeyed:
+        for constraint, columns in (yield Statement(READ_PRIMARY, [names.rows])).rows:
+            changes.append(f"DROP CONSTRAINT {quote(constraint)}")
+            changes += [f"ALTER COLUMN {quote(column)} DROP NOT NULL" for column in columns if column not in schema.key]
+    changes += [f"ALTER COLUMN {quote(column)} TYPE {types[column]} USING NULL" for column in alteration.retyped]
+    if alteration.rekeyed:
+        changes.append(f"ADD PRIMARY KEY ({quote_all(schema.key)})")
+    return [f"ALTER TABLE {names.rows} {change}" for change in changes]
 
 
 def newest_rows(names: TableNames, limit: int) -> Procedure[tuple[Sequence[str], Sequence[Sequence[Any]]]]:
@@ -63,5 +84,6 @@ ROWS = RowDialect(
     widens=WIDENS,
     read=read_table,
     alter=alter_table,
+    renew=renew_table,
     newest=newest_rows,
 )

@@ -18,9 +18,9 @@ from connector_runner.datasets.ledger import Ledger
 from connector_runner.datasets.ledger_schemas import create_foreign
 from connector_runner.datasets.names import check_column_names, require_key
 from connector_runner.datasets.procedure import Procedure, Statement
+from connector_runner.datasets.renewal import Renewal, clearing
 from connector_runner.datasets.row_dialect import ensure_table
 from connector_runner.datasets.stream_ledger import StreamLedger
-from connector_runner.datasets.write_plan import plan_append, plan_upsert
 from connector_runner.protocols.batch import Incident, Operation
 from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, TransientError, blame_stream
 from connector_runner.protocols.schema import StreamSchema
@@ -47,6 +47,7 @@ class _Stream:
     """Turns the rows of one stream into statements."""
 
     rows: RowSql
+    renewal: Renewal
     is_indexed: bool = False
 
 
@@ -166,17 +167,17 @@ class PostgresSink:
         spelled = [*fences, *((connector, stream, f"{schema}.{table}") for connector, stream, table in fences if table)]
         return [name_application(fence) for fence in spelled]
 
-    async def prepare(self, schema: StreamSchema) -> None:
+    async def prepare(self, schema: StreamSchema, *, renews: bool = False) -> None:
         """See `Sink.prepare`."""
         session = await self._connected()
         try:
-            await self._prepare(session, schema)
+            await self._prepare(session, schema, [] if renews else None)
         except ActionRequiredError as error:
             if self._context.isolates:
                 blame_stream(error, schema.stream)
             raise
 
-    async def _prepare(self, session: Session, schema: StreamSchema) -> None:
+    async def _prepare(self, session: Session, schema: StreamSchema, later: list[str] | None) -> None:
         if not self._append:
             require_key(schema)
         check_column_names(schema, append=self._append)
@@ -187,10 +188,10 @@ class PostgresSink:
         stream = ledger.streams[schema.stream]
         async with self._ordinary(session) as connection, connection.transaction():
             prepared = ledger.prepare(
-                schema, lambda own: ensure_table(schema, stream.names, ROWS, append=append, own=own)
+                schema, lambda own: ensure_table(schema, stream.names, ROWS, append=append, own=own, later=later)
             )
             await run(connection, prepared)
-        self._streams[schema.stream] = _Stream(RowSql(schema, stream.names, stream.owner))
+        self._streams[schema.stream] = _Stream(RowSql(schema, stream.names, stream.owner), Renewal(later or ()))
 
     async def _index_history(self, session: Session, transaction: Transaction) -> None:
         """Creates a stream's history index once per session, before its first replacement."""
@@ -236,9 +237,14 @@ class PostgresSink:
     def _statements(self, part: Transaction) -> Sequence[Statement]:
         """The statements that write the rows of one stream."""
         rows = self._streams[part.batches[0].schema.stream].rows
-        if self._append:
-            return [statement for history in plan_append(part.batches) for statement in rows.append(history)]
-        return [statement for step in plan_upsert(rows.schema, part.batches) for statement in rows.apply(step)]
+        return [*self._first(part), *rows.write(part.batches, append=self._append)]
+
+    def _first(self, part: Transaction) -> Sequence[Statement]:
+        """Those that come before its rows."""
+        stream = self._streams[part.batches[0].schema.stream]
+        if not (renewal := stream.renewal.of(part)):
+            return ()
+        return [*stream.rows.write([clearing(part.batches)], append=self._append), *map(Statement, renewal)]
 
     def _again(self, transaction: Transaction) -> WriteAgain:
         """Makes the next attempt halve this transaction until the refused rows are isolated."""
@@ -270,7 +276,7 @@ class PostgresSink:
         await session.settle()
         restore = self._ledger.snapshot_refusals(self._ledger.by_stream(transaction))
         rows = {name: stream.rows for name, stream in self._streams.items()}
-        writer = BisectingWriter(session, self._ledger, rows, append=self._append)
+        writer = BisectingWriter(session, self._ledger, rows, self._first, append=self._append)
         try:
             refused = await writer.write(transaction)
         except StatementError as error:

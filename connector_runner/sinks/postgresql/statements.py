@@ -10,8 +10,8 @@ from typing import Any
 from connector_runner.datasets.fencing import encode_position
 from connector_runner.datasets.names import TableNames, quote, quote_all
 from connector_runner.datasets.procedure import Statement
-from connector_runner.datasets.write_plan import History, Step
-from connector_runner.protocols.batch import place_of
+from connector_runner.datasets.write_plan import History, Step, plan_append, plan_upsert
+from connector_runner.protocols.batch import Batch, place_of
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.sinks.postgresql.types import (
     TEXT,
@@ -107,6 +107,16 @@ class RowSql:
     def _prefix_parameters(self, prefix: Sequence[Any]) -> list[bytes]:
         types = self._key_types[: len(prefix)]
         return [array_parameter(kind.oid, kind.encode([value])) for kind, value in zip(types, prefix, strict=True)]
+
+    def write(self, batches: Sequence[Batch], *, append: bool) -> list[Statement]:
+        """The statements that write batches.
+
+        Raises:
+            RefusedError and others: See `types.encode_columns`.
+        """
+        if append:
+            return [statement for history in plan_append(batches) for statement in self.append(history)]
+        return [statement for step in plan_upsert(self.schema, batches) for statement in self.apply(step)]
 
     def apply(self, step: Step) -> list[Statement]:
         """The statements of a step of upsert mode.

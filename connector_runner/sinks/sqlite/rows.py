@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from connector_runner.datasets.names import TableNames, quote
+from connector_runner.datasets.names import TableNames, quote, quote_all
 from connector_runner.datasets.procedure import Procedure, Statement
-from connector_runner.datasets.row_dialect import RowDialect
+from connector_runner.datasets.row_dialect import RowDialect, set_aside
 from connector_runner.datasets.schema_evolution import Alteration, FoundColumn, FoundTable
 from connector_runner.datasets.sqlite.dialect import DIALECT
+from connector_runner.protocols.errors import SchemaConflictError
+from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.types import Kind
 from connector_runner.sinks.sqlite.types import CONVERT, CONVERT_KEY, TYPES, WIDENS, affinity
+
+_QUOTED = re.compile(r'"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\]|\'(?:[^\']|\'\')*\'')
+_WORDS = re.compile(r"[A-Z]+")
+_CONSTRAINTS = frozenset(
+    {"UNIQUE", "CHECK", "REFERENCES", "FOREIGN", "COLLATE", "GENERATED", "AS", "STRICT", "WITHOUT"}
+)
 
 
 def read_table(names: TableNames, wanted: Collection[str]) -> Procedure[FoundTable | None]:
@@ -66,6 +75,41 @@ def alter_table(names: TableNames, alteration: Alteration, types: Mapping[str, s
     return statements
 
 
+def renew_table(
+    names: TableNames, alteration: Alteration, types: Mapping[str, str], schema: StreamSchema, append: bool
+) -> Procedure[list[str]]:
+    """See `RowDialect.renew`; SQLite can alter neither a key nor the type of a column in one, so the empty table is made again.
+
+    Raises:
+        SchemaConflictError: The table has constraints besides its key, which somebody else must have made.
+    """
+    if append:
+        return set_aside(names, alteration, types)
+    found = (
+        yield Statement("SELECT type, sql FROM sqlite_master WHERE tbl_name = ? AND sql IS NOT NULL", [names.table])
+    ).rows
+    if any(
+        kind == "table" and _CONSTRAINTS & set(_WORDS.findall(_QUOTED.sub(" ", sql.upper()))) for kind, sql in found
+    ):
+        raise SchemaConflictError(
+            f"table {names.text} can't hold stream {schema.stream}: it needs other types or another key, and has constraints that a "
+            "new one would lack; choose another table (Dataset spec.table); no data was touched"
+        )
+    columns = []
+    for _, name, declared, required, default, key_place in (
+        yield Statement(f"PRAGMA table_info({quote(names.table)})")
+    ).rows:
+        wanted = next((known for known in types if _fold(known) == _fold(name)), None)
+        is_required = wanted in schema.key or (wanted is None and required and not key_place)
+        given = f" DEFAULT {default}" if default is not None else ""
+        columns.append(
+            f"{quote(wanted or name)} {types[wanted] if wanted else declared}{' NOT NULL' if is_required else ''}{given}"
+        )
+    columns.append(f"PRIMARY KEY ({quote_all(schema.key)})")
+    beside = [sql for kind, sql in found if kind in {"index", "trigger"}]
+    return [f"DROP TABLE {names.rows}", f"CREATE TABLE {names.rows} ({', '.join(columns)})", *beside]
+
+
 def newest_rows(names: TableNames, limit: int) -> Procedure[tuple[Sequence[str], Sequence[Sequence[Any]]]]:
     """See `RowDialect.newest`."""
     if not (yield Statement(DIALECT.find, [names.rows])).rows:
@@ -80,6 +124,7 @@ ROWS = RowDialect(
     widens=WIDENS,
     read=read_table,
     alter=alter_table,
+    renew=renew_table,
     newest=newest_rows,
     convert=CONVERT,
     convert_key=CONVERT_KEY,

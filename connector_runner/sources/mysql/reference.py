@@ -49,7 +49,8 @@ _EFFECTS: dict[Effect, tuple[str, str]] = {
         "ALTER TABLE, CREATE INDEX, DROP INDEX",
         "Followed. When values of old rows may change (a default, a rename, another type, NOT NULL, a generated column, a name that was "
         "dropped before) they are read again while the log is followed, recorded as an incident `refresh` (with `snapshot: never` it is only recorded); "
-        "another key, other values in the key, MariaDB's ALTER IGNORE or an engine that keeps no rows mean a new copy. The checks made "
+        "another key, other values in the key, MariaDB's ALTER IGNORE or an engine that keeps no rows mean a new copy, and with `onLogGap: resnapshot` "
+        "also a column whose values have another type since ([below](#another-type-or-another-key)). The checks made "
         "before a table is followed are repeated: a foreign key that changes rows ends the stream.",
     ),
     Effect.TRUNCATED: ("TRUNCATE TABLE", "All rows of the dataset are removed; recorded as an incident `truncate`."),

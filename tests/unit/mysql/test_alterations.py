@@ -15,7 +15,13 @@ from connector_runner.sources.mysql.ddl.alterations import (
     may_remove_key,
     read_alteration,
 )
-from connector_runner.sources.mysql.ddl.old_rows import change_by_definitions, find_change, remember_dropped
+from connector_runner.sources.mysql.ddl.old_rows import (
+    change_by_definitions,
+    dropped_since,
+    find_change,
+    needs_other_types,
+    remember_dropped,
+)
 from connector_runner.sources.mysql.types.columns import SourceColumn
 from connector_runner.sources.mysql.types.table import TableDefinition
 
@@ -196,3 +202,29 @@ def test_another_expression_changes_old_rows() -> None:
 def test_what_may_remove_the_key_is_known_by_its_text(statement: str, expected: bool) -> None:
     known = replace(KNOWN, key=("id",), index="uk")
     assert may_remove_key(read_alteration(statement), known) is expected
+
+
+def test_which_columns_need_another_type_in_the_dataset() -> None:
+    def needs(before: list[str], after: list[str], dropped: tuple[str, ...] = ()) -> bool:
+        old = replace(definition(ID, *columns(before)), dropped=dropped)
+        return needs_other_types(old, definition(ID, *columns(after)))
+
+    assert needs(["a int"], ["a varchar(9)"])
+    assert needs(["a int"], ["A varchar(9)"])
+    assert needs([], ["a int"], dropped=("A",)), "the dataset's column may have any type"
+    kept = [
+        ("int", "bigint"),
+        ("int", "bigint unsigned"),
+        ("int", "decimal(9,2)"),
+        ("float", "double"),
+        ("date", "datetime"),
+    ]
+    assert not any(needs([f"a {old}"], [f"a {new}"]) for old, new in [*kept, ("varchar(9)", "text")])
+    assert needs(["a bigint unsigned"], ["a int"])
+    assert not needs([], ["a int"])
+    assert not needs(["a int"], [])
+
+
+def test_the_dataset_keeps_columns_that_are_gone() -> None:
+    old = replace(definition(ID, *columns(["a int", "b int"])), dropped=("c", "d"))
+    assert dropped_since(old, definition(ID, *columns(["B int", "D int"]))) == ("a", "c")

@@ -61,7 +61,7 @@ def test_what_statements_change_is_copied_once_their_transaction_is_over(is_mari
     log.rows([(1, 1)])
     log.commit()
     reader.feed(log.events[seen:])
-    assert reader.batches[-1].again is Again.RESTART
+    assert reader.batches[-1].again is Again.RENEW
     assert reader.batches[-1].position.gtids == ("0-1-10" if is_mariadb else f"{SERVER}:1-10")
 
 
@@ -93,7 +93,7 @@ def test_an_unfinished_transaction_that_was_applied_in_part_is_a_gap() -> None:
             reader.feed(log.events)
         reader = resume(log, reader.position)
     again = resume(log, reader.position, gaps="resnapshot").feed(log.events)
-    assert Again.RESTART in [batch.again for batch in again.batches]
+    assert Again.RENEW in [batch.again for batch in again.batches]
     assert again.rows == [(9, 9)]
 
 
@@ -128,7 +128,7 @@ def test_a_rollback_to_a_savepoint_after_a_part_was_applied_is_a_gap(is_mariadb:
     with pytest.raises(ActionRequiredError, match="ROLLBACK TO"):
         reader.feed(log.events)
     again = resume(log, reader.position, gaps="resnapshot").feed(log.events)
-    assert again.batches[-1].again is Again.RESTART
+    assert again.batches[-1].again is Again.RENEW
     assert again.rows == []
 
 
@@ -142,7 +142,7 @@ def test_rows_without_all_columns_are_a_gap(is_mariadb: bool) -> None:
         resume(log, start(is_mariadb=is_mariadb)).feed(log.events)
     assert failure.value.reason == "IncompleteRows"
     again = resume(log, start(is_mariadb=is_mariadb), gaps="resnapshot").feed(log.events)
-    assert again.batches[-1].again is Again.RESTART
+    assert again.batches[-1].again is Again.RENEW
 
 
 @pytest.mark.parametrize("is_more", [False, True], ids=["update", "update-and-insert"])
@@ -173,7 +173,7 @@ def test_an_insert_without_generated_columns_is_one_session_s() -> None:
     reader = Reader(
         start(is_mariadb=True), is_mariadb=True, definition=replace(TABLE, columns=columns), onLogGap="resnapshot"
     )
-    assert reader.feed(log.events).batches[-1].again is Again.RESTART
+    assert reader.feed(log.events).batches[-1].again is Again.RENEW
 
 
 def test_a_lost_events_incident_is_met_at_each_start() -> None:

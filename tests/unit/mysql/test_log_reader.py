@@ -130,7 +130,7 @@ def test_what_the_log_does_not_show_needs_no_server_where_a_copy_is_allowed() ->
     log = Log()
     log.statement(12, "INSERT INTO t VALUES (1, 1)")
     batches = drive(open_reader(onLogGap="resnapshot"), stream(log))
-    assert batches[-1].again is Again.RESTART
+    assert batches[-1].again is Again.RENEW
 
 
 def test_the_end_of_the_stream_comes_after_its_rows() -> None:
@@ -190,7 +190,7 @@ def test_a_table_that_the_log_shows_to_be_another_one_is_not_missed() -> None:
     log.statement(11, "CREATE OR REPLACE TABLE t (id INT PRIMARY KEY, v INT)")
     log.statement(12, "DO 1")
     found = drive(reader, stream(log), answers=(FoundTable(TABLE, "BASE TABLE", "InnoDB"),))
-    assert [batch.again for batch in found if batch.again] == [Again.RESTART]
+    assert [batch.again for batch in found if batch.again] == [Again.RENEW]
     assert drive(reader, b"") == []
 
 
@@ -253,7 +253,7 @@ def test_a_table_that_is_there_again_is_copied_once(statement: str, later: str) 
         following.statement(13, later)
     data = stream(log) + stream(following)
     batches = drive(open_reader(onLogGap="resnapshot"), data, later=data + END, answers=(FOUND,))
-    assert [batch.again for batch in batches if batch.again] == [Again.RESTART]
+    assert [batch.again for batch in batches if batch.again] == [Again.RENEW]
     incidents = [incident for batch in batches for incident in batch.incidents]
     assert [incident.kind for incident in incidents] == ["resnapshot"]
     assert (later or statement) in incidents[0].message

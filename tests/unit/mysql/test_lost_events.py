@@ -27,7 +27,7 @@ def test_an_incident_is_a_gap(is_mariadb: bool) -> None:
         resume(log, start(is_mariadb=is_mariadb)).feed(log.events)
     assert failure.value.reason == "LogGap"
     again = resume(log, start(is_mariadb=is_mariadb), gaps="resnapshot").feed(log.events)
-    assert [batch.again for batch in again.batches if batch.again] == [Again.RESTART]
+    assert [batch.again for batch in again.batches if batch.again] == [Again.RENEW]
     assert again.position.offset == log.at
 
 

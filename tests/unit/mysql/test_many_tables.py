@@ -300,7 +300,7 @@ def test_what_an_xa_commit_means_is_decided_for_each_table() -> None:
     assert held.own == {"t": {}, "u": {"prepared": ["7831,"]}, "w": {}}
     reader = read_all(held, is_mariadb=False).feed(log.events[-2:])
     held.store(reader.batches)
-    assert held.again == {"t": [], "u": [Again.RESTART], "w": []}
+    assert held.again == {"t": [], "u": [Again.RENEW], "w": []}
     assert held.own["u"] == {}
 
 

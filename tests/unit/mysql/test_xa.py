@@ -39,7 +39,7 @@ def test_an_xa_commit_is_not_behind_the_position_before_it_was_answered(is_maria
         assert reader.position == before
         assert not reader.rows
     again = resume(log, before, gaps="resnapshot").feed(commit.events)
-    assert again.batches[-1].again is Again.RESTART
+    assert again.batches[-1].again is Again.RENEW
     assert again.position.prepared == ()
     assert again.position.gtids == ("0-1-11" if is_mariadb else f"{SERVER}:1-11")
 

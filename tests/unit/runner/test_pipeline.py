@@ -46,7 +46,7 @@ class HangingSink:
         await self._step("claim")
         return Claim({self._stream: None}, 1, 0, tables={self._stream: "one"})
 
-    async def prepare(self, schema: StreamSchema) -> None:
+    async def prepare(self, schema: StreamSchema, *, renews: bool = False) -> None:
         await self._step("prepare")
         self.prepared.append(schema.stream)
 

@@ -5,6 +5,7 @@ Decided for each statement: by the definitions right before and after it where b
 
 from __future__ import annotations
 
+from connector_runner.protocols.types import Kind
 from connector_runner.sources.mysql.ddl.alterations import Alteration, Change, Spec, change_by_text, dropped_by
 from connector_runner.sources.mysql.types.columns import SourceColumn
 from connector_runner.sources.mysql.types.names import fold_column
@@ -45,6 +46,34 @@ def remember_dropped(before: TableDefinition, after: TableDefinition, alteration
         there = {fold_column(name) for name in after.names}
         gone = {name for name in gone if fold_column(name) not in there}
     return tuple(sorted(gone))
+
+
+def dropped_since(before: TableDefinition, after: TableDefinition) -> tuple[str, ...]:
+    """Names of columns that the dataset has besides those of the new definition."""
+    there = {fold_column(name) for name in after.names}
+    return tuple(sorted(name for name in {*before.dropped, *before.names} if fold_column(name) not in there))
+
+
+def needs_other_types(before: TableDefinition, after: TableDefinition) -> bool:
+    """Whether a dataset's table may have to be made anew: a column has values of another kind, or a name that another one had.
+
+    Changes after which the values that are stored are valid as they are count as none.
+    """
+    old = {fold_column(column.name): column.logical.kind for column in before.columns}
+    dropped = {fold_column(name) for name in before.dropped}
+    for column in after.columns:
+        name, kind = fold_column(column.name), column.logical.kind
+        known = old.get(name)
+        if known is None and name in dropped:
+            return True
+        if known not in {None, kind} and (known, kind) not in _EXTENDED:
+            return True
+    return False
+
+
+_EXTENDED = {
+    (Kind.INT64, Kind.UINT64), (Kind.INT64, Kind.DECIMAL), (Kind.FLOAT32, Kind.FLOAT64), (Kind.DATE, Kind.TIMESTAMP),
+}  # fmt: skip
 
 
 def change_by_definitions(before: TableDefinition, after: TableDefinition, alteration: Alteration) -> Change:

@@ -20,7 +20,7 @@ from connector_runner.sources.mysql.binlog.position import LogPosition
 from connector_runner.sources.mysql.binlog.table_map import TableMap
 from connector_runner.sources.mysql.ddl.alterations import Change, change_by_text, may_remove_key
 from connector_runner.sources.mysql.ddl.effects import Effect
-from connector_runner.sources.mysql.ddl.old_rows import find_change, remember_dropped
+from connector_runner.sources.mysql.ddl.old_rows import dropped_since, find_change, needs_other_types, remember_dropped
 from connector_runner.sources.mysql.ddl.statements import Statements
 from connector_runner.sources.mysql.errors import UnknownDefinitionError
 from connector_runner.sources.mysql.log_reader.log_batch import Again, Interruption
@@ -141,7 +141,7 @@ class Decisions:
                 return Decision(known)
             definition = (yield from self._after(found, context))[0]
             why = f"it was {found.effect.value} by: {found.statement}" if is_logged else f"it was {found.effect.value}"
-            return self._restarted(definition, f"{why}; it is there again", found.statement)
+            return self._restarted(known, definition, f"{why}; it is there again", found.statement)
         raise build_gone_error(known, f"was {found.effect.value} by: {found.statement}" if is_logged else "")
 
     def _gap(self, why: str, found: Interruption, context: Context, *, replaces: bool = False) -> Asking[Decision]:
@@ -152,7 +152,7 @@ class Decisions:
                 reason=_REASONS.get(found.effect, "LogGap"),
             )
         definition = (yield from self._after(found, context))[0] if replaces else known
-        return self._restarted(definition, why, found.statement)
+        return self._restarted(known, definition, why, found.statement)
 
     def _altered(self, found: Interruption, context: Context) -> Asking[Decision]:
         known, alteration = context.known, found.alteration
@@ -162,7 +162,11 @@ class Decisions:
             return (yield from self._gap(why, found, replace(context, known=replace(after, is_guess=True))))
         definition = replace(after, dropped=remember_dropped(known, after, alteration))
         statement = found.statement or "a statement before the log's rows"
-        match find_change(known, after, alteration):
+        change = find_change(known, after, alteration)
+        may_copy = self._settings.resnapshots and self._settings.copies
+        if may_copy and change is not Change.KEYS and needs_other_types(known, definition):
+            return self._restarted(known, definition, f"columns may have other types since: {statement}", statement)
+        match change:
             case Change.NONE:
                 return Decision(definition)
             case Change.KEYS:
@@ -173,7 +177,7 @@ class Decisions:
                 )
                 if not self._settings.copies and not self._settings.resnapshots:
                     return (yield from self._gap(why, found, context))
-                return self._restarted(definition, f"{why}: {statement}", statement)
+                return self._restarted(known, definition, f"{why}: {statement}", statement)
             case _:
                 return self._refreshed(definition, statement)
 
@@ -191,10 +195,13 @@ class Decisions:
         incident = Incident("refresh", definition.id, message, {"statement": statement})
         return Decision(definition, Again.REFRESH if self._settings.copies else None, incident)
 
-    def _restarted(self, definition: TableDefinition, why: str, statement: str) -> Decision:
+    def _restarted(self, known: TableDefinition, definition: TableDefinition, why: str, statement: str) -> Decision:
         message = f"{definition.id}: {why}; it is copied again"
         incident = Incident("resnapshot", definition.id, message, {"statement": statement})
-        return Decision(replace(definition, dropped=()), Again.RESTART, incident)
+        if not self._settings.resnapshots:
+            return Decision(replace(definition, dropped=()), Again.RESTART, incident)
+        # Whoever chose `onLogGap: resnapshot` has the dataset's table emptied and filled: it may get other types then, too.
+        return Decision(replace(definition, dropped=dropped_since(known, definition)), Again.RENEW, incident)
 
     def _after(self, found: Interruption, context: Context) -> Asking[tuple[TableDefinition, bool]]:
         """The definition right after the statement, and whether it is the last one; else it may be a guess that matches the next rows."""

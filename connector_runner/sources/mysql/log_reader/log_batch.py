@@ -23,6 +23,8 @@ class Again(Enum):
     """Remove all rows; the log has everything that follows."""
     RESTART = "restart"
     """Remove all rows and read the table from its start: the log does not show what happened."""
+    RENEW = "renew"
+    """As RESTART; the dataset's table may get other types and another key then (`Batch.renews`)."""
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from connector_runner.protocols.batch import Batch, Incident
 from connector_runner.protocols.errors import START_OVER, ActionRequiredError, TransientError
 from connector_runner.protocols.source import Report
 from connector_runner.sources.mysql.binlog.position import LogPosition
+from connector_runner.sources.mysql.ddl.old_rows import dropped_since
 from connector_runner.sources.mysql.decode.undecodable import DecodingFailedError
 from connector_runner.sources.mysql.errors import LogGoneError, UnloggedChangeError
 from connector_runner.sources.mysql.log_reader import decisions
@@ -122,18 +123,18 @@ class LogBasedStream:
         decisions.Decisions(self._settings, self._server).require_followable(
             current, "a change that the log no longer has"
         )
-        definition = current.definition
+        definition = replace(current.definition, dropped=dropped_since(known, current.definition))
         self._report.count("resnapshots")
         incident = Incident("resnapshot", definition.id, f"{error.message}; the table is copied again", {})
         self._place = StreamPosition(position, definition, Progress(is_cleared=True))
-        return clearing_batch(self._place, incident)
+        return clearing_batch(self._place, incident, renews=True)
 
     async def _run(self) -> AsyncIterator[Batch]:
         self._log = self._open_log()
         self._log.start()
         if self._place.copy is not None and not self._place.copy.is_cleared:
             self._place = replace(self._place, copy=replace(self._place.copy, is_cleared=True))
-            yield clearing_batch(self._place, self._incident)
+            yield clearing_batch(self._place, self._incident, renews=self._settings.resnapshots)
         while True:
             if self._place.copy is None:
                 if self._settings.snapshot == "only":

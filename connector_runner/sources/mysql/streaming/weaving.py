@@ -31,7 +31,7 @@ class Applied:
 def apply_log(before: StreamPosition, batch: LogBatch) -> Applied:
     """Advances a position by a batch of the log."""
     copy, incidents, is_copied_again = before.copy, batch.incidents, False
-    if batch.again in {Again.RESTART, Again.REFRESH}:
+    if batch.again in {Again.RESTART, Again.RENEW, Again.REFRESH}:
         copy, is_copied_again = Progress(), True
     elif copy is not None and copy.last is not None and batch.definition.order != before.definition.order:
         copy, is_copied_again = Progress(), True
@@ -47,15 +47,20 @@ def build_log_batch(applied: Applied, batch: LogBatch, position: Position) -> Ba
     """Makes the stream's batch, with its position, from a batch of the log."""
     operations = batch.operations if any(batch.operations) else None
     rows: list[Any] = batch.rows
-    if batch.again in {Again.RESTART, Again.CLEAR}:
+    if batch.again in {Again.RESTART, Again.RENEW, Again.CLEAR}:
         rows, operations = [*rows, ()], (batch.operations + bytes([Operation.REPLACE]))
-    return Batch(batch.definition.schema, rows, position, operations, batch.size, applied.incidents, batch.event_time)
+    return Batch(
+        batch.definition.schema, rows, position, operations, batch.size, applied.incidents, batch.event_time,
+        renews=batch.again is Again.RENEW,
+    )  # fmt: skip
 
 
-def clearing_batch(position: StreamPosition, incident: Incident | None = None) -> Batch:
+def clearing_batch(position: StreamPosition, incident: Incident | None = None, *, renews: bool = False) -> Batch:
     """A batch that empties the dataset's table before a copy."""
-    incidents = () if incident is None else (incident,)
-    return Batch(position.definition.schema, [()], position.to_json(), bytes([Operation.REPLACE]), incidents=incidents)
+    return Batch(
+        position.definition.schema, [()], position.to_json(), bytes([Operation.REPLACE]),
+        incidents=() if incident is None else (incident,), renews=renews,
+    )  # fmt: skip
 
 
 def position_batch(position: StreamPosition) -> Batch:

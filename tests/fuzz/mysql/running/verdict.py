@@ -30,6 +30,8 @@ _ALTERS = re.compile(r"(setstatement.*?for)?(alter|rename|createindex|createuniq
 _DISCARDED = re.compile(r"^Refused: .*discarded", re.DOTALL | re.IGNORECASE)
 VANISHED = "the log has no statement that removed it"
 LOST_PART = "the server lost part of its log"
+OTHER_KEYS = "other values in its key"
+_DATES = re.compile(r"\bdate(time)?\b", re.IGNORECASE)
 UNNAMED = {
     "sql_log_bin": "",
     "binlog_row_image": "binlog_row_image",
@@ -123,6 +125,8 @@ def needless_gap(incident: str, said: Sequence[Said], recent: Sequence[Said] | N
         )
         has_reason = has_reason or (GUESSED in incident and alterations > 1)
         return "" if has_reason else incident
+    if OTHER_KEYS in incident and any(_DATES.search(text) for text in texts):
+        return ""  # whatever it is about, it may have made zeros of impossible dates
     blamed = _blamed(incident, said) if kind == "resnapshot" else set()
     return incident if blamed and blamed <= HARMLESS else ""
 
