@@ -49,11 +49,13 @@ def test_types_and_key_change_only_with_new_rows_and_in_an_own_table() -> None:
     assert not fit(FoundTable({"k": FoundColumn("INTEGER", True), "v": FoundColumn("TEXT")}, ("k",))).renews
 
 
-@pytest.mark.parametrize("key", [((), ()), (("v",), (("v",), ("z",)))])
-def test_the_key_stays_where_another_constraint_might_refuse_rows(key: tuple[tuple[str, ...], ...]) -> None:
+@pytest.mark.parametrize(("key", "others"), [((), ()), (("v",), (("v",), ("z",)))])
+def test_the_key_stays_where_another_constraint_might_refuse_rows(
+    key: tuple[str, ...], others: tuple[tuple[str, ...], ...]
+) -> None:
     columns = {"k": FoundColumn("INTEGER"), "v": FoundColumn("TEXT"), "z": FoundColumn("TEXT")}
     with pytest.raises(SchemaConflictError, match=r"needed is \(k\)"):
-        fit(FoundTable(columns, *key))
+        fit(FoundTable(columns, key, others))
 
 
 def test_what_others_need_a_value_for_is_still_a_difference() -> None:
