@@ -21,6 +21,7 @@ from connector_operator.kubectl.usage import (
     build_load_document,
     build_load_header,
     choose_pods,
+    explain_unreached,
     read_usage,
     sort_loads,
 )
@@ -91,7 +92,9 @@ def _sample(cluster: Cluster, pods: Mapping[Key, Mapping[str, object]], notes: l
     if forbidden:
         notes.append(f"Rows and lag are those of the status, up to a minute old: {forbidden[0]}")
     elif refused:
-        notes.append(f"{len(refused)} of {len(pods)} runners gave no metrics, the first because: {refused[0]}")
+        notes.append(
+            f"{len(refused)} of {len(pods)} runners gave no metrics, the first because: {explain_unreached(str(refused[0]))}"
+        )
     return {key: sample for key, sample in found.items() if sample is not None}
 
 

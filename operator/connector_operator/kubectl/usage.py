@@ -11,6 +11,7 @@ from connector_operator.kubectl.fields import Object, find, find_count, find_obj
 from connector_operator.kubectl.rows import UNKNOWN
 from connector_operator.resources.names import CONTAINER, LABEL_CONNECTOR
 from connector_operator.resources.runner_metrics import Sample, run_of
+from connector_runner.schemas.manifest import PROBE_PORT
 
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(n|u|m|k|Ki|M|Mi|G|Gi|T|Ti)?")
 _FACTORS = {
@@ -65,6 +66,17 @@ def choose_pods(pods: Sequence[Object]) -> dict[Key, Object]:
     """The running pod of each connector; of several that of the latest execution."""
     running = [pod for pod in pods if find_text(pod, "status", "phase") == "Running"]
     return {_key(pod): pod for pod in sorted(running, key=run_of)}
+
+
+def explain_unreached(said: str) -> str:
+    """Why a pod could not be asked; what `address not allowed` means and what to do."""
+    if "address not allowed" not in said:
+        return said
+    return (
+        f"{said.rstrip('.')}. The API server asks no pod whose address is of the machine itself (127.…), as a test cluster's may be. "
+        "Rows and lag are those of the status, up to a minute old; on such a cluster ask the pod itself: "
+        f"`curl http://ADDRESS:{PROBE_PORT}/metrics`."
+    )
 
 
 def _key(pod: Object) -> Key:

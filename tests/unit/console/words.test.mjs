@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { asSentence, copiedPart, formatAge, formatCount, formatSeconds, formatShort, formatWhen, plural, toneOf, whyOf } from "../../../operator/connector_operator/api/static/console/words.js";
+import { asSentence, byClicks, copiedPart, formatAge, formatCount, formatSeconds, formatShort, formatWhen, plural, toneOf, whyOf } from "../../../operator/connector_operator/api/static/console/words.js";
 
 test("seconds and ages are said as kubectl says them", () => {
   assert.deepEqual([0, 119, 120, 7199, 7200, 172799, 172800].map(formatSeconds), ["0s", "119s", "2m", "119m", "2h", "47h", "2d"]);
@@ -52,4 +52,11 @@ test("a copy's part is known only with its whole", () => {
 test("a message begins with a capital, a name stays as it is", () => {
   assert.equal(asSentence("there is no Dataset"), "There is no Dataset");
   for (const text of ["shop.orders can't be read", "ws://nowhere: refused", "Ready", ""]) assert.equal(asSentence(text), text);
+});
+
+test("what a message has a person write into the manifest is a click here", () => {
+  assert.equal(byClicks("Stopped as requested; set spec.status to running to continue where it left off."), "Stopped as requested; press Start to continue where it left off.");
+  assert.equal(byClicks("8 streams. Select one in spec.selectedStream."), "8 streams. Select streams on this page.");
+  assert.equal(byClicks("End the other one, then set spec.restartedAt to any new text."), "End the other one, then press Restart.");
+  assert.equal(byClicks("spec.streams: nothing matches"), "spec.streams: nothing matches");
 });

@@ -13,11 +13,13 @@ from connector_operator.kubectl.usage import (
     build_load_cells,
     build_load_document,
     choose_pods,
+    explain_unreached,
     parse_quantity,
     read_usage,
     sort_loads,
 )
 from connector_operator.resources.runner_metrics import Sample, parse_sample
+from connector_runner.schemas.manifest import PROBE_PORT
 from tests.unit.kubectl.objects import connector
 
 METRICS = """# TYPE connector_rows_total counter
@@ -108,3 +110,12 @@ def test_any_status_is_shown(progress: Any) -> None:
         build_load({"metadata": {"name": "a"}, "status": {"progress": progress}}, [], {}), with_namespace=True
     )
     assert len(cells) == 8
+
+
+def test_an_address_that_the_api_server_does_not_ask_is_explained() -> None:
+    assert explain_unreached("no answer") == "no answer"
+    said = explain_unreached("The API server refuses to get pods/proxy (400): address not allowed")
+    assert said.startswith(
+        "The API server refuses to get pods/proxy (400): address not allowed. The API server asks no pod"
+    )
+    assert f":{PROBE_PORT}/metrics" in said

@@ -70,13 +70,14 @@ function isBad(condition) {
 export class NowFigures {
   constructor() {
     this.figures = h("dl.figures");
+    this.idle = h("p.hint");
     this.copies = h("ul.copies");
     this.rate = new Plot("Rows per second", (value) => formatShort(value));
     this.lag = new Plot("Behind the source", (value) => formatSeconds(value));
     this.commit = new Plot("Time of a commit", (value) => formatMilliseconds(value));
     this.source = h("div.hint");
     this.plots = h("div.plots", {}, this.rate.element, this.lag.element, this.commit.element);
-    this.element = h("section.card", { "aria-label": "Figures" }, h("header", {}, h("h2", {}, "Figures")), this.figures, this.copies,
+    this.element = h("section.card", { "aria-label": "Figures" }, h("header", {}, h("h2", {}, "Figures")), this.figures, this.idle, this.copies,
       this.plots, this.source);
   }
 
@@ -90,6 +91,8 @@ export class NowFigures {
     // Of what does not run no report comes.
     this.plots.hidden = detail.state !== "running" && rates.length + lags.length === 0;
     this.source.hidden = this.plots.hidden;
+    this.idle.hidden = detail.state === "running" || Boolean(progress);
+    show(this.idle, "It does not run now, so nothing is counted. How its last execution ended stands under Executions.");
     this.rate.set(rates, rate === null ? "–" : formatShort(rate));
     this.lag.set(lags, lag === undefined || lag === null ? "–" : formatSeconds(lag));
     const commit = isLive ? commits.at(-1)?.value : progress?.commitMilliseconds;

@@ -3,12 +3,12 @@
 import { explain } from "./session.js";
 import { h } from "./dom.js";
 import { withCode } from "./cards.js";
-import { formatTime, formatWhen } from "./words.js";
+import { byClicks, formatTime, formatWhen } from "./words.js";
 
 /** Moments of a life, the newest first: events of Kubernetes and what the status remembers beyond them. Pure. */
 export function listMoments(detail, events) {
   const moments = events.map((event) => ({
-    at: event.at, title: event.reason, text: event.message, tone: event.warning ? "bad" : "good", count: event.count, cure: event.warning ? event.remedy : "",
+    at: event.at, title: event.reason, text: byClicks(event.message), tone: event.warning ? "bad" : "good", count: event.count, cure: event.warning ? event.remedy : "",
   }));
   const last = detail.lastExecution;
   if (last.finishedAt) {

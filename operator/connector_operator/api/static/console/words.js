@@ -77,6 +77,19 @@ export function asSentence(text) {
   return /^[a-z]+[ ,]/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text;
 }
 
+const CLICKS = [
+  [/set spec\.status to running/g, "press Start"],
+  [/Select one in spec\.selectedStream/g, "Select streams on this page"],
+  [/set spec\.selectedStream/g, "select streams on this page"],
+  [/set spec\.restartedAt to any new text/g, "press Restart"],
+  [/spec\.datasetId is not set; name a Dataset there/g, "no dataset is named; name one in the settings"],
+];
+
+/** A message that names fields of the manifest, in the words of this page's buttons; whatever else it says stays. */
+export function byClicks(text) {
+  return CLICKS.reduce((said, [field, click]) => said.replace(field, click), text);
+}
+
 /** From 0 to 1: how much of the copies is done; null if nothing is copied, or the whole is unknown. */
 export function copiedPart(progress) {
   if (!progress || !progress.copying || !progress.total) return null;
