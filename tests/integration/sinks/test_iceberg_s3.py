@@ -92,7 +92,7 @@ async def test_a_bucket_that_is_missing_has_its_sentence(tmp_path: Path, iceberg
     assert caught.value.reason == "MissingBucket"
 
 
-@MODES
+@pytest.mark.parametrize("mode", [WriteMode.UPSERT, pytest.param(WriteMode.APPEND, marks=pytest.mark.fault)])
 @pytest.mark.parametrize("part", ["_staged/connector-", "/metadata/"])
 async def test_an_upload_that_gets_no_answer_is_sent_again(
     dataset: S3IcebergDataset, mode: WriteMode, part: str
