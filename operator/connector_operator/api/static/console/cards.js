@@ -3,7 +3,7 @@
 import { buildCommands, h, redraw, show } from "./dom.js";
 import { Plot } from "./plot.js";
 import { explain } from "./session.js";
-import { asSentence, copiedPart, formatAge, formatCount, formatDue, formatMilliseconds, formatSeconds, formatShort, formatTime, formatWhen, plural, toneOf, whyOf } from "./words.js";
+import { asSentence, byClicks, copiedPart, formatAge, formatCount, formatDue, formatMilliseconds, formatSeconds, formatShort, formatTime, formatWhen, plural, toneOf, whyOf } from "./words.js";
 
 /** The sentence that matters most, and what to do about it. */
 export function buildNow(detail, now) {
@@ -15,7 +15,7 @@ export function buildNow(detail, now) {
   const retry = detail.retry.at && detail.ready !== "True" ? h("p.hint", {}, `Next start ${formatDue(detail.retry.at, now)}; ${plural(detail.retry.failures, "execution")} in a row failed.`) : null;
   const discovery = detail.discovery.failures ? h("p", {}, sayDiscovery(detail.discovery, head, now)) : null;
   return h(`div.say.${toneOf(detail)}`, {},
-    h("p.lead", {}, asSentence(head)), stale, discovery,
+    h("p.lead", {}, asSentence(byClicks(head))), stale, discovery,
     cure ? h("p.cure", {}, h("b", {}, "What to do: "), ...withCode(cure)) : null, retry,
     ready?.since ? h("p.hint", { title: formatTime(ready.since) }, `${ready.reason} · for ${formatAge(ready.since, now)}`) : null);
 }
@@ -43,9 +43,9 @@ function cureOf(detail, ready) {
   }
 }
 
-/** A sentence in which `…` is code. */
+/** What to do, in the words of this page's buttons, where `…` is code. */
 export function withCode(text) {
-  return text.split(/(`[^`]*`)/).map((part) => (part.startsWith("`") ? h("code", {}, part.slice(1, -1)) : part));
+  return byClicks(text).split(/(`[^`]*`)/).map((part) => (part.startsWith("`") ? h("code", {}, part.slice(1, -1)) : part));
 }
 
 /** Conditions as sentences, what needs a look first. */
@@ -54,7 +54,7 @@ export function buildConditions(detail, now) {
   return h("ul.conditions", {}, detail.conditions.map((condition) =>
     h(`li.${isBad(condition) ? "bad" : condition.status === "True" ? "good" : "idle"}`, {},
       h("p", {}, h("b", {}, condition.type), h("span.tag", {}, `${condition.status} · ${condition.reason}`), h("span.dim", { title: formatTime(condition.since) }, formatWhen(condition.since, now))),
-      h("p", {}, condition.message),
+      h("p", {}, byClicks(condition.message)),
       condition.remedy && condition.status !== "True" && condition.reason !== "Stopped" ? h("p.cure", {}, h("b", {}, "What to do: "), ...withCode(condition.remedy)) : null)));
 }
 
@@ -88,8 +88,8 @@ export class NowFigures {
     const rate = isLive ? rates.at(-1).value : fleet.rateOf(detail.name, Date.now());
     const lag = isLive ? metrics.samples.at(-1).lagSeconds : progress?.lagSeconds;
     this.#showSource(metrics);
-    // Of what does not run no report comes.
-    this.plots.hidden = detail.state !== "running" && rates.length + lags.length === 0;
+    // Of what does not run no further report comes, and one report is no line.
+    this.plots.hidden = detail.state !== "running" && Math.max(rates.length, lags.length) < 2;
     this.source.hidden = this.plots.hidden;
     this.idle.hidden = detail.state === "running" || Boolean(progress);
     show(this.idle, "It does not run now, so nothing is counted. How its last execution ended stands under Executions.");
