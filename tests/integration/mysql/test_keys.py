@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from connector_runner.protocols.errors import ActionRequiredError
+from connector_runner.sources.mysql.types.literals import is_no_pad
 from tests.integration.mysql.conftest import Database, is_mariadb, variants
 from tests.integration.mysql.reading import Reading
 
@@ -245,3 +246,18 @@ async def test_myisam_is_followed(database: Database) -> None:
     async with await read_all(database) as reading:
         database.execute("INSERT INTO t VALUES (2, 2)")
         await reading.until(lambda: len(reading.table) == 2)
+
+
+@pytest.mark.parametrize("variant", variants("mariadb"))
+def test_the_collations_that_do_not_pad_are_known_by_name(database: Database, variant: str) -> None:
+    """The server lists no such property: each collation is asked for by a comparison."""
+    collations = database.query(
+        "SELECT CHARACTER_SET_NAME, FULL_COLLATION_NAME FROM information_schema.COLLATION_CHARACTER_SET_APPLICABILITY "
+        "WHERE CHARACTER_SET_NAME <> 'binary'"  # CHAR of it is BINARY
+    )
+    comparisons = (f"CONVERT('a' USING {cs}) = CONVERT('a ' USING {cs}) COLLATE {name}" for cs, name in collations)
+    (pads,) = database.query(f"SELECT {', '.join(comparisons)}")
+    names = [str(name) for _, name in collations]
+    wrong = {name for name, is_equal in zip(names, pads, strict=True) if is_no_pad(name) is bool(is_equal)}
+    assert len(names) > 500
+    assert wrong <= {"utf8mb4_0900_bin"}, "11.4 pads by it, 11.8 does not: it is refused on both"

@@ -108,7 +108,8 @@ def _column(table_map: TableMap, place: int, charsets: Mapping[int, str]) -> Sou
         )
     charset = charsets[collation] if collation is not None else ""
     sql_type = _sql_type(table_map, place, charset)
-    kept = "" if charset == _BINARY else charset
+    # As the server lists them: bytes have no character set, labels have one also where it is binary.
+    kept = charset if charset != _BINARY or sql_type.startswith(("enum(", "set(")) else ""
     # The default is unknown: "" is not None, so that old rows are read again.
     return SourceColumn(table_map.names[place], sql_type, kept, table_map.nullable[place], default="")
 

@@ -70,7 +70,9 @@ def table_problems(server: Server, table: FoundTable, account: str, *, ignores_c
         problems.append(
             "it has neither a primary key nor a unique index without NULLs: ALTER TABLE … ADD PRIMARY KEY (…)"
         )
-    elif padded := padded_keys([definition.columns[place] for place in definition.key_places], definition.order):
+    elif server.is_mariadb and (
+        padded := padded_keys([definition.columns[place] for place in definition.key_places], definition.order)
+    ):
         problems.append(
             f"its key has CHAR columns with a NO PAD collation ({', '.join(padded)}), which MariaDB's index sorts in another order than it "
             "compares them, so that a copy in parts would leave rows out: MODIFY them as VARCHAR, or use mode FULL_TABLE"

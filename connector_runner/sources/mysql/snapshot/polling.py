@@ -39,7 +39,7 @@ class Poller:
         self._is_incremental = settings.mode is Mode.INCREMENTAL
         key = self._definition.key
         columns = [self._definition.columns[place] for place in self._definition.key_places]
-        self._has_key = can_resume_after(columns, self._definition.order)
+        self._has_key = can_resume_after(columns, self._definition.order, is_mariadb=server.is_mariadb)
         self._order: tuple[str, ...] = key if self._has_key else ()
         if self._is_incremental:
             cursor = settings.cursor_column

@@ -19,11 +19,15 @@ from connector_runner.sources.mysql.types.labels import bits_of, has_hidden_labe
 _INEXACT = frozenset({"float", "double", "json", "vector"})
 
 
-def can_resume_after(columns: Sequence[SourceColumn], order: Sequence[str] = ()) -> bool:
+# What MariaDB names its collations without padding. The second are MySQL's names, which it has since 11.4.
+_NO_PAD = ("_nopad_", "_0900_")
+
+
+def can_resume_after(columns: Sequence[SourceColumn], order: Sequence[str] = (), *, is_mariadb: bool = False) -> bool:
     """Whether a key of these columns can be compared exactly; `order` as in the table's definition."""
     return (
         bool(columns)
-        and not padded_keys(columns, order)
+        and not (is_mariadb and padded_keys(columns, order))
         and all(
             column.type.base not in _INEXACT and not is_short_year(column) and not has_hidden_labels(column)
             for column in columns
@@ -32,13 +36,18 @@ def can_resume_after(columns: Sequence[SourceColumn], order: Sequence[str] = ())
 
 
 def padded_keys(columns: Sequence[SourceColumn], order: Sequence[str]) -> list[str]:
-    """Columns of a key that its index sorts in another order than comparisons have.
+    """Columns of a key that MariaDB's index sorts in another order than its comparisons have.
 
-    MariaDB's indexes pad CHAR with blanks, which its comparisons by a NO PAD collation do not: 'a' and a tab sort before 'a' in the one
+    These indexes pad CHAR with blanks, which its comparisons by a NO PAD collation do not: 'a' and a tab sort before 'a' in the one
     and after it in the other, so that rows lie on the wrong side of a key.
     """
     pairs = zip(columns, order, strict=False)  # the order of old checkpoints is not known
-    return [column.name for column, collation in pairs if column.type.base == "char" and "_nopad_" in collation]
+    return [column.name for column, collation in pairs if column.type.base == "char" and is_no_pad(collation)]
+
+
+def is_no_pad(collation: str) -> bool:
+    """Whether one of MariaDB's collations compares blanks at the end, by its name: the server lists no such property."""
+    return any(part in collation for part in _NO_PAD)
 
 
 def quote_name(name: str) -> str:
