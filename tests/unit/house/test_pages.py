@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from generate.message_pages import GAP, Said, find_errors
 from generate.rights_pages import build_rights
@@ -84,3 +85,11 @@ def test_metrics_that_pages_name_are_listed() -> None:
     for page in ("troubleshooting", "sizing", "security", "backup"):
         for name in re.findall(r"`(connectors?_(?!runner)[a-z_]+)`", (ROOT / f"docs/{page}.md").read_text()):
             assert name in listed, f"{page}.md names {name}"
+
+
+def test_a_part_of_a_manifest_is_a_part_of_its_objects() -> None:
+    """A block without `kind` shows some fields, each in its place: a reader who pastes it puts them in the right place."""
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")]:
+        for block in re.findall(r"^```ya?ml\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
+            for part in yaml.safe_load_all(block):
+                assert not part or "kind" in part or set(part) <= {"metadata", "spec"}, f"{page.name}: {block}"
