@@ -140,5 +140,5 @@ ALTERATIONS = [
     Kind("alteration that changes nothing", _ROW, 2, one(clauses.nothing)), Kind("another engine", _ROW, 0.7, one(clauses.engine)),
     Kind("foreign key", _ROW, 1, links), Kind("default added and dropped", _ROW, 1.5, default_and_drop),
     Kind("migration and its way back", _ROW, 1.5, there_and_back), Kind("column added, rows, column dropped", _ROW, 1.8, add_rows_drop),
-    Kind("create index", _ROW, 1, create_index), Kind("drop index", _ROW, 1.2, drop_index), Kind("alter ignore", _ROW, 0.7, ignoring, only="mariadb"),
+    Kind("create index", _ROW, 1, create_index), Kind("drop index", _ROW, 1.2, drop_index), Kind("alter ignore", _ROW, 1, ignoring, only="mariadb"),
 ]  # fmt: skip

@@ -194,10 +194,10 @@ def prepared_beside(name: str, draw: Draw) -> Beginning:
 
 _Makes = Callable[[str, Draw], Beginning]
 ANY: dict[_Makes, float] = {
-    ordinary: 15.0, nothing_copied: 1.6, merge: 1.6, unique_keys: 1.6, odd_labels: 1.4, odd_dates: 1.4, long_copy: 2.2, counted_columns: 1.8,
-    prepared_beside: 1.6,
+    ordinary: 15.0, nothing_copied: 1.6, merge: 1.6, unique_keys: 2.0, odd_labels: 1.6, odd_dates: 1.8, long_copy: 4.4, counted_columns: 1.8,
+    prepared_beside: 1.8,
 }  # fmt: skip
-MYSQL: dict[_Makes, float] = {generated_key: 1.2}
+MYSQL: dict[_Makes, float] = {generated_key: 2.0}
 
 
 def draw_beginning(table: str, draw: Draw, *, is_alone: bool = False) -> Beginning:

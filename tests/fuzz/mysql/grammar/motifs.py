@@ -267,9 +267,9 @@ MOTIFS = [
     Kind("column added, rows, dropped, then a look", _ALTER, 2, add_rows_drop),
     Kind("case of a column", _ALTER, 2, case_of_a_column), Kind("cascade", _ALTER, 2, cascade),
     Kind("checksums around rows", "settings", 1.4, checksums), Kind("parts of JSON", "rows", 2, parts_of_json, only="mysql"),
-    Kind("hidden index", _ALTER, 1.4, hidden_index), Kind("unlogged alteration", _ALTER, 1.8, unlogged),
+    Kind("hidden index", _ALTER, 1.8, hidden_index), Kind("unlogged alteration", _ALTER, 1.8, unlogged),
     Kind("overlapping transactions", "rows", 1.2, side_by_side, is_definition=False), Kind("alterations in one gap", _ALTER, 2, in_one_gap),
-    Kind("many rows, then a look", "rows", 2.4, many_rows, is_definition=False), Kind("key altered, then a look", _ALTER, 0.8, key_again),
+    Kind("many rows, then a look", "rows", 2.4, many_rows, is_definition=False), Kind("key altered, then a look", _ALTER, 1.2, key_again),
 ]  # fmt: skip
 
 

@@ -244,23 +244,23 @@ def beside(scene: Scene, draw: Draw) -> list[str] | None:
 
 OTHERS = [
     Kind("truncate", TRUNCATE, 4, truncate), Kind("rename away and back", RENAMED, 0.6, rename_and_back),
-    Kind("swap with another table", REPLACED, 1.2, swap), Kind("drop and create", REPLACED, 0.7, drop_and_create),
+    Kind("swap with another table", REPLACED, 1.2, swap), Kind("drop and create", REPLACED, 0.8, drop_and_create),
     Kind("create or replace table", REPLACED, 1.2, create_or_replace, only="mariadb"), Kind("create if not exists", "beside", 0.7, create_if_not_exists),
-    Kind("exchange a partition", PARTITIONS, 1.2, of_partition("EXCHANGE PARTITION {part} WITH TABLE _e{number}")),
+    Kind("exchange a partition", PARTITIONS, 1.5, of_partition("EXCHANGE PARTITION {part} WITH TABLE _e{number}")),
     Kind("drop a partition", PARTITIONS, 1.4, of_partition("DROP PARTITION {part}")),
     Kind("truncate a partition", PARTITIONS, 1.2, of_partition("TRUNCATE PARTITION {part}")),
     Kind("convert a partition", PARTITIONS, 1.4, of_partition("CONVERT PARTITION {part} TO TABLE _p{number}"), only="mariadb"),
-    Kind("other partitions", PARTITIONS, 1.2, other_partitions), Kind("import a tablespace", PARTITIONS, 1, put_back),
+    Kind("other partitions", PARTITIONS, 1.2, other_partitions), Kind("import a tablespace", PARTITIONS, 1.4, put_back),
     Kind("insert as a statement", STATEMENTS, 1, as_statement(insert)), Kind("update as a statement", STATEMENTS, 0.7, as_statement(update)),
-    Kind("delete as a statement", STATEMENTS, 1.2, as_statement(delete)), Kind("load data as a statement", STATEMENTS, 0.6, as_statement(load_data)),
+    Kind("delete as a statement", STATEMENTS, 1.2, as_statement(delete)), Kind("load data as a statement", STATEMENTS, 0.8, as_statement(load_data)),
     Kind("another table's rows as a statement", "beside", 0.7, other_statement), Kind("small row image", "rows logged without some of their columns", 1.2, small_image),
     Kind("update beside a generated column", "updates logged without generated columns", 1.3, generated_update), Kind("temporary namesake", TEMPORARY_NAMESAKE, 3, temporary), Kind("from a temporary table", STATEMENTS, 1.5, from_temporary),
     Kind("through a view", "rows", 0.7, through_a_view), Kind("through a trigger", "rows", 0.7, through_a_trigger),
     Kind("statements on other objects", "beside", 2.5, beside),
 ]  # fmt: skip
 LAST = [
-    Kind("drop table", GONE, 1.3, drop, is_last=True), Kind("rename away", RENAMED, 1, rename_away, is_last=True),
-    Kind("alter table rename", RENAMED, 1, alter_away, is_last=True), Kind("drop database", GONE, 1.3, drop_database, is_last=True),
-    Kind("create or replace database", GONE, 1.3, replace_database, is_last=True, only="mariadb"), Kind("discard the tablespace", PARTITIONS, 1.2, discard, is_last=True),
+    Kind("drop table", GONE, 1.5, drop, is_last=True), Kind("rename away", RENAMED, 1.5, rename_away, is_last=True),
+    Kind("alter table rename", RENAMED, 1.5, alter_away, is_last=True), Kind("drop database", GONE, 1.3, drop_database, is_last=True),
+    Kind("create or replace database", GONE, 1.3, replace_database, is_last=True, only="mariadb"), Kind("discard the tablespace", PARTITIONS, 1.9, discard, is_last=True),
     Kind(HALF_DONE, GONE_UNSAID, 1.3, half_done, is_last=True),
 ]  # fmt: skip

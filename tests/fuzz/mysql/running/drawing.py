@@ -303,10 +303,10 @@ class Drawing:
 
     async def _end(self) -> None:
         draw = self.draw
-        if draw.chance(0.16):
+        if draw.chance(0.18):
             await self._copy_once()
             return
-        if draw.chance(0.1):
+        if draw.chance(0.13):
             await self._poll()
             return
         if draw.chance(0.6):
@@ -315,7 +315,9 @@ class Drawing:
             else:
                 await self._do(Step("sync"))
             await self._look()
-            kind = pick_last(draw)
-            await self._say(kind, kind.write(self.scene, draw) if self.scene.shape.exists else None)
+            for _ in range(4 if self.scene.shape.exists else 0):
+                kind = pick_last(draw)
+                if kind.name not in draw.without and await self._say(kind, kind.write(self.scene, draw)):
+                    break
         await self._do(Step("start"))
         await self._do(Step("sync"))
