@@ -28,7 +28,7 @@ from connector_operator.engine.fair_queue import Key
 from connector_operator.engine.queue import Priority, WorkQueue
 from connector_operator.engine.slots import Slots
 from connector_operator.engine.workers import Workers
-from connector_operator.metrics import REGISTRY
+from connector_operator.metrics import DISCOVERIES, REGISTRY
 from connector_operator.resources import names
 from connector_operator.resources.dataset import resolved_name
 from connector_operator.settings import Settings
@@ -51,6 +51,7 @@ class Operation:
         self.queue = WorkQueue()
         self._series = ConnectorSeries(self.cache, self.queue, has_names=settings.metrics_names, resync=settings.resync)
         self.slots = Slots(settings.discovery_concurrency, lambda key: self.queue.add(key, Priority.PERSON))
+        DISCOVERIES.set_function(self.slots.__len__)
         self.askers = Askers(self.queue.add)
         self.defaults = InstallationDefaults(settings.runner_defaults)
         runner = settings.runner(self.defaults.layers)
@@ -84,6 +85,7 @@ class Operation:
         self._generations: dict[Key, tuple[str, int]] = {}
         self._uses: dict[Key, str] = {}
         self._shown: set[str] = set()
+        self._listed: set[str] = set()
         self._served = settings.namespaces
         self._listed_again = asyncio.Event()
 
@@ -108,15 +110,23 @@ class Operation:
         )
 
     def serve(self, namespaces: Sequence[str]) -> None:
-        """From now on other namespaces are watched (none: all); the indices that come with them must be bound."""
+        """From now on other namespaces are watched; the indices that come with them must be bound.
+
+        What is in those that are not watched any more is forgotten: nothing else would end its metrics, or give back its slots.
+        """
         self._served = tuple(namespaces)
         self.cache.is_bound = False
+        if self._settings.namespaces:
+            self.cache.keep(self._served)
+            self._forget_lost()
 
     def bind(self, connectors: Index, datasets: Index, jobs: Index, sharers: Index | None = None) -> None:
         """Takes Kopf's indices at the first event; counts the discoveries that are already running."""
         if self.cache.is_bound:
             return
         self.cache.bind(connectors, datasets, jobs, sharers)
+        self._listed, self._shown = set(self.cache.shown()), set()
+        self._forget_lost()
         self._images.load((key, self.cache.connector(key) or {}) for key in self.cache.connector_keys())
         for key in self.cache.job_keys():
             if any(
@@ -128,10 +138,12 @@ class Operation:
     def _note(self, kind: str | None, body: Mapping[str, Any]) -> None:
         """Detects that a watch was down and its objects are listed again: changes in the meantime had no event."""
         uid = body["metadata"]["uid"]
+        is_first = uid in self._listed
+        self._listed.discard(uid)
         if kind == "DELETED":
             self._shown.discard(uid)
             return
-        if kind is None and uid in self._shown:
+        if kind is None and not is_first:
             self._listed_again.set()
         self._shown.add(uid)
 
@@ -158,6 +170,13 @@ class Operation:
         self._generations.pop(key, None)
         self._uses.pop(key, None)
         self._images.forget(key)
+
+    def _forget_lost(self) -> None:
+        """Forgets what went, or can't be seen any more, between two times of watching."""
+        known = {*self.cache.connector_keys(), *self.cache.dataset_keys()}
+        for key in self._generations.keys() - known:
+            self._forget(key)
+            self.queue.add(key)
 
     def _visit_datasets(self, key: Key, dataset_id: str) -> None:
         used = resolved_name(dataset_id, self.cache.datasets(key.namespace))

@@ -7,7 +7,7 @@ Resource versions show which of two forms is newer (https://kubernetes.io/docs/r
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -80,6 +80,7 @@ class ClusterCache:
         self._written: dict[Key, Raw] = {}
         self._written_jobs: dict[Key, dict[str, tuple[float, CachedJob]]] = {}
         self._deleted_jobs: dict[str, float] = {}
+        self._gone_jobs: dict[str, float] = {}
         self._vanished: dict[Key, dict[str, dict[int, ObservedJob]]] = {}
         self._missed: set[str] = set()
         self.is_bound = False
@@ -89,6 +90,16 @@ class ClusterCache:
         self._connectors, self._datasets, self._jobs = connectors, datasets, jobs
         self._sharers = sharers if sharers is not None else {}
         self.is_bound = True
+
+    def keep(self, namespaces: Collection[str]) -> None:
+        """Only these namespaces are watched from now on: what is in others is not known any more."""
+
+        def of(index: Index) -> Index:
+            return {at: list(index[at]) for at in list(index) if (at if isinstance(at, str) else at[0]) in namespaces}
+
+        self._connectors, self._datasets, self._jobs, self._sharers = map(
+            of, (self._connectors, self._datasets, self._jobs, self._sharers)
+        )
 
     def connector_keys(self) -> Iterator[Key]:
         """Every Connector."""
@@ -166,18 +177,25 @@ class ClusterCache:
         return tuple(job for job in known if job.is_ours)
 
     def note_job(self, key: Key, raw: Mapping[str, Any]) -> None:
-        """We created a Job, or started its deletion in the foreground."""
+        """We created a Job, or started its deletion in the foreground; the watch may have shown its end before our answer came."""
         cached = cache_job(raw)
+        if cached.job.uid in self._gone_jobs:
+            return
         self._written_jobs.setdefault(key, {})[cached.job.uid] = (time.monotonic(), cached)
 
     def note_job_deleted(self, uid: str) -> None:
         """We deleted a Job in the background."""
-        self._deleted_jobs[uid] = time.monotonic()
+        if uid not in self._gone_jobs:
+            self._deleted_jobs[uid] = time.monotonic()
 
     def note_job_gone(self, key: Key, job: ObservedJob) -> None:
         """A watch has shown that a Job is gone."""
         self._written_jobs.get(key, {}).pop(job.uid, None)
         self._deleted_jobs.pop(job.uid, None)
+        self._gone_jobs.pop(job.uid, None)
+        self._gone_jobs[job.uid] = now = time.monotonic()
+        while now - self._gone_jobs[oldest := next(iter(self._gone_jobs))] > _TRUST_SECONDS:
+            del self._gone_jobs[oldest]
         raw = self.connector(key)
         if raw is not None and raw["metadata"]["uid"] == job.owner:
             runs = self._vanished.setdefault(key, {}).setdefault(job.role, {})

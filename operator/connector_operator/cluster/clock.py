@@ -6,6 +6,7 @@ The clock of the operator's node may be minutes off; by it, Jobs and pods would 
 from __future__ import annotations
 
 import logging
+import time
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
@@ -14,9 +15,15 @@ _TOLERATED = timedelta(seconds=3)
 log = logging.getLogger(__name__)
 
 
+_STARTED = datetime.now(UTC) - timedelta(seconds=time.monotonic())
+
+
 def local_now() -> datetime:
-    """This machine's clock."""
-    return datetime.now(UTC)
+    """This machine's clock as it was at the start, and the time since then.
+
+    A clock that somebody sets, or that a time server corrects, would else be believed until the API server's next answer.
+    """
+    return _STARTED + timedelta(seconds=time.monotonic())
 
 
 class ServerClock:

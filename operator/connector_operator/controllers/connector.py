@@ -22,7 +22,7 @@ from connector_operator.engine.askers import Askers
 from connector_operator.engine.fair_queue import Key
 from connector_operator.engine.slots import Slots
 from connector_operator.engine.workers import VisitError
-from connector_operator.metrics import DECISIONS, DISCOVERIES
+from connector_operator.metrics import DECISIONS
 from connector_operator.resources import names
 from connector_operator.resources.reasons import Reason
 from connector_operator.workloads.jobs import Claim, RunnerSettings, Subject, build_discovery_job, build_runner_job
@@ -205,7 +205,6 @@ class ConnectorController:
             self._slots.hold(key)
         elif decision.listing_row.waits_for_slot:
             self._slots.wait(key)
-        DISCOVERIES.set(len(self._slots))
 
     def _settle_slot(self, key: Key, seen: Observation) -> None:
         """Releases the slot when no discovery of this key asks a source (any more), or may begin to at any moment."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from email.utils import format_datetime
 
 import pytest
@@ -61,6 +61,23 @@ def test_the_servers_time_counts(ahead: int, monkeypatch: pytest.MonkeyPatch) ->
     followed = ServerClock()
     followed.note(format_datetime(server, usegmt=True), local, local)
     assert abs(followed.now() - server) <= timedelta(seconds=3)
+
+
+@pytest.mark.parametrize("jump", [-86400, 3600])
+def test_a_clock_that_is_set_while_the_operator_runs_changes_nothing(
+    jump: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = ServerClock().now()
+
+    class Set(datetime):
+        """The clock, after somebody has set it."""
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Set:
+            return cls.fromtimestamp(before.timestamp() + jump, tz)
+
+    monkeypatch.setattr(clock, "datetime", Set)
+    assert timedelta(0) <= ServerClock().now() - before < timedelta(minutes=10)
 
 
 @pytest.mark.parametrize("date", ["", "nonsense", "Thu, 01 Jan 2026 12:00:00"])
