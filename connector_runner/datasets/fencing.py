@@ -10,6 +10,7 @@ from connector_runner.protocols.batch import Position
 from connector_runner.protocols.errors import (
     ActionRequiredError,
     ClaimRefusedError,
+    DatasetWentBackError,
     FenceLostError,
     SchemaConflictError,
     TakenOverError,
@@ -252,6 +253,12 @@ def explain_refused_commit(holder: Holder | None, uid: str, run: int, epoch: int
     if holder.epoch != epoch:
         if holder.is_reset:
             return FenceLostError(f"the checkpoint of {holder.connector} was reset while run {run} was writing")
+        if holder.epoch < epoch:  # each claim raises it
+            return DatasetWentBackError(
+                f"the dataset has epoch {holder.epoch} of {holder.connector}, but run {run} has claimed it with epoch {epoch}: it was "
+                "restored from a backup, or it lost commits in a failover. This run ends; the next one reads again from the "
+                "dataset's position"
+            )
         other = f"run {holder.run}" + ("" if holder.uid == uid else f" of another connector object (uid {holder.uid})")
         return TakenOverError(
             f"{other} has taken over {holder.place} of {holder.connector}: its epoch is {holder.epoch}, "

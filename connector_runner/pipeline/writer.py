@@ -15,7 +15,7 @@ from connector_runner.pipeline.quiet import keep_places, only_last
 from connector_runner.pipeline.staged import Sent, Staged
 from connector_runner.pipeline.telemetry import Telemetry
 from connector_runner.protocols.batch import Batch
-from connector_runner.protocols.errors import ActionRequiredError, TransientError
+from connector_runner.protocols.errors import ActionRequiredError, TransientError, require_not_back
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.sink import Claim, Receipt, Sink, Transaction, WriteAgain
 from connector_runner.resilience.backoff import Backoff
@@ -32,16 +32,9 @@ class Writer:
     """The only user of the sink."""
 
     def __init__(
-        self,
-        sink: Sink,
-        queue: BatchQueue,
-        telemetry: Telemetry,
-        backoff: Backoff,
-        *,
-        wait: bool,
-        pace: Pace | None = None,
-        on_parked: Callable[[str], None] = ignore,
-    ) -> None:
+        self, sink: Sink, queue: BatchQueue, telemetry: Telemetry, backoff: Backoff, *, wait: bool,
+        pace: Pace | None = None, on_parked: Callable[[str], None] = ignore,
+    ) -> None:  # fmt: skip
         self._sink = sink
         self._queue = queue
         self._telemetry = telemetry
@@ -269,7 +262,11 @@ class Writer:
         self._telemetry.sink_connected()
 
     async def _repair(self, error: TransientError) -> None:
-        """After a failed commit: asks the sink for the last committed number, and sends the rest again, in order."""
+        """After a failed commit: asks the sink for the last committed number, and sends the rest again, in order.
+
+        Raises:
+            DatasetWentBackError: Transactions that were confirmed are gone.
+        """
         if self._sent:
             await asyncio.wait([sent.task for sent in self._sent])
         while True:
@@ -281,6 +278,7 @@ class Writer:
                 break
             except TransientError as next_error:
                 error = next_error
+        require_not_back(number, self._sent[0].transaction.number - 1 if self._sent else self._number)
         unconfirmed: list[Transaction] = []
         while self._sent:
             transaction, task = self._sent[0].transaction, self._sent[0].task

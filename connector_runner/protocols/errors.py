@@ -2,6 +2,7 @@
 
     ConnectorError
     ├── TransientError          try again: the network, a restarting server, a rate limit
+    ├── DatasetWentBackError    the run ends, and the next one reads again from the dataset's position
     └── ActionRequiredError     a user must act; retrying can't fix it (exit code 78)
         ├── InvalidConfigError      the configuration is wrong: every problem with its JSON path
         ├── UnknownStreamError      the selected stream does not exist
@@ -56,6 +57,25 @@ class TransientError(ConnectorError):
     def __init__(self, message: str, *, reason: str | None = None, retry_after: float | None = None) -> None:
         super().__init__(message, reason=reason)
         self.retry_after = retry_after
+
+
+class DatasetWentBackError(ConnectorError):
+    """Transactions whose commit was confirmed are gone from the dataset; only a new claim finds out where it is now."""
+
+    reason = "DatasetWentBack"
+
+
+def require_not_back(number: int, confirmed: int) -> None:
+    """Checks that the dataset, whose last transaction is `number`, still has the last one that was confirmed.
+
+    Raises:
+        DatasetWentBackError: It has not.
+    """
+    if number < confirmed:
+        raise DatasetWentBackError(
+            f"the dataset's last transaction is {number}, but {confirmed} was confirmed: it was restored from a backup, or it lost "
+            "confirmed commits in a crash or a failover. This run ends; the next one reads again from the dataset's position"
+        )
 
 
 class ActionRequiredError(ConnectorError):

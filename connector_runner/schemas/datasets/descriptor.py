@@ -102,6 +102,7 @@ COMMON_REASONS: Mapping[str, str] = MappingProxyType(
         "SchemaConflict": "the table can't hold the stream, or another connector fills it",
         "RowRefused": "a row was refused, and `refusedRows` is `stop`",
         "TooManyRefusedRows": "1,000 rows in a row were refused",
+        "DatasetWentBack": "commits that were confirmed are gone (a backup that was restored, a failover); the next run goes on from the dataset's position",
         "DatasetUnavailable": "the dataset can't be reached, or takes nothing now",
         "Unavailable": "another runner is creating the tables at this moment, or a transaction could not be rolled back",
         "DatasetError": "an error that nothing else here names; the message is the dataset's own",

@@ -67,6 +67,25 @@ def test_late_heartbeats_and_auctions_are_kept() -> None:
         assert (len(rows), [incident.kind for incident in incidents]) == (2, ["late"])
 
 
+@pytest.mark.parametrize("stream", ["heartbeat", "auctionfeed", "balance"])
+def test_a_clock_that_went_back_while_the_runner_was_away_is_no_restart(stream: str) -> None:
+    """Times are no numbers that begin again: another server of the feed may be seconds behind."""
+
+    def at(second: int) -> dict[str, Any]:
+        if stream == "balance":
+            return balance(str(second), f"2026-01-01T00:00:{second:02}Z")
+        build = messages.heartbeat if stream == "heartbeat" else messages.auction
+        return build(MARKET, "BTC-USD", START + second * 10**6)
+
+    reader = build_reader(STREAMS[stream], None, ())
+    read(reader, at(20))
+    resumed = build_reader(STREAMS[stream], json.loads(json.dumps(reader.position())), ())
+    rows, incidents = read(resumed, *map(at, range(10, 30)))
+    kept = range(21, 30) if stream == "balance" else [*range(10, 20), *range(21, 30)]
+    assert len(rows) == len(kept), "of balances the newest state counts, of others each is kept"
+    assert [incident.kind for incident in incidents] == ["out_of_order" if stream == "balance" else "late"]
+
+
 def beat(newest: int) -> dict[str, Any]:
     return {
         "type": "heartbeat",

@@ -20,6 +20,7 @@ from connector_runner.datasets.fencing import (
 from connector_runner.protocols.errors import (
     ActionRequiredError,
     ClaimRefusedError,
+    DatasetWentBackError,
     FenceLostError,
     SchemaConflictError,
     TakenOverError,
@@ -131,6 +132,7 @@ def test_a_table_that_is_filled_by_another_is_told_with_the_command_that_takes_i
         (replace(HOLDER, epoch=5, run=3), FenceLostError, "run 3 has taken over"),
         (replace(HOLDER, epoch=5, uid="new"), FenceLostError, "another connector object (uid new)"),
         (replace(HOLDER, epoch=5, uid="", position=None), FenceLostError, "was reset"),
+        (replace(HOLDER, epoch=3, run=1), DatasetWentBackError, "restored from a backup"),
         (HOLDER, TransientError, "last committed one is 17"),
     ],
 )

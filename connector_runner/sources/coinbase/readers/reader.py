@@ -171,7 +171,8 @@ class Reader:
             self._marks.reach(product, mark, row, time)
             builder.extend([row])
         else:
-            verdict = self._marks.weigh(product, mark, row, time)
+            # A time that is older is late, whatever else: the numbers of a product can begin again, time does not.
+            verdict = self._marks.weigh(product, mark, row, None if isinstance(order, datetime) else time)
             self._handle_verdict(verdict, Old(product, mark, row, time, now), builder)
 
     def _handle_verdict(self, verdict: Verdict, old: Old, builder: BatchBuilder) -> None:
