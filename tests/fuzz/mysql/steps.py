@@ -9,8 +9,11 @@ from typing import Any
 
 HALF_DONE = "statement that fails half way"
 LOST_EVENTS = "lost-events incident"
-FAIL_IN_PART = frozenset({HALF_DONE, LOST_EVENTS})
-"""Kinds whose statements may be refused and still have changed something, so that they belong to the history either way."""
+FAIL_IN_PART = frozenset({HALF_DONE, LOST_EVENTS, "drop database", "create or replace database"})
+"""Kinds whose statements may be refused and still have changed something, so that they belong to the history either way.
+
+A database goes away table by table: one that a foreign key holds stops it, and those before are gone.
+"""
 DATABASE, OTHER_DATABASE = "@DB@", "@DB@x"
 """Stand for the history's databases in statements."""
 

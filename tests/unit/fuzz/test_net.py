@@ -16,7 +16,7 @@ from tests.fuzz.mysql.grammar.scene import Scene, Session
 from tests.fuzz.mysql.grammar.statements import LAST
 from tests.fuzz.mysql.grammar.tables import create_table, random_type
 from tests.fuzz.mysql.oracle import Truth, differences
-from tests.fuzz.mysql.running.verdict import Said, judge_error, needless_gap, repeated_loss
+from tests.fuzz.mysql.running.verdict import VANISHED, Said, judge_error, needless_gap, repeated_loss
 from tests.fuzz.mysql.shapes import Column, Index, Shape
 from tests.fuzz.mysql.shrinking import shrink_steps
 from tests.fuzz.mysql.steps import LOST_EVENTS, CopyOnce, History, Step
@@ -106,6 +106,13 @@ def test_an_error_is_judged_by_what_it_names(message: str, outcome: str) -> None
     assert judge_error(message, said, is_told=True, has_begun=True) == outcome
     assert judge_error(message, said, is_told=False, has_begun=True) == "crash"
     assert bool(needless_gap(message.replace("LogGap", "resnapshot"), said)) == (outcome in {"needless", "vague"})  # fmt: skip
+
+
+@pytest.mark.parametrize(("has_failed", "outcome"), [(True, "told"), (False, "vague")])
+def test_a_table_is_gone_unsaid_only_where_the_statement_failed(has_failed: bool, outcome: str) -> None:
+    said = [Said("create or replace database", "Create OR REPLACE DATABASE `h1`", has_failed)]
+    message = f"TableGone: h1.t is gone, and {VANISHED} (a CREATE OR REPLACE DATABASE that failed)"
+    assert judge_error(message, said, is_told=True, has_begun=True) == outcome
 
 
 def test_rows_read_again_for_nothing_are_needless() -> None:

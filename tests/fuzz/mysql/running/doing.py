@@ -134,7 +134,7 @@ class Doing:
                 self._said.append(Said(step.kind, self.sessions.text(step.sql).strip()))
             return False
         self.verdict.statements += 1
-        self._said.append(Said(step.kind, self.sessions.text(step.sql).strip()))
+        self._said.append(Said(step.kind, self.sessions.text(step.sql).strip(), has_failed=objection is not None))
         return True
 
     async def _copy_once(self, copy: CopyOnce) -> None:

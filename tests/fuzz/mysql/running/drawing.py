@@ -246,10 +246,10 @@ class Drawing:
         is_drawn = taken = is_without = False
         for step in steps:
             if is_without and step is not steps[-1]:
-                continue  # without the temporary table this would be said of the table itself
+                continue  # without the temporary table, or in this database, this would be said of the table itself
             taken = await self._do(step, counts=step.kind != kind.name)
             is_drawn = is_drawn or (taken and step.kind == kind.name and not step.sql.startswith(FRAMES))
-            is_without = is_without or (not taken and step.sql.startswith("CREATE TEMPORARY"))
+            is_without = is_without or (not taken and step.sql.startswith(("CREATE TEMPORARY", "USE ")))
             if not taken and not is_grouped and kind.is_definition:
                 break
         if kind.name == "XA transaction" and not taken:

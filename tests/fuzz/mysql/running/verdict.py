@@ -49,10 +49,11 @@ CONVERT TO leaves the bytes of labels as they were, so that the log has other la
 
 @dataclass(frozen=True)
 class Said:
-    """A statement that the server took: its kind, and its text."""
+    """A statement that the server took: its kind, its text, and whether it failed half way."""
 
     kind: str
     text: str
+    has_failed: bool = False
 
 
 @dataclass
@@ -101,6 +102,8 @@ def judge_error(message: str, said: Sequence[Said], *, is_told: bool, has_begun:
         return "told" if has_begun else "refused"
     if message.startswith("SchemaConflict") and "can't hold stream" in message:
         return "conflict"
+    if VANISHED in message and not any(_fails_unlogged(statement) for statement in said):
+        return "vague"  # what the server has done is in the log
     if not _names_one_of(message, [statement.text for statement in said]):
         return "vague"
     blamed = _blamed(message, said) if message.startswith("LogGap") else set()
@@ -136,6 +139,10 @@ def repeated_loss(incidents: Sequence[str], said: Sequence[Said]) -> str:
     found = [text for text in incidents if LOST_PART in text]
     lost = sum(statement.kind == LOST_EVENTS and statement.text.startswith("INSERT") for statement in said)
     return found[-1] if len(found) > lost > 0 else ""
+
+
+def _fails_unlogged(statement: Said) -> bool:
+    return statement.has_failed and _squeeze(statement.text).startswith("createorreplacedatabase")
 
 
 def _blamed(message: str, said: Sequence[Said]) -> set[str]:
