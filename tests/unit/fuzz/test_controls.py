@@ -20,7 +20,7 @@ def runs(failing: Failing) -> Runs:
     waiting = {key: [*found] for key, found in failing.items()}
 
     def run(*, version: str, numbers: Sequence[int], known: Collection[int] | None) -> list[str]:
-        lines = []
+        lines: list[str] = []
         for number in numbers:
             found = waiting.get((number, len(numbers) > 1), ["exact"])
             outcome = found.pop(0) if len(found) > 1 else found[0]
