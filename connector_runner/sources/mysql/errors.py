@@ -45,8 +45,9 @@ _MISSING = {1049, 1051, 1109, 1146}
 # Statements that the server refuses each time: the join is too large, a value or a mix of collations is not accepted, the table
 # is damaged; a table's file, engine or tablespace is gone, or a view's table or definer.
 _REFUSED = {1034, 1104, 1194, 1195, 1267, 1270, 1271, 1292, 1300, 1366, 1525} | {
-    1033, 1286, 1356, 1449, 1812, 1814, 1932,
+    1033, 1286, 1356, 1449, 1812, 1814, 1932, 3854, 4078,
 }  # fmt: skip
+REFUSED = "Refused"
 _DENIED = {1142, 1143, 1227, 1370, 3566}
 
 
@@ -91,5 +92,5 @@ def server_error(code: int, what: str, user: str = "") -> ConnectorError | None:
     if code in _MISSING:
         return ActionRequiredError(what, reason="UnknownTable")
     if code in _REFUSED:
-        return ActionRequiredError(what, reason="Refused")
+        return ActionRequiredError(what, reason=REFUSED)
     return None

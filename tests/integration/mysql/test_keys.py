@@ -44,6 +44,24 @@ async def test_a_key_that_sorts_otherwise_is_copied_anew(database: Database, var
 
 
 @pytest.mark.parametrize("variant", EACH)
+@pytest.mark.parametrize("change", ["CONVERT TO CHARACTER SET sjis COLLATE sjis_bin", "MODIFY k DATE"])
+async def test_a_column_that_can_no_longer_be_compared_with_the_last_key(
+    database: Database, variant: str, change: str
+) -> None:
+    """The copy meets the altered table before the log's statement: the server refuses its query."""
+    database.execute(
+        "CREATE TABLE t (k VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin PRIMARY KEY, v INT)",
+        "INSERT INTO t VALUES " + ", ".join(f"('ქ{n}', {n})" for n in range(10)),
+    )
+    async with Reading(database.server, f"{database.name}.t", chunkRows=2, onLogGap="resnapshot") as reading:
+        await reading.until(lambda: len(reading.table) >= 4)
+        await reading.crash()
+        database.execute("DELETE FROM t", f"ALTER TABLE t {change}", "INSERT INTO t VALUES ('2001-02-03', 100)")
+        await reading.until(lambda: reading.is_copied() and bool(reading.table), heals=True)
+        assert [row[1] for row in reading.table.values()] == [100]
+
+
+@pytest.mark.parametrize("variant", EACH)
 async def test_a_descending_key_is_read_by_its_index(database: Database, variant: str) -> None:
     database.execute(
         "CREATE TABLE t (a INT, b INT, v INT, PRIMARY KEY (a, b DESC))",

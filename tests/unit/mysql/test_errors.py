@@ -22,7 +22,7 @@ UNEXPECTED: list[Exception] = [
 REFUSED: list[Exception] = [
     pymysql.err.ProgrammingError(1064, "on purpose"), pymysql.err.DataError(1264, "on purpose"), pymysql.err.NotSupportedError(1235, "on purpose"),
     pymysql.err.IntegrityError(1062, "on purpose"),
-    *(pymysql.err.OperationalError(code, "on purpose") for code in (1034, 1104, 1142, 1194, 1195, 1267, 1270, 1271, 1292, 1300, 1366, 1525)),
+    *(pymysql.err.OperationalError(code, "on purpose") for code in (1034, 1104, 1142, 1194, 1195, 1267, 1270, 1271, 1292, 1300, 1366, 1525, 3854, 4078)),
     *(pymysql.err.OperationalError(code, "on purpose") for code in (1033, 1286, 1356, 1449, 1812, 1814, 1932)),
 ]  # fmt: skip
 PASSING: list[Exception] = [

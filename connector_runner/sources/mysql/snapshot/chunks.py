@@ -14,6 +14,7 @@ from connector_runner.sources.mysql.binlog.position import LogPosition
 from connector_runner.sources.mysql.decode.fields import is_read_as_number
 from connector_runner.sources.mysql.decode.row_compiler import ResultRows
 from connector_runner.sources.mysql.decode.undecodable import DecodingFailedError
+from connector_runner.sources.mysql.errors import REFUSED
 from connector_runner.sources.mysql.server.client_errors import translate
 from connector_runner.sources.mysql.server.connection import Connection, connect
 from connector_runner.sources.mysql.server.facts import Server
@@ -72,7 +73,8 @@ class ChunkReader:
             if isinstance(error, pymysql.MySQLError) and error.args and error.args[0] in _CHANGED:
                 raise DefinitionChangedError(f"{definition.id} was changed: {error.args[-1]}") from None
             failure = translate(error, f"copying {definition.id}")
-            if isinstance(failure, DecodingFailedError):  # perhaps the definition has changed
+            # Perhaps the definition has changed: a key is compared by the character set and type that its column had.
+            if isinstance(failure, DecodingFailedError) or failure.reason == REFUSED:
                 raise DefinitionChangedError(failure.message, reason=failure.reason) from error
             raise failure from error
         except BaseException:
