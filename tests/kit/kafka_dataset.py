@@ -6,6 +6,7 @@ import base64
 import contextlib
 import datetime as dt
 import json
+import re
 import sqlite3
 import time
 import uuid
@@ -161,7 +162,7 @@ class KafkaDataset:
             rows = [each for each in self.topics.committed(*ledgers) if (each.key() or b"").startswith(b"[")]
             _store(copy, "_connector_checkpoints", COLUMNS, _newest(rows))
             for name in names:
-                if name not in ledgers and name in sql:
+                if name not in ledgers and re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", sql):
                     self._copy(copy, name)
             return copy.execute(sql).fetchall()
 

@@ -28,7 +28,8 @@ MOST_DIGITS = 38
 NAMESPACE = "connector"
 COLUMN = "connector.column"
 """The member of a field that holds the column's name, if a field can't have it."""
-_OPERATION = {"name": "_op", "type": "string"}
+OPERATION = "_op"
+_OPERATION = {"name": OPERATION, "type": "string"}
 _PLAIN: Mapping[Kind, Any] = {
     Kind.BOOL: "boolean",
     Kind.INT64: "long",
@@ -61,10 +62,10 @@ def build_schema(schema: StreamSchema, topic: str, *, append: bool) -> str:
     each kind of compatibility.
 
     Raises:
-        SchemaConflictError: Two columns would be one field.
+        SchemaConflictError: Two columns would be one field, or one that of the operation.
     """
     fields: list[dict[str, Any]] = []
-    columns: dict[str, str] = {}
+    columns = {OPERATION: OPERATION} if append else {}
     for column in schema.columns:
         name = legal_name(column.name)
         if (other := columns.setdefault(name, column.name)) != column.name:
@@ -177,6 +178,20 @@ def without_avro_operation(value: bytes) -> tuple[bytes, str]:
         if value.endswith(end):
             return value[: -len(end)], name
     raise ValueError("it does not end with an operation")
+
+
+def layout_of(schema: Any) -> Any:
+    """Of a schema of rows what decides how their bytes are read: names and types; None for any other schema."""
+    if not isinstance(schema, dict) or not isinstance(schema.get("fields"), list):
+        return None
+    return [(field.get("name"), _plain_type(field.get("type"))) for field in schema["fields"]]
+
+
+def _plain_type(kind: Any) -> Any:
+    """A type as it is written shortest: some registries write {"type": "string"} for "string"."""
+    if isinstance(kind, list):
+        return [_plain_type(each) for each in kind]
+    return kind["type"] if isinstance(kind, dict) and kind.keys() == {"type"} else kind
 
 
 def columns_of(schema: Any) -> dict[str, str]:

@@ -10,21 +10,20 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaException, Producer
 
 from connector_runner.datasets.fencing import COLUMNS, Holder
 from connector_runner.datasets.ledger_statements import build_ledger_statements
 from connector_runner.datasets.names import CHECKPOINTS, TableNames
 from connector_runner.datasets.procedure import Cursor
-from connector_runner.protocols.errors import ActionRequiredError, TransientError
+from connector_runner.protocols.errors import TransientError
 from connector_runner.sinks.kafka import client as kafka
 from connector_runner.sinks.kafka import ledger_records as ledger
 from connector_runner.sinks.kafka.dialect import DIALECT
-from connector_runner.sinks.kafka.errors import code_of
 from connector_runner.sinks.kafka.key_state import KeyState
+from connector_runner.sinks.kafka.producers import MovedError, Producers
 from connector_runner.sinks.kafka.records import Headers
 from connector_runner.sinks.kafka.schema_registry import SchemaRegistry
 from connector_runner.sinks.kafka.transaction_time import TransactionTime
@@ -39,12 +38,6 @@ _TRIGGERS = "".join(
     for what, rows in {"INSERT": ["new"], "UPDATE": ["old", "new"], "DELETE": ["old"]}.items()
 )
 _INSERT = f"INSERT INTO {CHECKPOINTS} ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
-
-
-class MovedError(TransientError):
-    """Somebody else has written to a ledger since it was read."""
-
-    reason = "DatasetUnavailable"
 
 
 class KafkaConnection:
@@ -78,7 +71,7 @@ class KafkaConnection:
         self.keys = KeyState(self._local, client, limit)
         self.marks: set[tuple[str, str]] = set()
         self._base: ledger.Rows = {}
-        self._producers: dict[str, Producer] = {}
+        self._producers = Producers(client, connector, transactions, self._require_unmoved)
         self._begun = self._broken = False
         self._begun_at = 0.0
         self._pending: list[tuple[str, Sequence[str], Sequence[Any]]] = []
@@ -97,8 +90,10 @@ class KafkaConnection:
         own = ledger.ledger_topic(self._connector)
         for message in self.client.read(kafka.whole(names), patience):
             ledger.apply_record(rows, message.key(), message.value())
-            if message.topic() == own and (mark := ledger.decode_mark(message.key())) is not None:
-                self.marks.add(mark)
+            if message.topic() == own:
+                self._producers.note(message.key(), message.value())
+                if (mark := ledger.decode_mark(message.key())) is not None:
+                    self.marks.add(mark)
         return rows
 
     def _fill(self, rows: ledger.Rows) -> None:
@@ -147,11 +142,7 @@ class KafkaConnection:
 
     def close(self) -> None:
         """See `BlockingConnection.close`."""
-        for producer in self._producers.values():
-            with suppress(KafkaException, SystemError):  # it was fenced, and says so once more
-                producer.purge()
-                producer.close()
-        self._producers.clear()
+        self._producers.close()
         self.client.close()
         self._local.close()
 
@@ -181,45 +172,13 @@ class KafkaConnection:
             MovedError: Somebody has; the copy must be filled again.
             TransientError: The ledger can't be read to its end.
         """
-        self._producer(self._connector)
+        self._producers.own()
 
-    def _producer(self, connector: str) -> Producer:
-        """The producer of a connector; it is initialised when it is first needed."""
-        producer = self._producers.get(connector)
-        if producer is None:
-            topic = ledger.ledger_topic(connector)
-            self._require_ledger(topic)
-            producer = self._initialised(connector)
-            before = {key: row for key, row in self._base.items() if key[0] == connector}
-            if self._read({topic: 1}, NEVER) != before:  # to its end: what is behind an open transaction counts, too
-                raise MovedError(
-                    f"somebody else has written to the ledger of {connector} in this moment; it is read again"
-                )
-        return producer
-
-    def _initialised(self, connector: str) -> Producer:
-        while True:
-            producer = self.client.producer(ledger.transactional_id(connector), self._transactions.seconds)
-            self._producers[connector] = producer
-            try:
-                self.client.initialise(producer)
-            except KafkaException as error:
-                if code_of(error) != KafkaError.INVALID_TRANSACTION_TIMEOUT or not self._transactions.lower():
-                    raise
-            else:
-                return producer
-
-    def _require_ledger(self, topic: str) -> None:
-        """Makes sure that the ledger's topic exists and keeps the newest record of each key."""
-        if self.topic(topic) is None:
-            self.client.create(topic, ledger.SETTINGS, partitions=1)
-        found = self.topic(topic)
-        if found is not None and (found.policy != "compact" or found.partitions != 1):
-            raise ActionRequiredError(
-                f"the topic {topic} holds the position of the connector, and must have one partition and cleanup.policy=compact, "
-                f"but has {found.partitions} and {found.policy}; set it so, or delete the topic to start over",
-                reason="InvalidDataset",
-            )
+    def _require_unmoved(self, connector: str) -> None:
+        before = {key: row for key, row in self._base.items() if key[0] == connector}
+        # To its end: what is behind an open transaction counts, too.
+        if self._read({ledger.ledger_topic(connector): 1}, NEVER) != before:
+            raise MovedError(f"somebody else has written to the ledger of {connector} in this moment; it is read again")
 
     def begin(self) -> Producer:
         """The producer, with a transaction that is open."""
@@ -227,7 +186,7 @@ class KafkaConnection:
             raise TransientError(
                 "a transaction could not be taken back; the runner connects again", reason="DatasetUnavailable"
             )
-        producer = self._producer(self._connector)
+        producer = self._producers.own()
         if not self._begun:
             producer.begin_transaction()
             self._begun, self._begun_at = True, time.monotonic()
@@ -272,8 +231,8 @@ class KafkaConnection:
             producer = self.begin()
             if others:  # a table is taken over: the other one is fenced, by a transaction of its own id
                 producer.abort_transaction(kafka.SECONDS)
-                producer = self._producer(others[0])
-                producer.begin_transaction()
+                self._begun = False
+                producer = self._producers.take(others[0])
             self._send_pending(producer)
             for key in changed:
                 row = self._local.execute(
@@ -302,7 +261,7 @@ class KafkaConnection:
         if self._begun:
             self._begun = False
             self._transactions.failed(time.monotonic() - self._begun_at)
-            producer = self._producers[self._connector]
+            producer = self._producers.own()
             try:
                 producer.purge()
                 producer.abort_transaction(kafka.SECONDS)

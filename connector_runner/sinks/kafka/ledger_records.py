@@ -78,6 +78,18 @@ def decode_mark(key: bytes | None) -> tuple[str, str] | None:
     return (place[0], place[1]) if isinstance(place, list) and len(place) == 2 else None
 
 
+def encode_taking(other: str) -> bytes:
+    """The key of the record that says that something is about to be taken over from another connector."""
+    return msgspec.json.encode({"taking": other})
+
+
+def decode_taking(key: bytes | None) -> str | None:
+    """The other connector of such a record; None for records of another kind."""
+    found = msgspec.json.decode(key) if key else None
+    other = found.get("taking") if isinstance(found, dict) else None
+    return other if isinstance(other, str) else None
+
+
 def apply_record(rows: Rows, key: bytes | None, value: bytes | None) -> None:
     """Applies a record to the rows; records of another kind are left out."""
     place = msgspec.json.decode(key) if key else None

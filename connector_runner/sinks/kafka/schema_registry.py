@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import ssl
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -14,10 +15,15 @@ from urllib.parse import quote
 import msgspec
 
 from connector_runner.protocols.errors import ActionRequiredError, SchemaConflictError, TransientError
+from connector_runner.sinks.kafka.avro import layout_of
 
 SECONDS = 10.0
 """How long one request may take."""
 MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
+HIGHEST = 2**31 - 1
+"""The highest id that all readers can read."""
+LARGEST = 16 * 1024 * 1024
+"""How long an answer may be."""
 LONGEST = 2000
 """How much of an answer a message shows."""
 CREDENTIALS = "check schema.registry.username and schema.registry.password, or schema.registry.bearer.token"
@@ -53,8 +59,25 @@ class SchemaRegistry:
                 answer = self._ask("POST", f"{path}/versions" if self._registers else path, body)
             except _AnsweredError as error:
                 raise self._refused(error, subject, schema) from None
-            found = self._numbers[subject, schema] = _member(self, answer, "id", int)
+            found = _member(self, answer, "id", int)
+            self._require_same(found, subject, schema)
+            self._numbers[subject, schema] = found
         return found
+
+    def _require_same(self, number: int, subject: str, schema: str) -> None:
+        """Checks that readers who ask for this id get this schema: with another one they would read other values."""
+        if not 0 <= number <= HIGHEST:
+            raise self._unusable(_AnsweredError(200, f"the id {number} does not fit into a record", is_known=False))
+        if (found := self._ask_for(number)) is None:  # one node of several may learn of it later
+            raise TransientError(
+                f"the schema registry {self.where} gave the schema of {subject} the id {number}, but does not have it",
+                reason="DatasetUnavailable",
+            )
+        if layout_of(found) != layout_of(msgspec.json.decode(schema)):
+            raise SchemaConflictError(
+                f"the schema registry {self.where} answers that the schema of {subject} has the id {number}, but has another schema "
+                "under that id, by which readers would read other values; look at what is in front of the registry, or restore it"
+            )
 
     def fits(self, subject: str, schema: str) -> None:
         """Asks whether a schema would be taken; changes nothing.
@@ -92,20 +115,25 @@ class SchemaRegistry:
             ActionRequiredError, TransientError: The registry can't be asked.
         """
         if number not in self._schemas:
-            try:
-                answer = self._ask("GET", f"/schemas/ids/{number}")
-            except _AnsweredError as error:
-                if error.status == 404 and error.is_known:
-                    raise SchemaConflictError(
-                        f"the schema registry {self.where} has no schema with the id {number}, which a record names; the record "
-                        "was written with another registry"
-                    ) from None
-                raise self._unusable(error) from None
-            try:
-                self._schemas[number] = msgspec.json.decode(_member(self, answer, "schema", str))
-            except msgspec.DecodeError:
-                raise SchemaConflictError(f"schema {number} of the schema registry {self.where} is not Avro") from None
+            if (found := self._ask_for(number)) is None:
+                raise SchemaConflictError(
+                    f"the schema registry {self.where} has no schema with the id {number}, which a record names; the record "
+                    "was written with another registry"
+                )
+            self._schemas[number] = found
         return self._schemas[number]
+
+    def _ask_for(self, number: int) -> Any:
+        try:
+            answer = self._ask("GET", f"/schemas/ids/{number}")
+        except _AnsweredError as error:
+            if error.status == 404 and error.is_known:
+                return None
+            raise self._unusable(error) from None
+        try:
+            return msgspec.json.decode(_member(self, answer, "schema", str))
+        except msgspec.DecodeError:
+            raise SchemaConflictError(f"schema {number} of the schema registry {self.where} is not Avro") from None
 
     def _refused(self, error: _AnsweredError, subject: str, schema: str) -> ActionRequiredError:
         if not error.is_known:
@@ -131,10 +159,10 @@ class SchemaRegistry:
         request = urllib.request.Request(self.where + path, data, self._headers, method=method)  # noqa: S310 - checked
         try:
             with self._open(request, timeout=SECONDS) as answer:
-                text = answer.read()
+                text = _read(answer)
         except urllib.error.HTTPError as error:
             with error:
-                self._raise(error.code, error.read(64 * 1024))
+                self._raise(error.code, _read(error))
         except (OSError, http.client.HTTPException) as error:
             raise self._unreachable(error) from error
         return _decoded(text, 200)
@@ -211,6 +239,16 @@ def _tls(options: Mapping[str, str]) -> list[urllib.request.HTTPSHandler]:
         raise ActionRequiredError(
             "dataset.options: schema.registry.ca.pem holds no certificate", reason="InvalidDataset"
         ) from None
+
+
+def _read(answer: Any) -> bytes:
+    """The whole answer, if it comes in time: each part that does starts the time for the next one anew."""
+    end, text = time.monotonic() + SECONDS, b""
+    while part := answer.read1(64 * 1024):
+        text += part
+        if time.monotonic() >= end or len(text) > LARGEST:
+            raise TimeoutError(f"the answer does not end, after {len(text)} bytes")
+    return text
 
 
 def _decoded(text: bytes, status: int, *, or_empty: bool = False) -> dict[str, Any]:

@@ -20,9 +20,10 @@ from connector_runner.schemas.datasets.kafka import Address, parse_address
 from connector_runner.sinks.kafka import topics
 from connector_runner.sinks.kafka.avro import AvroValues, build_schema, subject_of
 from connector_runner.sinks.kafka.cluster import KafkaCluster
-from connector_runner.sinks.kafka.connection import KafkaConnection, MovedError
+from connector_runner.sinks.kafka.connection import KafkaConnection
 from connector_runner.sinks.kafka.errors import is_fenced
 from connector_runner.sinks.kafka.key_state import StateTooLargeError
+from connector_runner.sinks.kafka.producers import MovedError
 from connector_runner.sinks.kafka.writer import TopicWriter, load_state, needs_state
 
 

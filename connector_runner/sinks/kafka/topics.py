@@ -11,7 +11,7 @@ from confluent_kafka import Message, TopicPartition
 from connector_runner.protocols.errors import ActionRequiredError, SchemaConflictError, TransientError
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.sinks.kafka import client as kafka
-from connector_runner.sinks.kafka.avro import columns_of, is_avro, schema_number
+from connector_runner.sinks.kafka.avro import columns_of, is_avro, legal_name, schema_number
 from connector_runner.sinks.kafka.connection import PATIENCE, KafkaConnection
 from connector_runner.sinks.kafka.ledger_records import BESIDE, BESIDE_SETTINGS
 
@@ -128,7 +128,7 @@ def _require_form(
             f"{str(has).lower()}, or choose another topic"
         )
     try:
-        members = None if value is None else _members(connection, value)
+        members = None if value is None else _members(connection, value, name, found)
     except (msgspec.MsgspecError, ValueError):
         raise SchemaConflictError(
             f"{found} holds a record that is not {wanted}, so no connector wrote it; choose another topic"
@@ -154,11 +154,24 @@ def _key_of(message: Message, found: str) -> dict[str, Any] | None:
         ) from None
 
 
-def _members(connection: KafkaConnection, value: bytes) -> Collection[str]:
-    """The names of a value's members."""
+def _members(connection: KafkaConnection, value: bytes, topic: str, found: str) -> Collection[str]:
+    """The names of the members of a value that was found in a topic.
+
+    Raises:
+        SchemaConflictError: The registry has no schema of this topic under the id in the value.
+    """
     if connection.registry is None:
         return msgspec.json.decode(value, type=dict[str, Any])
-    return columns_of(connection.registry.schema(schema_number(value))).values()
+    number = schema_number(value)
+    schema = connection.registry.schema(number)
+    columns = columns_of(schema)
+    if schema.get("name") != legal_name(topic):
+        raise SchemaConflictError(
+            f"{found} holds a record whose schema has the id {number}, and in the registry that is one of "
+            f"{schema.get('name')!r}; the registry has lost its schemas since, or the record is somebody else's: restore the registry, or "
+            "choose another topic"
+        )
+    return columns.values()
 
 
 def _last(connection: KafkaConnection, name: str, partitions: int, count: int) -> list[Message]:

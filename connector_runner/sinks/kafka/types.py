@@ -48,6 +48,10 @@ def _floats(values: Sequence[Any]) -> Sequence[Any]:
     return values
 
 
+def _key_floats(values: Sequence[Any]) -> Sequence[Any]:
+    return [value + 0.0 if value is not None else None for value in _floats(values)]  # -0.0 and 0.0 are equal
+
+
 def _each(convert: Callable[[Any], Any]) -> ConvertColumn:
     def convert_all(values: Sequence[Any]) -> Sequence[Any]:
         return [None if value is None else convert(value) for value in values]
@@ -96,5 +100,7 @@ CONVERT: dict[Kind, ConvertColumn] = {
     Kind.JSON: _each(_raw),
 }
 """Kind → converts the values of a column; kinds that need no conversion are left out."""
-CONVERT_KEY: dict[Kind, ConvertColumn] = {**CONVERT, Kind.DECIMAL: _each(canonical_decimal)}
+CONVERT_KEY: dict[Kind, ConvertColumn] = {
+    **CONVERT, Kind.DECIMAL: _each(canonical_decimal), Kind.FLOAT32: _key_floats, Kind.FLOAT64: _key_floats,
+}  # fmt: skip
 """The same for key columns."""

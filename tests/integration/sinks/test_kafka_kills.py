@@ -16,11 +16,13 @@ from connector_runner.protocols.source import WriteMode
 from connector_runner.schemas.outcome import ExitCode
 from tests.integration.sinks.test_kills import start_pod, truth_of
 from tests.integration.sinks.truth import Truth, assert_true, committed_position
+from tests.kit.kafka_avro_dataset import AvroDataset
 from tests.kit.kafka_dataset import KafkaDataset
 from tests.kit.waiting import wait_until
 from tests.scripted.process import start_runner, write_manifest
 from tests.scripted.script import Script
 from tests.servers.kafka import KafkaServer
+from tests.servers.schema_registry import SmallRegistry
 
 pytestmark = pytest.mark.fault
 KILLS = int(os.environ.get("KAFKA_KILLS", "100"))  # in each write mode
@@ -34,9 +36,23 @@ def server() -> Iterator[KafkaServer]:
         yield own
 
 
-@pytest.fixture
-def topics(server: KafkaServer, tmp_path: Path) -> KafkaDataset:
-    return KafkaDataset(server, tmp_path)
+@pytest.fixture(params=["json", "avro"])
+def topics(request: pytest.FixtureRequest, server: KafkaServer, tmp_path: Path) -> Iterator[KafkaDataset]:
+    """Topics of that server in each format; the registry is there all the time."""
+    with SmallRegistry() as registry:
+        yield KafkaDataset(server, tmp_path) if request.param == "json" else AvroDataset(server, tmp_path, registry)
+
+
+def be_away(topics: KafkaDataset, random_: random.Random) -> None:
+    """The registry, if there is one, is away for a moment; a runner that starts meanwhile waits for it."""
+    if isinstance(topics, AvroDataset):
+        topics.registry.stop()
+        time.sleep(random_.uniform(0.0, 1.0))
+        topics.registry.start()
+
+
+def options_of(topics: KafkaDataset) -> dict[str, str]:
+    return topics.options if isinstance(topics, AvroDataset) else {}
 
 
 @pytest.mark.parametrize("mode", list(WriteMode))
@@ -47,9 +63,13 @@ def test_runners_killed_at_random_moments(topics: KafkaDataset, tmp_path: Path, 
     script = Script(seed=SEED, batches=1_000_000, rows=8)
     config = {"seed": SEED, "batches": script.batches, "rows": script.rows, "pauseMs": 0.5}
     truth = truth_of(script, mode)
-    path, moved, last = tmp_path / "run.yaml", 0, 0
+    path, moved, last, options = tmp_path / "run.yaml", 0, 0, options_of(topics)
     for kill in range(KILLS):
-        runner = start_runner(write_manifest(path, topics.url, config, wait=kill % 4 < 2, write_mode=mode.value))
+        wait = kill % 4 < 2
+        write_manifest(path, topics.url, config, wait=wait, write_mode=mode.value, options=options)
+        runner = start_runner(path)
+        if kill % 8 == 5:
+            be_away(topics, random_)
         if kill % 2:  # while it writes; else while it starts and claims
             wait_until(lambda last=last: committed_position(topics) > last, "it commits", 120)  # type: ignore[misc]
         time.sleep(random_.uniform(0.0, 0.3 if kill % 2 else 2.0))
@@ -60,7 +80,7 @@ def test_runners_killed_at_random_moments(topics: KafkaDataset, tmp_path: Path, 
         last = position
         print(f"{kill + 1} kills, {position} batches", flush=True)  # a machine under load may not reach the last one
     config |= {"batches": last + 200, "pauseMs": 0}
-    runner = start_runner(write_manifest(path, topics.url, config, write_mode=mode.value))
+    runner = start_runner(write_manifest(path, topics.url, config, write_mode=mode.value, options=options))
     assert runner.wait() == ExitCode.END_OF_STREAM, runner.text()[-2000:]
     assert assert_true(topics, truth) == last + 200
     print(f"{KILLS} kills, progress after {moved}, {last} batches before the last run")

@@ -83,7 +83,10 @@ def start_pod(folder: Path, dataset: Dataset, mode: WriteMode, script: Script, u
     config = {"seed": script.seed, "batches": script.batches, "rows": script.rows, "pauseMs": 1}
     orders = RunnerManifest(
         namespace="default", name="test", uid=uid, run=run, connector_type="SCRIPTED", config=config, wait=run % 2 == 0,
-        stream="mixed", dataset=DatasetTarget(name="rows", url=dataset.url, table="rows", write_mode=mode.value),
+        stream="mixed",
+        dataset=DatasetTarget(
+            name="rows", url=dataset.url, table="rows", write_mode=mode.value, options=getattr(dataset, "options", {})
+        ),
     )  # fmt: skip
     environment = Environment({MANIFEST_VARIABLE: encode_manifest(orders), "CONNECTOR_DATA_DIR": str(folder)})
     return start_runner(None, log=folder / f"{uid}-{run}.log", hook=environment)
