@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
@@ -15,6 +16,7 @@ from kubernetes.aio import client, config
 
 from connector_operator.api.listed import decode_any
 from connector_operator.api.problems import from_kubernetes, unreachable
+from connector_operator.api.upstream import Upstream
 
 POD_CA = Path("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt")
 JSON_PATCH = "application/json-patch+json"
@@ -24,6 +26,7 @@ Decode = Callable[[bytes], Any]
 """Reads JSON; None for anything else."""
 _MAX_EVENT = 8 * 1024 * 1024
 _CHUNK = 64 * 1024
+_HEADERS = f"Accept: application/json\r\nUser-Agent: {MANAGER}\r\n"
 
 
 class LocationError(Exception):
@@ -67,11 +70,12 @@ class Cluster:
 
     def __init__(self, location: Location, *, timeout: float, connections: int) -> None:
         self._url = location.url
-        secure = location.url.startswith("https:")
-        self._ssl = ssl.create_default_context(cafile=location.authority or None) if secure else True
+        is_secure = location.url.startswith("https:")
+        secure = ssl.create_default_context(cafile=location.authority or None) if is_secure else None
+        self._upstream = Upstream(location.url, secure, timeout=timeout, connections=connections)
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._ssl, limit=connections),
+            connector=aiohttp.TCPConnector(ssl=secure or True, limit=connections),
             headers={"Accept": "application/json", "User-Agent": MANAGER},
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=True,
@@ -79,6 +83,7 @@ class Cluster:
 
     async def close(self) -> None:
         """Closes connections."""
+        self._upstream.close()
         await self._session.close()
 
     async def request(
@@ -108,25 +113,16 @@ class Cluster:
         Raises:
             ProblemError: The request was refused, or the server not reached.
         """
-        headers = {"Authorization": f"Bearer {token}"}
-        data = None
+        headers, content = _HEADERS + f"Authorization: Bearer {token}\r\n", b""
         if body is not None:
-            headers["Content-Type"], data = content_type, msgspec.json.encode(body)
+            headers, content = headers + f"Content-Type: {content_type}\r\n", msgspec.json.encode(body)
         try:
-            async with self._session.request(
-                method,
-                self._url + path,
-                params=query,
-                data=data,
-                headers=headers,
-                timeout=self._timeout,
-                allow_redirects=False,
-            ) as answer:
-                content = await answer.read()
-                status = answer.status
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            status, answer = await self._upstream.ask(
+                method, f"{path}?{urlencode(query)}" if query else path, headers, content
+            )
+        except OSError as error:
             raise unreachable(type(error).__name__) from None
-        decoded = decode(content)
+        decoded = decode(answer)
         if status >= 300 or decoded is None:
             raise from_kubernetes(status, decoded if isinstance(decoded, dict) else {}, connector_id)
         return decoded

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -124,4 +125,5 @@ async def serve(settings: ApiSettings) -> None:
     async with serving(settings, namespace, location) as ((host, port), (_, health_port)):
         fields = {"host": host, "port": port, "health_port": health_port, "namespace": namespace}
         log.info("serving", extra=fields)
+        gc.freeze()  # what is there now stays: it is not searched for garbage again and again
         await stop.wait()

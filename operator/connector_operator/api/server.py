@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from functools import cache
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -181,8 +182,9 @@ async def _observe(request: web.Request, handler: Handler) -> web.StreamResponse
         if isinstance(connection, GuardedConnection):
             connection.end_request()
         seconds = time.monotonic() - start
-        _REQUESTS.labels(request.method if request.method in _METHODS else "other", route, str(status)).inc()
-        _SECONDS.labels(request.method if request.method in _METHODS else "other", route).observe(seconds)
+        answers, durations = _series(request.method if request.method in _METHODS else "other", route, status)
+        answers.inc()
+        durations.observe(seconds)
         # The route, not the path: by a typing error a token may get into a path, too.
         fields = {"method": request.method[:20], "status": status, "seconds": round(seconds, 4)}
         if "name" in request.match_info:
@@ -194,6 +196,12 @@ async def _observe(request: web.Request, handler: Handler) -> web.StreamResponse
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _FORWARD = "; if it is the console's own page, its proxy has to pass on the address in Host or X-Forwarded-Host"
 _METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"})
+
+
+@cache
+def _series(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    """What counts and times such answers; there are as few as there are series."""
+    return _REQUESTS.labels(method, route, str(status)), _SECONDS.labels(method, route)
 
 
 def _route(request: web.Request) -> str:
