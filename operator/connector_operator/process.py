@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
+import math
 import os
 import secrets
 import signal
@@ -22,7 +24,9 @@ from connector_operator.startup import check_cluster, check_start, gives_own_ids
 from connector_operator.watching import Watches
 
 _PATIENCE = 60
-"""How many seconds to wait for the API server at the start, with one attempt per second."""
+"""How often `connector-operator check` asks an API server that does not answer; `run` waits for it, and says so as often."""
+_PAUSE = 1.0
+"""Seconds between two attempts."""
 Check = Callable[[KubeClient, Iterable[str], str], Awaitable[list[str]]]
 log = logging.getLogger(__name__)
 
@@ -52,7 +56,7 @@ async def check(settings: Settings) -> None:
     defaults = InstallationDefaults(settings.runner_defaults)
     client = await connect(settings)
     try:
-        await _check(client, settings, defaults, check_cluster)
+        await _check(client, settings, defaults, check_cluster, _PATIENCE)
     finally:
         await client.close()
     sys.stdout.write(
@@ -61,20 +65,28 @@ async def check(settings: Settings) -> None:
     log.info("custom resources and rights are as they should be")
 
 
-async def _check(client: KubeClient, settings: Settings, defaults: InstallationDefaults, look: Check) -> None:
+async def _check(
+    client: KubeClient, settings: Settings, defaults: InstallationDefaults, look: Check, most: float = math.inf
+) -> None:
+    """Checks all, as soon as the API server answers; asks at most so often.
+
+    A process that ended instead would be started again later and later, by five minutes at last.
+    """
     try:
         defaults.load()
     except DefaultsError as error:
         raise StartError("\n".join(f"--runner-defaults {line}" for line in str(error).splitlines())) from None
-    for attempt in range(_PATIENCE):
+    for attempt in itertools.count(1):
         try:
             problems = await look(client, settings.namespaces, lease_namespace(settings))
             defaults.is_cluster_choosing = await gives_own_ids(client)
             break
         except ApiError as error:
-            if not error.is_transient or attempt == _PATIENCE - 1:
+            if not error.is_transient or attempt >= most:
                 raise StartError(f"The API server did not answer the checks: {error}.") from None
-            await asyncio.sleep(1)
+            if attempt % _PATIENCE == 1:
+                log.warning("waiting for the API server: %s", error)
+            await asyncio.sleep(_PAUSE)
     if problems:
         raise StartError("\n".join(problems))
 

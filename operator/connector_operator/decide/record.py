@@ -69,9 +69,8 @@ def _record_row(case: Case, memory: ConnectorStatus) -> ConnectorStatus:
 
 def _reserve_run(case: Case, memory: ConnectorStatus) -> ConnectorStatus:
     hashes, seen = case.facts.hashes, case.facts.seen
-    run = _next_run(case, memory)
-    ordered = Ordered(
-        run=run,
+    wanted = Ordered(
+        run=memory.run,
         spec_hash=hashes.spec,
         dataset_hash=seen.dataset.hash,
         selection=hashes.selection,
@@ -80,6 +79,8 @@ def _reserve_run(case: Case, memory: ConnectorStatus) -> ConnectorStatus:
         image=seen.policy.image,
         defaults=seen.policy.defaults,
     )
+    run = _next_run(case, memory, wanted)
+    ordered = replace(wanted, run=run)
     return replace(memory, run=run, ordered=ordered, update=start_update(case.facts, memory.update, run))
 
 
@@ -96,14 +97,18 @@ def _note_sent(case: Case, memory: ConnectorStatus) -> ConnectorStatus:
     return replace(memory, ordered=ordered)
 
 
-def _next_run(case: Case, memory: ConnectorStatus) -> int:
-    """The run to reserve: the one already reserved, if its Job was never seen; otherwise the next number."""
+def _next_run(case: Case, memory: ConnectorStatus, wanted: Ordered) -> int:
+    """The run to reserve: the one already reserved for the same, if its Job was never seen; otherwise the next number.
+
+    A Job that was never seen may exist (the answer was lost, the watch is late): it must not pass for one of the present spec.
+    """
     seen = case.facts.seen
     reserved = names.job_of_execution(memory.state.exec_id)
     is_unused = (
         memory.run > max(memory.last_execution.run, memory.held.run)
         and memory.run not in seen.vanished
         and reserved == names.execution_job_name(seen.name, seen.uid, memory.run)
+        and memory.ordered == wanted
     )
     return memory.run if is_unused else max([memory.run, memory.held.run, *seen.vanished]) + 1
 
@@ -130,18 +135,20 @@ def _note_ending(case: Case, memory: ConnectorStatus) -> ConnectorStatus:
 
 
 def _reserve_attempt(case: Case, memory: ConnectorStatus) -> ConnectorStatus:
-    """Records what the discovery that starts now is made from."""
+    """Records what the discovery that starts now is made from; a number that was reserved for another is not used again."""
     seen, discovery, hashes = case.facts.seen, memory.discovery, case.facts.hashes
     runs = [d.job.run for d in case.facts.discoveries]
+    before = discovery.ordered
     ordered = Ordered(
-        run=max([discovery.attempts, seen.vanished_attempts, *runs]) + 1,
+        run=before.run,
         config_hash=hashes.config,
         rediscover_at=seen.spec.rediscover_at if seen.spec else "",
         stream=seen.spec.asked if seen.spec else "",
         form=hashes.form,
         image=seen.policy.image,
     )
-    return replace(memory, discovery=replace(discovery, ordered=ordered))
+    used = max([discovery.attempts, seen.vanished_attempts, *runs, before.run if before != ordered else 0])
+    return replace(memory, discovery=replace(discovery, ordered=replace(ordered, run=used + 1)))
 
 
 def forget_cancelled(case: Case) -> Case:
