@@ -7,13 +7,13 @@ import gc
 import logging
 import os
 import signal
-import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from aiohttp import web
 
+from connector_operator.api.certificate import Certificate
 from connector_operator.api.cluster import Cluster, Location, LocationError, find_cluster
 from connector_operator.api.connections import GuardedConnection
 from connector_operator.api.fleet_routes import FleetRoutes
@@ -64,8 +64,13 @@ async def serving(settings: ApiSettings, namespace: str, location: Location) -> 
             )
 
         health = await _start(stack, build_health_app())
+        secure: dict[str, Any] = {}
+        if (certificate := _read_certificate(settings)) is not None:
+            # A handshake may take as long as a request.
+            secure = {"ssl": certificate.context, "ssl_handshake_timeout": settings.client_timeout}
+            stack.callback(asyncio.create_task(certificate.follow()).cancel)
         yield (
-            await _listen(stack, "--listen", settings.listen, connect, **_build_tls(settings)),
+            await _listen(stack, "--listen", settings.listen, connect, **secure),
             await _listen(stack, "--health-listen", settings.health_listen, health),
         )
 
@@ -93,17 +98,15 @@ async def _listen(
     return found
 
 
-def _build_tls(settings: ApiSettings) -> dict[str, Any]:
-    """Arguments that make a listener speak HTTPS; a handshake may take as long as a request."""
+def _read_certificate(settings: ApiSettings) -> Certificate | None:
+    """What makes a listener speak HTTPS; None without."""
     if not settings.tls_certificate:
-        return {}
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        return None
     try:
-        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+        return Certificate(settings.tls_certificate, settings.tls_key)
     except OSError as error:
         files = f"--tls-certificate {settings.tls_certificate} --tls-key {settings.tls_key}"
         raise ServeError(f"{files}: {error.strerror or error}") from None
-    return {"ssl": context, "ssl_handshake_timeout": settings.client_timeout}
 
 
 async def serve(settings: ApiSettings) -> None:

@@ -38,10 +38,15 @@ def has_ended(pod: Json) -> bool:
     return any("terminated" in (each.get("state") or {}) for each in containers if each.get("name") == CONTAINER)
 
 
-def choose_pod(pods: list[Json], after: int = 0) -> Json | None:
-    """The pod of the latest execution that has a log and a higher number than `after`."""
-    fitting = [pod for pod in pods if has_started(pod) and run_of(pod) > after]
-    return max(fitting, key=lambda pod: (run_of(pod), find_text(pod, "metadata", "creationTimestamp")), default=None)
+def age_of(pod: Json) -> tuple[str, int]:
+    """By which pods come one after the other: a connector that is deleted and made again counts its executions from 1."""
+    return find_text(pod, "metadata", "creationTimestamp"), run_of(pod)
+
+
+def choose_pod(pods: list[Json], after: tuple[str, int] = ("", 0)) -> Json | None:
+    """The pod of the latest execution that has a log, and came later than `after`."""
+    fitting = [pod for pod in pods if has_started(pod) and age_of(pod) > after]
+    return max(fitting, key=age_of, default=None)
 
 
 def format_line(line: str) -> str:
@@ -102,7 +107,7 @@ class _Following:
 
     def __init__(self, cluster: Cluster, namespace: str, name: str) -> None:
         self._cluster, self._namespace, self._name = cluster, namespace, name
-        self._run, self._pod, self._place = 0, "", LogPlace()
+        self._age, self._pod, self._place = ("", 0), "", LogPlace()
         self.has_begun = self.is_said = False
 
     def go_on(self) -> bool:
@@ -124,16 +129,16 @@ class _Following:
                 raise
             is_over = True
         if is_over:
-            sys.stderr.write(f"--- execution {self._run} has no more lines; waiting for the next one\n")
+            sys.stderr.write(f"--- execution {self._age[1]} has no more lines; waiting for the next one\n")
             self._pod = ""
         return True
 
     def _begin_next(self, pods: list[Json]) -> bool:
-        pod = choose_pod(pods, self._run)
+        pod = choose_pod(pods, self._age)
         if pod is None:
             return False
-        self._pod, self._run, self._place = pod["metadata"]["name"], run_of(pod), LogPlace()
-        sys.stderr.write(f"--- execution {self._run}: pod {self._pod}\n")
+        self._pod, self._age, self._place = pod["metadata"]["name"], age_of(pod), LogPlace()
+        sys.stderr.write(f"--- execution {self._age[1]}: pod {self._pod}\n")
         return True
 
     def _is_asked_to_run(self) -> bool:

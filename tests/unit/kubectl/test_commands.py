@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from connector_operator.kubectl.cli import build_parser
 from connector_operator.kubectl.commands import build_change, say_changed
-from connector_operator.kubectl.logs import choose_pod, format_line
+from connector_operator.kubectl.logs import age_of, choose_pod, format_line
 from tests.unit.kubectl.objects import NOW, connector
 
 
@@ -50,8 +50,18 @@ def test_the_log_is_that_of_the_latest_execution_whose_runner_has_started() -> N
     chosen = choose_pod(pods)
     assert chosen is not None
     assert chosen["metadata"]["name"] == "pod-10"
-    assert choose_pod(pods, after=10) is None
+    assert choose_pod(pods, after=age_of(chosen)) is None
     assert choose_pod([]) is None
+
+
+def test_the_log_of_a_connector_that_is_made_again_follows_although_its_runs_begin_anew() -> None:
+    before, again = pod("7", "terminated"), pod("1")
+    before["metadata"]["creationTimestamp"], again["metadata"]["creationTimestamp"] = (
+        f"2026-01-01T00:00:0{n}Z" for n in (1, 9)
+    )
+    assert choose_pod([before, again]) is again
+    assert choose_pod([before, again], after=age_of(before)) is again
+    assert choose_pod([before, again], after=age_of(again)) is None
 
 
 def test_a_log_on_a_terminal_reads_as_by_hand_and_drives_nothing() -> None:
