@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pyarrow as pa
 
 from connector_runner.datasets.columnar.types import Converter
 from connector_runner.protocols.batch import Row
 from connector_runner.protocols.schema import StreamSchema
+
+
+def free_name(wanted: str, taken: Collection[str]) -> str:
+    """A name that none of these has, in whatever case: the wanted one, with underscores before it as far as that needs them."""
+    names = {name.lower() for name in taken}
+    while wanted.lower() in names:
+        wanted = f"_{wanted}"
+    return wanted
 
 
 class Columns:

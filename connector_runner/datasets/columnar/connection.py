@@ -14,7 +14,7 @@ from typing import Any
 
 from connector_runner.datasets.columnar.beside import Beside
 from connector_runner.datasets.columnar.columns import Columns
-from connector_runner.datasets.columnar.intents import Intent, app_of, decode_intents, encode_intents
+from connector_runner.datasets.columnar.intents import GONE, Intent, app_of, decode_intents, encode_intents
 from connector_runner.datasets.columnar.pacing import Pacing
 from connector_runner.datasets.columnar.records import record_of
 from connector_runner.datasets.columnar.stage import Stage, Written
@@ -23,7 +23,7 @@ from connector_runner.datasets.fencing import COLUMNS
 from connector_runner.datasets.ledger_statements import build_ledger_statements
 from connector_runner.datasets.names import CHECKPOINTS, TableNames
 from connector_runner.datasets.procedure import Cursor
-from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, StagedFileGoneError, TransientError
+from connector_runner.protocols.errors import ActionRequiredError, ConnectorError, TransientError
 
 TRIES = 20
 Values = tuple[Any, ...] | None
@@ -87,11 +87,11 @@ class LakeConnection:
 
         Args:
             connectors: Whose decisions.
-            without_gone: Whether one whose staged file is gone is left out; its rows must be read from the source again.
+            without_gone: Whether one whose staged file, or whose key, is gone is left out; its rows must be read from the source again.
         """
         _, pending = self._ledger.read()
         for connector in connectors:
-            with suppress(*([StagedFileGoneError] if without_gone else [])):
+            with suppress(*(GONE if without_gone else ())):
                 self._carry_out(decode_intents(pending.get(connector, "")))
         self._carried = pending.get(self._connector, "") if self._connector in connectors else self._carried
 
@@ -267,12 +267,12 @@ class LakeConnection:
                     self.table(intent.table).remove_staged([intent.changes])
 
     def _carry_out(self, intents: Iterable[Intent]) -> None:
-        gone: StagedFileGoneError | None = None
+        gone: ActionRequiredError | None = None
         for intent in intents:
             if self.table(intent.table).exists:  # else its user has removed it
                 try:
                     self.table(intent.table).carry_out(intent)
-                except StagedFileGoneError as error:  # the others are carried out all the same
+                except GONE as error:  # the others are carried out all the same
                     gone = gone or error
         if gone is not None:
             raise gone

@@ -6,6 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from connector_runner.protocols.errors import SchemaConflictError, StagedFileGoneError
+
+GONE = (StagedFileGoneError, SchemaConflictError)
+"""Why an intent can't be carried out until a person does something."""
+
 
 class Intent(msgspec.Struct, frozen=True, omit_defaults=True):
     """A commit of one table.

@@ -105,9 +105,10 @@ class Stage:
         with self._removed_if_it_fails() as written:
             for (stream, table), (columns, changes) in self._changes.items():
                 if changes:
-                    name = write_changes(self._table(table).staging, columns, changes, self._app(stream))
+                    into = self._table(table)
+                    name = write_changes(into.staging, columns, changes, self._app(stream), into.file_schema)
                     written.append((table, name))
-                    removed = self._table(table).removal(columns, list(changes.prefixes)) if changes.prefixes else ""
+                    removed = into.removal(columns, list(changes.prefixes)) if changes.prefixes else ""
                     app, version = self._next_version(stream, table)
                     intents.append(
                         Intent(table, app, version, record, changes=name, key=columns.schema.key, removed=removed)

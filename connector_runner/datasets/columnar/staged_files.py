@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from operator import methodcaller
 
@@ -11,14 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from connector_runner.datasets.columnar.changes import Changes
-from connector_runner.datasets.columnar.columns import Columns
+from connector_runner.datasets.columnar.columns import Columns, free_name
 from connector_runner.datasets.columnar.staging_folder import StagedOutput, StagingFolder
 from connector_runner.datasets.write_plan import NAMES
 from connector_runner.protocols.batch import Operation, Row
 from connector_runner.protocols.errors import ConnectorError
 
 CHANGE = "_change"
-"""The column of a file of changes with the name of the operation."""
+"""The last column of a file of changes, with the name of the operation; with underscores before it where the stream has one of that name."""
 COMPRESSION = "zstd"
 GROUP_ROWS = 64 * 1024
 """How many rows a row group has; so many are held in memory, or fewer if many tables share it."""
@@ -152,14 +152,16 @@ class StagedFile:
             self._folder.remove(self.name)
 
 
-def write_changes(folder: StagingFolder, columns: Columns, changes: Changes, app: str) -> str:
-    """Stages changes as rows with their operation (column `CHANGE`), for a merge; of a deletion only the key is not null.
+def write_changes(
+    folder: StagingFolder, columns: Columns, changes: Changes, app: str, file_schema: Callable[[pa.Schema], pa.Schema]
+) -> str:
+    """Stages changes as rows with their operation (the last column), for a merge; of a deletion only the key is not null.
 
     Returns:
         The file's name.
     """
     name = folder.new_name(app, ".changes")
-    schema = columns.arrow.append(pa.field(CHANGE, pa.string()))
+    schema = file_schema(columns.arrow).append(pa.field(free_name(CHANGE, columns.arrow.names), pa.string()))
     listed, output = iter(changes.rows.values()), folder.create(name)
     try:
         with pq.ParquetWriter(output.file, schema, compression=COMPRESSION) as writer:

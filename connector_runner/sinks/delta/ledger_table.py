@@ -15,8 +15,9 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from connector_runner.datasets.columnar.tables import Rows
 from connector_runner.datasets.fencing import COLUMNS
 from connector_runner.datasets.names import CHECKPOINTS
+from connector_runner.sinks.delta.commits import commit_once
 from connector_runner.sinks.delta.store import Store
-from connector_runner.sinks.delta.tables import Table, commit_once
+from connector_runner.sinks.delta.tables import Table
 
 _WHOLE = {"epoch", "number", "run"}
 SCHEMA = pa.schema(

@@ -8,7 +8,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable
 
-from connector_runner.datasets.columnar.staged_files import CHANGE
 from connector_runner.sinks.delta.partitions import Layout
 from connector_runner.sinks.delta.rows import between, one_of
 
@@ -24,13 +23,14 @@ def merge(
     Args:
         table: As it was read last.
         layout: How it is partitioned.
-        changes: One row a key, with the operation (`CHANGE`).
+        changes: One row a key, with the operation (the last column).
         key: The columns of the key.
         removed: Which rows are removed before that, as a condition; "" for none.
         properties: Of the commit.
     """
-    source = layout.derive(changes)
-    values = {ticked(name): f"s.{ticked(name)}" for name in source.column_names if name != CHANGE}
+    source, change = layout.derive(changes), changes.column_names[-1]
+    values = {ticked(name): f"s.{ticked(name)}" for name in source.column_names if name != change}
+    operation = f"s.{ticked(change)}"
     # Ranges of all columns of the key, and less memory, is what deltalake gives for this, and it trusts what the log states.
     streams = bool(removed) or any(source[name].type not in _EXACT for name in key)
     merger = table.merge(
@@ -40,9 +40,9 @@ def merge(
         target_alias="t",
         streamed_exec=streams,
         commit_properties=properties,
-    ).when_matched_delete(f"s.{CHANGE} = 'delete'")
-    merger = merger.when_matched_update(values, f"s.{CHANGE} = 'upsert'")
-    merger = merger.when_not_matched_insert(values, f"s.{CHANGE} <> 'delete'")
+    ).when_matched_delete(f"{operation} = 'delete'")
+    merger = merger.when_matched_update(values, f"{operation} = 'upsert'")
+    merger = merger.when_not_matched_insert(values, f"{operation} <> 'delete'")
     if removed:
         merger = merger.when_not_matched_by_source_delete(removed)
     merger.execute()

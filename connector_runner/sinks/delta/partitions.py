@@ -6,7 +6,6 @@ depend on the time zone of whoever reads or writes. The table's property `SETTIN
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from urllib.parse import quote
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from connector_runner.datasets.columnar.groups import grouped
 from connector_runner.datasets.dead_letters import RefusedError
 from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.schemas.datasets.partitions import Partitions, parse_partitions, partition_name, spell_partitions
@@ -84,13 +84,10 @@ class Layout:
                 all_ = all_.append_column(name, pa.nulls(len(all_), pa.string()))
         rows = rows.drop_columns([name for name in names if name in rows.schema.names])
         keys = all_.select(names)
-        numbers = _number_groups(keys.columns)
-        order = pc.sort_indices(numbers)
-        ends = pc.run_end_encode(numbers.take(order)).run_ends.to_pylist()
-        for first, end in itertools.pairwise([0, *ends]):
-            values = keys.slice(order[first].as_py(), 1).to_pylist()[0]
+        for places in grouped(keys.columns):
+            values = keys.slice(places[0].as_py(), 1).to_pylist()[0]
             label = json.dumps({name: partition_text(value) for name, value in values.items()})
-            yield label, rows if len(ends) == 1 else rows.take(order.slice(first, end - first))
+            yield label, rows if len(places) == len(rows) else rows.take(places)
 
     def require_storable(self, arrays: Mapping[str, pa.Array]) -> None:
         """Checks values that are to be those of partitions.
@@ -106,16 +103,6 @@ class Layout:
     def known_by(self, key: Sequence[str]) -> list[str]:
         """The partition columns that the key decides: a row of the same key is in the same partition."""
         return [field.name for field in self.fields if field.column in key]
-
-
-def _number_groups(columns: Sequence[pa.ChunkedArray]) -> pa.Array:
-    """A number for each row, the same for rows with equal values; null is a value, too."""
-    numbers = pa.repeat(pa.scalar(0, pa.int64()), len(columns[0]))
-    for column in columns:
-        codes = column.combine_chunks().dictionary_encode(null_encoding="encode")
-        both = pc.add(pc.multiply(numbers, len(codes.dictionary)), codes.indices.cast(pa.int64()))
-        numbers = both.dictionary_encode().indices.cast(pa.int64())
-    return numbers
 
 
 def _require_text(name: str, value: str | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any
@@ -20,20 +20,36 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def key_begins(columns: Columns, prefix: Row, alias: str = "") -> str:
-    """True for the rows whose key begins so.
+def key_begins(columns: Columns, prefixes: Iterable[Row], alias: str = "") -> str:
+    """True for the rows whose key begins with one of these: lists of values, since ten thousand ORs are too deep for the engine's stack.
 
     Raises:
         `types.VALUE_ERRORS`: A value has no exact form.
     """
-    names = columns.schema.key[: len(prefix)]
-    pairs = zip(names, columns.stored(prefix, names), strict=True)
-    quote = "`" if alias else '"'
-    return " AND ".join(f"{alias}{quote}{name}{quote} = {literal(value)}" for name, value in pairs) or "true"
+    quote, lists = "`" if alias else '"', dict[str, dict[str, None]]()
+    for prefix in prefixes:
+        names = columns.schema.key[: len(prefix)]
+        if not names:
+            return "true"
+        marked = [f"{alias}{quote}{name}{quote}" for name in names]
+        values = list(map(literal, columns.stored(prefix, names)))
+        before = [f"{column} = {value}" for column, value in zip(marked[:-1], values, strict=False)]
+        lists.setdefault(" AND ".join([*before, marked[-1]]), {})[values[-1]] = None
+    return _any([f"({column} IN ({', '.join(values)}))" for column, values in lists.items()])
+
+
+def _any(conditions: Sequence[str]) -> str:
+    """True where one of them is; halved again and again, and so never deep."""
+    if len(conditions) < 2:
+        return "".join(conditions)
+    half = len(conditions) // 2
+    return f"({_any(conditions[:half])} OR {_any(conditions[half:])})"
 
 
 MOST_VALUES = 1000
 """With more values than these a condition costs more than it saves."""
+MOST_PREFIXES = 5000
+"""With a hundred thousand the engine leaves its stack, and the process dies."""
 
 
 def one_of(values: Mapping[str, Sequence[Any]], alias: str) -> list[str]:
@@ -89,6 +105,12 @@ def literal(value: Any) -> str:
     raise RefusedError(f"a value of type {type(value).__name__} in a key's prefix")
 
 
+def few(prefixes: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """The same in parts, each of which the engine can take in one statement."""
+    for first in range(0, len(prefixes), MOST_PREFIXES):
+        yield prefixes[first : first + MOST_PREFIXES]
+
+
 def select_entries(columns: Columns, owner: Sequence[str], prefixes: Sequence[Row]) -> str:
     """Selects from the history `t` the operation and the stream's columns, as `columnar.tables.Table.entries` says."""
     schema = columns.schema
@@ -98,14 +120,15 @@ def select_entries(columns: Columns, owner: Sequence[str], prefixes: Sequence[Ro
         last = f"SELECT coalesce(max({quoted(ROW_NUMBER)}), 0) FROM t WHERE _op = 'delete' AND {own}"
         wanted.append(f"{quoted(ROW_NUMBER)} > ({last})")
     elif () not in prefixes:
-        wanted.append(f"({' OR '.join(_matching(columns, prefixes)) or 'false'})")
+        wanted.append(key_begins(columns, _exact(columns, prefixes)) or "false")
     names = ", ".join(map(quoted, schema.names))
     return f"SELECT _op, {names} FROM t WHERE {' AND '.join(wanted)} ORDER BY {quoted(ROW_NUMBER)}"
 
 
-def _matching(columns: Columns, prefixes: Sequence[Row]) -> list[str]:
-    matching = []
+def _exact(columns: Columns, prefixes: Sequence[Row]) -> list[Row]:
+    exact = []
     for prefix in prefixes:
         with suppress(*VALUE_ERRORS):  # refused when its turn comes
-            matching.append(f"({key_begins(columns, prefix)})")
-    return matching
+            key_begins(columns, [prefix])
+            exact.append(prefix)
+    return exact

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import CommitProperties, DeltaTable, QueryBuilder, Schema, Transaction
+from deltalake import DeltaTable, QueryBuilder, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
@@ -23,28 +23,21 @@ from connector_runner.datasets.columnar.staging_folder import StagingFolder, is_
 from connector_runner.datasets.columnar.tables import Entry, table_gone
 from connector_runner.protocols.batch import Row
 from connector_runner.protocols.errors import StagedFileGoneError, TransientError
+from connector_runner.sinks.delta.commits import commit_once
 from connector_runner.sinks.delta.file_stats import read_stats
 from connector_runner.sinks.delta.merging import merge
 from connector_runner.sinks.delta.partitions import SETTING, Layout, read_layout
-from connector_runner.sinks.delta.rows import key_begins, quoted, select_entries
+from connector_runner.sinks.delta.rows import few, key_begins, quoted, select_entries
 from connector_runner.sinks.delta.store import Store
 from connector_runner.sinks.delta.upkeep import Keeper, Upkeep
 
 STAGED = "_staged"
 """The folder in a table's folder for files that no commit names yet; readers and vacuum leave names with an underscore alone."""
 STAGED_SECONDS = 24 * 3600.0  # what a killed runner left there is removed after this time
-RECORD = "connectorRunner"
-"""The member of a commit's information that says who wrote it, and the position after it."""
 KEY = "connectorRunner.key"
 TRIES = 50
 UNPARTITIONED = Layout()
 NONE: Mapping[str, str] = {}
-
-
-def commit_once(record: str, app: str = "", version: int = 0) -> CommitProperties:
-    """Properties of a commit that fails if anybody has committed since the table was read."""
-    transactions = [Transaction(app, version)] if app else None
-    return CommitProperties(custom_metadata={RECORD: record}, app_transactions=transactions, max_commit_retries=0)
 
 
 class Table:
@@ -170,7 +163,7 @@ class Table:
 
     def removal(self, columns: Columns, prefixes: Sequence[Row]) -> str:
         """A condition in SQL on the alias `t`."""
-        return " OR ".join(f"({key_begins(columns, prefix, 't.')})" for prefix in prefixes)
+        return key_begins(columns, prefixes, "t.")
 
     @property
     def schema(self) -> pa.Schema:
@@ -237,9 +230,13 @@ class Table:
 
     def entries(self, columns: Columns, owner: Sequence[str], prefixes: Sequence[Row]) -> Sequence[Entry]:
         """See `columnar.tables.Table.entries`."""
-        found = self.query(select_entries(columns, owner, prefixes))
-        rows = zip(*(column.to_pylist() for column in found.columns[1:]), strict=True)
-        return list(zip(found["_op"].to_pylist(), rows, strict=True))
+        listed: list[Entry] = []
+        # Each key has all its entries in one part, or the same ones in several.
+        for part in few(prefixes) if columns.schema.key and () not in prefixes else [prefixes]:
+            found = self.query(select_entries(columns, owner, part))
+            rows = zip(*(column.to_pylist() for column in found.columns[1:]), strict=True)
+            listed += zip(found["_op"].to_pylist(), rows, strict=True)
+        return listed
 
     # committing
 

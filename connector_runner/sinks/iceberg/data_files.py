@@ -10,6 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyiceberg.io import FileIO
 from pyiceberg.io.pyarrow import (
+    MetricModeTypes,
+    MetricsMode,
+    StatisticsCollector,
     compute_statistics_plan,
     data_file_statistics_from_parquet_metadata,
     parquet_path_to_id_mapping,
@@ -17,12 +20,15 @@ from pyiceberg.io.pyarrow import (
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.typedef import Record
+from pyiceberg.types import StringType
 
 from connector_runner.sinks.iceberg.partitions import split_rows
-from connector_runner.sinks.iceberg.types import numbered
+from connector_runner.sinks.iceberg.types import numbered, present_names
 
 GROUP_ROWS = 128 * 1024
 COMPRESSION = "zstd"
+GONE = -1
+"""Stands for the number of a column that the table has not got any more."""
 
 
 def new_location(metadata: TableMetadata) -> str:
@@ -36,11 +42,18 @@ def read_data_file(io: FileIO, metadata: TableMetadata, location: str, partition
     with file.open() as stream:
         parquet = pq.read_metadata(stream)
     schema = metadata.schema()
-    statistics = data_file_statistics_from_parquet_metadata(
-        parquet_metadata=parquet,
-        stats_columns=compute_statistics_plan(schema, metadata.properties),
-        parquet_column_mapping=parquet_path_to_id_mapping(schema),
-    )
+    plan = compute_statistics_plan(schema, metadata.properties)
+    # By the names that the file has: others may have renamed a column since it was staged, or dropped it.
+    staged, numbers = parquet.schema.to_arrow_schema(), parquet_path_to_id_mapping(schema)
+    present, plain = present_names(staged, schema), set(staged.names)
+    columns = {}
+    for place in range(parquet.num_columns):
+        path = parquet.schema.column(place).path  # of a nested column none that is plain
+        columns[path] = numbers.get(present.get(path) or ("" if path in plain else path), GONE)
+    if GONE in columns.values():
+        plan[GONE] = StatisticsCollector(GONE, StringType(), MetricsMode(MetricModeTypes.NONE), "")
+    statistics = data_file_statistics_from_parquet_metadata(parquet, plan, columns)
+    statistics.column_sizes.pop(GONE, None)
     return DataFile.from_args(
         content=DataFileContent.DATA,
         file_path=location,

@@ -93,10 +93,15 @@ def _alter(table: Table, alteration: Alteration, types: dict[str, IcebergType]) 
     if not alteration.added and not alteration.widened:
         return
     commit = OneCommit(table.iceberg)
-    with commit.update_schema() as update:
-        for name in alteration.added:
-            update.add_column((name,), types[name])  # a path of one part: names may have dots
-        for name in alteration.widened:
-            update.update_column((name,), types[name])
+    try:
+        with commit.update_schema() as update:
+            for name in alteration.added:
+                update.add_column((name,), types[name])  # a path of one part: names may have dots
+            for name in alteration.widened:
+                update.update_column((name,), types[name])
+    except ValueError as error:  # as of a column whose name a partition has kept, when its own column got another
+        raise SchemaConflictError(
+            f"table {table.name} can't get the columns that it is to have ({error}); choose another table"
+        ) from error
     commit.commit_transaction()
     table.refresh()

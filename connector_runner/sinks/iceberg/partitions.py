@@ -25,6 +25,7 @@ from pyiceberg.transforms import (
 )
 from pyiceberg.types import NestedField
 
+from connector_runner.datasets.columnar.groups import grouped
 from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.schemas.datasets.partitions import Partitions, partition_name
 
@@ -73,23 +74,16 @@ def foreign_transforms(spec: PartitionSpec, schema: Schema) -> list[str]:
 
 def split_rows(spec: PartitionSpec, schema: Schema, rows: pa.Table) -> Iterator[tuple[list[Any], pa.Table]]:
     """The rows of each partition, with its values as Iceberg keeps them."""
-    names = [f"_partition_{number}" for number in range(len(spec.fields))]
-    for name, field in zip(names, spec.fields, strict=True):
-        source = schema.find_field(field.source_id)
+    sources, columns = [schema.find_field(field.source_id) for field in spec.fields], []
+    for field, source in zip(spec.fields, sources, strict=True):
         # A column that the stream does not have is null in each of its rows.
         column = rows[source.name] if source.name in rows.schema.names else _nulls(len(rows), source)
-        rows = rows.append_column(name, _transformed(field.transform, column))
-    found = rows.select(names).group_by(names).aggregate([]).to_pylist()
-    for partition in found:
-        part = rows
-        for name in names:
-            value = pa.scalar(partition[name], rows.schema.field(name).type)
-            column = part[name]
-            part = part.filter(pc.equal(column, value) if value.is_valid else pc.is_null(column))
-        values = [
-            _kept(partition[name], schema.find_field(f.source_id)) for name, f in zip(names, spec.fields, strict=True)
-        ]
-        yield values, part.drop_columns(names)
+        columns.append(_transformed(field.transform, column))
+    # By number: no comparison finds the rows of NaN, and one finds those of 0.0 and of -0.0.
+    for places in grouped(columns):
+        found = [column[places[0].as_py()].as_py() for column in columns]
+        values = [_kept(value, source) for value, source in zip(found, sources, strict=True)]
+        yield values, rows if len(places) == len(rows) else rows.take(places)
 
 
 def _nulls(count: int, field: NestedField) -> pa.ChunkedArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.manifest import DataFile
+from pyiceberg.schema import Schema
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.typedef import Record
 
@@ -20,6 +21,7 @@ from connector_runner.protocols.errors import TransientError
 from connector_runner.sinks.iceberg.data_files import one_partition, partition_columns, read_data_file, write_data_files
 from connector_runner.sinks.iceberg.files import local_path, make_folder, sync_folder
 from connector_runner.sinks.iceberg.objects import bucket_path, find_bucket
+from connector_runner.sinks.iceberg.types import present_names
 
 STAGED, DATA = "_staged", "data"
 """Folders in a table's own: for files that no commit names yet, and for its files."""
@@ -57,15 +59,14 @@ class Placing:
             source = staged if is_staged else final
             partition: Record | None = Record()
             if not metadata.spec().is_unpartitioned():
-                partition = one_partition(metadata, read_parts(files, source, partition_columns(metadata)))
+                partition = one_partition(
+                    metadata, read_parts(files, source, metadata.schema(), partition_columns(metadata))
+                )
             if partition is None:
-                with files.open_input_file(source) as file:
-                    arrow = pq.read_schema(file)
-                split += write_data_files(table.io, metadata, read_parts(files, source), arrow, target_bytes)
+                split += _split(table, files, source, target_bytes)
                 continue
             if is_staged:
-                _require_file(files, staged)
-                files.move(staged, final)
+                _move(files, staged, final)
                 if is_local:
                     sync_folder(Path(folder) / DATA)
             adopted.append(read_data_file(table.io, metadata, f"{table.location()}/{DATA}/{name}", partition))
@@ -83,14 +84,35 @@ def _home(table: IcebergTable) -> tuple[fs.FileSystem, str]:
     return table.io.fs_by_scheme(scheme, netloc), path
 
 
-def _require_file(files: fs.FileSystem, path: str) -> None:
-    """Raises what a file system raises; a store's own error for a copy of nothing says less."""
-    if files.get_file_info(path).type is fs.FileType.NotFound:
-        raise FileNotFoundError(errno.ENOENT, "the staged file is gone", path)
+def _split(table: IcebergTable, files: fs.FileSystem, path: str, target_bytes: int) -> list[DataFile]:
+    """Writes the rows of a staged file into files of the partitions that they are in."""
+    metadata = table.metadata
+    with files.open_input_file(path) as file:
+        staged = pq.read_schema(file)
+    present = present_names(staged, metadata.schema())
+    arrow = pa.schema([field.with_name(present[field.name]) for field in staged if field.name in present])
+    return write_data_files(table.io, metadata, read_parts(files, path, metadata.schema()), arrow, target_bytes)
 
 
-def read_parts(files: fs.FileSystem, path: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
-    """The rows of a file, row group by row group."""
+def _move(files: fs.FileSystem, staged: str, final: str) -> None:
+    """Moves a staged file to its final place, unless another runner, which carries out the same, has just done that."""
+    try:
+        if (
+            files.get_file_info(staged).type is fs.FileType.NotFound
+        ):  # a store's own error for a copy of nothing says less
+            raise FileNotFoundError(errno.ENOENT, "the staged file is gone", staged)
+        files.move(staged, final)
+    except FileNotFoundError:
+        if files.get_file_info(final).type is fs.FileType.NotFound:
+            raise
+
+
+def read_parts(
+    files: fs.FileSystem, path: str, schema: Schema, columns: Collection[str] | None = None
+) -> Iterator[pa.Table]:
+    """The rows of a staged file, row group by row group, with the names that their columns have in the table."""
     with files.open_input_file(path) as opened, pq.ParquetFile(opened) as file:
+        present = present_names(file.schema_arrow, schema)
+        wanted = [staged for staged, name in present.items() if columns is None or name in columns]
         for group in range(file.num_row_groups):
-            yield file.read_row_group(group, columns=columns)
+            yield file.read_row_group(group, columns=wanted).rename_columns([present[staged] for staged in wanted])

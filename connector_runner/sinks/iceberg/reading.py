@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -56,15 +55,20 @@ def read_entries(
 
 def _begins(rows: pa.Table, columns: Columns, prefixes: Sequence[Row]) -> pa.Array:
     """For each row whether its key begins with one of the prefixes."""
-    tables = []
+    exact = []
     for prefix in prefixes:
         with suppress(*VALUE_ERRORS):  # refused when its turn comes
-            tables += prefix_tables(columns, [prefix])
-    masks = []
-    for table in tables:
-        same = [pc.equal(rows[name].cast(table[name].type), table[name][0]) for name in table.schema.names]
-        masks.append(functools.reduce(pc.and_, same))
-    return functools.reduce(pc.or_, masks, pc.is_null(rows[ROW_NUMBER]))
+            prefix_tables(columns, [prefix])
+            exact.append(prefix)
+    mask = pc.is_null(rows[ROW_NUMBER])
+    for table in prefix_tables(columns, exact):
+        names = list(map(str, range(table.num_columns)))  # a stream may call its columns as it likes
+        key = rows.select(table.column_names).cast(pa.schema([field.with_nullable(True) for field in table.schema]))
+        key = key.rename_columns(names)
+        key = key.append_column("row", pa.array(range(len(rows)), pa.int64()))
+        begun = key.join(table.rename_columns(names), keys=names, join_type="left semi")["row"]
+        mask = pc.or_(mask, pc.is_in(key["row"], value_set=begun.combine_chunks()))
+    return mask
 
 
 def newest_rows(table: IcebergTable, limit: int) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from pyiceberg.catalog.rest import RestCatalog
-from pyiceberg.exceptions import RESTError
+from pyiceberg.exceptions import CommitFailedException, RESTError
 from pyiceberg.io import FileIO
+from pyiceberg.table import CommitTableResponse, Table
 from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.update import AddSnapshotUpdate, TableRequirement, TableUpdate
 from pyiceberg.typedef import EMPTY_DICT, Properties
 from requests import PreparedRequest, Response, Session
 from requests.adapters import HTTPAdapter
@@ -74,6 +76,26 @@ class TimedCatalog(RestCatalog):
         adapter = _TimedAdapter(self.properties[TIMES], self.properties[CA])
         session.mount("https://", adapter)
         session.mount("http://", adapter)
+
+    def commit_table(
+        self, table: Table, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]
+    ) -> CommitTableResponse:
+        """See `Catalog.commit_table`; that somebody else has committed is believed only where the commit is not there.
+
+        A gateway that asks again, since the first answer was lost, gets this answer to a commit that was made: whoever removes the
+        files that it was made with, as pyiceberg does, destroys the table.
+        """
+        try:
+            answer: CommitTableResponse = super().commit_table(table, requirements, updates)
+        except CommitFailedException:
+            made = {update.snapshot.snapshot_id for update in updates if isinstance(update, AddSnapshotUpdate)}
+            now = self.load_table(table.name())
+            if made and made <= {snapshot.snapshot_id for snapshot in now.metadata.snapshots}:
+                return CommitTableResponse.model_validate(
+                    {"metadata": now.metadata, "metadata-location": now.metadata_location}
+                )
+            raise
+        return answer
 
     @staticmethod
     def _delete_old_metadata(io: FileIO, base: TableMetadata, metadata: TableMetadata) -> None:

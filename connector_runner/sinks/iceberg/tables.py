@@ -27,7 +27,7 @@ from connector_runner.sinks.iceberg.compaction import Compaction
 from connector_runner.sinks.iceberg.data_files import remove_files, write_data_files
 from connector_runner.sinks.iceberg.errors import OVERTAKEN
 from connector_runner.sinks.iceberg.expiry import expire
-from connector_runner.sinks.iceberg.merging import merged_rows, merged_schema, plan_merge
+from connector_runner.sinks.iceberg.merging import as_now, merged_rows, merged_schema, plan_merge
 from connector_runner.sinks.iceberg.partitions import build_spec
 from connector_runner.sinks.iceberg.placing import Placing
 from connector_runner.sinks.iceberg.reading import last_number, newest_rows, read_entries
@@ -231,9 +231,10 @@ class Table:
     def _merge(self, intent: Intent) -> tuple[list[DataFile], list[DataFile]]:
         table = self.iceberg
         with self.staging.open(intent.changes) as file:
-            changes = pq.read_table(file)
-        merge = plan_merge(table, changes, intent.key, decode_tables(intent.removed))
-        rows = merged_rows(table, changes, intent.key, merge)
+            staged = pq.read_table(file)
+        changes, key, removed = as_now(staged, intent.key, decode_tables(intent.removed), table.schema())
+        merge = plan_merge(table, changes, key, removed)
+        rows = merged_rows(table, changes, key, merge)
         arrow = merged_schema(table, changes.schema)
         return merge.replaced, write_data_files(table.io, table.metadata, rows, arrow, self._target_bytes)
 

@@ -58,6 +58,18 @@ def widens(found: IcebergType, wanted: IcebergType) -> bool:
     return (str(found), str(wanted)) in {("int", "long"), ("float", "double")}
 
 
+def present_names(staged: pa.Schema, schema: Schema) -> dict[str, str]:
+    """Columns of a staged file, and what the table calls them now: others may have renamed one meanwhile. Those that are gone are left out."""
+    by_number = {str(field.field_id).encode(): field.name for field in schema.fields}
+    names, found = set(by_number.values()), {}
+    for field in staged:
+        number = (field.metadata or {}).get(FIELD_ID)
+        name = by_number.get(number) if number is not None else field.name
+        if name in names:
+            found[field.name] = name
+    return found
+
+
 def numbered(arrow: pa.Schema, schema: Schema) -> pa.Schema:
     """The same columns with the numbers that they have in the table; one that it has not is left without."""
     numbers = {field.name: str(field.field_id).encode() for field in schema.fields}

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from connector_runner.datasets.columnar.small_files import MANY_FILES
 from connector_runner.protocols.batch import Batch, Operation
 from connector_runner.protocols.check import Check, Result
 from connector_runner.protocols.errors import ActionRequiredError, TransientError
 from connector_runner.protocols.sink import Sink, Transaction
 from connector_runner.protocols.source import WriteMode
 from connector_runner.registry import build_examiner, build_sink
+from connector_runner.sinks.iceberg import compaction, tables
 from connector_runner.sinks.iceberg.expiry import EVERY
 from tests.kit.iceberg_dataset import RestIcebergDataset
 from tests.kit.pipeline import SMALL, batch, context, run_to_end
@@ -83,6 +86,32 @@ async def test_answers_that_are_lost_are_settled_by_what_is_there(
         assert await sink.recover() == number + lost
     await sink.close()
     assert dataset.read(SMALL, "rows", order="k") == rows_until(2)
+
+
+@MODES
+async def test_a_gateway_that_asks_for_a_commit_again_loses_no_file(
+    dataset: RestIcebergDataset, guard: CatalogueGuard, mode: WriteMode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second answer is that somebody else has committed, and that was the first one: its files are the table's."""
+    dataset.url += "&compactEvery=1&partitionBy=v"
+    monkeypatch.setattr(tables, "time", SimpleNamespace(time=lambda: 10.0**10))  # each commit looks for small files
+    monkeypatch.setattr(compaction, "LOOK_SECONDS", 0.0)
+    sink, number = await claimed(dataset, mode)
+    guard.asks_again = "/tables/rows"
+    last = MANY_FILES + 2
+    for turn in range(1, last + 1):
+        changed = batch(SMALL, turn, (UPSERT, (turn, "a")), (UPSERT, (1 - turn % 2, f"turn {turn}")))
+        await sink.write(Transaction(number + turn, (changed,), "list"))
+    await sink.close()
+    with dataset.table("rows") as table:
+        said = [each.summary.operation.value for each in table.snapshots() if each.summary is not None]
+    assert "replace" in said, "small files have become one"
+    found = dataset.read(SMALL, "rows", order="k, v")
+    if mode is WriteMode.UPSERT:
+        others = [(0, f"turn {last - 1}"), (1, f"turn {last}")]
+        assert found == [*others, *((number, "a") for number in range(2, last + 1))]
+    else:
+        assert len(found) == 2 * last
 
 
 async def test_a_token_that_expires_is_renewed(dataset: RestIcebergDataset, guard: CatalogueGuard) -> None:

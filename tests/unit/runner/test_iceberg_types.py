@@ -169,6 +169,16 @@ def test_the_partition_of_each_time_is_what_icebergs_transform_says(
     check()
 
 
+def test_each_row_is_in_one_partition_of_floats() -> None:
+    columns = columns_of(LogicalType(Kind.FLOAT64))
+    schema = build_schema(columns.arrow)
+    spec = build_spec(schema, parse_partitions("v") or ())
+    sent = [(0, 0.0), (1, -0.0), (2, math.nan), (3, None), (4, 1.5), (5, math.nan), (6, -0.0)]
+    rows = pa.Table.from_arrays(columns.convert(sent), schema=columns.arrow)
+    parts = {str(values[0]): part["k"].to_pylist() for values, part in split_rows(spec, schema, rows)}
+    assert parts == {"0.0": [0], "-0.0": [1, 6], "nan": [2, 5], "None": [3], "1.5": [4]}
+
+
 def _number(value: Any) -> int | None:
     """A time as Iceberg counts it: microseconds, or days."""
     if value is None:

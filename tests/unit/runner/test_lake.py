@@ -256,7 +256,9 @@ def test_changes_are_staged_in_parts_and_in_order(tmp_path: Path) -> None:
     changes.add([(UPSERT, (number, f"row {number}")) for number in range(count)])
     changes.add([(DELETE, (5, "gone")), (INSERT, (count, "new"))])
     folder = StagingFolder(fs.LocalFileSystem(), str(tmp_path))
-    staged = pq.read_table(tmp_path / write_changes(folder, columns, changes, "default/test/test"))
+    staged = pq.read_table(
+        tmp_path / write_changes(folder, columns, changes, "default/test/test", lambda schema: schema)
+    )
     wanted = [{"k": number, "v": f"row {number}", CHANGE: "upsert"} for number in range(count)]
     wanted[5] |= {"v": None, CHANGE: "delete"}
     assert staged.to_pylist() == [*wanted, {"k": count, "v": "new", CHANGE: "insert"}]
@@ -276,7 +278,7 @@ def test_what_a_full_disk_has_no_room_for_is_removed_from_it(tmp_path: Path) -> 
     folder, columns, changes = FullFolder(fs.LocalFileSystem(), str(tmp_path)), Columns(ROW), Changes(ROW)
     changes.add([(UPSERT, (1, "one"))])
     with pytest.raises(OSError, match="No space left"):
-        write_changes(folder, columns, changes, "default/test/test")
+        write_changes(folder, columns, changes, "default/test/test", lambda schema: schema)
     assert not list(tmp_path.iterdir())
     file = StagedFile(folder, columns.arrow, "default/test/test")
     file.add(pa.Table.from_arrays(columns.convert([(1, "one")]), schema=columns.arrow))
