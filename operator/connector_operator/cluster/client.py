@@ -9,6 +9,7 @@ import asyncio
 import inspect
 import json
 import os
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,6 +35,8 @@ REQUEST_TIMEOUT = 30
 BURST_SECONDS = 2.0
 """After a pause, as many requests as the limit allows in this many seconds may be sent at once."""
 _BEARER = "BearerToken"
+_OF_STORE = re.compile(r"etcdserver:|code = Unavailable")
+"""In a 500: etcd elects a leader, or was not reached. The request was refused by nobody."""
 
 
 class ApiError(Exception):
@@ -56,7 +59,9 @@ class ApiError(Exception):
     @property
     def is_transient(self) -> bool:
         """Whether the same request may succeed later (after a 500 for a malformed object it would not)."""
-        return self.status in {0, 429, 502, 503, 504}
+        return self.status in {0, 429, 502, 503, 504} or (
+            self.status == 500 and _OF_STORE.search(self.message) is not None
+        )
 
 
 async def load_configuration() -> client.Configuration:
@@ -140,7 +145,10 @@ class KubeClient:
         API_REQUESTS.labels(verb=method.lower(), resource=_resource(path), code=str(status)).inc()
         if status >= 400 or status == 0:
             raise _error(status, text, retry_after)
-        return text if is_text else json.loads(text)
+        try:
+            return text if is_text else json.loads(text)
+        except ValueError:
+            raise ApiError(0, "Unreadable", f"the API server's answer ({status}) is no JSON: {text[:200]!r}") from None
 
     async def _take_turn(self) -> None:
         if (seconds := self._limit.reserve(time.monotonic())) > 0:

@@ -77,7 +77,7 @@ class ProgressReader:
         self._gap = 1 / (SHARE * requests_per_second)
         self._wake = wake
         self._runners: dict[Key, _Runner] = {}
-        self._reading: dict[Key, asyncio.Task[None]] = {}
+        self._reading: set[asyncio.Task[None]] = set()
 
     def heard(self, key: Key) -> Heard | None:
         """What was last read about a connector's live execution."""
@@ -98,12 +98,15 @@ class ProgressReader:
                 key = self.next_due(now)
                 if key is not None and len(self._reading) < _MOST_AT_A_TIME:
                     self._runners[key].due = math.inf
-                    self._reading[key] = asyncio.create_task(self._read(key, self._runners[key]))
+                    reading = asyncio.create_task(self._read(key, self._runners[key]))
+                    self._reading.add(reading)
+                    reading.add_done_callback(self._reading.discard)
                 await asyncio.sleep(self._gap if key is not None else min(every, 0.5))
         finally:
-            for task in self._reading.values():
+            left = list(self._reading)
+            for task in left:
                 task.cancel()
-            await asyncio.gather(*self._reading.values(), return_exceptions=True)
+            await asyncio.gather(*left, return_exceptions=True)
 
     def list_runners(self, now: float) -> None:
         """Takes in which executions are live; a new one is first read at a moment of its own within the interval."""
@@ -143,7 +146,6 @@ class ProgressReader:
         finally:
             factor = min(2**runner.failures, _LONGEST_FACTOR)
             runner.due = begun + self._seconds * factor
-            self._reading.pop(key, None)
 
     async def _ask(self, key: Key, runner: _Runner) -> Heard:
         """One log read, and before the first one a list of pods; what was known stays if the log has nothing new."""

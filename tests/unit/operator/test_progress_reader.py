@@ -31,11 +31,17 @@ class Api:
         self.logs: dict[str, str] = {}
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.refusal: ApiError | None = None
+        self.is_hanging = False
+        self.unanswered = 0
 
     async def request(self, method: str, path: str, *, query: dict[str, str], is_text: bool = False) -> Any:
         assert method == "GET"
         self.asked.append((path, query))
-        await asyncio.sleep(0)
+        self.unanswered += 1
+        try:
+            await asyncio.sleep(3600 if self.is_hanging else 0)
+        finally:
+            self.unanswered -= 1
         if self.refusal is not None:
             raise self.refusal
         if not is_text:
@@ -182,3 +188,17 @@ async def test_it_reads_by_itself_until_it_is_cancelled() -> None:
     with pytest.raises(asyncio.CancelledError):
         await running
     assert not cluster.reader._reading
+
+
+async def test_a_read_that_hangs_is_ended_though_its_execution_was_replaced_meanwhile() -> None:
+    cluster = Cluster("a", seconds=1)
+    cluster.api.is_hanging = True
+    running = asyncio.create_task(cluster.reader.run())
+    await until(lambda: cluster.api.unanswered == 1, "the first execution is read")
+    following = msgspec.structs.replace(cluster.jobs["ns", "a"][0].job, name="a-next", uid="next", run=2)
+    cluster.jobs["ns", "a"] = [CachedJob(2, following)]
+    await until(lambda: cluster.api.unanswered == 2, "the next execution is read, too")
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert cluster.api.unanswered == 0

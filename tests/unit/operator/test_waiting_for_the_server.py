@@ -16,11 +16,18 @@ DOWN = 200
 """Attempts until it answers."""
 
 
+async def say_sorry(_: web.Request) -> web.Response:
+    """What a balancer in front of the API server may answer."""
+    return web.Response(text="<html>back soon</html>", content_type="text/html")
+
+
 @pytest.fixture
 async def kube(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[KubeClient]:
     """A client of a server that has nothing."""
     monkeypatch.setattr(process, "_PAUSE", 0)
-    runner = web.AppRunner(web.Application())
+    app = web.Application()
+    app.router.add_get("/page", say_sorry)
+    runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     configuration = client.Configuration()
@@ -67,3 +74,23 @@ async def test_a_check_says_that_nobody_answers(kube: KubeClient, status: int, a
 async def test_an_operator_that_is_refused_ends_at_once(kube: KubeClient) -> None:
     with pytest.raises(StartError, match="403"):
         await process._check(kube, Settings(runner_image="x"), InstallationDefaults(""), Looks(403).look)
+
+
+async def test_a_page_instead_of_json_is_no_answer_and_may_be_one_later(kube: KubeClient) -> None:
+    with pytest.raises(ApiError, match="is no JSON: '<html>back soon") as error:
+        await kube.request("GET", "/page")
+    assert error.value.is_transient
+
+
+@pytest.mark.parametrize(
+    ("message", "is_transient"),
+    [
+        ("etcdserver: leader changed", True),
+        ("etcdserver: request timed out", True),
+        ("rpc error: code = Unavailable desc = transport is closing", True),
+        ("Internal error occurred: failed calling webhook: context deadline exceeded", False),
+        ("failed to create typed patch object", False),
+    ],
+)
+def test_what_etcd_could_not_do_was_refused_by_nobody(message: str, is_transient: bool) -> None:
+    assert ApiError(500, "", message).is_transient is is_transient
