@@ -1,4 +1,4 @@
-"""SIGKILL at the calls that a runner makes to Kafka."""
+"""SIGKILL or SIGSTOP at the calls that a runner makes to Kafka."""
 
 from __future__ import annotations
 
@@ -84,3 +84,28 @@ class KillAtKafkaCall:
 
         kafka.Client.create = created  # type: ignore[method-assign]
         kafka.Client.read = read_all  # type: ignore[method-assign]
+
+
+@dataclass
+class StopAtKafkaCall(KillAtKafkaCall):
+    """The same with SIGSTOP; somebody else sends SIGCONT."""
+
+    def _kill(self, name: str) -> None:
+        os.write(2, f"stopped {self.when} {name}\n".encode())
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+    def _counted(self, name: str, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        self.produced = self.produced + 1 if name == "produce" else 0
+        if self.produced > 2:
+            return call(*arguments, **options)
+        self.number -= 1
+        is_last = self.number == 0
+        if is_last and self.when == "before":
+            self._kill(name)
+        if is_last and self.when == "during":
+            threading.Timer(0.002, self._kill, [name]).start()
+        try:
+            return call(*arguments, **options)
+        finally:
+            if is_last and self.when == "after":
+                self._kill(name)

@@ -7,7 +7,7 @@ import os
 import resource
 import signal
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,12 +110,15 @@ class LargestFile:
 
 @dataclass
 class Environment:
-    """The environment that a pod has."""
+    """The environment that a pod has, and another hook."""
 
     variables: dict[str, str]
+    then: Callable[[], None] | None = None
 
     def __call__(self) -> None:
         os.environ.update(self.variables)
+        if self.then is not None:
+            self.then()
 
 
 @dataclass

@@ -150,30 +150,32 @@ class Client:
             self.pause(end, f"the topic {name} was created, but the brokers do not show it")
         return is_new
 
-    def ends(self, partitions: Sequence[TopicPartition]) -> dict[tuple[str, int], int]:
-        """The offsets after everything that was written, transactions that are open included."""
+    def ends(self, partitions: Sequence[TopicPartition], *, is_stable: bool = False) -> dict[tuple[str, int], int]:
+        """The offsets after everything that was written, transactions that are open included; or where the first of those begins."""
         if not partitions:
             return {}
         newest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         wanted = {TopicPartition(each.topic, each.partition): newest for each in partitions}
-        answers = self.admin.list_offsets(
-            wanted, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=SECONDS
-        )
+        isolation = IsolationLevel.READ_COMMITTED if is_stable else IsolationLevel.READ_UNCOMMITTED
+        answers = self.admin.list_offsets(wanted, isolation_level=isolation, request_timeout=SECONDS)
         return {(each.topic, each.partition): self._wait(answer).offset for each, answer in answers.items()}
 
-    def read(self, starts: Sequence[TopicPartition], patience: float) -> Iterator[Message]:
+    def read(
+        self, starts: Sequence[TopicPartition], patience: float, *, isolation: str = "read_committed"
+    ) -> Iterator[Message]:
         """Committed records from these offsets to the end that the partitions have now.
 
         Args:
             starts: Partitions with offsets.
             patience: How many seconds to wait for transactions that are open; after that the records before them are all.
+            isolation: `read_uncommitted` for the records of those too, and of transactions that were taken back.
 
         Raises:
             TransientError: Nothing moved for a while, and the patience lasts longer.
         """
         if not (ends := self.ends(starts)):
             return
-        settings = {**self._common, "queued.max.messages.kbytes": QUEUED_KILOBYTES}
+        settings = {**self._common, "queued.max.messages.kbytes": QUEUED_KILOBYTES, "isolation.level": isolation}
         reading = Reading(settings, ends, seconds=SECONDS, glance=GLANCE)
         yield from reading.records(starts, patience, lambda end, waits: self.pause(end, waits, 0.0))
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaException, Producer, TopicPartition
 
 from connector_runner.datasets.fencing import COLUMNS, Holder
 from connector_runner.datasets.ledger_statements import build_ledger_statements
@@ -104,10 +104,26 @@ class KafkaConnection:
         self._local.execute("COMMIT")
 
     def read_others(self) -> list[Holder]:
-        """What the ledgers of other connectors say now."""
+        """What the ledgers of other connectors say now, and what they would say if all that is open were committed.
+
+        A claim may have been committed without its readers seeing that: a broker writes it into each partition when it can.
+        """
         own = ledger.ledger_topic(self._connector)
-        names = {name: 1 for name in self.client.topics() if name.startswith(ledger.PREFIX) and name != own}
-        return [Holder(*row[:-1]) for row in self._read(names).values()]
+        whole = kafka.whole(
+            {name: 1 for name in self.client.topics() if name.startswith(ledger.PREFIX) and name != own}
+        )
+        stable = self.client.ends(whole, is_stable=True)
+        found = list(self._read({each.topic: 1 for each in whole}).values())
+        starts = [TopicPartition(name, part, stable[name, part]) for name, part in self._open(whole, stable)]
+        for message in self.client.read(starts, PATIENCE, isolation="read_uncommitted"):
+            rows: ledger.Rows = {}
+            ledger.apply_record(rows, message.key(), message.value())
+            found += rows.values()
+        return [Holder(*row[:-1]) for row in found]
+
+    def _open(self, whole: Sequence[TopicPartition], stable: Mapping[tuple[str, int], int]) -> list[tuple[str, int]]:
+        """Those of these partitions that have more than what is known to be committed."""
+        return [place for place, end in self.client.ends(whole).items() if end > stable[place]]
 
     # the connection
 

@@ -1,4 +1,4 @@
-"""Reads committed records from topics to the ends that they have when it begins."""
+"""Reads records from topics to the ends that they have when it begins."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 CONSUMED = 5000
 SHOWN_EVERY_MS = 1000
 SETTINGS: Mapping[str, Any] = {
-    "isolation.level": "read_committed",
     "enable.auto.commit": False,
     "auto.offset.reset": "earliest",  # offset 0 may be gone
     "enable.partition.eof": True,

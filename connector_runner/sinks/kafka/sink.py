@@ -151,8 +151,8 @@ class KafkaSink(BlockingSink):
                 with Begun(connection, self._database.begin):
                     connection.execute(ledger.sql.release, stream.key)
                 raise TransientError(
-                    f"connector {rival.connector} has claimed topic {stream.key[2]} in the same moment; neither keeps it, and "
-                    "the first to try again gets it",
+                    f"connector {rival.connector} has claimed topic {stream.key[2]} in the same moment; this claim is withdrawn, and "
+                    "made again",
                     reason="DatasetUnavailable",
                 )
 

@@ -214,3 +214,26 @@ async def test_who_was_fenced_learns_it_whenever_it_is_noticed(dataset: KafkaDat
         await sink.write(Transaction(number + 1, (batch(SMALL, 1, (UPSERT, (1, "a"))),), "list"))
     assert await sink.recover() == number
     await sink.close()
+
+
+async def test_a_claim_of_another_that_is_not_seen_as_committed_yet_counts(dataset: KafkaDataset) -> None:
+    """A broker may take its time to write into a ledger that its transaction has been committed, and neither would see the other."""
+    other = build_sink(context(dataset, "others", connector="default/other"))  # which makes its ledger's topic
+    await opened(other)
+    await other.close()
+    holder = ("default/other", "test", "rows", 1, 0, "uid-9", 1, "", "", None, "upsert", "2026-01-01T00:00:00.000Z")
+    value = msgspec.json.encode(dict(zip(COLUMNS, holder, strict=True)))
+    producer = Producer(
+        {"bootstrap.servers": dataset.server.address, "transactional.id": "connector-runner.default.other"}
+    )
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(f"{LEDGERS}.default.other", value, msgspec.json.encode(holder[:3]), 0)
+    assert producer.flush(30) == 0
+    sink = build_sink(context(dataset))
+    with pytest.raises(TransientError, match="default/other has claimed topic rows in the same moment"):
+        await sink.claim()
+    producer.abort_transaction(30)
+    assert dataset.query("SELECT uid FROM _connector_checkpoints WHERE connector = 'default/test'") in ([], [("",)])
+    await sink.claim()
+    await sink.close()

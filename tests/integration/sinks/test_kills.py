@@ -18,7 +18,7 @@ from tests.integration.sinks.truth import HistoryTruth, Truth, assert_true, comm
 from tests.kit.datasets import Dataset
 from tests.kit.waiting import wait_until
 from tests.scripted.killing import Environment, KillAtStatement
-from tests.scripted.process import Runner, start_runner, write_manifest
+from tests.scripted.process import Hook, Runner, start_runner, write_manifest
 from tests.scripted.script import Script
 
 KILLS = 100  # in each write mode
@@ -78,7 +78,9 @@ def test_a_kill_at_every_statement(
     assert 0 < committed_position(dataset) < script.batches
 
 
-def start_pod(folder: Path, dataset: Dataset, mode: WriteMode, script: Script, uid: str, run: int) -> Runner:
+def start_pod(
+    folder: Path, dataset: Dataset, mode: WriteMode, script: Script, uid: str, run: int, hook: Hook | None = None
+) -> Runner:
     """As the operator starts it, with an identity."""
     config = {"seed": script.seed, "batches": script.batches, "rows": script.rows, "pauseMs": 1}
     orders = RunnerManifest(
@@ -88,7 +90,7 @@ def start_pod(folder: Path, dataset: Dataset, mode: WriteMode, script: Script, u
             name="rows", url=dataset.url, table="rows", write_mode=mode.value, options=getattr(dataset, "options", {})
         ),
     )  # fmt: skip
-    environment = Environment({MANIFEST_VARIABLE: encode_manifest(orders), "CONNECTOR_DATA_DIR": str(folder)})
+    environment = Environment({MANIFEST_VARIABLE: encode_manifest(orders), "CONNECTOR_DATA_DIR": str(folder)}, hook)
     return start_runner(None, log=folder / f"{uid}-{run}.log", hook=environment)
 
 
