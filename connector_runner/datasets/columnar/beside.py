@@ -4,18 +4,38 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 
 import pyarrow as pa
 
-from connector_runner.datasets.columnar.intents import Intent
+from connector_runner.datasets.columnar.intents import Intent, app_of
 from connector_runner.datasets.columnar.staged_files import StagedFile
-from connector_runner.datasets.columnar.tables import Table
+from connector_runner.datasets.columnar.tables import Key, Table
 from connector_runner.datasets.names import quote
 
-_SUFFIX = re.compile(r".+_(dead_letters|incidents)")
+KINDS = ("dead_letters", "incidents")
+_SUFFIX = re.compile(rf".+_({'|'.join(KINDS)})")
 _TYPES = {"id": pa.int64(), "at": pa.timestamp("us", "UTC")}
+
+
+def apps_of(claimed: Collection[Key], held: Collection[Key]) -> dict[str, list[str]]:
+    """The applications that claimed streams stage as, for each of their tables and of those beside.
+
+    Args:
+        claimed: The streams of one connector.
+        held: All rows of the ledger.
+    """
+    apps: dict[str, list[str]] = {}
+    others = {(connector, table) for connector, _, table in {*held} - {*claimed}}
+    for connector, stream, table in claimed:
+        apps.setdefault(table, []).append(app_of(connector, stream))
+        if (
+            connector,
+            table,
+        ) not in others:  # else a run with a fence of its own may still decide what it has staged beside
+            apps |= {f"{table}_{kind}": [connector] for kind in KINDS}
+    return apps
 
 
 class Beside:

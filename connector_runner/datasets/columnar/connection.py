@@ -12,9 +12,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from connector_runner.datasets.columnar.beside import Beside
+from connector_runner.datasets.columnar.beside import Beside, apps_of
 from connector_runner.datasets.columnar.columns import Columns
-from connector_runner.datasets.columnar.intents import GONE, Intent, app_of, decode_intents, encode_intents
+from connector_runner.datasets.columnar.intents import GONE, Intent, decode_intents, encode_intents
 from connector_runner.datasets.columnar.pacing import Pacing
 from connector_runner.datasets.columnar.records import record_of
 from connector_runner.datasets.columnar.stage import Stage, Written
@@ -100,10 +100,10 @@ class LakeConnection:
 
         Never before the claim, and never files of others: whoever is not fenced off may still decide to commit them.
         """
-        apps: dict[str, list[str]] = {}
-        for connector, stream, table in claimed:
-            apps.setdefault(table, []).append(app_of(connector, stream))
-        return sum(self.table(name).remove_old_staged(listed) for name, listed in apps.items())
+        held: Iterable[Key] = self._local.execute(f"SELECT connector, stream, table_name FROM {CHECKPOINTS}").fetchall()
+        apps = apps_of(set(claimed), set(held))
+        there = self.lake.existing(apps)
+        return sum(self.table(name).remove_old_staged(listed) for name, listed in apps.items() if name in there)
 
     def table(self, name: str) -> Table:
         """A table of the lake."""

@@ -148,5 +148,8 @@ class Lake(Protocol):
     def table(self, name: str) -> Table:
         """A table, which may be missing."""
 
+    def existing(self, names: Collection[str]) -> Collection[str]:
+        """Those of these tables that may exist, at little cost."""
+
     def close(self) -> None:
         """Closes what it has opened."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
@@ -74,6 +74,11 @@ class Tables:
     def _pending(self) -> Mapping[str, str]:
         # By a reader of its own: the ledger's next commit must be compared with what the connection has read.
         return LedgerTable(self._catalog, self._namespace).read()[1]
+
+    def existing(self, names: Collection[str]) -> Collection[str]:
+        """See `Lake.existing`."""
+        listed = self._catalog.list_tables(self._namespace) if self._catalog is not None else []
+        return {identifier[-1] for identifier in listed} & set(names)
 
     def close(self) -> None:
         """Closes the catalogue."""
