@@ -94,6 +94,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.mysql.mutating", description=__doc__)
     parser.add_argument("--seed", default="net")
     parser.add_argument("--histories", type=int, default=120, help="of each version: the budget")
+    parser.add_argument(
+        "--numbers", default="", help="only these histories with the fault; their controls are still whole groups"
+    )
+    parser.add_argument("--servers", default="", help="only these versions, separated by commas")
     parser.add_argument("--patience", type=float, default=60.0)
     parser.add_argument("--at-once", type=int, default=10)
     parser.add_argument("--rows", default="", help="only these faults, separated by commas")
@@ -106,12 +110,15 @@ def main() -> int:
     controls = Controls(
         given.controls, f"{given.seed}, at most {given.at_once} at once", partial(run_net, None, given=given), ROOT
     )
+    numbers = [int(number) for number in given.numbers.split(",") if number] or range(given.histories)
     results: list[Found] = []
     for fault in read_faults():
         if given.rows and fault["row"] not in given.rows.split(","):
             continue
+        if given.servers:
+            fault = fault | {"servers": given.servers.split(",")}
         start = time.monotonic()
-        found = search(fault, given.histories, partial(run_net, fault, given=given), controls)
+        found = search(fault, numbers, partial(run_net, fault, given=given), controls)
         found.seconds = round(time.monotonic() - start)
         results.append(found)
         print(found.to_line(), flush=True)

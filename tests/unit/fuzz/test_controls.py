@@ -32,7 +32,9 @@ def runs(failing: Failing) -> Runs:
 
 def found_by(tmp_path: Path, control: Failing, faulty: Failing) -> Found:
     (tmp_path / "connector_runner").mkdir()
-    return search(FAULT, 2 * GROUP, runs(faulty), Controls(tmp_path / "controls", "key", runs(control), tmp_path))
+    return search(
+        FAULT, range(2 * GROUP), runs(faulty), Controls(tmp_path / "controls", "key", runs(control), tmp_path)
+    )
 
 
 def test_what_fails_beside_the_same_neighbours_without_the_fault_does_not_count(tmp_path: Path) -> None:
