@@ -186,7 +186,7 @@ def prepared_beside(name: str, draw: Draw) -> Beginning:
         rows=[f"INSERT IGNORE INTO {name} (k0) VALUES (1), (2), (3)"],
         prepared=[Step("XA transaction", text, "x") for text in said],
         finished=[
-            Step("pause", draw.pick(["0.1", "0.3", "1"])),  # while the connector looks where the log ends
+            Step("pause", draw.pick(["0.3", "1", "2.5"])),  # while the connector looks where the log ends
             Step("XA transaction", f"XA {draw.pick(['COMMIT', 'COMMIT', 'ROLLBACK'])} {xid}", "x"),
         ],
     )

@@ -17,11 +17,13 @@ from tests.fuzz.mysql.running.once import await_table
 from tests.fuzz.mysql.running.process import ProcessConnector
 from tests.fuzz.mysql.running.sessions import Sessions, nearby
 from tests.fuzz.mysql.running.verdict import Said, Verdict, judge_error, needless_gap, repeated_loss
+from tests.fuzz.mysql.shapes import read_shape
 from tests.fuzz.mysql.steps import FAIL_IN_PART, CopyOnce, History, Step
 from tests.servers.mysqld import DatabaseServer
 
 DISCARDED = 1814  # the table is there, its rows are not
 CHANGES = "INSERT", "REPLACE", "UPDATE", "DELETE", "LOAD"
+NO_KEY = "neither a primary key nor a unique index"
 GENERATIONS = 4
 """Of datasets, one after the other, each after somebody was told."""
 
@@ -210,6 +212,12 @@ class Doing:
             # Prepared by another history, or by this one a moment ago; or the table was there again a moment later.
             connector.start()
             await self._wait_for([connector], await asyncio.to_thread(self.sessions.log_end))
+        if NO_KEY in connector.message() and await self._has_primary_key():  # it may have got one since
+            connector.start()
+            await self._wait_for([connector], await asyncio.to_thread(self.sessions.log_end))
+            if NO_KEY in connector.message() and await self._has_primary_key():
+                self._over("needless", f"{connector.mode}: the table has a primary key: {connector.message()}")
+                return False
         if connector.error is not None and not connector.message().startswith("UnknownStream"):
             return self._ended(connector)
         try:
@@ -255,6 +263,12 @@ class Doing:
         elif problem:
             self._over("mismatch", f"{connector.mode}: {problem}")
         return False
+
+    async def _has_primary_key(self) -> bool:
+        """Whether the table has a primary key, also one that the server made and hides."""
+        cursor = self.sessions.oracle()
+        shape = await asyncio.to_thread(read_shape, cursor, self.database, self.history.table)
+        return any(index.name == "PRIMARY" and index.is_usable for index in shape.indexes)
 
     async def _has_stray_bytes(self, truth: oracle.Truth) -> bool:
         cursor = self.sessions.oracle()
@@ -310,20 +324,3 @@ class Doing:
                 init_command="SET SESSION lock_wait_timeout = 5",
                 **nearby(self._server),
             )
-
-
-async def replay(server: DatabaseServer, history: History, name: str, folder: Path, patience: float = 60.0) -> Verdict:
-    """Does all steps of a kept history."""
-    doing = Doing(server, history, name, folder, patience)
-    await doing.open()
-    try:
-        for step in history.steps:
-            await doing.do(step)
-            if doing.is_over:
-                break
-        else:
-            await doing.do(Step("start"))
-            await doing.do(Step("sync"))
-    finally:
-        verdict = await doing.close()
-    return verdict
