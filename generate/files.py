@@ -63,6 +63,7 @@ def find_pages() -> dict[str, Blocks]:
         "docs/security.md": rights_pages.BLOCKS,
         "docs/guarantees.md": dataset_pages.BLOCKS,
         "benchmarks/nets/README.md": net_pages.BLOCKS,
+        "tests/fuzz/mysql/faults/README.md": net_pages.FAULT_BLOCKS,
         **{f"docs/{source}.md": find_blocks(source) for source in sources},
     }
 

@@ -19,7 +19,7 @@ REASONS = (
     ("`Preflight`: an engine whose rows change elsewhere (MERGE)", r"Preflight.*its engine is", "rows change in the parts"),
     ("`Preflight`: CHAR without padding in the key", r"Preflight.*NO PAD", "it would leave rows out"),
     ("`Preflight`: a foreign key that changes rows", r"Preflight.*changes its rows without the log", "not logged, as long as the key is there"),
-    ("`NoKey`, `Preflight`: no key", r"NoKey|Preflight.*no (usable |primary )?key", "nothing says which row an update means"),
+    ("`NoKey`, `Preflight`: no key", r"NoKey|neither a primary key nor", "nothing says which row an update means"),
     ("`AmbiguousKey`: two key values that read alike", r"AmbiguousKey", "the dataset has one row for both"),
     ("`IncompleteRows`: generated columns that are not logged", r"IncompleteRows.*generated columns", "each update would mean a copy"),
     ("its tablespace is discarded", r"discarded", "the server has no rows"),
@@ -85,9 +85,18 @@ def read_reports(folders: Iterable[Path]) -> list[Json]:
 
 
 def read_put_back(files: Iterable[Path]) -> list[Json]:
-    """The last result of each row."""
-    found = {result["row"]: result for path in files for result in json.loads(path.read_text())}
-    return [found[row] for row in sorted(found)]
+    """One result for each row: what found it, else the last; with all histories that were done with the fault."""
+    results: dict[str, list[Json]] = {}
+    for path in files:
+        for result in json.loads(path.read_text()):
+            results.setdefault(result["row"], []).append(result)
+    return [
+        {
+            **max(own, key=lambda result: bool(result["is_found"])),
+            "histories": sum(result["histories"] for result in own),
+        }
+        for _, own in sorted(results.items())
+    ]
 
 
 def main() -> None:

@@ -60,7 +60,8 @@ def test_a_kind_counts_where_the_server_has_it() -> None:
     assert next(iter(found.values())) == 0.0
 
 
-def test_the_last_result_of_a_fault_counts(tmp_path: Path) -> None:
-    for name, is_found in (("a", False), ("b", True)):
-        (tmp_path / name).write_text(json.dumps([{"row": "02", "is_found": is_found}]))
-    assert read_put_back([tmp_path / "a", tmp_path / "b"]) == [{"row": "02", "is_found": True}]
+def test_a_fault_is_found_by_whatever_run_finds_it(tmp_path: Path) -> None:
+    for name, is_found in (("a", False), ("b", True), ("c", False)):
+        (tmp_path / name).write_text(json.dumps([{"row": "02", "is_found": is_found, "histories": 3}]))
+    found = read_put_back([tmp_path / name for name in "abc"])
+    assert found == [{"row": "02", "is_found": True, "histories": 9}]
