@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from connector_runner.protocols.errors import ActionRequiredError, TransientError
+from connector_runner.protocols.errors import ActionRequiredError
 from tests.integration.mysql.conftest import VARIANTS, Database, variants
 from tests.integration.mysql.reading import Reading
 from tests.integration.mysql.test_soak import is_complete, read_all
@@ -248,80 +248,3 @@ async def test_partitions_that_are_exchanged(database: Database) -> None:
         await reading.until(lambda: len(reading.incidents) == 2)
         await reading.until(lambda: (61,) in reading.table and is_complete(reading))
         assert set(reading.table) == {(50,), (60,), (61,)}
-
-
-PREPARE = ("XA START 'x1'", "INSERT INTO t VALUES (3,'xa','xa')", "XA END 'x1'", "XA PREPARE 'x1'")
-
-
-async def test_the_commit_of_a_prepared_transaction_is_an_error_at_each_start(
-    reading: Reading, database: Database
-) -> None:
-    database.execute(*PREPARE)
-    database.execute("INSERT INTO t VALUES (4,'later','')")
-    await reading.until(lambda: (4,) in reading.table)
-    database.execute("XA COMMIT 'x1'", "INSERT INTO t VALUES (5,'after','')")
-    for _ in range(2):
-        with pytest.raises(ActionRequiredError, match="XA COMMIT"):
-            await reading.until(lambda: (5,) in reading.table)
-        await reading.crash()
-    assert (3,) not in reading.table
-
-
-async def test_the_commit_of_what_was_prepared_before_the_start_is_a_gap(database: Database, variant: str) -> None:
-    """The account can't see that it is prepared."""
-    user = f"u{database.name[:8]}"
-    database.execute("CREATE TABLE t (id INT PRIMARY KEY, a VARCHAR(10), b VARCHAR(10))", *PREPARE)
-    try:
-        database.execute(
-            f"CREATE USER {user}@'%' IDENTIFIED BY 'pw'",
-            f"GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT, LOCK TABLES ON *.* TO {user}@'%'",
-        )
-        with pytest.raises(
-            ActionRequiredError, match=r"XA transactions are prepared and not finished \(x1\)"
-        ) as failure:
-            await Reading(database.server, f"{database.name}.t").open()
-        assert failure.value.reason == "PreparedTransactions"
-        if database.server.is_mariadb:
-            return  # each account may see it there
-        async with Reading(
-            database.server, f"{database.name}.t", user=user, password="pw", onLogGap="resnapshot"
-        ) as reading:
-            if "-files" in variant:  # without GTIDs the copy waits for the locks of what is prepared
-                with pytest.raises(TransientError, match="Lock wait timeout"):
-                    await reading.until(lambda: is_complete(reading))
-                await reading.crash()
-            else:
-                await reading.until(lambda: is_complete(reading))
-            assert not reading.table
-            database.execute("XA COMMIT 'x1'")
-            await reading.until(lambda: (3,) in reading.table and is_complete(reading))
-            expected = [] if "-files" in variant else ["resnapshot"]  # the copy that had waited has the row
-            assert [incident.kind for incident in reading.incidents] == expected
-    finally:
-        database.execute(f"DROP USER IF EXISTS {user}@'%'")
-        finish_prepared(database)
-
-
-def finish_prepared(database: Database) -> None:
-    if database.query("XA RECOVER"):
-        database.execute("XA ROLLBACK 'x1'")
-
-
-async def test_one_phase_needs_no_question(reading: Reading, database: Database) -> None:
-    database.execute("XA START 'x2'", "INSERT INTO t VALUES (3,'xa','xa')", "XA END 'x2'", "XA COMMIT 'x2' ONE PHASE")
-    await settle(reading, database, 4)
-    assert reading.table[3,] == (3, "xa", "xa")
-    assert not reading.incidents
-
-
-async def test_a_prepared_transaction_is_applied_when_it_commits(reading: Reading, database: Database) -> None:
-    reading.config["onLogGap"] = "resnapshot"
-    await reading.crash()
-    database.execute(*PREPARE)
-    database.execute("INSERT INTO t VALUES (4,'later','')")
-    await reading.until(lambda: (4,) in reading.table)
-    assert (3,) not in reading.table
-    await reading.crash()
-    database.execute("XA COMMIT 'x1'")
-    await settle(reading, database, 5)
-    assert reading.table[3,] == (3, "xa", "xa")

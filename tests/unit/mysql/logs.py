@@ -14,6 +14,8 @@ from connector_runner.sources.mysql.binlog.events import PREPARED_XA, STANDALONE
 from connector_runner.sources.mysql.binlog.position import LogPosition
 from connector_runner.sources.mysql.log_reader.log_batch import LogBatch
 from connector_runner.sources.mysql.log_reader.log_reader import LogReader
+from connector_runner.sources.mysql.log_reader.prepared import file_before
+from connector_runner.sources.mysql.log_reader.questions import FindPrepared
 from connector_runner.sources.mysql.server.facts import Server
 from connector_runner.sources.mysql.settings import Settings, parse_settings
 from connector_runner.sources.mysql.types.columns import SourceColumn
@@ -135,6 +137,10 @@ class Reader:
         )
         self.position = position
         self.batches: list[LogBatch] = []
+        self.past: list[list[bytes]] | None = (
+            None  # the files of the log up to now, where prepared transactions are looked for
+        )
+        self.searches = 0
 
     def feed(self, events: Sequence[bytes], *, is_quiet: bool = True) -> Reader:
         """Takes events in; `is_quiet`: nothing more has arrived after the last."""
@@ -150,7 +156,24 @@ class Reader:
         while batches := self.log_reader.events_received():
             self.batches += batches
             self.position = batches[-1].position
-        assert not self.log_reader.questions_to_ask(), "there is no server to ask"
+        questions = self.log_reader.questions_to_ask()
+        for question in questions:
+            assert isinstance(question, FindPrepared), "there is no server to ask"
+            self._find(question)
+            self.log_reader.receive_answer(None)
+        if questions:
+            self._take()
+
+    def _find(self, question: FindPrepared) -> None:
+        search, files = question.search, [*(self.past or [])]
+        self.searches += 1
+        file: str | None = search.wanted.position.file
+        while file and files and not search.is_found:
+            search.begin_file(file)
+            for event in files.pop():
+                search.receive_data(packet(event))
+            search.end_file()
+            file = file_before(file)
 
     @property
     def rows(self) -> list[Row]:

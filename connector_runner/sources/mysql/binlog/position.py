@@ -112,12 +112,14 @@ class Commit(NamedTuple):
         rows: How many rows of the batch come before its end.
         gtid: Its id, None without one.
         file, offset: Where it ends; for an unfinished one, how far it was read.
+        xid: Of an XA transaction that was prepared before, its id; "" for any other.
     """
 
     rows: int
     gtid: Gtid | None
     file: str
     offset: int
+    xid: str = ""
 
 
 class LogState:

@@ -27,6 +27,7 @@ class Effect(Enum):
     REPLACED = "replaced by another table"
     PARTITIONS = "partitions or files exchanged"
     STATEMENT = "rows changed by a statement"
+    COMMITTED = "rows of a prepared transaction"
     SHADOWED = "changed by a statement, if it does not mean a temporary table of the same name"
     INCOMPLETE = "rows without some of their columns"
     GENERATED = "updates without generated columns"

@@ -18,6 +18,7 @@ from connector_runner.sources.mysql.ddl.alterations import UNKNOWN, read_alterat
 from connector_runner.sources.mysql.ddl.effects import Effect
 from connector_runner.sources.mysql.log_reader.followed_tables import FollowedTables
 from connector_runner.sources.mysql.log_reader.log_batch import Interruption
+from connector_runner.sources.mysql.log_reader.prepared import is_frame
 from connector_runner.sources.mysql.types.table import TableDefinition
 
 _ROTATE, _PARTIAL = int(Event.ROTATE), int(Event.PARTIAL_UPDATE_ROWS)
@@ -46,6 +47,7 @@ class BinlogDecoder(FollowedTables):
             isolates=isolates,
         )  # fmt: skip
         self._flags = 0
+        self._event: tuple[bytes, int, int] = b"", 0, 0  # the one that is being handled
         handlers: dict[Event, Callable[[bytes, int, int], None]] = {
             Event.TABLE_MAP: self._table_map, Event.XID: self._xid, Event.QUERY: self._query, Event.ROTATE: self._rotate,
             Event.MARIA_QUERY_COMPRESSED: self._query_compressed, Event.FORMAT_DESCRIPTION: self._format, Event.GTID: self._gtid_event,
@@ -67,6 +69,7 @@ class BinlogDecoder(FollowedTables):
         _, _, server, _, offset, flags = read_header(buffer, start)
         offset, self._flags = whole or offset, flags
         if handler is not None:
+            self._event = buffer, start, end
             handler(buffer[start + HEADER_SIZE : end], server, offset)
         elif not events.may_be_passed_over(kind, flags):
             raise ActionRequiredError(
@@ -78,11 +81,25 @@ class BinlogDecoder(FollowedTables):
         if is_quiet and offset and kind != _ROTATE and not flags & ARTIFICIAL:
             self.state.advance(offset)
 
+    def replay_next(self) -> None:
+        """Handles the next event of the prepared transaction that commits."""
+        event = self._transactions.next_replayed()
+        if event is not None:
+            self.take_in(event, 0, len(event), 0)
+
+    def _keep(self) -> None:
+        """Keeps the event that is being handled if its transaction may be prepared, and commit later."""
+        if self.buffer.is_xa:
+            buffer, start, end = self._event
+            self._transactions.prepared.note(buffer[start:end])
+
     def _row_event(self, kind: int, buffer: bytes, start: int, end: int) -> None:
         at = start + HEADER_SIZE
         found = self._decoders.get(int.from_bytes(buffer[at : at + 6], "little"))
         if found is None:
             return
+        if self.buffer.is_xa:
+            self._transactions.prepared.note(buffer[start:end])
         decoder, table = found
         what, is_compressed, has_extra = ROW_EVENTS[kind]
         at += 8
@@ -115,6 +132,8 @@ class BinlogDecoder(FollowedTables):
 
     def _table_map(self, body: bytes, _server: int, _offset: int) -> None:
         found = self._decoders.note(body)
+        if self.buffer.is_xa and (found or self._decoders.get(int.from_bytes(body[:6], "little"))):
+            self._keep()
         if found is not None:
             table, table_map = found
             self._interrupt([(table, Interruption(Effect.ALTERED, table_map=table_map))], lambda: self._require(body))
@@ -174,6 +193,8 @@ class BinlogDecoder(FollowedTables):
 
     def _statement(self, query: Query, offset: int) -> None:
         text = query.statement.lstrip()
+        if not is_frame(text):
+            self._keep()
         if self._transactions.read(text, offset):
             return
         self.appeared += self.statements.new_tables(query)

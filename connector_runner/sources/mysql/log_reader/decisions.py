@@ -10,22 +10,29 @@ Questions to the server are yielded; the answer is sent back.
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 from connector_runner.protocols.batch import Incident
 from connector_runner.protocols.errors import ActionRequiredError
 from connector_runner.sources.mysql.binlog.map_matching import build_definition, describes
-from connector_runner.sources.mysql.binlog.position import LogPosition
 from connector_runner.sources.mysql.binlog.table_map import TableMap
 from connector_runner.sources.mysql.ddl.alterations import Change, change_by_text, may_remove_key
 from connector_runner.sources.mysql.ddl.effects import Effect
 from connector_runner.sources.mysql.ddl.old_rows import dropped_since, find_change, needs_other_types, remember_dropped
-from connector_runner.sources.mysql.ddl.statements import Statements
 from connector_runner.sources.mysql.errors import UnknownDefinitionError
 from connector_runner.sources.mysql.log_reader.log_batch import Again, Interruption
 from connector_runner.sources.mysql.log_reader.lookahead import Lookahead
-from connector_runner.sources.mysql.log_reader.questions import Answer, DescribeTable, LookAhead, Question
+from connector_runner.sources.mysql.log_reader.prepared import FOUND_BYTES, PreparedSearch, Wanted
+from connector_runner.sources.mysql.log_reader.questions import (
+    Answer,
+    Context,
+    Decision,
+    DescribeTable,
+    FindPrepared,
+    LookAhead,
+    Question,
+)
 from connector_runner.sources.mysql.server.facts import Server
 from connector_runner.sources.mysql.server.preflight import table_problems
 from connector_runner.sources.mysql.settings import Settings
@@ -36,35 +43,11 @@ Result = TypeVar("Result")
 Asking = Generator[Question, Answer, Result]
 
 
-@dataclass(frozen=True)
-class Context:
-    """What is known at the position of the decision: the definition up to there, the position, and the statements."""
-
-    known: TableDefinition
-    position: LogPosition
-    statements: Statements
-
-
 def suspects_after(known: TableDefinition, found: Interruption) -> tuple[str, ...]:
     """The statements that may have removed the key since the last certain definition, this one included; at most five."""
     if not found.statement or not may_remove_key(found.alteration, known):
         return known.suspects
     return (*known.suspects, found.statement)[:5]
-
-
-@dataclass(frozen=True)
-class Decision:
-    """How the log continues.
-
-    Attributes:
-        definition: The definition of the rows that follow.
-        again: What the copy must do.
-        incident: The incident to report, if any.
-    """
-
-    definition: TableDefinition
-    again: Again | None = None
-    incident: Incident | None = None
 
 
 _REASONS = {Effect.INCOMPLETE: "IncompleteRows"}
@@ -94,6 +77,7 @@ class Decisions:
     def __init__(self, settings: Settings, server: Server, *, waits: bool = True) -> None:
         self._settings, self._server = settings, server
         self._waits = waits
+        self._search: PreparedSearch | None = None  # the last one: it is the same for all tables
 
     def decide(self, found: Interruption, context: Context) -> Asking[Decision]:
         """Decides how the log continues after an interruption.
@@ -111,6 +95,8 @@ class Decisions:
                 return (yield from self._altered(found, context))
             case Effect.DROPPED | Effect.RENAMED | Effect.VANISHED:
                 return (yield from self._gone(found, context))
+            case Effect.COMMITTED:
+                return (yield from self._committed(found, context))
             case Effect.DENIED:
                 raise ActionRequiredError(
                     f"{known.id}: the account lacks SELECT now: GRANT SELECT ON `{known.database}`.`{known.name}` to it. What the log has of "
@@ -143,6 +129,21 @@ class Decisions:
             why = f"it was {found.effect.value} by: {found.statement}" if is_logged else f"it was {found.effect.value}"
             return self._restarted(known, definition, f"{why}; it is there again", found.statement)
         raise build_gone_error(known, f"was {found.effect.value} by: {found.statement}" if is_logged else "")
+
+    def _committed(self, found: Interruption, context: Context) -> Asking[Decision]:
+        """A prepared transaction commits: its rows are in the log before, unless that part of it is gone."""
+        wanted = Wanted(found.xid, context.position, context.followed)
+        if self._search is None or self._search.wanted != wanted:
+            self._search = PreparedSearch(wanted, self._server)
+            yield FindPrepared(self._search)
+        search = self._search
+        if search.events is not None:
+            return Decision(context.known, replay=tuple(search.events))
+        if search.is_too_large:
+            why = f"more than {FOUND_BYTES >> 20} MB of {found.effect.value} are committed by"
+        else:
+            why = f"{found.effect.value}, which the log no longer has (it begins with {search.oldest}), may be committed by"
+        return (yield from self._gap(why, found, context))
 
     def _gap(self, why: str, found: Interruption, context: Context, *, replaces: bool = False) -> Asking[Decision]:
         known, why = context.known, f"{why}: {found.statement}"

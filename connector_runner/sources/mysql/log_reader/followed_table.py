@@ -79,11 +79,11 @@ class FollowedTable:
         """Forgets the rows of the open transaction that were not handed over."""
         del self.rows[self._committed :], self.operations[self._committed :]
 
-    def commit(self, gtid: Gtid | None, file: str, offset: int) -> None:
+    def commit(self, gtid: Gtid | None, file: str, offset: int, xid: str = "") -> None:
         """Ends the open transaction with its rows."""
         rows = len(self.rows)
         if rows > self._committed:
-            self._commits.append(Commit(rows, gtid, file, offset))
+            self._commits.append(Commit(rows, gtid, file, offset, xid))
             self._committed = rows
         self.skip = self.emitted = 0
         self.is_touched = self.is_dropped = False
@@ -127,7 +127,9 @@ class FollowedTable:
         """Whether its position differs from the one that was handed over last."""
         return self.position(log, transaction) != self._handed
 
-    def take(self, log: LogPosition, gtid: Gtid | None, transaction: str | None, *, whole: bool) -> LogBatch:
+    def take(
+        self, log: LogPosition, gtid: Gtid | None, transaction: str | None, *, whole: bool, xid: str = ""
+    ) -> LogBatch:  # fmt: skip
         """Takes what there is to hand over.
 
         Args:
@@ -135,13 +137,14 @@ class FollowedTable:
             gtid: The id of the open transaction.
             transaction: The same as text, None without an open transaction.
             whole: Whether to take only finished transactions; else also the part of the open one that has arrived.
+            xid: Of the open transaction, see `Commit`.
         """
         count = self._committed if whole else len(self.rows)
         rows, operations = self.rows[:count], bytes(self.operations[:count])
         commits = list(self._commits)
         if count > self._committed:
             self.emitted += count - self._committed
-            commits.append(Commit(count, gtid, log.file, log.offset + 1))
+            commits.append(Commit(count, gtid, log.file, log.offset + 1, xid))
         position = self._left_at or self.position(log, transaction)
         batch = LogBatch(
             self.definition, rows, operations, position, tuple(commits), max(1, self.size),

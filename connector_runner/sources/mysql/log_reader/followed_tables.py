@@ -126,6 +126,16 @@ class FollowedTables:
         self.buffer.await_take(table)
         self._go_on()
 
+    def replay(self, events: Sequence[bytes]) -> None:
+        """Ends the interruption by a prepared transaction that commits: these are its events."""
+        self._transactions.find(events)
+        self._go_on()
+
+    @property
+    def replays(self) -> bool:
+        """Whether rows of a prepared transaction wait for `replay_next`."""
+        return self._transactions.replays
+
     def give_up(self, error: Exception) -> None:
         """Ends the interruption: its table can't be followed any further, the others continue."""
         self.park(self.interrupted, error)

@@ -73,9 +73,11 @@ class Interruption:
         statement: Its text, shortened.
         table_map: The map that does not match.
         alteration: An `ALTERED` statement, parsed.
+        xid: Of an XA transaction that commits, its id.
     """
 
     effect: Effect
     statement: str = ""
     table_map: TableMap | None = None
     alteration: Alteration = UNKNOWN
+    xid: str = ""

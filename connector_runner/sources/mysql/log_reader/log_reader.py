@@ -19,9 +19,9 @@ from connector_runner.sources.mysql.binlog.packets import PacketSplitter
 from connector_runner.sources.mysql.binlog.position import LogPosition
 from connector_runner.sources.mysql.ddl.effects import Effect
 from connector_runner.sources.mysql.log_reader.binlog_decoder import BinlogDecoder
-from connector_runner.sources.mysql.log_reader.decisions import Asking, Context, Decision, Decisions
+from connector_runner.sources.mysql.log_reader.decisions import Asking, Decisions
 from connector_runner.sources.mysql.log_reader.log_batch import LogBatch
-from connector_runner.sources.mysql.log_reader.questions import Answer, Question
+from connector_runner.sources.mysql.log_reader.questions import Answer, Context, Decision, Question
 from connector_runner.sources.mysql.server.facts import Server
 from connector_runner.sources.mysql.settings import Settings
 from connector_runner.sources.mysql.types.names import TableName
@@ -150,6 +150,9 @@ class LogReader:
                 self._is_full = False
                 if self._is_enough():
                     self._take_part()
+            elif decoder.replays:
+                decoder.replay_next()
+                self._is_full = self._is_enough()
             elif self._frames.payload is not None:
                 self._frames.unpack()
                 self._is_full = self._is_enough()
@@ -181,7 +184,10 @@ class LogReader:
         """Receives an event; returns whether something must be done before the next one."""
         self._frames.feed(buffer, start, end)
         self._is_full = self._decoder.buffer.size >= BATCH_BYTES and self._is_enough()
-        return self._is_full or bool(self._decoder.pending) or self._frames.payload is not None or self._has_arrived
+        decoder = self._decoder
+        return (
+            self._is_full or bool(decoder.pending) or decoder.replays or self._frames.payload is not None or self._has_arrived
+        )  # fmt: skip
 
     def _is_enough(self) -> bool:
         """Whether the rows that wait should be handed over."""
@@ -230,7 +236,9 @@ class LogReader:
             assert decoder.interruption is not None  # noqa: S101 - asked by the caller
             if not self._is_half_decided:
                 self._take()  # rows under the old definition are a separate batch
-            context = Context(decoder.interrupted.definition, decoder.state.position(), decoder.statements)
+            context = Context(
+                decoder.interrupted.definition, decoder.state.position(), decoder.statements, frozenset(decoder.tables)
+            )  # fmt: skip
             self._deciding = self._decisions.decide(decoder.interruption, context)
             if self._ready:
                 return
@@ -246,7 +254,10 @@ class LogReader:
             return
         except StopIteration as end:
             decision: Decision = end.value
-            self._decoder.adopt(decision.definition, again=decision.again, incident=decision.incident)
+            if decision.replay is None:
+                self._decoder.adopt(decision.definition, again=decision.again, incident=decision.incident)
+            else:
+                self._decoder.replay(decision.replay)
             self._missing -= {
                 (decision.definition.database, decision.definition.name)
             }  # the log shows what happened to it

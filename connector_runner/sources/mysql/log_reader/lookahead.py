@@ -8,7 +8,6 @@ from connector_runner.sources.mysql.binlog import events
 from connector_runner.sources.mysql.binlog.events import HEADER_SIZE, Event, read_header
 from connector_runner.sources.mysql.binlog.packets import EventStream
 from connector_runner.sources.mysql.binlog.position import LogPosition
-from connector_runner.sources.mysql.binlog.query_event import parse_query
 from connector_runner.sources.mysql.binlog.table_map import TableMap, parse_table_map
 from connector_runner.sources.mysql.ddl.effects import Effect
 from connector_runner.sources.mysql.ddl.statements import Statements
@@ -121,40 +120,3 @@ class Changes:
             for name, effect in self._statements.effects_of(query).items():
                 if effect not in _KEEP_DEFINITION:
                     self.found.setdefault(self._ids[name], query.shown)
-
-
-class FinishedBefore:
-    """Reads the log to its end, for XA transactions that are finished there and were prepared before.
-
-    Args:
-        server: The server's facts.
-    """
-
-    def __init__(self, server: Server) -> None:
-        self._charsets = server.charsets
-        self._prepared: set[str] = set()
-        self._stream = EventStream(self._look)
-        self.found: dict[str, None] = {}
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the log has no more."""
-        return self._stream.has_ended
-
-    def receive_data(self, data: bytes) -> None:
-        """Receives bytes of the log as the server sends them."""
-        self._stream.receive_data(data)
-
-    def _look(self, buffer: bytes, start: int, end: int, _offset: int) -> None:
-        _, kind, server, _, _, flags = read_header(buffer, start)
-        body = buffer[start + HEADER_SIZE : end]
-        if kind == Event.XA_PREPARE:
-            self._prepared.add(events.parse_xid(body))
-        elif kind in {Event.QUERY, Event.MARIA_QUERY_COMPRESSED}:
-            compressed = kind == Event.MARIA_QUERY_COMPRESSED
-            text = parse_query(body, server, flags, self._charsets, is_compressed=compressed).statement
-            if text[:9].upper() in {"XA COMMIT", "XA ROLLBA"} and "ONE PHASE" not in text.upper():
-                xid = events.parse_xid_text(text)
-                if xid not in self._prepared:
-                    self.found[xid] = None
-                self._prepared.discard(xid)

@@ -26,6 +26,7 @@ class TransactionBuffer:
         self.is_open = False
         self.is_explicit = False  # opened by BEGIN: ends with a commit, not with the next statement
         self.is_xa = False
+        self.xid = ""  # of a transaction that was prepared before and commits now
         self.touched: list[FollowedTable] = []  # by the open transaction
         self._waiting: list[FollowedTable] = []
         self._gtid: Gtid | None = None
@@ -70,6 +71,15 @@ class TransactionBuffer:
         """Begins a transaction."""
         self._gtid, self.is_open, self.is_explicit, self.is_xa = gtid, True, is_explicit, is_xa
 
+    def begin_commit(self, xid: str) -> None:
+        """The open transaction is the end of a prepared one: its rows follow now, and count."""
+        self.is_open, self.is_explicit, self.is_xa, self.xid = True, True, False, xid
+
+    def _end(self) -> None:
+        self.touched.clear()
+        self.is_open = self.is_explicit = self.is_xa = False
+        self._gtid, self.xid = None, ""
+
     def drop(self) -> None:
         """Forgets the rows of the open transaction that were not handed over."""
         for table in self.touched:
@@ -81,19 +91,15 @@ class TransactionBuffer:
             table.drop()
             table.doubt = None
             table.close()
-        self.touched.clear()
-        self.is_open = self.is_explicit = self.is_xa = False
-        self._gtid = None
+        self._end()
 
     def commit(self, offset: int) -> None:
         """Commits the open transaction, which ended at this offset of the log."""
         state, gtid = self.state, self._gtid
         state.commit(gtid, offset)
         for table in self.touched:
-            table.commit(gtid, state.file, offset)
-        self.touched.clear()
-        self.is_open = self.is_explicit = self.is_xa = False
-        self._gtid = None
+            table.commit(gtid, state.file, offset, self.xid)
+        self._end()
 
     # --- handing over
 
@@ -114,7 +120,7 @@ class TransactionBuffer:
             if first is None or log == self._handed or not first.has_news(log, self._transaction):
                 return []
             waiting = [first]
-        taken = [table.take(log, self._gtid, self._transaction, whole=whole) for table in waiting]
+        taken = [table.take(log, self._gtid, self._transaction, whole=whole, xid=self.xid) for table in waiting]
         inside = sum(table.emitted for table in self.touched)
         shared = replace(log, rows=inside, transaction=self._transaction or self._resumed) if inside else log
         for batch in taken:

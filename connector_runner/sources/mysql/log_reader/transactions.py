@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from connector_runner.sources.mysql.binlog import events
@@ -10,6 +11,7 @@ from connector_runner.sources.mysql.binlog.query_event import shown
 from connector_runner.sources.mysql.ddl.effects import Effect
 from connector_runner.sources.mysql.log_reader.followed_table import FollowedTable
 from connector_runner.sources.mysql.log_reader.log_batch import Interruption
+from connector_runner.sources.mysql.log_reader.prepared import PreparedRows
 from connector_runner.sources.mysql.log_reader.transaction_buffer import XA_BYTES, TransactionBuffer
 
 Then = Callable[[], None]
@@ -35,9 +37,14 @@ class Transactions:
     ) -> None:
         self._state, self._tables, self._interrupt = state, tables, interrupt
         self.buffer = TransactionBuffer(state, resumed)
+        self.prepared = PreparedRows()
+        self._replayed: deque[bytes] | None = None  # events of a prepared transaction that commits
+        self._found: Sequence[bytes] | None = None
+        self._after: Then = self.buffer.abandon  # once they are all handled
 
     def begin(self, gtid: Gtid | None, *, is_explicit: bool = False, is_xa: bool = False) -> None:
         """Begins a transaction."""
+        self.prepared.begin()
         buffer = self.buffer
         if not buffer.is_open and not buffer.touched:
             buffer.begin(gtid, is_explicit=is_explicit, is_xa=is_xa)
@@ -116,6 +123,7 @@ class Transactions:
 
         def prepare() -> None:
             self._forget(xid)
+            self.prepared.prepare(xid)
             self._state.prepare(xid, has_rows=bool(changed))
             for table in changed:
                 self._set_prepared(table, (*table.prepared, xid))
@@ -155,18 +163,49 @@ class Transactions:
             self._state.finish(xid)
             self.commit(offset)
 
-        found: Found = []
+        def replay() -> None:
+            """Handles its rows now, if the log still has them; else each table has been decided."""
+            found, self._found = self._found, None
+            if found is None:
+                finish()
+                return
+            self.buffer.begin_commit(xid)
+            self._replayed, self._after = deque(found), finish
+
+        concerned = []
         if text[:9].upper() == "XA COMMIT":
             # It has rows of the table, or may have them: it was prepared before the log was followed.
             is_known = xid in self._state.xids
-            what = Interruption(Effect.STATEMENT, shown(text))
-            found = [(table, what) for table in self._tables if not is_known or xid in table.prepared]
-        if found:
-            self._interrupt(found, finish)
-        else:
+            concerned = [table for table in self._tables if not is_known or xid in table.prepared]
+        if not concerned:
             finish()
+            return
+        self._found = self.prepared.get(xid)
+        if self._found is not None:
+            replay()
+        else:
+            what = Interruption(Effect.COMMITTED, shown(text), xid=xid)
+            self._interrupt([(table, what) for table in concerned], replay)
+
+    def find(self, events: Sequence[bytes]) -> None:
+        """Receives the events of the prepared transaction that the log is about to commit."""
+        self._found = events
+
+    @property
+    def replays(self) -> bool:
+        """Whether events of a prepared transaction wait for `next_replayed`."""
+        return self._replayed is not None
+
+    def next_replayed(self) -> bytes | None:
+        """The next event of the prepared transaction that commits; None at its end, which is handled then."""
+        if self._replayed:
+            return self._replayed.popleft()
+        self._replayed = None
+        self._after()
+        return None
 
     def _forget(self, xid: str) -> None:
+        self.prepared.forget(xid)
         for table in self._tables:
             if xid in table.prepared:
                 self._set_prepared(table, tuple(other for other in table.prepared if other != xid))

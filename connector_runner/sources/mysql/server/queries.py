@@ -119,6 +119,15 @@ def read_position(connection: Connection, server: Server) -> LogPosition:
     return LogPosition(str(status[0]), int(str(status[1])))
 
 
+def read_prepared(connection: Connection) -> frozenset[str]:
+    """The ids of all XA transactions that are prepared, as `events.parse_xid` gives them."""
+    found = set()
+    for _, size, _, data in connection.rows("XA RECOVER"):
+        raw = data if isinstance(data, bytes) else str(data).encode("utf-8", "surrogateescape")
+        found.add(f"{raw[: int(str(size))].hex()},{raw[int(str(size)) :].hex()}")
+    return frozenset(found)
+
+
 def read_executed(connection: Connection) -> str:
     """MySQL's executed set, without line breaks."""
     return "".join(str(connection.value("SELECT @@GLOBAL.gtid_executed") or "").split())

@@ -15,10 +15,16 @@ from connector_runner.sources.mysql.decode.fields import is_read_as_number
 from connector_runner.sources.mysql.decode.row_compiler import ResultRows
 from connector_runner.sources.mysql.decode.undecodable import DecodingFailedError
 from connector_runner.sources.mysql.errors import REFUSED
+from connector_runner.sources.mysql.log_reader.log_batch import LogBatch
 from connector_runner.sources.mysql.server.client_errors import translate
 from connector_runner.sources.mysql.server.connection import Connection, connect
 from connector_runner.sources.mysql.server.facts import Server
-from connector_runner.sources.mysql.server.queries import read_executed, read_position, read_snapshot_position
+from connector_runner.sources.mysql.server.queries import (
+    read_executed,
+    read_position,
+    read_prepared,
+    read_snapshot_position,
+)
 from connector_runner.sources.mysql.settings import Settings
 from connector_runner.sources.mysql.snapshot.chunk import Chunk, build_select, key_literals, result_fields
 from connector_runner.sources.mysql.snapshot.watermark import Bounds, ExactBounds, ExecutedBounds, HeldBounds
@@ -50,6 +56,19 @@ class ChunkReader:
         self._connection: Connection | None = None
         self._rows: tuple[TableDefinition, ResultRows] | None = None
         self._limit = min(FIRST_ROWS, settings.chunk_rows)
+        self._unseen: set[str] = set()  # ids of XA transactions that have committed, and may not be seen by readers yet
+
+    def note(self, batch: LogBatch) -> None:
+        """Notes what the log has brought: MariaDB shows the rows of XA transactions a moment later, even in consistent snapshots."""
+        if self._server.is_mariadb:
+            self._unseen.update(commit.xid for commit in batch.commits if commit.xid)
+
+    def _are_seen(self, connection: Connection) -> bool:
+        """Whether readers see all XA transactions that the log has brought: until then they are still listed as prepared."""
+        if unseen := [*self._unseen]:
+            prepared = read_prepared(connection)
+            self._unseen.difference_update(xid for xid in unseen if xid not in prepared)
+        return not self._unseen
 
     def read(self, definition: TableDefinition, last: Sequence[str] | None, applied: LogPosition) -> Chunk:
         """The next chunk after the key `last`.
@@ -99,7 +118,9 @@ class ChunkReader:
             return HeldBounds(), None
         deadline = time.monotonic() + VISIBLE_SECONDS
         while True:
-            if self._server.is_mariadb:
+            if self._server.is_mariadb and not self._are_seen(connection):
+                pass
+            elif self._server.is_mariadb:
                 exact = ExactBounds(read_snapshot_position(connection))
                 if exact.shows(applied):
                     return exact, None

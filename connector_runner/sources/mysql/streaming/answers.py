@@ -10,14 +10,14 @@ import pymysql
 
 from connector_runner.sources.mysql.binlog.position import LogPosition
 from connector_runner.sources.mysql.log_reader.lookahead import Changes, from_position
-from connector_runner.sources.mysql.log_reader.questions import Answer, DescribeTable, LookAhead, Question
+from connector_runner.sources.mysql.log_reader.questions import Answer, DescribeTable, FindPrepared, LookAhead, Question
 from connector_runner.sources.mysql.server.client_errors import translate
 from connector_runner.sources.mysql.server.connection import connect
 from connector_runner.sources.mysql.server.definitions import read_table
 from connector_runner.sources.mysql.server.facts import Server
 from connector_runner.sources.mysql.server.presence import Presence, read_presence
 from connector_runner.sources.mysql.settings import Settings
-from connector_runner.sources.mysql.streaming.scan import scan
+from connector_runner.sources.mysql.streaming.scan import find_prepared, scan
 from connector_runner.sources.mysql.types.names import TableName
 from connector_runner.sources.mysql.types.table import FoundTable, TableDefinition
 
@@ -55,6 +55,9 @@ class Answers:
                 return self._describe(database, name, patience)
             case LookAhead(position, lookahead):
                 scan(self._settings, position, lookahead)
+                return None
+            case FindPrepared(search):
+                find_prepared(self._settings, search)
                 return None
 
     def _describe(self, database: str, name: str, patience: float) -> FoundTable | None:

@@ -71,6 +71,7 @@ class Copies:
 
     def watch(self, stream: FollowedStream, log_batch: LogBatch) -> None:
         """Notes the log's changes to the table whose chunk is being read; a statement on it makes the chunk unusable."""
+        self._chunks.note(log_batch)
         if not self._copying or stream is not self._copying[0]:
             if log_batch.failure is not None and stream in self._copying:
                 self._copying.remove(stream)

@@ -167,6 +167,7 @@ class LogBasedStream:
 
     def _from_log(self, log_batch: LogBatch) -> list[Batch]:
         """Makes the batches of a batch of the log and advances the position."""
+        self._chunks.note(log_batch)
         applied = apply_log(self._place, log_batch)
         if applied.is_copied_again:
             self._report.count("resnapshots")

@@ -9,6 +9,8 @@ from connector_runner.sources.mysql.binlog.events import Event
 from connector_runner.sources.mysql.binlog.gtid import MariaGtids
 from connector_runner.sources.mysql.binlog.packets import EventStream
 from connector_runner.sources.mysql.binlog.position import LogPosition
+from connector_runner.sources.mysql.errors import LogGoneError
+from connector_runner.sources.mysql.log_reader.prepared import PreparedSearch, file_before
 from connector_runner.sources.mysql.settings import Settings
 from connector_runner.sources.mysql.streaming.dump import open_dump, read_block
 
@@ -36,6 +38,25 @@ def scan(settings: Settings, position: LogPosition, receiver: Receiver) -> None:
             receiver.receive_data(read_block(connection))
     finally:
         connection.abort()
+
+
+def find_prepared(settings: Settings, search: PreparedSearch) -> None:
+    """Feeds the files of the log to a search, from the one of its position back, until it has found its transaction.
+
+    Raises:
+        ConnectorError: The server can't be reached.
+    """
+    file: str | None = search.wanted.position.file
+    while file and not search.is_found:
+        search.begin_file(file)
+        try:
+            scan(settings, LogPosition(file, 4), search)
+        except LogGoneError:
+            if file == search.wanted.position.file:
+                raise
+            return  # there is no older one
+        search.end_file()
+        file = file_before(file)
 
 
 class GtidReader:
