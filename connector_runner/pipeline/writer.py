@@ -312,6 +312,8 @@ class Writer:
                 await self._repair(error)
                 continue
             except ActionRequiredError as error:
+                if schema.since:
+                    error.add(f". The stream is so since: {schema.since}")
                 await self._isolate(error)
             else:
                 self._prepared[schema.stream] = schema.version

@@ -44,6 +44,11 @@ class ConnectorError(Exception):
         if reason is not None:
             self.reason = reason
 
+    def add(self, text: str) -> None:
+        """Adds to the message what only a caller knows, such as where it happened."""
+        self.message += text
+        self.args = (self.message,)
+
 
 class TransientError(ConnectorError):
     """A failure that may be temporary: the pipeline waits (capped backoff with jitter) and opens again at the last position.

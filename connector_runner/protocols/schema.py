@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from connector_runner.protocols.types import LogicalType
@@ -38,11 +38,13 @@ class StreamSchema:
         columns: In the order of the values in a row.
         key: Names of the columns that identify a row, most significant first; a prefix of it can be replaced as a whole.
             Empty if rows have no identity: then only append mode can store them.
+        since: What made it so, for messages; "" where that is not known. Not compared.
     """
 
     stream: str
     columns: tuple[Column, ...]
     key: tuple[str, ...] = ()
+    since: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         names = [column.name for column in self.columns]

@@ -57,7 +57,9 @@ class TestFitting:
 
     async def test_a_change_that_the_table_can_not_follow_is_told(self, dataset: Dataset) -> None:
         changed = StreamSchema("test", (Column("k", INT64), Column("v", UUID)), ("k",))
-        other_key = StreamSchema("test", (Column("k", INT64), Column("v", STRING)), ("v",))
+        other_key = StreamSchema(
+            "test", (Column("k", INT64), Column("v", STRING)), ("v",), since="ALTER TABLE on purpose"
+        )
         await run_to_end([batch(SMALL, 1, (UPSERT, (1, "a")))], context(dataset))
         types = DESCRIPTORS[dataset.name].types
         if types["uuid"].type != types["string"].type:
@@ -65,7 +67,9 @@ class TestFitting:
             with pytest.raises(SchemaConflictError, match="column v is text, needed is uuid"):
                 await run.end()
         run = Run(lambda: ListSource([batch(other_key, 1, (UPSERT, (1, "")))]), context(dataset, run=3)).start()
-        with pytest.raises(SchemaConflictError, match=r"its key is \(k\), needed is \(v\)"):
+        with pytest.raises(
+            SchemaConflictError, match=r"its key is \(k\), needed is \(v\).*since: ALTER TABLE on purpose"
+        ):
             await run.end()
 
     async def test_no_key_needs_append(self, dataset: Dataset) -> None:

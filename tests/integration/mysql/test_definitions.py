@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -248,3 +249,16 @@ async def test_partitions_that_are_exchanged(database: Database) -> None:
         await reading.until(lambda: len(reading.incidents) == 2)
         await reading.until(lambda: (61,) in reading.table and is_complete(reading))
         assert set(reading.table) == {(50,), (60,), (61,)}
+
+
+async def test_columns_and_refusals_name_the_statement_and_its_place(reading: Reading, database: Database) -> None:
+    """By the place it is found in the log, with the tools of the server."""
+    database.execute("UPDATE t SET a = '1'", "ALTER TABLE t MODIFY a INT COMMENT 'on purpose'")
+    await settle(reading, database, 3)
+    found = re.fullmatch(r"(ALTER TABLE t .*) \(in the log from (.+):(\d+) on\)", reading.batches[-1].schema.since)
+    assert found is not None
+    events = database.query(f"SHOW BINLOG EVENTS IN '{found[2]}' FROM {found[3]} LIMIT 3")
+    assert any(found[1] in str(event[5]) for event in events)
+    database.execute("SET SESSION binlog_format = STATEMENT", "UPDATE t SET b = 'stated'")
+    with pytest.raises(ActionRequiredError, match=r"UPDATE t SET b = 'stated'.*\(in the log from .+:\d+ on\)"):
+        await reading.until(lambda: False)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector_runner.sources.mysql.binlog.events import COMMIT_ALTER, ROLLBACK_ALTER, START_ALTER
-from connector_runner.sources.mysql.binlog.query_event import Query, parse_query
+from connector_runner.sources.mysql.binlog.query_event import Query, parse_query, shown
 from connector_runner.sources.mysql.ddl.effects import Effect, read_meaning
 from connector_runner.sources.mysql.ddl.statements import Statements
 from connector_runner.sources.mysql.ddl.tokens import ANSI_QUOTES, MSSQL, NO_BACKSLASH_ESCAPES
@@ -220,3 +220,20 @@ def test_a_replacement_that_failed_has_dropped_the_table() -> None:
 @given(st.binary(max_size=40))
 def test_any_status_block_is_read(status: bytes) -> None:
     assert parse_query(query_event(b"DO 1", status)).statement == "DO 1"
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("CREATE OR REPLACE TABLE t (a INT) ENGINE=FEDERATED CONNECTION='mysql://u:s3cret@h/d'", "CONNECTION='…'"),
+        ("ALTER TABLE t connection = \"mysql://u:s3cret@h/d\" COMMENT 'kept'", "COMMENT 'kept'"),
+        ("CREATE SERVER t FOREIGN DATA WRAPPER mysql OPTIONS (HOST 'h', PASSWORD 's3cret')", "HOST 'h'"),
+        ("ALTER USER t IDENTIFIED WITH mysql_native_password BY 's3''cret'", "IDENTIFIED WITH"),
+        ("SET PASSWORD FOR t = PASSWORD('s3\\'cret')", "SET PASSWORD"),
+        ("ALTER TABLE t CONNECTION='" + "s3cret" * 1000, "ALTER TABLE t"),
+        ("ALTER TABLE t ADD password VARCHAR(9) DEFAULT 'none'", "DEFAULT 'none'"),
+    ],
+)
+def test_a_statement_is_shown_without_its_secrets(text: str, kept: str) -> None:
+    assert "cret" not in shown(text)
+    assert kept in shown(text)

@@ -74,6 +74,11 @@ class LogPosition:
         """The point as people find it in the log: the transaction that it is inside of, else the place."""
         return self.transaction or (f"{self.file}:{self.offset}" if self.file else self.gtids)
 
+    @property
+    def place(self) -> str:
+        """Where the log goes on from here, for messages: by it people find what comes next."""
+        return f"in the log from {f'{self.file}:{self.offset}' if self.file else f'the end of {self.gtids}'} on"
+
     def has_reached(self, target: LogPosition) -> bool:
         """Whether everything up to the target is applied: by files where both are known, else by GTIDs."""
         if self.file and target.file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -43,11 +44,20 @@ class Query:
 
 
 def shown(text: str) -> str:
-    """The beginning of a statement for messages, which can be stored anywhere: bytes that are no character become question marks."""
-    return text[:_SHOWN].encode("utf-8", "replace").decode()
+    """The beginning of a statement for messages, which can be stored anywhere: bytes that are no character become question marks.
+
+    Passwords in it, those of a remote table's address included, are left out.
+    """
+    return _SECRET.sub(r"\1'…'", text[:_READ])[:_SHOWN].encode("utf-8", "replace").decode()
 
 
-_SHOWN = 500
+_SHOWN, _READ = 500, 4000
+# What a text after these words holds is nobody's business. One that does not end within what is read is cut off.
+_SECRET = re.compile(
+    r"""((?:\bCONNECTION|\bPASSWORD|\bIDENTIFIED\s+(?:WITH\s+\S+\s+)?(?:BY|AS|USING))\s*(?:PASSWORD\s*)?[=(]?\s*)"""
+    r"""(?:'(?:[^'\\]|\\.|'')*(?:'|$)|"(?:[^"\\]|\\.|"")*(?:"|$))""",
+    re.IGNORECASE | re.DOTALL,
+)
 # Sizes of the variables in a query event's status block, by number (`Query_event_status_vars`); others give it in their first byte.
 _STATUS_SIZES = {
     0: 4,

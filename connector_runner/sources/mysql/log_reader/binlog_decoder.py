@@ -120,6 +120,8 @@ class BinlogDecoder(FollowedTables):
                 table.doubt = Interruption(effect, str(error))
             size = 0
         except Exception as error:
+            if isinstance(error, ActionRequiredError):
+                error.add(f" ({self.state.position().place})")
             if not self._isolates:
                 raise
             self.park(table, error)

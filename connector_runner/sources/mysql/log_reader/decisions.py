@@ -83,8 +83,20 @@ class Decisions:
         """Decides how the log continues after an interruption.
 
         Raises:
-            ActionRequiredError: The table can't be followed any further; the message names the statement.
+            ActionRequiredError: The table can't be followed any further; the message names the statement, and its place in the log.
         """
+        place = context.position.place
+        try:
+            decision = yield from self._decide(found, context)
+        except ActionRequiredError as error:
+            error.add(f" ({place})")
+            raise
+        definition = decision.definition
+        if not found.statement or definition == context.known:
+            return decision
+        return replace(decision, definition=replace(definition, since=f"{found.statement} ({place})"))
+
+    def _decide(self, found: Interruption, context: Context) -> Asking[Decision]:
         known = context.known
         match found.effect:
             case Effect.TRUNCATED:

@@ -29,6 +29,7 @@ class TableDefinition:
             server's definition, so not compared.
         is_guess: Whether it is uncertain: the log already had a later statement when it was read. Not compared either.
         suspects: Statements since the last certain definition that may have removed the key, by which a person is told. Not compared either.
+        since: The statement that made it so, with its place in the log; "" where none was read. Neither compared nor stored.
     """
 
     database: str
@@ -40,6 +41,7 @@ class TableDefinition:
     dropped: tuple[str, ...] = field(default=(), compare=False)
     is_guess: bool = field(default=False, compare=False)
     suspects: tuple[str, ...] = field(default=(), compare=False)
+    since: str = field(default="", compare=False)
 
     @property
     def id(self) -> str:
@@ -67,7 +69,7 @@ class TableDefinition:
             Column(column.name, column.logical, nullable=column.nullable and column.name not in self.key)
             for column in self.columns
         ]
-        return StreamSchema(self.id, tuple(columns), self.key)
+        return StreamSchema(self.id, tuple(columns), self.key, self.since)
 
     def problems(self) -> list[str]:
         """What prevents its rows from being read, one sentence a column."""
