@@ -77,11 +77,8 @@ _EFFECTS: dict[Effect, tuple[str, str]] = {
         "An error that names the statement, or with `onLogGap: resnapshot` a new copy.",
     ),
     Effect.STATEMENT: (
-        "INSERT, UPDATE, DELETE, LOAD DATA, … logged as statements; a lost-events incident",
-        "An error that names the statement, or with `onLogGap: resnapshot` a new copy.",
-    ),
-    Effect.COMMITTED: (
-        "XA COMMIT of rows that were prepared in a part of the log that is gone, or of more than 64 MB of them",
+        "INSERT, UPDATE, DELETE, LOAD DATA, … logged as statements; XA COMMIT of prepared rows that the log no longer has, or of more than 64 MB; "
+        "a lost-events incident",
         "An error that names the statement, or with `onLogGap: resnapshot` a new copy.",
     ),
     Effect.SHADOWED: (
