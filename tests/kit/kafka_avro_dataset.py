@@ -38,16 +38,19 @@ class AvroDataset(KafkaDataset):
         self._schemas: dict[int, Any] = {}
 
     def decode(self, value: bytes) -> dict[str, Any]:
-        """A value by its schema in the registry."""
+        """A value by its schema in the registry, with the names of the columns."""
         assert value[0] == 0
         number = int.from_bytes(value[1:5], "big")
         if number not in self._schemas:
             text = ask(self.registry.url, "GET", f"/schemas/ids/{number}")["schema"]
-            self._schemas[number] = fastavro.parse_schema(json.loads(text))
+            found = json.loads(text)
+            names = {field["name"]: field.get("connector.column", field["name"]) for field in found["fields"]}
+            self._schemas[number] = fastavro.parse_schema(found), names
+        schema, names = self._schemas[number]
         source = io.BytesIO(value[5:])
-        row: Any = fastavro.schemaless_reader(source, self._schemas[number], None)
+        row: Any = fastavro.schemaless_reader(source, schema, None)
         assert not source.read(), "bytes behind the row"
-        return dict(row)
+        return {names[field]: each for field, each in row.items()}
 
     def read(self, schema: StreamSchema, table: str, extra: Sequence[str] = (), order: str = "") -> Rows:
         """See `KafkaDataset.read`."""

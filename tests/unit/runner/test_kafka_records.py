@@ -21,7 +21,14 @@ from connector_runner.schemas.dataset_url import url_problems
 from connector_runner.schemas.datasets.kafka import KAFKA, parse_address
 from connector_runner.schemas.datasets.kafka_options import settings_of, state_limit
 from connector_runner.sinks.kafka import ledger_records
-from connector_runner.sinks.kafka.ledger_records import apply_record, decode_mark, encode_key, encode_mark
+from connector_runner.sinks.kafka.ledger_records import (
+    apply_record,
+    decode_mark,
+    decode_taking,
+    encode_key,
+    encode_mark,
+    encode_taking,
+)
 from connector_runner.sinks.kafka.records import VALUE_ERRORS, Encoder, with_operation, without_operation
 
 ERRORS = (RefusedError, *VALUE_ERRORS)
@@ -122,6 +129,14 @@ def test_equal_decimals_are_one_key() -> None:
     assert keys == [b'{"k":"1.5"}'] * 3 + [b'{"k":"0"}'] * 3 + [b'{"k":"100"}'] * 3
 
 
+@pytest.mark.parametrize("kind", [Kind.FLOAT32, Kind.FLOAT64])
+def test_zero_is_one_key_whatever_its_sign(kind: Kind) -> None:
+    encoder = Encoder(StreamSchema("test", (Column("k", LogicalType(kind)), Column("v", LogicalType(kind))), ("k",)))
+    assert encoder.keys([(0.0, 1.0), (-0.0, 1.0), (-1.5, 1.0)]) == [b'{"k":0.0}', b'{"k":0.0}', b'{"k":-1.5}']
+    assert encoder.prefix((-0.0,)) == b'{"k":0.0}'
+    assert encoder.values([(-0.0, -0.0)]) == [b'{"k":-0.0,"v":-0.0}']
+
+
 PAIR = StreamSchema("test", (Column("v", STRING), Column("b", INT64), Column("a", STRING)), ("a", "b"))
 
 
@@ -213,6 +228,16 @@ def test_a_mark_in_the_ledger_is_no_row_and_a_row_is_no_mark() -> None:
     assert decode_mark(mark) == ("stream", "raw.rows")
     for other in (encode_key(("default/test", "stream", "raw.rows")), b'"settled"', b"{}", None):
         assert decode_mark(other) is None
+
+
+def test_a_taking_in_the_ledger_is_neither_a_row_nor_a_mark() -> None:
+    taking, rows = encode_taking("default/other"), dict[Any, Any]()
+    apply_record(rows, taking, b"true")
+    assert rows == {}
+    assert decode_taking(taking) == "default/other"
+    assert decode_mark(taking) is None
+    for other in (encode_mark("stream", "rows"), encode_key(("default/test", "stream", "rows")), b"{}", None):
+        assert decode_taking(other) is None
 
 
 def test_the_limit_on_disk_is_no_setting_of_librdkafka() -> None:
