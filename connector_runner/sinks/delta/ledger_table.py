@@ -72,6 +72,7 @@ class LedgerTable:
             write_deltalake(self._table.delta, data, mode="overwrite", commit_properties=commit_once(""))
         except CommitFailedError:
             return False
+        self._table.make_durable(self._version + 1)
         self._rows, self._pending, self._version = dict(rows), dict(pending), self._version + 1
         if self._version % VACUUM_EVERY == 0:
             with suppress(OSError, DeltaError):  # it is committed all the same

@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import Any
-from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,10 +22,11 @@ from connector_runner.datasets.columnar.staging_folder import StagingFolder, is_
 from connector_runner.datasets.columnar.tables import Entry, table_gone
 from connector_runner.protocols.batch import Row
 from connector_runner.protocols.errors import StagedFileGoneError, TransientError
-from connector_runner.sinks.delta.commits import commit_once
+from connector_runner.sinks.delta.commits import commit_once, make_durable
 from connector_runner.sinks.delta.file_stats import read_stats
 from connector_runner.sinks.delta.merging import merge
 from connector_runner.sinks.delta.partitions import SETTING, Layout, read_layout
+from connector_runner.sinks.delta.reading import newest_rows
 from connector_runner.sinks.delta.rows import few, key_begins, quoted, select_entries
 from connector_runner.sinks.delta.store import Store
 from connector_runner.sinks.delta.upkeep import Keeper, Upkeep
@@ -140,6 +140,9 @@ class Table:
             if self.exists:  # somebody else was faster
                 return False
             raise
+        if self._store.is_local:
+            sync(Path(self.uri).parent)
+        self.make_durable()
         return True
 
     @property
@@ -179,7 +182,13 @@ class Table:
         """Adds columns; null in all rows that it has."""
         wanted = Schema.from_arrow(pa.schema(fields)).fields
         self.refresh().alter.add_columns(wanted, commit_properties=commit_once(record))
-        self.refresh()
+        self.make_durable()
+
+    def make_durable(self, first: int | None = None) -> None:
+        """See `make_durable`: from this version on, or the newest one; stores on S3 do that by themselves."""
+        if self._store.is_local:
+            last = self.refresh().version()
+            make_durable(Path(self.uri), last if first is None else first, last)
 
     # reading
 
@@ -217,16 +226,7 @@ class Table:
         if "_id" in names:
             found = self.query(f"SELECT * FROM t ORDER BY {quoted('_id')} DESC LIMIT {limit}")
             return names, [tuple(row.values()) for row in reversed(found.to_pylist())]
-        files = pa.table(self.delta.get_add_actions(flatten=True)).sort_by("modification_time").to_pylist()
-        rows: list[tuple[Any, ...]] = []
-        for listed in reversed(files):
-            values = {name: listed.get(f"partition.{name}") for name in self.layout.names}
-            with self._open(unquote(listed["path"])) as file:
-                found = [{**values, **row} for row in pq.read_table(file).to_pylist()]
-            rows = [tuple(row.get(name) for name in names) for row in found[-(limit - len(rows)) :]] + rows
-            if len(rows) >= limit:
-                break
-        return names, rows
+        return names, newest_rows(self.delta, names, limit, self._open)
 
     def entries(self, columns: Columns, owner: Sequence[str], prefixes: Sequence[Row]) -> Sequence[Entry]:
         """See `columnar.tables.Table.entries`."""
@@ -243,8 +243,9 @@ class Table:
     def carry_out(self, intent: Intent) -> None:
         """See `columnar.tables.Table.carry_out`."""
         for _ in range(TRIES):
-            self.refresh()
+            first = self.refresh().version()
             if self.transaction(intent.app) >= intent.version:
+                self.make_durable()  # who was killed may not have come to that
                 return
             with suppress(CommitFailedError):
                 try:
@@ -257,6 +258,7 @@ class Table:
                     return  # another runner has carried it out meanwhile, and needs the file no more
                 if self._keeper is not None:
                     self._keeper.keep(self.refresh(), time.time())
+                self.make_durable(first + 1)
                 return
         raise TransientError(
             f"the table {self.uri} was changed by others {TRIES} times while a commit was tried",

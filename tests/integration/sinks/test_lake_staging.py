@@ -7,7 +7,9 @@ import errno
 import os
 import random
 import time
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,13 +18,15 @@ from connector_runner.datasets.columnar import stage
 from connector_runner.datasets.columnar.staging_folder import StagingFolder, own_prefix
 from connector_runner.protocols.batch import Batch, Operation
 from connector_runner.protocols.errors import TransientError
-from connector_runner.protocols.schema import StreamSchema
+from connector_runner.protocols.schema import Column, StreamSchema
 from connector_runner.protocols.sink import Sink, Staging, Transaction
 from connector_runner.protocols.source import WriteMode
+from connector_runner.protocols.types import STRING
 from connector_runner.registry import build_sink
+from connector_runner.sinks.delta import tables
 from connector_runner.sinks.delta.ledger_table import LedgerTable
 from connector_runner.sinks.delta.tables import STAGED, STAGED_SECONDS, Table
-from tests.kit.lake_dataset import LakeDataset
+from tests.kit.lake_dataset import LakeDataset, actions, replay
 from tests.kit.pipeline import SMALL, ListSource, Run, batch, context, run_to_end
 from tests.kit.waiting import until
 
@@ -135,10 +139,9 @@ async def test_a_staged_file_and_its_name_are_on_the_disk_before_the_ledger_name
     monkeypatch.setattr(os, "fsync", watched)
     monkeypatch.setattr(LedgerTable, "commit", noted)
     await run_to_end([noise(1, 1, 10), noise(2, 1, 10)], context(dataset, run=2, write_mode=WriteMode.APPEND))
-    names = [name for name, _ in synced if name != "ledger"]
-    (file,) = (name for name in names if name.startswith("connector-"))
-    assert names == [file, STAGED, "rows"], "the file, its name, and its name in the table's own folder"
-    (size,) = (size for name, size in synced if name == file)
+    file = next(name for (name, _), (after, _) in pairwise(synced) if after == STAGED)
+    assert file.startswith("connector-"), "the file, then its name"
+    size = next(size for name, size in synced if name == file)
     assert size == (dataset.root / "rows" / file).stat().st_size, "it was whole"
     assert ("ledger", 0) in synced[synced.index((STAGED, 1)) :], "the ledger comes after both"
 
@@ -198,3 +201,52 @@ async def test_letters_of_a_transaction_that_is_tried_again_are_there_once(
     for each in range(2):
         assert dataset.query(f"SELECT count(*) FROM rows_{each}_dead_letters") == [(1,)]
         assert dataset.query(f"SELECT count(*) FROM rows_{each}") == [(100,)]
+
+
+@MODES
+async def test_each_commit_is_on_the_disk_before_the_next_one_depends_on_it(
+    tmp_path: Path, mode: WriteMode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the ledger before the table's, of the table before the ledger's next; deltalake leaves that to the system."""
+    dataset = LakeDataset(tmp_path, "commitEvery=0&compactEvery=1")
+    safe, fsync = set[Path](), os.fsync
+    commit, carry_out = LedgerTable.commit, Table.carry_out
+
+    def watched(descriptor: int) -> None:
+        fsync(descriptor)
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        safe.update(path.iterdir() if path.is_dir() else [path])
+
+    def unsafe(name: str) -> list[str]:
+        """Files of a table's newest state, and of its log, that a power cut may take."""
+        table = dataset.root / name
+        needed = {*(table / "_delta_log").iterdir(), *(table / path for path in replay(table).files)}
+        return sorted(str(path.relative_to(table)) for path in needed - safe)
+
+    def commit_safely(*arguments: Any) -> bool:
+        assert unsafe("_connector_checkpoints") == []
+        assert not (dataset.root / "rows").exists() or unsafe("rows") == []
+        return commit(*arguments)
+
+    def carry_out_safely(*arguments: Any) -> None:
+        assert unsafe("_connector_checkpoints") == []
+        carry_out(*arguments)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    monkeypatch.setattr(LedgerTable, "commit", commit_safely)
+    monkeypatch.setattr(Table, "carry_out", carry_out_safely)
+    monkeypatch.setattr(tables, "time", SimpleNamespace(time=lambda: time.time() + 3600))  # small files are old
+    wider = dataclasses.replace(SMALL, columns=(*SMALL.columns, Column("w", STRING)))
+    sink = build_sink(context(dataset, write_mode=mode))
+    number = (await sink.claim()).number
+    await sink.prepare(SMALL)
+    for at in range(1, 13):
+        await sink.write(Transaction(number + at, (noise(at, 3, 10),), "list"))
+    await sink.prepare(wider)
+    more = batch(wider, 13, (UPSERT, (1, "x", "y")))
+    await sink.write(Transaction(number + 13, (more,), "list"))
+    await sink.close()
+    assert unsafe("rows") == []
+    assert any(
+        "add" in each and each["add"]["dataChange"] is False for log in actions(dataset.root / "rows") for each in log
+    )
