@@ -24,6 +24,8 @@ from tests.integration.mysql.reading import Reading
 from tests.integration.mysql.test_definitions import settle
 
 EACH = variants("mysql-gtids", "mariadb", long=("mysql-files", "mysql-compressed", "mariadb-compressed"))
+OWN = variants("mariadb", long=("mysql-gtids", "mysql-files"))
+"""Where a test starts a server of its own."""
 TABLE = "(id INT PRIMARY KEY, a VARCHAR(10), b VARCHAR(10))"
 CHANGES = ("INSERT INTO t VALUES (3, 'xa', 'xa')", "UPDATE t SET a = 'xa' WHERE id = 1", "DELETE FROM t WHERE id = 2")
 
@@ -198,6 +200,7 @@ async def test_one_phase_is_a_commit(table: Database) -> None:
         assert not reading.incidents
 
 
+@pytest.mark.parametrize("variant", OWN)
 async def test_a_part_of_the_log_that_is_gone(variant: str) -> None:
     """Then it can't be known whose rows it has; the message says since when the log is there."""
     with start(variant) as server:
@@ -222,6 +225,7 @@ async def test_a_part_of_the_log_that_is_gone(variant: str) -> None:
             assert [incident.kind for incident in again.incidents] == ["resnapshot"]
 
 
+@pytest.mark.parametrize("variant", OWN)
 async def test_a_server_that_is_started_again_in_between(variant: str) -> None:
     with start(variant) as server:
         server.execute("CREATE DATABASE d")
@@ -240,12 +244,14 @@ async def test_a_server_that_is_started_again_in_between(variant: str) -> None:
             assert not reading.incidents
 
 
+@pytest.mark.parametrize("variant", variants("mariadb"))
 async def test_a_copy_waits_until_readers_see_what_has_committed(
     table: Database, variant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """MariaDB writes the end of an XA transaction into its log before readers see its rows: one stands between the two."""
-    if not table.server.is_mariadb:
-        pytest.skip("MySQL's executed set has only what readers can see")
+    """MariaDB writes the end of an XA transaction into its log before readers see its rows: one stands between the two.
+
+    (MySQL's executed set has only what readers can see.)
+    """
     prepare(table, *CHANGES)
     looks = []
 
