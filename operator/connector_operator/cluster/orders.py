@@ -89,10 +89,6 @@ class Orders:
         self._keep(seen.uid, written)
         return answer, written.delivery
 
-    def forget(self, uid: str) -> None:
-        """The Connector is gone."""
-        self._written.pop(uid, None)
-
     def _of(self, uid: str, job: str) -> _Written:
         found = self._written.get(uid)
         return found if found is not None and found.delivery.job == job else _Written(Delivery(job=job))

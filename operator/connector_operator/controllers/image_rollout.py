@@ -30,7 +30,9 @@ log = logging.getLogger(__name__)
 
 
 def read_standing(raw: Mapping[str, Any]) -> str:
-    """The reason of a raw Connector's condition RunnerUpToDate; "" if it has none."""
+    """The reason of a raw Connector's condition RunnerUpToDate; "" if it has none, or is being deleted: its status stays as it is then."""
+    if "deletionTimestamp" in raw.get("metadata", {}):
+        return ""
     conditions = (raw.get("status") or {}).get("conditions") or ()
     return next((str(c.get("reason", "")) for c in conditions if c.get("type") == "RunnerUpToDate"), "")
 

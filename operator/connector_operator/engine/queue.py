@@ -107,7 +107,3 @@ class WorkQueue:
         priority = self._again.pop(key, None)
         if priority is not None:
             self.add(key, priority)
-
-    def forget(self, key: Key) -> None:
-        """Drops the delayed visit of a key that is gone."""
-        self._due.pop(key, None)

@@ -78,15 +78,6 @@ async def test_of_several_delays_the_earliest_counts() -> None:
     assert await asyncio.wait_for(queue.get(), 20) == key("1")
 
 
-async def test_a_forgotten_key_does_not_come_back() -> None:
-    queue = WorkQueue()
-    queue.add(key("1"), delay=0.01)
-    queue.add(key("2"), delay=0.02)
-    queue.forget(key("1"))
-    assert await asyncio.wait_for(queue.get(), 20) == key("2")
-    assert len(queue) == 0
-
-
 def test_slots_are_kept_for_those_in_line() -> None:
     woken: list[Key] = []
     slots = Slots(2, woken.append)

@@ -89,6 +89,21 @@ def test_an_operator_that_is_restarted_where_it_has_stopped_knows_it_before_its_
     assert states == {"waiting": 1, "failed": 1, "current": 1}
 
 
+@pytest.mark.parametrize("reason", ["AwaitingTurn", "Updating", "UpdateFailed"])
+async def test_one_that_is_being_deleted_and_can_not_go_stops_nothing(reason: str) -> None:
+    """Its status says the same until it is gone: a finalizer waits, or a node is lost."""
+    rollout = ImageRollout(WorkQueue(), BAD, 1)
+    stuck, waiting = Key("connector", "default", "a-stuck"), Key("connector", "default", "waiting")
+    for key, said in ((stuck, reason), (waiting, "AwaitingTurn")):
+        rollout.note(key, {"metadata": {}, "status": {"conditions": [{"type": CONDITION, "reason": said}]}})
+    rollout.visit()
+    assert not rollout.turns().has_turn(("default", "waiting"))
+    leaving = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
+    rollout.note(stuck, {"metadata": leaving, "status": {"conditions": [{"type": CONDITION, "reason": reason}]}})
+    rollout.visit()
+    assert rollout.turns().has_turn(("default", "waiting"))
+
+
 async def test_who_gets_the_turn_is_visited_and_who_is_gone_stops_nothing() -> None:
     queue = WorkQueue()
     rollout = ImageRollout(queue, BAD, 1)
