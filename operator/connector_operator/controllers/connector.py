@@ -114,11 +114,12 @@ class ConnectorController:
         except ApiError as error:
             self._settle_slot(key, seen)
             if error.status == 409:
+                # The change has an event. Should the watch be behind, the delays grow: each try is a request in vain.
                 raise VisitError(
-                    "Conflict", "the Connector has changed meanwhile", delay=0.05, is_expected=True
+                    "Conflict", "the Connector has changed meanwhile", shortest=0.05, is_expected=True
                 ) from None
             if error.status == 404:
-                raise VisitError("Gone", "the Connector is gone", delay=1.0, is_expected=True) from None
+                raise VisitError("Gone", "the Connector is gone", shortest=1.0, is_expected=True) from None
             if is_malformed(error):
                 # The server can't accept this status (another version of the CRD, an edited schema): no retry helps.
                 message = f"the API server refuses the status: {error.message}"

@@ -74,7 +74,7 @@ class DatasetController:
             raise VisitError(
                 "StatusFailed",
                 f"writing the Dataset's status failed: {error}",
-                delay=0.2 if expected else None,
+                shortest=0.2 if expected else 0.5,
                 is_expected=expected,
             ) from None
 

@@ -27,13 +27,23 @@ class VisitError(Exception):
 
     Attributes:
         delay: When to visit again, in seconds; None: with growing delays.
+        shortest: The first of these, in seconds.
         is_expected: Part of normal operation (somebody else wrote first): not worth a warning.
     """
 
-    def __init__(self, reason: str, message: str, *, delay: float | None = None, is_expected: bool = False) -> None:
+    def __init__(
+        self,
+        reason: str,
+        message: str,
+        *,
+        delay: float | None = None,
+        shortest: float = _SHORTEST_DELAY,
+        is_expected: bool = False,
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.delay = delay
+        self.shortest = shortest
         self.is_expected = is_expected
 
 
@@ -84,7 +94,7 @@ class Workers:
         except VisitError as error:
             FAILURES.labels(reason=error.reason).inc()
             level = logging.DEBUG if error.is_expected else logging.WARNING
-            again = self._delay(key) if error.delay is None else error.delay
+            again = self._delay(key, error.shortest) if error.delay is None else error.delay
             log.log(level, "%s: looking again in %.1f s", error, again, extra=_about(key))
         except Exception:
             # An unexpected error with one object must not stop the others: it alone waits, and the error is reported.
@@ -95,9 +105,9 @@ class Workers:
         if again is not None:
             self._queue.add(key, Priority.CLUSTER, max(again, 0.001))
 
-    def _delay(self, key: Key) -> float:
+    def _delay(self, key: Key, shortest: float = _SHORTEST_DELAY) -> float:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        return backoff_delay(failures - 1, _SHORTEST_DELAY, _LONGEST_DELAY, random.random(), _JITTER)  # noqa: S311
+        return backoff_delay(failures - 1, shortest, _LONGEST_DELAY, random.random(), _JITTER)  # noqa: S311
 
 
 def _about(key: Key) -> dict[str, str]:

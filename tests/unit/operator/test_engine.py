@@ -78,6 +78,35 @@ async def test_of_several_delays_the_earliest_counts() -> None:
     assert await asyncio.wait_for(queue.get(), 20) == key("1")
 
 
+async def test_conflicts_in_a_row_come_further_and_further_apart() -> None:
+    """The watch may be behind for a minute: until it shows the change, each visit is a write in vain."""
+    queue, delays = WorkQueue(), list[float]()
+    enough = asyncio.Event()
+
+    async def visit(_: Key) -> float | None:
+        await asyncio.sleep(0)
+        raise VisitError("Conflict", "changed meanwhile", shortest=0.05, is_expected=True)
+
+    def note(added: Key, priority: Priority = Priority.CLUSTER, delay: float = 0) -> None:
+        if added == key("1") and delay:
+            delays.append(delay)
+            WorkQueue.add(queue, added, priority)
+            if len(delays) == 10:
+                enough.set()
+        else:
+            WorkQueue.add(queue, added, priority, delay)
+
+    queue.add = note  # type: ignore[method-assign]
+    queue.add(key("1"))
+    working = asyncio.create_task(Workers(queue, visit, 1).run())
+    async with asyncio.timeout(60):
+        await enough.wait()
+    working.cancel()
+    assert delays[0] <= 0.06
+    assert delays[9] >= 0.05 * 2**9 * 0.8
+    assert sum(delays[:10]) > 30
+
+
 def test_slots_are_kept_for_those_in_line() -> None:
     woken: list[Key] = []
     slots = Slots(2, woken.append)
