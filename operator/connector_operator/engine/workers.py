@@ -84,6 +84,8 @@ class Workers:
                     await self._serve(key)
             finally:
                 self._queue.done(key)
+            # A visit that needs no request waits for nothing: thousands in a row would hold up the Lease and the probes.
+            await asyncio.sleep(0)
 
     async def _serve(self, key: Key) -> None:
         started = time.monotonic()

@@ -1,6 +1,7 @@
 """Line, queue, slots and workers: fair, one worker a key, nobody starves, one key's failure is its own."""
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
@@ -105,6 +106,28 @@ async def test_conflicts_in_a_row_come_further_and_further_apart() -> None:
     assert delays[0] <= 0.06
     assert delays[9] >= 0.05 * 2**9 * 0.8
     assert sum(delays[:10]) > 30
+
+
+async def test_visits_that_wait_for_nothing_leave_room_for_others() -> None:
+    """At a resync of thousands that are as they should be; the Lease is renewed by the same loop."""
+    queue, visited, turns = WorkQueue(), list[Key](), list[int]()
+
+    async def visit(visited_key: Key) -> float | None:
+        visited.append(visited_key)
+        return None
+
+    async def renew() -> None:
+        while len(visited) < 200:
+            turns.append(len(visited))
+            await asyncio.sleep(0)
+
+    for number in range(200):
+        queue.add(key(str(number)), Priority.RESYNC)
+    working = asyncio.create_task(Workers(queue, visit, 4).run())
+    await renew()
+    working.cancel()
+    assert len(turns) > 20
+    assert max(after - before for before, after in pairwise(turns)) <= 8
 
 
 def test_slots_are_kept_for_those_in_line() -> None:
