@@ -21,13 +21,43 @@ KEEPS_FILES = "gc.enabled"
 """With `false` no file of the table may be removed, since others use them, too."""
 
 
-def expire(table: IcebergTable, keep: int, number: int) -> None:
+class Manifests:
+    """The manifests of one table's snapshots; a snapshot never changes, so that each list of them is read once."""
+
+    def __init__(self) -> None:
+        self._paths: dict[str, list[str]] = {}
+        self._manifests: dict[str, ManifestFile] = {}
+
+    def of(self, io: FileIO, snapshots: Iterable[Snapshot]) -> dict[str, ManifestFile]:
+        """All manifests of these snapshots, by path."""
+        found = {}
+        for snapshot in snapshots:
+            if snapshot.manifest_list not in self._paths:
+                listed = {
+                    each.manifest_path: self._manifests.get(each.manifest_path, each) for each in snapshot.manifests(io)
+                }
+                self._manifests |= listed
+                self._paths[snapshot.manifest_list] = [each.manifest_path for each in listed.values()]
+            for path in self._paths[snapshot.manifest_list]:
+                found[path] = self._manifests[path]
+        return found
+
+    def keep(self, snapshots: Iterable[Snapshot]) -> None:
+        """Forgets those of all other snapshots."""
+        lists = {each.manifest_list for each in snapshots}
+        self._paths = {name: paths for name, paths in self._paths.items() if name in lists}
+        used = {path for paths in self._paths.values() for path in paths}
+        self._manifests = {path: each for path, each in self._manifests.items() if path in used}
+
+
+def expire(table: IcebergTable, keep: int, number: int, manifests: Manifests | None = None) -> None:
     """Forgets all but the newest snapshots, every now and then; a branch's or a tag's own stays.
 
     Args:
         table: As it was read last.
         keep: How many stay; 0 for all.
         number: The number of the commit.
+        manifests: Those that were read before; None for none.
     """
     if not keep or number % EVERY:
         return
@@ -35,8 +65,10 @@ def expire(table: IcebergTable, keep: int, number: int) -> None:
     with suppress(CommitFailedException, FileNotFoundError):
         old = old_snapshots(table, keep)
         if old:
-            files = only_theirs(table, old) if table.metadata.properties.get(KEEPS_FILES) != "false" else []
+            known = manifests or Manifests()
+            files = only_theirs(table, old, known) if table.metadata.properties.get(KEEPS_FILES) != "false" else []
             forget(table, old)
+            known.keep(table.metadata.snapshots)
             remove_files(table.io, files)
 
 
@@ -60,21 +92,17 @@ def forget(table: IcebergTable, old: Sequence[Snapshot]) -> None:
     commit.commit_transaction()
 
 
-def only_theirs(table: IcebergTable, old: Sequence[Snapshot]) -> list[str]:
+def only_theirs(table: IcebergTable, old: Sequence[Snapshot], known: Manifests) -> list[str]:
     """The locations of files that no other snapshot has."""
     gone = {each.snapshot_id for each in old}
     kept = [each for each in table.metadata.snapshots if each.snapshot_id not in gone]
     lists = {each.manifest_list for each in old} - {each.manifest_list for each in kept}
-    stay = _manifests(table.io, kept)
-    leave = [each for path, each in _manifests(table.io, old).items() if path not in stay]
+    stay = known.of(table.io, kept)
+    leave = [each for path, each in known.of(table.io, old).items() if path not in stay]
     files = set(_data_files(table.io, leave))
     if files:
         files -= set(_data_files(table.io, stay.values()))
     return [*files, *(each.manifest_path for each in leave), *lists]
-
-
-def _manifests(io: FileIO, snapshots: Iterable[Snapshot]) -> dict[str, ManifestFile]:
-    return {each.manifest_path: each for snapshot in snapshots for each in snapshot.manifests(io)}
 
 
 def _data_files(io: FileIO, manifests: Iterable[ManifestFile]) -> Iterable[str]:

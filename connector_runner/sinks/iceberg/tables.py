@@ -26,7 +26,7 @@ from connector_runner.sinks.iceberg.commits import SETTINGS, OneCommit, restore_
 from connector_runner.sinks.iceberg.compaction import Compaction
 from connector_runner.sinks.iceberg.data_files import remove_files, write_data_files
 from connector_runner.sinks.iceberg.errors import OVERTAKEN
-from connector_runner.sinks.iceberg.expiry import expire
+from connector_runner.sinks.iceberg.expiry import Manifests, expire
 from connector_runner.sinks.iceberg.merging import as_now, merged_rows, merged_schema, plan_merge
 from connector_runner.sinks.iceberg.partitions import build_spec
 from connector_runner.sinks.iceberg.placing import Placing
@@ -73,6 +73,7 @@ class Table:
         self._target_bytes = target_bytes
         self._compaction = Compaction(compact_seconds, target_bytes)
         self._pending = pending
+        self._manifests = Manifests()
         self._iceberg: IcebergTable | None = None
         self._next_number: dict[str, int] = {}
 
@@ -188,7 +189,7 @@ class Table:
                     self._require_staged(intent, error)
                     return  # another runner has carried it out meanwhile, and needs the file no more
                 self._compaction.compact(self.iceberg, time.time())
-                expire(self.iceberg, self._keep, intent.version)
+                expire(self.iceberg, self._keep, intent.version, self._manifests)
                 return
         raise TransientError(
             f"the table {self.name} was changed by others {TRIES} times while a commit was tried",
