@@ -14,6 +14,7 @@ from connector_runner.schemas.kinds.naming import GROUP, ID_PATTERN, MAX_CONNECT
 
 ANNOTATION_ID = f"{GROUP}/id"
 """Holds the id as it was given, since a resource's name can't have its capitals and underscores."""
+_ID = re.compile(ID_PATTERN.removeprefix("^").removesuffix("$"))
 
 
 class BadIdError(ValueError):
@@ -26,7 +27,7 @@ def resource_name(connector_id: str) -> str:
     Raises:
         BadIdError: The id has characters that the schema does not allow, or maps to no valid name.
     """
-    if not re.fullmatch(ID_PATTERN.removeprefix("^").removesuffix("$"), connector_id):
+    if not _ID.fullmatch(connector_id):
         raise BadIdError("an id has the letters a-z and A-Z, digits, - and _ only, at least one of them")
     name = connector_id.lower().replace("_", "-").strip("-")
     if not name:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC
 from typing import Any
 
 import msgspec
@@ -125,4 +126,4 @@ def open_config(spec: Mapping[str, Any]) -> dict[str, Any]:
 def _milliseconds(text: str) -> str:
     """A time in the seed's format: `2023-03-24T14:56:10.000Z`."""
     moment = parse_time(text)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z" if moment else text
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if moment else text
