@@ -18,6 +18,8 @@ import jsonschema
 import yaml
 
 Schema = dict[str, Any]
+_ADDRESS = re.compile(r"\^(\w+)s\?://\.\+")
+"""The pattern of addresses with an encrypted and a plain form."""
 
 
 @cache
@@ -173,7 +175,7 @@ def _explain(error: jsonschema.ValidationError, path: str, partial: bool) -> Ite
         case "enum":
             message = f"{found} is not one of {', '.join(map(str, limit))}"
         case "pattern":
-            message = f"{found} does not match {limit}"
+            message = f"{found} {_say_pattern(limit, error.schema)}"
         case "minItems" | "minLength":
             message = f"must have at least {limit} {'item' if error.validator == 'minItems' else 'character'}(s)"
         case "minimum" | "maximum":
@@ -181,3 +183,11 @@ def _explain(error: jsonschema.ValidationError, path: str, partial: bool) -> Ite
         case _:
             message = "is not valid" if secret else error.message
     yield ConfigProblem(where, message)
+
+
+def _say_pattern(pattern: str, schema: Any) -> str:
+    """What is wrong with a text that a pattern refuses: in words for addresses, else with what the schema says the text is."""
+    if address := _ADDRESS.fullmatch(pattern):
+        return f"must begin with {address[1]}:// or {address[1]}s://"
+    meant = schema.get("description", "") if isinstance(schema, dict) else ""
+    return f"does not match {pattern}" + (f": {meant.partition('. ')[0].rstrip('.')}" if meant else "")

@@ -159,6 +159,36 @@ const TESTS = {
     await page.getByText(/There is no connector of this name/).waitFor();
   },
 
+  async "what is done is said for a while, and while one looks at it; what failed stays"(page) {
+    await page.clock.install();
+    await signIn(page);
+    await page.locator(".rows .row:has(.pill.good) a").first().click();
+    const again = page.getByRole("button", { name: "Look for streams again" });
+    await again.waitFor();
+    // From here on the page's time stands still but for what is skipped.
+    await page.clock.pauseAt((await page.evaluate(() => Date.now())) + 60_000);
+    await again.click();
+    const note = page.locator(".toast.good", { hasText: "asks its source for the streams again" });
+    await note.hover();
+    await page.clock.fastForward(60_000);
+    assert.equal(await note.count(), 1);
+    await note.getByRole("button", { name: "Dismiss" }).focus();
+    await page.mouse.move(0, 0);
+    await page.clock.fastForward(60_000);
+    assert.equal(await note.count(), 1);
+    await again.focus();
+    await page.clock.fastForward(60_000);
+    await note.waitFor({ state: "detached" });
+    await page.route("**/rediscover", (route) => route.abort());
+    await again.click();
+    const failed = page.locator(".toast.bad");
+    await failed.waitFor();
+    await page.clock.fastForward(600_000);
+    assert.equal(await failed.count(), 1);
+    await failed.getByRole("button", { name: "Dismiss" }).click();
+    assert.equal(await page.locator(".toast").count(), 0);
+  },
+
   async "the token is nowhere but in memory, and gone after signing out"(page) {
     await signIn(page);
     await page.locator(".rows .row").first().waitFor();

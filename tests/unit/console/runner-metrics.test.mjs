@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { sayUntil } from "../../../operator/connector_operator/api/static/console/cards.js";
 import { readSeries, RunnerMetrics } from "../../../operator/connector_operator/api/static/console/runner-metrics.js";
 import { Refusal } from "../../../operator/connector_operator/api/static/console/session.js";
 
@@ -18,30 +19,50 @@ test("another execution counts from zero, and an unknown lag is no point", () =>
   assert.equal(lags.length, 3);
 });
 
-/** Asks once; says what came of it and after how long it asks again (null: never). */
-async function askOnce(answer) {
+/** Asks as often as there are answers; says what came of it and after how long it asked again each time (null: never). */
+async function ask(...answers) {
   const waits = [];
+  const again = [];
   globalThis.document = { hidden: false };
   const { setTimeout: before } = globalThis;
-  globalThis.setTimeout = (_, milliseconds) => void waits.push(milliseconds);
+  globalThis.setTimeout = (run, milliseconds) => void (waits.push(milliseconds), again.push(run));
   try {
-    const metrics = new RunnerMetrics({ session: { get: answer }, path: "p", onChange: () => {} });
+    const left = [...answers];
+    const metrics = new RunnerMetrics({ session: { get: async () => left.shift()() }, path: "p", onChange: () => {} });
     metrics.want(true);
+    while (left.length) {
+      await new Promise((resolve) => setImmediate(resolve));
+      again.shift()?.();
+    }
     await new Promise((resolve) => setImmediate(resolve));
     metrics.end();
-    return { metrics, wait: waits[0] ?? null };
+    return { metrics, waits };
   } finally {
     globalThis.setTimeout = before;
   }
 }
 
+const say = () => sample(10, 1);
+const refuse = (status) => () => { throw new Refusal(status, "no"); };
+
 test("who may not read them is not asked again; what may pass is tried later", async () => {
-  const asked = await askOnce(async () => sample(10, 1));
-  assert.deepEqual([asked.metrics.samples.length, asked.wait], [1, 5000]);
-  for (const [status, wait] of [[403, null], [401, null], [502, 60_000], [409, 60_000], [0, 60_000]]) {
-    const refused = await askOnce(async () => { throw new Refusal(status, "no"); });
-    assert.deepEqual([refused.metrics.refusal.status, refused.wait, refused.metrics.hasSeries], [status, wait, false]);
+  const asked = await ask(say);
+  assert.deepEqual([asked.metrics.samples.length, asked.waits], [1, [5000]]);
+  for (const [status, waits] of [[403, []], [401, []], [502, [5000]], [409, [5000]], [0, [5000]]]) {
+    const refused = await ask(refuse(status));
+    assert.deepEqual([refused.metrics.refusal.status, refused.waits, refused.metrics.hasSeries], [status, waits, false]);
   }
+});
+
+test("a pod that begins is asked soon again, one that is not reached less and less often", async () => {
+  const no = refuse(502);
+  assert.deepEqual((await ask(no, no, no, no, no, no)).waits, [5000, 10_000, 20_000, 40_000, 60_000, 60_000]);
+  assert.deepEqual((await ask(no, no, say, no)).waits, [5000, 10_000, 5000, 5000]);
+});
+
+test("an empty plot says until when, by where its points would come from", async () => {
+  assert.match(sayUntil({ isWanted: true, refusal: null }), /in a moment/);
+  assert.match(sayUntil({ isWanted: true, refusal: new Refusal(403, "no") }), /within about two minutes/);
 });
 
 test("points of more than an hour ago are forgotten", async () => {

@@ -12,6 +12,7 @@ from connector_runner.schemas.config import (
     config_schema,
     connector_types,
     fill_defaults,
+    find_problems,
     merge_config,
     secret_properties,
 )
@@ -122,6 +123,23 @@ def test_all_problems_are_told_at_once_with_their_paths() -> None:
     ]
     assert "S3cr3t!" not in " ".join(problems)
     assert "off, on" in problems[-1]
+
+
+@pytest.mark.parametrize(
+    ("connector_type", "config", "said"),
+    [
+        ("COINBASE", {"url": "http://x"}, '"http://x" must begin with ws:// or wss://'),
+        ("COINBASE", {"restUrl": "x"}, '"x" must begin with http:// or https://'),
+        (
+            "ETHEREUM",
+            {"addresses": ["1"]},
+            '"1" does not match ^0x[0-9a-fA-F]{40}$: A contract\'s address, 20 bytes in hexadecimal',
+        ),
+    ],
+)
+def test_a_pattern_is_said_in_words(connector_type: str, config: dict[str, object], said: str) -> None:
+    problems = find_problems(config, config_schema(connector_type), partial=True)
+    assert said in [problem.message for problem in problems]
 
 
 def test_what_secrets_may_still_bring_is_not_missing() -> None:

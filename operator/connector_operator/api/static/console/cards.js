@@ -93,10 +93,12 @@ export class NowFigures {
     this.source.hidden = this.plots.hidden;
     this.idle.hidden = detail.state === "running" || Boolean(progress);
     show(this.idle, "It does not run now, so nothing is counted. How its last execution ended stands under Executions.");
-    this.rate.set(rates, rate === null ? "–" : formatShort(rate));
-    this.lag.set(lags, lag === undefined || lag === null ? "–" : formatSeconds(lag));
+    const until = sayUntil(metrics);
+    const isKnown = rates.length > 1;
+    this.rate.set(rates, rate === null ? "–" : formatShort(rate), until);
+    this.lag.set(lags, lag === undefined || lag === null ? "–" : formatSeconds(lag), isKnown ? "Not known yet how far it is behind." : until);
     const commit = isLive ? commits.at(-1)?.value : progress?.commitMilliseconds;
-    this.commit.set(commits, commit === undefined || commit === null ? "–" : formatMilliseconds(commit));
+    this.commit.set(commits, commit === undefined || commit === null ? "–" : formatMilliseconds(commit), isKnown ? "Drawn once it has committed rows a few times." : until);
     redraw(this.figures, [
       ["Rows", progress ? formatCount(progress.rows || 0) : "–", "committed by this execution"],
       ["Dead letters", progress ? formatCount(progress.refused || 0) : "–", "rows that the dataset refused"],
@@ -115,6 +117,12 @@ export class NowFigures {
     this.said = said;
     show(this.source, saySource(metrics));
   }
+}
+
+/** What a plot is empty for, just after a start: the first one, or that after a fault was mended. */
+export function sayUntil(metrics) {
+  if (metrics.isWanted && !metrics.refusal) return "The runner is asked every five seconds: drawn in a moment.";
+  return "A runner reports once a minute, the first time a minute after its start, also of one that follows a repair: drawn from its second report on, within about two minutes.";
 }
 
 /** Where the plots come from, and why not from the better source. */

@@ -84,13 +84,25 @@ export function announce(text) {
   if (place) place.textContent = text;
 }
 
-/** Shows a sentence for a while at the bottom of the page. */
+/** So long a message is shown that something is done. */
+const SHOWN = 6000;
+
+/** Shows a sentence at the bottom of the page: what is done for a while, and as long as pointer or focus are on it; what failed until it is dismissed. */
 export function toast(text, tone = "good", commands = []) {
   const place = document.getElementById("toasts");
   const note = h(`div.toast.${tone}`, {}, h("div", {}, text, buildCommands(commands)), h("button.quiet", { type: "button", "aria-label": "Dismiss", onclick: () => note.remove() }, "×"));
   place.append(note);
   announce(text);
-  if (tone === "good") setTimeout(() => note.remove(), 6000);
+  if (tone === "good") leaveLater(note);
+}
+
+function leaveLater(note) {
+  let timer = setTimeout(() => note.remove(), SHOWN);
+  const wait = () => {
+    clearTimeout(timer);
+    if (!note.matches(":hover, :focus-within")) timer = setTimeout(() => note.remove(), SHOWN);
+  };
+  for (const kind of ["mouseenter", "mouseleave", "focusin", "focusout"]) note.addEventListener(kind, () => queueMicrotask(wait));
 }
 
 /** What an administrator types so that something is allowed; null for nothing. */

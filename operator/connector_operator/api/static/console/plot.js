@@ -28,10 +28,11 @@ export class Plot {
     this.element = h("figure.plot", {}, h("figcaption", {}, h("span", {}, title), this.value), this.body);
   }
 
-  set(points, value) {
+  /** @param {string} until what there is to read while two points are not there */
+  set(points, value, until) {
     this.value.textContent = value;
     if (points.length < 2) {
-      redraw(this.body, h("p.hint", {}, "Drawn from two reports on, so within two minutes."));
+      redraw(this.body, h("p.hint", {}, until));
       return;
     }
     const { line, area, most, span } = trace(points);

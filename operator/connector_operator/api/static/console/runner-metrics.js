@@ -3,7 +3,7 @@
 import { Refusal } from "./session.js";
 
 const EVERY = 5000;
-/** After a refusal that may pass: the pod begins, the API server does not reach it. */
+/** At the most after refusals that may pass: the pod begins, the API server does not reach it. The first are tried sooner. */
 const LATER = 60_000;
 /** So long are points kept: while the page is open, an hour at the most. */
 const KEPT_SECONDS = 3600;
@@ -30,6 +30,7 @@ export class RunnerMetrics {
     this.samples = [];
     /** Why there is no answer; null while there is one. */
     this.refusal = null;
+    this.refusals = 0;
     this.isWanted = false;
   }
 
@@ -37,6 +38,7 @@ export class RunnerMetrics {
   want(isRunning) {
     if (isRunning === this.isWanted) return;
     this.isWanted = isRunning;
+    this.refusals = 0;
     clearTimeout(this.timer);
     if (isRunning) this.#ask();
     else this.refusal = null;
@@ -64,7 +66,8 @@ export class RunnerMetrics {
         if (!(error instanceof Refusal)) throw error;
         this.refusal = error;
         // Who may not read them now is not asked again: each refusal stands in the cluster's audit log.
-        pause = [401, 403].includes(error.status) ? null : LATER;
+        pause = [401, 403].includes(error.status) ? null : Math.min(LATER, EVERY * 2 ** this.refusals);
+        this.refusals += 1;
       }
       if (!this.isWanted) return;
       this.onChange();
@@ -74,6 +77,7 @@ export class RunnerMetrics {
 
   #take(sample) {
     this.refusal = null;
+    this.refusals = 0;
     this.samples.push(sample);
     while (this.samples[0].at < sample.at - KEPT_SECONDS) this.samples.shift();
   }
