@@ -47,6 +47,18 @@ def read_display(request: web.Request) -> bool:
     return text == "true"
 
 
+def read_wait(request: web.Request, most: int) -> int:
+    """How many seconds a PUT waits for the new state: `wait`, at most what the API is set to.
+
+    Raises:
+        ProblemError: 400, if it is no whole number.
+    """
+    text = request.query.get("wait", str(most))
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise ProblemError(400, f"wait is a number of seconds, not {text[:80]!r}")
+    return min(int(text), most)
+
+
 def answer_json(value: Any, status: int = 200) -> web.Response:
     """A JSON answer, with a newline at the end for people who use curl."""
     return web.Response(

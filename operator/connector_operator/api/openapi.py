@@ -145,6 +145,16 @@ def _display() -> Node:
     }
 
 
+def _wait() -> Node:
+    return {
+        "name": "wait",
+        "in": "query",
+        "required": False,
+        "description": "How many seconds the answer waits for the new state, at most; 0 for none. More than the API's `--wait` is that.",
+        "schema": {"type": "integer", "minimum": 0, "maximum": 999_999_999},
+    }
+
+
 def _array(items: Node, **more: Any) -> Node:
     return {"type": "array", "items": items, **more}
 
@@ -189,7 +199,8 @@ def _update() -> Node:
         "properties": {"id": {"type": "string"}, "state": schemas.build_state_schema()},
     }
     body = {"required": True, **_json(_reference("ConnectorUpdate"))}
-    return _operation("updateConnector", "Select a stream, start, stop, change", answer, _WRITING, requestBody=body)
+    summary = "Select a stream, start, stop, change"
+    return _operation("updateConnector", summary, answer, _WRITING, parameters=[_wait()], requestBody=body)
 
 
 def _delete() -> Node:

@@ -45,7 +45,7 @@ async def serving(settings: ApiSettings, namespace: str, location: Location) -> 
     async with AsyncExitStack() as stack:
         cluster = Cluster(location, timeout=settings.cluster_timeout, connections=settings.max_connections)
         stack.push_async_callback(cluster.close)
-        service = ConnectorService(cluster, namespace, settings.wait)
+        service = ConnectorService(cluster, namespace)
         fleet = FleetService(cluster, namespace)
         rows, streams = RowsService(cluster, fleet, namespace), StreamsService(cluster, fleet, namespace)
         routes = FleetRoutes(fleet, rows, streams, settings.client_timeout)

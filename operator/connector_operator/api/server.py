@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 
 from connector_operator.api import console, page, schemas
 from connector_operator.api.admission import Admission
-from connector_operator.api.answers import answer_json, answer_problem, read_display, read_name, read_token
+from connector_operator.api.answers import answer_json, answer_problem, read_display, read_name, read_token, read_wait
 from connector_operator.api.connections import GuardedConnection
 from connector_operator.api.fleet_routes import FleetRoutes
 from connector_operator.api.identity import BadIdError, resource_name
@@ -93,10 +93,11 @@ class ConnectorsApi:
 
     async def update(self, request: web.Request) -> web.Response:
         """PUT /connectors/connector/:name."""
-        token, name, body = read_token(request), read_name(request), await self._body(request)
+        token, name, seconds = read_token(request), read_name(request), read_wait(request, self._settings.wait)
+        body = await self._body(request)
         async with self._room.admit(len(body)):
             changed = await self._service.update(token, name, body)
-        return answer_json(await self._service.settle(token, changed))
+        return answer_json(await self._service.settle(token, changed, seconds))
 
     async def delete(self, request: web.Request) -> web.Response:
         """DELETE /connectors/connector/:name."""

@@ -29,9 +29,8 @@ _BACKOFF = 0.02  # seconds, multiplied by the number of attempts
 class ConnectorService:
     """Connectors of one namespace."""
 
-    def __init__(self, cluster: Cluster, namespace: str, wait_seconds: float) -> None:
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
         self._cluster = cluster
-        self._wait = wait_seconds
         self._secrets = f"/api/v1/namespaces/{namespace}/secrets"
         self._connectors = f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{CONNECTORS}"
 
@@ -114,13 +113,13 @@ class ConnectorService:
                 await asyncio.sleep(_BACKOFF * attempt)
         raise ProblemError(409, f"connector '{asked}' is being changed by others all the time ({refusal}); try again")
 
-    async def settle(self, token: str, connector: dict[str, Any]) -> dict[str, Any]:
-        """The answer of a PUT: the new state as soon as it is known, or the present state when the time is over.
+    async def settle(self, token: str, connector: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """The answer of a PUT: the new state as soon as it is known, or the present state when the time (in seconds) is over.
 
         A caller who may not watch gets the present state at once.
         """
         loop = asyncio.get_running_loop()
-        end = loop.time() + self._wait
+        end = loop.time() + seconds
         while not is_settled(connector) and (left := end - loop.time()) > 0:
             try:
                 connector = await self._watch(token, connector, left)

@@ -13,11 +13,12 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from connector_operator.api import schemas
-from connector_operator.api.answers import read_display, read_token
+from connector_operator.api.answers import read_display, read_token, read_wait
 from connector_operator.api.cluster import Location, LocationError, find_cluster
 from connector_operator.api.openapi import PROBLEMS, build_openapi
 from connector_operator.api.problems import ProblemError
 from connector_operator.api.process import ServeError, serving
+from connector_operator.api.service import ConnectorService
 from connector_operator.api.settings import ApiSettings, describe_settings, read_settings
 from connector_operator.crds.definitions import build_connector_crd
 from connector_operator.settings import SettingError
@@ -121,6 +122,23 @@ def test_display_is_true_or_false() -> None:
     assert [asked(""), asked("?displayConfigs=false"), asked("?displayConfigs=true")] == [False, False, True]
     with pytest.raises(ProblemError):
         asked("?displayConfigs=1")
+
+
+def test_how_long_a_put_waits_is_a_number_and_no_more_than_the_setting() -> None:
+    def asked(query: str) -> int:
+        return read_wait(make_mocked_request("PUT", f"/x{query}"), 10)
+
+    assert [asked(""), asked("?wait=0"), asked("?wait=7"), asked("?wait=600")] == [10, 0, 7, 10]
+    for text in ("", "-1", "1.5", "soon", "9" * 5000):
+        with pytest.raises(ProblemError):
+            asked(f"?wait={text}")
+
+
+async def test_a_put_that_waits_for_nothing_asks_for_nothing() -> None:
+    connector = {"metadata": {"name": "x", "generation": 2}, "spec": {"status": "running"}}
+    cluster: Any = None
+    answer = await ConnectorService(cluster, "any").settle("token", connector, 0)
+    assert answer["state"]["status"] == "pending"
 
 
 def test_a_cluster_that_nobody_named_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

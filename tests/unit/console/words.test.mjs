@@ -58,5 +58,6 @@ test("what a message has a person write into the manifest is a click here", () =
   assert.equal(byClicks("Stopped as requested; set spec.status to running to continue where it left off."), "Stopped as requested; press Start to continue where it left off.");
   assert.equal(byClicks("8 streams. Select one in spec.selectedStream."), "8 streams. Select streams on this page.");
   assert.equal(byClicks("End the other one, then set spec.restartedAt to any new text."), "End the other one, then press Restart.");
+  assert.equal(byClicks("Set `spec.selectedStream`."), "Select streams on this page.");
   assert.equal(byClicks("spec.streams: nothing matches"), "spec.streams: nothing matches");
 });

@@ -37,8 +37,9 @@ export class Session {
     return this.#send("POST", path, body);
   }
 
+  /** Changes a connector; what comes of it is seen by the watch, so the answer waits for nothing. */
   async put(path, body) {
-    return this.#send("PUT", path, body);
+    return this.#send("PUT", `${path}?wait=0`, body);
   }
 
   async delete(path) {

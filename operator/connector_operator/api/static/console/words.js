@@ -81,6 +81,7 @@ const CLICKS = [
   [/set spec\.status to running/g, "press Start"],
   [/Select one in spec\.selectedStream/g, "Select streams on this page"],
   [/set spec\.selectedStream/g, "select streams on this page"],
+  [/Set `spec\.selectedStream`/g, "Select streams on this page"],
   [/set spec\.restartedAt to any new text/g, "press Restart"],
   [/spec\.datasetId is not set; name a Dataset there/g, "no dataset is named; name one in the settings"],
 ];
