@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz.mysql.draw import Dialect, Draw
-from tests.fuzz.mysql.grammar.beginnings import ANY, MYSQL, draw_beginning
+from tests.fuzz.mysql.grammar.beginnings import ANY, MARIADB, MYSQL, draw_beginning
 from tests.fuzz.mysql.grammar.kinds import KINDS
 from tests.fuzz.mysql.grammar.motifs import MOTIFS, in_other_words
 from tests.fuzz.mysql.grammar.scene import Scene, Session
@@ -62,7 +62,7 @@ def test_every_kind_can_be_drawn(dialect: Dialect) -> None:
 def test_every_beginning_can_be_drawn(dialect: Dialect) -> None:
     draw = Draw("beginnings", dialect)
     found = [draw_beginning("we`ird", draw) for _ in range(400)]
-    assert len({beginning.kind for beginning in found}) == len(ANY) + (0 if dialect.is_mariadb else len(MYSQL))
+    assert len({beginning.kind for beginning in found}) == len(ANY) + len(MARIADB if dialect.is_mariadb else MYSQL)
     assert all(any("CREATE TABLE `we``ird` (" in step.sql for step in beginning.steps) for beginning in found)
 
 
