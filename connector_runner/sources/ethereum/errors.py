@@ -32,7 +32,10 @@ class NodeFailure(Exception):  # noqa: N818 - it carries a verdict, and is conve
         suggested: Number of blocks that would be accepted, or None.
         is_silence: The request timed out.
         is_unreachable: No connection was made, so the failure does not depend on the request.
+        place: The index of the endpoint that failed; None outside of a pool. While a request is tried again, another one is used.
     """
+
+    place: int | None = None
 
     def __init__(
         self,

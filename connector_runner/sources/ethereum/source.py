@@ -149,14 +149,10 @@ class EthereumSource:
 
     async def _head(self) -> Header | None:
         """The newest block that finality allows; None when there is none yet."""
-        announced = self._heads.take_announced()
+        announced, chain = self._heads.take_announced(), self._streams.chain
         finality = self._settings.finality
         if finality in (0, Tag.LATEST):
-            if (
-                announced is not None
-                and self._streams.chain is not None
-                and self._streams.chain.head == announced.parent_hash
-            ):
+            if announced is not None and chain is not None and chain.head is not None and chain.is_parent_of(announced):
                 return announced  # its blocks are fetched and checked in any case
             finality = Tag.LATEST
         if isinstance(finality, Tag):

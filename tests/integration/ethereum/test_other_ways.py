@@ -11,7 +11,9 @@ from aiohttp import web
 
 from connector_runner.sources.ethereum.endpoints import limits, outage
 from connector_runner.sources.ethereum.endpoints.limits import limits_of
+from connector_runner.sources.ethereum.errors import StaleAnswerError
 from connector_runner.sources.ethereum.fetch.logs import Fetcher
+from connector_runner.sources.ethereum.rpc.methods import RECEIPTS, TRACE_METHODS
 from connector_runner.sources.ethereum.settings import LogFilter
 from connector_runner.sources.ethereum.verify import proofs
 from connector_runner.sources.ethereum.verify.proofs import Prover
@@ -177,3 +179,52 @@ async def test_an_empty_bloom_of_a_block_with_receipts_leaves_nothing_out(
     assert emptied.hits
     columns, _ = EXPECTED["logs"]
     assert comparable(dataset.query(f"SELECT {columns} FROM chain")) == canonical(node, "logs", 1)
+
+
+async def test_what_another_endpoint_refuses_is_not_held_against_the_first(
+    chain: tuple[AnvilServer, Actors], proxy: FaultProxy
+) -> None:
+    """A request that fails at one endpoint goes to the next; what that one does not offer says nothing about the first."""
+    busy = Page(503, "busy")
+    for method in ("debug_traceBlockByHash", "eth_getBlockReceipts"):
+        proxy.inject(method, change=lambda _p, _a: busy, times=2)
+    proxy.inject("trace_block", change=error(-32601, "the method trace_block does not exist"))
+    async with FaultProxy(chain[0].url) as bare:
+        bare.inject(*TRACE_METHODS, RECEIPTS, change=error(-32601, "the method does not exist"))
+        async with connected([proxy, bare]) as nodes:
+            fetcher = Fetcher(nodes, 10)
+            header, _ = await fetcher.header(1)
+            assert await fetcher.block_receipts(header) is None, "the second endpoint was asked, and has none"
+            await nodes.rotate("back to the first")
+            assert nodes.index == 0
+            assert await fetcher.block_receipts(header) is not None
+            with pytest.raises(StaleAnswerError):
+                await fetcher.traces(header)
+            with pytest.raises(StaleAnswerError):
+                await fetcher.traces(header)
+            assert (await fetcher.traces(header))[0], "it is the first one's turn again, and it offers them"
+
+
+async def test_a_bloom_is_trusted_only_on_the_endpoint_that_it_is_from(
+    chain: tuple[AnvilServer, Actors], proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Headers come from an endpoint with wrong blooms, while another one, whose blooms were proven, is in use again."""
+    monkeypatch.setattr(proofs, "BLOCKS_TO_TRUST", 1)
+    node, actors = chain
+    wanted = LogFilter((actors.emitter.lower(),), ())
+    async with FaultProxy(node.url) as wrong:
+        wrong.inject(
+            "eth_getBlockByNumber",
+            change=result(lambda _p, found: {**found, "logsBloom": "0x" + "00" * 255 + "01"}),
+        )
+        async with connected([proxy, wrong]) as nodes:
+            fetcher = Fetcher(nodes, 10, Prover(head_from=1000))
+            proven = await fetcher.for_piece(is_shared=False).logs_of_range(5, 6, wanted)
+            await nodes.rotate("the first is slow")
+            piece = fetcher.for_piece(is_shared=True)
+            await piece.headers(7, 8)
+            await nodes.rotate("the second is slow, too")
+            found = await piece.logs_of_range(7, 8, wanted)
+            assert nodes.index == 0
+    assert all(one.logs for one in [*proven, *found]), "each of these blocks has logs of this address"
+    assert not any(one.is_left_out for one in found)

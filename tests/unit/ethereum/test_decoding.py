@@ -106,6 +106,16 @@ def test_malformed_blocks(raw: bytes) -> None:
         decode_header(raw)
 
 
+@pytest.mark.parametrize("zero", ["0x0", "0x", "0", 0])
+def test_a_header_with_nothing_where_a_number_is_expected(zero: str | int) -> None:
+    """Some nodes send 0x for 0, as for the number and the time of block 0."""
+    found = decode_header(
+        encode({"number": zero, "hash": OWN, "parentHash": PARENT, "timestamp": zero, "gasUsed": zero})
+    )
+    assert found is not None
+    assert (found.number, found.seconds) == (0, 0)
+
+
 def test_null_is_no_block() -> None:
     assert decode_block(b"null") is None
     assert decode_header(b"null") is None

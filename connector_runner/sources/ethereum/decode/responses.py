@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from connector_runner.protocols.batch import Row
-from connector_runner.sources.ethereum.decode.rows import Json, Members, block_time
+from connector_runner.sources.ethereum.decode.rows import Json, Members, block_time, whole_text
 from connector_runner.sources.ethereum.errors import MalformedAnswerError
 
 
@@ -132,8 +132,8 @@ def _header(
         raise MalformedAnswerError("block: hash and parentHash are not 32 bytes in hexadecimal")
     try:
         return Header(
-            number if type(number) is int else int(number, 0), own.lower(), parent.lower(),
-            seconds if type(seconds) is int else int(seconds, 0),
+            number if type(number) is int else whole_text(number), own.lower(), parent.lower(),
+            seconds if type(seconds) is int else whole_text(seconds),
             None if bloom is None or bloom == "0x" else int(bloom, 0),  # a bloom without bytes means that there is none
             transactions, receipts, withdrawals, gas,
         )  # fmt: skip

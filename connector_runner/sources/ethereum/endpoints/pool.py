@@ -104,6 +104,7 @@ class EndpointPool(EndpointSelection):
                 failure = NodeFailure(Verdict.TRANSIENT, "SourceChanged", error.message, is_unreachable=True)
             except NodeFailure as refusal:
                 failure = refusal
+                failure.place = used
             self._outage.failed(failure.message)
             self._ask_less(failure, calls, width, used, attempt)
             if failure.verdict in (Verdict.SHRINK, Verdict.MISSING, Verdict.UNSUPPORTED):

@@ -22,6 +22,7 @@ class EndpointSelection:
 
     Attributes:
         identity: The chain's identity, once it is known; endpoints on another chain are not used.
+        changes: How often the endpoint in use was replaced by another one.
     """
 
     def __init__(self, endpoints: Sequence[Endpoint], report: Report) -> None:
@@ -32,6 +33,7 @@ class EndpointSelection:
         self._lock = asyncio.Lock()
         self._free_at = [0.0] * len(endpoints)
         self.identity: str | None = None
+        self.changes = 0
 
     @property
     def endpoint(self) -> Endpoint:
@@ -128,6 +130,7 @@ class EndpointSelection:
     async def _go_over(self, place: int, **why: Any) -> None:
         # Changed before the first await, so that of several concurrent failures only the first one does it.
         self._current = place
+        self.changes += 1
         left, self._transport = self._transport, None
         self._report.count("endpoint_changes")
         self._report.note(f"going over to {self.endpoint.shown}", **why)

@@ -59,15 +59,25 @@ class BlockFetcher:
         self.missing: set[tuple[int, str]] = set()
         self.isolates = False
         self._refused: set[tuple[int, str]] = set()
+        self._changes = pool.changes
         self._found: dict[Hashable, Any] | None = (
             None  # what was already fetched for a piece that several streams share
         )
 
-    def for_piece(self) -> Self:
-        """Returns a copy for several streams that read the same blocks in sequence: nothing is requested or proven twice."""
+    def for_piece(self, *, is_shared: bool) -> Self:
+        """Returns a copy that reads some blocks, from one endpoint as long as `is_from_one`.
+
+        `is_shared`: several streams read them in sequence, so nothing is requested or proven twice.
+        """
         piece = copy.copy(self)
-        piece._found = {}
+        piece._found = {} if is_shared else None
+        piece._changes = self.pool.changes
         return piece
+
+    @property
+    def is_from_one(self) -> bool:
+        """Whether everything of this piece is from the endpoint in use."""
+        return self._changes == self.pool.changes
 
     async def _once(self, key: Hashable, make: Callable[[], Awaitable[T]]) -> T:
         """Makes a value for the first stream of a piece, and reuses it for the others."""
@@ -159,31 +169,39 @@ class BlockFetcher:
 
     async def offered(self, method: str, *params: Any) -> Answer | None:
         """Returns the result; None if the endpoint does not offer the method, which it is then not asked for again."""
-        lacking = self.pool.index, method
-        if lacking in self.missing:
+        if (self.pool.index, method) in self.missing:
             return None
         try:
             return await self.pool.call(method, *params)
         except NodeFailure as failure:
-            if failure.verdict is not Verdict.UNSUPPORTED:
-                raise
-            self.missing.add(lacking)
+            self._lacks(failure, method)
             return None
 
     async def _offered_somehow(self, method: str, *ways: Sequence[Any]) -> Answer | None:
         """Returns the result of the first variant of a request that the endpoint does not refuse; None if it refuses all."""
-        place = self.pool.index
-        for number, params in enumerate(ways):
-            if (lacking := (place, f"{method} {number}")) in self.missing:
+        names = [f"{method} {number}" for number in range(len(ways))]
+        for name, params in zip(names, ways, strict=True):
+            if (self.pool.index, name) in self.missing:
                 continue
             try:
                 return await self.pool.call(method, *params)
             except NodeFailure as failure:
-                if failure.verdict is not Verdict.UNSUPPORTED:
-                    raise
-            self.missing.add(lacking)
-        self.missing.add((place, method))
+                self._lacks(failure, name)
+        places = {place for place, _ in self.missing}
+        self.missing |= {
+            (place, method) for place in places if self.missing.issuperset((place, name) for name in names)
+        }
         return None
+
+    def _lacks(self, failure: NodeFailure, method: str) -> None:
+        """Records that an endpoint refused a method: the one that was asked last, not the one that was asked first.
+
+        Raises:
+            NodeFailure: It did not refuse it, but failed otherwise.
+        """
+        if failure.verdict is not Verdict.UNSUPPORTED or failure.place is None:
+            raise failure
+        self.missing.add((failure.place, method))
 
     async def one_way(self, way: str, method: str, *params: Any) -> Answer | None:
         """Returns the result of one of several alternative requests. None if it is refused repeatedly, for whatever reason.
@@ -245,7 +263,7 @@ class BlockFetcher:
         # A tracer's default timeout is 5 s per transaction; one longer than our timeout for the whole answer is useless.
         seconds = self.pool.limits.read_timeout(CALL_TREES).seconds
         patient = {**CALL_TRACER, "timeout": f"{seconds:.0f}s"}
-        answer = None
+        answer, changes = None, self.pool.changes
         if (used, CALL_TREES) not in self.missing:
             ways = (header.hash, patient), (header.hash, CALL_TRACER)
             answer = await self._offered_somehow(CALL_TREES, *ways)
@@ -253,6 +271,8 @@ class BlockFetcher:
             traces = found_objects(decode_objects(answer, "traces"), header, "traces")
             if are_call_trees(traces):
                 return True, traces, len(memoryview(answer))
+            if changes != self.pool.changes:
+                raise StaleAnswerError(f"the endpoint was changed while block {header.number} was traced")
             # Besu returns struct logs for any tracer.
             self.missing.add((used, CALL_TREES))
         answer = await self.offered(FLAT_TRACES, hex(header.number))

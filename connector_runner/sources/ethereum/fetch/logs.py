@@ -84,7 +84,8 @@ class Fetcher(BlockFetcher):
         if header.bloom == 0 and header.receipts_root != EMPTY_ROOT:
             return False  # an empty bloom although there are receipts: the node may have lost it, and reading is cheap
         may_leave_out = self.prover.family.bloom and not self.is_bloom_refuted and header.number < self.prover.head_from
-        return may_leave_out and not wanted.is_open and self._trust.excludes(header, wanted)
+        # A bloom is trusted where it was proven: on the endpoint that the header is from.
+        return may_leave_out and not wanted.is_open and self.is_from_one and self._trust.excludes(header, wanted)
 
     @property
     def _trust(self) -> BloomTrust:
@@ -201,7 +202,7 @@ class Fetcher(BlockFetcher):
         self, header: Header, size: int, logs: list[Json], more: int, holds: bool, wanted: LogFilter
     ) -> BlockLogs:
         """Keeps the logs that match, with their share of the bytes; and records whether the block's bloom had all logs."""
-        if logs and self.prover.family.bloom and header.bloom is not None:
+        if logs and self.prover.family.bloom and header.bloom is not None and self.is_from_one:
             self._do_once(("tried", header.hash), partial(self._trust.observe, holds))
         kept = logs if wanted.is_open else list(filter(passes(wanted), logs))
         return BlockLogs(

@@ -81,7 +81,7 @@ class PlanSet:
         Raises:
             StaleAnswerError, NodeFailure, ConnectorError, PlanFailuresError: See `_fetch`.
         """
-        piece = fetcher.for_piece() if len(self.plans) > 1 else fetcher
+        piece = fetcher.for_piece(is_shared=len(self.plans) > 1)
         return _joined(
             await self._fetch(piece.isolates, self.plans, lambda plan: plan.fetch_block(piece, number, number))
         )
@@ -92,7 +92,7 @@ class PlanSet:
         Raises:
             StaleAnswerError, NodeFailure, ConnectorError, PlanFailuresError: See `_fetch`.
         """
-        piece = fetcher.for_piece() if len(self.plans) > 1 else fetcher
+        piece = fetcher.for_piece(is_shared=len(self.plans) > 1)
 
         async def fetch(plan: StreamPlan) -> list[BlockRows]:
             assert plan.fetch_range is not None  # noqa: S101 - `has_range`
