@@ -295,6 +295,36 @@ def test_heartbeats_say_nothing_of_streams_that_may_be_quiet(stream: str) -> Non
     assert reader.behind == {}
 
 
+@pytest.mark.parametrize("lost", ["missing", "an object"])
+@pytest.mark.parametrize("kind", ["product", "currency"])
+def test_a_list_of_status_that_is_missing_says_nothing_about_its_kind(kind: str, lost: str) -> None:
+    name = {"product": "products", "currency": "currencies"}[kind]
+    status = messages.status(["BTC-USD"], {})
+    without = {key: value for key, value in status.items() if key != name}
+    without |= {name: {"a": 1}} if lost == "an object" else {}
+    reader = build_reader(STREAMS["status"], None, ())
+    whole = read(reader, messages.encode(status))
+    later = read(reader, messages.encode(without))
+    assert [row[0] for row in later.rows] == (["message"] if lost == "an object" else []), "nothing is gone"
+    assert [row[0] for row in read(reader, messages.encode(status)).rows if row[0] != "message"] == []
+    fresh = build_reader(STREAMS["status"], None, ())
+    first, second = read(fresh, messages.encode(without)), read(fresh, messages.encode(status))
+    prefixes = [row for row in [*first.rows, *second.rows] if len(row) < 2]
+    assert sorted(prefixes) == [("currency",), ("message",), ("product",)]
+    assert prefixes[-1] == (kind,), "its rows of before are replaced when the list comes"
+    kept = [row for row in [*first.rows, *second.rows] if len(row) > 1 and row[0] != "message"]
+    assert sorted(row[:2] for row in kept) == sorted(row[:2] for row in whole.rows if len(row) > 1)
+
+
+def test_an_item_of_status_without_an_id_makes_no_other_gone() -> None:
+    reader = build_reader(STREAMS["status"], None, ())
+    status = messages.status(["BTC-USD", "ETH-USD"], {})
+    read(reader, messages.encode(status))
+    items = [{key: value for key, value in item.items() if key != "id"} for item in status["products"]]
+    damaged = read(reader, messages.encode(status | {"products": [items[0], status["products"][1]]}))
+    assert damaged.rows == []
+
+
 def test_an_empty_status_does_not_empty_the_table() -> None:
     reader = build_reader(STREAMS["status"], None, ())
     assert read(reader, b'{"type":"status"}', b'{"type":"status","products":[],"currencies":[]}').rows == []

@@ -143,7 +143,8 @@ def is_exact(message: Struct, raw: bytes) -> bool:
     if isinstance(message, CONTROL):
         return True
     if isinstance(message, Status):  # its entries are read one by one, later
-        return raw.count(b":") == 3 + sum(bytes(item).count(b":") for item in (*message.products, *message.currencies))
+        items = (*(message.products or ()), *(message.currencies or ()))
+        return raw.count(b":") == 3 + sum(bytes(item).count(b":") for item in items)
     keys, has_time = 1, False
     for name, default in message_fields(message.__class__):
         value = getattr(message, name)

@@ -221,10 +221,10 @@ class Level2Update(Struct, tag="l2update"):
 
 
 class Status(Struct, tag="status"):
-    """`status`: all products and currencies, in every message."""
+    """`status`: all products and currencies, in every message; a list that is missing says nothing about its kind."""
 
-    products: list[msgspec.Raw] = []
-    currencies: list[msgspec.Raw] = []
+    products: list[msgspec.Raw] | None = None
+    currencies: list[msgspec.Raw] | None = None
     extra: Extra = field(default=None, name=EXTRA_WIRE_NAME)
 
 
