@@ -33,6 +33,7 @@ class RecordServer:
         times: When each request was handled, by the monotonic clock.
         busy: Seconds of the `Retry-After` that the next requests are answered with, one each.
         lose_answers: For this many requests the records are stored and the connection is cut.
+        conflicts: So many requests with a known key are answered with 409, as by a server that still works on the first one.
         is_mute: Set when a request is stored, or just taken, and its answer held back (see `mute_after`).
     """
 
@@ -49,6 +50,7 @@ class RecordServer:
         self.received: list[tuple[str, dict[str, str]]] = []
         self.busy: list[float] = []
         self.lose_answers = 0
+        self.conflicts = 0
         self.times: list[float] = []
         self.is_mute = threading.Event()
         self._answers_left: int | None = None
@@ -105,6 +107,9 @@ class RecordServer:
         key = handler.headers["Idempotency-Key"]
         if key in self.seen:
             self.repeated += 1
+            if self.conflicts:
+                self.conflicts -= 1
+                return self.reply(handler, 409, "a request with this key is being processed")
         else:
             self.seen.add(key)
             handling = query["duplicateKeyHandling"][0]

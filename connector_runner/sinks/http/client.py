@@ -10,6 +10,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Mapping
+from http import HTTPStatus
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 import msgspec
@@ -25,6 +26,10 @@ CONNECT_SECONDS = 5.0
 LONGEST_WAIT = 600.0
 REFUSING = {400, 409, 413, 422}
 LATER = {408, 423, 425, 429}
+
+
+class ConflictError(RefusedError):
+    """409: the rows are refused; or the server still works on an earlier request with the same idempotency key."""
 
 
 def _split(url: str) -> SplitResult:
@@ -157,7 +162,7 @@ class Client:
                 return
             raise RefusedError(said)
         if status in REFUSING:
-            raise RefusedError(said)
+            raise (ConflictError if status == HTTPStatus.CONFLICT else RefusedError)(said)
         if status in LATER or status >= 500:
             wait = parse_retry_after(after, dt.datetime.now(dt.UTC), longest=LONGEST_WAIT)
             raise TransientError(f"dataset {self.where} answers {said}", reason="DatasetUnavailable", retry_after=wait)

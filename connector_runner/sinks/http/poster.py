@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ from connector_runner.protocols.errors import ActionRequiredError, TransientErro
 from connector_runner.protocols.schema import StreamSchema
 from connector_runner.protocols.sink import SinkContext, Transaction
 from connector_runner.protocols.source import WriteMode
-from connector_runner.sinks.http.client import Client
+from connector_runner.sinks.http.client import Client, ConflictError
 from connector_runner.sinks.http.ledger_files import ledger_file, move_rows
 from connector_runner.sinks.http.records import build_record
 
@@ -30,6 +31,8 @@ BYTES_A_POST = 1 << 20
 # Seconds between the attempts of one POST; if the server asks for more than LONGEST_PAUSE, the pipeline waits and is not ready.
 PAUSES = (0.05, 0.2, 0.8)
 LONGEST_PAUSE = 5.0
+STILL_WORKED_ON = 120.0
+"""Seconds for which the server may still work on a request whose answer was lost: twice as long as an answer is waited for."""
 VALUE_ERRORS = (RefusedError, UnicodeError, OverflowError, ValueError, TypeError)
 
 
@@ -107,10 +110,17 @@ class Poster:
         self._schema = schema
         self._append = rows.context.write_mode is WriteMode.APPEND
         self._parameters = {"wait": "true" if rows.context.wait else "false"}
+        self._unheard: dict[
+            str, float
+        ] = {}  # keys of the present transaction that were sent without an answer, and since when
+        self._number = 0
 
     def write(self, connection: BlockingConnection, transaction: Transaction) -> int:
         """See `StreamWriter.write`."""
         sending = _Sending(connection, transaction.number)
+        if transaction.number != self._number:
+            self._number = transaction.number
+            self._unheard.clear()
         refused = 0
         for handling, part in _parts(self._records(transaction.batches)):
             if handling:
@@ -166,13 +176,30 @@ class Poster:
         client = self._rows.client
         for pause in PAUSES:
             try:
-                return client.post(body, parameters, headers)
+                return self._post_once(client, body, parameters, headers)
             except TransientError as error:
                 asked = error.retry_after or 0.0
                 if asked > LONGEST_PAUSE:
                     raise
                 client.pause(max(pause, asked))
-        return client.post(body, parameters, headers)
+        return self._post_once(client, body, parameters, headers)
+
+    def _post_once(self, client: Client, body: bytes, parameters: dict[str, str], headers: dict[str, str]) -> None:
+        """One attempt. A conflict with an earlier one whose answer was lost refuses no row: the server may still work on it."""
+        unheard, key, now = self._unheard, headers["Idempotency-Key"], time.monotonic()
+        try:
+            client.post(body, parameters, headers)
+        except TransientError:
+            unheard.setdefault(key, now)
+            raise
+        except ConflictError as error:
+            if now - unheard.get(key, float("-inf")) > STILL_WORKED_ON:
+                raise
+            text = (
+                f"dataset {client.where} answers {error}; it may still work on the same request, whose answer was lost"
+            )
+            raise TransientError(text, reason="DatasetUnavailable") from None
+        unheard.pop(key, None)
 
     def _refuse(self, sending: _Sending, record: _Record, reason: str) -> int:
         letter = build_letter(self._schema, record.operation, record.row, record.batch, reason)

@@ -24,6 +24,7 @@ from connector_runner.protocols.types import DECIMAL, FLOAT64, INT64, INT256, JS
 from connector_runner.registry import build_inspector, build_sink
 from connector_runner.resilience.retry_after import parse_retry_after
 from connector_runner.schemas.outcome import ExitCode
+from connector_runner.sinks.http import poster
 from connector_runner.sinks.http.client import LONGEST_WAIT
 from tests.kit.pipeline import ListSource, Run, batch
 from tests.kit.waiting import until
@@ -106,6 +107,29 @@ def test_kills_repeat_rows_but_lose_none(tmp_path: Path, server: RecordServer) -
     assert "a-secret-token" not in runner.text()
 
 
+async def test_a_request_that_is_still_worked_on_refuses_no_row(tmp_path: Path, server: RecordServer) -> None:
+    """The answer is lost; what is sent again meets its first request, also in the next attempt of the whole transaction."""
+    rows = [(UPSERT, (number,)) for number in range(3)]
+    server.lose_answers, server.conflicts = 1, 6
+    server.key = ("k",)
+    run = Run(lambda: ListSource([batch(ONLY_KEY, 1, *rows)]), context(server, tmp_path)).start()
+    assert await run.end() is ExitCode.END_OF_STREAM
+    assert (server.conflicts, dead_letters(tmp_path)) == (0, [])
+    assert [row["k"] for row in server.history] == [0, 1, 2], "each was stored once"
+    assert len(set(server.keys)) == 1
+
+
+async def test_a_conflict_that_stays_is_a_refusal(
+    tmp_path: Path, server: RecordServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(poster, "STILL_WORKED_ON", 0.0)
+    server.lose_answers, server.conflicts = 1, 1
+    run = Run(lambda: ListSource([batch(ONLY_KEY, 1, (UPSERT, (1,)))]), context(server, tmp_path)).start()
+    assert await run.end() is ExitCode.END_OF_STREAM
+    assert [json.loads(row) for row, _ in dead_letters(tmp_path)] == [{"k": 1}]
+
+
+ONLY_KEY = StreamSchema("mixed", (Column("k", INT64, nullable=False),), ("k",))
 KEYLESS = StreamSchema("mixed", (Column("v", STRING),))
 
 
