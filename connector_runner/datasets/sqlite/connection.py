@@ -76,6 +76,7 @@ class SqliteFile:
         self._directory = directory
         self._observes = observes
         self._path = Path()
+        self._opened: tuple[int, int] | None = None
 
     def connect(self, *, create: bool = True) -> sqlite3.Connection:
         """Opens the file, with a write-ahead log.
@@ -85,6 +86,7 @@ class SqliteFile:
             TransientError: The file is locked or can't be read now.
         """
         self._path, synchronous = parse_url(self._read_url(), self._directory)
+        self._opened = None
         if not self._path.parent.is_dir():
             raise ActionRequiredError(
                 f"the folder of the SQLite file {self._path} does not exist; create it, or give the Dataset a volumeClaim",
@@ -108,6 +110,8 @@ class SqliteFile:
             except BaseException:
                 connection.close()
                 raise
+        if not self._observes:
+            self._opened = _identify(self._path)
         return connection
 
     @property
@@ -127,7 +131,15 @@ class SqliteFile:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Raises SQLite's errors as errors of the pipeline."""
+        """Raises SQLite's errors as errors of the pipeline.
+
+        Raises:
+            TransientError: Also if another file has the name now, or none: SQLite itself would go on in the old one.
+        """
+        if self._opened is not None and _identify(self._path) != self._opened:
+            raise TransientError(
+                f"SQLite file {self._path} was removed or replaced while it was open", reason="DatasetUnavailable"
+            )
         try:
             yield
         except sqlite3.Error as error:
@@ -141,6 +153,15 @@ class SqliteFile:
                 code is None and isinstance(error, sqlite3.DataError)
             )
         return True
+
+
+def _identify(path: Path) -> tuple[int, int] | None:
+    """Which file has this name; None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _quoted(path: Path) -> str:

@@ -1,13 +1,17 @@
-"""A dataset that loses commits that were confirmed: restored under a runner, or failed over to a server that lacked them."""
+"""A dataset that loses commits that were confirmed: restored or removed under a runner, or failed over to a server that lacked them."""
 
 from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
 
 import pytest
 
 from connector_runner.protocols.batch import Batch, Operation
-from connector_runner.protocols.errors import DatasetWentBackError
+from connector_runner.protocols.errors import DatasetWentBackError, FenceLostError
 from connector_runner.schemas.outcome import ExitCode
-from tests.kit.datasets import Dataset
+from tests.kit.datasets import Dataset, SqliteDataset
 from tests.kit.pipeline import SMALL, ListSource, Run, batch, context
 from tests.kit.waiting import until
 
@@ -31,6 +35,35 @@ async def test_what_was_confirmed_and_is_gone_is_read_again_by_the_next_run(
     source.add(row(3))
     with pytest.raises(DatasetWentBackError, match="restored from a backup"):
         await run.end()
+    following = Run(lambda: ListSource([row(1), row(2), row(3)]), context(dataset, run=2)).start()
+    assert await following.end() is ExitCode.END_OF_STREAM
+    assert dataset.read(SMALL, "rows") == [(1, "a"), (2, "a"), (3, "a")]
+
+
+@pytest.mark.parametrize(
+    ("is_restored", "kind"), [(True, DatasetWentBackError), (False, FenceLostError)], ids=["replaced", "removed"]
+)
+async def test_a_file_that_is_replaced_or_removed_is_noticed(
+    tmp_path: Path, is_restored: bool, kind: type[Exception]
+) -> None:
+    """SQLite goes on in the old file, which has no name any more: nobody would ever see those rows."""
+    dataset, backup = SqliteDataset(tmp_path), tmp_path / "backup.db"
+    source = ListSource([row(1)], endless=True)
+    run = Run(lambda: source, context(dataset)).start()
+    await until(lambda: run.telemetry.totals.rows == 1, "a row is confirmed")
+    (file,) = tmp_path.glob("*.db")
+    with contextlib.closing(sqlite3.connect(file)) as one, contextlib.closing(sqlite3.connect(backup)) as other:
+        one.backup(other)
+    source.add(row(2))
+    await until(lambda: run.telemetry.totals.rows == 2, "another row is confirmed")
+    for part in tmp_path.glob(f"{file.name}*"):
+        part.unlink()
+    if is_restored:
+        backup.rename(file)
+    source.add(row(3))
+    with pytest.raises(kind):
+        await run.end()
+    assert "was removed or replaced while it was open" in run.log.text()
     following = Run(lambda: ListSource([row(1), row(2), row(3)]), context(dataset, run=2)).start()
     assert await following.end() is ExitCode.END_OF_STREAM
     assert dataset.read(SMALL, "rows") == [(1, "a"), (2, "a"), (3, "a")]
