@@ -114,6 +114,7 @@ class World:
         untrue: What was told or written though it can't be so, by what was known at that moment.
         questions: How many pages REST was asked for.
         kills: When the reader was built again: how many messages had reached it, and how many of them when a position was last kept.
+        first_rows: How many messages had reached the reader when the first row of a product was stored.
     """
 
     def __init__(self, seed: int) -> None:
@@ -138,6 +139,7 @@ class World:
         self.restarts: dict[str, int] = {}
         self.begun_at = 0
         self.kills: list[tuple[int, int]] = []
+        self.first_rows: dict[str, int] = {}
         self._kept_at = 0
         self.untrue: list[str] = []
         self.aside: set[str] = set()
@@ -276,6 +278,8 @@ class World:
         """Commits: rows, incidents and the position together."""
         self._watch(builder)
         self.stored.apply(builder)
+        for row in builder.rows:
+            self.first_rows.setdefault(row[0] if row else "", len(self.told))
         self.incidents += builder.incidents
         self.notes += builder.notes
         if builder.rows or builder.incidents:

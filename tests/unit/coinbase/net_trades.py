@@ -94,12 +94,15 @@ def is_trade(told: Told, product: str) -> bool:
 
 
 def told_by_beats(world: World, product: str) -> int | None:
-    """The lowest id that heartbeats told before the first trade, where two start the account; None: the first trade does."""
+    """The lowest id that heartbeats told before the first trade, where two start the account; None: the first trade does.
+
+    A row from REST is a first trade, too: what heartbeats tell after it is no start.
+    """
     if product in world.restarts or world.draws.drawn["kill"]:
         return None  # what a position keeps of it depends on other products
     beats: list[int] = []
     is_begun = False
-    for told in world.told:
+    for told in world.told[: world.first_rows.get(product)]:
         if is_trade(told, product):
             break
         if told.message and told.message.get("product_id") == product and (newest := told.message["last_trade_id"]):
