@@ -40,6 +40,20 @@ async def test_what_was_confirmed_and_is_gone_is_read_again_by_the_next_run(
     assert dataset.read(SMALL, "rows") == [(1, "a"), (2, "a"), (3, "a")]
 
 
+def back_up(folder: Path, backup: Path) -> Path:
+    """Copies the only file as a person would; returns it."""
+    (file,) = folder.glob("*.db")
+    with contextlib.closing(sqlite3.connect(file)) as one, contextlib.closing(sqlite3.connect(backup)) as other:
+        one.backup(other)
+    return file
+
+
+def remove(file: Path) -> None:
+    """With what SQLite keeps beside it."""
+    for part in file.parent.glob(f"{file.name}*"):
+        part.unlink()
+
+
 @pytest.mark.parametrize(
     ("is_restored", "kind"), [(True, DatasetWentBackError), (False, FenceLostError)], ids=["replaced", "removed"]
 )
@@ -51,13 +65,10 @@ async def test_a_file_that_is_replaced_or_removed_is_noticed(
     source = ListSource([row(1)], endless=True)
     run = Run(lambda: source, context(dataset)).start()
     await until(lambda: run.telemetry.totals.rows == 1, "a row is confirmed")
-    (file,) = tmp_path.glob("*.db")
-    with contextlib.closing(sqlite3.connect(file)) as one, contextlib.closing(sqlite3.connect(backup)) as other:
-        one.backup(other)
+    file = back_up(tmp_path, backup)
     source.add(row(2))
     await until(lambda: run.telemetry.totals.rows == 2, "another row is confirmed")
-    for part in tmp_path.glob(f"{file.name}*"):
-        part.unlink()
+    remove(file)
     if is_restored:
         backup.rename(file)
     source.add(row(3))
