@@ -97,7 +97,7 @@ async def test_conflicts_in_a_row_come_further_and_further_apart() -> None:
         else:
             WorkQueue.add(queue, added, priority, delay)
 
-    queue.add = note  # type: ignore[method-assign]
+    queue.add = note  # type: ignore[method-assign,assignment]
     queue.add(key("1"))
     working = asyncio.create_task(Workers(queue, visit, 1).run())
     async with asyncio.timeout(60):
