@@ -120,7 +120,7 @@ def read_truth(cursor: Any, database: str, table: str) -> Truth | None:
         return None
     expressions = ", ".join(_expression(column).replace("{c}", quoted(column.name)) for column in shape.columns)
     cursor.execute(f"SELECT {expressions} FROM {quoted(database)}.{quoted(table)}")
-    forms = [_canonical(column, is_key=column.name in shape.key) for column in shape.columns]
+    forms = [_canonical(column, is_key=column.name in shape.identity) for column in shape.columns]
     rows: Counter[Row] = Counter()
     for values in cursor.fetchall():
         rows[
@@ -147,7 +147,7 @@ def read_dataset(path: Path, table: str, shape: Shape, mode: str) -> Counter[Row
             if place is None:
                 return f"the dataset has no column {column.name}"
             places.append(place)
-        forms = [_canonical(column, is_key=column.name in shape.key) for column in shape.columns]
+        forms = [_canonical(column, is_key=column.name in shape.identity) for column in shape.columns]
         kinds = [*zip(places, shape.columns, forms, strict=True)]
         rows = [(dict(zip(names, row, strict=True)).get("_op"), _row(row, kinds)) for row in found.fetchall()]
     except sqlite3.OperationalError as error:
@@ -156,7 +156,7 @@ def read_dataset(path: Path, table: str, shape: Shape, mode: str) -> Counter[Row
         connection.close()
     if mode != "append":
         return Counter(row for _, row in rows)
-    if not shape.key:
+    if not shape.identity:
         return Counter(row for operation, row in rows if operation not in {"replace", "truncate"})
     return Counter(_last_states(rows, shape))
 
@@ -174,7 +174,7 @@ def _row(row: Sequence[Any], kinds: Sequence[tuple[int, Column, Callable[[str], 
 
 
 def _last_states(rows: Sequence[tuple[str | None, Row]], shape: Shape) -> list[Row]:
-    places = [index for index, column in enumerate(shape.columns) if column.name in shape.key]
+    places = [index for index, column in enumerate(shape.columns) if column.name in shape.identity]
     states: dict[Row, Row] = {}
     for operation, row in rows:
         key = tuple(row[place] for place in places)
@@ -200,7 +200,7 @@ def has_stray_bytes(cursor: Any, database: str, table: str, shape: Shape) -> boo
 
 def only_keys(truth: Truth) -> Truth:
     """The same rows as if the table had its key alone."""
-    places = [place for place, column in enumerate(truth.shape.columns) if column.name in truth.shape.key]
+    places = [place for place, column in enumerate(truth.shape.columns) if column.name in truth.shape.identity]
     shape = replace(truth.shape, columns=tuple(truth.shape.columns[place] for place in places))
     return Truth(shape, Counter(tuple(row[place] for place in places) for row in truth.rows.elements()))
 

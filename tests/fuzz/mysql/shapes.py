@@ -69,6 +69,13 @@ class Shape:
                 return index.columns
         return ()
 
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """The key by which a dataset's rows are told apart: the primary one, else the shortest that can't be NULL."""
+        usable = [index for index in self.indexes if index.is_usable]
+        chosen = min(usable, key=lambda index: (index.name != "PRIMARY", len(index.columns), index.name), default=None)
+        return chosen.columns if chosen else ()
+
     def column(self, name: str) -> Column:
         return next(column for column in self.columns if column.name.lower() == name.lower())
 

@@ -31,3 +31,37 @@ def test_bytes_have_no_character_set() -> None:
     )
     before = TableDefinition("d", "t", (SourceColumn("k", "int", "", nullable=False),), ("k",))
     assert build_definition(described, before, None, CHARSETS).columns[1].charset == ""
+
+
+def int_column(name: str, *, nullable: bool = False) -> SourceColumn:
+    return SourceColumn(name, "int", "", nullable=nullable)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "logged", "optional", "expected"),
+    [
+        (("u", ("b",)), None, (0, 1), "c", ("u", ("b",))),  # the server logs the first unique key, whatever was chosen
+        (("u", ("b",)), ("u", ("b",)), (0, 1), "c", ("u", ("b",))),
+        (("u", ("b",)), ("PRIMARY", ("a",)), (0,), "c", ("PRIMARY", ("a",))),
+        (("u", ("b",)), None, (0,), "bc", ("u", ("a",))),  # it can't be the key any more
+        (("u", ("b",)), None, (), "c", ("u", ("b",))),
+        (("u", ("x",)), None, (), "c", ("u", ())),
+        (("PRIMARY", ("a",)), None, (1,), "c", ("PRIMARY", ("b",))),
+        (("PRIMARY", ("a",)), ("PRIMARY", ("a",)), (0,), "c", ("PRIMARY", ("a",))),
+    ],
+)
+def test_a_unique_key_that_is_known_is_kept_while_it_can_be_one(
+    before: tuple[str, tuple[str, ...]],
+    after: tuple[str, tuple[str, ...]] | None,
+    logged: tuple[int, ...],
+    optional: str,
+    expected: tuple[str, tuple[str, ...]],
+) -> None:
+    def definition(key: tuple[str, tuple[str, ...]]) -> TableDefinition:
+        return TableDefinition("d", "t", tuple(map(int_column, "abc")), key[1], key[0])
+
+    described = TableMap(
+        "d", "t", (Wire.LONG,) * 3, (0,) * 3, tuple(name in optional for name in "abc"), tuple("abc"), key=logged
+    )
+    guess = build_definition(described, definition(before), after and definition(after), CHARSETS)
+    assert (guess.index, guess.key) == expected

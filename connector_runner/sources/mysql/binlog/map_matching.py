@@ -93,11 +93,28 @@ def build_definition(
             and _agrees(column, table_map, place, charsets)
         )
         columns.append(next(fitting, None) or _column(table_map, place, charsets))
-    key = tuple(table_map.names[place] for place in table_map.key)
-    if not key:
-        key = before.key if set(before.key) <= set(table_map.names) else ()
-    order = before.order if key == before.key else ()
-    return TableDefinition(before.database, before.name, tuple(columns), key, before.index, order, is_guess=True)
+    named = _find_key(table_map, before, after)
+    order = before.order if named == (before.index, before.key) else ()
+    return TableDefinition(before.database, before.name, tuple(columns), named[1], named[0], order, is_guess=True)
+
+
+def _find_key(
+    table_map: TableMap, before: TableDefinition, after: TableDefinition | None
+) -> tuple[str, tuple[str, ...]]:
+    """Name and columns of the key that tells rows apart.
+
+    Without a primary key the server logs, in its place, the first of the unique ones without NULLs, which is not always the
+    one that was chosen (see `choose_key`). So a unique key that is known is kept while its columns can be.
+    """
+    logged = tuple(table_map.names[place] for place in table_map.key)
+    for known in (before, after):
+        if known is not None and logged and known.key == logged:
+            return known.index, logged
+    required = {name for place, name in enumerate(table_map.names) if not table_map.nullable[place]}
+    is_kept = set(before.key) <= (set(table_map.names) if not logged else required)
+    if logged and not (is_kept and before.key and before.index != "PRIMARY"):
+        return before.index, logged
+    return before.index, before.key if is_kept else ()
 
 
 def _column(table_map: TableMap, place: int, charsets: Mapping[int, str]) -> SourceColumn:
