@@ -9,7 +9,6 @@ import random
 import time
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,9 +22,9 @@ from connector_runner.protocols.sink import Sink, Staging, Transaction
 from connector_runner.protocols.source import WriteMode
 from connector_runner.protocols.types import STRING
 from connector_runner.registry import build_sink
-from connector_runner.sinks.delta import tables
 from connector_runner.sinks.delta.ledger_table import LedgerTable
 from connector_runner.sinks.delta.tables import STAGED, STAGED_SECONDS, Table
+from connector_runner.sinks.delta.upkeep import Keeper
 from tests.kit.lake_dataset import LakeDataset, actions, replay
 from tests.kit.pipeline import SMALL, ListSource, Run, batch, context, run_to_end
 from tests.kit.waiting import until
@@ -210,7 +209,7 @@ async def test_each_commit_is_on_the_disk_before_the_next_one_depends_on_it(
     """Of the ledger before the table's, of the table before the ledger's next; deltalake leaves that to the system."""
     dataset = LakeDataset(tmp_path, "commitEvery=0&compactEvery=1")
     safe, fsync = set[Path](), os.fsync
-    commit, carry_out = LedgerTable.commit, Table.carry_out
+    commit, carry_out, keep = LedgerTable.commit, Table.carry_out, Keeper.keep
 
     def watched(descriptor: int) -> None:
         fsync(descriptor)
@@ -235,7 +234,8 @@ async def test_each_commit_is_on_the_disk_before_the_next_one_depends_on_it(
     monkeypatch.setattr(os, "fsync", watched)
     monkeypatch.setattr(LedgerTable, "commit", commit_safely)
     monkeypatch.setattr(Table, "carry_out", carry_out_safely)
-    monkeypatch.setattr(tables, "time", SimpleNamespace(time=lambda: time.time() + 3600))  # small files are old
+    # For it, small files are old.
+    monkeypatch.setattr(Keeper, "keep", lambda keeper, table, now: keep(keeper, table, now + 3600))
     wider = dataclasses.replace(SMALL, columns=(*SMALL.columns, Column("w", STRING)))
     sink = build_sink(context(dataset, write_mode=mode))
     number = (await sink.claim()).number
