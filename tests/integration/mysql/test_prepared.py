@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Iterator
 from typing import Any
 
+import pymysql
 import pytest
 
 from connector_runner.protocols.errors import ActionRequiredError, TransientError
@@ -22,10 +24,12 @@ from tests.integration.mysql.conftest import Database, start, variants
 from tests.integration.mysql.many import TOTAL, ManyReading, accounts, writing
 from tests.integration.mysql.reading import Reading
 from tests.integration.mysql.test_definitions import settle
+from tests.kit.waiting import DEADLINE
 
 EACH = variants("mysql-gtids", "mariadb", long=("mysql-files", "mysql-compressed", "mariadb-compressed"))
 OWN = variants("mariadb", long=("mysql-gtids", "mysql-files"))
 """Where a test starts a server of its own."""
+UNKNOWN_XID = 1397
 TABLE = "(id INT PRIMARY KEY, a VARCHAR(10), b VARCHAR(10))"
 CHANGES = ("INSERT INTO t VALUES (3, 'xa', 'xa')", "UPDATE t SET a = 'xa' WHERE id = 1", "DELETE FROM t WHERE id = 2")
 
@@ -48,7 +52,7 @@ def table(database: Database) -> Iterator[Database]:
     for _, size, _, data in database.query("XA RECOVER"):
         name = data.decode() if isinstance(data, bytes) else str(data)
         if name.startswith(database.name):
-            database.execute(f"XA ROLLBACK '{name[: int(str(size))]}'")
+            end(database, f"XA ROLLBACK '{name[: int(str(size))]}'")
 
 
 def prepare(database: Database, *changes: str, xid: str = "x") -> None:
@@ -57,7 +61,19 @@ def prepare(database: Database, *changes: str, xid: str = "x") -> None:
 
 
 def finish(database: Database, how: str = "COMMIT", xid: str = "x") -> None:
-    database.execute(f"XA {how} '{database.name}{xid}'")
+    end(database, f"XA {how} '{database.name}{xid}'")
+
+
+def end(database: Database, statement: str) -> None:
+    """By another session: which the server knows as soon as it has seen that the one that prepared it is gone."""
+    deadline = time.monotonic() + DEADLINE
+    while True:
+        try:
+            return database.execute(statement)
+        except pymysql.OperationalError as error:
+            if error.args[0] != UNKNOWN_XID or time.monotonic() > deadline:
+                raise
+        time.sleep(0.01)
 
 
 def reading_of(database: Database, table: str = "t", **options: Any) -> Reading:
